@@ -1,0 +1,48 @@
+/**
+ * Who may ask for what. Tokens are Ed25519 JWTs; here are their claims and what each role is
+ * for. Issuer keys (the operator's) sign every role but `gateway`; the edge's own key signs
+ * `gateway` alone, so a stolen edge key makes no administrator. [ID1]
+ */
+
+/** What a token lets its bearer do. */
+export type Role =
+  /** Send requests through the pools it names. */
+  | "client"
+  /** Be the host it names: join pools, hold leases. */
+  | "host"
+  /** Change and read everything. */
+  | "admin"
+  /** Use the gateways of the hosts of the pools it names; short-lived, made by the edge. */
+  | "gateway";
+
+/** Roles that an operator's key may sign. */
+export const ISSUED_ROLES: readonly Role[] = ["client", "host", "admin"];
+
+/** A verified token. */
+export interface Identity {
+  readonly role: Role;
+  /** The client, host or administrator by name. */
+  readonly subject: string;
+  /** Pools it may use, the first being its default; for a host, the pools it may join. */
+  readonly pools: readonly string[];
+  /** End of validity, Unix milliseconds. */
+  readonly expiresAtMs: number;
+}
+
+/** Why a token is refused. */
+export type IdentityRefusal =
+  | "token-missing"
+  | "token-malformed"
+  | "token-signature-invalid"
+  | "token-expired"
+  | "token-not-yet-valid"
+  | "role-denied"
+  | "pool-denied";
+
+/** `*` in `pools` stands for every pool. */
+export const EVERY_POOL = "*";
+
+/** Whether an identity may use a pool. */
+export function permitsPool(identity: Identity, pool: string): boolean {
+  return identity.pools.includes(pool) || identity.pools.includes(EVERY_POOL);
+}

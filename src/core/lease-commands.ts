@@ -1,0 +1,309 @@
+/**
+ * All policy of an address, as a state machine: a table, a command and the time give events
+ * and an answer, or a refusal. Nothing here waits, stores or sends.
+ *
+ * Time passes first: before any command is judged, leases that have ended are quarantined
+ * and quarantines that are over are lifted, however late the alarm is. [LE4]
+ */
+import { chooseBlock, freeBlocks, portTotal } from "./buddy-allocator.ts";
+import {
+  applyEvent,
+  type Holder,
+  leasesOf,
+  type LeaseEvent,
+  type LeaseRow,
+  type LeaseTable,
+  portsHeldBy,
+} from "./lease-table.ts";
+import { grant, type Outcome, refuse } from "./outcome.ts";
+import type { PoolSettings } from "./pool-settings.ts";
+import { MAX_ORDER, MIN_ORDER, type PortBlock, portCountOf } from "./port-block.ts";
+
+/** What can be asked of a table. `session` comes from the connection, never from the message. */
+export type LeaseCommand =
+  | { readonly type: "configure"; readonly settings: PoolSettings }
+  | { readonly type: "join"; readonly host: string; readonly instance: string }
+  | { readonly type: "renew"; readonly host: string; readonly session: number }
+  | {
+      readonly type: "acquire";
+      readonly host: string;
+      readonly session: number;
+      readonly requestId: string;
+      readonly order: number;
+    }
+  | {
+      readonly type: "release";
+      readonly host: string;
+      readonly session: number;
+      readonly base: number;
+      readonly epoch: number;
+    }
+  | { readonly type: "tick" };
+
+/** Why a table says no. */
+export type LeaseRefusal =
+  /** Another instance of this host holds leases that have not ended. [HO1] */
+  | "host-already-present"
+  /** A newer connection of this host has taken over, or it never joined. [HO2] */
+  | "stale-session"
+  /** The block is not held under this epoch. [EP2] */
+  | "stale-epoch"
+  /** No such block size. [PB1] */
+  | "order-out-of-range"
+  /** The host holds as much of this address as one host may. [AL4] */
+  | "share-exceeded"
+  /** What is left is kept for the minimum of the other hosts, or quarantined, or leased. [AL5] */
+  | "address-exhausted";
+
+/** A lease as its host is told of it. */
+export interface Lease extends PortBlock {
+  readonly epoch: number;
+}
+
+/**
+ * The yes. `leases` is everything the host holds after the command: what it has beyond that
+ * it must stop using, what it lacks it may take up. [HO3]
+ */
+export interface LeaseAnswer {
+  readonly leases: readonly Lease[];
+  /** From the moment the host sent its request. Null where the command extends nothing. */
+  readonly leaseDurationMs: number | null;
+  /** The host's session; null for commands that come from no host. */
+  readonly session: number | null;
+  /** The block that an acquire got. */
+  readonly granted: Lease | null;
+}
+
+/** What a command came to: events to be stored in one transaction, and the answer. */
+export interface LeaseDecision {
+  readonly events: readonly LeaseEvent[];
+  readonly outcome: Outcome<LeaseAnswer, LeaseRefusal>;
+}
+
+/**
+ * Carries a command out on the table at this time (Unix milliseconds by the object's clock).
+ * The table has changed when this returns; whoever cannot store the events must throw the
+ * table away. `random` gives numbers in [0, 1) that cannot be guessed.
+ */
+export function execute(
+  table: LeaseTable,
+  command: LeaseCommand,
+  nowMs: number,
+  random: () => number,
+): LeaseDecision {
+  const events: LeaseEvent[] = [];
+  const record = (event: LeaseEvent): void => {
+    applyEvent(table, event);
+    events.push(event);
+  };
+  letTimePass(table, nowMs, record);
+  return { outcome: judge(table, command, nowMs, random, record), events };
+}
+
+function letTimePass(table: LeaseTable, nowMs: number, record: (event: LeaseEvent) => void): void {
+  for (const row of [...table.rows.values()]) {
+    if (row.state === "leased") {
+      const { expiresAtMs } = table.holders.get(row.host)!;
+      // Quarantine counts from the end of the lease, not from when the end was noticed. [QU2]
+      if (nowMs >= expiresAtMs) endLease(table, row, "expired", expiresAtMs, record);
+    }
+  }
+  for (const row of [...table.rows.values()]) {
+    if (row.freeAtMs !== null && nowMs >= row.freeAtMs) record({ type: "freed", epoch: row.epoch });
+  }
+}
+
+function judge(
+  table: LeaseTable,
+  command: LeaseCommand,
+  nowMs: number,
+  random: () => number,
+  record: (event: LeaseEvent) => void,
+): Outcome<LeaseAnswer, LeaseRefusal> {
+  switch (command.type) {
+    case "tick":
+      return grant({ leases: [], leaseDurationMs: null, session: null, granted: null });
+    case "configure":
+      record({ type: "configured", settings: command.settings });
+      return grant({ leases: [], leaseDurationMs: null, session: null, granted: null });
+    case "join":
+      return join(table, command.host, command.instance, nowMs, record);
+    case "renew":
+    case "acquire":
+    case "release": {
+      const holder = table.holders.get(command.host);
+      if (holder === undefined || holder.session !== command.session) return refuse("stale-session");
+      if (command.type === "renew") return renew(table, holder, nowMs, record);
+      if (command.type === "acquire") return acquire(table, holder, command, nowMs, random, record);
+      return release(table, holder, command, nowMs, record);
+    }
+  }
+}
+
+function join(
+  table: LeaseTable,
+  host: string,
+  instance: string,
+  nowMs: number,
+  record: (event: LeaseEvent) => void,
+): Outcome<LeaseAnswer, LeaseRefusal> {
+  const present = table.holders.get(host);
+  // A twin is refused for as long as the first could still be sending. [HO1]
+  if (present && present.instance !== instance && nowMs < present.expiresAtMs) {
+    return refuse("host-already-present");
+  }
+  const { leaseDurationMs } = table.settings;
+  const session = table.lastSession + 1;
+  const newEndMs = nowMs + leaseDurationMs;
+  const expiresAtMs = present?.instance === instance ? laterOf(present, newEndMs) : newEndMs;
+  record({ type: "joined", holder: { host, instance, session, expiresAtMs } });
+  return grant({ leases: leasesFor(table, host), leaseDurationMs, session, granted: null });
+}
+
+function renew(
+  table: LeaseTable,
+  holder: Holder,
+  nowMs: number,
+  record: (event: LeaseEvent) => void,
+): Outcome<LeaseAnswer, LeaseRefusal> {
+  const { leaseDurationMs } = table.settings;
+  record({ type: "renewed", host: holder.host, expiresAtMs: laterOf(holder, nowMs + leaseDurationMs) });
+  return grant({
+    leases: leasesFor(table, holder.host),
+    leaseDurationMs,
+    session: holder.session,
+    granted: null,
+  });
+}
+
+function acquire(
+  table: LeaseTable,
+  holder: Holder,
+  request: { readonly requestId: string; readonly order: number },
+  nowMs: number,
+  random: () => number,
+  record: (event: LeaseEvent) => void,
+): Outcome<LeaseAnswer, LeaseRefusal> {
+  const { order, requestId } = request;
+  if (!Number.isInteger(order) || order < MIN_ORDER || order > MAX_ORDER) {
+    return refuse("order-out-of-range");
+  }
+  const answered = leasesOf(table, holder.host).find((row) => row.requestId === requestId);
+  const { leaseDurationMs } = table.settings;
+  let granted = answered;
+  if (granted === undefined) {
+    const chosen = chooseFor(table, holder, order, nowMs, random);
+    if (!chosen.ok) return chosen;
+    const { block, quarantined } = chosen.value;
+    // The last holder takes its own block up again: the old row ends, the epoch rises. [QU3]
+    if (quarantined !== null) record({ type: "freed", epoch: quarantined });
+    granted = {
+      ...block,
+      epoch: table.lastEpoch + 1,
+      host: holder.host,
+      instance: holder.instance,
+      state: "leased",
+      grantedAtMs: nowMs,
+      requestId,
+      endedAtMs: null,
+      freeAtMs: null,
+    };
+    record({ type: "granted", row: granted });
+  }
+  record({ type: "renewed", host: holder.host, expiresAtMs: laterOf(holder, nowMs + leaseDurationMs) });
+  return grant({
+    leases: leasesFor(table, holder.host),
+    leaseDurationMs,
+    session: holder.session,
+    granted: { base: granted.base, order: granted.order, epoch: granted.epoch },
+  });
+}
+
+function release(
+  table: LeaseTable,
+  holder: Holder,
+  request: { readonly base: number; readonly epoch: number },
+  nowMs: number,
+  record: (event: LeaseEvent) => void,
+): Outcome<LeaseAnswer, LeaseRefusal> {
+  const row = table.rows.get(request.epoch);
+  if (row?.state !== "leased" || row.host !== holder.host || row.base !== request.base) {
+    return refuse("stale-epoch");
+  }
+  endLease(table, row, "released", nowMs, record);
+  return grant({
+    leases: leasesFor(table, holder.host),
+    leaseDurationMs: null,
+    session: holder.session,
+    granted: null,
+  });
+}
+
+/** A new block for a host: one of its own quarantined ones if it fits, else a free one. */
+function chooseFor(
+  table: LeaseTable,
+  holder: Holder,
+  order: number,
+  nowMs: number,
+  random: () => number,
+): Outcome<{ block: PortBlock; quarantined: number | null }, LeaseRefusal> {
+  const { maxPortsPerHost } = table.settings;
+  const share = maxPortsPerHost - portsHeldBy(table, holder.host);
+  const affordable = largestOrderWithin(order, share);
+  if (affordable === null) return refuse("share-exceeded");
+
+  const own = [...table.rows.values()].find((row) => isOwnQuarantined(row, holder, affordable));
+  if (own) return grant({ block: { base: own.base, order: own.order }, quarantined: own.epoch });
+
+  const free = freeBlocks(table.rows.values());
+  const spendable = portTotal(free) - portsKeptForOthers(table, holder, nowMs);
+  const fitting = largestOrderWithin(affordable, spendable);
+  const block = fitting === null ? null : chooseBlock(free, fitting, table.unitHistory, random);
+  return block === null ? refuse("address-exhausted") : grant({ block, quarantined: null });
+}
+
+function isOwnQuarantined(row: LeaseRow, holder: Holder, order: number): boolean {
+  return (
+    row.state === "quarantined" &&
+    row.host === holder.host &&
+    row.instance === holder.instance &&
+    row.order === order
+  );
+}
+
+/** Ports that must stay free so that every other present host can reach its minimum. [AL5] */
+function portsKeptForOthers(table: LeaseTable, holder: Holder, nowMs: number): number {
+  let kept = 0;
+  for (const other of table.holders.values()) {
+    if (other.host === holder.host || nowMs >= other.expiresAtMs) continue;
+    kept += Math.max(0, table.settings.minPortsPerHost - portsHeldBy(table, other.host));
+  }
+  return kept;
+}
+
+function largestOrderWithin(order: number, portCount: number): number | null {
+  for (let candidate = order; candidate >= MIN_ORDER; candidate -= 1) {
+    if (portCountOf(candidate) <= portCount) return candidate;
+  }
+  return null;
+}
+
+function endLease(
+  table: LeaseTable,
+  row: LeaseRow,
+  end: "released" | "expired",
+  endedAtMs: number,
+  record: (event: LeaseEvent) => void,
+): void {
+  const freeAtMs = endedAtMs + table.settings.quarantineMs;
+  record({ type: "ended", epoch: row.epoch, end, endedAtMs, freeAtMs });
+}
+
+/** A lease never shrinks: the host may already count on the longer time. [LE5] */
+function laterOf(holder: Holder, expiresAtMs: number): number {
+  return Math.max(holder.expiresAtMs, expiresAtMs);
+}
+
+function leasesFor(table: LeaseTable, host: string): Lease[] {
+  return leasesOf(table, host).map(({ base, order, epoch }) => ({ base, order, epoch }));
+}

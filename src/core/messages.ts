@@ -1,0 +1,81 @@
+/**
+ * What the parts say to one another, as JSON over WebSockets: a host with each of its
+ * addresses (EgressIp), and a host with its pool (EgressPool).
+ *
+ * A connection opens with a message that names the version; a peer that does not know it
+ * refuses. Every request of a host carries an id that its answer repeats. [ME1] [ME2]
+ */
+import type { Lease, LeaseRefusal } from "./lease-commands.ts";
+import type { PoolSettings } from "./pool-settings.ts";
+
+/** Version of everything in this file. */
+export const PROTOCOL_VERSION = 1;
+
+/** Keep-alive text a host sends; the object answers it without waking up. */
+export const HEARTBEAT = "ping";
+/** The answer to a heartbeat. */
+export const HEARTBEAT_ANSWER = "pong";
+
+/** Host to EgressIp. */
+export type LeaseRequest =
+  | {
+      readonly type: "join";
+      readonly version: number;
+      readonly requestId: string;
+      readonly instance: string;
+    }
+  | { readonly type: "renew"; readonly requestId: string }
+  | { readonly type: "acquire"; readonly requestId: string; readonly order: number }
+  | {
+      readonly type: "release";
+      readonly requestId: string;
+      readonly base: number;
+      readonly epoch: number;
+    };
+
+/** EgressIp to host. */
+export type LeaseReply =
+  | {
+      readonly type: "answer";
+      readonly requestId: string;
+      readonly leases: readonly Lease[];
+      readonly leaseDurationMs: number | null;
+      readonly granted: Lease | null;
+      readonly settings: PoolSettings;
+    }
+  | {
+      readonly type: "refused";
+      readonly requestId: string;
+      readonly code: LeaseRefusal | MessageRefusal;
+    };
+
+/** Why a message itself is refused. */
+export type MessageRefusal = "version-unsupported" | "message-malformed";
+
+/** How much room a host has on one address, towards its busiest destination. */
+export interface AddressRoom {
+  readonly ip: string;
+  /** Ports it may use now; 0 while it has no valid lease. */
+  readonly portCount: number;
+  /** Of these, taken or held down towards the busiest destination. */
+  readonly busiestCount: number;
+}
+
+/** Host to EgressPool. */
+export type PoolRequest =
+  | {
+      readonly type: "enlist";
+      readonly version: number;
+      readonly instance: string;
+      /** URL at which the Worker reaches this host's gateway. */
+      readonly gateway: string;
+    }
+  | { readonly type: "report"; readonly draining: boolean; readonly rooms: readonly AddressRoom[] };
+
+/** EgressPool to host. `enlisted` again whenever the pool's addresses change. */
+export type PoolReply =
+  | { readonly type: "enlisted"; readonly pool: string; readonly ips: readonly string[] }
+  | { readonly type: "refused"; readonly code: PoolRefusal | MessageRefusal };
+
+/** Why a pool does not take a host. */
+export type PoolRefusal = "host-already-present" | "pool-unknown" | "gateway-invalid";

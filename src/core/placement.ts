@@ -1,0 +1,114 @@
+/**
+ * Where requests go now: which hosts serve which addresses, with how much room.
+ *
+ * Placement is liveness, not ownership (law 8): it may be a few seconds old, and a host that
+ * has lost its lease says so itself. The choices here are pure, so that a Worker makes them
+ * from a cached copy without asking anybody. [PL1]
+ */
+import { grant, type Outcome, refuse } from "./outcome.ts";
+import type { Selection } from "./selection.ts";
+
+/** A live host with valid leases on an address. */
+export interface PlacedHost {
+  readonly host: string;
+  readonly gateway: string;
+  readonly portCount: number;
+  readonly busiestCount: number;
+}
+
+/** An address of the pool; `hosts` is empty while nobody serves it. */
+export interface PlacedIp {
+  readonly ip: string;
+  readonly hosts: readonly PlacedHost[];
+}
+
+/** The published state of a pool. */
+export interface Placement {
+  readonly pool: string;
+  readonly ips: readonly PlacedIp[];
+}
+
+/** A host chosen for a request. */
+export interface Destined {
+  readonly ip: string;
+  readonly host: PlacedHost;
+}
+
+/** Why no host could be chosen. */
+export type PlacementRefusal =
+  /** The pool has no such address. */
+  | "ip-unknown"
+  /** The pool has no address at all. */
+  | "pool-empty"
+  /** Nobody serves the address, or none of the pool's, now. */
+  | "no-host";
+
+/**
+ * Orders the pool's addresses for a selection, best first. A session always sees the same
+ * order (rendezvous hashing), so it keeps its address and moves only when nobody serves it;
+ * with `strict` not even then. [PL2] [PL3]
+ */
+export function rankIps(
+  placement: Placement,
+  selection: Selection,
+  random: () => number,
+): Outcome<readonly PlacedIp[], PlacementRefusal> {
+  const { ips } = placement;
+  if (selection.ip !== undefined) {
+    const named = ips.find((placed) => placed.ip === selection.ip);
+    return named ? grant([named]) : refuse("ip-unknown");
+  }
+  if (ips.length === 0) return refuse("pool-empty");
+  if (selection.session === undefined) return grant(ips.length === 1 ? ips : rotate(ips, random));
+  const { session } = selection;
+  const ranked = ips
+    .map((placed) => ({ placed, weight: rendezvousWeight(session, placed.ip) }))
+    .sort((a, b) => b.weight - a.weight)
+    .map(({ placed }) => placed);
+  return grant(selection.sticky === "strict" ? ranked.slice(0, 1) : ranked);
+}
+
+/**
+ * A host for a request: the first of the ranked addresses that somebody serves, and there one
+ * host at random, the more room the likelier. `avoid` are hosts already tried or known bad.
+ */
+export function chooseHost(
+  ranked: readonly PlacedIp[],
+  avoid: ReadonlySet<string>,
+  random: () => number,
+): Outcome<Destined, PlacementRefusal> {
+  for (const { ip, hosts } of ranked) {
+    let room = 0;
+    for (const host of hosts) if (!avoid.has(host.host)) room += roomOf(host);
+    let ticket = random() * room;
+    for (const host of hosts) {
+      if (avoid.has(host.host)) continue;
+      ticket -= roomOf(host);
+      if (ticket < 0) return grant({ ip, host });
+    }
+  }
+  return refuse("no-host");
+}
+
+/** A full host is still worth a try when there is no other: never zero. */
+function roomOf(host: PlacedHost): number {
+  return Math.max(1, host.portCount - host.busiestCount);
+}
+
+function rotate(ips: readonly PlacedIp[], random: () => number): readonly PlacedIp[] {
+  const start = Math.floor(random() * ips.length);
+  return [...ips.slice(start), ...ips.slice(0, start)];
+}
+
+/** A 32-bit mix of both names: FNV-1a, then the finalizer of MurmurHash3 to spread it. */
+export function rendezvousWeight(session: string, ip: string): number {
+  let hash = 0x811c9dc5;
+  for (const text of [session, "\0", ip]) {
+    for (let at = 0; at < text.length; at += 1) {
+      hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
+    }
+  }
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return (hash ^ (hash >>> 16)) >>> 0;
+}

@@ -1,0 +1,25 @@
+/** What an operator may set for a pool; every address of the pool follows it. */
+export interface PoolSettings {
+  /** How long a lease runs from a renewal. */
+  readonly leaseDurationMs: number;
+  /** Hold-down between two different hosts on one block (RFC 6888 REQ-8). */
+  readonly quarantineMs: number;
+  /** Size of a host's first block, as a power of two. */
+  readonly firstBlockOrder: number;
+  /** Ports that a present host can always get, whatever the others ask for. */
+  readonly minPortsPerHost: number;
+  /** Ports that one host may hold of one address. */
+  readonly maxPortsPerHost: number;
+  /** Silence after which a host gets no new requests (liveness, not ownership: law 8). */
+  readonly hostSilenceMs: number;
+}
+
+/** The settings of a pool about which its operator has said nothing. */
+export const DEFAULT_POOL_SETTINGS: PoolSettings = {
+  leaseDurationMs: 600_000,
+  quarantineMs: 120_000,
+  firstBlockOrder: 8,
+  minPortsPerHost: 512,
+  maxPortsPerHost: 32_768,
+  hostSilenceMs: 5_000,
+};

@@ -1,0 +1,58 @@
+/**
+ * Which egress a client wants: one grammar for the `egress` header, the SDK's options and,
+ * later, a proxy's user name. The header is an RFC 9651 dictionary, parsed elsewhere; here
+ * its members are judged. Unknown keys are refused, never ignored: a client that asks for
+ * `contry=de` must not leave from anywhere else. [SE1]
+ */
+import { grant, type Outcome, refuse } from "./outcome.ts";
+
+/** A client's choice. What is absent is left to the pool. */
+export interface Selection {
+  readonly pool?: string;
+  /** One address, as text in its canonical form. */
+  readonly ip?: string;
+  /** Requests of one session keep one address. */
+  readonly session?: string;
+  /** `strict`: refuse rather than move a session to another address. Default `soft`. */
+  readonly sticky?: "soft" | "strict";
+}
+
+/** Why a selection is refused; `member` names the offending key. */
+export interface SelectionRefusal {
+  readonly code: "selection-malformed" | "selection-key-unknown" | "selection-value-invalid";
+  readonly member: string;
+}
+
+/** Longest accepted value, in characters. */
+export const MAX_SELECTION_VALUE = 128;
+
+const NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
+const ADDRESS = /^[0-9a-f.:]{2,45}$/;
+const PRINTABLE = /^[\x20-\x7e]{1,128}$/;
+
+const isValid: { readonly [Key in keyof Required<Selection>]: (value: string) => boolean } = {
+  pool: (value) => NAME.test(value),
+  ip: (value) => ADDRESS.test(value),
+  session: (value) => PRINTABLE.test(value),
+  sticky: (value) => value === "soft" || value === "strict",
+};
+
+/** Whether this can be the name of a pool or a host. */
+export function isName(value: string): boolean {
+  return NAME.test(value);
+}
+
+/** Judges the members of a selection, each key at most once (the parser sees to that). */
+export function toSelection(
+  members: Iterable<readonly [string, string]>,
+): Outcome<Selection, SelectionRefusal> {
+  const selection: Record<string, string> = {};
+  for (const [key, value] of members) {
+    if (!Object.hasOwn(isValid, key)) return refuse({ code: "selection-key-unknown", member: key });
+    if (value.length > MAX_SELECTION_VALUE || !isValid[key as keyof Selection](value)) {
+      return refuse({ code: "selection-value-invalid", member: key });
+    }
+    selection[key] = value;
+  }
+  return grant(selection as Selection);
+}

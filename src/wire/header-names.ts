@@ -1,0 +1,41 @@
+/** The HTTP header fields that are ours, and those that never cross a proxy. */
+
+/** Request: which egress the client wants. */
+export const EGRESS = "egress";
+/** Request: our bearer token, so that the destination's `authorization` stays untouched. */
+export const EGRESS_AUTHORIZATION = "egress-authorization";
+/** Request: `manual` (default) or `follow`. */
+export const EGRESS_REDIRECT = "egress-redirect";
+/** Response: the source address of the request, as advertised. */
+export const EGRESS_IP = "egress-ip";
+/** Response: its source port. */
+export const EGRESS_PORT = "egress-port";
+/** Response: the host that sent it. */
+export const EGRESS_HOST = "egress-host";
+/** Response: where the followed redirects ended. */
+export const EGRESS_LOCATION = "egress-location";
+/** Response: RFC 9209. */
+export const PROXY_STATUS = "proxy-status";
+/** How this proxy names itself in `proxy-status`. */
+export const PROXY_NAME = "ipshard";
+
+/** Path of the egress API, on the edge and on every host's gateway. */
+export const FETCH_PATH = "/v1/fetch";
+
+/** Connection-specific fields (RFC 9110 section 7.6.1), not to be forwarded. */
+export const HOP_BY_HOP: ReadonlySet<string> = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "proxy-authenticate",
+  "proxy-authorization",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+]);
+
+/** Whether a field belongs to ipshard: dropped from what an origin sends and from what it gets. */
+export function isOwnHeader(name: string): boolean {
+  return name === EGRESS || name.startsWith("egress-");
+}

@@ -1,0 +1,112 @@
+/** Reads the messages of `core/messages.ts` off a WebSocket; anything else is refused. [ME1] [ME3] */
+import { z } from "zod";
+import type { LeaseRefusal } from "../core/lease-commands.ts";
+import {
+  type LeaseReply,
+  type LeaseRequest,
+  type MessageRefusal,
+  type PoolRefusal,
+  type PoolReply,
+  type PoolRequest,
+  PROTOCOL_VERSION,
+} from "../core/messages.ts";
+import { grant, type Outcome, refuse } from "../core/outcome.ts";
+import { MAX_ORDER, MIN_ORDER, PORT_END } from "../core/port-block.ts";
+import { poolSettingsSchema } from "./pool-settings.ts";
+
+/** Longest message that is looked at, in characters. */
+export const MAX_MESSAGE_LENGTH = 256 * 1024;
+
+const requestId = z.string().min(1).max(64);
+const version = z.int().min(0);
+const instance = z.string().min(8).max(128);
+const port = z.int().min(0).max(PORT_END - 1);
+const epoch = z.int().positive();
+const ip = z.union([z.ipv4(), z.ipv6()]);
+const lease = z.strictObject({ base: port, order: z.int().min(MIN_ORDER).max(MAX_ORDER), epoch });
+const messageRefusals = ["version-unsupported", "message-malformed"] as const satisfies MessageRefusal[];
+
+const leaseRequest = z.discriminatedUnion("type", [
+  z.strictObject({ type: z.literal("join"), version, requestId, instance }),
+  z.strictObject({ type: z.literal("renew"), requestId }),
+  z.strictObject({ type: z.literal("acquire"), requestId, order: z.int() }),
+  z.strictObject({ type: z.literal("release"), requestId, base: port, epoch }),
+]) satisfies z.ZodType<LeaseRequest>;
+
+const leaseRefusals = [
+  "host-already-present",
+  "stale-session",
+  "stale-epoch",
+  "order-out-of-range",
+  "share-exceeded",
+  "address-exhausted",
+] as const satisfies LeaseRefusal[];
+
+const leaseReply = z.discriminatedUnion("type", [
+  z.object({
+    type: z.literal("answer"),
+    requestId,
+    leases: z.array(lease),
+    leaseDurationMs: z.number().positive().nullable(),
+    granted: lease.nullable(),
+    settings: poolSettingsSchema,
+  }),
+  z.object({ type: z.literal("refused"), requestId, code: z.enum([...leaseRefusals, ...messageRefusals]) }),
+]) satisfies z.ZodType<LeaseReply>;
+
+const room = z.strictObject({ ip, portCount: z.int().min(0), busiestCount: z.int().min(0) });
+
+const poolRequest = z.discriminatedUnion("type", [
+  z.strictObject({ type: z.literal("enlist"), version, instance, gateway: z.string().min(1).max(2048) }),
+  z.strictObject({ type: z.literal("report"), draining: z.boolean(), rooms: z.array(room).max(4096) }),
+]) satisfies z.ZodType<PoolRequest>;
+
+const poolRefusals = ["host-already-present", "pool-unknown", "gateway-invalid"] as const satisfies PoolRefusal[];
+
+const poolReply = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("enlisted"), pool: z.string(), ips: z.array(ip) }),
+  z.object({ type: z.literal("refused"), code: z.enum([...poolRefusals, ...messageRefusals]) }),
+]) satisfies z.ZodType<PoolReply>;
+
+/** What a host says to an address. */
+export function parseLeaseRequest(text: string): Outcome<LeaseRequest, MessageRefusal> {
+  return parseVersioned(leaseRequest, text);
+}
+
+/** What an address says to a host. */
+export function parseLeaseReply(text: string): Outcome<LeaseReply, MessageRefusal> {
+  return parse(leaseReply, text);
+}
+
+/** What a host says to its pool. */
+export function parsePoolRequest(text: string): Outcome<PoolRequest, MessageRefusal> {
+  return parseVersioned(poolRequest, text);
+}
+
+/** What a pool says to a host. */
+export function parsePoolReply(text: string): Outcome<PoolReply, MessageRefusal> {
+  return parse(poolReply, text);
+}
+
+function parse<Message>(schema: z.ZodType<Message>, text: string): Outcome<Message, MessageRefusal> {
+  if (text.length > MAX_MESSAGE_LENGTH) return refuse("message-malformed");
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    return refuse("message-malformed");
+  }
+  const result = schema.safeParse(json);
+  return result.success ? grant(result.data) : refuse("message-malformed");
+}
+
+function parseVersioned<Message extends { readonly type: string }>(
+  schema: z.ZodType<Message>,
+  text: string,
+): Outcome<Message, MessageRefusal> {
+  const parsed = parse(schema, text);
+  if (parsed.ok && "version" in parsed.value && parsed.value.version !== PROTOCOL_VERSION) {
+    return refuse("version-unsupported");
+  }
+  return parsed;
+}

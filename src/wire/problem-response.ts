@@ -1,0 +1,39 @@
+/** A problem as HTTP: status, `proxy-status` (RFC 9209) and an RFC 9457 body. [ER1] [ER2] */
+import { serializeList, Token, type Item } from "structured-headers";
+import { type Problem, problemDocument, problemKind } from "../core/problems.ts";
+import { PROXY_NAME, PROXY_STATUS } from "./header-names.ts";
+
+/** Ready to be sent by whatever serves HTTP here. */
+export interface ProblemReply {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+const NOT_ASCII = /[^\x20-\x7e]/g;
+
+/** Renders a problem. */
+export function problemReply(problem: Problem): ProblemReply {
+  const { status, proxyError } = problemKind(problem.code);
+  const parameters = new Map<string, Token | string>();
+  if (proxyError !== null) parameters.set("error", new Token(proxyError));
+  // The code rides along, so that a client which never reads the body can still tell.
+  parameters.set("details", problem.code);
+  const member: Item = [new Token(PROXY_NAME), parameters];
+  return {
+    status,
+    headers: {
+      "content-type": "application/problem+json",
+      "cache-control": "no-store",
+      [PROXY_STATUS]: serializeList([member]).replace(NOT_ASCII, "?"),
+    },
+    body: JSON.stringify(problemDocument(problem)),
+  };
+}
+
+const OWN_CODE = new RegExp(`^${PROXY_NAME};(?:error=[a-z_]+;)?details="([a-z-]+)"$`);
+
+/** The code of a refusal of ours by its `proxy-status`; null for anything else. */
+export function problemCodeOf(proxyStatus: string | null): string | null {
+  return proxyStatus === null ? null : (OWN_CODE.exec(proxyStatus)?.[1] ?? null);
+}

@@ -1,0 +1,111 @@
+/** Tokens: Ed25519 JWTs, signed once and verified once, then remembered until they end. [ID2] */
+import { decodeProtectedHeader, importJWK, type JWK, jwtVerify, SignJWT } from "jose";
+import { z } from "zod";
+import type { Identity, IdentityRefusal, Role } from "../core/identity.ts";
+import { ISSUED_ROLES } from "../core/identity.ts";
+import { grant, type Outcome, refuse } from "../core/outcome.ts";
+import { type KeySet, kindOf } from "./keys.ts";
+
+const AUDIENCE = "ipshard";
+const ALGORITHM = "Ed25519";
+/** Tokens that are remembered at once; beyond it the oldest is forgotten. */
+const REMEMBERED_TOKENS = 4096;
+
+const claimsSchema = z.object({
+  sub: z.string().min(1).max(128),
+  role: z.enum(["client", "host", "admin", "gateway"]),
+  pools: z.array(z.string()).max(256),
+  exp: z.number(),
+});
+
+/** Signs a token for an identity; it ends at `expiresAtMs`, rounded down to the second. */
+export async function signToken(identity: Identity, key: JWK): Promise<string> {
+  return new SignJWT({ role: identity.role, pools: [...identity.pools] })
+    .setProtectedHeader({ alg: ALGORITHM, kid: key.kid ?? "" })
+    .setSubject(identity.subject)
+    .setAudience(AUDIENCE)
+    .setIssuedAt()
+    .setExpirationTime(Math.floor(identity.expiresAtMs / 1000))
+    .sign(await importJWK(key, ALGORITHM));
+}
+
+/** Verifies tokens against a set of public keys, which may be replaced at any time. */
+export class TokenVerifier {
+  #keys: KeySet;
+  #known = new Map<string, Identity>();
+
+  constructor(keys: KeySet) {
+    this.#keys = keys;
+  }
+
+  /** Trusts these keys from now on, and no token that was verified by others. */
+  trust(keys: KeySet): void {
+    this.#keys = keys;
+    this.#known.clear();
+  }
+
+  /** The identity of a token that was verified before and has not ended; the hot path. */
+  recall(token: string, nowMs: number): Identity | undefined {
+    const identity = this.#known.get(token);
+    return identity !== undefined && nowMs < identity.expiresAtMs ? identity : undefined;
+  }
+
+  /** Who bears this token, if anybody. */
+  async verify(token: string, nowMs: number): Promise<Outcome<Identity, IdentityRefusal>> {
+    const recalled = this.recall(token, nowMs);
+    if (recalled) return grant(recalled);
+    this.#known.delete(token);
+    const verified = await this.#verifyAnew(token, nowMs);
+    if (verified.ok) {
+      if (this.#known.size >= REMEMBERED_TOKENS) this.#known.delete(this.#known.keys().next().value!);
+      this.#known.set(token, verified.value);
+    }
+    return verified;
+  }
+
+  async #verifyAnew(token: string, nowMs: number): Promise<Outcome<Identity, IdentityRefusal>> {
+    let kid: string | undefined;
+    try {
+      kid = decodeProtectedHeader(token).kid;
+    } catch {
+      return refuse("token-malformed");
+    }
+    const key = this.#keys.keys.find((candidate) => candidate.kid === kid);
+    const kind = kindOf(key?.kid);
+    if (key === undefined || kind === null) return refuse("token-signature-invalid");
+    try {
+      const { payload } = await jwtVerify(token, await importJWK(key, ALGORITHM), {
+        algorithms: [ALGORITHM],
+        audience: AUDIENCE,
+        currentDate: new Date(nowMs),
+      });
+      const claims = claimsSchema.safeParse(payload);
+      if (!claims.success) return refuse("token-malformed");
+      const { sub, role, pools, exp } = claims.data;
+      if (!maySign(kind, role)) return refuse("token-signature-invalid");
+      return grant({ role, subject: sub, pools, expiresAtMs: exp * 1000 });
+    } catch (fault) {
+      return refuse(refusalOf(fault));
+    }
+  }
+}
+
+function maySign(kind: "issuer" | "edge", role: Role): boolean {
+  return kind === "issuer" ? ISSUED_ROLES.includes(role) : role === "gateway";
+}
+
+function refusalOf(fault: unknown): IdentityRefusal {
+  const { code, claim } = fault as { code?: string; claim?: string };
+  if (code === "ERR_JWT_EXPIRED") return "token-expired";
+  if (code === "ERR_JWT_CLAIM_VALIDATION_FAILED") {
+    return claim === "nbf" ? "token-not-yet-valid" : "token-malformed";
+  }
+  if (code === "ERR_JWS_SIGNATURE_VERIFICATION_FAILED") return "token-signature-invalid";
+  return "token-malformed";
+}
+
+/** The token of an `egress-authorization` (or, for administration, `authorization`) header. */
+export function bearerOf(header: string | null | undefined): string | null {
+  const match = /^bearer +(\S+)$/i.exec(header ?? "");
+  return match?.[1] ?? null;
+}
