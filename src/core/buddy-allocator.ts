@@ -98,11 +98,7 @@ function splitDown(block: PortBlock, order: number, history: UnitHistory, random
   return current;
 }
 
-function longestUnused(
-  blocks: readonly PortBlock[],
-  history: UnitHistory,
-  random: () => number,
-): PortBlock {
+function longestUnused(blocks: readonly PortBlock[], history: UnitHistory, random: () => number): PortBlock {
   let oldest = Infinity;
   let equals: PortBlock[] = [];
   for (const block of blocks) {

@@ -101,14 +101,14 @@ export function execute(
 }
 
 function letTimePass(table: LeaseTable, nowMs: number, record: (event: LeaseEvent) => void): void {
-  for (const row of [...table.rows.values()]) {
+  for (const row of table.rows.values()) {
     if (row.state === "leased") {
       const { expiresAtMs } = table.holders.get(row.host)!;
       // Quarantine counts from the end of the lease, not from when the end was noticed. [QU2]
       if (nowMs >= expiresAtMs) endLease(table, row, "expired", expiresAtMs, record);
     }
   }
-  for (const row of [...table.rows.values()]) {
+  for (const row of table.rows.values()) {
     if (row.freeAtMs !== null && nowMs >= row.freeAtMs) record({ type: "freed", epoch: row.epoch });
   }
 }

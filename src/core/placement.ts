@@ -63,7 +63,7 @@ export function rankIps(
   const { session } = selection;
   const ranked = ips
     .map((placed) => ({ placed, weight: rendezvousWeight(session, placed.ip) }))
-    .sort((a, b) => b.weight - a.weight)
+    .toSorted((a, b) => b.weight - a.weight)
     .map(({ placed }) => placed);
   return grant(selection.sticky === "strict" ? ranked.slice(0, 1) : ranked);
 }

@@ -15,31 +15,103 @@ interface ProblemKind {
 const CATALOGUE = {
   // What the client sent.
   "url-missing": { status: 400, proxyError: "http_request_error", title: "The url parameter is missing." },
-  "url-malformed": { status: 400, proxyError: "http_request_error", title: "The url is not an absolute URL." },
-  "url-scheme-unsupported": { status: 400, proxyError: "http_request_error", title: "Only http and https destinations can be reached." },
-  "url-credentials": { status: 400, proxyError: "http_request_error", title: "Credentials in the URL are not sent; use an authorization header." },
-  "url-port-invalid": { status: 400, proxyError: "http_request_error", title: "The destination port must be from 1 to 65535." },
-  "selection-malformed": { status: 400, proxyError: "http_request_error", title: "The egress selection is not a dictionary with each key once." },
-  "selection-key-unknown": { status: 400, proxyError: "http_request_error", title: "The egress selection has an unknown key." },
-  "selection-value-invalid": { status: 400, proxyError: "http_request_error", title: "A value of the egress selection is not valid." },
-  "redirect-mode-invalid": { status: 400, proxyError: "http_request_error", title: "egress-redirect must be manual or follow." },
-  "request-malformed": { status: 400, proxyError: "http_request_error", title: "The request is not valid HTTP." },
-  "body-length-mismatch": { status: 400, proxyError: "http_request_error", title: "The body is longer or shorter than its content-length." },
-  "input-invalid": { status: 400, proxyError: "http_request_error", title: "The input does not have the documented form." },
-  "headers-too-large": { status: 431, proxyError: "http_request_error", title: "The request headers are too large." },
+  "url-malformed": {
+    status: 400,
+    proxyError: "http_request_error",
+    title: "The url is not an absolute URL.",
+  },
+  "url-scheme-unsupported": {
+    status: 400,
+    proxyError: "http_request_error",
+    title: "Only http and https destinations can be reached.",
+  },
+  "url-credentials": {
+    status: 400,
+    proxyError: "http_request_error",
+    title: "Credentials in the URL are not sent; use an authorization header.",
+  },
+  "url-port-invalid": {
+    status: 400,
+    proxyError: "http_request_error",
+    title: "The destination port must be from 1 to 65535.",
+  },
+  "selection-malformed": {
+    status: 400,
+    proxyError: "http_request_error",
+    title: "The egress selection is not a dictionary with each key once.",
+  },
+  "selection-key-unknown": {
+    status: 400,
+    proxyError: "http_request_error",
+    title: "The egress selection has an unknown key.",
+  },
+  "selection-value-invalid": {
+    status: 400,
+    proxyError: "http_request_error",
+    title: "A value of the egress selection is not valid.",
+  },
+  "redirect-mode-invalid": {
+    status: 400,
+    proxyError: "http_request_error",
+    title: "egress-redirect must be manual or follow.",
+  },
+  "request-malformed": {
+    status: 400,
+    proxyError: "http_request_error",
+    title: "The request is not valid HTTP.",
+  },
+  "body-length-mismatch": {
+    status: 400,
+    proxyError: "http_request_error",
+    title: "The body is longer or shorter than its content-length.",
+  },
+  "input-invalid": {
+    status: 400,
+    proxyError: "http_request_error",
+    title: "The input does not have the documented form.",
+  },
+  "headers-too-large": {
+    status: 431,
+    proxyError: "http_request_error",
+    title: "The request headers are too large.",
+  },
   "route-unknown": { status: 404, proxyError: null, title: "There is nothing at this path." },
   "method-unsupported": { status: 405, proxyError: null, title: "This path does not support the method." },
   "upgrade-required": { status: 426, proxyError: null, title: "This path speaks WebSocket only." },
-  "upgrade-unsupported": { status: 501, proxyError: "http_upgrade_failed", title: "Only upgrades to websocket are supported." },
+  "upgrade-unsupported": {
+    status: 501,
+    proxyError: "http_upgrade_failed",
+    title: "Only upgrades to websocket are supported.",
+  },
 
   // Who the client is.
   "token-missing": { status: 401, proxyError: "http_request_denied", title: "A token is required." },
-  "token-malformed": { status: 401, proxyError: "http_request_denied", title: "The token is not a JWT that ipshard can read." },
-  "token-signature-invalid": { status: 401, proxyError: "http_request_denied", title: "The token is not signed by a known key." },
+  "token-malformed": {
+    status: 401,
+    proxyError: "http_request_denied",
+    title: "The token is not a JWT that ipshard can read.",
+  },
+  "token-signature-invalid": {
+    status: 401,
+    proxyError: "http_request_denied",
+    title: "The token is not signed by a known key.",
+  },
   "token-expired": { status: 401, proxyError: "http_request_denied", title: "The token has expired." },
-  "token-not-yet-valid": { status: 401, proxyError: "http_request_denied", title: "The token is not valid yet." },
-  "role-denied": { status: 403, proxyError: "http_request_denied", title: "The token's role does not permit this." },
-  "pool-denied": { status: 403, proxyError: "http_request_denied", title: "The token does not permit this pool." },
+  "token-not-yet-valid": {
+    status: 401,
+    proxyError: "http_request_denied",
+    title: "The token is not valid yet.",
+  },
+  "role-denied": {
+    status: 403,
+    proxyError: "http_request_denied",
+    title: "The token's role does not permit this.",
+  },
+  "pool-denied": {
+    status: 403,
+    proxyError: "http_request_denied",
+    title: "The token does not permit this pool.",
+  },
 
   // Where it may leave from.
   "pool-unknown": { status: 404, proxyError: "http_request_error", title: "There is no such pool." },
@@ -47,31 +119,103 @@ const CATALOGUE = {
   "host-unknown": { status: 404, proxyError: null, title: "There is no such host." },
   "ip-elsewhere": { status: 409, proxyError: null, title: "The address belongs to another pool." },
   "pool-empty": { status: 503, proxyError: "destination_unavailable", title: "The pool has no address yet." },
-  "no-host": { status: 503, proxyError: "destination_unavailable", title: "No live host serves this egress now." },
-  "lease-lost": { status: 503, proxyError: "destination_unavailable", title: "The host holds no valid lease on the address." },
-  "draining": { status: 503, proxyError: "destination_unavailable", title: "The host takes no new requests." },
-  "port-block-exhausted": { status: 503, proxyError: "connection_limit_reached", title: "Every leased port is in use towards this destination." },
-  "control-plane-unavailable": { status: 503, proxyError: "proxy_internal_error", title: "The control plane does not answer." },
+  "no-host": {
+    status: 503,
+    proxyError: "destination_unavailable",
+    title: "No live host serves this egress now.",
+  },
+  "lease-lost": {
+    status: 503,
+    proxyError: "destination_unavailable",
+    title: "The host holds no valid lease on the address.",
+  },
+  draining: { status: 503, proxyError: "destination_unavailable", title: "The host takes no new requests." },
+  "port-block-exhausted": {
+    status: 503,
+    proxyError: "connection_limit_reached",
+    title: "Every leased port is in use towards this destination.",
+  },
+  "control-plane-unavailable": {
+    status: 503,
+    proxyError: "proxy_internal_error",
+    title: "The control plane does not answer.",
+  },
 
   // What the destination did.
-  "destination-prohibited": { status: 403, proxyError: "destination_ip_prohibited", title: "Private and special destinations are refused." },
+  "destination-prohibited": {
+    status: 403,
+    proxyError: "destination_ip_prohibited",
+    title: "Private and special destinations are refused.",
+  },
   "dns-error": { status: 502, proxyError: "dns_error", title: "The destination's name does not resolve." },
-  "dns-timeout": { status: 504, proxyError: "dns_timeout", title: "The destination's name servers do not answer." },
-  "connection-refused": { status: 502, proxyError: "connection_refused", title: "The destination refused the connection." },
-  "connection-timeout": { status: 504, proxyError: "connection_timeout", title: "The destination did not accept the connection in time." },
-  "connection-terminated": { status: 502, proxyError: "connection_terminated", title: "The destination ended the connection before it answered." },
-  "destination-unroutable": { status: 502, proxyError: "destination_ip_unroutable", title: "There is no route to the destination." },
-  "tls-error": { status: 502, proxyError: "tls_protocol_error", title: "The TLS handshake with the destination failed." },
-  "tls-certificate-invalid": { status: 502, proxyError: "tls_certificate_error", title: "The destination's certificate is not valid." },
-  "response-malformed": { status: 502, proxyError: "http_protocol_error", title: "The destination did not answer in valid HTTP." },
-  "response-headers-too-large": { status: 502, proxyError: "http_response_header_section_size", title: "The destination's response headers are too large." },
-  "response-timeout": { status: 504, proxyError: "http_response_timeout", title: "The destination did not begin to answer in time." },
+  "dns-timeout": {
+    status: 504,
+    proxyError: "dns_timeout",
+    title: "The destination's name servers do not answer.",
+  },
+  "connection-refused": {
+    status: 502,
+    proxyError: "connection_refused",
+    title: "The destination refused the connection.",
+  },
+  "connection-timeout": {
+    status: 504,
+    proxyError: "connection_timeout",
+    title: "The destination did not accept the connection in time.",
+  },
+  "connection-terminated": {
+    status: 502,
+    proxyError: "connection_terminated",
+    title: "The destination ended the connection before it answered.",
+  },
+  "destination-unroutable": {
+    status: 502,
+    proxyError: "destination_ip_unroutable",
+    title: "There is no route to the destination.",
+  },
+  "tls-error": {
+    status: 502,
+    proxyError: "tls_protocol_error",
+    title: "The TLS handshake with the destination failed.",
+  },
+  "tls-certificate-invalid": {
+    status: 502,
+    proxyError: "tls_certificate_error",
+    title: "The destination's certificate is not valid.",
+  },
+  "response-malformed": {
+    status: 502,
+    proxyError: "http_protocol_error",
+    title: "The destination did not answer in valid HTTP.",
+  },
+  "response-headers-too-large": {
+    status: 502,
+    proxyError: "http_response_header_section_size",
+    title: "The destination's response headers are too large.",
+  },
+  "response-timeout": {
+    status: 504,
+    proxyError: "http_response_timeout",
+    title: "The destination did not begin to answer in time.",
+  },
   "redirect-loop": { status: 502, proxyError: "proxy_loop_detected", title: "Too many redirects." },
-  "redirect-not-replayable": { status: 502, proxyError: "http_protocol_error", title: "The redirect asks for the streamed body again." },
+  "redirect-not-replayable": {
+    status: 502,
+    proxyError: "http_protocol_error",
+    title: "The redirect asks for the streamed body again.",
+  },
 
   // What broke on our side.
-  "host-lost": { status: 502, proxyError: "connection_terminated", title: "The host was lost while it served the request." },
-  "internal-fault": { status: 500, proxyError: "proxy_internal_error", title: "ipshard failed; the fault is logged." },
+  "host-lost": {
+    status: 502,
+    proxyError: "connection_terminated",
+    title: "The host was lost while it served the request.",
+  },
+  "internal-fault": {
+    status: 500,
+    proxyError: "proxy_internal_error",
+    title: "ipshard failed; the fault is logged.",
+  },
 } as const satisfies Record<string, ProblemKind>;
 
 /** The stable code of a refusal, as in the `code` member of the problem document. */

@@ -20,7 +20,10 @@ export const MAX_MESSAGE_LENGTH = 256 * 1024;
 const requestId = z.string().min(1).max(64);
 const version = z.int().min(0);
 const instance = z.string().min(8).max(128);
-const port = z.int().min(0).max(PORT_END - 1);
+const port = z
+  .int()
+  .min(0)
+  .max(PORT_END - 1);
 const epoch = z.int().positive();
 const ip = z.union([z.ipv4(), z.ipv6()]);
 const lease = z.strictObject({ base: port, order: z.int().min(MIN_ORDER).max(MAX_ORDER), epoch });
@@ -61,7 +64,11 @@ const poolRequest = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("report"), draining: z.boolean(), rooms: z.array(room).max(4096) }),
 ]) satisfies z.ZodType<PoolRequest>;
 
-const poolRefusals = ["host-already-present", "pool-unknown", "gateway-invalid"] as const satisfies PoolRefusal[];
+const poolRefusals = [
+  "host-already-present",
+  "pool-unknown",
+  "gateway-invalid",
+] as const satisfies PoolRefusal[];
 
 const poolReply = z.discriminatedUnion("type", [
   z.object({ type: z.literal("enlisted"), pool: z.string(), ips: z.array(ip) }),
