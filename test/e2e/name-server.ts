@@ -1,0 +1,59 @@
+/**
+ * A name server for tests: answers A and AAAA queries from a table, NXDOMAIN for the rest,
+ * and nothing at all for names under `silent.test`.
+ */
+import { createSocket, type Socket } from "node:dgram";
+
+const TYPE_A = 1;
+const TYPE_AAAA = 28;
+
+/** Starts on a free loopback port; `records` maps names to IPv4 addresses. */
+export async function startNameServer(
+  records: Readonly<Record<string, readonly string[]>>,
+): Promise<{ readonly address: string; readonly close: () => void }> {
+  const socket: Socket = createSocket("udp4");
+  socket.on("message", (query, from) => {
+    const name = questionName(query);
+    if (name.endsWith("silent.test")) return;
+    const reply = answer(query, name, records[name]);
+    socket.send(reply, from.port, from.address);
+  });
+  await new Promise<void>((resolve) => {
+    socket.bind(0, "127.0.0.1", resolve);
+  });
+  return { address: `127.0.0.1:${socket.address().port}`, close: () => socket.close() };
+}
+
+function questionName(query: Buffer): string {
+  const labels: string[] = [];
+  let at = 12;
+  while (query[at] !== 0 && at < query.length) {
+    const length = query[at]!;
+    labels.push(query.toString("latin1", at + 1, at + 1 + length));
+    at += 1 + length;
+  }
+  return labels.join(".").toLowerCase();
+}
+
+function answer(query: Buffer, name: string, addresses: readonly string[] | undefined): Buffer {
+  const questionEnd = 12 + name.length + 2 + 4;
+  const type = query.readUInt16BE(questionEnd - 4);
+  const found = type === TYPE_A ? (addresses ?? []) : [];
+  const header = Buffer.alloc(12);
+  query.copy(header, 0, 0, 2);
+  const isKnown = addresses !== undefined && (type === TYPE_A || type === TYPE_AAAA);
+  header.writeUInt16BE(0x8180 | (isKnown ? 0 : 3), 2);
+  header.writeUInt16BE(1, 4);
+  header.writeUInt16BE(found.length, 6);
+  const records = found.map((address) => {
+    const record = Buffer.alloc(16);
+    record.writeUInt16BE(0xc00c, 0);
+    record.writeUInt16BE(TYPE_A, 2);
+    record.writeUInt16BE(1, 4);
+    record.writeUInt32BE(30, 6);
+    record.writeUInt16BE(4, 10);
+    for (const [index, part] of address.split(".").entries()) record[12 + index] = Number(part);
+    return record;
+  });
+  return Buffer.concat([header, query.subarray(12, questionEnd), ...records]);
+}
