@@ -1,0 +1,30 @@
+/**
+ * `npm run bench -- NAME [--json]`: one file per question, each against its peer in one run.
+ *
+ * These machines are noisy, so nothing is judged by an absolute time: ours and the peer's
+ * are measured in turn, and the ratio of their medians is what counts.
+ */
+import { measureBind } from "./bind.ts";
+import { measureEdge } from "./edge.ts";
+import { measureLease } from "./lease.ts";
+import { printTable, type Row } from "./report.ts";
+
+const BENCHES: Readonly<Record<string, () => Promise<Row[]>>> = {
+  bind: measureBind,
+  edge: measureEdge,
+  lease: measureLease,
+};
+
+const words = process.argv.slice(2);
+const name = words.find((word) => !word.startsWith("--")) ?? "";
+const bench = BENCHES[name];
+if (bench === undefined) {
+  console.error(
+    `usage: npm run bench -- NAME [--json], with NAME one of: ${Object.keys(BENCHES).join(", ")}`,
+  );
+  process.exit(2);
+}
+const rows = await bench();
+printTable(name, rows);
+if (words.includes("--json")) console.log(JSON.stringify({ bench: name, rows }));
+process.exit(0);
