@@ -13,11 +13,11 @@ import {
   type LeaseEvent,
   type LeaseRow,
   type LeaseTable,
-  portsHeldBy,
 } from "./lease-table.ts";
 import { grant, type Outcome, refuse } from "./outcome.ts";
+import { letTimePass } from "./passing-time.ts";
 import type { PoolSettings } from "./pool-settings.ts";
-import { MAX_ORDER, MIN_ORDER, type PortBlock, portCountOf } from "./port-block.ts";
+import { MAX_ORDER, MIN_ORDER, type PortBlock, portCountOf, UNIT_PORT_COUNT } from "./port-block.ts";
 
 /** What can be asked of a table. `session` comes from the connection, never from the message. */
 export type LeaseCommand =
@@ -100,19 +100,6 @@ export function execute(
   return { outcome: judge(table, command, nowMs, random, record), events };
 }
 
-function letTimePass(table: LeaseTable, nowMs: number, record: (event: LeaseEvent) => void): void {
-  for (const row of table.rows.values()) {
-    if (row.state === "leased") {
-      const { expiresAtMs } = table.holders.get(row.host)!;
-      // Quarantine counts from the end of the lease, not from when the end was noticed. [QU2]
-      if (nowMs >= expiresAtMs) endLease(table, row, "expired", expiresAtMs, record);
-    }
-  }
-  for (const row of table.rows.values()) {
-    if (row.freeAtMs !== null && nowMs >= row.freeAtMs) record({ type: "freed", epoch: row.epoch });
-  }
-}
-
 function judge(
   table: LeaseTable,
   command: LeaseCommand,
@@ -149,7 +136,7 @@ function join(
 ): Outcome<LeaseAnswer, LeaseRefusal> {
   const present = table.holders.get(host);
   // A twin is refused for as long as the first could still be sending. [HO1]
-  if (present && present.instance !== instance && nowMs < present.expiresAtMs) {
+  if (present && present.instance !== instance && leasesOf(table, host).length > 0) {
     return refuse("host-already-present");
   }
   const { leaseDurationMs } = table.settings;
@@ -230,13 +217,20 @@ function release(
   if (row?.state !== "leased" || row.host !== holder.host || row.base !== request.base) {
     return refuse("stale-epoch");
   }
-  endLease(table, row, "released", nowMs, record);
+  const freeAtMs = nowMs + table.settings.quarantineMs;
+  record({ type: "ended", epoch: row.epoch, end: "released", endedAtMs: nowMs, freeAtMs });
   return grant({
     leases: leasesFor(table, holder.host),
     leaseDurationMs: null,
     session: holder.session,
     granted: null,
   });
+}
+
+interface Choice {
+  readonly block: PortBlock;
+  /** Epoch of the host's own quarantined row that it takes up; null for a free block. */
+  readonly quarantined: number | null;
 }
 
 /** A new block for a host: one of its own quarantined ones if it fits, else a free one. */
@@ -246,39 +240,95 @@ function chooseFor(
   order: number,
   nowMs: number,
   random: () => number,
-): Outcome<{ block: PortBlock; quarantined: number | null }, LeaseRefusal> {
-  const { maxPortsPerHost } = table.settings;
-  const share = maxPortsPerHost - portsHeldBy(table, holder.host);
+): Outcome<Choice, LeaseRefusal> {
+  const usages = usageByHost(table);
+  const share = table.settings.maxPortsPerHost - usageOf(usages, holder).held;
   const affordable = largestOrderWithin(order, share);
   if (affordable === null) return refuse("share-exceeded");
 
-  const own = [...table.rows.values()].find((row) => isOwnQuarantined(row, holder, affordable));
-  if (own) return grant({ block: { base: own.base, order: own.order }, quarantined: own.epoch });
+  const own = ownQuarantined(table, holder, share);
+  const exact = own.find((row) => row.order === affordable);
+  if (exact) return grant(takenUp(exact));
 
   const free = freeBlocks(table.rows.values());
-  const spendable = portTotal(free) - portsKeptForOthers(table, holder, nowMs);
+  const spare = portTotal(free) - claimsOfOthers(table, usages, holder, nowMs);
+  const spendable = Math.max(spare, claimOf(table, usages, holder));
   const fitting = largestOrderWithin(affordable, spendable);
   const block = fitting === null ? null : chooseBlock(free, fitting, table.unitHistory, random);
-  return block === null ? refuse("address-exhausted") : grant({ block, quarantined: null });
+  if (block !== null) return grant({ block, quarantined: null });
+
+  // Rather one of its own that is smaller or larger than asked for than none. [QU3]
+  const smaller = own.filter((row) => row.order < affordable).toSorted((a, b) => b.order - a.order);
+  const larger = own.filter((row) => row.order > affordable).toSorted((a, b) => a.order - b.order);
+  const inexact = smaller[0] ?? larger[0];
+  return inexact ? grant(takenUp(inexact)) : refuse("address-exhausted");
 }
 
-function isOwnQuarantined(row: LeaseRow, holder: Holder, order: number): boolean {
-  return (
-    row.state === "quarantined" &&
-    row.host === holder.host &&
-    row.instance === holder.instance &&
-    row.order === order
-  );
+function takenUp(row: LeaseRow): Choice {
+  return { block: { base: row.base, order: row.order }, quarantined: row.epoch };
 }
 
-/** Ports that must stay free so that every other present host can reach its minimum. [AL5] */
-function portsKeptForOthers(table: LeaseTable, holder: Holder, nowMs: number): number {
-  let kept = 0;
-  for (const other of table.holders.values()) {
-    if (other.host === holder.host || nowMs >= other.expiresAtMs) continue;
-    kept += Math.max(0, table.settings.minPortsPerHost - portsHeldBy(table, other.host));
+/** Quarantined blocks that this very instance held last and may hold again. */
+function ownQuarantined(table: LeaseTable, holder: Holder, share: number): LeaseRow[] {
+  const own: LeaseRow[] = [];
+  for (const row of table.rows.values()) {
+    if (isOwnQuarantined(row, holder) && portCountOf(row.order) <= share) own.push(row);
   }
-  return kept;
+  return own;
+}
+
+function isOwnQuarantined(row: LeaseRow, holder: Holder): boolean {
+  return row.state === "quarantined" && row.host === holder.host && row.instance === holder.instance;
+}
+
+/** Ports a host holds, and those of its own in quarantine that it may take up again. */
+interface Usage {
+  held: number;
+  resting: number;
+}
+
+function usageByHost(table: LeaseTable): Map<string, Usage> {
+  const usages = new Map<string, Usage>();
+  for (const holder of table.holders.values()) usages.set(holder.host, { held: 0, resting: 0 });
+  for (const row of table.rows.values()) {
+    const holder = table.holders.get(row.host)!;
+    const usage = usageOf(usages, holder);
+    if (row.state === "leased") usage.held += portCountOf(row.order);
+    else if (isOwnQuarantined(row, holder)) usage.resting += portCountOf(row.order);
+  }
+  return usages;
+}
+
+function usageOf(usages: ReadonlyMap<string, Usage>, holder: Holder): Usage {
+  return usages.get(holder.host)!;
+}
+
+/**
+ * Free ports that a host needs to reach its minimum. Up to its own claim a host takes what is
+ * free; beyond it, it leaves the claims of the others. When there are more hosts than minimums
+ * the first come are served, instead of each being refused for the sake of the rest. [AL5]
+ */
+function claimOf(table: LeaseTable, usages: ReadonlyMap<string, Usage>, holder: Holder): number {
+  const { minPortsPerHost, maxPortsPerHost } = table.settings;
+  const minimum = Math.min(
+    Math.ceil(minPortsPerHost / UNIT_PORT_COUNT) * UNIT_PORT_COUNT,
+    Math.floor(maxPortsPerHost / UNIT_PORT_COUNT) * UNIT_PORT_COUNT,
+  );
+  const { held, resting } = usageOf(usages, holder);
+  return Math.max(0, minimum - held - resting);
+}
+
+function claimsOfOthers(
+  table: LeaseTable,
+  usages: ReadonlyMap<string, Usage>,
+  holder: Holder,
+  nowMs: number,
+): number {
+  let claimed = 0;
+  for (const other of table.holders.values()) {
+    if (other.host !== holder.host && nowMs < other.expiresAtMs) claimed += claimOf(table, usages, other);
+  }
+  return claimed;
 }
 
 function largestOrderWithin(order: number, portCount: number): number | null {
@@ -286,17 +336,6 @@ function largestOrderWithin(order: number, portCount: number): number | null {
     if (portCountOf(candidate) <= portCount) return candidate;
   }
   return null;
-}
-
-function endLease(
-  table: LeaseTable,
-  row: LeaseRow,
-  end: "released" | "expired",
-  endedAtMs: number,
-  record: (event: LeaseEvent) => void,
-): void {
-  const freeAtMs = endedAtMs + table.settings.quarantineMs;
-  record({ type: "ended", epoch: row.epoch, end, endedAtMs, freeAtMs });
 }
 
 /** A lease never shrinks: the host may already count on the longer time. [LE5] */

@@ -44,6 +44,8 @@ export interface LeaseTable {
   settings: PoolSettings;
   lastEpoch: number;
   lastSession: number;
+  /** When the clock was last looked at, by that clock; 0 for never. [LE6] */
+  seenAtMs: number;
   readonly holders: Map<string, Holder>;
   /** By epoch; blocks of different rows never overlap. */
   readonly rows: Map<number, LeaseRow>;
@@ -66,7 +68,11 @@ export type LeaseEvent =
       readonly endedAtMs: number;
       readonly freeAtMs: number;
     }
-  | { readonly type: "freed"; readonly epoch: number };
+  | { readonly type: "freed"; readonly epoch: number }
+  /** A host whose time is over and who has no block any more is forgotten. [HO5] */
+  | { readonly type: "left"; readonly host: string }
+  /** The clock was looked at; all deadlines that lie ahead move by `shiftMs`. [LE6] */
+  | { readonly type: "clock-read"; readonly atMs: number; readonly shiftMs: number };
 
 /** A table in which everything is free. */
 export function emptyLeaseTable(settings: PoolSettings): LeaseTable {
@@ -74,6 +80,7 @@ export function emptyLeaseTable(settings: PoolSettings): LeaseTable {
     settings,
     lastEpoch: 0,
     lastSession: 0,
+    seenAtMs: 0,
     holders: new Map(),
     rows: new Map(),
     unitHistory: emptyUnitHistory(),
@@ -111,25 +118,66 @@ export function applyEvent(table: LeaseTable, event: LeaseEvent): void {
       markUnused(table.unitHistory, row, row.endedAtMs ?? 0);
       return;
     }
+    case "left":
+      table.holders.delete(event.host);
+      return;
+    case "clock-read":
+      table.seenAtMs = event.atMs;
+      if (event.shiftMs !== 0) shiftDeadlines(table, event.shiftMs);
+      return;
+  }
+}
+
+function shiftDeadlines(table: LeaseTable, shiftMs: number): void {
+  for (const holder of table.holders.values()) {
+    table.holders.set(holder.host, { ...holder, expiresAtMs: holder.expiresAtMs + shiftMs });
+  }
+  for (const row of table.rows.values()) {
+    if (row.freeAtMs !== null) table.rows.set(row.epoch, { ...row, freeAtMs: row.freeAtMs + shiftMs });
   }
 }
 
 /** The leases a host holds, oldest epoch first. */
 export function leasesOf(table: LeaseTable, host: string): LeaseRow[] {
-  return [...table.rows.values()].filter((row) => row.host === host && row.state === "leased");
+  const leases: LeaseRow[] = [];
+  for (const row of table.rows.values()) {
+    if (row.host === host && row.state === "leased") leases.push(row);
+  }
+  return leases;
 }
 
 /** Ports a host holds. */
 export function portsHeldBy(table: LeaseTable, host: string): number {
-  return leasesOf(table, host).reduce((sum, row) => sum + portCountOf(row.order), 0);
+  let held = 0;
+  for (const row of table.rows.values()) {
+    if (row.host === host && row.state === "leased") held += portCountOf(row.order);
+  }
+  return held;
 }
 
-/** When something next ends by time alone, for the alarm; null when nothing will. */
+/**
+ * How long the object may go without looking at its clock. Within it a step of the clock goes
+ * unseen, so it is at most half a quarantine, which absorbs what it does; never under a second,
+ * so that alarms do not crowd. [LE6]
+ */
+export function longestGapMs(settings: PoolSettings): number {
+  return Math.max(1_000, settings.quarantineMs / 2);
+}
+
+/**
+ * When the table must be looked at again, for the alarm: something ends, or the clock has not
+ * been seen for too long. Null when there is neither host nor block. [LE7]
+ */
 export function nextDeadlineMs(table: LeaseTable): number | null {
-  let next = Infinity;
+  if (table.holders.size === 0 && table.rows.size === 0) return null;
+  let next = table.seenAtMs + longestGapMs(table.settings);
+  const hostsWithRows = new Set<string>();
   for (const row of table.rows.values()) {
-    const deadline = row.freeAtMs ?? table.holders.get(row.host)!.expiresAtMs;
-    next = Math.min(next, deadline);
+    hostsWithRows.add(row.host);
+    next = Math.min(next, row.freeAtMs ?? table.holders.get(row.host)!.expiresAtMs);
   }
-  return next === Infinity ? null : next;
+  for (const holder of table.holders.values()) {
+    if (!hostsWithRows.has(holder.host)) next = Math.min(next, holder.expiresAtMs);
+  }
+  return next;
 }

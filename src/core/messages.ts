@@ -45,6 +45,7 @@ export type LeaseReply =
     }
   | {
       readonly type: "refused";
+      /** Empty when the request could not be read. */
       readonly requestId: string;
       readonly code: LeaseRefusal | MessageRefusal;
     };

@@ -11,7 +11,7 @@ import {
   PROTOCOL_VERSION,
 } from "../core/messages.ts";
 import { grant, type Outcome, refuse } from "../core/outcome.ts";
-import { MAX_ORDER, MIN_ORDER, PORT_END } from "../core/port-block.ts";
+import { isLeasableBlock, MAX_ORDER, MIN_ORDER, PORT_END } from "../core/port-block.ts";
 import { poolSettingsSchema } from "./pool-settings.ts";
 
 /** Longest message that is looked at, in characters. */
@@ -19,6 +19,7 @@ export const MAX_MESSAGE_LENGTH = 256 * 1024;
 
 const requestId = z.string().min(1).max(64);
 const version = z.int().min(0);
+const opening = z.object({ version });
 const instance = z.string().min(8).max(128);
 const port = z
   .int()
@@ -26,7 +27,9 @@ const port = z
   .max(PORT_END - 1);
 const epoch = z.int().positive();
 const ip = z.union([z.ipv4(), z.ipv6()]);
-const lease = z.strictObject({ base: port, order: z.int().min(MIN_ORDER).max(MAX_ORDER), epoch });
+const lease = z
+  .strictObject({ base: port, order: z.int().min(MIN_ORDER).max(MAX_ORDER), epoch })
+  .refine(isLeasableBlock);
 const messageRefusals = ["version-unsupported", "message-malformed"] as const satisfies MessageRefusal[];
 
 const leaseRequest = z.discriminatedUnion("type", [
@@ -54,7 +57,11 @@ const leaseReply = z.discriminatedUnion("type", [
     granted: lease.nullable(),
     settings: poolSettingsSchema,
   }),
-  z.object({ type: z.literal("refused"), requestId, code: z.enum([...leaseRefusals, ...messageRefusals]) }),
+  z.object({
+    type: z.literal("refused"),
+    requestId: z.string().max(64),
+    code: z.enum([...leaseRefusals, ...messageRefusals]),
+  }),
 ]) satisfies z.ZodType<LeaseReply>;
 
 const room = z.strictObject({ ip, portCount: z.int().min(0), busiestCount: z.int().min(0) });
@@ -96,24 +103,28 @@ export function parsePoolReply(text: string): Outcome<PoolReply, MessageRefusal>
 }
 
 function parse<Message>(schema: z.ZodType<Message>, text: string): Outcome<Message, MessageRefusal> {
-  if (text.length > MAX_MESSAGE_LENGTH) return refuse("message-malformed");
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch {
-    return refuse("message-malformed");
-  }
+  return judge(schema, readJson(text));
+}
+
+/** The version is read before the rest, which another version may well have changed. [ME1] */
+function parseVersioned<Message>(schema: z.ZodType<Message>, text: string): Outcome<Message, MessageRefusal> {
+  const json = readJson(text);
+  const opened = opening.safeParse(json);
+  if (opened.success && opened.data.version !== PROTOCOL_VERSION) return refuse("version-unsupported");
+  return judge(schema, json);
+}
+
+function judge<Message>(schema: z.ZodType<Message>, json: unknown): Outcome<Message, MessageRefusal> {
   const result = schema.safeParse(json);
   return result.success ? grant(result.data) : refuse("message-malformed");
 }
 
-function parseVersioned<Message extends { readonly type: string }>(
-  schema: z.ZodType<Message>,
-  text: string,
-): Outcome<Message, MessageRefusal> {
-  const parsed = parse(schema, text);
-  if (parsed.ok && "version" in parsed.value && parsed.value.version !== PROTOCOL_VERSION) {
-    return refuse("version-unsupported");
+/** Undefined, which no message is, for what is no JSON or too long. */
+function readJson(text: string): unknown {
+  if (text.length > MAX_MESSAGE_LENGTH) return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
   }
-  return parsed;
 }

@@ -55,8 +55,10 @@ export class TokenVerifier {
     const recalled = this.recall(token, nowMs);
     if (recalled) return grant(recalled);
     this.#known.delete(token);
+    const keys = this.#keys;
     const verified = await this.#verifyAnew(token, nowMs);
-    if (verified.ok) {
+    // Other keys may have come meanwhile: what these ones verified is not to be remembered.
+    if (verified.ok && keys === this.#keys) {
       if (this.#known.size >= REMEMBERED_TOKENS) this.#known.delete(this.#known.keys().next().value!);
       this.#known.set(token, verified.value);
     }

@@ -1,0 +1,45 @@
+/**
+ * What time alone does to a table: leases end, quarantines are lifted, hosts are forgotten.
+ *
+ * The object has only a wall clock, and a wall clock may be set. Were a leap of an hour
+ * believed, leases would end that their hosts still count on. So the table remembers when it
+ * last saw the clock: time beyond the longest gap between two looks is taken for a leap, or
+ * for an outage in which nobody could renew, and all deadlines ahead move along. Likewise when
+ * the clock is set back, so that the blocks of a dead host are not held for longer. [LE6]
+ */
+import { type LeaseEvent, type LeaseTable, longestGapMs } from "./lease-table.ts";
+
+/** Lets time pass up to this moment, before any command is judged. [LE4] */
+export function letTimePass(table: LeaseTable, nowMs: number, record: (event: LeaseEvent) => void): void {
+  lookAtClock(table, nowMs, record);
+  for (const row of table.rows.values()) {
+    if (row.state === "leased") {
+      const { expiresAtMs } = table.holders.get(row.host)!;
+      if (nowMs < expiresAtMs) continue;
+      // Quarantine counts from the end of the lease, not from when the end was noticed. [QU2]
+      const freeAtMs = expiresAtMs + table.settings.quarantineMs;
+      record({ type: "ended", epoch: row.epoch, end: "expired", endedAtMs: expiresAtMs, freeAtMs });
+    }
+  }
+  const hostsWithRows = new Set<string>();
+  for (const row of table.rows.values()) {
+    if (row.freeAtMs !== null && nowMs >= row.freeAtMs) record({ type: "freed", epoch: row.epoch });
+    else hostsWithRows.add(row.host);
+  }
+  for (const { host, expiresAtMs } of table.holders.values()) {
+    if (nowMs >= expiresAtMs && !hostsWithRows.has(host)) record({ type: "left", host });
+  }
+}
+
+function lookAtClock(table: LeaseTable, nowMs: number, record: (event: LeaseEvent) => void): void {
+  const longestMs = longestGapMs(table.settings);
+  const gapMs = nowMs - table.seenAtMs;
+  // Half the gap is often enough to look, and spares a busy table a write per command.
+  if (gapMs >= 0 && gapMs < longestMs / 2) return;
+  const shiftMs = gapMs < 0 ? gapMs : Math.max(0, gapMs - longestMs);
+  record({ type: "clock-read", atMs: nowMs, shiftMs: isEmpty(table) ? 0 : shiftMs });
+}
+
+function isEmpty(table: LeaseTable): boolean {
+  return table.holders.size === 0 && table.rows.size === 0;
+}
