@@ -161,7 +161,7 @@ export function portsHeldBy(table: LeaseTable, host: string): number {
  * so that alarms do not crowd. [LE6]
  */
 export function longestGapMs(settings: PoolSettings): number {
-  return Math.max(1_000, settings.quarantineMs / 2);
+  return Math.max(1_000, Math.floor(settings.quarantineMs / 2));
 }
 
 /**

@@ -12,23 +12,22 @@ import { type LeaseEvent, type LeaseTable, longestGapMs } from "./lease-table.ts
 /** Lets time pass up to this moment, before any command is judged. [LE4] */
 export function letTimePass(table: LeaseTable, nowMs: number, record: (event: LeaseEvent) => void): void {
   lookAtClock(table, nowMs, record);
+  const over = new Set<string>();
+  for (const holder of table.holders.values()) if (nowMs >= holder.expiresAtMs) over.add(holder.host);
   for (const row of table.rows.values()) {
-    if (row.state === "leased") {
-      const { expiresAtMs } = table.holders.get(row.host)!;
-      if (nowMs < expiresAtMs) continue;
+    if (row.state === "leased" && over.has(row.host)) {
       // Quarantine counts from the end of the lease, not from when the end was noticed. [QU2]
-      const freeAtMs = expiresAtMs + table.settings.quarantineMs;
-      record({ type: "ended", epoch: row.epoch, end: "expired", endedAtMs: expiresAtMs, freeAtMs });
+      const endedAtMs = table.holders.get(row.host)!.expiresAtMs;
+      const freeAtMs = endedAtMs + table.settings.quarantineMs;
+      record({ type: "ended", epoch: row.epoch, end: "expired", endedAtMs, freeAtMs });
     }
   }
-  const hostsWithRows = new Set<string>();
   for (const row of table.rows.values()) {
     if (row.freeAtMs !== null && nowMs >= row.freeAtMs) record({ type: "freed", epoch: row.epoch });
-    else hostsWithRows.add(row.host);
   }
-  for (const { host, expiresAtMs } of table.holders.values()) {
-    if (nowMs >= expiresAtMs && !hostsWithRows.has(host)) record({ type: "left", host });
-  }
+  if (over.size === 0) return;
+  for (const row of table.rows.values()) over.delete(row.host);
+  for (const host of over) record({ type: "left", host });
 }
 
 function lookAtClock(table: LeaseTable, nowMs: number, record: (event: LeaseEvent) => void): void {

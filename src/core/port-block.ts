@@ -34,7 +34,7 @@ export const UNIT_COUNT = PORT_END / UNIT_PORT_COUNT;
 
 /** Ports in a block of this order. */
 export function portCountOf(order: number): number {
-  return 2 ** order;
+  return 1 << order;
 }
 
 /** Whether this is a block that may be leased: a known order, aligned, inside the leasable ports. [PB1] [PB2] */
