@@ -1,0 +1,17 @@
+/** The Durable Object namespaces as `wrangler.toml` names them; the Worker has the same ones. */
+import type { EgressIp } from "./egress-ip.ts";
+import type { EgressPool } from "./egress-pool.ts";
+import type { PoolCatalogue } from "./pool-catalogue.ts";
+
+/** What an object or the Worker finds in its environment to reach objects. */
+export interface ObjectBindings {
+  /** One object per address, named as the address. */
+  readonly EGRESS_IP: DurableObjectNamespace<EgressIp>;
+  /** One object per pool, named as the pool. */
+  readonly EGRESS_POOL: DurableObjectNamespace<EgressPool>;
+  /** One object, named `CATALOGUE_NAME`. */
+  readonly POOL_CATALOGUE: DurableObjectNamespace<PoolCatalogue>;
+}
+
+/** The name of the only catalogue. */
+export const CATALOGUE_NAME = "catalogue";

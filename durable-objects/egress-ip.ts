@@ -1,0 +1,221 @@
+/**
+ * One egress IP: owns the table of which host may send from which of its ports.
+ *
+ * The object only stores, wakes up and speaks; every decision is `core/lease-commands.ts`.
+ * A command and its events are one storage transaction, and no answer leaves before they are
+ * on disk. The table in memory is a copy of the disk, made when first needed. [DO3] [DO6]
+ */
+import { DurableObject } from "cloudflare:workers";
+import { freeBlocks, portTotal } from "../src/core/buddy-allocator.ts";
+import {
+  execute,
+  type LeaseAnswer,
+  type LeaseCommand,
+  type LeaseRefusal,
+} from "../src/core/lease-commands.ts";
+import { type Holder, type LeaseRow, nextDeadlineMs } from "../src/core/lease-table.ts";
+import type { LeaseReply, LeaseRequest, MessageRefusal } from "../src/core/messages.ts";
+import { grant, type Outcome, refuse } from "../src/core/outcome.ts";
+import type { PoolSettings } from "../src/core/pool-settings.ts";
+import { parseLeaseRequest } from "../src/wire/messages.ts";
+import type { ObjectBindings } from "./bindings.ts";
+import {
+  acceptHost,
+  answerHeartbeats,
+  CLOSE_FENCED,
+  CLOSE_REFUSED,
+  connectingHost,
+  isOpen,
+  refuseUpgrade,
+  sendTo,
+} from "./host-socket.ts";
+import { KEPT_PAST_LEASES, LeaseStore, type StoredAddress } from "./lease-store.ts";
+import { ADDRESS_MIGRATIONS, migrate } from "./schema.ts";
+
+/** An address as an administrator sees it. Instance keys are left out: they prove identity. */
+export interface AddressDescription {
+  readonly pool: string;
+  readonly settings: PoolSettings;
+  readonly lastEpoch: number;
+  readonly freePortCount: number;
+  readonly holders: readonly Omit<Holder, "instance">[];
+  /** Leased and quarantined blocks, oldest epoch first. */
+  readonly rows: readonly Omit<LeaseRow, "instance" | "requestId">[];
+}
+
+/** Stays with a socket. A host that has not joined on it has no session. */
+interface LeaseAttachment {
+  readonly host: string;
+  readonly session: number | null;
+}
+
+/** Sessions count from 1, so this one is always stale. */
+const NO_SESSION = 0;
+/** Repeated to a host whose message named no request. */
+const UNNAMED_REQUEST = "";
+
+/** The Durable Object of one egress IP; its name is the address. */
+export class EgressIp extends DurableObject<ObjectBindings> {
+  readonly #store: LeaseStore;
+  /** Copies of what is stored; whoever fails to store throws the whole instance away. */
+  #loaded: StoredAddress | null = null;
+  #alarmAtMs: number | null = null;
+
+  constructor(ctx: DurableObjectState, env: ObjectBindings) {
+    super(ctx, env);
+    answerHeartbeats(ctx);
+    migrate(ctx.storage, ADDRESS_MIGRATIONS);
+    this.#store = new LeaseStore(ctx.storage);
+    void ctx.blockConcurrencyWhile(async () => {
+      this.#alarmAtMs = await ctx.storage.getAlarm();
+    });
+  }
+
+  /** Gives the address to a pool, or changes the settings it follows there. */
+  async assign(pool: string, settings: PoolSettings): Promise<Outcome<null, "ip-elsewhere">> {
+    const address = this.#address();
+    if (address !== null && address.pool !== pool) return refuse("ip-elsewhere");
+    if (address === null) {
+      this.#stored(() => this.#store.assign(pool, settings));
+    } else if (JSON.stringify(address.table.settings) !== JSON.stringify(settings)) {
+      await this.#execute(address, { type: "configure", settings });
+    }
+    return grant(null);
+  }
+
+  /** The table as it stands now. */
+  async describe(): Promise<Outcome<AddressDescription, "ip-unknown">> {
+    const address = this.#address();
+    if (address === null) return refuse("ip-unknown");
+    await this.#execute(address, { type: "tick" });
+    const { settings, lastEpoch, holders, rows } = address.table;
+    return grant({
+      pool: address.pool,
+      settings,
+      lastEpoch,
+      freePortCount: portTotal(freeBlocks(rows.values())),
+      holders: [...holders.values()].map(({ instance: _secret, ...holder }) => holder),
+      rows: [...rows.values()].map(({ instance: _secret, requestId: _private, ...row }) => row),
+    });
+  }
+
+  /** Connects a host. */
+  override async fetch(request: Request): Promise<Response> {
+    const connecting = connectingHost(request);
+    if (!connecting.ok) return refuseUpgrade(connecting.refusal);
+    // An address that belongs to no pool has no settings to lease by. [DO7]
+    if (this.#address() === null) return refuseUpgrade("ip-unknown");
+    const host = connecting.value;
+    return acceptHost(this.ctx, host, { host, session: null } satisfies LeaseAttachment);
+  }
+
+  override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
+    const address = this.#address();
+    const { host, session } = socket.deserializeAttachment() as LeaseAttachment;
+    if (address === null) return socket.close(CLOSE_REFUSED, "ip-unknown");
+    const request =
+      typeof message === "string" ? parseLeaseRequest(message) : refuse("message-malformed" as const);
+    if (!request.ok) return refuseRequest(socket, requestIdIn(message), request.refusal);
+    const { requestId, type } = request.value;
+    const outcome = await this.#execute(address, commandOf(request.value, host, session));
+    if (!outcome.ok) return refuseRequest(socket, requestId, outcome.refusal, type === "join");
+    if (type === "join") this.#handOver(host, outcome.value.session!, socket);
+    const { leases, leaseDurationMs, granted } = outcome.value;
+    const { settings } = address.table;
+    sendTo(socket, {
+      type: "answer",
+      requestId,
+      leases,
+      leaseDurationMs,
+      granted,
+      settings,
+    } satisfies LeaseReply);
+  }
+
+  /**
+   * Lets time pass. It may come late, early or twice: what is due is judged by the table, and
+   * commands judge by the clock anyway, so the alarm only keeps the stored table honest. [DO8]
+   */
+  override async alarm(): Promise<void> {
+    this.#alarmAtMs = null;
+    const address = this.#address();
+    if (address === null) return;
+    await this.#execute(address, { type: "tick" });
+    this.#stored(() => this.#store.prune(KEPT_PAST_LEASES));
+  }
+
+  #address(): StoredAddress | null {
+    this.#loaded ??= this.#store.load();
+    return this.#loaded;
+  }
+
+  async #execute(address: StoredAddress, command: LeaseCommand): Promise<Outcome<LeaseAnswer, LeaseRefusal>> {
+    const outcome = this.#stored(() => {
+      const decision = execute(address.table, command, Date.now(), unguessable);
+      this.#store.append(decision.events);
+      return decision.outcome;
+    });
+    await this.#wakeBy(nextDeadlineMs(address.table));
+    return outcome;
+  }
+
+  /** Stores all or nothing; after a failure memory may be ahead of the disk, so it goes. [DO6] */
+  #stored<Result>(closure: () => Result): Result {
+    try {
+      return this.ctx.storage.transactionSync(closure);
+    } catch (fault) {
+      this.#loaded = null;
+      this.ctx.abort(`storage failed: ${String(fault)}`);
+      throw fault;
+    }
+  }
+
+  /** An alarm that comes too early costs less than moving it at every renewal. [DO8] */
+  async #wakeBy(deadlineMs: number | null): Promise<void> {
+    if (deadlineMs === null || (this.#alarmAtMs !== null && this.#alarmAtMs <= deadlineMs)) return;
+    this.#alarmAtMs = deadlineMs;
+    await this.ctx.storage.setAlarm(deadlineMs);
+  }
+
+  /** From now on the host speaks through this socket alone. [HO2] [DO9] */
+  #handOver(host: string, session: number, socket: WebSocket): void {
+    socket.serializeAttachment({ host, session } satisfies LeaseAttachment);
+    for (const other of this.ctx.getWebSockets(host)) {
+      const joined = (other.deserializeAttachment() as LeaseAttachment).session;
+      if (joined !== null && joined < session && isOpen(other)) other.close(CLOSE_FENCED, "stale-session");
+    }
+  }
+}
+
+function commandOf(request: LeaseRequest, host: string, session: number | null): LeaseCommand {
+  if (request.type === "join") return { type: "join", host, instance: request.instance };
+  return { ...request, host, session: session ?? NO_SESSION };
+}
+
+/** A connection whose opening is refused is closed as well: nothing can follow on it. */
+function refuseRequest(
+  socket: WebSocket,
+  requestId: string,
+  code: LeaseRefusal | MessageRefusal,
+  isOpening = code === "version-unsupported",
+): void {
+  sendTo(socket, { type: "refused", requestId, code } satisfies LeaseReply);
+  if (isOpening && isOpen(socket)) socket.close(CLOSE_REFUSED, code);
+}
+
+/** The id of a request that could not be read as a whole, so that its host can tell which. */
+function requestIdIn(message: string | ArrayBuffer): string {
+  try {
+    const { requestId } = JSON.parse(message as string) as { requestId?: unknown };
+    return typeof requestId === "string" && requestId.length > 0 && requestId.length <= 64
+      ? requestId
+      : UNNAMED_REQUEST;
+  } catch {
+    return UNNAMED_REQUEST;
+  }
+}
+
+/** A number in [0, 1) for choosing ports, which strangers must not foresee. */
+function unguessable(): number {
+  return crypto.getRandomValues(new Uint32Array(1))[0]! / 2 ** 32;
+}

@@ -1,0 +1,53 @@
+/**
+ * The WebSocket of a host, as both kinds of object take it. Who the host is was settled by
+ * the Worker, which verified its token: it comes in a header of the upgrade request and is
+ * kept with the socket, since an object is rebuilt while its sockets stay. [DO5]
+ */
+import { HEARTBEAT, HEARTBEAT_ANSWER } from "../src/core/messages.ts";
+import { grant, type Outcome, refuse } from "../src/core/outcome.ts";
+import type { ProblemCode } from "../src/core/problems.ts";
+import { problemReply } from "../src/wire/problem-response.ts";
+
+/** Request header in which the Worker names the verified host. */
+export const HOST_HEADER = "ipshard-host";
+
+/** A newer connection of the same host has taken over. */
+export const CLOSE_FENCED = 4001;
+/** What the connection opened with was refused; the reason is the code of the refusal. */
+export const CLOSE_REFUSED = 4002;
+
+/** Answers heartbeats without waking the object up. */
+export function answerHeartbeats(ctx: DurableObjectState): void {
+  ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(HEARTBEAT, HEARTBEAT_ANSWER));
+}
+
+/** The host that asks to be connected. */
+export function connectingHost(request: Request): Outcome<string, ProblemCode> {
+  if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") return refuse("upgrade-required");
+  const host = request.headers.get(HOST_HEADER);
+  return host ? grant(host) : refuse("role-denied");
+}
+
+/** Takes the connection; what is attached stays with the socket for good. */
+export function acceptHost(ctx: DurableObjectState, host: string, attachment: object): Response {
+  const { 0: client, 1: server } = new WebSocketPair();
+  ctx.acceptWebSocket(server, [host]);
+  server.serializeAttachment(attachment);
+  return new Response(null, { status: 101, webSocket: client });
+}
+
+/** The answer to an upgrade that is refused. */
+export function refuseUpgrade(code: ProblemCode): Response {
+  const { status, headers, body } = problemReply({ code });
+  return new Response(body, { status, headers });
+}
+
+/** Whether anything can still be sent. */
+export function isOpen(socket: WebSocket): boolean {
+  return socket.readyState === WebSocket.OPEN;
+}
+
+/** Sends a message, unless the socket has gone: its host will ask again on the next one. */
+export function sendTo(socket: WebSocket, message: object): void {
+  if (isOpen(socket)) socket.send(JSON.stringify(message));
+}

@@ -1,0 +1,172 @@
+/**
+ * The table of an address on disk. It is written event by event and read whole: the table
+ * that comes back equals the table that wrote it. [LE2] [DO3]
+ *
+ * Costs are laid out for what happens most. A renewal updates the one row of its holder. A
+ * grant adds one row. A lease that is over leaves the live rows for the history ("who held
+ * these ports then?"), which is bounded; only its recent part is read again, to know which
+ * blocks have been unused longest.
+ */
+import { markUnused } from "../src/core/buddy-allocator.ts";
+import { emptyLeaseTable, type LeaseEvent, type LeaseRow, type LeaseTable } from "../src/core/lease-table.ts";
+import type { PoolSettings } from "../src/core/pool-settings.ts";
+import { numberOf, type SqlDatabase, type SqlRow, textOf } from "./sql-database.ts";
+
+/** Past leases that are kept for an address; far more than a year of an ordinary one. */
+export const KEPT_PAST_LEASES = 1_000_000;
+/** Past leases that are read when a table is loaded: several for each unit of an address. */
+export const RECALLED_PAST_LEASES = 4_096;
+
+/** What is known of an address that belongs to a pool. */
+export interface StoredAddress {
+  readonly pool: string;
+  readonly table: LeaseTable;
+}
+
+/** Reads and writes one table; transactions are the caller's. */
+export class LeaseStore {
+  readonly #sql: SqlDatabase["sql"];
+
+  constructor(database: Pick<SqlDatabase, "sql">) {
+    this.#sql = database.sql;
+  }
+
+  /** Gives an address that belongs nowhere to a pool. */
+  assign(pool: string, settings: PoolSettings): void {
+    const json = JSON.stringify(settings);
+    this.#sql.exec("INSERT INTO assignment (id, pool, settings) VALUES (1, ?, ?)", pool, json);
+  }
+
+  /** The address as it was last written; null while it belongs to no pool. */
+  load(): StoredAddress | null {
+    const assignment = this.#rows("SELECT * FROM assignment")[0];
+    if (assignment === undefined) return null;
+    const table = emptyLeaseTable(JSON.parse(textOf(assignment, "settings")) as PoolSettings);
+    // Sessions only rise, though hosts are forgotten; and time goes on from when it was last seen.
+    table.lastSession = numberOf(assignment, "last_session");
+    table.seenAtMs = numberOf(assignment, "seen_at_ms");
+    for (const row of this.#rows("SELECT * FROM holder")) {
+      const session = numberOf(row, "session");
+      const expiresAtMs = numberOf(row, "expires_at_ms");
+      const host = textOf(row, "host");
+      table.holders.set(host, { host, instance: textOf(row, "instance"), session, expiresAtMs });
+    }
+    // In the order of epochs a later use of a unit comes after an earlier one.
+    const recalled = this.#rows("SELECT * FROM past_lease ORDER BY epoch DESC LIMIT ?", RECALLED_PAST_LEASES);
+    for (const row of recalled.toReversed()) {
+      markUnused(table.unitHistory, blockOf(row), numberOf(row, "ended_at_ms"));
+      table.lastEpoch = Math.max(table.lastEpoch, numberOf(row, "epoch"));
+    }
+    for (const row of this.#rows("SELECT * FROM lease ORDER BY epoch")) {
+      const lease = leaseRowOf(row);
+      table.rows.set(lease.epoch, lease);
+      table.lastEpoch = Math.max(table.lastEpoch, lease.epoch);
+    }
+    return { pool: textOf(assignment, "pool"), table };
+  }
+
+  /** Writes what a command came to; to be called in one transaction. */
+  append(events: readonly LeaseEvent[]): void {
+    for (const event of events) this.#write(event);
+  }
+
+  /**
+   * Forgets the past beyond the newest `kept` epochs. The newest epoch of all stays whatever
+   * is asked, since epochs only rise. [EP1] [DO4]
+   */
+  prune(kept: number): void {
+    this.#sql.exec(
+      `DELETE FROM past_lease WHERE epoch <= (SELECT max(epoch) FROM past_lease) - ?`,
+      Math.max(1, kept),
+    );
+  }
+
+  #write(event: LeaseEvent): void {
+    const sql = this.#sql;
+    switch (event.type) {
+      case "configured":
+        sql.exec("UPDATE assignment SET settings = ?", JSON.stringify(event.settings));
+        return;
+      case "joined": {
+        const { host, instance, session, expiresAtMs } = event.holder;
+        sql.exec(
+          "INSERT OR REPLACE INTO holder (host, instance, session, expires_at_ms) VALUES (?, ?, ?, ?)",
+          host,
+          instance,
+          session,
+          expiresAtMs,
+        );
+        sql.exec("UPDATE assignment SET last_session = max(last_session, ?)", session);
+        return;
+      }
+      case "renewed":
+        sql.exec("UPDATE holder SET expires_at_ms = ? WHERE host = ?", event.expiresAtMs, event.host);
+        return;
+      case "granted": {
+        const { epoch, base, order, host, instance, grantedAtMs, requestId } = event.row;
+        sql.exec(
+          `INSERT INTO lease (epoch, base, block_order, host, instance, granted_at_ms, request_id)
+          VALUES (?, ?, ?, ?, ?, ?, ?)`,
+          epoch,
+          base,
+          order,
+          host,
+          instance,
+          grantedAtMs,
+          requestId,
+        );
+        return;
+      }
+      case "ended":
+        sql.exec(
+          "UPDATE lease SET end_reason = ?, ended_at_ms = ?, free_at_ms = ? WHERE epoch = ?",
+          event.end,
+          event.endedAtMs,
+          event.freeAtMs,
+          event.epoch,
+        );
+        return;
+      case "freed":
+        sql.exec(
+          `INSERT INTO past_lease (epoch, base, block_order, host, granted_at_ms, end_reason, ended_at_ms)
+          SELECT epoch, base, block_order, host, granted_at_ms, end_reason, ended_at_ms
+          FROM lease WHERE epoch = ?`,
+          event.epoch,
+        );
+        sql.exec("DELETE FROM lease WHERE epoch = ?", event.epoch);
+        return;
+      case "left":
+        sql.exec("DELETE FROM holder WHERE host = ?", event.host);
+        return;
+      case "clock-read":
+        sql.exec("UPDATE assignment SET seen_at_ms = ?", event.atMs);
+        if (event.shiftMs === 0) return;
+        sql.exec("UPDATE holder SET expires_at_ms = expires_at_ms + ?", event.shiftMs);
+        sql.exec("UPDATE lease SET free_at_ms = free_at_ms + ? WHERE free_at_ms IS NOT NULL", event.shiftMs);
+        return;
+    }
+  }
+
+  #rows(query: string, ...bindings: number[]): SqlRow[] {
+    return this.#sql.exec(query, ...bindings).toArray();
+  }
+}
+
+function leaseRowOf(row: SqlRow): LeaseRow {
+  const ended = row["ended_at_ms"] !== null;
+  return {
+    ...blockOf(row),
+    epoch: numberOf(row, "epoch"),
+    host: textOf(row, "host"),
+    instance: textOf(row, "instance"),
+    state: ended ? "quarantined" : "leased",
+    grantedAtMs: numberOf(row, "granted_at_ms"),
+    requestId: textOf(row, "request_id"),
+    endedAtMs: ended ? numberOf(row, "ended_at_ms") : null,
+    freeAtMs: ended ? numberOf(row, "free_at_ms") : null,
+  };
+}
+
+function blockOf(row: SqlRow): { base: number; order: number } {
+  return { base: numberOf(row, "base"), order: numberOf(row, "block_order") };
+}

@@ -1,0 +1,23 @@
+/** The names of all pools, for those who administer them; no request passes through here. */
+import { DurableObject } from "cloudflare:workers";
+import type { ObjectBindings } from "./bindings.ts";
+import { CATALOGUE_MIGRATIONS, migrate } from "./schema.ts";
+
+/** The Durable Object that lists the pools; there is one. */
+export class PoolCatalogue extends DurableObject<ObjectBindings> {
+  constructor(ctx: DurableObjectState, env: ObjectBindings) {
+    super(ctx, env);
+    migrate(ctx.storage, CATALOGUE_MIGRATIONS);
+  }
+
+  /** Notes that a pool exists; may be repeated. */
+  async add(pool: string): Promise<void> {
+    this.ctx.storage.sql.exec("INSERT OR IGNORE INTO pool (name) VALUES (?)", pool);
+  }
+
+  /** All pools in alphabetical order. */
+  async list(): Promise<string[]> {
+    const rows = this.ctx.storage.sql.exec<{ name: string }>("SELECT name FROM pool ORDER BY name");
+    return rows.toArray().map(({ name }) => name);
+  }
+}
