@@ -1,0 +1,104 @@
+/** What a wrong clock of the object can do: nothing that makes two hosts senders. */
+import { describe, expect, test } from "vitest";
+import { AddressStory, granted, refusal } from "./address-story.ts";
+import { leasesOf, longestGapMs, nextDeadlineMs } from "../../src/core/lease-table.ts";
+
+const LEASE = 600_000;
+const QUARANTINE = 120_000;
+const HOUR = 3_600_000;
+
+describe("the object's clock", () => {
+  test("[LE6] set forward by hours, it ends no lease that its host still counts on", () => {
+    const address = new AddressStory();
+    address.join("anna");
+    const block = address.take("anna", 8);
+    address.setClockBy(24 * HOUR);
+    address.tick();
+    expect(leasesOf(address.table, "anna")).toMatchObject([block]);
+    address.wait(LEASE - longestGapMs(address.table.settings) - 1);
+    expect(leasesOf(address.table, "anna")).toMatchObject([block]);
+  });
+
+  test("[LE6] set forward by hours, it cuts no quarantine short by more than the longest gap", () => {
+    const address = new AddressStory({ maxPortsPerHost: 64_512, minPortsPerHost: 0 });
+    address.join("anna");
+    for (;;) if (!address.acquire("anna", 12).ok) break;
+    address.release("anna", leasesOf(address.table, "anna")[0]!);
+    address.join("bert");
+    address.setClockBy(HOUR);
+    address.wait(QUARANTINE / 2 - 1);
+    expect(refusal(address.acquire("bert", 12))).toBe("address-exhausted");
+    address.wait(1);
+    granted(address.acquire("bert", 12));
+  });
+
+  test("[LE6] set back by hours, it does not keep the blocks of a dead host for hours", () => {
+    const address = new AddressStory();
+    address.join("anna");
+    address.take("anna", 8);
+    address.setClockBy(-5 * HOUR);
+    address.tick();
+    address.wait(LEASE);
+    expect(leasesOf(address.table, "anna")).toEqual([]);
+    address.wait(QUARANTINE);
+    expect(address.table.rows.size).toBe(0);
+  });
+
+  test("[LE6] set back and forth while hosts renew, it leaves everything as it was", () => {
+    const address = new AddressStory();
+    address.join("anna");
+    const block = address.take("anna", 8);
+    for (const stepMs of [HOUR, -HOUR, -7 * HOUR, 9 * HOUR, -2 * HOUR]) {
+      address.setClockBy(stepMs);
+      expect(granted(address.renew("anna")).leases).toEqual([block]);
+      address.wait(LEASE / 3);
+    }
+    expect(granted(address.join("anna")).leases).toEqual([block]);
+  });
+
+  test("[LE6] an outage is doubted like a leap: leases get the time again in which none could renew", () => {
+    const address = new AddressStory();
+    address.join("anna");
+    const block = address.take("anna", 8);
+    address.setClockBy(2 * LEASE);
+    expect(granted(address.join("anna")).leases).toEqual([block]);
+  });
+
+  test("[LE6] ordinary time is believed to the millisecond, whether or not anything happens", () => {
+    const address = new AddressStory();
+    address.join("anna");
+    address.take("anna", 8);
+    const { expiresAtMs } = address.table.holders.get("anna")!;
+    address.wait(LEASE - 1);
+    expect(address.table.holders.get("anna")!.expiresAtMs).toBe(expiresAtMs);
+  });
+
+  test("[LE6] the longest gap is half the quarantine, and a second at least", () => {
+    const { settings } = new AddressStory().table;
+    expect(longestGapMs(settings)).toBe(60_000);
+    expect(longestGapMs({ ...settings, quarantineMs: 0 })).toBe(1000);
+  });
+});
+
+describe("the alarm", () => {
+  test("[LE7] is not needed for an address without hosts", () => {
+    const address = new AddressStory();
+    expect(nextDeadlineMs(address.table)).toBeNull();
+    address.join("anna");
+    address.wait(LEASE);
+    expect(nextDeadlineMs(address.table)).toBeNull();
+  });
+
+  test("[LE7] rings for the end of leases, of quarantines, and in between to look at the clock", () => {
+    const address = new AddressStory();
+    address.join("anna");
+    address.take("anna", 8);
+    expect(nextDeadlineMs(address.table)).toBe(address.nowMs + 50_000);
+    const endMs = address.nowMs + LEASE;
+    address.wait(LEASE - 30_000);
+    expect(nextDeadlineMs(address.table)).toBe(endMs);
+    address.wait(30_000);
+    address.wait(QUARANTINE - 20_000);
+    expect(nextDeadlineMs(address.table)).toBe(endMs + QUARANTINE);
+  });
+});
