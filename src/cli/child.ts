@@ -1,0 +1,96 @@
+/**
+ * A process that this one has started and answers for. It is the leader of its own process
+ * group: a Ctrl-C at the terminal reaches only the launcher, which then ends its children in
+ * the right order. What it says goes to a file, so it outlives the launcher's terminal.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import { dirname } from "node:path";
+import type { RunRecords } from "./run-records.ts";
+
+/** What to start. */
+export interface ChildSpec {
+  readonly name: string;
+  readonly command: string;
+  readonly args: readonly string[];
+  /** Added to this process's environment. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** A part of the command line by which it is recognised later. */
+  readonly mark: string;
+  readonly logFile: string;
+  /** From SIGTERM to SIGKILL. */
+  readonly graceMs: number;
+}
+
+/** How a process ended. */
+export interface ChildEnd {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+const LOG_TAIL_LINES = 12;
+
+export class Child {
+  readonly spec: ChildSpec;
+  readonly pid: number;
+  readonly ended: Promise<ChildEnd>;
+  readonly #process: ChildProcess;
+
+  private constructor(spec: ChildSpec, child: ChildProcess, ended: Promise<ChildEnd>) {
+    this.spec = spec;
+    this.pid = child.pid!;
+    this.ended = ended;
+    this.#process = child;
+  }
+
+  /** Starts it and notes it in the records; rejects if the program cannot be run. */
+  static async start(spec: ChildSpec, records: RunRecords): Promise<Child> {
+    mkdirSync(dirname(spec.logFile), { recursive: true });
+    const log = openSync(spec.logFile, "a");
+    const child = spawn(spec.command, spec.args, {
+      detached: true,
+      env: { ...process.env, ...spec.env },
+      stdio: ["ignore", log, log],
+    });
+    closeSync(log);
+    if (child.pid !== undefined) records.add(spec.name, child.pid, spec.mark);
+    const ended = new Promise<ChildEnd>((resolve) => {
+      child.once("exit", (code, signal) => {
+        records.remove(spec.name);
+        resolve({ code, signal });
+      });
+    });
+    await new Promise((resolve, reject) => {
+      child.once("spawn", resolve);
+      child.once("error", reject);
+    });
+    return new Child(spec, child, ended);
+  }
+
+  get hasEnded(): boolean {
+    return this.#process.exitCode !== null || this.#process.signalCode !== null;
+  }
+
+  /** Asks it to end, makes it end after its grace, and resolves when it has. */
+  async stop(): Promise<ChildEnd> {
+    if (!this.hasEnded) this.#process.kill("SIGTERM");
+    const timer = setTimeout(() => this.kill(), this.spec.graceMs);
+    const end = await this.ended;
+    clearTimeout(timer);
+    return end;
+  }
+
+  /** Ends it at once. */
+  kill(): void {
+    if (!this.hasEnded) this.#process.kill("SIGKILL");
+  }
+}
+
+/** The last lines of a log, for a person who asks why. */
+export function tailOf(logFile: string): string {
+  try {
+    return readFileSync(logFile, "utf8").trimEnd().split("\n").slice(-LOG_TAIL_LINES).join("\n");
+  } catch {
+    return "";
+  }
+}

@@ -1,0 +1,74 @@
+/** The self-hosted edge: the Worker of `wrangler.toml` on plain workerd, with its storage on disk. */
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { ChildSpec } from "./child.ts";
+import { CommandFault } from "./command-fault.ts";
+import { type KeyPairs } from "./key-files.ts";
+import { publicPart } from "../wire/keys.ts";
+import type { StateDirectory } from "./state-directory.ts";
+import { waitUntil } from "./waiting.ts";
+import { bundleWorker } from "./worker-bundle.ts";
+import { BUNDLE_FILE, workerdConfig } from "./workerd-config.ts";
+import { type EdgeDeclaration, parseWranglerConfig } from "./wrangler-config.ts";
+
+/** The name of the edge among the processes of a state directory. */
+export const EDGE_NAME = "edge";
+
+const WRANGLER_TOML = fileURLToPath(new URL("../../wrangler.toml", import.meta.url));
+const READY_TIMEOUT_MS = 20_000;
+const STOP_GRACE_MS = 1_000;
+
+/** Where an edge shall listen. */
+export interface EdgeOptions {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Bundles and configures the edge, and answers what to start. */
+export async function prepareEdge(
+  state: StateDirectory,
+  keys: KeyPairs,
+  options: EdgeOptions,
+): Promise<ChildSpec> {
+  const declaration = parseWranglerConfig(await readFile(WRANGLER_TOML, "utf8"));
+  const config = join(state.edge, "config.capnp");
+  await mkdir(state.edgeStorage, { recursive: true });
+  await bundleWorker(join(dirname(WRANGLER_TOML), declaration.main), join(state.edge, BUNDLE_FILE));
+  await writeFile(config, workerdConfig(declaration, { ...options, storage: state.edgeStorage }));
+  return {
+    name: EDGE_NAME,
+    command: createRequire(import.meta.url)("workerd").default as string,
+    args: ["serve", "--experimental", config],
+    env: environmentOf(declaration, keys),
+    mark: config,
+    logFile: state.logFile(EDGE_NAME),
+    graceMs: STOP_GRACE_MS,
+  };
+}
+
+/** The values behind the names that `wrangler.toml` gives: what this edge signs with and trusts. */
+function environmentOf(declaration: EdgeDeclaration, keys: KeyPairs): Record<string, string> {
+  const values: Record<string, string> = {
+    ...declaration.vars,
+    ISSUER_KEYS: JSON.stringify({ keys: [publicPart(keys.issuer)] }),
+    EDGE_KEY: JSON.stringify(keys.edge),
+  };
+  const missing = declaration.secretNames.find((name) => !(name in values));
+  if (missing !== undefined) {
+    throw new CommandFault("edge-config-invalid", `wrangler.toml: nobody here knows the secret ${missing}.`);
+  }
+  return values;
+}
+
+/** Resolves when the edge answers; throws `edge-not-answering` if it does not in time. */
+export async function untilEdgeAnswers(url: string, logFile: string, stop: AbortSignal): Promise<void> {
+  const answers = await waitUntil(
+    async (signal) => (await fetch(`${url}/health`, { signal })).ok,
+    READY_TIMEOUT_MS,
+    stop,
+  );
+  if (answers || stop.aborted) return;
+  throw new CommandFault("edge-not-answering", `The edge at ${url} does not answer; see ${logFile}.`);
+}

@@ -1,0 +1,37 @@
+/** `ipshard edge`: runs the edge on this machine until it is told to end. */
+import { refuseIfTaken } from "./addresses.ts";
+import { EDGE_NAME, prepareEdge, untilEdgeAnswers } from "./edge-process.ts";
+import { findNpm, listenForEnding } from "./ending.ts";
+import { ensureKeys } from "./key-files.ts";
+import { RunRecords } from "./run-records.ts";
+import type { StateDirectory } from "./state-directory.ts";
+import { Supervisor } from "./supervisor.ts";
+
+/** Runs the edge; resolves when it was told to end and has ended. */
+export async function runEdge(state: StateDirectory, host: string, port: number): Promise<void> {
+  const launchers = findNpm();
+  const ending = listenForEnding(launchers);
+  const records = new RunRecords(state.run, launchers);
+  await records.takeOver([EDGE_NAME]);
+  await refuseIfTaken([{ host, port, purpose: "the edge" }], "Choose another with --port.");
+  const spec = await prepareEdge(state, await ensureKeys(state), { host, port });
+  const supervisor = new Supervisor(records, (line) => console.error(line));
+  ending.urged.addEventListener("abort", () => supervisor.killAll());
+  try {
+    await supervisor.start(spec);
+    const url = `http://${host}:${port}`;
+    await Promise.race([untilEdgeAnswers(url, spec.logFile, ending.asked), supervisor.failed]);
+    if (!ending.asked.aborted) console.log(`edge: ${url} (log: ${spec.logFile})`);
+    await Promise.race([aborted(ending.asked), supervisor.failed]);
+  } finally {
+    await supervisor.stop([EDGE_NAME]);
+  }
+}
+
+/** Resolves when the signal is aborted. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}

@@ -1,0 +1,54 @@
+/** Signs tokens with the operator's key, after everything about them was checked. [CI3] */
+import type { JWK } from "jose";
+import { EVERY_POOL, ISSUED_ROLES, type Identity, type Role } from "../core/identity.ts";
+import { isName } from "../core/selection.ts";
+import { signToken } from "../wire/tokens.ts";
+import { CommandFault } from "./command-fault.ts";
+
+/** What a person asks for, as text. */
+export interface TokenRequest {
+  readonly role: string;
+  readonly name: string;
+  readonly pools: readonly string[];
+  readonly ttl: string;
+}
+
+const DURATION = /^([1-9]\d{0,5})([smhd])$/;
+const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+const MAX_TTL_MS = 3_650 * 86_400_000;
+
+/** The identity that was asked for; throws `option-invalid`, naming the option. */
+export function toIdentity(request: TokenRequest, nowMs: number): Identity {
+  const role = ISSUED_ROLES.find((candidate) => candidate === request.role);
+  if (role === undefined) throw invalid("--role", request.role, `one of ${ISSUED_ROLES.join(", ")}`);
+  if (!isName(request.name)) {
+    throw invalid("--name", request.name, "1 to 63 of a-z, 0-9, '.', '_' and '-', the first no sign");
+  }
+  for (const pool of request.pools) {
+    if (pool !== EVERY_POOL && !isName(pool)) throw invalid("--pool", pool, `the name of a pool, or '*'`);
+  }
+  const expiresAtMs = nowMs + parseDuration(request.ttl);
+  return { role, subject: request.name, pools: poolsOf(role, request.pools), expiresAtMs };
+}
+
+/** Signs the token that was asked for. */
+export async function issueToken(request: TokenRequest, key: JWK, nowMs: number): Promise<string> {
+  return signToken(toIdentity(request, nowMs), key);
+}
+
+/** Reads `45s`, `10m`, `12h`, `30d`. */
+export function parseDuration(text: string): number {
+  const match = DURATION.exec(text);
+  const durationMs = match ? Number(match[1]) * UNIT_MS[match[2]!]! : NaN;
+  if (!(durationMs <= MAX_TTL_MS)) throw invalid("--ttl", text, "a time such as 45s, 10m, 12h or 30d");
+  return durationMs;
+}
+
+function poolsOf(role: Role, pools: readonly string[]): readonly string[] {
+  if (pools.length > 0) return pools;
+  return role === "admin" ? [EVERY_POOL] : ["default"];
+}
+
+function invalid(option: string, value: string, wanted: string): CommandFault {
+  return new CommandFault("option-invalid", `${option} is ${JSON.stringify(value)}; it must be ${wanted}.`);
+}

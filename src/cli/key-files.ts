@@ -1,0 +1,60 @@
+/** The private keys on disk: made once, readable by their owner alone, never replaced. [CI2] */
+import { randomUUID } from "node:crypto";
+import { link, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import type { JWK } from "jose";
+import { generateKey, type KeyKind, kindOf } from "../wire/keys.ts";
+import { CommandFault } from "./command-fault.ts";
+import type { StateDirectory } from "./state-directory.ts";
+
+/** Both private keys of an installation. */
+export interface KeyPairs {
+  readonly issuer: JWK;
+  readonly edge: JWK;
+}
+
+/** Reads both keys, and makes what is absent. */
+export async function ensureKeys(state: StateDirectory): Promise<KeyPairs> {
+  return { issuer: await ensureKey(state, "issuer"), edge: await ensureKey(state, "edge") };
+}
+
+/** Reads a key that must exist. */
+export async function readKey(state: StateDirectory, kind: KeyKind): Promise<JWK> {
+  const file = state.keyFile(kind);
+  let text: string;
+  try {
+    text = await readFile(file, "utf8");
+  } catch (fault) {
+    if ((fault as NodeJS.ErrnoException).code !== "ENOENT") throw fault;
+    throw new CommandFault("key-missing", `There is no ${kind} key at ${file}. Make it with: ipshard keys`);
+  }
+  const key = parseJson(text) as JWK | undefined;
+  if (typeof key?.d !== "string" || kindOf(key.kid) !== kind) {
+    throw new CommandFault("key-malformed", `${file} is not a private ${kind} key of ipshard.`);
+  }
+  return key;
+}
+
+async function ensureKey(state: StateDirectory, kind: KeyKind): Promise<JWK> {
+  const file = state.keyFile(kind);
+  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+  const draft = `${file}.${randomUUID()}`;
+  try {
+    await writeFile(draft, `${JSON.stringify(await generateKey(kind))}\n`, { mode: 0o600, flag: "wx" });
+    // A link appears whole or not at all and replaces nothing: of two makers one wins.
+    await link(draft, file);
+  } catch (fault) {
+    if ((fault as NodeJS.ErrnoException).code !== "EEXIST") throw fault;
+  } finally {
+    await rm(draft, { force: true });
+  }
+  return readKey(state, kind);
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

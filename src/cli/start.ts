@@ -1,0 +1,154 @@
+/**
+ * `ipshard start`: a whole ipshard on this machine. The edge, two hosts that share one
+ * address, and a sample origin; all on loopback, without root, until it is told to end.
+ */
+import type { Server } from "node:http";
+import { refuseIfMissing, refuseIfTaken } from "./addresses.ts";
+import { agentCommand } from "./agent.ts";
+import type { ChildSpec } from "./child.ts";
+import { CommandFault } from "./command-fault.ts";
+import { aborted } from "./edge.ts";
+import { EdgeAdmin } from "./edge-admin.ts";
+import { EDGE_NAME, prepareEdge, untilEdgeAnswers } from "./edge-process.ts";
+import { findNpm, listenForEnding } from "./ending.ts";
+import { ensureKeys, type KeyPairs } from "./key-files.ts";
+import { RunRecords } from "./run-records.ts";
+import { startSampleOrigin } from "./sample-origin.ts";
+import type { StateDirectory } from "./state-directory.ts";
+import { Supervisor } from "./supervisor.ts";
+import { ensureToken } from "./token-files.ts";
+import { waitUntil } from "./waiting.ts";
+import { welcome } from "./welcome.ts";
+
+/** The one address that both hosts share. */
+export const SHARED_IP = "127.0.0.10";
+const ORIGIN_IP = "127.0.0.20";
+const LOOPBACK = "127.0.0.1";
+const HOSTS = ["h1", "h2"] as const;
+const POOL = "default";
+const LAUNCHER_NAME = "launcher";
+
+/** Ports from the first on: the edge, a gateway for each host, the origin. */
+export const PORT_COUNT = 2 + HOSTS.length;
+
+const READY_TIMEOUT_MS = 30_000;
+/** A Ctrl-C lets requests in flight end for this long. */
+const DRAIN_DEADLINE_MS = 2_000;
+const AGENT_GRACE_MS = DRAIN_DEADLINE_MS + 2_000;
+
+/** Runs everything; resolves when it was told to end and all of it has ended. */
+export async function runStart(state: StateDirectory, firstPort: number): Promise<void> {
+  const launchers = findNpm();
+  const ending = listenForEnding(launchers);
+  const records = new RunRecords(state.run, launchers);
+  const ended = await records.takeOver([LAUNCHER_NAME, ...HOSTS, EDGE_NAME]);
+  records.add(LAUNCHER_NAME, process.pid, "");
+  if (ended.length > 0) console.log(`Ended what an earlier start left behind: ${ended.join(", ")}.`);
+  const supervisor = new Supervisor(records, (line) => console.error(line));
+  ending.urged.addEventListener("abort", () => supervisor.killAll());
+  let origin: Server | null = null;
+  try {
+    await refuseIfMissing([SHARED_IP, ORIGIN_IP]);
+    await refuseIfTaken(placesOf(firstPort), "Choose other ports with: npm start -- --port NUMBER");
+    origin = await startSampleOrigin(ORIGIN_IP, originPort(firstPort));
+    await Promise.race([startParts(state, firstPort, supervisor, ending.asked), supervisor.failed]);
+    await Promise.race([aborted(ending.asked), supervisor.failed]);
+    console.log("\nEnding…");
+  } catch (fault) {
+    // What was interrupted by the wish to end has not failed.
+    if (!ending.asked.aborted) throw fault;
+  } finally {
+    // Hosts first: they give their leases back to an edge that still listens.
+    await supervisor.stop(HOSTS);
+    await supervisor.stop([EDGE_NAME]);
+    origin?.close();
+    origin?.closeAllConnections();
+    records.remove(LAUNCHER_NAME);
+  }
+}
+
+async function startParts(
+  state: StateDirectory,
+  firstPort: number,
+  supervisor: Supervisor,
+  stop: AbortSignal,
+): Promise<void> {
+  const keys = await ensureKeys(state);
+  const edgeUrl = `http://${LOOPBACK}:${firstPort}`;
+  const tokenOf = (role: "client" | "admin", pools: readonly string[]) =>
+    ensureToken(state, { role, name: role, pools }, keys.issuer, Date.now());
+  const client = await tokenOf("client", [POOL]);
+  const operator = await tokenOf("admin", []);
+
+  console.log("Starting the edge …");
+  const edge = await prepareEdge(state, keys, { host: LOOPBACK, port: firstPort });
+  await supervisor.start(edge);
+  await untilEdgeAnswers(edgeUrl, edge.logFile, stop);
+  const admin = new EdgeAdmin(edgeUrl, { admin: operator.token, client: client.token }, stop);
+  await admin.ensurePool(POOL, SHARED_IP);
+
+  console.log(`Starting the hosts ${HOSTS.join(" and ")} …`);
+  for (const [index, host] of HOSTS.entries()) {
+    await supervisor.start(await agentSpec(state, host, firstPort, index, keys));
+  }
+  if (!(await waitUntil(() => admin.areServing(HOSTS, SHARED_IP), READY_TIMEOUT_MS, stop))) {
+    if (stop.aborted) return;
+    const logs = HOSTS.map((host) => state.logFile(host)).join(", ");
+    throw new CommandFault("hosts-not-ready", `The hosts hold no leases yet; see ${logs}.`);
+  }
+  const originUrl = `http://${ORIGIN_IP}:${originPort(firstPort)}`;
+  const tokenFiles = { client: client.file, admin: operator.file };
+  console.log(welcome({ edgeUrl, originUrl, ip: SHARED_IP, hosts: HOSTS, tokenFiles }));
+}
+
+async function agentSpec(
+  state: StateDirectory,
+  host: string,
+  firstPort: number,
+  index: number,
+  keys: KeyPairs,
+): Promise<ChildSpec> {
+  const wanted = { role: "host", name: host, pools: [POOL] } as const;
+  const { file } = await ensureToken(state, wanted, keys.issuer, Date.now());
+  const options = {
+    edge: `http://${LOOPBACK}:${firstPort}`,
+    pool: POOL,
+    "token-file": file,
+    state: state.hostState(host),
+    listen: `${LOOPBACK}:${gatewayPort(firstPort, index)}`,
+    // The sample origin is on loopback, which a host refuses unless it is told otherwise.
+    allow: "127.0.0.0/8",
+    "drain-deadline": String(DRAIN_DEADLINE_MS),
+  };
+  const [command, ...args] = agentCommand(
+    Object.entries(options).flatMap(([name, value]) => [`--${name}`, value]),
+  );
+  return {
+    name: host,
+    command: command!,
+    args,
+    mark: state.hostState(host),
+    logFile: state.logFile(host),
+    graceMs: AGENT_GRACE_MS,
+  };
+}
+
+function placesOf(firstPort: number) {
+  return [
+    { host: LOOPBACK, port: firstPort, purpose: "the edge" },
+    ...HOSTS.map((host, index) => ({
+      host: LOOPBACK,
+      port: gatewayPort(firstPort, index),
+      purpose: `the gateway of host ${host}`,
+    })),
+    { host: ORIGIN_IP, port: originPort(firstPort), purpose: "the sample origin" },
+  ];
+}
+
+function gatewayPort(firstPort: number, index: number): number {
+  return firstPort + 1 + index;
+}
+
+function originPort(firstPort: number): number {
+  return firstPort + 1 + HOSTS.length;
+}

@@ -1,0 +1,46 @@
+/** Where everything local lives: keys, tokens, the edge's storage, the hosts' state, process records. */
+import { join, resolve } from "node:path";
+
+/** The directory of a project whose operator has said nothing. */
+export const DEFAULT_STATE = ".ipshard";
+
+/** The files below one state directory, as absolute paths. */
+export class StateDirectory {
+  readonly root: string;
+
+  constructor(root: string = DEFAULT_STATE) {
+    this.root = resolve(root);
+  }
+
+  /** A private JWK of this kind, mode 0600. */
+  keyFile(kind: "issuer" | "edge"): string {
+    return join(this.root, "keys", `${kind}.json`);
+  }
+
+  tokenFile(name: string): string {
+    return join(this.root, "tokens", name);
+  }
+
+  /** Configuration and bundle of the edge, made anew at each start. */
+  get edge(): string {
+    return join(this.root, "edge");
+  }
+
+  /** What the edge's Durable Objects store. */
+  get edgeStorage(): string {
+    return join(this.edge, "storage");
+  }
+
+  hostState(host: string): string {
+    return join(this.root, "hosts", host);
+  }
+
+  logFile(process: string): string {
+    return join(this.root, "logs", `${process}.log`);
+  }
+
+  /** Records of running processes, one file each. */
+  get run(): string {
+    return join(this.root, "run");
+  }
+}

@@ -1,0 +1,51 @@
+/** What a person reads once everything runs: what there is, and three commands that work. */
+import { FETCH_PATH } from "../wire/header-names.ts";
+
+/** What there is. */
+export interface Welcome {
+  readonly edgeUrl: string;
+  readonly originUrl: string;
+  readonly ip: string;
+  readonly hosts: readonly string[];
+  /** Absolute paths. */
+  readonly tokenFiles: { readonly client: string; readonly admin: string };
+}
+
+/** Three commands for any POSIX shell, in any directory. */
+export function commandsToTry({ edgeUrl, originUrl, ip, tokenFiles }: Welcome): string[] {
+  const fetchUrl = (path: string): string => `'${edgeUrl}${FETCH_PATH}?url=${originUrl}${path}'`;
+  const client = `-H "egress-authorization: Bearer $(cat ${quote(tokenFiles.client)})"`;
+  const admin = `-H "authorization: Bearer $(cat ${quote(tokenFiles.admin)})"`;
+  return [
+    `curl -i ${client} ${fetchUrl("/hello")}`,
+    `curl -i ${client} -H 'egress: session=cart-42' -d 'some=body' ${fetchUrl("/cart")}`,
+    `curl -s ${admin} ${edgeUrl}/v1/ips/${ip}`,
+  ];
+}
+
+/** The whole text. */
+export function welcome(what: Welcome): string {
+  const [get, post, table] = commandsToTry(what);
+  return `
+ipshard runs. Hosts ${what.hosts.join(" and ")} share the address ${what.ip}, each on its own ports.
+Edge: ${what.edgeUrl}   Sample origin: ${what.originUrl} (answers with the address and port it saw)
+Loopback destinations are allowed here, for the sample origin's sake; by default hosts refuse them.
+
+Try, in another terminal:
+
+1. A request that leaves from the shared address:
+   ${get}
+
+2. A POST whose session keeps its address:
+   ${post}
+
+3. Which host holds which ports:
+   ${table}
+
+Ctrl-C ends it all.`;
+}
+
+/** A word of the shell inside double quotes and `$(…)`, which begin a quoting of their own. */
+function quote(path: string): string {
+  return `'${path.replaceAll("'", "'\\''")}'`;
+}

@@ -1,0 +1,67 @@
+/**
+ * Says in workerd's own language what `wrangler.toml` says in Cloudflare's. Values of
+ * variables and secrets are not in the text: workerd reads them from its environment, so the
+ * edge's key is written to no second file and to no command line. [CI5]
+ */
+import type { EdgeDeclaration } from "./wrangler-config.ts";
+
+/** Where this edge listens and stores. */
+export interface EdgePlace {
+  readonly host: string;
+  readonly port: number;
+  /** Absolute path of a directory that exists. */
+  readonly storage: string;
+}
+
+/** Name of the bundled module, beside the configuration. */
+export const BUNDLE_FILE = "worker.js";
+
+/** The configuration text. */
+export function workerdConfig(edge: EdgeDeclaration, place: EdgePlace): string {
+  const names = [...Object.keys(edge.vars), ...edge.secretNames];
+  const bindings = [
+    ...edge.objects.map(
+      ({ binding, className }) => `(name = ${quote(binding)}, durableObjectNamespace = ${quote(className)})`,
+    ),
+    ...names.map((name) => `(name = ${quote(name)}, fromEnvironment = ${quote(name)})`),
+  ];
+  // The key is part of where an object's rows are: another one would orphan them all.
+  const namespaces = edge.objects.map(
+    ({ className }) =>
+      `(className = ${quote(className)}, uniqueKey = ${quote(`${edge.name}-${className}`)}, enableSql = true)`,
+  );
+  return `# Made by \`ipshard edge\` from wrangler.toml at every start.
+using Workerd = import "/workerd/workerd.capnp";
+
+const config :Workerd.Config = (
+  services = [
+    (name = "edge", worker = .edge),
+    (name = "storage", disk = (path = ${quote(place.storage)}, writable = true)),
+    # Gateways are on private addresses, here on loopback; destinations are the hosts' business.
+    (name = "network", network = (allow = ["public", "private"], tlsOptions = (trustBrowserCas = true))),
+  ],
+  sockets = [
+    (name = "http", address = ${quote(`${place.host}:${place.port}`)}, http = (), service = "edge"),
+  ],
+);
+
+const edge :Workerd.Worker = (
+  modules = [(name = ${quote(BUNDLE_FILE)}, esModule = embed ${quote(BUNDLE_FILE)})],
+  compatibilityDate = ${quote(edge.compatibilityDate)},
+  compatibilityFlags = [${edge.compatibilityFlags.map(quote).join(", ")}],
+  globalOutbound = "network",
+  durableObjectStorage = (localDisk = "storage"),
+  bindings = [
+    ${bindings.join(",\n    ")},
+  ],
+  durableObjectNamespaces = [
+    ${namespaces.join(",\n    ")},
+  ],
+);
+`;
+}
+
+/** A Cap'n Proto text literal. */
+function quote(text: string): string {
+  return `"${text.replace(/["\\]/g, "\\$&").replaceAll("\n", "\\n")}"`;
+}
