@@ -1,0 +1,131 @@
+/**
+ * The administration API as schemas: they validate what comes in, and the OpenAPI document
+ * is made of the same objects, so the two cannot differ. [WK16]
+ */
+import { z } from "@hono/zod-openapi";
+import type { TypedResponse } from "hono";
+import { PROBLEM_CODES, type Problem } from "../core/problems.ts";
+import { isName } from "../core/selection.ts";
+import { poolSettingsSchema } from "../wire/pool-settings.ts";
+import { problem } from "./problem.ts";
+
+/** The name of a pool or a host. */
+export const nameSchema = z
+  .string()
+  .refine(isName, "lower-case letters, digits, dots, dashes and underscores, 63 at most")
+  .openapi({ example: "eu" });
+
+/** An address in the one spelling that names its object. */
+export const ipSchema = z
+  .union([z.ipv4(), z.ipv6()])
+  .refine((ip) => ip === canonicalIp(ip), "the address must be in its canonical form")
+  .openapi({ type: "string", example: "192.0.2.1" });
+
+/** Settings of a pool, all of them. */
+export const settingsSchema = poolSettingsSchema.openapi("PoolSettings");
+
+/** An address of a pool. */
+export const poolIpSchema = z
+  .object({
+    ip: z.string(),
+    advertised: z.string().nullable().openapi({ description: "What the Internet sees, if it differs." }),
+  })
+  .openapi("PoolIp");
+
+/** A host of a pool, by what it said last. */
+export const poolHostSchema = z
+  .object({
+    host: z.string(),
+    gateway: z.string(),
+    live: z.boolean(),
+    draining: z.boolean(),
+    rooms: z.array(z.object({ ip: z.string(), portCount: z.int(), busiestCount: z.int() })).readonly(),
+  })
+  .openapi("PoolHost");
+
+/** A pool. */
+export const poolSchema = z
+  .object({
+    pool: z.string(),
+    settings: settingsSchema,
+    ips: z.array(poolIpSchema).readonly(),
+    hosts: z.array(poolHostSchema).readonly(),
+  })
+  .openapi("Pool");
+
+const instant = z.number().openapi({ description: "Unix milliseconds" });
+
+/** The table of an address: who may send from which ports. */
+export const addressSchema = z
+  .object({
+    pool: z.string(),
+    settings: settingsSchema,
+    lastEpoch: z.int(),
+    freePortCount: z.int(),
+    holders: z.array(z.object({ host: z.string(), session: z.int(), expiresAtMs: instant })).readonly(),
+    rows: z
+      .array(
+        z.object({
+          base: z.int(),
+          order: z.int(),
+          epoch: z.int(),
+          host: z.string(),
+          state: z.enum(["leased", "quarantined"]),
+          grantedAtMs: instant,
+          endedAtMs: instant.nullable(),
+          freeAtMs: instant.nullable(),
+        }),
+      )
+      .readonly(),
+  })
+  .openapi("Address");
+
+/** Leave to talk to gateways directly. */
+export const gatewayTokenSchema = z
+  .object({
+    token: z.string(),
+    expiresAt: z.iso.datetime(),
+    pool: z.string(),
+    hosts: z.array(z.object({ host: z.string(), gateway: z.string(), ips: z.array(z.string()) })),
+  })
+  .openapi("GatewayToken");
+
+/** What one isolate of the edge did since it began. */
+export const edgeSchema = z
+  .object({ controlPlaneCalls: z.int(), handedOver: z.int(), retries: z.int() })
+  .openapi("Edge");
+
+/** RFC 9457, with a stable code. */
+export const problemSchema = z
+  .object({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    code: z.enum(PROBLEM_CODES),
+    detail: z.string().optional(),
+  })
+  .openapi("Problem");
+
+/** The refusals every route of the API may answer with. */
+export const refusals = {
+  default: {
+    description: "A refusal; `code` says which.",
+    content: { "application/problem+json": { schema: problemSchema } },
+  },
+};
+
+/** A refusal as the routes must return it: their types know it by one status, it has many. */
+export function refused(
+  refusal: Problem,
+): Response & TypedResponse<z.infer<typeof problemSchema>, 400, "json"> {
+  return problem(refusal) as Response & TypedResponse<z.infer<typeof problemSchema>, 400, "json">;
+}
+
+/** A successful answer in JSON. */
+export function answerOf<Schema extends z.ZodType>(description: string, schema: Schema) {
+  return { description, content: { "application/json": { schema } } };
+}
+
+function canonicalIp(ip: string): string {
+  return ip.includes(":") ? new URL(`http://[${ip}]`).hostname.slice(1, -1) : ip;
+}

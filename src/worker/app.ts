@@ -1,0 +1,81 @@
+/**
+ * Everything the edge serves besides the egress API: health, public keys, administration,
+ * gateway tokens and the connections of hosts. Whatever goes wrong is a problem document.
+ */
+import { createRoute, OpenAPIHono } from "@hono/zod-openapi";
+import { HTTPException } from "hono/http-exception";
+import type { Context } from "hono";
+import type { Role } from "../core/identity.ts";
+import { answerOf, edgeSchema, refusals } from "./api-schemas.ts";
+import { edgeCounters } from "./control-plane.ts";
+import { edgeKeysOf } from "./edge-keys.ts";
+import { authenticate, type EdgeContext, identify, tokenOf } from "./middleware/authenticate.ts";
+import { faultProblem, problem } from "./problem.ts";
+import { serveConnections } from "./routes/connect.ts";
+import { serveGatewayTokens } from "./routes/gateway-tokens.ts";
+import { serveHosts } from "./routes/hosts.ts";
+import { serveIps } from "./routes/ips.ts";
+import { servePools } from "./routes/pools.ts";
+
+const EVERYBODY: readonly Role[] = ["client", "host", "admin"];
+const METHODS = ["GET", "PUT", "POST", "PATCH", "DELETE"] as const;
+
+const getEdge = createRoute({
+  method: "get",
+  path: "/v1/edge",
+  middleware: authenticate("admin"),
+  security: [{ bearer: [] }],
+  summary: "Shows what the isolate that answers did since it began",
+  responses: { 200: answerOf("Its counters.", edgeSchema), ...refusals },
+});
+
+/** The router of the edge. */
+export const app = new OpenAPIHono<EdgeContext>({
+  defaultHook: (result) => {
+    if (result.success) return;
+    const [issue] = result.error.issues;
+    const at = issue?.path.join(".") ?? "";
+    return problem({
+      code: "input-invalid",
+      detail: at === "" ? (issue?.message ?? "") : `${at}: ${issue?.message}`,
+    });
+  },
+});
+
+app.get("/health", (context) => context.json({ status: "ok" }));
+app.get("/.well-known/jwks.json", (context) =>
+  context.json(edgeKeysOf(context.env).published, 200, { "cache-control": "public, max-age=60" }),
+);
+app.openapi(getEdge, (context) => context.json({ ...edgeCounters }, 200));
+servePools(app);
+serveIps(app);
+serveHosts(app);
+serveGatewayTokens(app);
+serveConnections(app);
+
+app.openAPIRegistry.registerComponent("securitySchemes", "bearer", { type: "http", scheme: "bearer" });
+app.use("/openapi.json", authenticate(...EVERYBODY));
+app.doc31("/openapi.json", { openapi: "3.1.0", info: { title: "ipshard edge", version: "1" } });
+
+// Without a token nobody learns which paths there are. [WK1]
+app.notFound(async (context) => {
+  const identity = await identify(tokenOf(context.req.raw.headers), EVERYBODY, context.env);
+  if (!identity.ok) return problem({ code: identity.refusal });
+  const allowed = METHODS.filter((method) => isServed(context, method));
+  if (allowed.length === 0) return problem({ code: "route-unknown" });
+  return problem({ code: "method-unsupported" }, { allow: allowed.join(", ") });
+});
+
+app.onError((fault) => {
+  // The validator throws on JSON it cannot read; that is the client's doing.
+  if (fault instanceof HTTPException && fault.status === 400) {
+    return problem({ code: "input-invalid", detail: fault.message });
+  }
+  return faultProblem(fault);
+});
+
+/** Whether a path is served with this method; middleware for all methods does not count. */
+function isServed(context: Context<EdgeContext>, method: string): boolean {
+  const [handlers] = app.router.match(method, context.req.path);
+  return handlers.some(([[, route]]) => route.method === method);
+}

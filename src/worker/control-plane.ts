@@ -1,0 +1,40 @@
+/**
+ * Every call of a Durable Object goes through here: it is counted, so that a test can prove
+ * that a request in steady state makes none, and bounded in time. [WK5]
+ */
+import { grant, type Outcome, refuse } from "../core/outcome.ts";
+
+/** What this isolate did since it began. */
+export const edgeCounters = {
+  /** Calls of Durable Objects. */
+  controlPlaneCalls: 0,
+  /** Requests that were given to a host, tries on further hosts not counted. */
+  handedOver: 0,
+  /** Tries on further hosts. */
+  retries: 0,
+};
+
+/** An object that has not answered by then counts as unreachable. */
+const ANSWER_DEADLINE_MS = 5_000;
+
+/**
+ * Asks an object. A fault becomes a refusal and is logged; it is never tried again here,
+ * least of all when the object is overloaded. [WK6]
+ */
+export async function askControlPlane<Answer>(
+  call: () => Promise<Answer>,
+): Promise<Outcome<Answer, "control-plane-unavailable">> {
+  edgeCounters.controlPlaneCalls += 1;
+  let timer: ReturnType<typeof setTimeout> | null = null;
+  const deadline = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error("no answer in time")), ANSWER_DEADLINE_MS);
+  });
+  try {
+    return grant(await Promise.race([call(), deadline]));
+  } catch (fault) {
+    console.warn("control plane fault", fault instanceof Error ? fault.message : fault);
+    return refuse("control-plane-unavailable");
+  } finally {
+    clearTimeout(timer);
+  }
+}

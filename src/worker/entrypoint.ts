@@ -1,0 +1,43 @@
+/**
+ * The egress for other Workers: `env.EGRESS.fetch(request)` on a service binding, where the
+ * request's URL is the destination. The binding itself is the leave to use it, so there is
+ * no token; its `props` say which pool and in whose name. [WK15]
+ */
+import { WorkerEntrypoint } from "cloudflare:workers";
+import { EVERY_POOL, type Identity } from "../core/identity.ts";
+import { FETCH_PATH } from "../wire/header-names.ts";
+import type { Environment } from "./environment.ts";
+import { faultProblem } from "./problem.ts";
+import { relay } from "./relay.ts";
+
+/** What the operator may write beside the binding. */
+export interface EgressProps {
+  /** The only pool that may be used; every pool when absent. */
+  readonly pool?: string;
+  /** In whose name requests are sent. */
+  readonly client?: string;
+}
+
+/** In whose name requests of a nameless binding are sent. */
+const NAMELESS_CLIENT = "service-binding";
+
+/** The entrypoint to be bound. */
+export class Egress extends WorkerEntrypoint<Environment, EgressProps | undefined> {
+  override async fetch(request: Request): Promise<Response> {
+    try {
+      const target = `${FETCH_PATH}?url=${encodeURIComponent(request.url)}`;
+      return await relay(request, target, identityOf(this.ctx.props), this.env, this.ctx);
+    } catch (fault) {
+      return faultProblem(fault);
+    }
+  }
+}
+
+function identityOf(props: EgressProps | undefined): Identity {
+  return {
+    role: "client",
+    subject: props?.client ?? NAMELESS_CLIENT,
+    pools: [props?.pool ?? EVERY_POOL],
+    expiresAtMs: Infinity,
+  };
+}

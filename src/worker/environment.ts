@@ -1,0 +1,15 @@
+/** What the Worker finds in its environment, as `wrangler.toml` names it. */
+import type { ObjectBindings } from "../../durable-objects/bindings.ts";
+
+/** Objects, public issuer keys and the edge's own key. */
+export interface Environment extends ObjectBindings {
+  /** A JWKS as JSON text: whose client, host and admin tokens count. */
+  readonly ISSUER_KEYS: string;
+  /** A private JWK as JSON text, with which gateway tokens are signed. */
+  readonly EDGE_KEY?: string;
+}
+
+/** What a handler needs of its execution context: work that may outlive the response. */
+export interface Background {
+  waitUntil(work: Promise<unknown>): void;
+}

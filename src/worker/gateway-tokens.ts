@@ -1,0 +1,49 @@
+/** The short-lived tokens with which the edge, or a client by its leave, uses gateways. [WK3] */
+import type { JWK } from "jose";
+import { signToken } from "../wire/tokens.ts";
+
+/** How long a gateway token is good for. */
+export const GATEWAY_TOKEN_MS = 600_000;
+/** Time left at which a kept token is replaced: more than any clock skew worth supporting. */
+const RENEW_BEFORE_MS = 60_000;
+/** Tokens that are kept at once; beyond it the oldest is forgotten. */
+const KEPT_TOKENS = 4_096;
+
+/** A token with its end, Unix milliseconds. */
+export interface GatewayToken {
+  readonly token: string;
+  readonly expiresAtMs: number;
+}
+
+/** Signs gateway tokens, and keeps the ones the Worker itself presents. */
+export class GatewayTokens {
+  readonly #key: JWK | null;
+  readonly #kept = new Map<string, GatewayToken>();
+
+  constructor(key: JWK | null) {
+    this.#key = key;
+  }
+
+  /** A kept token for a client in a pool, if it is good for a while yet; the hot path. */
+  recall(client: string, pool: string, nowMs: number): string | undefined {
+    const kept = this.#kept.get(`${client}\0${pool}`);
+    return kept !== undefined && nowMs < kept.expiresAtMs - RENEW_BEFORE_MS ? kept.token : undefined;
+  }
+
+  /** A new token, which is kept. */
+  async renew(client: string, pool: string, nowMs: number): Promise<string> {
+    const made = await this.issue(client, pool, nowMs);
+    if (this.#kept.size >= KEPT_TOKENS) this.#kept.delete(this.#kept.keys().next().value!);
+    this.#kept.set(`${client}\0${pool}`, made);
+    return made.token;
+  }
+
+  /** A new token for a client to use by itself. */
+  async issue(client: string, pool: string, nowMs: number): Promise<GatewayToken> {
+    if (this.#key === null) throw new Error("EDGE_KEY is not set");
+    // Tokens end on full seconds; the time that is told must not be later than the real one.
+    const expiresAtMs = Math.floor((nowMs + GATEWAY_TOKEN_MS) / 1000) * 1000;
+    const identity = { role: "gateway", subject: client, pools: [pool], expiresAtMs } as const;
+    return { token: await signToken(identity, this.#key), expiresAtMs };
+  }
+}

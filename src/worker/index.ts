@@ -1,0 +1,18 @@
+/** The edge as a Worker: what the runtime is given. */
+import { app } from "./app.ts";
+import type { Environment } from "./environment.ts";
+import { answerFetch, egressTarget } from "./routes/fetch.ts";
+
+export { EgressIp } from "../../durable-objects/egress-ip.ts";
+export { EgressPool } from "../../durable-objects/egress-pool.ts";
+export { PoolCatalogue } from "../../durable-objects/pool-catalogue.ts";
+export { Egress } from "./entrypoint.ts";
+
+export default {
+  /** The egress API is answered ahead of the router, which would wrap what must pass as it is. */
+  fetch(request, env, context) {
+    const target = egressTarget(request.url);
+    if (target !== null) return answerFetch(request, target, env, context);
+    return app.fetch(request, env, context);
+  },
+} satisfies ExportedHandler<Environment>;

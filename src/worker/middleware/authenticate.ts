@@ -1,0 +1,54 @@
+/** Who sends a request, and whether their role may do this. [WK1] */
+import type { MiddlewareHandler } from "hono";
+import type { Identity, IdentityRefusal, Role } from "../../core/identity.ts";
+import { grant, type Outcome, refuse } from "../../core/outcome.ts";
+import { EGRESS_AUTHORIZATION } from "../../wire/header-names.ts";
+import { bearerOf } from "../../wire/tokens.ts";
+import { edgeKeysOf } from "../edge-keys.ts";
+import type { Environment } from "../environment.ts";
+import { problem } from "../problem.ts";
+
+/** What the routes find in their context. */
+export interface EdgeContext {
+  Bindings: Environment;
+  Variables: { identity: Identity };
+}
+
+/** The identity behind a token, from memory if it was verified before. */
+export function identify(
+  token: string | null,
+  roles: readonly Role[],
+  env: Environment,
+): Outcome<Identity, IdentityRefusal> | Promise<Outcome<Identity, IdentityRefusal>> {
+  if (token === null) return refuse("token-missing");
+  const { verifier } = edgeKeysOf(env);
+  const nowMs = Date.now();
+  const recalled = verifier.recall(token, nowMs);
+  if (recalled !== undefined) return admit(recalled, roles);
+  return verifier
+    .verify(token, nowMs)
+    .then((verified) => (verified.ok ? admit(verified.value, roles) : verified));
+}
+
+function admit(identity: Identity, roles: readonly Role[]): Outcome<Identity, IdentityRefusal> {
+  return roles.includes(identity.role) ? grant(identity) : refuse("role-denied");
+}
+
+/** The bearer token of a request that goes no further than the edge. */
+export function tokenOf(headers: Headers): string | null {
+  const own = headers.get(EGRESS_AUTHORIZATION);
+  const standard = headers.get("authorization");
+  if (own === null && standard === null) return null;
+  // A header that is there but carries no bearer token is malformed, not missing.
+  return bearerOf(own ?? standard) ?? "";
+}
+
+/** Lets only these roles pass. */
+export function authenticate(...roles: readonly Role[]): MiddlewareHandler<EdgeContext> {
+  return async (context, next) => {
+    const identity = await identify(tokenOf(context.req.raw.headers), roles, context.env);
+    if (!identity.ok) return problem({ code: identity.refusal });
+    context.set("identity", identity.value);
+    await next();
+  };
+}

@@ -1,0 +1,110 @@
+/**
+ * Copies of what pools published, so that a request in steady state asks no object (law 9),
+ * and so that losing the control plane stops no request (law 8).
+ *
+ * A copy is fresh, then stale: still used at once while one request renews it behind its
+ * response. Past that, or doubted because a host said it lost its lease, the next request
+ * waits for the renewal; if that fails the old copy serves on until the end of its lifetime.
+ * Copies are plain data: no promise is ever shared between requests. [WK4] [WK5]
+ */
+import { grant, type Outcome, refuse } from "../core/outcome.ts";
+import type { Placement } from "../core/placement.ts";
+import type { Background } from "./environment.ts";
+
+/** Age up to which nobody is asked. */
+export const FRESH_MS = 3_000;
+/** Age up to which a request does not wait for the renewal. */
+export const STALE_MS = 30_000;
+/** Age up to which a copy serves while the control plane is lost: as long as leases may run. */
+export const LIFETIME_MS = 600_000;
+/** How long an unknown pool stays unknown. */
+const UNKNOWN_MS = 1_000;
+/** The least time between two questions about one pool, unless the answer has simply aged. */
+export const PATIENCE_MS = 500;
+/** How long a failed renewal is not repeated. */
+const PAUSE_AFTER_FAILURE_MS = 2_000;
+/** Pools that are remembered at once; beyond it the oldest is forgotten. */
+const REMEMBERED_POOLS = 1_024;
+
+/** The placement of a pool, or why there is none. */
+export type Found = Outcome<Placement, "pool-unknown" | "control-plane-unavailable">;
+
+/** Asks the pool's object. */
+export type LoadPlacement = (pool: string) => Promise<Found>;
+
+interface Copy {
+  found: Found;
+  askedAtMs: number;
+  endsAtMs: number;
+  freshUntilMs: number;
+  staleUntilMs: number;
+}
+
+/** The copies of one isolate. */
+export class PlacementCache {
+  readonly #copies = new Map<string, Copy>();
+
+  /** The placement to use now; a promise only when it must be waited for. */
+  find(pool: string, nowMs: number, load: LoadPlacement, background: Background): Found | Promise<Found> {
+    const copy = this.#copies.get(pool);
+    if (copy === undefined) return this.#renew(pool, nowMs, load);
+    if (nowMs < copy.freshUntilMs) return copy.found;
+    const isUsable = nowMs < copy.staleUntilMs;
+    // While this request renews it the others take the copy as fresh.
+    copy.freshUntilMs = nowMs + PATIENCE_MS;
+    const renewal = this.#renew(pool, nowMs, load);
+    if (!isUsable) return renewal;
+    background.waitUntil(renewal);
+    return copy.found;
+  }
+
+  /** Asks anew, unless that was done a moment ago: for when the copy leaves no host. */
+  reconsider(pool: string, nowMs: number, load: LoadPlacement): Found | Promise<Found> {
+    const copy = this.#copies.get(pool);
+    if (copy !== undefined && nowMs - copy.askedAtMs < PATIENCE_MS) return copy.found;
+    return this.#renew(pool, nowMs, load);
+  }
+
+  /** A host said that it lost its lease: the next request asks anew. */
+  doubt(pool: string): void {
+    const copy = this.#copies.get(pool);
+    if (copy === undefined) return;
+    copy.freshUntilMs = 0;
+    copy.staleUntilMs = 0;
+  }
+
+  async #renew(pool: string, nowMs: number, load: LoadPlacement): Promise<Found> {
+    const before = this.#copies.get(pool);
+    if (before !== undefined) before.askedAtMs = nowMs;
+    const found = await load(pool);
+    if (found.ok || found.refusal === "pool-unknown") {
+      this.#remember(pool, found, nowMs);
+      return found;
+    }
+    const copy = this.#copies.get(pool);
+    if (copy === undefined) return found;
+    if (nowMs >= copy.endsAtMs) {
+      this.#copies.delete(pool);
+      return found;
+    }
+    copy.freshUntilMs = nowMs + PAUSE_AFTER_FAILURE_MS;
+    copy.staleUntilMs = nowMs + STALE_MS;
+    return copy.found;
+  }
+
+  #remember(pool: string, found: Found, nowMs: number): void {
+    const present = this.#copies.get(pool);
+    // Two renewals may cross; what was asked later is the better answer.
+    if (present !== undefined && present.askedAtMs > nowMs) return;
+    if (present === undefined && this.#copies.size >= REMEMBERED_POOLS) {
+      this.#copies.delete(this.#copies.keys().next().value!);
+    }
+    this.#copies.set(pool, {
+      found: found.ok ? grant(found.value) : refuse(found.refusal),
+      askedAtMs: nowMs,
+      endsAtMs: nowMs + (found.ok ? LIFETIME_MS : UNKNOWN_MS),
+      freshUntilMs: nowMs + (found.ok ? FRESH_MS : UNKNOWN_MS),
+      staleUntilMs: nowMs + (found.ok ? STALE_MS : UNKNOWN_MS),
+    });
+  }
+}

@@ -1,0 +1,20 @@
+/** A refusal of the Worker as a `Response`. */
+import type { Problem } from "../core/problems.ts";
+import { problemReply } from "../wire/problem-response.ts";
+
+/** Renders a problem; `headers` are added, such as `allow` to a 405. */
+export function problem(refusal: Problem, headers: Readonly<Record<string, string>> = {}): Response {
+  const reply = problemReply(refusal);
+  // RFC 9110 section 11.6.1 wants a challenge with every 401.
+  const challenge = reply.status === 401 ? { "www-authenticate": "Bearer" } : {};
+  return new Response(reply.body, {
+    status: reply.status,
+    headers: { ...reply.headers, ...challenge, ...headers },
+  });
+}
+
+/** The answer to a fault of ours: logged in full, told in general. [ER3] */
+export function faultProblem(fault: unknown): Response {
+  console.error("internal fault", fault instanceof Error ? (fault.stack ?? fault.message) : fault);
+  return problem({ code: "internal-fault" });
+}

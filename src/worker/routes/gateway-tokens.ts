@@ -1,0 +1,54 @@
+/**
+ * `/v1/gateway-tokens`: leave for a client to talk to the gateways of its pool directly, for
+ * when the edge is away or too far. The pool is selected as for a request.
+ */
+import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
+import type { Placement } from "../../core/placement.ts";
+import { EGRESS } from "../../wire/header-names.ts";
+import { answerOf, gatewayTokenSchema, refusals, refused } from "../api-schemas.ts";
+import { edgeKeysOf } from "../edge-keys.ts";
+import { placementLoader, placements } from "../edge-state.ts";
+import { authenticate, type EdgeContext } from "../middleware/authenticate.ts";
+import { poolOf, selectionOf } from "../pool-choice.ts";
+
+const makeToken = createRoute({
+  method: "post",
+  path: "/v1/gateway-tokens",
+  middleware: authenticate("client"),
+  security: [{ bearer: [] }],
+  summary: "Makes a token for the gateways of a pool",
+  responses: { 200: answerOf("The token, and where to use it.", gatewayTokenSchema), ...refusals },
+});
+
+/** Serves the route of gateway tokens. */
+export function serveGatewayTokens(app: OpenAPIHono<EdgeContext>): void {
+  app.openapi(makeToken, async (context) => {
+    const identity = context.get("identity");
+    const selection = selectionOf(context.req.header(EGRESS) ?? null);
+    if (!selection.ok) return refused(selection.refusal);
+    const choice = poolOf(identity, selection.value);
+    if (!choice.ok) return refused(choice.refusal);
+    const pool = choice.value;
+    const nowMs = Date.now();
+    const found = await placements.find(pool, nowMs, placementLoader(context.env), context.executionCtx);
+    if (!found.ok) return refused({ code: found.refusal });
+    const { gatewayTokens } = edgeKeysOf(context.env);
+    const { token, expiresAtMs } = await gatewayTokens.issue(identity.subject, pool, nowMs);
+    const expiresAt = new Date(expiresAtMs).toISOString();
+    return context.json({ token, expiresAt, pool, hosts: gatewaysOf(found.value) }, 200, {
+      "cache-control": "no-store",
+    });
+  });
+}
+
+function gatewaysOf(placement: Placement): { host: string; gateway: string; ips: string[] }[] {
+  const byHost = new Map<string, { host: string; gateway: string; ips: string[] }>();
+  for (const { ip, hosts } of placement.ips) {
+    for (const { host, gateway } of hosts) {
+      const known = byHost.get(host) ?? { host, gateway, ips: [] };
+      known.ips.push(ip);
+      byHost.set(host, known);
+    }
+  }
+  return [...byHost.values()];
+}
