@@ -1,0 +1,75 @@
+/**
+ * The body of a client's request on its way out. A stream of its own, because undici destroys
+ * the body of a request that fails, and with it would go the connection on which the client
+ * is to be told. Nothing is read before the destination's connection stands. [GW4]
+ */
+import type { IncomingMessage } from "node:http";
+import { Readable } from "node:stream";
+import { EgressFault } from "./faults.ts";
+
+/** How much may be read ahead of the destination. */
+const READ_AHEAD_BYTES = 64 * 1024;
+/** How long a client may go on sending what nobody wants, so that it gets to read our answer. */
+const LINGER_MS = 10_000;
+
+/** Streams a request's body; `onFirstRead` is called when the destination is ready for it. */
+export class RequestBody extends Readable {
+  readonly #request: IncomingMessage;
+  #onFirstRead: (() => void) | null;
+
+  constructor(request: IncomingMessage, onFirstRead: () => void) {
+    super({ highWaterMark: READ_AHEAD_BYTES });
+    this.#request = request;
+    this.#onFirstRead = onFirstRead;
+    request.pause();
+    request.on("data", this.#onData);
+    request.once("end", this.#onEnd);
+    request.once("close", this.#onClose);
+    // The end of a client shows as `close`; without a listener this would end the process.
+    request.on("error", ignore);
+  }
+
+  override _read(): void {
+    this.#onFirstRead?.();
+    this.#onFirstRead = null;
+    this.#request.resume();
+  }
+
+  override _destroy(fault: Error | null, callback: (fault?: Error | null) => void): void {
+    const request = this.#request;
+    request.off("data", this.#onData);
+    request.off("end", this.#onEnd);
+    request.off("close", this.#onClose);
+    discardRest(request);
+    callback(fault);
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    if (!this.push(chunk)) this.#request.pause();
+  };
+
+  readonly #onEnd = (): void => {
+    this.push(null);
+  };
+
+  readonly #onClose = (): void => {
+    // Never a shorter body that passes for the whole one.
+    if (!this.#request.complete) {
+      this.destroy(new EgressFault("body-length-mismatch", "The client went away within its body."));
+    }
+  };
+}
+
+/** Reads a request to its end without using it, for a while. */
+export function discardRest(request: IncomingMessage): void {
+  if (request.complete || request.destroyed) return;
+  const timer = setTimeout(() => request.destroy(), LINGER_MS).unref();
+  request.once("close", () => clearTimeout(timer));
+  request.once("end", () => clearTimeout(timer));
+  request.on("error", ignore);
+  request.resume();
+}
+
+function ignore(): void {
+  // Seen as `close`.
+}
