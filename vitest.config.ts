@@ -2,7 +2,8 @@
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
-const inWorkerd = ["test/durable-objects/**/*.test.ts", "test/worker/**/*.test.ts"];
+const ofObjects = ["test/durable-objects/**/*.test.ts"];
+const ofWorker = ["test/worker/**/*.test.ts"];
 const throughProcesses = ["test/e2e/**/*.test.ts"];
 
 export default defineConfig({
@@ -12,7 +13,7 @@ export default defineConfig({
         test: {
           name: "node",
           include: ["test/**/*.test.ts"],
-          exclude: [...inWorkerd, ...throughProcesses],
+          exclude: [...ofObjects, ...ofWorker, ...throughProcesses],
         },
       },
       {
@@ -21,7 +22,17 @@ export default defineConfig({
             wrangler: { configPath: "./wrangler.toml" },
           }),
         ],
-        test: { name: "workerd", include: inWorkerd },
+        test: { name: "workerd", include: ofWorker },
+      },
+      {
+        // The objects alone, behind a Worker that adds nothing.
+        plugins: [
+          cloudflareTest({
+            main: "./test/durable-objects/bare-worker.ts",
+            wrangler: { configPath: "./wrangler.toml" },
+          }),
+        ],
+        test: { name: "durable-objects", include: ofObjects },
       },
       {
         test: {

@@ -21,6 +21,7 @@ import { parseLeaseRequest } from "../src/wire/messages.ts";
 import type { ObjectBindings } from "./bindings.ts";
 import {
   acceptHost,
+  answerClose,
   answerHeartbeats,
   CLOSE_FENCED,
   CLOSE_REFUSED,
@@ -130,6 +131,10 @@ export class EgressIp extends DurableObject<ObjectBindings> {
       granted,
       settings,
     } satisfies LeaseReply);
+  }
+
+  override async webSocketClose(socket: WebSocket, code: number, reason: string): Promise<void> {
+    answerClose(socket, code, reason);
   }
 
   /**

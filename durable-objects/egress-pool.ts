@@ -20,6 +20,7 @@ import { parsePoolRequest } from "../src/wire/messages.ts";
 import type { ObjectBindings } from "./bindings.ts";
 import {
   acceptHost,
+  answerClose,
   answerHeartbeats,
   CLOSE_FENCED,
   CLOSE_REFUSED,
@@ -148,6 +149,10 @@ export class EgressPool extends DurableObject<ObjectBindings> {
     else this.#report(socket, request.value);
   }
 
+  override async webSocketClose(socket: WebSocket, code: number, reason: string): Promise<void> {
+    answerClose(socket, code, reason);
+  }
+
   /** Tells addresses their settings that could not be told at once. */
   override async alarm(): Promise<void> {
     await this.#pushSettings();
@@ -251,7 +256,7 @@ function refuseHost(socket: WebSocket, code: PoolRefusal | MessageRefusal, isOpe
   if (isOpening && isOpen(socket)) socket.close(CLOSE_REFUSED, code);
 }
 
-/** A gateway is reached by http or https, and needs a token, not credentials in its URL. */
+/** A gateway is reached by http or https, and needs a token, not credentials in its URL. [DO14] */
 function isGatewayUrl(text: string): boolean {
   if (!URL.canParse(text)) return false;
   const { protocol, username, password, search, hash } = new URL(text);

@@ -16,7 +16,10 @@ export const CLOSE_FENCED = 4001;
 /** What the connection opened with was refused; the reason is the code of the refusal. */
 export const CLOSE_REFUSED = 4002;
 
-/** Answers heartbeats without waking the object up. */
+/** Codes that tell of a close without being sent in one (RFC 6455 section 7.4.1). */
+const UNSENDABLE_CLOSES: ReadonlySet<number> = new Set([1005, 1006, 1015]);
+
+/** Answers heartbeats without waking the object up. [DO15] */
 export function answerHeartbeats(ctx: DurableObjectState): void {
   ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(HEARTBEAT, HEARTBEAT_ANSWER));
 }
@@ -50,4 +53,9 @@ export function isOpen(socket: WebSocket): boolean {
 /** Sends a message, unless the socket has gone: its host will ask again on the next one. */
 export function sendTo(socket: WebSocket, message: object): void {
   if (isOpen(socket)) socket.send(JSON.stringify(message));
+}
+
+/** Completes a close that the host began: a socket that is not closed back stays half open. */
+export function answerClose(socket: WebSocket, code: number, reason: string): void {
+  socket.close(UNSENDABLE_CLOSES.has(code) ? 1000 : code, reason);
 }

@@ -1,4 +1,4 @@
-/** The names of all pools, for those who administer them; no request passes through here. */
+/** The names of all pools, for those who administer them; no request passes through here. [DO13] */
 import { DurableObject } from "cloudflare:workers";
 import type { ObjectBindings } from "./bindings.ts";
 import { CATALOGUE_MIGRATIONS, migrate } from "./schema.ts";

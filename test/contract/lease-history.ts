@@ -1,0 +1,147 @@
+/**
+ * The contract of a lease store, for every database it runs on: whatever is asked of an
+ * address, the table read from the store, the table folded from its events, and the table that
+ * decided are one and the same after every command. [LE2] [DO3]
+ */
+import * as fc from "fast-check";
+import { expect } from "vitest";
+import { LeaseStore } from "../../durable-objects/lease-store.ts";
+import { ADDRESS_MIGRATIONS, migrate } from "../../durable-objects/schema.ts";
+import type { SqlDatabase } from "../../durable-objects/sql-database.ts";
+import { execute, type LeaseCommand } from "../../src/core/lease-commands.ts";
+import { applyEvent, emptyLeaseTable, leasesOf, type LeaseTable } from "../../src/core/lease-table.ts";
+import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../../src/core/pool-settings.ts";
+
+const POOL = "eu";
+const SETTINGS: PoolSettings = {
+  ...DEFAULT_POOL_SETTINGS,
+  leaseDurationMs: 10_000,
+  quarantineMs: 4_000,
+  minPortsPerHost: 64,
+};
+
+/** One thing that happens to an address. */
+interface Step {
+  readonly command: "configure" | "join" | "renew" | "acquire" | "release" | "tick";
+  readonly host: number;
+  /** Which of its sizes, leases, instances or settings: reduced to what there is. */
+  readonly choice: number;
+  readonly isStale: boolean;
+  readonly elapsedMs: number;
+}
+
+/** A history of an address: its steps, and the seed of its chance. */
+export interface History {
+  readonly steps: readonly Step[];
+  readonly seed: number;
+}
+
+const step: fc.Arbitrary<Step> = fc.record({
+  command: fc.constantFrom(
+    "join",
+    "join",
+    "renew",
+    "acquire",
+    "acquire",
+    "acquire",
+    "release",
+    "release",
+    "tick",
+    "configure",
+  ),
+  host: fc.nat({ max: 2 }),
+  choice: fc.nat({ max: 20 }),
+  isStale: fc.nat({ max: 9 }).map((chance) => chance === 0),
+  elapsedMs: fc.oneof(
+    { weight: 6, arbitrary: fc.nat({ max: 800 }) },
+    { weight: 2, arbitrary: fc.integer({ min: 1_500, max: 12_000 }) },
+    { weight: 1, arbitrary: fc.integer({ min: -5_000, max: 3_600_000 }) },
+  ),
+});
+
+/** Histories long enough for blocks to come round again. */
+export const histories: fc.Arbitrary<History> = fc.record({
+  steps: fc.array(step, { minLength: 10, maxLength: 60, size: "max" }),
+  seed: fc.nat(),
+});
+
+/** Plays a history on an empty database and compares the tables after each command. */
+export function playHistory(database: SqlDatabase, history: History): { readonly grantCount: number } {
+  migrate(database, ADDRESS_MIGRATIONS);
+  const store = new LeaseStore(database);
+  expect(store.load()).toBeNull();
+  store.assign(POOL, SETTINGS);
+  const table = emptyLeaseTable(SETTINGS);
+  const folded = emptyLeaseTable(SETTINGS);
+  const random = generator(history.seed);
+  let nowMs = 1_800_000_000_000;
+  for (const [at, current] of history.steps.entries()) {
+    nowMs += current.elapsedMs;
+    const { events } = execute(table, commandFor(table, current, `r${at}`), nowMs, random);
+    database.transactionSync(() => {
+      store.append(events);
+    });
+    for (const event of events) applyEvent(folded, event);
+    // Read by another store, so that nothing can be remembered.
+    const stored = new LeaseStore(database).load();
+    expect(stored?.pool).toBe(POOL);
+    const expected = comparable(table);
+    expect(comparable(folded)).toEqual(expected);
+    expect(comparable(stored!.table)).toEqual(expected);
+  }
+  return { grantCount: table.lastEpoch };
+}
+
+function commandFor(
+  table: LeaseTable,
+  { command, host, choice, isStale }: Step,
+  requestId: string,
+): LeaseCommand {
+  const name = `h${host}`;
+  const session = (table.holders.get(name)?.session ?? 0) - (isStale ? 1 : 0);
+  switch (command) {
+    case "tick":
+      return { type: "tick" };
+    case "configure":
+      return { type: "configure", settings: { ...SETTINGS, quarantineMs: (choice % 3) * 2_000 } };
+    case "join":
+      return { type: "join", host: name, instance: `instance-${name}-${isStale ? "twin" : "own"}` };
+    case "renew":
+      return { type: "renew", host: name, session };
+    case "acquire": {
+      const again = leasesOf(table, name).at(-1)?.requestId;
+      const id = choice % 5 === 0 && again !== undefined ? again : requestId;
+      return { type: "acquire", host: name, session, requestId: id, order: 6 + (choice % 8) };
+    }
+    case "release": {
+      const leases = leasesOf(table, name);
+      const { base, epoch } = leases[choice % Math.max(1, leases.length)] ?? { base: 1024, epoch: 1 };
+      return { type: "release", host: name, session, base, epoch };
+    }
+  }
+}
+
+/** A table as plain values: hosts in alphabetical order, blocks in the order of their epochs. */
+function comparable(table: LeaseTable): object {
+  const { settings, lastEpoch, lastSession, seenAtMs, holders, rows, unitHistory } = table;
+  return {
+    settings,
+    lastEpoch,
+    lastSession,
+    seenAtMs,
+    holders: [...holders.values()].toSorted((a, b) => (a.host < b.host ? -1 : 1)),
+    rows: [...rows.values()],
+    unitHistory: unitHistory.join(),
+  };
+}
+
+/** Mulberry32: chance that can be repeated. */
+function generator(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}

@@ -1,0 +1,106 @@
+import * as fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { LeaseStore, RECALLED_PAST_LEASES } from "../../durable-objects/lease-store.ts";
+import { ADDRESS_MIGRATIONS, migrate } from "../../durable-objects/schema.ts";
+import type { LeaseEvent } from "../../src/core/lease-table.ts";
+import { DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
+import { histories, playHistory } from "./lease-history.ts";
+import { openNodeDatabase } from "./node-database.ts";
+
+function emptyStore() {
+  const database = openNodeDatabase();
+  migrate(database, ADDRESS_MIGRATIONS);
+  const store = new LeaseStore(database);
+  store.assign("eu", DEFAULT_POOL_SETTINGS);
+  return { database, store };
+}
+
+/** A lease of one unit that was given back and whose quarantine is over. */
+function pastLease(epoch: number): LeaseEvent[] {
+  const row = {
+    base: 1024 + (epoch % 1000) * 64,
+    order: 6,
+    epoch,
+    host: "h1",
+    instance: "first-instance",
+    state: "leased",
+    grantedAtMs: epoch,
+    requestId: `r${epoch}`,
+    endedAtMs: null,
+    freeAtMs: null,
+  } as const;
+  return [
+    { type: "granted", row },
+    { type: "ended", epoch, end: "released", endedAtMs: epoch + 1, freeAtMs: epoch + 2 },
+    { type: "freed", epoch },
+  ];
+}
+
+describe("a lease store on the SQLite of Node", () => {
+  test("[DO3] gives back the table that wrote it, after every command", { timeout: 60_000 }, () => {
+    let grantCount = 0;
+    fc.assert(
+      fc.property(histories, (history) => {
+        grantCount += playHistory(openNodeDatabase(), history).grantCount;
+      }),
+      { numRuns: 100 },
+    );
+    // Histories in which nothing is ever granted would prove nothing.
+    expect(grantCount).toBeGreaterThan(200);
+  });
+
+  test("[DO4] remembers who held a block, and until when", () => {
+    const { database, store } = emptyStore();
+    store.append(pastLease(7));
+    expect(database.sql.exec("SELECT * FROM past_lease").toArray()).toEqual([
+      {
+        epoch: 7,
+        base: 1024 + 7 * 64,
+        block_order: 6,
+        host: "h1",
+        granted_at_ms: 7,
+        end_reason: "released",
+        ended_at_ms: 8,
+      },
+    ]);
+  });
+
+  test("[DO4] forgets the oldest past and never the newest epoch", () => {
+    const { store } = emptyStore();
+    for (let epoch = 1; epoch <= 20; epoch += 1) store.append(pastLease(epoch));
+    store.prune(5);
+    expect(store.load()!.table.unitHistory.filter((atMs) => atMs > 0)).toHaveLength(5);
+    expect(store.load()!.table.lastEpoch).toBe(20);
+    store.prune(0);
+    expect(store.load()!.table.unitHistory.filter((atMs) => atMs > 0)).toHaveLength(1);
+    expect(store.load()!.table.lastEpoch).toBe(20);
+  });
+
+  test("[DO4] wakes up at the newest epoch however long the past is", () => {
+    const { database, store } = emptyStore();
+    const epochCount = RECALLED_PAST_LEASES + 100;
+    database.transactionSync(() => {
+      for (let epoch = 1; epoch <= epochCount; epoch += 1) store.append(pastLease(epoch));
+    });
+    const { table } = store.load()!;
+    expect(table.lastEpoch).toBe(epochCount);
+    expect(table.unitHistory.filter((atMs) => atMs > 0)).toHaveLength(1000);
+  });
+
+  test("[DO16] a renewal writes one row, a grant two: the lease and its holder's time", () => {
+    const { database, store } = emptyStore();
+    store.append([
+      { type: "joined", holder: { host: "h1", instance: "first-instance", session: 1, expiresAtMs: 1 } },
+    ]);
+    const written = (events: readonly LeaseEvent[]): number => {
+      const before = totalChanges();
+      store.append(events);
+      return totalChanges() - before;
+    };
+    const totalChanges = (): number =>
+      Number(database.sql.exec("SELECT total_changes() AS count").toArray()[0]!["count"]);
+    const renewed = { type: "renewed", host: "h1", expiresAtMs: 2 } as const;
+    expect(written([renewed])).toBe(1);
+    expect(written([pastLease(1)[0]!, renewed])).toBe(2);
+  });
+});

@@ -1,0 +1,312 @@
+import { evictDurableObject, runInDurableObject } from "cloudflare:test";
+import { describe, expect, it } from "vitest";
+import type { EgressIp } from "../../durable-objects/egress-ip.ts";
+import { CLOSE_FENCED, CLOSE_REFUSED, HOST_HEADER } from "../../durable-objects/host-socket.ts";
+import { HEARTBEAT, HEARTBEAT_ANSWER, PROTOCOL_VERSION } from "../../src/core/messages.ts";
+import { HostConnection, objects, type Reply, settings, upgrade } from "./objects.ts";
+
+const FIRST = "first-instance";
+const TWIN = "other-instance";
+
+let addressCount = 0;
+
+async function assignedIp() {
+  addressCount += 1;
+  const stub = objects.EGRESS_IP.getByName(`192.0.2.${addressCount}`);
+  expect(await stub.assign("eu", settings)).toEqual({ ok: true, value: null });
+  return stub;
+}
+
+async function tableOf(stub: DurableObjectStub<EgressIp>): Promise<Reply> {
+  const described = await stub.describe();
+  if (!described.ok) throw new Error(described.refusal);
+  return described.value;
+}
+
+describe("connecting", () => {
+  it("[DO7] an address that belongs to no pool takes no host", async () => {
+    const stub = objects.EGRESS_IP.getByName("198.51.100.1");
+    const response = await upgrade(stub, { upgrade: "websocket", [HOST_HEADER]: "h1" });
+    expect(response.status).toBe(404);
+    expect(await response.json()).toMatchObject({ code: "ip-unknown" });
+    expect(await stub.describe()).toEqual({ ok: false, refusal: "ip-unknown" });
+  });
+
+  it("[DO5] a connection that names no verified host is refused", async () => {
+    const stub = await assignedIp();
+    const response = await upgrade(stub, { upgrade: "websocket" });
+    expect(response.status).toBe(403);
+    expect(await response.json()).toMatchObject({ code: "role-denied" });
+  });
+
+  it("[DO5] only WebSockets are spoken", async () => {
+    const response = await upgrade(await assignedIp(), { [HOST_HEADER]: "h1" });
+    expect(response.status).toBe(426);
+    expect(await response.json()).toMatchObject({ code: "upgrade-required" });
+  });
+
+  it("[DO15] heartbeats are answered", async () => {
+    const host = await HostConnection.open(await assignedIp(), "h1");
+    host.send(HEARTBEAT);
+    expect(await host.nextText()).toBe(HEARTBEAT_ANSWER);
+  });
+});
+
+describe("restarts", () => {
+  it("[DO3] an eviction between any two commands loses nothing", async () => {
+    const stub = await assignedIp();
+    const h1 = await HostConnection.open(stub, "h1");
+    const h2 = await HostConnection.open(stub, "h2");
+    const granted: Reply[] = [];
+    const steps: (() => Promise<Reply>)[] = [
+      () => h1.join(FIRST),
+      () => h2.join(TWIN),
+      () => h1.acquire(8),
+      () => h2.acquire(7),
+      () => h1.acquire(6),
+      () => h1.renew(),
+      () => h1.release(granted[0]!["granted"] as { base: number; epoch: number }),
+      () => h2.acquire(12),
+      () => h2.renew(),
+    ];
+    for (const step of steps) {
+      const answer = await step();
+      expect(answer).toMatchObject({ type: "answer", settings });
+      if (answer["granted"] !== null) granted.push(answer);
+      const before = await tableOf(stub);
+      await evictDurableObject(stub);
+      expect(await tableOf(stub)).toEqual(before);
+    }
+    const table = await tableOf(stub);
+    expect(table["lastEpoch"]).toBe(4);
+    expect(table["rows"].map((row: Reply) => [row["epoch"], row["host"], row["state"]])).toEqual([
+      [1, "h1", "quarantined"],
+      [2, "h2", "leased"],
+      [3, "h1", "leased"],
+      [4, "h2", "leased"],
+    ]);
+    expect(table["freePortCount"]).toBe(64_512 - 256 - 128 - 64 - 4_096);
+  });
+
+  it("[HO3] a grant whose reply was lost is taken up at the next join", async () => {
+    const stub = await assignedIp();
+    const lost = await HostConnection.open(stub, "h1");
+    await lost.join(FIRST);
+    lost.send({ type: "acquire", requestId: "never-answered", order: 8 });
+    lost.close();
+    await lost.closed;
+    await evictDurableObject(stub, { webSockets: "close" });
+
+    const again = await HostConnection.open(stub, "h1");
+    const { leases } = await again.join(FIRST);
+    expect(leases).toEqual([{ base: expect.any(Number) as number, order: 8, epoch: 1 }]);
+    // Asked once more, the same request is answered with the same block.
+    expect((await again.acquire(8, "never-answered"))["granted"]).toEqual(leases[0]);
+    expect((await again.renew())["leases"]).toEqual(leases);
+  });
+
+  it("[ME2] a repeated request gets the block it got, across an eviction", async () => {
+    const stub = await assignedIp();
+    const host = await HostConnection.open(stub, "h1");
+    await host.join(FIRST);
+    const first = await host.acquire(6, "same");
+    await evictDurableObject(stub);
+    const second = await host.acquire(6, "same");
+    expect(second["granted"]).toEqual(first["granted"]);
+    expect(second["leases"]).toHaveLength(1);
+  });
+
+  it("[QU3] a host takes its own quarantined block up again under a higher epoch", async () => {
+    const stub = await assignedIp();
+    const host = await HostConnection.open(stub, "h1");
+    await host.join(FIRST);
+    const { granted } = await host.acquire(12);
+    await host.release(granted as { base: number; epoch: number });
+    await evictDurableObject(stub);
+    expect((await host.acquire(12))["granted"]).toEqual({ ...granted, epoch: 2 });
+    expect((await tableOf(stub))["rows"]).toHaveLength(1);
+  });
+
+  it("[QU1] another host gets no block in quarantine, across an eviction", async () => {
+    const stub = await assignedIp();
+    await stub.assign("eu", { ...settings, minPortsPerHost: 0, maxPortsPerHost: 64_512 });
+    const h1 = await HostConnection.open(stub, "h1");
+    const h2 = await HostConnection.open(stub, "h2");
+    await h1.join(FIRST);
+    await h2.join(TWIN);
+    const { granted } = await h1.acquire(12);
+    await h1.release(granted as { base: number; epoch: number });
+    await evictDurableObject(stub);
+    const taken: number[] = [];
+    let answer = await h2.acquire(12);
+    while (answer["type"] === "answer") {
+      taken.push(answer["granted"].base);
+      answer = await h2.acquire(12);
+    }
+    expect(answer).toMatchObject({ type: "refused", code: "address-exhausted" });
+    expect(taken.length).toBeGreaterThan(14);
+    expect(taken).not.toContain(granted.base);
+  });
+});
+
+describe("who speaks for a host", () => {
+  it("[HO1] a twin is refused while the first holds leases, and its connection closed", async () => {
+    const stub = await assignedIp();
+    const first = await HostConnection.open(stub, "h1");
+    await first.join(FIRST);
+    await first.acquire(8);
+    await evictDurableObject(stub);
+    const twin = await HostConnection.open(stub, "h1");
+    expect(await twin.join(TWIN)).toMatchObject({ type: "refused", code: "host-already-present" });
+    expect(await twin.closed).toEqual({ code: CLOSE_REFUSED, reason: "host-already-present" });
+    expect(await first.renew()).toMatchObject({ type: "answer", leases: [{ order: 8 }] });
+  });
+
+  it("[DO9] a newer session closes the older socket of the same host and no other", async () => {
+    const stub = await assignedIp();
+    const older = await HostConnection.open(stub, "h1");
+    const stranger = await HostConnection.open(stub, "h2");
+    await older.join(FIRST);
+    await stranger.join(TWIN);
+    await evictDurableObject(stub);
+    const newer = await HostConnection.open(stub, "h1");
+    expect(await newer.join(FIRST)).toMatchObject({ type: "answer" });
+    expect(await older.closed).toEqual({ code: CLOSE_FENCED, reason: "stale-session" });
+    await evictDurableObject(stub);
+    expect(await newer.renew()).toMatchObject({ type: "answer" });
+    expect(await stranger.renew()).toMatchObject({ type: "answer" });
+  });
+
+  it("[HO2] what an older session still sends is refused", async () => {
+    const stub = await assignedIp();
+    const older = await HostConnection.open(stub, "h1");
+    await older.join(FIRST);
+    const newer = await HostConnection.open(stub, "h1");
+    await newer.join(FIRST);
+    // The older socket is closed by now; this is one whose message was on its way before that.
+    const replies = await runInDurableObject(stub, async (instance: EgressIp) => {
+      const sent: string[] = [];
+      const socket = {
+        readyState: WebSocket.OPEN,
+        deserializeAttachment: () => ({ host: "h1", session: 1 }),
+        send: (text: string) => sent.push(text),
+      } as unknown as WebSocket;
+      const late = { type: "acquire", requestId: "late", order: 8 };
+      await instance.webSocketMessage(socket, JSON.stringify(late));
+      return sent.map((text) => JSON.parse(text) as Reply);
+    });
+    expect(replies).toEqual([{ type: "refused", requestId: "late", code: "stale-session" }]);
+    expect((await newer.renew())["leases"]).toEqual([]);
+  });
+
+  it("[HO2] a connection on which nobody joined holds nothing", async () => {
+    const stub = await assignedIp();
+    const joined = await HostConnection.open(stub, "h1");
+    await joined.join(FIRST);
+    const silent = await HostConnection.open(stub, "h1");
+    expect(await silent.acquire(8)).toMatchObject({ type: "refused", code: "stale-session" });
+    expect(await joined.renew()).toMatchObject({ type: "answer", leases: [] });
+  });
+
+  it("[EP2] a lease is given back by its holder under its epoch only", async () => {
+    const stub = await assignedIp();
+    const h1 = await HostConnection.open(stub, "h1");
+    const h2 = await HostConnection.open(stub, "h2");
+    await h1.join(FIRST);
+    await h2.join(TWIN);
+    const { granted } = await h1.acquire(8);
+    for (const attempt of [
+      h2.release(granted as { base: number; epoch: number }),
+      h1.release({ ...granted, epoch: 99 }),
+    ]) {
+      expect(await attempt).toMatchObject({ type: "refused", code: "stale-epoch" });
+    }
+  });
+});
+
+describe("bad input", () => {
+  it.each([
+    ["no JSON", "{", ""],
+    ["no object", "null", ""],
+    ["an unknown type", '{"type":"steal","requestId":"x"}', "x"],
+    ["a member too many", '{"type":"renew","requestId":"x","host":"h2"}', "x"],
+    ["an id too long", `{"type":"renew","requestId":"${"x".repeat(65)}"}`, ""],
+    ["a fraction of a port", '{"type":"release","requestId":"x","base":1024.5,"epoch":1}', "x"],
+    ["bytes", new TextEncoder().encode("{}").buffer, ""],
+  ])("[ME3] %s is refused, and the connection goes on", async (_what, message, requestId) => {
+    const host = await HostConnection.open(await assignedIp(), "h1");
+    expect(await host.ask(message)).toEqual({ type: "refused", requestId, code: "message-malformed" });
+    expect(await host.join(FIRST)).toMatchObject({ type: "answer" });
+  });
+
+  it("[ME1] another version is refused, and the connection closed", async () => {
+    const host = await HostConnection.open(await assignedIp(), "h1");
+    const version = PROTOCOL_VERSION + 1;
+    expect(await host.ask({ type: "join", version, requestId: "v", instance: FIRST })).toEqual({
+      type: "refused",
+      requestId: "v",
+      code: "version-unsupported",
+    });
+    expect(await host.closed).toEqual({ code: CLOSE_REFUSED, reason: "version-unsupported" });
+  });
+
+  it("[PB1] a block size that does not exist is refused", async () => {
+    const host = await HostConnection.open(await assignedIp(), "h1");
+    await host.join(FIRST);
+    expect(await host.acquire(13)).toMatchObject({ type: "refused", code: "order-out-of-range" });
+  });
+});
+
+describe("belonging to a pool", () => {
+  it("[DO7] an address stays with its pool", async () => {
+    const stub = await assignedIp();
+    expect(await stub.assign("us", settings)).toEqual({ ok: false, refusal: "ip-elsewhere" });
+    expect((await tableOf(stub))["pool"]).toBe("eu");
+  });
+
+  it("[DO11] new settings hold for the next answer, and after an eviction", async () => {
+    const stub = await assignedIp();
+    const host = await HostConnection.open(stub, "h1");
+    await host.join(FIRST);
+    await stub.assign("eu", { ...settings, leaseDurationMs: 60_000 });
+    await evictDurableObject(stub);
+    expect(await host.renew()).toMatchObject({ leaseDurationMs: 60_000 });
+  });
+
+  it("[DO5] a description tells nobody the key that proves a host's identity", async () => {
+    const stub = await assignedIp();
+    const host = await HostConnection.open(stub, "h1");
+    await host.join(FIRST);
+    await host.acquire(8, "private-request-id");
+    const text = JSON.stringify(await tableOf(stub));
+    expect(text).toContain("h1");
+    expect(text).not.toContain(FIRST);
+    expect(text).not.toContain("private-request-id");
+  });
+});
+
+describe("storage that fails", () => {
+  it("[DO6] an answer that could not be stored is never sent, and memory starts anew from disk", async () => {
+    const stub = await assignedIp();
+    const host = await HostConnection.open(stub, "h1");
+    await host.join(FIRST);
+    await host.acquire(8);
+    await runInDurableObject(stub, (_instance: EgressIp, state) => {
+      state.storage.sql.exec(
+        "CREATE TRIGGER broken BEFORE INSERT ON lease BEGIN SELECT RAISE(ABORT, 'disk full'); END",
+      );
+    });
+    host.send({ type: "acquire", requestId: "doomed", order: 8 });
+    await host.closed;
+    expect(host.unread).toEqual([]);
+
+    const stubAnew = objects.EGRESS_IP.getByName(`192.0.2.${addressCount}`);
+    expect((await tableOf(stubAnew))["lastEpoch"]).toBe(1);
+    await runInDurableObject(stubAnew, (_instance: EgressIp, state) => {
+      state.storage.sql.exec("DROP TRIGGER broken");
+    });
+    const again = await HostConnection.open(stubAnew, "h1");
+    expect((await again.join(FIRST))["leases"]).toHaveLength(1);
+    expect((await again.acquire(8))["granted"].epoch).toBe(2);
+  });
+});

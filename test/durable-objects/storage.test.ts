@@ -1,0 +1,46 @@
+/** The stores on the SQLite of a real Durable Object. */
+import { evictDurableObject, runInDurableObject } from "cloudflare:test";
+import * as fc from "fast-check";
+import { expect, it } from "vitest";
+import type { EgressIp } from "../../durable-objects/egress-ip.ts";
+import { ADDRESS_MIGRATIONS, migrate } from "../../durable-objects/schema.ts";
+import { histories, playHistory } from "../contract/lease-history.ts";
+import { objects, settings } from "./objects.ts";
+
+it("[DO3] a table is read back as it was written, after every command", { timeout: 60_000 }, async () => {
+  let objectCount = 0;
+  let grantCount = 0;
+  await fc.assert(
+    fc.asyncProperty(histories, async (history) => {
+      objectCount += 1;
+      const stub = objects.EGRESS_IP.getByName(`history-${objectCount}`);
+      await runInDurableObject(stub, (_instance: EgressIp, { storage }) => {
+        grantCount += playHistory(storage, history).grantCount;
+      });
+    }),
+    { numRuns: 25 },
+  );
+  expect(grantCount).toBeGreaterThan(50);
+});
+
+it("[DO1] an object brings its storage forward when it starts", async () => {
+  const stub = objects.EGRESS_IP.getByName("192.0.2.1");
+  await runInDurableObject(stub, (_instance: EgressIp, { storage }) => {
+    // As it was before there was any schema.
+    for (const table of ["assignment", "holder", "lease", "past_lease", "schema_version"]) {
+      storage.sql.exec(`DROP TABLE ${table}`);
+    }
+  });
+  await evictDurableObject(stub);
+  expect(await stub.assign("eu", settings)).toEqual({ ok: true, value: null });
+});
+
+it("[DO2] an object whose storage is newer than the program refuses to run, and harms nothing", async () => {
+  const stub = objects.EGRESS_IP.getByName("192.0.2.2");
+  await stub.assign("eu", settings);
+  await runInDurableObject(stub, (_instance: EgressIp, { storage }) => {
+    migrate(storage, [...ADDRESS_MIGRATIONS, ["CREATE TABLE of_the_future (name TEXT)"]]);
+  });
+  await evictDurableObject(stub);
+  await expect(Promise.resolve(stub.describe())).rejects.toThrow("newer than 1");
+});
