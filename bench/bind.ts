@@ -67,7 +67,8 @@ function makeNamespace(): string | null {
     execFileSync("ip", ["netns", "exec", name, ...words], { stdio: "ignore" });
   };
   within("ip", "link", "set", "lo", "up");
-  within("sysctl", "-w", `net.ipv4.ip_local_port_range=${FIRST_PORT} ${FIRST_PORT + PORT_COUNT - 1}`);
+  const range = `${FIRST_PORT} ${FIRST_PORT + PORT_COUNT - 1}`;
+  within("sh", "-c", `echo ${range} > /proc/sys/net/ipv4/ip_local_port_range`);
   return name;
 }
 
