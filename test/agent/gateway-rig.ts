@@ -1,0 +1,208 @@
+/** A gateway with leases and a name server, without a control plane, for the tests of the data path. */
+import { once } from "node:events";
+import type { AddressInfo, Server as NetServer } from "node:net";
+import { createServer as createHttpServer, type RequestListener, type Server } from "node:http";
+import { connect, createServer as createNetServer, type Socket } from "node:net";
+import type { Identity, Role } from "../../src/core/identity.ts";
+import { termFrom } from "../../src/core/lease-term.ts";
+import type { Lease } from "../../src/core/lease-commands.ts";
+import { type AddressPorts, readClock } from "../../src/agent/address-ports.ts";
+import { DestinationPolicy } from "../../src/agent/destination-policy.ts";
+import { Dialler } from "../../src/agent/dial.ts";
+import { Gateway } from "../../src/agent/gateway.ts";
+import { Outgoing, type OutgoingOptions } from "../../src/agent/outgoing.ts";
+import { PortBinder } from "../../src/agent/port-binder.ts";
+import { Resolver } from "../../src/agent/resolver.ts";
+import { generateKey, publicPart } from "../../src/wire/keys.ts";
+import { signToken, TokenVerifier } from "../../src/wire/tokens.ts";
+import { startNameServer } from "../e2e/name-server.ts";
+
+export interface RigOptions extends OutgoingOptions {
+  readonly egressIp?: string;
+  readonly leases?: readonly Lease[];
+  readonly allow?: readonly string[];
+  readonly holdDownMs?: number;
+  readonly records?: Readonly<Record<string, readonly string[]>>;
+  readonly connectTimeoutMs?: number;
+  readonly dnsTimeoutMs?: number;
+}
+
+export interface Rig {
+  readonly url: string;
+  readonly port: number;
+  readonly gateway: Gateway;
+  readonly binder: PortBinder;
+  readonly ports: AddressPorts;
+  readonly token: string;
+  readonly faults: unknown[];
+  readonly tokenFor: (role: Role, pools?: readonly string[], expiresInMs?: number) => Promise<string>;
+  /** Fetches a destination through the gateway. */
+  readonly fetch: (destination: string, init?: RequestInit) => Promise<Response>;
+  readonly close: () => Promise<void>;
+}
+
+const HOUR_MS = 3_600_000;
+
+export async function startRig(options: RigOptions = {}): Promise<Rig> {
+  const { egressIp = "127.0.0.10", leases = [{ base: 20_480, order: 8, epoch: 1 }] } = options;
+  const issuer = await generateKey("issuer");
+  const edge = await generateKey("edge");
+  const verifier = new TokenVerifier({ keys: [publicPart(issuer), publicPart(edge)] });
+  const binder = new PortBinder({ holdDownMs: options.holdDownMs ?? 100 });
+  const ports = binder.addAddress(egressIp);
+  for (const lease of leases) ports.addBlock(lease);
+  ports.setTerm(termFrom(readClock(), HOUR_MS));
+  const nameServer = await startNameServer(options.records ?? {});
+  const resolver = new Resolver({
+    servers: [nameServer.address],
+    timeoutMs: options.dnsTimeoutMs ?? 200,
+  });
+  const policy = new DestinationPolicy(options.allow ?? ["127.0.0.0/8"]);
+  const dialler = new Dialler(resolver, policy, {
+    connectTimeoutMs: options.connectTimeoutMs ?? 2_000,
+    portWaitMs: 2_000,
+  });
+  const outgoing = new Outgoing(dialler, options);
+  const faults: unknown[] = [];
+  const gateway = new Gateway({
+    host: "h1",
+    pool: "main",
+    binder,
+    outgoing,
+    verifier,
+    ...(options.authorities === undefined ? {} : { authorities: options.authorities }),
+    onFault: (fault) => faults.push(fault),
+  });
+  gateway.server.listen(0, "127.0.0.1");
+  await once(gateway.server, "listening");
+  const { port } = gateway.server.address() as AddressInfo;
+  const url = `http://127.0.0.1:${port}`;
+  const tokenFor = (
+    role: Role,
+    pools: readonly string[] = ["main"],
+    expiresInMs = HOUR_MS,
+  ): Promise<string> => {
+    const identity: Identity = { role, subject: "test", pools, expiresAtMs: Date.now() + expiresInMs };
+    return signToken(identity, role === "gateway" ? edge : issuer);
+  };
+  const token = await tokenFor("gateway");
+  return {
+    url,
+    port,
+    gateway,
+    binder,
+    ports,
+    token,
+    faults,
+    tokenFor,
+    fetch: (destination, init = {}) => {
+      const headers = new Headers(init.headers);
+      headers.set("egress-authorization", `Bearer ${token}`);
+      return fetch(`${url}/v1/fetch?url=${encodeURIComponent(destination)}`, { ...init, headers });
+    },
+    close: async () => {
+      gateway.server.closeAllConnections();
+      gateway.server.close();
+      outgoing.close();
+      binder.removeAddress(egressIp);
+      resolver.close();
+      nameServer.close();
+      await Promise.resolve();
+    },
+  };
+}
+
+/** The head of a fetch as a client would write it by hand. */
+export function fetchHead(rig: Rig, method: string, destination: string, ...fields: string[]): string {
+  return [
+    `${method} /v1/fetch?url=${encodeURIComponent(destination)} HTTP/1.1`,
+    "host: gateway",
+    `egress-authorization: Bearer ${rig.token}`,
+    ...fields,
+    "",
+    "",
+  ].join("\r\n");
+}
+
+/** Sends bytes to a server and gives all that it answers until it ends or resets. */
+export async function exchangeBytes(
+  port: number,
+  bytes: string,
+  until: (received: string) => boolean = () => false,
+): Promise<string> {
+  const socket = connect(port, "127.0.0.1");
+  socket.write(bytes, "latin1");
+  let received = "";
+  await new Promise<void>((resolve) => {
+    socket.setEncoding("latin1");
+    socket.on("data", (text: string) => {
+      received += text;
+      if (until(received)) resolve();
+    });
+    socket.on("error", () => resolve());
+    socket.on("close", () => resolve());
+  });
+  socket.destroy();
+  return received;
+}
+
+export interface Origin {
+  readonly url: string;
+  readonly port: number;
+  readonly server: NetServer;
+  readonly close: () => void;
+}
+
+/** An HTTP origin on a free port of a loopback address. */
+export async function startOrigin(listener: RequestListener, ip = "127.0.0.1", port = 0): Promise<Origin> {
+  const server: Server = createHttpServer(listener);
+  server.listen(port, ip, 4096);
+  await once(server, "listening");
+  const { port: bound } = server.address() as AddressInfo;
+  return {
+    url: `http://${ip}:${bound}`,
+    port: bound,
+    server,
+    close: () => {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}
+
+/** An origin that speaks in bytes, on a free port of a loopback address. */
+export async function startByteOrigin(
+  onConnection: (socket: Socket) => void,
+  ip = "127.0.0.1",
+): Promise<Origin> {
+  const sockets = new Set<Socket>();
+  const server = createNetServer((socket) => {
+    sockets.add(socket);
+    socket.on("error", () => socket.destroy());
+    socket.once("close", () => sockets.delete(socket));
+    onConnection(socket);
+  });
+  server.listen(0, ip, 4096);
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://${ip}:${port}`,
+    port,
+    server,
+    close: () => {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+    },
+  };
+}
+
+/** Waits until a condition holds, looking again as events pass; fails after a while. */
+export async function eventually(isTrue: () => boolean, what: string, timeoutMs = 5_000): Promise<void> {
+  const endMs = performance.now() + timeoutMs;
+  while (!isTrue()) {
+    if (performance.now() > endMs) throw new Error(`never: ${what}`);
+    await new Promise((resolve) => {
+      setTimeout(resolve, 5);
+    });
+  }
+}
