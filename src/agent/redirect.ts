@@ -37,7 +37,9 @@ export function nextHop(hop: Hop, status: number, location: string): Outcome<Hop
   const url = destination.value;
   const becomesGet =
     status === 303 ? hop.method !== "GET" && hop.method !== "HEAD" : status <= 302 && hop.method === "POST";
-  if (hop.hasBody && !becomesGet) return refuse({ code: "redirect-not-replayable" });
+  if (hop.hasBody && !becomesGet) {
+    return refuse({ code: "redirect-not-replayable", location: url.href });
+  }
   const isCrossOrigin = url.origin !== hop.url.origin;
   const headers: RawHeaders = [];
   for (let at = 0; at < hop.headers.length; at += 2) {

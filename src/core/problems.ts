@@ -228,6 +228,8 @@ export const PROBLEM_CODES = Object.keys(CATALOGUE) as readonly ProblemCode[];
 export interface Problem {
   readonly code: ProblemCode;
   readonly detail?: string;
+  /** Where a redirect leads that the client alone can follow; it becomes `egress-location`. */
+  readonly location?: string;
 }
 
 /** What the catalogue says of a code. */

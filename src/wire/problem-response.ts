@@ -1,7 +1,7 @@
 /** A problem as HTTP: status, `proxy-status` (RFC 9209) and an RFC 9457 body. [ER1] [ER2] */
 import { serializeList, Token, type Item } from "structured-headers";
 import { type Problem, problemDocument, problemKind } from "../core/problems.ts";
-import { PROXY_NAME, PROXY_STATUS } from "./header-names.ts";
+import { EGRESS_LOCATION, PROXY_NAME, PROXY_STATUS } from "./header-names.ts";
 
 /** Ready to be sent by whatever serves HTTP here. */
 export interface ProblemReply {
@@ -26,6 +26,7 @@ export function problemReply(problem: Problem): ProblemReply {
       "content-type": "application/problem+json",
       "cache-control": "no-store",
       [PROXY_STATUS]: serializeList([member]).replace(NOT_ASCII, "?"),
+      ...(problem.location === undefined ? {} : { [EGRESS_LOCATION]: problem.location }),
     },
     body: JSON.stringify(problemDocument(problem)),
   };

@@ -1,0 +1,44 @@
+/** The edge's response, made to look like the destination's own. [CL2] */
+import { EGRESS_HOST, EGRESS_IP, EGRESS_LOCATION, EGRESS_PORT } from "../wire/header-names.ts";
+
+/** Where a request left from. */
+export interface EgressSource {
+  readonly ip: string;
+  readonly port: number;
+  readonly host: string;
+}
+
+/** Where the request of this response left from; null for a response that came by no egress. */
+export function egressOf(response: Response): EgressSource | null {
+  const ip = response.headers.get(EGRESS_IP);
+  const host = response.headers.get(EGRESS_HOST);
+  const port = Number(response.headers.get(EGRESS_PORT));
+  return ip === null || host === null || !Number.isInteger(port) ? null : { ip, port, host };
+}
+
+/**
+ * Gives a response the URL of the destination in place of the edge's. The response itself is
+ * kept, so its body goes on streaming; its own getters are shadowed, and its clones' too.
+ */
+export function asDestination(response: Response, requestedUrl: string, wasRedirected: boolean): Response {
+  const followedTo = response.headers.get(EGRESS_LOCATION);
+  const url = withoutFragment(followedTo ?? requestedUrl);
+  return disguise(response, url, wasRedirected || followedTo !== null);
+}
+
+/** A URL as `response.url` and a request line have it. */
+export function withoutFragment(url: string): string {
+  const at = url.indexOf("#");
+  return at === -1 ? url : url.slice(0, at);
+}
+
+function disguise(response: Response, url: string, redirected: boolean): Response {
+  // Taken from the response, which need not be of the global class: `fetch` may be another's.
+  const cloneAsIs = response.clone.bind(response);
+  const clone = (): Response => disguise(cloneAsIs(), url, redirected);
+  return Object.defineProperties(response, {
+    url: { value: url, configurable: true },
+    redirected: { value: redirected, configurable: true },
+    clone: { value: clone, configurable: true, writable: true },
+  });
+}
