@@ -9,11 +9,10 @@
 import type { Lease } from "../core/lease-commands.ts";
 import type { PoolSettings } from "../core/pool-settings.ts";
 import { orderFor, portCountOf, UNIT_PORT_COUNT } from "../core/port-block.ts";
+import { PRESSURE_SHARE } from "./address-ports.ts";
 
-/** Use towards the busiest destination from which the spare is activated. */
-export const PRESSURE_SHARE = 0.7;
 /** Use below which a host is at rest. */
-export const REST_SHARE = 0.25;
+const REST_SHARE = 0.25;
 /** Use that must not be exceeded once a block is given back. */
 const ROOMY_SHARE = 0.5;
 

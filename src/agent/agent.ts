@@ -1,0 +1,124 @@
+/**
+ * The agent of one host: holds leases in one pool, and sends requests from their ports.
+ *
+ *     pool member → lease keepers → port binder ← traffic paths ← gateway
+ *
+ * The left half fills the binder, the right half takes from it; neither knows the other.
+ */
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
+import type { Logger } from "pino";
+import { AgentFault } from "./agent-fault.ts";
+import type { AgentConfig } from "./config.ts";
+import { DestinationPolicy } from "./destination-policy.ts";
+import { Dialler } from "./dial.ts";
+import { EdgeKeys } from "./edge-keys.ts";
+import { Gateway } from "./gateway.ts";
+import type { HostToken } from "./host-token.ts";
+import { Outgoing } from "./outgoing.ts";
+import { PoolMember } from "./pool-member.ts";
+import { PortBinder } from "./port-binder.ts";
+import { Resolver } from "./resolver.ts";
+import type { StateDirectory } from "./state-directory.ts";
+
+const DIAL_LIMITS = { connectTimeoutMs: 10_000, portWaitMs: 2_000 };
+/** After the last flow towards a destination, what is left to be said to clients. */
+const CLIENT_GRACE_MS = 1_000;
+
+/** Runs from `start` until `drain` has resolved. */
+export class Agent {
+  readonly #config: AgentConfig;
+  readonly #log: Logger;
+  readonly #state: StateDirectory;
+  readonly #binder = new PortBinder();
+  readonly #resolver: Resolver;
+  readonly #outgoing: Outgoing;
+  readonly #keys: EdgeKeys;
+  readonly #gateway: Gateway;
+  readonly #token: HostToken;
+  #member: PoolMember | null = null;
+
+  constructor(config: AgentConfig, token: HostToken, state: StateDirectory, log: Logger) {
+    this.#config = config;
+    this.#token = token;
+    this.#state = state;
+    this.#log = log;
+    this.#resolver = new Resolver({ servers: config.nameServers });
+    const policy = new DestinationPolicy(config.allowed);
+    this.#outgoing = new Outgoing(new Dialler(this.#resolver, policy, DIAL_LIMITS));
+    this.#keys = new EdgeKeys({
+      edge: config.edge,
+      kept: state.keptKeys,
+      keep: (keys) => state.keepKeys(keys),
+      log,
+    });
+    this.#gateway = new Gateway({
+      host: token.host,
+      pool: config.pool,
+      binder: this.#binder,
+      outgoing: this.#outgoing,
+      verifier: this.#keys,
+      onFault: (fault) => log.error({ err: fault }, "a request failed by a fault of ours"),
+    });
+  }
+
+  /** Listens, then joins the pool; an edge that is away is waited for in the background. */
+  async start(): Promise<void> {
+    const { port } = await this.#listen();
+    const { edge, pool, listenHost, gateway, drainDeadlineMs } = this.#config;
+    const listening = `http://${listenHost.includes(":") ? `[${listenHost}]` : listenHost}:${port}`;
+    this.#member = new PoolMember({
+      edge,
+      pool,
+      gateway: gateway ?? listening,
+      instance: this.#state.instance,
+      token: () => this.#token.read(),
+      binder: this.#binder,
+      epochs: this.#state,
+      drainDeadlineMs,
+      log: this.#log,
+    });
+    this.#log.info(
+      { pool, edge: edge.href, gateway: gateway ?? listening },
+      `the gateway listens on ${listening}`,
+    );
+    this.#keys.start();
+    this.#member.start();
+  }
+
+  /** Takes no new requests, lets the others end until the deadline, and gives every lease back. */
+  async drain(): Promise<void> {
+    this.#gateway.isDraining = true;
+    await this.#member?.drain(this.#config.drainDeadlineMs);
+    await this.#untilClientsAreServed();
+    this.#keys.stop();
+    this.#gateway.server.close();
+    this.#gateway.server.closeAllConnections();
+    this.#outgoing.close();
+    this.#resolver.close();
+    await this.#state.close();
+  }
+
+  async #listen(): Promise<AddressInfo> {
+    const { listenHost, listenPort } = this.#config;
+    const { server } = this.#gateway;
+    try {
+      server.listen({ host: listenHost, port: listenPort });
+      await once(server, "listening");
+      return server.address() as AddressInfo;
+    } catch (fault) {
+      const { code } = fault as NodeJS.ErrnoException;
+      const why = code === "EADDRINUSE" ? "another program listens there" : String(fault);
+      throw new AgentFault("listen-failed", `Cannot listen on ${listenHost}:${listenPort}: ${why}.`, fault);
+    }
+  }
+
+  async #untilClientsAreServed(): Promise<void> {
+    const endMs = performance.now() + CLIENT_GRACE_MS;
+    while (this.#gateway.runningCount > 0 && performance.now() < endMs) {
+      await new Promise((resolve) => {
+        setTimeout(resolve, 20);
+      });
+    }
+  }
+}

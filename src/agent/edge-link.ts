@@ -1,0 +1,233 @@
+/**
+ * A WebSocket to the edge that comes back by itself.
+ *
+ * Heartbeats go out every so often; an edge that is silent for too long is taken for dead. A
+ * message that cannot be read ends the connection, since what followed it could not be trusted
+ * either. Whoever uses the link says when a connection has proved good; until then every end
+ * makes the next wait longer. [EL1] [EL2] [EL3]
+ */
+import type { IncomingMessage } from "node:http";
+import type { Logger } from "pino";
+import { type RawData, WebSocket } from "ws";
+import { HEARTBEAT, HEARTBEAT_ANSWER } from "../core/messages.ts";
+import type { Outcome } from "../core/outcome.ts";
+import { MAX_MESSAGE_LENGTH } from "../wire/messages.ts";
+import { BackOff } from "./back-off.ts";
+import { adviceOn, codeOfProblem } from "./edge-refusals.ts";
+
+/** What a link carries and to whom. */
+export interface LinkOptions<Message> {
+  /** What is at the other end, for the log: `pool default`. */
+  readonly name: string;
+  /** An http or https URL; the WebSocket is opened there. */
+  readonly url: URL;
+  /** Asked before every connection, since a token may be renewed meanwhile. */
+  readonly token: () => Promise<string>;
+  readonly parse: (text: string) => Outcome<Message, string>;
+  readonly onOpen: () => void;
+  readonly onMessage: (message: Message) => void;
+  /** After every `onOpen`, once. */
+  readonly onClose: () => void;
+  readonly log: Logger;
+  readonly timing?: Partial<LinkTiming>;
+}
+
+/** All in milliseconds. */
+export interface LinkTiming {
+  readonly heartbeatMs: number;
+  /** Without a word for this long the edge is taken for dead. */
+  readonly silenceMs: number;
+  readonly handshakeMs: number;
+  readonly firstRetryMs: number;
+  readonly longestRetryMs: number;
+}
+
+const DEFAULT_TIMING: LinkTiming = {
+  heartbeatMs: 1_000,
+  silenceMs: 5_000,
+  handshakeMs: 5_000,
+  firstRetryMs: 100,
+  longestRetryMs: 5_000,
+};
+/** The same trouble is not logged more often. */
+const REPEAT_LOG_MS = 60_000;
+const MAX_REFUSAL_LENGTH = 16 * 1024;
+
+/** One connection at a time, from `start` to `stop`. */
+export class EdgeLink<Message> {
+  /** Messages that could not be read. */
+  malformedCount = 0;
+  readonly #options: LinkOptions<Message>;
+  readonly #timing: LinkTiming;
+  readonly #backOff: BackOff;
+  #isStarted = false;
+  /** Rises with every attempt, so that what an older one still does is recognised. */
+  #attempt = 0;
+  #socket: WebSocket | null = null;
+  #isOpen = false;
+  #heardAtMs = 0;
+  #heartbeat: NodeJS.Timeout | null = null;
+  #retry: NodeJS.Timeout | null = null;
+  #lastTrouble = { text: "", atMs: 0 };
+
+  constructor(options: LinkOptions<Message>) {
+    this.#options = options;
+    this.#timing = { ...DEFAULT_TIMING, ...options.timing };
+    const { firstRetryMs, longestRetryMs } = this.#timing;
+    this.#backOff = new BackOff({ firstMs: firstRetryMs, longestMs: longestRetryMs }, Math.random);
+  }
+
+  /** Whether messages can be sent. */
+  get isOpen(): boolean {
+    return this.#isOpen;
+  }
+
+  /** Begins to connect. */
+  start(): void {
+    if (this.#isStarted) return;
+    this.#isStarted = true;
+    void this.#connect();
+  }
+
+  /** Closes the connection and makes no other. */
+  stop(): void {
+    this.#isStarted = false;
+    if (this.#retry !== null) clearTimeout(this.#retry);
+    this.#retry = null;
+    this.#disconnect();
+  }
+
+  /** Sends a message, if there is a connection; whoever needs an answer asks again. */
+  send(message: object): void {
+    if (this.#isOpen) this.#socket?.send(JSON.stringify(message), () => {});
+  }
+
+  /** The connection has proved good: should it end, the next one comes soon. */
+  confirm(): void {
+    this.#backOff.succeed();
+    if (this.#lastTrouble.text !== "") this.#options.log.info(`${this.#options.name}: connected again`);
+    this.#lastTrouble = { text: "", atMs: 0 };
+  }
+
+  /** Ends the present connection; the next one is made after a wait. */
+  drop(why: string): void {
+    if (this.#socket === null) return;
+    this.#report(why);
+    this.#disconnect();
+    this.#connectLater();
+  }
+
+  async #connect(): Promise<void> {
+    this.#attempt += 1;
+    const attempt = this.#attempt;
+    let token: string;
+    try {
+      token = await this.#options.token();
+    } catch (fault) {
+      this.#report(fault instanceof Error ? fault.message : String(fault));
+      this.#connectLater();
+      return;
+    }
+    if (!this.#isStarted || attempt !== this.#attempt) return;
+    const socket = new WebSocket(this.#options.url, {
+      headers: { authorization: `Bearer ${token}` },
+      handshakeTimeout: this.#timing.handshakeMs,
+      maxPayload: MAX_MESSAGE_LENGTH * 4,
+      perMessageDeflate: false,
+    });
+    this.#socket = socket;
+    const whenCurrent = (what: () => void): void => {
+      if (this.#socket === socket) what();
+    };
+    socket.on("open", () => whenCurrent(() => this.#opened()));
+    socket.on("message", (data, isBinary) => whenCurrent(() => this.#received(data, isBinary)));
+    socket.on("unexpected-response", (_request, response) => {
+      void this.#refused(response).then((why) => whenCurrent(() => this.drop(why)));
+    });
+    // Stays on for good: an abandoned socket still reports how it ended.
+    socket.on("error", (fault) => whenCurrent(() => this.drop(describeFault(fault))));
+    socket.on("close", (_code, reason) => {
+      const text = reason.toString();
+      whenCurrent(() => this.drop(text === "" ? "The edge closed the connection." : adviceOn(text)));
+    });
+  }
+
+  #opened(): void {
+    this.#isOpen = true;
+    this.#heardAtMs = performance.now();
+    let beatAtMs = this.#heardAtMs;
+    this.#heartbeat = setInterval(() => {
+      const nowMs = performance.now();
+      // A process that was paused has not listened; that says nothing of the edge.
+      if (nowMs - beatAtMs > this.#timing.silenceMs / 2) this.#heardAtMs = nowMs;
+      beatAtMs = nowMs;
+      if (nowMs - this.#heardAtMs > this.#timing.silenceMs) this.drop("The edge has fallen silent.");
+      else this.#socket?.send(HEARTBEAT, () => {});
+    }, this.#timing.heartbeatMs);
+    this.#options.onOpen();
+  }
+
+  #received(data: RawData, isBinary: boolean): void {
+    this.#heardAtMs = performance.now();
+    const text = isBinary ? "" : (data as Buffer).toString("utf8");
+    if (text === HEARTBEAT_ANSWER) return;
+    const message = this.#options.parse(text);
+    if (message.ok) {
+      this.#options.onMessage(message.value);
+      return;
+    }
+    this.malformedCount += 1;
+    this.drop("The edge sent a message that cannot be read; are both of the same version?");
+  }
+
+  async #refused(response: IncomingMessage): Promise<string> {
+    let body = "";
+    try {
+      for await (const chunk of response.setEncoding("utf8")) {
+        body += chunk as string;
+        if (body.length > MAX_REFUSAL_LENGTH) break;
+      }
+    } catch {
+      // What has come says enough.
+    }
+    const code = codeOfProblem(body);
+    return code === null
+      ? `The edge answered ${response.statusCode} and no WebSocket; is --edge the URL of an edge?`
+      : `${adviceOn(code)} (${response.statusCode} ${code})`;
+  }
+
+  #disconnect(): void {
+    const socket = this.#socket;
+    const wasOpen = this.#isOpen;
+    this.#socket = null;
+    this.#isOpen = false;
+    this.#attempt += 1;
+    if (this.#heartbeat !== null) clearInterval(this.#heartbeat);
+    this.#heartbeat = null;
+    if (socket?.readyState === WebSocket.OPEN && !this.#isStarted) socket.close(1000);
+    else socket?.terminate();
+    if (wasOpen) this.#options.onClose();
+  }
+
+  #connectLater(): void {
+    if (!this.#isStarted) return;
+    this.#retry = setTimeout(() => {
+      this.#retry = null;
+      void this.#connect();
+    }, this.#backOff.fail());
+  }
+
+  #report(text: string): void {
+    const nowMs = performance.now();
+    const { text: lastText, atMs } = this.#lastTrouble;
+    if (text === lastText && nowMs - atMs < REPEAT_LOG_MS) return;
+    this.#lastTrouble = { text, atMs: nowMs };
+    this.#options.log.warn(`${this.#options.name}: ${text}`);
+  }
+}
+
+function describeFault(fault: Error): string {
+  const { code } = fault as NodeJS.ErrnoException;
+  if (code === "ECONNREFUSED") return "Nothing listens at the edge's address; trying again.";
+  return `The connection to the edge failed: ${code ?? fault.message}.`;
+}
