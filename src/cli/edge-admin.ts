@@ -3,8 +3,7 @@ import { z } from "zod";
 import { EGRESS_AUTHORIZATION } from "../wire/header-names.ts";
 import { CommandFault } from "./command-fault.ts";
 
-const placedSchema = z.object({ hosts: z.array(z.object({ host: z.string() })) });
-const tableSchema = z.object({ leases: z.array(z.object({ host: z.string(), state: z.string() })) });
+const placedSchema = z.object({ hosts: z.array(z.object({ host: z.string(), ips: z.array(z.string()) })) });
 
 export class EdgeAdmin {
   readonly #url: string;
@@ -25,13 +24,10 @@ export class EdgeAdmin {
     await this.#ask("PUT", `/v1/pools/${pool}/ips/${ip}`, {});
   }
 
-  /** Whether all these hosts hold leases on the address and are placed to serve requests. */
+  /** Whether all these hosts are placed on the address, which none is without a lease. */
   async areServing(hosts: readonly string[], ip: string): Promise<boolean> {
-    const { leases } = tableSchema.parse(await this.#ask("GET", `/v1/ips/${ip}`));
-    const holders = new Set(leases.filter(({ state }) => state === "leased").map(({ host }) => host));
-    if (!hosts.every((host) => holders.has(host))) return false;
     const placed = placedSchema.parse(await this.#ask("POST", "/v1/gateway-tokens"));
-    return hosts.every((host) => placed.hosts.some((candidate) => candidate.host === host));
+    return hosts.every((name) => placed.hosts.some(({ host, ips }) => host === name && ips.includes(ip)));
   }
 
   async #ask(method: string, path: string, body?: unknown): Promise<unknown> {
