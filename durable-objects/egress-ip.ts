@@ -13,7 +13,7 @@ import {
   type LeaseCommand,
   type LeaseRefusal,
 } from "../src/core/lease-commands.ts";
-import { type Holder, type LeaseRow, nextDeadlineMs } from "../src/core/lease-table.ts";
+import { type Holder, type LeaseEvent, type LeaseRow, nextDeadlineMs } from "../src/core/lease-table.ts";
 import type { LeaseReply, LeaseRequest, MessageRefusal } from "../src/core/messages.ts";
 import { grant, type Outcome, refuse } from "../src/core/outcome.ts";
 import type { PoolSettings } from "../src/core/pool-settings.ts";
@@ -155,12 +155,14 @@ export class EgressIp extends DurableObject<ObjectBindings> {
   }
 
   async #execute(address: StoredAddress, command: LeaseCommand): Promise<Outcome<LeaseAnswer, LeaseRefusal>> {
-    const outcome = this.#stored(() => {
+    const { events, outcome } = this.#stored(() => {
       const decision = execute(address.table, command, Date.now(), unguessable);
       this.#store.append(decision.events);
-      return decision.outcome;
+      return decision;
     });
-    await this.#wakeBy(nextDeadlineMs(address.table));
+    if (this.#alarmAtMs === null || !events.every(endsNothingSooner)) {
+      await this.#wakeBy(nextDeadlineMs(address.table));
+    }
     return outcome;
   }
 
@@ -195,6 +197,11 @@ export class EgressIp extends DurableObject<ObjectBindings> {
 function commandOf(request: LeaseRequest, host: string, session: number | null): LeaseCommand {
   if (request.type === "join") return { type: "join", host, instance: request.instance };
   return { ...request, host, session: session ?? NO_SESSION };
+}
+
+/** After a grant or a renewal the next deadline is what it was, or later: no need to look for it. */
+function endsNothingSooner({ type }: LeaseEvent): boolean {
+  return type === "granted" || type === "renewed";
 }
 
 /** A connection whose opening is refused is closed as well: nothing can follow on it. */

@@ -14,20 +14,27 @@ export function letTimePass(table: LeaseTable, nowMs: number, record: (event: Le
   lookAtClock(table, nowMs, record);
   const over = new Set<string>();
   for (const holder of table.holders.values()) if (nowMs >= holder.expiresAtMs) over.add(holder.host);
-  for (const row of table.rows.values()) {
-    if (row.state === "leased" && over.has(row.host)) {
-      // Quarantine counts from the end of the lease, not from when the end was noticed. [QU2]
-      const endedAtMs = table.holders.get(row.host)!.expiresAtMs;
-      const freeAtMs = endedAtMs + table.settings.quarantineMs;
-      record({ type: "ended", epoch: row.epoch, end: "expired", endedAtMs, freeAtMs });
-    }
-  }
+  if (over.size > 0) endLeasesOf(over, table, record);
   for (const row of table.rows.values()) {
     if (row.freeAtMs !== null && nowMs >= row.freeAtMs) record({ type: "freed", epoch: row.epoch });
   }
   if (over.size === 0) return;
   for (const row of table.rows.values()) over.delete(row.host);
   for (const host of over) record({ type: "left", host });
+}
+
+function endLeasesOf(
+  hosts: ReadonlySet<string>,
+  table: LeaseTable,
+  record: (event: LeaseEvent) => void,
+): void {
+  for (const row of table.rows.values()) {
+    if (row.state !== "leased" || !hosts.has(row.host)) continue;
+    // Quarantine counts from the end of the lease, not from when the end was noticed. [QU2]
+    const endedAtMs = table.holders.get(row.host)!.expiresAtMs;
+    const freeAtMs = endedAtMs + table.settings.quarantineMs;
+    record({ type: "ended", epoch: row.epoch, end: "expired", endedAtMs, freeAtMs });
+  }
 }
 
 function lookAtClock(table: LeaseTable, nowMs: number, record: (event: LeaseEvent) => void): void {
