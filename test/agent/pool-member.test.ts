@@ -1,0 +1,194 @@
+/** A host in its pool, through real WebSockets to an edge on loopback. */
+import { afterEach, beforeEach, expect, onTestFinished, test } from "vitest";
+import { PoolMember, type PoolMemberOptions } from "../../src/agent/pool-member.ts";
+import { PortBinder } from "../../src/agent/port-binder.ts";
+import { urgencyOf } from "../../src/agent/room-report.ts";
+import { whyAbsent } from "../../src/agent/address-presence.ts";
+import { LoopbackEdge, recordingLog, until } from "./loopback-edge.ts";
+
+const IP = "127.0.0.10";
+const OTHER_IP = "127.0.0.11";
+
+let edge: LoopbackEdge;
+
+beforeEach(async () => {
+  edge = await LoopbackEdge.start();
+  edge.ips = [IP];
+});
+
+afterEach(async () => {
+  await edge.stop();
+});
+
+function join(options: Partial<PoolMemberOptions> = {}) {
+  const binder = new PortBinder();
+  const { log, lines } = recordingLog();
+  const epochs = new Map<string, number>();
+  const member = new PoolMember({
+    edge: edge.url,
+    pool: "default",
+    gateway: "http://127.0.0.1:7001",
+    instance: "instance-1",
+    token: async () => "the-token",
+    binder,
+    epochs: {
+      highestEpoch: (ip) => epochs.get(ip) ?? 0,
+      noteEpoch: (ip, epoch) => epochs.set(ip, epoch),
+    },
+    drainDeadlineMs: 5_000,
+    reportIntervalMs: 50,
+    linkTiming: { firstRetryMs: 5, longestRetryMs: 40, heartbeatMs: 50 },
+    log,
+    ...options,
+  });
+  onTestFinished(() => {
+    member.stop();
+    for (const { ip } of binder.addresses()) binder.removeAddress(ip);
+  });
+  member.start();
+  return { member, binder, lines, epochs };
+}
+
+function toldPortCount(ip = IP): number | undefined {
+  return edge.lastReport()?.rooms.find((room) => room.ip === ip)?.portCount;
+}
+
+test("[PM1] a host enlists, leases on every address of the pool, and tells its room", async () => {
+  edge.ips = [IP, OTHER_IP];
+  const { binder, epochs } = join();
+  await until("both are told", () => toldPortCount() === 256 && toldPortCount(OTHER_IP) === 256);
+  expect(edge.poolRequests[0]).toEqual({
+    type: "enlist",
+    version: 1,
+    instance: "instance-1",
+    gateway: "http://127.0.0.1:7001",
+  });
+  expect(binder.address(IP)!.isUsable()).toBe(true);
+  await until("the spares are there", () => edge.leasedEpochs(IP).length === 2 && epochs.get(IP) === 2);
+});
+
+test("[PM1] an address added later is served, one taken away is drained and given back", async () => {
+  const { binder } = join();
+  await until("the first is served", () => toldPortCount() === 256 && edge.leasedEpochs(IP).length === 2);
+  edge.tellIps([OTHER_IP]);
+  await until("the other is served", () => toldPortCount(OTHER_IP) === 256);
+  await until("the first is given back", () => edge.leasedEpochs(IP).length === 0);
+  await until("the first is gone", () => binder.address(IP) === undefined);
+  edge.tellIps([IP, OTHER_IP]);
+  await until("the first is served again", () => toldPortCount() === 256);
+});
+
+test("[PM1] an address taken away and back while it drains is served again", async () => {
+  const { binder } = join();
+  await until("it is served", () => toldPortCount() === 256);
+  const flow = binder.address(IP)!.take("tcp 127.0.0.1 80");
+  edge.tellIps([]);
+  await until("it drains", () => [...binder.address(IP)!.leases()].some(({ isDraining }) => isDraining));
+  edge.tellIps([IP]);
+  expect(flow.ok).toBe(true);
+  if (flow.ok) flow.value.release();
+  await until("it is served again", () => toldPortCount() === 256 && binder.address(IP)!.isUsable());
+});
+
+test("[PM2] an address that is not on this machine is not leased, said once, and looked for again", async () => {
+  let isThere = false;
+  const asked: string[] = [];
+  const { lines } = join({
+    presenceIntervalMs: 10,
+    whyAbsent: async (ip) => {
+      asked.push(ip);
+      return isThere ? null : "EADDRNOTAVAIL";
+    },
+  });
+  await until("it was looked for often", () => asked.length > 5);
+  expect(edge.open(`/v1/ips/${IP}`)).toEqual([]);
+  expect(lines.filter(({ msg }) => msg.includes(`${IP} is not on this machine`)).length).toBe(1);
+  expect(toldPortCount()).toBe(0);
+  isThere = true;
+  await until("it is leased", () => toldPortCount() === 256);
+  isThere = false;
+  await until("it is given back", () => edge.leasedEpochs(IP).length === 0 && toldPortCount() === 0);
+  isThere = true;
+  await until("it is leased again", () => toldPortCount() === 256);
+});
+
+test("[PM2] the kernel is asked whether an address is there", async () => {
+  expect(await whyAbsent("127.0.0.10")).toBe(null);
+  expect(await whyAbsent("192.0.2.1")).toBe("EADDRNOTAVAIL");
+  expect(await whyAbsent("2001:db8::1")).toBe("EADDRNOTAVAIL");
+});
+
+test("[PM3] losing and gaining all room is told at once, lesser changes later, trifles never", () => {
+  const report = (portCount: number, busiestCount: number, draining = false) => ({
+    draining,
+    rooms: [{ ip: IP, portCount, busiestCount }],
+  });
+  expect(urgencyOf(report(256, 0), report(0, 0))).toBe("now");
+  expect(urgencyOf(report(0, 0), report(256, 0))).toBe("now");
+  expect(urgencyOf(report(256, 0), report(256, 0, true))).toBe("now");
+  expect(urgencyOf(report(256, 0), { draining: false, rooms: [] })).toBe("now");
+  expect(urgencyOf(report(256, 0), report(512, 0))).toBe("soon");
+  expect(urgencyOf(report(256, 0), report(256, 40))).toBe("soon");
+  expect(urgencyOf(report(256, 0), report(256, 10))).toBe("never");
+  expect(urgencyOf(report(256, 10), report(256, 10))).toBe("never");
+});
+
+test("[PM3] a pool connection that comes back tells everything again", async () => {
+  join();
+  await until("it is told", () => toldPortCount() === 256);
+  edge.poolRequests.length = 0;
+  edge.dropAll();
+  await until("it is told again", () => toldPortCount() === 256);
+  expect(edge.poolRequests.map(({ type }) => type).slice(0, 2)).toEqual(["enlist", "report"]);
+});
+
+test("[LK3] an edge that was away finds the same leases in use, and no connection was cut", async () => {
+  const { binder } = join();
+  await until("leases are there", () => edge.leasedEpochs(IP).length === 2);
+  const epochs = edge.leasedEpochs(IP);
+  const flow = binder.address(IP)!.take("tcp 127.0.0.1 80");
+  expect(flow.ok).toBe(true);
+  let isReset = false;
+  if (flow.ok) flow.value.onReset = () => (isReset = true);
+  await edge.stop();
+  expect(binder.address(IP)!.isUsable()).toBe(true);
+  await edge.restart();
+  await until("the address is connected", () => edge.open(`/v1/ips/${IP}`).length === 1);
+  await until("it has joined", () => edge.tables.get(IP)!.lastSession === 2);
+  expect(edge.leasedEpochs(IP)).toEqual(epochs);
+  expect(isReset).toBe(false);
+});
+
+test("[PM4] on drain it says so first, gives everything back, and closes its connections", async () => {
+  const { member, binder } = join();
+  await until("leases are there", () => edge.leasedEpochs(IP).length === 2 && toldPortCount() === 256);
+  const flow = binder.address(IP)!.take("tcp 127.0.0.1 80");
+  let isDrained = false;
+  const drained = member.drain(5_000).then(() => (isDrained = true));
+  await until("the pool knows", () => edge.lastReport()?.draining === true);
+  await until("the spare is given back", () => edge.leasedEpochs(IP).length === 1);
+  expect(isDrained).toBe(false);
+  if (flow.ok) flow.value.release();
+  await drained;
+  expect(edge.leasedEpochs(IP)).toEqual([]);
+  await until("the edge sees nobody", () => edge.open().length === 0);
+});
+
+test("[PM4] with the edge away a drain ends when the flows have", async () => {
+  const { member, binder } = join();
+  await until("leases are there", () => toldPortCount() === 256);
+  await edge.stop();
+  await until("the links noticed", () => edge.open().length === 0);
+  await member.drain(5_000);
+  expect([...binder.address(IP)!.leases()]).toEqual([]);
+  await edge.restart();
+});
+
+test("[PM1] a refusal by the pool is logged in words and tried again", async () => {
+  edge.poolRefusal = "host-already-present";
+  const { lines } = join();
+  await until("it was tried again", () => edge.upgradeCount > 2);
+  expect(lines.some(({ msg }) => msg.includes("Another agent with this host's name"))).toBe(true);
+  edge.poolRefusal = null;
+  await until("it is taken", () => toldPortCount() === 256);
+});
