@@ -102,7 +102,7 @@ async function untilOwnerIsGone({ name, owner, ownerNeeds }: RunRecord): Promise
     if (ownerNeeds.every(isAlive) || performance.now() > deadlineMs) {
       throw new CommandFault(
         "already-running",
-        `ipshard already runs here as process ${owner.pid} (${name}); end that first, ` +
+        `Already running here, as process ${owner.pid} (${name}); end that first, ` +
           `or use another --state directory.`,
       );
     }

@@ -45,6 +45,7 @@ export async function runStart(state: StateDirectory, firstPort: number): Promis
   records.add(LAUNCHER_NAME, process.pid, "");
   if (ended.length > 0) console.log(`Ended what an earlier start left behind: ${ended.join(", ")}.`);
   const supervisor = new Supervisor(records, (line) => console.error(line));
+  ending.asked.addEventListener("abort", () => console.log("\nEnding …"));
   ending.urged.addEventListener("abort", () => supervisor.killAll());
   let origin: Server | null = null;
   try {
@@ -53,7 +54,6 @@ export async function runStart(state: StateDirectory, firstPort: number): Promis
     origin = await startSampleOrigin(ORIGIN_IP, originPort(firstPort));
     await Promise.race([startParts(state, firstPort, supervisor, ending.asked), supervisor.failed]);
     await Promise.race([aborted(ending.asked), supervisor.failed]);
-    console.log("\nEnding…");
   } catch (fault) {
     // What was interrupted by the wish to end has not failed.
     if (!ending.asked.aborted) throw fault;
