@@ -65,7 +65,7 @@ describe("choosing a block", () => {
       { base: 1024, order: 7 },
       { base: 4096, order: 12 },
     ];
-    const chosen = chooseBlock(free, 6, emptyUnitHistory(), zero);
+    const chosen = chooseBlock(free, 6, emptyUnitHistory(), zero)!;
     expect(blocksOverlap(chosen, free[0]!)).toBe(true);
   });
 

@@ -36,6 +36,8 @@ type Message =
       readonly type: "acquire";
       readonly agent: number;
       readonly order: number;
+      /** How many blocks it asks for, one after the other. */
+      readonly times: number;
       readonly isAnswerLost: boolean;
     }
   | {
@@ -109,9 +111,11 @@ export class HostsAndAddress {
       case "replay":
         if (this.#sent.length > 0) this.#carryOut(this.#sent[step.at % this.#sent.length]!);
         return;
+      case "acquire":
+        for (let time = 1; time < step.times; time += 1) this.take({ ...step, times: 1 });
+        return this.#ask(this.#agents[step.agent % this.#agents.length]!, step);
       case "join":
       case "renew":
-      case "acquire":
       case "release":
         this.#ask(this.#agents[step.agent % this.#agents.length]!, step);
     }
@@ -179,7 +183,8 @@ export class HostsAndAddress {
       for (const row of rows) assert.equal(row.instance, this.table.holders.get(command.host)!.instance);
     }
     const present = presentHolders(this.table, nowMs);
-    const hasGrown = command.type === "configure" || present.some(({ host }) => !presentBefore.has(host));
+    const isNewcomer = command.type === "join" || command.type === "configure";
+    const hasGrown = isNewcomer || present.some(({ host }) => !presentBefore.has(host));
     if (!hasGrown) {
       assert(shortageOf(this.table, nowMs) <= Math.max(0, shortageBefore), "a minimum was given away");
     }

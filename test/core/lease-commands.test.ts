@@ -194,6 +194,15 @@ describe("a share", () => {
     expect(address.take("bert", 6)).toMatchObject({ base: block.base, order: 9 });
   });
 
+  test("[AL5] what a host may take up again itself is not kept for it once more", () => {
+    const address = new AddressStory({ maxPortsPerHost: 64_512, minPortsPerHost: 512 });
+    address.join("anna");
+    address.join("bert");
+    address.release("bert", address.take("bert", 9));
+    for (;;) if (!address.acquire("anna", 12).ok) break;
+    expect(portsHeldBy(address.table, "anna")).toBe(64_512 - 512);
+  });
+
   test("[AL5] with more hosts than minimums the first come are served, not nobody", () => {
     const address = new AddressStory({ minPortsPerHost: 4096 });
     const hosts = Array.from({ length: 30 }, (_, at) => `host-${at}`);
