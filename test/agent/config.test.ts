@@ -1,0 +1,98 @@
+/** The agent's command line and its token file. */
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { parseConfig } from "../../src/agent/config.ts";
+import { HostToken } from "../../src/agent/host-token.ts";
+import type { Role } from "../../src/core/identity.ts";
+import { generateKey } from "../../src/wire/keys.ts";
+import { signToken } from "../../src/wire/tokens.ts";
+
+const COMPLETE = {
+  "--edge": "http://127.0.0.1:8787",
+  "--pool": "default",
+  "--token-file": "token",
+  "--state": "state",
+  "--listen": "127.0.0.1:7001",
+};
+
+function parse(changes: Record<string, string | null>, ...rest: string[]) {
+  const options = Object.entries({ ...COMPLETE, ...changes });
+  const args = options.flatMap(([name, value]) => (value === null ? [] : [name, value]));
+  return parseConfig([...args, ...rest], () => {});
+}
+
+test("[AG1] a complete command line is a configuration", () => {
+  const config = parse({}, "--allow", "10.0.0.0/8", "--allow", "fd00::/8", "--dns", "127.0.0.1:5353");
+  expect(config).toEqual({
+    edge: new URL("http://127.0.0.1:8787"),
+    pool: "default",
+    tokenFile: "token",
+    stateDirectory: "state",
+    listenHost: "127.0.0.1",
+    listenPort: 7001,
+    gateway: null,
+    allowed: ["10.0.0.0/8", "fd00::/8"],
+    nameServers: ["127.0.0.1:5353"],
+    drainDeadlineMs: 30_000,
+  });
+  expect(parse({ "--listen": "[::1]:7001" })).toMatchObject({ listenHost: "::1", listenPort: 7001 });
+  expect(parse({ "--listen": "0.0.0.0:7001", "--gateway": "https://h1.example" })).toMatchObject({
+    gateway: "https://h1.example/",
+  });
+});
+
+test.each([
+  ["--edge", null],
+  ["--edge", "edge.example"],
+  ["--edge", "ftp://edge.example"],
+  ["--edge", "http://user:secret@edge.example"],
+  ["--pool", "Not A Name"],
+  ["--token-file", null],
+  ["--state", null],
+  ["--listen", "7001"],
+  ["--listen", "127.0.0.1:70000"],
+  ["--listen", "0.0.0.0:7001"],
+  ["--gateway", "h1.example:80"],
+  ["--allow", "10.0.0.0"],
+  ["--dns", "dns.example:53"],
+  ["--drain-deadline", "soon"],
+  ["--drain-deadline", "-1"],
+  ["--unheard-of", "1"],
+])("[AG1] %s %s is refused by name", (name, value) => {
+  expect(() => parse({ [name]: value })).toThrow(expect.objectContaining({ code: "option-invalid" }));
+});
+
+test("[AG1] who asks for help gets help", () => {
+  let written = "";
+  expect(parseConfig(["--help"], (text) => (written += text))).toBe(null);
+  expect(written).toContain("--drain-deadline");
+});
+
+test("[AG2] the host is the subject of its token, which may be renewed but not exchanged", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "ipshard-token-"));
+  onTestFinished(() => rm(directory, { recursive: true }));
+  const file = join(directory, "token");
+  const key = await generateKey("issuer");
+  const write = async (role: Role, subject: string, expiresAtMs: number): Promise<string> => {
+    const token = await signToken({ role, subject, pools: ["default"], expiresAtMs }, key);
+    await writeFile(file, `${token}\n`);
+    return token;
+  };
+  await expect(HostToken.open(file)).rejects.toMatchObject({ code: "token-unreadable" });
+  await writeFile(file, "no token");
+  await expect(HostToken.open(file)).rejects.toMatchObject({ code: "token-unreadable" });
+  await write("client", "h1", 2_000_000_000_000);
+  await expect(HostToken.open(file)).rejects.toMatchObject({ code: "token-role" });
+  await write("host", "Not A Host", 2_000_000_000_000);
+  await expect(HostToken.open(file)).rejects.toMatchObject({ code: "token-unreadable" });
+  const first = await write("host", "h1", 2_000_000_000_000);
+  const token = await HostToken.open(file);
+  expect(token.host).toBe("h1");
+  expect(await token.read()).toBe(first);
+  const second = await write("host", "h1", 2_000_000_001_000);
+  expect(await token.read()).toBe(second);
+  await write("host", "h2", 2_000_000_001_000);
+  await expect(token.read()).rejects.toThrow("h2");
+});
