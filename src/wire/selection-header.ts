@@ -7,7 +7,7 @@ const QUOTED_STRING = /"(?:[^"\\]|\\.)*"/g;
 
 /** Reads the header; an absent or empty one selects nothing in particular. */
 export function parseSelection(header: string | null): Outcome<Selection, SelectionRefusal> {
-  if (header === null || header === "") return toSelection([]);
+  if (header === null || header.trim() === "") return toSelection([]);
   let members: [string, string][];
   try {
     members = [...parseDictionary(header)].map(([key, [value, parameters]]) => {

@@ -1,0 +1,174 @@
+/** Where a request goes. */
+import * as fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { seededRandom } from "./address-story.ts";
+import {
+  chooseHost,
+  type PlacedHost,
+  type PlacedIp,
+  type Placement,
+  rankIps,
+  rendezvousWeight,
+} from "../../src/core/placement.ts";
+
+const NOBODY: ReadonlySet<string> = new Set();
+
+function host(name: string, portCount = 100, busiestCount = 0): PlacedHost {
+  return { host: name, gateway: `http://${name}.example`, portCount, busiestCount };
+}
+
+function placementOf(...ips: PlacedIp[]): Placement {
+  return { pool: "eu", ips };
+}
+
+/** The address a session leaves from, or why it leaves from none. */
+function addressOf(placement: Placement, session: string, sticky: "soft" | "strict" = "soft"): string {
+  const ranked = rankIps(placement, { session, sticky }, seededRandom(1));
+  if (!ranked.ok) return ranked.refusal;
+  const chosen = chooseHost(ranked.value, NOBODY, seededRandom(1));
+  return chosen.ok ? chosen.value.ip : chosen.refusal;
+}
+
+const IPS = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5", "192.0.2.6"];
+
+function served(ips: readonly string[]): Placement {
+  return placementOf(...ips.map((ip) => ({ ip, hosts: [host(`host-of-${ip}`)] })));
+}
+
+describe("a choice without a session", () => {
+  test("[PL1] an address of one's own choice is that or nothing", () => {
+    const placement = placementOf({ ip: "192.0.2.1", hosts: [] }, { ip: "192.0.2.2", hosts: [host("anna")] });
+    const ranked = rankIps(placement, { ip: "192.0.2.1" }, Math.random);
+    expect(ranked).toMatchObject({ ok: true, value: [{ ip: "192.0.2.1" }] });
+    expect(chooseHost([placement.ips[0]!], NOBODY, Math.random)).toEqual({ ok: false, refusal: "no-host" });
+    expect(rankIps(placement, { ip: "192.0.2.9" }, Math.random)).toEqual({
+      ok: false,
+      refusal: "ip-unknown",
+    });
+  });
+
+  test("[PL1] a pool without addresses is empty, not hostless", () => {
+    expect(rankIps(placementOf(), {}, Math.random)).toEqual({ ok: false, refusal: "pool-empty" });
+    expect(rankIps(placementOf(), { session: "cart" }, Math.random)).toMatchObject({ refusal: "pool-empty" });
+  });
+
+  test("[PL1] requests without a session spread over all addresses that are served", () => {
+    const placement = placementOf(
+      { ip: "192.0.2.1", hosts: [host("anna")] },
+      { ip: "192.0.2.2", hosts: [] },
+      { ip: "192.0.2.3", hosts: [host("bert")] },
+    );
+    const random = seededRandom(3);
+    const seen = new Set<string>();
+    for (let draw = 0; draw < 200; draw += 1) {
+      const ranked = rankIps(placement, {}, random);
+      const chosen = chooseHost(ranked.ok ? ranked.value : [], NOBODY, random);
+      seen.add(chosen.ok ? chosen.value.ip : chosen.refusal);
+    }
+    expect([...seen].toSorted()).toEqual(["192.0.2.1", "192.0.2.3"]);
+  });
+});
+
+describe("a session", () => {
+  test("[PL2] keeps its address while hosts come and go, as long as anybody serves it", () => {
+    const hosts = fc.array(fc.constantFrom("anna", "bert", "cleo"), { minLength: 1, maxLength: 3 });
+    fc.assert(
+      fc.property(
+        fc.string(),
+        hosts,
+        hosts,
+        fc.shuffledSubarray(IPS, { minLength: IPS.length }),
+        (session, before, after, order) => {
+          const first = placementOf(...IPS.map((ip) => ({ ip, hosts: before.map((name) => host(name)) })));
+          const later = placementOf(...order.map((ip) => ({ ip, hosts: after.map((name) => host(name)) })));
+          expect(addressOf(later, session)).toBe(addressOf(first, session));
+        },
+      ),
+    );
+  });
+
+  test("[PL2] moves to a new address or not at all when one is added, and back when it goes", () => {
+    fc.assert(
+      fc.property(fc.string(), fc.nat(IPS.length - 1), (session, at) => {
+        const fewer = IPS.filter((_, index) => index !== at);
+        const moved = addressOf(served(IPS), session);
+        const before = addressOf(served(fewer), session);
+        expect(moved === before || moved === IPS[at]).toBe(true);
+      }),
+    );
+  });
+
+  test("[PL2] sessions spread evenly: each of six addresses has about a sixth of 6,000", () => {
+    const counts = new Map<string, number>();
+    const placement = served(IPS);
+    for (let at = 0; at < 6000; at += 1) {
+      const ip = addressOf(placement, `cart-${at}`);
+      counts.set(ip, (counts.get(ip) ?? 0) + 1);
+    }
+    expect(counts.size).toBe(IPS.length);
+    for (const count of counts.values()) expect(Math.abs(count - 1000)).toBeLessThan(150);
+  });
+
+  test("[PL2] everybody computes the same weights", () => {
+    expect(rendezvousWeight("cart-42", "192.0.2.1")).toBe(1_446_512_964);
+    expect(rendezvousWeight("", "::1")).toBe(2_731_646_299);
+  });
+
+  test("[PL3] soft, it moves when nobody serves its address; strict, it is refused", () => {
+    const home = addressOf(served(IPS), "cart");
+    const placement = placementOf(
+      ...IPS.map((ip) => ({ ip, hosts: ip === home ? [] : [host(`host-of-${ip}`)] })),
+    );
+    expect(addressOf(placement, "cart", "strict")).toBe("no-host");
+    const refuge = addressOf(placement, "cart", "soft");
+    expect(IPS).toContain(refuge);
+    expect(refuge).not.toBe(home);
+  });
+});
+
+describe("a host for a request", () => {
+  test("[PL4] one already tried is not tried again; when all are, there is none", () => {
+    const ips = [{ ip: "192.0.2.1", hosts: [host("anna"), host("bert")] }];
+    for (let draw = 0; draw < 50; draw += 1) {
+      expect(chooseHost(ips, new Set(["anna"]), Math.random)).toMatchObject({
+        value: { host: { host: "bert" } },
+      });
+    }
+    expect(chooseHost(ips, new Set(["anna", "bert"]), Math.random)).toMatchObject({ refusal: "no-host" });
+  });
+
+  test("[PL5] the more room the likelier, in proportion; a full host is a last resort, never nothing", () => {
+    const ips = [
+      { ip: "192.0.2.1", hosts: [host("anna", 400, 100), host("bert", 100), host("full", 256, 256)] },
+    ];
+    const random = seededRandom(11);
+    const counts = { anna: 0, bert: 0, full: 0 };
+    for (let draw = 0; draw < 40_100; draw += 1) {
+      const chosen = chooseHost(ips, NOBODY, random);
+      if (chosen.ok) counts[chosen.value.host.host as keyof typeof counts] += 1;
+    }
+    expect(counts.anna).toBeGreaterThan(29_500);
+    expect(counts.anna).toBeLessThan(30_500);
+    expect(counts.bert).toBeGreaterThan(9600);
+    expect(counts.full).toBeLessThan(250);
+    const alone = [{ ip: "192.0.2.1", hosts: [host("full", 256, 300)] }];
+    expect(chooseHost(alone, NOBODY, () => 1 - 2 ** -53)).toMatchObject({ ok: true });
+  });
+
+  test("[PL5] some host is always found while one is left, whatever the draw", () => {
+    const hosts = fc.array(fc.record({ portCount: fc.nat(64_512), busiestCount: fc.nat(64_512) }), {
+      minLength: 1,
+      maxLength: 20,
+    });
+    const draw = fc.oneof(
+      fc.constant(1 - 2 ** -53),
+      fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
+    );
+    fc.assert(
+      fc.property(hosts, draw, (rooms, ticket) => {
+        const placed = rooms.map((room, at) => host(`host-${at}`, room.portCount, room.busiestCount));
+        return chooseHost([{ ip: "192.0.2.1", hosts: placed }], NOBODY, () => ticket).ok;
+      }),
+    );
+  });
+});

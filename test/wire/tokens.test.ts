@@ -1,0 +1,177 @@
+/** Who is believed, and who is not. */
+import { exportJWK, generateKeyPair, importJWK, type JWK, SignJWT, UnsecuredJWT } from "jose";
+import { beforeAll, describe, expect, test } from "vitest";
+import { EVERY_POOL, type Identity, permitsPool, type Role } from "../../src/core/identity.ts";
+import { generateKey, kindOf, publicPart } from "../../src/wire/keys.ts";
+import { bearerOf, signToken, TokenVerifier } from "../../src/wire/tokens.ts";
+
+const NOW = Date.UTC(2026, 0, 1);
+const MINUTE = 60_000;
+
+let issuer: JWK;
+let edge: JWK;
+let stranger: JWK;
+let verifier: TokenVerifier;
+
+beforeAll(async () => {
+  [issuer, edge, stranger] = await Promise.all([
+    generateKey("issuer"),
+    generateKey("edge"),
+    generateKey("issuer"),
+  ]);
+  verifier = new TokenVerifier({ keys: [publicPart(issuer), publicPart(edge)] });
+});
+
+function identity(role: Role, over: Partial<Identity> = {}): Identity {
+  return { role, subject: "anna", pools: ["eu"], expiresAtMs: NOW + MINUTE, ...over };
+}
+
+async function refusalOf(token: string, nowMs = NOW): Promise<unknown> {
+  const outcome = await verifier.verify(token, nowMs);
+  return outcome.ok ? outcome.value : outcome.refusal;
+}
+
+/** A token with these claims, well signed by the issuer. */
+async function tokenWith(
+  claims: Record<string, unknown>,
+  header: Record<string, unknown> = {},
+): Promise<string> {
+  return new SignJWT(claims)
+    .setProtectedHeader({ alg: "Ed25519", kid: issuer.kid!, ...header })
+    .sign(await importJWK(issuer, "Ed25519"));
+}
+
+const CLAIMS = { sub: "anna", role: "client", pools: ["eu"], aud: "ipshard", exp: NOW / 1000 + 60 };
+
+describe("a token", () => {
+  test.each<Role>(["client", "host", "admin"])("[ID1] for a %s is signed by an issuer", async (role) => {
+    expect(await refusalOf(await signToken(identity(role), issuer))).toEqual(identity(role));
+    expect(await refusalOf(await signToken(identity(role), edge))).toBe("token-signature-invalid");
+  });
+
+  test("[ID1] for a gateway is signed by the edge", async () => {
+    expect(await refusalOf(await signToken(identity("gateway"), edge))).toEqual(identity("gateway"));
+    expect(await refusalOf(await signToken(identity("gateway"), issuer))).toBe("token-signature-invalid");
+  });
+
+  test("[ID2] ends at the second it names", async () => {
+    const token = await signToken(identity("client"), issuer);
+    expect(await refusalOf(token, NOW + MINUTE - 1)).toEqual(identity("client"));
+    expect(await refusalOf(token, NOW + MINUTE)).toBe("token-expired");
+    expect(verifier.recall(token, NOW + MINUTE)).toBeUndefined();
+  });
+
+  test("[ID2] is not valid before it begins", async () => {
+    const token = await tokenWith({ ...CLAIMS, nbf: NOW / 1000 + 30 });
+    expect(await refusalOf(token)).toBe("token-not-yet-valid");
+    expect(await refusalOf(token, NOW + 30_000)).toEqual(identity("client"));
+  });
+
+  test("[ID2] of a stranger is refused, also under a known key's name", async () => {
+    expect(await refusalOf(await signToken(identity("admin"), stranger))).toBe("token-signature-invalid");
+    const posing = { ...stranger, kid: issuer.kid! };
+    expect(await refusalOf(await signToken(identity("admin"), posing))).toBe("token-signature-invalid");
+  });
+
+  test("[ID2] that was changed is refused", async () => {
+    const token = await signToken(identity("client"), issuer);
+    const [header, payload, signature] = token.split(".") as [string, string, string];
+    const claims = JSON.parse(Buffer.from(payload, "base64url").toString()) as object;
+    const forged = Buffer.from(JSON.stringify({ ...claims, role: "admin" })).toString("base64url");
+    expect(await refusalOf(`${header}.${forged}.${signature}`)).toBe("token-signature-invalid");
+    const flipped = signature.startsWith("A") ? `B${signature.slice(1)}` : `A${signature.slice(1)}`;
+    expect(await refusalOf(`${header}.${payload}.${flipped}`)).toBe("token-signature-invalid");
+  });
+
+  test("[ID2] without a signature, or signed in another way, is refused", async () => {
+    const unsigned = new UnsecuredJWT(CLAIMS).encode();
+    expect(await refusalOf(unsigned)).toBe("token-signature-invalid");
+    const none = Buffer.from(JSON.stringify({ alg: "none", kid: issuer.kid })).toString("base64url");
+    expect(await refusalOf(`${none}.${unsigned.split(".")[1]}.`)).toBe("token-malformed");
+    const secret = new TextEncoder().encode(JSON.stringify(publicPart(issuer)));
+    const symmetric = new SignJWT(CLAIMS).setProtectedHeader({ alg: "HS256", kid: issuer.kid! });
+    expect(await refusalOf(await symmetric.sign(secret))).toBe("token-malformed");
+  });
+
+  test.each(Object.keys(CLAIMS))("[ID3] without its claim %s is refused", async (claim) => {
+    const { [claim as keyof typeof CLAIMS]: _dropped, ...rest } = CLAIMS;
+    expect(await refusalOf(await tokenWith(rest))).toBe("token-malformed");
+  });
+
+  test("[ID3] with a claim of another form is refused", async () => {
+    for (const claims of [
+      { role: "root" },
+      { role: "router" },
+      { pools: "eu" },
+      { pools: [1] },
+      { sub: "" },
+      { sub: "x".repeat(129) },
+      { aud: "another" },
+      { exp: "soon" },
+    ]) {
+      expect(await refusalOf(await tokenWith({ ...CLAIMS, ...claims }))).toBe("token-malformed");
+    }
+  });
+
+  test("[ID2] that is none is refused by name", async () => {
+    for (const text of ["", "x", "a.b.c", "..", "é", "eyJhbGciOiJFZDI1NTE5In0"]) {
+      expect(["token-malformed", "token-signature-invalid"]).toContain(await refusalOf(text));
+    }
+  });
+
+  test("[ID4] is remembered until its keys are no longer trusted", async () => {
+    const own = new TokenVerifier({ keys: [publicPart(issuer)] });
+    const token = await signToken(identity("client"), issuer);
+    expect(own.recall(token, NOW)).toBeUndefined();
+    await own.verify(token, NOW);
+    expect(own.recall(token, NOW)).toEqual(identity("client"));
+    own.trust({ keys: [publicPart(edge)] });
+    expect(own.recall(token, NOW)).toBeUndefined();
+    expect(await own.verify(token, NOW)).toEqual({ ok: false, refusal: "token-signature-invalid" });
+  });
+
+  test("[ID4] that was on its way when the keys changed is not remembered", async () => {
+    const own = new TokenVerifier({ keys: [publicPart(issuer)] });
+    const token = await signToken(identity("client"), issuer);
+    const verifying = own.verify(token, NOW);
+    own.trust({ keys: [] });
+    await verifying;
+    expect(own.recall(token, NOW)).toBeUndefined();
+  });
+});
+
+describe("a key", () => {
+  test("[ID1] says by its name what it may sign; a nameless one signs nothing", async () => {
+    expect(kindOf(issuer.kid)).toBe("issuer");
+    expect(kindOf(edge.kid)).toBe("edge");
+    expect(kindOf("issuer")).toBeNull();
+    expect(kindOf(undefined)).toBeNull();
+    const { privateKey } = await generateKeyPair("Ed25519", { extractable: true });
+    const nameless = await exportJWK(privateKey);
+    const own = new TokenVerifier({ keys: [publicPart(nameless)] });
+    const token = await signToken(identity("admin"), nameless);
+    expect(await own.verify(token, NOW)).toEqual({ ok: false, refusal: "token-signature-invalid" });
+  });
+
+  test("[ID1] is published without its secret", () => {
+    expect(publicPart(issuer)).not.toHaveProperty("d");
+    expect(publicPart(issuer)).toMatchObject({ kty: "OKP", crv: "Ed25519", kid: issuer.kid });
+  });
+});
+
+describe("a bearer", () => {
+  test("[ID5] may use the pools it names, or all", () => {
+    expect(permitsPool(identity("client"), "eu")).toBe(true);
+    expect(permitsPool(identity("client"), "us")).toBe(false);
+    expect(permitsPool(identity("client", { pools: [EVERY_POOL] }), "us")).toBe(true);
+    expect(permitsPool(identity("client", { pools: [] }), "eu")).toBe(false);
+  });
+
+  test("[ID2] is read from a bearer header and nothing else", () => {
+    expect(bearerOf("Bearer abc")).toBe("abc");
+    expect(bearerOf("bearer  abc")).toBe("abc");
+    for (const header of [null, undefined, "", "abc", "Basic abc", "Bearer", "Bearer a b"]) {
+      expect(bearerOf(header)).toBeNull();
+    }
+  });
+});
