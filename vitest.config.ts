@@ -1,6 +1,8 @@
 /** Tests that run in Node, and tests that run inside workerd. */
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
+import { kCurrentWorker } from "miniflare";
 import { defineConfig } from "vitest/config";
+import { generateKey } from "./src/wire/keys.ts";
 
 const ofObjects = ["test/durable-objects/**/*.test.ts"];
 const ofWorker = ["test/worker/**/*.test.ts"];
@@ -20,6 +22,13 @@ export default defineConfig({
         plugins: [
           cloudflareTest({
             wrangler: { configPath: "./wrangler.toml" },
+            miniflare: {
+              bindings: { EDGE_KEY: JSON.stringify(await generateKey("edge")) },
+              serviceBindings: {
+                EGRESS: { name: kCurrentWorker, entrypoint: "Egress", props: { pool: "bound", client: "shop" } },
+                ANY_EGRESS: { name: kCurrentWorker, entrypoint: "Egress" },
+              },
+            },
           }),
         ],
         test: { name: "workerd", include: ofWorker },

@@ -62,10 +62,12 @@ export async function handOver(errand: Errand): Promise<Response> {
       noteRefusal(verdict, errand.pool, chosen.value.host.host);
       mayTryAgain = body === null || body.isReplayable();
     } catch (fault) {
-      if (hasLargeHeaders(request)) return problem({ code: "headers-too-large" });
-      if (body === null || !body.mayHaveFailed()) penalties.add(chosen.value.host.host, Date.now());
-      console.warn("host lost", chosen.value.host.host, fault instanceof Error ? fault.message : fault);
-      answer = problem({ code: "host-lost", detail: `Host ${chosen.value.host.host} did not answer.` });
+      const failure = clientFailure(errand.request, body);
+      if (failure !== null) return problem({ code: failure });
+      const { host } = chosen.value.host;
+      if (!body?.isJoined()) penalties.add(host, Date.now());
+      console.warn("host lost", host, fault instanceof Error ? fault.message : fault);
+      answer = problem({ code: "host-lost", detail: `Host ${host} did not answer.` });
       mayTryAgain = canRepeat(request.method, body);
     }
     await refused?.body?.cancel();
@@ -127,9 +129,14 @@ function canRepeat(method: string, body: RequestBody | null): boolean {
   return body.isUntouched() || (IDEMPOTENT.has(method) && body.isReplayable());
 }
 
-/** Counting costs too much for every request, so it is done when a gateway has failed. [WK13] */
-function hasLargeHeaders(request: Request): boolean {
+/** What the client did to make a try fail; null when it was the host. [WK13] */
+function clientFailure(
+  request: Request,
+  body: RequestBody | null,
+): "body-length-mismatch" | "headers-too-large" | null {
+  if (body?.hasFailed()) return "body-length-mismatch";
+  // Adding up costs too much to do it for every request that goes well.
   let length = 0;
   for (const [name, value] of request.headers) length += name.length + value.length;
-  return length > MAX_HEADERS_LENGTH;
+  return length > MAX_HEADERS_LENGTH ? "headers-too-large" : null;
 }

@@ -19,8 +19,10 @@ export interface RequestBody {
   isReplayable(): boolean;
   /** Whether nothing of it has been given out. */
   isUntouched(): boolean;
-  /** Whether a failure may be the client's, who stopped sending. */
-  mayHaveFailed(): boolean;
+  /** Whether the client stopped before the end. */
+  hasFailed(): boolean;
+  /** Whether a failure can be told apart no longer: the streams are joined in the runtime. */
+  isJoined(): boolean;
 }
 
 /** The body of a request; null when it has none. Refused when the client sends too little. */
@@ -56,7 +58,11 @@ class HeldBody implements RequestBody {
     return false;
   }
 
-  mayHaveFailed(): boolean {
+  hasFailed(): boolean {
+    return false;
+  }
+
+  isJoined(): boolean {
     return false;
   }
 }
@@ -104,8 +110,12 @@ class StreamedBody implements RequestBody {
     return this.#heldBytes === 0 && this.isReplayable();
   }
 
-  mayHaveFailed(): boolean {
-    return this.#hasFailed || this.#isJoined;
+  hasFailed(): boolean {
+    return this.#hasFailed;
+  }
+
+  isJoined(): boolean {
+    return this.#isJoined;
   }
 
   async #feed(

@@ -32,22 +32,14 @@ export async function answerFetch(
   if (isFromPage && isPreflight(request)) return answerPreflight(request);
   let response: Response;
   try {
-    response = await authenticated(request, target, env, background);
+    const header = request.headers.get(EGRESS_AUTHORIZATION);
+    const known = identify(header === null ? null : (bearerOf(header) ?? ""), CLIENT, env);
+    const identity = known instanceof Promise ? await known : known;
+    response = identity.ok
+      ? await relay(request, target, identity.value, env, background)
+      : problem({ code: identity.refusal });
   } catch (fault) {
     response = faultProblem(fault);
   }
   return isFromPage ? readableByPages(response) : response;
-}
-
-async function authenticated(
-  request: Request,
-  target: string,
-  env: Environment,
-  background: Background,
-): Promise<Response> {
-  const header = request.headers.get(EGRESS_AUTHORIZATION);
-  const known = identify(header === null ? null : (bearerOf(header) ?? ""), CLIENT, env);
-  const identity = known instanceof Promise ? await known : known;
-  if (!identity.ok) return problem({ code: identity.refusal });
-  return relay(request, target, identity.value, env, background);
 }
