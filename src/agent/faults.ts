@@ -111,7 +111,9 @@ const OWN_CODES: ReadonlySet<string> = new Set(PROBLEM_CODES);
 
 /** The problem that a fault is to the client; `internal-fault` for what nobody foresaw. */
 export function problemOf(fault: unknown): Problem {
-  const { code, detail } = fault as { readonly code?: unknown; readonly detail?: unknown };
+  const { code, name, detail } = (fault ?? {}) as Readonly<Record<"code" | "name" | "detail", unknown>>;
+  // undici's parser does not always say which of its errors it is.
+  if (name === "HTTPParserError" && code === undefined) return { code: "response-malformed" };
   if (typeof code !== "string") return { code: "internal-fault" };
   if (OWN_CODES.has(code)) {
     const own = code as ProblemCode;

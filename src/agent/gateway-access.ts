@@ -1,5 +1,5 @@
 /** Who may use this host's gateway: tokens are verified here, against the edge's published keys. [GW7] */
-import { EVERY_POOL, type Identity, permitsPool, type Role } from "../core/identity.ts";
+import { type Identity, permitsPool, type Role } from "../core/identity.ts";
 import { grant, type Outcome, refuse } from "../core/outcome.ts";
 import type { Problem } from "../core/problems.ts";
 import { bearerOf, type TokenVerifier } from "../wire/tokens.ts";
@@ -34,9 +34,7 @@ export class GatewayAccess {
   #judge(identity: Identity, role: Role): Outcome<Identity, Problem> {
     if (identity.role !== role)
       return refuse({ code: "role-denied", detail: `The ${role} role is required.` });
-    const isPermitted = role === "admin" ? permitsPool(identity, EVERY_POOL) : false;
-    return isPermitted || permitsPool(identity, this.#pool)
-      ? grant(identity)
-      : refuse({ code: "pool-denied" });
+    if (role !== "admin" && !permitsPool(identity, this.#pool)) return refuse({ code: "pool-denied" });
+    return grant(identity);
   }
 }

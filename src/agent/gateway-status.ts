@@ -12,8 +12,9 @@ export function addressStatus(address: AddressPorts): Record<string, unknown> {
     portCount,
     busiestCount,
     busiestDestination: address.busiestDestination(),
-    portsInUse: inUse,
-    portsHeldDown: heldDown,
+    /** Ports held towards all destinations together, those of ended connections among them. */
+    heldCount: inUse + heldDown,
+    flowCount: inUse,
     blocks: [...address.leases()].map(({ lease, isDraining }) => ({
       first: lease.base,
       last: rangeOf(lease).last,

@@ -247,7 +247,7 @@ export class HttpExchange implements Dispatcher.DispatchHandler {
     const fault = new EgressFault("connection-terminated", "The client went away.");
     if (this.#controller !== null) this.#controller.abort(fault);
     // Not sent yet: a connection that is being made for it alone is not wanted any more.
-    else if (this.#connection?.port === null && this.#connection.running === 1) this.#connection.close();
+    else if (this.#connection?.running === 1) this.#connection.close();
   }
 
   #refuse(problem: Problem, fault: unknown): void {

@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 import { Client, type buildConnector, type Dispatcher } from "undici";
 import type { AddressPorts } from "./address-ports.ts";
 import type { Dialled, Dialler } from "./dial.ts";
+import { EgressFault } from "./faults.ts";
 import type { HeldPort } from "./held-port.ts";
 
 /** Requests at once on one HTTP/2 connection. */
@@ -122,6 +123,8 @@ export class OriginConnection {
     }
     if (this.#idleTimer !== null) clearTimeout(this.#idleTimer);
     this.#dialling?.abort();
+    // Until the client has the socket, nobody else would end it.
+    if (this.protocol === "unknown") this.#socket?.destroy();
     if (!this.#client.destroyed) this.#client.destroy(null, ignore);
   }
 
@@ -153,14 +156,22 @@ export class OriginConnection {
   }
 
   #encrypt(target: buildConnector.Options, socket: Socket, callback: buildConnector.Callback): void {
-    this.#options.secure({ ...target, httpSocket: socket }, (fault, secured) => {
-      if (fault !== null) {
+    let isSettled = false;
+    const settle: buildConnector.Callback = (fault, secured) => {
+      if (isSettled) return;
+      isSettled = true;
+      socket.off("close", onClose);
+      if (fault === null) {
+        this.#ready(secured, callback);
+      } else {
         socket.destroy();
         callback(fault, null);
-      } else {
-        this.#ready(secured, callback);
       }
-    });
+    };
+    // Without an error, as when its block is taken away, TLS would say nothing of the end.
+    const onClose = (): void => settle(new EgressFault("connection-terminated"), null);
+    socket.once("close", onClose);
+    this.#options.secure({ ...target, httpSocket: socket }, settle);
   }
 
   #ready(socket: Socket, callback: buildConnector.Callback): void {

@@ -70,6 +70,7 @@ function encrypt(path: WebSocketPath, { socket }: Dialled, host: string): Promis
     });
     secured.setTimeout(path.answerTimeoutMs, () => secured.destroy(new EgressFault("connection-timeout")));
     secured.on("error", reject);
+    socket.once("close", () => reject(new EgressFault("connection-terminated")));
     secured.once("secureConnect", () => {
       secured.setTimeout(0);
       resolve(secured);

@@ -1,0 +1,158 @@
+/** Private and special destinations in every spelling. */
+import { describe, expect, it } from "vitest";
+import { DestinationPolicy, unmapped } from "../../src/agent/destination-policy.ts";
+import { checkDestination } from "../../src/agent/destination-url.ts";
+
+const policy = new DestinationPolicy();
+
+const hex = (ip: string): string => {
+  const [a, b, c, d] = ip.split(".").map(Number) as [number, number, number, number];
+  return `${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`;
+};
+const teredo = (ip: string): string => {
+  const [a, b, c, d] = ip.split(".").map((part) => Number(part) ^ 0xff) as [number, number, number, number];
+  return `2001:0:808:808::${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`;
+};
+
+describe("IPv4", () => {
+  it.each([
+    ["0.0.0.0", "0.255.255.255"],
+    ["10.0.0.0", "10.255.255.255"],
+    ["100.64.0.0", "100.127.255.255"],
+    ["127.0.0.0", "127.255.255.255"],
+    ["169.254.0.0", "169.254.169.254"],
+    ["172.16.0.0", "172.31.255.255"],
+    ["192.0.0.0", "192.0.0.255"],
+    ["192.0.2.0", "192.0.2.255"],
+    ["192.88.99.0", "192.88.99.255"],
+    ["192.168.0.0", "192.168.255.255"],
+    ["198.18.0.0", "198.19.255.255"],
+    ["198.51.100.0", "198.51.100.255"],
+    ["203.0.113.0", "203.0.113.255"],
+    ["224.0.0.0", "239.255.255.255"],
+    ["240.0.0.0", "255.255.255.255"],
+  ])("[DE1] refuses %s to %s", (first, last) => {
+    expect(policy.permits(first)).toBe(false);
+    expect(policy.permits(last)).toBe(false);
+  });
+
+  it.each([
+    "1.1.1.1",
+    "9.255.255.255",
+    "11.0.0.0",
+    "100.63.255.255",
+    "100.128.0.0",
+    "126.255.255.255",
+    "128.0.0.0",
+    "169.253.255.255",
+    "172.15.255.255",
+    "172.32.0.0",
+    "192.0.1.0",
+    "192.167.255.255",
+    "198.17.255.255",
+    "198.20.0.0",
+    "223.255.255.255",
+  ])("[DE1] permits its neighbour %s", (address) => {
+    expect(policy.permits(address)).toBe(true);
+  });
+});
+
+describe("IPv6", () => {
+  it.each([
+    "::",
+    "::1",
+    "fe80::1",
+    "fec0::1",
+    "fc00::1",
+    "fdff::1",
+    "ff02::1",
+    "100::1",
+    "2001:db8::1",
+    "3fff::1",
+    "3fff:fff::1",
+    "2001:2::1",
+    "2001:10::1",
+    "5f00::1",
+    "4000::1",
+    "64:ff9b:1::1",
+    "64:ff9b:1::8.8.8.8",
+  ])("[DE1] refuses %s", (address) => {
+    expect(policy.permits(address)).toBe(false);
+  });
+
+  it.each(["2606:4700::1111", "2a00::1", "3ffe::1", "2001:200::1", "2001:4860:4860::8888"])(
+    "[DE1] permits %s",
+    (address) => {
+      expect(policy.permits(address)).toBe(true);
+    },
+  );
+
+  const forms: [string, (ip: string) => string][] = [
+    ["mapped", (ip) => `::ffff:${ip}`],
+    ["mapped in hexadecimal", (ip) => `0:0:0:0:0:ffff:${hex(ip)}`],
+    ["compatible", (ip) => `::${ip}`],
+    ["translated", (ip) => `::ffff:0:${hex(ip)}`],
+    ["NAT64", (ip) => `64:ff9b::${ip}`],
+    ["6to4", (ip) => `2002:${hex(ip)}::1`],
+    ["Teredo client", teredo],
+    ["Teredo server", (ip) => `2001:0:${hex(ip)}::f7f7:f7f7`],
+    ["ISATAP", (ip) => `2a00::5efe:${hex(ip)}`],
+    ["ISATAP, universal", (ip) => `2a00::200:5efe:${hex(ip)}`],
+  ];
+  it.each(forms)("[DE2] judges %s by the IPv4 address inside", (_name, form) => {
+    for (const inner of ["10.0.0.1", "127.0.0.1", "169.254.169.254", "192.168.1.1"]) {
+      expect(policy.permits(form(inner)), form(inner)).toBe(false);
+    }
+    expect(policy.permits(form("8.8.8.8")), form("8.8.8.8")).toBe(true);
+  });
+});
+
+describe("through a URL", () => {
+  it.each([
+    "2130706433",
+    "017700000001",
+    "0x7f000001",
+    "0x7f.1",
+    "127.1",
+    "127.0.1",
+    "0177.0.0.0x1",
+    "0",
+    "１２７.0.0.1",
+    "127。0。0。1",
+    "[::ffff:7f00:1]",
+    "[0:0:0:0:0:0:0:1]",
+    "[::ffff:127.0.0.1]",
+  ])("[DE2] http://%s/ is loopback and refused", (host) => {
+    const url = checkDestination(`http://${host}/`);
+    if (!url.ok) throw new Error(url.refusal.code);
+    expect(policy.permits(url.value.hostname.replace(/^\[|\]$/g, ""))).toBe(false);
+  });
+});
+
+describe("exceptions", () => {
+  it("[DE3] permits the ranges it is told, and only these", () => {
+    const lenient = new DestinationPolicy(["127.0.0.20/30", "fd00:1::/32"]);
+    expect(lenient.permits("127.0.0.21")).toBe(true);
+    expect(lenient.permits("127.0.0.24")).toBe(false);
+    expect(lenient.permits("::ffff:127.0.0.21")).toBe(true);
+    expect(lenient.permits("::ffff:127.0.0.24")).toBe(false);
+    expect(lenient.permits("fd00:1::5")).toBe(true);
+    expect(lenient.permits("fd00:2::5")).toBe(false);
+    expect(lenient.permits("10.0.0.1")).toBe(false);
+  });
+
+  it("[DE3] a range that is none is a fault at the start", () => {
+    expect(() => new DestinationPolicy(["127.0.0.1"])).toThrow(/CIDR/);
+  });
+});
+
+it("[DE2] what is no address is not permitted", () => {
+  for (const text of ["", "example.com", "1.2.3.4.5", "::g", "fe80::1%eth0"])
+    expect(policy.permits(text)).toBe(false);
+});
+
+it("[DE2] a mapped address is dialled as what it is", () => {
+  expect(unmapped("::ffff:8.8.8.8")).toBe("8.8.8.8");
+  expect(unmapped("2a00::1")).toBe("2a00::1");
+  expect(unmapped("8.8.8.8")).toBe("8.8.8.8");
+});
