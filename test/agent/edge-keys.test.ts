@@ -61,6 +61,7 @@ test("[EL4] an edge that comes later is asked until it answers", async () => {
   keys.start();
   await edge.restart();
   await until("they are kept", () => kept.length === 1);
+  expect(kept[0]).toEqual(edge.keys);
 });
 
 test("[EL4] a token with a new key makes the host ask for it, but strangers do not make it ask often", async () => {

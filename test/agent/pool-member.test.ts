@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, expect, onTestFinished, test } from "vitest";
 import { PoolMember, type PoolMemberOptions } from "../../src/agent/pool-member.ts";
 import { PortBinder } from "../../src/agent/port-binder.ts";
-import { urgencyOf } from "../../src/agent/room-report.ts";
+import { type RoomReport, urgencyOf } from "../../src/agent/room-report.ts";
 import { whyAbsent } from "../../src/agent/address-presence.ts";
 import { LoopbackEdge, recordingLog, until } from "./loopback-edge.ts";
 
@@ -76,6 +76,7 @@ test("[PM1] an address added later is served, one taken away is drained and give
   await until("the first is gone", () => binder.address(IP) === undefined);
   edge.tellIps([IP, OTHER_IP]);
   await until("the first is served again", () => toldPortCount() === 256);
+  expect(toldPortCount(OTHER_IP)).toBe(256);
 });
 
 test("[PM1] an address taken away and back while it drains is served again", async () => {
@@ -118,11 +119,11 @@ test("[PM2] the kernel is asked whether an address is there", async () => {
   expect(await whyAbsent("2001:db8::1")).toBe("EADDRNOTAVAIL");
 });
 
+function report(portCount: number, busiestCount: number, draining = false): RoomReport {
+  return { draining, rooms: [{ ip: IP, portCount, busiestCount }] };
+}
+
 test("[PM3] losing and gaining all room is told at once, lesser changes later, trifles never", () => {
-  const report = (portCount: number, busiestCount: number, draining = false) => ({
-    draining,
-    rooms: [{ ip: IP, portCount, busiestCount }],
-  });
   expect(urgencyOf(report(256, 0), report(0, 0))).toBe("now");
   expect(urgencyOf(report(0, 0), report(256, 0))).toBe("now");
   expect(urgencyOf(report(256, 0), report(256, 0, true))).toBe("now");
