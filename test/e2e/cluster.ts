@@ -37,7 +37,7 @@ export interface Running {
 
 /** An address's table as the administration API shows it. */
 export interface TableView {
-  readonly leases: readonly { base: number; order: number; epoch: number; host: string; state: string }[];
+  readonly rows: readonly { base: number; order: number; epoch: number; host: string; state: string }[];
 }
 
 /** What a gateway says of itself. */
@@ -138,6 +138,13 @@ export class Cluster {
     return code;
   }
 
+  /** The process of workerd itself, the one child of the edge's. */
+  async workerdPid(): Promise<number> {
+    assert(this.#edge, "the edge runs");
+    const { pid } = this.#edge;
+    return Number((await readFile(`/proc/${pid}/task/${pid}/children`, "utf8")).trim().split(" ")[0]);
+  }
+
   pidOf(host: string): number {
     const running = this.hosts.get(host)?.running;
     assert(running, `${host} runs`);
@@ -194,17 +201,17 @@ export class Cluster {
   }
 
   /** The blocks a host holds, by base. */
-  async blocksOf(host: string): Promise<TableView["leases"]> {
-    const { leases } = await this.table();
-    return leases
+  async blocksOf(host: string): Promise<TableView["rows"]> {
+    const { rows } = await this.table();
+    return rows
       .filter((lease) => lease.host === host && lease.state === "leased")
       .toSorted((a, b) => a.base - b.base);
   }
 
   /** The host that holds this port now. */
   async holderOf(port: number): Promise<string | undefined> {
-    const { leases } = await this.table();
-    return leases.find((lease) => port >= lease.base && port < lease.base + 2 ** lease.order)?.host;
+    const { rows } = await this.table();
+    return rows.find((lease) => port >= lease.base && port < lease.base + 2 ** lease.order)?.host;
   }
 
   async status(host: string): Promise<StatusView> {

@@ -73,7 +73,7 @@ test("kill -9 of a host under load: the other takes over, and it comes back to t
   for (const reply of lost) {
     expect(reply.status).toBe(502);
     expect((JSON.parse(reply.body) as { code: string }).code).toBe("host-lost");
-    expect(reply.headers["proxy-status"]).toContain("ipshard; error=");
+    expect(reply.headers["proxy-status"]).toContain("ipshard;error=");
   }
   for (const reply of ended.filter(({ status }) => status === 200)) expect(reply.body).toBe("released");
 
