@@ -7,6 +7,7 @@ import { generateKey } from "./src/wire/keys.ts";
 const ofObjects = ["test/durable-objects/**/*.test.ts"];
 const ofWorker = ["test/worker/**/*.test.ts"];
 const throughProcesses = ["test/e2e/**/*.test.ts"];
+const inLaboratory = ["test/lab/**/*.test.ts"];
 
 export default defineConfig({
   test: {
@@ -15,7 +16,7 @@ export default defineConfig({
         test: {
           name: "node",
           include: ["test/**/*.test.ts"],
-          exclude: [...ofObjects, ...ofWorker, ...throughProcesses],
+          exclude: [...ofObjects, ...ofWorker, ...throughProcesses, ...inLaboratory],
         },
       },
       {
@@ -25,7 +26,11 @@ export default defineConfig({
             miniflare: {
               bindings: { EDGE_KEY: JSON.stringify(await generateKey("edge")) },
               serviceBindings: {
-                EGRESS: { name: kCurrentWorker, entrypoint: "Egress", props: { pool: "bound", client: "shop" } },
+                EGRESS: {
+                  name: kCurrentWorker,
+                  entrypoint: "Egress",
+                  props: { pool: "bound", client: "shop" },
+                },
                 ANY_EGRESS: { name: kCurrentWorker, entrypoint: "Egress" },
               },
             },
@@ -49,6 +54,16 @@ export default defineConfig({
           include: throughProcesses,
           fileParallelism: false,
           testTimeout: 180_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        // A network of namespaces; `npm run lab` says where it cannot be.
+        test: {
+          name: "lab",
+          include: inLaboratory,
+          fileParallelism: false,
+          testTimeout: 120_000,
           hookTimeout: 60_000,
         },
       },
