@@ -13,7 +13,7 @@ export function problem(refusal: Problem, headers: Readonly<Record<string, strin
   });
 }
 
-/** The answer to a fault of ours: logged in full, told in general. [ER3] */
+/** The answer to a fault of ours: logged in full, told in general. [WK19] */
 export function faultProblem(fault: unknown): Response {
   console.error("internal fault", fault instanceof Error ? (fault.stack ?? fault.message) : fault);
   return problem({ code: "internal-fault" });

@@ -32,11 +32,8 @@ export function tokenFor(claims: Partial<Identity> = {}, key: JWK = issuerKey): 
 /** Asks the Worker, and waits for the work it left in the background. */
 export async function ask(path: string, init?: RequestInit, env = environment): Promise<Response> {
   const context = createExecutionContext();
-  const request = new Request<unknown, IncomingRequestCfProperties>(`http://edge.test${path}`, {
-    redirect: "manual",
-    ...init,
-  });
-  const response = await worker.fetch(request, env, context);
+  const request = new Request(`http://edge.test${path}`, { redirect: "manual", ...init });
+  const response = await worker.fetch(request as Parameters<typeof worker.fetch>[0], env, context);
   await waitOnExecutionContext(context);
   return response;
 }
@@ -51,7 +48,7 @@ export async function administer(method: string, path: string, body?: unknown): 
 
 /** What a problem says of itself. */
 export async function codeOf(response: Response): Promise<{ status: number; code: unknown }> {
-  const { code } = (await response.json()) as { code: unknown };
+  const { code } = await response.json<{ code: unknown }>();
   return { status: response.status, code };
 }
 

@@ -37,7 +37,11 @@ describe("what answers without a token", () => {
 describe("tokens", () => {
   it.each([
     ["not a JWT", async () => "nonsense", "token-malformed"],
-    ["signed by a stranger", async () => tokenFor({}, await generateKey("issuer")), "token-signature-invalid"],
+    [
+      "signed by a stranger",
+      async () => tokenFor({}, await generateKey("issuer")),
+      "token-signature-invalid",
+    ],
     [
       "signed by a stranger in the issuer's name",
       async () => tokenFor({}, { ...(await generateKey("issuer")), kid: issuerKey.kid! }),

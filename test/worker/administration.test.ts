@@ -1,0 +1,160 @@
+import { describe, expect, it } from "vitest";
+import { DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
+import { administer, ask, codeOf, environment, freshNames, tokenFor } from "./edge.ts";
+
+let ipCount = 0;
+
+/** A pool and an address that nobody has used. */
+function fresh() {
+  ipCount += 1;
+  return { pool: freshNames().pool, ip: `198.51.100.${ipCount}` };
+}
+
+describe("pools", () => {
+  it("[WK16] are made, changed, shown and listed", async () => {
+    const { pool } = fresh();
+    const made = await administer("PUT", `/v1/pools/${pool}`, { settings: { leaseDurationMs: 60_000 } });
+    expect(made.status).toBe(200);
+    const settings = { ...DEFAULT_POOL_SETTINGS, leaseDurationMs: 60_000 };
+    expect(await made.json()).toEqual({ pool, settings, ips: [], hosts: [] });
+    await administer("PUT", `/v1/pools/${pool}`, { settings: { quarantineMs: 1_000 } });
+    const shown = await administer("GET", `/v1/pools/${pool}`);
+    expect(await shown.json()).toMatchObject({ settings: { ...settings, quarantineMs: 1_000 } });
+    const listed = await (await administer("GET", "/v1/pools")).json<{ pools: string[] }>();
+    expect(listed.pools).toContain(pool);
+  });
+
+  it("[WK16] take addresses, each in one pool only", async () => {
+    const { pool, ip } = fresh();
+    await administer("PUT", `/v1/pools/${pool}`, {});
+    const added = await administer("PUT", `/v1/pools/${pool}/ips/${ip}`, { advertised: "203.0.113.9" });
+    expect(added.status).toBe(200);
+    const ips = await administer("GET", `/v1/pools/${pool}/ips`);
+    expect(await ips.json()).toEqual({ ips: [{ ip, advertised: "203.0.113.9" }] });
+    const other = fresh().pool;
+    await administer("PUT", `/v1/pools/${other}`, {});
+    expect(await codeOf(await administer("PUT", `/v1/pools/${other}/ips/${ip}`))).toEqual({
+      status: 409,
+      code: "ip-elsewhere",
+    });
+  });
+
+  it("[WK16] an address has a table", async () => {
+    const { pool, ip } = fresh();
+    await administer("PUT", `/v1/pools/${pool}`, {});
+    await administer("PUT", `/v1/pools/${pool}/ips/${ip}`);
+    expect(await (await administer("GET", `/v1/ips/${ip}`)).json()).toEqual({
+      pool,
+      settings: DEFAULT_POOL_SETTINGS,
+      lastEpoch: 0,
+      freePortCount: 64_512,
+      holders: [],
+      rows: [],
+    });
+  });
+
+  it.each([
+    ["GET", "/v1/pools/nowhere", 404, "pool-unknown"],
+    ["GET", "/v1/pools/nowhere/ips", 404, "pool-unknown"],
+    ["GET", "/v1/pools/nowhere/hosts", 404, "pool-unknown"],
+    ["PUT", "/v1/pools/nowhere/ips/192.0.2.200", 404, "pool-unknown"],
+    ["GET", "/v1/ips/192.0.2.201", 404, "ip-unknown"],
+    ["GET", "/v1/hosts/nobody", 404, "host-unknown"],
+    ["GET", "/v1/nothing", 404, "route-unknown"],
+    ["GET", "/v1/pools/a/b/c/d", 404, "route-unknown"],
+    ["GET", "/v1/pools/NOT%20A%20NAME", 400, "input-invalid"],
+    ["GET", "/v1/ips/not-an-address", 400, "input-invalid"],
+    ["GET", "/v1/ips/2001:DB8::1", 400, "input-invalid"],
+    ["GET", "/v1/ips/010.0.0.1", 400, "input-invalid"],
+  ])("[WK16] %s %s is %i %s", async (method, path, status, code) => {
+    const response = await administer(method, path);
+    expect(response.headers.get("content-type")).toBe("application/problem+json");
+    expect(await codeOf(response)).toEqual({ status, code });
+  });
+
+  it.each([
+    [{ settings: { leaseDurationMs: 10 } }],
+    [{ settings: { unheardOf: 1 } }],
+    [{ unheardOf: 1 }],
+    [{ settings: { firstBlockOrder: 99 } }],
+    [[]],
+  ])("[WK16] %j is no body of a pool", async (body) => {
+    const response = await administer("PUT", "/v1/pools/never", body);
+    expect(await codeOf(response)).toEqual({ status: 400, code: "input-invalid" });
+    expect((await administer("GET", "/v1/pools/never")).status).toBe(404);
+  });
+
+  it("[WK16] what is not JSON is invalid input, not a fault", async () => {
+    const token = await tokenFor({ role: "admin", pools: [] });
+    const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+    const response = await ask("/v1/pools/never", { method: "PUT", headers, body: "{" });
+    expect(await codeOf(response)).toEqual({ status: 400, code: "input-invalid" });
+  });
+
+  it.each([
+    ["DELETE", "/v1/pools", "GET"],
+    ["POST", "/v1/pools/eu", "GET, PUT"],
+    ["GET", "/v1/gateway-tokens", "POST"],
+    ["PATCH", "/v1/ips/192.0.2.1", "GET"],
+  ])("[WK16] %s %s is not supported, %s is", async (method, path, allowed) => {
+    const response = await administer(method, path);
+    expect(response.headers.get("allow")).toBe(allowed);
+    expect(await codeOf(response)).toEqual({ status: 405, code: "method-unsupported" });
+  });
+});
+
+describe("the control plane at administration", () => {
+  it("[WK6] that fails is named", async () => {
+    const broken = {
+      ...environment,
+      POOL_CATALOGUE: { getByName: () => ({ list: () => Promise.reject(new Error("gone")) }) } as never,
+    };
+    const headers = { authorization: `Bearer ${await tokenFor({ role: "admin", pools: [] })}` };
+    const response = await ask("/v1/pools", { headers }, broken);
+    expect(await codeOf(response)).toEqual({ status: 503, code: "control-plane-unavailable" });
+  });
+
+  it("[WK19] a fault of ours is told in general", async () => {
+    const broken = { ...environment, ISSUER_KEYS: "not json" };
+    for (const path of ["/v1/pools", "/v1/fetch?url=x"]) {
+      const headers = { "egress-authorization": "Bearer x" };
+      const response = await ask(path, { headers }, broken);
+      expect(await codeOf(response)).toEqual({ status: 500, code: "internal-fault" });
+    }
+    await ask("/health");
+  });
+});
+
+describe("the OpenAPI document", () => {
+  it("[WK16] describes every route that answers JSON to a token", async () => {
+    const headers = { "egress-authorization": `Bearer ${await tokenFor()}` };
+    const document = await (
+      await ask("/openapi.json", { headers })
+    ).json<{
+      paths: Record<string, Record<string, { security?: unknown }>>;
+      components: { schemas: Record<string, unknown> };
+    }>();
+    const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
+    );
+    expect(operations.toSorted()).toEqual([
+      "GET /v1/edge",
+      "GET /v1/hosts/{host}",
+      "GET /v1/ips/{ip}",
+      "GET /v1/pools",
+      "GET /v1/pools/{pool}",
+      "GET /v1/pools/{pool}/hosts",
+      "GET /v1/pools/{pool}/ips",
+      "POST /v1/gateway-tokens",
+      "PUT /v1/pools/{pool}",
+      "PUT /v1/pools/{pool}/ips/{ip}",
+    ]);
+    for (const methods of Object.values(document.paths)) {
+      for (const operation of Object.values(methods)) expect(operation.security).toEqual([{ bearer: [] }]);
+    }
+    expect(document.components.schemas).toHaveProperty(
+      "PoolSettings.properties.leaseDurationMs.minimum",
+      1_000,
+    );
+  });
+});

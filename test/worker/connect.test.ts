@@ -1,0 +1,111 @@
+import { beforeAll, describe, expect, it, vi } from "vitest";
+import { HEARTBEAT, PROTOCOL_VERSION } from "../../src/core/messages.ts";
+import { administer, ask, codeOf, environment, freshNames, gateways, tokenFor } from "./edge.ts";
+
+const { pool, h1 } = freshNames();
+const OTHER_POOL = "connect-other";
+const IP = "203.0.113.1";
+const OTHER_IP = "203.0.113.2";
+
+beforeAll(async () => {
+  for (const [name, ip] of [
+    [pool, IP],
+    [OTHER_POOL, OTHER_IP],
+  ]) {
+    await administer("PUT", `/v1/pools/${name}`, {});
+    await administer("PUT", `/v1/pools/${name}/ips/${ip}`);
+  }
+});
+
+async function connect(path: string, extra: Record<string, string> = {}): Promise<Response> {
+  const token = await tokenFor({ role: "host", subject: h1, pools: [pool] });
+  return ask(path, { headers: { authorization: `Bearer ${token}`, upgrade: "websocket", ...extra } });
+}
+
+/** Says something and returns the next thing heard. */
+function converse(socket: WebSocket, message: unknown): Promise<Record<string, unknown>> {
+  const heard = new Promise<Record<string, unknown>>((resolve) => {
+    socket.addEventListener("message", ({ data }) => resolve(JSON.parse(data as string)), { once: true });
+  });
+  socket.send(JSON.stringify(message));
+  return heard;
+}
+
+describe("a host's connection", () => {
+  it("[WK17] leads through its pool and address to a served request", async () => {
+    const toIp = (await connect(`/v1/ips/${IP}/connect`)).webSocket!;
+    toIp.accept();
+    const join = { type: "join", version: PROTOCOL_VERSION, requestId: "1", instance: "instance-1" };
+    expect(await converse(toIp, join)).toMatchObject({ type: "answer", leases: [] });
+    const acquired = await converse(toIp, { type: "acquire", requestId: "2", order: 8 });
+    expect(acquired).toMatchObject({ type: "answer", granted: { order: 8 } });
+
+    const toPool = (await connect(`/v1/pools/${pool}/connect`)).webSocket!;
+    toPool.accept();
+    const gateway = `http://${h1}.gateway`;
+    const enlist = { type: "enlist", version: PROTOCOL_VERSION, instance: "instance-1", gateway };
+    expect(await converse(toPool, enlist)).toEqual({ type: "enlisted", pool, ips: [IP] });
+    const rooms = [{ ip: IP, portCount: 256, busiestCount: 0 }];
+    toPool.send(JSON.stringify({ type: "report", draining: false, rooms }));
+    await vi.waitFor(async () => {
+      toPool.send(HEARTBEAT);
+      const shown = await (await administer("GET", `/v1/hosts/${h1}`)).json<{ pools: unknown[] }>();
+      expect(shown.pools).toEqual([{ pool, host: h1, gateway, live: true, draining: false, rooms }]);
+    });
+
+    gateways.set(h1, () => new Response("served"));
+    const headers = { "egress-authorization": `Bearer ${await tokenFor({ pools: [pool] })}` };
+    expect(await (await ask("/v1/fetch?url=http%3A%2F%2Fx%2F", { headers })).text()).toBe("served");
+
+    const made = await ask("/v1/gateway-tokens", { method: "POST", headers });
+    expect(await made.json()).toMatchObject({ pool, hosts: [{ host: h1, gateway, ips: [IP] }] });
+    const table = await (await administer("GET", `/v1/ips/${IP}`)).json();
+    expect(table).toMatchObject({ pool, rows: [{ host: h1, order: 8, state: "leased" }] });
+    toIp.close();
+    toPool.close();
+  });
+
+  it.each([
+    [`/v1/pools/${OTHER_POOL}/connect`, 403, "pool-denied"],
+    [`/v1/ips/${OTHER_IP}/connect`, 403, "pool-denied"],
+    ["/v1/ips/203.0.113.250/connect", 404, "ip-unknown"],
+    ["/v1/ips/nonsense/connect", 400, "input-invalid"],
+    ["/v1/pools/NO/connect", 400, "input-invalid"],
+  ])("[WK17] to %s is refused: %i %s", async (path, status, code) => {
+    expect(await codeOf(await connect(path))).toEqual({ status, code });
+  });
+
+  it.each([`/v1/pools/${pool}/connect`, `/v1/ips/${IP}/connect`])(
+    "[WK17] without an upgrade %s says that one is required",
+    async (path) => {
+      const token = await tokenFor({ role: "host", subject: h1, pools: [pool] });
+      const response = await ask(path, { headers: { authorization: `Bearer ${token}` } });
+      expect(response.headers.get("upgrade")).toBe("websocket");
+      expect(await codeOf(response)).toEqual({ status: 426, code: "upgrade-required" });
+    },
+  );
+
+  it("[WK17] carries the name in its token, whatever it claims, and no token", async () => {
+    const seen: Headers[] = [];
+    const spied = {
+      ...environment,
+      EGRESS_POOL: {
+        getByName: () => ({
+          fetch: async (request: Request) => {
+            seen.push(request.headers);
+            return new Response(null, { status: 204 });
+          },
+        }),
+      } as never,
+    };
+    const token = await tokenFor({ role: "host", subject: h1, pools: [pool] });
+    const headers = {
+      authorization: `Bearer ${token}`,
+      upgrade: "websocket",
+      "ipshard-host": "somebody-else",
+    };
+    await ask(`/v1/pools/${pool}/connect`, { headers }, spied);
+    expect(seen[0]?.get("ipshard-host")).toBe(h1);
+    expect(seen[0]?.has("authorization")).toBe(false);
+  });
+});

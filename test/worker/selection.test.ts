@@ -1,0 +1,74 @@
+import { describe, expect, it } from "vitest";
+import { grant } from "../../src/core/outcome.ts";
+import { ask, codeOf, gateways, newEgress, placementOf, stubPools, tokenFor } from "./edge.ts";
+
+const PATH = "/v1/fetch?url=http%3A%2F%2Forigin.test%2F";
+
+describe("a selection", () => {
+  it.each([
+    ["an unknown key", "contry=de", 400, "selection-key-unknown"],
+    ["a repeated key", "pool=eu, pool=eu", 400, "selection-malformed"],
+    ["no dictionary", "==", 400, "selection-malformed"],
+    ["a bad value", 'pool="NOT A NAME"', 400, "selection-value-invalid"],
+    ["an address the pool lacks", 'ip="192.0.2.77"', 404, "ip-unknown"],
+  ])("[WK7] with %s is refused", async (_name, egress, status, code) => {
+    const { send } = await newEgress();
+    expect(await codeOf(await send({ headers: { egress } }))).toEqual({ status, code });
+  });
+
+  it("[WK7] names one of the token's pools, the first by default", async () => {
+    const { env, asked } = spiedPools();
+    const token = await tokenFor({ pools: ["first", "second"] });
+    const headers = { "egress-authorization": `Bearer ${token}` };
+    await ask(PATH, { headers }, env);
+    await ask(PATH, { headers: { ...headers, egress: "pool=second" } }, env);
+    expect(asked).toEqual(["first", "second"]);
+  });
+
+  it("[WK7] must name a pool when the token is for every pool", async () => {
+    const { env, asked } = spiedPools();
+    const headers = { "egress-authorization": `Bearer ${await tokenFor({ pools: ["*"] })}` };
+    expect(await codeOf(await ask(PATH, { headers }, env))).toEqual({ status: 404, code: "pool-unknown" });
+    await ask(PATH, { headers: { ...headers, egress: "pool=third" } }, env);
+    expect(asked).toEqual(["third"]);
+  });
+
+  it("[WK7] finds nothing for a token without pools", async () => {
+    const headers = { "egress-authorization": `Bearer ${await tokenFor({ pools: [] })}` };
+    expect(await codeOf(await ask(PATH, { headers }))).toEqual({ status: 403, code: "pool-denied" });
+  });
+
+  it("[WK7] of an address is what the gateway is told", async () => {
+    const { send, h1, pool, pools } = await newEgress();
+    const [one] = placementOf(pool, [h1], "192.0.2.1").ips;
+    const [two] = placementOf(pool, [h1], "192.0.2.2").ips;
+    pools.placement = async () => grant({ pool, ips: [one!, two!] });
+    gateways.set(h1, (request) => new Response(request.headers.get("egress")));
+    for (const ip of ["192.0.2.1", "192.0.2.2"]) {
+      const response = await send({ headers: { egress: `ip="${ip}"` } });
+      expect(await response.text()).toBe(`ip="${ip}"`);
+    }
+  });
+});
+
+describe("a pool", () => {
+  it.each([
+    ["without addresses", [], "pool-empty"],
+    ["whose address nobody serves", [{ ip: "192.0.2.1", hosts: [] }], "no-host"],
+  ])("[WK7] %s is refused by name", async (_name, ips, code) => {
+    const { send, pool, pools } = await newEgress();
+    pools.placement = async () => grant({ pool, ips });
+    expect(await codeOf(await send())).toEqual({ status: 503, code });
+  });
+});
+
+/** Pools that are empty and say which of them were asked for. */
+function spiedPools() {
+  const { env } = stubPools({ pool: "any", ips: [] });
+  const asked: string[] = [];
+  const getByName = (name: string) => {
+    if (!asked.includes(name)) asked.push(name);
+    return { placement: async () => grant({ pool: name, ips: [] }) };
+  };
+  return { asked, env: { ...env, EGRESS_POOL: { getByName } as never } };
+}
