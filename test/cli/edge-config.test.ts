@@ -1,0 +1,61 @@
+import { readFile } from "node:fs/promises";
+import { expect, test } from "vitest";
+import { workerdConfig } from "../../src/cli/workerd-config.ts";
+import { parseWranglerConfig } from "../../src/cli/wrangler-config.ts";
+
+const text = await readFile(new URL("../../wrangler.toml", import.meta.url), "utf8");
+const place = { host: "127.0.0.1", port: 8787, storage: '/state/with "quotes" \\ and such' };
+
+test("[CI4] what wrangler.toml declares is read, whatever it is called", () => {
+  expect(parseWranglerConfig(text)).toEqual({
+    name: "ipshard",
+    main: "src/worker/index.ts",
+    compatibilityDate: expect.stringMatching(/^2026-/),
+    compatibilityFlags: [],
+    objects: [
+      { binding: "EGRESS_IP", className: "EgressIp" },
+      { binding: "EGRESS_POOL", className: "EgressPool" },
+      { binding: "POOL_CATALOGUE", className: "PoolCatalogue" },
+    ],
+    vars: { ISSUER_KEYS: '{"keys":[]}' },
+    secretNames: ["EDGE_KEY"],
+  });
+  const renamed = parseWranglerConfig(text.replaceAll("PoolCatalogue", "PoolList"));
+  expect(renamed.objects[2]).toEqual({ binding: "POOL_CATALOGUE", className: "PoolList" });
+});
+
+test.each([
+  ["no TOML", "name = ", /not TOML/],
+  ["a binding that this edge cannot have", `${text}\n[[kv_namespaces]]\nbinding = "KV"\n`, /kv_namespaces/],
+  ["a class that no migration makes", text.replace('["EgressIp", ', "["), /no migration makes EgressIp/],
+  [
+    "a date that is none",
+    text.replace(/compatibility_date = ".*"/, 'compatibility_date = "soon"'),
+    /compatibility_date/,
+  ],
+  ["a variable that is no text", text.replace(/ISSUER_KEYS = .*/, "ISSUER_KEYS = 5"), /ISSUER_KEYS/],
+])("[CI4] %s is refused", (_what, broken, message) => {
+  expect(() => parseWranglerConfig(broken)).toThrow(
+    expect.objectContaining({ code: "edge-config-invalid", message: expect.stringMatching(message) }),
+  );
+});
+
+test("[CI5] workerd is told the same bindings, classes, date, and where to store", () => {
+  const config = workerdConfig(parseWranglerConfig(text), place);
+  expect(config).toContain('(name = "EGRESS_IP", durableObjectNamespace = "EgressIp")');
+  expect(config).toContain('(className = "EgressIp", uniqueKey = "ipshard-EgressIp", enableSql = true)');
+  expect(config).toContain(
+    '(className = "PoolCatalogue", uniqueKey = "ipshard-PoolCatalogue", enableSql = true)',
+  );
+  expect(config).toMatch(/compatibilityDate = "2026-\d\d-\d\d"/);
+  expect(config).toContain('address = "127.0.0.1:8787"');
+  expect(config).toContain(String.raw`path = "/state/with \"quotes\" \\ and such"`);
+  expect(config).toContain('allow = ["public", "private"]');
+});
+
+test("[CI5] no value of a variable or secret is in the configuration", () => {
+  const config = workerdConfig({ ...parseWranglerConfig(text), vars: { ISSUER_KEYS: "the-value" } }, place);
+  expect(config).toContain('(name = "ISSUER_KEYS", fromEnvironment = "ISSUER_KEYS")');
+  expect(config).toContain('(name = "EDGE_KEY", fromEnvironment = "EDGE_KEY")');
+  expect(config).not.toContain("the-value");
+});
