@@ -76,6 +76,7 @@ export class AddressStory {
       if (deadlineMs === null || deadlineMs >= endMs) break;
       this.nowMs = Math.max(this.nowMs, deadlineMs);
       this.tick();
+      if (nextDeadlineMs(this.table) === deadlineMs) throw new Error("the alarm rings for nothing");
     }
     this.nowMs = endMs;
     this.tick();

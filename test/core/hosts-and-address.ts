@@ -81,6 +81,8 @@ export class HostsAndAddress {
   #trueMs = 0;
   #offsetMs = 1_767_225_600_000;
   #hasLeapt = false;
+  #highestSession = 0;
+  #highestEpoch = 0;
   #requestCount = 0;
   /** Ends of leases in true time, newest last. */
   readonly #ended: { row: LeaseRow; trueMs: number; quarantineMs: number }[] = [];
@@ -195,7 +197,10 @@ export class HostsAndAddress {
   #follow(event: LeaseEvent, nowMs: number): void {
     const before = this.#mirror;
     if (event.type === "granted") this.#checkGrant(event.row);
-    if (event.type === "joined") assert(event.holder.session > before.lastSession);
+    if (event.type === "joined") {
+      assert(event.holder.session > this.#highestSession, "a session did not rise");
+      this.#highestSession = event.holder.session;
+    }
     if (event.type === "ended") {
       const row = before.rows.get(event.epoch)!;
       const { quarantineMs } = before.settings;
@@ -209,8 +214,9 @@ export class HostsAndAddress {
   }
 
   #checkGrant(row: LeaseRow): void {
-    const { settings, lastEpoch, rows } = this.#mirror;
-    assert(row.epoch > lastEpoch, "an epoch did not rise");
+    const { settings, rows } = this.#mirror;
+    assert(row.epoch > this.#highestEpoch, "an epoch did not rise");
+    this.#highestEpoch = row.epoch;
     assert(isLeasableBlock(row));
     for (const other of rows.values()) assert(!blocksOverlap(other, row), "a block was not free");
     const held = portsHeldBy(this.#mirror, row.host) + portCountOf(row.order);
