@@ -218,9 +218,9 @@ export class World {
   fateOfRequest: (request: LeaseRequest) => Fate = () => "deliver";
   fateOfReply: (reply: LeaseReply, request: LeaseRequest) => Fate = () => "deliver";
 
-  constructor(settings: Partial<PoolSettings> = {}, timing: World["timing"] = {}) {
+  constructor(settings: Partial<PoolSettings> = {}, timing: World["timing"] = {}, seed = 42) {
     this.table = emptyLeaseTable({ ...DEFAULT_POOL_SETTINGS, ...settings });
-    this.random = seededRandom(42);
+    this.random = seededRandom(seed);
     this.timing = timing;
     this.#alarm();
   }
