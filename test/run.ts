@@ -17,7 +17,7 @@ interface Tally {
 }
 
 const CHECKS = ["format", "lint", "types", "unused"] as const;
-const PROJECTS = ["node", "workerd", "e2e"] as const;
+const PROJECTS = ["node", "workerd", "durable-objects", "e2e"] as const;
 
 const patterns = process.argv.slice(2);
 const reports = await mkdtemp(join(tmpdir(), "ipshard-test-"));
@@ -42,7 +42,7 @@ const isGood = failed === 0 && passed > 0;
 console.log("");
 for (const { name, passed: good, failed: bad, seconds } of tallies) {
   const figures = `${String(good).padStart(5)} passed ${String(bad).padStart(4)} failed`;
-  console.log(`${bad === 0 ? "✓" : "✗"} ${name.padEnd(14)}${figures}  ${seconds.toFixed(1)} s`);
+  console.log(`${bad === 0 ? "✓" : "✗"} ${name.padEnd(22)}${figures}  ${seconds.toFixed(1)} s`);
 }
 console.log(`${passed} passed, ${failed} failed`);
 process.exitCode = isGood ? 0 : 1;
