@@ -40,8 +40,8 @@ export interface AddressDescription {
   readonly lastEpoch: number;
   readonly freePortCount: number;
   readonly holders: readonly Omit<Holder, "instance">[];
-  /** Leased and quarantined blocks, oldest epoch first. */
-  readonly rows: readonly Omit<LeaseRow, "instance" | "requestId">[];
+  /** Leased and quarantined, oldest epoch first. */
+  readonly blocks: readonly Omit<LeaseRow, "instance" | "requestId">[];
 }
 
 /** Stays with a socket. A host that has not joined on it has no session. */
@@ -61,6 +61,10 @@ export class EgressIp extends DurableObject<ObjectBindings> {
   /** Copies of what is stored; whoever fails to store throws the whole instance away. */
   #loaded: StoredAddress | null = null;
   #alarmAtMs: number | null = null;
+  #alarmSet: Promise<void> = Promise.resolve();
+  /** What was heard and is answered in the next turn, in the order in which it came. */
+  readonly #waiting: { readonly socket: WebSocket; readonly message: string | ArrayBuffer }[] = [];
+  #turn: Promise<void> | null = null;
 
   constructor(ctx: DurableObjectState, env: ObjectBindings) {
     super(ctx, env);
@@ -79,7 +83,8 @@ export class EgressIp extends DurableObject<ObjectBindings> {
     if (address === null) {
       this.#stored(() => this.#store.assign(pool, settings));
     } else if (JSON.stringify(address.table.settings) !== JSON.stringify(settings)) {
-      await this.#execute(address, { type: "configure", settings });
+      this.#execute(address, { type: "configure", settings });
+      await this.#alarmSet;
     }
     return grant(null);
   }
@@ -88,7 +93,7 @@ export class EgressIp extends DurableObject<ObjectBindings> {
   async describe(): Promise<Outcome<AddressDescription, "ip-unknown">> {
     const address = this.#address();
     if (address === null) return refuse("ip-unknown");
-    await this.#execute(address, { type: "tick" });
+    this.#execute(address, { type: "tick" });
     const { settings, lastEpoch, holders, rows } = address.table;
     return grant({
       pool: address.pool,
@@ -96,7 +101,7 @@ export class EgressIp extends DurableObject<ObjectBindings> {
       lastEpoch,
       freePortCount: portTotal(freeBlocks(rows.values())),
       holders: [...holders.values()].map(({ instance: _secret, ...holder }) => holder),
-      rows: [...rows.values()].map(({ instance: _secret, requestId: _private, ...row }) => row),
+      blocks: [...rows.values()].map(({ instance: _secret, requestId: _private, ...row }) => row),
     });
   }
 
@@ -111,6 +116,48 @@ export class EgressIp extends DurableObject<ObjectBindings> {
   }
 
   override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
+    this.#waiting.push({ socket, message });
+    await (this.#turn ??= this.#takeTurn());
+  }
+
+  override async webSocketClose(socket: WebSocket, code: number, reason: string): Promise<void> {
+    // What the host said before it left is heard first.
+    await this.#turn;
+    answerClose(socket, code, reason);
+  }
+
+  /**
+   * Lets time pass. It may come late, early or twice: what is due is judged by the table, and
+   * commands judge by the clock anyway, so the alarm only keeps the stored table honest. [DO8]
+   */
+  override async alarm(): Promise<void> {
+    this.#alarmAtMs = null;
+    const address = this.#address();
+    if (address === null) return;
+    this.#execute(address, { type: "tick" });
+    this.#stored(() => this.#store.prune(KEPT_PAST_LEASES));
+    await this.#alarmSet;
+  }
+
+  #address(): StoredAddress | null {
+    this.#loaded ??= this.#store.load();
+    return this.#loaded;
+  }
+
+  /**
+   * Answers everything that waits. What an object does in one turn is one commit, and the commit
+   * is what a command costs: those that come at the same moment share it. Each is a transaction
+   * of its own all the same, and every answer waits for the disk. Nothing is lost with the queue:
+   * a host that has no answer asks again. [DO17]
+   */
+  async #takeTurn(): Promise<void> {
+    await scheduler.wait(0);
+    this.#turn = null;
+    for (const { socket, message } of this.#waiting.splice(0)) this.#answer(socket, message);
+    await this.#alarmSet;
+  }
+
+  #answer(socket: WebSocket, message: string | ArrayBuffer): void {
     const address = this.#address();
     const { host, session } = socket.deserializeAttachment() as LeaseAttachment;
     if (address === null) return socket.close(CLOSE_REFUSED, "ip-unknown");
@@ -118,7 +165,7 @@ export class EgressIp extends DurableObject<ObjectBindings> {
       typeof message === "string" ? parseLeaseRequest(message) : refuse("message-malformed" as const);
     if (!request.ok) return refuseRequest(socket, requestIdIn(message), request.refusal);
     const { requestId, type } = request.value;
-    const outcome = await this.#execute(address, commandOf(request.value, host, session));
+    const outcome = this.#execute(address, commandOf(request.value, host, session));
     if (!outcome.ok) return refuseRequest(socket, requestId, outcome.refusal, type === "join");
     if (type === "join") this.#handOver(host, outcome.value.session!, socket);
     const { leases, leaseDurationMs, granted } = outcome.value;
@@ -133,35 +180,14 @@ export class EgressIp extends DurableObject<ObjectBindings> {
     } satisfies LeaseReply);
   }
 
-  override async webSocketClose(socket: WebSocket, code: number, reason: string): Promise<void> {
-    answerClose(socket, code, reason);
-  }
-
-  /**
-   * Lets time pass. It may come late, early or twice: what is due is judged by the table, and
-   * commands judge by the clock anyway, so the alarm only keeps the stored table honest. [DO8]
-   */
-  override async alarm(): Promise<void> {
-    this.#alarmAtMs = null;
-    const address = this.#address();
-    if (address === null) return;
-    await this.#execute(address, { type: "tick" });
-    this.#stored(() => this.#store.prune(KEPT_PAST_LEASES));
-  }
-
-  #address(): StoredAddress | null {
-    this.#loaded ??= this.#store.load();
-    return this.#loaded;
-  }
-
-  async #execute(address: StoredAddress, command: LeaseCommand): Promise<Outcome<LeaseAnswer, LeaseRefusal>> {
+  #execute(address: StoredAddress, command: LeaseCommand): Outcome<LeaseAnswer, LeaseRefusal> {
     const { events, outcome } = this.#stored(() => {
       const decision = execute(address.table, command, Date.now(), unguessable);
       this.#store.append(decision.events);
       return decision;
     });
     if (this.#alarmAtMs === null || !events.every(endsNothingSooner)) {
-      await this.#wakeBy(nextDeadlineMs(address.table));
+      this.#wakeBy(nextDeadlineMs(address.table));
     }
     return outcome;
   }
@@ -178,10 +204,11 @@ export class EgressIp extends DurableObject<ObjectBindings> {
   }
 
   /** An alarm that comes too early costs less than moving it at every renewal. [DO8] */
-  async #wakeBy(deadlineMs: number | null): Promise<void> {
+  #wakeBy(deadlineMs: number | null): void {
     if (deadlineMs === null || (this.#alarmAtMs !== null && this.#alarmAtMs <= deadlineMs)) return;
     this.#alarmAtMs = deadlineMs;
-    await this.ctx.storage.setAlarm(deadlineMs);
+    // Begun in the same turn, it is part of the same commit.
+    this.#alarmSet = this.ctx.storage.setAlarm(deadlineMs);
   }
 
   /** From now on the host speaks through this socket alone. [HO2] [DO9] */

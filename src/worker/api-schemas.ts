@@ -63,7 +63,7 @@ export const addressSchema = z
     lastEpoch: z.int(),
     freePortCount: z.int(),
     holders: z.array(z.object({ host: z.string(), session: z.int(), expiresAtMs: instant })).readonly(),
-    rows: z
+    blocks: z
       .array(
         z.object({
           base: z.int(),

@@ -79,7 +79,7 @@ describe("restarts", () => {
     }
     const table = await tableOf(stub);
     expect(table["lastEpoch"]).toBe(4);
-    expect(table["rows"].map((row: Reply) => [row["epoch"], row["host"], row["state"]])).toEqual([
+    expect(table["blocks"].map((row: Reply) => [row["epoch"], row["host"], row["state"]])).toEqual([
       [1, "h1", "quarantined"],
       [2, "h2", "leased"],
       [3, "h1", "leased"],
@@ -124,7 +124,7 @@ describe("restarts", () => {
     await host.release(granted as { base: number; epoch: number });
     await evictDurableObject(stub);
     expect((await host.acquire(12))["granted"]).toEqual({ ...granted, epoch: 2 });
-    expect((await tableOf(stub))["rows"]).toHaveLength(1);
+    expect((await tableOf(stub))["blocks"]).toHaveLength(1);
   });
 
   it("[QU1] another host gets no block in quarantine, across an eviction", async () => {
@@ -146,6 +146,53 @@ describe("restarts", () => {
     expect(answer).toMatchObject({ type: "refused", code: "address-exhausted" });
     expect(taken.length).toBeGreaterThan(14);
     expect(taken).not.toContain(granted.base);
+  });
+});
+
+describe("a turn", () => {
+  it("[DO17] answers everything that came at the same moment, each host in its own order", async () => {
+    const stub = await assignedIp();
+    for (const host of ["h1", "h2"]) await (await HostConnection.open(stub, host)).join(FIRST);
+    const sent = await runInDurableObject(stub, async (instance: EgressIp) => {
+      const replies: Reply[] = [];
+      let turnCount = 0;
+      let isOver = true;
+      const socketOf = (host: string, session: number) =>
+        ({
+          readyState: WebSocket.OPEN,
+          deserializeAttachment: () => ({ host, session }),
+          send: (text: string) => {
+            if (isOver) {
+              turnCount += 1;
+              isOver = false;
+              // Runs when the present turn of the object has ended.
+              queueMicrotask(() => (isOver = true));
+            }
+            replies.push({ host, turnCount, ...(JSON.parse(text) as Reply) });
+          },
+        }) as unknown as WebSocket;
+      const h1 = socketOf("h1", 1);
+      const h2 = socketOf("h2", 2);
+      const acquire = (requestId: string) => JSON.stringify({ type: "acquire", requestId, order: 6 });
+      const renew = (requestId: string) => JSON.stringify({ type: "renew", requestId });
+      const messages: [WebSocket, string][] = [
+        [h1, acquire("a1")],
+        [h2, renew("a2")],
+        [h1, renew("b1")],
+        [h2, acquire("b2")],
+      ];
+      const answered: Promise<void>[] = [];
+      for (const [socket, message] of messages) {
+        answered.push(instance.webSocketMessage(socket, message));
+        await Promise.resolve();
+      }
+      await Promise.all(answered);
+      return replies;
+    });
+    expect(sent.map(({ requestId }) => requestId as string)).toEqual(["a1", "a2", "b1", "b2"]);
+    expect(sent.map(({ turnCount }) => turnCount as number)).toEqual([1, 1, 1, 1]);
+    expect(sent[2]!["leases"]).toEqual([sent[0]!["granted"]]);
+    expect((await tableOf(stub))["blocks"]).toHaveLength(2);
   });
 });
 
@@ -286,6 +333,32 @@ describe("belonging to a pool", () => {
 });
 
 describe("storage that fails", () => {
+  it("[DO6] takes the answers of the whole turn along, and what was asked may be asked again", async () => {
+    const stub = await assignedIp();
+    const hosts = await Promise.all(["h1", "h2"].map((name) => HostConnection.open(stub, name)));
+    for (const host of hosts) await host.join(FIRST);
+    await runInDurableObject(stub, (_instance: EgressIp, state) => {
+      state.storage.sql.exec(
+        `CREATE TRIGGER broken BEFORE INSERT ON lease WHEN NEW.host = 'h2'
+        BEGIN SELECT RAISE(ABORT, 'disk full'); END`,
+      );
+    });
+    for (const host of hosts) host.send({ type: "acquire", requestId: "both-at-once", order: 8 });
+    for (const host of hosts) await host.closed;
+    expect(hosts.flatMap(({ unread }) => unread)).toEqual([]);
+
+    const stubAnew = objects.EGRESS_IP.getByName(`192.0.2.${addressCount}`);
+    await runInDurableObject(stubAnew, (_instance: EgressIp, state) => {
+      state.storage.sql.exec("DROP TRIGGER broken");
+    });
+    for (const name of ["h1", "h2"]) {
+      const again = await HostConnection.open(stubAnew, name);
+      await again.join(FIRST);
+      expect((await again.acquire(8, "both-at-once"))["leases"]).toHaveLength(1);
+    }
+    expect((await tableOf(stubAnew))["lastEpoch"]).toBe(2);
+  });
+
   it("[DO6] an answer that could not be stored is never sent, and memory starts anew from disk", async () => {
     const stub = await assignedIp();
     const host = await HostConnection.open(stub, "h1");

@@ -37,7 +37,7 @@ export interface Running {
 
 /** An address's table as the administration API shows it. */
 export interface TableView {
-  readonly rows: readonly { base: number; order: number; epoch: number; host: string; state: string }[];
+  readonly blocks: readonly { base: number; order: number; epoch: number; host: string; state: string }[];
 }
 
 /** What a gateway says of itself. */
@@ -201,17 +201,17 @@ export class Cluster {
   }
 
   /** The blocks a host holds, by base. */
-  async blocksOf(host: string): Promise<TableView["rows"]> {
-    const { rows } = await this.table();
-    return rows
+  async blocksOf(host: string): Promise<TableView["blocks"]> {
+    const { blocks } = await this.table();
+    return blocks
       .filter((lease) => lease.host === host && lease.state === "leased")
       .toSorted((a, b) => a.base - b.base);
   }
 
   /** The host that holds this port now. */
   async holderOf(port: number): Promise<string | undefined> {
-    const { rows } = await this.table();
-    return rows.find((lease) => port >= lease.base && port < lease.base + 2 ** lease.order)?.host;
+    const { blocks } = await this.table();
+    return blocks.find((lease) => port >= lease.base && port < lease.base + 2 ** lease.order)?.host;
   }
 
   async status(host: string): Promise<StatusView> {

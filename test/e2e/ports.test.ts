@@ -61,8 +61,8 @@ test("3,000 requests held open towards one destination: 3,000 ports, each in its
   expect(new Set(open.map((connection) => connection.address))).toEqual(new Set([EGRESS_IP]));
   const ports = open.map((connection) => connection.port);
   expect(new Set(ports).size).toBe(HELD_COUNT);
-  const { rows } = await cluster.table();
-  const blocks = rows.filter((lease) => lease.state === "leased");
+  const { blocks: all } = await cluster.table();
+  const blocks = all.filter((lease) => lease.state === "leased");
   for (const port of ports) {
     expect(blocks.filter((block) => blockContains(block, port))).toHaveLength(1);
   }
@@ -81,7 +81,7 @@ test("3,000 requests held open towards one destination: 3,000 ports, each in its
 test("two hosts at full demand: never one port in both, by the origin's own log", async () => {
   const results = await hold(4_000, (index) => cluster.originUrl("/hold", index % 2));
   const seen = await cluster.seen();
-  const blocks = (await cluster.table()).rows.filter((lease) => lease.state === "leased");
+  const blocks = (await cluster.table()).blocks.filter((lease) => lease.state === "leased");
   const hostsOfPort = new Map<number, Set<string>>();
   await cluster.askOrigin("release");
   for (const reply of await Promise.all(results)) {

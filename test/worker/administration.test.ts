@@ -49,7 +49,7 @@ describe("pools", () => {
       lastEpoch: 0,
       freePortCount: 64_512,
       holders: [],
-      rows: [],
+      blocks: [],
     });
   });
 

@@ -60,7 +60,7 @@ describe("a host's connection", () => {
     const made = await ask("/v1/gateway-tokens", { method: "POST", headers });
     expect(await made.json()).toMatchObject({ pool, hosts: [{ host: h1, gateway, ips: [IP] }] });
     const table = await (await administer("GET", `/v1/ips/${IP}`)).json();
-    expect(table).toMatchObject({ pool, rows: [{ host: h1, order: 8, state: "leased" }] });
+    expect(table).toMatchObject({ pool, blocks: [{ host: h1, order: 8, state: "leased" }] });
     toIp.close();
     toPool.close();
   });
