@@ -33,7 +33,7 @@ describe("settings", () => {
 });
 
 describe("header names", () => {
-  test("[ER4] ours begin with egress, and nothing else is ours", () => {
+  test("[ER3] ours begin with egress, and nothing else is ours", () => {
     for (const name of ["egress", "egress-ip", "egress-authorization", "egress-x"]) {
       expect(isOwnHeader(name)).toBe(true);
     }
@@ -42,7 +42,7 @@ describe("header names", () => {
     }
   });
 
-  test("[ER4] connection-specific fields are known by their names", () => {
+  test("[ER3] connection-specific fields are known by their names", () => {
     for (const name of ["connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"]) {
       expect(HOP_BY_HOP.has(name)).toBe(true);
     }
