@@ -21,7 +21,8 @@ import { PortBinder } from "./port-binder.ts";
 import { Resolver } from "./resolver.ts";
 import type { StateDirectory } from "./state-directory.ts";
 
-const DIAL_LIMITS = { connectTimeoutMs: 10_000, portWaitMs: 2_000 };
+/** How long a connection waits for a block that is on its way. */
+const PORT_WAIT_MS = 2_000;
 /** After the last flow towards a destination, what is left to be said to clients. */
 const CLIENT_GRACE_MS = 1_000;
 
@@ -45,7 +46,9 @@ export class Agent {
     this.#log = log;
     this.#resolver = new Resolver({ servers: config.nameServers });
     const policy = new DestinationPolicy(config.allowed);
-    this.#outgoing = new Outgoing(new Dialler(this.#resolver, policy, DIAL_LIMITS));
+    const { connectTimeoutMs, responseTimeoutMs } = config;
+    const dialler = new Dialler(this.#resolver, policy, { connectTimeoutMs, portWaitMs: PORT_WAIT_MS });
+    this.#outgoing = new Outgoing(dialler, { responseTimeoutMs });
     this.#keys = new EdgeKeys({
       edge: config.edge,
       kept: state.keptKeys,

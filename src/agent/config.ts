@@ -18,6 +18,10 @@ export interface AgentConfig {
   readonly allowed: readonly string[];
   readonly nameServers: readonly string[];
   readonly drainDeadlineMs: number;
+  /** Until a connection to a destination stands. */
+  readonly connectTimeoutMs: number;
+  /** Until a destination begins to answer. */
+  readonly responseTimeoutMs: number;
 }
 
 interface Options {
@@ -30,10 +34,14 @@ interface Options {
   readonly allow: readonly string[];
   readonly dns: readonly string[];
   readonly drainDeadline: string;
+  readonly connectTimeout: string;
+  readonly responseTimeout: string;
 }
 
 const DEFAULT_DRAIN_DEADLINE_MS = 30_000;
-const MAX_DRAIN_DEADLINE_MS = 86_400_000;
+const DEFAULT_CONNECT_TIMEOUT_MS = 10_000;
+const DEFAULT_RESPONSE_TIMEOUT_MS = 300_000;
+const LONGEST_MS = 86_400_000;
 const HOST_AND_PORT = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/;
 
 /** Reads the arguments after the program's name; null when only help was asked for. Throws `option-invalid`. */
@@ -63,7 +71,9 @@ export function parseConfig(args: readonly string[], write: (text: string) => vo
     gateway,
     allowed: options.allow.map(readRange),
     nameServers: options.dns.map(readNameServer),
-    drainDeadlineMs: readDeadline(options.drainDeadline),
+    drainDeadlineMs: readMs("--drain-deadline", options.drainDeadline),
+    connectTimeoutMs: readMs("--connect-timeout", options.connectTimeout),
+    responseTimeoutMs: readMs("--response-timeout", options.responseTimeout),
   };
 }
 
@@ -82,6 +92,16 @@ function commandLine(write: (text: string) => void): Command {
       "--drain-deadline <ms>",
       "how long connections may go on after SIGTERM",
       String(DEFAULT_DRAIN_DEADLINE_MS),
+    )
+    .option(
+      "--connect-timeout <ms>",
+      "how long a destination may take to accept a connection",
+      String(DEFAULT_CONNECT_TIMEOUT_MS),
+    )
+    .option(
+      "--response-timeout <ms>",
+      "how long a destination may take to begin its answer",
+      String(DEFAULT_RESPONSE_TIMEOUT_MS),
     )
     .exitOverride()
     .configureOutput({ writeOut: write, writeErr: () => {} });
@@ -122,12 +142,12 @@ function readNameServer(text: string): string {
   return text;
 }
 
-function readDeadline(text: string): number {
-  const deadlineMs = Number(text);
-  if (!/^\d+$/.test(text) || deadlineMs > MAX_DRAIN_DEADLINE_MS) {
-    throw invalid(`--drain-deadline ${text} is no number of milliseconds up to a day.`);
+function readMs(option: string, text: string): number {
+  const ms = Number(text);
+  if (!/^\d+$/.test(text) || ms > LONGEST_MS) {
+    throw invalid(`${option} ${text} is no number of milliseconds up to a day.`);
   }
-  return deadlineMs;
+  return ms;
 }
 
 function isUnspecified(host: string): boolean {

@@ -36,6 +36,8 @@ test("[AG1] a complete command line is a configuration", () => {
     allowed: ["10.0.0.0/8", "fd00::/8"],
     nameServers: ["127.0.0.1:5353"],
     drainDeadlineMs: 30_000,
+    connectTimeoutMs: 10_000,
+    responseTimeoutMs: 300_000,
   });
   expect(parse({ "--listen": "[::1]:7001" })).toMatchObject({ listenHost: "::1", listenPort: 7001 });
   expect(parse({ "--listen": "0.0.0.0:7001", "--gateway": "https://h1.example" })).toMatchObject({
