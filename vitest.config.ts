@@ -24,6 +24,14 @@ export default defineConfig({
           cloudflareTest({
             wrangler: { configPath: "./wrangler.toml" },
             miniflare: {
+              // What leaves the Worker for real comes back as the headers that were on the wire.
+              outboundService: async (request: {
+                headers: Iterable<[string, string]>;
+                arrayBuffer: () => Promise<ArrayBuffer>;
+              }) => {
+                await request.arrayBuffer();
+                return Response.json(Object.fromEntries(request.headers));
+              },
               bindings: { EDGE_KEY: JSON.stringify(await generateKey("edge")) },
               serviceBindings: {
                 EGRESS: {

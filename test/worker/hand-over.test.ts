@@ -17,6 +17,7 @@ import {
   type Gateway,
 } from "./edge.ts";
 
+const realFetch = globalThis.fetch;
 const ok: Gateway = () => new Response("ok");
 const lost: Gateway = () => {
   throw new Error("Network connection lost.");
@@ -161,6 +162,16 @@ describe("bodies", () => {
       expect(await digest(await response.arrayBuffer())).toBe(await digest(pieces(byteCount)));
     },
   );
+
+  it.each([
+    ["a declared length", { "content-length": "100000" }, "100000"],
+    ["no length", {}, undefined],
+  ])("[WK9] a streamed body with %s has it on the wire", async (_name, headers, length) => {
+    const { send, h1 } = await newEgress();
+    gateways.set(h1, (request) => realFetch(request));
+    const response = await send({ method: "POST", headers, body: pieces(100_000) });
+    expect((await response.json<Record<string, string>>())["content-length"]).toBe(length);
+  });
 
   it("[WK9] a streamed body reaches the gateway while the client still sends", async () => {
     const { send, h1 } = await newEgress();
