@@ -4,7 +4,7 @@
  *
  *     connect FROM TO          connects, says what the origin greets with, and keeps the connection
  *     upload FROM TO BYTES     connects, sends so many bytes, says how many the origin received
- *     send FROM TO COUNT MS    sends so many datagrams of UDP, one each MS milliseconds; says how many left
+ *     send FROM TO COUNT BYTES sends so many datagrams of UDP; says how many the kernel let go
  *     ask FROM TO              sends one datagram, says the answer
  *     close                    ends all kept connections
  */
@@ -12,7 +12,6 @@ import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { connect, isIPv6, type Socket } from "node:net";
 import { createInterface } from "node:readline";
-import { setTimeout as pause } from "node:timers/promises";
 
 interface End {
   readonly ip: string;
@@ -80,13 +79,13 @@ async function datagrams(from: End): Promise<ReturnType<typeof createSocket>> {
   return socket;
 }
 
-async function send(from: End, to: End, count: number, intervalMs: number): Promise<number> {
+async function send(from: End, to: End, count: number, byteCount: number): Promise<number> {
   const socket = await datagrams(from);
   let leftCount = 0;
   for (let at = 0; at < count; at += 1) {
-    const fault = await new Promise<Error | null>((resolve) => socket.send(`${at}`, to.port, to.ip, resolve));
+    const message = Buffer.alloc(byteCount, `${at} `);
+    const fault = await new Promise<Error | null>((resolve) => socket.send(message, to.port, to.ip, resolve));
     if (fault === null) leftCount += 1;
-    if (intervalMs > 0) await pause(intervalMs);
   }
   socket.close();
   return leftCount;

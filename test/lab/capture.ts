@@ -9,7 +9,7 @@ import { once } from "node:events";
 import { createWriteStream, type WriteStream } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { sendFrames } from "./inject.ts";
+import { FILE_HEAD_BYTES, FRAME_HEAD_BYTES, sendFrames } from "./inject.ts";
 import { inside } from "./namespaces.ts";
 
 const run = promisify(execFile);
@@ -26,9 +26,12 @@ export class Capture {
   readonly #child: ReturnType<typeof spawn>;
   readonly #marker = randomBytes(32);
   readonly #writer: WriteStream;
-  #tail: Buffer = Buffer.alloc(0);
+  #unread: Buffer = Buffer.alloc(0);
+  #isHeadRead = false;
+  #seenCount = 0;
   #said = "";
   #onMarker: () => void = () => {};
+  #onPacket: () => void = () => {};
   #isOver = false;
 
   private constructor(namespace: string, device: string, filter: string, directory: string) {
@@ -51,6 +54,11 @@ export class Capture {
     // The file's head is written when the device is open.
     await capture.#first();
     return capture;
+  }
+
+  /** Waits until so many packets have come by. */
+  async reaches(packetCount: number): Promise<void> {
+    while (this.#seenCount < packetCount) await new Promise<void>((resolve) => (this.#onPacket = resolve));
   }
 
   /** Ends the recording, with everything in it that passed before this call. */
@@ -96,9 +104,21 @@ export class Capture {
 
   #take(chunk: Buffer): void {
     this.#writer.write(chunk);
-    this.#tail = Buffer.concat([this.#tail, chunk]);
-    if (this.#tail.includes(this.#marker)) this.#onMarker();
-    this.#tail = this.#tail.subarray(-this.#marker.length);
+    this.#unread = Buffer.concat([this.#unread, chunk]);
+    if (!this.#isHeadRead) {
+      if (this.#unread.length < FILE_HEAD_BYTES) return;
+      this.#unread = this.#unread.subarray(FILE_HEAD_BYTES);
+      this.#isHeadRead = true;
+    }
+    for (;;) {
+      if (this.#unread.length < FRAME_HEAD_BYTES) break;
+      const end = FRAME_HEAD_BYTES + this.#unread.readUInt32LE(8);
+      if (this.#unread.length < end) break;
+      if (this.#unread.subarray(0, end).includes(this.#marker)) this.#onMarker();
+      else this.#seenCount += 1;
+      this.#unread = this.#unread.subarray(end);
+    }
+    this.#onPacket();
   }
 
   async #end(signal: NodeJS.Signals): Promise<void> {

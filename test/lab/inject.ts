@@ -7,8 +7,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execInside } from "./namespaces.ts";
 
-const FILE_HEAD_BYTES = 24;
-const FRAME_HEAD_BYTES = 16;
+/** The head of a capture file, and that of each frame in it. */
+export const FILE_HEAD_BYTES = 24;
+export const FRAME_HEAD_BYTES = 16;
 const ETHERNET = 1;
 
 /** Sends Ethernet frames out of a device, in order. */

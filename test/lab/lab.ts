@@ -8,6 +8,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Capture } from "./capture.ts";
+import { sendFrames } from "./inject.ts";
 import { LabProcess, type SpawnOptions } from "./lab-process.ts";
 import {
   addNamespace,
@@ -142,6 +143,11 @@ export class Lab {
   async macOf(role: Role, device: string): Promise<string> {
     const { stdout } = await this.exec(role, ["ip", "-j", "link", "show", "dev", device]);
     return (JSON.parse(stdout) as { address: string }[])[0]!.address;
+  }
+
+  /** Puts frames on the wire out of a device, as they are. */
+  async inject(role: Role, device: string, frames: readonly Uint8Array[]): Promise<void> {
+    await sendFrames(this.namespaceOf(role), device, frames);
   }
 
   /** Ends every program and removes everything. May be called again. */

@@ -95,7 +95,7 @@ test("nobody answers for a shared address on the hosts' network", async () => {
   // h2's own addresses come last: once they are known, every answer to what was asked before has passed.
   for (const ip of [SHARED_IPV4, SHARED_IPV6, own.ipv4, own.ipv6]) {
     const from = ip.includes(":") ? place.ipv6 : place.ipv4;
-    expect(await asker.ask(`send ${from} 9000 ${ip} 9 1 0`)).toBe("ok 1");
+    expect(await asker.ask(`send ${from} 9000 ${ip} 9 1 8`)).toBe("ok 1");
   }
   await vi.waitUntil(async () => {
     const known = await neighboursOf("r1", "lan0");
@@ -148,7 +148,7 @@ test("the edge is reached over the management network alone, and can be cut off 
   expect(await callerOf(1).ask(call)).toBe("ok 198.51.100.151 9100 hello");
   await lab.cutManagement("h1");
   const wire = await lab.capture("edge", "mgmt0", "udp and port 9200");
-  await callerOf(1).ask("send 198.51.100.151 9200 198.51.100.129 7001 3 0");
+  await callerOf(1).ask("send 198.51.100.151 9200 198.51.100.129 7001 3 8");
   const { stdout } = await lab.exec("h1", ["ip", "-j", "link", "show", "dev", "mgmt0"]);
   expect((JSON.parse(stdout) as { operstate: string }[])[0]!.operstate).toBe("UP");
   await lab.healManagement("h1");

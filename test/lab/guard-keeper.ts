@@ -1,0 +1,67 @@
+/**
+ * Drives the guard of the machine it runs on, as the agent's lease keeper would; told line by
+ * line, each line answered by one. Blocks are written `BASE/ORDER,BASE/ORDER`, none as `-`.
+ *
+ *     allow IP LEASE_MS BLOCKS                the lease begins now
+ *     renew IP LEASE_MS BLOCKS EVERY_MS TIMES renews it so often, then says ok
+ *     counts
+ *     open                                    a second guard, which must be refused
+ *     close
+ *     remove
+ */
+import { createInterface } from "node:readline";
+import { setTimeout as pause } from "node:timers/promises";
+import { Guard } from "../../src/agent/guard.ts";
+import { type ClockReading, termFrom } from "../../src/core/lease-term.ts";
+import type { PortBlock } from "../../src/core/port-block.ts";
+
+const guard = await Guard.open(readClock);
+console.log("ready");
+
+for await (const line of createInterface({ input: process.stdin })) {
+  // Not awaited: renewing goes on while other things are asked.
+  const [verb, ...rest] = line.split(" ");
+  run(verb!, rest).then(
+    (answer) => console.log(answer),
+    (fault: { code?: string; message: string }) => console.log(`error ${fault.code} ${fault.message}`),
+  );
+}
+
+async function run(verb: string, [ip, leaseMs, blocks, everyMs, times]: readonly string[]): Promise<string> {
+  switch (verb) {
+    case "allow":
+      await guard.allow(ip!, parseBlocks(blocks!), termFrom(readClock(), Number(leaseMs)));
+      return guard.fragmentFault === null ? "ok" : `without fragments: ${guard.fragmentFault.message}`;
+    case "renew":
+      for (let at = 0; at < Number(times); at += 1) {
+        await guard.allow(ip!, parseBlocks(blocks!), termFrom(readClock(), Number(leaseMs)));
+        await pause(Number(everyMs));
+      }
+      return "ok";
+    case "counts":
+      return JSON.stringify(await guard.counts());
+    case "open":
+      await Guard.open(readClock);
+      return "ok";
+    case "close":
+      await guard.close();
+      return "ok";
+    case "remove":
+      await guard.remove();
+      return "ok";
+    default:
+      throw new Error(`unknown verb ${verb}`);
+  }
+}
+
+function parseBlocks(text: string): PortBlock[] {
+  if (text === "-") return [];
+  return text.split(",").map((block) => {
+    const [base, order] = block.split("/").map(Number);
+    return { base: base!, order: order! };
+  });
+}
+
+function readClock(): ClockReading {
+  return { monotonicMs: performance.now(), wallMs: Date.now() };
+}
