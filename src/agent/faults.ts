@@ -18,83 +18,85 @@ export class EgressFault extends Error {
   }
 }
 
-const PROBLEM_OF: Readonly<Record<string, ProblemCode>> = {
-  ECONNREFUSED: "connection-refused",
-  ETIMEDOUT: "connection-timeout",
-  UND_ERR_CONNECT_TIMEOUT: "connection-timeout",
+const PROBLEM_OF: ReadonlyMap<string, ProblemCode> = new Map(
+  Object.entries({
+    ECONNREFUSED: "connection-refused",
+    ETIMEDOUT: "connection-timeout",
+    UND_ERR_CONNECT_TIMEOUT: "connection-timeout",
 
-  ECONNRESET: "connection-terminated",
-  ECONNABORTED: "connection-terminated",
-  EPIPE: "connection-terminated",
-  ERR_HTTP2_SESSION_ERROR: "connection-terminated",
-  ERR_HTTP2_STREAM_ERROR: "connection-terminated",
-  ERR_HTTP2_STREAM_CANCEL: "connection-terminated",
-  ERR_HTTP2_GOAWAY_SESSION: "connection-terminated",
-  ERR_STREAM_PREMATURE_CLOSE: "connection-terminated",
-  UND_ERR_SOCKET: "connection-terminated",
-  UND_ERR_INFO: "connection-terminated",
-  UND_ERR_CLOSED: "connection-terminated",
-  UND_ERR_DESTROYED: "connection-terminated",
-  UND_ERR_ABORTED: "connection-terminated",
+    ECONNRESET: "connection-terminated",
+    ECONNABORTED: "connection-terminated",
+    EPIPE: "connection-terminated",
+    ERR_HTTP2_SESSION_ERROR: "connection-terminated",
+    ERR_HTTP2_STREAM_ERROR: "connection-terminated",
+    ERR_HTTP2_STREAM_CANCEL: "connection-terminated",
+    ERR_HTTP2_GOAWAY_SESSION: "connection-terminated",
+    ERR_STREAM_PREMATURE_CLOSE: "connection-terminated",
+    UND_ERR_SOCKET: "connection-terminated",
+    UND_ERR_INFO: "connection-terminated",
+    UND_ERR_CLOSED: "connection-terminated",
+    UND_ERR_DESTROYED: "connection-terminated",
+    UND_ERR_ABORTED: "connection-terminated",
 
-  EHOSTUNREACH: "destination-unroutable",
-  EHOSTDOWN: "destination-unroutable",
-  ENETUNREACH: "destination-unroutable",
-  ENETDOWN: "destination-unroutable",
-  EAFNOSUPPORT: "destination-unroutable",
-  // Linux: a loopback source towards another network, or a broadcast destination.
-  EINVAL: "destination-unroutable",
-  EACCES: "destination-unroutable",
-  EPERM: "destination-unroutable",
+    EHOSTUNREACH: "destination-unroutable",
+    EHOSTDOWN: "destination-unroutable",
+    ENETUNREACH: "destination-unroutable",
+    ENETDOWN: "destination-unroutable",
+    EAFNOSUPPORT: "destination-unroutable",
+    // Linux: a loopback source towards another network, or a broadcast destination.
+    EINVAL: "destination-unroutable",
+    EACCES: "destination-unroutable",
+    EPERM: "destination-unroutable",
 
-  ENOTFOUND: "dns-error",
-  ENODATA: "dns-error",
-  EFORMERR: "dns-error",
-  ESERVFAIL: "dns-error",
-  ENOTIMP: "dns-error",
-  EREFUSED: "dns-error",
-  EBADNAME: "dns-error",
-  EBADRESP: "dns-error",
-  EBADQUERY: "dns-error",
-  ETIMEOUT: "dns-timeout",
+    ENOTFOUND: "dns-error",
+    ENODATA: "dns-error",
+    EFORMERR: "dns-error",
+    ESERVFAIL: "dns-error",
+    ENOTIMP: "dns-error",
+    EREFUSED: "dns-error",
+    EBADNAME: "dns-error",
+    EBADRESP: "dns-error",
+    EBADQUERY: "dns-error",
+    ETIMEOUT: "dns-timeout",
 
-  EPROTO: "tls-error",
-  ERR_TLS_HANDSHAKE_TIMEOUT: "tls-error",
+    EPROTO: "tls-error",
+    ERR_TLS_HANDSHAKE_TIMEOUT: "tls-error",
 
-  ERR_TLS_CERT_ALTNAME_INVALID: "tls-certificate-invalid",
-  ERR_TLS_CERT_ALTNAME_FORMAT: "tls-certificate-invalid",
-  HOSTNAME_MISMATCH: "tls-certificate-invalid",
-  DEPTH_ZERO_SELF_SIGNED_CERT: "tls-certificate-invalid",
-  SELF_SIGNED_CERT_IN_CHAIN: "tls-certificate-invalid",
-  UNABLE_TO_GET_ISSUER_CERT: "tls-certificate-invalid",
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: "tls-certificate-invalid",
-  UNABLE_TO_GET_CRL: "tls-certificate-invalid",
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: "tls-certificate-invalid",
-  UNABLE_TO_DECRYPT_CERT_SIGNATURE: "tls-certificate-invalid",
-  UNABLE_TO_DECODE_ISSUER_PUBLIC_KEY: "tls-certificate-invalid",
-  ERROR_IN_CERT_NOT_BEFORE_FIELD: "tls-certificate-invalid",
-  ERROR_IN_CERT_NOT_AFTER_FIELD: "tls-certificate-invalid",
-  PATH_LENGTH_EXCEEDED: "tls-certificate-invalid",
-  INVALID_CA: "tls-certificate-invalid",
-  INVALID_PURPOSE: "tls-certificate-invalid",
+    ERR_TLS_CERT_ALTNAME_INVALID: "tls-certificate-invalid",
+    ERR_TLS_CERT_ALTNAME_FORMAT: "tls-certificate-invalid",
+    HOSTNAME_MISMATCH: "tls-certificate-invalid",
+    DEPTH_ZERO_SELF_SIGNED_CERT: "tls-certificate-invalid",
+    SELF_SIGNED_CERT_IN_CHAIN: "tls-certificate-invalid",
+    UNABLE_TO_GET_ISSUER_CERT: "tls-certificate-invalid",
+    UNABLE_TO_GET_ISSUER_CERT_LOCALLY: "tls-certificate-invalid",
+    UNABLE_TO_GET_CRL: "tls-certificate-invalid",
+    UNABLE_TO_VERIFY_LEAF_SIGNATURE: "tls-certificate-invalid",
+    UNABLE_TO_DECRYPT_CERT_SIGNATURE: "tls-certificate-invalid",
+    UNABLE_TO_DECODE_ISSUER_PUBLIC_KEY: "tls-certificate-invalid",
+    ERROR_IN_CERT_NOT_BEFORE_FIELD: "tls-certificate-invalid",
+    ERROR_IN_CERT_NOT_AFTER_FIELD: "tls-certificate-invalid",
+    PATH_LENGTH_EXCEEDED: "tls-certificate-invalid",
+    INVALID_CA: "tls-certificate-invalid",
+    INVALID_PURPOSE: "tls-certificate-invalid",
 
-  UND_ERR_HEADERS_OVERFLOW: "response-headers-too-large",
-  HPE_HEADER_OVERFLOW: "response-headers-too-large",
-  UND_ERR_HEADERS_TIMEOUT: "response-timeout",
-  UND_ERR_BODY_TIMEOUT: "response-timeout",
+    UND_ERR_HEADERS_OVERFLOW: "response-headers-too-large",
+    HPE_HEADER_OVERFLOW: "response-headers-too-large",
+    UND_ERR_HEADERS_TIMEOUT: "response-timeout",
+    UND_ERR_BODY_TIMEOUT: "response-timeout",
 
-  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: "response-malformed",
-  // What an origin sent may be readable and yet not be sent on.
-  ERR_INVALID_CHAR: "response-malformed",
-  ERR_INVALID_HTTP_TOKEN: "response-malformed",
-  ERR_HTTP_INVALID_STATUS_CODE: "response-malformed",
-  ERR_HTTP_INVALID_HEADER_VALUE: "response-malformed",
-  ERR_HTTP2_INVALID_SESSION: "response-malformed",
+    UND_ERR_RES_CONTENT_LENGTH_MISMATCH: "response-malformed",
+    // What an origin sent may be readable and yet not be sent on.
+    ERR_INVALID_CHAR: "response-malformed",
+    ERR_INVALID_HTTP_TOKEN: "response-malformed",
+    ERR_HTTP_INVALID_STATUS_CODE: "response-malformed",
+    ERR_HTTP_INVALID_HEADER_VALUE: "response-malformed",
+    ERR_HTTP2_INVALID_SESSION: "response-malformed",
 
-  UND_ERR_REQ_CONTENT_LENGTH_MISMATCH: "body-length-mismatch",
-  UND_ERR_INVALID_ARG: "request-malformed",
-  UND_ERR_NOT_SUPPORTED: "request-malformed",
-};
+    UND_ERR_REQ_CONTENT_LENGTH_MISMATCH: "body-length-mismatch",
+    UND_ERR_INVALID_ARG: "request-malformed",
+    UND_ERR_NOT_SUPPORTED: "request-malformed",
+  } as const),
+);
 
 /** Families of codes that are too many to list, by what they begin with. */
 const PROBLEM_OF_PREFIX: readonly (readonly [string, ProblemCode])[] = [
@@ -119,7 +121,7 @@ export function problemOf(fault: unknown): Problem {
     const own = code as ProblemCode;
     return typeof detail === "string" ? { code: own, detail } : { code: own };
   }
-  const known = PROBLEM_OF[code];
+  const known = PROBLEM_OF.get(code);
   if (known !== undefined) return { code: known, detail: code };
   for (const [prefix, problem] of PROBLEM_OF_PREFIX) {
     if (code.startsWith(prefix)) return { code: problem, detail: code };

@@ -36,6 +36,8 @@ export interface HttpPath {
 
 /** Body of a redirect that is read for the connection's sake; beyond it the connection is given up. */
 const MAX_REDIRECT_BODY_BYTES = 64 * 1024;
+/** Largest first piece of a body that is joined to its head. */
+const MAX_JOINED_BYTES = 4 * 1024;
 /** Methods that may be sent twice (RFC 9110 section 9.2.2) when they carry no body. */
 const REPEATABLE: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE"]);
 
@@ -57,6 +59,7 @@ export class HttpExchange implements Dispatcher.DispatchHandler {
   /** The client is gone, or has all it will get. */
   #isOver = false;
   #hasDrain = false;
+  #hasBodyBegun = false;
 
   constructor(
     path: HttpPath,
@@ -113,7 +116,7 @@ export class HttpExchange implements Dispatcher.DispatchHandler {
       }
       return;
     }
-    if (this.#isOver || this.#response.write(chunk)) return;
+    if (this.#isOver || this.#write(chunk)) return;
     controller.pause();
     if (this.#hasDrain) return;
     this.#hasDrain = true;
@@ -210,6 +213,15 @@ export class HttpExchange implements Dispatcher.DispatchHandler {
     queueMicrotask(() => {
       if (!this.#isOver) response.flushHeaders();
     });
+  }
+
+  #write(chunk: Buffer): boolean {
+    // A small first piece goes out in one string with the head: one write instead of a gathered
+    // one, which costs the kernel and Node twice as much.
+    const mayJoin = !this.#hasBodyBegun && chunk.length <= MAX_JOINED_BYTES;
+    this.#hasBodyBegun = true;
+    if (!mayJoin) return this.#response.write(chunk);
+    return this.#response.write(chunk.toString("latin1"), "latin1");
   }
 
   #follow({ status, location }: { readonly status: number; readonly location: string }): void {

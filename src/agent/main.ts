@@ -5,6 +5,7 @@ import { AgentFault } from "./agent-fault.ts";
 import { type AgentConfig, parseConfig } from "./config.ts";
 import { HostToken } from "./host-token.ts";
 import { StateDirectory } from "./state-directory.ts";
+import { keepYoungHeapSmall } from "./young-heap.ts";
 
 /** A Ctrl-C may come from the terminal and from a launcher at once: that is one wish. */
 const SAME_WISH_MS = 500;
@@ -62,6 +63,7 @@ function fail(log: Logger, fault: unknown): void {
   process.exit(1);
 }
 
+keepYoungHeapSmall();
 try {
   const config = parseConfig(process.argv.slice(2), (text) => process.stdout.write(text));
   if (config !== null) await run(config);

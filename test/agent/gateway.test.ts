@@ -29,6 +29,7 @@ beforeAll(async () => {
     },
     connectTimeoutMs: 300,
     responseTimeoutMs: 1_000,
+    idleTimeoutMs: 300,
     dnsTimeoutMs: 50,
   });
   good = await startOrigin((request, response) => {

@@ -208,6 +208,84 @@ describe("requests", () => {
   });
 });
 
+describe("back pressure", { timeout: 60_000 }, () => {
+  const MUCH = 64 * 1024 * 1024;
+  /** Far less than is offered, and more than all buffers of four sockets and the kernel. */
+  const BUFFERED = 40 * 1024 * 1024;
+
+  it("[GW4] a client that does not read stops the origin", async () => {
+    let written = 0;
+    const { url } = await origin((_request, response) => {
+      const chunk = Buffer.alloc(65_536);
+      const pump = (): void => {
+        while (written < MUCH) {
+          written += chunk.length;
+          if (!response.write(chunk)) {
+            response.once("drain", pump);
+            return;
+          }
+        }
+        response.end();
+      };
+      pump();
+    });
+    const socket = connect(rig.port, "127.0.0.1");
+    socket.pause();
+    socket.write(fetchHead(rig, "GET", url, "connection: close"));
+    await untilStill(() => written);
+    expect(written).toBeLessThan(BUFFERED);
+    let received = 0;
+    socket.on("data", (chunk: Buffer) => (received += chunk.length));
+    socket.resume();
+    await once(socket, "close");
+    expect(received).toBeGreaterThan(MUCH);
+  });
+
+  it("[GW4] an origin that does not read stops the client", async () => {
+    const readers: (() => void)[] = [];
+    const { url } = await origin((request, response) => {
+      let received = 0;
+      readers.push(() => {
+        request.on("data", (chunk: Buffer) => (received += chunk.length));
+        request.on("end", () => response.end(String(received)));
+      });
+    });
+    const socket = connect(rig.port, "127.0.0.1");
+    socket.write(fetchHead(rig, "POST", url, `content-length: ${MUCH}`, "connection: close"));
+    let sent = 0;
+    const pump = (): void => {
+      while (sent < MUCH) {
+        sent += 65_536;
+        if (!socket.write(Buffer.alloc(65_536))) {
+          socket.once("drain", pump);
+          return;
+        }
+      }
+    };
+    pump();
+    await untilStill(() => sent * readers.length);
+    expect(sent).toBeLessThan(BUFFERED);
+    readers[0]!();
+    expect((await socket.toArray()).join("")).toMatch(new RegExp(`${MUCH}\r\n0\r\n\r\n$|${MUCH}$`));
+  });
+});
+
+/** Waits until a number has begun to rise and has then stopped. */
+async function untilStill(read: () => number): Promise<void> {
+  let last = -1;
+  let stillCount = 0;
+  await eventually(
+    () => {
+      const now = read();
+      stillCount = now > 0 && now === last ? stillCount + 1 : 0;
+      last = now;
+      return stillCount > 60;
+    },
+    "it stops",
+    20_000,
+  );
+}
+
 describe("responses", () => {
   it("[GW3] keeps repeated fields, their order and their spelling", async () => {
     const { url } = await saying(

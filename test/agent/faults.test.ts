@@ -1,0 +1,49 @@
+/** Codes of Node, OpenSSL, c-ares, undici and llhttp, and what the client is told. */
+import { expect, it } from "vitest";
+import { EgressFault, isConnectFault, isStaleConnection, problemOf } from "../../src/agent/faults.ts";
+
+const withCode = (code: string): Error => Object.assign(new Error("any text"), { code });
+
+it.each([
+  ["ECONNREFUSED", "connection-refused"],
+  ["ETIMEDOUT", "connection-timeout"],
+  ["UND_ERR_CONNECT_TIMEOUT", "connection-timeout"],
+  ["ECONNRESET", "connection-terminated"],
+  ["UND_ERR_SOCKET", "connection-terminated"],
+  ["EHOSTUNREACH", "destination-unroutable"],
+  ["ENETUNREACH", "destination-unroutable"],
+  ["ENOTFOUND", "dns-error"],
+  ["ETIMEOUT", "dns-timeout"],
+  ["EPROTO", "tls-error"],
+  ["ERR_SSL_WRONG_VERSION_NUMBER", "tls-error"],
+  ["ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION", "tls-error"],
+  ["CERT_HAS_EXPIRED", "tls-certificate-invalid"],
+  ["DEPTH_ZERO_SELF_SIGNED_CERT", "tls-certificate-invalid"],
+  ["ERR_TLS_CERT_ALTNAME_INVALID", "tls-certificate-invalid"],
+  ["HPE_INVALID_CONSTANT", "response-malformed"],
+  ["HPE_HEADER_OVERFLOW", "response-headers-too-large"],
+  ["UND_ERR_HEADERS_OVERFLOW", "response-headers-too-large"],
+  ["UND_ERR_HEADERS_TIMEOUT", "response-timeout"],
+  ["UND_ERR_REQ_CONTENT_LENGTH_MISMATCH", "body-length-mismatch"],
+  ["ERR_HTTP2_STREAM_ERROR", "connection-terminated"],
+  ["ERR_HTTP2_ERROR", "response-malformed"],
+  ["EMFILE", "internal-fault"],
+  ["constructor", "internal-fault"],
+])("[GW1] %s is %s", (code, problem) => {
+  expect(problemOf(withCode(code)).code).toBe(problem);
+});
+
+it("[GW1] a fault of ours keeps its code and detail; what is none is internal", () => {
+  expect(problemOf(new EgressFault("lease-lost", "why"))).toEqual({ code: "lease-lost", detail: "why" });
+  for (const thrown of [null, undefined, "text", new Error("x"), { code: 5 }]) {
+    expect(problemOf(thrown)).toEqual({ code: "internal-fault" });
+  }
+});
+
+it("[GW1] only what a connection can fail at leads to the next address, only a lost one to a repeat", () => {
+  expect(isConnectFault(withCode("ECONNREFUSED"))).toBe(true);
+  expect(isConnectFault(new EgressFault("port-block-exhausted"))).toBe(false);
+  expect(isConnectFault(withCode("ECONNRESET"))).toBe(false);
+  expect(isStaleConnection(withCode("ECONNRESET"))).toBe(true);
+  expect(isStaleConnection(withCode("UND_ERR_HEADERS_TIMEOUT"))).toBe(false);
+});
