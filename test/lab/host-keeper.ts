@@ -1,0 +1,45 @@
+/**
+ * Drives the host set-up of the machine it runs on, line by line, each answered by one.
+ *
+ *     node host-keeper.ts FILE
+ *     add IP
+ *     undo
+ *     examine IP...
+ *     availability            whether a guard could be, as a user who is not root
+ */
+import { createInterface } from "node:readline";
+import { guardAvailability } from "../../src/agent/guard.ts";
+import { examineHost } from "../../src/agent/host-findings.ts";
+import { HostSetup } from "../../src/agent/host-setup.ts";
+
+const NOBODY = 65_534;
+
+const setup = await HostSetup.open(process.argv[2]!);
+console.log("ready");
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const [verb, ...ips] = line.split(" ");
+  try {
+    console.log(await run(verb!, ips));
+  } catch (fault) {
+    console.log(`error ${(fault as Error).message}`);
+  }
+}
+
+async function run(verb: string, ips: readonly string[]): Promise<string> {
+  switch (verb) {
+    case "add":
+      for (const ip of ips) await setup.add(ip);
+      return "ok";
+    case "undo":
+      await setup.undo();
+      return "ok";
+    case "examine":
+      return JSON.stringify(await examineHost(ips));
+    case "availability":
+      process.setuid!(NOBODY);
+      return JSON.stringify(await guardAvailability());
+    default:
+      throw new Error(`unknown verb ${verb}`);
+  }
+}
