@@ -72,16 +72,25 @@ async function runTests(project: string): Promise<{ passed: number; failed: numb
     ...patterns,
   ]);
   const counts = await readReport(report);
-  // A file that cannot be loaded, or a fault outside all tests, shows in the exit code alone.
+  // A fault outside all tests shows in the exit code alone.
   return code !== 0 && counts.failed === 0 ? { ...counts, failed: 1 } : counts;
+}
+
+interface Report {
+  readonly numTotalTests: number;
+  readonly numPassedTests: number;
+  readonly testResults: readonly { readonly status: string; readonly assertionResults: readonly unknown[] }[];
 }
 
 async function readReport(file: string): Promise<{ passed: number; failed: number }> {
   try {
-    const report = JSON.parse(await readFile(file, "utf8")) as Record<string, number>;
-    const passedCount = report["numPassedTests"]!;
+    const report = JSON.parse(await readFile(file, "utf8")) as Report;
+    const { numTotalTests, numPassedTests, testResults } = report;
+    const unloaded = testResults.filter(
+      ({ status, assertionResults }) => status === "failed" && assertionResults.length === 0,
+    );
     // A skipped test is one that did not pass.
-    return { passed: passedCount, failed: report["numTotalTests"]! - passedCount };
+    return { passed: numPassedTests, failed: numTotalTests - numPassedTests + unloaded.length };
   } catch {
     return { passed: 0, failed: 1 };
   }
