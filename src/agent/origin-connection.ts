@@ -1,6 +1,7 @@
 /** One connection to an origin, on one leased port: an undici client that dials through us. */
 import type { Socket } from "node:net";
-import { Client, type buildConnector, type Dispatcher } from "undici";
+import type { buildConnector, Dispatcher } from "undici";
+import Client from "undici/lib/dispatcher/client.js";
 import type { AddressPorts } from "./address-ports.ts";
 import type { Dialled, Dialler } from "./dial.ts";
 import { EgressFault } from "./faults.ts";
