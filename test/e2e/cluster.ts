@@ -104,12 +104,21 @@ export class Cluster {
     await until("the edge answers", async () => (await fetch(`${this.edgeUrl}/health`)).ok);
   }
 
-  async stopEdge(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
+  /** Ends the edge at once: the process that would start it again first, then workerd itself. */
+  async killEdge(): Promise<void> {
     const edge = this.#edge;
     assert(edge, "the edge runs");
+    const workerd = await this.workerdPid();
     this.#edge = null;
-    process.kill(edge.pid, signal);
+    process.kill(edge.pid, "SIGKILL");
     await edge.exited;
+    process.kill(workerd, "SIGKILL");
+    await until("the edge is gone", () =>
+      fetch(`${this.edgeUrl}/health`).then(
+        () => false,
+        () => true,
+      ),
+    );
   }
 
   /** Starts a host's agent, or starts it again on its old state directory and port. */
@@ -121,8 +130,12 @@ export class Cluster {
     await writeFile(tokenFile, await this.token("host", host));
     const running = this.#spawn(host, [
       AGENT,
-      ...["--edge", this.edgeUrl, "--pool", POOL, "--token-file", tokenFile, "--state", state],
-      ...["--listen", `127.0.0.1:${port}`, "--allow", "127.0.0.20/30"],
+      `--edge=${this.edgeUrl}`,
+      `--pool=${POOL}`,
+      `--token-file=${tokenFile}`,
+      `--state=${state}`,
+      `--listen=127.0.0.1:${port}`,
+      "--allow=127.0.0.20/30",
       ...args,
     ]);
     this.hosts.set(host, { port, running, args });

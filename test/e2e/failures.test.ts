@@ -19,9 +19,9 @@ interface Sample {
 /** Sends one request after another on several lanes until told to stop. */
 function load(url: string, headers: Record<string, string>, laneCount: number) {
   const samples: Sample[] = [];
-  let isOver = false;
+  const ending = new AbortController();
   const lane = async (): Promise<void> => {
-    while (!isOver) {
+    while (!ending.signal.aborted) {
       const atMs = Date.now();
       try {
         const reply = await request(url, { headers, dispatcher: client });
@@ -38,7 +38,7 @@ function load(url: string, headers: Record<string, string>, laneCount: number) {
   return {
     samples,
     end: async () => {
-      isOver = true;
+      ending.abort();
       await Promise.all(lanes);
     },
   };
@@ -113,7 +113,7 @@ test("the edge is away for a minute: gateways go on, and all comes back by itsel
   const inFlight = request(direct("/hold"), { headers, dispatcher: client });
   await until("a transfer is in flight", async () => (await cluster.askOrigin("held")) === 1);
   const running = load(direct("/seen"), headers, 4);
-  await cluster.stopEdge("SIGKILL");
+  await cluster.killEdge();
   await delay(60_000);
   await cluster.askOrigin("release");
   expect(await (await inFlight).body.text()).toBe("released");

@@ -133,4 +133,5 @@ test("when all is released, no port stays held, in the binder or in the kernel",
     }
     return (await kernelConnectionsFrom(EGRESS_IP)) === 0;
   });
+  expect(await kernelConnectionsFrom(EGRESS_IP)).toBe(0);
 });
