@@ -8,8 +8,8 @@ import { formatRange, rangeOf } from "../core/port-block.ts";
 import { parseLeaseReply } from "../wire/messages.ts";
 import { whyAbsent } from "./address-presence.ts";
 import { type AddressPorts, readClock } from "./address-ports.ts";
-import { EdgeLink, type LinkTiming } from "./edge-link.ts";
-import { adviceOn } from "./edge-refusals.ts";
+import { EdgeLink, type LinkTiming } from "../link/edge-link.ts";
+import { adviceOn } from "../link/edge-refusals.ts";
 import { type KeeperEvent, LeaseKeeper } from "./lease-keeper.ts";
 
 /** What every address of a host shares. */

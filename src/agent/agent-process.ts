@@ -1,18 +1,18 @@
 /** One agent from its command line to its last signal. */
 import { type Logger, destination, pino } from "pino";
 import { Agent } from "./agent.ts";
-import { AgentFault } from "./agent-fault.ts";
+import { StartFault } from "../link/start-fault.ts";
 import { type AgentConfig, parseConfig } from "./config.ts";
-import { HostToken } from "./host-token.ts";
-import { StateDirectory } from "./state-directory.ts";
+import { EdgeToken } from "../link/edge-token.ts";
+import { StateDirectory } from "../link/state-directory.ts";
 
 /** A Ctrl-C may come from the terminal and from a launcher at once: that is one wish. */
 const SAME_WISH_MS = 500;
 
 async function run(config: AgentConfig): Promise<void> {
-  const token = await HostToken.open(config.tokenFile);
+  const token = await EdgeToken.open(config.tokenFile, "host");
   // Synchronous, so that the last line before an end is not lost.
-  const log = pino({ base: { host: token.host } }, destination({ fd: 2, sync: true }));
+  const log = pino({ base: { host: token.subject } }, destination({ fd: 2, sync: true }));
   endOnFaults(log);
   const state = await StateDirectory.open(config.stateDirectory, (fault) => {
     log.error({ err: fault }, "the state directory cannot be written");
@@ -66,7 +66,7 @@ try {
   const config = parseConfig(process.argv.slice(2), (text) => process.stdout.write(text));
   if (config !== null) await run(config);
 } catch (fault) {
-  if (!(fault instanceof AgentFault)) throw fault;
+  if (!(fault instanceof StartFault)) throw fault;
   console.error(`ipshard agent: ${fault.message} [${fault.code}]`);
   process.exitCode = 1;
 }

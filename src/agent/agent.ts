@@ -8,18 +8,18 @@
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import type { Logger } from "pino";
-import { AgentFault } from "./agent-fault.ts";
+import { StartFault } from "../link/start-fault.ts";
 import type { AgentConfig } from "./config.ts";
 import { DestinationPolicy } from "./destination-policy.ts";
 import { Dialler } from "./dial.ts";
-import { EdgeKeys } from "./edge-keys.ts";
+import { EdgeKeys } from "../link/edge-keys.ts";
 import { Gateway } from "./gateway.ts";
-import type { HostToken } from "./host-token.ts";
+import type { EdgeToken } from "../link/edge-token.ts";
 import { Outgoing } from "./outgoing.ts";
 import { PoolMember } from "./pool-member.ts";
 import { PortBinder } from "./port-binder.ts";
 import { Resolver } from "./resolver.ts";
-import type { StateDirectory } from "./state-directory.ts";
+import type { StateDirectory } from "../link/state-directory.ts";
 
 /** How long a connection waits for a block that is on its way. */
 const PORT_WAIT_MS = 2_000;
@@ -36,10 +36,10 @@ export class Agent {
   readonly #outgoing: Outgoing;
   readonly #keys: EdgeKeys;
   readonly #gateway: Gateway;
-  readonly #token: HostToken;
+  readonly #token: EdgeToken;
   #member: PoolMember | null = null;
 
-  constructor(config: AgentConfig, token: HostToken, state: StateDirectory, log: Logger) {
+  constructor(config: AgentConfig, token: EdgeToken, state: StateDirectory, log: Logger) {
     this.#config = config;
     this.#token = token;
     this.#state = state;
@@ -56,7 +56,7 @@ export class Agent {
       log,
     });
     this.#gateway = new Gateway({
-      host: token.host,
+      host: token.subject,
       pool: config.pool,
       binder: this.#binder,
       outgoing: this.#outgoing,
@@ -112,7 +112,7 @@ export class Agent {
     } catch (fault) {
       const { code } = fault as NodeJS.ErrnoException;
       const why = code === "EADDRINUSE" ? "another program listens there" : String(fault);
-      throw new AgentFault("listen-failed", `Cannot listen on ${listenHost}:${listenPort}: ${why}.`, fault);
+      throw new StartFault("listen-failed", `Cannot listen on ${listenHost}:${listenPort}: ${why}.`, fault);
     }
   }
 

@@ -3,7 +3,7 @@ import { isIP } from "node:net";
 import { Command, CommanderError } from "commander";
 import ipaddr from "ipaddr.js";
 import { isName } from "../core/selection.ts";
-import { AgentFault } from "./agent-fault.ts";
+import { StartFault } from "../link/start-fault.ts";
 
 /** How an agent runs. */
 export interface AgentConfig {
@@ -154,6 +154,6 @@ function isUnspecified(host: string): boolean {
   return host === "0.0.0.0" || host === "::";
 }
 
-function invalid(message: string): AgentFault {
-  return new AgentFault("option-invalid", message);
+function invalid(message: string): StartFault {
+  return new StartFault("option-invalid", message);
 }

@@ -5,8 +5,8 @@
 import { type AddressRoom, type PoolReply, type PoolRequest, PROTOCOL_VERSION } from "../core/messages.ts";
 import { parsePoolReply } from "../wire/messages.ts";
 import { AddressMember, type MemberOptions } from "./address-member.ts";
-import { EdgeLink } from "./edge-link.ts";
-import { adviceOn } from "./edge-refusals.ts";
+import { EdgeLink } from "../link/edge-link.ts";
+import { adviceOn } from "../link/edge-refusals.ts";
 import type { PortBinder } from "./port-binder.ts";
 import { type RoomReport, urgencyOf } from "./room-report.ts";
 

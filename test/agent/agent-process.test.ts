@@ -11,7 +11,7 @@ import type { JWK } from "jose";
 import { afterEach, beforeEach, expect, onTestFinished, test, vi } from "vitest";
 import { generateKey, publicPart } from "../../src/wire/keys.ts";
 import { signToken } from "../../src/wire/tokens.ts";
-import { LoopbackEdge, until } from "./loopback-edge.ts";
+import { LoopbackEdge, until } from "../link/loopback-edge.ts";
 
 const MAIN = join(import.meta.dirname, "../../src/agent/main.ts");
 const IP = "127.0.0.10";

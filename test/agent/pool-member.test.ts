@@ -4,7 +4,7 @@ import { PoolMember, type PoolMemberOptions } from "../../src/agent/pool-member.
 import { PortBinder } from "../../src/agent/port-binder.ts";
 import { type RoomReport, urgencyOf } from "../../src/agent/room-report.ts";
 import { whyAbsent } from "../../src/agent/address-presence.ts";
-import { LoopbackEdge, recordingLog, until } from "./loopback-edge.ts";
+import { LoopbackEdge, recordingLog, until } from "../link/loopback-edge.ts";
 
 const IP = "127.0.0.10";
 const OTHER_IP = "127.0.0.11";

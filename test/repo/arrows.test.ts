@@ -17,6 +17,7 @@ const FOLDERS = [
   "src/client",
   "durable-objects",
   "src/worker",
+  "src/link",
   "src/agent",
   "src/cli",
 ] as const;
@@ -29,7 +30,8 @@ const ARROWS: Readonly<Record<Folder, readonly Folder[]>> = {
   "src/client": ["src/core", "src/wire"],
   "durable-objects": ["src/core", "src/wire"],
   "src/worker": ["src/core", "src/wire", "durable-objects"],
-  "src/agent": ["src/core", "src/wire"],
+  "src/link": ["src/core", "src/wire"],
+  "src/agent": ["src/core", "src/wire", "src/link"],
   "src/cli": ["src/core", "src/wire", "src/client"],
 };
 

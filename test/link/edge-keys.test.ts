@@ -1,6 +1,6 @@
 /** Keys of the edge: fetched, kept, and asked for again when a stranger's token comes. */
 import { afterEach, beforeEach, expect, onTestFinished, test } from "vitest";
-import { EdgeKeys, type EdgeKeysOptions } from "../../src/agent/edge-keys.ts";
+import { EdgeKeys, type EdgeKeysOptions } from "../../src/link/edge-keys.ts";
 import type { JWK } from "jose";
 import { generateKey, type KeySet, publicPart } from "../../src/wire/keys.ts";
 import { signToken } from "../../src/wire/tokens.ts";

@@ -1,6 +1,6 @@
 /** The link against a real WebSocket server on loopback. */
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from "vitest";
-import { EdgeLink, type LinkTiming } from "../../src/agent/edge-link.ts";
+import { EdgeLink, type LinkTiming } from "../../src/link/edge-link.ts";
 import type { PoolReply } from "../../src/core/messages.ts";
 import { parsePoolReply } from "../../src/wire/messages.ts";
 import { LoopbackEdge, recordingLog, until } from "./loopback-edge.ts";

@@ -1,5 +1,5 @@
 /** A process that takes a state directory, says so, and keeps it until it is ended. */
-import { StateDirectory } from "../../src/agent/state-directory.ts";
+import { StateDirectory } from "../../src/link/state-directory.ts";
 
 try {
   const state = await StateDirectory.open(process.argv[2]!, (fault) => {

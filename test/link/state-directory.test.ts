@@ -6,8 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from "vitest";
-import { DirectoryLock } from "../../src/agent/directory-lock.ts";
-import { StateDirectory } from "../../src/agent/state-directory.ts";
+import { DirectoryLock } from "../../src/link/directory-lock.ts";
+import { StateDirectory } from "../../src/link/state-directory.ts";
 import { generateKey, publicPart } from "../../src/wire/keys.ts";
 
 const HOLDER = join(import.meta.dirname, "state-holder.ts");
