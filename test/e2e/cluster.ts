@@ -129,6 +129,8 @@ export class Cluster {
     const tokenFile = join(this.directory, `${host}.token`);
     await writeFile(tokenFile, await this.token("host", host));
     const running = this.#spawn(host, [
+      // As `ipshard agent` does.
+      "--max-semi-space-size=1",
       AGENT,
       `--edge=${this.edgeUrl}`,
       `--pool=${POOL}`,
