@@ -4,7 +4,7 @@
  */
 import type { Server } from "node:http";
 import { refuseIfMissing, refuseIfTaken } from "./addresses.ts";
-import { agentCommand } from "./agent.ts";
+import { AGENT_ENVIRONMENT, agentCommand } from "./agent.ts";
 import type { ChildSpec } from "./child.ts";
 import { CommandFault } from "./command-fault.ts";
 import { aborted } from "./edge.ts";
@@ -127,6 +127,7 @@ async function agentSpec(
     name: host,
     command: command!,
     args,
+    env: AGENT_ENVIRONMENT,
     mark: state.hostState(host),
     logFile: state.logFile(host),
     graceMs: AGENT_GRACE_MS,

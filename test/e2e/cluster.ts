@@ -50,7 +50,6 @@ export interface StatusView {
 }
 
 const CLI = join(import.meta.dirname, "../../src/cli/main.ts");
-const AGENT = join(import.meta.dirname, "../../src/agent/main.ts");
 const ORIGIN = join(import.meta.dirname, "origin.ts");
 
 export class Cluster {
@@ -129,9 +128,8 @@ export class Cluster {
     const tokenFile = join(this.directory, `${host}.token`);
     await writeFile(tokenFile, await this.token("host", host));
     const running = this.#spawn(host, [
-      // As `ipshard agent` does.
-      "--max-semi-space-size=1",
-      AGENT,
+      CLI,
+      "agent",
       `--edge=${this.edgeUrl}`,
       `--pool=${POOL}`,
       `--token-file=${tokenFile}`,
