@@ -1,0 +1,158 @@
+/**
+ * The kernel as the router sees it: something that can be brought to follow a steering table,
+ * and to follow its changes. [RT2] [RT5]
+ *
+ * Each step is one transaction of nftables, so a packet sees the table before it or after it
+ * and nothing between. What was in the kernel before this process came, and is wanted, is
+ * left as it is: forwarding goes on while a router restarts.
+ */
+import type { SteeringTable } from "../core/steering.ts";
+import { KernelFault } from "./kernel-fault.ts";
+import { NftSession } from "./nft-session.ts";
+import { routeHosts, unrouteHosts } from "./policy-routing.ts";
+import { configProblems, type RouterConfig } from "./router-config.ts";
+import {
+  type Contents,
+  contentsOf,
+  deletion,
+  differenceBetween,
+  differenceOf,
+  elementCommands,
+  ruleCommands,
+  type SteeringDelta,
+  transactionText,
+  type Unreachable,
+  usedContainers,
+} from "./steering-program.ts";
+import {
+  type DropCounts,
+  dropCountsOf,
+  parseListing,
+  type Snapshot,
+  snapshotOf,
+} from "./steering-snapshot.ts";
+import { structureText, type TableFamily } from "./steering-structure.ts";
+
+const TABLES: readonly TableFamily[] = ["netdev", "inet"];
+
+/** What a repair found and did. */
+export interface RepairReport {
+  /** Elements that the kernel had and should not have had, or with other data. */
+  readonly removedCount: number;
+  readonly addedCount: number;
+  /** Hosts whose ports are dropped, since nobody has said how to reach them. */
+  readonly unreachable: readonly Unreachable[];
+}
+
+/** What a router steers with; a simulation has its own. */
+export interface SteeringKernel {
+  /** Brings the kernel to follow a table, from whatever it follows now; says what that took. */
+  repair(table: SteeringTable): Promise<RepairReport>;
+  /** Carries one change out, all at once; only after a repair. When it fails, nothing was done. */
+  apply(delta: SteeringDelta): Promise<void>;
+  /** Packets dropped so far, by reason and by address. */
+  counts(): Promise<DropCounts>;
+  /** Takes all of it out of the kernel. */
+  remove(): Promise<void>;
+  /** Ends what helps; the kernel goes on steering. */
+  close(): Promise<void>;
+}
+
+/** How the programs are called, for a router in another network namespace than this process. */
+export interface KernelCommands {
+  readonly nft: readonly string[];
+  readonly ip: readonly string[];
+}
+
+const PLAIN_COMMANDS: KernelCommands = { nft: ["nft"], ip: ["ip"] };
+
+/** The Linux kernel, through `nft` and `ip`. */
+export class NftKernel implements SteeringKernel {
+  readonly #config: RouterConfig;
+  readonly #commands: KernelCommands;
+  readonly #session: NftSession;
+  /** Sets and maps that rules ask; null until the kernel is known. */
+  #inUse: Set<string> | null = null;
+
+  constructor(config: RouterConfig, commands: KernelCommands = PLAIN_COMMANDS) {
+    const problems = configProblems(config);
+    if (problems.length > 0) throw new KernelFault("configuration-wrong", problems.join(" "));
+    this.#config = config;
+    this.#commands = commands;
+    this.#session = new NftSession(commands.nft);
+  }
+
+  async repair(table: SteeringTable): Promise<RepairReport> {
+    const config = this.#config;
+    const { contents, unreachable } = contentsOf(config, table);
+    await routeHosts(config, this.#commands.ip);
+    await this.#session.run(structureText(config));
+    const { contents: present, displaced, foreign } = await this.read();
+    const difference = differenceBetween(present, contents);
+    const inUse = usedContainers(contents);
+    await this.#session.run(
+      transactionText([
+        ...ruleCommands(config, inUse, displaced),
+        ...elementCommands(config, difference),
+        ...foreign.map((object) => deletion(config, object)),
+      ]),
+    );
+    this.#inUse = inUse;
+    this.#session.prepare();
+    const removedCount = countOf(difference.removed);
+    return { removedCount, addedCount: countOf(difference.added), unreachable };
+  }
+
+  async apply(delta: SteeringDelta): Promise<void> {
+    const inUse = this.#inUse;
+    if (inUse === null) throw new Error("a kernel that was never repaired cannot follow a change");
+    const difference = differenceOf(this.#config, delta);
+    const elements = elementCommands(this.#config, difference);
+    if (elements.length === 0) return;
+    const wider = new Set([...inUse, ...usedContainers(difference.added)]);
+    const rules = wider.size > inUse.size ? ruleCommands(this.#config, wider, []) : [];
+    await this.#session.run(transactionText([...elements, ...rules]));
+    this.#inUse = wider;
+  }
+
+  /** What is in the kernel now. */
+  async read(): Promise<Snapshot> {
+    const listings = await Promise.all(
+      TABLES.map((family) => this.#session.list(["list", "table", family, this.#config.table])),
+    );
+    return snapshotOf(
+      this.#config,
+      listings.flatMap((listing) => (listing === null ? [] : parseListing(listing))),
+    );
+  }
+
+  async counts(): Promise<DropCounts> {
+    const { table } = this.#config;
+    const listings = await Promise.all([
+      this.#session.list(["list", "counters", "table", "netdev", table]),
+      this.#session.list(["list", "set", "netdev", table, "drops_ip4"]),
+      this.#session.list(["list", "set", "netdev", table, "drops_ip6"]),
+    ]);
+    return dropCountsOf(listings.flatMap((listing) => (listing === null ? [] : parseListing(listing))));
+  }
+
+  async remove(): Promise<void> {
+    const { table: name } = this.#config;
+    // Whether a table is there or not, it is gone afterwards: `add` makes `delete` succeed.
+    const statements = TABLES.flatMap((family) => [
+      `add table ${family} ${name}`,
+      `delete table ${family} ${name}`,
+    ]);
+    await this.#session.run(statements.join(" ; "));
+    this.#inUse = null;
+    await unrouteHosts(this.#config, this.#commands.ip);
+  }
+
+  close(): Promise<void> {
+    return this.#session.close();
+  }
+}
+
+function countOf(contents: Contents): number {
+  return [...contents.values()].reduce((sum, { size }) => sum + size, 0);
+}

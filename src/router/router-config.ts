@@ -1,0 +1,109 @@
+/**
+ * What the operator tells a router: which devices face the Internet, and how each host is
+ * reached from here. What the pool knows of a host, its address on a shared link, serves
+ * where the operator says nothing.
+ */
+import ipaddr from "ipaddr.js";
+import type { HostReach } from "../core/steering.ts";
+
+/** The two kinds of addresses, as people call them. */
+export type Family = 4 | 6;
+
+/** How a host is reached, when not simply as a neighbour at the address the pool names. */
+export type HostWay =
+  /** This machine is the host: its packets are delivered here. */
+  | { readonly kind: "self" }
+  /** On a shared link: the frame goes to a next hop, by default the address the pool names. */
+  | { readonly kind: "neighbour"; readonly device: string; readonly nextHops: readonly string[] }
+  /**
+   * By the kernel's own routing, through a table of its own: for tunnels, whose smaller MTU
+   * the sender must be told. Without a next hop the device itself is the route.
+   */
+  | { readonly kind: "routed"; readonly device: string; readonly nextHops: readonly string[] };
+
+/** One router's configuration. */
+export interface RouterConfig {
+  /** Name of its nftables tables; letters, digits and underscores. */
+  readonly table: string;
+  /** Devices by which packets from the Internet come in. */
+  readonly ingressDevices: readonly string[];
+  /** The link shared with the hosts of which `hosts` says nothing; null: there is none. */
+  readonly neighbourDevice: string | null;
+  /** What the operator says about single hosts. */
+  readonly hosts: ReadonlyMap<string, HostWay>;
+  /** ICMP errors let through each second towards 256 ports of one address. */
+  readonly icmpErrorsPerSecond: number;
+}
+
+/** A plain router between its ingress devices and one link with all hosts. */
+export const DEFAULT_ROUTER_CONFIG: RouterConfig = {
+  table: "ipshard",
+  ingressDevices: [],
+  neighbourDevice: null,
+  hosts: new Map(),
+  icmpErrorsPerSecond: 100,
+};
+
+/** Marks and routing tables of routed hosts are numbered from here on: `ip` in ASCII, then zeros. */
+export const FIRST_MARK = 0x6970_0001;
+
+/** Where packets of one family for one host go. */
+export type Destination =
+  | { readonly kind: "neighbour"; readonly device: string; readonly nextHop: string }
+  /** Through the kernel's stack with this mark; 0 for a host that is this machine. */
+  | { readonly kind: "stack"; readonly mark: number };
+
+/** The family of an address. */
+export function familyOf(ip: string): Family {
+  return ip.includes(":") ? 6 : 4;
+}
+
+/** An address in the one spelling that the kernel's tools print. */
+export function canonicalIp(ip: string): string {
+  return familyOf(ip) === 4 ? ip : (ipaddr.parse(ip) as ipaddr.IPv6).toRFC5952String();
+}
+
+/** Where packets for a host go; null when nobody has said how to reach it in this family. */
+export function destinationOf(
+  config: RouterConfig,
+  host: string,
+  family: Family,
+  reach: HostReach | null,
+): Destination | null {
+  const way = config.hosts.get(host);
+  if (way?.kind === "self") return { kind: "stack", mark: 0 };
+  if (way?.kind === "routed") return { kind: "stack", mark: markOf(config, host) };
+  const device = way?.device ?? config.neighbourDevice;
+  const known = family === 4 ? reach?.ipv4 : reach?.ipv6;
+  const nextHop = way?.nextHops.find((ip) => familyOf(ip) === family) ?? known ?? null;
+  if (device === null || nextHop === null) return null;
+  return { kind: "neighbour", device, nextHop: canonicalIp(nextHop) };
+}
+
+/** Hosts that the kernel's own routing reaches, in the order of their marks. */
+export function routedHosts(config: RouterConfig): string[] {
+  return [...config.hosts].flatMap(([host, way]) => (way.kind === "routed" ? [host] : [])).toSorted();
+}
+
+/** The firewall mark, and the number of the routing table, of a routed host. */
+export function markOf(config: RouterConfig, host: string): number {
+  return FIRST_MARK + routedHosts(config).indexOf(host);
+}
+
+/** What is wrong with a configuration, in sentences; empty when nothing is. */
+export function configProblems(config: RouterConfig): string[] {
+  const problems: string[] = [];
+  const ways = [...config.hosts.values()];
+  if (!/^[A-Za-z_][A-Za-z0-9_]{0,31}$/.test(config.table)) {
+    problems.push(
+      `The table name ${config.table} has other characters than letters, digits and underscores.`,
+    );
+  }
+  if (config.ingressDevices.length === 0) problems.push("No device faces the Internet.");
+  if (ways.filter(({ kind }) => kind === "self").length > 1) problems.push("A machine is one host only.");
+  // A shared address that is local to this machine is delivered here before any rule by mark is asked.
+  if (ways.some(({ kind }) => kind === "self") && ways.some(({ kind }) => kind === "routed")) {
+    problems.push("A router that is itself a host reaches the others as neighbours only.");
+  }
+  return problems;
+}

@@ -1,0 +1,121 @@
+/**
+ * Lets a kernel follow what a pool says, one step after the other. Whoever holds the
+ * connection hands in what arrives and sends what is asked to be sent; nothing here knows
+ * how the two travel.
+ */
+import type { SteeringChange, SteeringEntry, SteeringTable } from "../core/steering.ts";
+import type { RepairReport, SteeringKernel } from "./kernel.ts";
+import { type SteeringAction, SteeringState } from "./steering-state.ts";
+
+/** What a follower tells whoever watches it. */
+export type FollowerEvent =
+  | { readonly type: "repaired"; readonly report: RepairReport }
+  /** The kernel did not follow; it is tried again after `retryInMs`, beginning with a repair. */
+  | { readonly type: "kernel-failed"; readonly fault: unknown; readonly retryInMs: number }
+  | { readonly type: "outdated"; readonly entry: SteeringEntry; readonly heldEpoch: number };
+
+/** The world of a follower. */
+export interface FollowerOptions {
+  readonly kernel: SteeringKernel;
+  readonly askTable: () => void;
+  /** Called only for numbers that the kernel has followed. [ST2] */
+  readonly acknowledge: (sequence: number) => void;
+  readonly onEvent: (event: FollowerEvent) => void;
+}
+
+const FIRST_RETRY_MS = 100;
+const LONGEST_RETRY_MS = 10_000;
+
+/** One per router. */
+export class SteeringFollower {
+  readonly #options: FollowerOptions;
+  readonly #state = new SteeringState();
+  #retryInMs = FIRST_RETRY_MS;
+  #retry: NodeJS.Timeout | null = null;
+  #step: Promise<void> = Promise.resolve();
+  #isClosed = false;
+
+  constructor(options: FollowerOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * The number up to which the kernel has followed the pool in this life: from there the pool
+   * may go on with changes. Null: it has to send the whole table, and until the kernel has
+   * followed that, the router is not ready.
+   */
+  get followedSequence(): number | null {
+    return this.#state.followedSequence;
+  }
+
+  /** The connection to the pool is new. */
+  connected(): void {
+    this.#state.connected();
+  }
+
+  /** The pool has sent its whole table. */
+  table(table: SteeringTable): void {
+    this.#carryOut(this.#state.replaced(table));
+  }
+
+  /** The pool has sent a change. */
+  change(change: SteeringChange): void {
+    this.#carryOut(this.#state.changed(change));
+  }
+
+  /** Stops following, after the step under way. The kernel keeps what it has. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    if (this.#retry !== null) clearTimeout(this.#retry);
+    await this.#step;
+  }
+
+  #carryOut(actions: readonly SteeringAction[]): void {
+    if (this.#isClosed) return;
+    for (const action of actions) this.#carryOutOne(action);
+  }
+
+  #carryOutOne(action: SteeringAction): void {
+    const { kernel, askTable, acknowledge, onEvent } = this.#options;
+    switch (action.type) {
+      case "ask-table":
+        askTable();
+        break;
+      case "acknowledge":
+        acknowledge(action.sequence);
+        break;
+      case "outdated":
+        onEvent(action);
+        break;
+      case "repair":
+        this.#step = this.#follow(async () => {
+          const report = await kernel.repair(action.table);
+          onEvent({ type: "repaired", report });
+        });
+        break;
+      case "apply":
+        this.#step = this.#follow(() => kernel.apply(action.delta));
+        break;
+    }
+  }
+
+  async #follow(step: () => Promise<void>): Promise<void> {
+    try {
+      await step();
+    } catch (fault) {
+      this.#failed(fault);
+      return;
+    }
+    this.#retryInMs = FIRST_RETRY_MS;
+    this.#carryOut(this.#state.followed());
+  }
+
+  #failed(fault: unknown): void {
+    const retryInMs = this.#retryInMs;
+    this.#retryInMs = Math.min(2 * retryInMs, LONGEST_RETRY_MS);
+    this.#state.failed();
+    this.#options.onEvent({ type: "kernel-failed", fault, retryInMs });
+    if (this.#isClosed) return;
+    this.#retry = setTimeout(() => this.#carryOut(this.#state.retry()), retryInMs);
+  }
+}

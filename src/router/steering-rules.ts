@@ -1,0 +1,215 @@
+/**
+ * The rules of the router's chains, from the packet's point of view: [RT1] [RT3] [RT4]
+ *
+ *   ingress ─▶ ip4 ─▶ (port known: away to its host)
+ *              └─▶ other_ip4: not an address of the pool ─▶ the kernel's own routing
+ *                  └─▶ pool_ip4: says why it is not for anybody ─▶ dropped_ip4 (counted)
+ *                      └─▶ icmp_ip4 ─▶ error_ip4 ─▶ quote_ip4 ─▶ away to the host of the quoted port
+ *
+ * They stand in a netdev chain at ingress, before routing, connection tracking and the table
+ * of local addresses, so none of the three is asked about a steered packet.
+ */
+import {
+  type Expression,
+  FAMILIES,
+  type FamilyFields,
+  type Field,
+  ICMP_TYPE,
+  IDENTIFIER_WORD,
+  is,
+  isNot,
+  payload,
+  PORT_WORD,
+  TCP_AND_UDP,
+} from "./packet-fields.ts";
+import type { RouterConfig } from "./router-config.ts";
+import { maskOf, type SteeringMap } from "./steering-elements.ts";
+
+/** Why a packet for an address of the pool reaches no host. */
+export const DROP_REASONS = [
+  /** Its port is in no block that a reachable host holds. */
+  "unleased",
+  /** Its hop limit is used up. */
+  "hop_limit",
+  /** A later fragment: only the first carries the port. */
+  "fragment",
+  /** Neither TCP nor UDP nor ICMP, or its transport header cannot be found. */
+  "other_protocol",
+  /** A shared address is many machines: none answers for all. */
+  "echo_request",
+  /** An ICMP message that is neither an error nor an echo. */
+  "other_icmp",
+  /** An ICMP error about a packet that did not come from this address. */
+  "unrelated_error",
+  /** An ICMP error whose quote holds no port. */
+  "unreadable_quote",
+  /** One ICMP error too many for these ports of the address. */
+  "error_rate",
+] as const;
+export type DropReason = (typeof DROP_REASONS)[number];
+
+/** Burst of ICMP errors, as a multiple of what a second allows. */
+const BURST_SECONDS = 2;
+
+/** One rule: its chain and its expressions. */
+export interface Rule {
+  readonly chain: string;
+  readonly expr: readonly Expression[];
+}
+
+const ACCEPT: Expression = { accept: null };
+const DROP: Expression = { drop: null };
+
+/** The name of a chain or set of one family. */
+export function nameIn(stem: string, { family }: FamilyFields): string {
+  return `${stem}_ip${family}`;
+}
+
+/** Chains besides the base chain, in an order in which each can be made. */
+export const CHAIN_STEMS = [
+  "steer",
+  "other",
+  "pool",
+  "icmp",
+  "echo",
+  "error",
+  "quote",
+  "quoted_port",
+  "quoted_echo",
+  "dropped",
+] as const;
+
+/** All rules of the netdev table, for the maps that have elements. */
+export function steeringRules(config: RouterConfig, maps: readonly SteeringMap[]): Rule[] {
+  const start = FAMILIES.map((fields) => [fields.name, goTo("steer", fields)]);
+  return [
+    { chain: "ingress", expr: [{ vmap: { key: { meta: { key: "protocol" } }, data: { set: start } } }] },
+    ...FAMILIES.flatMap((fields) => familyRules(fields, config, maps)),
+  ];
+}
+
+function familyRules(fields: FamilyFields, config: RouterConfig, maps: readonly SteeringMap[]): Rule[] {
+  const own = maps.filter(({ family }) => family === fields.family);
+  const ofErrors = errorRules(fields, config, own);
+  return [...portRules(fields, own), ...refusalRules(fields), ...icmpRules(fields, own), ...ofErrors];
+}
+
+/** The short way, which nearly every packet takes. */
+function portRules(fields: FamilyFields, maps: readonly SteeringMap[]): Rule[] {
+  const steer = inChain("steer", fields);
+  const stack = maps.filter(({ device }) => device === null);
+  const neighbours = maps.filter(({ device }) => device !== null);
+  return [
+    steer(isNot(fields.protocol, { set: [...TCP_AND_UDP] }), goTo("other", fields)),
+    ...stack.map((map) => steer(...away(fields, map, PORT_WORD))),
+    // After those for the kernel's stack: it answers for their hop limit itself.
+    steer(isLast(fields), goTo("other", fields)),
+    ...neighbours.map((map) => steer(...away(fields, map, PORT_WORD))),
+    steer(goTo("other", fields)),
+  ];
+}
+
+function refusalRules(fields: FamilyFields): Rule[] {
+  const address = payload(fields.destination);
+  const pool = inChain("pool", fields);
+  const dropped = inChain("dropped", fields);
+  return [
+    inChain("other", fields)(is(address, `@${nameIn("addresses", fields)}`), goTo("pool", fields)),
+    pool(fields.isLaterFragment, ...dropFor("fragment", fields)),
+    pool(is(fields.protocol, fields.icmp), goTo("icmp", fields)),
+    pool(isLast(fields), ...dropFor("hop_limit", fields)),
+    pool(is(fields.protocol, { set: [...TCP_AND_UDP] }), ...dropFor("unleased", fields)),
+    pool(...dropFor("other_protocol", fields)),
+    // The set counts at the element that was found.
+    dropped(is(address, `@${nameIn("drops", fields)}`), DROP),
+    dropped(DROP),
+  ];
+}
+
+function icmpRules(fields: FamilyFields, maps: readonly SteeringMap[]): Rule[] {
+  const { errors, echoRequest, echoReply, neighbour } = fields.icmpTypes;
+  const type = payload(ICMP_TYPE);
+  const icmp = inChain("icmp", fields);
+  const echo = inChain("echo", fields);
+  const ofLink = neighbour.length === 0 ? [] : [icmp(is(type, { set: [...neighbour] }), ACCEPT)];
+  return [
+    // They are born with a hop limit of 255 and are for this machine, whose address it may be.
+    ...ofLink,
+    icmp(isLast(fields), ...dropFor("hop_limit", fields)),
+    icmp(is(type, { set: [...errors] }), goTo("error", fields)),
+    icmp(is(type, echoReply), goTo("echo", fields)),
+    icmp(is(type, echoRequest), ...dropFor("echo_request", fields)),
+    icmp(...dropFor("other_icmp", fields)),
+    ...maps.map((map) => echo(...away(fields, map, IDENTIFIER_WORD))),
+    echo(...dropFor("unleased", fields)),
+  ];
+}
+
+/** Errors go by the packet they quote, of which 8 bytes after the IP header suffice. [RT3] */
+function errorRules(fields: FamilyFields, config: RouterConfig, maps: readonly SteeringMap[]): Rule[] {
+  const address = payload(fields.destination);
+  const protocol = payload(fields.quotedProtocol);
+  const error = inChain("error", fields);
+  const quote = inChain("quote", fields);
+  const byPort = inChain("quoted_port", fields);
+  const byEcho = inChain("quoted_echo", fields);
+  const isOwn = is({ concat: [address, payload(fields.quotedSource)] }, `@${nameIn("quotes", fields)}`);
+  return [
+    error(isOwn, goTo("quote", fields)),
+    error(...dropFor("unrelated_error", fields)),
+    ...fields.isQuoteUnreadable.map((isUnreadable) =>
+      quote(isUnreadable, ...dropFor("unreadable_quote", fields)),
+    ),
+    quote(exceedsRate(fields, config.icmpErrorsPerSecond), ...dropFor("error_rate", fields)),
+    quote(is(protocol, { set: [...TCP_AND_UDP] }), goTo("quoted_port", fields)),
+    quote(
+      is(protocol, fields.icmp),
+      is(payload(fields.quotedIcmpType), fields.icmpTypes.echoRequest),
+      goTo("quoted_echo", fields),
+    ),
+    quote(...dropFor("unreadable_quote", fields)),
+    ...maps.map((map) => byPort(...away(fields, map, fields.quotedPortWord))),
+    byPort(...dropFor("unleased", fields)),
+    ...maps.map((map) => byEcho(...away(fields, map, fields.quotedIdentifierWord))),
+    byEcho(...dropFor("unleased", fields)),
+  ];
+}
+
+/** Sends a packet to the host that the map names; the rule passes when the map has no answer. */
+function away(fields: FamilyFields, map: SteeringMap, portWord: Field): Expression[] {
+  const port = { "&": [payload(portWord), maskOf(map.order)] };
+  const found = { map: { key: { concat: [payload(fields.destination), port] }, data: `@${map.name}` } };
+  if (map.device !== null) return [{ fwd: { family: fields.name, addr: found, dev: map.device } }];
+  return [{ mangle: { key: { meta: { key: "mark" } }, value: found } }, ACCEPT];
+}
+
+/** One holder's storm of errors must not cost another its own, so the limit is by part of the ports. */
+function exceedsRate(fields: FamilyFields, perSecond: number): Expression {
+  const key = { concat: [payload(fields.destination), payload(fields.quotedPortByte)] };
+  const limit = { rate: perSecond, per: "second", burst: perSecond * BURST_SECONDS, inv: true };
+  return {
+    set: {
+      op: "update",
+      elem: { elem: { val: key } },
+      set: `@${nameIn("error_rates", fields)}`,
+      stmt: [{ limit }],
+    },
+  };
+}
+
+/** With a hop limit of 1 a packet may be delivered, but not forwarded. */
+function isLast(fields: FamilyFields): Expression {
+  return { match: { op: "<", left: payload(fields.hopLimit), right: 2 } };
+}
+
+function dropFor(reason: DropReason, fields: FamilyFields): Expression[] {
+  return [{ counter: reason }, goTo("dropped", fields)];
+}
+
+function goTo(stem: (typeof CHAIN_STEMS)[number], fields: FamilyFields): Expression {
+  return { goto: { target: nameIn(stem, fields) } };
+}
+
+function inChain(stem: (typeof CHAIN_STEMS)[number], fields: FamilyFields) {
+  return (...expr: readonly Expression[]): Rule => ({ chain: nameIn(stem, fields), expr });
+}

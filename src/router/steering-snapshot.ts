@@ -1,0 +1,105 @@
+/** What the kernel has, as `nft -j list table` tells it. */
+import { containerId, type Contents, type DisplacedChain, type NamedObject } from "./steering-program.ts";
+import type { RouterConfig } from "./router-config.ts";
+import { addressKey, ipOf } from "./steering-elements.ts";
+import { FAMILIES } from "./packet-fields.ts";
+import { DROP_REASONS, type DropReason, nameIn } from "./steering-rules.ts";
+import { baseChains, chainNames, containers, type TableFamily } from "./steering-structure.ts";
+
+/** Our tables as they are in the kernel. */
+export interface Snapshot {
+  /** Elements of the sets and maps that this configuration has. */
+  readonly contents: Contents;
+  /** Base chains that are not at the devices they should be at. */
+  readonly displaced: readonly DisplacedChain[];
+  /** What is in our tables and not of this configuration, in an order in which it can go. */
+  readonly foreign: readonly NamedObject[];
+}
+
+/** What was dropped since the table was made, in packets. */
+export interface DropCounts {
+  readonly byReason: Readonly<Record<DropReason, number>>;
+  readonly byIp: ReadonlyMap<string, number>;
+}
+
+type Listed = Readonly<Record<string, Record<string, unknown> | undefined>>;
+interface ListedElement {
+  readonly elem?: { readonly val: unknown; readonly counter?: { readonly packets: number } };
+}
+
+const LISTED_KINDS = ["chain", "map", "set", "counter"] as const;
+
+/** The objects of nft's JSON output. */
+export function parseListing(text: string): Listed[] {
+  return (JSON.parse(text) as { nftables: Listed[] }).nftables;
+}
+
+/** Puts the listings of both tables beside the configuration. */
+export function snapshotOf(config: RouterConfig, listed: readonly Listed[]): Snapshot {
+  const contents: Contents = new Map();
+  const known = new Set(containers(config).map(({ table, name }) => containerId(table, name)));
+  const others = new Set([...chainNames(), ...DROP_REASONS, "ingress", "untracked"]);
+  for (const fields of FAMILIES) others.add(nameIn("error_rates", fields));
+  const foreign: NamedObject[] = [];
+  const displaced: DisplacedChain[] = [];
+  for (const object of listed) {
+    const kind = LISTED_KINDS.find((candidate) => object[candidate] !== undefined);
+    if (kind === undefined) continue;
+    const about = object[kind] as { family: TableFamily; name: string; elem?: unknown[]; dev?: unknown };
+    const id = containerId(about.family, about.name);
+    if (known.has(id)) contents.set(id, elementsOf(about.elem ?? [], kind === "map"));
+    else if (!others.has(about.name)) foreign.push({ kind, table: about.family, name: about.name });
+    else if (isDisplaced(config, about)) displaced.push({ table: about.family, name: about.name });
+  }
+  return { contents, displaced, foreign };
+}
+
+/** Drops by reason and by address. */
+export function dropCountsOf(listed: readonly Listed[]): DropCounts {
+  const byReason = Object.fromEntries(DROP_REASONS.map((reason) => [reason, 0])) as Record<
+    DropReason,
+    number
+  >;
+  const byIp = new Map<string, number>();
+  for (const { counter, set } of listed) {
+    if (counter !== undefined) byReason[counter["name"] as DropReason] = counter["packets"] as number;
+    for (const element of (set?.["elem"] as ListedElement[] | undefined) ?? []) {
+      const { elem } = element;
+      if (elem?.counter !== undefined) byIp.set(ipOf(keyText(elem.val)), elem.counter.packets);
+    }
+  }
+  return { byReason, byIp };
+}
+
+function isDisplaced(config: RouterConfig, about: { name: string; dev?: unknown }): boolean {
+  const wanted = baseChains(config).find(({ chain }) => chain["name"] === about.name)?.chain;
+  if (wanted === undefined) return false;
+  return devicesText(wanted["dev"]) !== devicesText(about.dev);
+}
+
+/** nft lists a single device alone, several in a list, none not at all. */
+function devicesText(dev: unknown): string {
+  const devices = Array.isArray(dev) ? (dev as string[]) : [dev as string | undefined];
+  return JSON.stringify(devices.toSorted((a, b) => ((a ?? "") < (b ?? "") ? -1 : 1)));
+}
+
+function elementsOf(listed: readonly unknown[], isMap: boolean): Map<string, string | number | null> {
+  const elements = new Map<string, string | number | null>();
+  for (const element of listed) {
+    const [key, data] = isMap ? (element as [unknown, string | number]) : [element, null];
+    elements.set(keyText((key as ListedElement).elem?.val ?? key), data);
+  }
+  return elements;
+}
+
+/** Numbers of up to 64 bits are printed as such, longer ones in hexadecimal without leading zeros. */
+function keyText(key: unknown): string {
+  const parts = typeof key === "object" ? (key as { concat: unknown[] }).concat : [key];
+  return parts
+    .map((part) => (typeof part === "string" ? addressText(part) : String(part as number)))
+    .join(" ");
+}
+
+function addressText(part: string): string {
+  return part.startsWith("0x") ? `0x${part.slice(2).padStart(32, "0")}` : addressKey(part);
+}

@@ -1,0 +1,143 @@
+/**
+ * Which tables, sets, maps and chains the router has in the kernel, besides their elements.
+ *
+ * A netdev table steers; an inet table of the same name keeps connection tracking away from
+ * what hosts send through this router and from packets for routed hosts. Declarations are text, since only
+ * text can give a map's key by example; rules are JSON, since only JSON can mask one part of
+ * a concatenated key.
+ */
+import { FAMILIES, type FamilyFields, payload, payloadText, PORT_WORD, is } from "./packet-fields.ts";
+import { ELEMENT_ORDERS, steeringMap, type SteeringMap } from "./steering-elements.ts";
+import { FIRST_MARK, type RouterConfig, routedHosts } from "./router-config.ts";
+import { CHAIN_STEMS, DROP_REASONS, nameIn, type Rule } from "./steering-rules.ts";
+
+/** The two tables, by their nftables family. */
+export type TableFamily = "netdev" | "inet";
+
+/** A set or map whose elements follow the steering table. */
+export interface Container {
+  readonly table: TableFamily;
+  readonly name: string;
+  readonly kind: "set" | "map";
+  /** What stands between the braces of its declaration. */
+  readonly declaration: string;
+}
+
+/** How long a limiter of ICMP errors outlives the last one. */
+const ERROR_RATE_TIMEOUT_SECONDS = 10;
+const ERROR_RATE_LIMITERS = 65_536;
+
+/** All maps that steer, for every size and way that the configuration knows. */
+export function steeringMaps(config: RouterConfig): SteeringMap[] {
+  const ways = [...config.hosts.values()];
+  const devices = ways.flatMap((way) => (way.kind === "neighbour" ? [way.device] : []));
+  if (config.neighbourDevice !== null) devices.push(config.neighbourDevice);
+  const hasStack = ways.some(({ kind }) => kind !== "neighbour");
+  const all = [...(hasStack ? [null] : []), ...new Set(devices.toSorted())];
+  return FAMILIES.flatMap(({ family }) =>
+    all.flatMap((device) => ELEMENT_ORDERS.map((order) => steeringMap(family, order, device))),
+  );
+}
+
+/** Everything that has elements of ours. */
+export function containers(config: RouterConfig): Container[] {
+  const maps = steeringMaps(config).map((map): Container => {
+    const fields = FAMILIES.find(({ family }) => family === map.family)!;
+    const data = map.device === null ? "meta mark" : `${fields.name} daddr`;
+    const key = `${payloadText(fields.destination)} . ${payloadText(PORT_WORD)}`;
+    return { table: "netdev", name: map.name, kind: "map", declaration: `typeof ${key} : ${data} ;` };
+  });
+  return [...FAMILIES.flatMap(addressSets), ...maps];
+}
+
+/** Makes all of it, in one line; does nothing to what is there already. */
+export function structureText(config: RouterConfig): string {
+  const name = config.table;
+  const ofSets = containers(config).map(
+    ({ table, kind, name: own, declaration }) => `add ${kind} ${table} ${name} ${own} { ${declaration} }`,
+  );
+  const ofCounters = DROP_REASONS.map((reason) => `add counter netdev ${name} ${reason}`);
+  const ofRates = FAMILIES.map((fields) => {
+    const key = `${payloadText(fields.destination)} . ${payloadText(fields.quotedPortByte)}`;
+    const limits = `timeout ${ERROR_RATE_TIMEOUT_SECONDS}s ; size ${ERROR_RATE_LIMITERS}`;
+    const about = `typeof ${key} ; flags dynamic,timeout ; ${limits} ;`;
+    return `add set netdev ${name} ${nameIn("error_rates", fields)} { ${about} }`;
+  });
+  const ofChains = chainNames().map((chain) => `add chain netdev ${name} ${chain}`);
+  return [
+    `add table netdev ${name}`,
+    `add table inet ${name}`,
+    ...ofSets,
+    ...ofRates,
+    ...ofCounters,
+    ...ofChains,
+  ].join(" ; ");
+}
+
+/** The base chains, in nft's JSON: only with them do packets come by. */
+export function baseChains(config: RouterConfig): { table: TableFamily; chain: Record<string, unknown> }[] {
+  const common = { table: config.table, type: "filter", policy: "accept" };
+  return [
+    {
+      table: "netdev",
+      chain: {
+        ...common,
+        family: "netdev",
+        name: "ingress",
+        hook: "ingress",
+        prio: 0,
+        dev: ingressOf(config),
+      },
+    },
+    {
+      table: "inet",
+      chain: { ...common, family: "inet", name: "untracked", hook: "prerouting", prio: -300 },
+    },
+  ];
+}
+
+/** The devices of the ingress chain, as nft lists them: a single one stands alone. */
+export function ingressOf(config: RouterConfig): string | string[] {
+  const devices = config.ingressDevices;
+  return devices.length === 1 ? devices[0]! : [...devices];
+}
+
+/** Chains of the netdev table, the base chain left out. */
+export function chainNames(): string[] {
+  return FAMILIES.flatMap((fields) => CHAIN_STEMS.map((stem) => nameIn(stem, fields)));
+}
+
+/** Keeps what passes here on its way out, and what is routed to a host, free of connection tracking. [RT7] */
+export function untrackedRules(config: RouterConfig): Rule[] {
+  const ofMarks = routedHosts(config).map((_, at) => ({
+    chain: "untracked",
+    expr: [is({ meta: { key: "mark" } }, FIRST_MARK + at), { notrack: null }],
+  }));
+  const ofSources = FAMILIES.map((fields) => ({
+    chain: "untracked",
+    expr: [
+      is({ meta: { key: "nfproto" } }, fields.family === 4 ? "ipv4" : "ipv6"),
+      is(payload(fields.source), `@${nameIn("addresses", fields)}`),
+      { notrack: null },
+    ],
+  }));
+  return [...ofMarks, ...ofSources];
+}
+
+/** Sets with an element for each address of the pool; `quotes` pairs the address with itself. */
+function addressSets(fields: FamilyFields): Container[] {
+  const destination = payloadText(fields.destination);
+  const both = `${destination} . ${payloadText(fields.quotedSource)}`;
+  const set = (table: TableFamily, stem: string, declaration: string): Container => ({
+    table,
+    name: nameIn(stem, fields),
+    kind: "set",
+    declaration,
+  });
+  return [
+    set("netdev", "addresses", `typeof ${destination} ;`),
+    set("netdev", "drops", `typeof ${destination} ; counter ;`),
+    set("netdev", "quotes", `typeof ${both} ;`),
+    set("inet", "addresses", `typeof ${payloadText(fields.source)} ;`),
+  ];
+}
