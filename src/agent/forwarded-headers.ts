@@ -93,6 +93,16 @@ export function readResponseHeaders(raw: readonly (Buffer | string)[]): Response
   return { forwarded: withoutListed(forwarded, connection), proxyStatus };
 }
 
+/** Raw fields in a line, names and values by turns: HTTP/2 has them in an object, HTTP/1.1 in a line. */
+export function inLine(raw: unknown): readonly (Buffer | string)[] {
+  if (Array.isArray(raw)) return raw as (Buffer | string)[];
+  const line: string[] = [];
+  for (const [name, value] of Object.entries((raw ?? {}) as Record<string, string | string[]>)) {
+    for (const one of Array.isArray(value) ? value : [value]) line.push(name, one);
+  }
+  return line;
+}
+
 /**
  * `proxy-status` of a response that came from the destination: whatever stood there before,
  * and us (RFC 9209). Ours always ends it, so that no origin can pass for a refusal of ours.

@@ -13,7 +13,13 @@ import type { Problem } from "../core/problems.ts";
 import { EGRESS_HOST, EGRESS_IP, EGRESS_LOCATION, EGRESS_PORT, PROXY_STATUS } from "../wire/header-names.ts";
 import type { AddressPorts } from "./address-ports.ts";
 import { EgressFault, isStaleConnection, problemOf } from "./faults.ts";
-import { type RawHeaders, readResponseHeaders, relayedProxyStatus, valueOf } from "./forwarded-headers.ts";
+import {
+  type RawHeaders,
+  inLine,
+  readResponseHeaders,
+  relayedProxyStatus,
+  valueOf,
+} from "./forwarded-headers.ts";
 import type { OriginConnection } from "./origin-connection.ts";
 import type { OriginConnections } from "./origin-connections.ts";
 import type { Outgoing } from "./outgoing.ts";
@@ -96,8 +102,7 @@ export class HttpExchange implements Dispatcher.DispatchHandler {
   ): void {
     // Informational responses are of this connection only.
     if (status < 200 || this.#isOver) return;
-    const raw = controller.rawHeaders as readonly (Buffer | string)[];
-    const { forwarded, proxyStatus } = readResponseHeaders(raw);
+    const { forwarded, proxyStatus } = readResponseHeaders(inLine(controller.rawHeaders));
     if (this.#follows) {
       const location = valueOf(forwarded, "location");
       if (isRedirect(status, location)) {
