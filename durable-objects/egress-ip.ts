@@ -8,24 +8,28 @@
 import { DurableObject } from "cloudflare:workers";
 import { freeBlocks, portTotal } from "../src/core/buddy-allocator.ts";
 import {
+  awaitsRouters,
   execute,
   type LeaseAnswer,
   type LeaseCommand,
   type LeaseRefusal,
 } from "../src/core/lease-commands.ts";
+import { isUnpublished, type Publication, publicationOf } from "../src/core/publication.ts";
 import { type Holder, type LeaseEvent, type LeaseRow, nextDeadlineMs } from "../src/core/lease-table.ts";
 import type { LeaseReply, LeaseRequest, MessageRefusal } from "../src/core/messages.ts";
 import { grant, type Outcome, refuse } from "../src/core/outcome.ts";
 import type { PoolSettings } from "../src/core/pool-settings.ts";
 import { parseLeaseRequest } from "../src/wire/messages.ts";
 import type { ObjectBindings } from "./bindings.ts";
+import { TIMED_OUT, within } from "./deadline.ts";
 import {
-  acceptHost,
+  acceptSocket,
   answerClose,
   answerHeartbeats,
   CLOSE_FENCED,
   CLOSE_REFUSED,
-  connectingHost,
+  connectingPeer,
+  HOST_HEADER,
   isOpen,
   refuseUpgrade,
   sendTo,
@@ -55,6 +59,18 @@ const NO_SESSION = 0;
 /** Repeated to a host whose message named no request. */
 const UNNAMED_REQUEST = "";
 
+/** A pool that could not be told is told again after this time, then after twice as long. */
+const RETRY_AFTER_MS = 1_000;
+const LONGEST_RETRY_MS = 30_000;
+/** Beyond the routers' deadline the pool itself may take this long. */
+const PUBLISH_PATIENCE_MS = 5_000;
+
+/** What a host said, until it is answered. */
+interface Heard {
+  readonly socket: WebSocket;
+  readonly message: string | ArrayBuffer;
+}
+
 /** The Durable Object of one egress IP; its name is the address. */
 export class EgressIp extends DurableObject<ObjectBindings> {
   readonly #store: LeaseStore;
@@ -63,8 +79,12 @@ export class EgressIp extends DurableObject<ObjectBindings> {
   #alarmAtMs: number | null = null;
   #alarmSet: Promise<void> = Promise.resolve();
   /** What was heard and is answered in the next turn, in the order in which it came. */
-  readonly #waiting: { readonly socket: WebSocket; readonly message: string | ArrayBuffer }[] = [];
+  readonly #waiting: Heard[] = [];
   #turn: Promise<void> | null = null;
+  /** What is answered once the routers have followed; its blocks are on disk. [ST4] */
+  #held: Heard[] = [];
+  #publishing: Promise<void> | null = null;
+  #publishFailureCount = 0;
 
   constructor(ctx: DurableObjectState, env: ObjectBindings) {
     super(ctx, env);
@@ -76,16 +96,29 @@ export class EgressIp extends DurableObject<ObjectBindings> {
     });
   }
 
-  /** Gives the address to a pool, or changes the settings it follows there. */
-  async assign(pool: string, settings: PoolSettings): Promise<Outcome<null, "ip-elsewhere">> {
-    const address = this.#address();
-    if (address !== null && address.pool !== pool) return refuse("ip-elsewhere");
-    if (address === null) {
-      this.#stored(() => this.#store.assign(pool, settings));
-    } else if (JSON.stringify(address.table.settings) !== JSON.stringify(settings)) {
-      this.#execute(address, { type: "configure", settings });
-      await this.#alarmSet;
+  /**
+   * Gives the address to a pool, or changes the settings it follows there. In a pool that is
+   * steered it has published its blocks when this is done, or will try again.
+   */
+  async assign(
+    pool: string,
+    settings: PoolSettings,
+    isSteered = false,
+  ): Promise<Outcome<null, "ip-elsewhere">> {
+    const { name } = this.ctx.id;
+    if (name === undefined) throw new Error("an address's object is reached by the address");
+    if (this.#address() === null) this.#stored(() => this.#store.assign(name, pool, settings));
+    if (this.#address()?.ip === null) {
+      this.#stored(() => this.#store.name(name));
+      this.#loaded = null;
     }
+    const address = this.#address()!;
+    if (address.pool !== pool) return refuse("ip-elsewhere");
+    if (JSON.stringify(address.table.settings) !== JSON.stringify(settings)) {
+      this.#execute(address, { type: "configure", settings });
+    }
+    if (isSteered) this.#execute(address, { type: "steer" });
+    await Promise.all([this.#alarmSet, this.#publishing]);
     return grant(null);
   }
 
@@ -107,12 +140,12 @@ export class EgressIp extends DurableObject<ObjectBindings> {
 
   /** Connects a host. */
   override async fetch(request: Request): Promise<Response> {
-    const connecting = connectingHost(request);
+    const connecting = connectingPeer(request, HOST_HEADER);
     if (!connecting.ok) return refuseUpgrade(connecting.refusal);
     // An address that belongs to no pool has no settings to lease by. [DO7]
     if (this.#address() === null) return refuseUpgrade("ip-unknown");
     const host = connecting.value;
-    return acceptHost(this.ctx, host, { host, session: null } satisfies LeaseAttachment);
+    return acceptSocket(this.ctx, [host], { host, session: null } satisfies LeaseAttachment);
   }
 
   override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
@@ -167,6 +200,7 @@ export class EgressIp extends DurableObject<ObjectBindings> {
     const { requestId, type } = request.value;
     const outcome = this.#execute(address, commandOf(request.value, host, session));
     if (!outcome.ok) return refuseRequest(socket, requestId, outcome.refusal, type === "join");
+    if (awaitsRouters(address.table, outcome.value)) return this.#hold({ socket, message });
     if (type === "join") this.#handOver(host, outcome.value.session!, socket);
     const { leases, leaseDurationMs, granted } = outcome.value;
     const { settings } = address.table;
@@ -189,7 +223,55 @@ export class EgressIp extends DurableObject<ObjectBindings> {
     if (this.#alarmAtMs === null || !events.every(endsNothingSooner)) {
       this.#wakeBy(nextDeadlineMs(address.table));
     }
+    if (isUnpublished(address.table)) this.#publishSoon(address);
     return outcome;
+  }
+
+  /** Asked again, a request is held once. */
+  #hold(heard: Heard): void {
+    this.#held = this.#held.filter((held) => held.socket !== heard.socket || held.message !== heard.message);
+    this.#held.push(heard);
+  }
+
+  /** The alarm sees to it that what this instance does not bring to an end is begun again. [ST5] */
+  #publishSoon(address: StoredAddress): void {
+    const delayMs = Math.min(LONGEST_RETRY_MS, RETRY_AFTER_MS * 2 ** this.#publishFailureCount);
+    this.#wakeBy(Date.now() + delayMs);
+    if (this.#publishing !== null) return;
+    this.#publishing = this.#publishAll(address);
+    this.ctx.waitUntil(this.#publishing);
+  }
+
+  /** One publication after the other, until the routers know all there is. */
+  async #publishAll(address: StoredAddress): Promise<void> {
+    while (isUnpublished(address.table)) {
+      const publication = publicationOf(address.table);
+      try {
+        await this.#publish(address, publication);
+        this.#publishFailureCount = 0;
+      } catch (fault) {
+        console.error(`address ${address.ip} could not be published`, fault);
+        this.#publishFailureCount += 1;
+        // Fail closed, by name: the host keeps what it has and goes on renewing it. [ST6]
+        for (const { socket, message } of this.#held.splice(0)) {
+          refuseRequest(socket, requestIdIn(message), "steering-pending");
+        }
+        break;
+      }
+      this.#execute(address, { type: "followed", publication });
+      // A request that is asked again gets the block it got, and the leases as they are now. [ME2]
+      for (const { socket, message } of this.#held.splice(0)) this.#answer(socket, message);
+    }
+    this.#publishing = null;
+  }
+
+  async #publish({ ip, pool, table }: StoredAddress, publication: Publication): Promise<void> {
+    if (ip === null) throw new Error("no pool has named the address yet");
+    const patienceMs = table.settings.steeringDeadlineMs + PUBLISH_PATIENCE_MS;
+    const answer = (async () => this.env.EGRESS_POOL.getByName(pool).publish(ip, publication))();
+    const published = await within(patienceMs, answer);
+    if (published === TIMED_OUT) throw new Error("the pool does not answer");
+    if (!published.ok) throw new Error(published.refusal);
   }
 
   /** Stores all or nothing; after a failure memory may be ahead of the disk, so it goes. [DO6] */

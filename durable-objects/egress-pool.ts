@@ -1,5 +1,6 @@
 /**
- * One pool: the catalogue of its addresses and hosts, and the placement that follows.
+ * One pool: the catalogue of its addresses and hosts, the placement that follows, and the
+ * steering table for its routers.
  *
  * It knows who is live, never who owns a port (law 8). A host is live while it is heard on its
  * socket; silence is judged when somebody asks, so that heartbeats never wake the object.
@@ -14,23 +15,30 @@ import type {
   PoolRequest,
 } from "../src/core/messages.ts";
 import { grant, type Outcome, refuse } from "../src/core/outcome.ts";
+import type { Publication } from "../src/core/publication.ts";
 import type { PlacedHost, Placement } from "../src/core/placement.ts";
 import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../src/core/pool-settings.ts";
 import { parsePoolRequest } from "../src/wire/messages.ts";
 import type { ObjectBindings } from "./bindings.ts";
+import { within } from "./deadline.ts";
 import {
-  acceptHost,
+  acceptSocket,
   answerClose,
   answerHeartbeats,
   CLOSE_FENCED,
   CLOSE_REFUSED,
-  connectingHost,
+  connectingPeer,
+  HOST_HEADER,
   isOpen,
+  lastHeardMs,
   refuseUpgrade,
+  ROUTER_HEADER,
   sendTo,
 } from "./host-socket.ts";
 import { type PoolIp, PoolStore, type StoredHost, type StoredPool } from "./pool-store.ts";
 import { migrate, POOL_MIGRATIONS } from "./schema.ts";
+import { type PoolRouter, type PublishRefusal, SteeringFeed } from "./steering-feed.ts";
+import { SteeringStore } from "./steering-store.ts";
 
 /** A host as an administrator sees it. */
 export interface PoolHost {
@@ -47,6 +55,9 @@ export interface PoolDescription {
   readonly settings: PoolSettings;
   readonly ips: readonly PoolIp[];
   readonly hosts: readonly PoolHost[];
+  /** Number of the last change of the steering table; 0 in a pool without routers. */
+  readonly steeringSequence: number;
+  readonly routers: readonly PoolRouter[];
 }
 
 /** Stays with a socket. `instance` is null until the host has enlisted on it. */
@@ -58,10 +69,16 @@ interface PoolAttachment {
 
 /** After which an address that could not be told its settings is told again. */
 const RETRY_AFTER_MS = 2_000;
+/** The sockets of hosts; no name has a colon. */
+const HOSTS_TAG = ":hosts";
+/** A router waits no longer for addresses that cannot be told of routers. */
+const BEGIN_DEADLINE_MS = 5_000;
+const UNREACHABLE = { ipv4: null, ipv6: null };
 
 /** The Durable Object of one pool; its name is the pool's. */
 export class EgressPool extends DurableObject<ObjectBindings> {
   readonly #store: PoolStore;
+  readonly #steering: SteeringFeed;
   /** One push after the other, so that older settings never overtake newer ones. */
   #push: Promise<void> = Promise.resolve();
 
@@ -70,6 +87,12 @@ export class EgressPool extends DurableObject<ObjectBindings> {
     answerHeartbeats(ctx);
     migrate(ctx.storage, POOL_MIGRATIONS);
     this.#store = new PoolStore(ctx.storage);
+    this.#steering = new SteeringFeed({
+      ctx,
+      store: new SteeringStore(ctx.storage),
+      settings: () => this.#store.pool()?.settings ?? DEFAULT_POOL_SETTINGS,
+      beginSteering: () => this.#beginSteering(),
+    });
   }
 
   /** Makes the pool if need be, and changes the settings that are given. */
@@ -78,7 +101,8 @@ export class EgressPool extends DurableObject<ObjectBindings> {
     const settings = { ...DEFAULT_POOL_SETTINGS, ...before?.settings, ...changes };
     const name = before?.name ?? this.ctx.id.name;
     if (name === undefined) throw new Error("a pool's object is reached by the pool's name");
-    this.#store.putPool({ name, settings, revision: (before?.revision ?? 0) + 1 });
+    const revision = (before?.revision ?? 0) + 1;
+    this.#store.putPool({ name, settings, revision, isSteered: before?.isSteered ?? false });
     await this.ctx.storage.setAlarm(Date.now() + RETRY_AFTER_MS);
     await this.#pushSettings();
     return this.#description(this.#store.pool()!);
@@ -93,10 +117,12 @@ export class EgressPool extends DurableObject<ObjectBindings> {
     if (pool === null) return refuse("pool-unknown");
     const assigned = await this.env.EGRESS_IP.getByName(ip).assign(pool.name, pool.settings);
     if (!assigned.ok) return refuse(assigned.refusal);
-    this.#store.putIp({ ip, advertised }, pool.revision);
+    // Where there are routers an address is told of them once the pool knows it, and can take
+    // what it publishes.
+    this.#store.putIp({ ip, advertised }, pool.isSteered ? 0 : pool.revision);
     // The settings may have changed while the address was told the older ones.
     await this.#pushSettings();
-    for (const socket of this.ctx.getWebSockets()) {
+    for (const socket of this.ctx.getWebSockets(HOSTS_TAG)) {
       if (attachmentOf(socket).instance !== null) this.#tellIps(socket, pool.name);
     }
     return grant(this.#description(this.#store.pool()!));
@@ -117,7 +143,18 @@ export class EgressPool extends DurableObject<ObjectBindings> {
     return grant({ pool: pool.name, ips: [...placed].map(([ip, hosts]) => ({ ip, hosts })) });
   }
 
-  /** Settings, addresses and hosts. */
+  /**
+   * Takes what an address publishes for the routers, and answers when they have followed: the
+   * routers that have not by the deadline, by name. [ST2]
+   */
+  async publish(
+    ip: string,
+    publication: Publication,
+  ): Promise<Outcome<readonly string[], PublishRefusal | "pool-unknown">> {
+    return this.#store.pool() === null ? refuse("pool-unknown") : this.#steering.publish(ip, publication);
+  }
+
+  /** Settings, addresses, hosts and routers. */
   async describe(): Promise<Outcome<PoolDescription, "pool-unknown">> {
     const pool = this.#store.pool();
     return pool === null ? refuse("pool-unknown") : grant(this.#description(pool));
@@ -129,17 +166,20 @@ export class EgressPool extends DurableObject<ObjectBindings> {
     return pool === null ? refuse("pool-unknown") : grant(this.#description(pool).hosts);
   }
 
-  /** Connects a host. */
+  /** Connects a host or a router. */
   override async fetch(request: Request): Promise<Response> {
-    const connecting = connectingHost(request);
+    const isRouter = request.headers.has(ROUTER_HEADER);
+    const connecting = connectingPeer(request, isRouter ? ROUTER_HEADER : HOST_HEADER);
     if (!connecting.ok) return refuseUpgrade(connecting.refusal);
     if (this.#store.pool() === null) return refuseUpgrade("pool-unknown");
+    if (isRouter) return this.#steering.connect(connecting.value);
     const host = connecting.value;
     const attachment: PoolAttachment = { host, instance: null, heardAtMs: Date.now() };
-    return acceptHost(this.ctx, host, attachment);
+    return acceptSocket(this.ctx, [HOSTS_TAG, host], attachment);
   }
 
   override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
+    if (SteeringFeed.isRouter(socket)) return this.#steering.heard(socket, message);
     const pool = this.#store.pool();
     if (pool === null) return refuseHost(socket, "pool-unknown", true);
     const request =
@@ -150,7 +190,12 @@ export class EgressPool extends DurableObject<ObjectBindings> {
   }
 
   override async webSocketClose(socket: WebSocket, code: number, reason: string): Promise<void> {
+    if (SteeringFeed.isRouter(socket)) this.#steering.closed(socket);
     answerClose(socket, code, reason);
+  }
+
+  override async webSocketError(socket: WebSocket): Promise<void> {
+    if (SteeringFeed.isRouter(socket)) this.#steering.closed(socket);
   }
 
   /** Tells addresses their settings that could not be told at once. */
@@ -160,7 +205,7 @@ export class EgressPool extends DurableObject<ObjectBindings> {
 
   #enlist(
     socket: WebSocket,
-    { instance, gateway }: PoolRequest & { type: "enlist" },
+    { instance, gateway, reach = UNREACHABLE }: PoolRequest & { type: "enlist" },
     pool: StoredPool,
   ): void {
     const { host } = attachmentOf(socket);
@@ -173,7 +218,12 @@ export class EgressPool extends DurableObject<ObjectBindings> {
     // A host that only lost its connection goes on being placed as it said last. [DO12]
     const isBack = present?.instance === instance;
     const report = isBack ? present : { draining: false, rooms: [] };
-    this.#store.putHost({ host, instance, gateway, draining: report.draining, rooms: report.rooms });
+    const { draining, rooms } = report;
+    this.#store.putHost({ host, instance, gateway, draining, rooms, reach });
+    const known = present?.reach ?? UNREACHABLE;
+    if (pool.isSteered && (reach.ipv4 !== known.ipv4 || reach.ipv6 !== known.ipv6)) {
+      this.#steering.announce({ host, ...reach });
+    }
     hear(socket, instance);
     for (const other of this.ctx.getWebSockets(host)) {
       if (other !== socket && attachmentOf(other).instance !== null && isOpen(other)) {
@@ -204,8 +254,7 @@ export class EgressPool extends DurableObject<ObjectBindings> {
     return this.ctx.getWebSockets(host).some((socket) => {
       const attached = attachmentOf(socket);
       if (!isOpen(socket) || attached.instance !== instance) return false;
-      const heartbeatAtMs = this.ctx.getWebSocketAutoResponseTimestamp(socket)?.getTime() ?? 0;
-      return nowMs - Math.max(attached.heardAtMs, heartbeatAtMs) < hostSilenceMs;
+      return nowMs - lastHeardMs(this.ctx, socket, attached.heardAtMs) < hostSilenceMs;
     });
   }
 
@@ -214,7 +263,19 @@ export class EgressPool extends DurableObject<ObjectBindings> {
       const { host, gateway, draining, rooms } = stored;
       return { host, gateway, live: this.#isLive(stored, settings), draining, rooms };
     });
-    return { pool: name, settings, ips: this.#store.ips(), hosts };
+    return { pool: name, settings, ips: this.#store.ips(), hosts, ...this.#steering.describe() };
+  }
+
+  /** From its first router on the pool is steered, and its addresses publish. */
+  async #beginSteering(): Promise<void> {
+    const pool = this.#store.pool();
+    if (pool === null) return;
+    if (!pool.isSteered) {
+      this.#store.putPool({ ...pool, isSteered: true, revision: pool.revision + 1 });
+      await this.ctx.storage.setAlarm(Date.now() + RETRY_AFTER_MS);
+    }
+    // A router that read the table before the addresses have published would drop what is leased.
+    await within(BEGIN_DEADLINE_MS, this.#pushSettings());
   }
 
   #pushSettings(): Promise<void> {
@@ -229,7 +290,7 @@ export class EgressPool extends DurableObject<ObjectBindings> {
     await Promise.all(
       this.#store.ipsBehind(pool.revision).map(async (ip) => {
         try {
-          await this.env.EGRESS_IP.getByName(ip).assign(pool.name, pool.settings);
+          await this.env.EGRESS_IP.getByName(ip).assign(pool.name, pool.settings, pool.isSteered);
           this.#store.markFollowing(ip, pool.revision);
         } catch (fault) {
           console.error(`address ${ip} could not be told its settings`, fault);

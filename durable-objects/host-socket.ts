@@ -1,7 +1,7 @@
 /**
- * The WebSocket of a host, as both kinds of object take it. Who the host is was settled by
- * the Worker, which verified its token: it comes in a header of the upgrade request and is
- * kept with the socket, since an object is rebuilt while its sockets stay. [DO5]
+ * The WebSocket of a host or a router, as the objects take it. Who that is was settled by the
+ * Worker, which verified the token: it comes in a header of the upgrade request and is kept
+ * with the socket, since an object is rebuilt while its sockets stay. [DO5]
  */
 import { HEARTBEAT, HEARTBEAT_ANSWER } from "../src/core/messages.ts";
 import { grant, type Outcome, refuse } from "../src/core/outcome.ts";
@@ -10,8 +10,10 @@ import { problemReply } from "../src/wire/problem-response.ts";
 
 /** Request header in which the Worker names the verified host. */
 export const HOST_HEADER = "ipshard-host";
+/** Request header in which the Worker names the verified router. */
+export const ROUTER_HEADER = "ipshard-router";
 
-/** A newer connection of the same host has taken over. */
+/** A newer connection of the same host or router has taken over. */
 export const CLOSE_FENCED = 4001;
 /** What the connection opened with was refused; the reason is the code of the refusal. */
 export const CLOSE_REFUSED = 4002;
@@ -24,17 +26,17 @@ export function answerHeartbeats(ctx: DurableObjectState): void {
   ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(HEARTBEAT, HEARTBEAT_ANSWER));
 }
 
-/** The host that asks to be connected. */
-export function connectingHost(request: Request): Outcome<string, ProblemCode> {
+/** The host, or the router, that asks to be connected: whom this header names. */
+export function connectingPeer(request: Request, header: string): Outcome<string, ProblemCode> {
   if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") return refuse("upgrade-required");
-  const host = request.headers.get(HOST_HEADER);
-  return host ? grant(host) : refuse("role-denied");
+  const name = request.headers.get(header);
+  return name ? grant(name) : refuse("role-denied");
 }
 
-/** Takes the connection; what is attached stays with the socket for good. */
-export function acceptHost(ctx: DurableObjectState, host: string, attachment: object): Response {
+/** Takes the connection; tags and attachment stay with the socket for good. */
+export function acceptSocket(ctx: DurableObjectState, tags: readonly string[], attachment: object): Response {
   const { 0: client, 1: server } = new WebSocketPair();
-  ctx.acceptWebSocket(server, [host]);
+  ctx.acceptWebSocket(server, [...tags]);
   server.serializeAttachment(attachment);
   return new Response(null, { status: 101, webSocket: client });
 }
@@ -50,12 +52,17 @@ export function isOpen(socket: WebSocket): boolean {
   return socket.readyState === WebSocket.OPEN;
 }
 
-/** Sends a message, unless the socket has gone: its host will ask again on the next one. */
+/** Sends a message, unless the socket has gone: its peer will ask again on the next one. */
 export function sendTo(socket: WebSocket, message: object): void {
   if (isOpen(socket)) socket.send(JSON.stringify(message));
 }
 
-/** Completes a close that the host began: a socket that is not closed back stays half open. */
+/** When the peer was last heard: its last heartbeat, or its last message at `heardAtMs`. */
+export function lastHeardMs(ctx: DurableObjectState, socket: WebSocket, heardAtMs: number): number {
+  return Math.max(heardAtMs, ctx.getWebSocketAutoResponseTimestamp(socket)?.getTime() ?? 0);
+}
+
+/** Completes a close that the peer began: a socket that is not closed back stays half open. */
 export function answerClose(socket: WebSocket, code: number, reason: string): void {
   socket.close(UNSENDABLE_CLOSES.has(code) ? 1000 : code, reason);
 }

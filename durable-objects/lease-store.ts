@@ -9,16 +9,22 @@
  */
 import { markUnused } from "../src/core/buddy-allocator.ts";
 import { emptyLeaseTable, type LeaseEvent, type LeaseRow, type LeaseTable } from "../src/core/lease-table.ts";
-import type { PoolSettings } from "../src/core/pool-settings.ts";
-import { numberOf, type SqlDatabase, type SqlRow, textOf } from "./sql-database.ts";
+import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../src/core/pool-settings.ts";
+import { numberOf, type SqlDatabase, type SqlRow, textOf, textOrNull } from "./sql-database.ts";
 
 /** Past leases that are kept for an address; far more than a year of an ordinary one. */
 export const KEPT_PAST_LEASES = 1_000_000;
 /** Past leases that are read when a table is loaded: several for each unit of an address. */
 export const RECALLED_PAST_LEASES = 4_096;
 
+/** Without routers it changes no row, so that a grant costs no more than before. */
+const COUNT_STEERING_CHANGE =
+  "UPDATE assignment SET steering_version = steering_version + 1 WHERE is_steered = 1";
+
 /** What is known of an address that belongs to a pool. */
 export interface StoredAddress {
+  /** Null until a pool has called the address by its name. */
+  readonly ip: string | null;
   readonly pool: string;
   readonly table: LeaseTable;
 }
@@ -32,19 +38,27 @@ export class LeaseStore {
   }
 
   /** Gives an address that belongs nowhere to a pool. */
-  assign(pool: string, settings: PoolSettings): void {
+  assign(ip: string, pool: string, settings: PoolSettings): void {
     const json = JSON.stringify(settings);
-    this.#sql.exec("INSERT INTO assignment (id, pool, settings) VALUES (1, ?, ?)", pool, json);
+    this.#sql.exec("INSERT INTO assignment (id, ip, pool, settings) VALUES (1, ?, ?, ?)", ip, pool, json);
+  }
+
+  /** Notes what the address is, which an alarm does not tell. */
+  name(ip: string): void {
+    this.#sql.exec("UPDATE assignment SET ip = ?", ip);
   }
 
   /** The address as it was last written; null while it belongs to no pool. */
   load(): StoredAddress | null {
     const assignment = this.#rows("SELECT * FROM assignment")[0];
     if (assignment === undefined) return null;
-    const table = emptyLeaseTable(JSON.parse(textOf(assignment, "settings")) as PoolSettings);
+    const table = emptyLeaseTable(settingsOf(assignment));
     // Sessions only rise, though hosts are forgotten; and time goes on from when it was last seen.
     table.lastSession = numberOf(assignment, "last_session");
     table.seenAtMs = numberOf(assignment, "seen_at_ms");
+    table.isSteered = assignment["is_steered"] === 1;
+    table.steeringVersion = numberOf(assignment, "steering_version");
+    table.publishedVersion = numberOf(assignment, "published_version");
     for (const row of this.#rows("SELECT * FROM holder")) {
       const session = numberOf(row, "session");
       const expiresAtMs = numberOf(row, "expires_at_ms");
@@ -62,12 +76,15 @@ export class LeaseStore {
       table.rows.set(lease.epoch, lease);
       table.lastEpoch = Math.max(table.lastEpoch, lease.epoch);
     }
-    return { pool: textOf(assignment, "pool"), table };
+    return { ip: textOrNull(assignment, "ip"), pool: textOf(assignment, "pool"), table };
   }
 
   /** Writes what a command came to; to be called in one transaction. */
   append(events: readonly LeaseEvent[]): void {
-    for (const event of events) this.#write(event);
+    for (const event of events) {
+      this.#write(event);
+      if (changesSteering(event)) this.#sql.exec(COUNT_STEERING_CHANGE);
+    }
   }
 
   /**
@@ -102,21 +119,9 @@ export class LeaseStore {
       case "renewed":
         sql.exec("UPDATE holder SET expires_at_ms = ? WHERE host = ?", event.expiresAtMs, event.host);
         return;
-      case "granted": {
-        const { epoch, base, order, host, instance, grantedAtMs, requestId } = event.row;
-        sql.exec(
-          `INSERT INTO lease (epoch, base, block_order, host, instance, granted_at_ms, request_id)
-          VALUES (?, ?, ?, ?, ?, ?, ?)`,
-          epoch,
-          base,
-          order,
-          host,
-          instance,
-          grantedAtMs,
-          requestId,
-        );
+      case "granted":
+        this.#insertLease(event.row);
         return;
-      }
       case "ended":
         sql.exec(
           "UPDATE lease SET end_reason = ?, ended_at_ms = ?, free_at_ms = ? WHERE epoch = ?",
@@ -144,7 +149,32 @@ export class LeaseStore {
         sql.exec("UPDATE holder SET expires_at_ms = expires_at_ms + ?", event.shiftMs);
         sql.exec("UPDATE lease SET free_at_ms = free_at_ms + ? WHERE free_at_ms IS NOT NULL", event.shiftMs);
         return;
+      case "steering-began":
+        sql.exec("UPDATE assignment SET is_steered = 1");
+        return;
+      case "steered":
+        sql.exec("UPDATE lease SET is_steered = 1 WHERE epoch = ?", event.epoch);
+        return;
+      case "published":
+        sql.exec("UPDATE assignment SET published_version = ?", event.version);
+        return;
     }
+  }
+
+  #insertLease(row: LeaseRow): void {
+    const { epoch, base, order, host, instance, grantedAtMs, requestId, steered } = row;
+    this.#sql.exec(
+      `INSERT INTO lease (epoch, base, block_order, host, instance, granted_at_ms, request_id, is_steered)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+      epoch,
+      base,
+      order,
+      host,
+      instance,
+      grantedAtMs,
+      requestId,
+      steered ? 1 : 0,
+    );
   }
 
   #rows(query: string, ...bindings: number[]): SqlRow[] {
@@ -164,7 +194,19 @@ function leaseRowOf(row: SqlRow): LeaseRow {
     requestId: textOf(row, "request_id"),
     endedAtMs: ended ? numberOf(row, "ended_at_ms") : null,
     freeAtMs: ended ? numberOf(row, "free_at_ms") : null,
+    steered: row["is_steered"] === 1,
   };
+}
+
+/** Settings that were added since they were written hold by their default. */
+function settingsOf(row: SqlRow): PoolSettings {
+  const written = JSON.parse(textOf(row, "settings")) as Partial<PoolSettings>;
+  return { ...DEFAULT_POOL_SETTINGS, ...written };
+}
+
+/** As `applyEvent` counts them. */
+function changesSteering({ type }: LeaseEvent): boolean {
+  return type === "granted" || type === "ended" || type === "steering-began";
 }
 
 function blockOf(row: SqlRow): { base: number; order: number } {

@@ -1,13 +1,16 @@
 /** The catalogue of one pool on disk: its settings, addresses, and what its hosts last said. */
 import type { AddressRoom } from "../src/core/messages.ts";
-import type { PoolSettings } from "../src/core/pool-settings.ts";
-import { numberOf, type SqlDatabase, textOf } from "./sql-database.ts";
+import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../src/core/pool-settings.ts";
+import type { HostReach } from "../src/core/steering.ts";
+import { numberOf, type SqlDatabase, textOf, textOrNull } from "./sql-database.ts";
 
-/** A pool. `revision` rises with every change of its settings. */
+/** A pool. `revision` rises with every change of what its addresses must follow. */
 export interface StoredPool {
   readonly name: string;
   readonly settings: PoolSettings;
   readonly revision: number;
+  /** Whether it has routers, or had some: then grants wait for them. */
+  readonly isSteered: boolean;
 }
 
 /** An address of the pool. */
@@ -24,6 +27,7 @@ export interface StoredHost {
   readonly gateway: string;
   readonly draining: boolean;
   readonly rooms: readonly AddressRoom[];
+  readonly reach: Omit<HostReach, "host">;
 }
 
 /** Reads and writes one catalogue. Nothing is remembered here: what is asked is read. */
@@ -36,19 +40,28 @@ export class PoolStore {
 
   /** The pool; null before it was first configured. */
   pool(): StoredPool | null {
-    const row = this.#sql.exec("SELECT name, settings, revision FROM pool").toArray()[0];
+    const row = this.#sql.exec("SELECT name, settings, revision, is_steered FROM pool").toArray()[0];
     if (row === undefined) return null;
-    const settings = JSON.parse(textOf(row, "settings")) as PoolSettings;
-    return { name: textOf(row, "name"), settings, revision: numberOf(row, "revision") };
+    // Settings that were added since they were written hold by their default.
+    const written = JSON.parse(textOf(row, "settings")) as Partial<PoolSettings>;
+    return {
+      name: textOf(row, "name"),
+      settings: { ...DEFAULT_POOL_SETTINGS, ...written },
+      revision: numberOf(row, "revision"),
+      isSteered: row["is_steered"] === 1,
+    };
   }
 
-  /** Keeps the pool's settings. */
-  putPool({ name, settings, revision }: StoredPool): void {
+  /** Keeps what addresses follow. */
+  putPool({ name, settings, revision, isSteered }: StoredPool): void {
     this.#sql.exec(
-      "INSERT OR REPLACE INTO pool (id, name, settings, revision) VALUES (1, ?, ?, ?)",
+      `INSERT INTO pool (id, name, settings, revision, is_steered) VALUES (1, ?, ?, ?, ?)
+      ON CONFLICT (id) DO UPDATE
+      SET settings = excluded.settings, revision = excluded.revision, is_steered = excluded.is_steered`,
       name,
       JSON.stringify(settings),
       revision,
+      isSteered ? 1 : 0,
     );
   }
 
@@ -57,7 +70,7 @@ export class PoolStore {
     const rows = this.#sql.exec("SELECT ip, advertised FROM egress_ip ORDER BY ip").toArray();
     return rows.map((row) => ({
       ip: textOf(row, "ip"),
-      advertised: row["advertised"] === null ? null : textOf(row, "advertised"),
+      advertised: textOrNull(row, "advertised"),
     }));
   }
 
@@ -69,10 +82,11 @@ export class PoolStore {
     return rows.map((row) => textOf(row, "ip"));
   }
 
-  /** Keeps an address, which follows the settings of this revision. */
+  /** Keeps an address, which follows this revision. */
   putIp({ ip, advertised }: PoolIp, revision: number): void {
     this.#sql.exec(
-      "INSERT OR REPLACE INTO egress_ip (ip, advertised, revision) VALUES (?, ?, ?)",
+      `INSERT INTO egress_ip (ip, advertised, revision) VALUES (?, ?, ?)
+      ON CONFLICT (ip) DO UPDATE SET advertised = excluded.advertised, revision = excluded.revision`,
       ip,
       advertised,
       revision,
@@ -95,14 +109,17 @@ export class PoolStore {
   }
 
   /** Keeps what a host said. */
-  putHost({ host, instance, gateway, draining, rooms }: StoredHost): void {
+  putHost({ host, instance, gateway, draining, rooms, reach }: StoredHost): void {
     this.#sql.exec(
-      "INSERT OR REPLACE INTO host (host, instance, gateway, draining, rooms) VALUES (?, ?, ?, ?, ?)",
+      `INSERT OR REPLACE INTO host (host, instance, gateway, draining, rooms, reach_ipv4, reach_ipv6)
+      VALUES (?, ?, ?, ?, ?, ?, ?)`,
       host,
       instance,
       gateway,
       draining ? 1 : 0,
       JSON.stringify(rooms),
+      reach.ipv4,
+      reach.ipv6,
     );
   }
 }
@@ -114,5 +131,6 @@ function hostsOf(rows: ReturnType<SqlDatabase["sql"]["exec"]>): StoredHost[] {
     gateway: textOf(row, "gateway"),
     draining: row["draining"] === 1,
     rooms: JSON.parse(textOf(row, "rooms")) as AddressRoom[],
+    reach: { ipv4: textOrNull(row, "reach_ipv4"), ipv6: textOrNull(row, "reach_ipv6") },
   }));
 }

@@ -50,6 +50,14 @@ export const ADDRESS_MIGRATIONS: Migrations = [
       ended_at_ms INTEGER NOT NULL
     )`,
   ],
+  // Steering. Blocks leased before there were routers are in use: nobody waits for them.
+  [
+    "ALTER TABLE assignment ADD COLUMN ip TEXT",
+    "ALTER TABLE assignment ADD COLUMN is_steered INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE assignment ADD COLUMN steering_version INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE assignment ADD COLUMN published_version INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE lease ADD COLUMN is_steered INTEGER NOT NULL DEFAULT 1",
+  ],
 ];
 
 /** The catalogue of a pool. */
@@ -72,6 +80,30 @@ export const POOL_MIGRATIONS: Migrations = [
       gateway TEXT NOT NULL,
       draining INTEGER NOT NULL,
       rooms TEXT NOT NULL
+    ) WITHOUT ROWID`,
+  ],
+  // Steering. An address without a version has published nothing yet.
+  [
+    "ALTER TABLE pool ADD COLUMN is_steered INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE pool ADD COLUMN sequence INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE host ADD COLUMN reach_ipv4 TEXT",
+    "ALTER TABLE host ADD COLUMN reach_ipv6 TEXT",
+    "ALTER TABLE egress_ip ADD COLUMN steering_version INTEGER",
+    `CREATE TABLE steering_entry (
+      ip TEXT NOT NULL,
+      base INTEGER NOT NULL,
+      block_order INTEGER NOT NULL,
+      host TEXT NOT NULL,
+      epoch INTEGER NOT NULL,
+      PRIMARY KEY (ip, base)
+    ) WITHOUT ROWID`,
+    `CREATE TABLE router (
+      router TEXT PRIMARY KEY,
+      instance TEXT NOT NULL,
+      is_connected INTEGER NOT NULL,
+      seen_at_ms INTEGER NOT NULL,
+      acknowledged INTEGER,
+      overdue INTEGER
     ) WITHOUT ROWID`,
   ],
 ];

@@ -32,3 +32,13 @@ export function textOf(row: SqlRow, column: string): string {
   if (typeof value !== "string") throw new TypeError(`column ${column} holds no text`);
   return value;
 }
+
+/** The number in a column, or null. */
+export function numberOrNull(row: SqlRow, column: string): number | null {
+  return row[column] === null ? null : numberOf(row, column);
+}
+
+/** The text in a column, or null. */
+export function textOrNull(row: SqlRow, column: string): string | null {
+  return row[column] === null ? null : textOf(row, column);
+}

@@ -72,7 +72,7 @@ program
   .command("token")
   .description("sign a token with the issuer's key")
   .requiredOption("--role <role>", ISSUED_ROLES.join(", "))
-  .requiredOption("--name <name>", "whom it is for; for a host, the host's name")
+  .requiredOption("--name <name>", "whom it is for; for a host or a router, its name")
   .option("--pool <pool>", "a pool it may use, the first is its default; may be repeated", collect, [])
   .option("--ttl <time>", "how long it is valid, as in 45s, 10m, 12h, 30d", "30d")
   .addOption(stateOption())

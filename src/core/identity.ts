@@ -10,20 +10,22 @@ export type Role =
   | "client"
   /** Be the host it names: join pools, hold leases. */
   | "host"
+  /** Be the router it names: steer the returning packets of the pools it names. */
+  | "router"
   /** Change and read everything. */
   | "admin"
   /** Use the gateways of the hosts of the pools it names; short-lived, made by the edge. */
   | "gateway";
 
 /** Roles that an operator's key may sign. */
-export const ISSUED_ROLES: readonly Role[] = ["client", "host", "admin"];
+export const ISSUED_ROLES: readonly Role[] = ["client", "host", "router", "admin"];
 
 /** A verified token. */
 export interface Identity {
   readonly role: Role;
-  /** The client, host or administrator by name. */
+  /** The client, host, router or administrator by name. */
   readonly subject: string;
-  /** Pools it may use, the first being its default; for a host, the pools it may join. */
+  /** Pools it may use, the first being its default; for a host or a router, the pools it may join. */
   readonly pools: readonly string[];
   /** End of validity, Unix milliseconds. */
   readonly expiresAtMs: number;

@@ -17,6 +17,7 @@ import {
 import { grant, type Outcome, refuse } from "./outcome.ts";
 import { letTimePass } from "./passing-time.ts";
 import type { PoolSettings } from "./pool-settings.ts";
+import type { Publication } from "./publication.ts";
 import { MAX_ORDER, MIN_ORDER, type PortBlock, portCountOf, UNIT_PORT_COUNT } from "./port-block.ts";
 
 /** What can be asked of a table. `session` comes from the connection, never from the message. */
@@ -38,7 +39,11 @@ export type LeaseCommand =
       readonly base: number;
       readonly epoch: number;
     }
-  | { readonly type: "tick" };
+  | { readonly type: "tick" }
+  /** The pool has routers from now on. */
+  | { readonly type: "steer" }
+  /** The routers have followed this publication, or their deadline has passed. */
+  | { readonly type: "followed"; readonly publication: Publication };
 
 /** Why a table says no. */
 export type LeaseRefusal =
@@ -53,7 +58,9 @@ export type LeaseRefusal =
   /** The host holds as much of this address as one host may. [AL4] */
   | "share-exceeded"
   /** What is left is kept for the minimum of the other hosts, or quarantined, or leased. [AL5] */
-  | "address-exhausted";
+  | "address-exhausted"
+  /** The routers have not followed the host's last grant yet, or cannot be told of it. [ST6] */
+  | "steering-pending";
 
 /** A lease as its host is told of it. */
 export interface Lease extends PortBlock {
@@ -112,6 +119,12 @@ function judge(
       return grant({ leases: [], leaseDurationMs: null, session: null, granted: null });
     case "configure":
       record({ type: "configured", settings: command.settings });
+      return grant({ leases: [], leaseDurationMs: null, session: null, granted: null });
+    case "steer":
+      if (!table.isSteered) record({ type: "steering-began" });
+      return grant({ leases: [], leaseDurationMs: null, session: null, granted: null });
+    case "followed":
+      follow(table, command.publication, record);
       return grant({ leases: [], leaseDurationMs: null, session: null, granted: null });
     case "join":
       return join(table, command.host, command.instance, nowMs, record);
@@ -179,6 +192,8 @@ function acquire(
   const { leaseDurationMs } = table.settings;
   let granted = answered;
   if (granted === undefined) {
+    // One request at a time: a host that gave up on an answer finds that block in its leases. [ST6]
+    if (leasesOf(table, holder.host).some((row) => !row.steered)) return refuse("steering-pending");
     const chosen = chooseFor(table, holder, order, nowMs, random);
     if (!chosen.ok) return chosen;
     const { block, quarantined } = chosen.value;
@@ -194,6 +209,7 @@ function acquire(
       requestId,
       endedAtMs: null,
       freeAtMs: null,
+      steered: !table.isSteered,
     };
     record({ type: "granted", row: granted });
   }
@@ -343,6 +359,26 @@ function laterOf(holder: Holder, expiresAtMs: number): number {
   return Math.max(holder.expiresAtMs, expiresAtMs);
 }
 
+/** Blocks that the routers do not know yet are nobody's business but theirs. [ST4] */
 function leasesFor(table: LeaseTable, host: string): Lease[] {
-  return leasesOf(table, host).map(({ base, order, epoch }) => ({ base, order, epoch }));
+  return leasesOf(table, host)
+    .filter((row) => row.steered)
+    .map(({ base, order, epoch }) => ({ base, order, epoch }));
+}
+
+/** Whether an answer must be held back until the routers have followed its grant. [ST4] */
+export function awaitsRouters(table: LeaseTable, { granted }: LeaseAnswer): boolean {
+  return granted !== null && table.rows.get(granted.epoch)?.steered === false;
+}
+
+function follow(
+  table: LeaseTable,
+  { version, lastEpoch }: Publication,
+  record: (event: LeaseEvent) => void,
+): void {
+  for (const row of table.rows.values()) {
+    // What was granted since is not in that publication.
+    if (!row.steered && row.epoch <= lastEpoch) record({ type: "steered", epoch: row.epoch });
+  }
+  if (version > table.publishedVersion) record({ type: "published", version });
 }

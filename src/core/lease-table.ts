@@ -37,6 +37,8 @@ export interface LeaseRow extends PortBlock {
   readonly endedAtMs: number | null;
   /** When anybody may have the block again; null while leased. */
   readonly freeAtMs: number | null;
+  /** Whether the routers have followed; before that its host is not told of it. [ST4] */
+  readonly steered: boolean;
 }
 
 /** The table in memory. Only `applyEvent` changes it. */
@@ -46,6 +48,12 @@ export interface LeaseTable {
   lastSession: number;
   /** When the clock was last looked at, by that clock; 0 for never. [LE6] */
   seenAtMs: number;
+  /** Whether the pool has routers, or had some: then grants wait for them. [ST4] */
+  isSteered: boolean;
+  /** Rises whenever what routers must know of this address changes. [ST5] */
+  steeringVersion: number;
+  /** The newest version that the pool has taken and the routers have followed. [ST5] */
+  publishedVersion: number;
   readonly holders: Map<string, Holder>;
   /** By epoch; blocks of different rows never overlap. */
   readonly rows: Map<number, LeaseRow>;
@@ -72,7 +80,12 @@ export type LeaseEvent =
   /** A host whose time is over and who has no block any more is forgotten. [HO5] */
   | { readonly type: "left"; readonly host: string }
   /** The clock was looked at; all deadlines that lie ahead move by `shiftMs`. [LE6] */
-  | { readonly type: "clock-read"; readonly atMs: number; readonly shiftMs: number };
+  | { readonly type: "clock-read"; readonly atMs: number; readonly shiftMs: number }
+  /** The pool has its first router. */
+  | { readonly type: "steering-began" }
+  /** The routers have followed this grant, or their deadline has passed. [ST4] */
+  | { readonly type: "steered"; readonly epoch: number }
+  | { readonly type: "published"; readonly version: number };
 
 /** A table in which everything is free. */
 export function emptyLeaseTable(settings: PoolSettings): LeaseTable {
@@ -81,6 +94,9 @@ export function emptyLeaseTable(settings: PoolSettings): LeaseTable {
     lastEpoch: 0,
     lastSession: 0,
     seenAtMs: 0,
+    isSteered: false,
+    steeringVersion: 0,
+    publishedVersion: 0,
     holders: new Map(),
     rows: new Map(),
     unitHistory: emptyUnitHistory(),
@@ -105,11 +121,13 @@ export function applyEvent(table: LeaseTable, event: LeaseEvent): void {
     case "granted":
       table.rows.set(event.row.epoch, event.row);
       table.lastEpoch = Math.max(table.lastEpoch, event.row.epoch);
+      noteSteeringChange(table);
       return;
     case "ended": {
       const row = table.rows.get(event.epoch)!;
       const { endedAtMs, freeAtMs } = event;
       table.rows.set(event.epoch, { ...row, state: "quarantined", endedAtMs, freeAtMs });
+      noteSteeringChange(table);
       return;
     }
     case "freed": {
@@ -125,7 +143,22 @@ export function applyEvent(table: LeaseTable, event: LeaseEvent): void {
       table.seenAtMs = event.atMs;
       if (event.shiftMs !== 0) shiftDeadlines(table, event.shiftMs);
       return;
+    case "steering-began":
+      table.isSteered = true;
+      noteSteeringChange(table);
+      return;
+    case "steered":
+      table.rows.set(event.epoch, { ...table.rows.get(event.epoch)!, steered: true });
+      return;
+    case "published":
+      table.publishedVersion = event.version;
+      return;
   }
+}
+
+/** Without routers nobody asks for versions, and none is written. */
+function noteSteeringChange(table: LeaseTable): void {
+  if (table.isSteered) table.steeringVersion += 1;
 }
 
 function shiftDeadlines(table: LeaseTable, shiftMs: number): void {

@@ -1,12 +1,13 @@
 /**
  * What the parts say to one another, as JSON over WebSockets: a host with each of its
- * addresses (EgressIp), and a host with its pool (EgressPool).
+ * addresses (EgressIp), and a host or a router with its pool (EgressPool).
  *
  * A connection opens with a message that names the version; a peer that does not know it
  * refuses. Every request of a host carries an id that its answer repeats. [ME1] [ME2]
  */
 import type { Lease, LeaseRefusal } from "./lease-commands.ts";
 import type { PoolSettings } from "./pool-settings.ts";
+import type { SteeringChange, SteeringTable } from "./steering.ts";
 
 /** Version of everything in this file. */
 export const PROTOCOL_VERSION = 1;
@@ -70,6 +71,8 @@ export type PoolRequest =
       readonly instance: string;
       /** URL at which the Worker reaches this host's gateway. */
       readonly gateway: string;
+      /** Where routers reach this host, by IP address; absent when it does not know. */
+      readonly reach?: { readonly ipv4: string | null; readonly ipv6: string | null } | undefined;
     }
   | { readonly type: "report"; readonly draining: boolean; readonly rooms: readonly AddressRoom[] };
 
@@ -80,3 +83,37 @@ export type PoolReply =
 
 /** Why a pool does not take a host. */
 export type PoolRefusal = "host-already-present" | "pool-unknown" | "gateway-invalid";
+
+/** Router to EgressPool. */
+export type RouterRequest =
+  | { readonly type: "enroll"; readonly version: number; readonly instance: string }
+  /**
+   * The kernel has followed up to this change. The first one after a table means that the whole
+   * table is in force. Each covers all before it; late or repeated ones take nothing back. [ST7]
+   */
+  | { readonly type: "acknowledge"; readonly sequence: number }
+  /** The router has missed something and wants the whole table again. */
+  | { readonly type: "resync" };
+
+/**
+ * EgressPool to router. A table comes in parts, in order and with nothing between them; each
+ * holds a piece of every list, all the same sequence, and together they are the table. [ST8]
+ */
+export type RouterReply =
+  | {
+      readonly type: "table";
+      /** From 1 to `parts`. */
+      readonly part: number;
+      readonly parts: number;
+      readonly table: SteeringTable;
+    }
+  | { readonly type: "change"; readonly change: SteeringChange }
+  | { readonly type: "refused"; readonly code: RouterRefusal | MessageRefusal };
+
+/** Why a pool does not take a router, or what it says. */
+export type RouterRefusal =
+  /** Another instance of this router is live. [ST9] */
+  | "router-already-present"
+  | "pool-unknown"
+  /** An acknowledgement of a change that there has not been. [ST7] */
+  | "sequence-unknown";

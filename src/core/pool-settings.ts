@@ -12,6 +12,8 @@ export interface PoolSettings {
   readonly maxPortsPerHost: number;
   /** Silence after which a host gets no new requests (liveness, not ownership: law 8). */
   readonly hostSilenceMs: number;
+  /** Longest wait of a grant for routers that do not acknowledge it (law 4). */
+  readonly steeringDeadlineMs: number;
 }
 
 /** The settings of a pool about which its operator has said nothing. */
@@ -22,4 +24,5 @@ export const DEFAULT_POOL_SETTINGS: PoolSettings = {
   minPortsPerHost: 512,
   maxPortsPerHost: 32_768,
   hostSilenceMs: 5_000,
+  steeringDeadlineMs: 2_000,
 };

@@ -1,7 +1,7 @@
 /** Ed25519 keys as JWKs. The kind of a key is in its `kid` and says which roles it may sign. [ID1] */
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from "jose";
 
-/** `issuer`: the operator's, signs client, host and admin. `edge`: the Worker's, signs gateway. */
+/** `issuer`: the operator's, signs client, host, router and admin. `edge`: the Worker's, signs gateway. */
 export type KeyKind = "issuer" | "edge";
 
 /** A key set as published at `/.well-known/jwks.json`. */

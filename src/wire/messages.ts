@@ -9,9 +9,13 @@ import {
   type PoolReply,
   type PoolRequest,
   PROTOCOL_VERSION,
+  type RouterRefusal,
+  type RouterReply,
+  type RouterRequest,
 } from "../core/messages.ts";
 import { grant, type Outcome, refuse } from "../core/outcome.ts";
 import { isLeasableBlock, MAX_ORDER, MIN_ORDER, PORT_END } from "../core/port-block.ts";
+import type { HostReach, SteeringChange, SteeringEntry, SteeringTable } from "../core/steering.ts";
 import { poolSettingsSchema } from "./pool-settings.ts";
 
 /** Longest message that is looked at, in characters. */
@@ -46,6 +50,7 @@ const leaseRefusals = [
   "order-out-of-range",
   "share-exceeded",
   "address-exhausted",
+  "steering-pending",
 ] as const satisfies LeaseRefusal[];
 
 const leaseReply = z.discriminatedUnion("type", [
@@ -55,7 +60,8 @@ const leaseReply = z.discriminatedUnion("type", [
     leases: z.array(lease),
     leaseDurationMs: z.number().positive().nullable(),
     granted: lease.nullable(),
-    settings: poolSettingsSchema,
+    // A newer edge may have settings that are not known here.
+    settings: z.object(poolSettingsSchema.shape),
   }),
   z.object({
     type: z.literal("refused"),
@@ -67,7 +73,13 @@ const leaseReply = z.discriminatedUnion("type", [
 const room = z.strictObject({ ip, portCount: z.int().min(0), busiestCount: z.int().min(0) });
 
 const poolRequest = z.discriminatedUnion("type", [
-  z.strictObject({ type: z.literal("enlist"), version, instance, gateway: z.string().min(1).max(2048) }),
+  z.strictObject({
+    type: z.literal("enlist"),
+    version,
+    instance,
+    gateway: z.string().min(1).max(2048),
+    reach: z.strictObject({ ipv4: z.ipv4().nullable(), ipv6: z.ipv6().nullable() }).optional(),
+  }),
   z.strictObject({ type: z.literal("report"), draining: z.boolean(), rooms: z.array(room).max(4096) }),
 ]) satisfies z.ZodType<PoolRequest>;
 
@@ -81,6 +93,55 @@ const poolReply = z.discriminatedUnion("type", [
   z.object({ type: z.literal("enlisted"), pool: z.string(), ips: z.array(ip) }),
   z.object({ type: z.literal("refused"), code: z.enum([...poolRefusals, ...messageRefusals]) }),
 ]) satisfies z.ZodType<PoolReply>;
+
+const sequence = z.int().min(0);
+const entry = z
+  .object({ ip, base: port, order: z.int().min(MIN_ORDER).max(MAX_ORDER), host: z.string().min(1), epoch })
+  .refine(isLeasableBlock) satisfies z.ZodType<SteeringEntry>;
+const reach = z.object({
+  host: z.string().min(1),
+  ipv4: z.ipv4().nullable(),
+  ipv6: z.ipv6().nullable(),
+}) satisfies z.ZodType<HostReach>;
+
+const steeringTable = z.object({
+  sequence,
+  ips: z.array(ip),
+  entries: z.array(entry),
+  reaches: z.array(reach),
+}) satisfies z.ZodType<SteeringTable>;
+
+const steeringChange = z.object({
+  sequence,
+  withdraw: z.array(z.object({ ip, base: port, epoch })),
+  put: z.array(entry),
+  addIps: z.array(ip),
+  removeIps: z.array(ip),
+  reaches: z.array(reach),
+}) satisfies z.ZodType<SteeringChange>;
+
+const routerRequest = z.discriminatedUnion("type", [
+  z.strictObject({ type: z.literal("enroll"), version, instance }),
+  z.strictObject({ type: z.literal("acknowledge"), sequence }),
+  z.strictObject({ type: z.literal("resync") }),
+]) satisfies z.ZodType<RouterRequest>;
+
+const routerRefusals = [
+  "router-already-present",
+  "pool-unknown",
+  "sequence-unknown",
+] as const satisfies RouterRefusal[];
+
+const routerReply = z.discriminatedUnion("type", [
+  z.object({
+    type: z.literal("table"),
+    part: z.int().positive(),
+    parts: z.int().positive(),
+    table: steeringTable,
+  }),
+  z.object({ type: z.literal("change"), change: steeringChange }),
+  z.object({ type: z.literal("refused"), code: z.enum([...routerRefusals, ...messageRefusals]) }),
+]) satisfies z.ZodType<RouterReply>;
 
 /** What a host says to an address. */
 export function parseLeaseRequest(text: string): Outcome<LeaseRequest, MessageRefusal> {
@@ -100,6 +161,16 @@ export function parsePoolRequest(text: string): Outcome<PoolRequest, MessageRefu
 /** What a pool says to a host. */
 export function parsePoolReply(text: string): Outcome<PoolReply, MessageRefusal> {
   return parse(poolReply, text);
+}
+
+/** What a router says to its pool. */
+export function parseRouterRequest(text: string): Outcome<RouterRequest, MessageRefusal> {
+  return parseVersioned(routerRequest, text);
+}
+
+/** What a pool says to a router. */
+export function parseRouterReply(text: string): Outcome<RouterReply, MessageRefusal> {
+  return parse(routerReply, text);
 }
 
 function parse<Message>(schema: z.ZodType<Message>, text: string): Outcome<Message, MessageRefusal> {

@@ -13,4 +13,5 @@ export const poolSettingsSchema = z.strictObject({
   minPortsPerHost: portCount,
   maxPortsPerHost: portCount,
   hostSilenceMs: z.int().min(500).max(600_000),
+  steeringDeadlineMs: z.int().min(0).max(60_000),
 }) satisfies z.ZodType<PoolSettings>;

@@ -13,7 +13,7 @@ const REMEMBERED_TOKENS = 4096;
 
 const claimsSchema = z.object({
   sub: z.string().min(1).max(128),
-  role: z.enum(["client", "host", "admin", "gateway"]),
+  role: z.enum(["client", "host", "router", "admin", "gateway"]),
   pools: z.array(z.string()).max(256),
   exp: z.number(),
 });

@@ -43,6 +43,18 @@ export const poolHostSchema = z
   })
   .openapi("PoolHost");
 
+/** A steering router of a pool. */
+export const poolRouterSchema = z
+  .object({
+    router: z.string(),
+    live: z.boolean(),
+    ready: z.boolean().openapi({ description: "Whether it has followed a whole table." }),
+    acknowledged: z.int().nullable().openapi({ description: "The last change it has followed." }),
+    lagging: z.boolean().openapi({ description: "Whether grants have gone ahead of it." }),
+    seenAtMs: z.number().openapi({ description: "Unix milliseconds" }),
+  })
+  .openapi("PoolRouter");
+
 /** A pool. */
 export const poolSchema = z
   .object({
@@ -50,6 +62,8 @@ export const poolSchema = z
     settings: settingsSchema,
     ips: z.array(poolIpSchema).readonly(),
     hosts: z.array(poolHostSchema).readonly(),
+    steeringSequence: z.int().openapi({ description: "Number of the last change of the steering table." }),
+    routers: z.array(poolRouterSchema).readonly(),
   })
   .openapi("Pool");
 
@@ -74,6 +88,7 @@ export const addressSchema = z
           grantedAtMs: instant,
           endedAtMs: instant.nullable(),
           freeAtMs: instant.nullable(),
+          steered: z.boolean().openapi({ description: "Whether the routers have followed its grant." }),
         }),
       )
       .readonly(),

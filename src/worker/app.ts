@@ -17,7 +17,7 @@ import { serveHosts } from "./routes/hosts.ts";
 import { serveIps } from "./routes/ips.ts";
 import { servePools } from "./routes/pools.ts";
 
-const EVERYBODY: readonly Role[] = ["client", "host", "admin"];
+const EVERYBODY: readonly Role[] = ["client", "host", "router", "admin"];
 const METHODS = ["GET", "PUT", "POST", "PATCH", "DELETE"] as const;
 
 const getEdge = createRoute({

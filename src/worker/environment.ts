@@ -3,7 +3,7 @@ import type { ObjectBindings } from "../../durable-objects/bindings.ts";
 
 /** Objects, public issuer keys and the edge's own key. */
 export interface Environment extends ObjectBindings {
-  /** A JWKS as JSON text: whose client, host and admin tokens count. */
+  /** A JWKS as JSON text: whose client, host, router and admin tokens count. */
   readonly ISSUER_KEYS: string;
   /** A private JWK as JSON text, with which gateway tokens are signed. */
   readonly EDGE_KEY?: string;

@@ -10,6 +10,7 @@ import { ADDRESS_MIGRATIONS, migrate } from "../../durable-objects/schema.ts";
 import type { SqlDatabase } from "../../durable-objects/sql-database.ts";
 import { execute, type LeaseCommand } from "../../src/core/lease-commands.ts";
 import { applyEvent, emptyLeaseTable, leasesOf, type LeaseTable } from "../../src/core/lease-table.ts";
+import { publicationOf } from "../../src/core/publication.ts";
 import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../../src/core/pool-settings.ts";
 
 const POOL = "eu";
@@ -22,7 +23,7 @@ const SETTINGS: PoolSettings = {
 
 /** One thing that happens to an address. */
 interface Step {
-  readonly command: "configure" | "join" | "renew" | "acquire" | "release" | "tick";
+  readonly command: LeaseCommand["type"];
   readonly host: number;
   /** Which of its sizes, leases, instances or settings: reduced to what there is. */
   readonly choice: number;
@@ -48,6 +49,9 @@ const step: fc.Arbitrary<Step> = fc.record({
     "release",
     "tick",
     "configure",
+    "steer",
+    "followed",
+    "followed",
   ),
   host: fc.nat({ max: 2 }),
   choice: fc.nat({ max: 20 }),
@@ -70,7 +74,7 @@ export function playHistory(database: SqlDatabase, history: History): { readonly
   migrate(database, ADDRESS_MIGRATIONS);
   const store = new LeaseStore(database);
   expect(store.load()).toBeNull();
-  store.assign(POOL, SETTINGS);
+  store.assign("192.0.2.1", POOL, SETTINGS);
   const table = emptyLeaseTable(SETTINGS);
   const folded = emptyLeaseTable(SETTINGS);
   const random = generator(history.seed);
@@ -101,7 +105,13 @@ function commandFor(
   const session = (table.holders.get(name)?.session ?? 0) - (isStale ? 1 : 0);
   switch (command) {
     case "tick":
-      return { type: "tick" };
+    case "steer":
+      return { type: command };
+    case "followed": {
+      const publication = publicationOf(table);
+      const lastEpoch = Math.max(0, publication.lastEpoch - (choice % 3));
+      return { type: "followed", publication: { ...publication, lastEpoch } };
+    }
     case "configure":
       return { type: "configure", settings: { ...SETTINGS, quarantineMs: (choice % 3) * 2_000 } };
     case "join":
@@ -123,12 +133,9 @@ function commandFor(
 
 /** A table as plain values: hosts in alphabetical order, blocks in the order of their epochs. */
 function comparable(table: LeaseTable): object {
-  const { settings, lastEpoch, lastSession, seenAtMs, holders, rows, unitHistory } = table;
+  const { holders, rows, unitHistory, ...rest } = table;
   return {
-    settings,
-    lastEpoch,
-    lastSession,
-    seenAtMs,
+    ...rest,
     holders: [...holders.values()].toSorted((a, b) => (a.host < b.host ? -1 : 1)),
     rows: [...rows.values()],
     unitHistory: unitHistory.join(),

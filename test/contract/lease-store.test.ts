@@ -11,7 +11,7 @@ function emptyStore() {
   const database = openNodeDatabase();
   migrate(database, ADDRESS_MIGRATIONS);
   const store = new LeaseStore(database);
-  store.assign("eu", DEFAULT_POOL_SETTINGS);
+  store.assign("192.0.2.1", "eu", DEFAULT_POOL_SETTINGS);
   return { database, store };
 }
 
@@ -28,6 +28,7 @@ function pastLease(epoch: number): LeaseEvent[] {
     requestId: `r${epoch}`,
     endedAtMs: null,
     freeAtMs: null,
+    steered: true,
   } as const;
   return [
     { type: "granted", row },

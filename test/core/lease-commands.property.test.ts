@@ -26,6 +26,7 @@ const settings = fc.record(
     minPortsPerHost: fc.constantFrom(0, 512, 8192),
     maxPortsPerHost: fc.constantFrom(16_384, 32_768, 64_512),
     hostSilenceMs: fc.constant(5000),
+    steeringDeadlineMs: fc.constant(2000),
   },
   { noNullPrototype: true },
 );

@@ -150,6 +150,8 @@ describe("restarts", () => {
 });
 
 describe("a turn", () => {
+  const renew = (requestId: string) => JSON.stringify({ type: "renew", requestId });
+  const acquire = (requestId: string) => JSON.stringify({ type: "acquire", requestId, order: 6 });
   it("[DO17] answers everything that came at the same moment, each host in its own order", async () => {
     const stub = await assignedIp();
     for (const host of ["h1", "h2"]) await (await HostConnection.open(stub, host)).join(FIRST);
@@ -173,8 +175,6 @@ describe("a turn", () => {
         }) as unknown as WebSocket;
       const h1 = socketOf("h1", 1);
       const h2 = socketOf("h2", 2);
-      const acquire = (requestId: string) => JSON.stringify({ type: "acquire", requestId, order: 6 });
-      const renew = (requestId: string) => JSON.stringify({ type: "renew", requestId });
       const messages: [WebSocket, string][] = [
         [h1, acquire("a1")],
         [h2, renew("a2")],

@@ -70,6 +70,8 @@ describe("the catalogue", () => {
         settings: { ...DEFAULT_POOL_SETTINGS, quarantineMs: 60_000, hostSilenceMs: 3_000 },
         ips: [{ ip, advertised: null }],
         hosts: [],
+        steeringSequence: 0,
+        routers: [],
       },
     });
   });

@@ -1,8 +1,10 @@
-/** The objects under test, and a host that talks to them over a real WebSocket. */
+/** The objects under test, and hosts and routers that talk to them over real WebSockets. */
 import { env } from "cloudflare:workers";
 import type { ObjectBindings } from "../../durable-objects/bindings.ts";
-import { HOST_HEADER } from "../../durable-objects/host-socket.ts";
+import { HOST_HEADER, ROUTER_HEADER } from "../../durable-objects/host-socket.ts";
 import { PROTOCOL_VERSION } from "../../src/core/messages.ts";
+import type { SteeringChange, SteeringTable } from "../../src/core/steering.ts";
+import { parseRouterReply } from "../../src/wire/messages.ts";
 import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../../src/core/pool-settings.ts";
 
 export const objects = env as unknown as ObjectBindings;
@@ -12,22 +14,34 @@ export const settings: PoolSettings = DEFAULT_POOL_SETTINGS;
 /** What any object may answer; tests look at what they expect. */
 export type Reply = Record<string, any>;
 
-/** A stub of either kind of object that hosts connect to. */
+/** A stub of either kind of object that takes connections. */
 type Connectable = Pick<DurableObjectStub, "fetch">;
 
-/** Asks an object for a WebSocket as the Worker does for a verified host. */
+/** Asks an object for a WebSocket as the Worker does for a verified peer. */
 export function upgrade(stub: Connectable, headers: Record<string, string>): Promise<Response> {
   return stub.fetch("http://object/connect", { headers });
 }
 
-/** One connection of a host. */
-export class HostConnection {
+/** Where routers reach a host. */
+interface Reach {
+  readonly ipv4: string | null;
+  readonly ipv6: string | null;
+}
+
+async function socketFrom(stub: Connectable, header: string, name: string): Promise<WebSocket> {
+  const response = await upgrade(stub, { upgrade: "websocket", [header]: name });
+  if (response.webSocket === null) throw new Error(`refused with ${response.status}`);
+  return response.webSocket;
+}
+
+/** One connection to an object. */
+class Connection {
   readonly closed: Promise<{ code: number; reason: string }>;
   readonly #socket: WebSocket;
   readonly #received: string[] = [];
   readonly #waiting: ((text: string) => void)[] = [];
 
-  private constructor(socket: WebSocket) {
+  constructor(socket: WebSocket) {
     this.#socket = socket;
     socket.addEventListener("message", ({ data }) => {
       const text = data as string;
@@ -41,12 +55,6 @@ export class HostConnection {
       });
     });
     socket.accept();
-  }
-
-  static async open(stub: Connectable, host: string): Promise<HostConnection> {
-    const response = await upgrade(stub, { upgrade: "websocket", [HOST_HEADER]: host });
-    if (response.webSocket === null) throw new Error(`refused with ${response.status}`);
-    return new HostConnection(response.webSocket);
   }
 
   /** Messages that nobody has asked for yet. */
@@ -79,6 +87,17 @@ export class HostConnection {
     return this.next();
   }
 
+  close(): void {
+    this.#socket.close(1000, "done");
+  }
+}
+
+/** One connection of a host. */
+export class HostConnection extends Connection {
+  static async open(stub: Connectable, host: string): Promise<HostConnection> {
+    return new HostConnection(await socketFrom(stub, HOST_HEADER, host));
+  }
+
   join(instance: string): Promise<Reply> {
     return this.#request({ type: "join", version: PROTOCOL_VERSION, instance });
   }
@@ -95,16 +114,56 @@ export class HostConnection {
     return this.#request({ type: "release", base: lease.base, epoch: lease.epoch });
   }
 
-  enlist(instance: string, gateway = "http://127.0.0.1:8001"): Promise<Reply> {
-    return this.ask({ type: "enlist", version: PROTOCOL_VERSION, instance, gateway });
-  }
-
-  close(): void {
-    this.#socket.close(1000, "done");
+  enlist(instance: string, gateway = "http://127.0.0.1:8001", reach?: Reach): Promise<Reply> {
+    return this.ask({ type: "enlist", version: PROTOCOL_VERSION, instance, gateway, reach });
   }
 
   /** Ids are never used again, not even by a later connection of the same host. */
   #request(message: object): Promise<Reply> {
     return this.ask({ requestId: crypto.randomUUID(), ...message });
+  }
+}
+
+/** One connection of a router. */
+export class RouterConnection extends Connection {
+  static async open(stub: Connectable, router: string): Promise<RouterConnection> {
+    return new RouterConnection(await socketFrom(stub, ROUTER_HEADER, router));
+  }
+
+  /** Enrols and reads the whole table, all parts put together. */
+  async enroll(instance: string): Promise<SteeringTable> {
+    this.send({ type: "enroll", version: PROTOCOL_VERSION, instance });
+    return this.table();
+  }
+
+  /** The next messages, which are a table. */
+  async table(): Promise<SteeringTable> {
+    const pieces: SteeringTable[] = [];
+    for (let parts = 1; pieces.length < parts;) {
+      const text = await this.nextText();
+      const reply = parseRouterReply(text);
+      if (!reply.ok || reply.value.type !== "table") throw new Error(text);
+      if (reply.value.part !== pieces.length + 1) throw new Error(`part ${reply.value.part} came next`);
+      ({ parts } = reply.value);
+      pieces.push(reply.value.table);
+    }
+    return {
+      sequence: pieces[0]!.sequence,
+      ips: pieces.flatMap(({ ips }) => ips),
+      entries: pieces.flatMap(({ entries }) => entries),
+      reaches: pieces.flatMap(({ reaches }) => reaches),
+    };
+  }
+
+  /** The next message, which is a change. */
+  async change(): Promise<SteeringChange> {
+    const text = await this.nextText();
+    const reply = parseRouterReply(text);
+    if (!reply.ok || reply.value.type !== "change") throw new Error(text);
+    return reply.value.change;
+  }
+
+  acknowledge(sequence: number): void {
+    this.send({ type: "acknowledge", sequence });
   }
 }

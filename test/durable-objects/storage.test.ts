@@ -42,5 +42,5 @@ it("[DO2] an object whose storage is newer than the program refuses to run, and 
     migrate(storage, [...ADDRESS_MIGRATIONS, ["CREATE TABLE of_the_future (name TEXT)"]]);
   });
   await evictDurableObject(stub);
-  await expect(Promise.resolve(stub.describe())).rejects.toThrow("newer than 1");
+  await expect(Promise.resolve(stub.describe())).rejects.toThrow("newer than 2");
 });

@@ -13,6 +13,7 @@ describe("settings", () => {
       minPortsPerHost: 512,
       maxPortsPerHost: 32_768,
       hostSilenceMs: 5000,
+      steeringDeadlineMs: 2000,
     });
   });
 
@@ -26,6 +27,8 @@ describe("settings", () => {
     ["minPortsPerHost", 64_513],
     ["maxPortsPerHost", -1],
     ["hostSilenceMs", 499],
+    ["steeringDeadlineMs", -1],
+    ["steeringDeadlineMs", 60_001],
     ["unheardOf", 1],
   ])("[ME4] with %s = %d are refused", (key, value) => {
     expect(poolSettingsSchema.safeParse({ ...DEFAULT_POOL_SETTINGS, [key]: value }).success).toBe(false);

@@ -44,7 +44,7 @@ async function tokenWith(
 const CLAIMS = { sub: "anna", role: "client", pools: ["eu"], aud: "ipshard", exp: NOW / 1000 + 60 };
 
 describe("a token", () => {
-  test.each<Role>(["client", "host", "admin"])("[ID1] for a %s is signed by an issuer", async (role) => {
+  test.each<Role>(["client", "host", "router", "admin"])("[ID1] for a %s is signed by an issuer", async (role) => {
     expect(await refusalOf(await signToken(identity(role), issuer))).toEqual(identity(role));
     expect(await refusalOf(await signToken(identity(role), edge))).toBe("token-signature-invalid");
   });
@@ -101,7 +101,7 @@ describe("a token", () => {
   test("[ID3] with a claim of another form is refused", async () => {
     for (const claims of [
       { role: "root" },
-      { role: "router" },
+      { role: "driver" },
       { pools: "eu" },
       { pools: [1] },
       { sub: "" },

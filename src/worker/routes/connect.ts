@@ -1,10 +1,10 @@
 /**
- * The WebSockets of hosts. The Worker settles who the host is and where it may go; the rest
- * is between the host and the object. [WK17]
+ * The WebSockets of hosts and routers. The Worker settles who that is and where it may go; the
+ * rest is between it and the object. [WK17]
  */
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import { HOST_HEADER } from "../../../durable-objects/host-socket.ts";
+import { HOST_HEADER, ROUTER_HEADER } from "../../../durable-objects/host-socket.ts";
 import { permitsPool } from "../../core/identity.ts";
 import { EGRESS_AUTHORIZATION } from "../../wire/header-names.ts";
 import { ipSchema, nameSchema } from "../api-schemas.ts";
@@ -12,16 +12,15 @@ import { askControlPlane } from "../control-plane.ts";
 import { authenticate, type EdgeContext } from "../middleware/authenticate.ts";
 import { problem } from "../problem.ts";
 
-/** Serves the connections of hosts to pools and addresses. */
+/** Serves the connections of hosts to pools and addresses, and of routers to pools. */
 export function serveConnections(app: OpenAPIHono<EdgeContext>): void {
-  app.get("/v1/pools/:pool/connect", authenticate("host"), async (context) => {
-    const pool = nameSchema.safeParse(context.req.param("pool"));
-    if (!pool.success) return problem({ code: "input-invalid", detail: "That is no name of a pool." });
-    if (!isUpgrade(context)) return problem({ code: "upgrade-required" }, { upgrade: "websocket" });
-    if (!permitsPool(context.get("identity"), pool.data)) return problem({ code: "pool-denied" });
-    const stub = context.env.EGRESS_POOL.getByName(pool.data);
-    return connect(context, async (request) => stub.fetch(request));
-  });
+  app.get("/v1/pools/:pool/connect", authenticate("host"), async (context) =>
+    connectToPool(context, context.req.param("pool"), HOST_HEADER),
+  );
+
+  app.get("/v1/pools/:pool/steering", authenticate("router"), async (context) =>
+    connectToPool(context, context.req.param("pool"), ROUTER_HEADER),
+  );
 
   app.get("/v1/ips/:ip/connect", authenticate("host"), async (context) => {
     const ip = ipSchema.safeParse(context.req.param("ip"));
@@ -33,8 +32,17 @@ export function serveConnections(app: OpenAPIHono<EdgeContext>): void {
     if (!described.value.ok) return problem({ code: described.value.refusal });
     if (!permitsPool(context.get("identity"), described.value.value.pool))
       return problem({ code: "pool-denied" });
-    return connect(context, async (request) => stub.fetch(request));
+    return connect(context, HOST_HEADER, async (request) => stub.fetch(request));
   });
+}
+
+async function connectToPool(context: Context<EdgeContext>, name: string, header: string): Promise<Response> {
+  const pool = nameSchema.safeParse(name);
+  if (!pool.success) return problem({ code: "input-invalid", detail: "That is no name of a pool." });
+  if (!isUpgrade(context)) return problem({ code: "upgrade-required" }, { upgrade: "websocket" });
+  if (!permitsPool(context.get("identity"), pool.data)) return problem({ code: "pool-denied" });
+  const stub = context.env.EGRESS_POOL.getByName(pool.data);
+  return connect(context, header, async (request) => stub.fetch(request));
 }
 
 function isUpgrade(context: Context<EdgeContext>): boolean {
@@ -43,11 +51,14 @@ function isUpgrade(context: Context<EdgeContext>): boolean {
 
 async function connect(
   context: Context<EdgeContext>,
+  header: string,
   fetchObject: (request: Request) => Promise<Response>,
 ): Promise<Response> {
   const request = new Request(context.req.raw);
-  // The object believes this header, so what the client may have put there is overwritten.
-  request.headers.set(HOST_HEADER, context.get("identity").subject);
+  // The object believes these headers, so what the client may have put there goes.
+  request.headers.delete(HOST_HEADER);
+  request.headers.delete(ROUTER_HEADER);
+  request.headers.set(header, context.get("identity").subject);
   request.headers.delete("authorization");
   request.headers.delete(EGRESS_AUTHORIZATION);
   const connected = await askControlPlane(async () => fetchObject(request));

@@ -1,0 +1,350 @@
+/**
+ * The routers of a pool: what they are told, and who waits for them.
+ *
+ * Addresses publish all of their blocks; the difference to what is stored becomes a numbered
+ * change, is stored, and goes to every router. A publication is done once every live router
+ * has acknowledged it or the deadline has passed (law 4). Nothing that matters is in a field:
+ * progress is kept with each router's socket, and a publication that is cut off by a restart
+ * is made again by its address. [ST2] [ST5]
+ */
+import {
+  acknowledge,
+  beginning,
+  laggardsOf,
+  type Progress,
+  type RouterStanding,
+} from "../src/core/acknowledgement.ts";
+import type { MessageRefusal, RouterRefusal, RouterReply, RouterRequest } from "../src/core/messages.ts";
+import { grant, type Outcome, refuse } from "../src/core/outcome.ts";
+import type { PoolSettings } from "../src/core/pool-settings.ts";
+import { type AddressChange, changeBy, type Publication, toChanges } from "../src/core/publication.ts";
+import type { HostReach, SteeringChange } from "../src/core/steering.ts";
+import { parseRouterRequest } from "../src/wire/messages.ts";
+import { acceptSocket, CLOSE_FENCED, CLOSE_REFUSED, isOpen, lastHeardMs, sendTo } from "./host-socket.ts";
+import type { SteeringStore, StoredRouter } from "./steering-store.ts";
+
+/** A router as an administrator sees it. */
+export interface PoolRouter {
+  readonly router: string;
+  readonly live: boolean;
+  /** Whether it has followed a whole table on its present connection. */
+  readonly ready: boolean;
+  /** The last change that its kernel is known to have followed. */
+  readonly acknowledged: number | null;
+  /** Whether grants have gone ahead of it, so that packets may be lost there. */
+  readonly lagging: boolean;
+  /** Unix milliseconds. */
+  readonly seenAtMs: number;
+}
+
+/** Why a publication is not taken. */
+export type PublishRefusal = "ip-unknown" | "publication-outdated";
+
+/** Stays with a socket. `instance` is null until the router has been sent the table on it. */
+interface RouterAttachment extends Progress {
+  readonly router: string;
+  readonly instance: string | null;
+  readonly heardAtMs: number;
+}
+
+/** What the feed needs of its pool. */
+export interface FeedOptions {
+  readonly ctx: DurableObjectState;
+  readonly store: SteeringStore;
+  readonly settings: () => PoolSettings;
+  /** Tells all addresses that there are routers; done when each has published, or could not. */
+  readonly beginSteering: () => Promise<void>;
+}
+
+interface Waiting {
+  readonly ip: string;
+  readonly publication: Publication;
+  outcome: Outcome<null, PublishRefusal>;
+}
+
+const ROUTERS_TAG = ":routers";
+/** Items in one message: with the longest names it stays well below what its reader takes. */
+const ITEMS_PER_MESSAGE = 1_000;
+/** A wait looks again this often, for a router that has fallen silent announces nothing. */
+const LOOK_AGAIN_MS = 500;
+/** What is known of a live router is written down again after this time. */
+const NOTE_AFTER_MS = 60_000;
+const FORGET_AFTER_MS = 7 * 86_400_000;
+
+/** One per pool object. */
+export class SteeringFeed {
+  readonly #options: FeedOptions;
+  readonly #startedAtMs = Date.now();
+  readonly #waiting: Waiting[] = [];
+  #turn: Promise<number> | null = null;
+  /** Is resolved, and replaced, whenever a router has come, gone or acknowledged. */
+  #news = newsOf();
+
+  constructor(options: FeedOptions) {
+    this.#options = options;
+  }
+
+  /** Takes what an address publishes; answers the routers that have not followed in time. */
+  async publish(ip: string, publication: Publication): Promise<Outcome<readonly string[], PublishRefusal>> {
+    const waiting: Waiting = { ip, publication, outcome: grant(null) };
+    this.#waiting.push(waiting);
+    const sequence = await (this.#turn ??= this.#takeTurn());
+    return waiting.outcome.ok ? grant(await this.#followed(sequence)) : waiting.outcome;
+  }
+
+  /** Tells the routers how a host is reached from now on. Nobody waits for it. */
+  announce(reach: HostReach): void {
+    this.#broadcast(this.#number([], [reach]));
+  }
+
+  /** Connects a router. */
+  connect(router: string): Response {
+    return acceptSocket(this.#options.ctx, [ROUTERS_TAG, tagOf(router)], {
+      router,
+      instance: null,
+      heardAtMs: Date.now(),
+      ...beginning(0),
+    } satisfies RouterAttachment);
+  }
+
+  /** Whether a socket is a router's. */
+  static isRouter(socket: WebSocket): boolean {
+    return typeof (socket.deserializeAttachment() as Partial<RouterAttachment>).router === "string";
+  }
+
+  /** Hears a router. */
+  async heard(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
+    const request =
+      typeof message === "string" ? parseRouterRequest(message) : refuse("message-malformed" as const);
+    if (!request.ok) return refuseRouter(socket, request.refusal, request.refusal === "version-unsupported");
+    if (request.value.type === "enroll") return this.#enroll(socket, request.value);
+    const attached = attachmentOf(socket);
+    if (attached.instance === null) return refuseRouter(socket, "message-malformed");
+    if (request.value.type === "resync") this.#sendTable(socket, attached.instance);
+    else this.#acknowledged(socket, attached, request.value.sequence);
+  }
+
+  /** Notes that a router's connection has ended. */
+  closed(socket: WebSocket): void {
+    const { router, instance, acknowledged, heardAtMs } = attachmentOf(socket);
+    // A connection that a newer one has replaced says nothing of its router.
+    if (instance === null) return;
+    const seenAtMs = lastHeardMs(this.#options.ctx, socket, heardAtMs);
+    this.#note(router, { instance, acknowledged, seenAtMs, isConnected: false });
+    this.#tellNews();
+  }
+
+  /** Every router, and the number of the last change. */
+  describe(): { readonly steeringSequence: number; readonly routers: readonly PoolRouter[] } {
+    const { store } = this.#options;
+    const steeringSequence = store.sequence();
+    const present = new Map(this.#present().map((standing) => [standing.router, standing]));
+    const routers = store.routers().map((stored): PoolRouter => {
+      const { router, overdue } = stored;
+      const standing = present.get(router);
+      const live = standing?.isLive === true;
+      const acknowledged = standing ? standing.acknowledged : stored.acknowledged;
+      // One that is away goes on forwarding by what it followed last.
+      const due = live ? overdue : steeringSequence;
+      return {
+        router,
+        live,
+        ready: live && acknowledged !== null,
+        acknowledged,
+        lagging: due !== null && (acknowledged === null || acknowledged < due),
+        seenAtMs: standing?.seenAtMs ?? stored.seenAtMs,
+      };
+    });
+    return { steeringSequence, routers };
+  }
+
+  /** All that was published at the same moment is one commit and, if it fits, one change. */
+  async #takeTurn(): Promise<number> {
+    await scheduler.wait(0);
+    this.#turn = null;
+    const { ctx, store } = this.#options;
+    const changes = ctx.storage.transactionSync(() => {
+      const made: AddressChange[] = [];
+      for (const waiting of this.#waiting.splice(0)) {
+        const { ip, publication } = waiting;
+        const stored = store.address(ip);
+        const change = stored === null ? refuse("ip-unknown" as const) : changeBy(stored, publication);
+        waiting.outcome = change.ok ? grant(null) : change;
+        if (!change.ok) continue;
+        store.apply(ip, publication.version, change.value);
+        made.push(change.value);
+      }
+      return this.#number(made, []);
+    });
+    this.#broadcast(changes);
+    return store.sequence();
+  }
+
+  #number(addresses: readonly AddressChange[], reaches: readonly HostReach[]): SteeringChange[] {
+    return toChanges(addresses, reaches, ITEMS_PER_MESSAGE, () => this.#options.store.advance());
+  }
+
+  /** Changes leave when they are stored, as everything that an object sends. */
+  #broadcast(changes: readonly SteeringChange[]): void {
+    for (const change of changes) {
+      const text = JSON.stringify({ type: "change", change } satisfies RouterReply);
+      for (const socket of this.#sockets()) if (isOpen(socket)) socket.send(text);
+    }
+  }
+
+  /** Waits until all live routers have followed; names those that have not by the deadline. */
+  async #followed(sequence: number): Promise<readonly string[]> {
+    const { steeringDeadlineMs } = this.#options.settings();
+    const done = new AbortController();
+    let isOver = false;
+    const over = scheduler.wait(steeringDeadlineMs, { signal: done.signal }).then(
+      () => (isOver = true),
+      () => false,
+    );
+    try {
+      for (;;) {
+        const laggards = laggardsOf(this.#awaited(), sequence);
+        if (laggards.length === 0) return [];
+        if (isOver) {
+          for (const router of laggards) this.#noteOverdue(router, sequence);
+          return laggards;
+        }
+        await Promise.race([over, this.#news.told, scheduler.wait(LOOK_AGAIN_MS)]);
+      }
+    } finally {
+      done.abort();
+    }
+  }
+
+  /**
+   * Whom a publication waits for. After a restart of the edge no router is connected for a
+   * moment: one whose connection was not seen to end is expected back, for as long as it could
+   * have been silent. [ST10]
+   */
+  #awaited(): RouterStanding[] {
+    const awaited: RouterStanding[] = this.#present();
+    const { hostSilenceMs } = this.#options.settings();
+    if (Date.now() - this.#startedAtMs >= hostSilenceMs) return awaited;
+    const present = new Set(awaited.map(({ router }) => router));
+    for (const { router, isConnected } of this.#options.store.routers()) {
+      if (isConnected && !present.has(router)) awaited.push({ router, isLive: true, ...beginning(0) });
+    }
+    return awaited;
+  }
+
+  /** The routers that were sent a table on a connection that stands. */
+  #present(): (RouterStanding & { seenAtMs: number })[] {
+    const nowMs = Date.now();
+    const { hostSilenceMs } = this.#options.settings();
+    return this.#sockets().map((socket) => {
+      const { router, tableSequence, acknowledged, heardAtMs } = attachmentOf(socket);
+      const seenAtMs = lastHeardMs(this.#options.ctx, socket, heardAtMs);
+      const isLive = isOpen(socket) && nowMs - seenAtMs < hostSilenceMs;
+      return { router, tableSequence, acknowledged, isLive, seenAtMs };
+    });
+  }
+
+  #sockets(): WebSocket[] {
+    const sockets = this.#options.ctx.getWebSockets(ROUTERS_TAG);
+    return sockets.filter((socket) => isOpen(socket) && attachmentOf(socket).instance !== null);
+  }
+
+  async #enroll(socket: WebSocket, { instance }: RouterRequest & { type: "enroll" }): Promise<void> {
+    await this.#options.beginSteering();
+    if (!isOpen(socket)) return;
+    const { router } = attachmentOf(socket);
+    const isTwin = (other: WebSocket): boolean => attachmentOf(other).instance !== instance;
+    const others = this.#sockets().filter((other) => attachmentOf(other).router === router);
+    const live = new Set(
+      this.#present()
+        .filter(({ isLive }) => isLive)
+        .map((standing) => standing.router),
+    );
+    if (live.has(router) && others.some(isTwin)) return refuseRouter(socket, "router-already-present", true);
+    for (const other of others) {
+      if (other === socket) continue;
+      other.serializeAttachment({ ...attachmentOf(other), instance: null } satisfies RouterAttachment);
+      other.close(CLOSE_FENCED, "stale-session");
+    }
+    this.#options.store.forgetRouters(Date.now() - FORGET_AFTER_MS);
+    this.#sendTable(socket, instance);
+  }
+
+  /** From here on the router is told every change, and grants wait for it. */
+  #sendTable(socket: WebSocket, instance: string): void {
+    const { store } = this.#options;
+    const { router } = attachmentOf(socket);
+    const progress = beginning(store.sequence());
+    hear(socket, instance, progress);
+    this.#note(router, { instance, seenAtMs: Date.now(), isConnected: true });
+    const parts = store.pieceCount(ITEMS_PER_MESSAGE);
+    let part = 0;
+    for (const table of store.pieces(ITEMS_PER_MESSAGE)) {
+      part += 1;
+      sendTo(socket, { type: "table", part, parts, table } satisfies RouterReply);
+    }
+    this.#tellNews();
+  }
+
+  #acknowledged(socket: WebSocket, attached: RouterAttachment, sequence: number): void {
+    const { store } = this.#options;
+    const progress = acknowledge(attached, sequence, store.sequence());
+    if (!progress.ok) return refuseRouter(socket, progress.refusal);
+    const { router, instance } = attached;
+    const { acknowledged } = progress.value;
+    hear(socket, instance, progress.value);
+    const stored = store.router(router);
+    const nowMs = Date.now();
+    // Each acknowledgement of each router would be a write; the socket remembers it anyway.
+    if (acknowledged !== null && nowMs - (stored?.seenAtMs ?? 0) >= NOTE_AFTER_MS) {
+      this.#note(router, { acknowledged, seenAtMs: nowMs });
+    }
+    this.#tellNews();
+  }
+
+  #noteOverdue(router: string, sequence: number): void {
+    console.warn(`router ${router} has not followed change ${sequence} in time`);
+    const standing = this.#present().find((present) => present.router === router);
+    // One that was expected back and has not come is away.
+    if (standing === undefined) this.#note(router, { overdue: sequence, isConnected: false });
+    else this.#note(router, { overdue: sequence, acknowledged: standing.acknowledged });
+  }
+
+  #note(router: string, news: Partial<StoredRouter>): void {
+    const { store } = this.#options;
+    const unknown = { instance: "", isConnected: true, seenAtMs: 0, acknowledged: null, overdue: null };
+    store.putRouter({ ...unknown, ...store.router(router), ...news, router });
+  }
+
+  #tellNews(): void {
+    const { tell } = this.#news;
+    this.#news = newsOf();
+    tell();
+  }
+}
+
+function newsOf(): { readonly told: Promise<void>; readonly tell: () => void } {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  return { told: promise, tell: resolve };
+}
+
+/** No name has a colon, so that hosts and routers cannot be mistaken for one another. */
+function tagOf(router: string): string {
+  return `:router:${router}`;
+}
+
+function attachmentOf(socket: WebSocket): RouterAttachment {
+  return socket.deserializeAttachment() as RouterAttachment;
+}
+
+function hear(socket: WebSocket, instance: string | null, progress: Progress): void {
+  const { router } = attachmentOf(socket);
+  const attachment: RouterAttachment = { router, instance, heardAtMs: Date.now(), ...progress };
+  socket.serializeAttachment(attachment);
+}
+
+/** A connection whose opening is refused is closed as well: nothing can follow on it. */
+function refuseRouter(socket: WebSocket, code: RouterRefusal | MessageRefusal, isOpening = false): void {
+  sendTo(socket, { type: "refused", code } satisfies RouterReply);
+  if (isOpening && isOpen(socket)) socket.close(CLOSE_REFUSED, code);
+}

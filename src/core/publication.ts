@@ -1,0 +1,112 @@
+/**
+ * What an address tells its pool for the routers: all of its leased blocks, not what changed.
+ * The pool compares, so a publication that was lost, repeated or cut off by a restart is made
+ * good by the next one. [ST5]
+ */
+import type { LeaseRow, LeaseTable } from "./lease-table.ts";
+import { type Outcome, grant, refuse } from "./outcome.ts";
+import { blocksOverlap, type PortBlock } from "./port-block.ts";
+import type { HostReach, SteeringChange, SteeringEntry } from "./steering.ts";
+
+/** A leased block, as the routers of its address must know it. */
+export interface PublishedBlock extends PortBlock {
+  readonly host: string;
+  readonly epoch: number;
+}
+
+/** All leased blocks of an address at one moment. */
+export interface Publication {
+  /** Rises with every change of the blocks: an older publication never undoes a newer one. */
+  readonly version: number;
+  /** The newest epoch of the address: blocks granted later are not in here. */
+  readonly lastEpoch: number;
+  readonly blocks: readonly PublishedBlock[];
+}
+
+/** What the routers must know of an address now. */
+export function publicationOf(table: LeaseTable): Publication {
+  const leased: LeaseRow[] = [...table.rows.values()].filter((row) => row.state === "leased");
+  return {
+    version: table.steeringVersion,
+    lastEpoch: table.lastEpoch,
+    blocks: leased.map(({ base, order, host, epoch }) => ({ base, order, host, epoch })),
+  };
+}
+
+/** Whether the routers still have to be told something. */
+export function isUnpublished(table: LeaseTable): boolean {
+  return table.publishedVersion < table.steeringVersion;
+}
+
+/** What a pool holds of one address. */
+export interface PublishedAddress {
+  readonly ip: string;
+  /** Of the newest publication taken; null before the first. */
+  readonly version: number | null;
+  readonly entries: readonly SteeringEntry[];
+}
+
+/** The part of a change that one address has in it. */
+export type AddressChange = Pick<SteeringChange, "withdraw" | "put" | "addIps">;
+
+/**
+ * What a publication changes in the steering table. It is refused as a whole if it is older
+ * than one that was taken, or if it would replace an entry by one with a lower epoch: then an
+ * old copy of the address speaks. [ST3] [ST5]
+ */
+export function changeBy(
+  stored: PublishedAddress,
+  publication: Publication,
+): Outcome<AddressChange, "publication-outdated"> {
+  const { ip, version, entries } = stored;
+  if (version !== null && publication.version < version) return refuse("publication-outdated");
+  const kept = new Set<number>();
+  const put: SteeringEntry[] = [];
+  const storedByEpoch = new Map(entries.map((entry) => [entry.epoch, entry]));
+  for (const { base, order, host, epoch } of publication.blocks) {
+    if (storedByEpoch.has(epoch)) kept.add(epoch);
+    else put.push({ ip, base, order, host, epoch });
+  }
+  const leaving = entries.filter(({ epoch }) => !kept.has(epoch));
+  const isOutdated = leaving.some((old) =>
+    put.some((entry) => entry.epoch < old.epoch && blocksOverlap(entry, old)),
+  );
+  if (isOutdated) return refuse("publication-outdated");
+  const withdraw = leaving.map(({ base, epoch }) => ({ ip, base, epoch }));
+  return grant({ withdraw, put, addIps: version === null ? [ip] : [] });
+}
+
+/**
+ * Puts what addresses and hosts changed into as few changes as hold at most `limit` items
+ * each, so that no message grows beyond what its reader takes. What makes room for an entry
+ * comes no later than the entry itself. [ST8]
+ */
+export function toChanges(
+  addresses: readonly AddressChange[],
+  reaches: readonly HostReach[],
+  limit: number,
+  nextSequence: () => number,
+): SteeringChange[] {
+  const changes: Mutable<SteeringChange>[] = [];
+  let count = limit;
+  const current = (): Mutable<SteeringChange> => {
+    if (count === limit) {
+      count = 0;
+      const sequence = nextSequence();
+      changes.push({ sequence, withdraw: [], put: [], addIps: [], removeIps: [], reaches: [] });
+    }
+    count += 1;
+    return changes.at(-1)!;
+  };
+  for (const reach of reaches) current().reaches.push(reach);
+  for (const { withdraw, put, addIps } of addresses) {
+    for (const ip of addIps) current().addIps.push(ip);
+    for (const gone of withdraw) current().withdraw.push(gone);
+    for (const entry of put) current().put.push(entry);
+  }
+  return changes;
+}
+
+type Mutable<Lists> = {
+  -readonly [Key in keyof Lists]: Lists[Key] extends readonly (infer Item)[] ? Item[] : Lists[Key];
+};
