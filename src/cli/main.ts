@@ -2,6 +2,7 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import { ISSUED_ROLES } from "../core/identity.ts";
 import { becomeAgent } from "./agent.ts";
+import { becomeRouter } from "./router.ts";
 import { CommandFault } from "./command-fault.ts";
 import { runEdge } from "./edge.ts";
 import { issueToken } from "./issue-token.ts";
@@ -59,6 +60,14 @@ program
   .allowUnknownOption()
   .helpOption(false)
   .action((args: readonly string[]) => becomeAgent(args));
+
+program
+  .command("router")
+  .description("steer returning packets to their hosts (its options: ipshard router --help)")
+  .argument("[args...]")
+  .allowUnknownOption()
+  .helpOption(false)
+  .action((args: readonly string[]) => becomeRouter(args));
 
 program
   .command("keys")

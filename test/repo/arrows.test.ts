@@ -19,6 +19,7 @@ const FOLDERS = [
   "src/worker",
   "src/link",
   "src/agent",
+  "src/router",
   "src/cli",
 ] as const;
 type Folder = (typeof FOLDERS)[number];
@@ -32,6 +33,7 @@ const ARROWS: Readonly<Record<Folder, readonly Folder[]>> = {
   "src/worker": ["src/core", "src/wire", "durable-objects"],
   "src/link": ["src/core", "src/wire"],
   "src/agent": ["src/core", "src/wire", "src/link"],
+  "src/router": ["src/core", "src/wire", "src/link"],
   "src/cli": ["src/core", "src/wire", "src/client"],
 };
 

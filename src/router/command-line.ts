@@ -1,0 +1,142 @@
+/** The command line of a router, read into a configuration or refused with a name. */
+import { isIP } from "node:net";
+import { Command, CommanderError } from "commander";
+import { isName } from "../core/selection.ts";
+import { StartFault } from "../link/start-fault.ts";
+import { configProblems, DEFAULT_ROUTER_CONFIG, type HostWay, type RouterConfig } from "./router-config.ts";
+
+/** How a router runs. */
+export interface RouterOptions {
+  readonly edge: URL;
+  readonly pool: string;
+  readonly tokenFile: string;
+  readonly stateDirectory: string;
+  /** Where health and counters are served; null for nowhere. */
+  readonly listen: { readonly host: string; readonly port: number } | null;
+  readonly config: RouterConfig;
+  /** Print the rules and end, leaving the kernel alone. */
+  readonly isDryRun: boolean;
+  /** Take the rules out of the kernel at the end; else they go on steering. */
+  readonly isRemovedAtEnd: boolean;
+}
+
+interface Words {
+  readonly edge: string;
+  readonly pool: string;
+  readonly tokenFile: string;
+  readonly state: string;
+  readonly ingress: readonly string[];
+  readonly link?: string;
+  readonly via: readonly string[];
+  readonly table: string;
+  readonly icmpRate: string;
+  readonly listen?: string;
+  readonly dryRun: boolean;
+  readonly removeAtEnd: boolean;
+}
+
+const VIA = /^([^=]+)=(self|neighbour|routed)(?::([^,]+)((?:,[^,]+)*))?$/;
+const PLACE = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/;
+
+/** Reads the arguments after the program's name; null when only help was asked for. Throws `option-invalid`. */
+export function parseCommandLine(
+  args: readonly string[],
+  write: (text: string) => void,
+): RouterOptions | null {
+  const command = commandLine(write);
+  try {
+    command.parse(args, { from: "user" });
+  } catch (fault) {
+    if (!(fault instanceof CommanderError)) throw fault;
+    if (fault.exitCode === 0) return null;
+    throw invalid(fault.message.replace(/^error: /, ""));
+  }
+  const words = command.opts<Words>();
+  if (!isName(words.pool)) throw invalid(`--pool ${words.pool} cannot be the name of a pool.`);
+  if (!/^\d{1,6}$/.test(words.icmpRate)) throw invalid(`--icmp-rate ${words.icmpRate} is no number.`);
+  const config: RouterConfig = {
+    ...DEFAULT_ROUTER_CONFIG,
+    table: words.table,
+    ingressDevices: words.ingress,
+    neighbourDevice: words.link ?? null,
+    hosts: readWays(words.via),
+    icmpErrorsPerSecond: Number(words.icmpRate),
+  };
+  const problems = configProblems(config);
+  if (problems.length > 0) throw invalid(problems.join(" "));
+  return {
+    edge: readUrl(words.edge),
+    pool: words.pool,
+    tokenFile: words.tokenFile,
+    stateDirectory: words.state,
+    listen: words.listen === undefined ? null : readPlace(words.listen),
+    config,
+    isDryRun: words.dryRun,
+    isRemovedAtEnd: words.removeAtEnd,
+  };
+}
+
+function commandLine(write: (text: string) => void): Command {
+  const { table, icmpErrorsPerSecond } = DEFAULT_ROUTER_CONFIG;
+  return new Command("ipshard router")
+    .description("Sends each returning packet to the host whose port it is. Needs root and nftables.")
+    .requiredOption("--edge <url>", "where the edge is")
+    .requiredOption("--pool <name>", "the pool whose addresses to steer")
+    .requiredOption("--token-file <file>", "a token of the role router; its subject is this router's name")
+    .requiredOption("--state <directory>", "what this router remembers; one for each router")
+    .requiredOption("--ingress <device>", "a device that faces the Internet; may be repeated", collect, [])
+    .option("--link <device>", "the link on which hosts are neighbours, at the addresses they announce")
+    .option(
+      "--via <host=way>",
+      "how one host is reached: h1=self, h2=neighbour:eth1,10.0.0.2, h3=routed:vxlan0,10.9.0.3; may be repeated",
+      collect,
+      [],
+    )
+    .option("--table <name>", "name of the nftables tables", table)
+    .option("--icmp-rate <n>", "ICMP errors per second towards 256 ports", String(icmpErrorsPerSecond))
+    .option("--listen <host:port>", "serve /health, and counters at /v1/status to administrators")
+    .option("--dry-run", "print the rules for the pool as it is now, and change nothing", false)
+    .option("--remove-at-end", "take the rules out at the end instead of leaving them to steer on", false)
+    .exitOverride()
+    .configureOutput({ writeOut: write, writeErr: () => {} });
+}
+
+function collect(value: string, before: readonly string[]): readonly string[] {
+  return [...before, value];
+}
+
+function readWays(words: readonly string[]): Map<string, HostWay> {
+  const ways = new Map<string, HostWay>();
+  for (const word of words) {
+    const [, host, kind, device, hops] = VIA.exec(word) ?? [];
+    const nextHops = (hops ?? "").split(",").filter((hop) => hop !== "");
+    if (host === undefined || !isName(host) || (kind === "self") !== (device === undefined)) {
+      throw invalid(`--via ${word} is not of the form host=self, host=neighbour:device[,next-hop].`);
+    }
+    if (ways.has(host)) throw invalid(`--via names ${host} twice.`);
+    const wrong = nextHops.find((hop) => isIP(hop) === 0);
+    if (wrong !== undefined) throw invalid(`--via ${word}: ${wrong} is no address.`);
+    if (kind === "self") ways.set(host, { kind });
+    else ways.set(host, { kind: kind as "neighbour" | "routed", device: device!, nextHops });
+  }
+  return ways;
+}
+
+function readUrl(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url === null || !/^https?:$/.test(url.protocol) || url.username !== "" || url.search !== "") {
+    throw invalid(`--edge ${text} is no http or https URL without credentials and query.`);
+  }
+  return url;
+}
+
+function readPlace(text: string): { host: string; port: number } {
+  const match = PLACE.exec(text);
+  const port = Number(match?.[3]);
+  if (match === null || port > 65_535) throw invalid(`--listen ${text} is not of the form host:port.`);
+  return { host: (match[1] ?? match[2])!, port };
+}
+
+function invalid(message: string): StartFault {
+  return new StartFault("option-invalid", message);
+}

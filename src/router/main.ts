@@ -1,0 +1,49 @@
+/** `node src/router/main.ts`: one router from its command line to its last signal. */
+import { EdgeToken } from "../link/edge-token.ts";
+import { begin, endOnWish, openLog } from "../link/process-life.ts";
+import { StartFault } from "../link/start-fault.ts";
+import { StateDirectory } from "../link/state-directory.ts";
+import { parseCommandLine, type RouterOptions } from "./command-line.ts";
+import { NftKernel } from "./kernel.ts";
+import { PrintedKernel } from "./printed-kernel.ts";
+import { Router } from "./router.ts";
+
+async function run(options: RouterOptions): Promise<void> {
+  const token = await EdgeToken.open(options.tokenFile, "router");
+  if (!options.isDryRun && process.getuid?.() !== 0) {
+    throw new StartFault(
+      "kernel-unavailable",
+      "A router writes rules into the kernel: run it as root, or --dry-run.",
+    );
+  }
+  const log = openLog({ router: token.subject });
+  const state = await StateDirectory.open(options.stateDirectory, (fault) => {
+    log.error({ err: fault }, "the state directory cannot be written");
+  });
+  const kernel = options.isDryRun
+    ? new PrintedKernel(options.config, (line) => console.log(line))
+    : new NftKernel(options.config);
+  const router = new Router(options, token, state, kernel, log);
+  try {
+    await router.start();
+  } catch (fault) {
+    await state.close();
+    throw fault;
+  }
+  if (kernel instanceof PrintedKernel) {
+    await kernel.printed;
+    await router.end();
+    return;
+  }
+  endOnWish({
+    log,
+    beginning: "leaving the pool",
+    done: options.isRemovedAtEnd ? "the kernel's rules are gone" : "the kernel steers on by what it has",
+    end: () => router.end(),
+  });
+}
+
+await begin("ipshard router", async () => {
+  const options = parseCommandLine(process.argv.slice(2), (text) => process.stdout.write(text));
+  if (options !== null) await run(options);
+});

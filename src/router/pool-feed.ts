@@ -1,0 +1,115 @@
+/**
+ * The steering of one pool as it arrives: over one WebSocket, a table in parts and then
+ * changes, and back over it what the kernel has followed. [ST7] [ST8]
+ */
+import type { Logger } from "pino";
+import { PROTOCOL_VERSION, type RouterReply, type RouterRequest } from "../core/messages.ts";
+import type { SteeringChange, SteeringTable } from "../core/steering.ts";
+import { EdgeLink, type LinkTiming } from "../link/edge-link.ts";
+import { adviceOn } from "../link/edge-refusals.ts";
+import { parseRouterReply } from "../wire/messages.ts";
+
+/** Whom a feed serves. */
+export interface FeedOptions {
+  readonly edge: URL;
+  readonly pool: string;
+  readonly instance: string;
+  readonly token: () => Promise<string>;
+  readonly onConnected: () => void;
+  readonly onTable: (table: SteeringTable) => void;
+  readonly onChange: (change: SteeringChange) => void;
+  readonly log: Logger;
+  readonly linkTiming?: Partial<LinkTiming>;
+}
+
+/** From `start` to `stop`. */
+export class PoolFeed {
+  readonly #options: FeedOptions;
+  readonly #link: EdgeLink<RouterReply>;
+  /** The parts of the table that is arriving. */
+  #parts: SteeringTable[] = [];
+
+  constructor(options: FeedOptions) {
+    const { edge, pool, instance, token, log, linkTiming } = options;
+    this.#options = options;
+    this.#link = new EdgeLink<RouterReply>({
+      name: `pool ${pool}`,
+      url: new URL(`/v1/pools/${encodeURIComponent(pool)}/steering`, edge),
+      token,
+      parse: parseRouterReply,
+      onOpen: () => {
+        this.#parts = [];
+        options.onConnected();
+        this.#send({ type: "enroll", version: PROTOCOL_VERSION, instance });
+      },
+      onMessage: (reply) => this.#received(reply),
+      onClose: () => {},
+      log,
+      ...(linkTiming === undefined ? {} : { timing: linkTiming }),
+    });
+  }
+
+  /** Whether the pool can be heard now. */
+  get isConnected(): boolean {
+    return this.#link.isOpen;
+  }
+
+  /** Begins to connect, and goes on trying. */
+  start(): void {
+    this.#link.start();
+  }
+
+  /** Leaves the pool. */
+  stop(): void {
+    this.#link.stop();
+  }
+
+  /** Tells the pool up to where the kernel has followed. */
+  acknowledge(sequence: number): void {
+    this.#send({ type: "acknowledge", sequence });
+  }
+
+  /** Asks for the whole table. */
+  resync(): void {
+    this.#parts = [];
+    this.#send({ type: "resync" });
+  }
+
+  #send(request: RouterRequest): void {
+    this.#link.send(request);
+  }
+
+  #received(reply: RouterReply): void {
+    switch (reply.type) {
+      case "refused":
+        this.#link.drop(adviceOn(reply.code));
+        return;
+      case "change":
+        this.#options.onChange(reply.change);
+        return;
+      case "table":
+        this.#link.confirm();
+        this.#gather(reply.part, reply.parts, reply.table);
+        return;
+    }
+  }
+
+  /** Parts come in order; one out of order means that the table must be asked for again. */
+  #gather(part: number, parts: number, table: SteeringTable): void {
+    if (part === 1) this.#parts = [];
+    if (this.#parts.length !== part - 1) {
+      this.resync();
+      return;
+    }
+    this.#parts.push(table);
+    if (part < parts) return;
+    const gathered = this.#parts;
+    this.#parts = [];
+    this.#options.onTable({
+      sequence: table.sequence,
+      ips: gathered.flatMap(({ ips }) => ips),
+      entries: gathered.flatMap(({ entries }) => entries),
+      reaches: gathered.flatMap(({ reaches }) => reaches),
+    });
+  }
+}
