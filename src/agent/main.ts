@@ -1,6 +1,32 @@
-/** `node src/agent/main.ts`: one agent. `ipshard agent` starts it with less memory still. */
-import { keepYoungHeapSmall } from "./young-heap.ts";
+/** `node src/agent/main.ts`: one agent from its command line to its last signal. */
+import { EdgeToken } from "../link/edge-token.ts";
+import { begin, endOnWish, openLog } from "../link/process-life.ts";
+import { StateDirectory } from "../link/state-directory.ts";
+import { Agent } from "./agent.ts";
+import { type AgentConfig, parseConfig } from "./config.ts";
 
-keepYoungHeapSmall();
-// Not imported before: to load it is what would make the young generation grow.
-await import("./agent-process.ts");
+async function run(config: AgentConfig): Promise<void> {
+  const token = await EdgeToken.open(config.tokenFile, "host");
+  const log = openLog({ host: token.subject });
+  const state = await StateDirectory.open(config.stateDirectory, (fault) => {
+    log.error({ err: fault }, "the state directory cannot be written");
+  });
+  const agent = new Agent(config, token, state, log);
+  try {
+    await agent.start();
+  } catch (fault) {
+    await state.close();
+    throw fault;
+  }
+  endOnWish({
+    log,
+    beginning: "taking no new requests, giving the leases back",
+    done: "all leases given back",
+    end: () => agent.drain(),
+  });
+}
+
+await begin("ipshard agent", async () => {
+  const config = parseConfig(process.argv.slice(2), (text) => process.stdout.write(text));
+  if (config !== null) await run(config);
+});
