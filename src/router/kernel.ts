@@ -31,6 +31,7 @@ import {
   type Snapshot,
   snapshotOf,
 } from "./steering-snapshot.ts";
+import { REASON_SET } from "./steering-rules.ts";
 import { structureText, type TableFamily } from "./steering-structure.ts";
 
 const TABLES: readonly TableFamily[] = ["netdev", "inet"];
@@ -129,7 +130,7 @@ export class NftKernel implements SteeringKernel {
   async counts(): Promise<DropCounts> {
     const { table } = this.#config;
     const listings = await Promise.all([
-      this.#session.list(["list", "counters", "table", "netdev", table]),
+      this.#session.list(["list", "set", "netdev", table, REASON_SET]),
       this.#session.list(["list", "set", "netdev", table, "drops_ip4"]),
       this.#session.list(["list", "set", "netdev", table, "drops_ip6"]),
     ]);

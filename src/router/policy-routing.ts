@@ -1,6 +1,6 @@
 /**
  * Routes for hosts that are no neighbours: a mark, a rule and a routing table each, so that
- * the kernel forwards as always and tells senders of a smaller MTU. [RT6]
+ * the kernel forwards as always and tells senders of a smaller MTU. [RT8]
  */
 import { execFile } from "node:child_process";
 import { KernelFault } from "./kernel-fault.ts";

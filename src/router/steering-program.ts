@@ -8,7 +8,7 @@
 import type { HostReach, SteeringEntry, SteeringTable } from "../core/steering.ts";
 import { destinationOf, type Family, familyOf, type RouterConfig } from "./router-config.ts";
 import { addressKey, type Element, forEachElement } from "./steering-elements.ts";
-import { type Rule, steeringRules } from "./steering-rules.ts";
+import { DROP_REASONS, REASON_SET, reasonNumber, type Rule, steeringRules } from "./steering-rules.ts";
 import {
   baseChains,
   containers,
@@ -63,6 +63,9 @@ export function contentsOf(
   const reaches = new Map(table.reaches.map((reach) => [reach.host, reach]));
   const contents: Contents = new Map();
   const unreachable = new Map<string, Unreachable>();
+  for (const reason of DROP_REASONS) {
+    put(contents, containerId("netdev", REASON_SET), String(reasonNumber(reason)), null);
+  }
   for (const ip of table.ips) addAddress(contents, ip);
   for (const entry of table.entries) {
     const left = addEntry(config, contents, { entry, reach: reaches.get(entry.host) ?? null });

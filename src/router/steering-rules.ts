@@ -59,6 +59,15 @@ export interface Rule {
 
 const ACCEPT: Expression = { accept: null };
 const DROP: Expression = { drop: null };
+const MARK: Expression = { meta: { key: "mark" } };
+
+/** Counts by reason, at an element for each: nft lists a set without reading all others first. */
+export const REASON_SET = "reasons";
+
+/** The mark of a packet that is about to be dropped; 0 is no reason. */
+export function reasonNumber(reason: DropReason): number {
+  return DROP_REASONS.indexOf(reason) + 1;
+}
 
 /** The name of a chain or set of one family. */
 export function nameIn(stem: string, { family }: FamilyFields): string {
@@ -120,8 +129,8 @@ function refusalRules(fields: FamilyFields): Rule[] {
     pool(isLast(fields), ...dropFor("hop_limit", fields)),
     pool(is(fields.protocol, { set: [...TCP_AND_UDP] }), ...dropFor("unleased", fields)),
     pool(...dropFor("other_protocol", fields)),
-    // The set counts at the element that was found.
-    dropped(is(address, `@${nameIn("drops", fields)}`), DROP),
+    // Both sets count at the element that was found.
+    dropped(is(MARK, `@${REASON_SET}`), is(address, `@${nameIn("drops", fields)}`), DROP),
     dropped(DROP),
   ];
 }
@@ -180,7 +189,7 @@ function away(fields: FamilyFields, map: SteeringMap, portWord: Field): Expressi
   const port = { "&": [payload(portWord), maskOf(map.order)] };
   const found = { map: { key: { concat: [payload(fields.destination), port] }, data: `@${map.name}` } };
   if (map.device !== null) return [{ fwd: { family: fields.name, addr: found, dev: map.device } }];
-  return [{ mangle: { key: { meta: { key: "mark" } }, value: found } }, ACCEPT];
+  return [{ mangle: { key: MARK, value: found } }, ACCEPT];
 }
 
 /** One holder's storm of errors must not cost another its own, so the limit is by part of the ports. */
@@ -203,7 +212,7 @@ function isLast(fields: FamilyFields): Expression {
 }
 
 function dropFor(reason: DropReason, fields: FamilyFields): Expression[] {
-  return [{ counter: reason }, goTo("dropped", fields)];
+  return [{ mangle: { key: MARK, value: reasonNumber(reason) } }, goTo("dropped", fields)];
 }
 
 function goTo(stem: (typeof CHAIN_STEMS)[number], fields: FamilyFields): Expression {

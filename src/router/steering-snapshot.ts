@@ -3,7 +3,7 @@ import { containerId, type Contents, type DisplacedChain, type NamedObject } fro
 import type { RouterConfig } from "./router-config.ts";
 import { addressKey, ipOf } from "./steering-elements.ts";
 import { FAMILIES } from "./packet-fields.ts";
-import { DROP_REASONS, type DropReason, nameIn } from "./steering-rules.ts";
+import { DROP_REASONS, type DropReason, nameIn, REASON_SET } from "./steering-rules.ts";
 import { baseChains, chainNames, containers, type TableFamily } from "./steering-structure.ts";
 
 /** Our tables as they are in the kernel. */
@@ -38,7 +38,7 @@ export function parseListing(text: string): Listed[] {
 export function snapshotOf(config: RouterConfig, listed: readonly Listed[]): Snapshot {
   const contents: Contents = new Map();
   const known = new Set(containers(config).map(({ table, name }) => containerId(table, name)));
-  const others = new Set([...chainNames(), ...DROP_REASONS, "ingress", "untracked"]);
+  const others = new Set([...chainNames(), "ingress", "untracked"]);
   for (const fields of FAMILIES) others.add(nameIn("error_rates", fields));
   const foreign: NamedObject[] = [];
   const displaced: DisplacedChain[] = [];
@@ -61,11 +61,12 @@ export function dropCountsOf(listed: readonly Listed[]): DropCounts {
     number
   >;
   const byIp = new Map<string, number>();
-  for (const { counter, set } of listed) {
-    if (counter !== undefined) byReason[counter["name"] as DropReason] = counter["packets"] as number;
-    for (const element of (set?.["elem"] as ListedElement[] | undefined) ?? []) {
-      const { elem } = element;
-      if (elem?.counter !== undefined) byIp.set(ipOf(keyText(elem.val)), elem.counter.packets);
+  for (const { set } of listed) {
+    for (const { elem } of (set?.["elem"] as ListedElement[] | undefined) ?? []) {
+      const packets = elem?.counter?.packets ?? 0;
+      const reason = DROP_REASONS[Number(elem?.val) - 1];
+      if (set?.["name"] !== REASON_SET) byIp.set(ipOf(keyText(elem?.val)), packets);
+      else if (reason !== undefined) byReason[reason] = packets;
     }
   }
   return { byReason, byIp };

@@ -9,7 +9,7 @@
 import { FAMILIES, type FamilyFields, payload, payloadText, PORT_WORD, is } from "./packet-fields.ts";
 import { ELEMENT_ORDERS, steeringMap, type SteeringMap } from "./steering-elements.ts";
 import { FIRST_MARK, type RouterConfig, routedHosts } from "./router-config.ts";
-import { CHAIN_STEMS, DROP_REASONS, nameIn, type Rule } from "./steering-rules.ts";
+import { CHAIN_STEMS, REASON_SET, nameIn, type Rule } from "./steering-rules.ts";
 
 /** The two tables, by their nftables family. */
 export type TableFamily = "netdev" | "inet";
@@ -47,7 +47,8 @@ export function containers(config: RouterConfig): Container[] {
     const key = `${payloadText(fields.destination)} . ${payloadText(PORT_WORD)}`;
     return { table: "netdev", name: map.name, kind: "map", declaration: `typeof ${key} : ${data} ;` };
   });
-  return [...FAMILIES.flatMap(addressSets), ...maps];
+  const reasons = { name: REASON_SET, declaration: "typeof meta mark ; counter ;" };
+  return [{ table: "netdev", kind: "set", ...reasons }, ...FAMILIES.flatMap(addressSets), ...maps];
 }
 
 /** Makes all of it, in one line; does nothing to what is there already. */
@@ -56,7 +57,6 @@ export function structureText(config: RouterConfig): string {
   const ofSets = containers(config).map(
     ({ table, kind, name: own, declaration }) => `add ${kind} ${table} ${name} ${own} { ${declaration} }`,
   );
-  const ofCounters = DROP_REASONS.map((reason) => `add counter netdev ${name} ${reason}`);
   const ofRates = FAMILIES.map((fields) => {
     const key = `${payloadText(fields.destination)} . ${payloadText(fields.quotedPortByte)}`;
     const limits = `timeout ${ERROR_RATE_TIMEOUT_SECONDS}s ; size ${ERROR_RATE_LIMITERS}`;
@@ -64,14 +64,9 @@ export function structureText(config: RouterConfig): string {
     return `add set netdev ${name} ${nameIn("error_rates", fields)} { ${about} }`;
   });
   const ofChains = chainNames().map((chain) => `add chain netdev ${name} ${chain}`);
-  return [
-    `add table netdev ${name}`,
-    `add table inet ${name}`,
-    ...ofSets,
-    ...ofRates,
-    ...ofCounters,
-    ...ofChains,
-  ].join(" ; ");
+  return [`add table netdev ${name}`, `add table inet ${name}`, ...ofSets, ...ofRates, ...ofChains].join(
+    " ; ",
+  );
 }
 
 /** The base chains, in nft's JSON: only with them do packets come by. */

@@ -1,0 +1,166 @@
+/** What a router does when the pool speaks, the kernel is slow, or messages are lost. */
+import { describe, expect, test } from "vitest";
+import { SteeringState } from "../../src/router/steering-state.ts";
+import { change, entry, IPV4, reachOf, REACHES, table } from "./steering-fixture.ts";
+
+const FIRST = entry("h1", 2048, 11, 1);
+const SECOND = entry("h2", 4096, 11, 2);
+
+/** A state whose kernel has followed this table. */
+function settled(sequence = 1, entries = [FIRST]): SteeringState {
+  const state = new SteeringState();
+  expect(state.replaced(table(sequence, entries))).toMatchObject([{ type: "repair" }]);
+  expect(state.followed()).toEqual([{ type: "acknowledge", sequence }]);
+  return state;
+}
+
+describe("changes", () => {
+  test("[ST2] are acknowledged when the kernel has followed, and not before", () => {
+    const state = settled();
+    expect(state.changed(change(2, { put: [SECOND] }))).toEqual([
+      {
+        type: "apply",
+        delta: {
+          removed: [],
+          added: [{ entry: SECOND, reach: REACHES[1] }],
+          removedIps: [],
+          addedIps: [],
+        },
+      },
+    ]);
+    expect(state.followedSequence).toBe(1);
+    expect(state.followed()).toEqual([{ type: "acknowledge", sequence: 2 }]);
+    expect(state.followedSequence).toBe(2);
+  });
+
+  test("[ST1] with a number missing make it ask for the table, once, and wait for it", () => {
+    const state = settled();
+    expect(state.changed(change(3, { put: [SECOND] }))).toEqual([{ type: "ask-table" }]);
+    expect(state.changed(change(4))).toEqual([]);
+    expect(state.replaced(table(4, [FIRST, SECOND]))).toMatchObject([{ type: "repair" }]);
+    expect(state.followed()).toEqual([{ type: "acknowledge", sequence: 4 }]);
+  });
+
+  test("[ST1] before any table make it ask for one", () => {
+    expect(new SteeringState().changed(change(1))).toEqual([{ type: "ask-table" }]);
+  });
+
+  test("[ST1] after a new connection it asks again for a table that never came", () => {
+    const state = settled();
+    state.changed(change(3));
+    state.connected();
+    expect(state.changed(change(5))).toEqual([{ type: "ask-table" }]);
+  });
+
+  test("[ST1] that come twice are done once, and acknowledged again", () => {
+    const state = settled(5);
+    expect(state.changed(change(5, { put: [SECOND] }))).toEqual([{ type: "acknowledge", sequence: 5 }]);
+    expect(state.table?.entries).toEqual([FIRST]);
+  });
+
+  test("[ST2] that come while the kernel is busy are carried out together", () => {
+    const state = settled();
+    state.changed(change(2, { put: [SECOND] }));
+    const third = entry("h1", 6144, 11, 3);
+    expect(state.changed(change(3, { put: [third] }))).toEqual([]);
+    const moved = entry("h2", 6144, 11, 4);
+    const withdrawal = { ip: IPV4, base: 6144, epoch: 3 };
+    expect(state.changed(change(4, { withdraw: [withdrawal], put: [moved] }))).toEqual([]);
+    const [acknowledged, next] = state.followed();
+    expect(acknowledged).toEqual({ type: "acknowledge", sequence: 2 });
+    expect(next).toMatchObject({ type: "apply", delta: { removed: [], added: [{ entry: moved }] } });
+    expect(state.followed()).toEqual([{ type: "acknowledge", sequence: 4 }]);
+  });
+
+  test("[ST1] withdraw before they put, in one step", () => {
+    const state = settled();
+    const next = entry("h2", 2048, 11, 2);
+    const withdraw = [{ ip: IPV4, base: 2048, epoch: 1 }];
+    expect(state.changed(change(2, { withdraw, put: [next] }))).toMatchObject([
+      { type: "apply", delta: { removed: [{ entry: FIRST }], added: [{ entry: next }] } },
+    ]);
+  });
+
+  test("[ST1] of a host's place move all that it holds", () => {
+    const state = settled(1, [FIRST, SECOND]);
+    const elsewhere = reachOf("h1", 9);
+    expect(state.changed(change(2, { reaches: [elsewhere] }))).toMatchObject([
+      {
+        type: "apply",
+        delta: {
+          removed: [{ entry: FIRST, reach: REACHES[0] }],
+          added: [{ entry: FIRST, reach: elsewhere }],
+        },
+      },
+    ]);
+  });
+
+  test("[ST1] add and remove addresses, with what is held of them", () => {
+    const state = settled();
+    const steps = state.changed(change(2, { addIps: ["192.0.2.9"], removeIps: [IPV4] }));
+    expect(steps).toMatchObject([
+      {
+        type: "apply",
+        delta: { removed: [{ entry: FIRST }], added: [], removedIps: [IPV4], addedIps: ["192.0.2.9"] },
+      },
+    ]);
+  });
+});
+
+describe("an epoch from the past", () => {
+  test("[ST3] does not take the place of a newer entry, whole or in part", () => {
+    const state = settled(1, [entry("h1", 2048, 11, 9)]);
+    for (const [sequence, order] of [
+      [2, 11],
+      [3, 8],
+      [4, 12],
+    ] as const) {
+      const old = entry("h2", order === 12 ? 0 : 2048, order, 8);
+      expect(state.changed(change(sequence, { put: [old] }))).toContainEqual({
+        type: "outdated",
+        entry: old,
+        heldEpoch: 9,
+      });
+      state.followed();
+    }
+    expect(state.table?.entries).toEqual([entry("h1", 2048, 11, 9)]);
+  });
+
+  test("[ST3] does not withdraw a newer entry", () => {
+    const state = settled(1, [entry("h1", 2048, 11, 9)]);
+    state.changed(change(2, { withdraw: [{ ip: IPV4, base: 2048, epoch: 8 }] }));
+    expect(state.table?.entries).toHaveLength(1);
+  });
+
+  test("[ST3] in a whole table does not either", () => {
+    const held = entry("h1", 2048, 11, 9);
+    const state = settled(7, [held, SECOND]);
+    const old = entry("h2", 2048, 10, 3);
+    const actions = state.replaced(table(3, [old, entry("h2", 8192, 11, 4)]));
+    expect(actions[0]).toEqual({ type: "outdated", entry: old, heldEpoch: 9 });
+    expect(state.table?.entries).toEqual([held, entry("h2", 8192, 11, 4)]);
+  });
+});
+
+describe("a kernel that fails", () => {
+  test("[ST2] is not acknowledged, and repaired when it is time", () => {
+    const state = settled();
+    state.changed(change(2, { put: [SECOND] }));
+    state.failed();
+    expect(state.changed(change(3, { put: [entry("h1", 6144, 11, 3)] }))).toEqual([]);
+    expect(state.followedSequence).toBe(1);
+    const [step] = state.retry();
+    expect(step).toMatchObject({ type: "repair", table: { sequence: 3 } });
+    expect(state.followed()).toEqual([{ type: "acknowledge", sequence: 3 }]);
+  });
+
+  test("[ST2] a number of a former table is not acknowledged in a new numbering", () => {
+    const state = settled(500);
+    state.changed(change(501, { put: [SECOND] }));
+    expect(state.replaced(table(3, [FIRST]))).toEqual([]);
+    expect(state.followedSequence).toBeNull();
+    const actions = state.followed();
+    expect(actions).toMatchObject([{ type: "repair", table: { sequence: 3 } }]);
+    expect(state.followed()).toEqual([{ type: "acknowledge", sequence: 3 }]);
+  });
+});
