@@ -15,7 +15,7 @@ const TOOLS: readonly (readonly [command: string, ...rest: string[]])[] = [
   ["bridge", "-V"],
   ["nft", "--version"],
   ["tcpdump", "--version"],
-  ["netsniff-ng", "--version"],
+  ["perl", "-v"],
   ["conntrack", "--version"],
 ];
 

@@ -9,12 +9,15 @@ import { once } from "node:events";
 import { createWriteStream, type WriteStream } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { FILE_HEAD_BYTES, FRAME_HEAD_BYTES, sendFrames } from "./inject.ts";
+import { sendFrames } from "./inject.ts";
 import { inside } from "./namespaces.ts";
 
 const run = promisify(execFile);
 /** Set aside by IEEE 802 for local experiments. */
 const MARKER_ETHERTYPE = 0x88b5;
+/** The head of a capture file, and that of each frame in it. */
+const FILE_HEAD_BYTES = 24;
+const FRAME_HEAD_BYTES = 16;
 let count = 0;
 
 /** One recording, of one device. */
@@ -86,7 +89,8 @@ export class Capture {
     const wanted = filter === "" ? "" : `(${filter}) and `;
     const args = ["-Z", "root", "-n", "-tt", "-r", this.file, `${wanted}not ether proto ${MARKER_ETHERTYPE}`];
     const { stdout } = await run("tcpdump", args, { maxBuffer: 256 * 2 ** 20 });
-    return stdout.split("\n").filter((line) => line !== "");
+    // Of what it does not know it prints the octets too, on lines of their own.
+    return stdout.split("\n").filter((line) => /^\d/.test(line));
   }
 
   /** How many pass a filter. Ends the recording first. */

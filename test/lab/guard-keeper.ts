@@ -3,6 +3,7 @@
  * line, each line answered by one. Blocks are written `BASE/ORDER,BASE/ORDER`, none as `-`.
  *
  *     allow IP LEASE_MS BLOCKS                the lease begins now
+ *     lend IP LEASE_MS BLOCKS                 as allow, but says when the lease ends, in Unix milliseconds
  *     renew IP LEASE_MS BLOCKS EVERY_MS TIMES renews it so often, then says ok
  *     counts
  *     open                                    a second guard, which must be refused
@@ -32,6 +33,11 @@ async function run(verb: string, [ip, leaseMs, blocks, everyMs, times]: readonly
     case "allow":
       await guard.allow(ip!, parseBlocks(blocks!), termFrom(readClock(), Number(leaseMs)));
       return guard.fragmentFault === null ? "ok" : `without fragments: ${guard.fragmentFault.message}`;
+    case "lend": {
+      const sentAt = readClock();
+      await guard.allow(ip!, parseBlocks(blocks!), termFrom(sentAt, Number(leaseMs)));
+      return String(sentAt.wallMs + Number(leaseMs));
+    }
     case "renew":
       for (let at = 0; at < Number(times); at += 1) {
         await guard.allow(ip!, parseBlocks(blocks!), termFrom(readClock(), Number(leaseMs)));

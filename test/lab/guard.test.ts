@@ -16,6 +16,8 @@ const ORIGIN_PORT = 7000;
 const OWN_PORT = 2050;
 const FOREIGN_PORT = 2200;
 const BLOCK = "2048/6";
+/** For what must come, on a machine that may be busy. */
+const PATIENCE = { timeout: 30_000 };
 const FAMILIES = [
   { name: "IPv4", shared: SHARED_IPV4, origin: ORIGINS_IPV4[0], filter: `src host ${SHARED_IPV4}` },
   { name: "IPv6", shared: SHARED_IPV6, origin: ORIGINS_IPV6[0], filter: `src host ${SHARED_IPV6}` },
@@ -28,6 +30,8 @@ let keeper: LabProcess;
 beforeAll(async () => {
   lab = await Lab.create({ hosts: 1, routers: 1 });
   await steerStatically(lab, "r1", [{ host: 1, first: 1024, last: 65_535 }]);
+  // Each stray is to have its answer: the kernel must not save on ICMP errors.
+  await lab.exec("h1", ["sysctl", "-q", "-w", "net.ipv4.icmp_ratemask=0", "net.ipv6.icmp.ratelimit=0"]);
   caller = lab.spawnNode("h1", join(import.meta.dirname, "caller.ts"));
   const origin = lab.spawnNode("internet", join(import.meta.dirname, "echo-origin.ts"), [`${ORIGIN_PORT}`]);
   await origin.waitFor("listening");
@@ -89,14 +93,13 @@ test.each(FAMILIES)(
     expect(await caller.ask(`connect ${shared} ${OWN_PORT + 1} ${origin} ${ORIGIN_PORT}`)).toBe(
       `ok ${shared} ${OWN_PORT + 1}`,
     );
-    // It will get no answer; its SYN is sent and dropped before the next question is read.
-    caller.write(`connect ${shared} ${FOREIGN_PORT} ${origin} ${ORIGIN_PORT}`);
-    expect(await caller.ask(datagrams(OWN_PORT + 2))).toBe("ok 5");
-    await vi.waitUntil(async () => (await countsOf(shared)).foreignPortCount >= 26);
-    expect(await wire.count("udp")).toBe(10);
-    expect(
-      await wire.count(`not port ${OWN_PORT} and not port ${OWN_PORT + 1} and not port ${OWN_PORT + 2}`),
-    ).toBe(0);
+    // This one gets no answer and would try again and again, so it has a caller of its own.
+    const vain = lab.spawnNode("h1", join(import.meta.dirname, "caller.ts"));
+    vain.write(`connect ${shared} ${FOREIGN_PORT} ${origin} ${ORIGIN_PORT}`);
+    await vi.waitUntil(async () => (await countsOf(shared)).foreignPortCount >= 26, PATIENCE);
+    await vain.kill();
+    expect(await wire.count("udp")).toBe(5);
+    expect(await wire.count(`not port ${OWN_PORT} and not port ${OWN_PORT + 1}`)).toBe(0);
   },
 );
 
@@ -123,7 +126,7 @@ test.each(FAMILIES)("[GU1] the kernel's own packets are held to the block: $name
   await deliver(route, strays(FOREIGN_PORT));
   // Its own are answered as ever, and come last.
   await deliver(route, strays(OWN_PORT));
-  await vi.waitUntil(async () => (await countsOf(shared)).foreignPortCount >= 4);
+  await vi.waitUntil(async () => (await countsOf(shared)).foreignPortCount >= 4, PATIENCE);
   await after.reaches(4);
   expect((await countsOf(shared)).foreignPortCount).toBe(4);
   expect(await after.count(`${reset} and src port ${OWN_PORT}`)).toBe(2);
@@ -137,7 +140,7 @@ test("[GU1] other protocols do not leave from a shared address", async () => {
   const wire = await lab.capture("internet", "eth0", `src host ${SHARED_IPV4}`);
   // An unknown protocol is answered with an ICMP error, which quotes no port.
   await deliver(route, [{ protocol: 132, bytes: Buffer.alloc(32) }]);
-  await vi.waitUntil(async () => (await countsOf(SHARED_IPV4)).foreignPortCount === 1);
+  await vi.waitUntil(async () => (await countsOf(SHARED_IPV4)).foreignPortCount === 1, PATIENCE);
   expect(await wire.count()).toBe(0);
 });
 
@@ -152,19 +155,19 @@ test.each(FAMILIES)("[GU2] fragments are dropped and counted: $name", async ({ s
 });
 
 test("[GU3] a stopped keeper falls silent at the end of the lease", async () => {
-  const leaseMs = 4000;
-  const startMs = performance.now();
-  expect(await allow(SHARED_IPV4, BLOCK, leaseMs)).toBe("ok");
-  keeper.signal("SIGSTOP");
   const wire = await lab.capture("internet", "eth0", `udp and src host ${SHARED_IPV4}`);
+  const endMs = Number(await keeper.ask(`lend ${SHARED_IPV4} 4000 ${BLOCK}`));
+  keeper.signal("SIGSTOP");
   let leftCount = 0;
   while ((await caller.ask(datagramFrom(OWN_PORT))) === "ok 1") leftCount += 1;
   expect(leftCount).toBeGreaterThan(0);
-  expect(performance.now() - startMs).toBeLessThan(leaseMs);
   // And stays so, past the end.
-  await vi.waitUntil(() => performance.now() - startMs > leaseMs, { timeout: 2 * leaseMs });
+  await vi.waitUntil(() => Date.now() > endMs, PATIENCE);
   expect(await caller.ask(datagramFrom(OWN_PORT, 20))).toBe("ok 0");
-  expect(await wire.count()).toBe(leftCount);
+  const packets = await wire.packets();
+  expect(packets).toHaveLength(leftCount);
+  // tcpdump begins each line with the time, in seconds.
+  expect(1000 * Number.parseFloat(packets.at(-1)!)).toBeLessThan(endMs);
   keeper.signal("SIGCONT");
   expect((await countsOf(SHARED_IPV4)).foreignPortCount).toBeGreaterThanOrEqual(21);
 });
@@ -186,7 +189,7 @@ test("[GU3] either clock ends what is allowed", async () => {
   // As if the wall clock had been set back.
   await tellDirectly(1500, 600_000);
   expect(await caller.ask(datagramFrom(OWN_PORT))).toBe("ok 1");
-  await vi.waitUntil(async () => (await caller.ask(datagramFrom(OWN_PORT))) === "ok 0", { timeout: 10_000 });
+  await vi.waitUntil(async () => (await caller.ask(datagramFrom(OWN_PORT))) === "ok 0", PATIENCE);
 });
 
 test.each(FAMILIES)("[GU4] renewal and growth leave no gap: $name", async ({ shared, origin, filter }) => {

@@ -35,7 +35,11 @@ export function inside(name: string, argv: readonly string[]): [command: string,
 }
 
 /** Runs a program inside a namespace to its end; a failure is thrown, with what it said. */
-export async function execInside(name: string, argv: readonly string[], input = ""): Promise<Output> {
+export async function execInside(
+  name: string,
+  argv: readonly string[],
+  input: string | Buffer = "",
+): Promise<Output> {
   const [command, args] = inside(name, argv);
   const running = run(command, args, { maxBuffer: 64 * 2 ** 20 });
   // A program that ends without reading all of it has its own reasons, shown by its exit code.

@@ -97,10 +97,13 @@ test("nobody answers for a shared address on the hosts' network", async () => {
     const from = ip.includes(":") ? place.ipv6 : place.ipv4;
     expect(await asker.ask(`send ${from} 9000 ${ip} 9 1 8`)).toBe("ok 1");
   }
-  await vi.waitUntil(async () => {
-    const known = await neighboursOf("r1", "lan0");
-    return known.includes(own.ipv4) && known.includes(own.ipv6);
-  });
+  await vi.waitUntil(
+    async () => {
+      const known = await neighboursOf("r1", "lan0");
+      return known.includes(own.ipv4) && known.includes(own.ipv6);
+    },
+    { timeout: 30_000 },
+  );
   expect(await neighboursOf("r1", "lan0")).not.toContain(SHARED_IPV4);
   expect(await neighboursOf("r1", "lan0")).not.toContain(SHARED_IPV6);
   const lines = (await wire.packets()).join("\n");
