@@ -8,6 +8,7 @@ import { spawn } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { labAvailability } from "./lab/availability.ts";
 
 interface Tally {
   readonly name: string;
@@ -20,6 +21,7 @@ const CHECKS = ["format", "lint", "types", "unused"] as const;
 const PROJECTS = ["node", "workerd", "durable-objects", "e2e"] as const;
 
 const patterns = process.argv.slice(2);
+const laboratory = labAvailability();
 const reports = await mkdtemp(join(tmpdir(), "ipshard-test-"));
 const tallies: Tally[] = [];
 try {
@@ -31,10 +33,15 @@ try {
   for (const project of PROJECTS) {
     tallies.push(await timed(`test:${project}`, () => runTests(project)));
   }
+  if (laboratory.ok) tallies.push(await timed("test:lab", () => runTests("lab")));
 } finally {
   await rm(reports, { recursive: true, force: true });
 }
 
+// Where everything can be had, as in continuous integration, a skipped laboratory is a failure.
+if (!laboratory.ok && process.env["LAB_REQUIRED"] === "1") {
+  tallies.push({ name: "test:lab", passed: 0, failed: 1, seconds: 0 });
+}
 const passed = tallies.reduce((sum, tally) => sum + tally.passed, 0);
 const failed = tallies.reduce((sum, tally) => sum + tally.failed, 0);
 // Nothing at all is no success: a pattern that matches no file is a mistake.
@@ -44,6 +51,7 @@ for (const { name, passed: good, failed: bad, seconds } of tallies) {
   const figures = `${String(good).padStart(5)} passed ${String(bad).padStart(4)} failed`;
   console.log(`${bad === 0 ? "✓" : "✗"} ${name.padEnd(22)}${figures}  ${seconds.toFixed(1)} s`);
 }
+if (!laboratory.ok) console.log(`- test:lab       skipped: ${laboratory.reason}`);
 console.log(`${passed} passed, ${failed} failed`);
 process.exitCode = isGood ? 0 : 1;
 
