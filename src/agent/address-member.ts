@@ -11,6 +11,7 @@ import { type AddressPorts, readClock } from "./address-ports.ts";
 import { EdgeLink, type LinkTiming } from "../link/edge-link.ts";
 import { adviceOn } from "../link/edge-refusals.ts";
 import { type KeeperEvent, LeaseKeeper } from "./lease-keeper.ts";
+import type { Machine } from "./machine.ts";
 
 /** What every address of a host shares. */
 export interface MemberOptions {
@@ -20,6 +21,7 @@ export interface MemberOptions {
   /** Epochs of earlier runs, and of this one for the next. */
   readonly epochs: { highestEpoch(ip: string): number; noteEpoch(ip: string, epoch: number): void };
   readonly log: Logger;
+  readonly machine?: Pick<Machine, "prepare" | "guarded">;
   /** The room may have changed. */
   readonly onChange: () => void;
   readonly whyAbsent?: (ip: string) => Promise<string | null>;
@@ -72,7 +74,7 @@ export class AddressMember {
   }
 
   async #lookForAddress(): Promise<void> {
-    const absence = await (this.#options.whyAbsent ?? whyAbsent)(this.#ports.ip);
+    const absence = await this.#whyAbsent();
     if (this.#isEnding) return;
     if (absence !== this.#absence) this.#logPresence(absence);
     this.#absence = absence;
@@ -83,6 +85,18 @@ export class AddressMember {
       void this.#lookForAddress();
     }, this.#options.presenceIntervalMs ?? PRESENCE_INTERVAL_MS);
     this.#presence.unref();
+  }
+
+  /** A machine whose guard does not listen must not lease, whatever addresses it has. */
+  async #whyAbsent(): Promise<string | null> {
+    const { ip } = this.#ports;
+    try {
+      await this.#options.machine?.prepare(ip);
+    } catch (fault) {
+      this.#log.error({ err: fault }, `the kernel cannot be told what may leave from ${ip}`);
+      return "kernel-unavailable";
+    }
+    return (this.#options.whyAbsent ?? whyAbsent)(ip);
   }
 
   #begin(): void {
@@ -101,7 +115,7 @@ export class AddressMember {
     });
     const keeper = new LeaseKeeper({
       instance,
-      ports: this.#ports,
+      ports: this.#options.machine?.guarded(this.#ports) ?? this.#ports,
       clock: readClock,
       random: Math.random,
       send: (request: LeaseRequest) => link.send(request),

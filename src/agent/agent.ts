@@ -15,6 +15,7 @@ import { Dialler } from "./dial.ts";
 import { EdgeKeys } from "../link/edge-keys.ts";
 import { Gateway } from "./gateway.ts";
 import type { EdgeToken } from "../link/edge-token.ts";
+import type { Machine } from "./machine.ts";
 import { Outgoing } from "./outgoing.ts";
 import { PoolMember } from "./pool-member.ts";
 import { PortBinder } from "./port-binder.ts";
@@ -37,9 +38,11 @@ export class Agent {
   readonly #keys: EdgeKeys;
   readonly #gateway: Gateway;
   readonly #token: EdgeToken;
+  readonly #machine: Machine;
   #member: PoolMember | null = null;
 
-  constructor(config: AgentConfig, token: EdgeToken, state: StateDirectory, log: Logger) {
+  constructor(config: AgentConfig, token: EdgeToken, state: StateDirectory, machine: Machine, log: Logger) {
+    this.#machine = machine;
     this.#config = config;
     this.#token = token;
     this.#state = state;
@@ -61,6 +64,7 @@ export class Agent {
       binder: this.#binder,
       outgoing: this.#outgoing,
       verifier: this.#keys,
+      describe: () => machine.describe(),
       onFault: (fault) => log.error({ err: fault }, "a request failed by a fault of ours"),
     });
   }
@@ -76,7 +80,9 @@ export class Agent {
       gateway: gateway ?? listening,
       instance: this.#state.instance,
       token: () => this.#token.read(),
+      reach: this.#config.reach,
       binder: this.#binder,
+      machine: this.#machine,
       epochs: this.#state,
       drainDeadlineMs,
       log: this.#log,
@@ -99,6 +105,7 @@ export class Agent {
     this.#gateway.server.closeAllConnections();
     this.#outgoing.close();
     this.#resolver.close();
+    await this.#machine.close();
     await this.#state.close();
   }
 

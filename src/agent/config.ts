@@ -3,6 +3,7 @@ import { isIP } from "node:net";
 import { Command, CommanderError } from "commander";
 import ipaddr from "ipaddr.js";
 import { isName } from "../core/selection.ts";
+import type { MachineMode } from "./machine.ts";
 import { StartFault } from "../link/start-fault.ts";
 
 /** How an agent runs. */
@@ -22,6 +23,10 @@ export interface AgentConfig {
   readonly connectTimeoutMs: number;
   /** Until a destination begins to answer. */
   readonly responseTimeoutMs: number;
+  /** What the agent may do to the machine's kernel. */
+  readonly machine: MachineMode;
+  /** Where routers reach this host, at most one address of each family; its own, not a shared one. */
+  readonly reach: { readonly ipv4: string | null; readonly ipv6: string | null };
 }
 
 interface Options {
@@ -36,12 +41,15 @@ interface Options {
   readonly drainDeadline: string;
   readonly connectTimeout: string;
   readonly responseTimeout: string;
+  readonly machine: string;
+  readonly reach: readonly string[];
 }
 
 const DEFAULT_DRAIN_DEADLINE_MS = 30_000;
 const DEFAULT_CONNECT_TIMEOUT_MS = 10_000;
 const DEFAULT_RESPONSE_TIMEOUT_MS = 300_000;
 const LONGEST_MS = 86_400_000;
+const MACHINE_MODES: readonly [MachineMode, ...MachineMode[]] = ["auto", "require", "off"];
 const HOST_AND_PORT = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/;
 
 /** Reads the arguments after the program's name; null when only help was asked for. Throws `option-invalid`. */
@@ -74,6 +82,8 @@ export function parseConfig(args: readonly string[], write: (text: string) => vo
     drainDeadlineMs: readMs("--drain-deadline", options.drainDeadline),
     connectTimeoutMs: readMs("--connect-timeout", options.connectTimeout),
     responseTimeoutMs: readMs("--response-timeout", options.responseTimeout),
+    machine: readMode(options.machine),
+    reach: readReach(options.reach),
   };
 }
 
@@ -103,6 +113,12 @@ function commandLine(write: (text: string) => void): Command {
       "how long a destination may take to begin its answer",
       String(DEFAULT_RESPONSE_TIMEOUT_MS),
     )
+    .option(
+      "--machine <mode>",
+      "guard and addresses in the kernel: auto (where root may), require, off",
+      MACHINE_MODES[0],
+    )
+    .option("--reach <address>", "where routers reach this host; once for IPv4, once for IPv6", collect, [])
     .exitOverride()
     .configureOutput({ writeOut: write, writeErr: () => {} });
 }
@@ -140,6 +156,21 @@ function readNameServer(text: string): string {
     throw invalid(`--dns ${text}: a name server is given by its address.`);
   }
   return text;
+}
+
+function readMode(text: string): MachineMode {
+  const mode = MACHINE_MODES.find((known) => known === text);
+  if (mode === undefined) throw invalid(`--machine ${text} is none of ${MACHINE_MODES.join(", ")}.`);
+  return mode;
+}
+
+function readReach(addresses: readonly string[]): AgentConfig["reach"] {
+  const wrong = addresses.find((address) => isIP(address) === 0);
+  if (wrong !== undefined) throw invalid(`--reach ${wrong} is no address.`);
+  const ipv4 = addresses.filter((address) => isIP(address) === 4);
+  const ipv6 = addresses.filter((address) => isIP(address) === 6);
+  if (ipv4.length > 1 || ipv6.length > 1) throw invalid("--reach takes one address of each family.");
+  return { ipv4: ipv4[0] ?? null, ipv6: ipv6[0] ?? null };
 }
 
 function readMs(option: string, text: string): number {

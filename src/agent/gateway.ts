@@ -38,7 +38,7 @@ export interface GatewayOptions {
   /** Told of every fault that nobody foresaw. */
   readonly onFault: (fault: unknown) => void;
   /** What the host wants to add to its status. */
-  readonly describe?: () => Record<string, unknown>;
+  readonly describe?: () => Promise<Record<string, unknown>>;
 }
 
 /** Longest request line and header section, in bytes. */
@@ -235,7 +235,7 @@ export class Gateway {
         connections: this.#options.outgoing.size,
         refusals: Object.fromEntries(this.#refusalCounts),
         addresses: [...this.#options.binder.addresses()].map(addressStatus),
-        ...this.#options.describe?.(),
+        ...(await this.#options.describe?.()),
       });
     } catch (fault) {
       this.#refuse(request, response, problemOf(fault), fault);

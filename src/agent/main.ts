@@ -4,6 +4,7 @@ import { begin, endOnWish, openLog } from "../link/process-life.ts";
 import { StateDirectory } from "../link/state-directory.ts";
 import { Agent } from "./agent.ts";
 import { type AgentConfig, parseConfig } from "./config.ts";
+import { Machine } from "./machine.ts";
 
 async function run(config: AgentConfig): Promise<void> {
   const token = await EdgeToken.open(config.tokenFile, "host");
@@ -11,8 +12,10 @@ async function run(config: AgentConfig): Promise<void> {
   const state = await StateDirectory.open(config.stateDirectory, (fault) => {
     log.error({ err: fault }, "the state directory cannot be written");
   });
-  const agent = new Agent(config, token, state, log);
+  let agent: Agent;
   try {
+    const machine = await Machine.open(config.machine, config.stateDirectory, log);
+    agent = new Agent(config, token, state, machine, log);
     await agent.start();
   } catch (fault) {
     await state.close();

@@ -15,6 +15,8 @@ export interface PoolMemberOptions extends Omit<MemberOptions, "onChange"> {
   readonly pool: string;
   /** URL at which the edge reaches this host's gateway. */
   readonly gateway: string;
+  /** Where routers reach this host. */
+  readonly reach?: { readonly ipv4: string | null; readonly ipv6: string | null };
   readonly binder: PortBinder;
   /** How long flows may go on when the pool gives an address up. */
   readonly drainDeadlineMs: number;
@@ -82,8 +84,9 @@ export class PoolMember {
   }
 
   #enlist(): void {
-    const { instance, gateway } = this.#options;
-    this.#link.send({ type: "enlist", version: PROTOCOL_VERSION, instance, gateway } satisfies PoolRequest);
+    const { instance, gateway, reach } = this.#options;
+    const version = PROTOCOL_VERSION;
+    this.#link.send({ type: "enlist", version, instance, gateway, reach } satisfies PoolRequest);
   }
 
   #received(reply: PoolReply): void {

@@ -29,6 +29,15 @@ export function openLog(base: Readonly<Record<string, string>>): Logger {
 /** Ends in order at SIGTERM, SIGINT, or when the process that started this one over a channel has gone. */
 export function endOnWish({ log, beginning, done, end }: OrderlyEnd): void {
   let wishedAtMs: number | null = null;
+  const endInOrder = async (): Promise<void> => {
+    try {
+      await end();
+    } catch (fault) {
+      fail(log, fault);
+    }
+    log.info(done);
+    process.exit(0);
+  };
   const wish = (why: string): void => {
     const nowMs = performance.now();
     if (wishedAtMs !== null) {
@@ -38,13 +47,7 @@ export function endOnWish({ log, beginning, done, end }: OrderlyEnd): void {
     }
     wishedAtMs = nowMs;
     log.info(`${why}: ${beginning}`);
-    end().then(
-      () => {
-        log.info(done);
-        process.exit(0);
-      },
-      (fault: unknown) => fail(log, fault),
-    );
+    void endInOrder();
   };
   process.on("SIGTERM", () => wish("SIGTERM"));
   process.on("SIGINT", () => wish("SIGINT"));
@@ -62,7 +65,7 @@ export async function begin(program: string, run: () => Promise<void>): Promise<
   }
 }
 
-function fail(log: Logger, fault: unknown): void {
+function fail(log: Logger, fault: unknown): never {
   log.fatal({ err: fault }, "ending because of a fault that nobody foresaw");
   process.exit(1);
 }

@@ -38,6 +38,8 @@ test("[AG1] a complete command line is a configuration", () => {
     drainDeadlineMs: 30_000,
     connectTimeoutMs: 10_000,
     responseTimeoutMs: 300_000,
+    machine: "auto",
+    reach: { ipv4: null, ipv6: null },
   });
   expect(parse({ "--listen": "[::1]:7001" })).toMatchObject({ listenHost: "::1", listenPort: 7001 });
   expect(parse({ "--listen": "0.0.0.0:7001", "--gateway": "https://h1.example" })).toMatchObject({
