@@ -25,6 +25,7 @@ import type { OriginConnections } from "./origin-connections.ts";
 import type { Outgoing } from "./outgoing.ts";
 import { type Hop, isRedirect, MAX_REDIRECTS, nextHop } from "./redirect.ts";
 import { RequestBody } from "./request-body.ts";
+import { noteStreamed } from "./stream-garbage.ts";
 
 /** What every exchange of a gateway shares. */
 export interface HttpPath {
@@ -114,6 +115,7 @@ export class HttpExchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    noteStreamed(chunk.length);
     if (this.#next !== null) {
       this.#nextBodyBytes += chunk.length;
       if (this.#nextBodyBytes > MAX_REDIRECT_BODY_BYTES) {

@@ -6,6 +6,7 @@
 import type { IncomingMessage } from "node:http";
 import { Readable } from "node:stream";
 import { EgressFault } from "./faults.ts";
+import { noteStreamed } from "./stream-garbage.ts";
 
 /** How much may be read ahead of the destination. */
 const READ_AHEAD_BYTES = 64 * 1024;
@@ -45,6 +46,7 @@ export class RequestBody extends Readable {
   }
 
   readonly #onData = (chunk: Buffer): void => {
+    noteStreamed(chunk.length);
     if (!this.push(chunk)) this.#request.pause();
   };
 

@@ -12,6 +12,7 @@ import type { AddressPorts } from "./address-ports.ts";
 import type { Dialled, Dialler } from "./dial.ts";
 import { EgressFault } from "./faults.ts";
 import { type RawHeaders, readResponseHeaders, relayedProxyStatus } from "./forwarded-headers.ts";
+import { noteStreamed } from "./stream-garbage.ts";
 
 /** What the upgrades of a gateway share. */
 export interface WebSocketPath {
@@ -132,6 +133,7 @@ function join(
   client.write(reply, "latin1");
   if (firstBytes.length > 0) client.write(firstBytes);
   if (head.length > 0) transport.write(head);
+  for (const side of [client, transport]) side.on("data", (chunk: Buffer) => noteStreamed(chunk.length));
   // Either end's end, clean or not, is the end of both: a half-open WebSocket is of no use.
   pipeline(client, transport, () => client.destroy());
   pipeline(transport, client, () => transport.destroy());
