@@ -17,6 +17,7 @@ import {
 import { isUnpublished, type Publication, publicationOf } from "../src/core/publication.ts";
 import { type Holder, type LeaseEvent, type LeaseRow, nextDeadlineMs } from "../src/core/lease-table.ts";
 import type { LeaseReply, LeaseRequest, MessageRefusal } from "../src/core/messages.ts";
+import { steeringPatienceMs } from "../src/core/acknowledgement.ts";
 import { grant, type Outcome, refuse } from "../src/core/outcome.ts";
 import type { PoolSettings } from "../src/core/pool-settings.ts";
 import { parseLeaseRequest } from "../src/wire/messages.ts";
@@ -62,8 +63,8 @@ const UNNAMED_REQUEST = "";
 /** A pool that could not be told is told again after this time, then after twice as long. */
 const RETRY_AFTER_MS = 1_000;
 const LONGEST_RETRY_MS = 30_000;
-/** Beyond the routers' deadline the pool itself may take this long. */
-const PUBLISH_PATIENCE_MS = 5_000;
+/** Beyond the routers' deadline the pool itself may take this long, or an eighth of a lease. */
+const PUBLISH_SLACK_MS = 5_000;
 
 /** What a host said, until it is answered. */
 interface Heard {
@@ -97,8 +98,8 @@ export class EgressIp extends DurableObject<ObjectBindings> {
   }
 
   /**
-   * Gives the address to a pool, or changes the settings it follows there. In a pool that is
-   * steered it has published its blocks when this is done, or will try again.
+   * Gives the address to a pool, or changes the settings it follows there. When it hears of
+   * routers for the first time it has published its blocks when this is done, or tries again.
    */
   async assign(
     pool: string,
@@ -117,8 +118,9 @@ export class EgressIp extends DurableObject<ObjectBindings> {
     if (JSON.stringify(address.table.settings) !== JSON.stringify(settings)) {
       this.#execute(address, { type: "configure", settings });
     }
-    if (isSteered) this.#execute(address, { type: "steer" });
-    await Promise.all([this.#alarmSet, this.#publishing]);
+    const begins = isSteered && !address.table.isSteered;
+    if (begins) this.#execute(address, { type: "steer" });
+    await Promise.all([this.#alarmSet, begins ? this.#publishing : null]);
     return grant(null);
   }
 
@@ -260,16 +262,19 @@ export class EgressIp extends DurableObject<ObjectBindings> {
       }
       this.#execute(address, { type: "followed", publication });
       // A request that is asked again gets the block it got, and the leases as they are now. [ME2]
-      for (const { socket, message } of this.#held.splice(0)) this.#answer(socket, message);
+      for (const { socket, message } of this.#held.splice(0)) {
+        if (isOpen(socket)) this.#answer(socket, message);
+      }
     }
     this.#publishing = null;
   }
 
   async #publish({ ip, pool, table }: StoredAddress, publication: Publication): Promise<void> {
     if (ip === null) throw new Error("no pool has named the address yet");
-    const patienceMs = table.settings.steeringDeadlineMs + PUBLISH_PATIENCE_MS;
+    const { settings } = table;
+    const slackMs = Math.min(PUBLISH_SLACK_MS, Math.floor(settings.leaseDurationMs / 8));
     const answer = (async () => this.env.EGRESS_POOL.getByName(pool).publish(ip, publication))();
-    const published = await within(patienceMs, answer);
+    const published = await within(steeringPatienceMs(settings) + slackMs, answer);
     if (published === TIMED_OUT) throw new Error("the pool does not answer");
     if (!published.ok) throw new Error(published.refusal);
   }

@@ -13,6 +13,7 @@ import {
   laggardsOf,
   type Progress,
   type RouterStanding,
+  steeringPatienceMs,
 } from "../src/core/acknowledgement.ts";
 import type { MessageRefusal, RouterRefusal, RouterReply, RouterRequest } from "../src/core/messages.ts";
 import { grant, type Outcome, refuse } from "../src/core/outcome.ts";
@@ -194,10 +195,10 @@ export class SteeringFeed {
 
   /** Waits until all live routers have followed; names those that have not by the deadline. */
   async #followed(sequence: number): Promise<readonly string[]> {
-    const { steeringDeadlineMs } = this.#options.settings();
+    const patienceMs = steeringPatienceMs(this.#options.settings());
     const done = new AbortController();
     let isOver = false;
-    const over = scheduler.wait(steeringDeadlineMs, { signal: done.signal }).then(
+    const over = scheduler.wait(patienceMs, { signal: done.signal }).then(
       () => (isOver = true),
       () => false,
     );

@@ -6,6 +6,7 @@
  * it left behind. [ST2] [ST7]
  */
 import { grant, type Outcome, refuse } from "./outcome.ts";
+import type { PoolSettings } from "./pool-settings.ts";
 
 /** How far one router has followed since it was sent a whole table. */
 export interface Progress {
@@ -39,6 +40,14 @@ export function acknowledge(
   const { tableSequence, acknowledged } = progress;
   if (sequence < Math.max(tableSequence, acknowledged ?? 0)) return grant(progress);
   return grant({ tableSequence, acknowledged: sequence });
+}
+
+/**
+ * How long a grant waits for routers. A host has one request outstanding and renews every third
+ * of its lease, so however short leases are, a wait must not cost it the blocks it holds.
+ */
+export function steeringPatienceMs({ steeringDeadlineMs, leaseDurationMs }: PoolSettings): number {
+  return Math.min(steeringDeadlineMs, Math.floor(leaseDurationMs / 8));
 }
 
 /** Whether a router has followed this change. */

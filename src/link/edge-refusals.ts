@@ -20,6 +20,8 @@ const ADVICE: Readonly<Record<string, string>> = {
   "message-malformed": "The edge could not read a message of this host; are both of the same version?",
   "share-exceeded": "This host holds as many ports of the address as the pool lets one host have.",
   "address-exhausted": "The address has no port block left for this host; give the pool another address.",
+  "steering-pending":
+    "The routers have not followed this host's last grant, or the edge cannot tell them of it; it is tried again.",
   "stale-session": "A newer connection of this host has taken over.",
 };
 

@@ -53,6 +53,14 @@ test("[CI3] a token says what was asked for, and verifies", async () => {
   });
 });
 
+test("[CI3] a router gets a token of its own role", async () => {
+  const key = await generateKey("issuer");
+  const request = { role: "router", name: "r1", pools: ["eu"], ttl: "30d" };
+  const verifier = new TokenVerifier({ keys: [publicPart(key)] });
+  const verified = await verifier.verify(await issueToken(request, key, NOW_MS), NOW_MS);
+  expect(verified).toMatchObject({ ok: true, value: { role: "router", subject: "r1", pools: ["eu"] } });
+});
+
 test("[CI3] without pools a client gets the default one and an administrator all", () => {
   const request = { name: "a", pools: [], ttl: "1d" };
   expect(toIdentity({ ...request, role: "client" }, NOW_MS).pools).toEqual(["default"]);

@@ -16,7 +16,14 @@ describe("pools", () => {
     const made = await administer("PUT", `/v1/pools/${pool}`, { settings: { leaseDurationMs: 60_000 } });
     expect(made.status).toBe(200);
     const settings = { ...DEFAULT_POOL_SETTINGS, leaseDurationMs: 60_000 };
-    expect(await made.json()).toEqual({ pool, settings, ips: [], hosts: [] });
+    expect(await made.json()).toEqual({
+      pool,
+      settings,
+      ips: [],
+      hosts: [],
+      steeringSequence: 0,
+      routers: [],
+    });
     await administer("PUT", `/v1/pools/${pool}`, { settings: { quarantineMs: 1_000 } });
     const shown = await administer("GET", `/v1/pools/${pool}`);
     expect(await shown.json()).toMatchObject({ settings: { ...settings, quarantineMs: 1_000 } });
