@@ -26,6 +26,12 @@ export interface FamilyFields {
   readonly source: Field;
   readonly destination: Field;
   readonly hopLimit: Field;
+  /**
+   * True of a packet that has its ports where they are nearly always: TCP or UDP right behind
+   * the IP header, and no later fragment. The kernel loads transport headers from fragments
+   * too, so rules have to ask.
+   */
+  readonly isPlain: Expression;
   /** The transport protocol, whatever stands between. */
   readonly protocol: Expression;
   readonly icmp: number;
@@ -91,6 +97,8 @@ const IPV4: FamilyFields = {
   source: nh(96, 32),
   destination: nh(128, 32),
   hopLimit: nh(64, 8),
+  // Fragment offset, hop limit and protocol are one word.
+  isPlain: is({ "&": [payload(nh(48, 32)), 0x1fff_00ff] }, { set: [...TCP_AND_UDP] }),
   protocol: payload(nh(72, 8)),
   icmp: 1,
   // Destination Unreachable with Fragmentation Needed, Time Exceeded, Parameter Problem.
@@ -116,6 +124,7 @@ const IPV6: FamilyFields = {
   source: nh(64, 128),
   destination: nh(192, 128),
   hopLimit: nh(56, 8),
+  isPlain: is(payload(nh(48, 8)), { set: [...TCP_AND_UDP] }),
   protocol: { meta: { key: "l4proto" } },
   icmp: 58,
   // Destination Unreachable, Packet Too Big, Time Exceeded, Parameter Problem.

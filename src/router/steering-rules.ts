@@ -1,10 +1,11 @@
 /**
  * The rules of the router's chains, from the packet's point of view: [RT1] [RT3] [RT4]
  *
- *   ingress ─▶ ip4 ─▶ (port known: away to its host)
- *              └─▶ other_ip4: not an address of the pool ─▶ the kernel's own routing
- *                  └─▶ pool_ip4: says why it is not for anybody ─▶ dropped_ip4 (counted)
- *                      └─▶ icmp_ip4 ─▶ error_ip4 ─▶ quote_ip4 ─▶ away to the host of the quoted port
+ *   ingress ─▶ steer ─▶ ports ─▶ away to the host of its port
+ *                └───────└─▶ other ─▶ not an address of the pool: the kernel's own routing
+ *                              └─▶ pool ─▶ dropped, for a reason that is counted
+ *                                    └─▶ icmp ─▶ echo ─▶ away to the host of its identifier
+ *                                          └─▶ error ─▶ quote ─▶ away to the host of the quoted port
  *
  * They stand in a netdev chain at ingress, before routing, connection tracking and the table
  * of local addresses, so none of the three is asked about a steered packet.
@@ -17,7 +18,6 @@ import {
   ICMP_TYPE,
   IDENTIFIER_WORD,
   is,
-  isNot,
   payload,
   PORT_WORD,
   TCP_AND_UDP,
@@ -77,6 +77,7 @@ export function nameIn(stem: string, { family }: FamilyFields): string {
 /** Chains besides the base chain, in an order in which each can be made. */
 export const CHAIN_STEMS = [
   "steer",
+  "ports",
   "other",
   "pool",
   "icmp",
@@ -106,15 +107,19 @@ function familyRules(fields: FamilyFields, config: RouterConfig, maps: readonly 
 /** The short way, which nearly every packet takes. */
 function portRules(fields: FamilyFields, maps: readonly SteeringMap[]): Rule[] {
   const steer = inChain("steer", fields);
+  const ports = inChain("ports", fields);
   const stack = maps.filter(({ device }) => device === null);
   const neighbours = maps.filter(({ device }) => device !== null);
   return [
-    steer(isNot(fields.protocol, { set: [...TCP_AND_UDP] }), goTo("other", fields)),
-    ...stack.map((map) => steer(...away(fields, map, PORT_WORD))),
-    // After those for the kernel's stack: it answers for their hop limit itself.
-    steer(isLast(fields), goTo("other", fields)),
-    ...neighbours.map((map) => steer(...away(fields, map, PORT_WORD))),
+    steer(fields.isPlain, goTo("ports", fields)),
+    steer(fields.isLaterFragment, goTo("other", fields)),
+    steer(is(fields.protocol, { set: [...TCP_AND_UDP] }), goTo("ports", fields)),
     steer(goTo("other", fields)),
+    ...stack.map((map) => ports(...away(fields, map, PORT_WORD))),
+    // After those for the kernel's stack: it answers for their hop limit itself.
+    ports(isLast(fields), goTo("other", fields)),
+    ...neighbours.map((map) => ports(...away(fields, map, PORT_WORD))),
+    ports(goTo("other", fields)),
   ];
 }
 

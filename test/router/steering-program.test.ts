@@ -115,7 +115,7 @@ describe("a transaction", () => {
   test("[RT1] asks only maps that have elements, the largest blocks first", () => {
     const { contents } = contentsOf(CONFIG, table(1, [BLOCK, entry("h2", 1024, 6, 2)]));
     const text = transactionText(ruleCommands(CONFIG, usedContainers(contents), []));
-    const asked = [...text.matchAll(/"chain":"steer_ip4"[^@]*"data":"@(\w+)"/g)].map(([, name]) => name);
+    const asked = [...text.matchAll(/"chain":"ports_ip4"[^@]*"data":"@(\w+)"/g)].map(([, name]) => name);
     expect(asked).toEqual(["via_lan0_ip4_11", "via_lan0_ip4_6"]);
   });
 
