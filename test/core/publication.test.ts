@@ -112,7 +112,11 @@ function published(version: number, ...blocks: PublishedBlock[]): Publication {
 }
 
 function stored(version: number | null, ...blocks: PublishedBlock[]): PublishedAddress {
-  return { ip: IP, version, entries: blocks.map((block) => ({ ip: IP, ...block })) };
+  return {
+    ip: IP,
+    version,
+    entries: blocks.map(({ base, order, host, epoch }) => ({ ip: IP, base, order, host, epoch })),
+  };
 }
 
 const OLD = { base: 2048, order: 8, host: "h1", epoch: 4 };
