@@ -51,9 +51,14 @@ const EMBEDDING: readonly (readonly [Range, number])[] = (
 
 const TEREDO: Range = ipaddr.parseCIDR("2001::/32");
 
+/** Verdicts that are remembered at once. */
+const MAX_VERDICTS = 4_096;
+
 /** Decides which destination addresses may be dialled. */
 export class DestinationPolicy {
   readonly #allowed: readonly Range[];
+  /** By address as it was written: parsing and comparing would cost more than choosing a port. */
+  readonly #verdicts = new Map<string, boolean>();
 
   /** `allowed` are ranges in CIDR form that may be reached although they are special. */
   constructor(allowed: readonly string[] = []) {
@@ -62,8 +67,13 @@ export class DestinationPolicy {
 
   /** Whether an address (as text, in any form) may be dialled. What is no address may not. */
   permits(address: string): boolean {
-    if (!ipaddr.isValid(address)) return false;
-    return this.#permits(ipaddr.parse(address));
+    const known = this.#verdicts.get(address);
+    if (known !== undefined) return known;
+    const verdict = ipaddr.isValid(address) && this.#permits(ipaddr.parse(address));
+    // Ranges never change, so a verdict stays true; only their number is bounded.
+    if (this.#verdicts.size >= MAX_VERDICTS) this.#verdicts.clear();
+    this.#verdicts.set(address, verdict);
+    return verdict;
   }
 
   #permits(address: Address): boolean {
