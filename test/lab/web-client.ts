@@ -55,7 +55,7 @@ interface Received extends WebAnswer {
 }
 
 let samples: Sample[] = [];
-let isLoading = false;
+let ending = new AbortController();
 let lanes: Promise<void>[] = [];
 
 async function receive({ url, method = "GET", headers, ...rest }: WebRequest): Promise<Received> {
@@ -115,7 +115,7 @@ function nameOf(fault: unknown): string {
 }
 
 async function lane(request: WebRequest): Promise<void> {
-  while (isLoading) samples.push(await sample(request));
+  while (!ending.signal.aborted) samples.push(await sample(request));
 }
 
 async function obey(order: Order): Promise<unknown> {
@@ -123,7 +123,7 @@ async function obey(order: Order): Promise<unknown> {
     case "request":
       return receive(order.request);
     case "load":
-      isLoading = true;
+      ending = new AbortController();
       for (let at = 0; at < order.lanes; at += 1) {
         lanes.push(lane(order.requests[at % order.requests.length]!));
       }
@@ -131,7 +131,7 @@ async function obey(order: Order): Promise<unknown> {
     case "progress":
       return samples.length;
     case "stop": {
-      isLoading = false;
+      ending.abort();
       await Promise.all(lanes);
       lanes = [];
       const taken = samples;
