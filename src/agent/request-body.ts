@@ -28,6 +28,8 @@ export class RequestBody extends Readable {
     request.once("close", this.#onClose);
     // The end of a client shows as `close`; without a listener this would end the process.
     request.on("error", ignore);
+    // Nor does everybody listen to this stream: undici only while it sends it.
+    this.on("error", ignore);
   }
 
   override _read(): void {

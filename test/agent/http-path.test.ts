@@ -191,6 +191,30 @@ describe("requests", () => {
     expect(isWhole).toBe(false);
   });
 
+  it.each([
+    ["is broken", "transfer-encoding: chunked", "-1\r\nhello\r\n"],
+    ["is cut", "content-length: 50", "hello"],
+  ])("[GW10] outlives a body that %s before the destination wants it", async (_name, field, body) => {
+    const { url } = await origin((request, response) => {
+      request.on("error", () => {});
+      response.end("ok");
+    });
+    const uncaught: unknown[] = [];
+    const note = (fault: unknown): void => void uncaught.push(fault);
+    process.prependListener("uncaughtException", note);
+    // The body is over before the connection to the destination stands.
+    for (let count = 0; count < 20; count += 1) {
+      const socket = connect(rig.port, "127.0.0.1");
+      socket.on("error", () => {});
+      socket.end(fetchHead(rig, "POST", url, field) + body);
+      socket.resume();
+      await once(socket, "close");
+    }
+    await eventually(() => rig.gateway.runningCount === 0, "every request is over");
+    process.off("uncaughtException", note);
+    expect(uncaught).toEqual([]);
+  });
+
   it("[GW4] frees the port when the client goes away", async () => {
     const { url, server } = await origin((_request, response) => {
       response.write("beginning");
