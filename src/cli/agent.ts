@@ -1,9 +1,7 @@
-/** `ipshard agent`: becomes the host agent, which is a program of its own. */
+/** `ipshard agent`: becomes the host agent, in an environment in which that stays small. */
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-
-const AGENT_MAIN = fileURLToPath(new URL("../agent/main.ts", import.meta.url));
+import { become, commandOf } from "./become.ts";
 
 /**
  * What an agent finds in its environment, for the sake of its memory: types are stripped once
@@ -17,14 +15,10 @@ export const AGENT_ENVIRONMENT = {
 
 /** The command line of an agent with these arguments. */
 export function agentCommand(args: readonly string[]): string[] {
-  return [process.execPath, AGENT_MAIN, ...args];
+  return commandOf("agent", args);
 }
 
-/**
- * Replaces this process by the agent: same pid, same terminal, and no one between it and its
- * signals. Returns only by throwing.
- */
+/** Replaces this process by the agent. */
 export function becomeAgent(args: readonly string[]): never {
-  if (process.execve === undefined) throw new Error("this Node cannot replace its process; Node 24 can");
-  return process.execve(process.execPath, agentCommand(args), { ...process.env, ...AGENT_ENVIRONMENT });
+  return become("agent", args, AGENT_ENVIRONMENT);
 }

@@ -2,7 +2,7 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import { ISSUED_ROLES } from "../core/identity.ts";
 import { becomeAgent } from "./agent.ts";
-import { becomeRouter } from "./router.ts";
+import { become } from "./become.ts";
 import { CommandFault } from "./command-fault.ts";
 import { runEdge } from "./edge.ts";
 import { issueToken } from "./issue-token.ts";
@@ -53,21 +53,22 @@ program
     await runEdge(new StateDirectory(state), host, port);
   });
 
-program
-  .command("agent")
-  .description("be a host: lease ports and send requests (its options: ipshard agent --help)")
-  .argument("[args...]")
-  .allowUnknownOption()
-  .helpOption(false)
-  .action((args: readonly string[]) => becomeAgent(args));
+/** A verb whose options are read by the program that it becomes. */
+function programVerb(name: string, description: string, run: (args: readonly string[]) => never): void {
+  program
+    .command(name)
+    .description(`${description} (its options: ipshard ${name} --help)`)
+    .argument("[args...]")
+    .allowUnknownOption()
+    .helpOption(false)
+    .action(run);
+}
 
-program
-  .command("router")
-  .description("steer returning packets to their hosts (its options: ipshard router --help)")
-  .argument("[args...]")
-  .allowUnknownOption()
-  .helpOption(false)
-  .action((args: readonly string[]) => becomeRouter(args));
+programVerb("agent", "be a host: lease ports and send requests", becomeAgent);
+programVerb("router", "steer returning packets to their hosts", (args) => become("router", args));
+programVerb("doctor", "say what keeps this host from sharing its addresses", (args) =>
+  become("doctor", args),
+);
 
 program
   .command("keys")

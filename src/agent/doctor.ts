@@ -1,0 +1,152 @@
+/**
+ * `ipshard doctor`: what keeps this host from sharing its addresses, in sentences, and at the
+ * end the proof: a request that leaves from a leased port and whose reply comes back. [HS3] [HS4]
+ *
+ * Exit status 0 when nothing is wrong, 1 when something is, 2 when it could not be found out.
+ */
+import { Command, CommanderError } from "commander";
+import { z } from "zod";
+import {
+  EGRESS_AUTHORIZATION,
+  EGRESS_HOST,
+  EGRESS_IP,
+  EGRESS_PORT,
+  FETCH_PATH,
+} from "../wire/header-names.ts";
+import { problemCodeOf } from "../wire/problem-response.ts";
+import { EdgeToken } from "../link/edge-token.ts";
+import { begin } from "../link/process-life.ts";
+import { StartFault } from "../link/start-fault.ts";
+import { guardAvailability, needsGuard } from "./guard.ts";
+import { examineHost } from "./host-findings.ts";
+
+interface Words {
+  readonly edge: string;
+  readonly tokenFile: string;
+  readonly gateway: string;
+  readonly to: string;
+}
+
+const passSchema = z.object({
+  token: z.string(),
+  pool: z.string(),
+  hosts: z.array(z.object({ host: z.string(), gateway: z.string(), ips: z.array(z.string()) })),
+});
+const TIMEOUT_MS = 15_000;
+
+/** Prints one observation; a problem makes the exit status 1. */
+function tell(severity: "good" | "note" | "problem", sentence: string): void {
+  console.log(`${{ good: "ok     ", note: "note   ", problem: "problem" }[severity]} ${sentence}`);
+  if (severity === "problem") process.exitCode = 1;
+}
+
+async function examine({ edge, tokenFile, gateway, to }: Words): Promise<void> {
+  const token = await EdgeToken.open(tokenFile, "client");
+  const pass = await askPass(edge, await token.read());
+  if (pass === null) return;
+  const ips = [...new Set(pass.hosts.flatMap((host) => host.ips))];
+  if (ips.length === 0)
+    tell("problem", `No host of the pool ${pass.pool} serves an address now; is this agent running?`);
+  for (const { severity, sentence } of await examineHost(ips)) tell(severity, sentence);
+  if (ips.some(needsGuard)) await examineGuard();
+  for (const ip of ips) await roundTrip(gateway, pass.token, ip, to);
+}
+
+async function askPass(edge: string, token: string): Promise<z.infer<typeof passSchema> | null> {
+  let response: Response;
+  try {
+    response = await fetch(new URL("/v1/gateway-tokens", edge), {
+      method: "POST",
+      headers: { [EGRESS_AUTHORIZATION]: `Bearer ${token}` },
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
+  } catch (fault) {
+    tell("problem", `The edge at ${edge} cannot be reached: ${reasonOf(fault)}.`);
+    return null;
+  }
+  if (response.ok) return passSchema.parse(await response.json());
+  tell(
+    "problem",
+    `The edge refuses the token: ${problemCodeOf(response.headers.get("proxy-status")) ?? response.status}.`,
+  );
+  return null;
+}
+
+async function examineGuard(): Promise<void> {
+  const availability = await guardAvailability();
+  if (availability.ok) tell("good", "The kernel can guard what leaves from shared addresses.");
+  else
+    tell(
+      "note",
+      `There is no guard, since ${availability.reason}: only the agent's own binder keeps to the leases.`,
+    );
+}
+
+/** The reply can only come back if routers steer the port to this machine. */
+async function roundTrip(gateway: string, token: string, ip: string, to: string): Promise<void> {
+  const url = new URL(`${FETCH_PATH}?url=${encodeURIComponent(to)}`, gateway);
+  let response: Response;
+  try {
+    response = await fetch(url, {
+      headers: { [EGRESS_AUTHORIZATION]: `Bearer ${token}`, egress: `ip="${ip}"` },
+      redirect: "manual",
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
+    await response.body?.cancel();
+  } catch (fault) {
+    tell("problem", `The gateway at ${gateway} does not answer: ${reasonOf(fault)}.`);
+    return;
+  }
+  const code = problemCodeOf(response.headers.get("proxy-status"));
+  if (code === null) {
+    const port = response.headers.get(EGRESS_PORT);
+    const host = response.headers.get(EGRESS_HOST);
+    tell(
+      "good",
+      `A request left from ${response.headers.get(EGRESS_IP)} port ${port} of ${host}, and its reply (${response.status}) came back.`,
+    );
+  } else if (code === "connection-timeout") {
+    tell(
+      "problem",
+      `Nothing came back to ${ip} from ${to}: do the routers steer this host's ports here? (${code})`,
+    );
+  } else {
+    tell("problem", `The round trip from ${ip} to ${to} failed: ${code}.`);
+  }
+}
+
+function reasonOf(fault: unknown): string {
+  const { cause, message } = fault as Error & { readonly cause?: { readonly code?: string } };
+  return cause?.code ?? message;
+}
+
+function readWords(args: readonly string[]): Words | null {
+  const command = new Command("ipshard doctor")
+    .description("Says what keeps this host from sharing its addresses, and ends with a real round trip.")
+    .requiredOption("--edge <url>", "where the edge is")
+    .requiredOption("--token-file <file>", "a token of the role client for the pool")
+    .requiredOption("--gateway <url>", "this host's gateway")
+    .requiredOption("--to <url>", "a destination that answers")
+    .exitOverride()
+    .configureOutput({ writeErr: () => {} });
+  try {
+    command.parse(args, { from: "user" });
+  } catch (fault) {
+    if (!(fault instanceof CommanderError)) throw fault;
+    if (fault.exitCode === 0) return null;
+    throw new StartFault("option-invalid", fault.message.replace(/^error: /, ""), fault);
+  }
+  return command.opts<Words>();
+}
+
+await begin("ipshard doctor", async () => {
+  const words = readWords(process.argv.slice(2));
+  if (words === null) return;
+  try {
+    await examine(words);
+  } catch (fault) {
+    if (fault instanceof StartFault) throw fault;
+    console.error(`ipshard doctor: it could not be found out: ${reasonOf(fault)}`);
+    process.exitCode = 2;
+  }
+});

@@ -1,0 +1,30 @@
+/** Programs of their own behind verbs of the command line: the router, the doctor, the agent. */
+import { fileURLToPath } from "node:url";
+
+/** The programs, beside the folder of the command line, which imports none of them. */
+const PROGRAMS = {
+  agent: "../agent/main.ts",
+  doctor: "../agent/doctor.ts",
+  router: "../router/main.ts",
+} as const;
+
+/** A program that a verb stands for. */
+export type Program = keyof typeof PROGRAMS;
+
+/** The command line of a program with these arguments. */
+export function commandOf(program: Program, args: readonly string[]): string[] {
+  return [process.execPath, fileURLToPath(new URL(PROGRAMS[program], import.meta.url)), ...args];
+}
+
+/**
+ * Replaces this process by the program: same pid, same terminal, and no one between it and its
+ * signals. Returns only by throwing.
+ */
+export function become(
+  program: Program,
+  args: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+): never {
+  if (process.execve === undefined) throw new Error("this Node cannot replace its process; Node 24 can");
+  return process.execve(process.execPath, commandOf(program, args), { ...process.env, ...environment });
+}

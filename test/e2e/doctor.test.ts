@@ -1,0 +1,56 @@
+/** `ipshard doctor` against a host that works, and against what does not. */
+import { execFile } from "node:child_process";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { Cluster, EGRESS_IP } from "./cluster.ts";
+
+const CLI = join(import.meta.dirname, "../../src/cli/main.ts");
+
+let cluster: Cluster;
+let tokenFile: string;
+
+beforeAll(async () => {
+  cluster = await Cluster.start({ hosts: ["h1"] });
+  tokenFile = join(cluster.directory, "client.token");
+  await writeFile(tokenFile, await cluster.token("client", "doctor"));
+});
+afterAll(() => cluster?.stop());
+
+function runDoctor(changes: Record<string, string> = {}): Promise<{ code: number; output: string }> {
+  const options = {
+    "--edge": cluster.edgeUrl,
+    "--token-file": tokenFile,
+    "--gateway": cluster.gatewayOf("h1"),
+    "--to": cluster.originUrl("/seen"),
+    ...changes,
+  };
+  const args = [CLI, "doctor", ...Object.entries(options).map(([name, value]) => `${name}=${value}`)];
+  return new Promise((resolve) => {
+    execFile(process.execPath, args, (fault, stdout, stderr) => {
+      resolve({ code: fault === null ? 0 : Number(fault.code), output: stdout + stderr });
+    });
+  });
+}
+
+test("[HS4] a host that works proves it with a round trip from its shared address", async () => {
+  const { code, output } = await runDoctor();
+  expect(output).toMatch(
+    new RegExp(`^ok +A request left from ${EGRESS_IP} port \\d+ of h1, .* came back`, "m"),
+  );
+  expect(code).toBe(0);
+});
+
+test("[HS4] what fails is said in a sentence, with an exit status", async () => {
+  const prohibited = await runDoctor({ "--to": "http://10.0.0.1/" });
+  expect(prohibited.output).toContain("problem The round trip from 127.0.0.10 to http://10.0.0.1/ failed");
+  expect(prohibited.code).toBe(1);
+  const elsewhere = await runDoctor({ "--gateway": "http://127.0.0.1:1" });
+  expect(elsewhere.output).toContain("problem The gateway at http://127.0.0.1:1 does not answer");
+  expect(elsewhere.code).toBe(1);
+  const noEdge = await runDoctor({ "--edge": "http://127.0.0.1:1" });
+  expect(noEdge.output).toContain("problem The edge at http://127.0.0.1:1 cannot be reached");
+  const noToken = await runDoctor({ "--token-file": "/nonexistent" });
+  expect(noToken.output).toContain("[token-unreadable]");
+  expect(noToken.code).toBe(1);
+});
