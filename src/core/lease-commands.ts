@@ -188,12 +188,13 @@ function acquire(
   if (!Number.isInteger(order) || order < MIN_ORDER || order > MAX_ORDER) {
     return refuse("order-out-of-range");
   }
-  const answered = leasesOf(table, holder.host).find((row) => row.requestId === requestId);
+  const held = leasesOf(table, holder.host);
+  const answered = held.find((row) => row.requestId === requestId);
   const { leaseDurationMs } = table.settings;
   let granted = answered;
   if (granted === undefined) {
     // One request at a time: a host that gave up on an answer finds that block in its leases. [ST6]
-    if (leasesOf(table, holder.host).some((row) => !row.steered)) return refuse("steering-pending");
+    if (held.some((row) => !row.steered)) return refuse("steering-pending");
     const chosen = chooseFor(table, holder, order, nowMs, random);
     if (!chosen.ok) return chosen;
     const { block, quarantined } = chosen.value;
