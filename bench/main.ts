@@ -8,11 +8,13 @@ import { measureBind } from "./bind.ts";
 import { measureEdge } from "./edge.ts";
 import { measureLease } from "./lease.ts";
 import { printTable, type Row } from "./report.ts";
+import { measureSteering } from "./steering.ts";
 
 const BENCHES: Readonly<Record<string, () => Promise<Row[]>>> = {
   bind: measureBind,
   edge: measureEdge,
   lease: measureLease,
+  steering: measureSteering,
 };
 
 const words = process.argv.slice(2);
