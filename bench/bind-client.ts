@@ -6,10 +6,10 @@
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { createServer, connect, type Socket } from "node:net";
-import { AddressPorts } from "../src/agent/address-ports.ts";
-import { DestinationPolicy } from "../src/agent/destination-policy.ts";
-import { Dialler } from "../src/agent/dial.ts";
-import { Resolver } from "../src/agent/resolver.ts";
+import { AddressPorts } from "../src/agent/ports/address-ports.ts";
+import { DestinationPolicy } from "../src/agent/ports/destination-policy.ts";
+import { Dialler } from "../src/agent/ports/dial.ts";
+import { Resolver } from "../src/agent/ports/resolver.ts";
 
 /** The ports in question: four blocks of 4,096, as many as one process may hold sockets for. */
 export const FIRST_PORT = 32_768;

@@ -10,16 +10,16 @@ import type { AddressInfo } from "node:net";
 import type { Logger } from "pino";
 import { StartFault } from "../link/start-fault.ts";
 import type { AgentConfig } from "./config.ts";
-import { DestinationPolicy } from "./destination-policy.ts";
-import { Dialler } from "./dial.ts";
+import { DestinationPolicy } from "./ports/destination-policy.ts";
+import { Dialler } from "./ports/dial.ts";
 import { EdgeKeys } from "../link/edge-keys.ts";
-import { Gateway } from "./gateway.ts";
+import { Gateway } from "./traffic/gateway.ts";
 import type { EdgeToken } from "../link/edge-token.ts";
-import type { Machine } from "./machine.ts";
-import { Outgoing } from "./outgoing.ts";
-import { PoolMember } from "./pool-member.ts";
-import { PortBinder } from "./port-binder.ts";
-import { Resolver } from "./resolver.ts";
+import type { Machine } from "./machine/machine.ts";
+import { Outgoing } from "./traffic/outgoing.ts";
+import { PoolMember } from "./leasing/pool-member.ts";
+import { PortBinder } from "./ports/port-binder.ts";
+import { Resolver } from "./ports/resolver.ts";
 import type { StateDirectory } from "../link/state-directory.ts";
 
 /** How long a connection waits for a block that is on its way. */

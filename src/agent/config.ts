@@ -3,7 +3,7 @@ import { isIP } from "node:net";
 import { Command, CommanderError } from "commander";
 import ipaddr from "ipaddr.js";
 import { isName } from "../core/selection.ts";
-import type { MachineMode } from "./machine.ts";
+import type { MachineMode } from "./machine/machine.ts";
 import { StartFault } from "../link/start-fault.ts";
 
 /** How an agent runs. */

@@ -17,8 +17,8 @@ import { problemCodeOf } from "../wire/problem-response.ts";
 import { EdgeToken } from "../link/edge-token.ts";
 import { begin } from "../link/process-life.ts";
 import { StartFault } from "../link/start-fault.ts";
-import { guardAvailability, needsGuard } from "./guard.ts";
-import { examineHost } from "./host-findings.ts";
+import { guardAvailability, needsGuard } from "./machine/guard.ts";
+import { examineHost } from "./machine/host-findings.ts";
 
 interface Words {
   readonly edge: string;

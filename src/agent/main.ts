@@ -4,7 +4,7 @@ import { begin, endOnWish, openLog } from "../link/process-life.ts";
 import { StateDirectory } from "../link/state-directory.ts";
 import { Agent } from "./agent.ts";
 import { type AgentConfig, parseConfig } from "./config.ts";
-import { Machine } from "./machine.ts";
+import { Machine } from "./machine/machine.ts";
 
 async function run(config: AgentConfig): Promise<void> {
   const token = await EdgeToken.open(config.tokenFile, "host");

@@ -1,8 +1,8 @@
 /** The ports of one address: every port, no other port, and only while the term lasts. */
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { AddressPorts } from "../../src/agent/address-ports.ts";
-import type { HeldPort } from "../../src/agent/held-port.ts";
-import { PortBinder } from "../../src/agent/port-binder.ts";
+import { AddressPorts } from "../../src/agent/ports/address-ports.ts";
+import type { HeldPort } from "../../src/agent/ports/held-port.ts";
+import { PortBinder } from "../../src/agent/ports/port-binder.ts";
 
 const clock = { monotonicMs: 0, wallMs: 1_000_000 };
 let ports: AddressPorts;

@@ -1,6 +1,6 @@
 /** The `url` parameter. */
 import { expect, it } from "vitest";
-import { parseDestination } from "../../src/agent/destination-url.ts";
+import { parseDestination } from "../../src/agent/ports/destination-url.ts";
 
 const query = (url: string): string => `url=${encodeURIComponent(url)}`;
 

@@ -1,9 +1,9 @@
 /** A host in its pool, through real WebSockets to an edge on loopback. */
 import { afterEach, beforeEach, expect, onTestFinished, test } from "vitest";
-import { PoolMember, type PoolMemberOptions } from "../../src/agent/pool-member.ts";
-import { PortBinder } from "../../src/agent/port-binder.ts";
-import { type RoomReport, urgencyOf } from "../../src/agent/room-report.ts";
-import { whyAbsent } from "../../src/agent/address-presence.ts";
+import { PoolMember, type PoolMemberOptions } from "../../src/agent/leasing/pool-member.ts";
+import { PortBinder } from "../../src/agent/ports/port-binder.ts";
+import { type RoomReport, urgencyOf } from "../../src/agent/leasing/room-report.ts";
+import { whyAbsent } from "../../src/agent/leasing/address-presence.ts";
 import { LoopbackEdge, recordingLog, until } from "../link/loopback-edge.ts";
 
 const IP = "127.0.0.10";

@@ -1,6 +1,6 @@
 /** Redirects: returned by default, followed on demand, every hop judged again. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { nextHop } from "../../src/agent/redirect.ts";
+import { nextHop } from "../../src/agent/traffic/redirect.ts";
 import { type Origin, type Rig, startOrigin, startRig } from "./gateway-rig.ts";
 
 let rig: Rig;

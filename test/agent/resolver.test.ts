@@ -1,7 +1,7 @@
 /** Names to addresses, against a name server that counts. */
 import { createSocket } from "node:dgram";
 import { afterEach, expect, it } from "vitest";
-import { Resolver } from "../../src/agent/resolver.ts";
+import { Resolver } from "../../src/agent/ports/resolver.ts";
 import { startNameServer } from "../e2e/name-server.ts";
 
 const closing: (() => void)[] = [];

@@ -12,7 +12,7 @@
  */
 import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
-import { Guard } from "../../src/agent/guard.ts";
+import { Guard } from "../../src/agent/machine/guard.ts";
 import { type ClockReading, termFrom } from "../../src/core/lease-term.ts";
 import type { PortBlock } from "../../src/core/port-block.ts";
 

@@ -4,8 +4,8 @@
  */
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
-import { permissionProgram, removalProgram } from "../../src/agent/guard-program.ts";
-import type { GuardCount } from "../../src/agent/guard.ts";
+import { permissionProgram, removalProgram } from "../../src/agent/machine/guard-program.ts";
+import type { GuardCount } from "../../src/agent/machine/guard.ts";
 import { Lab } from "./lab.ts";
 import type { LabProcess } from "./lab-process.ts";
 import { echoRequest, frame, packet, type Payload, type Route, tcp, TCP_FLAG, udp } from "./packets.ts";

@@ -8,9 +8,9 @@
  *     availability            whether a guard could be, as a user who is not root
  */
 import { createInterface } from "node:readline";
-import { guardAvailability } from "../../src/agent/guard.ts";
-import { examineHost } from "../../src/agent/host-findings.ts";
-import { HostSetup } from "../../src/agent/host-setup.ts";
+import { guardAvailability } from "../../src/agent/machine/guard.ts";
+import { examineHost } from "../../src/agent/machine/host-findings.ts";
+import { HostSetup } from "../../src/agent/machine/host-setup.ts";
 
 const NOBODY = 65_534;
 

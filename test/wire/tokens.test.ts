@@ -44,10 +44,13 @@ async function tokenWith(
 const CLAIMS = { sub: "anna", role: "client", pools: ["eu"], aud: "ipshard", exp: NOW / 1000 + 60 };
 
 describe("a token", () => {
-  test.each<Role>(["client", "host", "router", "admin"])("[ID1] for a %s is signed by an issuer", async (role) => {
-    expect(await refusalOf(await signToken(identity(role), issuer))).toEqual(identity(role));
-    expect(await refusalOf(await signToken(identity(role), edge))).toBe("token-signature-invalid");
-  });
+  test.each<Role>(["client", "host", "router", "admin"])(
+    "[ID1] for a %s is signed by an issuer",
+    async (role) => {
+      expect(await refusalOf(await signToken(identity(role), issuer))).toEqual(identity(role));
+      expect(await refusalOf(await signToken(identity(role), edge))).toBe("token-signature-invalid");
+    },
+  );
 
   test("[ID1] for a gateway is signed by the edge", async () => {
     expect(await refusalOf(await signToken(identity("gateway"), edge))).toEqual(identity("gateway"));

@@ -1,0 +1,221 @@
+/**
+ * This host on one address: a lease keeper, its connection to the edge, and its timer. It
+ * leases only while the address is on this machine. [PM2]
+ */
+import type { Logger } from "pino";
+import type { LeaseReply, LeaseRequest } from "../../core/messages.ts";
+import { formatRange, rangeOf } from "../../core/port-block.ts";
+import { parseLeaseReply } from "../../wire/messages.ts";
+import { whyAbsent } from "./address-presence.ts";
+import { type AddressPorts, readClock } from "../ports/address-ports.ts";
+import { EdgeLink, type LinkTiming } from "../../link/edge-link.ts";
+import { adviceOn } from "../../link/edge-refusals.ts";
+import { type KeeperEvent, LeaseKeeper } from "./lease-keeper.ts";
+import type { Machine } from "../machine/machine.ts";
+
+/** What every address of a host shares. */
+export interface MemberOptions {
+  readonly edge: URL;
+  readonly instance: string;
+  readonly token: () => Promise<string>;
+  /** Epochs of earlier runs, and of this one for the next. */
+  readonly epochs: { highestEpoch(ip: string): number; noteEpoch(ip: string, epoch: number): void };
+  readonly log: Logger;
+  readonly machine?: Pick<Machine, "prepare" | "guarded">;
+  /** The room may have changed. */
+  readonly onChange: () => void;
+  readonly whyAbsent?: (ip: string) => Promise<string | null>;
+  readonly presenceIntervalMs?: number;
+  readonly linkTiming?: Partial<LinkTiming>;
+}
+
+const PRESENCE_INTERVAL_MS = 10_000;
+
+/** From `start` until `drain` has resolved. */
+export class AddressMember {
+  readonly #options: MemberOptions;
+  readonly #ports: AddressPorts;
+  readonly #log: Logger;
+  #keeper: LeaseKeeper | null = null;
+  #link: EdgeLink<LeaseReply> | null = null;
+  #wake: NodeJS.Timeout | null = null;
+  #presence: NodeJS.Timeout | null = null;
+  #absence: string | null = null;
+  #isEnding = false;
+  #ended: (() => void) | null = null;
+
+  constructor(ports: AddressPorts, options: MemberOptions) {
+    this.#ports = ports;
+    this.#options = options;
+    this.#log = options.log.child({ ip: ports.ip });
+  }
+
+  /** Begins to lease as soon as the address is there. */
+  start(): void {
+    void this.#lookForAddress();
+  }
+
+  /** Gives everything back: flows may end by themselves until the deadline (milliseconds from now). */
+  drain(deadlineMs: number): Promise<void> {
+    this.#isEnding = true;
+    if (this.#presence !== null) clearTimeout(this.#presence);
+    if (this.#keeper === null) return Promise.resolve();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#ended = resolve;
+    this.#keeper.drain(deadlineMs);
+    return promise;
+  }
+
+  /** Ends at once, releasing nothing: leases end by themselves, or a restart takes them up. */
+  stop(): void {
+    this.#isEnding = true;
+    if (this.#presence !== null) clearTimeout(this.#presence);
+    this.#disband();
+  }
+
+  async #lookForAddress(): Promise<void> {
+    const absence = await this.#whyAbsent();
+    if (this.#isEnding) return;
+    if (absence !== this.#absence) this.#logPresence(absence);
+    this.#absence = absence;
+    if (absence === null && this.#keeper === null) this.#begin();
+    // What cannot be bound is of no use to this host; others may have its blocks.
+    if (absence !== null) this.#keeper?.drain(0);
+    this.#presence = setTimeout(() => {
+      void this.#lookForAddress();
+    }, this.#options.presenceIntervalMs ?? PRESENCE_INTERVAL_MS);
+    this.#presence.unref();
+  }
+
+  /** A machine whose guard does not listen must not lease, whatever addresses it has. */
+  async #whyAbsent(): Promise<string | null> {
+    const { ip } = this.#ports;
+    try {
+      await this.#options.machine?.prepare(ip);
+    } catch (fault) {
+      this.#log.error({ err: fault }, `the kernel cannot be told what may leave from ${ip}`);
+      return "kernel-unavailable";
+    }
+    return (this.#options.whyAbsent ?? whyAbsent)(ip);
+  }
+
+  #begin(): void {
+    const { edge, instance, token, epochs } = this.#options;
+    const { ip } = this.#ports;
+    const link = new EdgeLink<LeaseReply>({
+      name: `address ${ip}`,
+      url: new URL(`/v1/ips/${encodeURIComponent(ip)}/connect`, edge),
+      token,
+      parse: parseLeaseReply,
+      onOpen: () => keeper.connected(),
+      onMessage: (reply) => this.#received(link, keeper, reply),
+      onClose: () => keeper.disconnected(),
+      log: this.#log,
+      ...(this.#options.linkTiming === undefined ? {} : { timing: this.#options.linkTiming }),
+    });
+    const keeper = new LeaseKeeper({
+      instance,
+      ports: this.#options.machine?.guarded(this.#ports) ?? this.#ports,
+      clock: readClock,
+      random: Math.random,
+      send: (request: LeaseRequest) => link.send(request),
+      wakeIn: (delayMs) => {
+        if (this.#wake !== null) clearTimeout(this.#wake);
+        this.#wake = setTimeout(() => keeper.tick(), Math.max(1, Math.ceil(delayMs)));
+      },
+      onEvent: (event) => this.#onEvent(event),
+      highestEpoch: epochs.highestEpoch(ip),
+    });
+    let isPressed = false;
+    this.#ports.onPressure = () => {
+      // The binder calls from the middle of a choice; blocks are added when it is through.
+      if (isPressed) return;
+      isPressed = true;
+      queueMicrotask(() => {
+        isPressed = false;
+        keeper.pressure();
+      });
+    };
+    this.#keeper = keeper;
+    this.#link = link;
+    link.start();
+  }
+
+  #received(link: EdgeLink<LeaseReply>, keeper: LeaseKeeper, reply: LeaseReply): void {
+    if (reply.type === "answer") link.confirm();
+    keeper.message(reply);
+  }
+
+  #onEvent(event: KeeperEvent): void {
+    this.#logEvent(event);
+    if (event.type === "epoch-seen") this.#options.epochs.noteEpoch(this.#ports.ip, event.epoch);
+    // Not from within the keeper: it still has to finish what it is doing.
+    if (event.type === "drained") queueMicrotask(() => this.#onDrained());
+    this.#options.onChange();
+  }
+
+  #onDrained(): void {
+    this.#disband();
+    this.#ended?.();
+  }
+
+  #disband(): void {
+    if (this.#wake !== null) clearTimeout(this.#wake);
+    this.#wake = null;
+    this.#ports.onPressure = null;
+    this.#keeper = null;
+    this.#link?.stop();
+    this.#link = null;
+  }
+
+  #logPresence(absence: string | null): void {
+    const { ip } = this.#ports;
+    if (absence === null) {
+      this.#log.info(`address ${ip} is on this machine now`);
+    } else {
+      const advice = `Add it to a network device, such as: ip address add ${ip} dev lo.`;
+      this.#log.error(
+        { code: absence },
+        `address ${ip} is not on this machine: leasing none of its ports. ${advice}`,
+      );
+    }
+  }
+
+  #logEvent(event: KeeperEvent): void {
+    switch (event.type) {
+      case "adopted":
+        this.#log.info({ leases: event.leases.map(describeLease) }, "leases taken up");
+        return;
+      case "lost":
+        this.#log.warn(
+          { leases: event.leases.map(describeLease) },
+          "the edge no longer lists these leases; their connections were reset",
+        );
+        return;
+      case "lapsed":
+        this.#log.error(
+          "the lease time is over without a renewal: all connections were reset, nothing leaves",
+        );
+        return;
+      case "epoch-outdated": {
+        const { epoch, highestEpoch } = event;
+        const why = "the edge granted an epoch from the past; was its storage restored from an old copy?";
+        this.#log.error({ epoch, highestEpoch }, why);
+        return;
+      }
+      case "refused":
+        this.#log.warn({ request: event.request, code: event.code }, adviceOn(event.code));
+        return;
+      case "released":
+        this.#log.info({ epoch: event.epoch }, "lease given back");
+        return;
+      case "epoch-seen":
+      case "drained":
+        return;
+    }
+  }
+}
+
+function describeLease(lease: { base: number; order: number; epoch: number }): string {
+  return `${formatRange(rangeOf(lease))} epoch ${lease.epoch}`;
+}

@@ -1,0 +1,68 @@
+/**
+ * How many ports a host should hold, judged towards its busiest destination, since a port can
+ * serve every destination at once.
+ *
+ * Beside the active blocks there is one spare as large as all of them together, kept back
+ * until it is needed: at 70 % it is activated without asking anybody, and a new one is asked
+ * for, so holdings double. Long at rest, they halve again. [LK6] [LK7]
+ */
+import type { Lease } from "../../core/lease-commands.ts";
+import type { PoolSettings } from "../../core/pool-settings.ts";
+import { orderFor, portCountOf, UNIT_PORT_COUNT } from "../../core/port-block.ts";
+import { PRESSURE_SHARE } from "../ports/address-ports.ts";
+
+/** Use below which a host is at rest. */
+const REST_SHARE = 0.25;
+/** Use that must not be exceeded once a block is given back. */
+const ROOMY_SHARE = 0.5;
+
+/** What a host has on an address: draining blocks are in neither list. */
+export interface Holdings {
+  readonly active: readonly Lease[];
+  readonly spare: Lease | null;
+  /** Ports of everything it holds, draining blocks included. */
+  readonly heldPortCount: number;
+  /** Ports in use towards the busiest destination, of the active ones. */
+  readonly busiestCount: number;
+}
+
+/** Whether the spare should be activated now. */
+export function needsSpare(holdings: Holdings): boolean {
+  return holdings.spare !== null && holdings.busiestCount >= portsOf(holdings.active) * PRESSURE_SHARE;
+}
+
+/** The order of the block to ask for; null when there is enough, or as much as one host may have. */
+export function orderWanted(holdings: Holdings, settings: PoolSettings): number | null {
+  if (holdings.active.length === 0) return settings.firstBlockOrder;
+  if (holdings.spare !== null) return null;
+  if (holdings.heldPortCount + UNIT_PORT_COUNT > settings.maxPortsPerHost) return null;
+  return orderFor(portsOf(holdings.active));
+}
+
+/** Whether use is so low that a block could be given back, were it to stay so. */
+export function isAtRest(holdings: Holdings, settings: PoolSettings): boolean {
+  return (
+    holdings.busiestCount < portsOf(holdings.active) * REST_SHARE && toGiveBack(holdings, settings) !== null
+  );
+}
+
+/**
+ * The lease to give back after a long rest: the largest active block that the first block's
+ * size and the present use can spare, then a spare that has become too large. [LK7]
+ */
+export function toGiveBack(holdings: Holdings, settings: PoolSettings): Lease | null {
+  const { active, spare, busiestCount } = holdings;
+  const total = portsOf(active);
+  const atLeast = Math.max(portCountOf(settings.firstBlockOrder), busiestCount / ROOMY_SHARE);
+  const candidates = active
+    .filter((lease) => total - portCountOf(lease.order) >= atLeast)
+    .toSorted((a, b) => b.order - a.order || b.epoch - a.epoch);
+  if (candidates[0] !== undefined) return candidates[0];
+  return spare !== null && active.length > 0 && spare.order > orderFor(total) ? spare : null;
+}
+
+function portsOf(leases: readonly Lease[]): number {
+  let total = 0;
+  for (const lease of leases) total += portCountOf(lease.order);
+  return total;
+}

@@ -1,0 +1,378 @@
+/**
+ * Keeps this host's leases on one egress address: takes them up, renews them, lets them grow
+ * and shrink, and stops in time.
+ *
+ * It is a state machine without I/O: clocks, chance, a timer and a way to send are arguments,
+ * and everything that happens comes in as a call. Each call first asks whether the term is
+ * over, whatever the process slept through; then it does what came; then it settles: what
+ * should be held, what should be asked next, when to look again. [LK1] [LK2]
+ */
+import type { Lease } from "../../core/lease-commands.ts";
+import { type ClockReading, type LeaseTerm, remainingMs, termFrom } from "../../core/lease-term.ts";
+import { type LeaseReply, type LeaseRequest, PROTOCOL_VERSION } from "../../core/messages.ts";
+import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../../core/pool-settings.ts";
+import { BackOff } from "../../link/back-off.ts";
+import { isAtRest, needsSpare, orderWanted, toGiveBack } from "./growth-policy.ts";
+import { type KeeperPorts, LeaseHoldings } from "./lease-holdings.ts";
+
+/** What a keeper tells whoever watches it. */
+export type KeeperEvent =
+  /** Leases were taken up. */
+  | { readonly type: "adopted"; readonly leases: readonly Lease[] }
+  /** The edge no longer lists leases that were held; their flows were reset. */
+  | { readonly type: "lost"; readonly leases: readonly Lease[] }
+  /** The term is over: everything was dropped and reset. [LK2] */
+  | { readonly type: "lapsed" }
+  /** The highest epoch ever seen on this address has risen; to be kept. [LK4] */
+  | { readonly type: "epoch-seen"; readonly epoch: number }
+  /** A grant came with an epoch from the past: the edge's table is an old copy. [LK4] */
+  | { readonly type: "epoch-outdated"; readonly epoch: number; readonly highestEpoch: number }
+  | { readonly type: "refused"; readonly request: LeaseRequest["type"]; readonly code: RefusalCode }
+  | { readonly type: "released"; readonly epoch: number }
+  /** Nothing is held any more and nothing will be asked for. [LK9] */
+  | { readonly type: "drained" };
+
+type RefusalCode = (LeaseReply & { type: "refused" })["code"];
+
+/** The world of a keeper. */
+export interface KeeperOptions {
+  /** The key of the state directory. */
+  readonly instance: string;
+  readonly ports: KeeperPorts;
+  readonly clock: () => ClockReading;
+  /** Numbers in [0, 1). */
+  readonly random: () => number;
+  /** Sends on the present connection; called between `connected` and `disconnected` only. */
+  readonly send: (request: LeaseRequest) => void;
+  /** Calls `tick` after this time instead of any earlier wish. */
+  readonly wakeIn: (delayMs: number) => void;
+  readonly onEvent: (event: KeeperEvent) => void;
+  /** The highest epoch seen on this address in earlier lives; 0 for none. */
+  readonly highestEpoch: number;
+  readonly timing?: Partial<KeeperTiming>;
+}
+
+/** Times that a test or an operator may want otherwise, in milliseconds. */
+export interface KeeperTiming {
+  /** Without an answer for this long, a request is repeated. */
+  readonly repeatAfterMs: number;
+  /** Rest after which a block is given back. */
+  readonly restMs: number;
+  /** Longest wait of a drain for the releases to be answered, once nothing flows any more. */
+  readonly farewellMs: number;
+}
+
+const DEFAULT_TIMING: KeeperTiming = { repeatAfterMs: 5_000, restMs: 180_000, farewellMs: 2_000 };
+/** The wall clock may jump where no timer notices, so the keeper looks at least this often. */
+const LONGEST_SLEEP_MS = 1_000;
+
+interface Outstanding {
+  readonly request: LeaseRequest;
+  /** Before it was sent for the first time: no answer to any repetition counts from later. */
+  readonly sentAt: ClockReading;
+  repeatAtMs: number;
+}
+
+/** One per egress address of a host. */
+export class LeaseKeeper {
+  readonly #options: KeeperOptions;
+  readonly #timing: KeeperTiming;
+  readonly #holdings: LeaseHoldings;
+  readonly #requestPrefix: string;
+  readonly #growthBackOff: BackOff;
+  readonly #pauseBackOff: BackOff;
+  #requestCount = 0;
+  #isConnected = false;
+  #isJoined = false;
+  #outstanding: Outstanding | null = null;
+  #term: LeaseTerm | null = null;
+  #settings: PoolSettings = DEFAULT_POOL_SETTINGS;
+  #highestEpoch: number;
+  #renewAtMs = 0;
+  #pausedUntilMs = 0;
+  #growAtMs = 0;
+  #restSinceMs: number | null = null;
+  #drainEndMs: number | null = null;
+  #farewellEndMs: number | null = null;
+  #isDrained = false;
+
+  constructor(options: KeeperOptions) {
+    const { ports, random } = options;
+    this.#options = options;
+    this.#timing = { ...DEFAULT_TIMING, ...options.timing };
+    this.#holdings = new LeaseHoldings(ports);
+    this.#highestEpoch = options.highestEpoch;
+    // Ids must not repeat over restarts: the edge answers an id it knows with the same block.
+    this.#requestPrefix = Math.floor(random() * 2 ** 52).toString(36);
+    this.#growthBackOff = new BackOff({ firstMs: 500, longestMs: 30_000 }, random);
+    this.#pauseBackOff = new BackOff({ firstMs: 100, longestMs: 5_000 }, random);
+  }
+
+  /** The way to the edge is open; whatever was on its way before counts no longer. [LK3] */
+  connected(): void {
+    this.#handle(() => {
+      this.#isConnected = true;
+      this.#isJoined = false;
+      this.#outstanding = null;
+      this.#pausedUntilMs = 0;
+    });
+  }
+
+  /** The way to the edge is closed. What is held stays until the term ends (law 8). */
+  disconnected(): void {
+    this.#handle(() => {
+      this.#isConnected = false;
+      this.#isJoined = false;
+      this.#outstanding = null;
+    });
+  }
+
+  /** The edge has answered something. */
+  message(reply: LeaseReply): void {
+    this.#handle((now) => {
+      const outstanding = this.#outstanding;
+      if (outstanding === null || !answers(reply, outstanding.request)) return;
+      this.#outstanding = null;
+      if (reply.type === "refused") this.#refused(outstanding.request, reply.code, now);
+      else this.#answered(outstanding, reply, now);
+    });
+  }
+
+  /** The time asked for has come. */
+  tick(): void {
+    this.#handle(() => {});
+  }
+
+  /** Use towards some destination is high, or a flow has found no port. */
+  pressure(): void {
+    // It comes with every flow; only a spare can be put to use without asking.
+    if (this.#holdings.hasSpare) this.#handle(() => {});
+  }
+
+  /**
+   * Takes no new flows, releases every block once its flows have ended, and at the deadline
+   * (milliseconds from now) resets the rest. `drained` tells the end. [LK9]
+   */
+  drain(deadlineMs: number): void {
+    this.#handle((now) => {
+      this.#drainEndMs = Math.min(this.#drainEndMs ?? Infinity, now.monotonicMs + deadlineMs);
+      this.#holdings.drainAll();
+    });
+  }
+
+  #handle(what: (now: ClockReading) => void): void {
+    if (this.#isDrained) return;
+    const now = this.#options.clock();
+    if (this.#term !== null && remainingMs(this.#term, now) <= 0) this.#lapse();
+    what(now);
+    this.#settle(now);
+  }
+
+  /** Silent before the edge can give the blocks away (laws 2 and 3). [LK2] */
+  #lapse(): void {
+    this.#term = null;
+    this.#holdings.forgetAll();
+    this.#options.onEvent({ type: "lapsed" });
+  }
+
+  #answered(
+    { request, sentAt }: Outstanding,
+    reply: LeaseReply & { type: "answer" },
+    now: ClockReading,
+  ): void {
+    const { leases, leaseDurationMs, granted } = reply;
+    this.#settings = reply.settings;
+    this.#pauseBackOff.succeed();
+    if (request.type === "join") this.#isJoined = true;
+    if (request.type === "release") this.#released(request.epoch);
+    if (leaseDurationMs !== null)
+      this.#extend(termFrom(sentAt, leaseDurationMs), leaseDurationMs, sentAt, now);
+    if (this.#term === null) return;
+    const isOutdated =
+      granted !== null && !this.#holdings.has(granted.epoch) && granted.epoch <= this.#highestEpoch;
+    if (granted !== null && isOutdated) {
+      const { epoch } = granted;
+      this.#options.onEvent({ type: "epoch-outdated", epoch, highestEpoch: this.#highestEpoch });
+      this.#growAtMs = now.monotonicMs + this.#growthBackOff.fail();
+    } else if (granted !== null) {
+      this.#growthBackOff.succeed();
+    }
+    const isWanted = ({ epoch }: Lease): boolean =>
+      this.#drainEndMs === null && !(isOutdated && epoch === granted?.epoch);
+    const { adopted, lost } = this.#holdings.reconcile(leases, isWanted);
+    if (adopted.length > 0) this.#options.onEvent({ type: "adopted", leases: adopted });
+    if (lost.length > 0) this.#options.onEvent({ type: "lost", leases: lost });
+    this.#noteEpochs(leases);
+  }
+
+  #extend(term: LeaseTerm, leaseDurationMs: number, sentAt: ClockReading, now: ClockReading): void {
+    this.#renewAtMs = now.monotonicMs;
+    // An answer that slept past its own end gives nothing. [LK2]
+    if (remainingMs(term, now) <= 0) return;
+    // As a whole: the wall clock may have been set since the older term was counted.
+    if (this.#term === null || term.monotonicEndMs >= this.#term.monotonicEndMs) {
+      this.#term = term;
+      this.#options.ports.setTerm(term);
+    }
+    // A third of the lease leaves two more tries; a little earlier, so that hosts spread out.
+    const intervalMs = (leaseDurationMs / 3) * (0.9 + 0.1 * this.#options.random());
+    this.#renewAtMs = sentAt.monotonicMs + intervalMs;
+  }
+
+  #noteEpochs(leases: readonly Lease[]): void {
+    const epoch = Math.max(this.#highestEpoch, ...leases.map((lease) => lease.epoch));
+    if (epoch === this.#highestEpoch) return;
+    this.#highestEpoch = epoch;
+    this.#options.onEvent({ type: "epoch-seen", epoch });
+  }
+
+  #refused(request: LeaseRequest, code: RefusalCode, now: ClockReading): void {
+    // A block that is not held under its epoch needs no release.
+    if (request.type === "release" && code === "stale-epoch") return this.#released(request.epoch);
+    this.#options.onEvent({ type: "refused", request: request.type, code });
+    const nowMs = now.monotonicMs;
+    if (request.type === "join" || code === "stale-session") {
+      this.#isJoined = false;
+      this.#pausedUntilMs = nowMs + this.#pauseBackOff.fail();
+    } else if (request.type === "acquire") {
+      this.#growAtMs = nowMs + this.#growthBackOff.fail();
+    } else {
+      // Nothing else is refused by a peer that speaks our language: do not insist.
+      this.#pausedUntilMs = nowMs + this.#pauseBackOff.fail();
+    }
+  }
+
+  #released(epoch: number): void {
+    this.#holdings.forget(epoch);
+    this.#options.onEvent({ type: "released", epoch });
+  }
+
+  #settle(now: ClockReading): void {
+    const { monotonicMs } = now;
+    this.#holdings.retire(this.#drainEndMs !== null && monotonicMs >= this.#drainEndMs);
+    if (this.#drainEndMs === null) this.#adjust(monotonicMs);
+    if (this.#drainEndMs !== null && this.#isDone(monotonicMs)) return this.#finish();
+    this.#ask(monotonicMs);
+    this.#announceGrowth();
+    this.#options.wakeIn(this.#sleepMs(now));
+  }
+
+  /** Brings the spare into play, and gives back what was long at rest. [LK6] [LK7] */
+  #adjust(nowMs: number): void {
+    if (this.#term === null) return;
+    let holdings = this.#holdings.view();
+    if (needsSpare(holdings)) {
+      this.#holdings.activateSpare();
+      holdings = this.#holdings.view();
+    }
+    if (!isAtRest(holdings, this.#settings)) {
+      this.#restSinceMs = null;
+      return;
+    }
+    this.#restSinceMs ??= nowMs;
+    if (nowMs - this.#restSinceMs < this.#timing.restMs) return;
+    this.#restSinceMs = null;
+    const lease = toGiveBack(holdings, this.#settings);
+    if (lease !== null) this.#holdings.drain(lease.epoch);
+  }
+
+  /** Sends the next request, or the present one once more. One at a time. [LK5] */
+  #ask(nowMs: number): void {
+    if (!this.#isConnected) return;
+    if (this.#outstanding !== null) {
+      if (nowMs < this.#outstanding.repeatAtMs) return;
+      // Under the same id: had only the answer been lost, the edge gives the same block again.
+      this.#outstanding.repeatAtMs = nowMs + this.#repeatAfterMs();
+      this.#options.send(this.#outstanding.request);
+      return;
+    }
+    const request = this.#nextRequest(nowMs);
+    if (request === null) return;
+    // Read anew, since this must be from before the sending and as late as that allows.
+    const sentAt = this.#options.clock();
+    this.#outstanding = { request, sentAt, repeatAtMs: nowMs + this.#repeatAfterMs() };
+    this.#options.send(request);
+  }
+
+  #nextRequest(nowMs: number): LeaseRequest | null {
+    const requestId = `${this.#requestPrefix}-${this.#requestCount}`;
+    const request = this.#chooseRequest(nowMs, requestId);
+    if (request !== null) this.#requestCount += 1;
+    return request;
+  }
+
+  #chooseRequest(nowMs: number, requestId: string): LeaseRequest | null {
+    if (nowMs < this.#pausedUntilMs) return null;
+    // Without a term it is not known what is still held, nor whether the edge remembers us.
+    if (!this.#isJoined || this.#term === null) {
+      return { type: "join", version: PROTOCOL_VERSION, requestId, instance: this.#options.instance };
+    }
+    const isRenewalDue = nowMs >= this.#renewAtMs;
+    const order = this.#orderToAsk();
+    // A grant renews as well, so growth may go first.
+    if (order !== null && nowMs >= this.#growAtMs) return { type: "acquire", requestId, order };
+    if (isRenewalDue && !this.#holdings.isOnlyLeaving()) return { type: "renew", requestId };
+    const leaving = this.#holdings.leaving();
+    if (leaving !== null) return { type: "release", requestId, base: leaving.base, epoch: leaving.epoch };
+    return isRenewalDue ? { type: "renew", requestId } : null;
+  }
+
+  #orderToAsk(): number | null {
+    return this.#drainEndMs === null ? orderWanted(this.#holdings.view(), this.#settings) : null;
+  }
+
+  /** Flows without a port wait while a spare or an answer may still bring one. [LK8] */
+  #announceGrowth(): void {
+    const { ports } = this.#options;
+    const isAsking = this.#outstanding?.request.type === "acquire";
+    const mayGrow =
+      this.#drainEndMs === null && this.#term !== null && (isAsking || this.#holdings.view().spare !== null);
+    if (mayGrow) ports.growthOutstanding = true;
+    else if (ports.growthOutstanding) ports.endGrowth();
+  }
+
+  #isDone(nowMs: number): boolean {
+    if (!this.#holdings.isOnlyLeaving()) return false;
+    this.#farewellEndMs ??= nowMs + this.#timing.farewellMs;
+    // Without the edge nothing can be released: the leases end by themselves.
+    if (!this.#isConnected || nowMs >= this.#farewellEndMs) return true;
+    // An answer on its way may still bring a block that should be given back.
+    return this.#isJoined && this.#holdings.isEmpty && this.#outstanding === null;
+  }
+
+  #finish(): void {
+    this.#isDrained = true;
+    this.#term = null;
+    this.#holdings.forgetAll();
+    this.#options.ports.endGrowth();
+    this.#options.onEvent({ type: "drained" });
+  }
+
+  #repeatAfterMs(): number {
+    return Math.min(this.#timing.repeatAfterMs, this.#settings.leaseDurationMs / 6);
+  }
+
+  #sleepMs(now: ClockReading): number {
+    const nowMs = now.monotonicMs;
+    let wakeAtMs = nowMs + LONGEST_SLEEP_MS;
+    const consider = (atMs: number): void => {
+      if (atMs > nowMs) wakeAtMs = Math.min(wakeAtMs, atMs);
+    };
+    if (this.#term !== null) consider(nowMs + remainingMs(this.#term, now));
+    for (const atMs of [this.#drainEndMs, this.#farewellEndMs]) if (atMs !== null) consider(atMs);
+    if (this.#isConnected && this.#outstanding !== null) {
+      consider(this.#outstanding.repeatAtMs);
+    } else if (this.#isConnected) {
+      for (const atMs of [this.#pausedUntilMs, this.#renewAtMs, this.#growAtMs]) consider(atMs);
+    }
+    return wakeAtMs - nowMs;
+  }
+}
+
+/** A message that could not be read is refused without an id, or with one made up for it. */
+function answers(reply: LeaseReply, request: LeaseRequest): boolean {
+  if (reply.requestId === request.requestId) return true;
+  return (
+    reply.type === "refused" && (reply.code === "message-malformed" || reply.code === "version-unsupported")
+  );
+}

@@ -1,0 +1,157 @@
+/**
+ * This host in its pool: it enlists, serves the addresses that the pool names, and tells how
+ * much room it has on each, so that requests come where they can be served. [PM1]
+ */
+import { type AddressRoom, type PoolReply, type PoolRequest, PROTOCOL_VERSION } from "../../core/messages.ts";
+import { parsePoolReply } from "../../wire/messages.ts";
+import { AddressMember, type MemberOptions } from "./address-member.ts";
+import { EdgeLink } from "../../link/edge-link.ts";
+import { adviceOn } from "../../link/edge-refusals.ts";
+import type { PortBinder } from "../ports/port-binder.ts";
+import { type RoomReport, urgencyOf } from "./room-report.ts";
+
+/** What a pool's member needs beside what its addresses need. */
+export interface PoolMemberOptions extends Omit<MemberOptions, "onChange"> {
+  readonly pool: string;
+  /** URL at which the edge reaches this host's gateway. */
+  readonly gateway: string;
+  /** Where routers reach this host. */
+  readonly reach?: { readonly ipv4: string | null; readonly ipv6: string | null };
+  readonly binder: PortBinder;
+  /** How long flows may go on when the pool gives an address up. */
+  readonly drainDeadlineMs: number;
+  readonly reportIntervalMs?: number;
+}
+
+/** Changes that nobody announces, such as the use of ports, are looked for this often. */
+const LOOK_INTERVAL_MS = 500;
+const REPORT_INTERVAL_MS = 2_000;
+
+/** From `start` to `drain` or `stop`. */
+export class PoolMember {
+  readonly #options: PoolMemberOptions;
+  readonly #link: EdgeLink<PoolReply>;
+  readonly #members = new Map<string, AddressMember>();
+  /** Addresses that are being given up. */
+  readonly #leaving = new Map<string, Promise<void>>();
+  #ips: readonly string[] = [];
+  #isDraining = false;
+  /** Null until the pool has taken this host on the present connection. */
+  #told: RoomReport | null = null;
+  #toldAtMs = 0;
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(options: PoolMemberOptions) {
+    const { edge, pool, token, log } = options;
+    this.#options = options;
+    this.#link = new EdgeLink<PoolReply>({
+      name: `pool ${pool}`,
+      url: new URL(`/v1/pools/${encodeURIComponent(pool)}/connect`, edge),
+      token,
+      parse: parsePoolReply,
+      onOpen: () => this.#enlist(),
+      onMessage: (reply) => this.#received(reply),
+      onClose: () => {
+        this.#told = null;
+      },
+      log,
+      ...(options.linkTiming === undefined ? {} : { timing: options.linkTiming }),
+    });
+  }
+
+  /** Begins to enlist, and goes on trying. */
+  start(): void {
+    this.#link.start();
+    this.#timer = setInterval(() => this.#look(), LOOK_INTERVAL_MS);
+  }
+
+  /** Asks for no new requests, and gives everything back as the flows end, at the latest after this time. */
+  async drain(deadlineMs: number): Promise<void> {
+    this.#isDraining = true;
+    this.#look();
+    const drained = [...this.#members.values()].map((member) => member.drain(deadlineMs));
+    await Promise.all([...drained, ...this.#leaving.values()]);
+    this.#look();
+    this.stop();
+  }
+
+  /** Ends at once, releasing nothing. */
+  stop(): void {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#timer = null;
+    this.#link.stop();
+    for (const member of this.#members.values()) member.stop();
+  }
+
+  #enlist(): void {
+    const { instance, gateway, reach } = this.#options;
+    const version = PROTOCOL_VERSION;
+    this.#link.send({ type: "enlist", version, instance, gateway, reach } satisfies PoolRequest);
+  }
+
+  #received(reply: PoolReply): void {
+    if (reply.type === "refused") {
+      this.#link.drop(adviceOn(reply.code));
+      return;
+    }
+    this.#link.confirm();
+    this.#ips = reply.ips;
+    this.#serve();
+    this.#report();
+  }
+
+  /** Brings the addresses served in line with those that the pool names. */
+  #serve(): void {
+    if (this.#isDraining) return;
+    const { binder, log } = this.#options;
+    for (const ip of this.#ips) {
+      if (this.#members.has(ip) || this.#leaving.has(ip)) continue;
+      const member = new AddressMember(binder.addAddress(ip), {
+        ...this.#options,
+        onChange: () => this.#look(),
+      });
+      this.#members.set(ip, member);
+      log.info({ ip }, "serving an address of the pool");
+      member.start();
+    }
+    for (const [ip, member] of this.#members) if (!this.#ips.includes(ip)) this.#giveUp(ip, member);
+  }
+
+  #giveUp(ip: string, member: AddressMember): void {
+    this.#options.log.info({ ip }, "the pool has given up an address: draining it");
+    this.#members.delete(ip);
+    this.#leaving.set(ip, this.#leave(ip, member));
+  }
+
+  async #leave(ip: string, member: AddressMember): Promise<void> {
+    await member.drain(this.#options.drainDeadlineMs);
+    this.#options.binder.removeAddress(ip);
+    this.#leaving.delete(ip);
+    // The pool may have taken it back meanwhile.
+    this.#serve();
+  }
+
+  #look(): void {
+    if (this.#told === null) return;
+    const urgency = urgencyOf(this.#told, this.#present());
+    const isTime =
+      performance.now() - this.#toldAtMs >= (this.#options.reportIntervalMs ?? REPORT_INTERVAL_MS);
+    if (urgency === "now" || (urgency === "soon" && isTime)) this.#report();
+  }
+
+  #report(): void {
+    const report = this.#present();
+    this.#told = report;
+    this.#toldAtMs = performance.now();
+    this.#link.send({ type: "report", ...report } satisfies PoolRequest);
+  }
+
+  #present(): RoomReport {
+    const rooms: AddressRoom[] = [];
+    for (const ip of this.#members.keys()) {
+      const { portCount, busiestCount } = this.#options.binder.address(ip)!.room();
+      rooms.push({ ip, portCount, busiestCount });
+    }
+    return { draining: this.#isDraining, rooms };
+  }
+}

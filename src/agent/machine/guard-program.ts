@@ -1,0 +1,165 @@
+/**
+ * The guard as text for `nft`: what may leave this machine with a shared source address.
+ *
+ * Each address has its own chain, reached from the output hook by its source address, in
+ * front of everything else (priority raw). There pass only:
+ *
+ * - TCP and UDP from a port in a block held now,
+ * - echo requests and replies whose identifier is in one,
+ * - ICMP errors about a packet that came to a port in one: the packet they quote has it as
+ *   its destination port.
+ *
+ * Everything else is dropped and counted: RST and ICMP that the kernel makes by itself, other
+ * protocols, and fragments, of which only the first has a port. [GU1] [GU2]
+ *
+ * Blocks are kept as their units of 64 ports, so that a packet costs one look into a hash
+ * table. Each unit carries the rest of the lease as a timeout of the kernel, so the kernel
+ * falls silent without being told. That clock halts while the machine is suspended, and the
+ * rest is counted before the kernel hears of it; so the end of the lease stands in the chain
+ * as wall-clock time as well. [GU3]
+ *
+ * An address's whole state is replaced in one transaction: no packet sees half of it.
+ * Packets of shared addresses are not tracked, since tracking might rewrite their ports.
+ */
+import assert from "node:assert/strict";
+import { isIP, isIPv4 } from "node:net";
+import { MIN_ORDER, type PortBlock, portCountOf, UNIT_PORT_COUNT } from "../../core/port-block.ts";
+
+/** The table of the guard, in the families `inet` and `netdev`. */
+export const GUARD_TABLE = "ipshard_guard";
+
+/** What may leave with one source address, and until when. */
+export interface Permission {
+  readonly ip: string;
+  readonly blocks: readonly PortBlock[];
+  /** Time left from now on, in milliseconds; nothing is allowed at less than one. */
+  readonly remainingMs: number;
+  /** The end as Unix time in milliseconds, rounded down to a second. */
+  readonly wallEndMs: number;
+}
+
+const INET = `inet ${GUARD_TABLE}`;
+const NETDEV = `netdev ${GUARD_TABLE}`;
+const UNIT_MASK = 65_536 - UNIT_PORT_COUNT;
+// Where the quoted packet's destination port is, in bits after the head of the ICMP message:
+// 8 octets of ICMP, then an IPv4 header without options or a bare IPv6 header, then two more.
+const QUOTED_PORT = { 4: "@th,240,16", 6: "@th,400,16" } as const;
+const QUOTES_PLAINLY = {
+  4: "@th,64,8 0x45 @th,136,8 { 6, 17 }",
+  6: "@th,112,8 { 6, 17 }",
+} as const;
+const ICMP_ERRORS = {
+  4: "icmp type { destination-unreachable, time-exceeded, parameter-problem }",
+  6: "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem }",
+} as const;
+const ECHO = {
+  4: "icmp type { echo-request, echo-reply }",
+  6: "icmpv6 type { echo-request, echo-reply }",
+} as const;
+
+/** The frame around all addresses; leaves what it finds there of an earlier life, timeouts included. */
+export function frameProgram(): string {
+  return lines([
+    `add table ${INET}`,
+    `add map ${INET} departures4 { type ipv4_addr : verdict; }`,
+    `add map ${INET} departures6 { type ipv6_addr : verdict; }`,
+    `add set ${INET} shared4 { type ipv4_addr; }`,
+    `add set ${INET} shared6 { type ipv6_addr; }`,
+    `add chain ${INET} output { type filter hook output priority raw; policy accept; }`,
+    `add chain ${INET} arrivals { type filter hook prerouting priority raw; policy accept; }`,
+    `flush chain ${INET} output`,
+    `flush chain ${INET} arrivals`,
+    `add rule ${INET} output ip saddr vmap @departures4`,
+    `add rule ${INET} output ip6 saddr vmap @departures6`,
+    `add rule ${INET} arrivals ip daddr @shared4 notrack`,
+    `add rule ${INET} arrivals ip6 daddr @shared6 notrack`,
+  ]);
+}
+
+/** Replaces all that may leave with this source address. */
+export function permissionProgram(permission: Permission): string {
+  const { ip, blocks } = permission;
+  const family = familyOf(ip);
+  const name = nameOf(ip);
+  const timeoutMs = Math.floor(permission.remainingMs);
+  const units = timeoutMs > 0 ? blocks.flatMap(unitBases) : [];
+  const elements = units.map((base) => `${base} timeout ${timeoutMs}ms`).join(", ");
+  return lines([
+    `add counter ${INET} ${name}_ports`,
+    `add counter ${INET} ${name}_fragments`,
+    `add set ${INET} ${name}_units { type inet_service; flags timeout; }`,
+    `add set ${INET} ${name}_quoted { typeof ${QUOTED_PORT[family]}; flags timeout; }`,
+    `add chain ${INET} ${name}`,
+    `flush set ${INET} ${name}_units`,
+    `flush set ${INET} ${name}_quoted`,
+    `flush chain ${INET} ${name}`,
+    ...rulesFor(permission, family, name).map((rule) => `add rule ${INET} ${name} ${rule}`),
+    ...(units.length === 0
+      ? []
+      : [
+          `add element ${INET} ${name}_units { ${elements} }`,
+          `add element ${INET} ${name}_quoted { ${elements} }`,
+        ]),
+    `add element ${INET} departures${family} { ${ip} : goto ${name} }`,
+    `add element ${INET} shared${family} { ${ip} }`,
+  ]);
+}
+
+function rulesFor({ wallEndMs }: Permission, family: 4 | 6, name: string): string[] {
+  const isFragment = family === 4 ? "ip frag-off & 0x3fff != 0" : "exthdr frag exists";
+  const isOurs = (field: string, set: string): string => `${field} & ${UNIT_MASK} == @${name}_${set}`;
+  return [
+    "notrack",
+    `${isFragment} counter name ${name}_fragments drop`,
+    `meta time >= ${Math.max(0, Math.floor(wallEndMs / 1000))} counter name ${name}_ports drop`,
+    `meta l4proto { tcp, udp } ${isOurs("th sport", "units")} accept`,
+    `${ECHO[family]} ${isOurs("@th,32,16", "quoted")} accept`,
+    `${ICMP_ERRORS[family]} ${QUOTES_PLAINLY[family]} ${isOurs(QUOTED_PORT[family], "quoted")} accept`,
+    `counter name ${name}_ports drop`,
+  ];
+}
+
+/**
+ * Drops what the kernel splits on its way out: it does so behind the output hook, so this
+ * sits on the devices themselves. Replaces what was there. [GU2]
+ */
+export function fragmentProgram(ips: readonly string[], devices: readonly string[]): string {
+  const names = devices.map((device) => `"${device}"`).join(", ");
+  assert(devices.every((device) => /^[^\s"/]{1,15}$/.test(device)));
+  return lines([
+    `add table ${NETDEV}`,
+    ...ips.map((ip) => `add counter ${NETDEV} ${nameOf(ip)}_fragments`),
+    `add chain ${NETDEV} egress { type filter hook egress devices = { ${names} } priority 0; policy accept; }`,
+    `flush chain ${NETDEV} egress`,
+    ...ips.map((ip) => {
+      const isFragment = isIPv4(ip) ? "ip frag-off & 0x3fff != 0" : "exthdr frag exists";
+      const from = `${isIPv4(ip) ? "ip" : "ip6"} saddr ${ip}`;
+      return `add rule ${NETDEV} egress ${from} ${isFragment} counter name ${nameOf(ip)}_fragments drop`;
+    }),
+  ]);
+}
+
+/** Takes the guard out of the kernel altogether; without error if there is none. */
+export function removalProgram(): string {
+  return lines([INET, NETDEV].flatMap((table) => [`add table ${table}`, `delete table ${table}`]));
+}
+
+/** The name of an address inside the table; different for different addresses. */
+export function nameOf(ip: string): string {
+  assert(isIP(ip) !== 0, `${ip} is not an address`);
+  return `from_${ip.replaceAll(/[.:]/g, "_")}`;
+}
+
+function unitBases({ base, order }: PortBlock): number[] {
+  assert(order >= MIN_ORDER && base % UNIT_PORT_COUNT === 0, "a block is whole units");
+  const count = portCountOf(order) / UNIT_PORT_COUNT;
+  return Array.from({ length: count }, (_, at) => base + at * UNIT_PORT_COUNT);
+}
+
+function familyOf(ip: string): 4 | 6 {
+  return isIPv4(ip) ? 4 : 6;
+}
+
+function lines(all: readonly string[]): string {
+  return `${all.join("\n")}\n`;
+}

@@ -1,0 +1,226 @@
+/**
+ * Keeps the kernel's guard in step with the leases of this host.
+ *
+ * Whoever keeps an address's leases says at every change of blocks or term what may leave
+ * now; the kernel has it once the promise is fulfilled, and a new block may be used only then.
+ * Calls that come while the kernel is being told are gathered into the next transaction.
+ *
+ * Nobody need say that a lease is over: the kernel's own timeouts do. [GU3] And the guard
+ * outlives its agent: a machine on which the agent has ended, well or badly, still holds the
+ * shared address, and must stay silent with it until the address is gone.
+ */
+import { createServer, isIPv6, type Server } from "node:net";
+import { type ClockReading, type LeaseTerm, remainingMs } from "../../core/lease-term.ts";
+import type { PortBlock } from "../../core/port-block.ts";
+import {
+  fragmentProgram,
+  frameProgram,
+  GUARD_TABLE,
+  nameOf,
+  permissionProgram,
+  removalProgram,
+} from "./guard-program.ts";
+import { KernelFault, runCommand } from "./kernel-commands.ts";
+
+/** Whether the kernel can be told here, or why not, in words that follow "since". */
+export type GuardAvailability = { readonly ok: true } | { readonly ok: false; readonly reason: string };
+
+/** Asks the kernel for its tables. */
+export async function guardAvailability(): Promise<GuardAvailability> {
+  if (process.platform !== "linux") return { ok: false, reason: "this is not Linux" };
+  try {
+    await runCommand(["nft", "list", "tables"]);
+    return { ok: true };
+  } catch (fault) {
+    if (fault instanceof KernelFault && fault.code === "command-missing") {
+      return { ok: false, reason: "nftables is not installed" };
+    }
+    const isRoot = process.getuid?.() === 0;
+    return { ok: false, reason: isRoot ? (fault as Error).message : "the agent does not run as root" };
+  }
+}
+
+/** Whether packets from an address can leave the machine at all. Loopback addresses cannot. */
+export function needsGuard(ip: string): boolean {
+  return isIPv6(ip) ? ip !== "::1" : !ip.startsWith("127.");
+}
+
+/** What was dropped with one source address since the guard is in this kernel, in packets. */
+export interface GuardCount {
+  readonly ip: string;
+  /** From ports that were not leased, and whatever else had no leased port. */
+  readonly foreignPortCount: number;
+  readonly fragmentCount: number;
+}
+
+interface Wish {
+  readonly blocks: readonly PortBlock[];
+  readonly term: LeaseTerm | null;
+}
+
+/** The one guard of this machine. */
+export class Guard {
+  readonly #clock: () => ClockReading;
+  readonly #lock: Server;
+  /** All that the kernel guards, from earlier lives too. */
+  readonly #addresses: Set<string>;
+  #wishes = new Map<string, Wish>();
+  #last: Promise<void> = Promise.resolve();
+  #next: Promise<void> | null = null;
+  #fragmentFault: Error | null = null;
+
+  private constructor(clock: () => ClockReading, lock: Server, addresses: Iterable<string>) {
+    this.#clock = clock;
+    this.#lock = lock;
+    this.#addresses = new Set(addresses);
+  }
+
+  /**
+   * Puts the guard into the kernel. What an earlier agent had allowed stays until its end, for
+   * the leases are still this machine's. Throws `guard-in-use` while another agent has it: two
+   * would silence each other.
+   */
+  static async open(clock: () => ClockReading): Promise<Guard> {
+    const lock = await takeLock();
+    try {
+      await tellKernel(frameProgram());
+      return new Guard(clock, lock, [...(await readAddresses(4)), ...(await readAddresses(6))]);
+    } catch (fault) {
+      lock.close();
+      throw fault;
+    }
+  }
+
+  /** Why fragments are not caught on the devices (kernels before 5.16 cannot); null if they are. */
+  get fragmentFault(): Error | null {
+    return this.#fragmentFault;
+  }
+
+  /**
+   * From now on exactly these blocks may be used with this source address, until the end of
+   * the term; nothing at all without a term. If the kernel cannot be told, the promise is
+   * broken, what it knew before ends at its time, and the next call tries again.
+   */
+  allow(ip: string, blocks: readonly PortBlock[], term: LeaseTerm | null): Promise<void> {
+    this.#wishes.set(ip, { blocks, term });
+    if (this.#next === null) {
+      const next = this.#last.then(() => this.#flush());
+      this.#next = next;
+      this.#last = next.catch(() => {});
+    }
+    return this.#next;
+  }
+
+  /** What was dropped so far, address by address. */
+  async counts(): Promise<GuardCount[]> {
+    const counters = [...(await readCounters("inet")), ...(await readCounters("netdev"))];
+    const sum = (name: string): number =>
+      counters.reduce((total, counter) => total + (counter.name === name ? counter.packets : 0), 0);
+    return [...this.#addresses].map((ip) => ({
+      ip,
+      foreignPortCount: sum(`${nameOf(ip)}_ports`),
+      fragmentCount: sum(`${nameOf(ip)}_fragments`),
+    }));
+  }
+
+  /** Allows nothing more, and leaves it so. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#addresses].map((ip) => this.allow(ip, [], null)));
+    this.#lock.close();
+  }
+
+  /** Takes the guard out of the kernel: for when the addresses are off this machine. */
+  async remove(): Promise<void> {
+    await this.#last;
+    await tellKernel(removalProgram());
+    this.#addresses.clear();
+    this.#lock.close();
+  }
+
+  async #flush(): Promise<void> {
+    this.#next = null;
+    const wishes = this.#wishes;
+    this.#wishes = new Map();
+    try {
+      await this.#fulfil(wishes);
+    } catch (fault) {
+      // Newer wishes for the same address are the ones that count.
+      this.#wishes = new Map([...wishes, ...this.#wishes]);
+      throw fault;
+    }
+  }
+
+  async #fulfil(wishes: ReadonlyMap<string, Wish>): Promise<void> {
+    const now = this.#clock();
+    const program = [...wishes].map(([ip, { blocks, term }]) =>
+      permissionProgram({
+        ip,
+        blocks,
+        remainingMs: term === null ? 0 : remainingMs(term, now),
+        wallEndMs: term?.wallEndMs ?? 0,
+      }),
+    );
+    await tellKernel(program.join(""));
+    const isNew = [...wishes.keys()].some((ip) => !this.#addresses.has(ip));
+    for (const ip of wishes.keys()) this.#addresses.add(ip);
+    if (isNew) await this.#catchFragments();
+  }
+
+  async #catchFragments(): Promise<void> {
+    try {
+      const devices = await listDevices();
+      if (devices.length > 0) await tellKernel(fragmentProgram([...this.#addresses], devices));
+      this.#fragmentFault = null;
+    } catch (fault) {
+      this.#fragmentFault = fault as Error;
+    }
+  }
+}
+
+async function tellKernel(program: string): Promise<void> {
+  await runCommand(["nft", "-f", "-"], program);
+}
+
+/** All devices on which something can leave the machine. */
+async function listDevices(): Promise<string[]> {
+  const links = JSON.parse(await runCommand(["ip", "-j", "link", "show"])) as {
+    readonly ifname: string;
+    readonly flags: readonly string[];
+  }[];
+  return links.filter(({ flags }) => !flags.includes("LOOPBACK")).map(({ ifname }) => ifname);
+}
+
+/** A name in the machine's network, which the kernel gives to one process and takes back at its end. */
+function takeLock(): Promise<Server> {
+  const server = createServer((socket) => socket.destroy());
+  server.unref();
+  return new Promise((resolve, reject) => {
+    server.once("error", (fault) =>
+      reject(new KernelFault("guard-in-use", "another agent on this machine has the guard", fault)),
+    );
+    server.listen(`\0${GUARD_TABLE}`, () => resolve(server));
+  });
+}
+
+/** The addresses of a family that are guarded in the kernel. */
+async function readAddresses(family: 4 | 6): Promise<string[]> {
+  const text = await runCommand(["nft", "-j", "list", "set", "inet", GUARD_TABLE, `shared${family}`]);
+  const { nftables } = JSON.parse(text) as { nftables: { set?: { elem?: string[] } }[] };
+  return nftables.flatMap(({ set }) => set?.elem ?? []);
+}
+
+async function readCounters(
+  family: "inet" | "netdev",
+): Promise<{ readonly name: string; readonly packets: number }[]> {
+  try {
+    const text = await runCommand(["nft", "-j", "list", "counters", "table", family, GUARD_TABLE]);
+    const { nftables } = JSON.parse(text) as {
+      nftables: { counter?: { name: string; packets: number } }[];
+    };
+    return nftables.flatMap(({ counter }) => (counter === undefined ? [] : [counter]));
+  } catch (fault) {
+    // The second table is missing where the kernel cannot have it.
+    if (family === "netdev") return [];
+    throw fault;
+  }
+}

@@ -1,0 +1,328 @@
+/**
+ * The ports that this host may use on one egress address: what its leases give, for as long
+ * as their term lasts, minus what is held towards each destination.
+ *
+ * A port is held towards a destination from the choice until a hold-down after the connection
+ * has ended, because a bound socket bypasses the kernel's own TIME_WAIT delay. What is held
+ * does not depend on the leases: a block that goes and comes back finds its ports as they
+ * were. [BI1] [BI3] [BI4]
+ */
+import type { Lease } from "../../core/lease-commands.ts";
+import { type ClockReading, type LeaseTerm, remainingMs } from "../../core/lease-term.ts";
+import { grant, type Outcome, refuse } from "../../core/outcome.ts";
+import { portCountOf, UNIT_COUNT, UNIT_PORT_COUNT, unitOf } from "../../core/port-block.ts";
+import { DestinationPorts } from "./destination-ports.ts";
+import { HeldPort, type LeasedBlock } from "./held-port.ts";
+import { createRandomBelow, type RandomBelow } from "./random-numbers.ts";
+
+/** Both clocks of this machine. */
+export type Clock = () => ClockReading;
+
+/** Reads both clocks of this machine. */
+export function readClock(): ClockReading {
+  return { monotonicMs: performance.now(), wallMs: Date.now() };
+}
+
+/** What a binder can be told about time and chance; the defaults are the real ones. */
+export interface BinderOptions {
+  readonly clock?: Clock;
+  readonly random?: RandomBelow;
+  /** How long a port stays held towards a destination after its connection ended. */
+  readonly holdDownMs?: number;
+}
+
+/** Why no port can be had. */
+export type PortRefusal = "lease-lost" | "port-block-exhausted";
+
+/** Share of the ports in use towards one destination from which on growth is called for. */
+export const PRESSURE_SHARE = 0.7;
+/** How often the end of the term is looked at: the wall clock may jump where timers do not. */
+const TERM_CHECK_MS = 500;
+
+/** The ports of one egress address on this host. */
+export class AddressPorts {
+  readonly ip: string;
+  /**
+   * Called when use towards the busiest destination rises above 70 %, at every further rise,
+   * and when a choice fails: the moment to ask for another block.
+   */
+  onPressure: (() => void) | null = null;
+  /** Set by whoever asks for blocks, while an answer may still bring one. */
+  growthOutstanding = false;
+
+  readonly #clock: Clock;
+  readonly #random: RandomBelow;
+  readonly #holdDownMs: number;
+  readonly #blocks = new Map<number, LeasedBlock>();
+  readonly #blockOfUnit: (LeasedBlock | undefined)[] = Array.from({ length: UNIT_COUNT });
+  readonly #usable = { list: [] as number[], has: new Uint8Array(UNIT_COUNT) };
+  readonly #destinations = new Map<string, DestinationPorts>();
+  /** Entry n counts the destinations that use n ports. */
+  readonly #useCounts: number[] = [0];
+  #busiestCount = 0;
+  #heldDownFirst: HeldPort | null = null;
+  #heldDownLast: HeldPort | null = null;
+  #holdDownTimer: NodeJS.Timeout | null = null;
+  #term: LeaseTerm | null = null;
+  #termTimer: NodeJS.Timeout | null = null;
+  readonly #waiting = new Set<() => void>();
+
+  constructor(ip: string, options: BinderOptions = {}) {
+    this.ip = ip;
+    this.#clock = options.clock ?? readClock;
+    this.#random = options.random ?? createRandomBelow();
+    this.#holdDownMs = options.holdDownMs ?? 1_500;
+  }
+
+  /** Makes the ports of a lease usable; a lease that is already there stays as it is. */
+  addBlock(lease: Lease): void {
+    if (this.#blocks.has(lease.epoch)) return;
+    const block: LeasedBlock = { lease, isDraining: false, held: new Set() };
+    this.#blocks.set(lease.epoch, block);
+    for (const unit of unitsOf(lease)) this.#blockOfUnit[unit] = block;
+    this.#recountUsable();
+    this.#wake();
+  }
+
+  /** Takes no new ports from a block; pooled connections on it close when they fall idle. */
+  drainBlock(epoch: number): void {
+    const block = this.#blocks.get(epoch);
+    if (block === undefined || block.isDraining) return;
+    block.isDraining = true;
+    this.#recountUsable();
+    for (const held of block.held) held.onDrain?.();
+  }
+
+  /** Forgets a block and resets every connection still on it, with RST. [BI5] */
+  removeBlock(epoch: number): void {
+    const block = this.#blocks.get(epoch);
+    if (block === undefined) return;
+    this.#blocks.delete(epoch);
+    block.isDraining = true;
+    for (const unit of unitsOf(block.lease)) {
+      if (this.#blockOfUnit[unit] === block) this.#blockOfUnit[unit] = undefined;
+    }
+    this.#recountUsable();
+    for (const held of block.held) held.onReset?.();
+  }
+
+  /** Until when the blocks may be used; null for not at all. At its end every connection is reset. [BI4] */
+  setTerm(term: LeaseTerm | null): void {
+    this.#term = term;
+    if (this.#termTimer !== null) clearTimeout(this.#termTimer);
+    this.#termTimer = null;
+    this.#watchTerm();
+    this.#wake();
+  }
+
+  /** Whether the term lasts and there is a block. */
+  isUsable(): boolean {
+    return this.#usable.list.length > 0 && this.#hasTerm();
+  }
+
+  /** Connections on a block. */
+  flowCount(epoch: number): number {
+    return this.#blocks.get(epoch)?.held.size ?? 0;
+  }
+
+  /** Leases that are here, draining ones included. */
+  leases(): Iterable<{ readonly lease: Lease; readonly isDraining: boolean }> {
+    return this.#blocks.values();
+  }
+
+  /** Ports usable now, and how many of them the busiest destination takes. */
+  room(): { readonly portCount: number; readonly busiestCount: number } {
+    this.#endHoldDowns();
+    const portCount = this.#hasTerm() ? this.#usable.list.length * UNIT_PORT_COUNT : 0;
+    return { portCount, busiestCount: this.#busiestCount };
+  }
+
+  /** Ports held towards all destinations: in use, and held down. */
+  heldCounts(): { readonly inUse: number; readonly heldDown: number } {
+    this.#endHoldDowns();
+    let held = 0;
+    for (const destination of this.#destinations.values()) held += destination.heldCount;
+    let inUse = 0;
+    for (const block of this.#blocks.values()) inUse += block.held.size;
+    return { inUse, heldDown: Math.max(0, held - inUse) };
+  }
+
+  /** The destination that takes most ports, for people; null when none does. */
+  busiestDestination(): string | null {
+    let busiest: DestinationPorts | null = null;
+    for (const destination of this.#destinations.values()) {
+      if (busiest === null || destination.usedCount > busiest.usedCount) busiest = destination;
+    }
+    return busiest?.key ?? null;
+  }
+
+  /** Chooses a free port towards a destination at random and holds it. Constant time. [BI1] */
+  take(destinationKey: string): Outcome<HeldPort, PortRefusal> {
+    if (!this.#hasTerm()) return refuse("lease-lost");
+    this.#endHoldDowns();
+    let destination = this.#destinations.get(destinationKey);
+    destination ??= new DestinationPorts(destinationKey, this.#usable);
+    const port = destination.choose(this.#random);
+    if (port === -1) {
+      this.onPressure?.();
+      return refuse(this.#usable.list.length === 0 ? "lease-lost" : "port-block-exhausted");
+    }
+    if (destination.heldCount === 0) {
+      this.#destinations.set(destinationKey, destination);
+      this.#useCounts[0]! += 1;
+    }
+    destination.hold(port);
+    this.#countUse(destination.usedCount - 1, destination.usedCount);
+    const block = this.#blockOfUnit[unitOf(port)]!;
+    return grant(new HeldPort(port, block, destination, this.#holdDown));
+  }
+
+  /**
+   * As `take`, but while a further block is on its way it waits for that, or for a port to come
+   * free, at most this long. [BI6]
+   */
+  async takeWithin(destinationKey: string, timeoutMs: number): Promise<Outcome<HeldPort, PortRefusal>> {
+    let taken = this.take(destinationKey);
+    if (taken.ok || !this.growthOutstanding) return taken;
+    const endMs = this.#clock().monotonicMs + timeoutMs;
+    while (!taken.ok && this.growthOutstanding) {
+      const leftMs = endMs - this.#clock().monotonicMs;
+      if (leftMs <= 0) break;
+      await this.#untilRoom(leftMs);
+      taken = this.take(destinationKey);
+    }
+    return taken;
+  }
+
+  /** To be called when no further block will come, so that nobody waits for it. */
+  endGrowth(): void {
+    this.growthOutstanding = false;
+    this.#wake();
+  }
+
+  /** Forgets everything, and resets every connection. */
+  close(): void {
+    this.setTerm(null);
+    for (const epoch of this.#blocks.keys()) this.removeBlock(epoch);
+    if (this.#holdDownTimer !== null) clearTimeout(this.#holdDownTimer);
+    this.#holdDownTimer = null;
+  }
+
+  #hasTerm(): boolean {
+    return this.#term !== null && remainingMs(this.#term, this.#clock()) > 0;
+  }
+
+  #watchTerm(): void {
+    if (this.#term === null) {
+      this.#resetAll();
+      return;
+    }
+    const leftMs = remainingMs(this.#term, this.#clock());
+    if (leftMs <= 0) {
+      this.#resetAll();
+      return;
+    }
+    this.#termTimer = setTimeout(() => this.#watchTerm(), Math.min(leftMs, TERM_CHECK_MS)).unref();
+  }
+
+  #resetAll(): void {
+    for (const block of this.#blocks.values()) for (const held of block.held) held.onReset?.();
+  }
+
+  #recountUsable(): void {
+    const { list, has } = this.#usable;
+    list.length = 0;
+    has.fill(0);
+    for (let unit = 0; unit < UNIT_COUNT; unit += 1) {
+      const block = this.#blockOfUnit[unit];
+      if (block === undefined || block.isDraining) continue;
+      list.push(unit);
+      has[unit] = 1;
+    }
+    for (const destination of this.#destinations.values()) {
+      const before = destination.usedCount;
+      destination.recount();
+      this.#countUse(before, destination.usedCount);
+    }
+  }
+
+  #countUse(before: number, after: number): void {
+    if (before === after) return;
+    const counts = this.#useCounts;
+    while (counts.length <= after) counts.push(0);
+    counts[before]! -= 1;
+    counts[after]! += 1;
+    if (after > this.#busiestCount) {
+      this.#busiestCount = after;
+    } else {
+      while (this.#busiestCount > 0 && counts[this.#busiestCount] === 0) this.#busiestCount -= 1;
+    }
+    if (after > before && after >= this.#usable.list.length * UNIT_PORT_COUNT * PRESSURE_SHARE) {
+      this.onPressure?.();
+    }
+  }
+
+  /** One function for all held ports of this address: called once by each, at its end. */
+  readonly #holdDown = (held: HeldPort): void => {
+    held.lapsesAtMs = this.#clock().monotonicMs + this.#holdDownMs;
+    if (this.#heldDownLast === null) this.#heldDownFirst = held;
+    else this.#heldDownLast.next = held;
+    this.#heldDownLast = held;
+    if (this.#holdDownTimer === null) this.#watchHoldDowns(this.#holdDownMs);
+  };
+
+  #watchHoldDowns(delayMs: number): void {
+    this.#holdDownTimer = setTimeout(() => {
+      this.#holdDownTimer = null;
+      this.#endHoldDowns();
+      const first = this.#heldDownFirst;
+      // Not for each port by itself: what lapses within a moment is let go together.
+      if (first !== null) this.#watchHoldDowns(Math.max(20, first.lapsesAtMs - this.#clock().monotonicMs));
+      this.#wake();
+    }, delayMs).unref();
+  }
+
+  /** Lets go of what was held down long enough, oldest first: each port once, so O(1) each. [BI3] */
+  #endHoldDowns(): void {
+    let first = this.#heldDownFirst;
+    if (first === null) return;
+    const nowMs = this.#clock().monotonicMs;
+    while (first !== null && first.lapsesAtMs <= nowMs) {
+      this.#free(first.destination, first.port);
+      first = first.next;
+    }
+    this.#heldDownFirst = first;
+    if (first === null) this.#heldDownLast = null;
+  }
+
+  #free(destination: DestinationPorts, port: number): void {
+    const before = destination.usedCount;
+    destination.free(port);
+    this.#countUse(before, destination.usedCount);
+    if (destination.heldCount > 0) return;
+    this.#destinations.delete(destination.key);
+    this.#useCounts[0]! -= 1;
+  }
+
+  #untilRoom(timeoutMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        clearTimeout(timer);
+        this.#waiting.delete(wake);
+        resolve();
+      };
+      const timer = setTimeout(wake, timeoutMs);
+      this.#waiting.add(wake);
+    });
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiting) wake();
+  }
+}
+
+function* unitsOf(lease: Lease): Iterable<number> {
+  const first = unitOf(lease.base);
+  const end = unitOf(lease.base + portCountOf(lease.order));
+  for (let unit = first; unit < end; unit += 1) yield unit;
+}

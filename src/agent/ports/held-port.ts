@@ -1,0 +1,51 @@
+/** One port, held towards one destination from its choice until its connection has ended. */
+import type { Lease } from "../../core/lease-commands.ts";
+import type { DestinationPorts } from "./destination-ports.ts";
+
+/** A lease as the binder uses it. */
+export interface LeasedBlock {
+  readonly lease: Lease;
+  isDraining: boolean;
+  /** Ports with a connection, held-down ones not among them. */
+  readonly held: Set<HeldPort>;
+}
+
+/** The right to use one port towards one destination. Whoever has it gives it back once. */
+export class HeldPort {
+  readonly port: number;
+  readonly block: LeasedBlock;
+  readonly destination: DestinationPorts;
+  /** Must end the connection at once; set by whoever opens it. */
+  onReset: (() => void) | null = null;
+  /** The block wants to be given back: an idle connection should close. */
+  onDrain: (() => void) | null = null;
+  /** When the hold-down ends, by the monotonic clock. */
+  lapsesAtMs = 0;
+  /** The next that is held down. */
+  next: HeldPort | null = null;
+  #isReleased = false;
+  readonly #holdDown: (held: HeldPort) => void;
+
+  constructor(
+    port: number,
+    block: LeasedBlock,
+    destination: DestinationPorts,
+    holdDown: (held: HeldPort) => void,
+  ) {
+    this.port = port;
+    this.block = block;
+    this.destination = destination;
+    this.#holdDown = holdDown;
+    block.held.add(this);
+  }
+
+  /** Gives the port back: it is held down for a while and then free. Only the first call counts. */
+  release(): void {
+    if (this.#isReleased) return;
+    this.#isReleased = true;
+    this.block.held.delete(this);
+    this.onReset = null;
+    this.onDrain = null;
+    this.#holdDown(this);
+  }
+}

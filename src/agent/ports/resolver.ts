@@ -1,0 +1,114 @@
+/**
+ * Names to addresses, by c-ares and not by `getaddrinfo`, whose four threads one slow name
+ * server can fill. Answers are kept for their time to live, refusals for a moment, and one
+ * question is asked once however many wait for it. [RS1] [RS2]
+ */
+import { Resolver as CaresResolver } from "node:dns/promises";
+import { EgressFault, problemOf } from "../traffic/faults.ts";
+
+/** IPv4 or IPv6. */
+export type Family = 4 | 6;
+
+/** What a resolver can be told. */
+export interface ResolverOptions {
+  /** Name servers as `address:port`; those of the system by default. */
+  readonly servers?: readonly string[];
+  /** How long one try waits for an answer; there are two. */
+  readonly timeoutMs?: number;
+  /** Names remembered at once; beyond it the oldest is forgotten. */
+  readonly maxNames?: number;
+  /** Monotonic time in milliseconds. */
+  readonly now?: () => number;
+}
+
+interface Answer {
+  readonly addresses: readonly string[];
+  readonly fault: EgressFault | null;
+  readonly endsAtMs: number;
+}
+
+const TRIES = 2;
+/** A time to live of zero would ask again for every connection. */
+const MIN_TTL_MS = 1_000;
+const MAX_TTL_MS = 300_000;
+/** How long a name that does not resolve is not asked for again. */
+const NEGATIVE_TTL_MS = 2_000;
+const LOOPBACK: Readonly<Record<Family, readonly string[]>> = { 4: ["127.0.0.1"], 6: ["::1"] };
+
+/** Resolves names and remembers the answers. */
+export class Resolver {
+  readonly #cares: CaresResolver;
+  readonly #maxNames: number;
+  readonly #now: () => number;
+  readonly #answers = new Map<string, Answer>();
+  readonly #asked = new Map<string, Promise<Answer>>();
+
+  constructor(options: ResolverOptions = {}) {
+    this.#cares = new CaresResolver({ timeout: options.timeoutMs ?? 2_000, tries: TRIES });
+    if (options.servers !== undefined && options.servers.length > 0) this.#cares.setServers(options.servers);
+    this.#maxNames = options.maxNames ?? 10_000;
+    this.#now = options.now ?? (() => performance.now());
+  }
+
+  /** All addresses of a name in this family; throws `dns-error` or `dns-timeout`. */
+  async resolve(name: string, family: Family): Promise<readonly string[]> {
+    const canonical = name.endsWith(".") ? name.slice(0, -1) : name;
+    // RFC 6761 section 6.3: never to be asked of a name server. [RS3]
+    if (canonical === "localhost" || canonical.endsWith(".localhost")) return LOOPBACK[family];
+    const key = `${family} ${canonical}`;
+    const known = this.#answers.get(key);
+    const answer =
+      known !== undefined && this.#now() < known.endsAtMs ? known : await this.#ask(key, name, family);
+    if (answer.fault !== null) throw answer.fault;
+    return answer.addresses;
+  }
+
+  /** Gives up all questions that are still open. */
+  close(): void {
+    this.#cares.cancel();
+  }
+
+  #ask(key: string, name: string, family: Family): Promise<Answer> {
+    let asked = this.#asked.get(key);
+    if (asked === undefined) {
+      asked = this.#query(name, family).then((answer) => {
+        this.#asked.delete(key);
+        this.#remember(key, answer);
+        return answer;
+      });
+      this.#asked.set(key, asked);
+    }
+    return asked;
+  }
+
+  async #query(name: string, family: Family): Promise<Answer> {
+    try {
+      const records =
+        family === 4
+          ? await this.#cares.resolve4(name, { ttl: true })
+          : await this.#cares.resolve6(name, { ttl: true });
+      const ttlMs = Math.min(...records.map((record) => record.ttl)) * 1000;
+      const keptMs = Math.min(MAX_TTL_MS, Math.max(MIN_TTL_MS, ttlMs));
+      const addresses = records.map((record) => record.address);
+      if (addresses.length === 0) return this.#failure(new EgressFault("dns-error", "ENODATA"));
+      return { addresses, fault: null, endsAtMs: this.#now() + keptMs };
+    } catch (fault) {
+      const { code } = fault as { readonly code?: string };
+      // Here ECONNREFUSED is a name server's port that nobody listens on.
+      const isSilent = code === "ECONNREFUSED" || problemOf(fault).code === "dns-timeout";
+      return this.#failure(new EgressFault(isSilent ? "dns-timeout" : "dns-error", code, fault));
+    }
+  }
+
+  #failure(fault: EgressFault): Answer {
+    // Silence says nothing of the name: ask again at once.
+    const keptMs = fault.code === "dns-timeout" ? 0 : NEGATIVE_TTL_MS;
+    return { addresses: [], fault, endsAtMs: this.#now() + keptMs };
+  }
+
+  #remember(key: string, answer: Answer): void {
+    this.#answers.delete(key);
+    if (this.#answers.size >= this.#maxNames) this.#answers.delete(this.#answers.keys().next().value!);
+    this.#answers.set(key, answer);
+  }
+}

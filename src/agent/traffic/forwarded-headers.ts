@@ -1,0 +1,139 @@
+/**
+ * Header fields on their way through: what is ours or belongs to one connection stays here,
+ * all else passes as it was written, repeated fields and their order included. [GW3]
+ */
+import {
+  EGRESS,
+  EGRESS_AUTHORIZATION,
+  EGRESS_REDIRECT,
+  HOP_BY_HOP,
+  isOwnHeader,
+  PROXY_NAME,
+  PROXY_STATUS,
+} from "../../wire/header-names.ts";
+
+/** Names and values in turn, as Node and undici take them. */
+export type RawHeaders = string[];
+
+/** What the gateway reads off a request, in one pass. */
+export interface RequestHeaders {
+  /** What the destination gets; `host` is not among it. */
+  readonly forwarded: RawHeaders;
+  readonly authorization: string | null;
+  readonly egressAuthorization: string | null;
+  readonly egress: string | null;
+  readonly redirect: string | null;
+  readonly hasBody: boolean;
+}
+
+/** Fields that say who stands before us; the destination must learn nothing of the client from us. */
+function isEdgeHeader(name: string): boolean {
+  return (
+    name.startsWith("cf-") || name.startsWith("x-forwarded-") || name === "cdn-loop" || name === "x-real-ip"
+  );
+}
+
+/** Splits the fields of a request; `raw` is Node's `rawHeaders`. */
+export function readRequestHeaders(raw: readonly string[]): RequestHeaders {
+  const forwarded: RawHeaders = [];
+  let authorization: string | null = null;
+  let egressAuthorization: string | null = null;
+  let egress: string | null = null;
+  let redirect: string | null = null;
+  let hasBody = false;
+  let connection = "";
+  for (let at = 0; at < raw.length; at += 2) {
+    const name = raw[at]!.toLowerCase();
+    const value = raw[at + 1]!;
+    if (name === "connection") connection += `,${value}`;
+    else if (name === EGRESS_AUTHORIZATION) egressAuthorization = value;
+    // Repeated dictionaries are one dictionary (RFC 9651), in which a repeated key is refused.
+    else if (name === EGRESS) egress = egress === null ? value : `${egress}, ${value}`;
+    else if (name === EGRESS_REDIRECT) redirect = value;
+    else if (name === "transfer-encoding") hasBody = true;
+    else if (!HOP_BY_HOP.has(name) && name !== "host" && name !== "expect" && !isOwnHeader(name)) {
+      if (isEdgeHeader(name)) continue;
+      if (name === "authorization") authorization = value;
+      else if (name === "content-length" && Number(value) > 0) hasBody = true;
+      forwarded.push(name, value);
+    }
+  }
+  return {
+    forwarded: withoutListed(forwarded, connection),
+    authorization,
+    egressAuthorization,
+    egress,
+    redirect,
+    hasBody,
+  };
+}
+
+/** The fields of a response as the client gets them, without `proxy-status`, which comes apart. */
+export interface ResponseHeaders {
+  readonly forwarded: RawHeaders;
+  readonly proxyStatus: string | null;
+}
+
+/** Filters the fields of a response; `raw` as undici gives it: buffers or strings in turn. */
+export function readResponseHeaders(raw: readonly (Buffer | string)[]): ResponseHeaders {
+  const forwarded: RawHeaders = [];
+  let connection = "";
+  let proxyStatus: string | null = null;
+  for (let at = 0; at < raw.length; at += 2) {
+    const written = latin1(raw[at]!);
+    const name = written.toLowerCase();
+    if (name === "connection") connection += `,${latin1(raw[at + 1]!)}`;
+    else if (name === PROXY_STATUS) {
+      const value = latin1(raw[at + 1]!);
+      proxyStatus = proxyStatus === null ? value : `${proxyStatus}, ${value}`;
+    } else if (!HOP_BY_HOP.has(name) && !isOwnHeader(name)) {
+      forwarded.push(written, latin1(raw[at + 1]!));
+    }
+  }
+  return { forwarded: withoutListed(forwarded, connection), proxyStatus };
+}
+
+/** Raw fields in a line, names and values by turns: HTTP/2 has them in an object, HTTP/1.1 in a line. */
+export function inLine(raw: unknown): readonly (Buffer | string)[] {
+  if (Array.isArray(raw)) return raw as (Buffer | string)[];
+  const line: string[] = [];
+  for (const [name, value] of Object.entries((raw ?? {}) as Record<string, string | string[]>)) {
+    for (const one of Array.isArray(value) ? value : [value]) line.push(name, one);
+  }
+  return line;
+}
+
+/**
+ * `proxy-status` of a response that came from the destination: whatever stood there before,
+ * and us (RFC 9209). Ours always ends it, so that no origin can pass for a refusal of ours.
+ */
+export function relayedProxyStatus(received: string | null, status: number): string {
+  const own = `${PROXY_NAME};received-status=${status}`;
+  return received === null ? own : `${received}, ${own}`;
+}
+
+/** The value of a field, the first if there are several; null without one. */
+export function valueOf(headers: readonly string[], name: string): string | null {
+  for (let at = 0; at < headers.length; at += 2) {
+    if (headers[at]!.toLowerCase() === name) return headers[at + 1]!;
+  }
+  return null;
+}
+
+/** Drops what the connection field lists (RFC 9110 section 7.6.1). */
+function withoutListed(headers: RawHeaders, connection: string): RawHeaders {
+  if (connection === "" || connection === ",keep-alive" || connection === ",close") return headers;
+  const listed = new Set(
+    connection
+      .toLowerCase()
+      .split(",")
+      .map((name) => name.trim()),
+  );
+  // Framing and addressing are not the peer's to take away.
+  listed.delete("content-length");
+  return headers.filter((_, at) => !listed.has(headers[at - (at % 2)]!.toLowerCase()));
+}
+
+function latin1(text: Buffer | string): string {
+  return typeof text === "string" ? text : text.toString("latin1");
+}

@@ -1,0 +1,288 @@
+/**
+ * One HTTP request through the gateway, streamed both ways:
+ *
+ *     client ─▶ RequestBody ─▶ undici ─▶ origin
+ *     client ◀─ ServerResponse ◀─ this ◀─ undici ◀─ origin
+ *
+ * Nothing is buffered: a slow client pauses the origin and a slow origin the client. A response
+ * that breaks off breaks off for the client too; it never looks complete. [GW4] [GW5]
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Dispatcher } from "undici";
+import type { Problem } from "../../core/problems.ts";
+import {
+  EGRESS_HOST,
+  EGRESS_IP,
+  EGRESS_LOCATION,
+  EGRESS_PORT,
+  PROXY_STATUS,
+} from "../../wire/header-names.ts";
+import type { AddressPorts } from "../ports/address-ports.ts";
+import { EgressFault, isStaleConnection, problemOf } from "./faults.ts";
+import {
+  type RawHeaders,
+  inLine,
+  readResponseHeaders,
+  relayedProxyStatus,
+  valueOf,
+} from "./forwarded-headers.ts";
+import type { OriginConnection } from "./origin-connection.ts";
+import type { OriginConnections } from "./origin-connections.ts";
+import type { Outgoing } from "./outgoing.ts";
+import { type Hop, isRedirect, MAX_REDIRECTS, nextHop } from "./redirect.ts";
+import { RequestBody } from "./request-body.ts";
+import { noteStreamed } from "./stream-garbage.ts";
+
+/** What every exchange of a gateway shares. */
+export interface HttpPath {
+  readonly outgoing: Outgoing;
+  /** Name of this host. */
+  readonly host: string;
+  /** Answers the client with a problem; nothing has been sent to it yet. */
+  readonly refuse: (
+    request: IncomingMessage,
+    response: ServerResponse,
+    problem: Problem,
+    fault: unknown,
+  ) => void;
+}
+
+/** Body of a redirect that is read for the connection's sake; beyond it the connection is given up. */
+const MAX_REDIRECT_BODY_BYTES = 64 * 1024;
+/** Largest first piece of a body that is joined to its head. */
+const MAX_JOINED_BYTES = 4 * 1024;
+/** Methods that may be sent twice (RFC 9110 section 9.2.2) when they carry no body. */
+const REPEATABLE: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE"]);
+
+/** A request and its response; as undici sees it, a handler. */
+export class HttpExchange implements Dispatcher.DispatchHandler {
+  readonly #path: HttpPath;
+  readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
+  readonly #from: AddressPorts;
+  readonly #follows: boolean;
+  #hop: Hop;
+  #hopCount = 0;
+  #connections: OriginConnections | null = null;
+  #connection: OriginConnection | null = null;
+  #controller: Dispatcher.DispatchController | null = null;
+  #next: { readonly status: number; readonly location: string } | null = null;
+  #nextBodyBytes = 0;
+  #isRepeated = false;
+  /** The client is gone, or has all it will get. */
+  #isOver = false;
+  #hasDrain = false;
+  #hasBodyBegun = false;
+
+  constructor(
+    path: HttpPath,
+    request: IncomingMessage,
+    response: ServerResponse,
+    from: AddressPorts,
+    hop: Hop,
+    follows: boolean,
+  ) {
+    this.#path = path;
+    this.#request = request;
+    this.#response = response;
+    this.#from = from;
+    this.#hop = hop;
+    this.#follows = follows;
+  }
+
+  /** Sends the request. */
+  start(): void {
+    this.#response.once("close", () => this.#onClosed());
+    this.#send(false);
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    if (this.#isOver) controller.abort(new EgressFault("connection-terminated"));
+  }
+
+  onResponseStart(
+    controller: Dispatcher.DispatchController,
+    status: number,
+    _headers: unknown,
+    statusMessage?: string,
+  ): void {
+    // Informational responses are of this connection only.
+    if (status < 200 || this.#isOver) return;
+    const { forwarded, proxyStatus } = readResponseHeaders(inLine(controller.rawHeaders));
+    if (this.#follows) {
+      const location = valueOf(forwarded, "location");
+      if (isRedirect(status, location)) {
+        this.#next = { status, location: Buffer.from(location, "latin1").toString("utf8") };
+        return;
+      }
+    }
+    this.#writeHead(status, statusMessage, forwarded, proxyStatus);
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    noteStreamed(chunk.length);
+    if (this.#next !== null) {
+      this.#nextBodyBytes += chunk.length;
+      if (this.#nextBodyBytes > MAX_REDIRECT_BODY_BYTES) {
+        controller.abort(new EgressFault("response-malformed", "The redirect's body is too large."));
+      }
+      return;
+    }
+    if (this.#isOver || this.#write(chunk)) return;
+    controller.pause();
+    if (this.#hasDrain) return;
+    this.#hasDrain = true;
+    this.#response.on("drain", () => this.#controller?.resume());
+  }
+
+  onResponseEnd(controller: Dispatcher.DispatchController): void {
+    const connection = this.#connection!;
+    if (connection.isBroken) {
+      // undici takes a reset for the end of a body that has no length. [GW5]
+      this.onResponseError(controller, new EgressFault("connection-terminated"));
+      return;
+    }
+    connection.servedCount += 1;
+    this.#leave(true);
+    if (this.#next !== null) this.#follow(this.#next);
+    else this.#response.end();
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController | null, fault: Error): void {
+    const connection = this.#connection;
+    const mayRepeat =
+      connection !== null && connection.servedCount > 0 && !this.#isRepeated && isStaleConnection(fault);
+    const { protocol } = connection ?? { protocol: "unknown" };
+    // A broken stream says nothing of the other streams of an HTTP/2 connection.
+    this.#leave(protocol === "h2" && !connection!.isBroken);
+    if (this.#isOver) return;
+    if (this.#response.headersSent) {
+      this.#breakOff();
+    } else if (mayRepeat && !this.#hop.hasBody && REPEATABLE.has(this.#hop.method)) {
+      // It had been idle and ended just as the request came: once more, on a new one.
+      this.#isRepeated = true;
+      this.#send(true);
+    } else {
+      this.#refuse(problemOf(fault), fault);
+    }
+  }
+
+  #send(anew: boolean): void {
+    this.#connections = this.#path.outgoing.to(this.#from, this.#hop.url.origin);
+    if (anew) this.#dispatch(this.#connections.open());
+    else this.#connections.acquire(this.#hop.hasBody, (connection) => this.#dispatch(connection));
+  }
+
+  #dispatch(connection: OriginConnection): void {
+    this.#connection = connection;
+    if (this.#isOver) {
+      this.#leave(true);
+      return;
+    }
+    const { url, method, headers, hasBody } = this.#hop;
+    connection.dispatch(
+      {
+        path: url.pathname + url.search,
+        method,
+        headers,
+        body: hasBody ? this.#openBody() : null,
+        // Never repeated by undici; to it this only means that streams may run side by side.
+        idempotent: !hasBody,
+      },
+      this,
+    );
+  }
+
+  #openBody(): RequestBody {
+    return new RequestBody(this.#request, () => {
+      if (this.#request.headers.expect !== undefined) this.#response.writeContinue();
+    });
+  }
+
+  #writeHead(
+    status: number,
+    statusMessage: string | undefined,
+    headers: RawHeaders,
+    proxyStatus: string | null,
+  ): void {
+    const response = this.#response;
+    headers.push(
+      EGRESS_IP,
+      this.#from.ip,
+      EGRESS_PORT,
+      String(this.#connection!.port),
+      EGRESS_HOST,
+      this.#path.host,
+      PROXY_STATUS,
+      relayedProxyStatus(proxyStatus, status),
+    );
+    if (this.#follows && this.#hopCount > 0) headers.push(EGRESS_LOCATION, this.#hop.url.href);
+    // What the origin does not say is not for us to say.
+    response.sendDate = false;
+    if (statusMessage === undefined) response.writeHead(status, headers);
+    else response.writeHead(status, statusMessage, headers);
+    // Not at once: a body that is here already goes out in the same packet.
+    queueMicrotask(() => {
+      if (!this.#isOver) response.flushHeaders();
+    });
+  }
+
+  #write(chunk: Buffer): boolean {
+    // A small first piece goes out in one string with the head: one write instead of a gathered
+    // one, which costs the kernel and Node twice as much.
+    const mayJoin = !this.#hasBodyBegun && chunk.length <= MAX_JOINED_BYTES;
+    this.#hasBodyBegun = true;
+    if (!mayJoin) return this.#response.write(chunk);
+    return this.#response.write(chunk.toString("latin1"), "latin1");
+  }
+
+  #follow({ status, location }: { readonly status: number; readonly location: string }): void {
+    this.#next = null;
+    this.#nextBodyBytes = 0;
+    this.#hopCount += 1;
+    if (this.#isOver) return;
+    if (this.#hopCount > MAX_REDIRECTS) {
+      this.#refuse({ code: "redirect-loop" }, null);
+      return;
+    }
+    const next = nextHop(this.#hop, status, location);
+    if (!next.ok) {
+      this.#refuse(next.refusal, null);
+      return;
+    }
+    this.#hop = next.value;
+    this.#isRepeated = false;
+    this.#send(false);
+  }
+
+  #leave(isReusable: boolean): void {
+    const connection = this.#connection;
+    this.#connection = null;
+    this.#controller = null;
+    if (connection !== null) this.#connections!.done(connection, isReusable);
+  }
+
+  #onClosed(): void {
+    if (this.#response.writableFinished || this.#isOver) {
+      this.#isOver = true;
+      return;
+    }
+    this.#isOver = true;
+    const fault = new EgressFault("connection-terminated", "The client went away.");
+    if (this.#controller !== null) this.#controller.abort(fault);
+    // Not sent yet: a connection that is being made for it alone is not wanted any more.
+    else if (this.#connection?.running === 1) this.#connection.close();
+  }
+
+  #refuse(problem: Problem, fault: unknown): void {
+    this.#path.refuse(this.#request, this.#response, problem, fault);
+  }
+
+  #breakOff(): void {
+    this.#isOver = true;
+    // To an HTTP/1.0 client a clean end of the connection is the end of the body.
+    if (this.#request.httpVersionMinor === 0) this.#request.socket.resetAndDestroy();
+    else this.#response.destroy();
+  }
+}
