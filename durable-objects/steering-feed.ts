@@ -119,6 +119,7 @@ export class SteeringFeed {
       typeof message === "string" ? parseRouterRequest(message) : refuse("message-malformed" as const);
     if (!request.ok) return refuseRouter(socket, request.refusal, request.refusal === "version-unsupported");
     if (request.value.type === "enroll") return this.#enroll(socket, request.value);
+    if (request.value.type === "observe") return this.#sendPieces(socket);
     const attached = attachmentOf(socket);
     if (attached.instance === null) return refuseRouter(socket, "message-malformed");
     if (request.value.type === "resync") this.#sendTable(socket, attached.instance);
@@ -278,13 +279,18 @@ export class SteeringFeed {
     const progress = beginning(store.sequence());
     hear(socket, instance, progress);
     this.#note(router, { instance, seenAtMs: Date.now(), isConnected: true });
+    this.#sendPieces(socket);
+    this.#tellNews();
+  }
+
+  #sendPieces(socket: WebSocket): void {
+    const { store } = this.#options;
     const parts = store.pieceCount(ITEMS_PER_MESSAGE);
     let part = 0;
     for (const table of store.pieces(ITEMS_PER_MESSAGE)) {
       part += 1;
       sendTo(socket, { type: "table", part, parts, table } satisfies RouterReply);
     }
-    this.#tellNews();
   }
 
   #acknowledged(socket: WebSocket, attached: RouterAttachment, sequence: number): void {

@@ -27,11 +27,12 @@ export interface FamilyFields {
   readonly destination: Field;
   readonly hopLimit: Field;
   /**
-   * True of a packet that has its ports where they are nearly always: TCP or UDP right behind
-   * the IP header, and no later fragment. The kernel loads transport headers from fragments
-   * too, so rules have to ask.
+   * True of packets that have their ports where they nearly always are: TCP, or UDP, right
+   * behind the IP header, and no later fragment. The kernel loads transport headers from
+   * fragments too, so rules have to ask. All of these are loads, masks and comparisons that
+   * the kernel carries out without a call; even a set of two protocols costs more.
    */
-  readonly isPlain: Expression;
+  readonly plain: readonly (readonly Expression[])[];
   /** The transport protocol, whatever stands between. */
   readonly protocol: Expression;
   readonly icmp: number;
@@ -97,8 +98,11 @@ const IPV4: FamilyFields = {
   source: nh(96, 32),
   destination: nh(128, 32),
   hopLimit: nh(64, 8),
-  // Fragment offset, hop limit and protocol are one word.
-  isPlain: is({ "&": [payload(nh(48, 32)), 0x1fff_00ff] }, { set: [...TCP_AND_UDP] }),
+  // Version and length of the header are one byte; fragment offset, hop limit and protocol one word.
+  plain: TCP_AND_UDP.map((protocol) => [
+    is(payload(nh(0, 8)), 0x45),
+    is({ "&": [payload(nh(48, 32)), 0x1fff_00ff] }, protocol),
+  ]),
   protocol: payload(nh(72, 8)),
   icmp: 1,
   // Destination Unreachable with Fragmentation Needed, Time Exceeded, Parameter Problem.
@@ -124,7 +128,10 @@ const IPV6: FamilyFields = {
   source: nh(64, 128),
   destination: nh(192, 128),
   hopLimit: nh(56, 8),
-  isPlain: is(payload(nh(48, 8)), { set: [...TCP_AND_UDP] }),
+  plain: TCP_AND_UDP.map((protocol) => [
+    is({ "&": [payload(nh(0, 8)), 0xf0] }, 0x60),
+    is(payload(nh(48, 8)), protocol),
+  ]),
   protocol: { meta: { key: "l4proto" } },
   icmp: 58,
   // Destination Unreachable, Packet Too Big, Time Exceeded, Parameter Problem.

@@ -15,6 +15,8 @@ export interface FeedOptions {
   readonly pool: string;
   readonly instance: string;
   readonly token: () => Promise<string>;
+  /** Only looks: gets the table once, and nobody waits for it. */
+  readonly isObserver: boolean;
   readonly onConnected: () => void;
   readonly onTable: (table: SteeringTable) => void;
   readonly onChange: (change: SteeringChange) => void;
@@ -40,7 +42,8 @@ export class PoolFeed {
       onOpen: () => {
         this.#parts = [];
         options.onConnected();
-        this.#send({ type: "enroll", version: PROTOCOL_VERSION, instance });
+        const version = PROTOCOL_VERSION;
+        this.#send(options.isObserver ? { type: "observe", version } : { type: "enroll", version, instance });
       },
       onMessage: (reply) => this.#received(reply),
       onClose: () => {},

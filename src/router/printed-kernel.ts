@@ -26,6 +26,8 @@ export class PrintedKernel implements SteeringKernel {
     for (const { host, family } of contentsOf(this.#config, table).unreachable) {
       this.#print(`# nobody has said how to reach ${host} by IPv${family}`);
     }
+    if (table.sequence === 0)
+      this.#print("# the pool has had no router yet, so its blocks are not known to it");
     this.#resolve();
     // Resolving would acknowledge, and hosts would begin to send. [ST2]
     return new Promise(() => {});

@@ -62,6 +62,7 @@ export class Router {
       edge: options.edge,
       pool: options.pool,
       instance: state.instance,
+      isObserver: options.isDryRun,
       token: () => token.read(),
       onConnected: () => this.#follower.connected(),
       onTable: (table) => this.#follower.table(table),

@@ -1,8 +1,8 @@
 /**
  * The rules of the router's chains, from the packet's point of view: [RT1] [RT3] [RT4]
  *
- *   ingress ─▶ steer ─▶ ports ─▶ away to the host of its port
- *                └───────└─▶ other ─▶ not an address of the pool: the kernel's own routing
+ *   ingress ─▶ (steer ─▶) ports ─▶ away to the host of its port
+ *                └──────────└─▶ other ─▶ not an address of the pool: the kernel's own routing
  *                              └─▶ pool ─▶ dropped, for a reason that is counted
  *                                    └─▶ icmp ─▶ echo ─▶ away to the host of its identifier
  *                                          └─▶ error ─▶ quote ─▶ away to the host of the quoted port
@@ -93,6 +93,9 @@ export const CHAIN_STEMS = [
 export function steeringRules(config: RouterConfig, maps: readonly SteeringMap[]): Rule[] {
   const start = FAMILIES.map((fields) => [fields.name, goTo("steer", fields)]);
   return [
+    ...FAMILIES.flatMap((fields) =>
+      fields.plain.map((isPlain) => ({ chain: "ingress", expr: [...isPlain, goTo("ports", fields)] })),
+    ),
     { chain: "ingress", expr: [{ vmap: { key: { meta: { key: "protocol" } }, data: { set: start } } }] },
     ...FAMILIES.flatMap((fields) => familyRules(fields, config, maps)),
   ];
@@ -104,14 +107,13 @@ function familyRules(fields: FamilyFields, config: RouterConfig, maps: readonly 
   return [...portRules(fields, own), ...refusalRules(fields), ...icmpRules(fields, own), ...ofErrors];
 }
 
-/** The short way, which nearly every packet takes. */
+/** By the port, once it is sure that there is one; what the ingress chain has not sent there yet is asked here. */
 function portRules(fields: FamilyFields, maps: readonly SteeringMap[]): Rule[] {
   const steer = inChain("steer", fields);
   const ports = inChain("ports", fields);
   const stack = maps.filter(({ device }) => device === null);
   const neighbours = maps.filter(({ device }) => device !== null);
   return [
-    steer(fields.isPlain, goTo("ports", fields)),
     steer(fields.isLaterFragment, goTo("other", fields)),
     steer(is(fields.protocol, { set: [...TCP_AND_UDP] }), goTo("ports", fields)),
     steer(goTo("other", fields)),
@@ -211,9 +213,9 @@ function exceedsRate(fields: FamilyFields, perSecond: number): Expression {
   };
 }
 
-/** With a hop limit of 1 a packet may be delivered, but not forwarded. */
+/** With a hop limit of 1 a packet may be delivered, but not forwarded. A mask, since it is cheaper than `< 2`. */
 function isLast(fields: FamilyFields): Expression {
-  return { match: { op: "<", left: payload(fields.hopLimit), right: 2 } };
+  return is({ "&": [payload(fields.hopLimit), 0xfe] }, 0);
 }
 
 function dropFor(reason: DropReason, fields: FamilyFields): Expression[] {

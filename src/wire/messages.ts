@@ -122,6 +122,7 @@ const steeringChange = z.object({
 
 const routerRequest = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("enroll"), version, instance }),
+  z.strictObject({ type: z.literal("observe"), version }),
   z.strictObject({ type: z.literal("acknowledge"), sequence }),
   z.strictObject({ type: z.literal("resync") }),
 ]) satisfies z.ZodType<RouterRequest>;

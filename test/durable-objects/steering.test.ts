@@ -79,6 +79,19 @@ describe("a grant", () => {
     expect(await blocksOf(here)).toMatchObject([{ steered: true }]);
   });
 
+  it("[ST13] does not wait for who only observes, and the pool stays unsteered", async () => {
+    const here = await world();
+    const observer = await RouterConnection.open(here.pool, "r9");
+    observer.send({ type: "observe", version: 1 });
+    expect(await observer.table()).toMatchObject({ sequence: 0, entries: [] });
+    acquireSoon(here.host, "a");
+    expect(await here.host.next()).toMatchObject({ type: "answer", granted: { epoch: 1 } });
+    expect(await statusOf(here, "r9")).toBeUndefined();
+    expect(observer.unread).toEqual([]);
+    const described = await here.pool.describe();
+    expect(described).toMatchObject({ ok: true, value: { steeringSequence: 0, routers: [] } });
+  });
+
   it("[ST4] waits for every live router", async () => {
     const here = await world();
     const [{ router: quick }, { router: slow }] = [await readyRouter(here), await readyRouter(here, "r2")];
