@@ -48,6 +48,8 @@ export type Part = "edge" | "internet" | `r${number}` | `h${number}`;
 /** What is deployed. */
 export interface DeploymentOptions extends Partial<LabSize> {
   readonly settings?: Partial<PoolSettings>;
+  /** Hosts whose agents are not started yet. */
+  readonly idleHosts?: readonly string[];
   /** More arguments for every agent. */
   readonly agentArgs?: readonly string[];
 }
@@ -59,6 +61,7 @@ export interface BlockView {
   readonly epoch: number;
   readonly host: string;
   readonly state: "leased" | "quarantined";
+  readonly grantedAtMs: number;
   readonly endedAtMs: number | null;
   readonly freeAtMs: number | null;
 }
@@ -225,6 +228,20 @@ export class Deployment {
     return signToken(identity, this.#issuer);
   }
 
+  /** A file with a token of this role. */
+  async tokenFile(role: TokenRole, name: string): Promise<string> {
+    const file = join(this.lab.directory, `${name}.token`);
+    await writeFile(file, await this.token(role, name));
+    return file;
+  }
+
+  /** Leaves no port of the shared addresses free: a host that sends nothing takes and keeps them. */
+  async takeAllPorts(): Promise<void> {
+    const args = [EDGE_URL, await this.tokenFile("host", "taker"), ...SHARED];
+    const taker = this.lab.spawnNode("edge", join(import.meta.dirname, "lease-taker.ts"), args);
+    await taker.waitFor("all is taken");
+  }
+
   /** Calls the administration API and returns the JSON of a good answer. */
   async admin<Answer>(method: string, path: string, body?: unknown): Promise<Answer> {
     const token = await this.token("admin", "operator");
@@ -308,8 +325,9 @@ export class Deployment {
     for (const ip of SHARED) await this.admin("PUT", `/v1/pools/${POOL}/ips/${ip}`, {});
     await Promise.all(routersOf(size).map((name) => this.startRouter(name)));
     await this.untilSteering(routersOf(size));
-    await Promise.all(hostsOf(size).map((name) => this.startHost(name)));
-    await this.untilServing(hostsOf(size));
+    const hosts = hostsOf(size).filter((name) => this.#options.idleHosts?.includes(name) !== true);
+    await Promise.all(hosts.map((name) => this.startHost(name)));
+    await this.untilServing(hosts);
   }
 
   #start(part: Part, program: string, args: readonly string[]): LabProcess {
@@ -321,9 +339,8 @@ export class Deployment {
 
   async #common(role: TokenRole, name: string): Promise<string[]> {
     const state = join(this.lab.directory, name);
-    const tokenFile = join(this.lab.directory, `${name}.token`);
     await mkdir(state, { recursive: true });
-    await writeFile(tokenFile, await this.token(role, name));
+    const tokenFile = await this.tokenFile(role, name);
     return [`--edge=${EDGE_URL}`, `--pool=${POOL}`, `--token-file=${tokenFile}`, `--state=${state}`];
   }
 
