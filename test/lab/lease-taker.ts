@@ -19,20 +19,21 @@ async function takeAll(ip: string): Promise<void> {
   const url = new URL(`/v1/ips/${encodeURIComponent(ip)}/connect`, edge);
   const socket = new WebSocket(url, { headers: { authorization: `Bearer ${token}` } });
   let count = 0;
-  const ask = (request: object): void => {
-    count += 1;
-    socket.send(JSON.stringify({ ...request, requestId: `${count}` } as LeaseRequest));
-  };
-  socket.on("open", () => ask({ type: "join", version: PROTOCOL_VERSION, instance: "the-taker-of-all" }));
+  const ask = (request: LeaseRequest): void => socket.send(JSON.stringify(request));
+  const nextId = (): string => `${(count += 1)}`;
+  socket.on("open", () => {
+    const instance = "the-taker-of-all";
+    ask({ type: "join", version: PROTOCOL_VERSION, requestId: nextId(), instance });
+  });
   const { promise, resolve } = Promise.withResolvers<void>();
   let isFull = false;
   socket.on("message", (data: Buffer) => {
     const reply = JSON.parse(data.toString()) as LeaseReply;
     if (reply.type === "refused" && reply.code !== "address-exhausted") throw new Error(reply.code);
     if (isFull) return;
-    if (reply.type === "answer") return ask({ type: "acquire", order: MAX_ORDER });
+    if (reply.type === "answer") return ask({ type: "acquire", requestId: nextId(), order: MAX_ORDER });
     isFull = true;
-    setInterval(() => ask({ type: "renew" }), RENEW_INTERVAL_MS);
+    setInterval(() => ask({ type: "renew", requestId: nextId() }), RENEW_INTERVAL_MS);
     resolve();
   });
   return promise;

@@ -88,7 +88,8 @@ test("the death of a host breaks its own flows only", async () => {
 
 test("[GU3] a host that sleeps past its lease has sent nothing once its ports are another's, nor does it on waking", async () => {
   const { lab, client } = deployment;
-  // What the dead host had must be free, so that all else is taken and only the sleeper's can be granted.
+  // It is dead, if it was not before. What it had must be free and taken, so that only the sleeper's can be granted.
+  await deployment.end("h3", "SIGKILL");
   const isGone = async (host: string): Promise<boolean> => {
     const blocks = (await Promise.all(SHARED.map((ip) => deployment.blocksOf(ip)))).flat();
     return blocks.every((block) => block.host !== host);
