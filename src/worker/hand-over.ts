@@ -49,14 +49,16 @@ export async function handOver(errand: Errand): Promise<Response> {
   for (let count = 1; ; count += 1) {
     const chosen = pick(errand.ranked, tried);
     if (!chosen.ok) return refused ?? problem({ code: chosen.refusal });
+    // Before the next try, which aborts the one that brought it.
+    await refused?.body?.cancel();
     if (count > 1) edgeCounters.retries += 1;
     let answer: Response;
     let mayTryAgain: boolean;
     try {
       answer = await send(errand, chosen.value, body);
-      if (answer.status < 400) return keep(answer, refused);
+      if (answer.status < 400) return answer;
       const verdict = judge(answer);
-      if (verdict === "answered") return keep(answer, refused);
+      if (verdict === "answered") return answer;
       if (verdict === "lost") throw new Error("the answer is not the host's");
       if (verdict === "headers-too-large") return problem({ code: verdict });
       noteRefusal(verdict, errand.pool, chosen.value.host.host);
@@ -70,7 +72,6 @@ export async function handOver(errand: Errand): Promise<Response> {
       answer = problem({ code: "host-lost", detail: `Host ${host} did not answer.` });
       mayTryAgain = canRepeat(request.method, body);
     }
-    await refused?.body?.cancel();
     if (!mayTryAgain || count === MAX_TRIES) return answer;
     refused = answer;
     tried = new Set([...tried, chosen.value.host.host]);
@@ -92,17 +93,9 @@ function send(errand: Errand, { ip, host }: Destined, body: RequestBody | null):
   const headers = new Headers(request.headers);
   headers.set(EGRESS, `ip="${ip}"`);
   headers.set(EGRESS_AUTHORIZATION, `Bearer ${errand.gatewayToken}`);
-  return fetch(host.gateway + errand.target, {
-    method: request.method,
-    headers,
-    body: body === null ? null : body.next(),
-    redirect: "manual",
-  });
-}
-
-async function keep(answer: Response, refused: Response | null): Promise<Response> {
-  if (refused !== null) await refused.body?.cancel();
-  return answer;
+  const url = host.gateway + errand.target;
+  const init = { method: request.method, headers, redirect: "manual" } as const;
+  return body === null ? fetch(url, init) : fetch(body.next(url, init));
 }
 
 type Verdict = "answered" | "lost" | "headers-too-large" | "lease-lost" | "draining" | "port-block-exhausted";

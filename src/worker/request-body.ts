@@ -5,16 +5,30 @@
  * out is held as long as it is short, so that a host which refuses at once costs nothing; past
  * that the client's stream is joined to the host's inside the runtime and cannot come back. A
  * length that the client declared stays declared. [WK9] [WK10]
+ *
+ * A body that breaks off must break off for the host as well. The runtime ends a chunked body
+ * neatly when its stream is aborted, which would make half a body look like a whole one; only
+ * aborting the request itself breaks the connection. So a try that fails is aborted by its
+ * signal, and its stream is left alone. [WK10]
  */
 import { grant, type Outcome, refuse } from "../core/outcome.ts";
 
 /** The most that is held of one body. */
 export const HELD_BYTES = 65_536;
 
+const BODILESS: ReadonlySet<string> = new Set(["GET", "HEAD"]);
+
+/** A request to a host but for its body. */
+export interface BodilessInit {
+  readonly method: string;
+  readonly headers: Headers;
+  readonly redirect: "manual";
+}
+
 /** A body, for one try after another. */
 export interface RequestBody {
-  /** The body for the next try. Only for the first, or while `isReplayable`. */
-  next(): BodyInit;
+  /** The request of the next try, with the body. Only for the first, or while `isReplayable`. */
+  next(url: string, init: BodilessInit): Request;
   /** Whether it can be given out once more from its beginning. */
   isReplayable(): boolean;
   /** Whether nothing of it has been given out. */
@@ -28,6 +42,7 @@ export interface RequestBody {
 /** The body of a request; null when it has none. Refused when the client sends too little. */
 export async function bodyOf(request: Request): Promise<Outcome<RequestBody | null, "body-length-mismatch">> {
   if (request.body === null) return grant(null);
+  if (BODILESS.has(request.method)) return grant(new PassedBody(request));
   const declared = request.headers.get("content-length");
   const length = declared === null ? null : Number(declared);
   if (length === null || length > HELD_BYTES) return grant(new StreamedBody(request.body, length));
@@ -38,6 +53,38 @@ export async function bodyOf(request: Request): Promise<Outcome<RequestBody | nu
   }
 }
 
+/**
+ * The body of a method for which the runtime lets nobody make one. It can only be passed on
+ * within its own request, and only once.
+ */
+class PassedBody implements RequestBody {
+  readonly #request: Request;
+
+  constructor(request: Request) {
+    this.#request = request;
+  }
+
+  next(url: string, { headers, redirect }: BodilessInit): Request {
+    return new Request(new Request(url, this.#request), { headers, redirect });
+  }
+
+  isReplayable(): boolean {
+    return false;
+  }
+
+  isUntouched(): boolean {
+    return false;
+  }
+
+  hasFailed(): boolean {
+    return false;
+  }
+
+  isJoined(): boolean {
+    return true;
+  }
+}
+
 class HeldBody implements RequestBody {
   readonly #bytes: ArrayBuffer;
 
@@ -45,8 +92,8 @@ class HeldBody implements RequestBody {
     this.#bytes = bytes;
   }
 
-  next(): BodyInit {
-    return this.#bytes;
+  next(url: string, init: BodilessInit): Request {
+    return new Request(url, { ...init, body: this.#bytes });
   }
 
   isReplayable(): boolean {
@@ -77,7 +124,7 @@ class StreamedBody implements RequestBody {
   #isJoined = false;
   #hasFailed = false;
   #reading: Promise<void> | null = null;
-  #endTry: () => void = () => {};
+  #try = new AbortController();
 
   constructor(source: ReadableStream<Uint8Array>, length: number | null) {
     this.#source = source;
@@ -85,21 +132,14 @@ class StreamedBody implements RequestBody {
     this.#reader = source.getReader();
   }
 
-  next(): BodyInit {
-    this.#endTry();
+  next(url: string, init: BodilessInit): Request {
+    this.#try.abort();
+    const attempt = new AbortController();
+    this.#try = attempt;
     const { readable, writable } =
       this.#length === null ? new IdentityTransformStream() : new FixedLengthStream(this.#length);
-    const writer: WritableStreamDefaultWriter<Uint8Array> = writable.getWriter();
-    let isCurrent = true;
-    this.#endTry = () => {
-      isCurrent = false;
-      writer.abort("another host is tried").catch(() => {});
-    };
-    this.#feed(writer, writable, () => isCurrent).catch((fault: unknown) => {
-      // The other side of the pipe learns of it by the abort; the try fails there.
-      if (isCurrent && !this.#isJoined) writer.abort(fault).catch(() => {});
-    });
-    return readable;
+    this.#feed(writable, attempt.signal).catch((fault: unknown) => attempt.abort(fault));
+    return new Request(url, { ...init, body: readable, signal: attempt.signal });
   }
 
   isReplayable(): boolean {
@@ -118,16 +158,16 @@ class StreamedBody implements RequestBody {
     return this.#isJoined;
   }
 
-  async #feed(
-    writer: WritableStreamDefaultWriter<Uint8Array>,
-    writable: WritableStream,
-    isCurrent: () => boolean,
-  ): Promise<void> {
-    for (let at = 0; isCurrent(); at += 1) {
+  async #feed(writable: WritableStream, ended: AbortSignal): Promise<void> {
+    const writer: WritableStreamDefaultWriter<Uint8Array> = writable.getWriter();
+    for (let at = 0; !ended.aborted; at += 1) {
       if (at === this.#held.length) {
-        if (this.#heldBytes > HELD_BYTES) return this.#join(writer, writable);
+        if (this.#heldBytes > HELD_BYTES) {
+          writer.releaseLock();
+          return this.#join(writable);
+        }
         if (!this.#isEnded) await this.#readMore();
-        if (!isCurrent()) return;
+        if (ended.aborted) return;
       }
       const chunk = this.#held[at];
       if (chunk === undefined) return writer.close();
@@ -157,11 +197,27 @@ class StreamedBody implements RequestBody {
     return this.#reading;
   }
 
-  async #join(writer: WritableStreamDefaultWriter<Uint8Array>, writable: WritableStream): Promise<void> {
+  async #join(writable: WritableStream): Promise<void> {
     this.#isJoined = true;
     this.#held.length = 0;
     this.#reader.releaseLock();
-    writer.releaseLock();
-    await this.#source.pipeTo(writable);
+    try {
+      await this.#source.pipeTo(writable, { preventAbort: true, preventCancel: true });
+    } catch (fault) {
+      this.#hasFailed = await isErrored(this.#source);
+      throw fault;
+    }
   }
+}
+
+/** Whether it was this stream that failed; if not, nothing more is wanted of it. */
+async function isErrored(stream: ReadableStream): Promise<boolean> {
+  const reader = stream.getReader();
+  const failed = reader.closed.then(
+    () => false,
+    () => true,
+  );
+  const isFailed = await Promise.race([failed, scheduler.wait(0).then(() => false)]);
+  if (!isFailed) await reader.cancel();
+  return isFailed;
 }

@@ -217,6 +217,19 @@ test("a body that is shorter than its content-length never becomes a success", a
   expect(answer).not.toMatch(/^HTTP\/1\.1 2/);
 });
 
+test.each([5, 300_000])(
+  "a chunked body that breaks off after %i bytes is never taken for whole",
+  async (size) => {
+    const text =
+      `POST /v1/fetch${query(cluster.originUrl("/upload"))} HTTP/1.1\r\nhost: x\r\n` +
+      `egress-authorization: ${headers["egress-authorization"]}\r\ntransfer-encoding: chunked\r\n\r\n` +
+      `${size.toString(16)}\r\n${"x".repeat(size)}\r\n`;
+    const answer = await converse(cluster.edgePort, text, true);
+    expect(answer).toMatch(/^HTTP\/1\.1 400 /);
+    expect(answer).toContain('"code":"body-length-mismatch"');
+  },
+);
+
 test("after all of this, everything still serves", async () => {
   for (let count = 0; count < 20; count += 1) {
     const response = await fetch(cluster.through(cluster.originUrl("/seen")), { headers });

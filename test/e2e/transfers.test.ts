@@ -99,6 +99,14 @@ test("any method passes, with its body", async () => {
   }
 });
 
+test("a GET may have a body, through the edge as well", async () => {
+  const reply = await exchange("/upload", {
+    headers: { "content-length": "5" },
+    body: Buffer.from("hello"),
+  });
+  expect(JSON.parse(reply.body.toString())).toMatchObject({ byteCount: 5, framing: "length" });
+});
+
 test("chunked and content-length framing are kept, upwards and downwards", async () => {
   const body = Buffer.from("twelve bytes");
   const sized = await exchange("/upload", { method: "POST", body, headers: { "content-length": "12" } });

@@ -69,7 +69,7 @@ beforeEach(() => {
     askedHosts.push(host);
     const gateway = gateways.get(host);
     if (gateway === undefined) throw new Error("Network connection lost.");
-    return gateway(request);
+    return Promise.race([gateway(request), untilAborted(request.signal)]);
   });
   vi.spyOn(console, "warn").mockImplementation(() => {});
   vi.spyOn(console, "error").mockImplementation(() => {});
@@ -79,6 +79,13 @@ afterEach(() => {
   vi.restoreAllMocks();
   vi.useRealTimers();
 });
+
+/** Rejects when a request is given up, as a real `fetch` does. */
+function untilAborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    signal.addEventListener("abort", () => reject(new Error("Network connection lost.")));
+  });
+}
 
 /** A refusal as a gateway sends it. */
 export function gatewayRefusal(code: ProblemCode): Response {
