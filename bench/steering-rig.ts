@@ -29,6 +29,11 @@ export const HOLDER_COUNT = 32;
 export type Way = "steering" | "plain" | "nowhere";
 
 const WAYS: readonly Way[] = ["steering", "plain", "nowhere"];
+/**
+ * A rate that is never reached. With one, trafgen sends each packet by a system call of its
+ * own, and its headers lie together in memory as those from a network card do.
+ */
+const PACE = ["--rate", "50000000pps"];
 const WARM_UP_MS = 400;
 /** What the generator's own scheduling may shift between the two ends of a way. */
 const LARGEST_LOSS = 0.02;
@@ -96,7 +101,7 @@ export class SteeringRig {
   async run(way: Way, addressCount: number, windowMs: number): Promise<Pace> {
     const config = join(this.#directory, "packets");
     await writeFile(config, packetConfig(addressCount));
-    const words = ["--dev", way, "-c", config, "--cpus", "1"];
+    const words = ["--dev", way, "-c", config, "--cpus", "1", ...PACE];
     const before = this.#arrived(way);
     const child = spawn("ip", ["netns", "exec", `${this.#prefix}generator`, "trafgen", ...words], {
       stdio: "ignore",
