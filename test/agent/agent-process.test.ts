@@ -39,7 +39,7 @@ beforeEach(async () => {
 
 afterEach(async () => {
   await edge.stop();
-  await rm(directory, { recursive: true, force: true });
+  await rm(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
 });
 
 interface RunningAgent {

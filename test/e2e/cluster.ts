@@ -286,7 +286,7 @@ export class Cluster {
     this.#originProcess.kill("SIGKILL");
     await Promise.all(ends);
     if (process.env["KEEP_E2E"]) console.log(`kept: ${this.directory}`);
-    else await rm(this.directory, { recursive: true, force: true });
+    else await rm(this.directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
   }
 
   #spawn(name: string, args: readonly string[]): Running {
