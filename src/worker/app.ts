@@ -67,8 +67,9 @@ app.notFound(async (context) => {
 });
 
 app.onError((fault) => {
-  // The validator throws on JSON it cannot read; that is the client's doing.
-  if (fault instanceof HTTPException && fault.status === 400) {
+  // The validator throws on JSON it cannot read, and on a body that calls itself something else;
+  // that is the client's doing.
+  if (fault instanceof HTTPException && fault.status < 500) {
     return problem({ code: "input-invalid", detail: fault.message });
   }
   return faultProblem(fault);

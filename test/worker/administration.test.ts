@@ -98,6 +98,19 @@ describe("pools", () => {
     expect(await codeOf(response)).toEqual({ status: 400, code: "input-invalid" });
   });
 
+  it.each(["/v1/pools/never", "/v1/pools/never/ips/192.0.2.9"])(
+    "[WK16] %s: a body of another content type is invalid input, not a fault",
+    async (path) => {
+      const token = await tokenFor({ role: "admin", pools: [] });
+      // What curl calls the body of its -d.
+      const type = "application/x-www-form-urlencoded";
+      const headers = { authorization: `Bearer ${token}`, "content-type": type };
+      const response = await ask(path, { method: "PUT", headers, body: "{}" });
+      expect(await codeOf(response)).toEqual({ status: 400, code: "input-invalid" });
+      expect((await administer("GET", "/v1/pools/never")).status).toBe(404);
+    },
+  );
+
   it.each([
     ["DELETE", "/v1/pools", "GET"],
     ["POST", "/v1/pools/eu", "GET, PUT"],
