@@ -21,6 +21,7 @@ import {
   type LabSize,
   ORIGINS_IPV4,
   ORIGINS_IPV6,
+  type Role,
   routerOnManagement,
   routersOf,
   SHARED_IPV4,
@@ -165,9 +166,9 @@ export class Deployment {
     return this.#client;
   }
 
-  /** Another client beside the edge, for a load of its own. */
-  async newClient(): Promise<WebClient> {
-    const started = this.lab.spawnNode("edge", join(import.meta.dirname, "web-client.ts"));
+  /** Another client, beside the edge or on another machine, for a load of its own. */
+  async newClient(role: Role = "edge"): Promise<WebClient> {
+    const started = this.lab.spawnNode(role, join(import.meta.dirname, "web-client.ts"));
     await started.waitFor("ready\n");
     return new WebClient(started);
   }
