@@ -38,12 +38,8 @@ const WARM_UP_MS = 400;
 /** What the generator's own scheduling may shift between the two ends of a way. */
 const LARGEST_LOSS = 0.02;
 
-/** What a packet cost on one way in one window. */
-export interface Pace {
-  readonly packetsPerSecond: number;
-  /** Processor time, the generator's included, in µs. */
-  readonly cpuPerPacketUs: number;
-}
+/** To any port of any address, each packet for itself; or to so many pairs of them in turn. */
+export type Spread = "at random" | number;
 
 /** From `create` to `destroy`. */
 export class SteeringRig {
@@ -97,30 +93,24 @@ export class SteeringRig {
     return performance.now() - startMs;
   }
 
-  /** Sends for a while to ports and addresses at random; every packet must come through. */
-  async run(way: Way, addressCount: number, windowMs: number): Promise<Pace> {
+  /** Sends for a while, all of which must come through; µs of processor a packet, the generator's included. */
+  async run(way: Way, addressCount: number, spread: Spread, windowMs: number): Promise<number> {
     const config = join(this.#directory, "packets");
-    await writeFile(config, packetConfig(addressCount));
+    await writeFile(config, packetConfig(addressCount, spread));
     const words = ["--dev", way, "-c", config, "--cpus", "1", ...PACE];
     const before = this.#arrived(way);
     const child = spawn("ip", ["netns", "exec", `${this.#prefix}generator`, "trafgen", ...words], {
       stdio: "ignore",
     });
     const ended = once(child, "exit");
-    let pace: Pace;
+    let cpuPerPacketUs: number;
     try {
       await sleep(WARM_UP_MS);
       const start = sample(child, way);
-      const startMs = performance.now();
       await sleep(windowMs);
       const end = sample(child, way);
-      const seconds = (performance.now() - startMs) / 1000;
-      const packets = end.packets - start.packets;
-      if (packets === 0) throw new Error("trafgen sends nothing");
-      pace = {
-        packetsPerSecond: packets / seconds,
-        cpuPerPacketUs: (end.cpuNs - start.cpuNs) / 1000 / packets,
-      };
+      if (end.packets === start.packets) throw new Error("trafgen sends nothing");
+      cpuPerPacketUs = (end.cpuNs - start.cpuNs) / 1000 / (end.packets - start.packets);
     } finally {
       for (const pid of [...childrenOf(child.pid!), child.pid!]) process.kill(pid, "SIGKILL");
       await ended;
@@ -130,7 +120,7 @@ export class SteeringRig {
     if (way !== "nowhere" && Math.abs(arrived - sent) > LARGEST_LOSS * (arrived - before)) {
       throw new Error(`of ${sent} packets ${arrived} have come through (${way})`);
     }
-    return pace;
+    return cpuPerPacketUs;
   }
 
   /** Removes everything. */
@@ -239,11 +229,19 @@ function nextHopOf(holder: number, way: number): string {
   return `10.${way}.0.${holder + 1}`;
 }
 
-/** 60 octets, the least that Ethernet carries. */
-function packetConfig(addressCount: number): string {
+/** Packets of 60 octets, the least that Ethernet carries. */
+function packetConfig(addressCount: number, spread: Spread): string {
   const first = 0xc612_0000;
   const to = addressCount === 1 ? "198.18.0.0" : `drnd(${first}, ${first + addressCount - 1})`;
+  if (spread === "at random") return packetTo(to, "drnd(1024, 65535)");
+  // Odd steps through both ranges, so that no two pairs are alike or near each other.
+  return Array.from({ length: spread }, (_, at) =>
+    packetTo(addressAt((at * 7919) % addressCount), String(1024 + ((at * 40_503) % 64_512))),
+  ).join("");
+}
+
+function packetTo(address: string, port: string): string {
   return `{ eth(da=02:00:00:00:00:01, sa=02:00:00:00:00:02, type=0x0800),
-    ipv4(sa=203.0.113.1, da=${to}, ttl=64, proto=17),
-    udp(sp=443, dp=drnd(1024, 65535)), fill(0x41, 18) }\n`;
+    ipv4(sa=203.0.113.1, da=${address}, ttl=64, proto=17),
+    udp(sp=443, dp=${port}), fill(0x41, 18) }\n`;
 }
