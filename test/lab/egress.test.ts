@@ -1,10 +1,11 @@
 /** Three hosts behind one address of each family, and two routers: who gets what. */
 import { createHash } from "node:crypto";
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { Deployment, ORIGIN_PORT, SHARED } from "./deployment.ts";
 import { hostOnLan, hostsOf, ORIGINS_IPV4, routersOf, SHARED_IPV4, SHARED_IPV6 } from "./plan.ts";
 import { isIn, sightingsIn } from "./sightings.ts";
 
+const PATIENCE = { timeout: 30_000, interval: 200 };
 const SIZE = { hosts: 3, routers: 2 };
 const HOSTS = hostsOf(SIZE);
 const ROUTERS = routersOf(SIZE);
@@ -34,7 +35,7 @@ async function trackConnections(role: (typeof ROUTERS)[number]): Promise<void> {
   await deployment.lab.exec(role, ["nft", "-f", "-"], rules.join("\n"));
 }
 
-test("hosts fetch at once by one address, all replies come home, and no router remembers a flow", async () => {
+test("[RT1] [RT7] hosts fetch at once by one address, all replies come home, and no router remembers a flow", async () => {
   const { lab, client } = deployment;
   for (const router of ROUTERS) await trackConnections(router);
   const uplinks = await Promise.all(ROUTERS.map((router) => lab.capture(router, "up0", "tcp")));
@@ -77,7 +78,7 @@ test("hosts fetch at once by one address, all replies come home, and no router r
 });
 
 test.each(FAMILIES)(
-  "a large upload passes a narrow link, since the host that sends it, and no other, is told of it: $name",
+  "[RT3] a large upload passes a narrow link, since the host that sends it, and no other, is told of it: $name",
   async ({ shared, tooBig }) => {
     const { lab, client } = deployment;
     const byteCount = 30_000_000;
@@ -95,3 +96,26 @@ test.each(FAMILIES)(
     expect(informed).toEqual([headers["egress-host"]]);
   },
 );
+
+test("[GU8] an agent puts its guard back when another program has loaded its own rules", async () => {
+  const { lab, client } = deployment;
+  await lab.exec("h1", ["nft", "flush", "ruleset"]);
+  await vi.waitUntil(
+    async () => (await lab.exec("h1", ["nft", "list", "tables"])).stdout.includes("inet ipshard_guard"),
+    PATIENCE,
+  );
+  for (const from of SHARED) {
+    const { status, body } = await client.request(await deployment.to("/seen", { from, host: "h1" }));
+    expect(status, body).toBe(200);
+  }
+  const { stdout } = await lab.exec("h1", [
+    "nft",
+    "-j",
+    "list",
+    "map",
+    "inet",
+    "ipshard_guard",
+    "departures4",
+  ]);
+  expect(stdout).toContain(SHARED_IPV4);
+});

@@ -6,6 +6,7 @@
  *     lend IP LEASE_MS BLOCKS                 as allow, but says when the lease ends, in Unix milliseconds
  *     renew IP LEASE_MS BLOCKS EVERY_MS TIMES renews it so often, then says ok
  *     counts
+ *     restore                                 says whether the guard was gone
  *     open                                    a second guard, which must be refused
  *     close
  *     remove
@@ -46,6 +47,8 @@ async function run(verb: string, [ip, leaseMs, blocks, everyMs, times]: readonly
       return "ok";
     case "counts":
       return JSON.stringify(await guard.counts());
+    case "restore":
+      return `ok ${await guard.restore()}`;
     case "open":
       await Guard.open(readClock);
       return "ok";

@@ -231,6 +231,26 @@ test("[GU5] a second agent cannot take the guard", async () => {
   expect(await keeper.ask("open")).toMatch(/^error guard-in-use/);
 });
 
+test("[GU8] a guard that another program has taken out of the kernel is put back, with what was allowed", async () => {
+  const flush = (): Promise<unknown> => lab.exec("h1", ["nft", "flush", "ruleset"]);
+  expect(await allow(SHARED_IPV4)).toBe("ok");
+  expect(await keeper.ask("restore")).toBe("ok false");
+  await flush();
+  expect(await caller.ask(datagramFrom(FOREIGN_PORT))).toBe("ok 1");
+  expect(await keeper.ask("restore")).toBe("ok true");
+  expect(await caller.ask(datagramFrom(FOREIGN_PORT))).toBe("ok 0");
+  expect(await caller.ask(datagramFrom(OWN_PORT))).toBe("ok 1");
+  const big = `send ${SHARED_IPV4} ${OWN_PORT} ${ORIGINS_IPV4[0]} ${ORIGIN_PORT} 1 4000`;
+  const wire = await lab.capture("internet", "eth0", `udp and src host ${SHARED_IPV4}`);
+  await caller.ask(big);
+  expect(await wire.count()).toBe(0);
+  // Word for another address finds it missing as well, and brings back this one's too.
+  await flush();
+  expect(await allow(SHARED_IPV6)).toBe("ok");
+  expect(await caller.ask(datagramFrom(FOREIGN_PORT))).toBe("ok 0");
+  expect(await caller.ask(datagramFrom(OWN_PORT))).toBe("ok 1");
+});
+
 test("[GU6] packets of shared addresses are not tracked, and others are left alone", async () => {
   await lab.exec("h1", [
     "nft",

@@ -58,12 +58,16 @@ interface Wish {
   readonly term: LeaseTerm | null;
 }
 
+const SILENCE: Wish = { blocks: [], term: null };
+
 /** The one guard of this machine. */
 export class Guard {
   readonly #clock: () => ClockReading;
   readonly #lock: Server;
   /** All that the kernel guards, from earlier lives too. */
   readonly #addresses: Set<string>;
+  /** What the kernel was told last, address by address. */
+  readonly #told = new Map<string, Wish>();
   #wishes = new Map<string, Wish>();
   #last: Promise<void> = Promise.resolve();
   #next: Promise<void> | null = null;
@@ -111,6 +115,17 @@ export class Guard {
     return this.#next;
   }
 
+  /**
+   * Puts the guard back if another program has taken it out of the kernel, as `nft flush ruleset`
+   * does when a firewall is loaded anew. Says whether it was gone. [GU8]
+   */
+  restore(): Promise<boolean> {
+    const { promise: done, resolve } = Promise.withResolvers<void>();
+    const restored = this.#last.then(() => this.#restore()).finally(resolve);
+    this.#last = done;
+    return restored;
+  }
+
   /** What was dropped so far, address by address. */
   async counts(): Promise<GuardCount[]> {
     const counters = [...(await readCounters("inet")), ...(await readCounters("netdev"))];
@@ -137,6 +152,12 @@ export class Guard {
     this.#lock.close();
   }
 
+  async #restore(): Promise<boolean> {
+    if (await isInForce()) return false;
+    await this.#rebuild(new Map());
+    return true;
+  }
+
   async #flush(): Promise<void> {
     this.#next = null;
     const wishes = this.#wishes;
@@ -151,8 +172,31 @@ export class Guard {
   }
 
   async #fulfil(wishes: ReadonlyMap<string, Wish>): Promise<void> {
+    const isNew = [...wishes.keys()].some((ip) => !this.#addresses.has(ip));
+    try {
+      await tellKernel(this.#programOf(wishes));
+    } catch {
+      // Perhaps the frame is gone; whatever it is, the kernel's second word counts. [GU8]
+      await this.#rebuild(wishes);
+    }
+    for (const [ip, wish] of wishes) {
+      this.#addresses.add(ip);
+      this.#told.set(ip, wish);
+    }
+    if (isNew) await this.#catchFragments();
+  }
+
+  /** Everything anew, in one transaction: what nobody of this life has spoken for is silent. */
+  async #rebuild(wishes: ReadonlyMap<string, Wish>): Promise<void> {
+    const silent = [...this.#addresses].map((ip) => [ip, SILENCE] as const);
+    const all = new Map([...silent, ...this.#told, ...wishes]);
+    await tellKernel(frameProgram() + this.#programOf(all));
+    await this.#catchFragments();
+  }
+
+  #programOf(wishes: ReadonlyMap<string, Wish>): string {
     const now = this.#clock();
-    const program = [...wishes].map(([ip, { blocks, term }]) =>
+    const programs = [...wishes].map(([ip, { blocks, term }]) =>
       permissionProgram({
         ip,
         blocks,
@@ -160,10 +204,7 @@ export class Guard {
         wallEndMs: term?.wallEndMs ?? 0,
       }),
     );
-    await tellKernel(program.join(""));
-    const isNew = [...wishes.keys()].some((ip) => !this.#addresses.has(ip));
-    for (const ip of wishes.keys()) this.#addresses.add(ip);
-    if (isNew) await this.#catchFragments();
+    return programs.join("");
   }
 
   async #catchFragments(): Promise<void> {
@@ -179,6 +220,17 @@ export class Guard {
 
 async function tellKernel(program: string): Promise<void> {
   await runCommand(["nft", "-f", "-"], program);
+}
+
+/** Whether packets still come past the guard. */
+async function isInForce(): Promise<boolean> {
+  try {
+    const chain = await runCommand(["nft", "list", "chain", "inet", GUARD_TABLE, "output"]);
+    return chain.includes("@departures4") && chain.includes("@departures6");
+  } catch (fault) {
+    if (fault instanceof KernelFault && fault.code === "command-failed") return false;
+    throw fault;
+  }
 }
 
 /** All devices on which something can leave the machine. */

@@ -57,7 +57,8 @@ export class Machine {
 
   /**
    * Makes an address of the pool ready to be leased from. While it throws, the address must not
-   * be: the kernel has a guard, and it does not listen to this agent.
+   * be: the kernel has a guard, and it does not listen to this agent. To be called again and
+   * again: what other programs undid is done again.
    */
   async prepare(ip: string): Promise<void> {
     if (!needsGuard(ip)) return;
@@ -68,6 +69,9 @@ export class Machine {
     const { guard, setup } = await this.#hold();
     // Once: later the address's keeper speaks to the guard, and this would take back what it said.
     if (!this.#prepared.has(ip)) await guard.allow(ip, [], null);
+    else if (await guard.restore()) {
+      this.#log.error("another program had taken the guard out of the kernel; it is there again");
+    }
     this.#prepared.add(ip);
     await setup.add(ip);
   }
