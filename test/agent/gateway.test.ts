@@ -257,6 +257,32 @@ describe("faults of destinations", () => {
       502,
       "connection-terminated",
     ],
+    ["status 0", (): string => "HTTP/1.1 000 No\r\nContent-Length: 0\r\n\r\n", 502, "response-malformed"],
+    ["status 99", (): string => "HTTP/1.1 099 No\r\nContent-Length: 0\r\n\r\n", 502, "response-malformed"],
+    [
+      "half an upgrade",
+      (): string => "HTTP/1.1 101 No\r\nContent-Length: 0\r\n\r\n",
+      502,
+      "response-malformed",
+    ],
+    [
+      "controls in a value",
+      (): string => "HTTP/1.1 200 OK\r\nX: \x01\r\nContent-Length: 0\r\n\r\n",
+      502,
+      "response-malformed",
+    ],
+    [
+      "a DEL in a value",
+      (): string => "HTTP/1.1 200 OK\r\nX: \x7f\r\nContent-Length: 0\r\n\r\n",
+      502,
+      "response-malformed",
+    ],
+    [
+      "no name",
+      (): string => "HTTP/1.1 200 OK\r\n: x\r\nContent-Length: 0\r\n\r\n",
+      502,
+      "response-malformed",
+    ],
   ])("[GW1] %s", async (_name, bytes, status, code) => {
     const url = await byteOrigin((socket) => {
       socket.once("data", () => socket.end(bytes()));

@@ -356,6 +356,18 @@ describe("responses", () => {
     expect(await response.text()).toBe(text);
   });
 
+  it.each([
+    ["of UTF-8", "\u00e6\u0089\u00be", "\u00e6\u0089\u00be"],
+    ["of Latin-1", "Tr\u00e8s bien", "Tr\u00ef\u00bf\u00bds bien"],
+    ["with controls", "O\x01K", "OK"],
+    ["that is missing", "", ""],
+  ])("[GW4] a reason phrase %s does no harm", async (_name, phrase, received) => {
+    const { url } = await saying(`HTTP/1.1 200 ${phrase}\r\ncontent-length: 2\r\n\r\nok`);
+    const answer = await exchangeBytes(rig.port, fetchHead(rig, "GET", url, "connection: close"));
+    expect(answer.split("\r\n")[0]).toBe(`HTTP/1.1 200 ${received}`);
+    expect(answer.endsWith("ok")).toBe(true);
+  });
+
   it("[GW4] HEAD keeps the length and has no body", async () => {
     const { url } = await origin((_request, response) => {
       response.setHeader("content-length", 123);

@@ -56,6 +56,21 @@ function open(destination: string, headers: Record<string, string> = {}): WebSoc
   });
 }
 
+it.each([
+  ["to another protocol", "Upgrade: mud"],
+  ["to another key", "Upgrade: websocket\r\nSec-WebSocket-Accept: b3RoZXI="],
+])("[GW9] an agreement %s is none", async (_name, fields) => {
+  const wrong = await startByteOrigin((socket) => {
+    socket.once("data", () => socket.write(`HTTP/1.1 101 Yes\r\nConnection: Upgrade\r\n${fields}\r\n\r\n`));
+  });
+  const socket = open(wrong.url);
+  socket.on("error", () => {});
+  const [, response] = (await once(socket, "unexpected-response")) as [unknown, IncomingMessage];
+  expect(response.statusCode).toBe(502);
+  expect(response.headers["proxy-status"]).toContain('details="response-malformed"');
+  wrong.close();
+});
+
 it("[GW9] echoes text and large binary messages, from a leased port that it names", async () => {
   const socket = open(`${originUrl}/room?x=1`);
   const [response] = (await once(socket, "upgrade")) as [{ headers: Record<string, string> }];

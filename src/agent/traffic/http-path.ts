@@ -54,6 +54,9 @@ const MAX_JOINED_BYTES = 4 * 1024;
 /** Methods that may be sent twice (RFC 9110 section 9.2.2) when they carry no body. */
 const REPEATABLE: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE"]);
 
+// oxlint-disable-next-line no-control-regex
+const UNWRITABLE = /[^\t\x20-\x7e\x80-\xff]/;
+
 /** A request and its response; as undici sees it, a handler. */
 export class HttpExchange implements Dispatcher.DispatchHandler {
   readonly #path: HttpPath;
@@ -107,6 +110,8 @@ export class HttpExchange implements Dispatcher.DispatchHandler {
     _headers: unknown,
     statusMessage?: string,
   ): void {
+    // These are no statuses, or an upgrade that nobody asked for: undici would fail by an assertion.
+    if (status < 100 || status === 101) controller.abort(new EgressFault("response-malformed"));
     // Informational responses are of this connection only.
     if (status < 200 || this.#isOver) return;
     const { forwarded, proxyStatus } = readResponseHeaders(inLine(controller.rawHeaders));
@@ -220,8 +225,9 @@ export class HttpExchange implements Dispatcher.DispatchHandler {
     if (this.#follows && this.#hopCount > 0) headers.push(EGRESS_LOCATION, this.#hop.url.href);
     // What the origin does not say is not for us to say.
     response.sendDate = false;
-    if (statusMessage === undefined) response.writeHead(status, headers);
-    else response.writeHead(status, statusMessage, headers);
+    const phrase = statusMessage === undefined ? undefined : writablePhrase(statusMessage);
+    if (phrase === undefined) response.writeHead(status, headers);
+    else response.writeHead(status, phrase, headers);
     // Not at once: a body that is here already goes out in the same packet.
     queueMicrotask(() => {
       if (!this.#isOver) response.flushHeaders();
@@ -285,4 +291,10 @@ export class HttpExchange implements Dispatcher.DispatchHandler {
     if (this.#request.httpVersionMinor === 0) this.#request.socket.resetAndDestroy();
     else this.#response.destroy();
   }
+}
+
+/** The bytes of a reason phrase, if Node would write them; it is of no meaning, so it may go. */
+function writablePhrase(phrase: string): string | undefined {
+  const bytes = Buffer.from(phrase).toString("latin1");
+  return UNWRITABLE.test(bytes) ? undefined : bytes;
 }

@@ -3,6 +3,7 @@
  * an HTTP/1.1 request, and once it has agreed the two sockets are joined, whatever is said on
  * them. The port is held until both have ended. [GW9]
  */
+import { createHash } from "node:crypto";
 import { type IncomingMessage, request as httpRequest, ServerResponse } from "node:http";
 import { isIP, type Socket } from "node:net";
 import { type Duplex, pipeline } from "node:stream";
@@ -13,6 +14,9 @@ import type { Dialled, Dialler } from "../ports/dial.ts";
 import { EgressFault } from "./faults.ts";
 import { type RawHeaders, readResponseHeaders, relayedProxyStatus } from "./forwarded-headers.ts";
 import { noteStreamed } from "./stream-garbage.ts";
+
+/** What the other side of a handshake hashes with the key (RFC 6455 section 1.3). */
+const ACCEPT_SUFFIX = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /** What the upgrades of a gateway share. */
 export interface WebSocketPath {
@@ -101,6 +105,7 @@ function shakeHands(
     outgoing.once("timeout", () => outgoing.destroy(new EgressFault("response-timeout")));
     outgoing.once("error", reject);
     outgoing.once("upgrade", (response, _socket, firstBytes) => {
+      if (!accepts(response, upgrade.request)) return reject(new EgressFault("response-malformed"));
       transport.setTimeout(0);
       join(upgrade, transport, handshakeReply(response, own), firstBytes);
       resolve();
@@ -113,6 +118,18 @@ function shakeHands(
     });
     outgoing.end();
   });
+}
+
+/**
+ * Whether a 101 agrees to this very handshake (RFC 6455 section 4.1). Passed on unseen, another
+ * would make the edge take this host for broken.
+ */
+function accepts({ headers }: IncomingMessage, { headers: asked }: IncomingMessage): boolean {
+  const key = asked["sec-websocket-key"];
+  if (headers.upgrade?.toLowerCase() !== "websocket") return false;
+  if (key === undefined) return true;
+  const expected = createHash("sha1").update(`${key}${ACCEPT_SUFFIX}`).digest("base64");
+  return headers["sec-websocket-accept"] === expected;
 }
 
 function handshakeReply(response: IncomingMessage, own: RawHeaders): string {
