@@ -6,6 +6,7 @@ export type CommandFaultCode =
   | "already-running"
   | "port-taken"
   | "address-missing"
+  | "state-unusable"
   | "edge-config-invalid"
   | "edge-not-answering"
   | "edge-refused"
@@ -21,4 +22,24 @@ export class CommandFault extends Error {
     super(message, { cause });
     this.code = code;
   }
+}
+
+const FILE_FAULTS: ReadonlySet<string> = new Set([
+  "EACCES",
+  "EDQUOT",
+  "EEXIST",
+  "EISDIR",
+  "ENOENT",
+  "ENOSPC",
+  "ENOTDIR",
+  "EPERM",
+  "EROFS",
+]);
+
+/** What a fault is to the person who gave the command; null for one that nobody foresaw. */
+export function asCommandFault(fault: unknown): CommandFault | null {
+  if (fault instanceof CommandFault) return fault;
+  const { code, path, message } = fault as NodeJS.ErrnoException;
+  if (code === undefined || path === undefined || !FILE_FAULTS.has(code)) return null;
+  return new CommandFault("state-unusable", `The state directory cannot be used: ${message}`, fault);
 }

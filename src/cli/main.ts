@@ -3,7 +3,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { ISSUED_ROLES } from "../core/identity.ts";
 import { becomeAgent } from "./agent.ts";
 import { become } from "./become.ts";
-import { CommandFault } from "./command-fault.ts";
+import { asCommandFault } from "./command-fault.ts";
 import { runEdge } from "./edge.ts";
 import { issueToken } from "./issue-token.ts";
 import { readKey } from "./key-files.ts";
@@ -98,7 +98,8 @@ try {
   await program.parseAsync();
   process.exitCode = 0;
 } catch (fault) {
-  if (!(fault instanceof CommandFault)) throw fault;
-  console.error(`ipshard: ${fault.message} [${fault.code}]`);
+  const known = asCommandFault(fault);
+  if (known === null) throw fault;
+  console.error(`ipshard: ${known.message} [${known.code}]`);
   process.exitCode = 1;
 }

@@ -1,6 +1,7 @@
 /** `ipshard start` as a person meets it: a process, a terminal's signals, commands to paste. */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
+import { writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -236,6 +237,16 @@ test(
     }
   },
 );
+
+test("[CI1] a state directory that cannot be one is named", { timeout: 30_000 }, async () => {
+  const file = join(await temporaryDirectory(), "file");
+  await writeFile(file, "");
+  for (const args of [["keys"], ["start"], ["edge"], ["token", "--role", "client", "--name", "a"]]) {
+    const launch = new Launch([process.execPath, BIN, ...args, "--state", file]);
+    expect(await launch.exited).toBe(1);
+    expect(launch.said).toMatch(/^ipshard: The state directory cannot be used: .*\[state-unusable\]\n$/);
+  }
+});
 
 test("[CI1] keys and tokens are printed alone, fit for a shell's $(…)", { timeout: 30_000 }, async () => {
   const state = await temporaryDirectory();
