@@ -9,7 +9,7 @@
 import type { SteeringTable } from "../core/steering.ts";
 import { KernelFault } from "./kernel-fault.ts";
 import { NftSession } from "./nft-session.ts";
-import { routeHosts, unrouteHosts } from "./policy-routing.ts";
+import { areHostsRouted, routeHosts, unrouteHosts } from "./policy-routing.ts";
 import { configProblems, type RouterConfig } from "./router-config.ts";
 import {
   type Contents,
@@ -32,7 +32,7 @@ import {
   snapshotOf,
 } from "./steering-snapshot.ts";
 import { REASON_SET } from "./steering-rules.ts";
-import { structureText, type TableFamily } from "./steering-structure.ts";
+import { baseChains, structureText, type TableFamily } from "./steering-structure.ts";
 
 const TABLES: readonly TableFamily[] = ["netdev", "inet"];
 
@@ -51,6 +51,8 @@ export interface SteeringKernel {
   repair(table: SteeringTable): Promise<RepairReport>;
   /** Carries one change out, all at once; only after a repair. When it fails, nothing was done. */
   apply(delta: SteeringDelta): Promise<void>;
+  /** Whether packets still come by the rules; false when another program took them away. [RT10] */
+  isInForce(): Promise<boolean>;
   /** Packets dropped so far, by reason and by address. */
   counts(): Promise<DropCounts>;
   /** Takes all of it out of the kernel. */
@@ -125,6 +127,21 @@ export class NftKernel implements SteeringKernel {
       this.#config,
       listings.flatMap((listing) => (listing === null ? [] : parseListing(listing))),
     );
+  }
+
+  async isInForce(): Promise<boolean> {
+    const config = this.#config;
+    for (const { table, chain } of baseChains(config)) {
+      const listing = await this.#session.list([
+        "list",
+        "chain",
+        table,
+        config.table,
+        chain["name"] as string,
+      ]);
+      if (listing === null || !parseListing(listing).some((object) => "rule" in object)) return false;
+    }
+    return areHostsRouted(config, this.#commands.ip);
   }
 
   async counts(): Promise<DropCounts> {

@@ -45,6 +45,16 @@ export async function routeHosts(config: RouterConfig, ipArgv: readonly string[]
   }
 }
 
+/** Whether no rule is missing. */
+export async function areHostsRouted(config: RouterConfig, ipArgv: readonly string[]): Promise<boolean> {
+  if (routedHosts(config).length === 0) return true;
+  for (const family of FAMILIES) {
+    const lines = routingLines(config, family, await listRules(ipArgv, family));
+    if (lines.some(([object]) => object === "rule")) return false;
+  }
+  return true;
+}
+
 /** Takes them away again. */
 export async function unrouteHosts(config: RouterConfig, ipArgv: readonly string[]): Promise<void> {
   for (const family of FAMILIES) {

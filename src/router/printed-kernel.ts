@@ -37,6 +37,10 @@ export class PrintedKernel implements SteeringKernel {
     return Promise.resolve();
   }
 
+  isInForce(): Promise<boolean> {
+    return Promise.resolve(true);
+  }
+
   counts(): Promise<DropCounts> {
     throw new Error("a kernel on paper counts nothing");
   }

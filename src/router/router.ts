@@ -21,6 +21,9 @@ import type { SteeringKernel } from "./kernel.ts";
 import { PoolFeed } from "./pool-feed.ts";
 import { type FollowerEvent, SteeringFollower } from "./steering-follower.ts";
 
+/** Other programs announce nothing when they take rules away, so it is looked after this often. */
+const CHECK_INTERVAL_MS = 10_000;
+
 /** Runs from `start` to `end`. */
 export class Router {
   readonly #options: RouterOptions;
@@ -33,6 +36,7 @@ export class Router {
   readonly #keys: EdgeKeys;
   #server: Server | null = null;
   #isReady = false;
+  #check: NodeJS.Timeout | null = null;
 
   constructor(
     options: RouterOptions,
@@ -78,10 +82,12 @@ export class Router {
       this.#keys.start();
     }
     this.#feed.start();
+    this.#check = setInterval(() => void this.#checkKernel(), CHECK_INTERVAL_MS);
   }
 
   /** Stops following. The kernel steers on by what it has, unless the operator wants it clean. */
   async end(): Promise<void> {
+    if (this.#check !== null) clearInterval(this.#check);
     this.#feed.stop();
     this.#keys.stop();
     this.#server?.close();
@@ -90,6 +96,14 @@ export class Router {
     if (this.#options.isRemovedAtEnd) await this.#kernel.remove();
     await this.#kernel.close();
     await this.#state.close();
+  }
+
+  async #checkKernel(): Promise<void> {
+    try {
+      await this.#follower.check();
+    } catch (fault) {
+      this.#log.error({ err: fault }, "it cannot be seen whether the kernel still steers");
+    }
   }
 
   #acknowledge(sequence: number): void {
@@ -114,6 +128,9 @@ export class Router {
       }
       case "kernel-failed":
         this.#log.error({ err: event.fault }, `the kernel did not follow; again in ${event.retryInMs} ms`);
+        return;
+      case "displaced":
+        this.#log.error("another program had taken the rules out of the kernel; they are put back");
         return;
       case "outdated":
         this.#log.warn(

@@ -12,6 +12,8 @@ export type FollowerEvent =
   | { readonly type: "repaired"; readonly report: RepairReport }
   /** The kernel did not follow; it is tried again after `retryInMs`, beginning with a repair. */
   | { readonly type: "kernel-failed"; readonly fault: unknown; readonly retryInMs: number }
+  /** Another program has taken the rules away; they are being put back. */
+  | { readonly type: "displaced" }
   | { readonly type: "outdated"; readonly entry: SteeringEntry; readonly heldEpoch: number };
 
 /** The world of a follower. */
@@ -61,6 +63,13 @@ export class SteeringFollower {
   /** The pool has sent a change. */
   change(change: SteeringChange): void {
     this.#carryOut(this.#state.changed(change));
+  }
+
+  /** Looks whether the kernel still has what it has followed, and repairs it if not. [RT10] */
+  async check(): Promise<void> {
+    if (this.followedSequence === null || (await this.#options.kernel.isInForce())) return;
+    this.#options.onEvent({ type: "displaced" });
+    this.#carryOut(this.#state.doubted());
   }
 
   /** Stops following, after the step under way. The kernel keeps what it has. */

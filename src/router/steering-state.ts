@@ -119,6 +119,12 @@ export class SteeringState {
     return this.#proceed();
   }
 
+  /** The kernel has been found without what it had followed. [RT10] */
+  doubted(): SteeringAction[] {
+    this.#mustRepair = true;
+    return this.#proceed();
+  }
+
   #acknowledgement(): SteeringAction[] {
     const sequence = this.#followedSequence;
     return sequence === null ? [] : [{ type: "acknowledge", sequence }];

@@ -119,3 +119,15 @@ test("[GU8] an agent puts its guard back when another program has loaded its own
   ]);
   expect(stdout).toContain(SHARED_IPV4);
 });
+
+test("[RT10] routers put their rules back when another program has loaded its own", async () => {
+  const { lab, client } = deployment;
+  await Promise.all(ROUTERS.map((router) => lab.exec(router, ["nft", "flush", "ruleset"])));
+  await vi.waitUntil(async () => {
+    const lists = await Promise.all(ROUTERS.map((router) => lab.exec(router, ["nft", "list", "tables"])));
+    return lists.every(({ stdout }) => /netdev.*\n.*inet|inet.*\n.*netdev/.test(stdout));
+  }, PATIENCE);
+  await client.load(8, await Promise.all(SHARED.map((from) => deployment.to("/seen", { from }))));
+  await client.progresses(200);
+  expect((await client.stop()).filter(({ isRight }) => !isRight)).toEqual([]);
+});

@@ -154,6 +154,18 @@ describe("a kernel that fails", () => {
     expect(state.followed()).toEqual([{ type: "acknowledge", sequence: 3 }]);
   });
 
+  test("[RT10] that has lost what it had followed is repaired, after the step under way", () => {
+    const state = settled();
+    expect(state.doubted()).toMatchObject([{ type: "repair", table: { sequence: 1 } }]);
+    expect(state.followed()).toEqual([{ type: "acknowledge", sequence: 1 }]);
+    expect(state.changed(change(2, { put: [SECOND] }))).toMatchObject([{ type: "apply" }]);
+    expect(state.doubted()).toEqual([]);
+    expect(state.followed()).toMatchObject([
+      { type: "acknowledge", sequence: 2 },
+      { type: "repair", table: { sequence: 2 } },
+    ]);
+  });
+
   test("[ST2] a number of a former table is not acknowledged in a new numbering", () => {
     const state = settled(500);
     state.changed(change(501, { put: [SECOND] }));
