@@ -43,7 +43,8 @@ test("[RT1] [RT7] hosts fetch at once by one address, all replies come home, and
     HOSTS.map((host) => lab.capture(host, "lan0", `tcp and (${SHARED_FILTER})`)),
   );
   const requests = await Promise.all(SHARED.map((from) => deployment.to("/seen", { from })));
-  await client.load(24, requests);
+  // So many flows that none of both directions of a family can miss a router by chance.
+  await client.load(48, requests);
   await client.progresses(2_000);
   // Of its own address, to show that the routers do track what nobody exempts.
   await lab.exec("h1", [
