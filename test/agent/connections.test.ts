@@ -177,6 +177,23 @@ it("[BI5] idle connections give their ports back: after a while, and at once whe
   await response.text();
 });
 
+it("[BI5] a lease that ends between the choice of a port and its use lets no connection out", async () => {
+  const rig = await start();
+  let connectionCount = 0;
+  const { url } = closeLater(await startByteOrigin(() => (connectionCount += 1)));
+  const takeWithin = rig.ports.takeWithin.bind(rig.ports);
+  rig.ports.takeWithin = async (...parameters) => {
+    const taken = await takeWithin(...parameters);
+    rig.ports.removeBlock(1);
+    return taken;
+  };
+  const response = await rig.fetch(url);
+  expect(response.status).toBe(503);
+  expect(await response.json()).toMatchObject({ code: "lease-lost" });
+  expect(connectionCount).toBe(0);
+  expect(rig.ports.heldCounts().inUse).toBe(0);
+});
+
 it("[BI5] a request on a draining block ends in peace; on a removed one it is reset", async () => {
   const rig = await start();
   const origin = await holdingOrigin("127.0.0.1");

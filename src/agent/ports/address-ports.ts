@@ -103,7 +103,7 @@ export class AddressPorts {
       if (this.#blockOfUnit[unit] === block) this.#blockOfUnit[unit] = undefined;
     }
     this.#recountUsable();
-    for (const held of block.held) held.onReset?.();
+    for (const held of block.held) held.reset();
   }
 
   /** Until when the blocks may be used; null for not at all. At its end every connection is reset. [BI4] */
@@ -226,7 +226,7 @@ export class AddressPorts {
   }
 
   #resetAll(): void {
-    for (const block of this.#blocks.values()) for (const held of block.held) held.onReset?.();
+    for (const block of this.#blocks.values()) for (const held of block.held) held.reset();
   }
 
   #recountUsable(): void {

@@ -122,6 +122,11 @@ function connectFrom(
   timeoutMs: number,
   signal: AbortSignal | undefined,
 ): Promise<Socket> {
+  // Between the choice of the port and this moment its lease may have ended.
+  if (held.isLost) {
+    held.release();
+    return Promise.reject(new EgressFault("lease-lost"));
+  }
   return new Promise((resolve, reject) => {
     const socket = connect({
       host,

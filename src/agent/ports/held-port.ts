@@ -23,6 +23,8 @@ export class HeldPort {
   lapsesAtMs = 0;
   /** The next that is held down. */
   next: HeldPort | null = null;
+  /** Its lease has ended since it was chosen: no connection may be opened from it any more. */
+  isLost = false;
   #isReleased = false;
   readonly #holdDown: (held: HeldPort) => void;
 
@@ -37,6 +39,12 @@ export class HeldPort {
     this.destination = destination;
     this.#holdDown = holdDown;
     block.held.add(this);
+  }
+
+  /** Ends the connection at once, and keeps one that is about to be opened from being so. [BI5] */
+  reset(): void {
+    this.isLost = true;
+    this.onReset?.();
   }
 
   /** Gives the port back: it is held down for a while and then free. Only the first call counts. */
