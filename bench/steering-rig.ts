@@ -38,9 +38,6 @@ const WARM_UP_MS = 400;
 /** What the generator's own scheduling may shift between the two ends of a way. */
 const LARGEST_LOSS = 0.02;
 
-/** To any port of any address, each packet for itself; or to so many pairs of them in turn. */
-export type Spread = "at random" | number;
-
 /** From `create` to `destroy`. */
 export class SteeringRig {
   readonly kernel: NftKernel;
@@ -93,10 +90,10 @@ export class SteeringRig {
     return performance.now() - startMs;
   }
 
-  /** Sends for a while, all of which must come through; µs of processor a packet, the generator's included. */
-  async run(way: Way, addressCount: number, spread: Spread, windowMs: number): Promise<number> {
+  /** Sends for a while to addresses and ports at random, all of which must come through; µs of processor a packet, the generator's included. */
+  async run(way: Way, addressCount: number, windowMs: number): Promise<number> {
     const config = join(this.#directory, "packets");
-    await writeFile(config, packetConfig(addressCount, spread));
+    await writeFile(config, packetConfig(addressCount));
     const words = ["--dev", way, "-c", config, "--cpus", "1", ...PACE];
     const before = this.#arrived(way);
     const child = spawn("ip", ["netns", "exec", `${this.#prefix}generator`, "trafgen", ...words], {
@@ -230,18 +227,10 @@ function nextHopOf(holder: number, way: number): string {
 }
 
 /** Packets of 60 octets, the least that Ethernet carries. */
-function packetConfig(addressCount: number, spread: Spread): string {
+function packetConfig(addressCount: number): string {
   const first = 0xc612_0000;
   const to = addressCount === 1 ? "198.18.0.0" : `drnd(${first}, ${first + addressCount - 1})`;
-  if (spread === "at random") return packetTo(to, "drnd(1024, 65535)");
-  // Odd steps through both ranges, so that no two pairs are alike or near each other.
-  return Array.from({ length: spread }, (_, at) =>
-    packetTo(addressAt((at * 7919) % addressCount), String(1024 + ((at * 40_503) % 64_512))),
-  ).join("");
-}
-
-function packetTo(address: string, port: string): string {
   return `{ eth(da=02:00:00:00:00:01, sa=02:00:00:00:00:02, type=0x0800),
-    ipv4(sa=203.0.113.1, da=${address}, ttl=64, proto=17),
-    udp(sp=443, dp=${port}), fill(0x41, 18) }\n`;
+    ipv4(sa=203.0.113.1, da=${to}, ttl=64, proto=17),
+    udp(sp=443, dp=drnd(1024, 65535)), fill(0x41, 18) }\n`;
 }
