@@ -5,7 +5,7 @@ import { Deployment, SHARED } from "./deployment.ts";
 let deployment: Deployment;
 
 beforeAll(async () => {
-  deployment = await Deployment.start();
+  deployment = await Deployment.start({ idleHosts: ["h3"] });
 });
 
 beforeEach(() => deployment.tellIfTestFails());
@@ -24,4 +24,12 @@ test.each(SHARED)("a request leaves by %s, from a port of the host that is named
     ({ base, order }) => seen.port >= base && seen.port < base + 2 ** order,
   );
   expect(holder).toMatchObject({ host: headers["egress-host"], state: "leased" });
+});
+
+test("[HS3] an agent says at its start what on its machine may keep replies away", async () => {
+  await deployment.lab.exec("h3", ["sysctl", "-q", "-w", "net.ipv4.ip_nonlocal_bind=1"]);
+  await deployment.startHost("h3");
+  await deployment.processOf("h3").waitFor("net.ipv4.ip_nonlocal_bind is 1");
+  await deployment.untilServing(["h1", "h2", "h3"]);
+  expect(await deployment.blocksOf(SHARED[0])).toContainEqual(expect.objectContaining({ host: "h3" }));
 });

@@ -12,6 +12,7 @@ import { StartFault } from "../../link/start-fault.ts";
 import { type AddressPorts, readClock } from "../ports/address-ports.ts";
 import { Guard, type GuardAvailability, guardAvailability, needsGuard } from "./guard.ts";
 import { GuardedPorts } from "./guarded-ports.ts";
+import { examineHost } from "./host-findings.ts";
 import { HostSetup } from "./host-setup.ts";
 import type { KeeperPorts } from "../leasing/lease-holdings.ts";
 
@@ -67,13 +68,15 @@ export class Machine {
       return;
     }
     const { guard, setup } = await this.#hold();
+    const isFirst = !this.#prepared.has(ip);
     // Once: later the address's keeper speaks to the guard, and this would take back what it said.
-    if (!this.#prepared.has(ip)) await guard.allow(ip, [], null);
+    if (isFirst) await guard.allow(ip, [], null);
     else if (await guard.restore()) {
       this.#log.error("another program had taken the guard out of the kernel; it is there again");
     }
     this.#prepared.add(ip);
     await setup.add(ip);
+    if (isFirst) await this.#tellFindings(ip);
   }
 
   /** The ports of an address that was prepared, as its keeper should drive them. */
@@ -96,6 +99,16 @@ export class Machine {
     if (this.#grip === null) return;
     await this.#grip.guard.close();
     await this.#grip.setup.undo();
+  }
+
+  /** What may keep replies away is said, and left to the operator: it may be meant so. */
+  async #tellFindings(ip: string): Promise<void> {
+    try {
+      for (const { severity, sentence } of await examineHost([ip]))
+        this.#log.warn({ ip, severity }, sentence);
+    } catch (fault) {
+      this.#log.warn({ ip, err: fault }, "the machine's settings could not be examined");
+    }
   }
 
   async #hold(): Promise<Grip> {
