@@ -32,8 +32,8 @@ async function run(options: RouterOptions): Promise<void> {
   }
   if (kernel instanceof PrintedKernel) {
     await kernel.printed;
-    await router.end();
-    return;
+    // The kernel on paper never follows, so there is no end to wait for.
+    process.exit(0);
   }
   endOnWish({
     log,
