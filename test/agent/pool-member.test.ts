@@ -113,6 +113,33 @@ test("[PM2] an address that is not on this machine is not leased, said once, and
   await until("it is leased again", () => toldPortCount() === 256);
 });
 
+test("[PM5] a kernel that cannot be told once leasing has begun costs no flow; before, it keeps from leasing", async () => {
+  let isDeaf = true;
+  let askedCount = 0;
+  const machine: NonNullable<PoolMemberOptions["machine"]> = {
+    prepare: async () => {
+      askedCount += 1;
+      if (isDeaf) throw new Error("the kernel does not listen");
+    },
+    guarded: (ports) => ports,
+  };
+  const { binder } = join({ presenceIntervalMs: 10, machine });
+  await until("it was tried often", () => askedCount > 5);
+  expect(edge.leasedEpochs(IP)).toEqual([]);
+  isDeaf = false;
+  await until("it is leased", () => toldPortCount() === 256);
+  const before = edge.leasedEpochs(IP);
+  const taken = binder.address(IP)!.take("tcp 198.51.100.20 443");
+  if (!taken.ok) throw new Error(taken.refusal);
+  let isReset = false;
+  taken.value.onReset = () => (isReset = true);
+  isDeaf = true;
+  askedCount = 0;
+  await until("it was tried often", () => askedCount > 5);
+  expect(isReset).toBe(false);
+  expect(edge.leasedEpochs(IP)).toEqual(before);
+});
+
 test("[PM2] the kernel is asked whether an address is there", async () => {
   expect(await whyAbsent("127.0.0.10")).toBe(null);
   expect(await whyAbsent("192.0.2.1")).toBe("EADDRNOTAVAIL");

@@ -87,14 +87,18 @@ export class AddressMember {
     this.#presence.unref();
   }
 
-  /** A machine whose guard does not listen must not lease, whatever addresses it has. */
+  /**
+   * A machine whose guard does not listen must not begin to lease, whatever addresses it has.
+   * Once it leases, a kernel that fails to listen takes no flow away: what it was told goes on
+   * until its timeouts, and the binder keeps to the leases meanwhile (law 7). [PM5]
+   */
   async #whyAbsent(): Promise<string | null> {
     const { ip } = this.#ports;
     try {
       await this.#options.machine?.prepare(ip);
     } catch (fault) {
       this.#log.error({ err: fault }, `the kernel cannot be told what may leave from ${ip}`);
-      return "kernel-unavailable";
+      if (this.#keeper === null) return "kernel-unavailable";
     }
     return (this.#options.whyAbsent ?? whyAbsent)(ip);
   }
