@@ -1,10 +1,17 @@
 /** The command line of an agent, read into a configuration or refused with a name. */
 import { isIP } from "node:net";
-import { Command, CommanderError } from "commander";
+import type { Command } from "commander";
 import ipaddr from "ipaddr.js";
-import { isName } from "../core/selection.ts";
+import {
+  collect,
+  newCommand,
+  optionInvalid,
+  parsed,
+  readPlace,
+  readPool,
+  readUrl,
+} from "../link/command-options.ts";
 import type { MachineMode } from "./machine/machine.ts";
-import { StartFault } from "../link/start-fault.ts";
 
 /** How an agent runs. */
 export interface AgentConfig {
@@ -50,28 +57,19 @@ const DEFAULT_CONNECT_TIMEOUT_MS = 10_000;
 const DEFAULT_RESPONSE_TIMEOUT_MS = 300_000;
 const LONGEST_MS = 86_400_000;
 const MACHINE_MODES: readonly [MachineMode, ...MachineMode[]] = ["auto", "require", "off"];
-const HOST_AND_PORT = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/;
 
 /** Reads the arguments after the program's name; null when only help was asked for. Throws `option-invalid`. */
 export function parseConfig(args: readonly string[], write: (text: string) => void): AgentConfig | null {
-  const command = commandLine(write);
-  try {
-    command.parse(args, { from: "user" });
-  } catch (fault) {
-    if (!(fault instanceof CommanderError)) throw fault;
-    if (fault.exitCode === 0) return null;
-    throw invalid(fault.message.replace(/^error: /, ""));
-  }
-  const options = command.opts<Options>();
+  const options = parsed(commandLine(write), args)?.opts<Options>();
+  if (options === undefined) return null;
   const { host: listenHost, port: listenPort } = readPlace("--listen", options.listen);
-  if (!isName(options.pool)) throw invalid(`--pool ${options.pool} cannot be the name of a pool.`);
   const gateway = options.gateway === undefined ? null : readUrl("--gateway", options.gateway).href;
   if (gateway === null && isUnspecified(listenHost)) {
-    throw invalid(`--gateway is needed: the edge cannot reach ${listenHost}.`);
+    throw optionInvalid(`--gateway is needed: the edge cannot reach ${listenHost}.`);
   }
   return {
     edge: readUrl("--edge", options.edge),
-    pool: options.pool,
+    pool: readPool(options.pool),
     tokenFile: options.tokenFile,
     stateDirectory: options.state,
     listenHost,
@@ -88,8 +86,8 @@ export function parseConfig(args: readonly string[], write: (text: string) => vo
 }
 
 function commandLine(write: (text: string) => void): Command {
-  return new Command("ipshard agent")
-    .description("Leases ports of the pool's addresses for this host, and sends requests from them.")
+  const description = "Leases ports of the pool's addresses for this host, and sends requests from them.";
+  return newCommand("ipshard agent", description, write)
     .requiredOption("--edge <url>", "where the edge is")
     .requiredOption("--pool <name>", "the pool to join")
     .requiredOption("--token-file <file>", "a token of the role host; its subject is this host's name")
@@ -118,73 +116,45 @@ function commandLine(write: (text: string) => void): Command {
       "guard and addresses in the kernel: auto (where root may), require, off",
       MACHINE_MODES[0],
     )
-    .option("--reach <address>", "where routers reach this host; once for IPv4, once for IPv6", collect, [])
-    .exitOverride()
-    .configureOutput({ writeOut: write, writeErr: () => {} });
-}
-
-function collect(value: string, before: readonly string[]): readonly string[] {
-  return [...before, value];
-}
-
-function readUrl(option: string, text: string): URL {
-  const url = URL.canParse(text) ? new URL(text) : null;
-  if (url === null || !/^https?:$/.test(url.protocol)) {
-    throw invalid(`${option} ${text} is no http or https URL.`);
-  }
-  if (url.username !== "" || url.password !== "" || url.search !== "" || url.hash !== "") {
-    throw invalid(`${option} takes a URL without credentials, query and fragment.`);
-  }
-  return url;
-}
-
-function readPlace(option: string, text: string): { host: string; port: number } {
-  const match = HOST_AND_PORT.exec(text);
-  const port = Number(match?.[3]);
-  if (match === null || port > 65_535) throw invalid(`${option} ${text} is not of the form host:port.`);
-  return { host: (match[1] ?? match[2])!, port };
+    .option("--reach <address>", "where routers reach this host; once for IPv4, once for IPv6", collect, []);
 }
 
 function readRange(text: string): string {
-  if (!ipaddr.isValidCIDR(text)) throw invalid(`--allow ${text} is no range such as 10.1.0.0/16.`);
+  if (!ipaddr.isValidCIDR(text)) throw optionInvalid(`--allow ${text} is no range such as 10.1.0.0/16.`);
   return text;
 }
 
 function readNameServer(text: string): string {
   const isBare = isIP(text) !== 0;
   if (!isBare && isIP(readPlace("--dns", text).host) === 0) {
-    throw invalid(`--dns ${text}: a name server is given by its address.`);
+    throw optionInvalid(`--dns ${text}: a name server is given by its address.`);
   }
   return text;
 }
 
 function readMode(text: string): MachineMode {
   const mode = MACHINE_MODES.find((known) => known === text);
-  if (mode === undefined) throw invalid(`--machine ${text} is none of ${MACHINE_MODES.join(", ")}.`);
+  if (mode === undefined) throw optionInvalid(`--machine ${text} is none of ${MACHINE_MODES.join(", ")}.`);
   return mode;
 }
 
 function readReach(addresses: readonly string[]): AgentConfig["reach"] {
   const wrong = addresses.find((address) => isIP(address) === 0);
-  if (wrong !== undefined) throw invalid(`--reach ${wrong} is no address.`);
+  if (wrong !== undefined) throw optionInvalid(`--reach ${wrong} is no address.`);
   const ipv4 = addresses.filter((address) => isIP(address) === 4);
   const ipv6 = addresses.filter((address) => isIP(address) === 6);
-  if (ipv4.length > 1 || ipv6.length > 1) throw invalid("--reach takes one address of each family.");
+  if (ipv4.length > 1 || ipv6.length > 1) throw optionInvalid("--reach takes one address of each family.");
   return { ipv4: ipv4[0] ?? null, ipv6: ipv6[0] ?? null };
 }
 
 function readMs(option: string, text: string): number {
   const ms = Number(text);
   if (!/^\d+$/.test(text) || ms > LONGEST_MS) {
-    throw invalid(`${option} ${text} is no number of milliseconds up to a day.`);
+    throw optionInvalid(`${option} ${text} is no number of milliseconds up to a day.`);
   }
   return ms;
 }
 
 function isUnspecified(host: string): boolean {
   return host === "0.0.0.0" || host === "::";
-}
-
-function invalid(message: string): StartFault {
-  return new StartFault("option-invalid", message);
 }

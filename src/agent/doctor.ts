@@ -4,7 +4,6 @@
  *
  * Exit status 0 when nothing is wrong, 1 when something is, 2 when it could not be found out.
  */
-import { Command, CommanderError } from "commander";
 import { z } from "zod";
 import {
   EGRESS_AUTHORIZATION,
@@ -14,7 +13,9 @@ import {
   FETCH_PATH,
 } from "../wire/header-names.ts";
 import { problemCodeOf } from "../wire/problem-response.ts";
+import { newCommand, parsed } from "../link/command-options.ts";
 import { EdgeToken } from "../link/edge-token.ts";
+import { good, note, problem, tell, unknown } from "../link/finding.ts";
 import { begin } from "../link/process-life.ts";
 import { StartFault } from "../link/start-fault.ts";
 import { guardAvailability, needsGuard } from "./machine/guard.ts";
@@ -34,20 +35,14 @@ const passSchema = z.object({
 });
 const TIMEOUT_MS = 15_000;
 
-/** Prints one observation; a problem makes the exit status 1. */
-function tell(severity: "good" | "note" | "problem", sentence: string): void {
-  console.log(`${{ good: "ok     ", note: "note   ", problem: "problem" }[severity]} ${sentence}`);
-  if (severity === "problem") process.exitCode = 1;
-}
-
 async function examine({ edge, tokenFile, gateway, to }: Words): Promise<void> {
   const token = await EdgeToken.open(tokenFile, "client");
   const pass = await askPass(edge, await token.read());
   if (pass === null) return;
   const ips = [...new Set(pass.hosts.flatMap((host) => host.ips))];
   if (ips.length === 0)
-    tell("problem", `No host of the pool ${pass.pool} serves an address now; is this agent running?`);
-  for (const { severity, sentence } of await examineHost(ips)) tell(severity, sentence);
+    tell(problem(`No host of the pool ${pass.pool} serves an address now; is this agent running?`));
+  for (const finding of await examineHost(ips)) tell(finding);
   if (ips.some(needsGuard)) await examineGuard();
   for (const ip of ips) await roundTrip(gateway, pass.token, ip, to);
 }
@@ -61,24 +56,26 @@ async function askPass(edge: string, token: string): Promise<z.infer<typeof pass
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
   } catch (fault) {
-    tell("problem", `The edge at ${edge} cannot be reached: ${reasonOf(fault)}.`);
+    tell(problem(`The edge at ${edge} cannot be reached: ${reasonOf(fault)}.`));
     return null;
   }
   if (response.ok) return passSchema.parse(await response.json());
   tell(
-    "problem",
-    `The edge refuses the token: ${problemCodeOf(response.headers.get("proxy-status")) ?? response.status}.`,
+    problem(
+      `The edge refuses the token: ${problemCodeOf(response.headers.get("proxy-status")) ?? response.status}.`,
+    ),
   );
   return null;
 }
 
 async function examineGuard(): Promise<void> {
   const availability = await guardAvailability();
-  if (availability.ok) tell("good", "The kernel can guard what leaves from shared addresses.");
+  if (availability.ok) tell(good("The kernel can guard what leaves from shared addresses."));
   else
     tell(
-      "note",
-      `There is no guard, since ${availability.reason}: only the agent's own binder keeps to the leases.`,
+      note(
+        `There is no guard, since ${availability.reason}: only the agent's own binder keeps to the leases.`,
+      ),
     );
 }
 
@@ -94,7 +91,7 @@ async function roundTrip(gateway: string, token: string, ip: string, to: string)
     });
     await response.body?.cancel();
   } catch (fault) {
-    tell("problem", `The gateway at ${gateway} does not answer: ${reasonOf(fault)}.`);
+    tell(problem(`The gateway at ${gateway} does not answer: ${reasonOf(fault)}.`));
     return;
   }
   const code = problemCodeOf(response.headers.get("proxy-status"));
@@ -102,16 +99,18 @@ async function roundTrip(gateway: string, token: string, ip: string, to: string)
     const port = response.headers.get(EGRESS_PORT);
     const host = response.headers.get(EGRESS_HOST);
     tell(
-      "good",
-      `A request left from ${response.headers.get(EGRESS_IP)} port ${port} of ${host}, and its reply (${response.status}) came back.`,
+      good(
+        `A request left from ${response.headers.get(EGRESS_IP)} port ${port} of ${host}, and its reply (${response.status}) came back.`,
+      ),
     );
   } else if (code === "connection-timeout") {
     tell(
-      "problem",
-      `Nothing came back to ${ip} from ${to}: do the routers steer this host's ports here? (${code})`,
+      problem(
+        `Nothing came back to ${ip} from ${to}: do the routers steer this host's ports here? (${code})`,
+      ),
     );
   } else {
-    tell("problem", `The round trip from ${ip} to ${to} failed: ${code}.`);
+    tell(problem(`The round trip from ${ip} to ${to} failed: ${code}.`));
   }
 }
 
@@ -121,22 +120,14 @@ function reasonOf(fault: unknown): string {
 }
 
 function readWords(args: readonly string[]): Words | null {
-  const command = new Command("ipshard doctor")
-    .description("Says what keeps this host from sharing its addresses, and ends with a real round trip.")
+  const description =
+    "Says what keeps this host from sharing its addresses, and ends with a real round trip.";
+  const command = newCommand("ipshard doctor", description, (text) => process.stdout.write(text))
     .requiredOption("--edge <url>", "where the edge is")
     .requiredOption("--token-file <file>", "a token of the role client for the pool")
     .requiredOption("--gateway <url>", "this host's gateway")
-    .requiredOption("--to <url>", "a destination that answers")
-    .exitOverride()
-    .configureOutput({ writeErr: () => {} });
-  try {
-    command.parse(args, { from: "user" });
-  } catch (fault) {
-    if (!(fault instanceof CommanderError)) throw fault;
-    if (fault.exitCode === 0) return null;
-    throw new StartFault("option-invalid", fault.message.replace(/^error: /, ""), fault);
-  }
-  return command.opts<Words>();
+    .requiredOption("--to <url>", "a destination that answers");
+  return parsed(command, args)?.opts<Words>() ?? null;
 }
 
 await begin("ipshard doctor", async () => {
@@ -146,7 +137,6 @@ await begin("ipshard doctor", async () => {
     await examine(words);
   } catch (fault) {
     if (fault instanceof StartFault) throw fault;
-    console.error(`ipshard doctor: it could not be found out: ${reasonOf(fault)}`);
-    process.exitCode = 2;
+    tell(unknown(`It could not be found out: ${reasonOf(fault)}.`));
   }
 });

@@ -32,6 +32,28 @@ export interface LinkOptions<Message> {
   readonly timing?: Partial<LinkTiming>;
 }
 
+/** What a member of a pool needs of its connection to the edge. */
+export interface Link {
+  /** Whether messages can be sent. */
+  readonly isOpen: boolean;
+  /** Begins to connect, and goes on trying. */
+  start(): void;
+  /** Closes the connection and makes no other. */
+  stop(): void;
+  /** Sends a message, if there is a connection; whoever needs an answer asks again. */
+  send(message: object): void;
+  /** The connection has proved good: should it end, the next one comes soon. */
+  confirm(): void;
+  /** Ends the present connection; the next one is made after a wait. */
+  drop(why: string): void;
+}
+
+/** Makes a link, which connects as soon as it is started. A simulation has its own. */
+export type OpenLink = <Message>(options: LinkOptions<Message>) => Link;
+
+/** A WebSocket to the edge. */
+export const openEdgeLink: OpenLink = (options) => new EdgeLink(options);
+
 /** All in milliseconds. */
 export interface LinkTiming {
   readonly heartbeatMs: number;
@@ -54,7 +76,7 @@ const REPEAT_LOG_MS = 60_000;
 const MAX_REFUSAL_LENGTH = 16 * 1024;
 
 /** One connection at a time, from `start` to `stop`. */
-export class EdgeLink<Message> {
+export class EdgeLink<Message> implements Link {
   /** Messages that could not be read. */
   malformedCount = 0;
   readonly #options: LinkOptions<Message>;
@@ -77,19 +99,16 @@ export class EdgeLink<Message> {
     this.#backOff = new BackOff({ firstMs: firstRetryMs, longestMs: longestRetryMs }, Math.random);
   }
 
-  /** Whether messages can be sent. */
   get isOpen(): boolean {
     return this.#isOpen;
   }
 
-  /** Begins to connect. */
   start(): void {
     if (this.#isStarted) return;
     this.#isStarted = true;
     void this.#connect();
   }
 
-  /** Closes the connection and makes no other. */
   stop(): void {
     this.#isStarted = false;
     if (this.#retry !== null) clearTimeout(this.#retry);
@@ -97,19 +116,16 @@ export class EdgeLink<Message> {
     this.#disconnect();
   }
 
-  /** Sends a message, if there is a connection; whoever needs an answer asks again. */
   send(message: object): void {
     if (this.#isOpen) this.#socket?.send(JSON.stringify(message), () => {});
   }
 
-  /** The connection has proved good: should it end, the next one comes soon. */
   confirm(): void {
     this.#backOff.succeed();
     if (this.#lastTrouble.text !== "") this.#options.log.info(`${this.#options.name}: connected again`);
     this.#lastTrouble = { text: "", atMs: 0 };
   }
 
-  /** Ends the present connection; the next one is made after a wait. */
   drop(why: string): void {
     if (this.#socket === null) return;
     this.#report(why);

@@ -1,8 +1,16 @@
 /** The command line of a router, read into a configuration or refused with a name. */
 import { isIP } from "node:net";
-import { Command, CommanderError } from "commander";
+import type { Command } from "commander";
 import { isName } from "../core/selection.ts";
-import { StartFault } from "../link/start-fault.ts";
+import {
+  collect,
+  newCommand,
+  optionInvalid,
+  parsed,
+  readPlace,
+  readPool,
+  readUrl,
+} from "../link/command-options.ts";
 import { configProblems, DEFAULT_ROUTER_CONFIG, type HostWay, type RouterConfig } from "./router-config.ts";
 
 /** How a router runs. */
@@ -36,24 +44,15 @@ interface Words {
 }
 
 const VIA = /^([^=]+)=(self|neighbour|routed)(?::([^,]+)((?:,[^,]+)*))?$/;
-const PLACE = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/;
 
 /** Reads the arguments after the program's name; null when only help was asked for. Throws `option-invalid`. */
 export function parseCommandLine(
   args: readonly string[],
   write: (text: string) => void,
 ): RouterOptions | null {
-  const command = commandLine(write);
-  try {
-    command.parse(args, { from: "user" });
-  } catch (fault) {
-    if (!(fault instanceof CommanderError)) throw fault;
-    if (fault.exitCode === 0) return null;
-    throw invalid(fault.message.replace(/^error: /, ""));
-  }
-  const words = command.opts<Words>();
-  if (!isName(words.pool)) throw invalid(`--pool ${words.pool} cannot be the name of a pool.`);
-  if (!/^\d{1,6}$/.test(words.icmpRate)) throw invalid(`--icmp-rate ${words.icmpRate} is no number.`);
+  const words = parsed(commandLine(write), args)?.opts<Words>();
+  if (words === undefined) return null;
+  if (!/^\d{1,6}$/.test(words.icmpRate)) throw optionInvalid(`--icmp-rate ${words.icmpRate} is no number.`);
   const config: RouterConfig = {
     ...DEFAULT_ROUTER_CONFIG,
     table: words.table,
@@ -63,13 +62,13 @@ export function parseCommandLine(
     icmpErrorsPerSecond: Number(words.icmpRate),
   };
   const problems = configProblems(config);
-  if (problems.length > 0) throw invalid(problems.join(" "));
+  if (problems.length > 0) throw optionInvalid(problems.join(" "));
   return {
-    edge: readUrl(words.edge),
-    pool: words.pool,
+    edge: readUrl("--edge", words.edge),
+    pool: readPool(words.pool),
     tokenFile: words.tokenFile,
     stateDirectory: words.state,
-    listen: words.listen === undefined ? null : readPlace(words.listen),
+    listen: words.listen === undefined ? null : readPlace("--listen", words.listen),
     config,
     isDryRun: words.dryRun,
     isRemovedAtEnd: words.removeAtEnd,
@@ -78,8 +77,8 @@ export function parseCommandLine(
 
 function commandLine(write: (text: string) => void): Command {
   const { table, icmpErrorsPerSecond } = DEFAULT_ROUTER_CONFIG;
-  return new Command("ipshard router")
-    .description("Sends each returning packet to the host whose port it is. Needs root and nftables.")
+  const description = "Sends each returning packet to the host whose port it is. Needs root and nftables.";
+  return newCommand("ipshard router", description, write)
     .requiredOption("--edge <url>", "where the edge is")
     .requiredOption("--pool <name>", "the pool whose addresses to steer")
     .requiredOption("--token-file <file>", "a token of the role router; its subject is this router's name")
@@ -96,13 +95,7 @@ function commandLine(write: (text: string) => void): Command {
     .option("--icmp-rate <n>", "ICMP errors per second towards 256 ports", String(icmpErrorsPerSecond))
     .option("--listen <host:port>", "serve /health, and counters at /v1/status to administrators")
     .option("--dry-run", "print the rules for the pool as it is now, and change nothing", false)
-    .option("--remove-at-end", "take the rules out at the end instead of leaving them to steer on", false)
-    .exitOverride()
-    .configureOutput({ writeOut: write, writeErr: () => {} });
-}
-
-function collect(value: string, before: readonly string[]): readonly string[] {
-  return [...before, value];
+    .option("--remove-at-end", "take the rules out at the end instead of leaving them to steer on", false);
 }
 
 function readWays(words: readonly string[]): Map<string, HostWay> {
@@ -111,32 +104,13 @@ function readWays(words: readonly string[]): Map<string, HostWay> {
     const [, host, kind, device, hops] = VIA.exec(word) ?? [];
     const nextHops = (hops ?? "").split(",").filter((hop) => hop !== "");
     if (host === undefined || !isName(host) || (kind === "self") !== (device === undefined)) {
-      throw invalid(`--via ${word} is not of the form host=self, host=neighbour:device[,next-hop].`);
+      throw optionInvalid(`--via ${word} is not of the form host=self, host=neighbour:device[,next-hop].`);
     }
-    if (ways.has(host)) throw invalid(`--via names ${host} twice.`);
+    if (ways.has(host)) throw optionInvalid(`--via names ${host} twice.`);
     const wrong = nextHops.find((hop) => isIP(hop) === 0);
-    if (wrong !== undefined) throw invalid(`--via ${word}: ${wrong} is no address.`);
+    if (wrong !== undefined) throw optionInvalid(`--via ${word}: ${wrong} is no address.`);
     if (kind === "self") ways.set(host, { kind });
     else ways.set(host, { kind: kind as "neighbour" | "routed", device: device!, nextHops });
   }
   return ways;
-}
-
-function readUrl(text: string): URL {
-  const url = URL.canParse(text) ? new URL(text) : null;
-  if (url === null || !/^https?:$/.test(url.protocol) || url.username !== "" || url.search !== "") {
-    throw invalid(`--edge ${text} is no http or https URL without credentials and query.`);
-  }
-  return url;
-}
-
-function readPlace(text: string): { host: string; port: number } {
-  const match = PLACE.exec(text);
-  const port = Number(match?.[3]);
-  if (match === null || port > 65_535) throw invalid(`--listen ${text} is not of the form host:port.`);
-  return { host: (match[1] ?? match[2])!, port };
-}
-
-function invalid(message: string): StartFault {
-  return new StartFault("option-invalid", message);
 }

@@ -7,7 +7,7 @@
  * left as it is: forwarding goes on while a router restarts.
  */
 import type { SteeringTable } from "../core/steering.ts";
-import { KernelFault } from "./kernel-fault.ts";
+import { KernelFault } from "../link/kernel-commands.ts";
 import { NftSession } from "./nft-session.ts";
 import { areHostsRouted, routeHosts, unrouteHosts } from "./policy-routing.ts";
 import { configProblems, type RouterConfig } from "./router-config.ts";

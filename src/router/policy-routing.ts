@@ -2,11 +2,9 @@
  * Routes for hosts that are no neighbours: a mark, a rule and a routing table each, so that
  * the kernel forwards as always and tells senders of a smaller MTU. [RT8]
  */
-import { execFile } from "node:child_process";
-import { KernelFault } from "./kernel-fault.ts";
+import { KernelFault, runCommand } from "../link/kernel-commands.ts";
 import { type Family, familyOf, markOf, type RouterConfig, routedHosts } from "./router-config.ts";
 
-const LONGEST_RUN_MS = 10_000;
 const FAMILIES: readonly Family[] = [4, 6];
 
 interface ListedRule {
@@ -45,14 +43,28 @@ export async function routeHosts(config: RouterConfig, ipArgv: readonly string[]
   }
 }
 
-/** Whether no rule is missing. */
+/** Whether no rule is missing, and no route: those of a device go with it when it goes down. */
 export async function areHostsRouted(config: RouterConfig, ipArgv: readonly string[]): Promise<boolean> {
-  if (routedHosts(config).length === 0) return true;
+  return (await unroutedHosts(config, ipArgv)).length === 0;
+}
+
+/** Routed hosts whose rule or route is not in the kernel, by family. */
+export async function unroutedHosts(
+  config: RouterConfig,
+  ipArgv: readonly string[],
+): Promise<{ host: string; family: Family }[]> {
+  if (routedHosts(config).length === 0) return [];
+  const unrouted: { host: string; family: Family }[] = [];
   for (const family of FAMILIES) {
-    const lines = routingLines(config, family, await listRules(ipArgv, family));
-    if (lines.some(([object]) => object === "rule")) return false;
+    const present = await listRules(ipArgv, family);
+    for (const host of routedHosts(config)) {
+      const mark = markOf(config, host);
+      const isMeant = routingLines(config, family, []).some((line) => line.at(-1) === String(mark));
+      const hasRule = present.some(({ fwmark }) => Number(fwmark) === mark);
+      if (isMeant && !(hasRule && (await hasRoute(ipArgv, family, mark)))) unrouted.push({ host, family });
+    }
   }
-  return true;
+  return unrouted;
 }
 
 /** Takes them away again. */
@@ -72,13 +84,17 @@ async function listRules(ipArgv: readonly string[], family: Family): Promise<Lis
   return JSON.parse(await runIp(ipArgv, ["-j", `-${family}`, "rule", "show"])) as ListedRule[];
 }
 
+async function hasRoute(ipArgv: readonly string[], family: Family, table: number): Promise<boolean> {
+  try {
+    const listed = await runIp(ipArgv, ["-j", `-${family}`, "route", "show", "table", String(table)]);
+    return (JSON.parse(listed === "" ? "[]" : listed) as unknown[]).length > 0;
+  } catch (fault) {
+    // The kernel forgets a table with its last route, and ip calls that a failure.
+    if (fault instanceof KernelFault && fault.message.includes("does not exist")) return false;
+    throw fault;
+  }
+}
+
 function runIp(ipArgv: readonly string[], words: readonly string[]): Promise<string> {
-  const [command, ...args] = [...ipArgv, ...words];
-  return new Promise((resolve, reject) => {
-    execFile(command!, args, { timeout: LONGEST_RUN_MS }, (cause, stdout, stderr) => {
-      if (cause === null) return resolve(stdout);
-      const said = stderr.trim() === "" ? cause.message : stderr.trim();
-      reject(new KernelFault("command-failed", `${command} ${args.join(" ")}: ${said}`, cause));
-    });
-  });
+  return runCommand([...ipArgv, ...words]);
 }

@@ -20,7 +20,7 @@ import {
   permissionProgram,
   removalProgram,
 } from "./guard-program.ts";
-import { KernelFault, runCommand } from "./kernel-commands.ts";
+import { KernelFault, runCommand } from "../../link/kernel-commands.ts";
 
 /** Whether the kernel can be told here, or why not, in words that follow "since". */
 export type GuardAvailability = { readonly ok: true } | { readonly ok: false; readonly reason: string };

@@ -3,17 +3,11 @@
  * Looks only; changes nothing. [HS3]
  */
 import { FIRST_LEASABLE_PORT } from "../../core/port-block.ts";
+import { type Finding, note, problem } from "../../link/finding.ts";
 import { needsGuard } from "./guard.ts";
 import { ARP_SETTINGS, isGood } from "./host-setup.ts";
-import { readSetting, runCommand } from "./kernel-commands.ts";
+import { readSetting, runCommand } from "../../link/kernel-commands.ts";
 import { defaultRouteDevices, type MachineAddress, machineAddresses } from "./machine-addresses.ts";
-
-/** One observation. */
-export interface Finding {
-  /** `problem`: replies or requests are lost; `note`: worth knowing, and may be meant so. */
-  readonly severity: "problem" | "note";
-  readonly sentence: string;
-}
 
 /** Examines this machine for these shared addresses; nothing is found on a good one but notes. */
 export async function examineHost(ips: readonly string[]): Promise<Finding[]> {
@@ -113,12 +107,4 @@ async function examineForwarding(): Promise<Finding[]> {
 /** A setting as `sysctl` writes it. */
 function dotted(name: string): string {
   return name.replaceAll("/", ".");
-}
-
-function problem(sentence: string): Finding {
-  return { severity: "problem", sentence };
-}
-
-function note(sentence: string): Finding {
-  return { severity: "note", sentence };
 }

@@ -1,14 +1,20 @@
 /**
- * How the agent speaks to the kernel: `nft` and `ip` as programs with their arguments in a
- * list, never through a shell, and settings as files under /proc/sys.
+ * How agents and routers speak to the kernel: `nft` and `ip` as programs with their arguments in
+ * a list, never through a shell, and settings as files under /proc/sys.
  */
 import { execFile } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 
-/** What failed: the program itself, its absence, or a second user of what only one may use. */
-export type KernelFaultCode = "command-failed" | "command-missing" | "guard-in-use";
+/** What failed: a program, its absence or silence, a transaction, or a second user of what only one may use. */
+export type KernelFaultCode =
+  | "command-failed"
+  | "command-missing"
+  | "command-silent"
+  | "transaction-refused"
+  | "configuration-wrong"
+  | "guard-in-use";
 
-/** The kernel, or a program that speaks to it, did not do what was asked. */
+/** The kernel, or a program that speaks to it, did not do what was asked; the message has its own words. */
 export class KernelFault extends Error {
   override readonly name = "KernelFault";
   readonly code: KernelFaultCode;
@@ -24,8 +30,8 @@ const LONGEST_RUN_MS = 10_000;
 const LONGEST_OUTPUT_BYTES = 64 * 2 ** 20;
 
 /** Runs a program to its end and gives what it wrote; `input` is what it reads. */
-export function runCommand(argv: readonly [string, ...string[]], input = ""): Promise<string> {
-  const [command, ...args] = argv;
+export function runCommand(argv: readonly string[], input = ""): Promise<string> {
+  const [command, ...args] = argv as [string, ...string[]];
   const options = { timeout: LONGEST_RUN_MS, maxBuffer: LONGEST_OUTPUT_BYTES };
   return new Promise((resolve, reject) => {
     const child = execFile(command, args, options, (fault, stdout, stderr) => {

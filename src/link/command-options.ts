@@ -1,0 +1,64 @@
+/**
+ * How a program of ours reads its command line: commander's words in, our refusals out. What
+ * does not fit is refused as `option-invalid`, in a sentence that names the option. [AG1]
+ */
+import { Command, CommanderError } from "commander";
+import { isName } from "../core/selection.ts";
+import { StartFault } from "./start-fault.ts";
+
+const HOST_AND_PORT = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/;
+
+/** A command whose help goes to `write`. */
+export function newCommand(name: string, description: string, write: (text: string) => void): Command {
+  return new Command(name)
+    .description(description)
+    .exitOverride()
+    .configureOutput({ writeOut: write, writeErr: () => {} });
+}
+
+/** The command with its options read from the arguments after the program's name; null when only help was asked for. */
+export function parsed(command: Command, args: readonly string[]): Command | null {
+  try {
+    return command.parse(args, { from: "user" });
+  } catch (fault) {
+    if (!(fault instanceof CommanderError)) throw fault;
+    if (fault.exitCode === 0) return null;
+    throw optionInvalid(fault.message.replace(/^error: /, ""));
+  }
+}
+
+/** Gathers an option that may be repeated. */
+export function collect(value: string, before: readonly string[]): readonly string[] {
+  return [...before, value];
+}
+
+/** The name of a pool. */
+export function readPool(text: string): string {
+  if (!isName(text)) throw optionInvalid(`--pool ${text} cannot be the name of a pool.`);
+  return text;
+}
+
+/** An http or https URL without credentials, query and fragment. */
+export function readUrl(option: string, text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url === null || !/^https?:$/.test(url.protocol)) {
+    throw optionInvalid(`${option} ${text} is no http or https URL.`);
+  }
+  if (url.username !== "" || url.password !== "" || url.search !== "" || url.hash !== "") {
+    throw optionInvalid(`${option} takes a URL without credentials, query and fragment.`);
+  }
+  return url;
+}
+
+/** A `host:port`, an IPv6 host in brackets. */
+export function readPlace(option: string, text: string): { readonly host: string; readonly port: number } {
+  const match = HOST_AND_PORT.exec(text);
+  const port = Number(match?.[3]);
+  if (match === null || port > 65_535) throw optionInvalid(`${option} ${text} is not of the form host:port.`);
+  return { host: (match[1] ?? match[2])!, port };
+}
+
+/** The refusal of an option, for `throw`. */
+export function optionInvalid(message: string): StartFault {
+  return new StartFault("option-invalid", message);
+}

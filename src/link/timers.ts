@@ -1,0 +1,20 @@
+/** Calls back later, once. A simulation, which has a time of its own, brings its own. */
+export interface Timers {
+  /**
+   * Calls back after this time (milliseconds), unless the returned function withdraws the wish
+   * before; later it does nothing. An idle wish does not keep the process alive.
+   */
+  readonly after: (delayMs: number, what: () => void, kind?: "idle") => CancelTimer;
+}
+
+/** Withdraws a wish to be called back. */
+export type CancelTimer = () => void;
+
+/** The timers of this process. */
+export const systemTimers: Timers = {
+  after(delayMs, what, kind) {
+    const timer = setTimeout(what, delayMs);
+    if (kind === "idle") timer.unref();
+    return () => clearTimeout(timer);
+  },
+};
