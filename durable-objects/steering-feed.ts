@@ -21,7 +21,16 @@ import type { PoolSettings } from "../src/core/pool-settings.ts";
 import { type AddressChange, changeBy, type Publication, toChanges } from "../src/core/publication.ts";
 import type { HostReach, SteeringChange } from "../src/core/steering.ts";
 import { parseRouterRequest } from "../src/wire/messages.ts";
-import { acceptSocket, CLOSE_FENCED, CLOSE_REFUSED, isOpen, lastHeardMs, sendTo } from "./host-socket.ts";
+import {
+  type Acceptance,
+  CLOSE_FENCED,
+  CLOSE_REFUSED,
+  isOpen,
+  lastHeardMs,
+  type ObjectSocket,
+  type ObjectWorld,
+  sendTo,
+} from "./object-world.ts";
 import type { SteeringStore, StoredRouter } from "./steering-store.ts";
 
 /** A router as an administrator sees it. */
@@ -50,7 +59,7 @@ interface RouterAttachment extends Progress {
 
 /** What the feed needs of its pool. */
 export interface FeedOptions {
-  readonly ctx: DurableObjectState;
+  readonly world: ObjectWorld;
   readonly store: SteeringStore;
   readonly settings: () => PoolSettings;
   /** Tells all addresses that there are routers; done when each has published, or could not. */
@@ -75,7 +84,7 @@ const FORGET_AFTER_MS = 7 * 86_400_000;
 /** One per pool object. */
 export class SteeringFeed {
   readonly #options: FeedOptions;
-  readonly #startedAtMs = Date.now();
+  readonly #startedAtMs: number;
   readonly #waiting: Waiting[] = [];
   #turn: Promise<number> | null = null;
   /** Is resolved, and replaced, whenever a router has come, gone or acknowledged. */
@@ -83,6 +92,7 @@ export class SteeringFeed {
 
   constructor(options: FeedOptions) {
     this.#options = options;
+    this.#startedAtMs = options.world.nowMs();
   }
 
   /** Takes what an address publishes; answers the routers that have not followed in time. */
@@ -99,22 +109,19 @@ export class SteeringFeed {
   }
 
   /** Connects a router. */
-  connect(router: string): Response {
-    return acceptSocket(this.#options.ctx, [ROUTERS_TAG, tagOf(router)], {
-      router,
-      instance: null,
-      heardAtMs: Date.now(),
-      ...beginning(0),
-    } satisfies RouterAttachment);
+  connect(router: string): Acceptance {
+    const heardAtMs = this.#options.world.nowMs();
+    const attachment: RouterAttachment = { router, instance: null, heardAtMs, ...beginning(0) };
+    return { tags: [ROUTERS_TAG, tagOf(router)], attachment };
   }
 
   /** Whether a socket is a router's. */
-  static isRouter(socket: WebSocket): boolean {
+  static isRouter(socket: ObjectSocket): boolean {
     return typeof (socket.deserializeAttachment() as Partial<RouterAttachment>).router === "string";
   }
 
   /** Hears a router. */
-  async heard(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
+  async heard(socket: ObjectSocket, message: string | ArrayBuffer): Promise<void> {
     const request =
       typeof message === "string" ? parseRouterRequest(message) : refuse("message-malformed" as const);
     if (!request.ok) return refuseRouter(socket, request.refusal, request.refusal === "version-unsupported");
@@ -127,11 +134,11 @@ export class SteeringFeed {
   }
 
   /** Notes that a router's connection has ended. */
-  closed(socket: WebSocket): void {
+  closed(socket: ObjectSocket): void {
     const { router, instance, acknowledged, heardAtMs } = attachmentOf(socket);
     // A connection that a newer one has replaced says nothing of its router.
     if (instance === null) return;
-    const seenAtMs = lastHeardMs(this.#options.ctx, socket, heardAtMs);
+    const seenAtMs = lastHeardMs(this.#options.world, socket, heardAtMs);
     this.#note(router, { instance, acknowledged, seenAtMs, isConnected: false });
     this.#tellNews();
   }
@@ -162,10 +169,10 @@ export class SteeringFeed {
 
   /** All that was published at the same moment is one commit and, if it fits, one change. */
   async #takeTurn(): Promise<number> {
-    await scheduler.wait(0);
+    const { world, store } = this.#options;
+    await world.wait(0);
     this.#turn = null;
-    const { ctx, store } = this.#options;
-    const changes = ctx.storage.transactionSync(() => {
+    const changes = world.storage.transactionSync(() => {
       const made: AddressChange[] = [];
       for (const waiting of this.#waiting.splice(0)) {
         const { ip, publication } = waiting;
@@ -196,10 +203,11 @@ export class SteeringFeed {
 
   /** Waits until all live routers have followed; names those that have not by the deadline. */
   async #followed(sequence: number): Promise<readonly string[]> {
-    const patienceMs = steeringPatienceMs(this.#options.settings());
+    const { world, settings } = this.#options;
+    const patienceMs = steeringPatienceMs(settings());
     const done = new AbortController();
     let isOver = false;
-    const over = scheduler.wait(patienceMs, { signal: done.signal }).then(
+    const over = world.wait(patienceMs, done.signal).then(
       () => (isOver = true),
       () => false,
     );
@@ -211,7 +219,7 @@ export class SteeringFeed {
           for (const router of laggards) this.#noteOverdue(router, sequence);
           return laggards;
         }
-        await Promise.race([over, this.#news.told, scheduler.wait(LOOK_AGAIN_MS)]);
+        await Promise.race([over, this.#news.told, world.wait(LOOK_AGAIN_MS)]);
       }
     } finally {
       done.abort();
@@ -226,7 +234,7 @@ export class SteeringFeed {
   #awaited(): RouterStanding[] {
     const awaited: RouterStanding[] = this.#present();
     const { hostSilenceMs } = this.#options.settings();
-    if (Date.now() - this.#startedAtMs >= hostSilenceMs) return awaited;
+    if (this.#options.world.nowMs() - this.#startedAtMs >= hostSilenceMs) return awaited;
     const present = new Set(awaited.map(({ router }) => router));
     for (const { router, isConnected } of this.#options.store.routers()) {
       if (isConnected && !present.has(router)) awaited.push({ router, isLive: true, ...beginning(0) });
@@ -236,26 +244,26 @@ export class SteeringFeed {
 
   /** The routers that were sent a table on a connection that stands. */
   #present(): (RouterStanding & { seenAtMs: number })[] {
-    const nowMs = Date.now();
+    const nowMs = this.#options.world.nowMs();
     const { hostSilenceMs } = this.#options.settings();
     return this.#sockets().map((socket) => {
       const { router, tableSequence, acknowledged, heardAtMs } = attachmentOf(socket);
-      const seenAtMs = lastHeardMs(this.#options.ctx, socket, heardAtMs);
+      const seenAtMs = lastHeardMs(this.#options.world, socket, heardAtMs);
       const isLive = isOpen(socket) && nowMs - seenAtMs < hostSilenceMs;
       return { router, tableSequence, acknowledged, isLive, seenAtMs };
     });
   }
 
-  #sockets(): WebSocket[] {
-    const sockets = this.#options.ctx.getWebSockets(ROUTERS_TAG);
+  #sockets(): ObjectSocket[] {
+    const sockets = this.#options.world.sockets(ROUTERS_TAG);
     return sockets.filter((socket) => isOpen(socket) && attachmentOf(socket).instance !== null);
   }
 
-  async #enroll(socket: WebSocket, { instance }: RouterRequest & { type: "enroll" }): Promise<void> {
+  async #enroll(socket: ObjectSocket, { instance }: RouterRequest & { type: "enroll" }): Promise<void> {
     await this.#options.beginSteering();
     if (!isOpen(socket)) return;
     const { router } = attachmentOf(socket);
-    const isTwin = (other: WebSocket): boolean => attachmentOf(other).instance !== instance;
+    const isTwin = (other: ObjectSocket): boolean => attachmentOf(other).instance !== instance;
     const others = this.#sockets().filter((other) => attachmentOf(other).router === router);
     const live = new Set(
       this.#present()
@@ -268,22 +276,22 @@ export class SteeringFeed {
       other.serializeAttachment({ ...attachmentOf(other), instance: null } satisfies RouterAttachment);
       other.close(CLOSE_FENCED, "stale-session");
     }
-    this.#options.store.forgetRouters(Date.now() - FORGET_AFTER_MS);
+    this.#options.store.forgetRouters(this.#options.world.nowMs() - FORGET_AFTER_MS);
     this.#sendTable(socket, instance);
   }
 
   /** From here on the router is told every change, and grants wait for it. */
-  #sendTable(socket: WebSocket, instance: string): void {
+  #sendTable(socket: ObjectSocket, instance: string): void {
     const { store } = this.#options;
     const { router } = attachmentOf(socket);
     const progress = beginning(store.sequence());
-    hear(socket, instance, progress);
-    this.#note(router, { instance, seenAtMs: Date.now(), isConnected: true });
+    this.#hear(socket, instance, progress);
+    this.#note(router, { instance, seenAtMs: this.#options.world.nowMs(), isConnected: true });
     this.#sendPieces(socket);
     this.#tellNews();
   }
 
-  #sendPieces(socket: WebSocket): void {
+  #sendPieces(socket: ObjectSocket): void {
     const { store } = this.#options;
     const parts = store.pieceCount(ITEMS_PER_MESSAGE);
     let part = 0;
@@ -293,15 +301,15 @@ export class SteeringFeed {
     }
   }
 
-  #acknowledged(socket: WebSocket, attached: RouterAttachment, sequence: number): void {
+  #acknowledged(socket: ObjectSocket, attached: RouterAttachment, sequence: number): void {
     const { store } = this.#options;
     const progress = acknowledge(attached, sequence, store.sequence());
     if (!progress.ok) return refuseRouter(socket, progress.refusal);
     const { router, instance } = attached;
     const { acknowledged } = progress.value;
-    hear(socket, instance, progress.value);
+    this.#hear(socket, instance, progress.value);
     const stored = store.router(router);
-    const nowMs = Date.now();
+    const nowMs = this.#options.world.nowMs();
     // Each acknowledgement of each router would be a write; the socket remembers it anyway.
     if (acknowledged !== null && nowMs - (stored?.seenAtMs ?? 0) >= NOTE_AFTER_MS) {
       this.#note(router, { acknowledged, seenAtMs: nowMs });
@@ -309,8 +317,14 @@ export class SteeringFeed {
     this.#tellNews();
   }
 
+  #hear(socket: ObjectSocket, instance: string | null, progress: Progress): void {
+    const { router } = attachmentOf(socket);
+    const heardAtMs = this.#options.world.nowMs();
+    socket.serializeAttachment({ router, instance, heardAtMs, ...progress } satisfies RouterAttachment);
+  }
+
   #noteOverdue(router: string, sequence: number): void {
-    console.warn(`router ${router} has not followed change ${sequence} in time`);
+    this.#options.world.report(`router ${router} has not followed change ${sequence} in time`);
     const standing = this.#present().find((present) => present.router === router);
     // One that was expected back and has not come is away.
     if (standing === undefined) this.#note(router, { overdue: sequence, isConnected: false });
@@ -340,18 +354,12 @@ function tagOf(router: string): string {
   return `:router:${router}`;
 }
 
-function attachmentOf(socket: WebSocket): RouterAttachment {
+function attachmentOf(socket: ObjectSocket): RouterAttachment {
   return socket.deserializeAttachment() as RouterAttachment;
 }
 
-function hear(socket: WebSocket, instance: string | null, progress: Progress): void {
-  const { router } = attachmentOf(socket);
-  const attachment: RouterAttachment = { router, instance, heardAtMs: Date.now(), ...progress };
-  socket.serializeAttachment(attachment);
-}
-
 /** A connection whose opening is refused is closed as well: nothing can follow on it. */
-function refuseRouter(socket: WebSocket, code: RouterRefusal | MessageRefusal, isOpening = false): void {
+function refuseRouter(socket: ObjectSocket, code: RouterRefusal | MessageRefusal, isOpening = false): void {
   sendTo(socket, { type: "refused", code } satisfies RouterReply);
   if (isOpening && isOpen(socket)) socket.close(CLOSE_REFUSED, code);
 }

@@ -1,0 +1,25 @@
+/** A Durable Object's platform, as Cloudflare and workerd provide it. */
+import { HEARTBEAT, HEARTBEAT_ANSWER } from "../src/core/messages.ts";
+import type { ObjectSocket, ObjectWorld } from "./object-world.ts";
+
+/** The world of the object that this state belongs to; heartbeats are answered without waking it up. [DO15] */
+export function durableWorld(ctx: DurableObjectState): ObjectWorld {
+  ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(HEARTBEAT, HEARTBEAT_ANSWER));
+  return {
+    get name() {
+      return ctx.id.name;
+    },
+    storage: ctx.storage,
+    nowMs: () => Date.now(),
+    random: () => crypto.getRandomValues(new Uint32Array(1))[0]! / 2 ** 32,
+    wait: (delayMs, signal) => scheduler.wait(delayMs, signal === undefined ? {} : { signal }),
+    setAlarm: (atMs) => ctx.storage.setAlarm(atMs),
+    deleteAlarm: () => ctx.storage.deleteAlarm(),
+    sockets: (tag) => ctx.getWebSockets(tag),
+    heartbeatAtMs: (socket: ObjectSocket) =>
+      ctx.getWebSocketAutoResponseTimestamp(socket as WebSocket)?.getTime() ?? null,
+    keepAwake: (work) => ctx.waitUntil(work),
+    abort: (reason) => ctx.abort(reason),
+    report: (text, fault) => (fault === undefined ? console.warn(text) : console.error(text, fault)),
+  };
+}

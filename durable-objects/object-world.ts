@@ -1,0 +1,72 @@
+/**
+ * The platform as our objects use it: storage, alarms, sockets, time and chance. Cloudflare's is
+ * `durable-world.ts`; whatever else keeps these promises can run the same objects, as the
+ * simulator does.
+ *
+ * What an object writes between two waits is stored as a whole or not at all, and what it sends
+ * leaves only once that is on disk. [DO3]
+ */
+import type { SqlDatabase } from "./sql-database.ts";
+
+/** What is asked of the platform. Times are Unix milliseconds by the clock of the object's machine. */
+export interface ObjectWorld {
+  /** The name by which the object is reached; undefined where the platform does not tell, as in an alarm. */
+  readonly name: string | undefined;
+  readonly storage: SqlDatabase;
+  nowMs(): number;
+  /** A number in [0, 1) that strangers cannot foresee. */
+  random(): number;
+  /** Done after this time; fails when the signal comes first. */
+  wait(delayMs: number, signal?: AbortSignal): Promise<void>;
+  /** Wakes the object at this time, instead of any time asked for before; done when it is on disk. */
+  setAlarm(atMs: number): Promise<void>;
+  deleteAlarm(): Promise<void>;
+  /** The sockets that were accepted with this tag and have not gone. */
+  sockets(tag: string): readonly ObjectSocket[];
+  /** When a heartbeat on this socket was answered last; null for never. */
+  heartbeatAtMs(socket: ObjectSocket): number | null;
+  /** Keeps the object from being put to sleep. */
+  keepAwake(work: Promise<void>): void;
+  /** Throws this instance away, with all that is not on disk. */
+  abort(reason: string): void;
+  /** Tells whoever operates the edge. */
+  report(text: string, fault?: unknown): void;
+}
+
+/** A WebSocket that outlives the instance that accepted it, with what was attached to it. */
+export interface ObjectSocket {
+  readonly readyState: number;
+  send(text: string): void;
+  close(code: number, reason: string): void;
+  serializeAttachment(attachment: object): void;
+  deserializeAttachment(): unknown;
+}
+
+/** How a connection is to be accepted: both stay with its socket for good. */
+export interface Acceptance {
+  readonly tags: readonly string[];
+  readonly attachment: object;
+}
+
+/** `readyState` of a socket on which anything can be sent. */
+const OPEN = 1;
+
+/** Whether anything can still be sent. */
+export function isOpen(socket: ObjectSocket): boolean {
+  return socket.readyState === OPEN;
+}
+
+/** Sends a message, unless the socket has gone: its peer will ask again on the next one. */
+export function sendTo(socket: ObjectSocket, message: object): void {
+  if (isOpen(socket)) socket.send(JSON.stringify(message));
+}
+
+/** When the peer was last heard: its last heartbeat, or its last message at `heardAtMs`. */
+export function lastHeardMs(world: ObjectWorld, socket: ObjectSocket, heardAtMs: number): number {
+  return Math.max(heardAtMs, world.heartbeatAtMs(socket) ?? 0);
+}
+
+/** A newer connection of the same host or router has taken over. */
+export const CLOSE_FENCED = 4001;
+/** What the connection opened with was refused; the reason is the code of the refusal. */
+export const CLOSE_REFUSED = 4002;
