@@ -4,7 +4,7 @@ export interface Timers {
    * Calls back after this time (milliseconds), unless the returned function withdraws the wish
    * before; later it does nothing. An idle wish does not keep the process alive.
    */
-  readonly after: (delayMs: number, what: () => void, kind?: "idle") => CancelTimer;
+  after(delayMs: number, what: () => void, kind?: "idle"): CancelTimer;
 }
 
 /** Withdraws a wish to be called back. */

@@ -7,9 +7,10 @@ import type { LeaseReply, LeaseRequest } from "../../core/messages.ts";
 import { formatRange, rangeOf } from "../../core/port-block.ts";
 import { parseLeaseReply } from "../../wire/messages.ts";
 import { whyAbsent } from "./address-presence.ts";
-import { type AddressPorts, readClock } from "../ports/address-ports.ts";
-import { EdgeLink, type LinkTiming } from "../../link/edge-link.ts";
+import { type AddressPorts, type Clock, readClock } from "../ports/address-ports.ts";
+import { type Link, type LinkTiming, openEdgeLink, type OpenLink } from "../../link/edge-link.ts";
 import { adviceOn } from "../../link/edge-refusals.ts";
+import { type CancelTimer, systemTimers, type Timers } from "../../link/timers.ts";
 import { type KeeperEvent, LeaseKeeper } from "./lease-keeper.ts";
 import type { Machine } from "../machine/machine.ts";
 
@@ -27,6 +28,11 @@ export interface MemberOptions {
   readonly whyAbsent?: (ip: string) => Promise<string | null>;
   readonly presenceIntervalMs?: number;
   readonly linkTiming?: Partial<LinkTiming>;
+  readonly openLink?: OpenLink;
+  readonly clock?: Clock;
+  readonly timers?: Timers;
+  /** Numbers in [0, 1). */
+  readonly random?: () => number;
 }
 
 const PRESENCE_INTERVAL_MS = 10_000;
@@ -36,10 +42,11 @@ export class AddressMember {
   readonly #options: MemberOptions;
   readonly #ports: AddressPorts;
   readonly #log: Logger;
+  readonly #timers: Timers;
   #keeper: LeaseKeeper | null = null;
-  #link: EdgeLink<LeaseReply> | null = null;
-  #wake: NodeJS.Timeout | null = null;
-  #presence: NodeJS.Timeout | null = null;
+  #link: Link | null = null;
+  #cancelWake: CancelTimer | null = null;
+  #cancelPresence: CancelTimer | null = null;
   #absence: string | null = null;
   #isEnding = false;
   #ended: (() => void) | null = null;
@@ -48,6 +55,7 @@ export class AddressMember {
     this.#ports = ports;
     this.#options = options;
     this.#log = options.log.child({ ip: ports.ip });
+    this.#timers = options.timers ?? systemTimers;
   }
 
   /** Begins to lease as soon as the address is there. */
@@ -58,7 +66,7 @@ export class AddressMember {
   /** Gives everything back: flows may end by themselves until the deadline (milliseconds from now). */
   drain(deadlineMs: number): Promise<void> {
     this.#isEnding = true;
-    if (this.#presence !== null) clearTimeout(this.#presence);
+    this.#cancelPresence?.();
     if (this.#keeper === null) return Promise.resolve();
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#ended = resolve;
@@ -69,7 +77,7 @@ export class AddressMember {
   /** Ends at once, releasing nothing: leases end by themselves, or a restart takes them up. */
   stop(): void {
     this.#isEnding = true;
-    if (this.#presence !== null) clearTimeout(this.#presence);
+    this.#cancelPresence?.();
     this.#disband();
   }
 
@@ -81,10 +89,8 @@ export class AddressMember {
     if (absence === null && this.#keeper === null) this.#begin();
     // What cannot be bound is of no use to this host; others may have its blocks.
     if (absence !== null) this.#keeper?.drain(0);
-    this.#presence = setTimeout(() => {
-      void this.#lookForAddress();
-    }, this.#options.presenceIntervalMs ?? PRESENCE_INTERVAL_MS);
-    this.#presence.unref();
+    const lookInMs = this.#options.presenceIntervalMs ?? PRESENCE_INTERVAL_MS;
+    this.#cancelPresence = this.#timers.after(lookInMs, () => void this.#lookForAddress(), "idle");
   }
 
   /**
@@ -104,9 +110,9 @@ export class AddressMember {
   }
 
   #begin(): void {
-    const { edge, instance, token, epochs } = this.#options;
+    const { edge, instance, token, epochs, openLink = openEdgeLink } = this.#options;
     const { ip } = this.#ports;
-    const link = new EdgeLink<LeaseReply>({
+    const link = openLink<LeaseReply>({
       name: `address ${ip}`,
       url: new URL(`/v1/ips/${encodeURIComponent(ip)}/connect`, edge),
       token,
@@ -120,12 +126,12 @@ export class AddressMember {
     const keeper = new LeaseKeeper({
       instance,
       ports: this.#options.machine?.guarded(this.#ports) ?? this.#ports,
-      clock: readClock,
-      random: Math.random,
+      clock: this.#options.clock ?? readClock,
+      random: this.#options.random ?? Math.random,
       send: (request: LeaseRequest) => link.send(request),
       wakeIn: (delayMs) => {
-        if (this.#wake !== null) clearTimeout(this.#wake);
-        this.#wake = setTimeout(() => keeper.tick(), Math.max(1, Math.ceil(delayMs)));
+        this.#cancelWake?.();
+        this.#cancelWake = this.#timers.after(Math.max(1, Math.ceil(delayMs)), () => keeper.tick());
       },
       onEvent: (event) => this.#onEvent(event),
       highestEpoch: epochs.highestEpoch(ip),
@@ -145,7 +151,7 @@ export class AddressMember {
     link.start();
   }
 
-  #received(link: EdgeLink<LeaseReply>, keeper: LeaseKeeper, reply: LeaseReply): void {
+  #received(link: Link, keeper: LeaseKeeper, reply: LeaseReply): void {
     if (reply.type === "answer") link.confirm();
     keeper.message(reply);
   }
@@ -164,8 +170,8 @@ export class AddressMember {
   }
 
   #disband(): void {
-    if (this.#wake !== null) clearTimeout(this.#wake);
-    this.#wake = null;
+    this.#cancelWake?.();
+    this.#cancelWake = null;
     this.#ports.onPressure = null;
     this.#keeper = null;
     this.#link?.stop();

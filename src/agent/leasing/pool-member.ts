@@ -5,8 +5,10 @@
 import { type AddressRoom, type PoolReply, type PoolRequest, PROTOCOL_VERSION } from "../../core/messages.ts";
 import { parsePoolReply } from "../../wire/messages.ts";
 import { AddressMember, type MemberOptions } from "./address-member.ts";
-import { EdgeLink } from "../../link/edge-link.ts";
+import { type Link, openEdgeLink } from "../../link/edge-link.ts";
 import { adviceOn } from "../../link/edge-refusals.ts";
+import { type CancelTimer, systemTimers, type Timers } from "../../link/timers.ts";
+import { type Clock, readClock } from "../ports/address-ports.ts";
 import type { PortBinder } from "../ports/port-binder.ts";
 import { type RoomReport, urgencyOf } from "./room-report.ts";
 
@@ -30,7 +32,9 @@ const REPORT_INTERVAL_MS = 2_000;
 /** From `start` to `drain` or `stop`. */
 export class PoolMember {
   readonly #options: PoolMemberOptions;
-  readonly #link: EdgeLink<PoolReply>;
+  readonly #link: Link;
+  readonly #clock: Clock;
+  readonly #timers: Timers;
   readonly #members = new Map<string, AddressMember>();
   /** Addresses that are being given up. */
   readonly #leaving = new Map<string, Promise<void>>();
@@ -39,12 +43,14 @@ export class PoolMember {
   /** Null until the pool has taken this host on the present connection. */
   #told: RoomReport | null = null;
   #toldAtMs = 0;
-  #timer: NodeJS.Timeout | null = null;
+  #cancelLook: CancelTimer | null = null;
 
   constructor(options: PoolMemberOptions) {
-    const { edge, pool, token, log } = options;
+    const { edge, pool, token, log, openLink = openEdgeLink } = options;
     this.#options = options;
-    this.#link = new EdgeLink<PoolReply>({
+    this.#clock = options.clock ?? readClock;
+    this.#timers = options.timers ?? systemTimers;
+    this.#link = openLink<PoolReply>({
       name: `pool ${pool}`,
       url: new URL(`/v1/pools/${encodeURIComponent(pool)}/connect`, edge),
       token,
@@ -62,7 +68,7 @@ export class PoolMember {
   /** Begins to enlist, and goes on trying. */
   start(): void {
     this.#link.start();
-    this.#timer = setInterval(() => this.#look(), LOOK_INTERVAL_MS);
+    this.#lookLater();
   }
 
   /** Asks for no new requests, and gives everything back as the flows end, at the latest after this time. */
@@ -77,8 +83,8 @@ export class PoolMember {
 
   /** Ends at once, releasing nothing. */
   stop(): void {
-    if (this.#timer !== null) clearInterval(this.#timer);
-    this.#timer = null;
+    this.#cancelLook?.();
+    this.#cancelLook = null;
     this.#link.stop();
     for (const member of this.#members.values()) member.stop();
   }
@@ -131,18 +137,25 @@ export class PoolMember {
     this.#serve();
   }
 
+  #lookLater(): void {
+    this.#cancelLook = this.#timers.after(LOOK_INTERVAL_MS, () => {
+      this.#lookLater();
+      this.#look();
+    });
+  }
+
   #look(): void {
     if (this.#told === null) return;
     const urgency = urgencyOf(this.#told, this.#present());
     const isTime =
-      performance.now() - this.#toldAtMs >= (this.#options.reportIntervalMs ?? REPORT_INTERVAL_MS);
+      this.#clock().monotonicMs - this.#toldAtMs >= (this.#options.reportIntervalMs ?? REPORT_INTERVAL_MS);
     if (urgency === "now" || (urgency === "soon" && isTime)) this.#report();
   }
 
   #report(): void {
     const report = this.#present();
     this.#told = report;
-    this.#toldAtMs = performance.now();
+    this.#toldAtMs = this.#clock().monotonicMs;
     this.#link.send({ type: "report", ...report } satisfies PoolRequest);
   }
 

@@ -11,6 +11,7 @@ import type { Lease } from "../../core/lease-commands.ts";
 import { type ClockReading, type LeaseTerm, remainingMs } from "../../core/lease-term.ts";
 import { grant, type Outcome, refuse } from "../../core/outcome.ts";
 import { portCountOf, UNIT_COUNT, UNIT_PORT_COUNT, unitOf } from "../../core/port-block.ts";
+import { type CancelTimer, systemTimers, type Timers } from "../../link/timers.ts";
 import { DestinationPorts } from "./destination-ports.ts";
 import { HeldPort, type LeasedBlock } from "./held-port.ts";
 import { createRandomBelow, type RandomBelow } from "./random-numbers.ts";
@@ -27,6 +28,7 @@ export function readClock(): ClockReading {
 export interface BinderOptions {
   readonly clock?: Clock;
   readonly random?: RandomBelow;
+  readonly timers?: Timers;
   /** How long a port stays held towards a destination after its connection ended. */
   readonly holdDownMs?: number;
 }
@@ -52,6 +54,7 @@ export class AddressPorts {
 
   readonly #clock: Clock;
   readonly #random: RandomBelow;
+  readonly #timers: Timers;
   readonly #holdDownMs: number;
   readonly #blocks = new Map<number, LeasedBlock>();
   readonly #blockOfUnit: (LeasedBlock | undefined)[] = Array.from({ length: UNIT_COUNT });
@@ -62,15 +65,16 @@ export class AddressPorts {
   #busiestCount = 0;
   #heldDownFirst: HeldPort | null = null;
   #heldDownLast: HeldPort | null = null;
-  #holdDownTimer: NodeJS.Timeout | null = null;
+  #cancelHoldDownWatch: CancelTimer | null = null;
   #term: LeaseTerm | null = null;
-  #termTimer: NodeJS.Timeout | null = null;
+  #cancelTermWatch: CancelTimer | null = null;
   readonly #waiting = new Set<() => void>();
 
   constructor(ip: string, options: BinderOptions = {}) {
     this.ip = ip;
     this.#clock = options.clock ?? readClock;
     this.#random = options.random ?? createRandomBelow();
+    this.#timers = options.timers ?? systemTimers;
     this.#holdDownMs = options.holdDownMs ?? 1_500;
   }
 
@@ -109,8 +113,8 @@ export class AddressPorts {
   /** Until when the blocks may be used; null for not at all. At its end every connection is reset. [BI4] */
   setTerm(term: LeaseTerm | null): void {
     this.#term = term;
-    if (this.#termTimer !== null) clearTimeout(this.#termTimer);
-    this.#termTimer = null;
+    this.#cancelTermWatch?.();
+    this.#cancelTermWatch = null;
     this.#watchTerm();
     this.#wake();
   }
@@ -204,8 +208,8 @@ export class AddressPorts {
   close(): void {
     this.setTerm(null);
     for (const epoch of this.#blocks.keys()) this.removeBlock(epoch);
-    if (this.#holdDownTimer !== null) clearTimeout(this.#holdDownTimer);
-    this.#holdDownTimer = null;
+    this.#cancelHoldDownWatch?.();
+    this.#cancelHoldDownWatch = null;
   }
 
   #hasTerm(): boolean {
@@ -222,7 +226,8 @@ export class AddressPorts {
       this.#resetAll();
       return;
     }
-    this.#termTimer = setTimeout(() => this.#watchTerm(), Math.min(leftMs, TERM_CHECK_MS)).unref();
+    const lookInMs = Math.min(leftMs, TERM_CHECK_MS);
+    this.#cancelTermWatch = this.#timers.after(lookInMs, () => this.#watchTerm(), "idle");
   }
 
   #resetAll(): void {
@@ -268,18 +273,19 @@ export class AddressPorts {
     if (this.#heldDownLast === null) this.#heldDownFirst = held;
     else this.#heldDownLast.next = held;
     this.#heldDownLast = held;
-    if (this.#holdDownTimer === null) this.#watchHoldDowns(this.#holdDownMs);
+    if (this.#cancelHoldDownWatch === null) this.#watchHoldDowns(this.#holdDownMs);
   };
 
   #watchHoldDowns(delayMs: number): void {
-    this.#holdDownTimer = setTimeout(() => {
-      this.#holdDownTimer = null;
+    const look = (): void => {
+      this.#cancelHoldDownWatch = null;
       this.#endHoldDowns();
       const first = this.#heldDownFirst;
       // Not for each port by itself: what lapses within a moment is let go together.
       if (first !== null) this.#watchHoldDowns(Math.max(20, first.lapsesAtMs - this.#clock().monotonicMs));
       this.#wake();
-    }, delayMs).unref();
+    };
+    this.#cancelHoldDownWatch = this.#timers.after(delayMs, look, "idle");
   }
 
   /** Lets go of what was held down long enough, oldest first: each port once, so O(1) each. [BI3] */
@@ -307,11 +313,11 @@ export class AddressPorts {
   #untilRoom(timeoutMs: number): Promise<void> {
     return new Promise((resolve) => {
       const wake = (): void => {
-        clearTimeout(timer);
+        cancel();
         this.#waiting.delete(wake);
         resolve();
       };
-      const timer = setTimeout(wake, timeoutMs);
+      const cancel = this.#timers.after(timeoutMs, wake);
       this.#waiting.add(wake);
     });
   }
