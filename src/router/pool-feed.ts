@@ -5,7 +5,7 @@
 import type { Logger } from "pino";
 import { PROTOCOL_VERSION, type RouterReply, type RouterRequest } from "../core/messages.ts";
 import type { SteeringChange, SteeringTable } from "../core/steering.ts";
-import { EdgeLink, type LinkTiming } from "../link/edge-link.ts";
+import { type Link, type LinkTiming, openEdgeLink, type OpenLink } from "../link/edge-link.ts";
 import { adviceOn } from "../link/edge-refusals.ts";
 import { parseRouterReply } from "../wire/messages.ts";
 
@@ -22,19 +22,20 @@ export interface FeedOptions {
   readonly onChange: (change: SteeringChange) => void;
   readonly log: Logger;
   readonly linkTiming?: Partial<LinkTiming>;
+  readonly openLink?: OpenLink;
 }
 
 /** From `start` to `stop`. */
 export class PoolFeed {
   readonly #options: FeedOptions;
-  readonly #link: EdgeLink<RouterReply>;
+  readonly #link: Link;
   /** The parts of the table that is arriving. */
   #parts: SteeringTable[] = [];
 
   constructor(options: FeedOptions) {
-    const { edge, pool, instance, token, log, linkTiming } = options;
+    const { edge, pool, instance, token, log, linkTiming, openLink = openEdgeLink } = options;
     this.#options = options;
-    this.#link = new EdgeLink<RouterReply>({
+    this.#link = openLink<RouterReply>({
       name: `pool ${pool}`,
       url: new URL(`/v1/pools/${encodeURIComponent(pool)}/steering`, edge),
       token,

@@ -1,8 +1,6 @@
 /**
- * One steering router: the pool's word on one side, the kernel on the other.
- *
- *     pool feed → follower → kernel
- *          ↑ acknowledge ┘
+ * One steering router as a process: its membership in a pool, its kernel, its status for
+ * operators, and its state on disk.
  *
  * Fail-static: without the pool the kernel keeps what it has. A stale entry can only lose
  * packets, since the guard keeps the wrong host silent. [RT6]
@@ -18,11 +16,7 @@ import { problemReply } from "../wire/problem-response.ts";
 import { bearerOf } from "../wire/tokens.ts";
 import type { RouterOptions } from "./command-line.ts";
 import type { SteeringKernel } from "./kernel.ts";
-import { PoolFeed } from "./pool-feed.ts";
-import { type FollowerEvent, SteeringFollower } from "./steering-follower.ts";
-
-/** Other programs announce nothing when they take rules away, so it is looked after this often. */
-const CHECK_INTERVAL_MS = 10_000;
+import { SteeringMember } from "./steering-member.ts";
 
 /** Runs from `start` to `end`. */
 export class Router {
@@ -31,12 +25,9 @@ export class Router {
   readonly #log: Logger;
   readonly #state: StateDirectory;
   readonly #kernel: SteeringKernel;
-  readonly #feed: PoolFeed;
-  readonly #follower: SteeringFollower;
+  readonly #steering: SteeringMember;
   readonly #keys: EdgeKeys;
   #server: Server | null = null;
-  #isReady = false;
-  #check: NodeJS.Timeout | null = null;
 
   constructor(
     options: RouterOptions,
@@ -56,21 +47,13 @@ export class Router {
       keep: (keys) => state.keepKeys(keys),
       log,
     });
-    this.#follower = new SteeringFollower({
-      kernel,
-      askTable: () => this.#feed.resync(),
-      acknowledge: (sequence) => this.#acknowledge(sequence),
-      onEvent: (event) => this.#tell(event),
-    });
-    this.#feed = new PoolFeed({
+    this.#steering = new SteeringMember({
       edge: options.edge,
       pool: options.pool,
       instance: state.instance,
       isObserver: options.isDryRun,
       token: () => token.read(),
-      onConnected: () => this.#follower.connected(),
-      onTable: (table) => this.#follower.table(table),
-      onChange: (change) => this.#follower.change(change),
+      kernel,
       log,
     });
   }
@@ -81,69 +64,23 @@ export class Router {
       await this.#serveStatus(this.#options.listen);
       this.#keys.start();
     }
-    this.#feed.start();
-    this.#check = setInterval(() => void this.#checkKernel(), CHECK_INTERVAL_MS);
+    this.#steering.start();
   }
 
   /** Stops following. The kernel steers on by what it has, unless the operator wants it clean. */
   async end(): Promise<void> {
-    if (this.#check !== null) clearInterval(this.#check);
-    this.#feed.stop();
     this.#keys.stop();
     this.#server?.close();
     this.#server?.closeAllConnections();
-    await this.#follower.close();
+    await this.#steering.stop();
     if (this.#options.isRemovedAtEnd) await this.#kernel.remove();
     await this.#kernel.close();
     await this.#state.close();
   }
 
-  async #checkKernel(): Promise<void> {
-    try {
-      await this.#follower.check();
-    } catch (fault) {
-      this.#log.error({ err: fault }, "it cannot be seen whether the kernel still steers");
-    }
-  }
-
-  #acknowledge(sequence: number): void {
-    this.#feed.acknowledge(sequence);
-    if (this.#isReady) return;
-    this.#isReady = true;
-    this.#log.info({ sequence }, "ready: the kernel steers by the pool's table");
-  }
-
-  #tell(event: FollowerEvent): void {
-    switch (event.type) {
-      case "repaired": {
-        const { removedCount, addedCount, unreachable } = event.report;
-        this.#log.info({ removedCount, addedCount }, "the kernel was compared with the pool's table");
-        for (const { host, family } of unreachable) {
-          this.#log.warn(
-            { host },
-            `nobody has said how to reach ${host} by IPv${family}; packets for its ports are dropped (--via)`,
-          );
-        }
-        return;
-      }
-      case "kernel-failed":
-        this.#log.error({ err: event.fault }, `the kernel did not follow; again in ${event.retryInMs} ms`);
-        return;
-      case "displaced":
-        this.#log.error("another program had taken the rules out of the kernel; they are put back");
-        return;
-      case "outdated":
-        this.#log.warn(
-          { ...event.entry, heldEpoch: event.heldEpoch },
-          "an entry from the past was passed over",
-        );
-        return;
-    }
-  }
-
   async #serveStatus({ host, port }: { readonly host: string; readonly port: number }): Promise<void> {
     const server = createServer((request, response) => {
-      if (request.url === "/health") sendJson(response, 200, { status: "ok", ready: this.#isReady });
+      if (request.url === "/health") sendJson(response, 200, { status: "ok", ready: this.#steering.isReady });
       else if (request.url === "/v1/status") void this.#sendStatus(request.headers.authorization, response);
       else sendProblem(response, "route-unknown");
     });
@@ -166,9 +103,9 @@ export class Router {
       sendJson(response, 200, {
         router: this.#name,
         pool: this.#options.pool,
-        connected: this.#feed.isConnected,
-        ready: this.#isReady,
-        followedSequence: this.#follower.followedSequence,
+        connected: this.#steering.isConnected,
+        ready: this.#steering.isReady,
+        followedSequence: this.#steering.followedSequence,
         drops: await this.#kernel.counts(),
       });
     } catch (fault) {

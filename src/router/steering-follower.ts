@@ -4,6 +4,7 @@
  * how the two travel.
  */
 import type { SteeringChange, SteeringEntry, SteeringTable } from "../core/steering.ts";
+import { type CancelTimer, systemTimers, type Timers } from "../link/timers.ts";
 import type { RepairReport, SteeringKernel } from "./kernel.ts";
 import { type SteeringAction, SteeringState } from "./steering-state.ts";
 
@@ -23,6 +24,7 @@ export interface FollowerOptions {
   /** Called only for numbers that the kernel has followed. [ST2] */
   readonly acknowledge: (sequence: number) => void;
   readonly onEvent: (event: FollowerEvent) => void;
+  readonly timers?: Timers;
 }
 
 const FIRST_RETRY_MS = 100;
@@ -33,7 +35,7 @@ export class SteeringFollower {
   readonly #options: FollowerOptions;
   readonly #state = new SteeringState();
   #retryInMs = FIRST_RETRY_MS;
-  #retry: NodeJS.Timeout | null = null;
+  #cancelRetry: CancelTimer | null = null;
   #step: Promise<void> = Promise.resolve();
   #isClosed = false;
 
@@ -75,7 +77,7 @@ export class SteeringFollower {
   /** Stops following, after the step under way. The kernel keeps what it has. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    if (this.#retry !== null) clearTimeout(this.#retry);
+    this.#cancelRetry?.();
     await this.#step;
   }
 
@@ -125,6 +127,7 @@ export class SteeringFollower {
     this.#state.failed();
     this.#options.onEvent({ type: "kernel-failed", fault, retryInMs });
     if (this.#isClosed) return;
-    this.#retry = setTimeout(() => this.#carryOut(this.#state.retry()), retryInMs);
+    const { timers = systemTimers } = this.#options;
+    this.#cancelRetry = timers.after(retryInMs, () => this.#carryOut(this.#state.retry()));
   }
 }

@@ -1,0 +1,125 @@
+/**
+ * A router in its pool: what the pool says goes to the kernel, and what the kernel has
+ * followed is acknowledged. Every so often it looks whether the kernel still has it. [RT10]
+ *
+ *     pool feed → follower → kernel
+ *          ↑ acknowledge ┘
+ */
+import { type CancelTimer, systemTimers, type Timers } from "../link/timers.ts";
+import type { SteeringKernel } from "./kernel.ts";
+import { type FeedOptions, PoolFeed } from "./pool-feed.ts";
+import { type FollowerEvent, SteeringFollower } from "./steering-follower.ts";
+
+/** Where a router's pool and its kernel are. The kernel stays open when the member stops. */
+export interface SteeringMemberOptions extends Omit<FeedOptions, "onConnected" | "onTable" | "onChange"> {
+  readonly kernel: SteeringKernel;
+  readonly timers?: Timers;
+}
+
+/** Other programs announce nothing when they take rules away, so it is looked after this often. */
+const CHECK_INTERVAL_MS = 10_000;
+
+/** From `start` to `stop`. */
+export class SteeringMember {
+  readonly #options: SteeringMemberOptions;
+  readonly #timers: Timers;
+  readonly #feed: PoolFeed;
+  readonly #follower: SteeringFollower;
+  #isReady = false;
+  #cancelCheck: CancelTimer | null = null;
+
+  constructor(options: SteeringMemberOptions) {
+    this.#options = options;
+    this.#timers = options.timers ?? systemTimers;
+    this.#follower = new SteeringFollower({
+      kernel: options.kernel,
+      askTable: () => this.#feed.resync(),
+      acknowledge: (sequence) => this.#acknowledge(sequence),
+      onEvent: (event) => this.#tell(event),
+      timers: this.#timers,
+    });
+    this.#feed = new PoolFeed({
+      ...options,
+      onConnected: () => this.#follower.connected(),
+      onTable: (table) => this.#follower.table(table),
+      onChange: (change) => this.#follower.change(change),
+    });
+  }
+
+  /** Whether the pool can be heard now. */
+  get isConnected(): boolean {
+    return this.#feed.isConnected;
+  }
+
+  /** Whether the kernel has followed the pool in this life. */
+  get isReady(): boolean {
+    return this.#isReady;
+  }
+
+  /** The number up to which the kernel follows; null until it has followed a whole table. */
+  get followedSequence(): number | null {
+    return this.#follower.followedSequence;
+  }
+
+  /** Begins to follow the pool; an edge that is away is waited for. */
+  start(): void {
+    this.#feed.start();
+    this.#checkLater();
+  }
+
+  /** Stops following, after the step under way. The kernel keeps what it has. */
+  async stop(): Promise<void> {
+    this.#cancelCheck?.();
+    this.#cancelCheck = null;
+    this.#feed.stop();
+    await this.#follower.close();
+  }
+
+  #checkLater(): void {
+    this.#cancelCheck = this.#timers.after(CHECK_INTERVAL_MS, () => {
+      this.#checkLater();
+      void this.#check();
+    });
+  }
+
+  async #check(): Promise<void> {
+    try {
+      await this.#follower.check();
+    } catch (fault) {
+      this.#options.log.error({ err: fault }, "it cannot be seen whether the kernel still steers");
+    }
+  }
+
+  #acknowledge(sequence: number): void {
+    this.#feed.acknowledge(sequence);
+    if (this.#isReady) return;
+    this.#isReady = true;
+    this.#options.log.info({ sequence }, "ready: the kernel steers by the pool's table");
+  }
+
+  #tell(event: FollowerEvent): void {
+    const { log } = this.#options;
+    switch (event.type) {
+      case "repaired": {
+        const { removedCount, addedCount, unreachable } = event.report;
+        log.info({ removedCount, addedCount }, "the kernel was compared with the pool's table");
+        for (const { host, family } of unreachable) {
+          log.warn(
+            { host },
+            `nobody has said how to reach ${host} by IPv${family}; packets for its ports are dropped (--via)`,
+          );
+        }
+        return;
+      }
+      case "kernel-failed":
+        log.error({ err: event.fault }, `the kernel did not follow; again in ${event.retryInMs} ms`);
+        return;
+      case "displaced":
+        log.error("another program had taken the rules out of the kernel; they are put back");
+        return;
+      case "outdated":
+        log.warn({ ...event.entry, heldEpoch: event.heldEpoch }, "an entry from the past was passed over");
+        return;
+    }
+  }
+}
