@@ -170,12 +170,13 @@ export class AddressMember {
   }
 
   #disband(): void {
-    this.#cancelWake?.();
-    this.#cancelWake = null;
     this.#ports.onPressure = null;
     this.#keeper = null;
     this.#link?.stop();
     this.#link = null;
+    // Last, since a keeper that hears of the connection's end wishes to be woken once more.
+    this.#cancelWake?.();
+    this.#cancelWake = null;
   }
 
   #logPresence(absence: string | null): void {

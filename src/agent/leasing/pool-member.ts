@@ -37,9 +37,10 @@ export class PoolMember {
   readonly #timers: Timers;
   readonly #members = new Map<string, AddressMember>();
   /** Addresses that are being given up. */
-  readonly #leaving = new Map<string, Promise<void>>();
+  readonly #leaving = new Map<string, { readonly member: AddressMember; readonly left: Promise<void> }>();
   #ips: readonly string[] = [];
   #isDraining = false;
+  #isStopped = false;
   /** Null until the pool has taken this host on the present connection. */
   #told: RoomReport | null = null;
   #toldAtMs = 0;
@@ -76,17 +77,20 @@ export class PoolMember {
     this.#isDraining = true;
     this.#look();
     const drained = [...this.#members.values()].map((member) => member.drain(deadlineMs));
-    await Promise.all([...drained, ...this.#leaving.values()]);
+    const left = Array.from(this.#leaving.values(), (leaving) => leaving.left);
+    await Promise.all([...drained, ...left]);
     this.#look();
     this.stop();
   }
 
   /** Ends at once, releasing nothing. */
   stop(): void {
+    this.#isStopped = true;
     this.#cancelLook?.();
     this.#cancelLook = null;
     this.#link.stop();
     for (const member of this.#members.values()) member.stop();
+    for (const { member } of this.#leaving.values()) member.stop();
   }
 
   #enlist(): void {
@@ -108,7 +112,7 @@ export class PoolMember {
 
   /** Brings the addresses served in line with those that the pool names. */
   #serve(): void {
-    if (this.#isDraining) return;
+    if (this.#isDraining || this.#isStopped) return;
     const { binder, log } = this.#options;
     for (const ip of this.#ips) {
       if (this.#members.has(ip) || this.#leaving.has(ip)) continue;
@@ -126,7 +130,7 @@ export class PoolMember {
   #giveUp(ip: string, member: AddressMember): void {
     this.#options.log.info({ ip }, "the pool has given up an address: draining it");
     this.#members.delete(ip);
-    this.#leaving.set(ip, this.#leave(ip, member));
+    this.#leaving.set(ip, { member, left: this.#leave(ip, member) });
   }
 
   async #leave(ip: string, member: AddressMember): Promise<void> {

@@ -1,0 +1,90 @@
+/** A host in its pool, with a time and an edge that do as they are told. */
+import { expect, onTestFinished, test } from "vitest";
+import { PoolMember } from "../../src/agent/leasing/pool-member.ts";
+import { PortBinder } from "../../src/agent/ports/port-binder.ts";
+import { DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
+import { type DrivenLink, DrivenTimers, drivenLinks } from "../link/driven-world.ts";
+import { recordingLog } from "../link/loopback-edge.ts";
+
+const IP = "192.0.2.1";
+const LEASE_MS = 600_000;
+
+function join() {
+  const timers = new DrivenTimers();
+  const clock = () => ({ monotonicMs: timers.nowMs, wallMs: 1_790_000_000_000 + timers.nowMs });
+  const binder = new PortBinder({ timers, clock, random: () => 0 });
+  const { openLink, links } = drivenLinks();
+  const member = new PoolMember({
+    edge: new URL("http://edge.example"),
+    pool: "default",
+    gateway: "http://203.0.113.1:7001",
+    instance: "instance-1",
+    token: async () => "the-token",
+    binder,
+    epochs: { highestEpoch: () => 0, noteEpoch: () => {} },
+    drainDeadlineMs: 60_000,
+    whyAbsent: async () => null,
+    openLink,
+    timers,
+    clock,
+    random: () => 0.5,
+    log: recordingLog().log,
+  });
+  onTestFinished(() => member.stop());
+  member.start();
+  links[0]!.receive({ type: "enlisted", pool: "default", ips: [IP] });
+  return { timers, binder, member, pool: links[0]!, links };
+}
+
+/** Answers the last request with one lease, for the whole lease time. */
+function answer(link: DrivenLink): void {
+  const { requestId } = link.sent.at(-1) as { requestId: string };
+  const leases = [{ base: 4096, order: 8, epoch: 1 }];
+  const settings = DEFAULT_POOL_SETTINGS;
+  link.receive({ type: "answer", requestId, leases, leaseDurationMs: LEASE_MS, granted: null, settings });
+}
+
+/** A host that has leased a block on its one address. */
+async function leasing() {
+  const world = join();
+  await world.timers.advance(0);
+  const address = world.links[1]!;
+  expect(address.path).toBe(`/v1/ips/${IP}/connect`);
+  answer(address);
+  expect(world.binder.address(IP)!.isUsable()).toBe(true);
+  return { ...world, address };
+}
+
+test("[LK2] [BI4] by driven time alone the term ends, and with it every flow", async () => {
+  const { timers, binder, pool } = await leasing();
+  const taken = binder.address(IP)!.take("tcp 198.51.100.1 443");
+  if (!taken.ok) throw new Error(taken.refusal);
+  let isReset = false;
+  taken.value.onReset = () => (isReset = true);
+  await timers.advance(LEASE_MS * 0.98 - 1);
+  expect([isReset, binder.address(IP)!.isUsable()]).toEqual([false, true]);
+  await timers.advance(1);
+  expect([isReset, binder.address(IP)!.isUsable()]).toEqual([true, false]);
+  await timers.advance(500);
+  expect(pool.sent.at(-1)).toMatchObject({ type: "report", rooms: [{ ip: IP, portCount: 0 }] });
+});
+
+test("[PM1] a member that was stopped wants nothing more of time, nor of the edge", async () => {
+  const { timers, binder, member, links } = await leasing();
+  member.stop();
+  expect(links.filter(({ isStarted }) => isStarted)).toEqual([]);
+  binder.removeAddress(IP);
+  expect(timers.pendingCount).toBe(0);
+});
+
+test("[PM1] stopping also stops the giving up of an address that the pool took away", async () => {
+  const { timers, binder, member, pool, links } = await leasing();
+  const taken = binder.address(IP)!.take("tcp 198.51.100.1 443");
+  expect(taken.ok).toBe(true);
+  pool.receive({ type: "enlisted", pool: "default", ips: [] });
+  await timers.advance(1_000);
+  member.stop();
+  expect(links.filter(({ isStarted }) => isStarted)).toEqual([]);
+  binder.removeAddress(IP);
+  expect(timers.pendingCount).toBe(0);
+});
