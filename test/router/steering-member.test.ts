@@ -1,0 +1,123 @@
+/** A router in its pool, with a time, a pool and a kernel that do as they are told. */
+import { expect, onTestFinished, test } from "vitest";
+import type { RepairReport, SteeringKernel } from "../../src/router/kernel.ts";
+import { SteeringMember } from "../../src/router/steering-member.ts";
+import { DrivenTimers, drivenLinks } from "../link/driven-world.ts";
+import { recordingLog } from "../link/loopback-edge.ts";
+import { change, entry, table } from "./steering-fixture.ts";
+
+class ObedientKernel implements SteeringKernel {
+  /** What was asked, and whether it was done. */
+  readonly steps: string[] = [];
+  isBroken = false;
+  isDisplaced = false;
+
+  async repair(): Promise<RepairReport> {
+    this.#step("repair");
+    this.isDisplaced = false;
+    return { removedCount: 0, addedCount: 0, unreachable: [] };
+  }
+
+  async apply(): Promise<void> {
+    this.#step("apply");
+  }
+
+  async isInForce(): Promise<boolean> {
+    return !this.isDisplaced;
+  }
+
+  async counts(): Promise<never> {
+    throw new Error("nobody counts here");
+  }
+
+  async remove(): Promise<void> {
+    this.#step("remove");
+  }
+
+  async close(): Promise<void> {
+    this.#step("close");
+  }
+
+  #step(name: string): void {
+    this.steps.push(this.isBroken ? `${name} failed` : name);
+    if (this.isBroken) throw new Error("the kernel is broken");
+  }
+}
+
+function join() {
+  const timers = new DrivenTimers();
+  const kernel = new ObedientKernel();
+  const { openLink, links } = drivenLinks();
+  const { log, lines } = recordingLog();
+  const member = new SteeringMember({
+    edge: new URL("http://edge.example"),
+    pool: "default",
+    instance: "instance-1",
+    isObserver: false,
+    token: async () => "the-token",
+    kernel,
+    timers,
+    openLink,
+    log,
+  });
+  onTestFinished(() => member.stop());
+  member.start();
+  const [link] = links;
+  const tellTable = (sequence: number): void =>
+    link!.receive({ type: "table", part: 1, parts: 1, table: table(sequence, [entry("h1", 4096, 8, 1)]) });
+  return { timers, kernel, member, link: link!, tellTable, lines };
+}
+
+test("[ST2] what the kernel has followed is acknowledged, and then the router is ready", async () => {
+  const { timers, kernel, member, link, tellTable } = join();
+  expect(link.path).toBe("/v1/pools/default/steering");
+  expect(link.sent).toEqual([{ type: "enroll", version: 1, instance: "instance-1" }]);
+  tellTable(7);
+  expect([member.isReady, member.followedSequence]).toEqual([false, null]);
+  await timers.advance(0);
+  expect([member.isReady, member.followedSequence]).toEqual([true, 7]);
+  link.receive({ type: "change", change: change(8, { put: [entry("h2", 8192, 8, 2)] }) });
+  await timers.advance(0);
+  expect(kernel.steps).toEqual(["repair", "apply"]);
+  expect(link.sent.slice(1)).toEqual([
+    { type: "acknowledge", sequence: 7 },
+    { type: "acknowledge", sequence: 8 },
+  ]);
+});
+
+test("[ST2] a kernel that fails is tried again after ever longer waits, and nothing acknowledged meanwhile", async () => {
+  const { timers, kernel, member, link, tellTable } = join();
+  kernel.isBroken = true;
+  tellTable(7);
+  const attempts: number[] = [];
+  for (const untilMs of [99, 100, 299, 300]) {
+    await timers.advance(untilMs - timers.nowMs);
+    attempts.push(kernel.steps.length);
+  }
+  expect(attempts).toEqual([1, 2, 2, 3]);
+  expect([member.isReady, link.sent.length]).toEqual([false, 1]);
+  kernel.isBroken = false;
+  await timers.advance(400);
+  expect(link.sent.at(-1)).toEqual({ type: "acknowledge", sequence: 7 });
+});
+
+test("[RT10] rules that another program took away are put back within ten seconds", async () => {
+  const { timers, kernel, tellTable } = join();
+  tellTable(7);
+  await timers.advance(25_000);
+  expect(kernel.steps).toEqual(["repair"]);
+  kernel.isDisplaced = true;
+  await timers.advance(10_000);
+  expect(kernel.isDisplaced).toBe(false);
+  expect(kernel.steps).toEqual(["repair", "repair"]);
+});
+
+test("[RT6] a router that stops leaves the kernel as it is, and wants nothing more of time", async () => {
+  const { timers, kernel, member, link, tellTable } = join();
+  tellTable(7);
+  await timers.advance(0);
+  await member.stop();
+  expect(link.isStarted).toBe(false);
+  expect(timers.pendingCount).toBe(0);
+  expect(kernel.steps).toEqual(["repair"]);
+});
