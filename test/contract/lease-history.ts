@@ -1,7 +1,7 @@
 /**
- * The contract of a lease store, for every database it runs on: whatever is asked of an
- * address, the table read from the store, the table folded from its events, and the table that
- * decided are one and the same after every command. [LE2] [DO3]
+ * Random histories of an address, and the contract of a lease store on every database it runs
+ * on: whatever is asked of an address, the table read from the store, the table folded from its
+ * events, and the table that decided are one and the same after every command. [LE2] [DO3]
  */
 import * as fc from "fast-check";
 import { expect } from "vitest";
@@ -13,8 +13,10 @@ import { applyEvent, emptyLeaseTable, leasesOf, type LeaseTable } from "../../sr
 import { publicationOf } from "../../src/core/publication.ts";
 import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../../src/core/pool-settings.ts";
 
-const POOL = "eu";
-const SETTINGS: PoolSettings = {
+/** The pool of the address. */
+export const POOL = "eu";
+/** What the address begins with: so short that blocks come round again. */
+export const SETTINGS: PoolSettings = {
   ...DEFAULT_POOL_SETTINGS,
   leaseDurationMs: 10_000,
   quarantineMs: 4_000,
@@ -22,7 +24,7 @@ const SETTINGS: PoolSettings = {
 };
 
 /** One thing that happens to an address. */
-interface Step {
+export interface Step {
   readonly command: LeaseCommand["type"];
   readonly host: number;
   /** Which of its sizes, leases, instances or settings: reduced to what there is. */
@@ -37,40 +39,41 @@ export interface History {
   readonly seed: number;
 }
 
-const step: fc.Arbitrary<Step> = fc.record({
-  command: fc.constantFrom(
-    "join",
-    "join",
-    "renew",
-    "acquire",
-    "acquire",
-    "acquire",
-    "acquire",
-    "acquire",
-    "release",
-    "release",
-    "tick",
-    "configure",
-    "steer",
-    "followed",
-    "followed",
-    "followed",
-  ),
-  host: fc.nat({ max: 2 }),
-  choice: fc.nat({ max: 20 }),
-  isStale: fc.nat({ max: 9 }).map((chance) => chance === 0),
-  elapsedMs: fc.oneof(
-    { weight: 6, arbitrary: fc.nat({ max: 800 }) },
-    { weight: 2, arbitrary: fc.integer({ min: 1_500, max: 12_000 }) },
-    { weight: 1, arbitrary: fc.integer({ min: -5_000, max: 3_600_000 }) },
-  ),
-});
+/** Without routers; as often as they are named. */
+const COMMANDS = [
+  ["join", 2],
+  ["renew", 1],
+  ["acquire", 5],
+  ["release", 2],
+  ["tick", 1],
+  ["configure", 1],
+] as const;
+const STEERING_COMMANDS = [
+  ["steer", 1],
+  ["followed", 3],
+] as const;
 
-/** Histories long enough for blocks to come round again. */
-export const histories: fc.Arbitrary<History> = fc.record({
-  steps: fc.array(step, { minLength: 10, maxLength: 60, size: "max" }),
-  seed: fc.nat(),
-});
+function historiesOf(commands: readonly (readonly [Step["command"], number])[]): fc.Arbitrary<History> {
+  const step = fc.record({
+    command: fc.oneof(...commands.map(([command, weight]) => ({ weight, arbitrary: fc.constant(command) }))),
+    host: fc.nat({ max: 2 }),
+    choice: fc.nat({ max: 20 }),
+    isStale: fc.nat({ max: 9 }).map((chance) => chance === 0),
+    elapsedMs: fc.oneof(
+      { weight: 6, arbitrary: fc.nat({ max: 800 }) },
+      { weight: 2, arbitrary: fc.integer({ min: 1_500, max: 12_000 }) },
+      { weight: 1, arbitrary: fc.integer({ min: -5_000, max: 3_600_000 }) },
+    ),
+  });
+  // Long enough for blocks to come round again.
+  const steps = fc.array(step, { minLength: 10, maxLength: 60, size: "max" });
+  return fc.record({ steps, seed: fc.nat() });
+}
+
+/** Histories of an address whose pool has routers from some moment on. */
+export const histories = historiesOf([...COMMANDS, ...STEERING_COMMANDS]);
+/** Histories of an address whose pool has no routers. */
+export const unsteeredHistories = historiesOf(COMMANDS);
 
 /** Plays a history on an empty database and compares the tables after each command. */
 export function playHistory(database: SqlDatabase, history: History): { readonly grantCount: number } {
@@ -99,7 +102,8 @@ export function playHistory(database: SqlDatabase, history: History): { readonly
   return { grantCount: table.lastEpoch };
 }
 
-function commandFor(
+/** The command of a step, made to fit the table: mostly one that could be granted. */
+export function commandFor(
   table: LeaseTable,
   { command, host, choice, isStale }: Step,
   requestId: string,
@@ -135,7 +139,7 @@ function commandFor(
 }
 
 /** A table as plain values: hosts in alphabetical order, blocks in the order of their epochs. */
-function comparable(table: LeaseTable): object {
+export function comparable(table: LeaseTable): object {
   const { holders, rows, unitHistory, ...rest } = table;
   return {
     ...rest,
@@ -146,7 +150,7 @@ function comparable(table: LeaseTable): object {
 }
 
 /** Mulberry32: chance that can be repeated. */
-function generator(seed: number): () => number {
+export function generator(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;

@@ -3,8 +3,10 @@ import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import * as fc from "fast-check";
 import { expect, it } from "vitest";
 import type { EgressIp } from "../../durable-objects/egress-ip.ts";
+import type { EgressPool } from "../../durable-objects/egress-pool.ts";
 import { ADDRESS_MIGRATIONS, migrate } from "../../durable-objects/schema.ts";
 import { histories, playHistory } from "../contract/lease-history.ts";
+import { playPoolHistory, poolHistories } from "../contract/pool-history.ts";
 import { objects, settings } from "./objects.ts";
 
 it("[DO3] a table is read back as it was written, after every command", { timeout: 60_000 }, async () => {
@@ -21,6 +23,20 @@ it("[DO3] a table is read back as it was written, after every command", { timeou
     { numRuns: 25 },
   );
   expect(grantCount).toBeGreaterThan(25);
+});
+
+it("[DO3] a pool is read back as it was written, after every write", { timeout: 60_000 }, async () => {
+  let objectCount = 0;
+  await fc.assert(
+    fc.asyncProperty(poolHistories, async (history) => {
+      objectCount += 1;
+      const stub = objects.EGRESS_POOL.getByName(`history-${objectCount}`);
+      await runInDurableObject(stub, (_instance: EgressPool, { storage }) => {
+        playPoolHistory(storage, history);
+      });
+    }),
+    { numRuns: 15 },
+  );
 });
 
 it("[DO1] an object brings its storage forward when it starts", async () => {

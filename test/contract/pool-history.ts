@@ -1,0 +1,252 @@
+/**
+ * The contract of the stores of a pool, on every database they run on: whatever is written, a
+ * store that remembers nothing reads back what plain maps in memory hold. [DO3] [ST5] [ST8]
+ */
+import * as fc from "fast-check";
+import { expect } from "vitest";
+import { PoolStore, type StoredHost, type StoredPool } from "../../durable-objects/pool-store.ts";
+import { migrate, POOL_MIGRATIONS } from "../../durable-objects/schema.ts";
+import type { SqlDatabase } from "../../durable-objects/sql-database.ts";
+import { SteeringStore, type StoredRouter } from "../../durable-objects/steering-store.ts";
+import { DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
+import { changeBy, type Publication, type PublishedAddress } from "../../src/core/publication.ts";
+import type { SteeringEntry, SteeringTable } from "../../src/core/steering.ts";
+
+const plain = { noNullPrototype: true } as const;
+/** Names of every length and letter that a database might fold together or cut off. */
+const name = fc.constantFrom("a", "A", "a%", "a_b", "ä", "b", "h".repeat(63));
+const ip = fc.constantFrom("192.0.2.1", "192.0.2.10", "192.0.2.2", "2001:db8::1");
+const large = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
+const reach = fc.record({ ipv4: fc.option(fc.ipV4()), ipv6: fc.option(fc.ipV6()) }, plain);
+
+const pool = fc.record(
+  {
+    type: fc.constant("pool" as const),
+    quarantineMs: fc.nat(86_400_000),
+    revision: fc.nat(20),
+    isSteered: fc.boolean(),
+  },
+  plain,
+);
+const address = fc.record(
+  { type: fc.constant("address" as const), ip, advertised: fc.option(fc.string()), revision: fc.nat(20) },
+  plain,
+);
+const following = fc.record({ type: fc.constant("following" as const), ip, revision: fc.nat(20) }, plain);
+const host = fc.record(
+  {
+    type: fc.constant("host" as const),
+    host: name,
+    instance: fc.string(),
+    gateway: fc.string(),
+    draining: fc.boolean(),
+    rooms: fc.array(fc.record({ ip, portCount: fc.nat(64_512), busiestCount: fc.nat(64_512) }, plain), {
+      maxLength: 3,
+    }),
+    reach,
+  },
+  plain,
+);
+const router = fc.record(
+  {
+    type: fc.constant("router" as const),
+    router: name,
+    instance: fc.string(),
+    isConnected: fc.boolean(),
+    seenAtMs: large,
+    acknowledged: fc.option(large),
+    overdue: fc.option(large),
+  },
+  plain,
+);
+const forget = fc.record({ type: fc.constant("forget" as const), leftBeforeMs: large }, plain);
+const publication = fc.record(
+  {
+    type: fc.constant("publication" as const),
+    ip,
+    version: fc.nat(30),
+    /** Epochs of the blocks that it holds; every epoch is one block and stays so. */
+    epochs: fc.uniqueArray(fc.integer({ min: 1, max: 40 }), { maxLength: 12 }),
+  },
+  plain,
+);
+
+const write = fc.oneof(pool, address, following, host, router, forget, { weight: 3, arbitrary: publication });
+
+type Valued<Source> = Source extends fc.Arbitrary<infer Value> ? Value : never;
+type Write = Valued<typeof write>;
+
+/** What is written in which order, and how large the pieces are in which the table is read. */
+export interface PoolHistory {
+  readonly writes: readonly Write[];
+  readonly pieceSize: number;
+}
+
+/** Histories that write most things more than once. */
+export const poolHistories: fc.Arbitrary<PoolHistory> = fc.record({
+  writes: fc.array(write, { minLength: 10, maxLength: 60, size: "max" }),
+  pieceSize: fc.integer({ min: 1, max: 9 }),
+});
+
+interface ModelAddress extends PublishedAddress {
+  readonly advertised: string | null;
+  readonly revision: number;
+}
+
+/** The same in memory. */
+class Model {
+  pool: StoredPool | null = null;
+  sequence = 0;
+  readonly addresses = new Map<string, ModelAddress>();
+  readonly hosts = new Map<string, StoredHost>();
+  readonly routers = new Map<string, StoredRouter>();
+}
+
+/** Plays a history on an empty database and compares all that can be read after each write. */
+export function playPoolHistory(
+  database: SqlDatabase,
+  { writes, pieceSize }: PoolHistory,
+): { readonly changeCount: number } {
+  migrate(database, POOL_MIGRATIONS);
+  const model = new Model();
+  for (const current of writes) {
+    database.transactionSync(() => {
+      carryOut(database, model, current);
+    });
+    expectCatalogue(new PoolStore(database), model);
+    expectSteering(new SteeringStore(database), model, pieceSize);
+  }
+  return { changeCount: model.sequence };
+}
+
+function carryOut(database: SqlDatabase, model: Model, current: Write): void {
+  const catalogue = new PoolStore(database);
+  const steering = new SteeringStore(database);
+  switch (current.type) {
+    case "pool": {
+      const { quarantineMs, revision, isSteered } = current;
+      model.pool = { name: "eu", settings: { ...DEFAULT_POOL_SETTINGS, quarantineMs }, revision, isSteered };
+      return catalogue.putPool(model.pool);
+    }
+    case "address": {
+      const { ip: at, advertised, revision } = current;
+      const known = model.addresses.get(at) ?? { version: null, entries: [] };
+      model.addresses.set(at, { ...known, ip: at, advertised, revision });
+      return catalogue.putIp({ ip: at, advertised }, revision);
+    }
+    case "following": {
+      const known = model.addresses.get(current.ip);
+      if (known) model.addresses.set(current.ip, { ...known, revision: current.revision });
+      return catalogue.markFollowing(current.ip, current.revision);
+    }
+    case "host": {
+      const { type: _type, ...stored } = current;
+      model.hosts.set(stored.host, stored);
+      return catalogue.putHost(stored);
+    }
+    case "router": {
+      const { type: _type, ...stored } = current;
+      model.routers.set(stored.router, stored);
+      return steering.putRouter(stored);
+    }
+    case "forget":
+      for (const { router: at, isConnected, seenAtMs } of model.routers.values()) {
+        if (!isConnected && seenAtMs < current.leftBeforeMs) model.routers.delete(at);
+      }
+      return steering.forgetRouters(current.leftBeforeMs);
+    case "publication":
+      return publish(steering, model, current);
+  }
+}
+
+/** As the pool does it: the difference to what is stored is judged, applied and numbered. */
+function publish(steering: SteeringStore, model: Model, { ip: at, version, epochs }: Publishing): void {
+  const stored = steering.address(at);
+  const known = model.addresses.get(at);
+  expect(stored).toEqual(known === undefined ? null : publishedPartOf(known));
+  // Without a pool nobody publishes.
+  if (stored === null || known === undefined || model.pool === null) return;
+  const published = publicationOf(version, epochs);
+  const change = changeBy(stored, published);
+  if (!change.ok) return;
+  steering.apply(at, version, change.value);
+  model.sequence += 1;
+  expect(steering.advance()).toBe(model.sequence);
+  const entries = published.blocks.map(({ base, order, host: to, epoch }) => {
+    return { ip: at, base, order, host: to, epoch };
+  });
+  model.addresses.set(at, { ...known, version, entries: entries.toSorted((a, b) => a.base - b.base) });
+}
+
+type Publishing = Extract<Write, { type: "publication" }>;
+
+function publishedPartOf({ ip: at, version, entries }: ModelAddress): PublishedAddress {
+  return { ip: at, version, entries };
+}
+
+/** Every epoch is one block, thirteen of them stand in each other's place. */
+function publicationOf(version: number, epochs: readonly number[]): Publication {
+  const byBase = new Map<number, Publication["blocks"][number]>();
+  for (const epoch of epochs.toSorted((a, b) => a - b)) {
+    const base = (16 + (epoch % 13)) * 64;
+    byBase.set(base, { base, order: 6, host: `h${epoch % 3}`, epoch });
+  }
+  return { version, lastEpoch: Math.max(0, ...epochs), blocks: [...byBase.values()] };
+}
+
+function expectCatalogue(store: PoolStore, model: Model): void {
+  const addresses = [...model.addresses.values()].toSorted(byText((known) => known.ip));
+  expect(store.pool()).toEqual(model.pool);
+  expect(store.ips()).toEqual(addresses.map(({ ip: at, advertised }) => ({ ip: at, advertised })));
+  for (const revision of [0, 7, 21]) {
+    const behind = addresses.filter((known) => known.revision < revision).map((known) => known.ip);
+    expect(store.ipsBehind(revision)).toEqual(behind);
+  }
+  expect(store.hosts()).toEqual([...model.hosts.values()].toSorted(byText((known) => known.host)));
+  for (const known of model.hosts.values()) expect(store.host(known.host)).toEqual(known);
+  expect(store.host("nobody")).toBeNull();
+}
+
+function expectSteering(store: SteeringStore, model: Model, pieceSize: number): void {
+  expect(store.sequence()).toBe(model.sequence);
+  expect(store.routers()).toEqual([...model.routers.values()].toSorted(byText((known) => known.router)));
+  for (const known of model.routers.values()) expect(store.router(known.router)).toEqual(known);
+  expect(store.router("nobody")).toBeNull();
+  const pieces = [...store.pieces(pieceSize)];
+  expect(store.pieceCount(pieceSize)).toBe(pieces.length);
+  for (const piece of pieces) {
+    expect(piece.sequence).toBe(model.sequence);
+    expect(piece.ips.length + piece.entries.length + piece.reaches.length).toBeLessThanOrEqual(pieceSize);
+  }
+  expect(wholeOf(pieces)).toEqual(tableOf(model));
+}
+
+type Lists = Omit<SteeringTable, "sequence">;
+
+function wholeOf(pieces: readonly SteeringTable[]): Lists {
+  return {
+    ips: pieces.flatMap((piece) => piece.ips),
+    entries: pieces.flatMap((piece) => piece.entries),
+    reaches: pieces.flatMap((piece) => piece.reaches),
+  };
+}
+
+/** What routers must be told: addresses that have published, and hosts that can be reached. */
+function tableOf(model: Model): Lists {
+  const published = [...model.addresses.values()]
+    .filter(({ version }) => version !== null)
+    .toSorted(byText((known) => known.ip));
+  const reachable = [...model.hosts.values()]
+    .filter(({ reach: at }) => at.ipv4 !== null || at.ipv6 !== null)
+    .toSorted(byText((known) => known.host));
+  return {
+    ips: published.map((known) => known.ip),
+    entries: published.flatMap<SteeringEntry>(({ entries }) => entries),
+    reaches: reachable.map(({ host: at, reach: { ipv4, ipv6 } }) => ({ host: at, ipv4, ipv6 })),
+  };
+}
+
+/** By the bytes of UTF-8, as SQLite compares; in these names they order as the code units do. */
+function byText<Item>(textOf: (item: Item) => string): (a: Item, b: Item) => number {
+  return (a, b) => (textOf(a) < textOf(b) ? -1 : 1);
+}
