@@ -60,12 +60,12 @@ export class NftSession {
 
   /** What `nft -j` with these words prints; null if it says that there is no such thing. */
   async list(words: readonly string[]): Promise<string | null> {
-    try {
-      return await this.#runOnce(["-j", ...words], LONGEST_LOAD_MS);
-    } catch (fault) {
-      if (fault instanceof KernelFault && fault.message.includes("No such file or directory")) return null;
-      throw fault;
-    }
+    return this.#unlessMissing(["-j", ...words]);
+  }
+
+  /** Whether the kernel would take these statements now; false if it says that there is no such thing. Nothing is done. */
+  async isPossible(statements: string): Promise<boolean> {
+    return (await this.#unlessMissing(["-c", statements])) !== null;
   }
 
   /** Ends nft; a later transaction starts it again. */
@@ -78,6 +78,15 @@ export class NftSession {
     child.stdin?.end();
     child.kill();
     await ended;
+  }
+
+  async #unlessMissing(words: readonly string[]): Promise<string | null> {
+    try {
+      return await this.#runOnce(words, LONGEST_LOAD_MS);
+    } catch (fault) {
+      if (fault instanceof KernelFault && fault.message.includes("No such file or directory")) return null;
+      throw fault;
+    }
   }
 
   async #runLine(line: string): Promise<void> {

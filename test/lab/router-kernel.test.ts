@@ -573,3 +573,17 @@ test("removal leaves nothing of it in the kernel", async () => {
   const { stdout } = await lab.exec("r1", ["nft", "list", "ruleset"]);
   expect(stdout.trim()).toBe("");
 });
+
+test.each(["flush ruleset", "delete table inet ipshard", "flush chain netdev ipshard ingress"])(
+  "[RT10] it is seen that the rules have gone by: %s",
+  async (statement) => {
+    const rules = async (): Promise<string> => (await lab.exec("r1", ["nft", "list", "ruleset"])).stdout;
+    const before = await rules();
+    expect(await kernel.isInForce()).toBe(true);
+    expect(await rules()).toBe(before);
+    await lab.exec("r1", ["nft", statement]);
+    expect(await kernel.isInForce()).toBe(false);
+    await kernel.repair(tableOf(blocks()));
+    expect(await kernel.isInForce()).toBe(true);
+  },
+);
