@@ -6,6 +6,7 @@ const PROGRAMS = {
   agent: "../agent/main.ts",
   doctor: "../agent/doctor.ts",
   router: "../router/main.ts",
+  "router-doctor": "../router/doctor/main.ts",
 } as const;
 
 /** A program that a verb stands for. */

@@ -66,8 +66,8 @@ function programVerb(name: string, description: string, run: (args: readonly str
 
 programVerb("agent", "be a host: lease ports and send requests", becomeAgent);
 programVerb("router", "steer returning packets to their hosts", (args) => become("router", args));
-programVerb("doctor", "say what keeps this host from sharing its addresses", (args) =>
-  become("doctor", args),
+programVerb("doctor", "say what is wrong with this host, or with `doctor router` this router", (args) =>
+  args[0] === "router" ? become("router-doctor", args.slice(1)) : become("doctor", args),
 );
 
 program

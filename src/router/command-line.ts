@@ -45,12 +45,24 @@ interface Words {
 
 const VIA = /^([^=]+)=(self|neighbour|routed)(?::([^,]+)((?:,[^,]+)*))?$/;
 
+/** What a command that takes a router's options is called, and does. */
+export interface About {
+  readonly name: string;
+  readonly description: string;
+}
+
+const ABOUT: About = {
+  name: "ipshard router",
+  description: "Sends each returning packet to the host whose port it is. Needs root and nftables.",
+};
+
 /** Reads the arguments after the program's name; null when only help was asked for. Throws `option-invalid`. */
 export function parseCommandLine(
   args: readonly string[],
   write: (text: string) => void,
+  about = ABOUT,
 ): RouterOptions | null {
-  const words = parsed(commandLine(write), args)?.opts<Words>();
+  const words = parsed(commandLine(write, about), args)?.opts<Words>();
   if (words === undefined) return null;
   if (!/^\d{1,6}$/.test(words.icmpRate)) throw optionInvalid(`--icmp-rate ${words.icmpRate} is no number.`);
   const config: RouterConfig = {
@@ -75,10 +87,9 @@ export function parseCommandLine(
   };
 }
 
-function commandLine(write: (text: string) => void): Command {
+function commandLine(write: (text: string) => void, { name, description }: About): Command {
   const { table, icmpErrorsPerSecond } = DEFAULT_ROUTER_CONFIG;
-  const description = "Sends each returning packet to the host whose port it is. Needs root and nftables.";
-  return newCommand("ipshard router", description, write)
+  return newCommand(name, description, write)
     .requiredOption("--edge <url>", "where the edge is")
     .requiredOption("--pool <name>", "the pool whose addresses to steer")
     .requiredOption("--token-file <file>", "a token of the role router; its subject is this router's name")

@@ -1,0 +1,119 @@
+/**
+ * `ipshard doctor router`: what keeps this router from sending packets to their hosts, in
+ * sentences, and at the end whether each host that holds ports is there where they go. [RT11] [RT12]
+ *
+ * It takes the router's own options, or those of the router that runs here. Exit status as for
+ * a host: 0 when nothing is wrong, 1 when something is, 2 when it could not be found out.
+ */
+import { readFile } from "node:fs/promises";
+import type { SteeringTable } from "../../core/steering.ts";
+import { good, note, problem, tell, unknown } from "../../link/finding.ts";
+import { begin } from "../../link/process-life.ts";
+import { StartFault } from "../../link/start-fault.ts";
+import { parseCommandLine, type RouterOptions } from "../command-line.ts";
+import { contactFindings, contactHosts } from "./host-contact.ts";
+import { dropFinding, kernelFaultFinding, kernelFindings, observeKernel } from "./kernel-tables.ts";
+import { machineFindings, observeMachine } from "./paths.ts";
+import { type RunningRouter, runningRouters, withPathsFrom } from "./running-routers.ts";
+import { askPool, observeStanding, standingFindings } from "./standing.ts";
+
+const ABOUT = {
+  name: "ipshard doctor router",
+  description:
+    "Says what keeps a router from sending packets to their hosts. Takes the router's own options; " +
+    "without any, those of the router that runs on this machine. Needs root.",
+};
+/** Bits of CapEff in /proc/self/status. */
+const CAP_NET_ADMIN = 12n;
+
+async function examine(options: RouterOptions, router: RunningRouter | null): Promise<void> {
+  const isPrivileged = await mayAdministerNetwork();
+  const standing = await observeStanding(options, router);
+  for (const finding of standingFindings(standing, Date.now())) tell(finding);
+  const table = standing.token.fault === null ? await examinePool(options) : null;
+  await examineSystem(options, table, isPrivileged);
+}
+
+async function examinePool(options: RouterOptions): Promise<SteeringTable | null> {
+  const answer = await askPool(options);
+  if ("table" in answer) {
+    const { ips, entries } = answer.table;
+    tell(
+      good(`The edge tells of the pool ${options.pool}: ${ips.length} addresses, ${entries.length} blocks.`),
+    );
+    return answer.table;
+  }
+  tell(
+    problem(
+      `The edge at ${options.edge.href} does not tell of the pool ${options.pool}: ${answer.fault} ` +
+        "The kernel steers on by what it followed last; new blocks are not steered.",
+    ),
+  );
+  return null;
+}
+
+async function examineSystem(
+  options: RouterOptions,
+  table: SteeringTable | null,
+  isPrivileged: boolean,
+): Promise<void> {
+  const { config } = options;
+  const askTable = async (): Promise<SteeringTable | null> => {
+    if (table === null) return null;
+    const answer = await askPool(options);
+    return "table" in answer ? answer.table : null;
+  };
+  try {
+    const holders = new Set(table?.entries.map(({ host }) => host));
+    for (const finding of machineFindings(await observeMachine(config, table?.ips ?? [], holders)))
+      tell(finding);
+    const kernel = await observeKernel(config, askTable);
+    for (const finding of kernelFindings(kernel)) tell(finding);
+    tell(dropFinding(kernel));
+    if (table === null)
+      return tell(unknown("Without the pool's word nobody knows which hosts should be there."));
+    for (const finding of contactFindings(await contactHosts(config, table))) tell(finding);
+  } catch (fault) {
+    return tell(kernelFaultFinding(fault, isPrivileged));
+  }
+  tell(note("Whether replies come all the way home is seen from a host: npx ipshard doctor there."));
+}
+
+async function mayAdministerNetwork(): Promise<boolean> {
+  const [, capabilities] = /^CapEff:\s*([0-9a-f]+)$/m.exec(await readFile("/proc/self/status", "utf8")) ?? [];
+  return ((BigInt(`0x${capabilities ?? "0"}`) >> CAP_NET_ADMIN) & 1n) === 1n;
+}
+
+/** Of several routers the operator has to say which. */
+function onlyOne(running: readonly RunningRouter[]): RunningRouter | null {
+  if (running.length <= 1) return running[0] ?? null;
+  const pids = running.map(({ pid }) => pid).join(", ");
+  throw new StartFault("option-invalid", `Several routers run here (${pids}): give the options of one.`);
+}
+
+async function examineOne(args: readonly string[]): Promise<void> {
+  const running = await runningRouters();
+  if (args.length === 0) {
+    const router = onlyOne(running);
+    if (router !== null) return examine(router.options, router);
+    return tell(
+      problem(
+        "No router runs on this machine. Start ipshard router; or give its options here, to see why it cannot.",
+      ),
+    );
+  }
+  const given = parseCommandLine(args, (text) => process.stdout.write(text), ABOUT);
+  if (given === null) return;
+  const options = withPathsFrom(process.cwd(), given);
+  const own = running.find((router) => router.options.stateDirectory === options.stateDirectory);
+  await examine(options, own ?? null);
+}
+
+await begin(ABOUT.name, async () => {
+  try {
+    await examineOne(process.argv.slice(2));
+  } catch (fault) {
+    if (fault instanceof StartFault) throw fault;
+    tell(unknown(`It could not be found out: ${fault instanceof Error ? fault.message : String(fault)}.`));
+  }
+});

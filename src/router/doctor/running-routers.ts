@@ -1,0 +1,60 @@
+/**
+ * Which routers run on this machine, as the kernel knows it: their command lines, where they were
+ * started, and whether they were paused. "This machine" is one network: a router in another
+ * namespace steers by other rules.
+ */
+import { readdir, readFile, readlink } from "node:fs/promises";
+import { resolve } from "node:path";
+import { parseCommandLine, type RouterOptions } from "../command-line.ts";
+
+/** One router process. */
+export interface RunningRouter {
+  readonly pid: number;
+  /** Stopped by a signal: it hears and says nothing, and the kernel steers on. */
+  readonly isPaused: boolean;
+  /** As it was started with, paths made absolute. */
+  readonly options: RouterOptions;
+}
+
+const PROGRAM = /(^|\/)src\/router\/main\.ts$/;
+
+/** Routers of this network namespace that steer; those of other users are seen by root alone. */
+export async function runningRouters(): Promise<RunningRouter[]> {
+  const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
+  const found = await Promise.all(pids.map((pid) => lookAt(pid)));
+  return found.filter((router) => router !== null);
+}
+
+/** Options whose files are those of a process that was started in this directory. */
+export function withPathsFrom(directory: string, options: RouterOptions): RouterOptions {
+  return {
+    ...options,
+    tokenFile: resolve(directory, options.tokenFile),
+    stateDirectory: resolve(directory, options.stateDirectory),
+  };
+}
+
+async function lookAt(pid: string): Promise<RunningRouter | null> {
+  try {
+    const words = (await readFile(`/proc/${pid}/cmdline`, "utf8")).split("\0").slice(0, -1);
+    const at = words.findIndex((word) => PROGRAM.test(word));
+    if (at < 0 || (await networkOf(pid)) !== (await networkOf("self"))) return null;
+    const directory = await readlink(`/proc/${pid}/cwd`);
+    const stat = await readFile(`/proc/${pid}/stat`, "utf8");
+    const options = parseCommandLine(words.slice(at + 1), () => {});
+    if (options === null || options.isDryRun) return null;
+    // The name stands in parentheses, and may itself hold some; the state follows the last one.
+    const state = stat.slice(stat.lastIndexOf(")") + 2)[0];
+    return { pid: Number(pid), isPaused: state === "T", options: withPathsFrom(directory, options) };
+  } catch (fault) {
+    // It ended meanwhile, or belongs to somebody else.
+    if (["ENOENT", "ESRCH", "EACCES", "EPERM"].includes(String((fault as NodeJS.ErrnoException).code))) {
+      return null;
+    }
+    throw fault;
+  }
+}
+
+function networkOf(pid: string): Promise<string> {
+  return readlink(`/proc/${pid}/ns/net`);
+}
