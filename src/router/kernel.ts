@@ -90,12 +90,12 @@ export class NftKernel implements SteeringKernel {
     const { contents, unreachable } = contentsOf(config, table);
     await routeHosts(config, this.#commands.ip);
     await this.#session.run(structureText(config));
-    const { contents: present, displaced, foreign } = await this.read();
+    const { contents: present, foreign } = await this.read();
     const difference = differenceBetween(present, contents);
     const inUse = usedContainers(contents);
     await this.#session.run(
       transactionText([
-        ...ruleCommands(config, inUse, displaced),
+        ...ruleCommands(config, inUse),
         ...elementCommands(config, difference),
         ...foreign.map((object) => deletion(config, object)),
       ]),
@@ -113,7 +113,7 @@ export class NftKernel implements SteeringKernel {
     const elements = elementCommands(this.#config, difference);
     if (elements.length === 0) return;
     const wider = new Set([...inUse, ...usedContainers(difference.added)]);
-    const rules = wider.size > inUse.size ? ruleCommands(this.#config, wider, []) : [];
+    const rules = wider.size > inUse.size ? ruleCommands(this.#config, wider) : [];
     await this.#session.run(transactionText([...elements, ...rules]));
     this.#inUse = wider;
   }

@@ -75,6 +75,6 @@ export function ipOf(key: string): string {
 }
 
 /** A device's name in the letters that nftables takes, still unlike that of every other device. */
-function nameOf(device: string): string {
+export function nameOf(device: string): string {
   return device.replaceAll(/[^A-Za-z0-9]/g, (letter) => `_${letter.codePointAt(0)!.toString(16)}_`);
 }

@@ -98,26 +98,17 @@ export function elementCommands(config: RouterConfig, { removed, added }: Differ
   ];
 }
 
-/** A base chain that hangs at other devices than it should. */
-export interface DisplacedChain {
-  readonly table: TableFamily;
-  readonly name: string;
-}
-
 /** Replaces all rules by those for the maps that have elements, and makes the chains at which packets come in. */
-export function ruleCommands(
-  config: RouterConfig,
-  inUse: ReadonlySet<string>,
-  displaced: readonly DisplacedChain[],
-): NftCommand[] {
+export function ruleCommands(config: RouterConfig, inUse: ReadonlySet<string>): NftCommand[] {
   const maps = steeringMaps(config).filter(({ name }) => inUse.has(containerId("netdev", name)));
+  const bases = baseChains(config);
+  const ingress = bases.flatMap(({ table, chain }) => (table === "netdev" ? [chain["name"] as string] : []));
   const ofTable = (family: TableFamily, rules: readonly Rule[]): NftCommand[] =>
     rules.map(({ chain, expr }) => ({ add: { rule: { family, table: config.table, chain, expr } } }));
   return [
     ...(["netdev", "inet"] as const).map((family) => ({ flush: { table: { family, name: config.table } } })),
-    ...displaced.map(({ table, name }) => deletion(config, { kind: "chain", table, name })),
-    ...baseChains(config).map(({ chain }) => ({ add: { chain } })),
-    ...ofTable("netdev", steeringRules(config, maps)),
+    ...bases.map(({ chain }) => ({ add: { chain } })),
+    ...ofTable("netdev", steeringRules(config, maps, ingress)),
     ...ofTable("inet", untrackedRules(config)),
   ];
 }
@@ -138,7 +129,7 @@ export function deletion(config: RouterConfig, { kind, table, name }: NamedObjec
 export function printProgram(config: RouterConfig, table: SteeringTable): string[] {
   const { contents } = contentsOf(config, table);
   const difference = differenceBetween(new Map(), contents);
-  const rules = ruleCommands(config, usedContainers(contents), []);
+  const rules = ruleCommands(config, usedContainers(contents));
   return [structureText(config), transactionText([...rules, ...elementCommands(config, difference)])];
 }
 

@@ -89,15 +89,25 @@ export const CHAIN_STEMS = [
   "dropped",
 ] as const;
 
-/** All rules of the netdev table, for the maps that have elements. */
-export function steeringRules(config: RouterConfig, maps: readonly SteeringMap[]): Rule[] {
+/** All rules of the netdev table, for the maps that have elements and the base chains at which packets come in. */
+export function steeringRules(
+  config: RouterConfig,
+  maps: readonly SteeringMap[],
+  ingressChains: readonly string[],
+): Rule[] {
+  return [
+    ...ingressChains.flatMap(ingressRules),
+    ...FAMILIES.flatMap((fields) => familyRules(fields, config, maps)),
+  ];
+}
+
+function ingressRules(chain: string): Rule[] {
   const start = FAMILIES.map((fields) => [fields.name, goTo("steer", fields)]);
   return [
     ...FAMILIES.flatMap((fields) =>
-      fields.plain.map((isPlain) => ({ chain: "ingress", expr: [...isPlain, goTo("ports", fields)] })),
+      fields.plain.map((isPlain) => ({ chain, expr: [...isPlain, goTo("ports", fields)] })),
     ),
-    { chain: "ingress", expr: [{ vmap: { key: { meta: { key: "protocol" } }, data: { set: start } } }] },
-    ...FAMILIES.flatMap((fields) => familyRules(fields, config, maps)),
+    { chain, expr: [{ vmap: { key: { meta: { key: "protocol" } }, data: { set: start } } }] },
   ];
 }
 

@@ -1,5 +1,5 @@
 /** What the kernel has, as `nft -j list table` tells it. */
-import { containerId, type Contents, type DisplacedChain, type NamedObject } from "./steering-program.ts";
+import { containerId, type Contents, type NamedObject } from "./steering-program.ts";
 import type { RouterConfig } from "./router-config.ts";
 import { addressKey, ipOf } from "./steering-elements.ts";
 import { FAMILIES } from "./packet-fields.ts";
@@ -10,8 +10,6 @@ import { baseChains, chainNames, containers, type TableFamily } from "./steering
 export interface Snapshot {
   /** Elements of the sets and maps that this configuration has. */
   readonly contents: Contents;
-  /** Base chains that are not at the devices they should be at. */
-  readonly displaced: readonly DisplacedChain[];
   /** What is in our tables and not of this configuration, in an order in which it can go. */
   readonly foreign: readonly NamedObject[];
 }
@@ -38,20 +36,19 @@ export function parseListing(text: string): Listed[] {
 export function snapshotOf(config: RouterConfig, listed: readonly Listed[]): Snapshot {
   const contents: Contents = new Map();
   const known = new Set(containers(config).map(({ table, name }) => containerId(table, name)));
-  const others = new Set([...chainNames(), "ingress", "untracked"]);
+  const others = new Set(chainNames());
+  for (const { chain } of baseChains(config)) others.add(chain["name"] as string);
   for (const fields of FAMILIES) others.add(nameIn("error_rates", fields));
   const foreign: NamedObject[] = [];
-  const displaced: DisplacedChain[] = [];
   for (const object of listed) {
     const kind = LISTED_KINDS.find((candidate) => object[candidate] !== undefined);
     if (kind === undefined) continue;
-    const about = object[kind] as { family: TableFamily; name: string; elem?: unknown[]; dev?: unknown };
+    const about = object[kind] as { family: TableFamily; name: string; elem?: unknown[] };
     const id = containerId(about.family, about.name);
     if (known.has(id)) contents.set(id, elementsOf(about.elem ?? [], kind === "map"));
     else if (!others.has(about.name)) foreign.push({ kind, table: about.family, name: about.name });
-    else if (isDisplaced(config, about)) displaced.push({ table: about.family, name: about.name });
   }
-  return { contents, displaced, foreign };
+  return { contents, foreign };
 }
 
 /** Drops by reason and by address. */
@@ -70,18 +67,6 @@ export function dropCountsOf(listed: readonly Listed[]): DropCounts {
     }
   }
   return { byReason, byIp };
-}
-
-function isDisplaced(config: RouterConfig, about: { name: string; dev?: unknown }): boolean {
-  const wanted = baseChains(config).find(({ chain }) => chain["name"] === about.name)?.chain;
-  if (wanted === undefined) return false;
-  return devicesText(wanted["dev"]) !== devicesText(about.dev);
-}
-
-/** nft lists a single device alone, several in a list, none not at all. */
-function devicesText(dev: unknown): string {
-  const devices = Array.isArray(dev) ? (dev as string[]) : [dev as string | undefined];
-  return JSON.stringify(devices.toSorted((a, b) => ((a ?? "") < (b ?? "") ? -1 : 1)));
 }
 
 function elementsOf(listed: readonly unknown[], isMap: boolean): Map<string, string | number | null> {

@@ -7,7 +7,7 @@
  * a concatenated key.
  */
 import { FAMILIES, type FamilyFields, payload, payloadText, PORT_WORD, is } from "./packet-fields.ts";
-import { ELEMENT_ORDERS, steeringMap, type SteeringMap } from "./steering-elements.ts";
+import { ELEMENT_ORDERS, nameOf, steeringMap, type SteeringMap } from "./steering-elements.ts";
 import { FIRST_MARK, type RouterConfig, routedHosts } from "./router-config.ts";
 import { CHAIN_STEMS, REASON_SET, nameIn, type Rule } from "./steering-rules.ts";
 
@@ -72,32 +72,33 @@ export function structureText(config: RouterConfig): string {
 /** The base chains, in nft's JSON: only with them do packets come by. */
 export function baseChains(config: RouterConfig): { table: TableFamily; chain: Record<string, unknown> }[] {
   const common = { table: config.table, type: "filter", policy: "accept" };
-  return [
-    {
-      table: "netdev",
-      chain: {
-        ...common,
-        family: "netdev",
-        name: "ingress",
-        hook: "ingress",
-        prio: 0,
-        dev: ingressOf(config),
-      },
-    },
-    {
-      table: "inet",
-      chain: { ...common, family: "inet", name: "untracked", hook: "prerouting", prio: -300 },
-    },
-  ];
+  const ofDevices = ingressDevicesOf(config).map((dev) => {
+    const name = ingressChainOf(dev);
+    const chain = { ...common, family: "netdev", name, hook: "ingress", prio: 0, dev };
+    return { table: "netdev" as const, chain };
+  });
+  const untracked = { ...common, family: "inet", name: "untracked", hook: "prerouting", prio: -300 };
+  return [...ofDevices, { table: "inet", chain: untracked }];
 }
 
-/** The devices of the ingress chain, as nft lists them: a single one stands alone. */
-export function ingressOf(config: RouterConfig): string | string[] {
-  const devices = config.ingressDevices;
-  return devices.length === 1 ? devices[0]! : [...devices];
+/**
+ * The devices at which packets are steered.
+ *
+ * On a machine that has the addresses itself, what its kernel has to say to the host of another
+ * port goes round by the loopback device, and is steered there: that a packet which that host
+ * sent through this machine was too big for the next link. [RT3] [RT9]
+ */
+export function ingressDevicesOf(config: RouterConfig): string[] {
+  const isHost = [...config.hosts.values()].some(({ kind }) => kind === "self");
+  return [...new Set([...config.ingressDevices, ...(isHost ? ["lo"] : [])])];
 }
 
-/** Chains of the netdev table, the base chain left out. */
+/** The base chain of one device: nft's JSON knows none of several. */
+export function ingressChainOf(device: string): string {
+  return `ingress_${nameOf(device)}`;
+}
+
+/** Chains of the netdev table, the base chains left out. */
 export function chainNames(): string[] {
   return FAMILIES.flatMap((fields) => CHAIN_STEMS.map((stem) => nameIn(stem, fields)));
 }

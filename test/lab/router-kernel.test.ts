@@ -574,7 +574,7 @@ test("removal leaves nothing of it in the kernel", async () => {
   expect(stdout.trim()).toBe("");
 });
 
-test.each(["flush ruleset", "delete table inet ipshard", "flush chain netdev ipshard ingress"])(
+test.each(["flush ruleset", "delete table inet ipshard", "flush chain netdev ipshard ingress_up0"])(
   "[RT10] it is seen that the rules have gone by: %s",
   async (statement) => {
     const rules = async (): Promise<string> => (await lab.exec("r1", ["nft", "list", "ruleset"])).stdout;

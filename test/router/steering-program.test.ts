@@ -114,7 +114,7 @@ describe("a transaction", () => {
 
   test("[RT1] asks only maps that have elements, the largest blocks first", () => {
     const { contents } = contentsOf(CONFIG, table(1, [BLOCK, entry("h2", 1024, 6, 2)]));
-    const text = transactionText(ruleCommands(CONFIG, usedContainers(contents), []));
+    const text = transactionText(ruleCommands(CONFIG, usedContainers(contents)));
     const asked = [...text.matchAll(/"chain":"ports_ip4"[^@]*"data":"@(\w+)"/g)].map(([, name]) => name);
     expect(asked).toEqual(["via_lan0_ip4_11", "via_lan0_ip4_6"]);
   });
@@ -132,7 +132,7 @@ describe("a transaction", () => {
 });
 
 describe("a listing", () => {
-  test("[RT5] tells elements, and what is not ours or not in its place", () => {
+  test("[RT5] tells elements, and what is not of this configuration", () => {
     const listed = parseListing(
       JSON.stringify({
         nftables: [
@@ -152,17 +152,20 @@ describe("a listing", () => {
             },
           },
           { set: { family: "netdev", name: "stranger" } },
-          { chain: { family: "netdev", name: "ingress", dev: ["up0", "up1"] } },
+          { chain: { family: "netdev", name: "ingress_up0", dev: "up0" } },
+          { chain: { family: "netdev", name: "ingress_up1", dev: "up1" } },
         ],
       }),
     );
-    const { contents, foreign, displaced } = snapshotOf(CONFIG, listed);
+    const { contents, foreign } = snapshotOf(CONFIG, listed);
     expect(contents.get("netdev via_lan0_ip4_11")).toEqual(new Map([["3221225985 2048", "203.0.113.81"]]));
     expect([...(contents.get("netdev drops_ip6")?.keys() ?? [])]).toEqual([
       "0x0064ff9b0000000000000000c0000201",
     ]);
-    expect(foreign).toEqual([{ kind: "set", table: "netdev", name: "stranger" }]);
-    expect(displaced).toEqual([{ table: "netdev", name: "ingress" }]);
+    expect(foreign).toEqual([
+      { kind: "set", table: "netdev", name: "stranger" },
+      { kind: "chain", table: "netdev", name: "ingress_up1" },
+    ]);
   });
 
   test("[RT4] tells drops by address and by reason", () => {
