@@ -115,6 +115,8 @@ function rulesFor({ wallEndMs }: Permission, family: 4 | 6, name: string): strin
     `meta l4proto { tcp, udp } ${isOurs("th sport", "units")} accept`,
     `${ECHO[family]} ${isOurs("@th,32,16", "quoted")} accept`,
     `${ICMP_ERRORS[family]} ${QUOTES_PLAINLY[family]} ${isOurs(QUOTED_PORT[family], "quoted")} accept`,
+    // On a machine that also routes for other hosts: what it has to say to one of them.
+    `oifname "lo" ${ICMP_ERRORS[family]} accept`,
     `counter name ${name}_ports drop`,
   ];
 }
