@@ -1,7 +1,8 @@
 /** Three hosts behind one address of each family, and two routers: who gets what. */
 import { createHash } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
-import { Deployment, ORIGIN_PORT, SHARED } from "./deployment.ts";
+import { Deployment, SHARED } from "./deployment.ts";
+import { ORIGIN_PORT } from "./edge-side.ts";
 import { hostOnLan, hostsOf, ORIGINS_IPV4, routersOf, SHARED_IPV4, SHARED_IPV6 } from "./plan.ts";
 import { isIn, sightingsIn } from "./sightings.ts";
 

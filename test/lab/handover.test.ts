@@ -1,6 +1,7 @@
 /** A block that goes from one host to another under load: who sends and who receives, and when. */
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
-import { type BlockView, Deployment, SHARED } from "./deployment.ts";
+import { Deployment, SHARED } from "./deployment.ts";
+import type { BlockView } from "./edge-side.ts";
 import { isIn, type Sighting, sightingsIn } from "./sightings.ts";
 
 type Shared = (typeof SHARED)[number];

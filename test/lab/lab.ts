@@ -19,13 +19,15 @@ import {
   removeLeftovers,
   removeNamespace,
 } from "./namespaces.ts";
-import { type LabSize, type Role, rolesOf } from "./plan.ts";
-import { batchOf, linksOf, settingsOf } from "./wiring.ts";
+import type { LabSize, Role } from "./plan.ts";
+import { batchOf, laboratoryWiring, type Wiring } from "./wiring.ts";
 
 /** What is made. */
 export interface LabOptions extends Partial<LabSize> {
   /** Whether hosts hold the shared addresses from the start; else it is for the host set-up. Default true. */
   readonly areSharedConfigured?: boolean;
+  /** Another network than that of the drawing. */
+  readonly wiring?: Wiring;
 }
 
 /** The two networks that a machine can be cut off from. */
@@ -55,7 +57,7 @@ export class Lab {
     const size = { hosts: options.hosts ?? 3, routers: options.routers ?? 2 };
     const lab = new Lab(size, await mkdtemp(join(tmpdir(), "ipshard-lab-")));
     try {
-      await lab.#build(options.areSharedConfigured ?? true);
+      await lab.#build(options.wiring ?? laboratoryWiring(size, options.areSharedConfigured ?? true));
     } catch (fault) {
       await lab.destroy();
       throw fault;
@@ -159,19 +161,17 @@ export class Lab {
     await rm(this.directory, { recursive: true, force: true });
   }
 
-  async #build(areSharedConfigured: boolean): Promise<void> {
-    const roles = rolesOf(this.size);
-    for (const role of roles) await addNamespace(this.namespaceOf(role));
-    for (const role of roles) {
-      await this.exec(role, ["sysctl", "-q", "-w", ...settingsOf(role, areSharedConfigured)]);
+  async #build(wiring: Wiring): Promise<void> {
+    for (const role of wiring.roles) await addNamespace(this.namespaceOf(role));
+    for (const role of wiring.roles) {
+      await this.exec(role, ["sysctl", "-q", "-w", ...wiring.settingsOf(role)]);
     }
-    for (const { a, aDevice, b, bDevice } of linksOf(this.size)) {
+    for (const { a, aDevice, b, bDevice } of wiring.links) {
       const peer = ["peer", "name", bDevice, "netns", this.namespaceOf(b)];
       await this.exec(a, ["ip", "link", "add", "dev", aDevice, "type", "veth", ...peer]);
     }
-    for (const role of roles) {
-      const batch = batchOf(role, this.size, areSharedConfigured);
-      await this.exec(role, ["ip", "-batch", "-"], `${batch.join("\n")}\n`);
+    for (const role of wiring.roles) {
+      await this.exec(role, ["ip", "-batch", "-"], `${batchOf(role, wiring).join("\n")}\n`);
     }
   }
 

@@ -5,7 +5,9 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import type { Capture } from "./capture.ts";
-import { type BlockView, Deployment, SHARED, type WebClient } from "./deployment.ts";
+import { Deployment, SHARED } from "./deployment.ts";
+import type { WebClient } from "./driven-client.ts";
+import type { BlockView } from "./edge-side.ts";
 import { hostsOf, type Role, routersOf } from "./plan.ts";
 import { isIn, sightingsIn } from "./sightings.ts";
 import type { Sample } from "./web-client.ts";

@@ -5,7 +5,8 @@
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import type { DropReason } from "../../src/router/steering-rules.ts";
 import type { Capture } from "./capture.ts";
-import { Deployment, ORIGIN_PORT } from "./deployment.ts";
+import { Deployment } from "./deployment.ts";
+import { ORIGIN_PORT } from "./edge-side.ts";
 import { drawFrom, forgeries, type Noise, otherNoise, probes } from "./noise.ts";
 import { frame } from "./packets.ts";
 import { hostsOf, ORIGINS_IPV4, ORIGINS_IPV6, routersOf, SHARED_IPV4, SHARED_IPV6 } from "./plan.ts";

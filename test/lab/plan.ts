@@ -65,8 +65,19 @@ export interface LabSize {
   readonly routers: number;
 }
 
-/** A machine of the laboratory, or one of its two switches. */
-export type Role = "internet" | "carrier" | "lan" | "management" | "edge" | `r${number}` | `h${number}`;
+/** A machine of the laboratory, or one of its switches. */
+export type Role =
+  | "internet"
+  | "carrier"
+  | "lan"
+  | "lan2"
+  | "management"
+  | "edge"
+  | `r${number}`
+  | `h${number}`;
+
+/** Those that are switches; the second link is for hosts at another site. */
+export const SWITCHES: readonly Role[] = ["lan", "lan2", "management"];
 
 /** The routers' names, r1 on. */
 export function routersOf(size: LabSize): `r${number}`[] {

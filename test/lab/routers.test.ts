@@ -4,7 +4,8 @@
  */
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import type { Capture } from "./capture.ts";
-import { Deployment, SHARED, type WebClient } from "./deployment.ts";
+import { Deployment, SHARED } from "./deployment.ts";
+import type { WebClient } from "./driven-client.ts";
 import {
   hostOnLan,
   hostsOf,

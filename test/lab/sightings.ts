@@ -1,5 +1,5 @@
 /** Packets of a capture as who sent what to whom, for questions that a filter cannot ask. */
-import type { BlockView } from "./deployment.ts";
+import type { BlockView } from "./edge-side.ts";
 
 /** One packet of TCP or UDP. */
 export interface Sighting {

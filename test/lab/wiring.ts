@@ -13,6 +13,7 @@ import {
   ORIGINS_IPV6,
   type Place,
   type Role,
+  rolesOf,
   routerOnLan,
   routerOnManagement,
   routersOf,
@@ -20,6 +21,7 @@ import {
   SHARED_IPV6,
   SHARED_NET_IPV4,
   SHARED_NET_IPV6,
+  SWITCHES,
   uplinkOf,
 } from "./plan.ts";
 
@@ -34,8 +36,29 @@ export interface Link {
   readonly bDevice: string;
 }
 
-/** All cables. At the switches the device is named after who is at the other end. */
-export function linksOf(size: LabSize): Link[] {
+/** A whole network: who there is, how they are cabled, and what each is told. */
+export interface Wiring {
+  readonly roles: readonly Role[];
+  /** At the switches the device is named after who is at the other end. */
+  readonly links: readonly Link[];
+  /** Kernel settings of one namespace, to be made before it has devices. */
+  settingsOf(role: Role): readonly string[];
+  /** What `ip` is told in one namespace, once its devices stand. */
+  configurationOf(role: Role): readonly string[];
+}
+
+/** The network of the drawing: a carrier, routers side by side, and hosts on one link behind them. */
+export function laboratoryWiring(size: LabSize, areSharedConfigured: boolean): Wiring {
+  return {
+    roles: rolesOf(size),
+    links: linksOf(size),
+    settingsOf: (role) => settingsOf(role, areSharedConfigured),
+    configurationOf: (role) => addressesAndRoutes(role, size, areSharedConfigured),
+  };
+}
+
+/** All cables. */
+function linksOf(size: LabSize): Link[] {
   const links: Link[] = [{ a: "internet", aDevice: "eth0", b: "carrier", bDevice: "inet0" }];
   for (const router of routersOf(size)) {
     links.push({ a: router, aDevice: "up0", b: "carrier", bDevice: router });
@@ -51,7 +74,7 @@ export function linksOf(size: LabSize): Link[] {
 }
 
 /** What holds everywhere: no path filter (paths are asymmetric), nothing learned or announced by itself. */
-const EVERYWHERE = [
+export const EVERYWHERE = [
   "net.ipv4.conf.all.rp_filter=0",
   "net.ipv4.conf.default.rp_filter=0",
   "net.ipv4.conf.all.send_redirects=0",
@@ -59,30 +82,32 @@ const EVERYWHERE = [
   "net.ipv6.conf.default.accept_dad=0",
   "net.ipv6.conf.default.accept_ra=0",
 ] as const;
-const FORWARDING = ["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"] as const;
-const BY_PORTS = ["net.ipv4.fib_multipath_hash_policy=1", "net.ipv6.fib_multipath_hash_policy=1"] as const;
+export const FORWARDING = ["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"] as const;
+export const BY_PORTS = [
+  "net.ipv4.fib_multipath_hash_policy=1",
+  "net.ipv6.fib_multipath_hash_policy=1",
+] as const;
 const SILENT_ARP = ["net.ipv4.conf.all.arp_ignore=1", "net.ipv4.conf.all.arp_announce=2"] as const;
 
-/** Kernel settings of one namespace, to be made before it has devices. */
-export function settingsOf(role: Role, areSharedConfigured: boolean): readonly string[] {
+function settingsOf(role: Role, areSharedConfigured: boolean): readonly string[] {
   if (role === "carrier") return [...EVERYWHERE, ...FORWARDING, ...BY_PORTS];
   if (/^r\d/.test(role)) return [...EVERYWHERE, ...FORWARDING];
   if (/^h\d/.test(role)) return [...EVERYWHERE, ...BY_PORTS, ...(areSharedConfigured ? SILENT_ARP : [])];
   return EVERYWHERE;
 }
 
-/** The batch for `ip` in one namespace, once its devices exist. */
-export function batchOf(role: Role, size: LabSize, areSharedConfigured: boolean): string[] {
-  const devices = linksOf(size).flatMap(({ a, aDevice, b, bDevice }) => {
+/** The batch for `ip` in one namespace, once its devices exist. Switches are bridges. */
+export function batchOf(role: Role, wiring: Wiring): string[] {
+  const devices = wiring.links.flatMap(({ a, aDevice, b, bDevice }) => {
     if (a === role) return [aDevice];
     return b === role ? [bDevice] : [];
   });
-  const isSwitch = role === "lan" || role === "management";
+  const isSwitch = SWITCHES.includes(role);
   return [
     "link set dev lo up",
     ...(isSwitch ? ["link add dev br0 type bridge mcast_snooping 0", "link set dev br0 up"] : []),
     ...devices.map((device) => `link set dev ${device}${isSwitch ? " master br0" : ""} up`),
-    ...addressesAndRoutes(role, size, areSharedConfigured),
+    ...wiring.configurationOf(role),
   ];
 }
 
@@ -91,7 +116,7 @@ function addressesAndRoutes(role: Role, size: LabSize, areSharedConfigured: bool
   if (role === "internet") return atInternet();
   if (role === "carrier") return atCarrier(size);
   if (role === "edge") return addresses("mgmt0", EDGE, 25, 64);
-  if (role === "lan" || role === "management") return [];
+  if (SWITCHES.includes(role)) return [];
   return role.startsWith("r") ? atRouter(number) : atHost(number, size, areSharedConfigured);
 }
 
@@ -146,7 +171,12 @@ function atHost(number: number, size: LabSize, areSharedConfigured: boolean): st
   ];
 }
 
-function addresses(device: string, { ipv4, ipv6 }: Place, ipv4Length: number, ipv6Length: number): string[] {
+export function addresses(
+  device: string,
+  { ipv4, ipv6 }: Place,
+  ipv4Length: number,
+  ipv6Length: number,
+): string[] {
   return [
     `addr add ${ipv4}/${ipv4Length} dev ${device}`,
     `addr add ${ipv6}/${ipv6Length} dev ${device} nodad`,

@@ -1,0 +1,270 @@
+/**
+ * The half of a deployment that is the same everywhere: an edge behind the management network,
+ * an origin on the Internet, a client beside the edge, and what can be asked of them. Whoever
+ * extends this brings the other half, the routers and hosts.
+ */
+import assert from "node:assert/strict";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { onTestFailed, vi } from "vitest";
+import type { Role as TokenRole } from "../../src/core/identity.ts";
+import type { PoolSettings } from "../../src/core/pool-settings.ts";
+import { signToken } from "../../src/wire/tokens.ts";
+import { WebClient } from "./driven-client.ts";
+import { Lab, type LabOptions } from "./lab.ts";
+import type { LabProcess } from "./lab-process.ts";
+import { EDGE, ORIGINS_IPV4, ORIGINS_IPV6, type Role, SHARED_IPV4 } from "./plan.ts";
+import type { WebRequest } from "./web-client.ts";
+
+/** Where the origin listens on each of its addresses. */
+export const ORIGIN_PORT = 8080;
+/** Where the edge answers. */
+export const EDGE_URL = `http://${EDGE.ipv4}:8787`;
+/** The command line as a program. */
+export const CLI = join(import.meta.dirname, "../../src/cli/main.ts");
+
+const PATIENCE = { timeout: 30_000, interval: 50 };
+const EDGE_GRACE_MS = 3_000;
+const SHOWN_LOG_LENGTH = 6_000;
+
+/** A block of an address as the administration API shows it. */
+export interface BlockView {
+  readonly base: number;
+  readonly order: number;
+  readonly epoch: number;
+  readonly host: string;
+  readonly state: "leased" | "quarantined";
+  readonly grantedAtMs: number;
+  readonly endedAtMs: number | null;
+  readonly freeAtMs: number | null;
+}
+
+/** A router of the pool as the administration API shows it. */
+export interface RouterView {
+  readonly router: string;
+  readonly live: boolean;
+  readonly ready: boolean;
+  readonly lagging: boolean;
+}
+
+/** What a request of a test says of where it goes. */
+export interface Destination {
+  /** The shared address that it leaves from. */
+  readonly from?: string;
+  /** Which of the origin's addresses of that family; the first without it. */
+  readonly origin?: 0 | 1;
+  /** Straight to this host's gateway, not through the edge. */
+  readonly host?: string;
+}
+
+/** One pool, its edge, and a laboratory of its own. */
+export abstract class EdgeSide {
+  readonly lab: Lab;
+  readonly pool: string;
+  /** The pool's addresses, as they are on the wire. */
+  readonly shared: readonly string[];
+  readonly #running = new Map<string, LabProcess>();
+  #client: WebClient | null = null;
+  #issuer: Parameters<typeof signToken>[1] | null = null;
+
+  protected constructor(lab: Lab, pool: string, shared: readonly string[]) {
+    this.lab = lab;
+    this.pool = pool;
+    this.shared = shared;
+  }
+
+  /** A laboratory with everything in it that `start` starts; if that fails, nothing stays. */
+  protected static async standing<Side extends EdgeSide>(
+    options: LabOptions,
+    make: (lab: Lab) => Side,
+    start: (side: Side) => Promise<void>,
+  ): Promise<Side> {
+    const side = make(await Lab.create({ ...options, areSharedConfigured: false }));
+    try {
+      await start(side);
+    } catch (fault) {
+      const logs = side.logs();
+      await side.destroy();
+      throw new Error(`the deployment could not be started:\n${logs}`, { cause: fault });
+    }
+    return side;
+  }
+
+  /** Where a host's gateway is reached on the management network. */
+  abstract gatewayOf(host: string): string;
+
+  /** The client beside the edge. */
+  get client(): WebClient {
+    assert(this.#client !== null, "the deployment stands");
+    return this.#client;
+  }
+
+  /** Another client, beside the edge or on another machine, for a load of its own. */
+  async newClient(role: Role = "edge"): Promise<WebClient> {
+    return WebClient.start(this.lab, role);
+  }
+
+  async startEdge(): Promise<void> {
+    const state = join(this.lab.directory, "edge");
+    const args = ["edge", "--host", EDGE.ipv4, "--port", "8787", "--state", state];
+    const started = this.run("edge", "edge", [process.execPath, CLI, ...args]);
+    await started.waitFor(`edge: ${EDGE_URL}`);
+  }
+
+  /** The process of this name. */
+  processOf(name: string): LabProcess {
+    const running = this.#running.get(name);
+    assert(running, `${name} runs`);
+    return running;
+  }
+
+  /** Ends the process of this name with this signal and waits until it is gone. */
+  async end(name: string, signal: NodeJS.Signals): Promise<number | null> {
+    const running = this.processOf(name);
+    running.signal(signal);
+    return running.exited;
+  }
+
+  /** A token of this role. */
+  async token(role: TokenRole, name: string): Promise<string> {
+    const file = join(this.lab.directory, "edge", "keys", "issuer.json");
+    this.#issuer ??= JSON.parse(await readFile(file, "utf8")) as Parameters<typeof signToken>[1];
+    const identity = { role, subject: name, pools: [this.pool], expiresAtMs: Date.now() + 3_600_000 };
+    return signToken(identity, this.#issuer);
+  }
+
+  /** A file with a token of this role. */
+  async tokenFile(role: TokenRole, name: string): Promise<string> {
+    const file = join(this.lab.directory, `${name}.token`);
+    await writeFile(file, await this.token(role, name));
+    return file;
+  }
+
+  /** Leaves no port of the shared addresses free: a host that sends nothing takes and keeps them. */
+  async takeAllPorts(): Promise<void> {
+    const args = [EDGE_URL, await this.tokenFile("host", "taker"), ...this.shared];
+    const taker = this.lab.spawnNode("edge", join(import.meta.dirname, "lease-taker.ts"), args);
+    await taker.waitFor("all is taken");
+  }
+
+  /** Calls the administration API and returns the JSON of a good answer. */
+  async admin<Answer>(method: string, path: string, body?: unknown): Promise<Answer> {
+    const token = await this.token("admin", "operator");
+    return this.#ask<Answer>(method, path, { authorization: `Bearer ${token}` }, body);
+  }
+
+  /** All blocks of an address that are not free, by base. */
+  async blocksOf(ip: string): Promise<BlockView[]> {
+    const { blocks } = await this.admin<{ blocks: BlockView[] }>("GET", `/v1/ips/${ip}`);
+    return blocks.toSorted((a, b) => a.base - b.base);
+  }
+
+  /** The pool's routers. */
+  async routers(): Promise<RouterView[]> {
+    return (await this.admin<{ routers: RouterView[] }>("GET", `/v1/pools/${this.pool}`)).routers;
+  }
+
+  /** A request of the egress API towards the origin. */
+  async to(path: string, { from = SHARED_IPV4, origin = 0, host }: Destination = {}): Promise<WebRequest> {
+    const isIpv6 = from.includes(":");
+    const place = isIpv6 ? `[${ORIGINS_IPV6[origin]}]` : ORIGINS_IPV4[origin];
+    const destination = encodeURIComponent(`http://${place}:${ORIGIN_PORT}${path}`);
+    const base = host === undefined ? EDGE_URL : this.gatewayOf(host);
+    const token = host === undefined ? await this.token("client", "tester") : await this.#gatewayToken();
+    return {
+      url: `${base}/v1/fetch?url=${destination}`,
+      headers: { "egress-authorization": `Bearer ${token}`, egress: `ip="${from}"` },
+    };
+  }
+
+  /** Waits until requests go to exactly these hosts, on all addresses. */
+  async untilServing(hosts: readonly string[]): Promise<void> {
+    const wanted = hosts.toSorted().join();
+    await vi.waitUntil(async () => {
+      const placed = (await this.#gatewayLeave()).hosts;
+      const ready = placed.filter(({ ips }) => ips.length === this.shared.length).map(({ host }) => host);
+      return ready.length === placed.length && ready.toSorted().join() === wanted;
+    }, PATIENCE);
+  }
+
+  /** Waits until all of these routers follow. */
+  async untilSteering(names: readonly string[]): Promise<void> {
+    await vi.waitUntil(async () => {
+      const ready = (await this.routers()).filter((router) => router.live && router.ready);
+      return names.every((name) => ready.some(({ router }) => router === name));
+    }, PATIENCE);
+  }
+
+  /** What the processes said last, to be shown when a test fails. */
+  logs(): string {
+    return [...this.#running]
+      .map(([part, { said }]) => `--- ${part}\n${said.slice(-SHOWN_LOG_LENGTH)}`)
+      .join("\n");
+  }
+
+  /** For `beforeEach`: a test that fails shows the logs. */
+  tellIfTestFails(): void {
+    onTestFailed(() => console.error(this.logs()));
+  }
+
+  async destroy(): Promise<void> {
+    // Workerd is a child of the edge: asked to end, the edge takes it along.
+    const edge = this.#running.get("edge");
+    edge?.signal("SIGCONT");
+    edge?.signal("SIGTERM");
+    await Promise.race([
+      edge?.exited,
+      new Promise((resolve) => {
+        setTimeout(resolve, EDGE_GRACE_MS).unref();
+      }),
+    ]);
+    await this.lab.destroy();
+  }
+
+  /** The origin, the edge and the client. */
+  protected async startEdgeSide(): Promise<void> {
+    const program = join(import.meta.dirname, "web-origin.ts");
+    const origin = this.run("internet", "internet", [process.execPath, program, `${ORIGIN_PORT}`]);
+    await Promise.all([origin.waitFor("listening"), this.startEdge()]);
+    this.#client = await this.newClient();
+  }
+
+  /** The pool with its addresses. */
+  protected async makePool(settings: Partial<PoolSettings>): Promise<void> {
+    await this.admin("PUT", `/v1/pools/${this.pool}`, { settings });
+    for (const ip of this.shared) await this.admin("PUT", `/v1/pools/${this.pool}/ips/${ip}`, {});
+  }
+
+  /** Starts a program under a name of its own, with a log. */
+  protected run(name: string, role: Role, argv: readonly string[]): LabProcess {
+    const started = this.lab.spawn(role, argv, { log: join(this.lab.directory, `${name}.log`) });
+    this.#running.set(name, started);
+    return started;
+  }
+
+  async #gatewayToken(): Promise<string> {
+    return (await this.#gatewayLeave()).token;
+  }
+
+  async #gatewayLeave(): Promise<{ token: string; hosts: { host: string; ips: string[] }[] }> {
+    const token = await this.token("client", "tester");
+    return this.#ask("POST", "/v1/gateway-tokens", { "egress-authorization": `Bearer ${token}` });
+  }
+
+  async #ask<Answer>(
+    method: string,
+    path: string,
+    authorization: Record<string, string>,
+    body?: unknown,
+  ): Promise<Answer> {
+    // The edge can be reached from its own network alone, so the client asks in our place.
+    const answer = await this.client.request({
+      url: EDGE_URL + path,
+      method,
+      headers: { ...authorization, ...(body === undefined ? {} : { "content-type": "application/json" }) },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    assert(answer.status >= 200 && answer.status < 300, `${method} ${path}: ${answer.status} ${answer.body}`);
+    return JSON.parse(answer.body) as Answer;
+  }
+}

@@ -1,0 +1,147 @@
+/**
+ * A deployment that does what docs/OPERATING.md says, with the words of the document, and what
+ * no document can give: where the edge and the gateways of this laboratory are, a state
+ * directory for each machine, and leave to call the laboratory's Internet, whose addresses are
+ * otherwise forbidden ones; and a name server.
+ */
+import assert from "node:assert/strict";
+import { mkdir, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { CLI, EDGE_URL, EdgeSide, ORIGIN_PORT } from "./edge-side.ts";
+import type { Lab } from "./lab.ts";
+import type { Output } from "./namespaces.ts";
+import { type BookBlock, type BookCommand, commandsOf } from "./operating-book.ts";
+import { EDGE, type Role } from "./plan.ts";
+import { onManagement } from "./set-ups.ts";
+import type { Wiring } from "./wiring.ts";
+
+const GATEWAY_PORT = 8443;
+const POOL = "eu";
+const LEAVE = `--allow=198.51.100.0/24 --allow=2001:db8::/32 --dns=${EDGE.ipv4}`;
+const DNS_PORT = 53;
+
+/** Words of a block that mean something else on another machine. */
+export type Renaming = Readonly<Record<string, string>>;
+
+/** One standing set-up; its routers and hosts are named as in the document. */
+export class SetUp extends EdgeSide {
+  /** Where the operator works: token files, and programs under the names that the document uses. */
+  readonly #desk: string;
+  readonly #machineOf = new Map<string, Role>();
+  readonly #shells = new Map<string, readonly string[]>();
+
+  private constructor(lab: Lab, shared: readonly string[]) {
+    super(lab, POOL, shared);
+    this.#desk = join(lab.directory, "desk");
+  }
+
+  /** The network, the edge and a pool with these addresses; no router and no host. */
+  static async start(wiring: Wiring, shared: readonly string[]): Promise<SetUp> {
+    return EdgeSide.standing(
+      { wiring },
+      (lab) => new SetUp(lab, shared),
+      async (setUp) => {
+        await setUp.#furnishDesk();
+        await setUp.#startNameServer();
+        await setUp.startEdgeSide();
+        await setUp.makePool({});
+      },
+    );
+  }
+
+  override gatewayOf(host: string): string {
+    const machine = this.#machineOf.get(host);
+    assert(machine !== undefined, `${host} was started`);
+    return `http://${onManagement(machine).ipv4}:${GATEWAY_PORT}`;
+  }
+
+  /** A token file on the desk, as `npx ipshard token` would make it. */
+  async issue(role: "router" | "host" | "client", name: string): Promise<void> {
+    await writeFile(join(this.#desk, `${name}.token`), await this.token(role, name));
+  }
+
+  /** A file on the desk. */
+  async put(name: string, text: string): Promise<string> {
+    const file = join(this.#desk, name);
+    await writeFile(file, text);
+    return file;
+  }
+
+  /** A program on the desk that stands for one of the system's. */
+  async putProgram(name: string, script: string): Promise<void> {
+    await writeFile(join(this.#desk, "bin", name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+  }
+
+  /** Carries a block out on its machine; gives what its commands said, and leaves its processes running. */
+  async follow(block: BookBlock, renaming: Renaming = {}): Promise<string> {
+    assert(block.language === "sh" && block.machine !== "", "a block of commands for a machine");
+    const named = renaming[block.machine] ?? block.machine;
+    const machine = (named === "operator" ? "edge" : named) as Role;
+    let said = "";
+    for (const command of commandsOf(block)) {
+      const { text, isProcess } = this.#localized(command, machine, renaming);
+      if (isProcess) this.#launch(text, machine);
+      else said += (await this.#execute(text, machine)).stdout;
+    }
+    return said;
+  }
+
+  /** Starts a router or an agent that has ended once more. */
+  startAgain(name: string): void {
+    const [machine, shell] = [this.#machineOf.get(name), this.#shells.get(name)];
+    assert(machine !== undefined && shell !== undefined, `${name} was started`);
+    this.run(name, machine, shell);
+  }
+
+  #launch(text: string, machine: Role): void {
+    const name = /--token-file (\w+)\.token/.exec(text)?.[1];
+    assert(name !== undefined, `a process of ours has a token: ${text}`);
+    const isAgent = text.startsWith("npx ipshard agent ");
+    const shell = this.#shell(`exec ${text}${isAgent ? ` ${LEAVE}` : ""}`);
+    this.#machineOf.set(name, machine);
+    this.#shells.set(name, shell);
+    this.run(name, machine, shell);
+  }
+
+  async #execute(text: string, machine: Role): Promise<Output> {
+    return this.lab.exec(machine, [
+      "env",
+      `EDGE=${EDGE_URL}`,
+      `ADMIN=${await this.token("admin", "operator")}`,
+      ...this.#shell(text),
+    ]);
+  }
+
+  #shell(text: string): string[] {
+    return ["bash", "-e", "-o", "pipefail", "-c", `cd ${this.#desk}; PATH=${this.#desk}/bin:$PATH; ${text}`];
+  }
+
+  #localized({ text, isProcess }: BookCommand, machine: Role, renaming: Renaming): BookCommand {
+    let local = text;
+    for (const [word, other] of Object.entries(renaming)) {
+      local = local.replaceAll(
+        new RegExp(`(?<![\\w.:])${word.replaceAll(".", "\\.")}(?![\\w:])`, "g"),
+        other,
+      );
+    }
+    local = local
+      .replaceAll("https://edge.example.com", EDGE_URL)
+      .replaceAll("https://example.com/", `http://example.com:${ORIGIN_PORT}/seen`)
+      .replaceAll(/https:\/\/\w+\.example\.com/g, `http://${onManagement(machine).ipv4}:${GATEWAY_PORT}`)
+      .replaceAll("/var/lib/", `${this.lab.directory}/${machine}-`);
+    return { text: local, isProcess };
+  }
+
+  async #startNameServer(): Promise<void> {
+    const program = join(import.meta.dirname, "name-server.ts");
+    const argv = [process.execPath, program, EDGE.ipv4, `${DNS_PORT}`];
+    await this.run("names", "edge", argv).waitFor("listening");
+  }
+
+  async #furnishDesk(): Promise<void> {
+    await mkdir(join(this.#desk, "bin"), { recursive: true });
+    // Keys are looked for in the directory of the person who asks.
+    await symlink(join(this.lab.directory, "edge"), join(this.#desk, ".ipshard"));
+    await this.putProgram("npx", `shift\nexec ${process.execPath} ${CLI} "$@"`);
+  }
+}
