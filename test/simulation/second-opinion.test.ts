@@ -1,0 +1,433 @@
+/** Small histories, right and wrong: whether an outsider sees which law was broken, and cries no wolf. */
+import { describe, expect, test } from "vitest";
+import type { History, SeenBlock, Sighting } from "./history.ts";
+import { judge } from "./second-opinion.ts";
+
+const IP = "192.0.2.1";
+const LEASE_MS = 600_000;
+const QUARANTINE_MS = 120_000;
+
+type Timeless<Each> = Each extends Sighting ? Omit<Each, "atMs"> : never;
+
+/** A history that is told in order. */
+class Story {
+  readonly sightings: Sighting[] = [];
+
+  constructor() {
+    this.see(0, { type: "promised", ip: IP, leaseDurationMs: LEASE_MS, quarantineMs: QUARANTINE_MS });
+  }
+
+  see(atMs: number, what: Timeless<Sighting>): this {
+    this.sightings.push({ ...what, atMs });
+    return this;
+  }
+
+  asked(atMs: number, machine: string, requestId: string): this {
+    return this.see(atMs, { type: "asked", machine, ip: IP, requestId });
+  }
+
+  told(
+    atMs: number,
+    machine: string,
+    requestId: string,
+    blocks: readonly SeenBlock[],
+    { leaseDurationMs = LEASE_MS, granted = null }: Partial<Extract<Sighting, { type: "told" }>> = {},
+  ): this {
+    return this.see(atMs, { type: "told", machine, ip: IP, requestId, leaseDurationMs, blocks, granted });
+  }
+
+  /** A request and its answer within one instant. */
+  leased(atMs: number, machine: string, requestId: string, ...blocks: readonly SeenBlock[]): this {
+    return this.asked(atMs, machine, requestId).told(atMs, machine, requestId, blocks);
+  }
+
+  sent(atMs: number, machine: string, port: number): this {
+    return this.see(atMs, { type: "sent", machine, ip: IP, port });
+  }
+
+  steered(atMs: number, machine: string | null, port: number, isAttentive = true): this {
+    return this.see(atMs, { type: "steered", router: "r1", isAttentive, ip: IP, port, machine });
+  }
+
+  clockSet(atMs: number, byMs: number): this {
+    return this.see(atMs, { type: "clock-set", ip: IP, byMs });
+  }
+
+  started(atMs: number, machine: string): this {
+    return this.see(atMs, { type: "started", machine });
+  }
+
+  laws(): unknown[] {
+    return judge(this.sightings).map(({ law }) => law);
+  }
+}
+
+function block(base: number, order: number, epoch: number): SeenBlock {
+  return { base, order, epoch };
+}
+
+const first = block(2048, 7, 1);
+const next = block(2048, 7, 2);
+/** The slowest clock of a machine has counted a lease by then, the fastest of an address a quarantine. */
+const LEASE_END_MS = LEASE_MS / 0.99;
+const HOLD_MS = QUARANTINE_MS / 1.01;
+
+describe("one sender", () => {
+  /** Two machines that both think until the end that a block is theirs. */
+  function twoHolders(): Story {
+    return new Story()
+      .leased(0, "a", "a1", first)
+      .sent(1, "a", 2050)
+      .leased(200_000, "b", "b1", next)
+      .sent(200_001, "b", 2050);
+  }
+
+  test("[LAW1] a machine is silent once another has sent from its ports", () => {
+    expect(twoHolders().laws()).toEqual([]);
+    expect(twoHolders().sent(300_000, "a", 2050).laws()).toEqual([1]);
+    expect(twoHolders().sent(300_000, "a", 2051).laws()).toEqual([1]);
+    expect(twoHolders().sent(300_000, "a", 2050).sent(300_001, "b", 2050).laws()).toEqual([1]);
+  });
+
+  test("[LAW1] the verdict says who, where and when", () => {
+    expect(judge(twoHolders().sent(300_000, "a", 2050).sightings)).toEqual([
+      {
+        law: 1,
+        atMs: 300_000,
+        index: 7,
+        sentence:
+          "a sent from 192.0.2.1:2050 under epoch 1, when b had sent from 192.0.2.1:2048-2175 (epoch 2)",
+      },
+    ]);
+  });
+
+  test("[LAW1] a machine may come back under a later grant", () => {
+    const back = twoHolders().leased(400_000, "a", "a2", block(2048, 7, 3));
+    expect(back.sent(400_001, "a", 2050).laws()).toEqual([]);
+    expect(back.sent(400_002, "b", 2050).laws()).toEqual([1]);
+  });
+
+  test("[LAW1] ports, addresses and blocks are apart", () => {
+    const apart = new Story()
+      .leased(0, "a", "a1", first)
+      .sent(1, "a", 2175)
+      .leased(2, "b", "b1", block(2176, 6, 2))
+      .sent(3, "b", 2176)
+      .sent(4, "a", 2175);
+    expect(apart.laws()).toEqual([]);
+    // Another address has epochs of its own.
+    const ip = "192.0.2.2";
+    apart
+      .see(5, { type: "asked", machine: "b", ip, requestId: "b2" })
+      .see(5, {
+        type: "told",
+        machine: "b",
+        ip,
+        requestId: "b2",
+        leaseDurationMs: LEASE_MS,
+        blocks: [first],
+        granted: first,
+      })
+      .see(6, { type: "sent", machine: "b", ip, port: 2050 });
+    expect(apart.sent(7, "a", 2050).laws()).toEqual([]);
+  });
+
+  test("[LAW1] a part of a block is as good as all of it", () => {
+    const part = new Story().leased(0, "a", "a1", block(4096, 12, 1)).sent(1, "a", 8191);
+    part.leased(200_000, "b", "b1", block(4160, 6, 2)).sent(200_001, "b", 4160);
+    expect(part.laws()).toEqual([]);
+    expect(part.sent(200_002, "a", 4200).laws()).toEqual([1]);
+  });
+});
+
+describe("fail closed", () => {
+  test("[LAW2] a machine that was told nothing sends nothing", () => {
+    expect(new Story().sent(1, "a", 2050).laws()).toEqual([2]);
+    expect(new Story().asked(0, "a", "a1").sent(1, "a", 2050).laws()).toEqual([2]);
+    const story = new Story().leased(0, "a", "a1", first);
+    expect(story.sent(1, "a", 2048).sent(1, "a", 2175).laws()).toEqual([]);
+    expect(story.sent(2, "a", 2047).sent(2, "a", 2176).sent(2, "b", 2048).laws()).toEqual([2, 2, 2]);
+  });
+
+  test("[LAW2] an answer to what this machine never asked gives it nothing", () => {
+    const story = new Story().asked(0, "a", "a1").told(1, "b", "a1", [first]).sent(2, "b", 2050);
+    expect(story.laws()).toEqual([2]);
+  });
+
+  test("[LAW2] a block that a newer listing leaves out is over at once", () => {
+    const story = new Story().leased(0, "a", "a1", first).leased(10, "a", "a2");
+    expect(story.sent(10, "a", 2050).laws()).toEqual([]);
+    expect(story.sent(11, "a", 2050).laws()).toEqual([2]);
+    const other = new Story().leased(0, "a", "a1", first).leased(10, "a", "a2", block(4096, 7, 2));
+    expect(other.sent(11, "a", 4096).laws()).toEqual([]);
+    expect(other.sent(11, "a", 2050).laws()).toEqual([2]);
+  });
+
+  test("[LAW2] of two answers that overtook each other, either may be the newer", () => {
+    const story = new Story()
+      .asked(0, "a", "a1")
+      .asked(1, "a", "a2")
+      .told(2, "a", "a1", [first])
+      .told(3, "a", "a2", []);
+    expect(story.sent(4, "a", 2050).laws()).toEqual([]);
+    // What is asked after both settles it.
+    expect(story.leased(5, "a", "a3").sent(6, "a", 2050).laws()).toEqual([2]);
+  });
+
+  test("[LAW2] an old answer that is read late can be news, but brings back nothing that has ended", () => {
+    const late = new Story().asked(0, "a", "a1").leased(1, "a", "a2").told(2, "a", "a1", [first]);
+    expect(late.sent(3, "a", 2050).laws()).toEqual([]);
+    const again = new Story().leased(0, "a", "a1", first).leased(1, "a", "a2").told(2, "a", "a1", [first]);
+    expect(again.sent(3, "a", 2050).laws()).toEqual([2]);
+  });
+
+  test("[LAW2] an answer that is read twice stays one", () => {
+    const story = new Story().leased(0, "a", "a1", first).told(1, "a", "a1", [first]).sent(2, "a", 2050);
+    expect(story.leased(3, "a", "a2").told(4, "a", "a1", [first]).sent(5, "a", 2050).laws()).toEqual([2]);
+  });
+});
+
+describe("the host outlives doubt", () => {
+  test("[LAW3] time counts from the first sending of the request, by the slowest clock", () => {
+    const story = new Story()
+      .asked(0, "a", "a1")
+      .asked(100_000, "a", "a1")
+      .told(200_000, "a", "a1", [first])
+      .sent(Math.floor(LEASE_END_MS), "a", 2050);
+    expect(story.laws()).toEqual([]);
+    expect(story.sent(Math.ceil(LEASE_END_MS), "a", 2050).laws()).toEqual([3]);
+  });
+
+  test("[LAW3] a renewal prolongs, an answer without time does not", () => {
+    const renewed = new Story().leased(0, "a", "a1", first).leased(200_000, "a", "a2", first);
+    expect(renewed.sent(800_000, "a", 2050).laws()).toEqual([]);
+    const listed = new Story().leased(0, "a", "a1", first).asked(200_000, "a", "a2");
+    listed.told(200_001, "a", "a2", [first, block(4096, 6, 2)], { leaseDurationMs: null });
+    expect(listed.sent(600_000, "a", 2050).sent(600_000, "a", 4096).laws()).toEqual([]);
+    expect(listed.sent(620_000, "a", 2050).sent(620_000, "a", 4096).laws()).toEqual([3, 3]);
+    const never = new Story().asked(0, "a", "a1").told(1, "a", "a1", [first], { leaseDurationMs: null });
+    expect(never.sent(2, "a", 2050).laws()).toEqual([3]);
+  });
+
+  test("[LAW3] a restart ends nothing that the kernel was allowed, and prolongs nothing", () => {
+    const story = new Story().leased(0, "a", "a1", first).see(1, { type: "ended", machine: "a" });
+    story
+      .started(2, "a")
+      .sent(3, "a", 2050)
+      .leased(4, "a", "a2", block(4096, 6, 2));
+    expect(story.sent(5, "a", 2050).sent(5, "a", 4096).laws()).toEqual([]);
+    expect(story.sent(606_062, "a", 2050).laws()).toEqual([3]);
+  });
+
+  test("[LAW3] a machine is silent before another is told that it has its ports", () => {
+    const story = new Story().leased(0, "a", "a1", first).leased(200_000, "b", "b1", next);
+    expect(story.laws()).toEqual([]);
+    expect(story.sent(200_001, "a", 2050).laws()).toEqual([3]);
+  });
+});
+
+describe("router before host", () => {
+  function replying(): Story {
+    return new Story()
+      .leased(0, "b", "b1", block(4096, 7, 1))
+      .leased(0, "a", "a1", block(2048, 7, 2))
+      .sent(1000, "a", 2050);
+  }
+
+  test("[LAW4] an attentive router hands a reply to the machine that has sent and may send", () => {
+    expect(replying().steered(1001, "a", 2050).laws()).toEqual([]);
+    expect(replying().steered(1001, "b", 2050).laws()).toEqual([4]);
+    expect(replying().steered(1001, null, 2050).laws()).toEqual([4]);
+    expect(replying().steered(1001, null, 2051).laws()).toEqual([4]);
+    expect(replying().steered(1001, null, 2176).laws()).toEqual([]);
+  });
+
+  test("[LAW4] it does so until the address's clock may have ended the lease", () => {
+    const endsMs = LEASE_MS / 1.01;
+    expect(replying().steered(Math.floor(endsMs), null, 2050).laws()).toEqual([4]);
+    expect(replying().steered(Math.ceil(endsMs), null, 2050).laws()).toEqual([]);
+    expect(replying().clockSet(2000, 60_000).steered(540_000, null, 2050).laws()).toEqual([]);
+    expect(replying().clockSet(2000, -60_000).steered(540_000, null, 2050).laws()).toEqual([4]);
+  });
+
+  test("[LAW4] a router out of touch may drop and be wrong", () => {
+    const story = replying().steered(1001, "b", 2050, false).steered(1001, null, 2050, false);
+    expect(story.laws()).toEqual([]);
+  });
+
+  test("[LAW4] no router hands packets to a machine that has never asked", () => {
+    expect(replying().steered(1001, "c", 2050, false).laws()).toEqual([4]);
+    expect(replying().steered(1001, "c", 9000).laws()).toEqual([4]);
+  });
+
+  test("[LAW4] who may have given a block back may lose its packets, but not to another", () => {
+    const asking = replying().asked(2000, "a", "a2");
+    expect(asking.steered(2001, null, 2050).steered(2001, "a", 2050).laws()).toEqual([]);
+    expect(asking.steered(2002, "b", 2050).laws()).toEqual([4]);
+    const kept = replying().leased(2000, "a", "a2", block(2048, 7, 2));
+    expect(kept.steered(2001, null, 2050).laws()).toEqual([4]);
+    const gone = replying().leased(2000, "a", "a2");
+    expect(gone.steered(2001, null, 2050).laws()).toEqual([]);
+    // It can be another's when the quarantine since its last packet is over, and the routers know first.
+    expect(gone.steered(1000 + Math.ceil(HOLD_MS) + 1000, "b", 2050).laws()).toEqual([]);
+    expect(gone.steered(200_000, "b", 2050).laws()).toEqual([]);
+  });
+
+  test("[LAW4] a router may know of a grant of which its machine has not read", () => {
+    const story = new Story().asked(0, "a", "a1").steered(1, "a", 2050).told(2, "a", "a1", [first]);
+    expect(story.laws()).toEqual([]);
+    // Nor must it know before the machine sends.
+    expect(story.steered(3, null, 2050).laws()).toEqual([]);
+  });
+});
+
+describe("epochs only rise", () => {
+  const other = block(4096, 7, 1);
+
+  test("[LAW5] two blocks, or two machines, never have the same epoch", () => {
+    const story = () => new Story().asked(0, "b", "b1").leased(0, "a", "a1", first);
+    expect(story().told(1, "b", "b1", [other]).laws()).toEqual([5]);
+    expect(story().told(1, "b", "b1", [first]).laws()).toEqual([5]);
+    expect(story().leased(1, "a", "a2", first, other).laws()).toEqual([5]);
+    expect(
+      story()
+        .told(1, "b", "b1", [block(4096, 7, 2)])
+        .laws(),
+    ).toEqual([]);
+  });
+
+  test("[LAW5] a new grant is above all that was known when it was asked for", () => {
+    const low = block(4096, 7, 1);
+    const high = block(2048, 7, 5);
+    const late = new Story().asked(0, "b", "b1").leased(1, "a", "a1", high);
+    expect(late.told(2, "b", "b1", [low], { granted: low }).laws()).toEqual([]);
+    const wrong = new Story().leased(1, "a", "a1", high).asked(2, "b", "b1");
+    expect(wrong.told(3, "b", "b1", [low], { granted: low }).laws()).toEqual([5]);
+    const repeated = new Story().asked(0, "b", "b1").told(1, "b", "b1", [low], { granted: low });
+    repeated.leased(2, "a", "a1", high).asked(3, "b", "b1");
+    expect(repeated.told(4, "b", "b1", [low], { granted: low }).laws()).toEqual([]);
+  });
+
+  test("[LAW5] a machine is not told of a block under an epoch that another's has passed", () => {
+    const passed = () => new Story().leased(0, "a", "a1", first).leased(200_000, "b", "b1", next);
+    expect(passed().told(200_001, "a", "a1", [first]).laws()).toEqual([]);
+    expect(passed().leased(200_001, "a", "a2", first).laws()).toEqual([5]);
+    const lower = new Story().asked(0, "b", "b1").leased(0, "a", "a1", next).asked(1, "b", "b2");
+    expect(lower.told(200_000, "b", "b1", [block(2112, 6, 1)]).laws()).toEqual([]);
+    expect(lower.told(200_001, "b", "b2", [block(2112, 6, 1)]).laws()).toEqual([5]);
+  });
+});
+
+describe("quarantine", () => {
+  test("[LAW6] nobody else has a block before the quarantine since its last packet is over", () => {
+    const story = () => new Story().leased(0, "a", "a1", first).sent(50_000, "a", 2050);
+    const freeMs = 50_000 + HOLD_MS;
+    expect(story().leased(Math.floor(freeMs), "b", "b1", next).laws()).toEqual([6]);
+    expect(story().leased(Math.ceil(freeMs), "b", "b1", next).laws()).toEqual([]);
+    expect(
+      story()
+        .leased(Math.floor(freeMs), "b", "b1", block(2112, 6, 2))
+        .laws(),
+    ).toEqual([6]);
+    expect(story().leased(Math.floor(freeMs), "a", "a2", next).laws()).toEqual([]);
+    expect(
+      story()
+        .leased(60_000, "b", "b1", block(2176, 6, 2))
+        .laws(),
+    ).toEqual([]);
+  });
+
+  test("[LAW6] nor since the holder's last renewal, though it was silent", () => {
+    const story = () => new Story().leased(0, "a", "a1", first).leased(50_000, "a", "a2", first);
+    expect(story().leased(168_000, "b", "b1", next).laws()).toEqual([6]);
+    expect(story().leased(169_000, "b", "b1", next).laws()).toEqual([]);
+  });
+
+  test("[LAW6] the address's clock is set forward, backward", () => {
+    const story = (byMs: number) =>
+      new Story().leased(0, "a", "a1", first).sent(50_000, "a", 2050).clockSet(60_000, byMs);
+    expect(
+      story(60_000)
+        .leased(50_000 + 60_000, "b", "b1", next)
+        .laws(),
+    ).toEqual([]);
+    expect(
+      story(60_000)
+        .leased(50_000 + 59_000, "b", "b1", next)
+        .laws(),
+    ).toEqual([6]);
+    expect(
+      story(-60_000)
+        .leased(50_000 + 118_000, "b", "b1", next)
+        .laws(),
+    ).toEqual([6]);
+    expect(
+      story(-60_000)
+        .leased(50_000 + 119_000, "b", "b1", next)
+        .laws(),
+    ).toEqual([]);
+    const before = new Story().clockSet(0, 60_000).leased(1, "a", "a1", first).sent(50_000, "a", 2050);
+    expect(before.leased(110_000, "b", "b1", next).laws()).toEqual([6]);
+  });
+
+  test("[LAW6] a lease that lapses for a fast clock, while a slow host uses it up", () => {
+    const lastMs = Math.floor(LEASE_END_MS);
+    const story = () => new Story().leased(0, "a", "a1", first).sent(lastMs, "a", 2050);
+    const freeMs = (LEASE_MS + QUARANTINE_MS) / 1.01;
+    expect(freeMs).toBeLessThan(lastMs + HOLD_MS);
+    expect(story().leased(Math.floor(freeMs), "b", "b1", next).laws()).toEqual([6]);
+    expect(story().leased(Math.ceil(freeMs), "b", "b1", next).laws()).toEqual([]);
+  });
+
+  test("[LAW6] the quarantine is what was promised at the time", () => {
+    const promised = (story: Story, atMs: number, quarantineMs: number) =>
+      story.see(atMs, { type: "promised", ip: IP, leaseDurationMs: LEASE_MS, quarantineMs });
+    const story = () => new Story().leased(0, "a", "a1", first).sent(50_000, "a", 2050);
+    expect(promised(story(), 60_000, 30_000).leased(80_000, "b", "b1", next).laws()).toEqual([]);
+    expect(promised(story(), 60_000, 300_000).leased(170_000, "b", "b1", next).laws()).toEqual([]);
+    const shorter = promised(new Story(), 0, 300_000).leased(0, "a", "a1", first).sent(50_000, "a", 2050);
+    expect(shorter.leased(200_000, "b", "b1", next).laws()).toEqual([6]);
+  });
+});
+
+describe("calm", () => {
+  function calm(): Story {
+    return new Story().leased(0, "a", "a1", first).see(10, { type: "calm", machines: ["a"], boundMs: 1000 });
+  }
+
+  test("[CALM] who wants to send and can, does so within the bound", () => {
+    expect(calm().sent(1010, "a", 2050).see(2000, { type: "over" }).laws()).toEqual([]);
+    expect(calm().sent(1011, "a", 2050).laws()).toEqual(["calm"]);
+    expect(calm().see(1010, { type: "over" }).laws()).toEqual(["calm"]);
+    const elsewhere = calm().see(11, {
+      type: "promised",
+      ip: "192.0.2.2",
+      leaseDurationMs: 1,
+      quarantineMs: 1,
+    });
+    expect(elsewhere.sent(12, "a", 2050).see(2000, { type: "over" }).laws()).toEqual([]);
+  });
+
+  test("[CALM] a run that ends before the bound proves nothing", () => {
+    expect(calm().see(1009, { type: "over" }).laws()).toEqual([]);
+    expect(calm().laws()).toEqual([]);
+  });
+
+  test("[CALM] on each address", () => {
+    const ip = "192.0.2.2";
+    const story = new Story().see(0, { type: "promised", ip, leaseDurationMs: LEASE_MS, quarantineMs: 0 });
+    story.leased(0, "a", "a1", first).see(10, { type: "calm", machines: ["a"], boundMs: 1000 });
+    expect(story.sent(20, "a", 2050).see(2000, { type: "over" }).laws()).toEqual(["calm"]);
+  });
+});
+
+test("a history that cannot be is refused", () => {
+  const backwards: History = [
+    { atMs: 2, type: "over" },
+    { atMs: 1, type: "over" },
+  ];
+  expect(() => judge(backwards)).toThrow("time fell from 2 to 1 ms");
+  for (const impossible of [block(2049, 6, 1), block(960, 6, 1), block(2048, 5, 1), block(8192, 13, 1)]) {
+    expect(() => new Story().leased(0, "a", "a1", impossible).laws()).toThrow("no block begins at");
+  }
+});
