@@ -111,11 +111,14 @@ describe("the kernel of a router", () => {
     expect(findings({ missingTables: ["netdev"], elements })).toEqual([
       expect.stringMatching(/^problem: The kernel has no table netdev ipshard: nothing is steered/),
     ]);
-    expect(findings({ shortChains: ["inet untracked"], unrouted: [{ host: "h3", family: 6 }] })).toEqual([
+    expect(
+      findings({
+        shortChains: ["inet untracked"],
+        unrouted: [{ host: "h3", family: 6, device: "vxlan0", hasRule: true }],
+      }),
+    ).toEqual([
       expect.stringContaining("problem: Rules are missing in inet untracked of the table ipshard."),
-      expect.stringContaining(
-        "problem: The rule or route that leads IPv6 packets to h3 is not in the kernel",
-      ),
+      expect.stringContaining("leads IPv6 packets to h3 is not in the kernel: bring vxlan0 up"),
       expect.stringMatching(/^good/),
     ]);
     expect(findings({ elements })).toEqual([

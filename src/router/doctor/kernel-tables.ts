@@ -7,8 +7,8 @@ import type { SteeringTable } from "../../core/steering.ts";
 import { type Finding, good, note, problem, unknown } from "../../link/finding.ts";
 import { KernelFault, runCommand } from "../../link/kernel-commands.ts";
 import { NftSession } from "../nft-session.ts";
-import { unroutedHosts } from "../policy-routing.ts";
-import { type Family, familyOf, type RouterConfig } from "../router-config.ts";
+import { type UnroutedHost, unroutedHosts } from "../policy-routing.ts";
+import { familyOf, type RouterConfig } from "../router-config.ts";
 import { ipOf } from "../steering-elements.ts";
 import {
   type Contents,
@@ -36,7 +36,7 @@ export interface KernelFacts {
     /** Destinations that are steered to where they should not be. */
     readonly surplus: readonly string[];
   } | null;
-  readonly unrouted: readonly { readonly host: string; readonly family: Family }[];
+  readonly unrouted: readonly UnroutedHost[];
   /** Connections of shared addresses that are tracked; null when nobody could tell. */
   readonly trackedCount: number | null;
   readonly drops: DropCounts;
@@ -104,9 +104,9 @@ export function kernelFindings(facts: KernelFacts): Finding[] {
     const names = shortChains.join(", ");
     findings.push(problem(`Rules are missing in ${names} of the table ${facts.table}. ${restoring}.`));
   }
-  for (const { host, family } of unrouted) {
+  for (const { host, family, device } of unrouted) {
     const what = `The rule or route that leads IPv${family} packets to ${host} is not in the kernel`;
-    findings.push(problem(`${what}: bring its device up; a running router then puts them back.`));
+    findings.push(problem(`${what}: bring ${device} up; a running router then puts them back.`));
   }
   if (trackedCount !== null && trackedCount > 0) {
     findings.push(

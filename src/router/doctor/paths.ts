@@ -68,8 +68,10 @@ export async function observeMachine(
     ips: addr_info.flatMap(({ local }) => local ?? []),
   }));
   const paths: PathFacts[] = [];
+  const isUp = (name: string): boolean => devices.some((device) => device.name === name && device.isUp);
   for (const path of pathsToAsk(config, ips.slice(0, MOST_ADDRESSES_ASKED), hosts)) {
-    if (devices.some(({ name, isUp }) => name === path.device && isUp)) paths.push(await ask(config, path));
+    // Of a device that is down enough is said.
+    if (isUp(path.device) && isUp(deviceTo(config, path) ?? path.device)) paths.push(await ask(config, path));
   }
   const names = [
     "net/ipv4/ip_forward",
@@ -173,8 +175,7 @@ function pathProblems(facts: MachineFacts): string[] {
   const sentences = paths.flatMap((path) => {
     const { way, ip, leavesBy } = path;
     if (way === "self" || (way === "out" && self === undefined && isLocal(facts, ip))) return [];
-    const device = way === "routed" ? config.hosts.get(path.host!) : undefined;
-    const wanted = device?.kind === "routed" ? device.device : null;
+    const wanted = deviceTo(config, path);
     if (leavesBy !== null && leavesBy !== "local" && (wanted === null || leavesBy === wanted)) return [];
     const what =
       way === "out"
@@ -218,6 +219,12 @@ function reasonFor(facts: MachineFacts, { way, ip, device, leavesBy, refusal }: 
   }
   if (refusal.includes("unreachable")) return `it has no route there (${refusal}): ip route show`;
   return `the kernel says "${refusal}": ip route show; ip rule show`;
+}
+
+/** The device by which packets of this way have to leave; null when any will do. */
+function deviceTo({ hosts }: RouterConfig, { host }: Question): string | null {
+  const way = host === null ? undefined : hosts.get(host);
+  return way?.kind === "routed" ? way.device : null;
 }
 
 /** The host that this machine is. */
