@@ -8,9 +8,10 @@ import type { Answer, TableKeeper } from "../contract/address-contract.ts";
 import { POOL, SETTINGS } from "../contract/lease-history.ts";
 import { HostConnection, objects, type Reply } from "./objects.ts";
 
+const original = crypto.getRandomValues.bind(crypto);
+
 /** Gives chance that can be repeated to whatever draws one number at a time, as the objects do. */
 export function drawFrom(random: () => number): void {
-  const original = crypto.getRandomValues.bind(crypto);
   vi.spyOn(crypto, "getRandomValues").mockImplementation((array) => {
     if (!(array instanceof Uint32Array) || array.length !== 1) return original(array);
     array[0] = random() * 2 ** 32;
