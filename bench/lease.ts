@@ -6,9 +6,9 @@
  * without a goal, the stricter peer: a bare insert for each WebSocket message.
  */
 import { Agent, request } from "undici";
-import { WebSocket } from "ws";
 import { PROTOCOL_VERSION } from "../src/core/messages.ts";
 import { Cluster, EGRESS_IP, freePort } from "../test/e2e/cluster.ts";
+import { type Asker, openAsker } from "./asker.ts";
 import { startBareWorker } from "./bare-worker.ts";
 import { compared, median, type Row } from "./report.ts";
 
@@ -43,12 +43,6 @@ export class Bare {
 }
 export default { fetch: (request, env) => env.OBJECT.get(env.OBJECT.idFromName("one")).fetch(request) };
 `;
-
-interface Asker {
-  /** Sends one request and waits for its answer. */
-  readonly ask: (message: Record<string, unknown>) => Promise<Record<string, any>>;
-  readonly close: () => void;
-}
 
 export async function measureLease(): Promise<Row[]> {
   const cluster = await Cluster.start({
@@ -138,30 +132,4 @@ async function acquireAll(host: Asker): Promise<{ base: number; epoch: number }[
     if (answer["type"] !== "answer") return granted;
     granted.push(answer["granted"]);
   }
-}
-
-async function openAsker(url: string, token: string): Promise<Asker> {
-  const socket = new WebSocket(url.replace("http:", "ws:"), {
-    headers: { authorization: `Bearer ${token}` },
-  });
-  const waiting: ((answer: Record<string, any>) => void)[] = [];
-  await new Promise((resolve, reject) => {
-    socket.once("open", resolve);
-    socket.once("error", reject);
-  });
-  let requestCount = 0;
-  socket.on("message", (data: Buffer) => {
-    const text = data.toString();
-    waiting.shift()?.(text.startsWith("{") ? (JSON.parse(text) as Record<string, any>) : {});
-  });
-  return {
-    ask: (message) => {
-      requestCount += 1;
-      socket.send(JSON.stringify({ ...message, requestId: `r${requestCount}` }));
-      return new Promise((resolve) => {
-        waiting.push(resolve);
-      });
-    },
-    close: () => socket.terminate(),
-  };
 }

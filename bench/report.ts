@@ -35,6 +35,17 @@ export function plain(name: string, unit: string, ours: number): Row {
   return { case: name, unit, ours, peer: null, peerName: null, ratio: null, goal: null, met: null };
 }
 
+/** Milliseconds of the clock that all processes of a machine share. */
+export function nowMs(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
+}
+
+/** The figure that this share of the figures does not exceed. */
+export function quantile(figures: readonly number[], share: number): number {
+  const sorted = figures.toSorted((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)]!;
+}
+
 /** The middle of these figures. */
 export function median(figures: readonly number[]): number {
   const sorted = figures.toSorted((a, b) => a - b);

@@ -209,16 +209,24 @@ function childrenOf(pid: number): number[] {
   return listed === "" ? [] : listed.split(" ").map(Number);
 }
 
-function addressAt(at: number): string {
+/** What a pool of this size is called. */
+export function nameOf(addressCount: number): string {
+  return `${addressCount.toLocaleString("en")} ${addressCount === 1 ? "address" : "addresses"}`;
+}
+
+/** The shared address with this number. */
+export function addressAt(at: number): string {
   return `198.18.${at >> 8}.${at & 255}`;
 }
 
-function entryAt(ip: string, holder: number): SteeringEntry {
+/** The block of one holder. */
+export function entryAt(ip: string, holder: number): SteeringEntry {
   const block = holder === 0 ? { base: 1024, order: 10 } : { base: holder * 2048, order: 11 };
   return { ip, ...block, host: `h${holder}`, epoch: holder + 1 };
 }
 
-function reachOf(holder: number): { host: string; ipv4: string; ipv6: null } {
+/** Where a holder is for the router that steers. */
+export function reachOf(holder: number): { host: string; ipv4: string; ipv6: null } {
   return { host: `h${holder}`, ipv4: nextHopOf(holder, 0), ipv6: null };
 }
 

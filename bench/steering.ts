@@ -2,10 +2,11 @@
  * Is steering as fast as plain forwarding, and as quick to change at any size? Small packets
  * for 1, 1,000 and 10,000 addresses of 32 holders each, through a router that steers and one
  * that only forwards, in turn. Every packet is for another address and port, at random: the
- * worst case, since no cache has the element that it asks for.
+ * worst case, since no cache has the element that it asks for. Then grants, at the same sizes.
  */
 import { compared, median, plain, type Row } from "./report.ts";
-import { SteeringRig, type Way } from "./steering-rig.ts";
+import { measureGrants } from "./steering-grant.ts";
+import { nameOf, SteeringRig, type Way } from "./steering-rig.ts";
 
 const ADDRESS_COUNTS = [1, 1000, 10_000] as const;
 const ROUND_COUNT = 15;
@@ -16,6 +17,10 @@ const LONGEST_MOVE_MS = 10;
 
 /** Needs root and trafgen. */
 export async function measureSteering(): Promise<Row[]> {
+  return [...(await measureKernel()), ...(await measureGrants(ADDRESS_COUNTS))];
+}
+
+async function measureKernel(): Promise<Row[]> {
   const rig = await SteeringRig.create();
   try {
     const rows: Row[] = [];
@@ -27,7 +32,7 @@ export async function measureSteering(): Promise<Row[]> {
 }
 
 async function measureAt(rig: SteeringRig, addressCount: number): Promise<Row[]> {
-  const name = `${addressCount.toLocaleString("en")} ${addressCount === 1 ? "address" : "addresses"}`;
+  const name = nameOf(addressCount);
   const startMs = performance.now();
   const { addedCount } = await rig.kernel.repair(rig.tableOf(addressCount));
   const loadSeconds = (performance.now() - startMs) / 1000;

@@ -3,7 +3,7 @@ import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 import type { SqlDatabase, SqlRow } from "../../durable-objects/sql-database.ts";
 
 /** Opens a database in memory, or in a file. */
-export function openNodeDatabase(path = ":memory:"): SqlDatabase {
+export function openNodeDatabase(path = ":memory:"): SqlDatabase & { close(): void } {
   const database = new DatabaseSync(path);
   return {
     sql: {
@@ -23,5 +23,6 @@ export function openNodeDatabase(path = ":memory:"): SqlDatabase {
         throw fault;
       }
     },
+    close: () => database.close(),
   };
 }
