@@ -8,7 +8,7 @@
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import type { Logger } from "pino";
-import { StartFault } from "../link/start-fault.ts";
+import { CommandFault } from "../link/command-fault.ts";
 import type { AgentConfig } from "./config.ts";
 import { DestinationPolicy } from "./ports/destination-policy.ts";
 import { Dialler } from "./ports/dial.ts";
@@ -119,7 +119,7 @@ export class Agent {
     } catch (fault) {
       const { code } = fault as NodeJS.ErrnoException;
       const why = code === "EADDRINUSE" ? "another program listens there" : String(fault);
-      throw new StartFault("listen-failed", `Cannot listen on ${listenHost}:${listenPort}: ${why}.`, fault);
+      throw new CommandFault("listen-failed", `Cannot listen on ${listenHost}:${listenPort}: ${why}.`, fault);
     }
   }
 

@@ -13,11 +13,10 @@ import {
   FETCH_PATH,
 } from "../wire/header-names.ts";
 import { problemCodeOf } from "../wire/problem-response.ts";
-import { newCommand, parsed } from "../link/command-options.ts";
+import { newCommand, optionInvalid, parsed } from "../link/command-options.ts";
 import { EdgeToken } from "../link/edge-token.ts";
 import { good, note, problem, tell, unknown } from "../link/finding.ts";
-import { begin } from "../link/process-life.ts";
-import { StartFault } from "../link/start-fault.ts";
+import { begin, CommandFault } from "../link/command-fault.ts";
 import { guardAvailability, needsGuard } from "./machine/guard.ts";
 import { examineHost } from "./machine/host-findings.ts";
 
@@ -120,6 +119,11 @@ function reasonOf(fault: unknown): string {
 }
 
 function readWords(args: readonly string[]): Words | null {
+  if (args.length === 0) {
+    const ways =
+      "on a host with --edge, --token-file, --gateway and --to; on a router as ipshard doctor router";
+    throw optionInvalid(`Say what to examine: ${ways}.`);
+  }
   const description =
     "Says what keeps this host from sharing its addresses, and ends with a real round trip.";
   const command = newCommand("ipshard doctor", description, (text) => process.stdout.write(text))
@@ -136,7 +140,7 @@ await begin("ipshard doctor", async () => {
   try {
     await examine(words);
   } catch (fault) {
-    if (fault instanceof StartFault) throw fault;
+    if (fault instanceof CommandFault) throw fault;
     tell(unknown(`It could not be found out: ${reasonOf(fault)}.`));
   }
 });

@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { ChildSpec } from "./child.ts";
-import { CommandFault } from "./command-fault.ts";
+import { CommandFault } from "../link/command-fault.ts";
 import { type KeyPairs } from "./key-files.ts";
 import { publicPart } from "../wire/keys.ts";
 import type { StateDirectory } from "./state-directory.ts";

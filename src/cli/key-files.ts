@@ -4,7 +4,7 @@ import { link, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { JWK } from "jose";
 import { generateKey, type KeyKind, kindOf } from "../wire/keys.ts";
-import { CommandFault } from "./command-fault.ts";
+import { CommandFault } from "../link/command-fault.ts";
 import type { StateDirectory } from "./state-directory.ts";
 
 /** Both private keys of an installation. */

@@ -1,10 +1,11 @@
 /** The command line: one verb per file, and here only what each is called and takes. */
 import { Command, InvalidArgumentError, Option } from "commander";
 import { ISSUED_ROLES } from "../core/identity.ts";
+import { begin } from "../link/command-fault.ts";
 import { becomeAgent } from "./agent.ts";
 import { become } from "./become.ts";
-import { asCommandFault } from "./command-fault.ts";
 import { runEdge } from "./edge.ts";
+import { fileFault } from "./file-faults.ts";
 import { issueToken } from "./issue-token.ts";
 import { readKey } from "./key-files.ts";
 import { issuerKeySet } from "./keys.ts";
@@ -94,12 +95,11 @@ program
     },
   );
 
-try {
-  await program.parseAsync();
-  process.exitCode = 0;
-} catch (fault) {
-  const known = asCommandFault(fault);
-  if (known === null) throw fault;
-  console.error(`ipshard: ${known.message} [${known.code}]`);
-  process.exitCode = 1;
-}
+await begin("ipshard", async () => {
+  try {
+    await program.parseAsync();
+    process.exitCode = 0;
+  } catch (fault) {
+    throw fileFault(fault);
+  }
+});

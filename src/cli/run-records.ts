@@ -9,7 +9,7 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { z } from "zod";
-import { CommandFault } from "./command-fault.ts";
+import { CommandFault } from "../link/command-fault.ts";
 import { isAlive, ownIdentity, type ProcessIdentity, viewProcess } from "./process-identity.ts";
 
 const identity = z.object({ pid: z.int().positive(), startedAt: z.string() });

@@ -6,7 +6,7 @@ import type { Server } from "node:http";
 import { refuseIfMissing, refuseIfTaken } from "./addresses.ts";
 import { AGENT_ENVIRONMENT, agentCommand } from "./agent.ts";
 import type { ChildSpec } from "./child.ts";
-import { CommandFault } from "./command-fault.ts";
+import { CommandFault } from "../link/command-fault.ts";
 import { aborted } from "./edge.ts";
 import { EdgeAdmin } from "./edge-admin.ts";
 import { EDGE_NAME, prepareEdge, untilEdgeAnswers } from "./edge-process.ts";

@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createRequire } from "node:module";
 import { text } from "node:stream/consumers";
-import { CommandFault } from "./command-fault.ts";
+import { CommandFault } from "../link/command-fault.ts";
 
 const OPTIONS = [
   "--bundle",

@@ -4,7 +4,7 @@
  */
 import { Command, CommanderError } from "commander";
 import { isName } from "../core/selection.ts";
-import { StartFault } from "./start-fault.ts";
+import { CommandFault } from "./command-fault.ts";
 
 const HOST_AND_PORT = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/;
 
@@ -59,6 +59,6 @@ export function readPlace(option: string, text: string): { readonly host: string
 }
 
 /** The refusal of an option, for `throw`. */
-export function optionInvalid(message: string): StartFault {
-  return new StartFault("option-invalid", message);
+export function optionInvalid(message: string): CommandFault {
+  return new CommandFault("option-invalid", message);
 }

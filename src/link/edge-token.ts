@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { decodeJwt } from "jose";
 import type { Role } from "../core/identity.ts";
 import { isName } from "../core/selection.ts";
-import { StartFault } from "./start-fault.ts";
+import { CommandFault } from "./command-fault.ts";
 
 /** A token file, and whom it names. */
 export class EdgeToken {
@@ -28,7 +28,7 @@ export class EdgeToken {
   async read(): Promise<string> {
     const { token, subject } = await readToken(this.#file, this.#role);
     if (subject === this.subject) return token;
-    throw new StartFault(
+    throw new CommandFault(
       "token-unreadable",
       `The token in ${this.#file} is of the ${this.#role} ${subject} now; this one is ${this.subject}. ` +
         "Restart it to change its name.",
@@ -44,17 +44,17 @@ async function readToken(file: string, role: Role): Promise<{ token: string; sub
     token = (await readFile(file, "utf8")).trim();
     claims = decodeJwt(token);
   } catch (fault) {
-    throw new StartFault(
+    throw new CommandFault(
       "token-unreadable",
       `The token file ${file} cannot be read: ${String(fault)}`,
       fault,
     );
   }
   if (claims["role"] !== role) {
-    throw new StartFault("token-role", `The token in ${file} is not of the role ${role}.`);
+    throw new CommandFault("token-role", `The token in ${file} is not of the role ${role}.`);
   }
   if (claims.sub === undefined || !isName(claims.sub)) {
-    throw new StartFault("token-unreadable", `The token in ${file} names no ${role}.`);
+    throw new CommandFault("token-unreadable", `The token in ${file} names no ${role}.`);
   }
   return { token, subject: claims.sub };
 }

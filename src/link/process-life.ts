@@ -1,9 +1,8 @@
 /**
- * How an agent or a router begins and ends as a process: one wish to end is orderly, a second
- * one is at once, and a fault that nobody foresaw ends it with a line that says so.
+ * How an agent or a router lives as a process: one wish to end is orderly, a second one is at
+ * once, and a fault that nobody foresaw ends it with a line that says so.
  */
 import { destination, type Logger, pino } from "pino";
-import { StartFault } from "./start-fault.ts";
 
 /** A Ctrl-C may come from the terminal and from a launcher at once: that is one wish. */
 const SAME_WISH_MS = 500;
@@ -52,17 +51,6 @@ export function endOnWish({ log, beginning, done, end }: OrderlyEnd): void {
   process.on("SIGTERM", () => wish("SIGTERM"));
   process.on("SIGINT", () => wish("SIGINT"));
   process.on("disconnect", () => wish("the parent process has gone"));
-}
-
-/** Runs a program; a start that is refused is told in one line, with its code. */
-export async function begin(program: string, run: () => Promise<void>): Promise<void> {
-  try {
-    await run();
-  } catch (fault) {
-    if (!(fault instanceof StartFault)) throw fault;
-    console.error(`${program}: ${fault.message} [${fault.code}]`);
-    process.exitCode = 1;
-  }
 }
 
 function fail(log: Logger, fault: unknown): never {

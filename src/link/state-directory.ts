@@ -9,7 +9,7 @@ import { mkdir, open, readFile, realpath, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import type { KeySet } from "../wire/keys.ts";
-import { StartFault } from "./start-fault.ts";
+import { CommandFault } from "./command-fault.ts";
 import { DirectoryLock } from "./directory-lock.ts";
 import { parseKeySet } from "./edge-keys.ts";
 
@@ -60,8 +60,8 @@ export class StateDirectory {
       return new StateDirectory(path, lock, { instance, epochs, keptKeys }, onFault);
     } catch (fault) {
       await lock.release();
-      if (fault instanceof StartFault) throw fault;
-      throw new StartFault(
+      if (fault instanceof CommandFault) throw fault;
+      throw new CommandFault(
         "state-unusable",
         `The state directory ${path} cannot be used: ${String(fault)}`,
         fault,
@@ -116,7 +116,7 @@ async function makeDirectory(directory: string): Promise<string> {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     return await realpath(directory);
   } catch (fault) {
-    throw new StartFault(
+    throw new CommandFault(
       "state-unusable",
       `The state directory ${directory} cannot be made: ${String(fault)}`,
       fault,
@@ -129,14 +129,14 @@ async function lockDirectory(path: string): Promise<DirectoryLock> {
   try {
     lock = await DirectoryLock.acquire(path);
   } catch (fault) {
-    throw new StartFault(
+    throw new CommandFault(
       "state-unusable",
       `The state directory ${path} cannot be locked: ${String(fault)}`,
       fault,
     );
   }
   if (lock !== null) return lock;
-  throw new StartFault(
+  throw new CommandFault(
     "state-in-use",
     `Another agent, perhaps a paused one, has the state directory ${path}. End it, or give this one a directory of its own.`,
   );
@@ -170,8 +170,8 @@ async function readKeys(path: string): Promise<KeySet | null> {
   return text === null ? null : parseKeySet(readJson(text));
 }
 
-function damaged(path: string, file: string): StartFault {
-  return new StartFault(
+function damaged(path: string, file: string): CommandFault {
+  return new CommandFault(
     "state-unusable",
     `${join(path, file)} is damaged. If no other agent has used this directory, remove the file and start again.`,
   );

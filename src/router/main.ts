@@ -1,7 +1,7 @@
 /** `node src/router/main.ts`: one router from its command line to its last signal. */
 import { EdgeToken } from "../link/edge-token.ts";
-import { begin, endOnWish, openLog } from "../link/process-life.ts";
-import { StartFault } from "../link/start-fault.ts";
+import { endOnWish, openLog } from "../link/process-life.ts";
+import { begin, CommandFault } from "../link/command-fault.ts";
 import { StateDirectory } from "../link/state-directory.ts";
 import { parseCommandLine, type RouterOptions } from "./command-line.ts";
 import { NftKernel } from "./kernel.ts";
@@ -11,7 +11,7 @@ import { Router } from "./router.ts";
 async function run(options: RouterOptions): Promise<void> {
   const token = await EdgeToken.open(options.tokenFile, "router");
   if (!options.isDryRun && process.getuid?.() !== 0) {
-    throw new StartFault(
+    throw new CommandFault(
       "kernel-unavailable",
       "A router writes rules into the kernel: run it as root, or --dry-run.",
     );

@@ -10,7 +10,7 @@ import { once } from "node:events";
 import type { Logger } from "pino";
 import { EdgeKeys } from "../link/edge-keys.ts";
 import type { EdgeToken } from "../link/edge-token.ts";
-import { StartFault } from "../link/start-fault.ts";
+import { CommandFault } from "../link/command-fault.ts";
 import type { StateDirectory } from "../link/state-directory.ts";
 import { problemReply } from "../wire/problem-response.ts";
 import { bearerOf } from "../wire/tokens.ts";
@@ -89,7 +89,7 @@ export class Router {
       server.listen(port, host);
       await once(server, "listening");
     } catch (fault) {
-      throw new StartFault("listen-failed", `Cannot listen on ${host}:${port}: ${String(fault)}.`, fault);
+      throw new CommandFault("listen-failed", `Cannot listen on ${host}:${port}: ${String(fault)}.`, fault);
     }
   }
 

@@ -25,9 +25,12 @@ function runDoctor(changes: Record<string, string> = {}): Promise<{ code: number
     "--to": cluster.originUrl("/seen"),
     ...changes,
   };
-  const args = [CLI, "doctor", ...Object.entries(options).map(([name, value]) => `${name}=${value}`)];
+  return run(Object.entries(options).map(([name, value]) => `${name}=${value}`));
+}
+
+function run(args: readonly string[]): Promise<{ code: number; output: string }> {
   return new Promise((resolve) => {
-    execFile(process.execPath, args, (fault, stdout, stderr) => {
+    execFile(process.execPath, [CLI, "doctor", ...args], (fault, stdout, stderr) => {
       resolve({ code: fault === null ? 0 : Number(fault.code), output: stdout + stderr });
     });
   });
@@ -39,6 +42,14 @@ test("[HS4] a host that works proves it with a round trip from its shared addres
     new RegExp(`^ok +A request left from ${EGRESS_IP} port \\d+ of h1, .* came back`, "m"),
   );
   expect(code).toBe(0);
+});
+
+test("[CI1] asked about nothing it says what it can be asked about", async () => {
+  const { code, output } = await run([]);
+  expect(output).toMatch(
+    /^ipshard doctor: Say what to examine: .* ipshard doctor router\. \[option-invalid\]$/m,
+  );
+  expect(code).toBe(1);
 });
 
 test("[HS4] what fails is said in a sentence, with an exit status", async () => {

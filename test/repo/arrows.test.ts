@@ -34,7 +34,7 @@ const ARROWS: Readonly<Record<Folder, readonly Folder[]>> = {
   "src/link": ["src/core", "src/wire"],
   "src/agent": ["src/core", "src/wire", "src/link"],
   "src/router": ["src/core", "src/wire", "src/link"],
-  "src/cli": ["src/core", "src/wire", "src/client"],
+  "src/cli": ["src/core", "src/wire", "src/client", "src/link"],
 };
 
 /** What does not exist where a folder's code runs. */

@@ -8,7 +8,7 @@
  */
 import { join } from "node:path";
 import type { Logger } from "pino";
-import { StartFault } from "../../link/start-fault.ts";
+import { CommandFault } from "../../link/command-fault.ts";
 import { type AddressPorts, readClock } from "../ports/address-ports.ts";
 import { Guard, type GuardAvailability, guardAvailability, needsGuard } from "./guard.ts";
 import { GuardedPorts } from "./guarded-ports.ts";
@@ -48,7 +48,7 @@ export class Machine {
     if (mode === "off") return new Machine(log, stateDirectory, { ok: false, reason: "it is switched off" });
     const availability = await guardAvailability();
     if (mode === "require" && !availability.ok) {
-      throw new StartFault(
+      throw new CommandFault(
         "kernel-unavailable",
         `The guard is required and cannot be had, since ${availability.reason}.`,
       );

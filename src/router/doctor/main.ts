@@ -8,8 +8,7 @@
 import { readFile } from "node:fs/promises";
 import type { SteeringTable } from "../../core/steering.ts";
 import { good, note, problem, tell, unknown } from "../../link/finding.ts";
-import { begin } from "../../link/process-life.ts";
-import { StartFault } from "../../link/start-fault.ts";
+import { begin, CommandFault } from "../../link/command-fault.ts";
 import { parseCommandLine, type RouterOptions } from "../command-line.ts";
 import { contactFindings, contactHosts } from "./host-contact.ts";
 import { dropFinding, kernelFaultFinding, kernelFindings, observeKernel } from "./kernel-tables.ts";
@@ -88,7 +87,7 @@ async function mayAdministerNetwork(): Promise<boolean> {
 function onlyOne(running: readonly RunningRouter[]): RunningRouter | null {
   if (running.length <= 1) return running[0] ?? null;
   const pids = running.map(({ pid }) => pid).join(", ");
-  throw new StartFault("option-invalid", `Several routers run here (${pids}): give the options of one.`);
+  throw new CommandFault("option-invalid", `Several routers run here (${pids}): give the options of one.`);
 }
 
 async function examineOne(args: readonly string[]): Promise<void> {
@@ -113,7 +112,7 @@ await begin(ABOUT.name, async () => {
   try {
     await examineOne(process.argv.slice(2));
   } catch (fault) {
-    if (fault instanceof StartFault) throw fault;
+    if (fault instanceof CommandFault) throw fault;
     tell(unknown(`It could not be found out: ${fault instanceof Error ? fault.message : String(fault)}.`));
   }
 });

@@ -5,7 +5,7 @@ import { type Identity, permitsPool } from "../../core/identity.ts";
 import type { SteeringTable } from "../../core/steering.ts";
 import { EdgeToken } from "../../link/edge-token.ts";
 import { type Finding, good, note, problem } from "../../link/finding.ts";
-import { StartFault } from "../../link/start-fault.ts";
+import { CommandFault } from "../../link/command-fault.ts";
 import type { RouterOptions } from "../command-line.ts";
 import { PoolFeed } from "../pool-feed.ts";
 import type { RunningRouter } from "./running-routers.ts";
@@ -129,7 +129,7 @@ async function readToken(file: string): Promise<TokenFacts> {
     const expiresAtMs = 1_000 * (exp ?? 0);
     return { fault: null, identity: { role: "router", subject, pools: pools ?? [], expiresAtMs } };
   } catch (fault) {
-    if (!(fault instanceof StartFault)) throw fault;
+    if (!(fault instanceof CommandFault)) throw fault;
     return { fault: fault.message };
   }
 }

@@ -1,0 +1,45 @@
+/** Why a command cannot do what it was asked, and how it says so: in one line, with a stable code. [AG1] [CI1] */
+
+/** By which programs tell them apart. */
+export type CommandFaultCode =
+  | "option-invalid"
+  // Of agents and routers.
+  | "token-unreadable"
+  | "token-role"
+  | "state-in-use"
+  | "state-unusable"
+  | "listen-failed"
+  | "kernel-unavailable"
+  // Of keys, and of the edge and what is started around it.
+  | "key-missing"
+  | "key-malformed"
+  | "already-running"
+  | "port-taken"
+  | "address-missing"
+  | "edge-config-invalid"
+  | "edge-not-answering"
+  | "edge-refused"
+  | "hosts-not-ready"
+  | "child-kept-dying";
+
+/** Ends a command; `message` says to a person what happened and what to do about it. */
+export class CommandFault extends Error {
+  override readonly name = "CommandFault";
+  readonly code: CommandFaultCode;
+
+  constructor(code: CommandFaultCode, message: string, cause?: unknown) {
+    super(message, { cause });
+    this.code = code;
+  }
+}
+
+/** Runs a command; one that cannot do what it was asked says so, and exits with 1. */
+export async function begin(command: string, run: () => Promise<void>): Promise<void> {
+  try {
+    await run();
+  } catch (fault) {
+    if (!(fault instanceof CommandFault)) throw fault;
+    console.error(`${command}: ${fault.message} [${fault.code}]`);
+    process.exitCode = 1;
+  }
+}
