@@ -21,10 +21,10 @@ import { poolSettingsSchema } from "./pool-settings.ts";
 /** Longest message that is looked at, in characters. */
 export const MAX_MESSAGE_LENGTH = 256 * 1024;
 
-const requestId = z.string().min(1).max(64);
+const requestId = textOf(1, 64);
 const version = z.int().min(0);
 const opening = z.object({ version });
-const instance = z.string().min(8).max(128);
+const instance = textOf(8, 128);
 const port = z
   .int()
   .min(0)
@@ -77,7 +77,7 @@ const poolRequest = z.discriminatedUnion("type", [
     type: z.literal("enlist"),
     version,
     instance,
-    gateway: z.string().min(1).max(2048),
+    gateway: textOf(1, 2048),
     reach: z.strictObject({ ipv4: z.ipv4().nullable(), ipv6: z.ipv6().nullable() }).optional(),
   }),
   z.strictObject({ type: z.literal("report"), draining: z.boolean(), rooms: z.array(room).max(4096) }),
@@ -189,6 +189,15 @@ function parseVersioned<Message>(schema: z.ZodType<Message>, text: string): Outc
 function judge<Message>(schema: z.ZodType<Message>, json: unknown): Outcome<Message, MessageRefusal> {
   const result = schema.safeParse(json);
   return result.success ? grant(result.data) : refuse("message-malformed");
+}
+
+/** Text of so many characters. Halves of characters, which JSON can spell, no disk gives back. */
+function textOf(shortest: number, longest: number): z.ZodType<string> {
+  return z
+    .string()
+    .min(shortest)
+    .max(longest)
+    .refine((text) => text.isWellFormed());
 }
 
 /** Undefined, which no message is, for what is no JSON or too long. */

@@ -1,0 +1,145 @@
+/** Every message that the parts exchange, in every form it may have. */
+import * as fc from "fast-check";
+import { LEASABLE_BLOCK } from "../core/arbitraries.ts";
+import type {
+  LeaseReply,
+  LeaseRequest,
+  PoolReply,
+  PoolRequest,
+  RouterReply,
+  RouterRequest,
+} from "../../src/core/messages.ts";
+import type { PoolSettings } from "../../src/core/pool-settings.ts";
+import type { SteeringChange, SteeringEntry, SteeringTable } from "../../src/core/steering.ts";
+
+const plain = { noNullPrototype: true } as const;
+
+function constant<const Value>(value: Value): fc.Arbitrary<Value> {
+  return fc.constant(value);
+}
+
+const version = fc.constant(1);
+const requestId = fc.string({ minLength: 1, maxLength: 64 });
+const instance = fc.string({ minLength: 8, maxLength: 128 });
+const epoch = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER });
+const sequence = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
+const ip = fc.oneof(fc.ipV4(), fc.ipV6());
+const port = fc.nat(65_535);
+const portCount = fc.nat(64_512);
+const lease = fc.tuple(LEASABLE_BLOCK, epoch).map(([{ base, order }, at]) => ({ base, order, epoch: at }));
+const host = fc.stringMatching(/^[a-z0-9][a-z0-9._-]{0,62}$/);
+
+/** Any settings that a pool may have. [ME4] */
+export const poolSettings: fc.Arbitrary<PoolSettings> = fc.record(
+  {
+    leaseDurationMs: fc.integer({ min: 1_000, max: 86_400_000 }),
+    quarantineMs: fc.nat(86_400_000),
+    firstBlockOrder: fc.integer({ min: 6, max: 12 }),
+    minPortsPerHost: portCount,
+    maxPortsPerHost: portCount,
+    hostSilenceMs: fc.integer({ min: 500, max: 600_000 }),
+    steeringDeadlineMs: fc.nat(60_000),
+  },
+  plain,
+);
+
+const messageCodes = ["version-unsupported", "message-malformed"] as const;
+
+export const leaseRequests: fc.Arbitrary<LeaseRequest> = fc.oneof(
+  fc.record({ type: constant("join"), version, requestId, instance }, plain),
+  fc.record({ type: constant("renew"), requestId }, plain),
+  fc.record({ type: constant("acquire"), requestId, order: fc.integer() }, plain),
+  fc.record({ type: constant("release"), requestId, base: port, epoch }, plain),
+);
+
+export const leaseReplies: fc.Arbitrary<LeaseReply> = fc.oneof(
+  fc.record(
+    {
+      type: constant("answer"),
+      requestId,
+      leases: fc.array(lease, { maxLength: 5 }),
+      leaseDurationMs: fc.option(fc.integer({ min: 1, max: 86_400_000 })),
+      granted: fc.option(lease),
+      settings: poolSettings,
+    },
+    plain,
+  ),
+  fc.record(
+    {
+      type: constant("refused"),
+      requestId: fc.oneof(requestId, fc.constant("")),
+      code: fc.constantFrom(
+        ...(["host-already-present", "stale-session", "stale-epoch", "order-out-of-range"] as const),
+        ...(["share-exceeded", "address-exhausted", "steering-pending"] as const),
+        ...messageCodes,
+      ),
+    },
+    plain,
+  ),
+);
+
+const ownReach = fc.record({ ipv4: fc.option(fc.ipV4()), ipv6: fc.option(fc.ipV6()) }, plain);
+const room = fc.record({ ip, portCount, busiestCount: portCount }, plain);
+
+export const poolRequests: fc.Arbitrary<PoolRequest> = fc.oneof(
+  fc.record(
+    { type: constant("enlist"), version, instance, gateway: fc.webUrl(), reach: ownReach },
+    { ...plain, requiredKeys: ["type", "version", "instance", "gateway"] },
+  ),
+  fc.record(
+    { type: constant("report"), draining: fc.boolean(), rooms: fc.array(room, { maxLength: 5 }) },
+    plain,
+  ),
+);
+
+export const poolReplies: fc.Arbitrary<PoolReply> = fc.oneof(
+  fc.record({ type: constant("enlisted"), pool: host, ips: fc.array(ip, { maxLength: 5 }) }, plain),
+  fc.record(
+    {
+      type: constant("refused"),
+      code: fc.constantFrom("host-already-present", "pool-unknown", "gateway-invalid", ...messageCodes),
+    },
+    plain,
+  ),
+);
+
+export const routerRequests: fc.Arbitrary<RouterRequest> = fc.oneof(
+  fc.record({ type: constant("enroll"), version, instance }, plain),
+  fc.record({ type: constant("observe"), version }, plain),
+  fc.record({ type: constant("acknowledge"), sequence }, plain),
+  fc.record({ type: constant("resync") }, plain),
+);
+
+const entry: fc.Arbitrary<SteeringEntry> = fc
+  .tuple(ip, LEASABLE_BLOCK, host, epoch)
+  .map(([at, { base, order }, to, risen]) => ({ ip: at, base, order, host: to, epoch: risen }));
+const ips = fc.array(ip, { maxLength: 3 });
+const entries = fc.array(entry, { maxLength: 3 });
+const reaches = fc.array(fc.record({ host, ipv4: fc.option(fc.ipV4()), ipv6: fc.option(fc.ipV6()) }, plain), {
+  maxLength: 3,
+});
+const table: fc.Arbitrary<SteeringTable> = fc.record({ sequence, ips, entries, reaches }, plain);
+const change: fc.Arbitrary<SteeringChange> = fc.record(
+  {
+    sequence,
+    withdraw: fc.array(fc.record({ ip, base: port, epoch }, plain), { maxLength: 3 }),
+    put: entries,
+    addIps: ips,
+    removeIps: ips,
+    reaches,
+  },
+  plain,
+);
+const count = fc.integer({ min: 1, max: 1_000 });
+
+export const routerReplies: fc.Arbitrary<RouterReply> = fc.oneof(
+  fc.record({ type: constant("table"), part: count, parts: count, table }, plain),
+  fc.record({ type: constant("change"), change }, plain),
+  fc.record(
+    {
+      type: constant("refused"),
+      code: fc.constantFrom("router-already-present", "pool-unknown", "sequence-unknown", ...messageCodes),
+    },
+    plain,
+  ),
+);
