@@ -9,7 +9,7 @@
 import type { SteeringTable } from "../core/steering.ts";
 import { KernelFault } from "../link/kernel-commands.ts";
 import { NftSession } from "./nft-session.ts";
-import { areHostsRouted, routeHosts, unrouteHosts } from "./policy-routing.ts";
+import { areHostsRouted, routeHosts, unrouteFormerHosts, unrouteHosts } from "./policy-routing.ts";
 import { configProblems, type RouterConfig } from "./router-config.ts";
 import {
   type Contents,
@@ -32,7 +32,7 @@ import {
   snapshotOf,
 } from "./steering-snapshot.ts";
 import { REASON_SET } from "./steering-rules.ts";
-import { baseChains, structureText, type TableFamily } from "./steering-structure.ts";
+import { ABSENT_COUNTER, baseChains, structureText, type TableFamily } from "./steering-structure.ts";
 
 const TABLES: readonly TableFamily[] = ["netdev", "inet"];
 
@@ -100,6 +100,7 @@ export class NftKernel implements SteeringKernel {
         ...foreign.map((object) => deletion(config, object)),
       ]),
     );
+    await unrouteFormerHosts(config, this.#commands.ip);
     this.#inUse = inUse;
     this.#session.prepare();
     const removedCount = countOf(difference.removed);
@@ -146,6 +147,7 @@ export class NftKernel implements SteeringKernel {
       this.#session.list(["list", "set", "netdev", table, REASON_SET]),
       this.#session.list(["list", "set", "netdev", table, "drops_ip4"]),
       this.#session.list(["list", "set", "netdev", table, "drops_ip6"]),
+      this.#session.list(["list", "counter", "inet", table, ABSENT_COUNTER]),
     ]);
     return dropCountsOf(listings.flatMap((listing) => (listing === null ? [] : parseListing(listing))));
   }

@@ -1,15 +1,32 @@
 /**
  * Routes for hosts that are no neighbours: a mark, a rule and a routing table each, so that
  * the kernel forwards as always and tells senders of a smaller MTU. [RT8]
+ *
+ * On a machine that is a host itself the kernel would deliver all of it here, since the table of
+ * local addresses is asked first. There the rule for that table is moved one place down, and
+ * ours stand in its place. [RT9]
  */
 import { KernelFault, runCommand } from "../link/kernel-commands.ts";
-import { type Family, familyOf, markOf, type RouterConfig, routedHosts } from "./router-config.ts";
+import {
+  type Family,
+  familyOf,
+  isHostItself,
+  isRoutedMark,
+  markOf,
+  type RouterConfig,
+  routedHosts,
+} from "./router-config.ts";
 
 const FAMILIES: readonly Family[] = [4, 6];
 /** The kernel prefers every route with a smaller one. */
 const LAST_METRIC = "4294967295";
 
+/** Where the rule for local addresses stands, and where it is moved to. */
+const LOCAL_PRIORITY = 0;
+const MOVED_LOCAL_PRIORITY = 1;
+
 interface ListedRule {
+  readonly priority?: number;
   readonly fwmark?: string;
   readonly table?: string;
 }
@@ -20,7 +37,9 @@ export function routingLines(
   family: Family,
   present: readonly ListedRule[],
 ): string[][] {
-  const marks = new Set(present.map(({ fwmark }) => Number(fwmark)));
+  const isAhead = isHostItself(config);
+  const place = isAhead ? ["priority", String(LOCAL_PRIORITY)] : [];
+  const marks = new Set(present.filter(isPlaced(isAhead)).map(({ fwmark }) => Number(fwmark)));
   return routedHosts(config).flatMap((host) => {
     const mark = markOf(config, host);
     const way = config.hosts.get(host);
@@ -30,8 +49,44 @@ export function routingLines(
     if (nextHop === undefined && way.nextHops.length > 0) return [];
     const via = nextHop === undefined ? [] : ["via", nextHop];
     const route = ["route", "replace", "default", ...via, "dev", way.device, "table", String(mark)];
-    const rule = ["rule", "add", "fwmark", String(mark), "lookup", String(mark)];
+    const rule = ["rule", "add", "fwmark", String(mark), ...place, "lookup", String(mark)];
     return marks.has(mark) ? [route] : [route, rule];
+  });
+}
+
+/** Whether a rule by mark stands ahead of local addresses, or behind them, as it should. */
+function isPlaced(isAhead: boolean): (rule: ListedRule) => boolean {
+  return ({ priority }) => (priority === LOCAL_PRIORITY) === isAhead;
+}
+
+/** Moves the rule for local addresses behind ours, or back to where it was. At no moment is there none. */
+export function localRuleLines(isMoved: boolean, present: readonly ListedRule[]): string[][] {
+  const isAt = (place: number): boolean => present.some((rule) => isLocalAt(place, rule));
+  const rule = (verb: "add" | "del", place: number): string[] => {
+    return ["rule", verb, "priority", String(place), "lookup", "local"];
+  };
+  if (!isMoved && !isAt(MOVED_LOCAL_PRIORITY)) return [];
+  const [from, to] = isMoved
+    ? [LOCAL_PRIORITY, MOVED_LOCAL_PRIORITY]
+    : [MOVED_LOCAL_PRIORITY, LOCAL_PRIORITY];
+  return [...(isAt(to) ? [] : [rule("add", to)]), ...(isAt(from) ? [rule("del", from)] : [])];
+}
+
+function isLocalAt(place: number, { priority, table, fwmark }: ListedRule): boolean {
+  return priority === place && table === "local" && fwmark === undefined;
+}
+
+/** Takes away the rules of hosts that are routed no more, or not at this place, and their tables. */
+function formerHostLines(config: RouterConfig, present: readonly ListedRule[]): string[][] {
+  const wanted = new Set(routedHosts(config).map((host) => markOf(config, host)));
+  const isRight = isPlaced(isHostItself(config));
+  return present.flatMap((rule) => {
+    const mark = Number(rule.fwmark);
+    if (!isRoutedMark(config, mark) || Number(rule.table) !== mark) return [];
+    if (wanted.has(mark) && isRight(rule)) return [];
+    const words = ["fwmark", String(mark), "priority", String(rule.priority), "lookup", String(mark)];
+    const flush = ["route", "flush", "table", String(mark)];
+    return [["rule", "del", ...words], ...(wanted.has(mark) ? [] : [flush])];
   });
 }
 
@@ -51,6 +106,22 @@ export async function routeHosts(config: RouterConfig, ipArgv: readonly string[]
     }
     for (const words of lines) {
       if (words[0] === "route" && !up.has(deviceIn(words))) continue;
+      await runIp(ipArgv, [`-${family}`, ...words]);
+    }
+    if (!isHostItself(config)) continue;
+    for (const words of localRuleLines(true, await listRules(ipArgv, family))) {
+      await runIp(ipArgv, [`-${family}`, ...words]);
+    }
+  }
+}
+
+/** What an earlier life of this router had in the kernel and this one has not; after the steering has changed. */
+export async function unrouteFormerHosts(config: RouterConfig, ipArgv: readonly string[]): Promise<void> {
+  for (const family of FAMILIES) {
+    const present = await listRules(ipArgv, family);
+    const isMoved = isHostItself(config) && routedHosts(config).length > 0;
+    const back = isMoved ? [] : localRuleLines(false, present);
+    for (const words of [...back, ...formerHostLines(config, present)]) {
       await runIp(ipArgv, [`-${family}`, ...words]);
     }
   }
@@ -83,11 +154,14 @@ export async function unroutedHosts(
   for (const family of FAMILIES) {
     const present = await listRules(ipArgv, family);
     const lines = routingLines(config, family, []);
+    const isAhead = isHostItself(config);
+    const isHidden = isAhead && present.some((rule) => isLocalAt(LOCAL_PRIORITY, rule));
+    const marks = new Set(present.filter(isPlaced(isAhead)).map(({ fwmark }) => Number(fwmark)));
     for (const host of routedHosts(config)) {
       const mark = markOf(config, host);
       const route = lines.find((words) => words[0] === "route" && words.at(-1) === String(mark));
       if (route === undefined) continue;
-      const hasRule = present.some(({ fwmark }) => Number(fwmark) === mark);
+      const hasRule = marks.has(mark) && !isHidden;
       if (hasRule && (await hasRoute(ipArgv, family, mark))) continue;
       unrouted.push({ host, family, device: deviceIn(route), hasRule });
     }
@@ -96,20 +170,18 @@ export async function unroutedHosts(
 }
 
 /** Takes them away again. */
-export async function unrouteHosts(config: RouterConfig, ipArgv: readonly string[]): Promise<void> {
-  for (const family of FAMILIES) {
-    const present = routedHosts(config).length === 0 ? [] : await listRules(ipArgv, family);
-    for (const host of routedHosts(config)) {
-      const mark = markOf(config, host);
-      if (!present.some(({ fwmark }) => Number(fwmark) === mark)) continue;
-      await runIp(ipArgv, [`-${family}`, "rule", "del", "fwmark", String(mark), "lookup", String(mark)]);
-      await runIp(ipArgv, [`-${family}`, "route", "flush", "table", String(mark)]);
-    }
-  }
+export function unrouteHosts(config: RouterConfig, ipArgv: readonly string[]): Promise<void> {
+  return unrouteFormerHosts({ ...config, hosts: new Map() }, ipArgv);
 }
 
 async function listRules(ipArgv: readonly string[], family: Family): Promise<ListedRule[]> {
-  return JSON.parse(await runIp(ipArgv, ["-j", `-${family}`, "rule", "show"])) as ListedRule[];
+  try {
+    return JSON.parse(await runIp(ipArgv, ["-j", `-${family}`, "rule", "show"])) as ListedRule[];
+  } catch (fault) {
+    // A kernel without IPv6 has no rules for it.
+    if (fault instanceof KernelFault && fault.message.includes("not supported")) return [];
+    throw fault;
+  }
 }
 
 async function hasRoute(ipArgv: readonly string[], family: Family, table: number): Promise<boolean> {
@@ -135,6 +207,14 @@ function deviceIn(route: readonly string[]): string {
   return route[route.indexOf("dev") + 1]!;
 }
 
-function runIp(ipArgv: readonly string[], words: readonly string[]): Promise<string> {
-  return runCommand([...ipArgv, ...words]);
+async function runIp(ipArgv: readonly string[], words: readonly string[]): Promise<string> {
+  try {
+    return await runCommand([...ipArgv, ...words]);
+  } catch (fault) {
+    // The kernel forgets a table with its last route, and ip calls it a failure to flush that.
+    if (words.includes("flush") && fault instanceof KernelFault && fault.message.includes("does not exist")) {
+      return "";
+    }
+    throw fault;
+  }
 }

@@ -44,13 +44,15 @@ export const DEFAULT_ROUTER_CONFIG: RouterConfig = {
   icmpErrorsPerSecond: 100,
 };
 
-/** Marks and routing tables of routed hosts are numbered from here on: `ip` in ASCII, then zeros. */
-export const FIRST_MARK = 0x6970_0001;
+/** Marks and routing tables are numbered from here on: an `i` in ASCII, two bytes for the table's name, then 0. */
+const FIRST_MARK = 0x6900_0000;
+/** As many marks as a router has: one for the host that this machine is, and one for each routed host. */
+const MARK_COUNT = 256;
 
 /** Where packets of one family for one host go. */
 export type Destination =
   | { readonly kind: "neighbour"; readonly device: string; readonly nextHop: string }
-  /** Through the kernel's stack with this mark; 0 for a host that is this machine. */
+  /** Through the kernel's stack with this mark. */
   | { readonly kind: "stack"; readonly mark: number };
 
 /** The family of an address. */
@@ -71,7 +73,7 @@ export function destinationOf(
   reach: HostReach | null,
 ): Destination | null {
   const way = config.hosts.get(host);
-  if (way?.kind === "self") return { kind: "stack", mark: 0 };
+  if (way?.kind === "self") return { kind: "stack", mark: firstMarkOf(config) };
   if (way?.kind === "routed") return { kind: "stack", mark: markOf(config, host) };
   const device = way?.device ?? config.neighbourDevice;
   const known = family === 4 ? reach?.ipv4 : reach?.ipv6;
@@ -85,9 +87,27 @@ export function routedHosts(config: RouterConfig): string[] {
   return [...config.hosts].flatMap(([host, way]) => (way.kind === "routed" ? [host] : [])).toSorted();
 }
 
+/** Whether this machine is one of the hosts. */
+export function isHostItself({ hosts }: RouterConfig): boolean {
+  return [...hosts.values()].some(({ kind }) => kind === "self");
+}
+
+/** The mark of what is for this machine itself; other routers on it, with tables of other names, have other marks. */
+export function firstMarkOf({ table }: RouterConfig): number {
+  let hash = 0;
+  for (const letter of table) hash = (31 * hash + letter.codePointAt(0)!) % 65_536;
+  return FIRST_MARK + MARK_COUNT * hash;
+}
+
 /** The firewall mark, and the number of the routing table, of a routed host. */
 export function markOf(config: RouterConfig, host: string): number {
-  return FIRST_MARK + routedHosts(config).indexOf(host);
+  return firstMarkOf(config) + 1 + routedHosts(config).indexOf(host);
+}
+
+/** Whether a mark is, or was in an earlier life, that of a routed host. */
+export function isRoutedMark(config: RouterConfig, mark: number): boolean {
+  const first = firstMarkOf(config);
+  return mark > first && mark < first + MARK_COUNT;
 }
 
 /** What is wrong with a configuration, in sentences; empty when nothing is. */
@@ -101,9 +121,8 @@ export function configProblems(config: RouterConfig): string[] {
   }
   if (config.ingressDevices.length === 0) problems.push("No device faces the Internet.");
   if (ways.filter(({ kind }) => kind === "self").length > 1) problems.push("A machine is one host only.");
-  // A shared address that is local to this machine is delivered here before any rule by mark is asked.
-  if (ways.some(({ kind }) => kind === "self") && ways.some(({ kind }) => kind === "routed")) {
-    problems.push("A router that is itself a host reaches the others as neighbours only.");
+  if (routedHosts(config).length >= MARK_COUNT) {
+    problems.push(`More than ${MARK_COUNT - 1} hosts are reached by routes of their own.`);
   }
   return problems;
 }

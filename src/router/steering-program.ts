@@ -12,10 +12,10 @@ import { DROP_REASONS, REASON_SET, reasonNumber, type Rule, steeringRules } from
 import {
   baseChains,
   containers,
+  stackRules,
   steeringMaps,
   structureText,
   type TableFamily,
-  untrackedRules,
 } from "./steering-structure.ts";
 
 /** Elements by `containerId`: data by key. */
@@ -109,7 +109,7 @@ export function ruleCommands(config: RouterConfig, inUse: ReadonlySet<string>): 
     ...(["netdev", "inet"] as const).map((family) => ({ flush: { table: { family, name: config.table } } })),
     ...bases.map(({ chain }) => ({ add: { chain } })),
     ...ofTable("netdev", steeringRules(config, maps, ingress)),
-    ...ofTable("inet", untrackedRules(config)),
+    ...ofTable("inet", stackRules(config)),
   ];
 }
 

@@ -45,6 +45,8 @@ export const DROP_REASONS = [
   "unreadable_quote",
   /** One ICMP error too many for these ports of the address. */
   "error_rate",
+  /** For a port of the host that is this machine, which does not have the address now. */
+  "absent",
 ] as const;
 export type DropReason = (typeof DROP_REASONS)[number];
 

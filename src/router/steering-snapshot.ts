@@ -1,10 +1,16 @@
 /** What the kernel has, as `nft -j list table` tells it. */
 import { containerId, type Contents, type NamedObject } from "./steering-program.ts";
-import type { RouterConfig } from "./router-config.ts";
+import { isHostItself, type RouterConfig } from "./router-config.ts";
 import { addressKey, ipOf } from "./steering-elements.ts";
 import { FAMILIES } from "./packet-fields.ts";
 import { DROP_REASONS, type DropReason, nameIn, REASON_SET } from "./steering-rules.ts";
-import { baseChains, chainNames, containers, type TableFamily } from "./steering-structure.ts";
+import {
+  ABSENT_COUNTER,
+  baseChains,
+  chainNames,
+  containers,
+  type TableFamily,
+} from "./steering-structure.ts";
 
 /** Our tables as they are in the kernel. */
 export interface Snapshot {
@@ -36,7 +42,7 @@ export function parseListing(text: string): Listed[] {
 export function snapshotOf(config: RouterConfig, listed: readonly Listed[]): Snapshot {
   const contents: Contents = new Map();
   const known = new Set(containers(config).map(({ table, name }) => containerId(table, name)));
-  const others = new Set(chainNames());
+  const others = new Set([...chainNames(), ...(isHostItself(config) ? [ABSENT_COUNTER] : [])]);
   for (const { chain } of baseChains(config)) others.add(chain["name"] as string);
   for (const fields of FAMILIES) others.add(nameIn("error_rates", fields));
   const foreign: NamedObject[] = [];
@@ -58,7 +64,8 @@ export function dropCountsOf(listed: readonly Listed[]): DropCounts {
     number
   >;
   const byIp = new Map<string, number>();
-  for (const { set } of listed) {
+  for (const { set, counter } of listed) {
+    if (counter?.["name"] === ABSENT_COUNTER) byReason.absent = counter["packets"] as number;
     for (const { elem } of (set?.["elem"] as ListedElement[] | undefined) ?? []) {
       const packets = elem?.counter?.packets ?? 0;
       const reason = DROP_REASONS[Number(elem?.val) - 1];

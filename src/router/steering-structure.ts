@@ -2,13 +2,22 @@
  * Which tables, sets, maps and chains the router has in the kernel, besides their elements.
  *
  * A netdev table steers; an inet table of the same name keeps connection tracking away from
- * what hosts send through this router and from packets for routed hosts. Declarations are text, since only
+ * what hosts send through this router and from packets for routed hosts, and sees to those that
+ * the kernel forwards. Declarations are text, since only
  * text can give a map's key by example; rules are JSON, since only JSON can mask one part of
  * a concatenated key.
  */
-import { FAMILIES, type FamilyFields, payload, payloadText, PORT_WORD, is } from "./packet-fields.ts";
+import {
+  type Expression,
+  FAMILIES,
+  type FamilyFields,
+  is,
+  payload,
+  payloadText,
+  PORT_WORD,
+} from "./packet-fields.ts";
 import { ELEMENT_ORDERS, nameOf, steeringMap, type SteeringMap } from "./steering-elements.ts";
-import { FIRST_MARK, type RouterConfig, routedHosts } from "./router-config.ts";
+import { firstMarkOf, isHostItself, markOf, type RouterConfig, routedHosts } from "./router-config.ts";
 import { CHAIN_STEMS, REASON_SET, nameIn, type Rule } from "./steering-rules.ts";
 
 /** The two tables, by their nftables family. */
@@ -26,6 +35,9 @@ export interface Container {
 /** How long a limiter of ICMP errors outlives the last one. */
 const ERROR_RATE_TIMEOUT_SECONDS = 10;
 const ERROR_RATE_LIMITERS = 65_536;
+
+/** Packets for this machine's own ports that it would have forwarded, since it has not got the address. */
+export const ABSENT_COUNTER = "absent";
 
 /** All maps that steer, for every size and way that the configuration knows. */
 export function steeringMaps(config: RouterConfig): SteeringMap[] {
@@ -63,10 +75,10 @@ export function structureText(config: RouterConfig): string {
     const about = `typeof ${key} ; flags dynamic,timeout ; ${limits} ;`;
     return `add set netdev ${name} ${nameIn("error_rates", fields)} { ${about} }`;
   });
+  const ofAbsent = isHostItself(config) ? [`add counter inet ${name} ${ABSENT_COUNTER}`] : [];
   const ofChains = chainNames().map((chain) => `add chain netdev ${name} ${chain}`);
-  return [`add table netdev ${name}`, `add table inet ${name}`, ...ofSets, ...ofRates, ...ofChains].join(
-    " ; ",
-  );
+  const tables = [`add table netdev ${name}`, `add table inet ${name}`];
+  return [...tables, ...ofSets, ...ofRates, ...ofAbsent, ...ofChains].join(" ; ");
 }
 
 /** The base chains, in nft's JSON: only with them do packets come by. */
@@ -77,8 +89,14 @@ export function baseChains(config: RouterConfig): { table: TableFamily; chain: R
     const chain = { ...common, family: "netdev", name, hook: "ingress", prio: 0, dev };
     return { table: "netdev" as const, chain };
   });
-  const untracked = { ...common, family: "inet", name: "untracked", hook: "prerouting", prio: -300 };
-  return [...ofDevices, { table: "inet", chain: untracked }];
+  const ofStack = [
+    { ...common, family: "inet", name: "untracked", hook: "prerouting", prio: -300 },
+    // Without a rule in it there is no use for it, and whoever looks for rules finds none. [RT10]
+    ...(forwardedRules(config).length === 0
+      ? []
+      : [{ ...common, family: "inet", name: "forwarded", hook: "forward", prio: -300 }]),
+  ];
+  return [...ofDevices, ...ofStack.map((chain) => ({ table: "inet" as const, chain }))];
 }
 
 /**
@@ -89,8 +107,7 @@ export function baseChains(config: RouterConfig): { table: TableFamily; chain: R
  * sent through this machine was too big for the next link. [RT3] [RT9]
  */
 export function ingressDevicesOf(config: RouterConfig): string[] {
-  const isHost = [...config.hosts.values()].some(({ kind }) => kind === "self");
-  return [...new Set([...config.ingressDevices, ...(isHost ? ["lo"] : [])])];
+  return [...new Set([...config.ingressDevices, ...(isHostItself(config) ? ["lo"] : [])])];
 }
 
 /** The base chain of one device: nft's JSON knows none of several. */
@@ -103,11 +120,16 @@ export function chainNames(): string[] {
   return FAMILIES.flatMap((fields) => CHAIN_STEMS.map((stem) => nameIn(stem, fields)));
 }
 
+/** All rules of the inet table. */
+export function stackRules(config: RouterConfig): Rule[] {
+  return [...untrackedRules(config), ...forwardedRules(config)];
+}
+
 /** Keeps what passes here on its way out, and what is routed to a host, free of connection tracking. [RT7] */
-export function untrackedRules(config: RouterConfig): Rule[] {
-  const ofMarks = routedHosts(config).map((_, at) => ({
+function untrackedRules(config: RouterConfig): Rule[] {
+  const ofMarks = routedHosts(config).map((host) => ({
     chain: "untracked",
-    expr: [is({ meta: { key: "mark" } }, FIRST_MARK + at), { notrack: null }],
+    expr: [isMarked(markOf(config, host)), { notrack: null }],
   }));
   const ofSources = FAMILIES.map((fields) => ({
     chain: "untracked",
@@ -118,6 +140,28 @@ export function untrackedRules(config: RouterConfig): Rule[] {
     ],
   }));
   return [...ofMarks, ...ofSources];
+}
+
+/**
+ * The mark has served once the route is found. A tunnel keeps it on what it wraps a packet
+ * into, which would be routed into the tunnel again.
+ *
+ * And what is for this machine is forwarded only if it has not got the address (any more): it
+ * would go back to where it came from, and come again.
+ */
+function forwardedRules(config: RouterConfig): Rule[] {
+  const unmark = { mangle: { key: { meta: { key: "mark" } }, value: 0 } };
+  const ofMarks = routedHosts(config).map((host) => ({
+    chain: "forwarded",
+    expr: [isMarked(markOf(config, host)), unmark],
+  }));
+  if (!isHostItself(config)) return ofMarks;
+  const drop = [isMarked(firstMarkOf(config)), { counter: ABSENT_COUNTER }, { drop: null }];
+  return [{ chain: "forwarded", expr: drop }, ...ofMarks];
+}
+
+function isMarked(mark: number): Expression {
+  return is({ meta: { key: "mark" } }, mark);
 }
 
 /** Sets with an element for each address of the pool; `quotes` pairs the address with itself. */

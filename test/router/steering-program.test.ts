@@ -1,9 +1,10 @@
 /** What the kernel is told, to the letter. */
 import { describe, expect, test } from "vitest";
-import { routingLines } from "../../src/router/policy-routing.ts";
+import { localRuleLines, routingLines } from "../../src/router/policy-routing.ts";
 import {
   configProblems,
-  FIRST_MARK,
+  firstMarkOf,
+  markOf,
   type HostWay,
   type RouterConfig,
 } from "../../src/router/router-config.ts";
@@ -67,9 +68,10 @@ describe("a block", () => {
       ["h2", { kind: "routed", device: "tun0", nextHops: [] }],
       ["h1", { kind: "routed", device: "wg0", nextHops: ["203.0.113.99"] }],
     );
-    expect(elementsFor(config)).toEqual({ "netdev stack_ip4_11": { "3221225985 2048": FIRST_MARK } });
-    const [first, second] = [String(FIRST_MARK), String(FIRST_MARK + 1)];
-    expect(routingLines(config, 4, [{ fwmark: `0x${FIRST_MARK.toString(16)}`, table: first }])).toEqual([
+    const mark = markOf(config, "h1");
+    expect(elementsFor(config)).toEqual({ "netdev stack_ip4_11": { "3221225985 2048": mark } });
+    const [first, second] = [String(mark), String(mark + 1)];
+    expect(routingLines(config, 4, [{ fwmark: `0x${mark.toString(16)}`, table: first }])).toEqual([
       ["route", "replace", "default", "via", "203.0.113.99", "dev", "wg0", "table", first],
       ["route", "replace", "default", "dev", "tun0", "table", second],
       ["rule", "add", "fwmark", second, "lookup", second],
@@ -80,10 +82,42 @@ describe("a block", () => {
     ]);
   });
 
-  test("[RT9] of this machine itself is delivered here", () => {
-    expect(elementsFor(withHosts(["h1", { kind: "self" }]))).toEqual({
-      "netdev stack_ip4_11": { "3221225985 2048": 0 },
-    });
+  test("[RT9] of this machine itself is delivered here, by a mark that leads nowhere else", () => {
+    const config = withHosts(
+      ["h1", { kind: "self" }],
+      ["h2", { kind: "routed", device: "tun0", nextHops: [] }],
+    );
+    const mark = firstMarkOf(config);
+    expect(elementsFor(config)).toEqual({ "netdev stack_ip4_11": { "3221225985 2048": mark } });
+    expect(routingLines(config, 4, []).flat()).not.toContain(String(mark));
+    expect(firstMarkOf({ ...config, table: "other" })).not.toBe(mark);
+  });
+
+  test("[RT9] of a routed host stands before local addresses where they are this machine's", () => {
+    const config = withHosts(
+      ["h1", { kind: "self" }],
+      ["h2", { kind: "routed", device: "tun0", nextHops: [] }],
+    );
+    const mark = String(markOf(config, "h2"));
+    const behind = { priority: 32_765, fwmark: `0x${Number(mark).toString(16)}`, table: mark };
+    expect(routingLines(config, 4, [behind])).toContainEqual([
+      "rule",
+      "add",
+      "fwmark",
+      mark,
+      "priority",
+      "0",
+      "lookup",
+      mark,
+    ]);
+    const local = { priority: 0, table: "local" };
+    expect(localRuleLines(true, [local]).map((words) => words.join(" "))).toEqual([
+      "rule add priority 1 lookup local",
+      "rule del priority 0 lookup local",
+    ]);
+    expect(localRuleLines(false, [local])).toEqual([]);
+    // Another program's place for it is none of this router's business.
+    expect(localRuleLines(false, [{ priority: 100, table: "local" }])).toEqual([]);
   });
 
   test("[RT4] of a host that nobody can reach is nobody's, and said to be", () => {
@@ -179,14 +213,9 @@ describe("a listing", () => {
   });
 });
 
-test("[RT9] a router that is a host and has routed ones is refused before it begins", () => {
-  const config = withHosts(
-    ["h1", { kind: "self" }],
-    ["h2", { kind: "routed", device: "tun0", nextHops: [] }],
-  );
-  expect(configProblems(config)).toEqual([
-    "A router that is itself a host reaches the others as neighbours only.",
-  ]);
+test("a configuration that cannot work is refused before it begins", () => {
   expect(configProblems(CONFIG)).toEqual([]);
   expect(configProblems({ ...CONFIG, table: "a;b", ingressDevices: [] })).toHaveLength(2);
+  const selves = withHosts(["h1", { kind: "self" }], ["h2", { kind: "self" }]);
+  expect(configProblems(selves)).toEqual(["A machine is one host only."]);
 });
