@@ -5,8 +5,10 @@
  * otherwise forbidden ones; and a name server.
  */
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { vi } from "vitest";
 import { CLI, EDGE_URL, EdgeSide, ORIGIN_PORT } from "./edge-side.ts";
 import type { Lab } from "./lab.ts";
 import type { Output } from "./namespaces.ts";
@@ -19,9 +21,19 @@ const GATEWAY_PORT = 8443;
 const POOL = "eu";
 const LEAVE = `--allow=198.51.100.0/24 --allow=2001:db8::/32 --dns=${EDGE.ipv4}`;
 const DNS_PORT = 53;
+const PATIENCE = { timeout: 30_000, interval: 50 };
 
 /** Words of a block that mean something else on another machine. */
 export type Renaming = Readonly<Record<string, string>>;
+
+/** A text of the document with words in the place of others. */
+export function renamed(text: string, renaming: Renaming): string {
+  let other = text;
+  for (const [from, to] of Object.entries(renaming)) {
+    other = other.replaceAll(new RegExp(`(?<![\\w.:])${from.replaceAll(".", "\\.")}(?![\\w:])`, "g"), to);
+  }
+  return other;
+}
 
 /** One standing set-up; its routers and hosts are named as in the document. */
 export class SetUp extends EdgeSide {
@@ -60,16 +72,19 @@ export class SetUp extends EdgeSide {
     await writeFile(join(this.#desk, `${name}.token`), await this.token(role, name));
   }
 
-  /** A file on the desk. */
-  async put(name: string, text: string): Promise<string> {
-    const file = join(this.#desk, name);
-    await writeFile(file, text);
-    return file;
+  /** Starts BIRD on a machine; `birdc` there speaks to it. */
+  async startBird(machine: Role, configuration: string): Promise<void> {
+    const file = join(this.#desk, `${machine}-bird.conf`);
+    await writeFile(file, configuration);
+    await this.#putProgram("birdc", `exec /usr/sbin/birdc -s ${this.#desk}/$MACHINE-bird.ctl "$@"`);
+    const control = join(this.#desk, `${machine}-bird.ctl`);
+    this.run(`bird-${machine}`, machine, ["/usr/sbin/bird", "-f", "-c", file, "-s", control]);
+    await vi.waitUntil(() => existsSync(control), PATIENCE);
   }
 
-  /** A program on the desk that stands for one of the system's. */
-  async putProgram(name: string, script: string): Promise<void> {
-    await writeFile(join(this.#desk, "bin", name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+  /** Carries a line out on a machine, as the operator would; gives what it said. */
+  async command(machine: Role, text: string): Promise<string> {
+    return (await this.#execute(text, machine)).stdout;
   }
 
   /** Carries a block out on its machine; gives what its commands said, and leaves its processes running. */
@@ -97,7 +112,7 @@ export class SetUp extends EdgeSide {
     const name = /--token-file (\w+)\.token/.exec(text)?.[1];
     assert(name !== undefined, `a process of ours has a token: ${text}`);
     const isAgent = text.startsWith("npx ipshard agent ");
-    const shell = this.#shell(`exec ${text}${isAgent ? ` ${LEAVE}` : ""}`);
+    const shell = this.#shell(`exec ${text}${isAgent ? ` ${LEAVE}` : ""}`, machine);
     this.#machineOf.set(name, machine);
     this.#shells.set(name, shell);
     this.run(name, machine, shell);
@@ -108,12 +123,13 @@ export class SetUp extends EdgeSide {
       "env",
       `EDGE=${EDGE_URL}`,
       `ADMIN=${await this.token("admin", "operator")}`,
-      ...this.#shell(text),
+      ...this.#shell(text, machine),
     ]);
   }
 
-  #shell(text: string): string[] {
-    return ["bash", "-e", "-o", "pipefail", "-c", `cd ${this.#desk}; PATH=${this.#desk}/bin:$PATH; ${text}`];
+  #shell(text: string, machine: Role): string[] {
+    const words = `cd ${this.#desk}; export MACHINE=${machine} PATH=${this.#desk}/bin:$PATH; ${text}`;
+    return ["bash", "-e", "-o", "pipefail", "-c", words];
   }
 
   #localized({ text, isProcess }: BookCommand, machine: Role, renaming: Renaming): BookCommand {
@@ -138,10 +154,15 @@ export class SetUp extends EdgeSide {
     await this.run("names", "edge", argv).waitFor("listening");
   }
 
+  /** A program on the desk that stands for one of the system's. */
+  async #putProgram(name: string, script: string): Promise<void> {
+    await writeFile(join(this.#desk, "bin", name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+  }
+
   async #furnishDesk(): Promise<void> {
     await mkdir(join(this.#desk, "bin"), { recursive: true });
     // Keys are looked for in the directory of the person who asks.
     await symlink(join(this.lab.directory, "edge"), join(this.#desk, ".ipshard"));
-    await this.putProgram("npx", `shift\nexec ${process.execPath} ${CLI} "$@"`);
+    await this.#putProgram("npx", `shift\nexec ${process.execPath} ${CLI} "$@"`);
   }
 }

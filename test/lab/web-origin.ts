@@ -6,6 +6,7 @@
  *     node web-origin.ts PORT
  *     /seen                      that line alone
  *     /stream?ticks=N&everyMs=M  and then N lines, one every M milliseconds
+ *     /download?byteCount=N      and then N octets
  *     /upload                    after the whole body has come, with its length and SHA-256
  */
 import { createHash } from "node:crypto";
@@ -20,6 +21,7 @@ const server = createServer((request, response) => {
   };
   if (url.pathname === "/seen") response.end(`${JSON.stringify(seen)}\n`);
   else if (url.pathname === "/stream") stream(response, seen, url.searchParams);
+  else if (url.pathname === "/download") send(response, seen, url.searchParams);
   else if (url.pathname === "/upload") receive(request, response, seen);
   else response.writeHead(404).end();
 });
@@ -39,6 +41,11 @@ function stream(response: ServerResponse, seen: object, parameters: URLSearchPar
     Number(parameters.get("everyMs")),
   );
   response.on("close", () => clearInterval(timer));
+}
+
+function send(response: ServerResponse, seen: object, parameters: URLSearchParams): void {
+  response.write(`${JSON.stringify(seen)}\n`);
+  response.end(Buffer.alloc(Number(parameters.get("byteCount")), "x"));
 }
 
 function receive(request: IncomingMessage, response: ServerResponse, seen: object): void {
