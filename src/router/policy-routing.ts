@@ -62,14 +62,15 @@ function isPlaced(isAhead: boolean): (rule: ListedRule) => boolean {
 /** Moves the rule for local addresses behind ours, or back to where it was. At no moment is there none. */
 export function localRuleLines(isMoved: boolean, present: readonly ListedRule[]): string[][] {
   const isAt = (place: number): boolean => present.some((rule) => isLocalAt(place, rule));
-  const rule = (verb: "add" | "del", place: number): string[] => {
-    return ["rule", verb, "priority", String(place), "lookup", "local"];
-  };
   if (!isMoved && !isAt(MOVED_LOCAL_PRIORITY)) return [];
   const [from, to] = isMoved
     ? [LOCAL_PRIORITY, MOVED_LOCAL_PRIORITY]
     : [MOVED_LOCAL_PRIORITY, LOCAL_PRIORITY];
-  return [...(isAt(to) ? [] : [rule("add", to)]), ...(isAt(from) ? [rule("del", from)] : [])];
+  return [...(isAt(to) ? [] : [localRule("add", to)]), ...(isAt(from) ? [localRule("del", from)] : [])];
+}
+
+function localRule(verb: "add" | "del", place: number): string[] {
+  return ["rule", verb, "priority", String(place), "lookup", "local"];
 }
 
 function isLocalAt(place: number, { priority, table, fwmark }: ListedRule): boolean {
