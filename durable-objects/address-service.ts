@@ -19,6 +19,7 @@ import type { LeaseReply, LeaseRequest, MessageRefusal } from "../src/core/messa
 import { steeringPatienceMs } from "../src/core/acknowledgement.ts";
 import { grant, type Outcome, refuse } from "../src/core/outcome.ts";
 import type { PoolSettings } from "../src/core/pool-settings.ts";
+import { settingsFor } from "../src/core/share.ts";
 import { parseLeaseRequest } from "../src/wire/messages.ts";
 import { TIMED_OUT, within } from "./deadline.ts";
 import { KEPT_PAST_LEASES, LeaseStore, type StoredAddress } from "./lease-store.ts";
@@ -205,7 +206,7 @@ export class AddressService {
     if (awaitsRouters(address.table, outcome.value)) return this.#hold({ socket, message });
     if (type === "join") this.#handOver(host, outcome.value.session!, socket);
     const { leases, leaseDurationMs, granted } = outcome.value;
-    const { settings } = address.table;
+    const settings = settingsFor(address.table, host, this.#world.nowMs());
     sendTo(socket, {
       type: "answer",
       requestId,

@@ -179,16 +179,18 @@ export class PoolService {
     return this.#store.pool() === null ? refuse("pool-unknown") : grant(this.#steering.connect(router));
   }
 
-  /** Hears a host or a router. */
+  /**
+   * Hears a host or a router. What fails is not answered, and whoever waits for the answer would
+   * wait for good: the instance goes, and its connections with it, so that they ask again. [DO6]
+   */
   async heard(socket: ObjectSocket, message: string | ArrayBuffer): Promise<void> {
-    if (SteeringFeed.isRouter(socket)) return this.#steering.heard(socket, message);
-    const pool = this.#store.pool();
-    if (pool === null) return refuseHost(socket, "pool-unknown", true);
-    const request =
-      typeof message === "string" ? parsePoolRequest(message) : refuse("message-malformed" as const);
-    if (!request.ok) return refuseHost(socket, request.refusal, request.refusal === "version-unsupported");
-    if (request.value.type === "enlist") this.#enlist(socket, request.value, pool);
-    else this.#report(socket, request.value);
+    try {
+      if (SteeringFeed.isRouter(socket)) await this.#steering.heard(socket, message);
+      else this.#heardHost(socket, message);
+    } catch (fault) {
+      this.#world.abort(`a message could not be taken: ${String(fault)}`);
+      throw fault;
+    }
   }
 
   /** A connection has ended. */
@@ -199,6 +201,16 @@ export class PoolService {
   /** Tells addresses their settings that could not be told at once. */
   async alarm(): Promise<void> {
     await this.#pushSettings();
+  }
+
+  #heardHost(socket: ObjectSocket, message: string | ArrayBuffer): void {
+    const pool = this.#store.pool();
+    if (pool === null) return refuseHost(socket, "pool-unknown", true);
+    const request =
+      typeof message === "string" ? parsePoolRequest(message) : refuse("message-malformed" as const);
+    if (!request.ok) return refuseHost(socket, request.refusal, request.refusal === "version-unsupported");
+    if (request.value.type === "enlist") this.#enlist(socket, request.value, pool);
+    else this.#report(socket, request.value);
   }
 
   #enlist(
@@ -273,12 +285,12 @@ export class PoolService {
   /** From its first router on the pool is steered, and its addresses publish. */
   async #beginSteering(): Promise<void> {
     const pool = this.#store.pool();
-    if (pool === null) return;
-    if (!pool.isSteered) {
-      this.#store.putPool({ ...pool, isSteered: true, revision: pool.revision + 1 });
-      await this.#world.setAlarm(this.#world.nowMs() + RETRY_AFTER_MS);
-    }
-    // A router that read the table before the addresses have published would drop what is leased.
+    // Later routers wait for nothing: they may be steering by the rules they left behind, and
+    // until they have been sent the table no grant waits for them. [ST4]
+    if (pool === null || pool.isSteered) return;
+    this.#store.putPool({ ...pool, isSteered: true, revision: pool.revision + 1 });
+    await this.#world.setAlarm(this.#world.nowMs() + RETRY_AFTER_MS);
+    // The first is ready when all addresses are in its table, if that can be.
     await within(this.#world, BEGIN_DEADLINE_MS, this.#pushSettings());
   }
 
