@@ -43,8 +43,8 @@ export type Sighting = { readonly atMs: number } &
     | { readonly type: "asked"; readonly machine: string; readonly ip: string; readonly requestId: string }
     /**
      * The edge's answer to a request was read by the machine's agent: all blocks that it holds now,
-     * and for how long from the sending of the request on; null extends nothing. `granted` is new to
-     * the machine, or the same as before when an answer was repeated.
+     * and for how long from the sending of the request on; null extends nothing. `granted` is what was
+     * granted to this very request: new, or the same as before when its answer was repeated.
      */
     | {
         readonly type: "told";

@@ -41,6 +41,11 @@ class Story {
     return this.asked(atMs, machine, requestId).told(atMs, machine, requestId, blocks);
   }
 
+  /** Asks for something and hears nothing: it may have given back what it has. */
+  yielded(atMs: number, machine: string): this {
+    return this.asked(atMs, machine, `yields at ${atMs}`);
+  }
+
   sent(atMs: number, machine: string, port: number): this {
     return this.see(atMs, { type: "sent", machine, ip: IP, port });
   }
@@ -78,6 +83,7 @@ describe("one sender", () => {
     return new Story()
       .leased(0, "a", "a1", first)
       .sent(1, "a", 2050)
+      .yielded(2, "a")
       .leased(200_000, "b", "b1", next)
       .sent(200_001, "b", 2050);
   }
@@ -94,7 +100,7 @@ describe("one sender", () => {
       {
         law: 1,
         atMs: 300_000,
-        index: 7,
+        index: 8,
         sentence:
           "a sent from 192.0.2.1:2050 under epoch 1, when b had sent from 192.0.2.1:2048-2175 (epoch 2)",
       },
@@ -102,7 +108,9 @@ describe("one sender", () => {
   });
 
   test("[LAW1] a machine may come back under a later grant", () => {
-    const back = twoHolders().leased(400_000, "a", "a2", block(2048, 7, 3));
+    const back = twoHolders()
+      .yielded(200_002, "b")
+      .leased(400_000, "a", "a2", block(2048, 7, 3));
     expect(back.sent(400_001, "a", 2050).laws()).toEqual([]);
     expect(back.sent(400_002, "b", 2050).laws()).toEqual([1]);
   });
@@ -134,9 +142,41 @@ describe("one sender", () => {
 
   test("[LAW1] a part of a block is as good as all of it", () => {
     const part = new Story().leased(0, "a", "a1", block(4096, 12, 1)).sent(1, "a", 8191);
-    part.leased(200_000, "b", "b1", block(4160, 6, 2)).sent(200_001, "b", 4160);
+    part
+      .yielded(2, "a")
+      .leased(200_000, "b", "b1", block(4160, 6, 2))
+      .sent(200_001, "b", 4160);
     expect(part.laws()).toEqual([]);
     expect(part.sent(200_002, "a", 4200).laws()).toEqual([1]);
+  });
+
+  test("[LAW1] of two grants that a machine may believe in, the later counts", () => {
+    const story = new Story()
+      .leased(0, "b", "b1", next)
+      .yielded(1, "b")
+      .asked(1, "a", "a1")
+      .asked(2, "a", "a2")
+      .told(200_000, "a", "a2", [block(2048, 7, 3)])
+      .told(200_001, "a", "a1", [first]);
+    expect(story.sent(200_002, "a", 2050).laws()).toEqual([]);
+  });
+
+  test("[LAW1] a machine may have ports of a block anew while it keeps the others", () => {
+    const story = new Story()
+      .asked(0, "a", "a1")
+      .asked(0, "a", "a2")
+      .told(1, "a", "a1", [first])
+      .told(1, "a", "a2", [block(2048, 6, 2)]);
+    expect(story.sent(2, "a", 2048).sent(2, "a", 2112).laws()).toEqual([]);
+  });
+
+  test("[LAW1] whoever has the ports last counts, though another had them in between", () => {
+    const story = new Story().leased(0, "a", "a1", first).yielded(1, "a").leased(200_000, "c", "c1", next);
+    story
+      .yielded(200_001, "c")
+      .leased(400_000, "b", "b1", block(2048, 7, 3))
+      .sent(400_001, "b", 2050);
+    expect(story.sent(400_002, "a", 2050).laws()).toEqual([1]);
   });
 });
 
@@ -185,6 +225,16 @@ describe("fail closed", () => {
     const story = new Story().leased(0, "a", "a1", first).told(1, "a", "a1", [first]).sent(2, "a", 2050);
     expect(story.leased(3, "a", "a2").told(4, "a", "a1", [first]).sent(5, "a", 2050).laws()).toEqual([2]);
   });
+
+  test("[LAW2] a block that was left out once and is listed again may be used again", () => {
+    const story = new Story().leased(0, "a", "a1", first).leased(1, "a", "a2").leased(2, "a", "a3", first);
+    expect(story.sent(3, "a", 2050).laws()).toEqual([]);
+  });
+
+  test("[LAW2] a block ends once", () => {
+    const story = new Story().leased(0, "a", "a1", first).leased(1, "a", "a2").told(2, "a", "a1", [first]);
+    expect(story.leased(3, "a", "a3").sent(3, "a", 2050).laws()).toEqual([2]);
+  });
 });
 
 describe("the host outlives doubt", () => {
@@ -219,10 +269,47 @@ describe("the host outlives doubt", () => {
     expect(story.sent(606_062, "a", 2050).laws()).toEqual([3]);
   });
 
+  test("[LAW3] of two lives, the one that allows more counts", () => {
+    const listed = new Story().leased(0, "a", "a1", first).started(1, "a").asked(2, "a", "a2");
+    listed.told(3, "a", "a2", [first], { leaseDurationMs: null });
+    expect(listed.sent(4, "a", 2050).laws()).toEqual([]);
+    const regained = new Story().leased(0, "a", "a1", first).yielded(1, "a").leased(200_000, "b", "b1", next);
+    regained
+      .yielded(200_000, "b")
+      .started(200_001, "a")
+      .leased(400_000, "a", "a2", block(2048, 7, 3));
+    expect(regained.sent(400_001, "a", 2050).laws()).toEqual([]);
+  });
+
+  test("[LAW3] the last instant of the slowest clock is in time", () => {
+    const story = () =>
+      new Story().asked(0, "a", "a1").told(0, "a", "a1", [first], { leaseDurationMs: 99_000 });
+    expect(story().sent(100_000, "a", 2050).laws()).toEqual([]);
+    expect(story().sent(100_001, "a", 2050).laws()).toEqual([3]);
+  });
+
   test("[LAW3] a machine is silent before another is told that it has its ports", () => {
-    const story = new Story().leased(0, "a", "a1", first).leased(200_000, "b", "b1", next);
+    const story = new Story().leased(0, "a", "a1", first).yielded(1, "a").leased(200_000, "b", "b1", next);
     expect(story.laws()).toEqual([]);
     expect(story.sent(200_001, "a", 2050).laws()).toEqual([3]);
+  });
+
+  test("[LAW3] also when only some of its ports are another's", () => {
+    const story = () =>
+      new Story()
+        .leased(0, "a", "a1", first)
+        .yielded(1, "a")
+        .leased(200_000, "b", "b1", block(2048, 6, 2));
+    expect(story().sent(200_001, "a", 2112).laws()).toEqual([3]);
+    expect(story().sent(200_001, "b", 2050).sent(200_002, "a", 2112).laws()).toEqual([3]);
+    expect(story().sent(200_001, "b", 2050).sent(200_002, "a", 2050).laws()).toEqual([1]);
+  });
+
+  test("[LAW3] when its time is over too, that is one fault unless both send", () => {
+    const story = () =>
+      new Story().leased(0, "a", "a1", first).yielded(1, "a").leased(610_000, "b", "b1", next);
+    expect(story().sent(610_001, "a", 2050).laws()).toEqual([3]);
+    expect(story().sent(610_001, "b", 2050).sent(610_002, "a", 2050).laws()).toEqual([3, 1]);
   });
 });
 
@@ -248,6 +335,12 @@ describe("router before host", () => {
     expect(replying().steered(Math.ceil(endsMs), null, 2050).laws()).toEqual([]);
     expect(replying().clockSet(2000, 60_000).steered(540_000, null, 2050).laws()).toEqual([]);
     expect(replying().clockSet(2000, -60_000).steered(540_000, null, 2050).laws()).toEqual([4]);
+  });
+
+  test("[LAW4] a renewal prolongs that", () => {
+    const story = replying().leased(300_000, "a", "a2", block(2048, 7, 2));
+    expect(story.steered(700_000, null, 2050).laws()).toEqual([4]);
+    expect(story.steered(900_000, null, 2050).laws()).toEqual([4]);
   });
 
   test("[LAW4] a router out of touch may drop and be wrong", () => {
@@ -279,6 +372,17 @@ describe("router before host", () => {
     // Nor must it know before the machine sends.
     expect(story.steered(3, null, 2050).laws()).toEqual([]);
   });
+
+  test("[LAW4] a router may not know of a grant before its machine sends", () => {
+    const story = new Story().asked(0, "b", "b1").leased(0, "a", "a1", first).steered(1, "b", 2050);
+    expect(story.laws()).toEqual([]);
+  });
+
+  test("[LAW4] who sends has not given the block back, until it is told so", () => {
+    const story = () => replying().asked(2000, "a", "a2").sent(2001, "a", 2050);
+    expect(story().steered(2002, null, 2050).laws()).toEqual([4]);
+    expect(story().told(2002, "a", "a2", []).steered(2003, null, 2050).laws()).toEqual([]);
+  });
 });
 
 describe("epochs only rise", () => {
@@ -289,6 +393,16 @@ describe("epochs only rise", () => {
     expect(story().told(1, "b", "b1", [other]).laws()).toEqual([5]);
     expect(story().told(1, "b", "b1", [first]).laws()).toEqual([5]);
     expect(story().leased(1, "a", "a2", first, other).laws()).toEqual([5]);
+    expect(
+      story()
+        .leased(1, "a", "a2", block(2048, 6, 1))
+        .laws(),
+    ).toEqual([5]);
+    expect(story().told(1, "b", "b1", [], { granted: first }).laws()).toEqual([5]);
+    expect(story().told(1, "b", "b1", [first], { granted: first }).laws()).toEqual([5]);
+    // What another sends under an epoch that was given twice says nothing of the machine that has it.
+    const twice = story().told(1, "b", "b1", [first]).sent(2, "b", 2050).steered(3, null, 2050);
+    expect(twice.laws()).toEqual([5]);
     expect(
       story()
         .told(1, "b", "b1", [block(4096, 7, 2)])
@@ -309,7 +423,8 @@ describe("epochs only rise", () => {
   });
 
   test("[LAW5] a machine is not told of a block under an epoch that another's has passed", () => {
-    const passed = () => new Story().leased(0, "a", "a1", first).leased(200_000, "b", "b1", next);
+    const passed = () =>
+      new Story().leased(0, "a", "a1", first).yielded(1, "a").leased(200_000, "b", "b1", next);
     expect(passed().told(200_001, "a", "a1", [first]).laws()).toEqual([]);
     expect(passed().leased(200_001, "a", "a2", first).laws()).toEqual([5]);
     const lower = new Story().asked(0, "b", "b1").leased(0, "a", "a1", next).asked(1, "b", "b2");
@@ -320,7 +435,7 @@ describe("epochs only rise", () => {
 
 describe("quarantine", () => {
   test("[LAW6] nobody else has a block before the quarantine since its last packet is over", () => {
-    const story = () => new Story().leased(0, "a", "a1", first).sent(50_000, "a", 2050);
+    const story = () => new Story().leased(0, "a", "a1", first).sent(50_000, "a", 2050).yielded(50_000, "a");
     const freeMs = 50_000 + HOLD_MS;
     expect(story().leased(Math.floor(freeMs), "b", "b1", next).laws()).toEqual([6]);
     expect(story().leased(Math.ceil(freeMs), "b", "b1", next).laws()).toEqual([]);
@@ -338,14 +453,41 @@ describe("quarantine", () => {
   });
 
   test("[LAW6] nor since the holder's last renewal, though it was silent", () => {
-    const story = () => new Story().leased(0, "a", "a1", first).leased(50_000, "a", "a2", first);
+    const story = () =>
+      new Story().leased(0, "a", "a1", first).leased(50_000, "a", "a2", first).yielded(50_000, "a");
     expect(story().leased(168_000, "b", "b1", next).laws()).toEqual([6]);
     expect(story().leased(169_000, "b", "b1", next).laws()).toEqual([]);
+    const sent = () =>
+      new Story()
+        .leased(0, "a", "a1", first)
+        .sent(10, "a", 2050)
+        .leased(50_000, "a", "a2", first)
+        .yielded(50_000, "a");
+    expect(sent().leased(168_000, "b", "b1", next).laws()).toEqual([6]);
+    expect(sent().leased(169_000, "b", "b1", next).laws()).toEqual([]);
+  });
+
+  test("[LAW6] who has asked for nothing since has given nothing back", () => {
+    const freeMs = (LEASE_MS + QUARANTINE_MS) / 1.01;
+    const told = () => new Story().leased(0, "a", "a1", first);
+    expect(told().leased(Math.floor(freeMs), "b", "b1", next).laws()).toEqual([6]);
+    expect(told().leased(Math.ceil(freeMs), "b", "b1", next).laws()).toEqual([]);
+    const sent = () => told().asked(1, "a", "a2").sent(2, "a", 2050);
+    expect(sent().leased(Math.floor(freeMs), "b", "b1", next).laws()).toEqual([6]);
+    expect(sent().leased(Math.ceil(freeMs), "b", "b1", next).laws()).toEqual([]);
+    const ended = sent().told(3, "a", "a2", []);
+    expect(ended.leased(2 + Math.ceil(HOLD_MS), "b", "b1", next).laws()).toEqual([]);
+    const set = told().clockSet(1, 300_000);
+    expect(set.leased(Math.ceil(freeMs - 300_000 / 1.01), "b", "b1", next).laws()).toEqual([]);
   });
 
   test("[LAW6] the address's clock is set forward, backward", () => {
     const story = (byMs: number) =>
-      new Story().leased(0, "a", "a1", first).sent(50_000, "a", 2050).clockSet(60_000, byMs);
+      new Story()
+        .leased(0, "a", "a1", first)
+        .sent(50_000, "a", 2050)
+        .yielded(50_000, "a")
+        .clockSet(60_000, byMs);
     expect(
       story(60_000)
         .leased(50_000 + 60_000, "b", "b1", next)
@@ -367,6 +509,7 @@ describe("quarantine", () => {
         .laws(),
     ).toEqual([]);
     const before = new Story().clockSet(0, 60_000).leased(1, "a", "a1", first).sent(50_000, "a", 2050);
+    before.yielded(50_000, "a");
     expect(before.leased(110_000, "b", "b1", next).laws()).toEqual([6]);
   });
 
@@ -382,10 +525,11 @@ describe("quarantine", () => {
   test("[LAW6] the quarantine is what was promised at the time", () => {
     const promised = (story: Story, atMs: number, quarantineMs: number) =>
       story.see(atMs, { type: "promised", ip: IP, leaseDurationMs: LEASE_MS, quarantineMs });
-    const story = () => new Story().leased(0, "a", "a1", first).sent(50_000, "a", 2050);
+    const story = () => new Story().leased(0, "a", "a1", first).sent(50_000, "a", 2050).yielded(50_000, "a");
     expect(promised(story(), 60_000, 30_000).leased(80_000, "b", "b1", next).laws()).toEqual([]);
     expect(promised(story(), 60_000, 300_000).leased(170_000, "b", "b1", next).laws()).toEqual([]);
     const shorter = promised(new Story(), 0, 300_000).leased(0, "a", "a1", first).sent(50_000, "a", 2050);
+    shorter.yielded(50_000, "a");
     expect(shorter.leased(200_000, "b", "b1", next).laws()).toEqual([6]);
   });
 });
@@ -413,7 +557,10 @@ describe("calm", () => {
     expect(calm().laws()).toEqual([]);
   });
 
-  test("[CALM] on each address", () => {
+  test("[CALM] on each address that was promised", () => {
+    const unpromised = new Story().see(0, { type: "clock-set", ip: "192.0.2.3", byMs: 1 });
+    unpromised.leased(0, "a", "a1", first).see(10, { type: "calm", machines: ["a"], boundMs: 1000 });
+    expect(unpromised.sent(20, "a", 2050).see(2000, { type: "over" }).laws()).toEqual([]);
     const ip = "192.0.2.2";
     const story = new Story().see(0, { type: "promised", ip, leaseDurationMs: LEASE_MS, quarantineMs: 0 });
     story.leased(0, "a", "a1", first).see(10, { type: "calm", machines: ["a"], boundMs: 1000 });

@@ -7,7 +7,8 @@
  * - What was read before a request was sent had been said before the request was answered.
  * - Whoever was told of a block held it at some moment after asking. So nobody else is given any of
  *   it before the quarantine since then is over.
- * - A host goes silent on a block before it asks to give it back. So whoever sends, holds.
+ * - A host goes silent on a block before it asks to give it back. So whoever sends, holds; and until
+ *   its machine asks for anything, a lease can only lapse.
  *
  * Law 1 makes no allowance for a clock that is set: it holds "under clock error". A run may hence
  * set the clock of an address forward by no more than the quarantine bears.
@@ -240,14 +241,17 @@ class Court {
   }
 
   /** The earliest true time at which ports of a grant can be another machine's, by all that was seen. */
-  #freeMs(address: Address, { held, sent }: Grant): number {
+  #freeMs(address: Address, grant: Grant): number {
+    const { held, term, sent } = grant;
     const since = (start: Moment, promisedMs: number) =>
       start.atMs + this.#shortestMs(address, start, promisedMs + quarantineMs(address, start.atMs));
     const byListing = held ? since(held, 0) : -Infinity;
-    if (!sent) return byListing;
+    const byKeeping = term && isKept(address, grant) ? since(term.asked, term.durationMs) : -Infinity;
     // It was given back after the last packet, or it lapsed, which a slow host outlives a little.
-    const bySending = Math.min(since(sent.moment, 0), since(sent.term.asked, sent.term.durationMs));
-    return Math.max(byListing, bySending);
+    const bySending = sent
+      ? Math.min(since(sent.moment, 0), since(sent.term.asked, sent.term.durationMs))
+      : -Infinity;
+    return Math.max(byListing, byKeeping, bySending);
   }
 
   /** The least true time in which the address's clock can have counted that much since then. */
@@ -278,13 +282,14 @@ class Court {
     const highest = address.units.get(unitOf(port));
     const heir = highest && highest !== grant ? highest : grant.heir;
     if (heir && heir.machine !== machine) {
-      const wasTold = `${heir.machine} had ${heir.sent ? "sent from" : "been told of"} ${named(ip, heir.block)}`;
-      if (heir.sent || !isLate) {
-        this.#break(heir.sent ? 1 : 3, `${what} under epoch ${grant.block.epoch}, when ${wasTold}`);
+      const isSharing = heir === highest && heir.sent !== null;
+      const wasTold = `${heir.machine} had ${isSharing ? "sent from" : "been told of"} ${named(ip, heir.block)}`;
+      if (isSharing || !isLate) {
+        this.#break(isSharing ? 1 : 3, `${what} under epoch ${grant.block.epoch}, when ${wasTold}`);
       }
       return;
     }
-    if (term && !isLate && grant.machine === machine) grant.sent = { moment: this.#now(address), term };
+    if (term && grant.machine === machine) grant.sent = { moment: this.#now(address), term };
   }
 
   /** Law 4, and what steering owes to the others. */
@@ -305,14 +310,10 @@ class Court {
   }
 
   /** Whether its machine cannot have given it back, nor the address's clock have ended it. */
-  #isSurelyHeld(address: Address, { machine, block, term, sent, heir }: Grant): boolean {
-    const tenant = address.tenants.get(machine)!;
-    const { lastRequest } = tenant;
-    if (!term || !sent || !lastRequest || heir || tenant.hasLost(block.epoch)) return false;
-    const isKept =
-      sent.moment.index > lastRequest.index ||
-      lastRequest.answer?.some(({ epoch }) => epoch === block.epoch) === true;
-    return isKept && this.#nowMs < term.asked.atMs + this.#shortestMs(address, term.asked, term.durationMs);
+  #isSurelyHeld(address: Address, grant: Grant): boolean {
+    const { term } = grant;
+    if (!term || grant.heir || !isKept(address, grant)) return false;
+    return this.#nowMs < term.asked.atMs + this.#shortestMs(address, term.asked, term.durationMs);
   }
 
   #hearCalm({ machines, boundMs }: Seen<"calm">): void {
@@ -344,6 +345,18 @@ function tenantOf({ tenants }: Address, machine: string): Tenant {
     tenants.set(machine, tenant);
   }
   return tenant;
+}
+
+/**
+ * Whether a machine cannot have given a grant back: the answer to the last that it asked lists it, or
+ * it has sent from it since.
+ */
+function isKept({ tenants }: Address, { machine, block, sent }: Grant): boolean {
+  const tenant = tenants.get(machine)!;
+  const { lastRequest } = tenant;
+  if (!lastRequest || tenant.hasLost(block.epoch)) return false;
+  if (sent && sent.moment.index > lastRequest.index) return true;
+  return lastRequest.answer?.some(({ epoch }) => epoch === block.epoch) === true;
 }
 
 /** Notes that a grant was still held when its machine's request was answered. */

@@ -1,0 +1,127 @@
+/**
+ * What must hold once nothing has gone wrong for a while: whoever asks is served, what the dead
+ * held has come back, and all tables say the same.
+ */
+import type { PublishedBlock } from "../../src/core/publication.ts";
+import { blocksOverlap, portCountOf } from "../../src/core/port-block.ts";
+import type { PoolSettings } from "../../src/core/pool-settings.ts";
+import { BALLAST, type Edge } from "./edge.ts";
+import type { Host } from "./host.ts";
+import { sameBlocks, Violation } from "./law-checks.ts";
+import type { SimulatedRouter } from "./router.ts";
+import type { SimulatedWorker } from "./worker.ts";
+
+/** What is looked at. */
+export interface CalmWorld {
+  readonly edge: Edge;
+  readonly worker: SimulatedWorker;
+  /** That run and want to send. */
+  readonly living: readonly Host[];
+  readonly dead: readonly Host[];
+  readonly routers: readonly SimulatedRouter[];
+  readonly settings: PoolSettings;
+}
+
+/** Throws a `Violation` for what is not well. */
+export async function checkCalm(world: CalmWorld): Promise<void> {
+  for (const ip of world.edge.addresses.keys()) {
+    const leased = leasedBlocks(world.edge, ip);
+    for (const host of world.living) checkServed(world, host, ip, leased);
+    checkDead(world, ip);
+    checkSteering(world, ip, leased);
+  }
+  await checkPlacement(world);
+}
+
+function checkServed(world: CalmWorld, host: Host, ip: string, leased: readonly PublishedBlock[]): void {
+  const portCount = host.portCount(ip);
+  const least = Math.min(
+    portCountOf(world.settings.firstBlockOrder),
+    Math.max(64, world.settings.minPortsPerHost),
+    Math.max(64, world.settings.maxPortsPerHost),
+  );
+  // Its minimum is kept for a host of an address, be it in one block or, with a spare, in two.
+  const held = leased.filter((block) => block.host === host.name);
+  const heldCount = held.reduce((sum, { order }) => sum + portCountOf(order), 0);
+  if (portCount < 64 || heldCount < Math.min(least, 64)) {
+    throw new Violation("calm", `${host.machine.name} has ${portCount} ports of ${ip}, held ${heldCount}`);
+  }
+  for (const block of host.guard.permitted(ip)) {
+    if (held.some((lease) => blocksOverlap(lease, block))) continue;
+    throw new Violation(
+      "calm",
+      `the guard of ${host.machine.name} lets out ${block.base} of ${ip}, not leased`,
+    );
+  }
+}
+
+/** Nothing of a host that has gone is left, leased or in quarantine. */
+function checkDead({ edge, dead, living }: CalmWorld, ip: string): void {
+  const names = new Set(dead.map(({ name }) => name));
+  for (const { name } of living) names.delete(name);
+  const rows = edge
+    .address(ip)
+    .database.sql.exec("SELECT host, base FROM lease UNION SELECT host, 0 FROM holder")
+    .toArray();
+  const left = rows.find((row) => names.has(row["host"] as string));
+  if (left !== undefined) {
+    throw new Violation(
+      "calm",
+      `${ip}: ${String(left["host"])} has gone and still has ${String(left["base"])}`,
+    );
+  }
+}
+
+function checkSteering({ edge, routers }: CalmWorld, ip: string, leased: readonly PublishedBlock[]): void {
+  if (routers.length === 0) return;
+  const published = edge.pool.database.sql
+    .exec("SELECT base, block_order, host, epoch FROM steering_entry WHERE ip = ?", ip)
+    .toArray()
+    .map((row) => ({
+      base: row["base"] as number,
+      order: row["block_order"] as number,
+      host: row["host"] as string,
+      epoch: row["epoch"] as number,
+    }));
+  if (!sameBlocks(leased, published))
+    throw new Violation("calm", `the pool steers ${ip} otherwise than it is leased`);
+  for (const router of routers) {
+    const placed = [...(router.kernel.entries.get(ip)?.values() ?? [])];
+    if (!router.isReady) throw new Violation("calm", `${router.name} is not ready`);
+    if (
+      !sameBlocks(
+        leased,
+        placed.map(({ entry }) => entry),
+      )
+    ) {
+      throw new Violation("calm", `${router.name} steers ${ip} otherwise than it is leased`);
+    }
+    const lost = placed.find(({ entry, reach }) => reach === null && entry.host !== BALLAST);
+    if (lost !== undefined) throw new Violation("calm", `${router.name} cannot reach ${lost.entry.host}`);
+  }
+}
+
+async function checkPlacement({ worker, edge, living }: CalmWorld): Promise<void> {
+  const placement = await worker.placement();
+  const expected = living.map(({ name }) => name).toSorted();
+  for (const ip of edge.addresses.keys()) {
+    const placed = placement?.ips.find((candidate) => candidate.ip === ip)?.hosts ?? [];
+    const names = placed.map(({ host }) => host).toSorted();
+    if (names.join() !== expected.join()) {
+      throw new Violation("calm", `${ip} is placed on ${names.join()}, and ${expected.join()} serve it`);
+    }
+  }
+}
+
+function leasedBlocks(edge: Edge, ip: string): PublishedBlock[] {
+  const rows = edge
+    .address(ip)
+    .database.sql.exec("SELECT base, block_order, host, epoch FROM lease WHERE ended_at_ms IS NULL")
+    .toArray();
+  return rows.map((row) => ({
+    base: row["base"] as number,
+    order: row["block_order"] as number,
+    host: row["host"] as string,
+    epoch: row["epoch"] as number,
+  }));
+}

@@ -1,0 +1,438 @@
+/**
+ * A Durable Object's platform: one object with its storage, alarm and sockets, and the instances
+ * of its program that come and go.
+ *
+ * What an instance does between two waits is a turn: written as a whole or not at all, and what it
+ * sends leaves only then. An instance may be evicted (its memory goes, its sockets stay), crash
+ * (both go), or be superseded: a new one has taken over, and the old one goes on for a while on
+ * its own copy, though nothing that it writes is ever confirmed.
+ */
+import type { Acceptance, ObjectSocket, ObjectWorld } from "../../durable-objects/object-world.ts";
+import type { Outcome } from "../../src/core/outcome.ts";
+import type { Connection } from "./connection.ts";
+import type { Machine } from "./machine.ts";
+import type { Network } from "./network.ts";
+import { ObjectDatabase } from "./object-database.ts";
+import type { Happening } from "./timeline.ts";
+
+/** What the platform calls of a program. */
+export interface ObjectProgram {
+  heard(socket: ObjectSocket, message: string): Promise<void>;
+  closed(socket: ObjectSocket): void | Promise<void>;
+  alarm(): Promise<void>;
+  /** When it wakes up, with the alarm that is set. */
+  awake?(alarmAtMs: number | null): void;
+}
+
+/** The object's end of a connection. */
+export interface ObjectEnd extends ObjectSocket {
+  readonly object: {
+    heard(end: ObjectEnd, text: string): void;
+    peerClosed(end: ObjectEnd): void;
+    holds(end: ObjectEnd): boolean;
+  };
+  readonly tags: readonly string[];
+  readonly connection: Connection;
+  /** As of the last turn that was kept. */
+  readyState: number;
+}
+
+/** One life of an object's program. */
+export interface Instance<Program> {
+  readonly object: EdgeObject<Program & ObjectProgram>;
+  readonly program: Program;
+  readonly database: ObjectDatabase;
+  isOver: boolean;
+  /** Another instance has taken over. */
+  isSuperseded: boolean;
+  sockets: ObjectEnd[];
+  /** What leaves when the turn is on disk. */
+  outbox: (() => void)[];
+  /** When what was sent last leaves: nothing overtakes it. */
+  lastLeavesAtMs: number;
+  /** Calls that have not come to an end. */
+  pendingCount: number;
+}
+
+/** What goes wrong with an object, until it is set otherwise. */
+export interface ObjectTroubles {
+  /** Beyond what a commit takes usually. */
+  diskDelayMs: number;
+  isDiskFull: boolean;
+  /** The next turn is lost, with the instance. */
+  isNextTurnLost: boolean;
+}
+
+const CONNECTION_OPEN = 1;
+const CONNECTION_CLOSING = 2;
+const CONNECTION_CLOSED = 3;
+const RPC_LIMIT_MS = 10_000;
+
+/** Of the address or the pool that it is named after. */
+export class EdgeObject<Program extends ObjectProgram> {
+  readonly name: string;
+  readonly troubles: ObjectTroubles = { diskDelayMs: 0, isDiskFull: false, isNextTurnLost: false };
+  /** Where it runs now: whose clock it sees. */
+  machine: Machine;
+  /** Told of faults of the program that would stand in an operator's log. */
+  onReport: (text: string) => void = () => {};
+  /** Told when something was written for good. */
+  onWritten: () => void = () => {};
+  readonly #network: Network;
+  readonly #dirty: Set<Instance<unknown>>;
+  readonly #make: (world: ObjectWorld, instance: () => Instance<Program>) => Program;
+  readonly #database: ObjectDatabase;
+  #instance: Instance<Program> | null = null;
+  #sockets: ObjectEnd[] = [];
+  #alarmAtMs: number | null = null;
+  /** As of the last turn that was kept: an alarm that was not answered rings again. */
+  #keptAlarmAtMs: number | null = null;
+  readonly #superseded: Instance<Program>[] = [];
+  #alarm: Happening | null = null;
+
+  constructor(
+    name: string,
+    machine: Machine,
+    network: Network,
+    dirty: Set<Instance<unknown>>,
+    make: (world: ObjectWorld, instance: () => Instance<Program>) => Program,
+  ) {
+    this.name = name;
+    this.machine = machine;
+    this.#network = network;
+    this.#dirty = dirty;
+    this.#make = make;
+    this.#database = this.#newDatabase();
+  }
+
+  /** The program as it runs now, for those who look at it from outside; null while it does not. */
+  get program(): Program | null {
+    return this.#instance?.program ?? null;
+  }
+
+  get instance(): Instance<Program> | null {
+    return this.#instance;
+  }
+
+  /** The disk itself, for those who look at it from outside. */
+  get database(): ObjectDatabase {
+    return this.#database;
+  }
+
+  /** Does something in a turn of the instance that runs, or of a new one; null if none can be made. */
+  turn(what: (program: Program) => unknown): Instance<Program> | null {
+    const instance = this.#awake();
+    if (instance !== null) this.turnOf(instance, what);
+    return instance;
+  }
+
+  /** As `turn`, of this very instance. */
+  turnOf(instance: Instance<Program>, what: (program: Program) => unknown): void {
+    if (instance.isOver) return;
+    this.#dirty.add(instance as Instance<unknown>);
+    const failed = (fault: unknown): void => {
+      if (!instance.isOver) this.onReport(`uncaught in ${this.name}: ${reasonOf(fault)}`);
+    };
+    try {
+      const done = what(instance.program);
+      if (!(done instanceof Promise)) return;
+      instance.pendingCount += 1;
+      void done.catch(failed).then(() => (instance.pendingCount -= 1));
+    } catch (fault) {
+      failed(fault);
+    }
+  }
+
+  /** Ends a turn: what it wrote is kept, and what it sent leaves. */
+  endTurn(instance: Instance<Program>): void {
+    const isLost = instance.isOver || this.troubles.isNextTurnLost;
+    const hasWritten = instance.database.endTurn(!isLost);
+    const { outbox } = instance;
+    instance.outbox = [];
+    if (isLost) {
+      this.onReport(`a turn of ${this.name} is lost, with ${outbox.length} messages`);
+      this.troubles.isNextTurnLost = false;
+      if (!instance.isSuperseded) this.#setAlarm(this.#keptAlarmAtMs);
+      this.#end(instance, true);
+      return;
+    }
+    if (!instance.isSuperseded) {
+      this.#keptAlarmAtMs = this.#alarmAtMs;
+      if (hasWritten) this.onWritten();
+    }
+    // The gate of a superseded instance never opens again once it has written something.
+    if (instance.isSuperseded && (hasWritten || instance.database.hasWritten)) return;
+    const leaveAll = (): void => {
+      for (const leave of outbox) leave();
+    };
+    const { timeline } = this.#network;
+    instance.lastLeavesAtMs = Math.max(instance.lastLeavesAtMs, timeline.nowMs + this.troubles.diskDelayMs);
+    if (instance.lastLeavesAtMs === timeline.nowMs) leaveAll();
+    else timeline.after(instance.lastLeavesAtMs - timeline.nowMs, leaveAll);
+  }
+
+  /** Memory goes; sockets stay and wake it up again. Only what has nothing to do is evicted. */
+  evict(): void {
+    if (this.#instance?.pendingCount === 0) this.#end(this.#instance, false);
+  }
+
+  /** Memory and sockets go. The next instance may run elsewhere. */
+  crash(): void {
+    if (this.#instance !== null) this.#end(this.#instance, true);
+    else this.#loseSockets(this.#sockets);
+  }
+
+  /** A new instance takes over from one that does not know it; ends the old one after this time. */
+  supersede(forMs: number): void {
+    const old = this.#instance;
+    if (old === null) return;
+    const fork = this.#newDatabase();
+    this.#database.copyTo(fork);
+    fork.endTurn(true);
+    fork.hasWritten = false;
+    const copy: Instance<Program> = Object.assign(old, { database: fork, isSuperseded: true });
+    this.#superseded.push(copy);
+    this.#instance = null;
+    this.#sockets = [];
+    this.#armAlarm();
+    this.#network.timeline.after(forMs, () => this.#end(copy, true));
+  }
+
+  /** A peer asks to be connected; `answer` is called when that is on disk. */
+  accept<Code>(
+    connection: Connection,
+    connect: (program: Program) => Outcome<Acceptance, Code>,
+    answer: (outcome: Outcome<ObjectEnd, Code>) => void,
+  ): void {
+    const instance = this.#awake();
+    if (instance === null) return;
+    this.turnOf(instance, (program) => {
+      const acceptance = connect(program);
+      if (!acceptance.ok) {
+        instance.outbox.push(() => answer(acceptance));
+        return;
+      }
+      const end = this.#endOf(connection, acceptance.value);
+      instance.sockets.push(end);
+      instance.outbox.push(() => answer({ ok: true, value: end }));
+    });
+  }
+
+  /** A message has come in on a connection. */
+  heard(end: ObjectEnd, text: string): void {
+    const instance = this.#instanceWith(end);
+    if (instance !== null) this.turnOf(instance, (program) => program.heard(end, text));
+  }
+
+  /** The peer's end of a connection is gone, as far as can be told here. */
+  peerClosed(end: ObjectEnd): void {
+    const instance = this.#instanceWith(end);
+    if (instance === null) return;
+    this.turnOf(instance, async (program) => {
+      await program.closed(end);
+      end.readyState = CONNECTION_CLOSED;
+      const at = instance.sockets.indexOf(end);
+      if (at !== -1) instance.sockets.splice(at, 1);
+    });
+  }
+
+  /** Wakes the program as an alarm does, be it due or not. */
+  ring(): void {
+    this.#alarmAtMs = null;
+    this.#armAlarm();
+    this.turn((program) => program.alarm());
+  }
+
+  /** Whether this end is one of the instance that counts, and open. */
+  holds(end: ObjectEnd): boolean {
+    return end.readyState === CONNECTION_OPEN && this.#sockets.includes(end);
+  }
+
+  /** The clock was set, or the object moved: the alarm is due at another moment. */
+  clockChanged(): void {
+    this.#armAlarm();
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+
+  #newDatabase(): ObjectDatabase {
+    const database: ObjectDatabase = new ObjectDatabase(() => database.beginTurn());
+    return database;
+  }
+
+  #awake(): Instance<Program> | null {
+    const present = this.#instance;
+    if (present !== null) return present;
+    const database = this.#database;
+    const instance = {
+      object: this,
+      database,
+      isOver: false,
+      isSuperseded: false,
+      sockets: this.#sockets,
+      outbox: [],
+      lastLeavesAtMs: 0,
+      pendingCount: 0,
+    } as unknown as Instance<Program> & { program: Program };
+    this.#instance = instance;
+    this.#dirty.add(instance as unknown as Instance<unknown>);
+    try {
+      instance.program = this.#make(this.#worldOf(instance), () => instance);
+    } catch (fault) {
+      this.onReport(`${this.name} cannot wake up: ${String(fault)}`);
+      this.#end(instance, false);
+      return null;
+    }
+    instance.program.awake?.(this.#alarmAtMs);
+    return instance;
+  }
+
+  #worldOf(instance: Instance<Program>): ObjectWorld {
+    const { timeline, chance } = this.#network;
+    const whileAlive = <Result>(what: () => Result): Result => {
+      if (instance.isOver) throw new Error("this instance is over");
+      instance.database.isFull = this.troubles.isDiskFull;
+      return what();
+    };
+    return {
+      name: this.name,
+      storage: {
+        sql: { exec: (query, ...values) => whileAlive(() => instance.database.sql.exec(query, ...values)) },
+        transactionSync: (closure) => whileAlive(() => instance.database.transactionSync(closure)),
+      },
+      nowMs: () => Math.floor(this.machine.wallMs()),
+      random: chance.next,
+      wait: (delayMs, signal) =>
+        new Promise((resolve, reject) => {
+          const happening = timeline.after(this.machine.untilWall(this.machine.wallMs() + delayMs), () =>
+            this.turnOf(instance, () => resolve()),
+          );
+          signal?.addEventListener("abort", () => {
+            happening.what = null;
+            reject(new Error("aborted"));
+          });
+        }),
+      setAlarm: async (atMs) => {
+        if (!instance.isSuperseded && !instance.isOver) this.#setAlarm(atMs);
+      },
+      deleteAlarm: async () => {
+        if (!instance.isSuperseded && !instance.isOver) this.#setAlarm(null);
+      },
+      sockets: (tag) => instance.sockets.filter(({ tags }) => tags.includes(tag)),
+      heartbeatAtMs: (socket) => {
+        const heardAtMs = (socket as ObjectEnd).connection.heartbeatAtMs();
+        return heardAtMs === null ? null : Math.floor(this.machine.wallMs() - timeline.nowMs + heardAtMs);
+      },
+      keepAwake: (work) => this.turnOf(instance, () => work),
+      abort: () => this.#end(instance, true),
+      report: (text, fault) => this.onReport(fault === undefined ? text : `${text}: ${reasonOf(fault)}`),
+    };
+  }
+
+  #endOf(connection: Connection, { tags, attachment }: Acceptance): ObjectEnd {
+    let attached = JSON.stringify(attachment);
+    const end: ObjectEnd = {
+      object: this,
+      tags,
+      connection,
+      readyState: CONNECTION_OPEN,
+      send: (text) => {
+        if (end.readyState !== CONNECTION_OPEN) throw new Error("the socket is not open");
+        this.#instanceWith(end)?.outbox.push(() => connection.toPeer(text));
+      },
+      close: (_code, reason) => {
+        if (end.readyState !== CONNECTION_OPEN) return;
+        end.readyState = CONNECTION_CLOSING;
+        this.#instanceWith(end)?.outbox.push(() => connection.closeToPeer(reason));
+      },
+      serializeAttachment: (value) => {
+        attached = JSON.stringify(value);
+      },
+      deserializeAttachment: () => JSON.parse(attached) as unknown,
+    };
+    return end;
+  }
+
+  /** Sockets outlive instances, but a superseded one has kept its own. */
+  #instanceWith(end: ObjectEnd): Instance<Program> | null {
+    const old = this.#superseded.find(({ sockets, isOver }) => !isOver && sockets.includes(end));
+    if (old !== undefined) return old;
+    return this.#sockets.includes(end) ? this.#awake() : null;
+  }
+
+  #end(instance: Instance<Program>, isCrash: boolean): void {
+    if (instance.isOver) return;
+    instance.isOver = true;
+    this.#dirty.add(instance as unknown as Instance<unknown>);
+    if (this.#instance === instance) this.#instance = null;
+    if (isCrash) this.#loseSockets(instance.sockets);
+    const at = this.#superseded.indexOf(instance);
+    if (at !== -1) this.#superseded.splice(at, 1);
+  }
+
+  #loseSockets(sockets: ObjectEnd[]): void {
+    for (const end of sockets.splice(0)) {
+      end.readyState = CONNECTION_CLOSED;
+      end.connection.lostByObject();
+    }
+  }
+
+  #setAlarm(atMs: number | null): void {
+    this.#alarmAtMs = atMs;
+    this.#armAlarm();
+  }
+
+  #armAlarm(): void {
+    if (this.#alarm !== null) this.#alarm.what = null;
+    this.#alarm = null;
+    if (this.#alarmAtMs === null) return;
+    const delayMs = this.machine.untilWall(this.#alarmAtMs) + this.#network.latencyMs();
+    this.#alarm = this.#network.timeline.after(delayMs, () => this.ring());
+  }
+}
+
+function reasonOf(fault: unknown): string {
+  return fault instanceof Error ? fault.message : "something that is no error";
+}
+
+/** Calls a method of another object. What it answers is known once both turns are on disk. */
+export function callObject<Program extends ObjectProgram, Result>(
+  caller: Instance<unknown> | null,
+  target: EdgeObject<Program>,
+  network: Network,
+  invoke: (program: Program) => Promise<Result>,
+): Promise<Result> {
+  const { timeline, chance } = network;
+  const { promise, resolve, reject } = Promise.withResolvers<Result>();
+  let isSettled = false;
+  const settle = (how: () => void): void => {
+    if (isSettled || caller?.isOver === true) return;
+    isSettled = true;
+    if (caller === null) how();
+    else caller.object.turnOf(caller as Instance<ObjectProgram>, how);
+  };
+  const lose = (): void => settle(() => reject(new Error("the object cannot be reached")));
+  const from = caller?.object.name ?? "outside";
+  const carry = (way: string, back: string, go: () => void): void => {
+    if (chance.isLikely(network.weather.lossChance)) timeline.after(network.latencyMs(), lose);
+    else timeline.after(network.latencyMs(), () => network.way(way, back).pass(go));
+  };
+  const send = (): void => {
+    timeline.after(RPC_LIMIT_MS, lose);
+    carry(from, target.name, () => {
+      const instance = target.turn((program) =>
+        invoke(program).then(
+          (result) =>
+            instance?.outbox.push(() => carry(target.name, from, () => settle(() => resolve(result)))),
+          (fault: unknown) => instance?.outbox.push(() => settle(() => reject(fault))),
+        ),
+      );
+      if (instance === null) lose();
+    });
+  };
+  if (caller === null) send();
+  else caller.outbox.push(send);
+  return promise;
+}

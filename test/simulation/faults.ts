@@ -1,0 +1,355 @@
+/**
+ * Everything that goes wrong, or is done by an operator, in the middle of a run. Each kind of
+ * fault begins something and, mostly, ends it a while later; when calm comes all is ended.
+ *
+ * What the protocol cannot bear by its own words is left out, and said here:
+ * - A host's wall clock is not set back in a term in which the machine was suspended: then both
+ *   of its clocks would be wrong at once. [HO4]
+ * - An address's clock does not leap forward, within a lease and its quarantine, by more in all
+ *   than half a quarantine as far as the address can believe it. [LE6]
+ */
+import type { PoolSettings } from "../../src/core/pool-settings.ts";
+import type { Chance } from "./chance.ts";
+import type { Edge } from "./edge.ts";
+import { callObject, type EdgeObject, type ObjectProgram } from "./edge-object.ts";
+import type { Host } from "./host.ts";
+import type { Machine } from "./machine.ts";
+import { FAIR_WEATHER, type Network } from "./network.ts";
+import type { SimulatedRouter } from "./router.ts";
+import type { Scenario } from "./scenario.ts";
+
+/** What a nemesis may touch. */
+export interface Arena {
+  readonly network: Network;
+  readonly chance: Chance;
+  readonly scenario: Scenario;
+  readonly edge: Edge;
+  /** Machines that have a host each; twins of them at the end. */
+  readonly hosts: readonly Host[];
+  readonly routers: readonly SimulatedRouter[];
+  /** May the clock of this address leap forward by this much? Notes it if so. */
+  readonly mayLeap: (ip: string, byMs: number) => boolean;
+  readonly count: (what: string) => void;
+}
+
+type Fault = (nemesis: Nemesis) => void;
+
+/** Every kind of fault, by name. */
+export const FAULTS: Readonly<Record<string, Fault>> = {
+  "cut-way": (nemesis) => nemesis.cutWay(),
+  "cut-machine": (nemesis) => nemesis.cutMachine(),
+  "bad-weather": (nemesis) => nemesis.badWeather(),
+  "pause-host": (nemesis) => nemesis.pauseHost(),
+  "suspend-host": (nemesis) => nemesis.suspendHost(),
+  "kill-host": (nemesis) => nemesis.killHost(),
+  "power-off-host": (nemesis) => nemesis.powerOffHost(),
+  "reinstall-host": (nemesis) => nemesis.reinstallHost(),
+  "drain-host": (nemesis) => nemesis.drainHost(),
+  "set-wall-clock": (nemesis) => nemesis.setWallClock(),
+  "trouble-guard": (nemesis) => nemesis.troubleGuard(),
+  burst: (nemesis) => nemesis.burst(),
+  twin: (nemesis) => nemesis.startTwin(),
+  "kill-router": (nemesis) => nemesis.killRouter(),
+  "power-off-router": (nemesis) => nemesis.powerOffRouter(),
+  "pause-router": (nemesis) => nemesis.pauseRouter(),
+  "trouble-steering": (nemesis) => nemesis.troubleSteering(),
+  "evict-object": (nemesis) => nemesis.anyObject().evict(),
+  "crash-object": (nemesis) => nemesis.crashObject(),
+  "lose-turn": (nemesis) => nemesis.loseTurn(),
+  "supersede-object": (nemesis) => nemesis.supersedeObject(),
+  "disk-full": (nemesis) => nemesis.fillDisk(),
+  "slow-disk": (nemesis) => nemesis.slowDisk(),
+  "ring-alarm": (nemesis) => nemesis.anyObject().ring(),
+  "set-object-clock": (nemesis) => nemesis.setObjectClock(),
+  configure: (nemesis) => nemesis.configure(),
+};
+
+/** Begins faults at random times until calm. */
+export class Nemesis {
+  readonly #arena: Arena;
+  /** How each fault that lasts is ended. */
+  readonly #ends = new Set<() => void>();
+  readonly #suspendedAtMs = new Map<Machine, number>();
+  readonly #setBackAtMs = new Map<Machine, number>();
+  #isCalm = false;
+
+  constructor(arena: Arena) {
+    this.#arena = arena;
+  }
+
+  begin(): void {
+    const { network, chance, scenario, count } = this.#arena;
+    const weights = [...scenario.faultWeights].filter(([, weight]) => weight > 0);
+    const total = weights.reduce((sum, [, weight]) => sum + weight, 0);
+    if (total === 0) return;
+    const next = (): void => {
+      network.timeline.after(scenario.faultEveryMs * chance.between(0.1, 1.9), () => {
+        if (this.#isCalm) return;
+        let ticket = chance.next() * total;
+        const drawn = weights.find(([, weight]) => (ticket -= weight) < 0) ?? weights[0]!;
+        count(drawn[0]);
+        FAULTS[drawn[0]]!(this);
+        next();
+      });
+    };
+    next();
+  }
+
+  /** Ends everything. */
+  calm(): void {
+    this.#isCalm = true;
+    for (const end of this.#ends) end();
+    const { network } = this.#arena;
+    network.weather = FAIR_WEATHER;
+    network.healAll();
+  }
+
+  cutWay(): void {
+    const { network, chance } = this.#arena;
+    const object = this.anyObject().name;
+    const { name } = chance.pick(this.#machines());
+    const ways = [network.way(name, object), network.way(object, name)];
+    const cut = chance.isLikely(0.5) ? ways : [chance.pick(ways)];
+    for (const way of cut) way.cut();
+    this.#during(this.#anyTimeMs(), () => {
+      for (const way of cut) way.heal();
+    });
+  }
+
+  cutMachine(): void {
+    const { network, chance, edge } = this.#arena;
+    const { name } = chance.pick(this.#machines());
+    const ways = edge.objects.flatMap((object) => [
+      network.way(name, object.name),
+      network.way(object.name, name),
+    ]);
+    for (const way of ways) way.cut();
+    this.#during(this.#anyTimeMs(), () => {
+      for (const way of ways) way.heal();
+    });
+  }
+
+  badWeather(): void {
+    const { network, scenario } = this.#arena;
+    network.weather = scenario.badWeather;
+    this.#during(this.#anyTimeMs() * 2, () => {
+      network.weather = FAIR_WEATHER;
+    });
+  }
+
+  pauseHost(): void {
+    const process = this.#anyHost().process;
+    if (process === null) return;
+    process.pause();
+    this.#during(this.#anyTimeMs(), () => process.continue());
+  }
+
+  suspendHost(): void {
+    const { machine } = this.#anyHost();
+    if (machine.isSuspended || this.#isRecent(this.#setBackAtMs.get(machine))) return;
+    machine.suspend();
+    this.#suspendedAtMs.set(machine, Infinity);
+    this.#during(this.#anyTimeMs(), () => {
+      this.#suspendedAtMs.set(machine, this.#arena.network.timeline.nowMs);
+      machine.resume();
+    });
+  }
+
+  killHost(): void {
+    const host = this.#anyHost();
+    host.kill();
+    this.#during(this.#anyTimeMs(), () => host.start());
+  }
+
+  powerOffHost(): void {
+    const host = this.#anyHost();
+    if (host.machine.isSuspended) return;
+    host.switchOff();
+    this.#during(this.#anyTimeMs(), () => host.switchOn());
+  }
+
+  reinstallHost(): void {
+    const host = this.#anyHost();
+    if (host.machine.isSuspended) return;
+    host.reinstall();
+    this.#during(this.#anyTimeMs() / 2, () => host.switchOn());
+  }
+
+  drainHost(): void {
+    const host = this.#anyHost();
+    host.drain();
+    this.#during(this.#anyTimeMs() + 4_000, () => host.start());
+  }
+
+  setWallClock(): void {
+    const { chance, network } = this.#arena;
+    const { machine } = this.#anyHost();
+    const isBack = chance.isLikely(0.5);
+    if (isBack && this.#isRecent(this.#suspendedAtMs.get(machine))) return;
+    if (isBack) this.#setBackAtMs.set(machine, network.timeline.nowMs);
+    machine.setWall((isBack ? -1 : 1) * chance.between(0, chance.pick([1_000, 30_000, 3_600_000])));
+  }
+
+  troubleGuard(): void {
+    const { troubles } = this.#anyHost().guard;
+    const { chance } = this.#arena;
+    troubles.failureChance = chance.pick([0, 0.3, 1]);
+    troubles.slownessMs = chance.pick([0, 500, 4_000]);
+    this.#during(this.#anyTimeMs(), () => {
+      troubles.failureChance = 0;
+      troubles.slownessMs = 0;
+    });
+  }
+
+  burst(): void {
+    this.#anyHost().burst(20 + this.#arena.chance.below(100));
+  }
+
+  startTwin(): void {
+    const { hosts, chance } = this.#arena;
+    const twin = chance.pick(hosts.filter(({ isTwin }) => isTwin));
+    twin.switchOn();
+    this.#during(this.#anyTimeMs(), () => twin.switchOff());
+  }
+
+  killRouter(): void {
+    const router = this.#anyRouter();
+    router?.kill();
+    this.#during(this.#anyTimeMs(), () => router?.start());
+  }
+
+  powerOffRouter(): void {
+    const router = this.#anyRouter();
+    router?.switchOff();
+    this.#during(this.#anyTimeMs(), () => router?.switchOn());
+  }
+
+  pauseRouter(): void {
+    const process = this.#anyRouter()?.process;
+    process?.pause();
+    this.#during(this.#anyTimeMs(), () => process?.continue());
+  }
+
+  troubleSteering(): void {
+    const troubles = this.#anyRouter()?.troubles;
+    if (troubles === undefined) return;
+    const { chance } = this.#arena;
+    troubles.failureChance = chance.pick([0, 0.3, 1]);
+    troubles.slownessMs = chance.pick([0, 500, 4_000]);
+    this.#during(this.#anyTimeMs(), () => {
+      troubles.failureChance = 0;
+      troubles.slownessMs = 0;
+    });
+  }
+
+  crashObject(): void {
+    const object = this.anyObject();
+    if (this.#arena.chance.isLikely(0.5)) this.#move(object);
+    object.crash();
+  }
+
+  loseTurn(): void {
+    this.anyObject().troubles.isNextTurnLost = true;
+  }
+
+  supersedeObject(): void {
+    const object = this.anyObject();
+    this.#move(object);
+    object.supersede(this.#anyTimeMs());
+  }
+
+  fillDisk(): void {
+    const { troubles } = this.anyObject();
+    troubles.isDiskFull = true;
+    this.#during(this.#anyTimeMs() / 4, () => {
+      troubles.isDiskFull = false;
+    });
+  }
+
+  slowDisk(): void {
+    const { troubles } = this.anyObject();
+    troubles.diskDelayMs = this.#arena.chance.between(10, 2_000);
+    this.#during(this.#anyTimeMs(), () => {
+      troubles.diskDelayMs = 0;
+    });
+  }
+
+  setObjectClock(): void {
+    const { chance, edge, scenario } = this.#arena;
+    const object = this.anyObject();
+    const byMs =
+      chance.pick([-1, 1]) * chance.between(0, chance.pick([500, scenario.settings.quarantineMs, 3_600_000]));
+    const ip = ipOf(edge, object);
+    if (ip !== null && !this.#arena.mayLeap(ip, byMs)) return;
+    object.machine.setWall(byMs);
+    object.clockChanged();
+  }
+
+  /** Everything that an operator may change; the quarantine stays, for it is what others are judged by. */
+  configure(): void {
+    const { chance, edge, network } = this.#arena;
+    const changes: Partial<PoolSettings> = chance.pick<Partial<PoolSettings>>([
+      { leaseDurationMs: chance.pick([3_000, 5_000, 8_000, 15_000]) },
+      { minPortsPerHost: chance.pick([64, 128]) },
+      { firstBlockOrder: chance.pick([6, 7]) },
+      { steeringDeadlineMs: chance.pick([0, 300, 2_000]) },
+    ]);
+    void callObject(null, edge.pool, network, (pool) => pool.configure(changes)).catch(() => {});
+  }
+
+  anyObject(): EdgeObject<ObjectProgram> {
+    return this.#arena.chance.pick(this.#arena.edge.objects) as unknown as EdgeObject<ObjectProgram>;
+  }
+
+  #move(object: EdgeObject<ObjectProgram>): void {
+    const { edge } = this.#arena;
+    const machine = edge.newMachine();
+    const byMs = machine.wallMs() - object.machine.wallMs();
+    const ip = ipOf(edge, object);
+    if (ip !== null && !this.#arena.mayLeap(ip, byMs)) return;
+    object.machine = machine;
+  }
+
+  #during(lastsMs: number, end: () => void): void {
+    const once = (): void => {
+      if (this.#ends.delete(once)) end();
+    };
+    this.#ends.add(once);
+    this.#arena.network.timeline.after(lastsMs, once);
+  }
+
+  /** Mostly short; up to twice what a lease lasts. */
+  #anyTimeMs(): number {
+    const { chance, scenario } = this.#arena;
+    const { leaseDurationMs } = scenario.settings;
+    return chance.between(
+      50,
+      chance.pick([500, leaseDurationMs / 2, 1.5 * leaseDurationMs, 2 * leaseDurationMs]),
+    );
+  }
+
+  #isRecent(atMs: number | undefined): boolean {
+    if (atMs === undefined) return false;
+    // The longest lease that an operator may set.
+    return atMs === Infinity || this.#arena.network.timeline.nowMs - atMs < 40_000;
+  }
+
+  #anyHost(): Host {
+    return this.#arena.chance.pick(this.#arena.hosts.filter(({ isTwin }) => !isTwin));
+  }
+
+  #anyRouter(): SimulatedRouter | null {
+    const { routers, chance } = this.#arena;
+    return routers.length === 0 ? null : chance.pick(routers);
+  }
+
+  #machines(): Machine[] {
+    return [...this.#arena.hosts, ...this.#arena.routers].map(({ machine }) => machine);
+  }
+}
+
+/** The address that an object is; null for the pool. */
+function ipOf(edge: Edge, object: EdgeObject<ObjectProgram>): string | null {
+  const found = [...edge.addresses].find(([, address]) => address.name === object.name);
+  return found?.[0] ?? null;
+}

@@ -1,0 +1,245 @@
+/**
+ * The laws, checked while a run goes on, from where only a simulator can stand: it sees every
+ * machine at once, in true time. What leaves a machine is what its guard would let out, not what
+ * its agent believes.
+ */
+import type { Publication, PublishedBlock } from "../../src/core/publication.ts";
+import {
+  blocksOverlap,
+  isLeasableBlock,
+  type PortBlock,
+  portCountOf,
+  UNIT_COUNT,
+  unitOf,
+} from "../../src/core/port-block.ts";
+import type { SteeringEntry } from "../../src/core/steering.ts";
+import { type Edge, overlap } from "./edge.ts";
+import type { Host } from "./host.ts";
+import type { SimulatedRouter } from "./router.ts";
+
+/** A law that did not hold. */
+export class Violation extends Error {
+  readonly law: string;
+
+  constructor(law: string, text: string) {
+    super(`${law}: ${text}`);
+    this.law = law;
+  }
+}
+
+/** What the checks look at. */
+export interface CheckedWorld {
+  readonly nowMs: () => number;
+  readonly edge: Edge;
+  readonly hosts: readonly Host[];
+  readonly routers: readonly SimulatedRouter[];
+  readonly quarantineMs: () => number;
+  /** Forward leaps of an address's clock since this time, as far as the address believes them. */
+  readonly believedLeapsMs: (ip: string, sinceMs: number) => number;
+  /** Whether a router could follow the pool at once, all the time lately. */
+  readonly isAttentive: (router: SimulatedRouter) => boolean;
+}
+
+interface StoredLease extends PortBlock {
+  readonly epoch: number;
+  readonly host: string;
+  readonly instance: string;
+  readonly isLeased: boolean;
+}
+
+/** A machine that could send, by the key of its state directory as well: a new one is another host. */
+interface User {
+  readonly machine: string;
+  readonly instance: string;
+  readonly untilMs: number;
+}
+
+/** What is known of one address from outside. */
+interface AddressRecord {
+  /** By unit: the machine that could send from it last, and until when. */
+  readonly users: (User | null)[];
+  /** By unit: the hosts that were granted it, the last two. */
+  readonly holders: { readonly current: string; readonly last: string | null }[];
+  /** Routers that a grant has gone ahead of, by epoch. */
+  readonly excused: Map<number, readonly string[]>;
+  /** Epochs that hosts were told. */
+  readonly told: Set<number>;
+  highestEpoch: number;
+}
+
+/** Clocks may be this much faster or slower than true time. */
+const DRIFT = 0.003;
+/** Granularity of clocks that are read in whole milliseconds. */
+const TICK_MS = 2;
+
+/** One per run. */
+export class LawChecks {
+  readonly #world: CheckedWorld;
+  readonly #records = new Map<string, AddressRecord>();
+  /** How many comparisons were made that could have failed. */
+  readonly counts = { senders: 0, grants: 0, told: 0, tables: 0, entries: 0 };
+
+  constructor(world: CheckedWorld, ips: readonly string[]) {
+    this.#world = world;
+    for (const ip of ips) {
+      this.#records.set(ip, {
+        users: Array.from({ length: UNIT_COUNT }, () => null),
+        holders: [],
+        excused: new Map(),
+        told: new Set(),
+        highestEpoch: 0,
+      });
+    }
+  }
+
+  /** Law 1: something else may leave from an address than a moment ago. */
+  senders(ip: string): void {
+    const record = this.#record(ip);
+    const nowMs = this.#world.nowMs();
+    const senders: { host: Host; blocks: readonly PortBlock[] }[] = [];
+    for (const host of this.#world.hosts) {
+      const blocks = host.guard.permitted(ip);
+      if (blocks.length === 0) continue;
+      this.counts.senders += 1;
+      for (const other of senders) {
+        const shared = overlap(blocks, other.blocks);
+        if (shared !== null) {
+          const both = `${other.host.machine.name} and ${host.machine.name}`;
+          throw new Violation("law 1", `${both} can both send from ${ip}, port ${shared.base}`);
+        }
+      }
+      senders.push({ host, blocks });
+      for (const block of blocks) {
+        for (const unit of unitsOf(block)) {
+          record.users[unit] = { machine: host.machine.name, instance: host.instance, untilMs: nowMs };
+        }
+      }
+    }
+  }
+
+  /** Laws 5 and 6, and that no block is lost: an address has written. */
+  table(ip: string): void {
+    const record = this.#record(ip);
+    const rows = this.#rowsOf(ip);
+    this.counts.tables += 1;
+    for (const [at, row] of rows.entries()) {
+      if (!isLeasableBlock(row)) throw new Violation("blocks", `${ip}: ${describe(row)} is no block`);
+      const other = rows.slice(at + 1).find((later) => blocksOverlap(row, later));
+      if (other !== undefined) {
+        throw new Violation("blocks", `${ip}: ${describe(row)} and ${describe(other)} share ports`);
+      }
+      if (row.epoch > record.highestEpoch) this.#granted(ip, record, row);
+    }
+    record.highestEpoch = Math.max(record.highestEpoch, ...rows.map(({ epoch }) => epoch));
+  }
+
+  /** An address was told that the routers have followed. */
+  followed(ip: string, { blocks }: Publication, laggards: readonly string[]): void {
+    if (laggards.length === 0) return;
+    const { excused } = this.#record(ip);
+    for (const { epoch } of blocks) excused.set(epoch, [...(excused.get(epoch) ?? []), ...laggards]);
+  }
+
+  /** Law 4: a host has been told of its blocks. */
+  told(ip: string, blocks: readonly (PortBlock & { readonly epoch: number })[], host: Host): void {
+    const record = this.#record(ip);
+    for (const block of blocks) {
+      if (record.told.has(block.epoch)) continue;
+      record.told.add(block.epoch);
+      for (const router of this.#world.routers) {
+        if (!this.#world.isAttentive(router) || record.excused.get(block.epoch)?.includes(router.name))
+          continue;
+        this.counts.told += 1;
+        const placed = router.kernel.find(ip, block.base);
+        if (placed !== null && placed.entry.epoch >= block.epoch) continue;
+        // Another answer may have come earlier: then the block may have been given back since.
+        if (!this.#rowsOf(ip).some(({ epoch, isLeased }) => epoch === block.epoch && isLeased)) continue;
+        const what = `${host.machine.name} was told of ${describe({ ...block, host: host.name })} on ${ip}`;
+        throw new Violation("law 4", `${what} before ${router.name} steers it`);
+      }
+    }
+  }
+
+  /** Law 5 at a router. */
+  steered(router: SimulatedRouter, entry: SteeringEntry, replaced: readonly SteeringEntry[]): void {
+    this.counts.entries += 1;
+    const newer = replaced.find(({ epoch }) => epoch > entry.epoch);
+    if (newer === undefined) return;
+    const what = `${router.name} puts ${describe(entry)} of ${entry.ip}`;
+    throw new Violation("law 5", `${what} in the place of ${describe(newer)}`);
+  }
+
+  /** Steering names nobody but the holder or the last holder. */
+  steering(ip: string): void {
+    const { holders } = this.#record(ip);
+    for (const router of this.#world.routers) {
+      if (!this.#world.isAttentive(router)) continue;
+      for (const { entry } of router.kernel.entries.get(ip)?.values() ?? []) {
+        for (const unit of unitsOf(entry)) {
+          const known = holders[unit];
+          if (known === undefined || known.current === entry.host || known.last === entry.host) continue;
+          const whose = `held by ${known.current}, and by ${known.last} before`;
+          throw new Violation("steering", `${router.name} sends ${describe(entry)} of ${ip}, ${whose}`);
+        }
+      }
+    }
+  }
+
+  #granted(ip: string, record: AddressRecord, row: StoredLease): void {
+    this.counts.grants += 1;
+    const nowMs = this.#world.nowMs();
+    this.senders(ip);
+    for (const unit of unitsOf(row)) {
+      const holder = record.holders[unit];
+      if (holder?.current !== row.host) {
+        record.holders[unit] = { current: row.host, last: holder?.current ?? null };
+      }
+      const user = record.users[unit];
+      if (user === null || user === undefined || user.instance === row.instance) continue;
+      const restMs = nowMs - user.untilMs;
+      const leapsMs = this.#world.believedLeapsMs(ip, user.untilMs);
+      const leastMs = (this.#world.quarantineMs() - leapsMs) * (1 - DRIFT) - TICK_MS;
+      if (restMs >= leastMs) continue;
+      const since = `${Math.round(restMs)} ms after ${user.machine} could send from it`;
+      throw new Violation("law 6", `${ip}: ${row.host} gets ${describe(row)} ${since}, leaps ${leapsMs}`);
+    }
+  }
+
+  #rowsOf(ip: string): StoredLease[] {
+    const { database } = this.#world.edge.address(ip);
+    const rows = database.sql
+      .exec(
+        "SELECT epoch, base, block_order, host, instance, ended_at_ms IS NULL AS leased FROM lease ORDER BY epoch",
+      )
+      .toArray();
+    return rows.map((row) => ({
+      epoch: row["epoch"] as number,
+      base: row["base"] as number,
+      order: row["block_order"] as number,
+      host: row["host"] as string,
+      instance: row["instance"] as string,
+      isLeased: row["leased"] === 1,
+    }));
+  }
+
+  #record(ip: string): AddressRecord {
+    return this.#records.get(ip)!;
+  }
+}
+
+/** All blocks of these are what is steered, and nothing else. */
+export function sameBlocks(some: Iterable<PublishedBlock>, others: Iterable<PublishedBlock>): boolean {
+  const text = (blocks: Iterable<PublishedBlock>): string =>
+    Array.from(blocks, describe).toSorted().join(" ");
+  return text(some) === text(others);
+}
+
+function describe({ base, order, epoch, host }: PublishedBlock): string {
+  return `${base}-${base + portCountOf(order) - 1} (epoch ${epoch}, ${host})`;
+}
+
+function* unitsOf({ base, order }: PortBlock): Iterable<number> {
+  const first = unitOf(base);
+  const end = first + portCountOf(order) / 64;
+  for (let unit = first; unit < end; unit += 1) yield unit;
+}

@@ -1,0 +1,374 @@
+/**
+ * One run: hosts, routers and the edge under the troubles of one seed, then a calm in which all
+ * must be well again. Two runs of one seed do the same, bit for bit.
+ */
+import type { LeaseReply } from "../../src/core/messages.ts";
+import type { PoolSettings } from "../../src/core/pool-settings.ts";
+import { Chance } from "./chance.ts";
+import { checkCalm } from "./calm-checks.ts";
+import { objectNameOf } from "./connection.ts";
+import { Edge, POOL } from "./edge.ts";
+import { callObject } from "./edge-object.ts";
+import { FAULTS, Nemesis } from "./faults.ts";
+import type { History, Sighting } from "./history.ts";
+import { Host } from "./host.ts";
+import { LawChecks, Violation } from "./law-checks.ts";
+import { Machine } from "./machine.ts";
+import { FAIR_WEATHER, Network } from "./network.ts";
+import { SimulatedRouter } from "./router.ts";
+import { RunHash } from "./run-hash.ts";
+import { drawScenario, type Scenario } from "./scenario.ts";
+import { Timeline } from "./timeline.ts";
+import { SimulatedWorker } from "./worker.ts";
+
+/** What a run came to. */
+export interface RunReport {
+  readonly seed: number;
+  readonly hash: string;
+  readonly eventCount: number;
+  /** Simulated time. */
+  readonly lastedMs: number;
+  /** Null: every law held. */
+  readonly violation: Error | null;
+  /** What was seen to happen, by kind: a run in which nothing happened proves nothing. */
+  readonly counts: ReadonlyMap<string, number>;
+  readonly history: History;
+}
+
+/** How a run is watched. */
+export interface RunOptions {
+  /** Gets a line for everything that is said or done. */
+  readonly trace?: (line: string) => void;
+}
+
+const EDGE_URL = new URL("http://edge.example");
+/** A router that could follow all this time is expected to have followed. */
+const ATTENTION_MS = 4_000;
+/** After the last fault, beside a lease and its quarantine: connections are given up, made anew, tables sent. */
+const CALM_SLACK_MS = 130_000;
+const LONGEST_LEASE_MS = 15_000;
+
+/** From `run` until it resolves, once. */
+export class Run {
+  readonly #seed: number;
+  readonly #options: RunOptions;
+  readonly #chance: Chance;
+  readonly #timeline = new Timeline();
+  readonly #network: Network;
+  readonly #scenario: Scenario;
+  readonly #edge: Edge;
+  readonly #hosts: Host[] = [];
+  readonly #routers: SimulatedRouter[] = [];
+  readonly #worker: SimulatedWorker;
+  readonly #nemesis: Nemesis;
+  readonly #laws: LawChecks;
+  readonly #hash = new RunHash();
+  readonly #history: Sighting[] = [];
+  readonly #counts = new Map<string, number>();
+  readonly #leaps: { readonly ip: string; readonly atMs: number; readonly byMs: number }[] = [];
+  /** Since when each router could follow; null while it cannot. */
+  readonly #attentiveSinceMs = new Map<SimulatedRouter, number | null>();
+  #violation: Error | null = null;
+
+  constructor(seed: number, options: RunOptions = {}) {
+    this.#seed = seed;
+    this.#options = options;
+    this.#chance = new Chance(seed);
+    this.#scenario = drawScenario(this.#chance, Object.keys(FAULTS));
+    this.#network = new Network(this.#timeline, this.#chance, FAIR_WEATHER);
+    const { ips, hostCount, routerCount } = this.#scenario;
+    this.#edge = new Edge(this.#network, this.#chance, ips, {
+      followed: (ip, publication, laggards) => this.#laws.followed(ip, publication, laggards),
+      written: (ip) => this.#checked(() => this.#laws.table(ip)),
+    });
+    this.#makeMachines(hostCount, routerCount);
+    this.#worker = new SimulatedWorker(this.#edge, this.#network, this.#chance, this.#hosts, (what) =>
+      this.#count(what),
+    );
+    this.#nemesis = new Nemesis({
+      network: this.#network,
+      chance: this.#chance,
+      scenario: this.#scenario,
+      edge: this.#edge,
+      hosts: this.#hosts,
+      routers: this.#routers,
+      mayLeap: (ip, byMs) => this.#mayLeap(ip, byMs),
+      count: (what) => {
+        this.#count(`fault: ${what}`);
+        this.#trace(`fault: ${what}`);
+      },
+    });
+    this.#laws = new LawChecks(
+      {
+        nowMs: () => this.#timeline.nowMs,
+        edge: this.#edge,
+        hosts: this.#hosts,
+        routers: this.#routers,
+        quarantineMs: () => this.#scenario.settings.quarantineMs,
+        believedLeapsMs: (ip, sinceMs) => this.#believedLeapsMs(ip, sinceMs),
+        isAttentive: (router) => this.#isAttentive(router),
+      },
+      ips,
+    );
+  }
+
+  /** Lets about this many things happen with faults, then as many as the calm needs. */
+  async run(eventCount: number): Promise<RunReport> {
+    try {
+      await this.#begin();
+      await this.#stepWhile(() => this.#timeline.happenedCount < eventCount);
+      await this.#endInCalm();
+    } catch (fault) {
+      this.#violation ??= fault instanceof Error ? fault : new Error(String(fault));
+    }
+    this.#see({ type: "over" });
+    this.#edge.close();
+    return {
+      seed: this.#seed,
+      hash: this.#hash.toString(),
+      eventCount: this.#timeline.happenedCount,
+      lastedMs: this.#timeline.nowMs,
+      violation: this.#violation,
+      counts: new Map([...this.#counts, ...Object.entries(this.#laws.counts)]),
+      history: this.#history,
+    };
+  }
+
+  async #begin(): Promise<void> {
+    const { ips, settings, roomUnits } = this.#scenario;
+    const configured = callObject(null, this.#edge.pool, this.#network, (pool) => pool.configure(settings));
+    await this.#settle(configured);
+    for (const ip of ips) {
+      const added = callObject(null, this.#edge.pool, this.#network, (pool) => pool.addIp(ip, null));
+      await this.#settle(added);
+      this.#edge.address(ip).evict();
+      this.#edge.loadBallast(ip, roomUnits);
+      const { leaseDurationMs, quarantineMs } = settings;
+      this.#see({ type: "promised", ip, leaseDurationMs, quarantineMs });
+    }
+    for (const object of this.#edge.objects) {
+      object.onReport = (text) => this.#trace(`${object.name} reports: ${text}`);
+    }
+    for (const router of this.#routers) router.start();
+    for (const host of this.#hosts) if (!host.isTwin) host.start();
+    this.#worker.begin();
+    this.#nemesis.begin();
+  }
+
+  async #endInCalm(): Promise<void> {
+    this.#nemesis.calm();
+    const dead = this.#hosts.filter(({ isTwin }) => isTwin);
+    for (const host of dead) host.switchOff();
+    // Some never come back.
+    const living = this.#hosts.filter(({ isTwin }) => !isTwin);
+    if (living.length > 1 && this.#chance.isLikely(0.3)) {
+      const lost = living.pop()!;
+      lost.switchOff();
+      dead.push(lost);
+    }
+    for (const host of living) {
+      host.demand = 0.5;
+      host.start();
+    }
+    const settings = { ...this.#scenario.settings, firstBlockOrder: 6 };
+    const boundMs = LONGEST_LEASE_MS + settings.quarantineMs + CALM_SLACK_MS;
+    this.#see({ type: "calm", machines: living.map(({ machine }) => machine.name), boundMs });
+    await this.#configure(settings);
+    const endMs = this.#timeline.nowMs + boundMs;
+    await this.#stepWhile(() => this.#timeline.nowMs < endMs);
+    const checked = checkCalm({
+      edge: this.#edge,
+      worker: this.#worker,
+      living,
+      dead,
+      routers: this.#routers,
+      settings,
+    });
+    await this.#settle(checked);
+  }
+
+  /** What an operator does until it is done. */
+  async #configure(settings: PoolSettings): Promise<void> {
+    for (;;) {
+      try {
+        await this.#settle(
+          callObject(null, this.#edge.pool, this.#network, (pool) => pool.configure(settings)),
+        );
+        return;
+      } catch (fault) {
+        this.#trace(`not configured: ${String(fault)}`);
+        if (this.#violation !== null) throw fault;
+      }
+    }
+  }
+
+  async #settle<Result>(work: Promise<Result>): Promise<Result> {
+    let isDone = false;
+    const done = work.finally(() => {
+      isDone = true;
+    });
+    done.catch(() => {});
+    await this.#stepWhile(() => !isDone);
+    return done;
+  }
+
+  async #stepWhile(goesOn: () => boolean): Promise<void> {
+    while (goesOn() && this.#violation === null) {
+      if (!this.#timeline.step()) throw new Error("nothing happens any more");
+      // Whatever was promised and is due comes before the next thing happens.
+      await new Promise(setImmediate);
+      this.#edge.endTurns();
+      this.#hash.addTime(this.#timeline.nowMs);
+      for (const router of this.#routers) this.#watchAttention(router);
+    }
+    if (this.#violation !== null) throw this.#violation;
+  }
+
+  #makeMachines(hostCount: number, routerCount: number): void {
+    const machineOf = (name: string): Machine => {
+      const rate = 1 + this.#chance.between(-5e-4, 5e-4);
+      return new Machine(name, this.#timeline, rate, this.#chance.between(-200, 200));
+    };
+    const surroundings = {
+      network: this.#network,
+      chance: this.#chance,
+      pool: POOL,
+      edge: EDGE_URL,
+      dial: this.#edge.dial,
+    };
+    const ofHosts = {
+      ...surroundings,
+      transmit: (host: Host, ip: string, port: number) => this.#transmit(host, ip, port),
+      watch: (host: Host, url: URL, direction: "sent" | "read", text: string) =>
+        this.#watchHost(host, url, direction, text),
+      onAgent: (host: Host, what: "started" | "ended") =>
+        this.#see({ type: what, machine: host.machine.name }),
+    };
+    for (let at = 1; at <= hostCount; at += 1) {
+      this.#hosts.push(new Host(`h${at}`, machineOf(`m${at}`), `10.0.0.${at}`, ofHosts));
+    }
+    const twin = new Host("h1", machineOf("m1-twin"), "10.0.0.99", ofHosts, true);
+    twin.machine.isOff = true;
+    this.#hosts.push(twin);
+    for (const host of this.#hosts) {
+      host.guard.onChange = (ip) => this.#checked(() => this.#laws.senders(ip));
+    }
+    for (let at = 1; at <= routerCount; at += 1) {
+      const router: SimulatedRouter = new SimulatedRouter(`r${at}`, machineOf(`router${at}`), {
+        ...surroundings,
+        watch: (watched, direction, text) => {
+          this.#hash.add(text);
+          this.#trace(`${watched.name} ${direction} ${text}`);
+        },
+      });
+      router.kernel.onPut = (entry, replaced) => this.#laws.steered(router, entry, replaced);
+      this.#routers.push(router);
+    }
+  }
+
+  /** A packet wants to leave, and an answer may come back to some router. */
+  #transmit(host: Host, ip: string, port: number): void {
+    if (!host.guard.permits(ip, port)) return this.#count("packet held back");
+    this.#count("packet sent");
+    this.#laws.senders(ip);
+    this.#see({ type: "sent", machine: host.machine.name, ip, port });
+    if (this.#routers.length === 0) return;
+    this.#timeline.after(this.#chance.between(5, 300), () => {
+      const router = this.#chance.pick(this.#routers);
+      if (router.machine.isOff || router.machine.isSuspended) return;
+      const reach = router.kernel.find(ip, port)?.reach ?? null;
+      const machine = this.#hosts.find((candidate) => candidate.reach === reach)?.machine.name ?? null;
+      this.#count(machine === null ? "answer dropped" : "answer steered");
+      this.#see({
+        type: "steered",
+        router: router.name,
+        isAttentive: this.#isAttentive(router),
+        ip,
+        port,
+        machine,
+      });
+    });
+  }
+
+  #watchHost(host: Host, url: URL, direction: "sent" | "read", text: string): void {
+    this.#hash.add(text);
+    this.#trace(`${host.machine.name} ${url.pathname} ${direction} ${text}`);
+    const [kind, ip] = objectNameOf(url).split(" ") as [string, string];
+    if (kind !== "ip") return;
+    const machine = host.machine.name;
+    if (direction === "sent") {
+      const { requestId } = JSON.parse(text) as { requestId: string };
+      this.#see({ type: "asked", machine, ip, requestId });
+      return;
+    }
+    const reply = JSON.parse(text) as LeaseReply;
+    if (reply.type === "refused") return this.#count(`refused: ${reply.code}`);
+    const { requestId, leaseDurationMs, leases: blocks, granted } = reply;
+    this.#count(granted === null ? "answer" : "grant");
+    this.#see({ type: "told", machine, ip, requestId, leaseDurationMs, blocks, granted });
+    this.#checked(() => this.#laws.told(ip, blocks, host));
+  }
+
+  #watchAttention(router: SimulatedRouter): void {
+    const isAble =
+      router.isReady &&
+      router.isHeard &&
+      this.#network.weather === FAIR_WEATHER &&
+      router.troubles.failureChance === 0 &&
+      router.troubles.slownessMs === 0;
+    if (!isAble) this.#attentiveSinceMs.set(router, null);
+    else if ((this.#attentiveSinceMs.get(router) ?? null) === null) {
+      this.#attentiveSinceMs.set(router, this.#timeline.nowMs);
+    }
+  }
+
+  #isAttentive(router: SimulatedRouter): boolean {
+    const sinceMs = this.#attentiveSinceMs.get(router) ?? null;
+    return sinceMs !== null && this.#timeline.nowMs - sinceMs >= ATTENTION_MS;
+  }
+
+  /** An address takes at most half a quarantine of a forward leap for time that has passed. [LE6] */
+  #believedLeapsMs(ip: string, sinceMs: number): number {
+    const mostMs = Math.max(1_000, this.#scenario.settings.quarantineMs / 2);
+    let believedMs = 0;
+    for (const leap of this.#leaps) {
+      if (leap.ip === ip && leap.atMs >= sinceMs && leap.byMs > 0) believedMs += Math.min(mostMs, leap.byMs);
+    }
+    return believedMs;
+  }
+
+  #mayLeap(ip: string, byMs: number): boolean {
+    const { quarantineMs } = this.#scenario.settings;
+    const windowMs = LONGEST_LEASE_MS + 2 * quarantineMs;
+    const mostMs = Math.max(1_000, quarantineMs / 2);
+    const before = this.#believedLeapsMs(ip, this.#timeline.nowMs - windowMs);
+    if (byMs > 0 && before + Math.min(byMs, mostMs) > mostMs) return false;
+    this.#leaps.push({ ip, atMs: this.#timeline.nowMs, byMs });
+    this.#see({ type: "clock-set", ip, byMs: byMs > 0 ? Math.min(byMs, mostMs) : byMs });
+    return true;
+  }
+
+  #trace(text: string): void {
+    this.#options.trace?.(`${this.#timeline.nowMs.toFixed(3).padStart(12)} ${text}`);
+  }
+
+  #see(sighting: DistributiveOmit<Sighting, "atMs">): void {
+    this.#history.push({ atMs: this.#timeline.nowMs, ...sighting } as Sighting);
+  }
+
+  #count(what: string): void {
+    this.#counts.set(what, (this.#counts.get(what) ?? 0) + 1);
+  }
+
+  /** A violation that comes up in the middle of somebody's work must not be taken for that one's fault. */
+  #checked(check: () => void): void {
+    try {
+      check();
+    } catch (fault) {
+      if (!(fault instanceof Violation)) throw fault;
+      this.#violation ??= fault;
+    }
+  }
+}
+
+type DistributiveOmit<Union, Key extends PropertyKey> = Union extends unknown ? Omit<Union, Key> : never;
