@@ -28,8 +28,8 @@ export async function readKey(state: StateDirectory, kind: KeyKind): Promise<JWK
     if ((fault as NodeJS.ErrnoException).code !== "ENOENT") throw fault;
     throw new CommandFault("key-missing", `There is no ${kind} key at ${file}. Make it with: ipshard keys`);
   }
-  const key = parseJson(text) as JWK | undefined;
-  if (typeof key?.d !== "string" || kindOf(key.kid) !== kind) {
+  const key = parseJson(text) as JWK | null | undefined;
+  if (typeof key?.d !== "string" || typeof key.kid !== "string" || kindOf(key.kid) !== kind) {
     throw new CommandFault("key-malformed", `${file} is not a private ${kind} key of ipshard.`);
   }
   return key;

@@ -1,35 +1,39 @@
 /** What a refusal by the edge means to whoever runs this host, and what to do about it. */
 import { z } from "zod";
 
-const ADVICE: Readonly<Record<string, string>> = {
-  "token-missing": "The edge got no token from this host; something between drops the authorization header.",
-  "token-malformed": "The edge cannot read this host's token; issue a new one into the token file.",
-  "token-signature-invalid":
-    "The edge does not know the key that signed this host's token; issue one with the key of this edge.",
-  "token-expired": "This host's token has expired; put a new one into the token file, it is read again.",
-  "token-not-yet-valid": "This host's token is not valid yet; compare the clocks of this host and the edge.",
-  "role-denied": "This host's token is not of the role host; issue one with that role.",
-  "pool-denied": "This host's token does not permit the pool; issue one that names it.",
-  "pool-unknown": "The edge has no such pool; create it, this host will join it then.",
-  "ip-unknown": "The edge knows no such address; it was taken out of its pool or never added.",
-  "host-already-present":
-    "Another agent with this host's name is there and holds leases; if it is gone for good, its leases end by themselves.",
-  "gateway-invalid": "The edge does not take this host's gateway URL; set --gateway to one it can reach.",
-  "version-unsupported": "The edge speaks another version of the protocol; upgrade this agent or the edge.",
-  "control-plane-unavailable": "The edge's objects do not answer.",
-  "message-malformed": "The edge could not read a message of this host; are both of the same version?",
-  "share-exceeded": "This host holds as many ports of the address as the pool lets one host have.",
-  "address-exhausted": "The address has no port block left for this host; give the pool another address.",
-  "steering-pending":
-    "The routers have not followed this host's last grant, or the edge cannot tell them of it; it is tried again.",
-  "stale-session": "A newer connection of this host has taken over.",
-};
+const ADVICE: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    "token-missing":
+      "The edge got no token from this host; something between drops the authorization header.",
+    "token-malformed": "The edge cannot read this host's token; issue a new one into the token file.",
+    "token-signature-invalid":
+      "The edge does not know the key that signed this host's token; issue one with the key of this edge.",
+    "token-expired": "This host's token has expired; put a new one into the token file, it is read again.",
+    "token-not-yet-valid":
+      "This host's token is not valid yet; compare the clocks of this host and the edge.",
+    "role-denied": "This host's token is not of the role host; issue one with that role.",
+    "pool-denied": "This host's token does not permit the pool; issue one that names it.",
+    "pool-unknown": "The edge has no such pool; create it, this host will join it then.",
+    "ip-unknown": "The edge knows no such address; it was taken out of its pool or never added.",
+    "host-already-present":
+      "Another agent with this host's name is there and holds leases; if it is gone for good, its leases end by themselves.",
+    "gateway-invalid": "The edge does not take this host's gateway URL; set --gateway to one it can reach.",
+    "version-unsupported": "The edge speaks another version of the protocol; upgrade this agent or the edge.",
+    "control-plane-unavailable": "The edge's objects do not answer.",
+    "message-malformed": "The edge could not read a message of this host; are both of the same version?",
+    "share-exceeded": "This host holds as many ports of the address as the pool lets one host have.",
+    "address-exhausted": "The address has no port block left for this host; give the pool another address.",
+    "steering-pending":
+      "The routers have not followed this host's last grant, or the edge cannot tell them of it; it is tried again.",
+    "stale-session": "A newer connection of this host has taken over.",
+  }),
+);
 
 const problemSchema = z.object({ code: z.string(), detail: z.string().optional() });
 
 /** A sentence for people; a code that is not known stands for itself. */
 export function adviceOn(code: string): string {
-  return ADVICE[code] ?? `The edge refuses: ${code}.`;
+  return ADVICE.get(code) ?? `The edge refuses: ${code}.`;
 }
 
 /** The code of a problem document, or null for any other body. */

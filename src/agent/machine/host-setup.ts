@@ -14,6 +14,7 @@
  * and unguarded.
  */
 import { readFile, rename, rm, writeFile } from "node:fs/promises";
+import { z } from "zod";
 import { needsGuard } from "./guard.ts";
 import { readSetting, writeSetting } from "../../link/kernel-commands.ts";
 import { addToLoopback, machineAddresses, removeFromLoopback } from "./machine-addresses.ts";
@@ -24,18 +25,13 @@ export const ARP_SETTINGS = [
   { name: "net/ipv4/conf/all/arp_announce", wanted: "2", alsoGood: [] },
 ] as const;
 
-interface ChangedSetting {
-  readonly name: string;
-  readonly before: string;
-  readonly set: string;
-}
-
-interface Deeds {
+const deedsSchema = z.object({
   /** A machine that has booted since has none of it any more. */
-  readonly bootId: string;
-  readonly addresses: readonly string[];
-  readonly settings: readonly ChangedSetting[];
-}
+  bootId: z.string(),
+  addresses: z.array(z.string()).readonly(),
+  settings: z.array(z.object({ name: z.string(), before: z.string(), set: z.string() })).readonly(),
+});
+type Deeds = Readonly<z.infer<typeof deedsSchema>>;
 
 /** What was done to this machine, and can be undone. */
 export class HostSetup {
@@ -92,7 +88,7 @@ export class HostSetup {
   }
 
   async #note(deeds: Deeds): Promise<void> {
-    await writeFile(`${this.#file}.new`, JSON.stringify(deeds));
+    await writeFile(`${this.#file}.new`, JSON.stringify(deeds), { flush: true });
     await rename(`${this.#file}.new`, this.#file);
     this.#deeds = deeds;
   }
@@ -112,11 +108,22 @@ export function isGood(value: string, wanted: string, alsoGood: readonly string[
 async function readDeeds(file: string): Promise<Deeds> {
   const bootId = (await readSetting("kernel/random/boot_id")) ?? "";
   const none = { bootId, addresses: [], settings: [] };
+  let text: string;
   try {
-    const deeds = JSON.parse(await readFile(file, "utf8")) as Deeds;
-    return deeds.bootId === bootId ? deeds : none;
+    text = await readFile(file, "utf8");
   } catch (fault) {
     if ((fault as NodeJS.ErrnoException).code === "ENOENT") return none;
     throw fault;
+  }
+  const deeds = parseDeeds(text);
+  // It is replaced as a whole: only a loss of power damages it, and that undoes it all.
+  return deeds?.bootId === bootId ? deeds : none;
+}
+
+function parseDeeds(text: string): Deeds | null {
+  try {
+    return deedsSchema.parse(JSON.parse(text));
+  } catch {
+    return null;
   }
 }
