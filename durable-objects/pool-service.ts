@@ -221,9 +221,11 @@ export class PoolService {
     const { host } = attachmentOf(socket);
     if (!isGatewayUrl(gateway)) return refuseHost(socket, "gateway-invalid", true);
     const present = this.#store.host(host);
-    // A twin is refused while the first is live; a restarted host takes over at once. [HO1]
-    if (present !== null && present.instance !== instance && this.#isLive(present, pool.settings)) {
-      return refuseHost(socket, "host-already-present", true);
+    // A twin is refused while the first is live, and while routers steer to it, for what comes to
+    // a host's ports goes to where its last enlistment said; a restarted host takes over. [HO1]
+    if (present !== null && present.instance !== instance) {
+      const isNeeded = this.#isLive(present, pool.settings) || this.#steering.isSteeredTo(host);
+      if (isNeeded) return refuseHost(socket, "host-already-present", true);
     }
     // A host that only lost its connection goes on being placed as it said last. [DO12]
     const isBack = present?.instance === instance;

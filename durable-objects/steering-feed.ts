@@ -143,6 +143,11 @@ export class SteeringFeed {
     this.#tellNews();
   }
 
+  /** Whether a host has a block that routers steer to it. */
+  isSteeredTo(host: string): boolean {
+    return this.#options.store.hasEntryOf(host);
+  }
+
   /** Every router, and the number of the last change. */
   describe(): { readonly steeringSequence: number; readonly routers: readonly PoolRouter[] } {
     const { store } = this.#options;

@@ -54,6 +54,11 @@ export class SteeringStore {
     return { ip, version: numberOrNull(row, "steering_version"), entries };
   }
 
+  /** Whether any block is steered to this host. */
+  hasEntryOf(host: string): boolean {
+    return this.#rows("SELECT 1 FROM steering_entry WHERE host = ? LIMIT 1", host).length > 0;
+  }
+
   /** Writes what a publication changed. */
   apply(ip: string, version: number, { withdraw, put }: AddressChange): void {
     for (const { base, epoch } of withdraw) {
