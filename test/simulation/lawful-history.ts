@@ -19,6 +19,8 @@ const PLACES = [
 const NAMES = ["a", "b", "c"];
 /** What the clock may be set forward by in one history, so that the quarantine bears it. */
 const MOST_FORWARD_MS = 80_000;
+/** And how far back it may ever be. */
+const MOST_BACKWARD_MS = 60_000;
 const LONGEST_STEP_MS = 130_000;
 
 /** One thing that happens; each number is a choice, taken modulo what there is to choose from. */
@@ -149,8 +151,8 @@ export class LawfulModel {
     this.#answers.length = 0;
     this.see({ atMs: this.atMs, type: "calm", machines: NAMES, boundMs: 2 * (LEASE_MS + QUARANTINE_MS) });
     // All that was held lapses, and then is free.
-    this.wait(LEASE_MS * 1.02);
-    this.wait(QUARANTINE_MS * 1.02);
+    this.wait(LEASE_MS * 1.02 + MOST_FORWARD_MS + MOST_BACKWARD_MS);
+    this.wait(QUARANTINE_MS * 1.02 + MOST_FORWARD_MS + MOST_BACKWARD_MS);
     for (const machine of this.#machines) {
       this.#ask(machine, true, null);
       this.#arrive(this.#asks.length + this.#answers.length - 1, true);
@@ -275,7 +277,7 @@ export class LawfulModel {
   }
 
   #set(byMs: number): void {
-    if (this.#forwardMs + byMs > MOST_FORWARD_MS) return;
+    if (this.#forwardMs + byMs > MOST_FORWARD_MS || this.#offsetMs + byMs < -MOST_BACKWARD_MS) return;
     this.#forwardMs += Math.max(0, byMs);
     this.#offsetMs += byMs;
     this.see({ atMs: this.atMs, type: "clock-set", ip: IP, byMs });

@@ -159,6 +159,7 @@ describe("one sender", () => {
       .told(200_000, "a", "a2", [block(2048, 7, 3)])
       .told(200_001, "a", "a1", [first]);
     expect(story.sent(200_002, "a", 2050).laws()).toEqual([]);
+    expect(story.steered(200_003, null, 2050).laws()).toEqual([4]);
   });
 
   test("[LAW1] a machine may have ports of a block anew while it keeps the others", () => {
@@ -279,6 +280,7 @@ describe("the host outlives doubt", () => {
       .started(200_001, "a")
       .leased(400_000, "a", "a2", block(2048, 7, 3));
     expect(regained.sent(400_001, "a", 2050).laws()).toEqual([]);
+    expect(regained.steered(400_002, null, 2050).laws()).toEqual([4]);
   });
 
   test("[LAW3] the last instant of the slowest clock is in time", () => {

@@ -312,7 +312,7 @@ class Court {
   /** Whether its machine cannot have given it back, nor the address's clock have ended it. */
   #isSurelyHeld(address: Address, grant: Grant): boolean {
     const { term } = grant;
-    if (!term || grant.heir || !isKept(address, grant)) return false;
+    if (!term || !isKept(address, grant)) return false;
     return this.#nowMs < term.asked.atMs + this.#shortestMs(address, term.asked, term.durationMs);
   }
 
