@@ -41,7 +41,7 @@ interface Grant {
   held: Moment | null;
   /** The latest term that an answer which lists it gave. */
   term: Term | null;
-  /** The last packet that was rightly sent from it, and the term which allowed that. */
+  /** The last packet that its machine sent from it before it had an heir, and the term which allowed that. */
   sent: { readonly moment: Moment; readonly term: Term } | null;
   /** A later grant of some of its ports. */
   heir: Grant | null;
