@@ -24,6 +24,8 @@ const LAST_METRIC = "4294967295";
 /** Where the rule for local addresses stands, and where it is moved to. */
 const LOCAL_PRIORITY = 0;
 const MOVED_LOCAL_PRIORITY = 1;
+/** Ours stand in front of whatever else there is, and behind that one unless they have to be asked first. */
+const OWN_PRIORITY = 2;
 
 interface ListedRule {
   readonly priority?: number;
@@ -37,9 +39,8 @@ export function routingLines(
   family: Family,
   present: readonly ListedRule[],
 ): string[][] {
-  const isAhead = isHostItself(config);
-  const place = isAhead ? ["priority", String(LOCAL_PRIORITY)] : [];
-  const marks = new Set(present.filter(isPlaced(isAhead)).map(({ fwmark }) => Number(fwmark)));
+  const place = ownPriority(config);
+  const marks = marksAt(place, present);
   return routedHosts(config).flatMap((host) => {
     const mark = markOf(config, host);
     const way = config.hosts.get(host);
@@ -49,14 +50,17 @@ export function routingLines(
     if (nextHop === undefined && way.nextHops.length > 0) return [];
     const via = nextHop === undefined ? [] : ["via", nextHop];
     const route = ["route", "replace", "default", ...via, "dev", way.device, "table", String(mark)];
-    const rule = ["rule", "add", "fwmark", String(mark), ...place, "lookup", String(mark)];
+    const rule = ["rule", "add", "fwmark", String(mark), "priority", String(place), "lookup", String(mark)];
     return marks.has(mark) ? [route] : [route, rule];
   });
 }
 
-/** Whether a rule by mark stands ahead of local addresses, or behind them, as it should. */
-function isPlaced(isAhead: boolean): (rule: ListedRule) => boolean {
-  return ({ priority }) => (priority === LOCAL_PRIORITY) === isAhead;
+function ownPriority(config: RouterConfig): number {
+  return isHostItself(config) ? LOCAL_PRIORITY : OWN_PRIORITY;
+}
+
+function marksAt(place: number, present: readonly ListedRule[]): Set<number> {
+  return new Set(present.flatMap(({ priority, fwmark }) => (priority === place ? Number(fwmark) : [])));
 }
 
 /** Moves the rule for local addresses behind ours, or back to where it was. At no moment is there none. */
@@ -80,11 +84,11 @@ function isLocalAt(place: number, { priority, table, fwmark }: ListedRule): bool
 /** Takes away the rules of hosts that are routed no more, or not at this place, and their tables. */
 function formerHostLines(config: RouterConfig, present: readonly ListedRule[]): string[][] {
   const wanted = new Set(routedHosts(config).map((host) => markOf(config, host)));
-  const isRight = isPlaced(isHostItself(config));
+  const place = ownPriority(config);
   return present.flatMap((rule) => {
     const mark = Number(rule.fwmark);
     if (!isRoutedMark(config, mark) || Number(rule.table) !== mark) return [];
-    if (wanted.has(mark) && isRight(rule)) return [];
+    if (wanted.has(mark) && rule.priority === place) return [];
     const words = ["fwmark", String(mark), "priority", String(rule.priority), "lookup", String(mark)];
     const flush = ["route", "flush", "table", String(mark)];
     return [["rule", "del", ...words], ...(wanted.has(mark) ? [] : [flush])];
@@ -155,9 +159,8 @@ export async function unroutedHosts(
   for (const family of FAMILIES) {
     const present = await listRules(ipArgv, family);
     const lines = routingLines(config, family, []);
-    const isAhead = isHostItself(config);
-    const isHidden = isAhead && present.some((rule) => isLocalAt(LOCAL_PRIORITY, rule));
-    const marks = new Set(present.filter(isPlaced(isAhead)).map(({ fwmark }) => Number(fwmark)));
+    const isHidden = isHostItself(config) && present.some((rule) => isLocalAt(LOCAL_PRIORITY, rule));
+    const marks = marksAt(ownPriority(config), present);
     for (const host of routedHosts(config)) {
       const mark = markOf(config, host);
       const route = lines.find((words) => words[0] === "route" && words.at(-1) === String(mark));

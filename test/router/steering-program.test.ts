@@ -71,14 +71,16 @@ describe("a block", () => {
     const mark = markOf(config, "h1");
     expect(elementsFor(config)).toEqual({ "netdev stack_ip4_11": { "3221225985 2048": mark } });
     const [first, second] = [String(mark), String(mark + 1)];
-    expect(routingLines(config, 4, [{ fwmark: `0x${mark.toString(16)}`, table: first }])).toEqual([
+    expect(
+      routingLines(config, 4, [{ priority: 2, fwmark: `0x${mark.toString(16)}`, table: first }]),
+    ).toEqual([
       ["route", "replace", "default", "via", "203.0.113.99", "dev", "wg0", "table", first],
       ["route", "replace", "default", "dev", "tun0", "table", second],
-      ["rule", "add", "fwmark", second, "lookup", second],
+      ["rule", "add", "fwmark", second, "priority", "2", "lookup", second],
     ]);
     expect(routingLines(config, 6, []).map((words) => words.join(" "))).toEqual([
       `route replace default dev tun0 table ${second}`,
-      `rule add fwmark ${second} lookup ${second}`,
+      `rule add fwmark ${second} priority 2 lookup ${second}`,
     ]);
   });
 
@@ -99,7 +101,7 @@ describe("a block", () => {
       ["h2", { kind: "routed", device: "tun0", nextHops: [] }],
     );
     const mark = String(markOf(config, "h2"));
-    const behind = { priority: 32_765, fwmark: `0x${Number(mark).toString(16)}`, table: mark };
+    const behind = { priority: 2, fwmark: `0x${Number(mark).toString(16)}`, table: mark };
     expect(routingLines(config, 4, [behind])).toContainEqual([
       "rule",
       "add",
