@@ -18,7 +18,8 @@ import { grant, type Outcome, refuse } from "./outcome.ts";
 import { letTimePass } from "./passing-time.ts";
 import type { PoolSettings } from "./pool-settings.ts";
 import type { Publication } from "./publication.ts";
-import { MAX_ORDER, MIN_ORDER, type PortBlock, portCountOf, UNIT_PORT_COUNT } from "./port-block.ts";
+import { MAX_ORDER, MIN_ORDER, type PortBlock, portCountOf } from "./port-block.ts";
+import { isOwnQuarantined, resumableBy, spendableBy, usageByHost } from "./share.ts";
 
 /** What can be asked of a table. `session` comes from the connection, never from the message. */
 export type LeaseCommand =
@@ -259,17 +260,16 @@ function chooseFor(
   random: () => number,
 ): Outcome<Choice, LeaseRefusal> {
   const usages = usageByHost(table);
-  const share = table.settings.maxPortsPerHost - usageOf(usages, holder).held;
+  const share = table.settings.maxPortsPerHost - usages.get(holder.host)!.held;
   const affordable = largestOrderWithin(order, share);
   if (affordable === null) return refuse("share-exceeded");
 
-  const own = ownQuarantined(table, holder, share);
+  const own = ownQuarantined(table, holder, Math.min(share, resumableBy(table, usages, holder, nowMs)));
   const exact = own.find((row) => row.order === affordable);
   if (exact) return grant(takenUp(exact));
 
   const free = freeBlocks(table.rows.values());
-  const spare = portTotal(free) - claimsOfOthers(table, usages, holder, nowMs);
-  const spendable = Math.max(spare, claimOf(table, usages, holder));
+  const spendable = spendableBy(table, usages, holder, portTotal(free), nowMs);
   const fitting = largestOrderWithin(affordable, spendable);
   const block = fitting === null ? null : chooseBlock(free, fitting, table.unitHistory, random);
   if (block !== null) return grant({ block, quarantined: null });
@@ -285,67 +285,13 @@ function takenUp(row: LeaseRow): Choice {
   return { block: { base: row.base, order: row.order }, quarantined: row.epoch };
 }
 
-/** Quarantined blocks that this very instance held last and may hold again. */
-function ownQuarantined(table: LeaseTable, holder: Holder, share: number): LeaseRow[] {
+/** Quarantined blocks, none larger than this, that this very instance held last. */
+function ownQuarantined(table: LeaseTable, holder: Holder, portCount: number): LeaseRow[] {
   const own: LeaseRow[] = [];
   for (const row of table.rows.values()) {
-    if (isOwnQuarantined(row, holder) && portCountOf(row.order) <= share) own.push(row);
+    if (isOwnQuarantined(row, holder) && portCountOf(row.order) <= portCount) own.push(row);
   }
   return own;
-}
-
-function isOwnQuarantined(row: LeaseRow, holder: Holder): boolean {
-  return row.state === "quarantined" && row.host === holder.host && row.instance === holder.instance;
-}
-
-/** Ports a host holds, and those of its own in quarantine that it may take up again. */
-interface Usage {
-  held: number;
-  resting: number;
-}
-
-function usageByHost(table: LeaseTable): Map<string, Usage> {
-  const usages = new Map<string, Usage>();
-  for (const holder of table.holders.values()) usages.set(holder.host, { held: 0, resting: 0 });
-  for (const row of table.rows.values()) {
-    const holder = table.holders.get(row.host)!;
-    const usage = usageOf(usages, holder);
-    if (row.state === "leased") usage.held += portCountOf(row.order);
-    else if (isOwnQuarantined(row, holder)) usage.resting += portCountOf(row.order);
-  }
-  return usages;
-}
-
-function usageOf(usages: ReadonlyMap<string, Usage>, holder: Holder): Usage {
-  return usages.get(holder.host)!;
-}
-
-/**
- * Free ports that a host needs to reach its minimum. Up to its own claim a host takes what is
- * free; beyond it, it leaves the claims of the others. When there are more hosts than minimums
- * the first come are served, instead of each being refused for the sake of the rest. [AL5]
- */
-function claimOf(table: LeaseTable, usages: ReadonlyMap<string, Usage>, holder: Holder): number {
-  const { minPortsPerHost, maxPortsPerHost } = table.settings;
-  const minimum = Math.min(
-    Math.ceil(minPortsPerHost / UNIT_PORT_COUNT) * UNIT_PORT_COUNT,
-    Math.floor(maxPortsPerHost / UNIT_PORT_COUNT) * UNIT_PORT_COUNT,
-  );
-  const { held, resting } = usageOf(usages, holder);
-  return Math.max(0, minimum - held - resting);
-}
-
-function claimsOfOthers(
-  table: LeaseTable,
-  usages: ReadonlyMap<string, Usage>,
-  holder: Holder,
-  nowMs: number,
-): number {
-  let claimed = 0;
-  for (const other of table.holders.values()) {
-    if (other.host !== holder.host && nowMs < other.expiresAtMs) claimed += claimOf(table, usages, other);
-  }
-  return claimed;
 }
 
 function largestOrderWithin(order: number, portCount: number): number | null {

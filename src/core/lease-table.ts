@@ -188,6 +188,13 @@ export function portsHeldBy(table: LeaseTable, host: string): number {
   return held;
 }
 
+/** Ports that are leased to anybody. */
+export function portsLeased(table: LeaseTable): number {
+  let leased = 0;
+  for (const row of table.rows.values()) if (row.state === "leased") leased += portCountOf(row.order);
+  return leased;
+}
+
 /**
  * How long the object may go without looking at its clock. Within it a step of the clock goes
  * unseen, so it is at most half a quarantine, which absorbs what it does; never under a second,

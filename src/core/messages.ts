@@ -42,6 +42,7 @@ export type LeaseReply =
       readonly leases: readonly Lease[];
       readonly leaseDurationMs: number | null;
       readonly granted: Lease | null;
+      /** The pool's, but for `maxPortsPerHost`: what this host may hold now. [AL6] */
       readonly settings: PoolSettings;
     }
   | {

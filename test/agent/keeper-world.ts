@@ -16,6 +16,7 @@ import { type LeaseTerm, remainingMs } from "../../src/core/lease-term.ts";
 import type { LeaseReply, LeaseRequest } from "../../src/core/messages.ts";
 import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../../src/core/pool-settings.ts";
 import { portCountOf } from "../../src/core/port-block.ts";
+import { settingsFor } from "../../src/core/share.ts";
 
 const EPOCH_START_MS = 1_790_000_000_000;
 
@@ -294,7 +295,8 @@ export class World {
     if (!outcome.ok) return { type: "refused", requestId, code: outcome.refusal };
     if (request.type === "join" && isCurrent) host.session = outcome.value.session;
     const { leases, leaseDurationMs, granted } = outcome.value;
-    return { type: "answer", requestId, leases, leaseDurationMs, granted, settings: this.table.settings };
+    const settings = settingsFor(this.table, host.name, EPOCH_START_MS + this.timeline.nowMs);
+    return { type: "answer", requestId, leases, leaseDurationMs, granted, settings };
   }
 
   #carry(fate: Fate, deliver: () => void): void {

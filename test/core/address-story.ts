@@ -7,6 +7,8 @@ import {
   nextDeadlineMs,
 } from "../../src/core/lease-table.ts";
 import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../../src/core/pool-settings.ts";
+import { MAX_ORDER } from "../../src/core/port-block.ts";
+import { settingsFor } from "../../src/core/share.ts";
 
 /** A sequence of numbers in [0, 1) that is the same for the same seed (mulberry32). */
 export function seededRandom(seed: number): () => number {
@@ -62,6 +64,16 @@ export class AddressStory {
 
   release(host: string, lease: Lease, session = this.sessionOf(host)): LeaseDecision["outcome"] {
     return this.#carryOut({ type: "release", host, session, base: lease.base, epoch: lease.epoch });
+  }
+
+  /** Asks for the largest blocks until it is refused. */
+  takeAll(host: string): void {
+    for (;;) if (!this.acquire(host, MAX_ORDER).ok) return;
+  }
+
+  /** The ports that an answer of this moment lets a host hold. */
+  told(host: string): number {
+    return settingsFor(this.table, host, this.nowMs).maxPortsPerHost;
   }
 
   tick(): void {

@@ -4,11 +4,13 @@
  *
  * Beside the active blocks there is one spare as large as all of them together, kept back
  * until it is needed: at 70 % it is activated without asking anybody, and a new one is asked
- * for, so holdings double. Long at rest, they halve again. [LK6] [LK7]
+ * for, so holdings double. Long at rest, they halve again. Where others need the room, or the
+ * operator wants it so, a host holds less than it would like to. [LK6] [LK7] [LK10]
  */
 import type { Lease } from "../../core/lease-commands.ts";
 import type { PoolSettings } from "../../core/pool-settings.ts";
 import { orderFor, portCountOf, UNIT_PORT_COUNT } from "../../core/port-block.ts";
+import { minimumOf } from "../../core/share.ts";
 import { PRESSURE_SHARE } from "../ports/address-ports.ts";
 
 /** Use below which a host is at rest. */
@@ -59,6 +61,41 @@ export function toGiveBack(holdings: Holdings, settings: PoolSettings): Lease | 
     .toSorted((a, b) => b.order - a.order || b.epoch - a.epoch);
   if (candidates[0] !== undefined) return candidates[0];
   return spare !== null && active.length > 0 && spare.order > orderFor(total) ? spare : null;
+}
+
+/**
+ * The leases to give back because together they are more than this host may hold: the spare, if
+ * that is enough and not too much. Else it keeps as many ports as it may in whole blocks, of
+ * equal ones those with the most flows; and where that were less than its minimum, or nothing,
+ * the least that is not. Blocks that are being given back already do not count. [LK10]
+ */
+export function beyondShare(
+  { active, spare }: Holdings,
+  settings: PoolSettings,
+  flowCount: (lease: Lease) => number,
+): readonly Lease[] {
+  if (active.length === 0) return [];
+  const all = spare === null ? active : [...active, spare];
+  const { maxPortsPerHost } = settings;
+  if (portsOf(all) <= maxPortsPerHost) return [];
+  const isFair = (portCount: number): boolean =>
+    portCount > 0 && portCount >= minimumOf(settings) && portCount <= maxPortsPerHost;
+  if (spare !== null && isFair(portsOf(active))) return [spare];
+
+  const usefulFirst = all.toSorted(
+    (a, b) => b.order - a.order || Number(a === spare) - Number(b === spare) || flowCount(b) - flowCount(a),
+  );
+  // Sizes divide one another, so taking the largest that still fits comes as near as can be.
+  const kept: Lease[] = [];
+  for (const lease of usefulFirst) if (portsOf([...kept, lease]) <= maxPortsPerHost) kept.push(lease);
+  if (isFair(portsOf(kept))) return without(all, kept);
+  const smallestTooMuch = usefulFirst.findLast((lease) => !kept.includes(lease))!;
+  const larger = kept.filter((lease) => lease.order >= smallestTooMuch.order);
+  return without(all, [...larger, smallestTooMuch]);
+}
+
+function without(leases: readonly Lease[], kept: readonly Lease[]): readonly Lease[] {
+  return leases.filter((lease) => !kept.includes(lease));
 }
 
 function portsOf(leases: readonly Lease[]): number {

@@ -12,7 +12,7 @@ import { type ClockReading, type LeaseTerm, remainingMs, termFrom } from "../../
 import { type LeaseReply, type LeaseRequest, PROTOCOL_VERSION } from "../../core/messages.ts";
 import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../../core/pool-settings.ts";
 import { BackOff } from "../../link/back-off.ts";
-import { isAtRest, needsSpare, orderWanted, toGiveBack } from "./growth-policy.ts";
+import { beyondShare, isAtRest, needsSpare, orderWanted, toGiveBack } from "./growth-policy.ts";
 import { type KeeperPorts, LeaseHoldings } from "./lease-holdings.ts";
 
 /** What a keeper tells whoever watches it. */
@@ -257,10 +257,16 @@ export class LeaseKeeper {
     this.#options.wakeIn(this.#sleepMs(now));
   }
 
-  /** Brings the spare into play, and gives back what was long at rest. [LK6] [LK7] */
+  /** Gives back what is too much, brings the spare into play, ends a long rest. [LK6] [LK7] [LK10] */
   #adjust(nowMs: number): void {
     if (this.#term === null) return;
     let holdings = this.#holdings.view();
+    // First, since a spare is given back sooner than a block in use.
+    const { ports } = this.#options;
+    for (const { epoch } of beyondShare(holdings, this.#settings, (lease) => ports.flowCount(lease.epoch))) {
+      this.#holdings.drain(epoch);
+      holdings = this.#holdings.view();
+    }
     if (needsSpare(holdings)) {
       this.#holdings.activateSpare();
       holdings = this.#holdings.view();

@@ -1,0 +1,160 @@
+/** Who may hold how much once an address is full: hosts that come late, and those that were first. */
+import { describe, expect, test } from "vitest";
+import { AddressStory, refusal } from "./address-story.ts";
+import { leasesOf, portsHeldBy } from "../../src/core/lease-table.ts";
+
+const LEASE = 600_000;
+const QUARANTINE = 120_000;
+const ALL = 64_512;
+
+/** An address that is full of hosts which came before, of the same size to a block. */
+function fullOf(hosts: readonly string[], minPortsPerHost = 512): AddressStory {
+  const address = new AddressStory({ maxPortsPerHost: ALL, minPortsPerHost });
+  for (const host of hosts) address.join(host);
+  for (let round = 0; round < 64; round += 1) for (const host of hosts) address.acquire(host, 11);
+  for (const host of hosts) address.takeAll(host);
+  return address;
+}
+
+function releaseSome(address: AddressStory, host: string, portCount: number): void {
+  for (const lease of leasesOf(address.table, host).toSorted((a, b) => a.order - b.order)) {
+    if (portCount <= 0) return;
+    address.release(host, lease);
+    portCount -= 2 ** lease.order;
+  }
+}
+
+describe("what a host may hold", () => {
+  test("[AL6] is the pool's maximum while there is room for everybody's minimum, to the last port", () => {
+    const address = new AddressStory({ maxPortsPerHost: 63_999 });
+    address.join("anna");
+    address.takeAll("anna");
+    expect(portsHeldBy(address.table, "anna")).toBe(63_936);
+    expect(address.told("anna")).toBe(63_999);
+    address.join("bert");
+    address.join("cleo");
+    expect(address.told("anna")).toBe(63_936 - 448);
+    expect(address.told("bert")).toBe(512);
+  });
+
+  test("[AL6] is less by what a newcomer lacks that was refused, for every host above its minimum", () => {
+    const address = fullOf(["anna", "bert", "cleo"]);
+    address.join("dora");
+    expect(refusal(address.acquire("dora", 8))).toBe("address-exhausted");
+    const held = (host: string): number => portsHeldBy(address.table, host);
+    for (const host of ["anna", "bert", "cleo"]) expect(address.told(host)).toBe(held(host) - 512);
+    expect(address.told("dora")).toBe(512);
+  });
+
+  test("[AL6] is asked for no more than is missing: what rests in quarantine counts as given back", () => {
+    const address = fullOf(["anna", "bert"], 2048);
+    address.join("cleo");
+    address.join("dora");
+    const [first, second] = leasesOf(address.table, "anna").filter(({ order }) => order === 11);
+    const held = portsHeldBy(address.table, "bert");
+    expect(address.told("bert")).toBe(held - 4096);
+    address.release("anna", first!);
+    expect(address.told("bert")).toBe(held - 2048);
+    address.release("anna", second!);
+    expect(address.told("bert")).toBe(ALL);
+    expect(address.told("anna")).toBe(ALL);
+  });
+
+  test("[AL6] is at once no less than half of what it holds, and never less than the minimum", () => {
+    const address = fullOf(["anna", "bert"], 4096);
+    for (let at = 0; at < 12; at += 1) address.join(`late-${at}`);
+    for (const host of ["anna", "bert"]) {
+      const held = portsHeldBy(address.table, host);
+      expect(held).toBeGreaterThan(8192 + 64);
+      expect(address.told(host)).toBe(Math.floor(held / 128) * 64);
+      releaseSome(address, host, held - 4608);
+      expect(address.told(host)).toBeGreaterThanOrEqual(4096);
+    }
+  });
+
+  test("[AL6] is nothing but the minimum where there are more hosts than minimums", () => {
+    const address = new AddressStory({ minPortsPerHost: 4096 });
+    for (let at = 0; at < 16; at += 1) address.join(`host-${at}`);
+    for (let at = 0; at < 16; at += 1) expect(address.told(`host-${at}`)).toBe(4096);
+  });
+
+  test("[AL6] is not lowered for a host whose time is over", () => {
+    const address = fullOf(["anna", "bert"]);
+    address.join("dora");
+    const { leaseDurationMs } = address.table.settings;
+    address.wait(leaseDurationMs / 2);
+    for (const host of ["anna", "bert"]) address.renew(host);
+    expect(address.told("anna")).toBeLessThan(ALL);
+    address.wait(leaseDurationMs / 2);
+    expect(address.told("anna")).toBe(ALL);
+  });
+
+  test("[AL6] is what the operator says, when he lowers the maximum", () => {
+    const address = fullOf(["anna", "bert"]);
+    address.configure({ maxPortsPerHost: 1024 });
+    expect(address.told("anna")).toBe(1024);
+    expect(portsHeldBy(address.table, "anna")).toBeGreaterThan(1024);
+  });
+});
+
+describe("what was given up for another", () => {
+  test("[QU3] does not go back to the host that gave it up, and the newcomer gets its minimum", () => {
+    const address = fullOf(["anna", "bert"]);
+    address.join("dora");
+    releaseSome(address, "anna", portsHeldBy(address.table, "anna") - address.told("anna"));
+    for (const host of ["anna", "bert"]) {
+      expect(address.told(host)).toBe(ALL);
+      for (const order of [6, 9, 12]) expect(refusal(address.acquire(host, order))).toBe("address-exhausted");
+    }
+    address.wait(QUARANTINE);
+    for (const host of ["anna", "bert"]) address.takeAll(host);
+    address.takeAll("dora");
+    expect(portsHeldBy(address.table, "dora")).toBe(512);
+  });
+
+  test("[QU3] goes back as far as it was more than the others lack", () => {
+    const address = fullOf(["anna", "bert"]);
+    address.join("dora");
+    const given = leasesOf(address.table, "anna")
+      .filter(({ order }) => order === 11)
+      .slice(0, 2);
+    for (const lease of given) address.release("anna", lease);
+    expect(address.take("anna", 11)).toMatchObject({ order: 11 });
+    expect(refusal(address.acquire("anna", 11))).toBe("address-exhausted");
+    expect(address.told("bert")).toBe(ALL);
+  });
+
+  test("[QU3] goes back whole to a host that holds nothing else, unless others then lack theirs", () => {
+    const address = new AddressStory({ maxPortsPerHost: ALL, minPortsPerHost: 512 });
+    address.join("anna");
+    address.join("bert");
+    const block = address.take("anna", 12);
+    address.takeAll("bert");
+    address.release("anna", block);
+    expect(address.take("anna", 12)).toMatchObject({ base: block.base, order: 12 });
+    const again = leasesOf(address.table, "anna")[0]!;
+    address.release("anna", again);
+    address.join("cleo");
+    expect(refusal(address.acquire("anna", 12))).toBe("address-exhausted");
+    address.wait(QUARANTINE);
+    address.takeAll("cleo");
+    address.takeAll("anna");
+    for (const host of ["anna", "cleo"]) expect(portsHeldBy(address.table, host)).toBeGreaterThanOrEqual(512);
+  });
+});
+
+test("[AL6] a host that was away and comes back to a full address has its minimum again", () => {
+  const address = fullOf(["anna", "bert", "cleo"]);
+  // All of its time, and the quarantine of its blocks: the others take everything.
+  for (let at = 0; at < 8; at += 1) {
+    address.wait(LEASE / 4);
+    for (const host of ["anna", "bert"]) address.renew(host);
+  }
+  for (const host of ["anna", "bert"]) address.takeAll(host);
+  address.join("cleo");
+  expect(refusal(address.acquire("cleo", 6))).toBe("address-exhausted");
+  releaseSome(address, "bert", portsHeldBy(address.table, "bert") - address.told("bert"));
+  address.wait(QUARANTINE);
+  address.takeAll("cleo");
+  expect(portsHeldBy(address.table, "cleo")).toBeGreaterThanOrEqual(512);
+});
