@@ -60,6 +60,8 @@ export interface LinkTiming {
   /** Without a word for this long the edge is taken for dead. */
   readonly silenceMs: number;
   readonly handshakeMs: number;
+  /** Within it a new connection proves good, or is given up. */
+  readonly proofMs: number;
   readonly firstRetryMs: number;
   readonly longestRetryMs: number;
 }
@@ -68,6 +70,7 @@ const DEFAULT_TIMING: LinkTiming = {
   heartbeatMs: 1_000,
   silenceMs: 5_000,
   handshakeMs: 5_000,
+  proofMs: 30_000,
   firstRetryMs: 100,
   longestRetryMs: 5_000,
 };
@@ -89,6 +92,7 @@ export class EdgeLink<Message> implements Link {
   #isOpen = false;
   #heardAtMs = 0;
   #heartbeat: NodeJS.Timeout | null = null;
+  #proof: NodeJS.Timeout | null = null;
   #retry: NodeJS.Timeout | null = null;
   #lastTrouble = { text: "", atMs: 0 };
 
@@ -121,6 +125,7 @@ export class EdgeLink<Message> implements Link {
   }
 
   confirm(): void {
+    this.#awaitProof(null);
     this.#backOff.succeed();
     if (this.#lastTrouble.text !== "") this.#options.log.info(`${this.#options.name}: connected again`);
     this.#lastTrouble = { text: "", atMs: 0 };
@@ -180,7 +185,16 @@ export class EdgeLink<Message> implements Link {
       if (nowMs - this.#heardAtMs > this.#timing.silenceMs) this.drop("The edge has fallen silent.");
       else this.#socket?.send(HEARTBEAT, () => {});
     }, this.#timing.heartbeatMs);
+    this.#awaitProof(this.#timing.proofMs);
     this.#options.onOpen();
+  }
+
+  /** An object of the edge may have lost what was said to it, though heartbeats are answered. */
+  #awaitProof(withinMs: number | null): void {
+    if (this.#proof !== null) clearTimeout(this.#proof);
+    this.#proof = null;
+    if (withinMs === null) return;
+    this.#proof = setTimeout(() => this.drop("The edge took the connection and did not answer."), withinMs);
   }
 
   #received(data: RawData, isBinary: boolean): void {
@@ -220,6 +234,7 @@ export class EdgeLink<Message> implements Link {
     this.#attempt += 1;
     if (this.#heartbeat !== null) clearInterval(this.#heartbeat);
     this.#heartbeat = null;
+    this.#awaitProof(null);
     if (socket?.readyState === WebSocket.OPEN && !this.#isStarted) socket.close(1000);
     else socket?.terminate();
     if (wasOpen) this.#options.onClose();

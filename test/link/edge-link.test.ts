@@ -124,6 +124,20 @@ describe("when the edge fails", () => {
     await until("it is open again", () => link.isOpen);
   });
 
+  test("[EL3] an edge that answers heartbeats alone is given up, one that has answered is not", async () => {
+    const { link, calls, lines } = linkTo({ proofMs: 300 });
+    await until("the link is open", () => link.isOpen);
+    await until("it gave up", () => calls.includes("close"));
+    expect(lines.map(({ msg }) => msg)).toContain(
+      "pool default: The edge took the connection and did not answer.",
+    );
+    await until("it is open again", () => link.isOpen);
+    link.confirm();
+    const { upgradeCount } = edge;
+    await until("the time for a proof has passed twice", after(600));
+    expect(edge.upgradeCount).toBe(upgradeCount);
+  });
+
   test("[EL3] a message that cannot be read is counted and ends the connection", async () => {
     const { link, messages } = linkTo();
     for (const garbage of ["{", '{"type":"enlisted"}', "", Buffer.from([1, 2, 3])]) {
