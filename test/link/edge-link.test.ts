@@ -9,6 +9,7 @@ const QUICK: LinkTiming = {
   heartbeatMs: 10,
   silenceMs: 100,
   handshakeMs: 1_000,
+  proofMs: 60_000,
   firstRetryMs: 5,
   longestRetryMs: 40,
 };
