@@ -15,7 +15,7 @@ export interface ObjectWorld {
   readonly storage: SqlDatabase;
   nowMs(): number;
   /** A number in [0, 1) that strangers cannot foresee. */
-  random(): number;
+  readonly random: () => number;
   /** Done after this time; fails when the signal comes first. */
   wait(delayMs: number, signal?: AbortSignal): Promise<void>;
   /** Wakes the object at this time, instead of any time asked for before; done when it is on disk. */

@@ -63,13 +63,11 @@ function checkDead({ edge, dead, living }: CalmWorld, ip: string): void {
     .address(ip)
     .database.sql.exec("SELECT host, base FROM lease UNION SELECT host, 0 FROM holder")
     .toArray();
-  const left = rows.find((row) => names.has(row["host"] as string));
-  if (left !== undefined) {
-    throw new Violation(
-      "calm",
-      `${ip}: ${String(left["host"])} has gone and still has ${String(left["base"])}`,
-    );
-  }
+  const left = rows
+    .map((row) => ({ host: row["host"] as string, base: row["base"] as number }))
+    .find(({ host }) => names.has(host));
+  if (left !== undefined)
+    throw new Violation("calm", `${ip}: ${left.host} has gone and still has ${left.base}`);
 }
 
 function checkSteering({ edge, routers }: CalmWorld, ip: string, leased: readonly PublishedBlock[]): void {

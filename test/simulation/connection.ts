@@ -13,6 +13,7 @@ import { type Network, Stream } from "./network.ts";
 const HEARTBEAT_MS = 1_000;
 const SILENCE_MS = 5_000;
 const HANDSHAKE_MS = 5_000;
+const PROOF_MS = 30_000;
 /** After which the edge gives up a peer that fell silent. */
 const EDGE_PATIENCE_MS = { from: 10_000, to: 90_000 };
 
@@ -168,6 +169,7 @@ export class SimulatedLink<Message> implements Link {
   }
 
   confirm(): void {
+    this.#cancel();
     this.#backOff.succeed();
   }
 
@@ -181,6 +183,7 @@ export class SimulatedLink<Message> implements Link {
   opened(connection: Connection, end: ObjectEnd): void {
     this.#whenCurrent(connection, () => {
       this.#cancel();
+      this.#cancel = this.#world.process.after(PROOF_MS, () => this.drop("no proof"));
       this.#end = end;
       this.#unwatch = this.#watchWays(connection);
       this.#options.onOpen();

@@ -353,7 +353,7 @@ export class Run {
   }
 
   #see(sighting: DistributiveOmit<Sighting, "atMs">): void {
-    this.#history.push({ atMs: this.#timeline.nowMs, ...sighting } as Sighting);
+    this.#history.push({ atMs: this.#timeline.nowMs, ...sighting });
   }
 
   #count(what: string): void {

@@ -1,0 +1,26 @@
+/**
+ * Every seed that ever broke a law, and what it was. A seed stands for its run only as long as
+ * scenarios and faults are drawn as they were; what each found has a test of its own besides.
+ */
+export const REGRESSIONS = [
+  {
+    seed: 23,
+    eventCount: 2_000,
+    name: "a grant went ahead of a router that had enrolled and waited for its table",
+  },
+  {
+    seed: 40,
+    eventCount: 2_000,
+    name: "a router that enrolled while the pool's disk was full waited for good",
+  },
+  {
+    seed: 45,
+    eventCount: 2_000,
+    name: "a twin that enlisted drew the packets of the first host to itself",
+  },
+  {
+    seed: 31,
+    eventCount: 2_000,
+    name: "a block was given back while the guard still let packets of it out",
+  },
+] as const;

@@ -1,0 +1,58 @@
+/**
+ * Fresh seeds each time, and every seed that ever broke a law. When one fails, its number is in
+ * the message: `npm run sim -- --seed N --trace` shows it again, step by step.
+ */
+import { availableParallelism } from "node:os";
+import { describe, expect, test } from "vitest";
+import { freshSeeds } from "./fresh-seeds.ts";
+import { runSeed, type SeedResult } from "./judged-run.ts";
+import { REGRESSIONS } from "./regressions.ts";
+import { sweep } from "./sweep.ts";
+
+const EVENT_COUNT = 2_000;
+const FRESH_SEED_COUNT = 300;
+
+async function resultsOf(seeds: readonly number[]): Promise<SeedResult[]> {
+  const results: SeedResult[] = [];
+  const threadCount = availableParallelism();
+  await sweep({ seeds, eventCount: EVENT_COUNT, threadCount }, (result) => results.push(result));
+  return results;
+}
+
+describe("the laws under every fault", () => {
+  test(`hold for ${FRESH_SEED_COUNT} seeds that nobody has run before`, { timeout: 300_000 }, async () => {
+    const seeds = freshSeeds(FRESH_SEED_COUNT);
+    console.log(`simulating the seeds from ${seeds[0]} on`);
+    const results = await resultsOf(seeds);
+    const problems = results.flatMap(({ seed, problem }) =>
+      problem === null ? [] : [`seed ${seed}: ${problem}`],
+    );
+    expect(problems).toEqual([]);
+    expect(results).toHaveLength(FRESH_SEED_COUNT);
+    // A run in which nothing is granted, sent or refused would break no law either.
+    const total = (what: string): number =>
+      results.reduce((sum, { counts }) => sum + (counts.get(what) ?? 0), 0);
+    for (const what of ["grants", "told", "entries", "packet sent", "packet held back", "answer steered"]) {
+      expect(total(what), what).toBeGreaterThan(FRESH_SEED_COUNT);
+    }
+  });
+
+  test.each(REGRESSIONS)(
+    "hold where they once did not: $name",
+    { timeout: 60_000 },
+    async ({ seed, eventCount }) => {
+      const { problem } = await runSeed(seed, eventCount);
+      expect(problem).toBeNull();
+    },
+  );
+});
+
+test("a seed does the same each time, bit for bit", { timeout: 60_000 }, async () => {
+  for (const seed of [1, 2, 3, 5, 8]) {
+    const first = await runSeed(seed, EVENT_COUNT);
+    const again = await runSeed(seed, EVENT_COUNT);
+    expect(again).toEqual(first);
+  }
+  const other = await runSeed(13, EVENT_COUNT);
+  expect(other.hash).not.toBe((await runSeed(1, EVENT_COUNT)).hash);
+});

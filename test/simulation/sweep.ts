@@ -1,0 +1,51 @@
+/** Many seeds, on several threads: each takes the next one as soon as it is done. */
+import { isMainThread, MessageChannel, type MessagePort, Worker, workerData } from "node:worker_threads";
+import { runSeed, type SeedResult } from "./judged-run.ts";
+
+/** Which seeds to run. */
+export interface Sweep {
+  readonly seeds: readonly number[];
+  /** Events under faults in each. */
+  readonly eventCount: number;
+  readonly threadCount: number;
+}
+
+/** Runs all of them; `tell` hears of each as it ends, in no particular order. */
+export async function sweep(
+  { seeds, eventCount, threadCount }: Sweep,
+  tell: (result: SeedResult) => void,
+): Promise<void> {
+  const left = seeds.toReversed();
+  const threads = Array.from({ length: Math.min(threadCount, seeds.length) }, () =>
+    work(left, eventCount, tell),
+  );
+  await Promise.all(threads);
+}
+
+function work(left: number[], eventCount: number, tell: (result: SeedResult) => void): Promise<void> {
+  const { port1: port, port2: threadPort } = new MessageChannel();
+  const worker = new Worker(new URL(import.meta.url), {
+    workerData: { eventCount, port: threadPort },
+    transferList: [threadPort],
+  });
+  return new Promise((resolve, reject) => {
+    const next = (): void => {
+      port.postMessage(left.pop() ?? null);
+    };
+    port.on("message", (result: SeedResult) => {
+      tell(result);
+      next();
+    });
+    worker.once("error", reject);
+    worker.once("exit", () => resolve());
+    next();
+  });
+}
+
+if (!isMainThread) {
+  const { eventCount, port } = workerData as { readonly eventCount: number; readonly port: MessagePort };
+  port.on("message", (seed: number | null) => {
+    if (seed === null) port.close();
+    else void runSeed(seed, eventCount).then((result) => port.postMessage(result));
+  });
+}
