@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { systemTimers } from "../../src/link/timers.ts";
 
-test("a wish is fulfilled once, one withdrawn before never, and withdrawing late does no harm", async () => {
+test("[EL2] a wish is fulfilled once, one withdrawn before never, and withdrawing late does no harm", async () => {
   const calls: string[] = [];
   const cancel = systemTimers.after(1, () => calls.push("withdrawn"));
   cancel();
@@ -18,7 +18,7 @@ test("a wish is fulfilled once, one withdrawn before never, and withdrawing late
   expect(calls).toEqual(["fulfilled"]);
 });
 
-test("an idle wish lets a process end, another does not", () => {
+test("[AG3] an idle wish lets a process end, another does not", () => {
   const module = join(import.meta.dirname, "../../src/link/timers.ts");
   const program = `
     import { systemTimers } from ${JSON.stringify(module)};

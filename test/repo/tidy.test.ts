@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { expect, test } from "vitest";
+import { titlesIn } from "./test-titles.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const RULE = /\[([A-Z]{2}\d+)\]/g;
@@ -31,8 +32,9 @@ function statedRules(): string[] {
 function testedRules(): Set<string> {
   const tested = new Set<string>();
   for (const file of tests) {
-    for (const [, citations] of read(file).matchAll(/["'`]((?:\[[A-Z]{2}\d+\] ?)+)/g)) {
-      for (const [, rule] of citations!.matchAll(RULE)) tested.add(rule!);
+    for (const title of titlesIn(read(file))) {
+      const [citations] = /^["'`](?:\[[A-Z]{2}\d+\] ?)+/.exec(title) ?? [""];
+      for (const [, rule] of citations.matchAll(RULE)) tested.add(rule!);
     }
   }
   return tested;

@@ -215,7 +215,7 @@ describe("a listing", () => {
   });
 });
 
-test("a configuration that cannot work is refused before it begins", () => {
+test("[CI1] a configuration that cannot work is refused before it begins", () => {
   expect(configProblems(CONFIG)).toEqual([]);
   expect(configProblems({ ...CONFIG, table: "a;b", ingressDevices: [] })).toHaveLength(2);
   const selves = withHosts(["h1", { kind: "self" }], ["h2", { kind: "self" }]);

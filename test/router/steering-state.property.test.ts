@@ -216,7 +216,7 @@ test("[RT1] a block has the same ports in the kernel's elements, whatever its si
   );
 });
 
-test("the sets of addresses exist under the names that the rules ask", () => {
+test("[RT1] the sets of addresses exist under the names that the rules ask", () => {
   const { contents } = contentsOf(CONFIG, table(1, []));
   expect([...contents.keys()].toSorted()).toContain(containerId("netdev", "quotes_ip6"));
 });
