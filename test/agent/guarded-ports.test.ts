@@ -29,6 +29,8 @@ function notingPorts(): { ports: KeeperPorts; notes: string[] } {
     addBlock: ({ epoch }) => void notes.push(`add ${epoch}`),
     drainBlock: (epoch) => void notes.push(`drain ${epoch}`),
     removeBlock: (epoch) => void notes.push(`remove ${epoch}`),
+    isSilent: () => true,
+    onSilence: null,
     setTerm: (term) => void notes.push(term === null ? "no term" : "term"),
     flowCount: () => 3,
     room: () => ({ portCount: 256, busiestCount: 9 }),
@@ -106,4 +108,37 @@ test("[MA2] a kernel that fails keeps new blocks unused until a renewal gets thr
   told[2]!.answer();
   await settled();
   expect(notes).toEqual(["term", "term", "add 7"]);
+});
+
+test("[MA3] a removed block is silent when the kernel has said so, and then whoever waits is told", async () => {
+  const { told, notes, guarded, settled } = rig();
+  guarded.onSilence = () => void notes.push("silence");
+  guarded.setTerm(TERM);
+  guarded.addBlock(LEASE);
+  for (const { answer } of told) answer();
+  await settled();
+  guarded.removeBlock(LEASE.epoch);
+  expect(guarded.isSilent(LEASE.epoch)).toBe(false);
+  told.at(-1)!.answer(new Error("the kernel does not listen"));
+  await settled();
+  expect(guarded.isSilent(LEASE.epoch)).toBe(false);
+  expect(notes).not.toContain("silence");
+  // The next renewal tries again.
+  guarded.setTerm(TERM);
+  expect(told.at(-1)).toMatchObject({ blocks: [] });
+  told.at(-1)!.answer();
+  await settled();
+  expect(guarded.isSilent(LEASE.epoch)).toBe(true);
+  expect(notes.at(-1)).toBe("silence");
+});
+
+test("[MA3] a block that was removed before the kernel knew of it still waits for its word", async () => {
+  const { told, guarded, settled } = rig();
+  guarded.setTerm(TERM);
+  guarded.addBlock(LEASE);
+  guarded.removeBlock(LEASE.epoch);
+  expect(guarded.isSilent(LEASE.epoch)).toBe(false);
+  for (const { answer } of told) answer();
+  await settled();
+  expect(guarded.isSilent(LEASE.epoch)).toBe(true);
 });

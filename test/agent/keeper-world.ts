@@ -51,6 +51,9 @@ export class FakePorts implements KeeperPorts {
   busiestCount = 0;
   growthOutstanding = false;
   growthEndCount = 0;
+  /** Epochs of which the kernel still lets something out. */
+  readonly loud = new Set<number>();
+  onSilence: (() => void) | null = null;
   readonly resetFlows: { epoch: number; flows: number }[] = [];
 
   addBlock(lease: Lease): void {
@@ -66,6 +69,10 @@ export class FakePorts implements KeeperPorts {
     const block = this.blocks.get(epoch);
     if (block && block.flows > 0) this.resetFlows.push({ epoch, flows: block.flows });
     this.blocks.delete(epoch);
+  }
+
+  isSilent(epoch: number): boolean {
+    return !this.loud.has(epoch);
   }
 
   setTerm(term: LeaseTerm | null): void {

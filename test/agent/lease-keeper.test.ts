@@ -449,6 +449,22 @@ describe("draining", () => {
     expect(host.ports.resetFlows).toEqual([]);
   });
 
+  test("[MA3] a block of which the kernel still lets something out is not given back", () => {
+    const world = new World({}, { farewellMs: 60_000 });
+    const host = world.start("h1");
+    world.advance(1_000);
+    for (const epoch of host.ports.epochs()) host.ports.loud.add(epoch);
+    host.keeper.drain(0);
+    world.advance(20_000);
+    expect(world.rowsOf("h1").length).toBe(1);
+    expect(host.eventTypes()).not.toContain("drained");
+    host.ports.loud.clear();
+    host.keeper.tick();
+    world.advance(1_000);
+    expect(world.rowsOf("h1")).toEqual([]);
+    expect(host.eventTypes().at(-1)).toBe("drained");
+  });
+
   test("[LK9] at the deadline what still flows is reset", () => {
     const world = new World();
     const host = world.start("h1");

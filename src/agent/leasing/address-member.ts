@@ -123,9 +123,10 @@ export class AddressMember {
       log: this.#log,
       ...(this.#options.linkTiming === undefined ? {} : { timing: this.#options.linkTiming }),
     });
+    const ports = this.#options.machine?.guarded(this.#ports) ?? this.#ports;
     const keeper = new LeaseKeeper({
       instance,
-      ports: this.#options.machine?.guarded(this.#ports) ?? this.#ports,
+      ports,
       clock: this.#options.clock ?? readClock,
       random: this.#options.random ?? Math.random,
       send: (request: LeaseRequest) => link.send(request),
@@ -136,6 +137,7 @@ export class AddressMember {
       onEvent: (event) => this.#onEvent(event),
       highestEpoch: epochs.highestEpoch(ip),
     });
+    ports.onSilence = () => keeper.tick();
     let isPressed = false;
     this.#ports.onPressure = () => {
       // The binder calls from the middle of a choice; blocks are added when it is through.

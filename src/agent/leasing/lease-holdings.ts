@@ -17,6 +17,10 @@ export interface KeeperPorts {
   drainBlock(epoch: number): void;
   /** Resets what still flows on the block and forgets it. */
   removeBlock(epoch: number): void;
+  /** Whether nothing can leave from a block that was removed, whatever the kernel still has to say. */
+  isSilent(epoch: number): boolean;
+  /** Set by whoever waits for removed blocks to be silent. */
+  onSilence: (() => void) | null;
   /** Null: nothing may be sent. */
   setTerm(term: LeaseTerm | null): void;
   flowCount(epoch: number): number;
@@ -136,9 +140,9 @@ export class LeaseHoldings {
     }
   }
 
-  /** A lease that can be released now. */
+  /** A lease that can be released now: nothing more leaves from it. [MA3] */
   leaving(): Lease | null {
-    return this.#with("leaving")[0] ?? null;
+    return this.#with("leaving").find(({ epoch }) => this.#ports.isSilent(epoch)) ?? null;
   }
 
   /** Whether everything held is to be released. */

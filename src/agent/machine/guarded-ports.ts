@@ -25,6 +25,9 @@ export class GuardedPorts implements KeeperPorts {
   readonly #leases = new Map<number, Lease>();
   /** Epochs that the binder does not have yet, for the kernel has not said yes. */
   readonly #waiting = new Set<number>();
+  /** Epochs that were removed, and that the kernel may still let out. */
+  readonly #lingering = new Set<number>();
+  onSilence: (() => void) | null = null;
   #term: LeaseTerm | null = null;
 
   constructor(ip: string, ports: KeeperPorts, guard: Permitting, onFault: (fault: unknown) => void) {
@@ -36,6 +39,7 @@ export class GuardedPorts implements KeeperPorts {
 
   addBlock(lease: Lease): void {
     this.#leases.set(lease.epoch, lease);
+    this.#lingering.delete(lease.epoch);
     this.#waiting.add(lease.epoch);
     void this.#tellGuard();
   }
@@ -49,7 +53,14 @@ export class GuardedPorts implements KeeperPorts {
     this.#waiting.delete(epoch);
     // The resets must still get out, so the binder is first.
     this.#ports.removeBlock(epoch);
-    if (this.#leases.delete(epoch)) void this.#tellGuard();
+    if (!this.#leases.delete(epoch)) return;
+    this.#lingering.add(epoch);
+    void this.#tellGuard();
+  }
+
+  /** Not before the kernel has confirmed it: another host may be given the block once it is released. [MA3] */
+  isSilent(epoch: number): boolean {
+    return !this.#lingering.has(epoch);
   }
 
   setTerm(term: LeaseTerm | null): void {
@@ -80,6 +91,7 @@ export class GuardedPorts implements KeeperPorts {
 
   async #tellGuard(): Promise<void> {
     const permitted = [...this.#leases.values()];
+    const removed = [...this.#lingering];
     const hasTerm = this.#term !== null;
     try {
       await this.#guard.allow(this.#ip, permitted, this.#term);
@@ -87,7 +99,9 @@ export class GuardedPorts implements KeeperPorts {
       this.#onFault(fault);
       return;
     }
+    for (const epoch of removed) this.#lingering.delete(epoch);
     if (hasTerm) this.#use(permitted);
+    if (removed.length > 0) this.onSilence?.();
   }
 
   #use(permitted: readonly Lease[]): void {

@@ -51,6 +51,8 @@ export class AddressPorts {
   onPressure: (() => void) | null = null;
   /** Set by whoever asks for blocks, while an answer may still bring one. */
   growthOutstanding = false;
+  /** Never called: what was reset here is silent at once. */
+  onSilence: (() => void) | null = null;
 
   readonly #clock: Clock;
   readonly #random: RandomBelow;
@@ -108,6 +110,11 @@ export class AddressPorts {
     }
     this.#recountUsable();
     for (const held of block.held) held.reset();
+  }
+
+  /** Without a guard there is nobody to ask what the kernel still has to say: a removed block counts as silent. */
+  isSilent(_epoch: number): boolean {
+    return true;
   }
 
   /** Until when the blocks may be used; null for not at all. At its end every connection is reset. [BI4] */
