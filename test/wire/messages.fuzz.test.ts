@@ -129,6 +129,13 @@ const LONGEST: readonly string[] = [
   longest("{", '"type":"renew",', '"a":1}'),
 ];
 
+test("[ME3] of a member that is repeated the last counts", () => {
+  expect(parseLeaseRequest('{"type":"join","requestId":"a","requestId":"b","type":"renew"}')).toEqual({
+    ok: true,
+    value: { type: "renew", requestId: "b" },
+  });
+});
+
 describe("text in a message", () => {
   test("[ME3] that is half a character is refused, since no disk gives it back", () => {
     const half = '"first-instance\\ud800"';
