@@ -167,12 +167,15 @@ describe("what is given back", () => {
     expect(given(active, null, { most: 1984 }, { 1: 3, 2: 5 })).toEqual([1]);
     expect(given(active, lease(5, 11), { most: 2048, least: 1024 })).toEqual([5]);
     expect(given(active, null, { most: 1024 })).toEqual([1, 2, 3]);
+    expect(given([lease(1, 9), lease(2, 9)], lease(3, 9), { most: 512 })).toEqual([2, 3]);
   });
 
   test("[LK10] never so much that less than the minimum is left, nor the last block", () => {
     expect(given([lease(1, 12), lease(2, 6)], null, { most: 2304, least: 512 })).toEqual([2]);
     expect(given([lease(1, 12), lease(2, 9)], null, { most: 2304, least: 512 })).toEqual([1]);
+    expect(given([lease(1, 10), lease(2, 7)], null, { most: 1088, least: 1088 })).toEqual([]);
     expect(given([lease(1, 12)], null, { most: 0 })).toEqual([]);
+    expect(given([], lease(1, 12), { most: 0 })).toEqual([]);
     expect(given([lease(1, 12), lease(2, 11)], lease(3, 6), { most: 1024, least: 512 })).toEqual([1, 3]);
   });
 });

@@ -78,20 +78,26 @@ describe("what a host may hold", () => {
     for (let at = 0; at < 16; at += 1) expect(address.told(`host-${at}`)).toBe(4096);
   });
 
-  test("[AL6] is not lowered for a host whose time is over", () => {
-    const address = fullOf(["anna", "bert"]);
+  test("[AL6] is not lowered for a host whose time is over, though its blocks still rest", () => {
+    const address = new AddressStory({ maxPortsPerHost: ALL, minPortsPerHost: 64 });
+    address.join("anna");
     address.join("dora");
-    const { leaseDurationMs } = address.table.settings;
-    address.wait(leaseDurationMs / 2);
-    for (const host of ["anna", "bert"]) address.renew(host);
-    expect(address.told("anna")).toBeLessThan(ALL);
-    address.wait(leaseDurationMs / 2);
+    address.take("dora", 6);
+    address.takeAll("anna");
+    address.configure({ minPortsPerHost: 512 });
+    expect(address.told("anna")).toBe(ALL - 512);
+    address.wait(LEASE / 2);
+    address.renew("anna");
+    address.wait(LEASE / 2);
+    expect(address.table.holders.has("dora")).toBe(true);
     expect(address.told("anna")).toBe(ALL);
   });
 
   test("[AL6] is what the operator says, when he lowers the maximum", () => {
     const address = fullOf(["anna", "bert"]);
     address.configure({ maxPortsPerHost: 1024 });
+    expect(address.told("anna")).toBe(1024);
+    address.join("cleo");
     expect(address.told("anna")).toBe(1024);
     expect(portsHeldBy(address.table, "anna")).toBeGreaterThan(1024);
   });
@@ -122,6 +128,14 @@ describe("what was given up for another", () => {
     expect(address.take("anna", 11)).toMatchObject({ order: 11 });
     expect(refusal(address.acquire("anna", 11))).toBe("address-exhausted");
     expect(address.told("bert")).toBe(ALL);
+  });
+
+  test("[QU3] goes back to a host below its minimum, however many others are below theirs", () => {
+    const address = new AddressStory({ minPortsPerHost: 4096 });
+    for (let at = 0; at < 30; at += 1) address.join(`host-${at}`);
+    const block = address.take("host-0", 12);
+    address.release("host-0", block);
+    expect(address.take("host-0", 12)).toMatchObject({ base: block.base, order: 12 });
   });
 
   test("[QU3] goes back whole to a host that holds nothing else, unless others then lack theirs", () => {

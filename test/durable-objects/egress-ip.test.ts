@@ -148,6 +148,19 @@ describe("restarts", () => {
     expect(taken.length).toBeGreaterThan(14);
     expect(taken).not.toContain(granted.base);
   });
+
+  it("[AL6] when a host comes to a full address, answers tell the others to hold less", async () => {
+    const stub = await assignedIp();
+    await stub.assign("eu", { ...settings, minPortsPerHost: 512, maxPortsPerHost: 64_512 });
+    const h1 = await HostConnection.open(stub, "h1");
+    await h1.join(FIRST);
+    while ((await h1.acquire(12))["type"] === "answer");
+    expect((await h1.renew())["settings"]).toMatchObject({ maxPortsPerHost: 64_512 });
+    const h2 = await HostConnection.open(stub, "h2");
+    expect((await h2.join(TWIN))["settings"]).toMatchObject({ minPortsPerHost: 512, maxPortsPerHost: 512 });
+    expect((await h1.renew())["settings"]).toMatchObject({ maxPortsPerHost: 64_000 });
+    expect((await tableOf(stub))["settings"]).toMatchObject({ maxPortsPerHost: 64_512 });
+  });
 });
 
 describe("a turn", () => {

@@ -74,7 +74,6 @@ export function beyondShare(
   settings: PoolSettings,
   flowCount: (lease: Lease) => number,
 ): readonly Lease[] {
-  if (active.length === 0) return [];
   const all = spare === null ? active : [...active, spare];
   const { maxPortsPerHost } = settings;
   if (portsOf(all) <= maxPortsPerHost) return [];
@@ -82,9 +81,7 @@ export function beyondShare(
     portCount > 0 && portCount >= minimumOf(settings) && portCount <= maxPortsPerHost;
   if (spare !== null && isFair(portsOf(active))) return [spare];
 
-  const usefulFirst = all.toSorted(
-    (a, b) => b.order - a.order || Number(a === spare) - Number(b === spare) || flowCount(b) - flowCount(a),
-  );
+  const usefulFirst = all.toSorted((a, b) => b.order - a.order || flowCount(b) - flowCount(a));
   // Sizes divide one another, so taking the largest that still fits comes as near as can be.
   const kept: Lease[] = [];
   for (const lease of usefulFirst) if (portsOf([...kept, lease]) <= maxPortsPerHost) kept.push(lease);
