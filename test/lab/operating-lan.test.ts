@@ -59,6 +59,14 @@ async function expectPortsOf(hosts: readonly string[], capture: Capture): Promis
   }
 }
 
+test("every command of the document is carried out by one of the set-ups' tests", async () => {
+  const commands = (await blocksUnder("")).filter(({ language }) => language !== "");
+  expect(commands.filter(({ machine }) => machine === "")).toEqual([]);
+  expect(new Set(commands.map(({ heading }) => heading.split(" ").slice(0, 3).join(" ")))).toEqual(
+    new Set(["Operating ipshard across", "1. Hosts behind", "A host that", "2. Two sites", "3. A cloud"]),
+  );
+});
+
 test("the first set-up serves as it is written, and the doctor says so", async () => {
   const [tokens, ...otherTokens] = await blocksUnder("Operating ipshard");
   const [, router, agent, doctor, ...others] = book;
