@@ -291,6 +291,7 @@ export class Nemesis {
     const changes: Partial<PoolSettings> = chance.pick<Partial<PoolSettings>>([
       { leaseDurationMs: chance.pick([3_000, 5_000, 8_000, 15_000]) },
       { minPortsPerHost: chance.pick([64, 128]) },
+      { maxPortsPerHost: chance.pick([128, 256]) },
       { firstBlockOrder: chance.pick([6, 7]) },
       { steeringDeadlineMs: chance.pick([0, 300, 2_000]) },
     ]);

@@ -25,7 +25,7 @@ export interface KernelTroubles {
 export class GuardKernel {
   readonly machine: Machine;
   readonly troubles: KernelTroubles = { failureChance: 0, slownessMs: 0 };
-  /** Told whenever something else may leave than before. */
+  /** Told before and after something else may leave. */
   onChange: (ip: string) => void = () => {};
   readonly #permissions = new Map<string, Permission>();
 
@@ -55,6 +55,7 @@ export class GuardKernel {
   }
 
   replace(ip: string, blocks: readonly PortBlock[], leftMs: number, wallEndMs: number): void {
+    this.onChange(ip);
     const timeoutMs = Math.floor(leftMs);
     const isSilent = timeoutMs <= 0;
     this.#permissions.set(ip, {

@@ -3,7 +3,7 @@
  * machine at once, in true time. What leaves a machine is what its guard would let out, not what
  * its agent believes.
  */
-import type { Publication, PublishedBlock } from "../../src/core/publication.ts";
+import type { Publication } from "../../src/core/publication.ts";
 import {
   blocksOverlap,
   isLeasableBlock,
@@ -25,6 +25,12 @@ export class Violation extends Error {
     super(`${law}: ${text}`);
     this.law = law;
   }
+}
+
+/** A block, and which host has it under which epoch. */
+export interface HeldBlock extends PortBlock {
+  readonly host: string;
+  readonly epoch: number;
 }
 
 /** What the checks look at. */
@@ -64,6 +70,8 @@ interface AddressRecord {
   readonly excused: Map<number, readonly string[]>;
   /** Epochs that hosts were told. */
   readonly told: Set<number>;
+  /** All that was ever on disk, by epoch. */
+  readonly grants: Map<number, StoredLease>;
   highestEpoch: number;
 }
 
@@ -87,6 +95,7 @@ export class LawChecks {
         holders: [],
         excused: new Map(),
         told: new Set(),
+        grants: new Map(),
         highestEpoch: 0,
       });
     }
@@ -128,9 +137,16 @@ export class LawChecks {
       if (other !== undefined) {
         throw new Violation("blocks", `${ip}: ${describe(row)} and ${describe(other)} share ports`);
       }
-      if (row.epoch > record.highestEpoch) this.#granted(ip, record, row);
+      const known = record.grants.get(row.epoch);
+      if (known === undefined || known.host !== row.host || known.instance !== row.instance) {
+        if (row.epoch <= record.highestEpoch) {
+          throw new Violation("law 5", `${ip}: ${describe(row)} after epoch ${record.highestEpoch}`);
+        }
+        this.#granted(ip, record, row);
+      }
     }
     record.highestEpoch = Math.max(record.highestEpoch, ...rows.map(({ epoch }) => epoch));
+    this.#steering(ip, record);
   }
 
   /** An address was told that the routers have followed. */
@@ -140,10 +156,16 @@ export class LawChecks {
     for (const { epoch } of blocks) excused.set(epoch, [...(excused.get(epoch) ?? []), ...laggards]);
   }
 
-  /** Law 4: a host has been told of its blocks. */
+  /** Laws 4 and 5: a host has been told of its blocks. */
   told(ip: string, blocks: readonly (PortBlock & { readonly epoch: number })[], host: Host): void {
     const record = this.#record(ip);
     for (const block of blocks) {
+      const grant = record.grants.get(block.epoch);
+      if (grant?.instance !== host.instance || grant.base !== block.base || grant.order !== block.order) {
+        const what = `${host.machine.name} was told of ${describe({ ...block, host: host.name })} on ${ip}`;
+        const truth = grant === undefined ? "never written" : `written as ${describe(grant)}`;
+        throw new Violation("law 5", `${what}, which was ${truth}`);
+      }
       if (record.told.has(block.epoch)) continue;
       record.told.add(block.epoch);
       for (const router of this.#world.routers) {
@@ -170,8 +192,7 @@ export class LawChecks {
   }
 
   /** Steering names nobody but the holder or the last holder. */
-  steering(ip: string): void {
-    const { holders } = this.#record(ip);
+  #steering(ip: string, { holders }: AddressRecord): void {
     for (const router of this.#world.routers) {
       if (!this.#world.isAttentive(router)) continue;
       for (const { entry } of router.kernel.entries.get(ip)?.values() ?? []) {
@@ -187,6 +208,7 @@ export class LawChecks {
 
   #granted(ip: string, record: AddressRecord, row: StoredLease): void {
     this.counts.grants += 1;
+    record.grants.set(row.epoch, row);
     const nowMs = this.#world.nowMs();
     this.senders(ip);
     for (const unit of unitsOf(row)) {
@@ -228,13 +250,12 @@ export class LawChecks {
 }
 
 /** All blocks of these are what is steered, and nothing else. */
-export function sameBlocks(some: Iterable<PublishedBlock>, others: Iterable<PublishedBlock>): boolean {
-  const text = (blocks: Iterable<PublishedBlock>): string =>
-    Array.from(blocks, describe).toSorted().join(" ");
+export function sameBlocks(some: Iterable<HeldBlock>, others: Iterable<HeldBlock>): boolean {
+  const text = (blocks: Iterable<HeldBlock>): string => Array.from(blocks, describe).toSorted().join(" ");
   return text(some) === text(others);
 }
 
-function describe({ base, order, epoch, host }: PublishedBlock): string {
+function describe({ base, order, epoch, host }: HeldBlock): string {
   return `${base}-${base + portCountOf(order) - 1} (epoch ${epoch}, ${host})`;
 }
 

@@ -30,7 +30,9 @@ export function drawScenario(chance: Chance, faults: readonly string[]): Scenari
   const firstBlockOrder = chance.pick([6, 6, 7]);
   const minPortsPerHost = chance.pick([64, 64, 128]);
   const maxPortsPerHost = chance.pick([128, 256]);
-  const neededUnits = hostCount * (maxPortsPerHost / UNIT_PORT_COUNT);
+  // Less than all hosts may have together, but no less than that each can keep one block: nobody
+  // halves a block that is its only one.
+  const neededUnits = (hostCount * chance.pick([128, maxPortsPerHost])) / UNIT_PORT_COUNT;
   return {
     ips: IPS.slice(0, chance.pick([1, 1, 2])),
     hostCount,
