@@ -50,6 +50,7 @@ const router = new Router(
     config,
     isDryRun: false,
     isRemovedAtEnd: false,
+    whenCopied: "refuse",
   },
   token,
   state,

@@ -10,7 +10,10 @@ import {
   readPlace,
   readPool,
   readUrl,
+  readWhenCopied,
+  withCopiedState,
 } from "../link/command-options.ts";
+import type { WhenCopied } from "../link/state-directory.ts";
 import type { MachineMode } from "./machine/machine.ts";
 
 /** How an agent runs. */
@@ -19,6 +22,7 @@ export interface AgentConfig {
   readonly pool: string;
   readonly tokenFile: string;
   readonly stateDirectory: string;
+  readonly whenCopied: WhenCopied;
   readonly listenHost: string;
   readonly listenPort: number;
   /** As the edge reaches it; null to make one from where the agent listens. */
@@ -41,6 +45,7 @@ interface Options {
   readonly pool: string;
   readonly tokenFile: string;
   readonly state: string;
+  readonly copiedState: string;
   readonly listen: string;
   readonly gateway?: string;
   readonly allow: readonly string[];
@@ -72,6 +77,7 @@ export function parseConfig(args: readonly string[], write: (text: string) => vo
     pool: readPool(options.pool),
     tokenFile: options.tokenFile,
     stateDirectory: options.state,
+    whenCopied: readWhenCopied(options.copiedState),
     listenHost,
     listenPort,
     gateway,
@@ -87,7 +93,7 @@ export function parseConfig(args: readonly string[], write: (text: string) => vo
 
 function commandLine(write: (text: string) => void): Command {
   const description = "Leases ports of the pool's addresses for this host, and sends requests from them.";
-  return newCommand("ipshard agent", description, write)
+  return withCopiedState(newCommand("ipshard agent", description, write))
     .requiredOption("--edge <url>", "where the edge is")
     .requiredOption("--pool <name>", "the pool to join")
     .requiredOption("--token-file <file>", "a token of the role host; its subject is this host's name")

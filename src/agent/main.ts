@@ -2,7 +2,7 @@
 import { begin } from "../link/command-fault.ts";
 import { EdgeToken } from "../link/edge-token.ts";
 import { endOnWish, openLog } from "../link/process-life.ts";
-import { StateDirectory } from "../link/state-directory.ts";
+import { StateDirectory, UNBOUND_STATE } from "../link/state-directory.ts";
 import { Agent } from "./agent.ts";
 import { type AgentConfig, parseConfig } from "./config.ts";
 import { Machine } from "./machine/machine.ts";
@@ -10,9 +10,11 @@ import { Machine } from "./machine/machine.ts";
 async function run(config: AgentConfig): Promise<void> {
   const token = await EdgeToken.open(config.tokenFile, "host");
   const log = openLog({ host: token.subject });
-  const state = await StateDirectory.open(config.stateDirectory, (fault) => {
+  const onFault = (fault: unknown): void => {
     log.error({ err: fault }, "the state directory cannot be written");
-  });
+  };
+  const state = await StateDirectory.open(config.stateDirectory, onFault, config);
+  if (!state.isBound) log.warn(UNBOUND_STATE);
   let agent: Agent;
   try {
     const machine = await Machine.open(config.machine, config.stateDirectory, log);

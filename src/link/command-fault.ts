@@ -8,6 +8,7 @@ export type CommandFaultCode =
   | "token-role"
   | "state-in-use"
   | "state-unusable"
+  | "state-copied"
   | "listen-failed"
   | "kernel-unavailable"
   // Of keys, and of the edge and what is started around it.

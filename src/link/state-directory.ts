@@ -2,24 +2,48 @@
  * What a host remembers over restarts: who it is, which epochs it has seen, which keys it
  * trusts. One agent at a time has the directory. [SD1]
  *
+ * Its identity is that of one machine. A directory that came here with a copied disk is refused:
+ * its twin may be sending from the very ports that this one would take up (law 1). [SD3]
+ *
  * Every file is replaced as a whole: written beside, flushed to disk, renamed.
  */
 import { randomBytes } from "node:crypto";
-import { mkdir, open, readFile, realpath, rename } from "node:fs/promises";
+import { mkdir, open, readFile, realpath, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import type { KeySet } from "../wire/keys.ts";
 import { CommandFault } from "./command-fault.ts";
 import { DirectoryLock } from "./directory-lock.ts";
 import { parseKeySet } from "./edge-keys.ts";
+import { isOther, type MachineIdentity, machineIdentity } from "./machine-identity.ts";
 
 const INSTANCE_FILE = "instance";
 const EPOCHS_FILE = "epochs.json";
 const KEYS_FILE = "edge-keys.json";
+const MACHINE_FILE = "machine.json";
 const INSTANCE_BYTES = 24;
+const NO_MACHINE: MachineIdentity = new Map();
 
 const instanceSchema = z.string().regex(/^[\w-]{16,128}$/);
+const machineSchema = z.record(z.string(), z.string());
 const epochsSchema = z.record(z.string(), z.int().min(0));
+
+/**
+ * What to do with a directory that another machine began: refuse it, begin anew in it with another
+ * instance key, or take it for this machine's own without looking.
+ */
+export type WhenCopied = "refuse" | "renew" | "trust";
+
+/** How a state directory is opened; by default a copied one is refused. */
+export interface StateOptions {
+  readonly whenCopied?: WhenCopied;
+  /** What identifies this machine. */
+  readonly identify?: () => Promise<MachineIdentity>;
+}
+
+/** To be said where a copy of the state directory would not be noticed. */
+export const UNBOUND_STATE =
+  "a copy of the state directory on another machine would not be noticed: this machine's id is not known, or not looked at";
 
 /** The directory of one host. */
 export class StateDirectory {
@@ -27,6 +51,8 @@ export class StateDirectory {
   readonly instance: string;
   /** As of the last run; null if none were kept. */
   readonly keptKeys: KeySet | null;
+  /** Whether a copy of the directory would be noticed; false on a machine that has no id. [SD3] */
+  readonly isBound: boolean;
   readonly #path: string;
   readonly #lock: DirectoryLock;
   readonly #epochs: Map<string, number>;
@@ -38,26 +64,40 @@ export class StateDirectory {
   private constructor(
     path: string,
     lock: DirectoryLock,
-    contents: { instance: string; epochs: Map<string, number>; keptKeys: KeySet | null },
+    contents: {
+      instance: string;
+      epochs: Map<string, number>;
+      keptKeys: KeySet | null;
+      isBound: boolean;
+    },
     onFault: (fault: unknown) => void,
   ) {
     this.#path = path;
     this.#lock = lock;
     this.instance = contents.instance;
     this.keptKeys = contents.keptKeys;
+    this.isBound = contents.isBound;
     this.#epochs = contents.epochs;
     this.#onFault = onFault;
   }
 
-  /** Takes the directory, made if need be; throws `state-in-use` or `state-unusable`. `onFault` is told of later writes that fail. */
-  static async open(directory: string, onFault: (fault: unknown) => void): Promise<StateDirectory> {
+  /**
+   * Takes the directory, made if need be; throws `state-in-use`, `state-copied` or `state-unusable`.
+   * `onFault` is told of later writes that fail.
+   */
+  static async open(
+    directory: string,
+    onFault: (fault: unknown) => void,
+    { whenCopied = "refuse", identify = machineIdentity }: StateOptions = {},
+  ): Promise<StateDirectory> {
     const path = await makeDirectory(directory);
     const lock = await lockDirectory(path);
     try {
+      const isBound = await bindToMachine(path, await identify(), whenCopied);
       const instance = (await readInstance(path)) ?? (await makeInstance(path));
       const epochs = await readEpochs(path);
       const keptKeys = await readKeys(path);
-      return new StateDirectory(path, lock, { instance, epochs, keptKeys }, onFault);
+      return new StateDirectory(path, lock, { instance, epochs, keptKeys, isBound }, onFault);
     } catch (fault) {
       await lock.release();
       if (fault instanceof CommandFault) throw fault;
@@ -139,6 +179,48 @@ async function lockDirectory(path: string): Promise<DirectoryLock> {
   throw new CommandFault(
     "state-in-use",
     `Another agent, perhaps a paused one, has the state directory ${path}. End it, or give this one a directory of its own.`,
+  );
+}
+
+/**
+ * Sees to it that the directory is this machine's, and answers whether that could be seen. Each id
+ * is compared by itself, where it is known of both: one that only root may read comes and goes.
+ */
+async function bindToMachine(
+  path: string,
+  present: MachineIdentity,
+  whenCopied: WhenCopied,
+): Promise<boolean> {
+  const kept = await readMachine(path);
+  const isCopied = isOther(kept, present);
+  if (isCopied && whenCopied === "refuse") throw copied(path);
+  // Cut off half-way, it is found copied again, and begun anew once more.
+  if (isCopied && whenCopied === "renew") await beginAnew(path);
+  const known = new Map([...(isCopied ? NO_MACHINE : kept), ...present]);
+  const isNew = [...known].some(([name, digest]) => kept.get(name) !== digest) || known.size < kept.size;
+  if (isNew) await replaceFile(join(path, MACHINE_FILE), JSON.stringify(Object.fromEntries(known)));
+  return present.size > 0 && whenCopied !== "trust";
+}
+
+async function readMachine(path: string): Promise<MachineIdentity> {
+  const text = await readOptional(join(path, MACHINE_FILE));
+  if (text === null) return NO_MACHINE;
+  const machine = machineSchema.safeParse(readJson(text));
+  if (!machine.success) throw damaged(path, MACHINE_FILE);
+  return new Map(Object.entries(machine.data));
+}
+
+async function beginAnew(path: string): Promise<void> {
+  for (const file of [EPOCHS_FILE, KEYS_FILE]) await rm(join(path, file), { force: true });
+  await makeInstance(path);
+}
+
+function copied(path: string): CommandFault {
+  return new CommandFault(
+    "state-copied",
+    `The state directory ${path} was begun on another machine, which may be using its identity still. ` +
+      "Remove it, or begin anew in it with --copied-state renew; if the machine is the same and only " +
+      "its ids have changed, use --copied-state trust.",
   );
 }
 

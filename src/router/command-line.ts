@@ -10,7 +10,10 @@ import {
   readPlace,
   readPool,
   readUrl,
+  readWhenCopied,
+  withCopiedState,
 } from "../link/command-options.ts";
+import type { WhenCopied } from "../link/state-directory.ts";
 import { configProblems, DEFAULT_ROUTER_CONFIG, type HostWay, type RouterConfig } from "./router-config.ts";
 
 /** How a router runs. */
@@ -19,6 +22,7 @@ export interface RouterOptions {
   readonly pool: string;
   readonly tokenFile: string;
   readonly stateDirectory: string;
+  readonly whenCopied: WhenCopied;
   /** Where health and counters are served; null for nowhere. */
   readonly listen: { readonly host: string; readonly port: number } | null;
   readonly config: RouterConfig;
@@ -33,6 +37,7 @@ interface Words {
   readonly pool: string;
   readonly tokenFile: string;
   readonly state: string;
+  readonly copiedState: string;
   readonly ingress: readonly string[];
   readonly link?: string;
   readonly via: readonly string[];
@@ -80,6 +85,7 @@ export function parseCommandLine(
     pool: readPool(words.pool),
     tokenFile: words.tokenFile,
     stateDirectory: words.state,
+    whenCopied: readWhenCopied(words.copiedState),
     listen: words.listen === undefined ? null : readPlace("--listen", words.listen),
     config,
     isDryRun: words.dryRun,
@@ -89,7 +95,7 @@ export function parseCommandLine(
 
 function commandLine(write: (text: string) => void, { name, description }: About): Command {
   const { table, icmpErrorsPerSecond } = DEFAULT_ROUTER_CONFIG;
-  return newCommand(name, description, write)
+  return withCopiedState(newCommand(name, description, write))
     .requiredOption("--edge <url>", "where the edge is")
     .requiredOption("--pool <name>", "the pool whose addresses to steer")
     .requiredOption("--token-file <file>", "a token of the role router; its subject is this router's name")

@@ -2,7 +2,7 @@
 import { EdgeToken } from "../link/edge-token.ts";
 import { endOnWish, openLog } from "../link/process-life.ts";
 import { begin, CommandFault } from "../link/command-fault.ts";
-import { StateDirectory } from "../link/state-directory.ts";
+import { StateDirectory, UNBOUND_STATE } from "../link/state-directory.ts";
 import { parseCommandLine, type RouterOptions } from "./command-line.ts";
 import { NftKernel } from "./kernel.ts";
 import { PrintedKernel } from "./printed-kernel.ts";
@@ -17,9 +17,11 @@ async function run(options: RouterOptions): Promise<void> {
     );
   }
   const log = openLog({ router: token.subject });
-  const state = await StateDirectory.open(options.stateDirectory, (fault) => {
+  const onFault = (fault: unknown): void => {
     log.error({ err: fault }, "the state directory cannot be written");
-  });
+  };
+  const state = await StateDirectory.open(options.stateDirectory, onFault, options);
+  if (!state.isBound) log.warn(UNBOUND_STATE);
   const kernel = options.isDryRun
     ? new PrintedKernel(options.config, (line) => console.log(line))
     : new NftKernel(options.config);

@@ -30,6 +30,7 @@ test("[AG1] a complete command line is a configuration", () => {
     pool: "default",
     tokenFile: "token",
     stateDirectory: "state",
+    whenCopied: "refuse",
     listenHost: "127.0.0.1",
     listenPort: 7001,
     gateway: null,
@@ -62,6 +63,7 @@ test.each([
   ["--allow", "10.0.0.0"],
   ["--dns", "dns.example:53"],
   ["--drain-deadline", "soon"],
+  ["--copied-state", "perhaps"],
   ["--drain-deadline", "-1"],
   ["--unheard-of", "1"],
 ])("[AG1] %s %s is refused by name", (name, value) => {

@@ -24,9 +24,11 @@ afterEach(async () => {
 const key = fc.record({ kty: fc.constant("OKP"), kid: fc.constantFrom("issuer:a", "edge:b", "other:c") });
 const keySet = fc.record({ keys: fc.array(key, { maxLength: 3 }) });
 const epochs = fc.dictionary(fc.ipV4(), fc.nat());
+const machine = fc.dictionary(fc.constantFrom("other-id", "__proto__"), fc.string());
 const files: fc.Arbitrary<readonly [string, string]> = fc.oneof(
   fc.tuple(fc.constant("epochs.json"), fc.oneof(mutationsOf(epochs), garbage)),
   fc.tuple(fc.constant("edge-keys.json"), fc.oneof(mutationsOf(keySet), garbage)),
+  fc.tuple(fc.constant("machine.json"), fc.oneof(mutationsOf(machine), garbage)),
   fc.tuple(fc.constant("instance"), fc.oneof(fc.stringMatching(/^[\w-]{14,20}\n?$/), garbage)),
 );
 

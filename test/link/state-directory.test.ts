@@ -1,13 +1,14 @@
 /** What a host remembers, and that only one process at a time has it: with real processes. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { isOther, type MachineIdentity, machineIdentity } from "../../src/link/machine-identity.ts";
 import { DirectoryLock } from "../../src/link/directory-lock.ts";
-import { StateDirectory } from "../../src/link/state-directory.ts";
+import { StateDirectory, type WhenCopied } from "../../src/link/state-directory.ts";
 import { generateKey, publicPart } from "../../src/wire/keys.ts";
 
 const HOLDER = join(import.meta.dirname, "state-holder.ts");
@@ -159,5 +160,90 @@ describe("the contents", () => {
     await expect(StateDirectory.open(join(directory, "file", "state"), onFault)).rejects.toMatchObject({
       code: "state-unusable",
     });
+  });
+});
+
+describe("the machine", () => {
+  const HERE = { "machine-id": "here", "product-uuid": "board" };
+  const CLONE = { "machine-id": "clone", "product-uuid": "board" };
+
+  /** Opens the directory as on a machine with these ids, and lets it go. */
+  async function on(ids: Record<string, string>, whenCopied: WhenCopied = "refuse", path = directory) {
+    const identify = async (): Promise<MachineIdentity> => new Map(Object.entries(ids));
+    const state = await StateDirectory.open(path, onFault, { whenCopied, identify });
+    await state.close();
+    return state;
+  }
+
+  test("[SD3] a directory that was copied to another machine is refused by name, and kept as it is", async () => {
+    const { instance } = await on(HERE);
+    const copy = `${directory}-copy`;
+    onTestFinished(() => rm(copy, { recursive: true }));
+    await cp(directory, copy, { recursive: true });
+    const files = await readdir(copy);
+    for (let time = 0; time < 2; time += 1) {
+      await expect(on(CLONE, "refuse", copy)).rejects.toMatchObject({
+        code: "state-copied",
+        message: expect.stringContaining("--copied-state renew"),
+      });
+    }
+    expect(await readdir(copy)).toEqual(files);
+    expect(await readFile(join(copy, "instance"), "utf8")).toBe(instance);
+    expect((await on(HERE)).instance).toBe(instance);
+  });
+
+  test("[SD3] one that is renewed begins with another instance key and nothing else, for good", async () => {
+    const first = await StateDirectory.open(directory, onFault, {
+      identify: async () => new Map([["a", "x"]]),
+    });
+    first.noteEpoch("192.0.2.1", 7);
+    first.keepKeys({ keys: [publicPart(await generateKey("edge"))] });
+    await first.close();
+    const renewed = await on({ a: "y" }, "renew");
+    expect(renewed.instance).not.toBe(first.instance);
+    expect(renewed.highestEpoch("192.0.2.1")).toBe(0);
+    expect(renewed.keptKeys).toBe(null);
+    expect((await on({ a: "y" })).instance).toBe(renewed.instance);
+    expect((await on({ a: "y" }, "renew")).instance).toBe(renewed.instance);
+    await expect(on({ a: "x" })).rejects.toMatchObject({ code: "state-copied" });
+  });
+
+  test("[SD3] one that is trusted stays as it is, and is this machine's from then on", async () => {
+    const { instance } = await on(HERE);
+    expect(await on(CLONE, "trust")).toMatchObject({ instance, isBound: false });
+    expect(await on(CLONE)).toMatchObject({ instance, isBound: true });
+    await expect(on(HERE)).rejects.toMatchObject({ code: "state-copied" });
+  });
+
+  test("[SD3] an id that is not always readable is compared when it is, and never missed", async () => {
+    const { instance } = await on({ "machine-id": "here" });
+    expect((await on(HERE)).instance).toBe(instance);
+    expect((await on({ "machine-id": "here" })).instance).toBe(instance);
+    expect((await on({})).isBound).toBe(false);
+    // Cloned with its machine-id, the board alone tells the two apart.
+    await expect(on({ ...HERE, "product-uuid": "other" })).rejects.toMatchObject({ code: "state-copied" });
+    await expect(on({ "product-uuid": "other" })).rejects.toMatchObject({ code: "state-copied" });
+    expect((await on(HERE)).instance).toBe(instance);
+  });
+
+  test("[SD3] a directory from before ids were kept is this machine's", async () => {
+    await writeFile(join(directory, "instance"), "instance-of-an-earlier-release");
+    expect((await on(HERE)).instance).toBe("instance-of-an-earlier-release");
+    await expect(on(CLONE)).rejects.toMatchObject({ code: "state-copied" });
+  });
+
+  test("[SD3] ids are read where they are, believed in their form only, and kept as digests", async () => {
+    const id = "0123456789abcdef0123456789abcdef";
+    const form = /^[0-9a-f]{32}$/;
+    const file = (name: string): string => join(directory, name);
+    await writeFile(file("good"), `${id.toUpperCase()}\n`);
+    await writeFile(file("odd"), "uninitialized\n");
+    const sources = ["good", "odd", "absent"].map((name) => ({ name, file: file(name), form }));
+    const identity = await machineIdentity(sources);
+    expect([...identity.keys()]).toEqual(["good"]);
+    expect(identity.get("good")).not.toContain(id);
+    expect(isOther(identity, await machineIdentity(sources))).toBe(false);
+    await writeFile(file("good"), `${id.replace("0", "1")}\n`);
+    expect(isOther(identity, await machineIdentity(sources))).toBe(true);
   });
 });

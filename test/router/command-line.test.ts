@@ -24,6 +24,7 @@ test("[AG1] a complete command line is a router's configuration", () => {
     pool: "eu",
     tokenFile: "r1.token",
     stateDirectory: "/var/lib/ipshard-router",
+    whenCopied: "refuse",
     listen: { host: "::1", port: 9000 },
     config: {
       table: "ipshard",
