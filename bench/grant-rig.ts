@@ -202,7 +202,7 @@ export class GrantRig {
         const ip = addressAt(at);
         pool.putIp({ ip, advertised: null }, revision);
         const put = Array.from({ length: HOLDER_COUNT }, (_, holder) => entryAt(ip, holder));
-        steering.apply(ip, 1, { withdraw: [], put, addIps: [ip] });
+        steering.apply(ip, { version: 1, lastEpoch: 0, blocks: [] }, { withdraw: [], put, addIps: [ip] });
       }
     });
     database.close();

@@ -221,12 +221,7 @@ export class PoolService {
     const { host } = attachmentOf(socket);
     if (!isGatewayUrl(gateway)) return refuseHost(socket, "gateway-invalid", true);
     const present = this.#store.host(host);
-    // A twin is refused while the first is live, and while routers steer to it, for what comes to
-    // a host's ports goes to where its last enlistment said; a restarted host takes over. [HO1]
-    if (present !== null && present.instance !== instance) {
-      const isNeeded = this.#isLive(present, pool.settings) || this.#steering.isSteeredTo(host);
-      if (isNeeded) return refuseHost(socket, "host-already-present", true);
-    }
+    if (this.#isTwin(present, host, instance, pool)) return refuseHost(socket, "host-already-present", true);
     // A host that only lost its connection goes on being placed as it said last. [DO12]
     const isBack = present?.instance === instance;
     const report = isBack ? present : { draining: false, rooms: [] };
@@ -254,6 +249,19 @@ export class PoolService {
     // Mostly nothing has changed, and then nothing is written.
     if (stored.draining === draining && JSON.stringify(stored.rooms) === JSON.stringify(rooms)) return;
     this.#store.putHost({ ...stored, draining, rooms });
+  }
+
+  /**
+   * A twin is refused while the first is live, and while routers steer to it, for what comes to a
+   * host's ports goes to where its enlistment said. A restarted host takes over. [HO1]
+   */
+  #isTwin(present: StoredHost | null, host: string, instance: string, pool: StoredPool): boolean {
+    if (present === null) return false;
+    const isOther = present.instance !== instance;
+    if (isOther && this.#isLive(present, pool.settings)) return true;
+    // Where the one that enlisted last is, is forgotten when another turns out to have blocks.
+    const isDisowned = present.reach.ipv4 === null && present.reach.ipv6 === null;
+    return (isOther || isDisowned) && this.#steering.isSteeredToTwin(host, instance);
   }
 
   #hear(socket: ObjectSocket, instance: string): void {

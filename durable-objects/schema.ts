@@ -106,6 +106,8 @@ export const POOL_MIGRATIONS: Migrations = [
       overdue INTEGER
     ) WITHOUT ROWID`,
   ],
+  // Of entries from before it is not known which instance has them.
+  ["ALTER TABLE steering_entry ADD COLUMN instance TEXT NOT NULL DEFAULT ''"],
 ];
 
 /** The list of pools. */

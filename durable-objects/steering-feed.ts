@@ -143,9 +143,9 @@ export class SteeringFeed {
     this.#tellNews();
   }
 
-  /** Whether a host has a block that routers steer to it. */
-  isSteeredTo(host: string): boolean {
-    return this.#options.store.hasEntryOf(host);
+  /** Whether routers steer to another instance of a host. */
+  isSteeredToTwin(host: string, instance: string): boolean {
+    return this.#options.store.hasEntryOfTwin(host, instance);
   }
 
   /** Every router, and the number of the last change. */
@@ -179,19 +179,33 @@ export class SteeringFeed {
     this.#turn = null;
     const changes = world.storage.transactionSync(() => {
       const made: AddressChange[] = [];
+      const reaches: HostReach[] = [];
       for (const waiting of this.#waiting.splice(0)) {
         const { ip, publication } = waiting;
         const stored = store.address(ip);
         const change = stored === null ? refuse("ip-unknown" as const) : changeBy(stored, publication);
         waiting.outcome = change.ok ? grant(null) : change;
         if (!change.ok) continue;
-        store.apply(ip, publication.version, change.value);
+        store.apply(ip, publication, change.value);
         made.push(change.value);
+        reaches.push(...this.#disownReaches(publication, change.value));
       }
-      return this.#number(made, []);
+      return this.#number(made, reaches);
     });
     this.#broadcast(changes);
     return store.sequence();
+  }
+
+  /**
+   * Packets for a block must not go to a twin of its host, which may have enlisted while the host
+   * was away and had nothing: rather nowhere, until the host itself has said where it is. [ST12]
+   */
+  #disownReaches({ blocks }: Publication, { put }: AddressChange): HostReach[] {
+    const added = new Set(put.map(({ epoch }) => epoch));
+    const owners = blocks.filter(({ epoch }) => added.has(epoch));
+    return owners
+      .filter(({ host, instance }) => this.#options.store.forgetReachOfTwin(host, instance))
+      .map(({ host }) => ({ host, ipv4: null, ipv6: null }));
   }
 
   #number(addresses: readonly AddressChange[], reaches: readonly HostReach[]): SteeringChange[] {

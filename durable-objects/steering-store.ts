@@ -2,7 +2,7 @@
  * The steering table of a pool on disk, the number of its last change, and the routers that
  * were ever seen. A table may be far larger than memory should hold, so it is read in pieces.
  */
-import type { AddressChange, PublishedAddress } from "../src/core/publication.ts";
+import type { AddressChange, Publication, PublishedAddress } from "../src/core/publication.ts";
 import type { HostReach, SteeringEntry, SteeringTable } from "../src/core/steering.ts";
 import {
   numberOf,
@@ -54,23 +54,39 @@ export class SteeringStore {
     return { ip, version: numberOrNull(row, "steering_version"), entries };
   }
 
-  /** Whether any block is steered to this host. */
-  hasEntryOf(host: string): boolean {
-    return this.#rows("SELECT 1 FROM steering_entry WHERE host = ? LIMIT 1", host).length > 0;
+  /** Whether a block is steered to a host that has this name and another instance key. */
+  hasEntryOfTwin(host: string, instance: string): boolean {
+    const known = "host = ? AND instance NOT IN (?, '')";
+    return this.#rows(`SELECT 1 FROM steering_entry WHERE ${known} LIMIT 1`, host, instance).length > 0;
+  }
+
+  /** Forgets where a host is reached if that was said by another instance, which has no block itself. */
+  forgetReachOfTwin(host: string, instance: string): boolean {
+    const forgotten = this.#rows(
+      `UPDATE host SET reach_ipv4 = NULL, reach_ipv6 = NULL
+      WHERE host = ?1 AND instance <> ?2 AND ${REACHABLE} AND NOT EXISTS
+        (SELECT 1 FROM steering_entry AS entry WHERE entry.host = ?1 AND entry.instance = host.instance)
+      RETURNING host`,
+      host,
+      instance,
+    );
+    return forgotten.length > 0;
   }
 
   /** Writes what a publication changed. */
-  apply(ip: string, version: number, { withdraw, put }: AddressChange): void {
+  apply(ip: string, { version, blocks }: Publication, { withdraw, put }: AddressChange): void {
+    const instances = new Map(blocks.map(({ epoch, instance }) => [epoch, instance]));
     for (const { base, epoch } of withdraw) {
       this.#sql.exec("DELETE FROM steering_entry WHERE ip = ? AND base = ? AND epoch = ?", ip, base, epoch);
     }
     for (const { base, order, host, epoch } of put) {
       this.#sql.exec(
-        "INSERT INTO steering_entry (ip, base, block_order, host, epoch) VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO steering_entry (ip, base, block_order, host, instance, epoch) VALUES (?, ?, ?, ?, ?, ?)",
         ip,
         base,
         order,
         host,
+        instances.get(epoch) ?? "",
         epoch,
       );
     }

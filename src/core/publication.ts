@@ -11,6 +11,8 @@ import type { HostReach, SteeringChange, SteeringEntry } from "./steering.ts";
 /** A leased block, as the routers of its address must know it. */
 export interface PublishedBlock extends PortBlock {
   readonly host: string;
+  /** Which of those that bear the host's name: it alone is where the packets go. Routers never see it. */
+  readonly instance: string;
   readonly epoch: number;
 }
 
@@ -29,7 +31,7 @@ export function publicationOf(table: LeaseTable): Publication {
   return {
     version: table.steeringVersion,
     lastEpoch: table.lastEpoch,
-    blocks: leased.map(({ base, order, host, epoch }) => ({ base, order, host, epoch })),
+    blocks: leased.map(({ base, order, host, instance, epoch }) => ({ base, order, host, instance, epoch })),
   };
 }
 

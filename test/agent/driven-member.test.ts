@@ -69,6 +69,24 @@ test("[LK2] [BI4] by driven time alone the term ends, and with it every flow", a
   expect(pool.sent.at(-1)).toMatchObject({ type: "report", rooms: [{ ip: IP, portCount: 0 }] });
 });
 
+test("[PM6] while the pool has another host of its name it keeps what it has and asks for no more", async () => {
+  const { timers, pool, links, binder } = join();
+  await timers.advance(0);
+  const address = links[1]!;
+  const asked = (type: string): number =>
+    address.sent.filter((request) => (request as { type: string }).type === type).length;
+  pool.receive({ type: "refused", code: "host-already-present" });
+  answer(address);
+  await timers.advance(LEASE_MS / 2);
+  expect(binder.address(IP)!.isUsable()).toBe(true);
+  expect(asked("renew")).toBeGreaterThan(0);
+  expect(asked("acquire")).toBe(0);
+  pool.reopen();
+  pool.receive({ type: "enlisted", pool: "default", ips: [IP] });
+  answer(address);
+  expect(asked("acquire")).toBe(1);
+});
+
 test("[PM1] a member that was stopped wants nothing more of time, nor of the edge", async () => {
   const { timers, binder, member, links } = await leasing();
   member.stop();

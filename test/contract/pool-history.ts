@@ -169,7 +169,7 @@ function publish(steering: SteeringStore, model: Model, { ip: at, version, epoch
   const published = publicationOf(version, epochs);
   const change = changeBy(stored, published);
   if (!change.ok) return;
-  steering.apply(at, version, change.value);
+  steering.apply(at, published, change.value);
   model.sequence += 1;
   expect(steering.advance()).toBe(model.sequence);
   const entries = published.blocks.map(({ base, order, host: to, epoch }) => {
@@ -189,7 +189,7 @@ function publicationOf(version: number, epochs: readonly number[]): Publication 
   const byBase = new Map<number, Publication["blocks"][number]>();
   for (const epoch of epochs.toSorted((a, b) => a - b)) {
     const base = (16 + (epoch % 13)) * 64;
-    byBase.set(base, { base, order: 6, host: `h${epoch % 3}`, epoch });
+    byBase.set(base, { base, order: 6, host: `h${epoch % 3}`, instance: `key-of-h${epoch % 3}`, epoch });
   }
   return { version, lastEpoch: Math.max(0, ...epochs), blocks: [...byBase.values()] };
 }

@@ -119,15 +119,17 @@ function stored(version: number | null, ...blocks: PublishedBlock[]): PublishedA
   };
 }
 
-const OLD = { base: 2048, order: 8, host: "h1", epoch: 4 };
-const NEW = { base: 2048, order: 7, host: "h2", epoch: 5 };
+const OLD = { base: 2048, order: 8, host: "h1", instance: "instance-1", epoch: 4 };
+const NEW = { base: 2048, order: 7, host: "h2", instance: "instance-2", epoch: 5 };
 
 describe("what a publication changes", () => {
   test("[ST5] is the difference to what is stored", () => {
-    const kept = { base: 4096, order: 8, host: "h1", epoch: 3 };
+    const kept = { base: 4096, order: 8, host: "h1", instance: "instance-1", epoch: 3 };
+    // Whose the key is stays between the address and its pool.
+    const { instance: _secret, ...entry } = NEW;
     expect(changeBy(stored(1, kept, OLD), published(2, kept, NEW))).toEqual({
       ok: true,
-      value: { withdraw: [{ ip: IP, base: 2048, epoch: 4 }], put: [{ ip: IP, ...NEW }], addIps: [] },
+      value: { withdraw: [{ ip: IP, base: 2048, epoch: 4 }], put: [{ ip: IP, ...entry }], addIps: [] },
     });
     expect(changeBy(stored(2, kept), published(2, kept))).toEqual({
       ok: true,
@@ -151,7 +153,13 @@ describe("what a publication changes", () => {
 
   const block = fc
     .record({ unit: fc.integer({ min: 16, max: 40 }), epoch: fc.integer({ min: 1, max: 30 }) })
-    .map(({ unit, epoch }) => ({ base: unit * 64, order: 6, host: `h${epoch % 3}`, epoch }));
+    .map(({ unit, epoch }) => ({
+      base: unit * 64,
+      order: 6,
+      host: `h${epoch % 3}`,
+      instance: "instance",
+      epoch,
+    }));
   const blocks = fc.uniqueArray(block, { comparator: (a, b) => a.base === b.base || a.epoch === b.epoch });
 
   test("[ST5] leads from what is stored to what was published", () => {
@@ -167,7 +175,7 @@ describe("what a publication changes", () => {
         }
         const gone = new Set(change.value.withdraw.map(({ epoch }) => epoch));
         const left = [...old.entries.filter(({ epoch }) => !gone.has(epoch)), ...change.value.put];
-        const sorted = (entries: readonly PublishedBlock[]) =>
+        const sorted = (entries: readonly { readonly epoch: number }[]) =>
           entries.map(({ epoch }) => epoch).toSorted((a, b) => a - b);
         expect(sorted(left)).toEqual(sorted(after));
       }),

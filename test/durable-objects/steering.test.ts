@@ -292,8 +292,16 @@ describe("publications", () => {
   it("[ST5] older than what was taken change nothing", async () => {
     const here = await world();
     await readyRouter(here);
-    const taken = { version: 5, lastEpoch: 3, blocks: [{ base: 2048, order: 6, host: "h1", epoch: 3 }] };
-    const older = { version: 4, lastEpoch: 2, blocks: [{ base: 2048, order: 6, host: "h2", epoch: 2 }] };
+    const taken = {
+      version: 5,
+      lastEpoch: 3,
+      blocks: [{ base: 2048, order: 6, host: "h1", instance: "key-of-h1", epoch: 3 }],
+    };
+    const older = {
+      version: 4,
+      lastEpoch: 2,
+      blocks: [{ base: 2048, order: 6, host: "h2", instance: "key-of-h2", epoch: 2 }],
+    };
     void here.pool.publish(here.ip, taken).catch(() => {});
     await vi.waitFor(async () => {
       expect(await here.pool.describe()).toMatchObject({ value: { steeringSequence: 2 } });
@@ -316,7 +324,7 @@ describe("publications", () => {
       here.pool.publish(ip, {
         version: 2,
         lastEpoch: 1,
-        blocks: [{ base: 4096, order: 6, host: "h1", epoch: 1 }],
+        blocks: [{ base: 4096, order: 6, host: "h1", instance: FIRST, epoch: 1 }],
       }),
     );
     const change = await router.change();
@@ -365,7 +373,7 @@ describe("a router", () => {
     await runInDurableObject(here.pool, (_instance: EgressPool, { storage }) => {
       storage.sql.exec(
         `WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 4999)
-        INSERT INTO steering_entry SELECT '2001:db8:aaaa:bbbb:cccc:dddd:eeee:' || (i / 1000),
+        INSERT INTO steering_entry (ip, base, block_order, host, epoch) SELECT '2001:db8:aaaa:bbbb:cccc:dddd:eeee:' || (i / 1000),
         1024 + (i % 1000) * 64, 6, ?, 1000000 + i FROM n`,
         "h".repeat(63),
       );
@@ -459,6 +467,34 @@ describe("a router", () => {
     const reach = { ipv4: null, ipv6: "2001:db8::7" };
     await hostToPool.enlist(FIRST, "http://gateway:1", reach);
     expect(await router.change()).toMatchObject({ sequence: 3, reaches: [{ host: "h1", ...reach }] });
+  });
+
+  it("[HO1] [ST12] never sends a host's packets to a twin, however long the host is away", async () => {
+    const here = await world({ hostSilenceMs: 500 });
+    const { router } = await readyRouter(here);
+    const reachOf = (last: number) => ({ ipv4: `192.0.2.${last}`, ipv6: null });
+    // The twin enlists while the host is away and has nothing.
+    const twin = await HostConnection.open(here.pool, "h1");
+    await twin.enlist(TWIN, "http://gateway:2", reachOf(2));
+    expect(await router.change()).toMatchObject({ reaches: [{ host: "h1", ...reachOf(2) }] });
+    twin.close();
+    // Then the host gets a block: what comes to it goes nowhere until the host has said where it is.
+    acquireSoon(here.host, "a");
+    const granted = await router.change();
+    expect(granted).toMatchObject({
+      put: [{ host: "h1" }],
+      reaches: [{ host: "h1", ipv4: null, ipv6: null }],
+    });
+    router.acknowledge(granted.sequence);
+    await here.host.next();
+    // While it has the block no twin gets in, silent as the host may be.
+    const again = await HostConnection.open(here.pool, "h1");
+    expect(await again.enlist(TWIN, "http://gateway:2", reachOf(2))).toMatchObject({
+      code: "host-already-present",
+    });
+    const first = await HostConnection.open(here.pool, "h1");
+    expect(await first.enlist(FIRST, "http://gateway:1", reachOf(1))).toMatchObject({ type: "enlisted" });
+    expect(await router.change()).toMatchObject({ reaches: [{ host: "h1", ...reachOf(1) }] });
   });
 
   it.each([

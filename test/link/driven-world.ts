@@ -55,6 +55,12 @@ export class DrivenLink implements Link {
     this.#options.onOpen();
   }
 
+  /** Connects once more after it was dropped. */
+  reopen(): void {
+    this.isOpen = true;
+    this.#options.onOpen();
+  }
+
   stop(): void {
     this.isStarted = false;
     this.#close();

@@ -2,12 +2,11 @@
  * What must hold once nothing has gone wrong for a while: whoever asks is served, what the dead
  * held has come back, and all tables say the same.
  */
-import type { PublishedBlock } from "../../src/core/publication.ts";
 import { blocksOverlap, portCountOf } from "../../src/core/port-block.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import { BALLAST, type Edge } from "./edge.ts";
 import type { Host } from "./host.ts";
-import { sameBlocks, Violation } from "./law-checks.ts";
+import { type HeldBlock, sameBlocks, Violation } from "./law-checks.ts";
 import type { SimulatedRouter } from "./router.ts";
 import type { SimulatedWorker } from "./worker.ts";
 
@@ -33,7 +32,7 @@ export async function checkCalm(world: CalmWorld): Promise<void> {
   await checkPlacement(world);
 }
 
-function checkServed(world: CalmWorld, host: Host, ip: string, leased: readonly PublishedBlock[]): void {
+function checkServed(world: CalmWorld, host: Host, ip: string, leased: readonly HeldBlock[]): void {
   const portCount = host.portCount(ip);
   const least = Math.min(
     portCountOf(world.settings.firstBlockOrder),
@@ -70,7 +69,7 @@ function checkDead({ edge, dead, living }: CalmWorld, ip: string): void {
     throw new Violation("calm", `${ip}: ${left.host} has gone and still has ${left.base}`);
 }
 
-function checkSteering({ edge, routers }: CalmWorld, ip: string, leased: readonly PublishedBlock[]): void {
+function checkSteering({ edge, routers }: CalmWorld, ip: string, leased: readonly HeldBlock[]): void {
   if (routers.length === 0) return;
   const published = edge.pool.database.sql
     .exec("SELECT base, block_order, host, epoch FROM steering_entry WHERE ip = ?", ip)
@@ -111,7 +110,7 @@ async function checkPlacement({ worker, edge, living }: CalmWorld): Promise<void
   }
 }
 
-function leasedBlocks(edge: Edge, ip: string): PublishedBlock[] {
+function leasedBlocks(edge: Edge, ip: string): HeldBlock[] {
   const rows = edge
     .address(ip)
     .database.sql.exec("SELECT base, block_order, host, epoch FROM lease WHERE ended_at_ms IS NULL")

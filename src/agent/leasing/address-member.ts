@@ -23,6 +23,8 @@ export interface MemberOptions {
   readonly epochs: { highestEpoch(ip: string): number; noteEpoch(ip: string, epoch: number): void };
   readonly log: Logger;
   readonly machine?: Pick<Machine, "prepare" | "guarded">;
+  /** Whether the host may ask for more than it holds. */
+  readonly mayGrow?: () => boolean;
   /** The room may have changed. */
   readonly onChange: () => void;
   readonly whyAbsent?: (ip: string) => Promise<string | null>;
@@ -110,7 +112,7 @@ export class AddressMember {
   }
 
   #begin(): void {
-    const { edge, instance, token, epochs, openLink = openEdgeLink } = this.#options;
+    const { edge, instance, token, epochs, mayGrow, openLink = openEdgeLink } = this.#options;
     const { ip } = this.#ports;
     const link = openLink<LeaseReply>({
       name: `address ${ip}`,
@@ -136,6 +138,7 @@ export class AddressMember {
       },
       onEvent: (event) => this.#onEvent(event),
       highestEpoch: epochs.highestEpoch(ip),
+      ...(mayGrow === undefined ? {} : { mayGrow }),
     });
     ports.onSilence = () => keeper.tick();
     let isPressed = false;

@@ -49,6 +49,8 @@ export interface KeeperOptions {
   readonly onEvent: (event: KeeperEvent) => void;
   /** The highest epoch seen on this address in earlier lives; 0 for none. */
   readonly highestEpoch: number;
+  /** Whether more may be asked for now; always, unless it is given. */
+  readonly mayGrow?: () => boolean;
   readonly timing?: Partial<KeeperTiming>;
 }
 
@@ -65,6 +67,8 @@ export interface KeeperTiming {
 const DEFAULT_TIMING: KeeperTiming = { repeatAfterMs: 5_000, restMs: 180_000, farewellMs: 2_000 };
 /** The wall clock may jump where no timer notices, so the keeper looks at least this often. */
 const LONGEST_SLEEP_MS = 1_000;
+
+const always = (): boolean => true;
 
 interface Outstanding {
   readonly request: LeaseRequest;
@@ -324,7 +328,8 @@ export class LeaseKeeper {
   }
 
   #orderToAsk(): number | null {
-    return this.#drainEndMs === null ? orderWanted(this.#holdings.view(), this.#settings) : null;
+    const { mayGrow = always } = this.#options;
+    return this.#drainEndMs === null && mayGrow() ? orderWanted(this.#holdings.view(), this.#settings) : null;
   }
 
   /** Flows without a port wait while a spare or an answer may still bring one. [LK8] */

@@ -13,7 +13,7 @@ import type { PortBinder } from "../ports/port-binder.ts";
 import { type RoomReport, urgencyOf } from "./room-report.ts";
 
 /** What a pool's member needs beside what its addresses need. */
-export interface PoolMemberOptions extends Omit<MemberOptions, "onChange"> {
+export interface PoolMemberOptions extends Omit<MemberOptions, "onChange" | "mayGrow"> {
   readonly pool: string;
   /** URL at which the edge reaches this host's gateway. */
   readonly gateway: string;
@@ -41,6 +41,8 @@ export class PoolMember {
   #ips: readonly string[] = [];
   #isDraining = false;
   #isStopped = false;
+  /** Another host of this name is in the pool. What is held stays, and nothing is added to it. [PM6] */
+  #isTwin = false;
   /** Null until the pool has taken this host on the present connection. */
   #told: RoomReport | null = null;
   #toldAtMs = 0;
@@ -100,6 +102,7 @@ export class PoolMember {
   }
 
   #received(reply: PoolReply): void {
+    this.#isTwin = reply.type === "refused" && reply.code === "host-already-present";
     if (reply.type === "refused") {
       this.#link.drop(adviceOn(reply.code));
       return;
@@ -118,6 +121,7 @@ export class PoolMember {
       if (this.#members.has(ip) || this.#leaving.has(ip)) continue;
       const member = new AddressMember(binder.addAddress(ip), {
         ...this.#options,
+        mayGrow: () => !this.#isTwin,
         onChange: () => this.#look(),
       });
       this.#members.set(ip, member);
