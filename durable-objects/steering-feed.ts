@@ -238,7 +238,8 @@ export class SteeringFeed {
           for (const router of laggards) this.#noteOverdue(router, sequence);
           return laggards;
         }
-        await Promise.race([over, this.#news.told, world.wait(LOOK_AGAIN_MS)]);
+        const look = world.wait(LOOK_AGAIN_MS, done.signal).catch(() => {});
+        await Promise.race([over, this.#news.told, look]);
       }
     } finally {
       done.abort();

@@ -32,6 +32,19 @@ describe("the object's clock", () => {
     granted(address.acquire("bert", 12));
   });
 
+  test("[LE6] is taken for set by no change of the quarantine", () => {
+    const address = new AddressStory({ quarantineMs: HOUR });
+    address.join("anna");
+    address.take("anna", 8);
+    address.wait(LEASE - 60_000);
+    address.renew("anna");
+    address.configure({ quarantineMs: 10_000 });
+    const endsAtMs = address.table.holders.get("anna")!.expiresAtMs;
+    address.tick();
+    address.wait(1_000);
+    expect(address.table.holders.get("anna")!.expiresAtMs).toBe(endsAtMs);
+  });
+
   test("[LE6] set back by hours, it does not keep the blocks of a dead host for hours", () => {
     const address = new AddressStory();
     address.join("anna");
