@@ -6,9 +6,9 @@ export interface PoolSettings {
   readonly quarantineMs: number;
   /** Size of a host's first block, as a power of two. */
   readonly firstBlockOrder: number;
-  /** Ports that a present host can always get, whatever the others ask for. */
+  /** Ports that a present host gets, whatever the others ask for; on a full address when they have made room. */
   readonly minPortsPerHost: number;
-  /** Ports that one host may hold of one address. */
+  /** Ports that one host may hold of one address; told to a host, it is what that one may hold now. [AL6] */
   readonly maxPortsPerHost: number;
   /** Silence after which a host gets no new requests (liveness, not ownership: law 8). */
   readonly hostSilenceMs: number;
