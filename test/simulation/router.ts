@@ -2,7 +2,8 @@
  * A router: a machine whose kernel steers, and the process that lets it follow the pool. The
  * kernel goes on when the process ends, and forgets when the machine is switched off.
  */
-import { blockContains } from "../../src/core/port-block.ts";
+import { grant, type Outcome, refuse } from "../../src/core/outcome.ts";
+import { blockContains, blocksOverlap } from "../../src/core/port-block.ts";
 import type { SteeringEntry, SteeringTable } from "../../src/core/steering.ts";
 import type { RepairReport, SteeringKernel } from "../../src/router/kernel.ts";
 import { SteeringMember } from "../../src/router/steering-member.ts";
@@ -10,6 +11,7 @@ import type { SteeringDelta } from "../../src/router/steering-program.ts";
 import type { Chance } from "./chance.ts";
 import { type Dial, SimulatedLink } from "./connection.ts";
 import type { KernelTroubles } from "./guard-kernel.ts";
+import { Violation } from "./law-checks.ts";
 import { type Machine, Process } from "./machine.ts";
 import type { Network } from "./network.ts";
 import { SILENT_LOG } from "./silent-log.ts";
@@ -21,11 +23,13 @@ export interface KernelEntry {
   readonly reach: string | null;
 }
 
+/** By address, then by base. */
+type KernelEntries = Map<string, Map<number, KernelEntry>>;
+
 /** What a router steers by. */
 export class KernelTable {
-  /** By address, then by base. */
-  readonly entries = new Map<string, Map<number, KernelEntry>>();
-  /** Told of every entry that comes in the place of another, or of none. */
+  entries: KernelEntries = new Map();
+  /** Told of every entry that comes in the place of others, or of none. */
   onPut: (entry: SteeringEntry, replaced: readonly SteeringEntry[]) => void = () => {};
 
   /** Where a packet for this port goes. */
@@ -36,28 +40,34 @@ export class KernelTable {
     return null;
   }
 
-  has({ ip, base, order, host, epoch }: SteeringEntry): boolean {
-    const placed = this.entries.get(ip)?.get(base)?.entry;
-    return placed?.order === order && placed.host === host && placed.epoch === epoch;
-  }
-
-  put(placed: KernelEntry): void {
-    const { ip, base } = placed.entry;
-    let blocks = this.entries.get(ip);
-    if (blocks === undefined) {
-      blocks = new Map();
-      this.entries.set(ip, blocks);
+  /**
+   * One transaction. As in the kernel it fails as a whole when it adds to what is there already
+   * with other data, as it may be when a former process has not quite ended.
+   */
+  change(removed: Iterable<SteeringEntry>, added: Iterable<KernelEntry>): void {
+    const draft: KernelEntries = new Map([...this.entries].map(([ip, blocks]) => [ip, new Map(blocks)]));
+    for (const { ip, base } of removed) draft.get(ip)?.delete(base);
+    const puts = [...added].map((placed) => ({
+      placed,
+      replaced: this.#overlapping(this.entries, placed.entry),
+    }));
+    for (const { placed } of puts) {
+      const { ip, base, epoch } = placed.entry;
+      const [present, ...others] = this.#overlapping(draft, placed.entry);
+      if (present !== undefined && (others.length > 0 || present.epoch !== epoch)) {
+        throw new Error(`port ${base} of ${ip} is steered otherwise`);
+      }
+      let blocks = draft.get(ip);
+      if (blocks === undefined) draft.set(ip, (blocks = new Map<number, KernelEntry>()));
+      blocks.set(base, placed);
     }
-    const overlapping = [...blocks.values()].filter(
-      ({ entry }) => blockContains(entry, base) || blockContains(placed.entry, entry.base),
-    );
-    // An exact-match map of the kernel refuses a second element; a program that puts one is wrong.
-    if (overlapping.length > 0) throw new Error(`port ${base} of ${ip} is steered twice`);
-    blocks.set(base, placed);
+    this.entries = draft;
+    for (const { placed, replaced } of puts) this.onPut(placed.entry, replaced);
   }
 
-  delete({ ip, base }: SteeringEntry): void {
-    this.entries.get(ip)?.delete(base);
+  #overlapping(entries: KernelEntries, entry: SteeringEntry): SteeringEntry[] {
+    const blocks = Array.from(entries.get(entry.ip)?.values() ?? [], (placed) => placed.entry);
+    return blocks.filter((other) => blocksOverlap(other, entry));
   }
 }
 
@@ -77,18 +87,20 @@ class SimulatedKernel implements SteeringKernel {
   repair(table: SteeringTable): Promise<RepairReport> {
     return this.#soon(() => {
       const reaches = new Map(table.reaches.map(({ host, ipv4 }) => [host, ipv4]));
-      const before = [...this.#table.entries.values()].flatMap((blocks) => Array.from(blocks.values()));
-      for (const { entry } of before) this.#table.delete(entry);
-      for (const entry of table.entries) this.#put(entry, reaches.get(entry.host) ?? null, before);
-      return { removedCount: 0, addedCount: 0, unreachable: [] };
+      const before = [...this.#table.entries.values()].flatMap((blocks) =>
+        Array.from(blocks.values(), ({ entry }) => entry),
+      );
+      const after = table.entries.map((entry) => ({ entry, reach: reaches.get(entry.host) ?? null }));
+      this.#table.change(before, after);
+      return { removedCount: before.length, addedCount: after.length, unreachable: [] };
     });
   }
 
   apply(delta: SteeringDelta): Promise<void> {
     return this.#soon(() => {
-      const removed = delta.removed.map(({ entry, reach }) => ({ entry, reach: reach?.ipv4 ?? null }));
-      for (const { entry } of removed) this.#table.delete(entry);
-      for (const { entry, reach } of delta.added) this.#put(entry, reach?.ipv4 ?? null, removed);
+      const removed = delta.removed.map(({ entry }) => entry);
+      const added = delta.added.map(({ entry, reach }) => ({ entry, reach: reach?.ipv4 ?? null }));
+      this.#table.change(removed, added);
     });
   }
 
@@ -108,18 +120,6 @@ class SimulatedKernel implements SteeringKernel {
     return Promise.resolve();
   }
 
-  #put(entry: SteeringEntry, reach: string | null, before: readonly KernelEntry[]): void {
-    const replaced = before.filter(
-      ({ entry: old }) =>
-        old.ip === entry.ip && (blockContains(old, entry.base) || blockContains(entry, old.base)),
-    );
-    this.#table.put({ entry, reach });
-    this.#table.onPut(
-      entry,
-      replaced.map((placed) => placed.entry),
-    );
-  }
-
   /** One transaction: in the kernel at once, whatever becomes of the process meanwhile. */
   #soon<Result>(change: () => Result): Promise<Result> {
     const { failureChance, slownessMs } = this.#troubles;
@@ -128,10 +128,23 @@ class SimulatedKernel implements SteeringKernel {
     const { machine } = this.#process;
     machine.after(this.#chance.between(0.5, 5) + this.#chance.next() * slownessMs, () => {
       if (machine.isOff) return;
-      const result = isFailing ? null : change();
-      this.#process.run(() => (result === null ? reject(new Error("nft failed")) : resolve(result)));
+      const end = attempt(() => {
+        if (isFailing) throw new Error("nft failed");
+        return change();
+      });
+      this.#process.run(() => (end.ok ? resolve(end.value) : reject(end.refusal)));
     });
     return promise;
+  }
+}
+
+/** What it came to; a law that does not hold is no fault of a kernel. */
+function attempt<Result>(what: () => Result): Outcome<Result, Error> {
+  try {
+    return grant(what());
+  } catch (fault) {
+    if (fault instanceof Violation || !(fault instanceof Error)) throw fault;
+    return refuse(fault);
   }
 }
 
@@ -217,7 +230,7 @@ export class SimulatedRouter {
   switchOff(): void {
     this.machine.isOff = true;
     this.kill();
-    this.kernel.entries.clear();
+    this.kernel.entries = new Map();
   }
 
   switchOn(): void {
