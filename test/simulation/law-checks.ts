@@ -51,6 +51,8 @@ interface StoredLease extends PortBlock {
   readonly host: string;
   readonly instance: string;
   readonly isLeased: boolean;
+  /** Whether routers have followed. */
+  readonly isSteered: boolean;
 }
 
 /** A machine that could send, by the key of its state directory as well: a new one is another host. */
@@ -70,13 +72,19 @@ interface AddressRecord {
   readonly excused: Map<number, readonly string[]>;
   /** Epochs that hosts were told. */
   readonly told: Set<number>;
-  /** All that was ever on disk, by epoch. */
+  /** All that was ever on disk, by epoch, as it was first seen there. */
   readonly grants: Map<number, StoredLease>;
+  /** Epochs that were seen to have ended. */
+  readonly ended: Set<number>;
+  /** The newest epoch in a publication that was answered. */
+  followedEpoch: number;
   highestEpoch: number;
 }
 
 /** Clocks may be this much faster or slower than true time. */
 const DRIFT = 0.003;
+/** No lease of a run lasts longer. */
+const LONGEST_TERM_MS = 20_000;
 /** Granularity of clocks that are read in whole milliseconds. */
 const TICK_MS = 2;
 
@@ -96,6 +104,8 @@ export class LawChecks {
         excused: new Map(),
         told: new Set(),
         grants: new Map(),
+        ended: new Set(),
+        followedEpoch: 0,
         highestEpoch: 0,
       });
     }
@@ -126,7 +136,7 @@ export class LawChecks {
     }
   }
 
-  /** Laws 5 and 6, and that no block is lost: an address has written. */
+  /** Laws 3, 5 and 6, and that no block is lost: an address has written. */
   table(ip: string): void {
     const record = this.#record(ip);
     const rows = this.#rowsOf(ip);
@@ -144,15 +154,18 @@ export class LawChecks {
         }
         this.#granted(ip, record, row);
       }
+      if (!row.isLeased) this.#ended(ip, record, row);
     }
     record.highestEpoch = Math.max(record.highestEpoch, ...rows.map(({ epoch }) => epoch));
     this.#steering(ip, record);
   }
 
   /** An address was told that the routers have followed. */
-  followed(ip: string, { blocks }: Publication, laggards: readonly string[]): void {
+  followed(ip: string, { blocks, lastEpoch }: Publication, laggards: readonly string[]): void {
+    const record = this.#record(ip);
+    record.followedEpoch = Math.max(record.followedEpoch, lastEpoch);
     if (laggards.length === 0) return;
-    const { excused } = this.#record(ip);
+    const { excused } = record;
     for (const { epoch } of blocks) excused.set(epoch, [...(excused.get(epoch) ?? []), ...laggards]);
   }
 
@@ -165,6 +178,10 @@ export class LawChecks {
         const what = `${host.machine.name} was told of ${describe({ ...block, host: host.name })} on ${ip}`;
         const truth = grant === undefined ? "never written" : `written as ${describe(grant)}`;
         throw new Violation("law 5", `${what}, which was ${truth}`);
+      }
+      if (!grant.isSteered && block.epoch > record.followedEpoch) {
+        const what = `${host.machine.name} was told of ${describe(grant)} on ${ip}`;
+        throw new Violation("law 4", `${what} before any router could have heard of it`);
       }
       if (record.told.has(block.epoch)) continue;
       record.told.add(block.epoch);
@@ -227,11 +244,23 @@ export class LawChecks {
     }
   }
 
+  /** Law 3: a host is silent before its lease ends. */
+  #ended(ip: string, { ended }: AddressRecord, row: StoredLease): void {
+    if (ended.has(row.epoch)) return;
+    ended.add(row.epoch);
+    // A leap that the address believes ends leases early; quarantine bears it. [LE6]
+    if (this.#world.believedLeapsMs(ip, this.#world.nowMs() - LONGEST_TERM_MS) > 0) return;
+    const host = this.#world.hosts.find(({ instance }) => instance === row.instance);
+    if (host === undefined || overlap(host.guard.permitted(ip), [row]) === null) return;
+    const what = `${describe(row)} of ${ip} has ended, and ${host.machine.name} can still send from it`;
+    throw new Violation("law 3", what);
+  }
+
   #rowsOf(ip: string): StoredLease[] {
     const { database } = this.#world.edge.address(ip);
     const rows = database.sql
       .exec(
-        "SELECT epoch, base, block_order, host, instance, ended_at_ms IS NULL AS leased FROM lease ORDER BY epoch",
+        "SELECT epoch, base, block_order, host, instance, ended_at_ms IS NULL AS leased, is_steered FROM lease ORDER BY epoch",
       )
       .toArray();
     return rows.map((row) => ({
@@ -241,6 +270,7 @@ export class LawChecks {
       host: row["host"] as string,
       instance: row["instance"] as string,
       isLeased: row["leased"] === 1,
+      isSteered: row["is_steered"] === 1,
     }));
   }
 
