@@ -42,6 +42,8 @@ export interface CheckedWorld {
   readonly quarantineMs: () => number;
   /** Forward leaps of an address's clock since this time, as far as the address believes them. */
   readonly believedLeapsMs: (ip: string, sinceMs: number) => number;
+  /** Whether a router was ready and heard the pool, all the time lately, be its kernel slow. */
+  readonly isListening: (router: SimulatedRouter) => boolean;
   /** Whether a router could follow the pool at once, all the time lately. */
   readonly isAttentive: (router: SimulatedRouter) => boolean;
 }
@@ -186,7 +188,7 @@ export class LawChecks {
       if (record.told.has(block.epoch)) continue;
       record.told.add(block.epoch);
       for (const router of this.#world.routers) {
-        if (!this.#world.isAttentive(router) || record.excused.get(block.epoch)?.includes(router.name))
+        if (!this.#world.isListening(router) || record.excused.get(block.epoch)?.includes(router.name))
           continue;
         this.counts.told += 1;
         const placed = router.kernel.find(ip, block.base);

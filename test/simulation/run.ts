@@ -66,7 +66,9 @@ export class Run {
   readonly #history: Sighting[] = [];
   readonly #counts = new Map<string, number>();
   readonly #leaps: { readonly ip: string; readonly atMs: number; readonly byMs: number }[] = [];
-  /** Since when each router could follow; null while it cannot. */
+  /** Since when each router has heard the pool; null while it does not. */
+  readonly #listeningSinceMs = new Map<SimulatedRouter, number | null>();
+  /** Since when each router could follow as well; null while it cannot. */
   readonly #attentiveSinceMs = new Map<SimulatedRouter, number | null>();
   #violation: Error | null = null;
 
@@ -106,6 +108,7 @@ export class Run {
         routers: this.#routers,
         quarantineMs: () => this.#scenario.settings.quarantineMs,
         believedLeapsMs: (ip, sinceMs) => this.#believedLeapsMs(ip, sinceMs),
+        isListening: (router) => this.#isLong(this.#listeningSinceMs.get(router)),
         isAttentive: (router) => this.#isAttentive(router),
       },
       ips,
@@ -310,20 +313,22 @@ export class Run {
   }
 
   #watchAttention(router: SimulatedRouter): void {
-    const isAble =
-      router.isReady &&
-      router.isHeard &&
-      this.#network.weather === FAIR_WEATHER &&
-      router.troubles.failureChance === 0 &&
-      router.troubles.slownessMs === 0;
-    if (!isAble) this.#attentiveSinceMs.set(router, null);
-    else if ((this.#attentiveSinceMs.get(router) ?? null) === null) {
-      this.#attentiveSinceMs.set(router, this.#timeline.nowMs);
-    }
+    const isListening = router.isReady && router.isHeard && this.#network.weather === FAIR_WEATHER;
+    const { failureChance, slownessMs } = router.troubles;
+    this.#watch(this.#listeningSinceMs, router, isListening);
+    this.#watch(this.#attentiveSinceMs, router, isListening && failureChance === 0 && slownessMs === 0);
+  }
+
+  #watch(sinceMs: Map<SimulatedRouter, number | null>, router: SimulatedRouter, isSo: boolean): void {
+    if (!isSo) sinceMs.set(router, null);
+    else if ((sinceMs.get(router) ?? null) === null) sinceMs.set(router, this.#timeline.nowMs);
   }
 
   #isAttentive(router: SimulatedRouter): boolean {
-    const sinceMs = this.#attentiveSinceMs.get(router) ?? null;
+    return this.#isLong(this.#attentiveSinceMs.get(router));
+  }
+
+  #isLong(sinceMs: number | null = null): boolean {
     return sinceMs !== null && this.#timeline.nowMs - sinceMs >= ATTENTION_MS;
   }
 
