@@ -226,8 +226,8 @@ export class PoolService {
     const isBack = present?.instance === instance;
     const report = isBack ? present : { draining: false, rooms: [] };
     const { draining, rooms } = report;
-    this.#store.putHost({ host, instance, gateway, draining, rooms, reach });
-    const known = present?.reach ?? UNREACHABLE;
+    this.#store.putHost({ host, instance, gateway, draining, rooms, reach, isDisowned: false });
+    const known = present === null || present.isDisowned ? UNREACHABLE : present.reach;
     if (pool.isSteered && (reach.ipv4 !== known.ipv4 || reach.ipv6 !== known.ipv6)) {
       this.#steering.announce({ host, ...reach });
     }
@@ -259,9 +259,7 @@ export class PoolService {
     if (present === null) return false;
     const isOther = present.instance !== instance;
     if (isOther && this.#isLive(present, pool.settings)) return true;
-    // Where the one that enlisted last is, is forgotten when another turns out to have blocks.
-    const isDisowned = present.reach.ipv4 === null && present.reach.ipv6 === null;
-    return (isOther || isDisowned) && this.#steering.isSteeredToTwin(host, instance);
+    return (isOther || present.isDisowned) && this.#steering.isSteeredToTwin(host, instance);
   }
 
   #hear(socket: ObjectSocket, instance: string): void {

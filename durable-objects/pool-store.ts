@@ -28,6 +28,8 @@ export interface StoredHost {
   readonly draining: boolean;
   readonly rooms: readonly AddressRoom[];
   readonly reach: Omit<HostReach, "host">;
+  /** Another instance has blocks under its name: routers are not told where this one is. [ST12] */
+  readonly isDisowned: boolean;
 }
 
 /** Reads and writes one catalogue. Nothing is remembered here: what is asked is read. */
@@ -109,10 +111,11 @@ export class PoolStore {
   }
 
   /** Keeps what a host said. */
-  putHost({ host, instance, gateway, draining, rooms, reach }: StoredHost): void {
+  putHost({ host, instance, gateway, draining, rooms, reach, isDisowned }: StoredHost): void {
     this.#sql.exec(
-      `INSERT OR REPLACE INTO host (host, instance, gateway, draining, rooms, reach_ipv4, reach_ipv6)
-      VALUES (?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT OR REPLACE INTO host
+        (host, instance, gateway, draining, rooms, reach_ipv4, reach_ipv6, is_disowned)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
       host,
       instance,
       gateway,
@@ -120,6 +123,7 @@ export class PoolStore {
       JSON.stringify(rooms),
       reach.ipv4,
       reach.ipv6,
+      isDisowned ? 1 : 0,
     );
   }
 }
@@ -132,5 +136,6 @@ function hostsOf(rows: ReturnType<SqlDatabase["sql"]["exec"]>): StoredHost[] {
     draining: row["draining"] === 1,
     rooms: JSON.parse(textOf(row, "rooms")) as AddressRoom[],
     reach: { ipv4: textOrNull(row, "reach_ipv4"), ipv6: textOrNull(row, "reach_ipv6") },
+    isDisowned: row["is_disowned"] === 1,
   }));
 }

@@ -107,7 +107,10 @@ export const POOL_MIGRATIONS: Migrations = [
     ) WITHOUT ROWID`,
   ],
   // Of entries from before it is not known which instance has them.
-  ["ALTER TABLE steering_entry ADD COLUMN instance TEXT NOT NULL DEFAULT ''"],
+  [
+    "ALTER TABLE steering_entry ADD COLUMN instance TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE host ADD COLUMN is_disowned INTEGER NOT NULL DEFAULT 0",
+  ],
 ];
 
 /** The list of pools. */

@@ -188,7 +188,7 @@ export class SteeringFeed {
         if (!change.ok) continue;
         store.apply(ip, publication, change.value);
         made.push(change.value);
-        reaches.push(...this.#disownReaches(publication, change.value));
+        reaches.push(...this.#reachesAfter(publication, change.value));
       }
       return this.#number(made, reaches);
     });
@@ -198,14 +198,15 @@ export class SteeringFeed {
 
   /**
    * Packets for a block must not go to a twin of its host, which may have enlisted while the host
-   * was away and had nothing: rather nowhere, until the host itself has said where it is. [ST12]
+   * was away and had nothing: rather nowhere, until one of the two has all blocks again. [ST12]
    */
-  #disownReaches({ blocks }: Publication, { put }: AddressChange): HostReach[] {
+  #reachesAfter({ blocks }: Publication, { put, withdraw }: AddressChange): HostReach[] {
+    const { store } = this.#options;
     const added = new Set(put.map(({ epoch }) => epoch));
-    const owners = blocks.filter(({ epoch }) => added.has(epoch));
-    return owners
-      .filter(({ host, instance }) => this.#options.store.forgetReachOfTwin(host, instance))
-      .map(({ host }) => ({ host, ipv4: null, ipv6: null }));
+    const disowned = blocks
+      .filter(({ epoch, host, instance }) => added.has(epoch) && store.disownTwin(host, instance))
+      .map(({ host }): HostReach => ({ host, ipv4: null, ipv6: null }));
+    return withdraw.length === 0 ? disowned : [...disowned, ...store.ownAgain()];
   }
 
   #number(addresses: readonly AddressChange[], reaches: readonly HostReach[]): SteeringChange[] {

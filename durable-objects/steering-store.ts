@@ -60,17 +60,32 @@ export class SteeringStore {
     return this.#rows(`SELECT 1 FROM steering_entry WHERE ${known} LIMIT 1`, host, instance).length > 0;
   }
 
-  /** Forgets where a host is reached if that was said by another instance, which has no block itself. */
-  forgetReachOfTwin(host: string, instance: string): boolean {
-    const forgotten = this.#rows(
-      `UPDATE host SET reach_ipv4 = NULL, reach_ipv6 = NULL
-      WHERE host = ?1 AND instance <> ?2 AND ${REACHABLE} AND NOT EXISTS
+  /**
+   * Notes that an instance has blocks while another has enlisted under its name, which has none
+   * itself. Whether that is news.
+   */
+  disownTwin(host: string, instance: string): boolean {
+    const disowned = this.#rows(
+      `UPDATE host SET is_disowned = 1
+      WHERE host = ?1 AND instance <> ?2 AND is_disowned = 0 AND NOT EXISTS
         (SELECT 1 FROM steering_entry AS entry WHERE entry.host = ?1 AND entry.instance = host.instance)
       RETURNING host`,
       host,
       instance,
     );
-    return forgotten.length > 0;
+    return disowned.length > 0;
+  }
+
+  /** Takes that back where the other instance has no blocks any more; where these hosts are reached. */
+  ownAgain(): HostReach[] {
+    const owned = this.#rows(
+      `UPDATE host SET is_disowned = 0
+      WHERE is_disowned = 1 AND NOT EXISTS
+        (SELECT 1 FROM steering_entry AS entry
+        WHERE entry.host = host.host AND entry.instance NOT IN (host.instance, ''))
+      RETURNING host, reach_ipv4, reach_ipv6`,
+    );
+    return owned.map(reachOf);
   }
 
   /** Writes what a publication changed. */
@@ -176,7 +191,7 @@ export class SteeringStore {
 
 // An address that has published nothing is not steered yet: routers leave it alone.
 const PUBLISHED = "steering_version IS NOT NULL";
-const REACHABLE = "(reach_ipv4 IS NOT NULL OR reach_ipv6 IS NOT NULL)";
+const REACHABLE = "is_disowned = 0 AND (reach_ipv4 IS NOT NULL OR reach_ipv6 IS NOT NULL)";
 const IPS_AFTER = `SELECT ip FROM egress_ip WHERE ip > ? AND ${PUBLISHED} ORDER BY ip LIMIT ?`;
 const REACHES_AFTER = `SELECT host, reach_ipv4, reach_ipv6 FROM host WHERE host > ? AND ${REACHABLE} ORDER BY host LIMIT ?`;
 const ENTRIES_AFTER = "SELECT * FROM steering_entry WHERE (ip, base) > (?, ?) ORDER BY ip, base LIMIT ?";
