@@ -21,6 +21,7 @@ import { grant, type Outcome, refuse } from "../src/core/outcome.ts";
 import type { PoolSettings } from "../src/core/pool-settings.ts";
 import { settingsFor } from "../src/core/share.ts";
 import { parseLeaseRequest } from "../src/wire/messages.ts";
+import { type AddressOrder, type AddressStanding, LEFT, SERVE, standingOf } from "./address-standing.ts";
 import { TIMED_OUT, within } from "./deadline.ts";
 import { KEPT_PAST_LEASES, LeaseStore, type StoredAddress } from "./lease-store.ts";
 import {
@@ -37,6 +38,8 @@ import { ADDRESS_MIGRATIONS, migrate } from "./schema.ts";
 /** An address as an administrator sees it. Instance keys are left out: they prove identity. */
 export interface AddressDescription {
   readonly pool: string;
+  /** Whether the pool has given the address up, so that nothing more is granted. */
+  readonly retiring: boolean;
   readonly settings: PoolSettings;
   readonly lastEpoch: number;
   readonly freePortCount: number;
@@ -49,6 +52,8 @@ export interface AddressDescription {
 interface LeaseAttachment {
   readonly host: string;
   readonly session: number | null;
+  /** To which the address belonged then: the host may not be permitted another. [RE7] */
+  readonly pool: string;
 }
 
 /** Sessions count from 1, so this one is always stale. */
@@ -103,30 +108,47 @@ export class AddressService {
   }
 
   /**
-   * Gives the address to a pool, or changes the settings it follows there. When it hears of
-   * routers for the first time it has published its blocks when this is done, or tries again.
+   * Gives the address to a pool, changes the settings it follows there, or takes it from there
+   * step by step. When it hears of routers for the first time it has published its blocks when
+   * this is done, or tries again. [RE6]
    */
   async assign(
     pool: string,
     settings: PoolSettings,
     isSteered = false,
-  ): Promise<Outcome<null, "ip-elsewhere">> {
+    { revision, wish }: AddressOrder = SERVE,
+  ): Promise<Outcome<AddressStanding, "ip-elsewhere">> {
     const { name } = this.#world;
     if (name === undefined) throw new Error("an address's object is reached by the address");
-    if (this.#address() === null) this.#stored(() => this.#store.assign(name, pool, settings));
+    const present = this.#address();
+    // To a pool that wants to be rid of it, it is gone.
+    if (present !== null && present.pool !== pool) {
+      return wish === "serve" ? refuse("ip-elsewhere") : grant(LEFT);
+    }
+    const heeded = this.#store.orderOf(pool);
+    if (revision !== null && revision < heeded) return grant({ standing: "outdated", revision: heeded });
+    if (revision !== null && revision > heeded) this.#stored(() => this.#store.noteOrder(pool, revision));
+    if (present === null && wish !== "serve") return grant(LEFT);
+    if (present === null) this.#stored(() => this.#store.assign(name, pool, settings));
     if (this.#address()?.ip === null) {
       this.#stored(() => this.#store.name(name));
       this.#loaded = null;
     }
     const address = this.#address()!;
-    if (address.pool !== pool) return refuse("ip-elsewhere");
     if (JSON.stringify(address.table.settings) !== JSON.stringify(settings)) {
       this.#execute(address, { type: "configure", settings });
     }
+    // While it retires, time passes as well: what has ended meanwhile is not waited for.
+    if (wish !== "serve" || address.table.isRetiring) {
+      this.#execute(address, { type: "retire", isRetiring: wish !== "serve" });
+    }
     const begins = isSteered && !address.table.isSteered;
     if (begins) this.#execute(address, { type: "steer" });
+    const standing = standingOf(address.table, this.#world.nowMs());
+    const isLeaving = wish === "leave" && standing.standing === "retiring" && standing.isEmpty;
+    if (isLeaving) this.#leave();
     await Promise.all([this.#alarmSet, begins ? this.#publishing : null]);
-    return grant(null);
+    return grant(isLeaving ? LEFT : standing);
   }
 
   /** The table as it stands now. */
@@ -137,6 +159,7 @@ export class AddressService {
     const { settings, lastEpoch, holders, rows } = address.table;
     return grant({
       pool: address.pool,
+      retiring: address.table.isRetiring,
       settings,
       lastEpoch,
       freePortCount: portTotal(freeBlocks(rows.values())),
@@ -147,8 +170,10 @@ export class AddressService {
 
   /** Connects a host. An address that belongs to no pool has no settings to lease by. [DO7] */
   connect(host: string): Outcome<Acceptance, "ip-unknown"> {
-    if (this.#address() === null) return refuse("ip-unknown");
-    return grant({ tags: [host], attachment: { host, session: null } satisfies LeaseAttachment });
+    const address = this.#address();
+    if (address === null) return refuse("ip-unknown");
+    const attachment: LeaseAttachment = { host, session: null, pool: address.pool };
+    return grant({ tags: [host], attachment });
   }
 
   /** Hears a host; done when it is answered, or held back. */
@@ -175,6 +200,12 @@ export class AddressService {
     await this.#alarmSet;
   }
 
+  /** Nothing is held back then, and nothing is being published: there is no lease to tell of. */
+  #leave(): void {
+    this.#stored(() => this.#store.leave());
+    this.#loaded = null;
+  }
+
   #address(): StoredAddress | null {
     this.#loaded ??= this.#store.load();
     return this.#loaded;
@@ -195,8 +226,8 @@ export class AddressService {
 
   #answer(socket: ObjectSocket, message: string | ArrayBuffer): void {
     const address = this.#address();
-    const { host, session } = socket.deserializeAttachment() as LeaseAttachment;
-    if (address === null) return socket.close(CLOSE_REFUSED, "ip-unknown");
+    const { host, session, pool } = socket.deserializeAttachment() as LeaseAttachment;
+    if (address === null || address.pool !== pool) return socket.close(CLOSE_REFUSED, "ip-unknown");
     const request =
       typeof message === "string" ? parseLeaseRequest(message) : refuse("message-malformed" as const);
     if (!request.ok) return refuseRequest(socket, requestIdIn(message), request.refusal);
@@ -204,7 +235,7 @@ export class AddressService {
     const outcome = this.#execute(address, commandOf(request.value, host, session));
     if (!outcome.ok) return refuseRequest(socket, requestId, outcome.refusal, type === "join");
     if (awaitsRouters(address.table, outcome.value)) return this.#hold({ socket, message });
-    if (type === "join") this.#handOver(host, outcome.value.session!, socket);
+    if (type === "join") this.#handOver({ host, pool, session: outcome.value.session! }, socket);
     const { leases, leaseDurationMs, granted } = outcome.value;
     const settings = settingsFor(address.table, host, this.#world.nowMs());
     sendTo(socket, {
@@ -300,8 +331,9 @@ export class AddressService {
   }
 
   /** From now on the host speaks through this socket alone. [HO2] [DO9] */
-  #handOver(host: string, session: number, socket: ObjectSocket): void {
-    socket.serializeAttachment({ host, session } satisfies LeaseAttachment);
+  #handOver(attachment: LeaseAttachment & { session: number }, socket: ObjectSocket): void {
+    const { host, session } = attachment;
+    socket.serializeAttachment(attachment);
     for (const other of this.#world.sockets(host)) {
       const joined = (other.deserializeAttachment() as LeaseAttachment).session;
       if (joined !== null && joined < session && isOpen(other)) other.close(CLOSE_FENCED, "stale-session");

@@ -6,6 +6,7 @@ import { DurableObject } from "cloudflare:workers";
 import type { Outcome } from "../src/core/outcome.ts";
 import type { PoolSettings } from "../src/core/pool-settings.ts";
 import { type AddressDescription, AddressService } from "./address-service.ts";
+import { type AddressOrder, type AddressStanding, SERVE } from "./address-standing.ts";
 import type { ObjectBindings } from "./bindings.ts";
 import { durableWorld } from "./durable-world.ts";
 import { answerClose, answerUpgrade, connectingPeer, HOST_HEADER } from "./host-socket.ts";
@@ -27,8 +28,9 @@ export class EgressIp extends DurableObject<ObjectBindings> {
     pool: string,
     settings: PoolSettings,
     isSteered = false,
-  ): Promise<Outcome<null, "ip-elsewhere">> {
-    return this.#service.assign(pool, settings, isSteered);
+    order: AddressOrder = SERVE,
+  ): Promise<Outcome<AddressStanding, "ip-elsewhere">> {
+    return this.#service.assign(pool, settings, isSteered, order);
   }
 
   /** The table as it stands now. */

@@ -35,6 +35,11 @@ export class EgressPool extends DurableObject<ObjectBindings> {
     return this.#service.addIp(ip, advertised);
   }
 
+  /** As the service's `removeIp`. */
+  async removeIp(ip: string): Promise<Outcome<PoolDescription, "pool-unknown" | "ip-unknown">> {
+    return this.#service.removeIp(ip);
+  }
+
   /** Where requests go now. */
   async placement(): Promise<Outcome<Placement, "pool-unknown">> {
     return this.#service.placement();

@@ -37,10 +37,33 @@ export class LeaseStore {
     this.#sql = database.sql;
   }
 
-  /** Gives an address that belongs nowhere to a pool. */
+  /** Gives an address that belongs nowhere to a pool. Its sessions, epochs and versions go on rising. [RE5] */
   assign(ip: string, pool: string, settings: PoolSettings): void {
-    const json = JSON.stringify(settings);
-    this.#sql.exec("INSERT INTO assignment (id, ip, pool, settings) VALUES (1, ?, ?, ?)", ip, pool, json);
+    this.#sql.exec(
+      `INSERT INTO assignment (id, ip, pool, settings) VALUES (1, ?, ?, ?)
+      ON CONFLICT (id) DO UPDATE SET ip = excluded.ip, pool = excluded.pool,
+      settings = excluded.settings, is_steered = 0, standing = 'serving'`,
+      ip,
+      pool,
+      JSON.stringify(settings),
+    );
+  }
+
+  /** Takes an address of which nothing is left from its pool. [RE3] */
+  leave(): void {
+    this.#sql.exec("UPDATE assignment SET standing = 'left'");
+    this.#sql.exec("DELETE FROM holder");
+  }
+
+  /** The newest revision of a pool's orders that was heeded; 0 for none. [RE6] */
+  orderOf(pool: string): number {
+    const row = this.#sql.exec("SELECT revision FROM pool_order WHERE pool = ?", pool).toArray()[0];
+    return row === undefined ? 0 : numberOf(row, "revision");
+  }
+
+  /** Notes that an order of this revision is heeded. */
+  noteOrder(pool: string, revision: number): void {
+    this.#sql.exec("INSERT OR REPLACE INTO pool_order (pool, revision) VALUES (?, ?)", pool, revision);
   }
 
   /** Notes what the address is, which an alarm does not tell. */
@@ -51,7 +74,7 @@ export class LeaseStore {
   /** The address as it was last written; null while it belongs to no pool. */
   load(): StoredAddress | null {
     const assignment = this.#rows("SELECT * FROM assignment")[0];
-    if (assignment === undefined) return null;
+    if (assignment === undefined || assignment["standing"] === "left") return null;
     const table = emptyLeaseTable(settingsOf(assignment));
     // Sessions only rise, though hosts are forgotten; and time goes on from when it was last seen.
     table.lastSession = numberOf(assignment, "last_session");
@@ -59,6 +82,7 @@ export class LeaseStore {
     table.isSteered = assignment["is_steered"] === 1;
     table.steeringVersion = numberOf(assignment, "steering_version");
     table.publishedVersion = numberOf(assignment, "published_version");
+    table.isRetiring = assignment["standing"] === "retiring";
     for (const row of this.#rows("SELECT * FROM holder")) {
       const session = numberOf(row, "session");
       const expiresAtMs = numberOf(row, "expires_at_ms");
@@ -157,6 +181,9 @@ export class LeaseStore {
         return;
       case "published":
         sql.exec("UPDATE assignment SET published_version = ?", event.version);
+        return;
+      case "retired":
+        sql.exec("UPDATE assignment SET standing = ?", event.isRetiring ? "retiring" : "serving");
         return;
     }
   }

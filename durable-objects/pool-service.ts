@@ -18,6 +18,7 @@ import type { Publication } from "../src/core/publication.ts";
 import type { PlacedHost, Placement } from "../src/core/placement.ts";
 import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../src/core/pool-settings.ts";
 import { parsePoolRequest } from "../src/wire/messages.ts";
+import { AddressOrders, type PoolAddress } from "./address-orders.ts";
 import { within } from "./deadline.ts";
 import {
   type Acceptance,
@@ -61,31 +62,21 @@ interface PoolAttachment {
   readonly heardAtMs: number;
 }
 
-/** After which an address that could not be told its settings is told again. */
-const RETRY_AFTER_MS = 2_000;
 /** The sockets of hosts; no name has a colon. */
 const HOSTS_TAG = ":hosts";
 /** A router waits no longer for addresses that cannot be told of routers. */
 const BEGIN_DEADLINE_MS = 5_000;
 const UNREACHABLE = { ipv4: null, ipv6: null };
 
-/** An address, as far as its pool speaks to it. */
-export interface PoolAddress {
-  assign(pool: string, settings: PoolSettings, isSteered: boolean): Promise<Outcome<null, "ip-elsewhere">>;
-}
-
 /** One per pool, in the object named as the pool. */
 export class PoolService {
   readonly #world: ObjectWorld;
-  readonly #addressOf: (ip: string) => PoolAddress;
   readonly #store: PoolStore;
   readonly #steering: SteeringFeed;
-  /** One push after the other, so that older settings never overtake newer ones. */
-  #push: Promise<void> = Promise.resolve();
+  readonly #orders: AddressOrders;
 
   constructor(world: ObjectWorld, addressOf: (ip: string) => PoolAddress) {
     this.#world = world;
-    this.#addressOf = addressOf;
     migrate(world.storage, POOL_MIGRATIONS);
     this.#store = new PoolStore(world.storage);
     this.#steering = new SteeringFeed({
@@ -93,6 +84,13 @@ export class PoolService {
       store: new SteeringStore(world.storage),
       settings: () => this.#store.pool()?.settings ?? DEFAULT_POOL_SETTINGS,
       beginSteering: () => this.#beginSteering(),
+    });
+    this.#orders = new AddressOrders({
+      world,
+      store: this.#store,
+      steering: this.#steering,
+      addressOf,
+      onChange: () => this.#tellHosts(),
     });
   }
 
@@ -104,28 +102,47 @@ export class PoolService {
     if (name === undefined) throw new Error("a pool's object is reached by the pool's name");
     const revision = (before?.revision ?? 0) + 1;
     this.#store.putPool({ name, settings, revision, isSteered: before?.isSteered ?? false });
-    await this.#world.setAlarm(this.#world.nowMs() + RETRY_AFTER_MS);
-    await this.#pushSettings();
+    await this.#orders.wakeLater();
+    await this.#orders.push();
     return this.#description(this.#store.pool()!);
   }
 
-  /** Adds an address to the pool, or changes what it is advertised as. */
+  /**
+   * Adds an address to the pool, changes what it is advertised as, or takes back its removal. The
+   * pool keeps it first: what the address says to it decides whether it stays.
+   */
   async addIp(
     ip: string,
     advertised: string | null,
   ): Promise<Outcome<PoolDescription, "pool-unknown" | "ip-elsewhere">> {
-    const pool = this.#store.pool();
-    if (pool === null) return refuse("pool-unknown");
-    const assigned = await this.#addressOf(ip).assign(pool.name, pool.settings, false);
-    if (!assigned.ok) return refuse(assigned.refusal);
-    // Where there are routers an address is told of them once the pool knows it, and can take
-    // what it publishes.
-    this.#store.putIp({ ip, advertised }, pool.isSteered ? 0 : pool.revision);
-    // The settings may have changed while the address was told the older ones.
-    await this.#pushSettings();
-    for (const socket of this.#world.sockets(HOSTS_TAG)) {
-      if (attachmentOf(socket).instance !== null) this.#tellIps(socket, pool.name);
+    if (this.#store.pool() === null) return refuse("pool-unknown");
+    const known = this.#store.ip(ip);
+    this.#store.advanceRevision();
+    this.#store.putIp({ ip, advertised }, 0);
+    if (known !== null && known.retiring !== null) this.#tellHosts();
+    await this.#orders.wakeLater();
+    await this.#orders.push();
+    if (this.#store.ip(ip) === null) return refuse("ip-elsewhere");
+    if (!this.#store.isConfirmed(ip)) throw new Error(`address ${ip} does not answer yet`);
+    return grant(this.#description(this.#store.pool()!));
+  }
+
+  /**
+   * Takes an address from the pool. Hosts and requests are told at once to leave it alone; it
+   * goes when nothing of it is leased or quarantined any more. May be repeated. [RE1] [RE3]
+   */
+  async removeIp(ip: string): Promise<Outcome<PoolDescription, "pool-unknown" | "ip-unknown">> {
+    if (this.#store.pool() === null) return refuse("pool-unknown");
+    const known = this.#store.ip(ip);
+    if (known === null) return refuse("ip-unknown");
+    if (known.retiring === null) {
+      this.#store.advanceRevision();
+      this.#store.retireIp(ip);
+      // With what is written, so that no host is left untold.
+      this.#tellHosts();
+      await this.#orders.wakeLater();
     }
+    await this.#orders.push();
     return grant(this.#description(this.#store.pool()!));
   }
 
@@ -133,7 +150,7 @@ export class PoolService {
   async placement(): Promise<Outcome<Placement, "pool-unknown">> {
     const pool = this.#store.pool();
     if (pool === null) return refuse("pool-unknown");
-    const placed = new Map<string, PlacedHost[]>(this.#store.ips().map(({ ip }) => [ip, []]));
+    const placed = new Map<string, PlacedHost[]>(this.#store.ipsToServe().map((ip) => [ip, []]));
     for (const stored of this.#store.hosts()) {
       if (stored.draining || !this.#isLive(stored, pool.settings)) continue;
       const { host, gateway } = stored;
@@ -198,9 +215,9 @@ export class PoolService {
     if (SteeringFeed.isRouter(socket)) this.#steering.closed(socket);
   }
 
-  /** Tells addresses their settings that could not be told at once. */
+  /** Tells addresses what they could not be told at once, and looks after those that retire. */
   async alarm(): Promise<void> {
-    await this.#pushSettings();
+    await this.#orders.push();
   }
 
   #heardHost(socket: ObjectSocket, message: string | ArrayBuffer): void {
@@ -268,9 +285,16 @@ export class PoolService {
     socket.serializeAttachment({ host, instance, heardAtMs } satisfies PoolAttachment);
   }
 
+  #tellHosts(): void {
+    const pool = this.#store.pool();
+    if (pool === null) return;
+    for (const socket of this.#world.sockets(HOSTS_TAG)) {
+      if (attachmentOf(socket).instance !== null) this.#tellIps(socket, pool.name);
+    }
+  }
+
   #tellIps(socket: ObjectSocket, pool: string): void {
-    const ips = this.#store.ips().map(({ ip }) => ip);
-    sendTo(socket, { type: "enlisted", pool, ips } satisfies PoolReply);
+    sendTo(socket, { type: "enlisted", pool, ips: this.#store.ipsToServe() } satisfies PoolReply);
   }
 
   #isLive({ host, instance }: StoredHost, { hostSilenceMs }: PoolSettings): boolean {
@@ -297,32 +321,9 @@ export class PoolService {
     // until they have been sent the table no grant waits for them. [ST4]
     if (pool === null || pool.isSteered) return;
     this.#store.putPool({ ...pool, isSteered: true, revision: pool.revision + 1 });
-    await this.#world.setAlarm(this.#world.nowMs() + RETRY_AFTER_MS);
+    await this.#orders.wakeLater();
     // The first is ready when all addresses are in its table, if that can be.
-    await within(this.#world, BEGIN_DEADLINE_MS, this.#pushSettings());
-  }
-
-  #pushSettings(): Promise<void> {
-    const pushNow = (): Promise<void> => this.#pushNow();
-    this.#push = this.#push.then(pushNow, pushNow);
-    return this.#push;
-  }
-
-  async #pushNow(): Promise<void> {
-    const pool = this.#store.pool();
-    if (pool === null) return;
-    await Promise.all(
-      this.#store.ipsBehind(pool.revision).map(async (ip) => {
-        try {
-          await this.#addressOf(ip).assign(pool.name, pool.settings, pool.isSteered);
-          this.#store.markFollowing(ip, pool.revision);
-        } catch (fault) {
-          this.#world.report(`address ${ip} could not be told its settings`, fault);
-        }
-      }),
-    );
-    const isDone = this.#store.ipsBehind(pool.revision).length === 0;
-    await (isDone ? this.#world.deleteAlarm() : this.#world.setAlarm(this.#world.nowMs() + RETRY_AFTER_MS));
+    await within(this.#world, BEGIN_DEADLINE_MS, this.#orders.push());
   }
 }
 

@@ -2,7 +2,7 @@
 import type { AddressRoom } from "../src/core/messages.ts";
 import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../src/core/pool-settings.ts";
 import type { HostReach } from "../src/core/steering.ts";
-import { numberOf, type SqlDatabase, textOf, textOrNull } from "./sql-database.ts";
+import { numberOf, numberOrNull, type SqlDatabase, type SqlRow, textOf, textOrNull } from "./sql-database.ts";
 
 /** A pool. `revision` rises with every change of what its addresses must follow. */
 export interface StoredPool {
@@ -18,6 +18,14 @@ export interface PoolIp {
   readonly ip: string;
   /** What the Internet sees where a cloud maps the address to another; else null. */
   readonly advertised: string | null;
+  /** What is left of an address that the pool has given up; null for any other. */
+  readonly retiring: RetiringIp | null;
+}
+
+/** What is still held of a retiring address, as it said last; null until it has said anything. */
+export interface RetiringIp {
+  readonly leasedPortCount: number | null;
+  readonly quarantinedPortCount: number | null;
 }
 
 /** A host of the pool by what it said last, be it live or not. */
@@ -67,37 +75,89 @@ export class PoolStore {
     );
   }
 
+  /** Takes the number of a new revision; addresses that followed the one before follow it as well. */
+  advanceRevision(): void {
+    this.#sql.exec(
+      `UPDATE egress_ip SET revision = revision + 1 WHERE revision = (SELECT revision FROM pool)`,
+    );
+    this.#sql.exec("UPDATE pool SET revision = revision + 1");
+  }
+
+  /** Goes beyond a revision that was given before, by a pool that has forgotten it. */
+  outdo(revision: number): void {
+    this.#sql.exec("UPDATE pool SET revision = max(revision, ?) + 1", revision);
+  }
+
   /** All addresses in alphabetical order. */
   ips(): PoolIp[] {
-    const rows = this.#sql.exec("SELECT ip, advertised FROM egress_ip ORDER BY ip").toArray();
-    return rows.map((row) => ({
-      ip: textOf(row, "ip"),
-      advertised: textOrNull(row, "advertised"),
-    }));
+    return this.#sql.exec("SELECT * FROM egress_ip ORDER BY ip").toArray().map(poolIpOf);
   }
 
-  /** Addresses that have not been told these settings yet. */
-  ipsBehind(revision: number): string[] {
-    const rows = this.#sql
-      .exec("SELECT ip FROM egress_ip WHERE revision < ? ORDER BY ip", revision)
-      .toArray();
-    return rows.map((row) => textOf(row, "ip"));
+  /** One address; null if the pool does not have it. */
+  ip(ip: string): PoolIp | null {
+    return this.#sql.exec("SELECT * FROM egress_ip WHERE ip = ?", ip).toArray().map(poolIpOf)[0] ?? null;
   }
 
-  /** Keeps an address, which follows this revision. */
-  putIp({ ip, advertised }: PoolIp, revision: number): void {
+  /** The addresses that hosts are to serve: the pool's own for certain, and not retiring. */
+  ipsToServe(): string[] {
+    const rows = this.#sql.exec(
+      "SELECT ip FROM egress_ip WHERE is_retiring = 0 AND is_confirmed = 1 ORDER BY ip",
+    );
+    return rows.toArray().map((row) => textOf(row, "ip"));
+  }
+
+  /** Whether an address has ever said that it is the pool's. */
+  isConfirmed(ip: string): boolean {
+    const row = this.#sql.exec("SELECT is_confirmed FROM egress_ip WHERE ip = ?", ip).toArray()[0];
+    return row?.["is_confirmed"] === 1;
+  }
+
+  /** Addresses that are not as this revision wants them, or are on their way out. */
+  ipsToTell(revision: number): PoolIp[] {
+    const rows = this.#sql.exec(
+      "SELECT * FROM egress_ip WHERE revision < ? OR is_retiring = 1 ORDER BY ip",
+      revision,
+    );
+    return rows.toArray().map(poolIpOf);
+  }
+
+  /** Keeps an address, which is to be served and follows this revision; 0 if it was not told of any. */
+  putIp({ ip, advertised }: Pick<PoolIp, "ip" | "advertised">, revision: number): void {
     this.#sql.exec(
-      `INSERT INTO egress_ip (ip, advertised, revision) VALUES (?, ?, ?)
-      ON CONFLICT (ip) DO UPDATE SET advertised = excluded.advertised, revision = excluded.revision`,
+      `INSERT INTO egress_ip (ip, advertised, revision, is_confirmed) VALUES (?, ?, ?, ?)
+      ON CONFLICT (ip) DO UPDATE SET advertised = excluded.advertised, revision = excluded.revision,
+      is_confirmed = max(is_confirmed, excluded.is_confirmed),
+      is_retiring = 0, leased_port_count = NULL, quarantined_port_count = NULL`,
       ip,
       advertised,
       revision,
+      revision > 0 ? 1 : 0,
     );
   }
 
-  /** Notes that an address follows the settings of this revision. */
+  /** Notes that an address is to leave, which it has not been told. */
+  retireIp(ip: string): void {
+    this.#sql.exec("UPDATE egress_ip SET is_retiring = 1, revision = 0 WHERE ip = ?", ip);
+  }
+
+  /** Notes what is still held of a retiring address. */
+  noteRemaining(ip: string, { leasedPortCount, quarantinedPortCount }: RetiringIp): void {
+    this.#sql.exec(
+      "UPDATE egress_ip SET leased_port_count = ?, quarantined_port_count = ? WHERE ip = ?",
+      leasedPortCount,
+      quarantinedPortCount,
+      ip,
+    );
+  }
+
+  /** Forgets an address. */
+  forgetIp(ip: string): void {
+    this.#sql.exec("DELETE FROM egress_ip WHERE ip = ?", ip);
+  }
+
+  /** Notes that an address is as this revision wants it. */
   markFollowing(ip: string, revision: number): void {
-    this.#sql.exec("UPDATE egress_ip SET revision = ? WHERE ip = ?", revision, ip);
+    this.#sql.exec("UPDATE egress_ip SET revision = ?, is_confirmed = 1 WHERE ip = ?", revision, ip);
   }
 
   /** A host by name. */
@@ -126,6 +186,17 @@ export class PoolStore {
       isDisowned ? 1 : 0,
     );
   }
+}
+
+function poolIpOf(row: SqlRow): PoolIp {
+  const isRetiring = row["is_retiring"] === 1;
+  const leasedPortCount = numberOrNull(row, "leased_port_count");
+  const quarantinedPortCount = numberOrNull(row, "quarantined_port_count");
+  return {
+    ip: textOf(row, "ip"),
+    advertised: textOrNull(row, "advertised"),
+    retiring: isRetiring ? { leasedPortCount, quarantinedPortCount } : null,
+  };
 }
 
 function hostsOf(rows: ReturnType<SqlDatabase["sql"]["exec"]>): StoredHost[] {

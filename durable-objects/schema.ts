@@ -58,6 +58,11 @@ export const ADDRESS_MIGRATIONS: Migrations = [
     "ALTER TABLE assignment ADD COLUMN published_version INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE lease ADD COLUMN is_steered INTEGER NOT NULL DEFAULT 1",
   ],
+  // Removal. One that belongs nowhere any more ('left') keeps its row: its numbers go on rising.
+  [
+    "ALTER TABLE assignment ADD COLUMN standing TEXT NOT NULL DEFAULT 'serving'",
+    "CREATE TABLE pool_order (pool TEXT PRIMARY KEY, revision INTEGER NOT NULL) WITHOUT ROWID",
+  ],
 ];
 
 /** The catalogue of a pool. */
@@ -110,6 +115,15 @@ export const POOL_MIGRATIONS: Migrations = [
   [
     "ALTER TABLE steering_entry ADD COLUMN instance TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE host ADD COLUMN is_disowned INTEGER NOT NULL DEFAULT 0",
+  ],
+  // Removal. What is left of a retiring address is null until the address has said so. An address
+  // that has not confirmed yet that it is the pool's may be another's.
+  [
+    "ALTER TABLE egress_ip ADD COLUMN is_confirmed INTEGER NOT NULL DEFAULT 0",
+    "UPDATE egress_ip SET is_confirmed = 1",
+    "ALTER TABLE egress_ip ADD COLUMN is_retiring INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE egress_ip ADD COLUMN leased_port_count INTEGER",
+    "ALTER TABLE egress_ip ADD COLUMN quarantined_port_count INTEGER",
   ],
 ];
 

@@ -18,9 +18,16 @@ import {
 import type { MessageRefusal, RouterRefusal, RouterReply, RouterRequest } from "../src/core/messages.ts";
 import { grant, type Outcome, refuse } from "../src/core/outcome.ts";
 import type { PoolSettings } from "../src/core/pool-settings.ts";
-import { type AddressChange, changeBy, type Publication, toChanges } from "../src/core/publication.ts";
+import {
+  type AddressChange,
+  changeBy,
+  type Publication,
+  removalOf,
+  toChanges,
+} from "../src/core/publication.ts";
 import type { HostReach, SteeringChange } from "../src/core/steering.ts";
 import { parseRouterRequest } from "../src/wire/messages.ts";
+import { News } from "./news.ts";
 import {
   type Acceptance,
   CLOSE_FENCED,
@@ -87,8 +94,8 @@ export class SteeringFeed {
   readonly #startedAtMs: number;
   readonly #waiting: Waiting[] = [];
   #turn: Promise<number> | null = null;
-  /** Is resolved, and replaced, whenever a router has come, gone or acknowledged. */
-  #news = newsOf();
+  /** A router has come, gone or acknowledged. */
+  readonly #news = new News();
 
   constructor(options: FeedOptions) {
     this.#options = options;
@@ -100,7 +107,21 @@ export class SteeringFeed {
     const waiting: Waiting = { ip, publication, outcome: grant(null) };
     this.#waiting.push(waiting);
     const sequence = await (this.#turn ??= this.#takeTurn());
-    return waiting.outcome.ok ? grant(await this.#followed(sequence)) : waiting.outcome;
+    return waiting.outcome.ok ? grant(await this.followed(sequence)) : waiting.outcome;
+  }
+
+  /** Takes an address from the routers, if they have it; answers the number of the change to wait for. [RE4] */
+  remove(ip: string): number {
+    const { store, world } = this.#options;
+    const changes = world.storage.transactionSync(() => {
+      const stored = store.address(ip);
+      const removal = stored === null ? null : removalOf(stored);
+      if (removal === null) return [];
+      store.remove(ip);
+      return this.#number([removal], []);
+    });
+    this.#broadcast(changes);
+    return store.sequence();
   }
 
   /** Tells the routers how a host is reached from now on. Nobody waits for it. */
@@ -140,7 +161,7 @@ export class SteeringFeed {
     if (instance === null) return;
     const seenAtMs = lastHeardMs(this.#options.world, socket, heardAtMs);
     this.#note(router, { instance, acknowledged, seenAtMs, isConnected: false });
-    this.#tellNews();
+    this.#news.tell();
   }
 
   /** Whether routers steer to another instance of a host. */
@@ -222,7 +243,7 @@ export class SteeringFeed {
   }
 
   /** Waits until all live routers have followed; names those that have not by the deadline. */
-  async #followed(sequence: number): Promise<readonly string[]> {
+  async followed(sequence: number): Promise<readonly string[]> {
     const { world, settings } = this.#options;
     const patienceMs = steeringPatienceMs(settings());
     const done = new AbortController();
@@ -309,7 +330,7 @@ export class SteeringFeed {
     this.#hear(socket, instance, progress);
     this.#note(router, { instance, seenAtMs: this.#options.world.nowMs(), isConnected: true });
     this.#sendPieces(socket);
-    this.#tellNews();
+    this.#news.tell();
   }
 
   #sendPieces(socket: ObjectSocket): void {
@@ -335,7 +356,7 @@ export class SteeringFeed {
     if (acknowledged !== null && nowMs - (stored?.seenAtMs ?? 0) >= NOTE_AFTER_MS) {
       this.#note(router, { acknowledged, seenAtMs: nowMs });
     }
-    this.#tellNews();
+    this.#news.tell();
   }
 
   #hear(socket: ObjectSocket, instance: string | null, progress: Progress): void {
@@ -357,17 +378,6 @@ export class SteeringFeed {
     const unknown = { instance: "", isConnected: true, seenAtMs: 0, acknowledged: null, overdue: null };
     store.putRouter({ ...unknown, ...store.router(router), ...news, router });
   }
-
-  #tellNews(): void {
-    const { tell } = this.#news;
-    this.#news = newsOf();
-    tell();
-  }
-}
-
-function newsOf(): { readonly told: Promise<void>; readonly tell: () => void } {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  return { told: promise, tell: resolve };
 }
 
 /** No name has a colon, so that hosts and routers cannot be mistaken for one another. */

@@ -112,6 +112,12 @@ export class SteeringStore {
     );
   }
 
+  /** Takes an address out, with all of its entries. */
+  remove(ip: string): void {
+    this.#sql.exec("DELETE FROM steering_entry WHERE ip = ?", ip);
+    this.#sql.exec("UPDATE egress_ip SET steering_version = NULL WHERE ip = ?", ip);
+  }
+
   /** The whole table in pieces of at most `size` items; one piece if there is nothing. [ST8] */
   *pieces(size: number): Generator<SteeringTable> {
     const empty: SteeringTable = { sequence: this.sequence(), ips: [], entries: [], reaches: [] };

@@ -44,7 +44,9 @@ export type LeaseCommand =
   /** The pool has routers from now on. */
   | { readonly type: "steer" }
   /** The routers have followed this publication, or their deadline has passed. */
-  | { readonly type: "followed"; readonly publication: Publication };
+  | { readonly type: "followed"; readonly publication: Publication }
+  /** The pool gives the address up, or takes it back. [RE1] */
+  | { readonly type: "retire"; readonly isRetiring: boolean };
 
 /** Why a table says no. */
 export type LeaseRefusal =
@@ -61,7 +63,9 @@ export type LeaseRefusal =
   /** What is left is kept for the minimum of the other hosts, or quarantined, or leased. [AL5] */
   | "address-exhausted"
   /** The routers have not followed the host's last grant yet, or cannot be told of it. [ST6] */
-  | "steering-pending";
+  | "steering-pending"
+  /** The pool has given the address up: what is held may be renewed, and nothing is granted. [RE1] */
+  | "ip-retiring";
 
 /** A lease as its host is told of it. */
 export interface Lease extends PortBlock {
@@ -125,6 +129,11 @@ function judge(
       return grant({ leases: [], leaseDurationMs: null, session: null, granted: null });
     case "steer":
       if (!table.isSteered) record({ type: "steering-began" });
+      return grant({ leases: [], leaseDurationMs: null, session: null, granted: null });
+    case "retire":
+      if (table.isRetiring !== command.isRetiring) {
+        record({ type: "retired", isRetiring: command.isRetiring });
+      }
       return grant({ leases: [], leaseDurationMs: null, session: null, granted: null });
     case "followed":
       follow(table, command.publication, record);
@@ -198,6 +207,7 @@ function acquire(
   if (granted === undefined) {
     // One request at a time: a host that gave up on an answer finds that block in its leases. [ST6]
     if (held.some((row) => !row.steered)) return refuse("steering-pending");
+    if (table.isRetiring) return refuse("ip-retiring");
     const chosen = chooseFor(table, holder, order, nowMs, random);
     if (!chosen.ok) return chosen;
     const { block, quarantined } = chosen.value;

@@ -54,6 +54,8 @@ export interface LeaseTable {
   steeringVersion: number;
   /** The newest version that the pool has taken and the routers have followed. [ST5] */
   publishedVersion: number;
+  /** Whether the pool has given the address up: then nothing is granted any more. [RE1] */
+  isRetiring: boolean;
   readonly holders: Map<string, Holder>;
   /** By epoch; blocks of different rows never overlap. */
   readonly rows: Map<number, LeaseRow>;
@@ -85,7 +87,9 @@ export type LeaseEvent =
   | { readonly type: "steering-began" }
   /** The routers have followed this grant, or their deadline has passed. [ST4] */
   | { readonly type: "steered"; readonly epoch: number }
-  | { readonly type: "published"; readonly version: number };
+  | { readonly type: "published"; readonly version: number }
+  /** The pool has given the address up, or has taken it back. [RE1] */
+  | { readonly type: "retired"; readonly isRetiring: boolean };
 
 /** A table in which everything is free. */
 export function emptyLeaseTable(settings: PoolSettings): LeaseTable {
@@ -97,6 +101,7 @@ export function emptyLeaseTable(settings: PoolSettings): LeaseTable {
     isSteered: false,
     steeringVersion: 0,
     publishedVersion: 0,
+    isRetiring: false,
     holders: new Map(),
     rows: new Map(),
     unitHistory: emptyUnitHistory(),
@@ -152,6 +157,9 @@ export function applyEvent(table: LeaseTable, event: LeaseEvent): void {
       return;
     case "published":
       table.publishedVersion = event.version;
+      return;
+    case "retired":
+      table.isRetiring = event.isRetiring;
       return;
   }
 }

@@ -49,7 +49,8 @@ export interface PublishedAddress {
 }
 
 /** The part of a change that one address has in it. */
-export type AddressChange = Pick<SteeringChange, "withdraw" | "put" | "addIps">;
+export type AddressChange = Pick<SteeringChange, "withdraw" | "put" | "addIps"> &
+  Partial<Pick<SteeringChange, "removeIps">>;
 
 /**
  * What a publication changes in the steering table. It is refused as a whole if it is older
@@ -78,6 +79,13 @@ export function changeBy(
   return grant({ withdraw, put, addIps: version === null ? [ip] : [] });
 }
 
+/** What takes an address out of the steering table; null if routers were never told of it. [RE4] */
+export function removalOf({ ip, version, entries }: PublishedAddress): AddressChange | null {
+  if (version === null) return null;
+  const withdraw = entries.map(({ base, epoch }) => ({ ip, base, epoch }));
+  return { withdraw, put: [], addIps: [], removeIps: [ip] };
+}
+
 /**
  * Puts what addresses and hosts changed into as few changes as hold at most `limit` items
  * each, so that no message grows beyond what its reader takes. What makes room for an entry
@@ -101,9 +109,10 @@ export function toChanges(
     return changes.at(-1)!;
   };
   for (const reach of reaches) current().reaches.push(reach);
-  for (const { withdraw, put, addIps } of addresses) {
+  for (const { withdraw, put, addIps, removeIps = [] } of addresses) {
     for (const ip of addIps) current().addIps.push(ip);
     for (const gone of withdraw) current().withdraw.push(gone);
+    for (const ip of removeIps) current().removeIps.push(ip);
     for (const entry of put) current().put.push(entry);
   }
   return changes;

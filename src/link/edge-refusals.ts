@@ -25,6 +25,7 @@ const ADVICE: ReadonlyMap<string, string> = new Map(
     "address-exhausted": "The address has no port block left for this host; give the pool another address.",
     "steering-pending":
       "The routers have not followed this host's last grant, or the edge cannot tell them of it; it is tried again.",
+    "ip-retiring": "The pool has given the address up; what this host holds of it ends with its connections.",
     "stale-session": "A newer connection of this host has taken over.",
   }),
 );

@@ -51,6 +51,7 @@ const leaseRefusals = [
   "share-exceeded",
   "address-exhausted",
   "steering-pending",
+  "ip-retiring",
 ] as const satisfies LeaseRefusal[];
 
 const leaseReply = z.discriminatedUnion("type", [

@@ -29,6 +29,13 @@ export const poolIpSchema = z
   .object({
     ip: z.string(),
     advertised: z.string().nullable().openapi({ description: "What the Internet sees, if it differs." }),
+    retiring: z
+      .object({ leasedPortCount: z.int().nullable(), quarantinedPortCount: z.int().nullable() })
+      .nullable()
+      .openapi({
+        description:
+          "Of an address that was removed: how many ports are still held, as it said last. It is gone when none is.",
+      }),
   })
   .openapi("PoolIp");
 
@@ -73,6 +80,9 @@ const instant = z.number().openapi({ description: "Unix milliseconds" });
 export const addressSchema = z
   .object({
     pool: z.string(),
+    retiring: z
+      .boolean()
+      .openapi({ description: "Whether it was removed, so that nothing more is granted." }),
     settings: settingsSchema,
     lastEpoch: z.int(),
     freePortCount: z.int(),

@@ -92,8 +92,11 @@ async function expectSameTable(keeper: TableKeeper, table: LeaseTable): Promise<
   expect(alarmAtMs).toBeLessThanOrEqual(deadlineMs);
 }
 
-/** Settings that do not change are no command. */
+/** Settings that do not change are no command, nor is to serve what is served. */
 function realCommand(table: LeaseTable, command: LeaseCommand): LeaseCommand {
+  if (command.type === "retire") {
+    return command.isRetiring || table.isRetiring ? command : { type: "tick" };
+  }
   if (command.type !== "configure") return command;
   return JSON.stringify(command.settings) === JSON.stringify(table.settings) ? { type: "tick" } : command;
 }

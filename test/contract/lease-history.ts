@@ -47,6 +47,7 @@ const COMMANDS = [
   ["release", 2],
   ["tick", 1],
   ["configure", 1],
+  ["retire", 1],
 ] as const;
 const STEERING_COMMANDS = [
   ["steer", 1],
@@ -121,6 +122,9 @@ export function commandFor(
     }
     case "configure":
       return { type: "configure", settings: { ...SETTINGS, quarantineMs: (choice % 3) * 2_000 } };
+    case "retire":
+      // Rather taken back than not, else nothing is ever granted.
+      return { type: "retire", isRetiring: choice % 3 === 0 };
     case "join":
       return { type: "join", host: name, instance: `instance-${name}-${isStale ? "twin" : "own"}` };
     case "renew":

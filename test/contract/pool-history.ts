@@ -4,12 +4,17 @@
  */
 import * as fc from "fast-check";
 import { expect } from "vitest";
-import { PoolStore, type StoredHost, type StoredPool } from "../../durable-objects/pool-store.ts";
+import {
+  type PoolIp,
+  PoolStore,
+  type StoredHost,
+  type StoredPool,
+} from "../../durable-objects/pool-store.ts";
 import { migrate, POOL_MIGRATIONS } from "../../durable-objects/schema.ts";
 import type { SqlDatabase } from "../../durable-objects/sql-database.ts";
 import { SteeringStore, type StoredRouter } from "../../durable-objects/steering-store.ts";
 import { DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
-import { changeBy, type Publication, type PublishedAddress } from "../../src/core/publication.ts";
+import { changeBy, type Publication, type PublishedAddress, removalOf } from "../../src/core/publication.ts";
 import type { SteeringEntry, SteeringTable } from "../../src/core/steering.ts";
 
 const plain = { noNullPrototype: true } as const;
@@ -32,6 +37,12 @@ const address = fc.record(
   { type: fc.constant("address" as const), ip, advertised: fc.option(fc.string()), revision: fc.nat(20) },
   plain,
 );
+const retiring = fc.record(
+  { type: fc.constant("retiring" as const), ip, leased: fc.nat(64_512), isTold: fc.boolean() },
+  plain,
+);
+const removal = fc.record({ type: fc.constant("removal" as const), ip }, plain);
+const advance = fc.record({ type: fc.constant("advance" as const) }, plain);
 const following = fc.record({ type: fc.constant("following" as const), ip, revision: fc.nat(20) }, plain);
 const host = fc.record(
   {
@@ -72,7 +83,11 @@ const publication = fc.record(
   plain,
 );
 
-const write = fc.oneof(pool, address, following, host, router, forget, { weight: 3, arbitrary: publication });
+const write = fc.oneof(
+  { weight: 4, arbitrary: fc.oneof(pool, address, following, host, router, forget) },
+  { weight: 1, arbitrary: fc.oneof(retiring, removal, advance) },
+  { weight: 2, arbitrary: publication },
+);
 
 type Valued<Source> = Source extends fc.Arbitrary<infer Value> ? Value : never;
 type Write = Valued<typeof write>;
@@ -89,9 +104,9 @@ export const poolHistories: fc.Arbitrary<PoolHistory> = fc.record({
   pieceSize: fc.integer({ min: 1, max: 9 }),
 });
 
-interface ModelAddress extends PublishedAddress {
-  readonly advertised: string | null;
+interface ModelAddress extends PublishedAddress, PoolIp {
   readonly revision: number;
+  readonly isConfirmed: boolean;
 }
 
 /** The same in memory. */
@@ -131,15 +146,23 @@ function carryOut(database: SqlDatabase, model: Model, current: Write): void {
     }
     case "address": {
       const { ip: at, advertised, revision } = current;
-      const known = model.addresses.get(at) ?? { version: null, entries: [] };
-      model.addresses.set(at, { ...known, ip: at, advertised, revision });
+      const known = model.addresses.get(at) ?? { version: null, entries: [], isConfirmed: false };
+      const isConfirmed = known.isConfirmed || revision > 0;
+      model.addresses.set(at, { ...known, ip: at, advertised, revision, isConfirmed, retiring: null });
       return catalogue.putIp({ ip: at, advertised }, revision);
     }
     case "following": {
       const known = model.addresses.get(current.ip);
-      if (known) model.addresses.set(current.ip, { ...known, revision: current.revision });
+      const { revision } = current;
+      if (known) model.addresses.set(current.ip, { ...known, revision, isConfirmed: true });
       return catalogue.markFollowing(current.ip, current.revision);
     }
+    case "retiring":
+      return retire(catalogue, model, current);
+    case "removal":
+      return remove(database, model, current.ip);
+    case "advance":
+      return advanceRevision(catalogue, model);
     case "host": {
       const { type: _type, ...stored } = current;
       model.hosts.set(stored.host, stored);
@@ -158,6 +181,49 @@ function carryOut(database: SqlDatabase, model: Model, current: Write): void {
     case "publication":
       return publish(steering, model, current);
   }
+}
+
+/** As the pool does it: told what is left only once it was told to retire. */
+function retire(
+  catalogue: PoolStore,
+  model: Model,
+  { ip: at, leased, isTold }: Extract<Write, { type: "retiring" }>,
+): void {
+  const known = model.addresses.get(at);
+  if (known === undefined) return;
+  const counts = { leasedPortCount: leased, quarantinedPortCount: 64 };
+  const before = known.retiring ?? { leasedPortCount: null, quarantinedPortCount: null };
+  catalogue.retireIp(at);
+  if (isTold) catalogue.noteRemaining(at, counts);
+  model.addresses.set(at, { ...known, revision: 0, retiring: isTold ? counts : before });
+}
+
+/** From the steering table first, which is a change if routers were told of it. */
+function remove(database: SqlDatabase, model: Model, at: string): void {
+  const steering = new SteeringStore(database);
+  const known = model.addresses.get(at);
+  if (known === undefined) return;
+  const gone = removalOf(publishedPartOf(known));
+  expect(gone === null).toBe(known.version === null);
+  expect(gone?.withdraw.map(({ epoch }) => epoch) ?? []).toEqual(known.entries.map(({ epoch }) => epoch));
+  if (gone !== null) steering.remove(at);
+  expect(steering.address(at)).toEqual({ ip: at, version: null, entries: [] });
+  new PoolStore(database).forgetIp(at);
+  model.addresses.delete(at);
+}
+
+function advanceRevision(catalogue: PoolStore, model: Model): void {
+  catalogue.advanceRevision();
+  if (model.pool === null) return;
+  const { revision } = model.pool;
+  model.pool = { ...model.pool, revision: revision + 1 };
+  for (const [at, known] of model.addresses) {
+    if (known.revision === revision) model.addresses.set(at, { ...known, revision: revision + 1 });
+  }
+}
+
+function poolIpOf({ ip: at, advertised, retiring: left }: ModelAddress): PoolIp {
+  return { ip: at, advertised, retiring: left };
 }
 
 /** As the pool does it: the difference to what is stored is judged, applied and numbered. */
@@ -198,10 +264,17 @@ function publicationOf(version: number, epochs: readonly number[]): Publication 
 function expectCatalogue(store: PoolStore, model: Model): void {
   const addresses = [...model.addresses.values()].toSorted(byText((known) => known.ip));
   expect(store.pool()).toEqual(model.pool);
-  expect(store.ips()).toEqual(addresses.map(({ ip: at, advertised }) => ({ ip: at, advertised })));
+  expect(store.ips()).toEqual(addresses.map(poolIpOf));
+  for (const known of addresses) {
+    expect(store.ip(known.ip)).toEqual(poolIpOf(known));
+    expect(store.isConfirmed(known.ip)).toBe(known.isConfirmed);
+  }
+  expect(store.ip("192.0.2.99")).toBeNull();
+  const served = addresses.filter((known) => known.isConfirmed && known.retiring === null);
+  expect(store.ipsToServe()).toEqual(served.map((known) => known.ip));
   for (const revision of [0, 7, 21]) {
-    const behind = addresses.filter((known) => known.revision < revision).map((known) => known.ip);
-    expect(store.ipsBehind(revision)).toEqual(behind);
+    const toTell = addresses.filter((known) => known.revision < revision || known.retiring !== null);
+    expect(store.ipsToTell(revision)).toEqual(toTell.map(poolIpOf));
   }
   expect(store.hosts()).toEqual([...model.hosts.values()].toSorted(byText((known) => known.host)));
   for (const known of model.hosts.values()) expect(store.host(known.host)).toEqual(known);

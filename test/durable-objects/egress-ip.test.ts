@@ -14,7 +14,7 @@ let addressCount = 0;
 async function assignedIp() {
   addressCount += 1;
   const stub = objects.EGRESS_IP.getByName(`192.0.2.${addressCount}`);
-  expect(await stub.assign("eu", settings)).toEqual({ ok: true, value: null });
+  expect(await stub.assign("eu", settings)).toEqual({ ok: true, value: { standing: "serving" } });
   return stub;
 }
 
@@ -176,7 +176,7 @@ describe("a turn", () => {
       const socketOf = (host: string, session: number) =>
         ({
           readyState: WebSocket.OPEN,
-          deserializeAttachment: () => ({ host, session }),
+          deserializeAttachment: () => ({ host, session, pool: "eu" }),
           send: (text: string) => {
             if (isOver) {
               turnCount += 1;
@@ -249,7 +249,7 @@ describe("who speaks for a host", () => {
       const sent: string[] = [];
       const socket = {
         readyState: WebSocket.OPEN,
-        deserializeAttachment: () => ({ host: "h1", session: 1 }),
+        deserializeAttachment: () => ({ host: "h1", session: 1, pool: "eu" }),
         send: (text: string) => sent.push(text),
       } as unknown as WebSocket;
       const late = { type: "acquire", requestId: "late", order: 8 };

@@ -69,7 +69,7 @@ describe("the catalogue", () => {
       value: {
         pool,
         settings: { ...DEFAULT_POOL_SETTINGS, quarantineMs: 60_000, hostSilenceMs: 3_000 },
-        ips: [{ ip, advertised: null }],
+        ips: [{ ip, advertised: null, retiring: null }],
         hosts: [],
         steeringSequence: 0,
         routers: [],
@@ -82,7 +82,7 @@ describe("the catalogue", () => {
     const other = await newPool();
     expect(await other.stub.addIp(ip, null)).toEqual({ ok: false, refusal: "ip-elsewhere" });
     expect(await other.stub.addIp(other.ip, "198.51.100.7")).toMatchObject({
-      value: { ips: [{ ip: other.ip, advertised: "198.51.100.7" }] },
+      value: { ips: [{ ip: other.ip, advertised: "198.51.100.7", retiring: null }] },
     });
   });
 

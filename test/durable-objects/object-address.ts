@@ -1,6 +1,7 @@
 /** The real object of one address as its contract wants it: hosts on WebSockets, a clock that is set. */
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { vi } from "vitest";
+import type { AddressOrder } from "../../durable-objects/address-standing.ts";
 import type { EgressIp } from "../../durable-objects/egress-ip.ts";
 import { LeaseStore, type StoredAddress } from "../../durable-objects/lease-store.ts";
 import type { LeaseCommand } from "../../src/core/lease-commands.ts";
@@ -31,6 +32,8 @@ export class ObjectAddress implements TableKeeper {
   readonly #joined = new Map<string, Joined>();
   /** Connections on which nobody has joined, by host. */
   readonly #unjoined = new Map<string, HostConnection>();
+  #settings = SETTINGS;
+  #wish: "serve" | "retire" = "serve";
   #sessionCount = 0;
   #isAwake = true;
 
@@ -52,7 +55,12 @@ export class ObjectAddress implements TableKeeper {
         await this.#stub.describe();
         return null;
       case "configure":
-        await this.#stub.assign(POOL, command.settings);
+        this.#settings = command.settings;
+        await this.#assign({ revision: null, wish: this.#wish });
+        return null;
+      case "retire":
+        this.#wish = command.isRetiring ? "retire" : "serve";
+        await this.#assign({ revision: null, wish: this.#wish });
         return null;
       case "join":
         return this.#join(command.host, command.instance);
@@ -88,6 +96,10 @@ export class ObjectAddress implements TableKeeper {
   alarmAtMs(): Promise<number | null> {
     this.#isAwake = true;
     return runInDurableObject(this.#stub, (_instance: EgressIp, { storage }) => storage.getAlarm());
+  }
+
+  async #assign(order: AddressOrder): Promise<void> {
+    await this.#stub.assign(POOL, this.#settings, false, order);
   }
 
   /** Whoever joins on a new connection takes over from the older ones. */

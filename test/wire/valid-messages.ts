@@ -70,7 +70,7 @@ export const leaseReplies: fc.Arbitrary<LeaseReply> = fc.oneof(
       requestId: fc.oneof(requestId, fc.constant("")),
       code: fc.constantFrom(
         ...(["host-already-present", "stale-session", "stale-epoch", "order-out-of-range"] as const),
-        ...(["share-exceeded", "address-exhausted", "steering-pending"] as const),
+        ...(["share-exceeded", "address-exhausted", "steering-pending", "ip-retiring"] as const),
         ...messageCodes,
       ),
     },

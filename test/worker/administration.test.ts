@@ -37,7 +37,7 @@ describe("pools", () => {
     const added = await administer("PUT", `/v1/pools/${pool}/ips/${ip}`, { advertised: "203.0.113.9" });
     expect(added.status).toBe(200);
     const ips = await administer("GET", `/v1/pools/${pool}/ips`);
-    expect(await ips.json()).toEqual({ ips: [{ ip, advertised: "203.0.113.9" }] });
+    expect(await ips.json()).toEqual({ ips: [{ ip, advertised: "203.0.113.9", retiring: null }] });
     const other = fresh().pool;
     await administer("PUT", `/v1/pools/${other}`, {});
     expect(await codeOf(await administer("PUT", `/v1/pools/${other}/ips/${ip}`))).toEqual({
@@ -46,12 +46,29 @@ describe("pools", () => {
     });
   });
 
+  it("[WK16] [RE3] give addresses up, which may then be added elsewhere", async () => {
+    const { pool, ip } = fresh();
+    const other = fresh().pool;
+    for (const name of [pool, other]) await administer("PUT", `/v1/pools/${name}`, {});
+    await administer("PUT", `/v1/pools/${pool}/ips/${ip}`);
+    const removed = await administer("DELETE", `/v1/pools/${pool}/ips/${ip}`);
+    expect(removed.status).toBe(200);
+    expect(await removed.json()).toMatchObject({ pool, ips: [] });
+    const unknown = { status: 404, code: "ip-unknown" };
+    expect(await codeOf(await administer("DELETE", `/v1/pools/${pool}/ips/${ip}`))).toEqual(unknown);
+    expect(await codeOf(await administer("GET", `/v1/ips/${ip}`))).toEqual(unknown);
+    expect((await administer("PUT", `/v1/pools/${other}/ips/${ip}`)).status).toBe(200);
+    expect(await codeOf(await administer("DELETE", `/v1/pools/${pool}/ips/${ip}`))).toEqual(unknown);
+    expect(await (await administer("GET", `/v1/ips/${ip}`)).json()).toMatchObject({ pool: other });
+  });
+
   it("[WK16] an address has a table", async () => {
     const { pool, ip } = fresh();
     await administer("PUT", `/v1/pools/${pool}`, {});
     await administer("PUT", `/v1/pools/${pool}/ips/${ip}`);
     expect(await (await administer("GET", `/v1/ips/${ip}`)).json()).toEqual({
       pool,
+      retiring: false,
       settings: DEFAULT_POOL_SETTINGS,
       lastEpoch: 0,
       freePortCount: 64_512,
@@ -65,6 +82,8 @@ describe("pools", () => {
     ["GET", "/v1/pools/nowhere/ips", 404, "pool-unknown"],
     ["GET", "/v1/pools/nowhere/hosts", 404, "pool-unknown"],
     ["PUT", "/v1/pools/nowhere/ips/192.0.2.200", 404, "pool-unknown"],
+    ["DELETE", "/v1/pools/nowhere/ips/192.0.2.200", 404, "pool-unknown"],
+    ["DELETE", "/v1/pools/nowhere/ips/2001:DB8::1", 400, "input-invalid"],
     ["GET", "/v1/ips/192.0.2.201", 404, "ip-unknown"],
     ["GET", "/v1/hosts/nobody", 404, "host-unknown"],
     ["GET", "/v1/nothing", 404, "route-unknown"],
@@ -158,6 +177,7 @@ describe("the OpenAPI document", () => {
       Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
     );
     expect(operations.toSorted()).toEqual([
+      "DELETE /v1/pools/{pool}/ips/{ip}",
       "GET /v1/edge",
       "GET /v1/hosts/{host}",
       "GET /v1/ips/{ip}",

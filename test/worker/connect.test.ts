@@ -109,3 +109,33 @@ describe("a host's connection", () => {
     expect(seen[0]?.has("authorization")).toBe(false);
   });
 });
+
+describe("an address that is removed", () => {
+  it("[RE1] is shown with what is left of it, and can be taken back", async () => {
+    const ip = "203.0.113.77";
+    const path = `/v1/pools/${pool}/ips/${ip}`;
+    await administer("PUT", path);
+    const host = (await connect(`/v1/ips/${ip}/connect`)).webSocket!;
+    host.accept();
+    const join = { type: "join", version: PROTOCOL_VERSION, requestId: "1", instance: "instance-1" };
+    expect(await converse(host, join)).toMatchObject({ type: "answer" });
+    const acquire = { type: "acquire", requestId: "2", order: 8 };
+    expect(await converse(host, acquire)).toMatchObject({ granted: { order: 8 } });
+    const shown = { ip, advertised: null, retiring: { leasedPortCount: 256, quarantinedPortCount: 0 } };
+    for (let time = 0; time < 2; time += 1) {
+      const removed = await (await administer("DELETE", path)).json<{ ips: unknown[] }>();
+      expect(removed.ips).toContainEqual(shown);
+    }
+    const table = async () => (await administer("GET", `/v1/ips/${ip}`)).json();
+    expect(await table()).toMatchObject({ pool, retiring: true });
+    const elsewhere = await administer("PUT", `/v1/pools/${OTHER_POOL}/ips/${ip}`);
+    expect(await codeOf(elsewhere)).toEqual({ status: 409, code: "ip-elsewhere" });
+    const refused = { type: "refused", code: "ip-retiring" };
+    expect(await converse(host, { ...acquire, requestId: "3" })).toMatchObject(refused);
+    const back = await (await administer("PUT", path)).json<{ ips: unknown[] }>();
+    expect(back.ips).toContainEqual({ ...shown, retiring: null });
+    expect(await table()).toMatchObject({ pool, retiring: false });
+    expect(await converse(host, { ...acquire, requestId: "4" })).toMatchObject({ granted: { order: 8 } });
+    host.close();
+  });
+});

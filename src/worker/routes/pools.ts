@@ -72,7 +72,7 @@ const putIp = createRoute({
   ...shared,
   method: "put",
   path: "/v1/pools/{pool}/ips/{ip}",
-  summary: "Adds an address to a pool, or changes what it is advertised as",
+  summary: "Adds an address to a pool, changes what it is advertised as, or takes its removal back",
   request: {
     params: z.object({ pool: nameSchema, ip: ipSchema }),
     body: {
@@ -80,6 +80,18 @@ const putIp = createRoute({
     },
   },
   responses: { 200: answerOf("The pool.", poolSchema), ...refusals },
+});
+
+const deleteIp = createRoute({
+  ...shared,
+  method: "delete",
+  path: "/v1/pools/{pool}/ips/{ip}",
+  summary: "Removes an address from a pool: at once from use, and for good when no port of it is held",
+  request: { params: z.object({ pool: nameSchema, ip: ipSchema }) },
+  responses: {
+    200: answerOf("The pool, in which the address is retiring or gone.", poolSchema),
+    ...refusals,
+  },
 });
 
 const listHosts = createRoute({
@@ -134,6 +146,14 @@ export function servePools(app: OpenAPIHono<EdgeContext>): void {
     const { advertised } = context.req.valid("json");
     const stub = poolStub(context.env, pool);
     const answer = await askControlPlane(async () => stub.addIp(ip, advertised ?? null));
+    if (!answer.ok) return refused({ code: answer.refusal });
+    return answer.value.ok ? context.json(answer.value.value, 200) : refused({ code: answer.value.refusal });
+  });
+
+  app.openapi(deleteIp, async (context) => {
+    const { pool, ip } = context.req.valid("param");
+    const stub = poolStub(context.env, pool);
+    const answer = await askControlPlane(async () => stub.removeIp(ip));
     if (!answer.ok) return refused({ code: answer.refusal });
     return answer.value.ok ? context.json(answer.value.value, 200) : refused({ code: answer.value.refusal });
   });

@@ -1,0 +1,141 @@
+/**
+ * Brings the addresses of a pool to what the pool wants of them: its settings, and whether they
+ * are served, on their way out, or gone.
+ *
+ * What is wanted is on disk before anybody is told, and whoever has not answered that it is so is
+ * asked again, by an alarm that is set before the asking. So it does not matter between which two
+ * steps an object is restarted. [DO11] [RE6]
+ */
+import type { Outcome } from "../src/core/outcome.ts";
+import type { PoolSettings } from "../src/core/pool-settings.ts";
+import type { AddressOrder, AddressStanding } from "./address-standing.ts";
+import type { ObjectWorld } from "./object-world.ts";
+import type { PoolIp, PoolStore, StoredPool } from "./pool-store.ts";
+import type { SteeringFeed } from "./steering-feed.ts";
+
+/** An address, as far as its pool speaks to it. */
+export interface PoolAddress {
+  assign(
+    pool: string,
+    settings: PoolSettings,
+    isSteered: boolean,
+    order: AddressOrder,
+  ): Promise<Outcome<AddressStanding, "ip-elsewhere">>;
+}
+
+/** What the orders need of their pool. */
+export interface OrdersOptions {
+  readonly world: ObjectWorld;
+  readonly store: PoolStore;
+  readonly steering: SteeringFeed;
+  readonly addressOf: (ip: string) => PoolAddress;
+  /** Which addresses hosts are to serve may have changed. */
+  readonly onChange: () => void;
+}
+
+/** After which an address that could not be told is told again. */
+const RETRY_AFTER_MS = 2_000;
+
+/** One per pool object. */
+export class AddressOrders {
+  readonly #options: OrdersOptions;
+  /** One push after the other, so that older settings never overtake newer ones. */
+  #push: Promise<void> = Promise.resolve();
+
+  constructor(options: OrdersOptions) {
+    this.#options = options;
+  }
+
+  /** To be called in the turn that writes what is wanted: whatever comes then, `push` is called again. */
+  async wakeLater(): Promise<void> {
+    const { world } = this.#options;
+    await world.setAlarm(world.nowMs() + RETRY_AFTER_MS);
+  }
+
+  /** Tells all addresses that are not as they should be; done when each has answered or failed once. */
+  push(): Promise<void> {
+    const pushNow = (): Promise<void> => this.#pushNow();
+    this.#push = this.#push.then(pushNow, pushNow);
+    return this.#push;
+  }
+
+  async #pushNow(): Promise<void> {
+    const { world } = this.#options;
+    const pool = this.#options.store.pool();
+    const ips = this.#toTell();
+    if (pool === null) return;
+    if (ips.length > 0) await this.wakeLater();
+    const againInMs = new Map<string, number>();
+    await Promise.all(ips.map(async (ip) => againInMs.set(ip.ip, await this.#tell(pool, ip))));
+    // Much may have been wanted meanwhile, and its push may never come.
+    const left = this.#toTell();
+    if (left.length === 0) return world.deleteAlarm();
+    const soonestMs = Math.min(...left.map(({ ip }) => againInMs.get(ip) ?? RETRY_AFTER_MS));
+    await world.setAlarm(world.nowMs() + soonestMs);
+  }
+
+  #toTell(): PoolIp[] {
+    const { store } = this.#options;
+    const pool = store.pool();
+    return pool === null ? [] : store.ipsToTell(pool.revision);
+  }
+
+  /** Tells one address, as of this revision; answers when it is to be told again, if ever. */
+  async #tell(pool: StoredPool, { ip, retiring }: PoolIp): Promise<number> {
+    const { world, store } = this.#options;
+    try {
+      const answer = await this.#ask(pool, ip, retiring === null ? "serve" : "retire");
+      if (!answer.ok) {
+        if (store.isConfirmed(ip)) world.report(`address ${ip} belongs to another pool by now`);
+        this.#forget(ip);
+      } else if (answer.value.standing === "outdated") {
+        store.outdo(answer.value.revision);
+      } else if (retiring !== null) {
+        return await this.#retire(pool, ip, answer.value);
+      } else if (answer.value.standing === "serving") {
+        const isNew = !store.isConfirmed(ip);
+        store.markFollowing(ip, pool.revision);
+        if (isNew) this.#options.onChange();
+      }
+    } catch (fault) {
+      world.report(`address ${ip} could not be told what its pool wants`, fault);
+    }
+    return RETRY_AFTER_MS;
+  }
+
+  /** Takes the next steps that a retiring address allows. [RE2] [RE3] */
+  async #retire(pool: StoredPool, ip: string, answered: AddressStanding): Promise<number> {
+    let standing = answered;
+    const { store, steering } = this.#options;
+    if (standing.standing === "retiring") {
+      store.noteRemaining(ip, standing);
+      store.markFollowing(ip, pool.revision);
+      if (!standing.isEmpty) return standing.againInMs;
+      // Nobody can be sending; and as long as the routers are not done with it, no other pool has it.
+      await steering.followed(steering.remove(ip));
+      if (!this.#isRetiring(ip)) return RETRY_AFTER_MS;
+      const answer = await this.#ask(pool, ip, "leave");
+      if (answer.ok) standing = answer.value;
+    }
+    // Taken back meanwhile, it is asked to serve by the next push.
+    if (standing.standing === "left" && this.#isRetiring(ip)) this.#forget(ip);
+    return RETRY_AFTER_MS;
+  }
+
+  #ask({ name, settings, isSteered, revision }: StoredPool, ip: string, wish: AddressOrder["wish"]) {
+    return this.#options.addressOf(ip).assign(name, settings, isSteered, { revision, wish });
+  }
+
+  #isRetiring(ip: string): boolean {
+    const known = this.#options.store.ip(ip);
+    return known !== null && known.retiring !== null;
+  }
+
+  #forget(ip: string): void {
+    const { store, steering, onChange } = this.#options;
+    // Mostly they know already; nobody waits for those that do not.
+    steering.remove(ip);
+    store.forgetIp(ip);
+    onChange();
+  }
+}
