@@ -27,6 +27,8 @@ export class GuardKernel {
   readonly troubles: KernelTroubles = { failureChance: 0, slownessMs: 0 };
   /** Told before and after something else may leave. */
   onChange: (ip: string) => void = () => {};
+  /** How often it was switched off: what it was being told then it never hears. */
+  lossCount = 0;
   readonly #permissions = new Map<string, Permission>();
 
   constructor(machine: Machine) {
@@ -69,6 +71,7 @@ export class GuardKernel {
   /** The machine was switched off. */
   forget(): void {
     this.#permissions.clear();
+    this.lossCount += 1;
   }
 }
 
@@ -115,7 +118,7 @@ export class SimulatedGuard implements Permitting {
   }
 
   #tellKernel(wishes: ReadonlyMap<string, Wish>): Promise<void> {
-    const { machine, troubles } = this.#kernel;
+    const { machine, troubles, lossCount } = this.#kernel;
     const now = machine.clock();
     const told = [...wishes].map(([ip, { blocks, term }]) => {
       const leftMs = term === null ? 0 : remainingMs(term, now);
@@ -125,7 +128,7 @@ export class SimulatedGuard implements Permitting {
     const isFailing = this.#chance.isLikely(troubles.failureChance);
     // The program that tells the kernel goes on when the agent is paused or killed.
     machine.after(this.#chance.between(1, 15) + this.#chance.next() * troubles.slownessMs, () => {
-      if (machine.isOff) return;
+      if (lossCount !== this.#kernel.lossCount) return;
       if (!isFailing) {
         for (const { ip, blocks, leftMs, wallEndMs } of told)
           this.#kernel.replace(ip, blocks, leftMs, wallEndMs);

@@ -29,6 +29,10 @@ type KernelEntries = Map<string, Map<number, KernelEntry>>;
 /** What a router steers by. */
 export class KernelTable {
   entries: KernelEntries = new Map();
+  /** When the last change that is on its way is made, by the monotonic clock: one after the other. */
+  busyUntilMs = 0;
+  /** How often it was switched off: what was on its way then is never made. */
+  lossCount = 0;
   /** Told of every entry that comes in the place of others, or of none. */
   onPut: (entry: SteeringEntry, replaced: readonly SteeringEntry[]) => void = () => {};
 
@@ -63,6 +67,13 @@ export class KernelTable {
     }
     this.entries = draft;
     for (const { placed, replaced } of puts) this.onPut(placed.entry, replaced);
+  }
+
+  /** The machine was switched off. */
+  forget(): void {
+    this.entries = new Map();
+    this.busyUntilMs = 0;
+    this.lossCount += 1;
   }
 
   #overlapping(entries: KernelEntries, entry: SteeringEntry): SteeringEntry[] {
@@ -126,8 +137,13 @@ class SimulatedKernel implements SteeringKernel {
     const isFailing = this.#chance.isLikely(failureChance);
     const { promise, resolve, reject } = Promise.withResolvers<Result>();
     const { machine } = this.#process;
-    machine.after(this.#chance.between(0.5, 5) + this.#chance.next() * slownessMs, () => {
-      if (machine.isOff) return;
+    const nowMs = machine.monotonicMs();
+    const doneAtMs = nowMs + this.#chance.between(0.5, 5) + this.#chance.next() * slownessMs;
+    // What a process that was killed had begun comes before whatever its successor does.
+    this.#table.busyUntilMs = Math.max(this.#table.busyUntilMs, doneAtMs);
+    const { lossCount } = this.#table;
+    machine.after(this.#table.busyUntilMs - nowMs, () => {
+      if (lossCount !== this.#table.lossCount) return;
       const end = attempt(() => {
         if (isFailing) throw new Error("nft failed");
         return change();
@@ -230,7 +246,7 @@ export class SimulatedRouter {
   switchOff(): void {
     this.machine.isOff = true;
     this.kill();
-    this.kernel.entries = new Map();
+    this.kernel.forget();
   }
 
   switchOn(): void {
