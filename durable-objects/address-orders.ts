@@ -21,6 +21,8 @@ export interface PoolAddress {
     isSteered: boolean,
     order: AddressOrder,
   ): Promise<Outcome<AddressStanding, "ip-elsewhere">>;
+  /** Looks at its table, and so ends what is over. */
+  describe(): Promise<unknown>;
 }
 
 /** What the orders need of their pool. */

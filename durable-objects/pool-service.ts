@@ -74,8 +74,10 @@ export class PoolService {
   readonly #store: PoolStore;
   readonly #steering: SteeringFeed;
   readonly #orders: AddressOrders;
+  readonly #addressOf: (ip: string) => PoolAddress;
 
   constructor(world: ObjectWorld, addressOf: (ip: string) => PoolAddress) {
+    this.#addressOf = addressOf;
     this.#world = world;
     migrate(world.storage, POOL_MIGRATIONS);
     this.#store = new PoolStore(world.storage);
@@ -276,7 +278,12 @@ export class PoolService {
     if (present === null) return false;
     const isOther = present.instance !== instance;
     if (isOther && this.#isLive(present, pool.settings)) return true;
-    return (isOther || present.isDisowned) && this.#steering.isSteeredToTwin(host, instance);
+    if (!isOther && !present.isDisowned) return false;
+    const ips = this.#steering.ipsOfTwin(host, instance);
+    // An address that nobody speaks to may be late to notice that a lease is over.
+    const looks = ips.map((ip) => this.#addressOf(ip).describe());
+    this.#world.keepAwake(Promise.allSettled(looks).then(() => {}));
+    return ips.length > 0;
   }
 
   #hear(socket: ObjectSocket, instance: string): void {

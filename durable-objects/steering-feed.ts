@@ -164,9 +164,9 @@ export class SteeringFeed {
     this.#news.tell();
   }
 
-  /** Whether routers steer to another instance of a host. */
-  isSteeredToTwin(host: string, instance: string): boolean {
-    return this.#options.store.hasEntryOfTwin(host, instance);
+  /** Addresses of which routers steer something to another instance of a host. */
+  ipsOfTwin(host: string, instance: string): string[] {
+    return this.#options.store.ipsOfTwin(host, instance);
   }
 
   /** Every router, and the number of the last change. */

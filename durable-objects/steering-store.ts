@@ -54,10 +54,10 @@ export class SteeringStore {
     return { ip, version: numberOrNull(row, "steering_version"), entries };
   }
 
-  /** Whether a block is steered to a host that has this name and another instance key. */
-  hasEntryOfTwin(host: string, instance: string): boolean {
-    const known = "host = ? AND instance NOT IN (?, '')";
-    return this.#rows(`SELECT 1 FROM steering_entry WHERE ${known} LIMIT 1`, host, instance).length > 0;
+  /** Addresses of which a block is steered to a host that has this name and another instance key. */
+  ipsOfTwin(host: string, instance: string): string[] {
+    const query = "SELECT DISTINCT ip FROM steering_entry WHERE host = ? AND instance NOT IN (?, '')";
+    return this.#rows(query, host, instance).map((row) => textOf(row, "ip"));
   }
 
   /**

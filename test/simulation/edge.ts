@@ -51,10 +51,11 @@ export class Edge {
     this.pool = new EdgeObject(`pool ${POOL}`, this.newMachine(), network, this.#dirty, (world, instance) => {
       const named = { ...world, name: POOL };
       return new PoolService(named, (ip) => ({
-        assign: (pool, settings, isSteered) =>
+        assign: (pool, settings, isSteered, order) =>
           callObject(instance(), this.address(ip), network, (address) =>
-            address.assign(pool, settings, isSteered),
+            address.assign(pool, settings, isSteered, order),
           ),
+        describe: () => callObject(instance(), this.address(ip), network, (address) => address.describe()),
       }));
     });
     for (const ip of ips) this.addresses.set(ip, this.#makeAddress(ip));
