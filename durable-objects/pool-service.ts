@@ -282,7 +282,7 @@ export class PoolService {
     const ips = this.#steering.ipsOfTwin(host, instance);
     // An address that nobody speaks to may be late to notice that a lease is over.
     const looks = ips.map((ip) => this.#addressOf(ip).describe());
-    this.#world.keepAwake(Promise.allSettled(looks).then(() => {}));
+    this.#world.keepAwake(settled(looks));
     return ips.length > 0;
   }
 
@@ -350,4 +350,8 @@ function isGatewayUrl(text: string): boolean {
   const { protocol, username, password, search, hash } = new URL(text);
   if (protocol !== "http:" && protocol !== "https:") return false;
   return username === "" && password === "" && search === "" && hash === "";
+}
+
+async function settled(works: readonly Promise<unknown>[]): Promise<void> {
+  await Promise.allSettled(works);
 }
