@@ -88,7 +88,7 @@ export class SteeredPool {
     const address = this.#at(at);
     if ("session" in command && !address.joined.has(command.host)) {
       // Who never joined has nothing else to say.
-      return this.perform(at, { type: "join", host: command.host, instance: `${command.host}-instance` });
+      return this.perform(at, { type: "join", host: command.host, instance: instanceOf(command.host) });
     }
     const expected = this.#expected(address.table, command);
     const answer = await this.#ask(address, command);
@@ -129,7 +129,7 @@ export class SteeredPool {
   /** A host says how it is reached. */
   async enlist(host: string, reach: Omit<Reach, "host">): Promise<void> {
     const connection = await HostConnection.open(this.#pool, host);
-    const reply = await connection.enlist("first-instance", "http://127.0.0.1:8001", reach);
+    const reply = await connection.enlist(instanceOf(host), "http://127.0.0.1:8001", reach);
     expect(reply).toMatchObject({ type: "enlisted", ips: this.#addresses.map(({ ip }) => ip) });
     this.#reaches.set(host, { host, ...reach });
   }
@@ -242,6 +242,11 @@ export class SteeredPool {
       )
       .toSorted((a, b) => (a.ip === b.ip ? a.base - b.base : a.ip < b.ip ? -1 : 1));
   }
+}
+
+/** There are no twins: as the commands of a history join, so does everybody. [HO1] */
+function instanceOf(host: string): string {
+  return `instance-${host}-own`;
 }
 
 /** Until it holds; `vi.waitFor` would move the clock that is set. */
