@@ -48,6 +48,11 @@ export class GuardKernel {
     return this.permitted(ip).some((block) => blockContains(block, port));
   }
 
+  /** Whether it was told last that this port may be used, be the time for it over or not. */
+  knows(ip: string, port: number): boolean {
+    return this.#permissions.get(ip)?.blocks.some((block) => blockContains(block, port)) === true;
+  }
+
   /** True time from now until nothing may leave any more, if no clock is touched. */
   untilSilence(ip: string): number {
     const permission = this.#permissions.get(ip);

@@ -22,6 +22,8 @@ export interface HostSurroundings {
   readonly pool: string;
   readonly edge: URL;
   readonly dial: Dial;
+  /** The agent has chosen a port for a new flow. */
+  readonly onChosen: (host: Host, ip: string, port: number) => void;
   /** A packet wants to leave; the guard decides. */
   readonly transmit: (host: Host, ip: string, port: number) => void;
   readonly watch: (host: Host, url: URL, direction: "sent" | "read", text: string) => void;
@@ -240,7 +242,8 @@ export class Host {
   #openFlowOn(agent: Agent, ip: string, destination: string): boolean {
     const taken = agent.binder.address(ip)?.take(destination);
     if (taken?.ok !== true) return false;
-    const { chance } = this.#surroundings;
+    const { chance, onChosen } = this.#surroundings;
+    onChosen(this, ip, taken.value.port);
     const flow: Flow = { ip, held: taken.value, isOver: false };
     agent.flows.add(flow);
     const end = (): void => {

@@ -95,7 +95,7 @@ export class LawChecks {
   readonly #world: CheckedWorld;
   readonly #records = new Map<string, AddressRecord>();
   /** How many comparisons were made that could have failed. */
-  readonly counts = { senders: 0, grants: 0, told: 0, tables: 0, entries: 0 };
+  readonly counts = { senders: 0, grants: 0, told: 0, tables: 0, entries: 0, chosen: 0 };
 
   constructor(world: CheckedWorld, ips: readonly string[]) {
     this.#world = world;
@@ -169,6 +169,13 @@ export class LawChecks {
     if (laggards.length === 0) return;
     const { excused } = record;
     for (const { epoch } of blocks) excused.set(epoch, [...(excused.get(epoch) ?? []), ...laggards]);
+  }
+
+  /** A block is used only once the kernel lets it out: an agent has chosen a port for a new flow. [MA2] */
+  chosen(ip: string, port: number, host: Host): void {
+    this.counts.chosen += 1;
+    if (host.guard.knows(ip, port)) return;
+    throw new Violation("guard", `${host.machine.name} opens ${ip}:${port} before its guard knows of it`);
   }
 
   /** Laws 4 and 5: a host has been told of its blocks. */

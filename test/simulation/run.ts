@@ -241,6 +241,8 @@ export class Run {
     };
     const ofHosts = {
       ...surroundings,
+      onChosen: (host: Host, ip: string, port: number) =>
+        this.#checked(() => this.#laws.chosen(ip, port, host)),
       transmit: (host: Host, ip: string, port: number) => this.#transmit(host, ip, port),
       watch: (host: Host, url: URL, direction: "sent" | "read", text: string) =>
         this.#watchHost(host, url, direction, text),
