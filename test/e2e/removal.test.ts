@@ -1,0 +1,52 @@
+/** An address is removed while requests leave from it, and given to another pool. */
+import { afterEach, expect, test } from "vitest";
+import { Cluster, EGRESS_IP, POOL, until } from "./cluster.ts";
+
+const LEAVING = "127.0.0.11";
+
+let cluster: Cluster;
+
+afterEach(() => cluster?.stop());
+
+async function ask(path: string, egress?: string): Promise<Response> {
+  const headers = { ...(await cluster.clientHeaders()), ...(egress === undefined ? {} : { egress }) };
+  return fetch(cluster.through(cluster.originUrl(path)), { headers });
+}
+
+async function ipsOfPool(): Promise<{ ip: string; retiring: { leasedPortCount: number } | null }[]> {
+  return (await cluster.admin("GET", `/v1/pools/${POOL}/ips`)).ips;
+}
+
+test("[RE1] [RE3] [PM1] hosts drain a removed address, what is in flight ends by itself, and another pool has it next", async () => {
+  cluster = await Cluster.start({
+    hosts: ["h1", "h2"],
+    settings: { quarantineMs: 1_000 },
+    agentArgs: ["--drain-deadline=60000"],
+  });
+  const path = `/ips/${LEAVING}`;
+  await cluster.admin("PUT", `/v1/pools/${POOL}${path}`, {});
+  await until("it is served", async () => (await ask("/seen", `ip="${LEAVING}"`)).ok);
+  const inFlight = ask("/hold", `ip="${LEAVING}"`);
+  await until("a request is in flight", async () => (await cluster.askOrigin("held")) === 1);
+
+  await cluster.admin("DELETE", `/v1/pools/${POOL}${path}`);
+  await until("requests are refused it", async () => (await ask("/seen", `ip="${LEAVING}"`)).status === 404);
+  for (let count = 0; count < 20; count += 1) {
+    const reply = await ask("/seen");
+    expect(await reply.json()).toMatchObject({ address: EGRESS_IP });
+  }
+  await until("what is not in use has been given back", async () => {
+    const leaving = (await ipsOfPool()).find(({ ip }) => ip === LEAVING);
+    return leaving?.retiring?.leasedPortCount === 256;
+  });
+  await cluster.askOrigin("release");
+  expect(await (await inFlight).text()).toBe("released");
+  await until("it is gone", async () => (await ipsOfPool()).length === 1);
+  for (const host of ["h1", "h2"]) {
+    await until(`${host} has forgotten it`, async () => (await cluster.status(host)).addresses.length === 1);
+  }
+
+  await cluster.admin("PUT", "/v1/pools/next", {});
+  expect(await cluster.admin("PUT", `/v1/pools/next${path}`, {})).toMatchObject({ ips: [{ ip: LEAVING }] });
+  expect((await cluster.admin("GET", `/v1${path}`)).lastEpoch).toBeGreaterThan(0);
+});
