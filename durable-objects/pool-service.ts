@@ -245,10 +245,10 @@ export class PoolService {
     const isBack = present?.instance === instance;
     const report = isBack ? present : { draining: false, rooms: [] };
     const { draining, rooms } = report;
-    this.#store.putHost({ host, instance, gateway, draining, rooms, reach, isDisowned: false });
-    const known = present === null || present.isDisowned ? UNREACHABLE : present.reach;
-    if (pool.isSteered && (reach.ipv4 !== known.ipv4 || reach.ipv6 !== known.ipv6)) {
-      this.#steering.announce({ host, ...reach });
+    this.#store.putHost({ host, instance, gateway, draining, rooms, reach });
+    if (pool.isSteered) {
+      const { ipv4, ipv6 } = present?.reach ?? UNREACHABLE;
+      this.#steering.enlisted({ host, instance, ...reach }, reach.ipv4 !== ipv4 || reach.ipv6 !== ipv6);
     }
     this.#hear(socket, instance);
     for (const other of this.#world.sockets(host)) {
@@ -275,14 +275,12 @@ export class PoolService {
    * host's ports goes to where its enlistment said. A restarted host takes over. [HO1]
    */
   #isTwin(present: StoredHost | null, host: string, instance: string, pool: StoredPool): boolean {
-    if (present === null) return false;
-    const isOther = present.instance !== instance;
-    if (isOther && this.#isLive(present, pool.settings)) return true;
-    if (!isOther && !present.isDisowned) return false;
-    const ips = this.#steering.ipsOfTwin(host, instance);
+    if (present?.instance === instance) return false;
+    if (present !== null && this.#isLive(present, pool.settings)) return true;
+    const ips = pool.isSteered ? this.#steering.ipsOfTwin(host, instance) : [];
     // An address that nobody speaks to may be late to notice that a lease is over.
     const looks = ips.map((ip) => this.#addressOf(ip).describe());
-    this.#world.keepAwake(settled(looks));
+    if (looks.length > 0) this.#world.keepAwake(settled(looks));
     return ips.length > 0;
   }
 

@@ -36,8 +36,6 @@ export interface StoredHost {
   readonly draining: boolean;
   readonly rooms: readonly AddressRoom[];
   readonly reach: Omit<HostReach, "host">;
-  /** Another instance has blocks under its name: routers are not told where this one is. [ST12] */
-  readonly isDisowned: boolean;
 }
 
 /** Reads and writes one catalogue. Nothing is remembered here: what is asked is read. */
@@ -171,11 +169,10 @@ export class PoolStore {
   }
 
   /** Keeps what a host said. */
-  putHost({ host, instance, gateway, draining, rooms, reach, isDisowned }: StoredHost): void {
+  putHost({ host, instance, gateway, draining, rooms, reach }: StoredHost): void {
     this.#sql.exec(
-      `INSERT OR REPLACE INTO host
-        (host, instance, gateway, draining, rooms, reach_ipv4, reach_ipv6, is_disowned)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT OR REPLACE INTO host (host, instance, gateway, draining, rooms, reach_ipv4, reach_ipv6)
+      VALUES (?, ?, ?, ?, ?, ?, ?)`,
       host,
       instance,
       gateway,
@@ -183,7 +180,6 @@ export class PoolStore {
       JSON.stringify(rooms),
       reach.ipv4,
       reach.ipv6,
-      isDisowned ? 1 : 0,
     );
   }
 }
@@ -207,6 +203,5 @@ function hostsOf(rows: ReturnType<SqlDatabase["sql"]["exec"]>): StoredHost[] {
     draining: row["draining"] === 1,
     rooms: JSON.parse(textOf(row, "rooms")) as AddressRoom[],
     reach: { ipv4: textOrNull(row, "reach_ipv4"), ipv6: textOrNull(row, "reach_ipv6") },
-    isDisowned: row["is_disowned"] === 1,
   }));
 }

@@ -112,10 +112,7 @@ export const POOL_MIGRATIONS: Migrations = [
     ) WITHOUT ROWID`,
   ],
   // Of entries from before it is not known which instance has them.
-  [
-    "ALTER TABLE steering_entry ADD COLUMN instance TEXT NOT NULL DEFAULT ''",
-    "ALTER TABLE host ADD COLUMN is_disowned INTEGER NOT NULL DEFAULT 0",
-  ],
+  ["ALTER TABLE steering_entry ADD COLUMN instance TEXT NOT NULL DEFAULT ''"],
   // Removal. What is left of a retiring address is null until the address has said so. An address
   // that has not confirmed yet that it is the pool's may be another's.
   [

@@ -25,7 +25,7 @@ import {
   removalOf,
   toChanges,
 } from "../src/core/publication.ts";
-import type { HostReach, SteeringChange } from "../src/core/steering.ts";
+import type { HostReach, SteeringChange, SteeringEntry } from "../src/core/steering.ts";
 import { parseRouterRequest } from "../src/wire/messages.ts";
 import { News } from "./news.ts";
 import {
@@ -124,9 +124,11 @@ export class SteeringFeed {
     return store.sequence();
   }
 
-  /** Tells the routers how a host is reached from now on. Nobody waits for it. */
-  announce(reach: HostReach): void {
-    this.#broadcast(this.#number([], [reach]));
+  /** An instance of a host has enlisted: its blocks are steered there from now on. Nobody waits for it. */
+  enlisted({ instance, ...reach }: HostReach & { readonly instance: string }, isNews: boolean): void {
+    const put = this.#options.store.placeEntries(reach.host, instance);
+    const moved = put.length === 0 ? [] : [{ withdraw: [], put, addIps: [] }];
+    this.#broadcast(this.#number(moved, isNews ? [reach] : []));
   }
 
   /** Connects a router. */
@@ -200,34 +202,29 @@ export class SteeringFeed {
     this.#turn = null;
     const changes = world.storage.transactionSync(() => {
       const made: AddressChange[] = [];
-      const reaches: HostReach[] = [];
       for (const waiting of this.#waiting.splice(0)) {
         const { ip, publication } = waiting;
         const stored = store.address(ip);
         const change = stored === null ? refuse("ip-unknown" as const) : changeBy(stored, publication);
         waiting.outcome = change.ok ? grant(null) : change;
         if (!change.ok) continue;
-        store.apply(ip, publication, change.value);
-        made.push(change.value);
-        reaches.push(...this.#reachesAfter(publication, change.value));
+        const placed = this.#placed(change.value, publication);
+        store.apply(ip, publication, placed);
+        made.push(placed);
       }
-      return this.#number(made, reaches);
+      return this.#number(made, []);
     });
     this.#broadcast(changes);
     return store.sequence();
   }
 
-  /**
-   * Packets for a block must not go to a twin of its host, which may have enlisted while the host
-   * was away and had nothing: rather nowhere, until one of the two has all blocks again. [ST12]
-   */
-  #reachesAfter({ blocks }: Publication, { put, withdraw }: AddressChange): HostReach[] {
-    const { store } = this.#options;
-    const added = new Set(put.map(({ epoch }) => epoch));
-    const disowned = blocks
-      .filter(({ epoch, host, instance }) => added.has(epoch) && store.disownTwin(host, instance))
-      .map(({ host }): HostReach => ({ host, ipv4: null, ipv6: null }));
-    return withdraw.length === 0 ? disowned : [...disowned, ...store.ownAgain()];
+  /** Packets for a block must not go to a twin of its host: rather nowhere. [ST12] */
+  #placed(change: AddressChange, { blocks }: Publication): AddressChange {
+    if (change.put.length === 0) return change;
+    const instances = new Map(blocks.map(({ epoch, instance }) => [epoch, instance]));
+    const placeOf = ({ host, epoch }: SteeringEntry): string =>
+      this.#options.store.placeOf(host, instances.get(epoch)!);
+    return { ...change, put: change.put.map((entry) => ({ ...entry, host: placeOf(entry) })) };
   }
 
   #number(addresses: readonly AddressChange[], reaches: readonly HostReach[]): SteeringChange[] {

@@ -54,38 +54,26 @@ export class SteeringStore {
     return { ip, version: numberOrNull(row, "steering_version"), entries };
   }
 
-  /** Addresses of which a block is steered to a host that has this name and another instance key. */
+  /** Addresses of which a block belongs to a host that has this name and another instance key. */
   ipsOfTwin(host: string, instance: string): string[] {
-    const query = "SELECT DISTINCT ip FROM steering_entry WHERE host = ? AND instance NOT IN (?, '')";
-    return this.#rows(query, host, instance).map((row) => textOf(row, "ip"));
+    const query = `SELECT DISTINCT ip FROM steering_entry
+      WHERE host IN (?, ?) AND instance NOT IN (?, '')`;
+    return this.#rows(query, host, unplaced(host), instance).map((row) => textOf(row, "ip"));
   }
 
   /**
-   * Notes that an instance has blocks while another has enlisted under its name, which has none
-   * itself. Whether that is news.
+   * The host to which routers are to send what is an instance's: nowhere, while another has
+   * enlisted under its name. [ST12]
    */
-  disownTwin(host: string, instance: string): boolean {
-    const disowned = this.#rows(
-      `UPDATE host SET is_disowned = 1
-      WHERE host = ?1 AND instance <> ?2 AND is_disowned = 0 AND NOT EXISTS
-        (SELECT 1 FROM steering_entry AS entry WHERE entry.host = ?1 AND entry.instance = host.instance)
-      RETURNING host`,
-      host,
-      instance,
-    );
-    return disowned.length > 0;
+  placeOf(host: string, instance: string): string {
+    const enlisted = this.#rows("SELECT instance FROM host WHERE host = ?", host)[0];
+    return enlisted === undefined || enlisted["instance"] === instance ? host : unplaced(host);
   }
 
-  /** Takes that back where the other instance has no blocks any more; where these hosts are reached. */
-  ownAgain(): HostReach[] {
-    const owned = this.#rows(
-      `UPDATE host SET is_disowned = 0
-      WHERE is_disowned = 1 AND NOT EXISTS
-        (SELECT 1 FROM steering_entry AS entry
-        WHERE entry.host = host.host AND entry.instance NOT IN (host.instance, ''))
-      RETURNING host, reach_ipv4, reach_ipv6`,
-    );
-    return owned.map(reachOf);
+  /** What was sent nowhere and belongs to an instance that has enlisted now. */
+  placeEntries(host: string, instance: string): SteeringEntry[] {
+    const query = "UPDATE steering_entry SET host = ? WHERE host = ? AND instance = ? RETURNING *";
+    return this.#rows(query, host, unplaced(host), instance).map(entryOf);
   }
 
   /** Writes what a publication changed. */
@@ -197,13 +185,18 @@ export class SteeringStore {
 
 // An address that has published nothing is not steered yet: routers leave it alone.
 const PUBLISHED = "steering_version IS NOT NULL";
-const REACHABLE = "is_disowned = 0 AND (reach_ipv4 IS NOT NULL OR reach_ipv6 IS NOT NULL)";
+const REACHABLE = "(reach_ipv4 IS NOT NULL OR reach_ipv6 IS NOT NULL)";
 const IPS_AFTER = `SELECT ip FROM egress_ip WHERE ip > ? AND ${PUBLISHED} ORDER BY ip LIMIT ?`;
 const REACHES_AFTER = `SELECT host, reach_ipv4, reach_ipv6 FROM host WHERE host > ? AND ${REACHABLE} ORDER BY host LIMIT ?`;
 const ENTRIES_AFTER = "SELECT * FROM steering_entry WHERE (ip, base) > (?, ?) ORDER BY ip, base LIMIT ?";
 const COUNT_IPS = `SELECT count(*) AS count FROM egress_ip WHERE ${PUBLISHED}`;
 const COUNT_REACHES = `SELECT count(*) AS count FROM host WHERE ${REACHABLE}`;
 const COUNT_ENTRIES = "SELECT count(*) AS count FROM steering_entry";
+
+/** No host has a colon in its name, so no router knows where this one is. */
+function unplaced(host: string): string {
+  return `:${host}`;
+}
 
 function entryKeyOf(row: SqlRow): SqlValue[] {
   return [textOf(row, "ip"), numberOf(row, "base")];

@@ -55,7 +55,6 @@ const host = fc.record(
       maxLength: 3,
     }),
     reach,
-    isDisowned: fc.boolean(),
   },
   plain,
 );
@@ -311,7 +310,7 @@ function tableOf(model: Model): Lists {
     .filter(({ version }) => version !== null)
     .toSorted(byText((known) => known.ip));
   const reachable = [...model.hosts.values()]
-    .filter(({ reach: at, isDisowned }) => !isDisowned && (at.ipv4 !== null || at.ipv6 !== null))
+    .filter(({ reach: at }) => at.ipv4 !== null || at.ipv6 !== null)
     .toSorted(byText((known) => known.host));
   return {
     ips: published.map((known) => known.ip),

@@ -478,23 +478,25 @@ describe("a router", () => {
     await twin.enlist(TWIN, "http://gateway:2", reachOf(2));
     expect(await router.change()).toMatchObject({ reaches: [{ host: "h1", ...reachOf(2) }] });
     twin.close();
-    // Then the host gets a block: what comes to it goes nowhere until the host has said where it is.
+    // Then the host gets a block: what comes to it goes nowhere until the host has enlisted.
     acquireSoon(here.host, "a");
     const granted = await router.change();
-    expect(granted).toMatchObject({
-      put: [{ host: "h1" }],
-      reaches: [{ host: "h1", ipv4: null, ipv6: null }],
-    });
+    expect(granted).toMatchObject({ put: [{ host: ":h1" }], reaches: [] });
     router.acknowledge(granted.sequence);
     await here.host.next();
+    const first = await HostConnection.open(here.pool, "h1");
+    expect(await first.enlist(FIRST, "http://gateway:1", reachOf(1))).toMatchObject({ type: "enlisted" });
+    const { epoch } = granted.put[0]!;
+    expect(await router.change()).toMatchObject({
+      put: [{ host: "h1", epoch }],
+      reaches: [{ host: "h1", ...reachOf(1) }],
+    });
     // While it has the block no twin gets in, silent as the host may be.
+    first.close();
     const again = await HostConnection.open(here.pool, "h1");
     expect(await again.enlist(TWIN, "http://gateway:2", reachOf(2))).toMatchObject({
       code: "host-already-present",
     });
-    const first = await HostConnection.open(here.pool, "h1");
-    expect(await first.enlist(FIRST, "http://gateway:1", reachOf(1))).toMatchObject({ type: "enlisted" });
-    expect(await router.change()).toMatchObject({ reaches: [{ host: "h1", ...reachOf(1) }] });
   });
 
   it.each([

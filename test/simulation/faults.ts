@@ -3,8 +3,9 @@
  * fault begins something and, mostly, ends it a while later; when calm comes all is ended.
  *
  * What the protocol cannot bear by its own words is left out, and said here:
- * - A host's wall clock is not set back in a term in which the machine was suspended: then both
- *   of its clocks would be wrong at once. [HO4]
+ * - A host's wall clock is not set back in a term in which the machine was suspended, or in which
+ *   its kernel was slow to take the guard's timeouts: then both of its clocks would be wrong at
+ *   once. [HO4] [GU3]
  * - An address's clock does not leap forward, within a lease and its quarantine, by more in all
  *   than half a quarantine as far as the address can believe it. [LE6]
  */
@@ -69,7 +70,8 @@ export class Nemesis {
   readonly #arena: Arena;
   /** How each fault that lasts is ended. */
   readonly #ends = new Set<() => void>();
-  readonly #suspendedAtMs = new Map<Machine, number>();
+  /** When the monotonic clock of a machine was last no measure; Infinity while it is none. */
+  readonly #haltedAtMs = new Map<Machine, number>();
   readonly #setBackAtMs = new Map<Machine, number>();
   #isCalm = false;
 
@@ -148,9 +150,9 @@ export class Nemesis {
     const { machine } = this.#anyHost();
     if (machine.isSuspended || this.#isRecent(this.#setBackAtMs.get(machine))) return;
     machine.suspend();
-    this.#suspendedAtMs.set(machine, Infinity);
+    this.#haltedAtMs.set(machine, Infinity);
     this.#during(this.#anyTimeMs(), () => {
-      this.#suspendedAtMs.set(machine, this.#arena.network.timeline.nowMs);
+      this.#haltedAtMs.set(machine, this.#arena.network.timeline.nowMs);
       machine.resume();
     });
   }
@@ -185,19 +187,26 @@ export class Nemesis {
     const { chance, network } = this.#arena;
     const { machine } = this.#anyHost();
     const isBack = chance.isLikely(0.5);
-    if (isBack && this.#isRecent(this.#suspendedAtMs.get(machine))) return;
+    if (isBack && this.#isRecent(this.#haltedAtMs.get(machine))) return;
     if (isBack) this.#setBackAtMs.set(machine, network.timeline.nowMs);
     machine.setWall((isBack ? -1 : 1) * chance.between(0, chance.pick([1_000, 30_000, 3_600_000])));
   }
 
   troubleGuard(): void {
-    const { troubles } = this.#anyHost().guard;
-    const { chance } = this.#arena;
+    const { machine, guard } = this.#anyHost();
+    const { troubles } = guard;
+    const { chance, network } = this.#arena;
     troubles.failureChance = chance.pick([0, 0.3, 1]);
-    troubles.slownessMs = chance.pick([0, 500, 4_000]);
+    const slownessMs = chance.pick([0, 500, 4_000]);
+    const isSlow = slownessMs > 0 && !this.#isRecent(this.#setBackAtMs.get(machine));
+    if (isSlow) {
+      troubles.slownessMs = slownessMs;
+      this.#haltedAtMs.set(machine, Infinity);
+    }
     this.#during(this.#anyTimeMs(), () => {
       troubles.failureChance = 0;
       troubles.slownessMs = 0;
+      if (isSlow && !machine.isSuspended) this.#haltedAtMs.set(machine, network.timeline.nowMs);
     });
   }
 
@@ -290,6 +299,8 @@ export class Nemesis {
     const { chance, edge, network } = this.#arena;
     const changes: Partial<PoolSettings> = chance.pick<Partial<PoolSettings>>([
       { leaseDurationMs: chance.pick([3_000, 5_000, 8_000, 15_000]) },
+      // Hosts may still count on more.
+      { leaseDurationMs: 3_000 },
       { minPortsPerHost: chance.pick([64, 128]) },
       { maxPortsPerHost: chance.pick([128, 256]) },
       { firstBlockOrder: chance.pick([6, 7]) },
