@@ -11,6 +11,8 @@ import type { Machine, Process } from "./machine.ts";
 /** What leaves from one address. */
 interface Permission {
   readonly blocks: readonly PortBlock[];
+  /** As it was told, be there time left or not. */
+  readonly told: readonly PortBlock[];
   readonly monotonicEndMs: number;
   readonly wallEndMs: number;
 }
@@ -50,7 +52,7 @@ export class GuardKernel {
 
   /** Whether it was told last that this port may be used, be the time for it over or not. */
   knows(ip: string, port: number): boolean {
-    return this.#permissions.get(ip)?.blocks.some((block) => blockContains(block, port)) === true;
+    return this.#permissions.get(ip)?.told.some((block) => blockContains(block, port)) === true;
   }
 
   /** True time from now until nothing may leave any more, if no clock is touched. */
@@ -67,6 +69,7 @@ export class GuardKernel {
     const isSilent = timeoutMs <= 0;
     this.#permissions.set(ip, {
       blocks: isSilent ? [] : blocks,
+      told: blocks,
       monotonicEndMs: this.machine.monotonicMs() + timeoutMs,
       wallEndMs: Math.floor(wallEndMs / 1000) * 1000,
     });

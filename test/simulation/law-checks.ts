@@ -222,9 +222,11 @@ export class LawChecks {
     for (const router of this.#world.routers) {
       if (!this.#world.isAttentive(router)) continue;
       for (const { entry } of router.kernel.entries.get(ip)?.values() ?? []) {
+        // With a colon it is the host by name, of which nobody sends from there.
+        const host = entry.host.replace(/^:/, "");
         for (const unit of unitsOf(entry)) {
           const known = holders[unit];
-          if (known === undefined || known.current === entry.host || known.last === entry.host) continue;
+          if (known === undefined || known.current === host || known.last === host) continue;
           const whose = `held by ${known.current}, and by ${known.last} before`;
           throw new Violation("steering", `${router.name} sends ${describe(entry)} of ${ip}, ${whose}`);
         }
@@ -257,10 +259,11 @@ export class LawChecks {
   #ended(ip: string, { ended }: AddressRecord, row: StoredLease): void {
     if (ended.has(row.epoch)) return;
     ended.add(row.epoch);
-    // A leap that the address believes ends leases early; quarantine bears it. [LE6]
-    if (this.#world.believedLeapsMs(ip, this.#world.nowMs() - LONGEST_TERM_MS) > 0) return;
+    // By so much a leap that the address believes ends leases early; quarantine bears it. [LE6]
+    const leapsMs = this.#world.believedLeapsMs(ip, this.#world.nowMs() - LONGEST_TERM_MS);
     const host = this.#world.hosts.find(({ instance }) => instance === row.instance);
     if (host === undefined || overlap(host.guard.permitted(ip), [row]) === null) return;
+    if (host.guard.untilSilence(ip) <= leapsMs * (1 + DRIFT) + TICK_MS) return;
     const what = `${describe(row)} of ${ip} has ended, and ${host.machine.name} can still send from it`;
     throw new Violation("law 3", what);
   }
