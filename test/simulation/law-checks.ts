@@ -222,8 +222,9 @@ export class LawChecks {
     for (const router of this.#world.routers) {
       if (!this.#world.isAttentive(router)) continue;
       for (const { entry } of router.kernel.entries.get(ip)?.values() ?? []) {
-        // With a colon it is the host by name, of which nobody sends from there.
-        const host = entry.host.replace(/^:/, "");
+        const { host } = entry;
+        // It is steered nowhere.
+        if (host.startsWith(":")) continue;
         for (const unit of unitsOf(entry)) {
           const known = holders[unit];
           if (known === undefined || known.current === host || known.last === host) continue;

@@ -162,10 +162,10 @@ export class Run {
     this.#nemesis.calm();
     const dead = this.#hosts.filter(({ isTwin }) => isTwin);
     for (const host of dead) host.switchOff();
-    // Some never come back.
+    // Some never come back, and now and then nobody does: then alarms alone bring order.
     const living = this.#hosts.filter(({ isTwin }) => !isTwin);
-    if (living.length > 1 && this.#chance.isLikely(0.3)) {
-      const lost = living.pop()!;
+    const lostCount = this.#chance.isLikely(0.1) ? living.length : Number(this.#chance.isLikely(0.3));
+    for (const lost of living.splice(living.length - lostCount)) {
       lost.switchOff();
       dead.push(lost);
     }
