@@ -63,6 +63,7 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   "ring-alarm": (nemesis) => nemesis.anyObject().ring(),
   "set-object-clock": (nemesis) => nemesis.setObjectClock(),
   configure: (nemesis) => nemesis.configure(),
+  "remove-address": (nemesis) => nemesis.removeAddress(),
 };
 
 /** Begins faults at random times until calm. */
@@ -307,6 +308,16 @@ export class Nemesis {
       { steeringDeadlineMs: chance.pick([0, 300, 2_000]) },
     ]);
     void callObject(null, edge.pool, network, (pool) => pool.configure(changes)).catch(() => {});
+  }
+
+  /** And gives it back a while later, whatever has become of it. */
+  removeAddress(): void {
+    const { chance, edge, network, scenario } = this.#arena;
+    const ip = chance.pick(scenario.ips);
+    void callObject(null, edge.pool, network, (pool) => pool.removeIp(ip)).catch(() => {});
+    this.#during(2 * this.#anyTimeMs(), () => {
+      void callObject(null, edge.pool, network, (pool) => pool.addIp(ip, null)).catch(() => {});
+    });
   }
 
   anyObject(): EdgeObject<ObjectProgram> {

@@ -2,8 +2,8 @@
  * One run: hosts, routers and the edge under the troubles of one seed, then a calm in which all
  * must be well again. Two runs of one seed do the same, bit for bit.
  */
+import type { PoolService } from "../../durable-objects/pool-service.ts";
 import type { LeaseReply } from "../../src/core/messages.ts";
-import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import { Chance } from "./chance.ts";
 import { checkCalm } from "./calm-checks.ts";
 import { objectNameOf } from "./connection.ts";
@@ -176,7 +176,8 @@ export class Run {
     const settings = { ...this.#scenario.settings, firstBlockOrder: 6 };
     const boundMs = LONGEST_LEASE_MS + settings.quarantineMs + CALM_SLACK_MS;
     this.#see({ type: "calm", machines: living.map(({ machine }) => machine.name), boundMs });
-    await this.#configure(settings);
+    await this.#insist((pool) => pool.configure(settings));
+    for (const ip of this.#scenario.ips) await this.#insist((pool) => pool.addIp(ip, null));
     const endMs = this.#timeline.nowMs + boundMs;
     await this.#stepWhile(() => this.#timeline.nowMs < endMs);
     const checked = checkCalm({
@@ -191,15 +192,13 @@ export class Run {
   }
 
   /** What an operator does until it is done. */
-  async #configure(settings: PoolSettings): Promise<void> {
+  async #insist(what: (pool: PoolService) => Promise<unknown>): Promise<void> {
     for (;;) {
       try {
-        await this.#settle(
-          callObject(null, this.#edge.pool, this.#network, (pool) => pool.configure(settings)),
-        );
+        await this.#settle(callObject(null, this.#edge.pool, this.#network, what));
         return;
       } catch (fault) {
-        this.#trace(`not configured: ${String(fault)}`);
+        this.#trace(`not done: ${String(fault)}`);
         if (this.#violation !== null) throw fault;
       }
     }

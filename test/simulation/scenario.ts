@@ -3,7 +3,7 @@
  * from the seed; times are short beside those of production, so that a run sees many leases.
  */
 import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../../src/core/pool-settings.ts";
-import { UNIT_PORT_COUNT } from "../../src/core/port-block.ts";
+import { LEASABLE_PORT_COUNT, UNIT_PORT_COUNT } from "../../src/core/port-block.ts";
 import type { Chance } from "./chance.ts";
 import type { Weather } from "./network.ts";
 
@@ -22,6 +22,7 @@ export interface Scenario {
   readonly faultWeights: ReadonlyMap<string, number>;
 }
 
+const LEASABLE_UNITS = LEASABLE_PORT_COUNT / UNIT_PORT_COUNT;
 const IPS = ["192.0.2.1", "192.0.2.2"];
 
 /** Draws one; `faults` are the names of all kinds there are. */
@@ -47,7 +48,8 @@ export function drawScenario(chance: Chance, faults: readonly string[]): Scenari
       hostSilenceMs: chance.pick([1_500, 3_000]),
       steeringDeadlineMs: chance.pick([300, 1_000, 2_000]),
     },
-    roomUnits: neededUnits + chance.below(3),
+    // Only an address in which all is free can be seen to leave its pool.
+    roomUnits: chance.isLikely(0.15) ? LEASABLE_UNITS : neededUnits + chance.below(3),
     badWeather: {
       shortestMs: 1,
       longestMs: chance.pick([10, 50, 200]),
