@@ -1,0 +1,55 @@
+/**
+ * Hunts planted bugs, each in seeds from 1 on until one shows it, and prints a line of JSON for
+ * each. What a seed shows without the bug as well does not count, nor what the bug cannot cause.
+ *
+ *     node test/simulation/bug-hunt.ts           all bugs
+ *     node test/simulation/bug-hunt.ts BUG...    these
+ */
+import { PLANTED_BUGS, type PlantedBug } from "./planted-bugs.ts";
+import { plant } from "./planting.ts";
+import { Run, type RunReport } from "./run.ts";
+import { judge } from "./second-opinion.ts";
+
+/** How a bug was caught. */
+export interface Catch {
+  readonly name: string;
+  /** Of the seed that showed it; how many there were if none did. */
+  readonly seed: number;
+  /** What was said of it, law first; null if no seed has shown it. */
+  readonly byRun: string | null;
+  /** The same, by the second opinion. */
+  readonly byJudge: string | null;
+}
+
+/** More than seven times what any bug has needed yet. */
+const MOST_SEEDS = 300;
+/** Under faults; the calm that follows takes about 7,000, so that fewer would be a waste. */
+const EVENT_COUNT = 4_000;
+
+async function hunt(bug: PlantedBug): Promise<Catch> {
+  const { name, laws } = bug;
+  const planted = await plant(bug);
+  const ifWanted = (said: string | null): string | null =>
+    said !== null && laws.some((law) => said.startsWith(`${law}: `)) ? said : null;
+  for (let seed = 1; seed <= MOST_SEEDS; seed += 1) {
+    const report = await new planted.Run(seed).run(EVENT_COUNT);
+    const byRun = ifWanted(report.violation?.message ?? null);
+    const byJudge = ifWanted(verdictOn(report));
+    if (byRun === null && byJudge === null) continue;
+    const sound = await new Run(seed).run(EVENT_COUNT);
+    if (sound.violation === null && verdictOn(sound) === null) return { name, seed, byRun, byJudge };
+  }
+  return { name, seed: MOST_SEEDS, byRun: null, byJudge: null };
+}
+
+function verdictOn({ history }: RunReport): string | null {
+  const verdict = judge(history)[0];
+  if (verdict === undefined) return null;
+  return `${verdict.law === "calm" ? "calm" : `law ${verdict.law}`}: ${verdict.sentence}`;
+}
+
+const names = process.argv.slice(2);
+for (const bug of PLANTED_BUGS) {
+  if (names.length > 0 && !names.includes(bug.name)) continue;
+  console.log(JSON.stringify(await hunt(bug)));
+}

@@ -1,0 +1,390 @@
+/**
+ * Bugs that the simulator has to find, each a patch of one source. Whoever changes such a line
+ * mends the patch: what it replaces must be there exactly once.
+ *
+ * A bug behind a second line of defence is not here, for nothing comes of it: see README.md.
+ */
+
+import assert from "node:assert/strict";
+
+/** One bug. */
+export interface PlantedBug {
+  readonly name: string;
+  /** What may come of it; nothing else counts as a catch. */
+  readonly laws: readonly string[];
+  /** From the root of the repository. */
+  readonly file: string;
+  readonly from: string;
+  readonly to: string;
+}
+
+const TABLE = "src/core/lease-table.ts";
+const COMMANDS = "src/core/lease-commands.ts";
+const TIME = "src/core/passing-time.ts";
+const TERM = "src/core/lease-term.ts";
+const SHARE = "src/core/share.ts";
+const ALLOCATOR = "src/core/buddy-allocator.ts";
+const ACKNOWLEDGEMENT = "src/core/acknowledgement.ts";
+const STORE = "durable-objects/lease-store.ts";
+const ADDRESS = "durable-objects/address-service.ts";
+const POOL = "durable-objects/pool-service.ts";
+const FEED = "durable-objects/steering-feed.ts";
+const KEEPER = "src/agent/leasing/lease-keeper.ts";
+const GUARDED = "src/agent/machine/guarded-ports.ts";
+const ROUTER = "src/router/steering-state.ts";
+const CACHE = "src/worker/placement-cache.ts";
+const GUARD = "test/simulation/guard-kernel.ts";
+
+/** The text with the bug in it. The list must not rot: what is replaced has to be there, once. */
+export function withBug({ name, file, from, to }: PlantedBug, text: string): string {
+  const parts = text.split(from);
+  const count = parts.length - 1;
+  assert.equal(count, 1, `${name} cannot be planted: ${file} has what it replaces ${count} times`);
+  return parts.join(to);
+}
+
+/** All of them. */
+export const PLANTED_BUGS: readonly PlantedBug[] = [
+  {
+    name: "no-quarantine-after-release",
+    laws: ["law 6", "law 1"],
+    file: COMMANDS,
+    from: "const freeAtMs = nowMs + table.settings.quarantineMs;",
+    to: "const freeAtMs = nowMs;",
+  },
+  {
+    name: "no-quarantine-after-expiry",
+    laws: ["law 6", "law 1"],
+    file: TIME,
+    from: "const freeAtMs = endedAtMs + table.settings.quarantineMs;",
+    to: "const freeAtMs = endedAtMs;",
+  },
+  {
+    name: "quarantine-from-the-grant",
+    laws: ["law 6", "law 1"],
+    file: TIME,
+    from: "const freeAtMs = endedAtMs + table.settings.quarantineMs;",
+    to: "const freeAtMs = row.grantedAtMs + table.settings.quarantineMs;",
+  },
+  {
+    name: "quarantine-ends-the-wrong-way-round",
+    laws: ["law 6", "law 1"],
+    file: TIME,
+    from: "nowMs >= row.freeAtMs)",
+    to: "nowMs <= row.freeAtMs)",
+  },
+  {
+    name: "lease-ends-the-wrong-way-round",
+    laws: ["law 6", "law 1", "calm"],
+    file: TIME,
+    from: "if (nowMs >= holder.expiresAtMs) over",
+    to: "if (nowMs <= holder.expiresAtMs) over",
+  },
+  {
+    name: "lease-ends-a-second-early",
+    laws: ["law 6", "law 4", "law 3", "law 1"],
+    file: TIME,
+    from: "if (nowMs >= holder.expiresAtMs) over",
+    to: "if (nowMs >= holder.expiresAtMs - 1_000) over",
+  },
+  {
+    name: "lease-never-ends",
+    laws: ["calm"],
+    file: TIME,
+    from: "if (over.size > 0) endLeasesOf",
+    to: "if (over.size > 99) endLeasesOf",
+  },
+  {
+    name: "leap-believed-in-full",
+    laws: ["law 6", "law 1"],
+    file: TIME,
+    from: "Math.max(0, gapMs - longestMs)",
+    to: "0",
+  },
+  {
+    name: "leap-back-ignored",
+    laws: ["calm"],
+    file: TIME,
+    from: "const shiftMs = gapMs < 0 ? gapMs : ",
+    to: "const shiftMs = gapMs < 0 ? 0 : ",
+  },
+  {
+    name: "lease-shrinks",
+    laws: ["law 6", "law 4", "law 3", "law 1"],
+    file: COMMANDS,
+    from: "return Math.max(holder.expiresAtMs, expiresAtMs);",
+    to: "return expiresAtMs;",
+  },
+  {
+    name: "lease-longer-than-kept",
+    laws: ["law 6", "law 3", "law 1"],
+    file: ADDRESS,
+    from: `      leaseDurationMs,
+      granted,`,
+    to: `      leaseDurationMs: leaseDurationMs === null ? null : leaseDurationMs * 1.5,
+      granted,`,
+  },
+  {
+    name: "grant-in-memory-only",
+    laws: ["law 5", "law 1"],
+    file: STORE,
+    from: `        this.#insertLease(event.row);
+`,
+    to: "",
+  },
+  {
+    name: "renewal-in-memory-only",
+    laws: ["law 6", "law 4", "law 1"],
+    file: STORE,
+    from: `sql.exec("UPDATE holder SET expires_at_ms = ? WHERE host = ?", event.expiresAtMs, event.host);`,
+    to: "",
+  },
+  {
+    name: "answered-before-written",
+    laws: ["law 5", "law 1"],
+    file: ADDRESS,
+    from: `      this.#store.append(decision.events);
+`,
+    to: `      void this.#world.wait(1).then(() => this.#store.append(decision.events)).catch(() => {});
+`,
+  },
+  {
+    name: "epochs-begin-anew",
+    laws: ["law 5", "calm"],
+    file: STORE,
+    from: `      table.lastEpoch = Math.max(table.lastEpoch, lease.epoch);
+`,
+    to: "",
+  },
+  {
+    name: "epochs-of-the-past-forgotten",
+    laws: ["law 5", "calm"],
+    file: STORE,
+    from: `      table.lastEpoch = Math.max(table.lastEpoch, numberOf(row, "epoch"));
+`,
+    to: "",
+  },
+  {
+    name: "twin-accepted",
+    laws: ["law 5", "law 1", "law 6", "law 3"],
+    file: COMMANDS,
+    from: "present && present.instance !== instance && leasesOf(table, host).length > 0",
+    to: "present && present.instance !== instance && leasesOf(table, host).length > 999",
+  },
+  {
+    name: "quarantined-block-to-another-instance",
+    laws: ["law 6", "law 1"],
+    file: SHARE,
+    from: " && row.instance === holder.instance;",
+    to: ";",
+  },
+  {
+    name: "quarantined-block-to-another-host",
+    laws: ["law 6", "law 1"],
+    file: SHARE,
+    from: "row.host === holder.host && row.instance === holder.instance;",
+    to: "holder.host !== '';",
+  },
+  {
+    name: "half-taken-block-counts-as-free",
+    laws: ["blocks"],
+    file: ALLOCATOR,
+    from: "const takenHere = takenBefore[end]! - takenBefore[first]!;",
+    to: "const takenHere = takenBefore[first + 1]! - takenBefore[first]!;",
+  },
+  {
+    name: "alarm-set-once",
+    laws: ["calm"],
+    file: ADDRESS,
+    from: `    this.#alarmAtMs = null;
+    const address`,
+    to: "    const address",
+  },
+  {
+    name: "alarm-frees-what-rests",
+    laws: ["law 6", "law 1"],
+    file: ADDRESS,
+    from: `this.#execute(address, { type: "tick" });
+    this.#stored(`,
+    to: `const { rows } = address.table;
+    for (const { epoch, freeAtMs } of rows.values()) {
+      if (freeAtMs !== null) rows.set(epoch, { ...rows.get(epoch)!, freeAtMs: 0 });
+    }
+    this.#execute(address, { type: "tick" });
+    this.#stored(`,
+  },
+  {
+    name: "time-counts-from-the-answer",
+    laws: ["law 3", "law 6", "law 1"],
+    file: KEEPER,
+    from: "this.#extend(termFrom(sentAt, leaseDurationMs)",
+    to: "this.#extend(termFrom(now, leaseDurationMs)",
+  },
+  {
+    name: "time-counts-from-the-repetition",
+    laws: ["law 3", "law 6", "law 1"],
+    file: KEEPER,
+    from: `      this.#options.send(this.#outstanding.request);
+      return;`,
+    to: `      this.#outstanding = { ...this.#outstanding, sentAt: this.#options.clock() };
+      this.#options.send(this.#outstanding.request);
+      return;`,
+  },
+  {
+    name: "margin-the-wrong-way-round",
+    laws: ["law 3", "law 6", "law 1"],
+    file: TERM,
+    from: "leaseDurationMs * (1 - TERM_MARGIN)",
+    to: "leaseDurationMs * (1 + TERM_MARGIN)",
+  },
+  {
+    name: "no-wall-clock",
+    laws: ["law 3", "law 6", "law 1"],
+    file: TERM,
+    from: "wallEndMs: sentAt.wallMs + usableMs }",
+    to: "wallEndMs: sentAt.wallMs + 1e9 }",
+  },
+  {
+    name: "guard-without-wall-clock",
+    laws: ["law 3", "law 6", "law 1"],
+    file: GUARD,
+    from: "wallEndMs: Math.floor(wallEndMs / 1000) * 1000,",
+    to: "wallEndMs: wallEndMs + 1e9,",
+  },
+  {
+    name: "guard-without-monotonic-clock",
+    laws: ["law 3", "law 6", "law 1"],
+    file: GUARD,
+    from: "monotonicEndMs: this.machine.monotonicMs() + timeoutMs,",
+    to: "monotonicEndMs: this.machine.monotonicMs() + 1e9,",
+  },
+  {
+    name: "guard-not-told-of-removal",
+    laws: ["law 6", "law 3", "law 2", "law 1", "calm"],
+    file: GUARDED,
+    from: `    this.#lingering.add(epoch);
+    void this.#tellGuard();`,
+    to: "",
+  },
+  {
+    name: "guard-not-awaited-on-release",
+    laws: ["law 6", "law 3", "law 2", "law 1"],
+    file: GUARDED,
+    from: "return !this.#lingering.has(epoch);",
+    to: "return epoch > 0;",
+  },
+  {
+    name: "guard-ignored-on-adding",
+    laws: ["guard"],
+    file: GUARDED,
+    from: `    this.#waiting.add(lease.epoch);
+`,
+    to: `    this.#ports.addBlock(lease);
+`,
+  },
+  {
+    name: "drained-blocks-kept",
+    laws: ["calm"],
+    file: KEEPER,
+    from: `if (leaving !== null) return { type: "release", requestId, base: leaving.base, epoch: leaving.epoch };`,
+    to: "if (leaving !== null) this.#released(leaving.epoch);",
+  },
+  {
+    name: "host-told-before-routers",
+    laws: ["law 4"],
+    file: COMMANDS,
+    from: `    .filter((row) => row.steered)
+`,
+    to: "",
+  },
+  {
+    name: "grant-counts-as-steered",
+    laws: ["law 4"],
+    file: COMMANDS,
+    from: "steered: !table.isSteered,",
+    to: "steered: true,",
+  },
+  {
+    name: "publication-covers-later-grants",
+    laws: ["law 4"],
+    file: COMMANDS,
+    from: "if (!row.steered && row.epoch <= lastEpoch)",
+    to: "if (!row.steered && lastEpoch >= 0)",
+  },
+  {
+    name: "withdrawal-not-published",
+    laws: ["calm", "steering", "law 4"],
+    file: TABLE,
+    from: `endedAtMs, freeAtMs });
+      noteSteeringChange(table);`,
+    to: "endedAtMs, freeAtMs });",
+  },
+  {
+    name: "steering-version-in-memory-only",
+    laws: ["law 4", "calm"],
+    file: STORE,
+    from: `      if (changesSteering(event)) this.#sql.exec(COUNT_STEERING_CHANGE);
+`,
+    to: "",
+  },
+  {
+    name: "publication-given-up",
+    laws: ["calm"],
+    file: ADDRESS,
+    from: "if (isUnpublished(address.table)) this.#publishSoon(address);",
+    to: "if (isUnpublished(address.table) && this.#publishFailureCount === 0) this.#publishSoon(address);",
+  },
+  {
+    name: "acknowledgement-not-awaited",
+    laws: ["law 4"],
+    file: FEED,
+    from: "if (laggards.length === 0) return [];",
+    to: "if (laggards.length >= 0) return [];",
+  },
+  {
+    name: "acknowledgement-one-too-low",
+    laws: ["law 4"],
+    file: ACKNOWLEDGEMENT,
+    from: "acknowledged !== null && acknowledged >= sequence",
+    to: "acknowledged !== null && acknowledged >= sequence - 1",
+  },
+  {
+    name: "acknowledged-before-the-kernel-follows",
+    laws: ["law 4"],
+    file: ROUTER,
+    from: `    const actions = this.#take(change);
+    return [...actions, ...this.#proceed()];`,
+    to: `    const actions = this.#take(change);
+    return [...actions, { type: "acknowledge", sequence: change.sequence }, ...this.#proceed()];`,
+  },
+  {
+    name: "failed-step-forgotten",
+    laws: ["law 4", "calm"],
+    file: ROUTER,
+    from: `  failed(): void {
+    this.#coming = null;
+    this.#mustRepair = true;`,
+    to: "  failed(): void {",
+  },
+  {
+    name: "withdrawal-ignored-by-routers",
+    laws: ["calm", "steering"],
+    file: ROUTER,
+    from: "if (held !== undefined && held.epoch <= epoch) this.#delete(held);",
+    to: "if (held !== undefined && held.epoch < epoch) this.#delete(held);",
+  },
+  {
+    name: "dead-hosts-placed",
+    laws: ["calm"],
+    file: POOL,
+    from: "if (stored.draining || !this.#isLive(stored, pool.settings)) continue;",
+    to: "if (stored.draining) continue;",
+  },
+  {
+    name: "placement-never-renewed",
+    laws: ["calm"],
+    file: CACHE,
+    from: "if (nowMs < copy.freshUntilMs) return copy.found;",
+    to: "if (nowMs < copy.endsAtMs) return copy.found;",
+  },
+];
