@@ -9,6 +9,7 @@
  * - An address's clock does not leap forward, within a lease and its quarantine, by more in all
  *   than half a quarantine as far as the address can believe it. [LE6]
  */
+import type { PoolService } from "../../durable-objects/pool-service.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import type { Chance } from "./chance.ts";
 import type { Edge } from "./edge.ts";
@@ -310,14 +311,22 @@ export class Nemesis {
     void callObject(null, edge.pool, network, (pool) => pool.configure(changes)).catch(() => {});
   }
 
-  /** And gives it back a while later, whatever has become of it. */
   removeAddress(): void {
-    const { chance, edge, network, scenario } = this.#arena;
-    const ip = chance.pick(scenario.ips);
-    void callObject(null, edge.pool, network, (pool) => pool.removeIp(ip)).catch(() => {});
-    this.#during(2 * this.#anyTimeMs(), () => {
-      void callObject(null, edge.pool, network, (pool) => pool.addIp(ip, null)).catch(() => {});
-    });
+    void this.#removeForAWhile(this.#arena.chance.pick(this.#arena.scenario.ips));
+  }
+
+  /** The operator gives it back a while later, whatever has become of it, but says nothing twice at once. */
+  async #removeForAWhile(ip: string): Promise<void> {
+    const { edge, network } = this.#arena;
+    const ask = async (what: (pool: PoolService) => Promise<unknown>): Promise<void> => {
+      try {
+        await callObject(null, edge.pool, network, what);
+      } catch {
+        // It may have been done all the same.
+      }
+    };
+    await ask((pool) => pool.removeIp(ip));
+    this.#during(this.#isCalm ? 0 : 2 * this.#anyTimeMs(), () => void ask((pool) => pool.addIp(ip, null)));
   }
 
   anyObject(): EdgeObject<ObjectProgram> {

@@ -286,12 +286,19 @@ export class Run {
       this.#see({
         type: "steered",
         router: router.name,
-        isAttentive: this.#isAttentive(router),
+        isAttentive: this.#isAttentive(router) && this.#isEnlisted(host),
         ip,
         port,
         machine,
       });
     });
+  }
+
+  /** Packets of an instance that has not enlisted, while another of its name has, go nowhere. [ST12] */
+  #isEnlisted(host: Host): boolean {
+    const { sql } = this.#edge.pool.database;
+    const [row] = sql.exec("SELECT instance FROM host WHERE host = ?", host.name).toArray();
+    return row?.["instance"] === host.instance;
   }
 
   #watchHost(host: Host, url: URL, direction: "sent" | "read", text: string): void {
