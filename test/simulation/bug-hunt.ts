@@ -21,7 +21,7 @@ export interface Catch {
   readonly byJudge: string | null;
 }
 
-/** More than seven times what any bug has needed yet. */
+/** More than eight times what any bug has needed yet. */
 const MOST_SEEDS = 300;
 /** Under faults; the calm that follows takes about 7,000, so that fewer would be a waste. */
 const EVENT_COUNT = 4_000;

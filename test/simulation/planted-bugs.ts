@@ -283,13 +283,6 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
 `,
   },
   {
-    name: "drained-blocks-kept",
-    laws: ["calm"],
-    file: KEEPER,
-    from: `if (leaving !== null) return { type: "release", requestId, base: leaving.base, epoch: leaving.epoch };`,
-    to: "if (leaving !== null) this.#released(leaving.epoch);",
-  },
-  {
     name: "host-told-before-routers",
     laws: ["law 4"],
     file: COMMANDS,
