@@ -23,6 +23,9 @@ export interface KernelTroubles {
   slownessMs: number;
 }
 
+/** Between two transactions. */
+export const KERNEL_TICK_MS = 0.001;
+
 /** In the kernel of one machine. */
 export class GuardKernel {
   readonly machine: Machine;
@@ -31,6 +34,8 @@ export class GuardKernel {
   onChange: (ip: string) => void = () => {};
   /** How often it was switched off: what it was being told then it never hears. */
   lossCount = 0;
+  /** When what was begun last is done, by the monotonic clock: one transaction after the other. */
+  busyUntilMs = 0;
   readonly #permissions = new Map<string, Permission>();
 
   constructor(machine: Machine) {
@@ -135,7 +140,10 @@ export class SimulatedGuard implements Permitting {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const isFailing = this.#chance.isLikely(troubles.failureChance);
     // The program that tells the kernel goes on when the agent is paused or killed.
-    machine.after(this.#chance.between(1, 15) + this.#chance.next() * troubles.slownessMs, () => {
+    const nowMs = machine.monotonicMs();
+    const doneAtMs = nowMs + this.#chance.between(1, 15) + this.#chance.next() * troubles.slownessMs;
+    this.#kernel.busyUntilMs = Math.max(this.#kernel.busyUntilMs + KERNEL_TICK_MS, doneAtMs);
+    machine.after(this.#kernel.busyUntilMs - nowMs, () => {
       if (lossCount !== this.#kernel.lossCount) return;
       if (!isFailing) {
         for (const { ip, blocks, leftMs, wallEndMs } of told)

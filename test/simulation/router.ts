@@ -10,7 +10,7 @@ import { SteeringMember } from "../../src/router/steering-member.ts";
 import type { SteeringDelta } from "../../src/router/steering-program.ts";
 import type { Chance } from "./chance.ts";
 import { type Dial, SimulatedLink } from "./connection.ts";
-import type { KernelTroubles } from "./guard-kernel.ts";
+import { KERNEL_TICK_MS, type KernelTroubles } from "./guard-kernel.ts";
 import { Violation } from "./law-checks.ts";
 import { type Machine, Process } from "./machine.ts";
 import type { Network } from "./network.ts";
@@ -140,7 +140,7 @@ class SimulatedKernel implements SteeringKernel {
     const nowMs = machine.monotonicMs();
     const doneAtMs = nowMs + this.#chance.between(0.5, 5) + this.#chance.next() * slownessMs;
     // What a process that was killed had begun comes before whatever its successor does.
-    this.#table.busyUntilMs = Math.max(this.#table.busyUntilMs, doneAtMs);
+    this.#table.busyUntilMs = Math.max(this.#table.busyUntilMs + KERNEL_TICK_MS, doneAtMs);
     const { lossCount } = this.#table;
     machine.after(this.#table.busyUntilMs - nowMs, () => {
       if (lossCount !== this.#table.lossCount) return;
