@@ -7,6 +7,7 @@ import { generateKey } from "./src/wire/keys.ts";
 const ofObjects = ["test/durable-objects/**/*.test.ts"];
 const ofWorker = ["test/worker/**/*.test.ts"];
 const throughProcesses = ["test/e2e/**/*.test.ts"];
+const ofModel = ["test/model/**/*.test.ts"];
 const inLaboratory = ["test/lab/**/*.test.ts"];
 
 export default defineConfig({
@@ -16,7 +17,7 @@ export default defineConfig({
         test: {
           name: "node",
           include: ["test/**/*.test.ts"],
-          exclude: [...ofObjects, ...ofWorker, ...throughProcesses, ...inLaboratory],
+          exclude: [...ofObjects, ...ofWorker, ...throughProcesses, ...ofModel, ...inLaboratory],
         },
       },
       {
@@ -64,6 +65,10 @@ export default defineConfig({
           testTimeout: 180_000,
           hookTimeout: 60_000,
         },
+      },
+      {
+        // Searches by spin; `npm run model` says where it is missing.
+        test: { name: "model", include: ofModel, maxConcurrency: 2, testTimeout: 600_000 },
       },
       {
         // A network of namespaces; `npm run lab` says where it cannot be.

@@ -9,6 +9,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { labAvailability } from "./lab/availability.ts";
+import { modelAvailability } from "./model/spin.ts";
 
 interface Tally {
   readonly name: string;
@@ -21,7 +22,11 @@ const CHECKS = ["format", "lint", "types", "unused"] as const;
 const PROJECTS = ["node", "workerd", "durable-objects", "e2e"] as const;
 
 const patterns = process.argv.slice(2);
-const laboratory = labAvailability();
+/** What cannot run everywhere; the variable says that here it must. */
+const demanding = [
+  { project: "model", availability: modelAvailability(), requirement: "MODEL_REQUIRED" },
+  { project: "lab", availability: labAvailability(), requirement: "LAB_REQUIRED" },
+] as const;
 const reports = await mkdtemp(join(tmpdir(), "ipshard-test-"));
 const tallies: Tally[] = [];
 try {
@@ -33,14 +38,17 @@ try {
   for (const project of PROJECTS) {
     tallies.push(await timed(`test:${project}`, () => runTests(project)));
   }
-  if (laboratory.ok) tallies.push(await timed("test:lab", () => runTests("lab")));
+  for (const { project, availability } of demanding) {
+    if (availability.ok) tallies.push(await timed(`test:${project}`, () => runTests(project)));
+  }
 } finally {
   await rm(reports, { recursive: true, force: true });
 }
 
-// Where everything can be had, as in continuous integration, a skipped laboratory is a failure.
-if (!laboratory.ok && process.env["LAB_REQUIRED"] === "1") {
-  tallies.push({ name: "test:lab", passed: 0, failed: 1, seconds: 0 });
+// Where everything can be had, as in continuous integration, what is skipped has failed.
+for (const { project, availability, requirement } of demanding) {
+  if (availability.ok || process.env[requirement] !== "1") continue;
+  tallies.push({ name: `test:${project}`, passed: 0, failed: 1, seconds: 0 });
 }
 const passed = tallies.reduce((sum, tally) => sum + tally.passed, 0);
 const failed = tallies.reduce((sum, tally) => sum + tally.failed, 0);
@@ -51,7 +59,9 @@ for (const { name, passed: good, failed: bad, seconds } of tallies) {
   const figures = `${String(good).padStart(5)} passed ${String(bad).padStart(4)} failed`;
   console.log(`${bad === 0 ? "✓" : "✗"} ${name.padEnd(22)}${figures}  ${seconds.toFixed(1)} s`);
 }
-if (!laboratory.ok) console.log(`- test:lab       skipped: ${laboratory.reason}`);
+for (const { project, availability } of demanding) {
+  if (!availability.ok) console.log(`- ${`test:${project}`.padEnd(15)}skipped: ${availability.reason}`);
+}
 console.log(`${passed} passed, ${failed} failed`);
 process.exitCode = isGood ? 0 : 1;
 
