@@ -95,9 +95,7 @@ export class AddressOrders {
       } else if (retiring !== null) {
         return await this.#retire(pool, ip, answer.value);
       } else if (answer.value.standing === "serving") {
-        const isNew = !store.isConfirmed(ip);
-        store.markFollowing(ip, pool.revision);
-        if (isNew) this.#options.onChange();
+        this.#follows(ip, pool.revision);
       }
     } catch (fault) {
       world.report(`address ${ip} could not be told what its pool wants`, fault);
@@ -111,7 +109,7 @@ export class AddressOrders {
     const { store, steering } = this.#options;
     if (standing.standing === "retiring") {
       store.noteRemaining(ip, standing);
-      store.markFollowing(ip, pool.revision);
+      this.#follows(ip, pool.revision);
       if (!standing.isEmpty) return standing.againInMs;
       // Nobody can be sending; and as long as the routers are not done with it, no other pool has it.
       await steering.followed(steering.remove(ip));
@@ -122,6 +120,14 @@ export class AddressOrders {
     // Taken back meanwhile, it is asked to serve by the next push.
     if (standing.standing === "left" && this.#isRetiring(ip)) this.#forget(ip);
     return RETRY_AFTER_MS;
+  }
+
+  /** Even an answer to a removal says that the address is the pool's, which may want it back by now. */
+  #follows(ip: string, revision: number): void {
+    const { store, onChange } = this.#options;
+    const isNew = !store.isConfirmed(ip);
+    store.markFollowing(ip, revision);
+    if (isNew) onChange();
   }
 
   #ask({ name, settings, isSteered, revision }: StoredPool, ip: string, wish: AddressOrder["wish"]) {

@@ -23,4 +23,19 @@ export const REGRESSIONS = [
     eventCount: 2_000,
     name: "a block was given back while the guard still let packets of it out",
   },
+  {
+    seed: 10_521_902_788_038,
+    eventCount: 2_000,
+    name: "hosts were not told of an address that was taken back before it had ever answered",
+  },
+  {
+    seed: 38_599_005_837_484,
+    eventCount: 2_000,
+    name: "a late grant to a twin made all packets of the host that had enlisted go nowhere",
+  },
+  {
+    seed: 43_014_697_700_757,
+    eventCount: 2_000,
+    name: "a twin was kept out for as long as nobody spoke to the address of its former blocks",
+  },
 ] as const;
