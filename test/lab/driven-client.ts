@@ -1,13 +1,11 @@
 /** A client of the egress API that runs inside the laboratory, as a test drives it. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { vi } from "vitest";
 import type { Lab } from "./lab.ts";
 import type { LabProcess } from "./lab-process.ts";
+import { until } from "./patience.ts";
 import type { Role } from "./plan.ts";
 import type { Order, Sample, WebAnswer, WebRequest } from "./web-client.ts";
-
-const PATIENCE = { timeout: 30_000, interval: 50 };
 
 /** One client inside the laboratory. */
 export class WebClient {
@@ -37,10 +35,7 @@ export class WebClient {
   /** Waits until so many more requests have ended. */
   async progresses(count: number): Promise<void> {
     const before: number = await this.#ask({ verb: "progress" });
-    await vi.waitUntil(
-      async () => (await this.#ask<number>({ verb: "progress" })) >= before + count,
-      PATIENCE,
-    );
+    await until(async () => (await this.#ask<number>({ verb: "progress" })) >= before + count);
   }
 
   /** Lets every lane finish what it is at. */

@@ -6,13 +6,14 @@
 import assert from "node:assert/strict";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { onTestFailed, vi } from "vitest";
+import { onTestFailed } from "vitest";
 import type { Role as TokenRole } from "../../src/core/identity.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import { signToken } from "../../src/wire/tokens.ts";
 import { WebClient } from "./driven-client.ts";
 import { Lab, type LabOptions } from "./lab.ts";
 import type { LabProcess } from "./lab-process.ts";
+import { until } from "./patience.ts";
 import { EDGE, ORIGINS_IPV4, ORIGINS_IPV6, type Role, SHARED_IPV4 } from "./plan.ts";
 import type { WebRequest } from "./web-client.ts";
 
@@ -23,7 +24,6 @@ export const EDGE_URL = `http://${EDGE.ipv4}:8787`;
 /** The command line as a program. */
 export const CLI = join(import.meta.dirname, "../../src/cli/main.ts");
 
-const PATIENCE = { timeout: 30_000, interval: 50 };
 const EDGE_GRACE_MS = 3_000;
 const SHOWN_LOG_LENGTH = 6_000;
 
@@ -180,19 +180,19 @@ export abstract class EdgeSide {
   /** Waits until requests go to exactly these hosts, on all addresses. */
   async untilServing(hosts: readonly string[]): Promise<void> {
     const wanted = hosts.toSorted().join();
-    await vi.waitUntil(async () => {
+    await until(async () => {
       const placed = (await this.#gatewayLeave()).hosts;
       const ready = placed.filter(({ ips }) => ips.length === this.shared.length).map(({ host }) => host);
       return ready.length === placed.length && ready.toSorted().join() === wanted;
-    }, PATIENCE);
+    });
   }
 
   /** Waits until all of these routers follow. */
   async untilSteering(names: readonly string[]): Promise<void> {
-    await vi.waitUntil(async () => {
+    await until(async () => {
       const ready = (await this.routers()).filter((router) => router.live && router.ready);
       return names.every((name) => ready.some(({ router }) => router === name));
-    }, PATIENCE);
+    });
   }
 
   /** What the processes said last, to be shown when a test fails. */

@@ -4,6 +4,7 @@
  * that share their egress addresses, and an edge that only the management network reaches.
  * Nothing of it touches the machine's own network.
  */
+import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -30,6 +31,8 @@ export interface LabOptions extends Partial<LabSize> {
   readonly wiring?: Wiring;
 }
 
+const CARETAKER = join(import.meta.dirname, "caretaker.ts");
+
 /** The two networks that a machine can be cut off from. */
 export type Switch = "lan" | "management";
 
@@ -41,12 +44,14 @@ export class Lab {
   readonly #prefix: string;
   readonly #processes = new Set<LabProcess>();
   readonly #captures = new Set<Capture>();
+  readonly #caretaker: ChildProcess;
   readonly #onExit: () => void;
 
   private constructor(size: LabSize, directory: string) {
     this.size = size;
     this.directory = directory;
     this.#prefix = newPrefix();
+    this.#caretaker = startCaretaker(this.#prefix, directory);
     this.#onExit = () => this.#removeNamespaces();
     process.once("exit", this.#onExit);
   }
@@ -159,6 +164,7 @@ export class Lab {
     this.#removeNamespaces();
     process.removeListener("exit", this.#onExit);
     await rm(this.directory, { recursive: true, force: true });
+    this.#caretaker.stdin?.end();
   }
 
   async #build(wiring: Wiring): Promise<void> {
@@ -178,4 +184,14 @@ export class Lab {
   #removeNamespaces(): void {
     for (const name of namespacesWith(this.#prefix)) removeNamespace(name);
   }
+}
+
+/** In a session of its own, so that no signal from the keyboard reaches it. */
+function startCaretaker(prefix: string, directory: string): ChildProcess {
+  const caretaker = spawn(process.execPath, [CARETAKER, prefix, directory], {
+    stdio: ["pipe", "ignore", "ignore"],
+    detached: true,
+  });
+  caretaker.unref();
+  return caretaker;
 }

@@ -4,11 +4,13 @@
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { setTimeout as delay } from "node:timers/promises";
 import { labAvailability, SKIPPED_EXIT_CODE } from "./availability.ts";
-import { draw } from "./drawing.ts";
-import { Lab } from "./lab.ts";
-import { rolesOf } from "./plan.ts";
+import { removeLeftovers } from "./namespaces.ts";
+import { lookAround } from "./shell.ts";
 
+/** By then the processes of an interrupted run are dead, and what they left can be told from what lives. */
+const DYING_MS = 500;
 const availability = labAvailability();
 const args = process.argv.slice(2);
 if (!availability.ok) {
@@ -20,23 +22,19 @@ if (!availability.ok) {
   process.exitCode = await runTests(args);
 }
 
-async function lookAround(): Promise<void> {
-  const lab = await Lab.create();
-  try {
-    console.log(draw(lab.size));
-    console.log("\nEnter a machine in another terminal:\n");
-    for (const role of rolesOf(lab.size)) console.log(`  ip netns exec ${lab.namespaceOf(role)} bash`);
-    console.log("\nIt stands until you press Enter.");
-    const ends = ["SIGINT", "SIGTERM", "SIGHUP"].map((signal) => once(process, signal));
-    await Promise.race([once(process.stdin, "data"), once(process.stdin, "end"), ...ends]);
-  } finally {
-    await lab.destroy();
-    process.stdin.destroy();
-  }
-}
-
 async function runTests(patterns: readonly string[]): Promise<number> {
   const child = spawn("vitest", ["run", "--project", "lab", ...patterns], { stdio: "inherit" });
+  let isInterrupted = false;
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.on(signal, () => {
+      isInterrupted = true;
+      child.kill(signal);
+    });
+  }
   const [code] = (await once(child, "exit")) as [number | null];
+  if (isInterrupted) {
+    do await delay(DYING_MS);
+    while (removeLeftovers().length > 0);
+  }
   return code ?? 1;
 }

@@ -8,11 +8,11 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { vi } from "vitest";
 import { CLI, EDGE_URL, EdgeSide, ORIGIN_PORT } from "./edge-side.ts";
 import type { Lab } from "./lab.ts";
 import type { Output } from "./namespaces.ts";
 import { type BookBlock, type BookCommand, commandsOf } from "./operating-book.ts";
+import { until } from "./patience.ts";
 import { EDGE, type Role } from "./plan.ts";
 import { onManagement } from "./set-ups.ts";
 import type { Wiring } from "./wiring.ts";
@@ -21,7 +21,6 @@ const GATEWAY_PORT = 8443;
 const POOL = "eu";
 const LEAVE = `--allow=198.51.100.0/24 --allow=2001:db8::/32 --dns=${EDGE.ipv4}`;
 const DNS_PORT = 53;
-const PATIENCE = { timeout: 30_000, interval: 50 };
 
 /** Words of a block that mean something else on another machine. */
 export type Renaming = Readonly<Record<string, string>>;
@@ -79,7 +78,7 @@ export class SetUp extends EdgeSide {
     await this.#putProgram("birdc", `exec /usr/sbin/birdc -s ${this.#desk}/$MACHINE-bird.ctl "$@"`);
     const control = join(this.#desk, `${machine}-bird.ctl`);
     this.run(`bird-${machine}`, machine, ["/usr/sbin/bird", "-f", "-c", file, "-s", control]);
-    await vi.waitUntil(() => existsSync(control), PATIENCE);
+    await until(() => existsSync(control));
   }
 
   /** Carries a line out on a machine, as the operator would; gives what it said. */

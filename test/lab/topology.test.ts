@@ -1,11 +1,13 @@
 /** The laboratory itself: what it says of its network is so. */
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { Lab } from "./lab.ts";
 import type { LabProcess } from "./lab-process.ts";
-import { removeLeftovers } from "./namespaces.ts";
+import { addNamespace, removeLeftovers } from "./namespaces.ts";
+import { until } from "./patience.ts";
 import {
   hostOnLan,
   ORIGINS_IPV4,
@@ -166,24 +168,34 @@ test("routers keep no connections in mind", async () => {
   for (const router of ["r1", "r2"] as const) expect(await lab.trackedConnections(router)).toEqual([]);
 });
 
-test("what a killed run leaves is removed by the next, and what lives is not", async () => {
+test("what a killed run leaves is removed, and what lives is not", async () => {
   const module = join(import.meta.dirname, "lab.ts");
   const script = `
     const { Lab } = await import(${JSON.stringify(module)});
     const lab = await Lab.create({ hosts: 1, routers: 1 });
     lab.spawn("h1", ["tcpdump", "-i", "lan0", "-w", "/dev/null"]);
-    console.log(lab.namespaceOf("h1"));
+    console.log(lab.namespaceOf("h1") + " " + lab.directory);
     setInterval(() => {}, 1000);`;
   const child = spawn(process.execPath, ["--input-type=module", "-e", script], {
     stdio: ["ignore", "pipe", "inherit"],
   });
-  const [name] = (await once(child.stdout.setEncoding("utf8"), "data")) as [string];
-  expect(namespaces()).toContain(name.trim());
+  const [said] = (await once(child.stdout.setEncoding("utf8"), "data")) as [string];
+  const [name, directory] = said.trim().split(" ") as [string, string];
+  expect(namespaces()).toContain(name);
   child.kill("SIGKILL");
   await once(child, "close");
-  expect(namespaces()).toContain(name.trim());
-  expect(removeLeftovers()).toContain(name.trim());
-  expect(namespaces()).not.toContain(name.trim());
+  await until(() => !existsSync(directory));
+  expect(namespaces()).not.toContain(name);
+  expect(namespaces()).toContain(lab.namespaceOf("h1"));
+});
+
+test("what a run leaves whose caretaker was killed too is removed by the next", async () => {
+  const dead = spawn("true");
+  await once(dead, "close");
+  const name = `ipshard-${dead.pid}-1-1-h1`;
+  await addNamespace(name);
+  removeLeftovers();
+  expect(namespaces()).not.toContain(name);
   expect(namespaces()).toContain(lab.namespaceOf("h1"));
 });
 
