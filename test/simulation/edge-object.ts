@@ -168,12 +168,18 @@ export class EdgeObject<Program extends ObjectProgram> {
     const { timeline } = this.#network;
     instance.lastLeavesAtMs = Math.max(instance.lastLeavesAtMs, timeline.nowMs + this.troubles.diskDelayMs);
     if (instance.lastLeavesAtMs === timeline.nowMs) leaveAll();
-    else timeline.after(instance.lastLeavesAtMs - timeline.nowMs, leaveAll);
+    else {
+      timeline.after(instance.lastLeavesAtMs - timeline.nowMs, () => {
+        if (!instance.isOver) leaveAll();
+      });
+    }
   }
 
   /** Memory goes; sockets stay and wake it up again. Only what has nothing to do is evicted. */
   evict(): void {
-    if (this.#instance?.pendingCount === 0) this.#end(this.#instance, false);
+    const instance = this.#instance;
+    if (instance === null || instance.pendingCount > 0) return;
+    if (instance.lastLeavesAtMs <= this.#network.timeline.nowMs) this.#end(instance, false);
   }
 
   /** Memory and sockets go. The next instance may run elsewhere. */

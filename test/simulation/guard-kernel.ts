@@ -3,13 +3,15 @@
  * timeouts follow the monotonic clock, and it asks the wall clock as well, as the real rules do.
  */
 import type { Permitting } from "../../src/agent/machine/guarded-ports.ts";
-import { type LeaseTerm, remainingMs } from "../../src/core/lease-term.ts";
+import type { Permission } from "../../src/agent/machine/guard-program.ts";
+import { GuardWishes } from "../../src/agent/machine/guard-wishes.ts";
+import type { LeaseTerm } from "../../src/core/lease-term.ts";
 import { blockContains, type PortBlock } from "../../src/core/port-block.ts";
 import type { Chance } from "./chance.ts";
 import type { Machine, Process } from "./machine.ts";
 
 /** What leaves from one address. */
-interface Permission {
+interface Permitted {
   readonly blocks: readonly PortBlock[];
   /** As it was told, be there time left or not. */
   readonly told: readonly PortBlock[];
@@ -36,10 +38,15 @@ export class GuardKernel {
   lossCount = 0;
   /** When what was begun last is done, by the monotonic clock: one transaction after the other. */
   busyUntilMs = 0;
-  readonly #permissions = new Map<string, Permission>();
+  readonly #permissions = new Map<string, Permitted>();
 
   constructor(machine: Machine) {
     this.machine = machine;
+  }
+
+  /** All addresses that it guards. */
+  ips(): Iterable<string> {
+    return this.#permissions.keys();
   }
 
   /** What may leave now. */
@@ -88,55 +95,28 @@ export class GuardKernel {
   }
 }
 
-interface Wish {
-  readonly blocks: readonly PortBlock[];
-  readonly term: LeaseTerm | null;
-}
-
-/** An agent's way to the guard: tells the kernel what it is asked for, the latest only. */
+/** An agent's way to the guard: the real one, but for the kernel at its end. */
 export class SimulatedGuard implements Permitting {
   readonly #kernel: GuardKernel;
   readonly #process: Process;
   readonly #chance: Chance;
-  #wishes = new Map<string, Wish>();
-  #last: Promise<void> = Promise.resolve();
-  #next: Promise<void> | null = null;
+  readonly #wishes: GuardWishes;
 
   constructor(kernel: GuardKernel, process: Process, chance: Chance) {
     this.#kernel = kernel;
     this.#process = process;
     this.#chance = chance;
+    const tell = (permissions: readonly Permission[]): Promise<void> => this.#tellKernel(permissions);
+    const told = { permit: tell, rebuild: tell, isInForce: () => Promise.resolve(true) };
+    this.#wishes = new GuardWishes(() => kernel.machine.clock(), told, kernel.ips());
   }
 
   allow(ip: string, blocks: readonly PortBlock[], term: LeaseTerm | null): Promise<void> {
-    this.#wishes.set(ip, { blocks, term });
-    if (this.#next === null) {
-      const next = this.#last.then(() => this.#flush());
-      this.#next = next;
-      this.#last = next.catch(() => {});
-    }
-    return this.#next;
+    return this.#wishes.allow(ip, blocks, term);
   }
 
-  async #flush(): Promise<void> {
-    this.#next = null;
-    const wishes = this.#wishes;
-    this.#wishes = new Map();
-    try {
-      await this.#tellKernel(wishes);
-    } catch (fault) {
-      this.#wishes = new Map([...wishes, ...this.#wishes]);
-      throw fault;
-    }
-  }
-
-  #tellKernel(wishes: ReadonlyMap<string, Wish>): Promise<void> {
+  #tellKernel(permissions: readonly Permission[]): Promise<void> {
     const { machine, troubles, lossCount } = this.#kernel;
-    const now = machine.clock();
-    const told = [...wishes].map(([ip, { blocks, term }]) => {
-      const leftMs = term === null ? 0 : remainingMs(term, now);
-      return { ip, blocks, leftMs, wallEndMs: term?.wallEndMs ?? 0 };
-    });
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const isFailing = this.#chance.isLikely(troubles.failureChance);
     // The program that tells the kernel goes on when the agent is paused or killed.
@@ -146,8 +126,9 @@ export class SimulatedGuard implements Permitting {
     machine.after(this.#kernel.busyUntilMs - nowMs, () => {
       if (lossCount !== this.#kernel.lossCount) return;
       if (!isFailing) {
-        for (const { ip, blocks, leftMs, wallEndMs } of told)
-          this.#kernel.replace(ip, blocks, leftMs, wallEndMs);
+        for (const { ip, blocks, remainingMs, wallEndMs } of permissions) {
+          this.#kernel.replace(ip, blocks, remainingMs, wallEndMs);
+        }
       }
       this.#process.run(() => (isFailing ? reject(new Error("the kernel does not listen")) : resolve()));
     });

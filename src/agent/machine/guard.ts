@@ -10,16 +10,18 @@
  * shared address, and must stay silent with it until the address is gone.
  */
 import { createServer, isIPv6, type Server } from "node:net";
-import { type ClockReading, type LeaseTerm, remainingMs } from "../../core/lease-term.ts";
+import type { ClockReading, LeaseTerm } from "../../core/lease-term.ts";
 import type { PortBlock } from "../../core/port-block.ts";
 import {
   fragmentProgram,
   frameProgram,
   GUARD_TABLE,
   nameOf,
+  type Permission,
   permissionProgram,
   removalProgram,
 } from "./guard-program.ts";
+import { type GuardKernel, GuardWishes } from "./guard-wishes.ts";
 import { KernelFault, runCommand } from "../../link/kernel-commands.ts";
 
 /** Whether the kernel can be told here, or why not, in words that follow "since". */
@@ -53,30 +55,20 @@ export interface GuardCount {
   readonly fragmentCount: number;
 }
 
-interface Wish {
-  readonly blocks: readonly PortBlock[];
-  readonly term: LeaseTerm | null;
-}
-
-const SILENCE: Wish = { blocks: [], term: null };
-
 /** The one guard of this machine. */
 export class Guard {
-  readonly #clock: () => ClockReading;
   readonly #lock: Server;
-  /** All that the kernel guards, from earlier lives too. */
-  readonly #addresses: Set<string>;
-  /** What the kernel was told last, address by address. */
-  readonly #told = new Map<string, Wish>();
-  #wishes = new Map<string, Wish>();
-  #last: Promise<void> = Promise.resolve();
-  #next: Promise<void> | null = null;
+  readonly #wishes: GuardWishes;
   #fragmentFault: Error | null = null;
 
   private constructor(clock: () => ClockReading, lock: Server, addresses: Iterable<string>) {
-    this.#clock = clock;
     this.#lock = lock;
-    this.#addresses = new Set(addresses);
+    const kernel: GuardKernel = {
+      permit: (permissions) => this.#permit(permissions),
+      rebuild: (permissions) => this.#rebuild(permissions),
+      isInForce,
+    };
+    this.#wishes = new GuardWishes(clock, kernel, addresses);
   }
 
   /**
@@ -100,19 +92,9 @@ export class Guard {
     return this.#fragmentFault;
   }
 
-  /**
-   * From now on exactly these blocks may be used with this source address, until the end of
-   * the term; nothing at all without a term. If the kernel cannot be told, the promise is
-   * broken, what it knew before ends at its time, and the next call tries again.
-   */
+  /** As `GuardWishes.allow`. */
   allow(ip: string, blocks: readonly PortBlock[], term: LeaseTerm | null): Promise<void> {
-    this.#wishes.set(ip, { blocks, term });
-    if (this.#next === null) {
-      const next = this.#last.then(() => this.#flush());
-      this.#next = next;
-      this.#last = next.catch(() => {});
-    }
-    return this.#next;
+    return this.#wishes.allow(ip, blocks, term);
   }
 
   /**
@@ -120,10 +102,7 @@ export class Guard {
    * does when a firewall is loaded anew. Says whether it was gone. [GU8]
    */
   restore(): Promise<boolean> {
-    const { promise: done, resolve } = Promise.withResolvers<void>();
-    const restored = this.#last.then(() => this.#restore()).finally(resolve);
-    this.#last = done;
-    return restored;
+    return this.#wishes.restore();
   }
 
   /** What was dropped so far, address by address. */
@@ -131,7 +110,7 @@ export class Guard {
     const counters = [...(await readCounters("inet")), ...(await readCounters("netdev"))];
     const sum = (name: string): number =>
       counters.reduce((total, counter) => total + (counter.name === name ? counter.packets : 0), 0);
-    return [...this.#addresses].map((ip) => ({
+    return [...this.#wishes.addresses].map((ip) => ({
       ip,
       foreignPortCount: sum(`${nameOf(ip)}_ports`),
       fragmentCount: sum(`${nameOf(ip)}_fragments`),
@@ -140,82 +119,43 @@ export class Guard {
 
   /** Allows nothing more, and leaves it so. */
   async close(): Promise<void> {
-    await Promise.all([...this.#addresses].map((ip) => this.allow(ip, [], null)));
+    await Promise.all([...this.#wishes.addresses].map((ip) => this.allow(ip, [], null)));
     this.#lock.close();
   }
 
-  /** Takes the guard out of the kernel: for when the addresses are off this machine. */
+  /** Takes the guard out of the kernel: for when the addresses are off this machine. The end of this object. */
   async remove(): Promise<void> {
-    await this.#last;
+    await this.#wishes.settled();
     await tellKernel(removalProgram());
-    this.#addresses.clear();
     this.#lock.close();
   }
 
-  async #restore(): Promise<boolean> {
-    if (await isInForce()) return false;
-    await this.#rebuild(new Map());
-    return true;
+  async #permit(permissions: readonly Permission[]): Promise<void> {
+    await tellKernel(programOf(permissions));
+    const isNew = permissions.some(({ ip }) => !this.#wishes.addresses.has(ip));
+    if (isNew) await this.#catchFragments(permissions);
   }
 
-  async #flush(): Promise<void> {
-    this.#next = null;
-    const wishes = this.#wishes;
-    this.#wishes = new Map();
-    try {
-      await this.#fulfil(wishes);
-    } catch (fault) {
-      // Newer wishes for the same address are the ones that count.
-      this.#wishes = new Map([...wishes, ...this.#wishes]);
-      throw fault;
-    }
+  /** In one transaction. */
+  async #rebuild(permissions: readonly Permission[]): Promise<void> {
+    await tellKernel(frameProgram() + programOf(permissions));
+    await this.#catchFragments(permissions);
   }
 
-  async #fulfil(wishes: ReadonlyMap<string, Wish>): Promise<void> {
-    const isNew = [...wishes.keys()].some((ip) => !this.#addresses.has(ip));
-    try {
-      await tellKernel(this.#programOf(wishes));
-    } catch {
-      // Perhaps the frame is gone; whatever it is, the kernel's second word counts. [GU8]
-      await this.#rebuild(wishes);
-    }
-    for (const [ip, wish] of wishes) {
-      this.#addresses.add(ip);
-      this.#told.set(ip, wish);
-    }
-    if (isNew) await this.#catchFragments();
-  }
-
-  /** Everything anew, in one transaction: what nobody of this life has spoken for is silent. */
-  async #rebuild(wishes: ReadonlyMap<string, Wish>): Promise<void> {
-    const silent = [...this.#addresses].map((ip) => [ip, SILENCE] as const);
-    const all = new Map([...silent, ...this.#told, ...wishes]);
-    await tellKernel(frameProgram() + this.#programOf(all));
-    await this.#catchFragments();
-  }
-
-  #programOf(wishes: ReadonlyMap<string, Wish>): string {
-    const now = this.#clock();
-    const programs = [...wishes].map(([ip, { blocks, term }]) =>
-      permissionProgram({
-        ip,
-        blocks,
-        remainingMs: term === null ? 0 : remainingMs(term, now),
-        wallEndMs: term?.wallEndMs ?? 0,
-      }),
-    );
-    return programs.join("");
-  }
-
-  async #catchFragments(): Promise<void> {
+  async #catchFragments(permissions: readonly Permission[]): Promise<void> {
+    const ips = new Set([...this.#wishes.addresses, ...permissions.map(({ ip }) => ip)]);
     try {
       const devices = await listDevices();
-      if (devices.length > 0) await tellKernel(fragmentProgram([...this.#addresses], devices));
+      if (devices.length > 0) await tellKernel(fragmentProgram([...ips], devices));
       this.#fragmentFault = null;
     } catch (fault) {
       this.#fragmentFault = fault as Error;
     }
   }
+}
+
+function programOf(permissions: readonly Permission[]): string {
+  return permissions.map(permissionProgram).join("");
 }
 
 async function tellKernel(program: string): Promise<void> {

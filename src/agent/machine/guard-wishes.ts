@@ -1,0 +1,124 @@
+/**
+ * What may leave from which address, on its way into the kernel: one transaction after the other,
+ * always with what was wished last. How the kernel is spoken to is not known here.
+ */
+import { type ClockReading, type LeaseTerm, remainingMs } from "../../core/lease-term.ts";
+import type { PortBlock } from "../../core/port-block.ts";
+import type { Permission } from "./guard-program.ts";
+
+/** A kernel that has a guard; a simulation has its own. */
+export interface GuardKernel {
+  /** Puts these in the place of what it had of their addresses, all at once. */
+  permit(permissions: readonly Permission[]): Promise<void>;
+  /** Makes the guard anew with exactly these, all at once. */
+  rebuild(permissions: readonly Permission[]): Promise<void>;
+  /** Whether packets still come past the guard. */
+  isInForce(): Promise<boolean>;
+}
+
+interface Wish {
+  readonly blocks: readonly PortBlock[];
+  readonly term: LeaseTerm | null;
+}
+
+const SILENCE: Wish = { blocks: [], term: null };
+
+/** One per guard. */
+export class GuardWishes {
+  readonly #clock: () => ClockReading;
+  readonly #kernel: GuardKernel;
+  /** All that the kernel guards, from earlier lives too. */
+  readonly #addresses: Set<string>;
+  /** What the kernel was told last, address by address. */
+  readonly #told = new Map<string, Wish>();
+  #wishes = new Map<string, Wish>();
+  #last: Promise<void> = Promise.resolve();
+  #next: Promise<void> | null = null;
+
+  constructor(clock: () => ClockReading, kernel: GuardKernel, addresses: Iterable<string>) {
+    this.#clock = clock;
+    this.#kernel = kernel;
+    this.#addresses = new Set(addresses);
+  }
+
+  /** All that the kernel guards. */
+  get addresses(): ReadonlySet<string> {
+    return this.#addresses;
+  }
+
+  /**
+   * From now on exactly these blocks may be used with this source address, until the end of
+   * the term; nothing at all without a term. If the kernel cannot be told, the promise is
+   * broken, what it knew before ends at its time, and the next call tries again.
+   */
+  allow(ip: string, blocks: readonly PortBlock[], term: LeaseTerm | null): Promise<void> {
+    this.#wishes.set(ip, { blocks, term });
+    if (this.#next === null) {
+      const next = this.#last.then(() => this.#flush());
+      this.#next = next;
+      this.#last = next.catch(() => {});
+    }
+    return this.#next;
+  }
+
+  /** Puts the guard back if it is gone; says whether it was. [GU8] */
+  restore(): Promise<boolean> {
+    const { promise: done, resolve } = Promise.withResolvers<void>();
+    const restored = this.#last.then(() => this.#restore()).finally(resolve);
+    this.#last = done;
+    return restored;
+  }
+
+  /** Done when the kernel has been told what was wished so far, or could not be. */
+  async settled(): Promise<void> {
+    await this.#last;
+  }
+
+  async #restore(): Promise<boolean> {
+    if (await this.#kernel.isInForce()) return false;
+    await this.#rebuild(new Map());
+    return true;
+  }
+
+  async #flush(): Promise<void> {
+    this.#next = null;
+    const wishes = this.#wishes;
+    this.#wishes = new Map();
+    try {
+      await this.#fulfil(wishes);
+    } catch (fault) {
+      // Newer wishes for the same address are the ones that count.
+      this.#wishes = new Map([...wishes, ...this.#wishes]);
+      throw fault;
+    }
+  }
+
+  async #fulfil(wishes: ReadonlyMap<string, Wish>): Promise<void> {
+    try {
+      await this.#kernel.permit(this.#permissionsOf(wishes));
+    } catch {
+      // Perhaps the frame is gone; whatever it is, the kernel's second word counts. [GU8]
+      await this.#rebuild(wishes);
+    }
+    for (const [ip, wish] of wishes) {
+      this.#addresses.add(ip);
+      this.#told.set(ip, wish);
+    }
+  }
+
+  /** What nobody of this life has spoken for is silent. */
+  async #rebuild(wishes: ReadonlyMap<string, Wish>): Promise<void> {
+    const silent = [...this.#addresses].map((ip) => [ip, SILENCE] as const);
+    await this.#kernel.rebuild(this.#permissionsOf(new Map([...silent, ...this.#told, ...wishes])));
+  }
+
+  #permissionsOf(wishes: ReadonlyMap<string, Wish>): Permission[] {
+    const now = this.#clock();
+    return [...wishes].map(([ip, { blocks, term }]) => ({
+      ip,
+      blocks,
+      remainingMs: term === null ? 0 : remainingMs(term, now),
+      wallEndMs: term?.wallEndMs ?? 0,
+    }));
+  }
+}
