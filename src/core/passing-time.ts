@@ -5,7 +5,8 @@
  * believed, leases would end that their hosts still count on. So the table remembers when it
  * last saw the clock: time beyond the longest gap between two looks is taken for a leap, or
  * for an outage in which nobody could renew, and all deadlines ahead move along. Likewise when
- * the clock is set back, so that the blocks of a dead host are not held for longer. [LE6]
+ * the clock is set back by more than that, so that the blocks of a dead host are not held for
+ * hours longer. [LE6]
  */
 import { type LeaseEvent, type LeaseTable, longestGapMs } from "./lease-table.ts";
 
@@ -42,7 +43,9 @@ function lookAtClock(table: LeaseTable, nowMs: number, record: (event: LeaseEven
   const gapMs = nowMs - table.seenAtMs;
   // Half the gap is often enough to look, and spares a busy table a write per command.
   if (gapMs >= 0 && gapMs < longestMs / 2) return;
-  const shiftMs = gapMs < 0 ? gapMs : Math.max(0, gapMs - longestMs);
+  // A step back by less than the gap is left alone, as one forward is: a clock that goes to and fro
+  // would otherwise take a gap from every deadline each time that it comes back.
+  const shiftMs = gapMs < 0 ? Math.min(0, gapMs + longestMs) : Math.max(0, gapMs - longestMs);
   record({ type: "clock-read", atMs: nowMs, shiftMs: isEmpty(table) ? 0 : shiftMs });
 }
 

@@ -32,6 +32,21 @@ describe("the object's clock", () => {
     granted(address.acquire("bert", 12));
   });
 
+  test("[LE6] going to and fro within the gap, however often, it takes nothing from a lease or its quarantine", () => {
+    const address = new AddressStory({ maxPortsPerHost: 64_512, minPortsPerHost: 0 });
+    address.join("anna");
+    for (;;) if (!address.acquire("anna", 12).ok) break;
+    const step = longestGapMs(address.table.settings) - 2_000;
+    const seconds = (LEASE + QUARANTINE) / 1_000 - step / 1_000 - 2;
+    for (let second = 0; second < seconds; second += 1) {
+      if (second % 10 === 0) address.setClockBy((second / 10) % 2 === 0 ? step : -step);
+      address.wait(1_000);
+      address.tick();
+    }
+    address.join("bert");
+    expect(refusal(address.acquire("bert", 12))).toBe("address-exhausted");
+  });
+
   test("[LE6] is taken for set by no change of the quarantine", () => {
     const address = new AddressStory({ quarantineMs: HOUR });
     address.join("anna");
@@ -51,7 +66,7 @@ describe("the object's clock", () => {
     address.take("anna", 8);
     address.setClockBy(-5 * HOUR);
     address.tick();
-    address.wait(LEASE);
+    address.wait(LEASE + longestGapMs(address.table.settings));
     expect(leasesOf(address.table, "anna")).toEqual([]);
     address.wait(QUARANTINE);
     expect(address.table.rows.size).toBe(0);

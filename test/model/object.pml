@@ -11,7 +11,7 @@ inline tidy() {
 /* Time passes before any command. [LE4] [LE6] */
 inline look() {
 	if
-	:: seen < 0 -> due = due + seen; seen = 0
+	:: seen < 0 -> due = due + min(0, seen + GAP); seen = 0
 	:: seen >= 0 && 2 * seen >= GAP -> seen = 0
 	:: else
 	fi;
