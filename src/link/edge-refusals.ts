@@ -17,6 +17,8 @@ const ADVICE: ReadonlyMap<string, string> = new Map(
     "ip-unknown": "The edge knows no such address; it was taken out of its pool or never added.",
     "host-already-present":
       "Another agent with this host's name is there and holds leases; if it is gone for good, its leases end by themselves.",
+    "router-already-present":
+      "Another router with this one's name is there; give each a token with a name of its own.",
     "gateway-invalid": "The edge does not take this host's gateway URL; set --gateway to one it can reach.",
     "version-unsupported": "The edge speaks another version of the protocol; upgrade this agent or the edge.",
     "control-plane-unavailable": "The edge's objects do not answer.",

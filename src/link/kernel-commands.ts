@@ -5,13 +5,14 @@
 import { execFile } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 
-/** What failed: a program, its absence or silence, a transaction, or a second user of what only one may use. */
+/** What failed: a program, its absence or silence, a transaction, a device, or a second user of what only one may use. */
 export type KernelFaultCode =
   | "command-failed"
   | "command-missing"
   | "command-silent"
   | "transaction-refused"
   | "configuration-wrong"
+  | "device-missing"
   | "guard-in-use";
 
 /** The kernel, or a program that speaks to it, did not do what was asked; the message has its own words. */

@@ -178,7 +178,7 @@ async function lockDirectory(path: string): Promise<DirectoryLock> {
   if (lock !== null) return lock;
   throw new CommandFault(
     "state-in-use",
-    `Another agent, perhaps a paused one, has the state directory ${path}. End it, or give this one a directory of its own.`,
+    `Another process, perhaps a paused one, has the state directory ${path}. End it, or give this one a directory of its own.`,
   );
 }
 

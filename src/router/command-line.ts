@@ -121,7 +121,9 @@ function readWays(words: readonly string[]): Map<string, HostWay> {
     const [, host, kind, device, hops] = VIA.exec(word) ?? [];
     const nextHops = (hops ?? "").split(",").filter((hop) => hop !== "");
     if (host === undefined || !isName(host) || (kind === "self") !== (device === undefined)) {
-      throw optionInvalid(`--via ${word} is not of the form host=self, host=neighbour:device[,next-hop].`);
+      throw optionInvalid(
+        `--via ${word} is none of host=self, host=neighbour:device[,next-hop], host=routed:device[,next-hop].`,
+      );
     }
     if (ways.has(host)) throw optionInvalid(`--via names ${host} twice.`);
     const wrong = nextHops.find((hop) => isIP(hop) === 0);

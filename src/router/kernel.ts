@@ -7,7 +7,7 @@
  * left as it is: forwarding goes on while a router restarts.
  */
 import type { SteeringTable } from "../core/steering.ts";
-import { KernelFault } from "../link/kernel-commands.ts";
+import { KernelFault, runCommand } from "../link/kernel-commands.ts";
 import { NftSession } from "./nft-session.ts";
 import { areHostsRouted, routeHosts, unrouteFormerHosts, unrouteHosts } from "./policy-routing.ts";
 import { configProblems, type RouterConfig } from "./router-config.ts";
@@ -88,6 +88,7 @@ export class NftKernel implements SteeringKernel {
   async repair(table: SteeringTable): Promise<RepairReport> {
     const config = this.#config;
     const { contents, unreachable } = contentsOf(config, table);
+    await expectDevices(config, this.#commands.ip);
     await routeHosts(config, this.#commands.ip);
     await this.#session.run(structureText(config));
     const { contents: present, foreign } = await this.read();
@@ -167,6 +168,27 @@ export class NftKernel implements SteeringKernel {
   close(): Promise<void> {
     return this.#session.close();
   }
+}
+
+/**
+ * Rules for a device that is not there catch nothing, and there are kernels that take them all
+ * the same: the router would be ready, and steer no packet. [RT14]
+ */
+async function expectDevices(config: RouterConfig, ip: readonly string[]): Promise<void> {
+  const { ingressDevices, neighbourDevice, hosts } = config;
+  const ways = [...hosts.values()].flatMap((way) => (way.kind === "neighbour" ? [way.device] : []));
+  const wanted = [...ingressDevices, ...(neighbourDevice === null ? [] : [neighbourDevice]), ...ways];
+  const listed = JSON.parse(await runCommand([...ip, "-j", "link", "show"])) as ListedLink[];
+  const missing = wanted.find(
+    (name) => !listed.some(({ ifname, altnames = [] }) => ifname === name || altnames.includes(name)),
+  );
+  if (missing === undefined) return;
+  throw new KernelFault("device-missing", `there is no device ${missing}: make it, or correct the options`);
+}
+
+interface ListedLink {
+  readonly ifname: string;
+  readonly altnames?: readonly string[];
 }
 
 function countOf(contents: Contents): number {

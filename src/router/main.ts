@@ -4,13 +4,14 @@ import { endOnWish, openLog } from "../link/process-life.ts";
 import { begin, CommandFault } from "../link/command-fault.ts";
 import { StateDirectory, UNBOUND_STATE } from "../link/state-directory.ts";
 import { parseCommandLine, type RouterOptions } from "./command-line.ts";
+import { dryRun } from "./dry-run.ts";
 import { NftKernel } from "./kernel.ts";
-import { PrintedKernel } from "./printed-kernel.ts";
 import { Router } from "./router.ts";
 
 async function run(options: RouterOptions): Promise<void> {
   const token = await EdgeToken.open(options.tokenFile, "router");
-  if (!options.isDryRun && process.getuid?.() !== 0) {
+  if (options.isDryRun) return dryRun(options, (line) => console.log(line));
+  if (process.getuid?.() !== 0) {
     throw new CommandFault(
       "kernel-unavailable",
       "A router writes rules into the kernel: run it as root, or --dry-run.",
@@ -22,20 +23,12 @@ async function run(options: RouterOptions): Promise<void> {
   };
   const state = await StateDirectory.open(options.stateDirectory, onFault, options);
   if (!state.isBound) log.warn(UNBOUND_STATE);
-  const kernel = options.isDryRun
-    ? new PrintedKernel(options.config, (line) => console.log(line))
-    : new NftKernel(options.config);
-  const router = new Router(options, token, state, kernel, log);
+  const router = new Router(options, token, state, new NftKernel(options.config), log);
   try {
     await router.start();
   } catch (fault) {
     await state.close();
     throw fault;
-  }
-  if (kernel instanceof PrintedKernel) {
-    await kernel.printed;
-    // The kernel on paper never follows, so there is no end to wait for.
-    process.exit(0);
   }
   endOnWish({
     log,

@@ -21,6 +21,9 @@ export type HostWay =
    */
   | { readonly kind: "routed"; readonly device: string; readonly nextHops: readonly string[] };
 
+/** As Linux has them: no slash, no blank, no colon, at most 15 bytes; `*` would stand for many in nftables. */
+const DEVICE_NAME = /^(?!\.{1,2}$)[^/:*"\s]{1,15}$/;
+
 /** One router's configuration. */
 export interface RouterConfig {
   /** Name of its nftables tables; letters, digits and underscores. */
@@ -110,6 +113,12 @@ export function isRoutedMark(config: RouterConfig, mark: number): boolean {
   return mark > first && mark < first + MARK_COUNT;
 }
 
+/** All devices that a configuration names, some perhaps twice. */
+function devicesOf({ ingressDevices, neighbourDevice, hosts }: RouterConfig): string[] {
+  const ways = [...hosts.values()].flatMap((way) => (way.kind === "self" ? [] : [way.device]));
+  return [...ingressDevices, ...(neighbourDevice === null ? [] : [neighbourDevice]), ...ways];
+}
+
 /** What is wrong with a configuration, in sentences; empty when nothing is. */
 export function configProblems(config: RouterConfig): string[] {
   const problems: string[] = [];
@@ -119,6 +128,10 @@ export function configProblems(config: RouterConfig): string[] {
       `The table name ${config.table} has other characters than letters, digits and underscores.`,
     );
   }
+  for (const device of devicesOf(config)) {
+    if (!DEVICE_NAME.test(device)) problems.push(`${device} cannot be the name of a device.`);
+  }
+  if (config.icmpErrorsPerSecond < 1) problems.push("The kernel cannot limit ICMP errors to none at all.");
   if (config.ingressDevices.length === 0) problems.push("No device faces the Internet.");
   if (ways.filter(({ kind }) => kind === "self").length > 1) problems.push("A machine is one host only.");
   if (routedHosts(config).length >= MARK_COUNT) {

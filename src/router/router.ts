@@ -51,7 +51,7 @@ export class Router {
       edge: options.edge,
       pool: options.pool,
       instance: state.instance,
-      isObserver: options.isDryRun,
+      isObserver: false,
       token: () => token.read(),
       kernel,
       log,

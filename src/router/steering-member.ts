@@ -5,6 +5,7 @@
  *     pool feed → follower → kernel
  *          ↑ acknowledge ┘
  */
+import { KernelFault } from "../link/kernel-commands.ts";
 import { type CancelTimer, systemTimers, type Timers } from "../link/timers.ts";
 import type { SteeringKernel } from "./kernel.ts";
 import { type FeedOptions, PoolFeed } from "./pool-feed.ts";
@@ -111,9 +112,16 @@ export class SteeringMember {
         }
         return;
       }
-      case "kernel-failed":
-        log.error({ err: event.fault }, `the kernel did not follow; again in ${event.retryInMs} ms`);
+      case "kernel-failed": {
+        const { fault, retryInMs } = event;
+        // Its words are for operators; where in the code they were heard is not.
+        const [about, reason] =
+          fault instanceof KernelFault
+            ? [{ code: fault.code }, `: ${firstLine(fault)}`]
+            : [{ err: fault }, ""];
+        log.error(about, `the kernel did not follow${reason}; again in ${retryInMs} ms`);
         return;
+      }
       case "displaced":
         log.error("another program had taken the rules out of the kernel; they are put back");
         return;
@@ -122,4 +130,9 @@ export class SteeringMember {
         return;
     }
   }
+}
+
+/** nft says the same of each rule that hangs on what is wrong. */
+function firstLine({ message }: KernelFault): string {
+  return message.split("\n", 1)[0]!;
 }

@@ -198,7 +198,7 @@ test("[AG1] what keeps it from starting is one line with a name", async () => {
   const agent = await startServingAgent();
   const sameState = startAgent();
   expect(await sameState.exited).toEqual([1, null]);
-  expect(sameState.lines.join()).toMatch(/Another agent.*\[state-in-use\]/);
+  expect(sameState.lines.join()).toMatch(/Another process.*\[state-in-use\]/);
   const taken = new URL(agent.gateway()!).host;
   const samePort = startAgent({ "--state": join(directory, "other"), "--listen": taken });
   expect(await samePort.exited).toEqual([1, null]);

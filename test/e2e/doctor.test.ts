@@ -54,8 +54,11 @@ test("[CI1] asked about nothing it says what it can be asked about", async () =>
 
 test("[HS4] what fails is said in a sentence, with an exit status", async () => {
   const prohibited = await runDoctor({ "--to": "http://10.0.0.1/" });
-  expect(prohibited.output).toContain("problem The round trip from 127.0.0.10 to http://10.0.0.1/ failed");
+  expect(prohibited.output).toContain("problem The round trip from 127.0.0.10 to http://10.0.0.1/ failed: ");
   expect(prohibited.code).toBe(1);
+  const otherFamily = await runDoctor({ "--to": "http://[2001:db8::1]/" });
+  expect(otherFamily.output).toContain("unknown http://[2001:db8::1]/ cannot be asked from 127.0.0.10");
+  expect(otherFamily.code).toBe(2);
   const elsewhere = await runDoctor({ "--gateway": "http://127.0.0.1:1" });
   expect(elsewhere.output).toContain("problem The gateway at http://127.0.0.1:1 does not answer");
   expect(elsewhere.code).toBe(1);

@@ -292,6 +292,23 @@ test("[RT11] who may not look is told so, and that it could not be found out", a
   expect(code).toBe(2);
 });
 
+test("[RT11] a router that only root can see into is not taken for none", async () => {
+  const missing = "-net_admin,-sys_ptrace";
+  const argv = ["setpriv", `--bounding-set=${missing}`, `--inh-caps=${missing}`, process.execPath, CLI];
+  const ask = async (args: readonly string[]): Promise<Advice> => {
+    const doctor = deployment.lab.spawn("r1", [...argv, "doctor", "router", ...args]);
+    return adviceOf(await doctor.exited, doctor.said);
+  };
+  const [bare, told] = [await ask([]), await ask(await ownOptions())];
+  expect(bare.said).toMatch(
+    /^unknown A router runs \(pid \d+\), but only root sees .*: sudo npx ipshard doctor router$/m,
+  );
+  expect(told.said).toMatch(
+    /^unknown Only root sees whether one of the routers that run here is this one\.$/m,
+  );
+  for (const { code, problems } of [bare, told]) expect([code, problems]).toEqual([2, []]);
+});
+
 test("[RT11] a router that is sound again is told so", async () => {
   await untilRulesAreBack();
   const { code, said } = await consult();

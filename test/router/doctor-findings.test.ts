@@ -54,6 +54,12 @@ describe("the standing of a router", () => {
     expect(withToken(["*"], NOW_MS + 20 * DAY_MS)).toEqual([]);
   });
 
+  test("[RT11] one that only root can tell from others is not taken for none", () => {
+    expect(findings({ router: "hidden", health: null })).toEqual([
+      "unknown: Only root sees whether one of the routers that run here is this one.",
+    ]);
+  });
+
   test("[RT11] a token that is over, ends soon, is of another pool or cannot be read is named", () => {
     expect(withToken(["eu"], NOW_MS)).toEqual([
       `problem: The token in r1.token has expired; it is read again: ${RENEWAL}`,

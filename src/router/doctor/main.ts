@@ -7,14 +7,15 @@
  */
 import { readFile } from "node:fs/promises";
 import type { SteeringTable } from "../../core/steering.ts";
-import { good, note, problem, tell, unknown } from "../../link/finding.ts";
+import { type Finding, good, note, problem, tell, unknown } from "../../link/finding.ts";
 import { begin, CommandFault } from "../../link/command-fault.ts";
 import { parseCommandLine, type RouterOptions } from "../command-line.ts";
 import { contactFindings, contactHosts } from "./host-contact.ts";
 import { dropFinding, kernelFaultFinding, kernelFindings, observeKernel } from "./kernel-tables.ts";
+import { askPool } from "../pool-question.ts";
 import { machineFindings, observeMachine } from "./paths.ts";
-import { type RunningRouter, runningRouters, withPathsFrom } from "./running-routers.ts";
-import { askPool, observeStanding, standingFindings } from "./standing.ts";
+import { type RunningRouter, type RunningRouters, runningRouters, withPathsFrom } from "./running-routers.ts";
+import { observeStanding, standingFindings } from "./standing.ts";
 
 const ABOUT = {
   name: "ipshard doctor router",
@@ -25,7 +26,7 @@ const ABOUT = {
 /** Bits of CapEff in /proc/self/status. */
 const CAP_NET_ADMIN = 12n;
 
-async function examine(options: RouterOptions, router: RunningRouter | null): Promise<void> {
+async function examine(options: RouterOptions, router: RunningRouter | "hidden" | null): Promise<void> {
   const isPrivileged = await mayAdministerNetwork();
   const standing = await observeStanding(options, router);
   for (const finding of standingFindings(standing, Date.now())) tell(finding);
@@ -83,10 +84,18 @@ async function mayAdministerNetwork(): Promise<boolean> {
   return ((BigInt(`0x${capabilities ?? "0"}`) >> CAP_NET_ADMIN) & 1n) === 1n;
 }
 
+/** What only root can tell. */
+function hidden(pids: readonly number[]): Finding {
+  const place = "whether it is of this network, and how it was started";
+  return unknown(
+    `A router runs (pid ${pids.join(", ")}), but only root sees ${place}: sudo npx ipshard doctor router`,
+  );
+}
+
 /** Of several routers the operator has to say which. */
-function onlyOne(running: readonly RunningRouter[]): RunningRouter | null {
-  if (running.length <= 1) return running[0] ?? null;
-  const pids = running.map(({ pid }) => pid).join(", ");
+function onlyOne({ seen }: RunningRouters): RunningRouter | null {
+  if (seen.length <= 1) return seen[0] ?? null;
+  const pids = seen.map(({ pid }) => pid).join(", ");
   throw new CommandFault("option-invalid", `Several routers run here (${pids}): give the options of one.`);
 }
 
@@ -95,6 +104,7 @@ async function examineOne(args: readonly string[]): Promise<void> {
   if (args.length === 0) {
     const router = onlyOne(running);
     if (router !== null) return examine(router.options, router);
+    if (running.hiddenPids.length > 0) return tell(hidden(running.hiddenPids));
     return tell(
       problem(
         "No router runs on this machine. Start ipshard router; or give its options here, to see why it cannot.",
@@ -104,8 +114,8 @@ async function examineOne(args: readonly string[]): Promise<void> {
   const given = parseCommandLine(args, (text) => process.stdout.write(text), ABOUT);
   if (given === null) return;
   const options = withPathsFrom(process.cwd(), given);
-  const own = running.find((router) => router.options.stateDirectory === options.stateDirectory);
-  await examine(options, own ?? null);
+  const own = running.seen.find((router) => router.options.stateDirectory === options.stateDirectory);
+  await examine(options, own ?? (running.hiddenPids.length > 0 ? "hidden" : null));
 }
 
 await begin(ABOUT.name, async () => {

@@ -18,11 +18,21 @@ export interface RunningRouter {
 
 const PROGRAM = /(^|\/)src\/router\/main\.ts$/;
 
-/** Routers of this network namespace that steer; those of other users are seen by root alone. */
-export async function runningRouters(): Promise<RunningRouter[]> {
+/** Routers of this network namespace that steer. */
+export interface RunningRouters {
+  readonly seen: readonly RunningRouter[];
+  /** Others of which only root can tell whether they are of this namespace, and where they were started. */
+  readonly hiddenPids: readonly number[];
+}
+
+/** Looks at all processes. */
+export async function runningRouters(): Promise<RunningRouters> {
   const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
   const found = await Promise.all(pids.map((pid) => lookAt(pid)));
-  return found.filter((router) => router !== null);
+  return {
+    seen: found.filter((router) => router !== null && router !== "hidden"),
+    hiddenPids: pids.filter((_, at) => found[at] === "hidden").map(Number),
+  };
 }
 
 /** Options whose files are those of a process that was started in this directory. */
@@ -34,7 +44,7 @@ export function withPathsFrom(directory: string, options: RouterOptions): Router
   };
 }
 
-async function lookAt(pid: string): Promise<RunningRouter | null> {
+async function lookAt(pid: string): Promise<RunningRouter | "hidden" | null> {
   try {
     const words = (await readFile(`/proc/${pid}/cmdline`, "utf8")).split("\0").slice(0, -1);
     const at = words.findIndex((word) => PROGRAM.test(word));
@@ -47,10 +57,11 @@ async function lookAt(pid: string): Promise<RunningRouter | null> {
     const state = stat.slice(stat.lastIndexOf(")") + 2)[0];
     return { pid: Number(pid), isPaused: state === "T", options: withPathsFrom(directory, options) };
   } catch (fault) {
-    // It ended meanwhile, or belongs to somebody else.
-    if (["ENOENT", "ESRCH", "EACCES", "EPERM"].includes(String((fault as NodeJS.ErrnoException).code))) {
-      return null;
-    }
+    const code = String((fault as NodeJS.ErrnoException).code);
+    // It ended meanwhile.
+    if (code === "ENOENT" || code === "ESRCH") return null;
+    // What every user may read of it has said that it is a router.
+    if (code === "EACCES" || code === "EPERM") return "hidden";
     throw fault;
   }
 }

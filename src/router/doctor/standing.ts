@@ -1,13 +1,10 @@
 /** Whether a router can take part: its token, its process, what its process says, the pool's word. */
 import { decodeJwt } from "jose";
-import { pino } from "pino";
 import { type Identity, permitsPool } from "../../core/identity.ts";
-import type { SteeringTable } from "../../core/steering.ts";
 import { EdgeToken } from "../../link/edge-token.ts";
-import { type Finding, good, note, problem } from "../../link/finding.ts";
+import { type Finding, good, note, problem, unknown } from "../../link/finding.ts";
 import { CommandFault } from "../../link/command-fault.ts";
 import type { RouterOptions } from "../command-line.ts";
-import { PoolFeed } from "../pool-feed.ts";
 import type { RunningRouter } from "./running-routers.ts";
 
 /** The token file as it is now: whom it names, or why it cannot be read. */
@@ -24,12 +21,12 @@ export interface StandingFacts {
   readonly pool: string;
   readonly tokenFile: string;
   readonly token: TokenFacts;
-  readonly router: Pick<RunningRouter, "pid" | "isPaused"> | null;
+  /** Hidden: there are some, but only root sees which. */
+  readonly router: Pick<RunningRouter, "pid" | "isPaused"> | "hidden" | null;
   readonly health: HealthFacts;
 }
 
 const HEALTH_TIMEOUT_MS = 5_000;
-const POOL_TIMEOUT_MS = 10_000;
 const DAY_MS = 86_400_000;
 /** From here on a token's end is worth a note. */
 const NEAR_END_MS = 3 * DAY_MS;
@@ -37,10 +34,10 @@ const NEAR_END_MS = 3 * DAY_MS;
 /** Reads the token and asks the process. */
 export async function observeStanding(
   options: RouterOptions,
-  router: RunningRouter | null,
+  router: RunningRouter | "hidden" | null,
 ): Promise<StandingFacts> {
   const { pool, tokenFile, listen } = options;
-  const isServed = listen !== null && router !== null && !router.isPaused;
+  const isServed = listen !== null && router !== null && router !== "hidden" && !router.isPaused;
   return {
     pool,
     tokenFile,
@@ -81,6 +78,8 @@ function processFindings({ router, health }: StandingFacts): Finding[] {
       ),
     ];
   }
+  if (router === "hidden")
+    return [unknown("Only root sees whether one of the routers that run here is this one.")];
   const name = `The router (pid ${router.pid})`;
   if (router.isPaused) return [problem(`${name} is stopped by a signal: kill -CONT ${router.pid}`)];
   if (health === null) return [good(`${name} runs; without --listen nobody can ask it whether it is ready.`)];
@@ -89,36 +88,6 @@ function processFindings({ router, health }: StandingFacts): Finding[] {
   }
   if (health.isReady) return [good(`${name} runs and is ready.`)];
   return [problem(`${name} is not ready: its kernel has not followed the pool yet. Its log says why.`)];
-}
-
-/** The pool's whole table as the edge tells it now, or why it does not. */
-export async function askPool(
-  options: RouterOptions,
-): Promise<{ readonly table: SteeringTable } | { readonly fault: string }> {
-  const { edge, pool, tokenFile } = options;
-  let reason = "it has not answered";
-  const sink = { write: (line: string) => void (reason = (JSON.parse(line) as { msg: string }).msg) };
-  const { promise, resolve } = Promise.withResolvers<{ table: SteeringTable } | { fault: string }>();
-  const feed = new PoolFeed({
-    edge,
-    pool,
-    // An observer needs none.
-    instance: "",
-    isObserver: true,
-    token: async () => (await EdgeToken.open(tokenFile, "router")).read(),
-    onConnected: () => {},
-    onTable: (table) => resolve({ table }),
-    onChange: () => {},
-    log: pino({ level: "warn" }, sink),
-  });
-  feed.start();
-  const timer = setTimeout(() => resolve({ fault: reason }), POOL_TIMEOUT_MS);
-  try {
-    return await promise;
-  } finally {
-    clearTimeout(timer);
-    feed.stop();
-  }
 }
 
 async function readToken(file: string): Promise<TokenFacts> {

@@ -1,0 +1,38 @@
+/** What a pool's steering table is at this moment, asked without becoming one of its routers. */
+import { pino } from "pino";
+import type { SteeringTable } from "../core/steering.ts";
+import { EdgeToken } from "../link/edge-token.ts";
+import type { RouterOptions } from "./command-line.ts";
+import { PoolFeed } from "./pool-feed.ts";
+
+const POOL_TIMEOUT_MS = 10_000;
+
+/** The pool's whole table as the edge tells it now, or why it does not. */
+export async function askPool(
+  options: RouterOptions,
+): Promise<{ readonly table: SteeringTable } | { readonly fault: string }> {
+  const { edge, pool, tokenFile } = options;
+  let reason = "it has not answered";
+  const sink = { write: (line: string) => void (reason = (JSON.parse(line) as { msg: string }).msg) };
+  const { promise, resolve } = Promise.withResolvers<{ table: SteeringTable } | { fault: string }>();
+  const feed = new PoolFeed({
+    edge,
+    pool,
+    // An observer needs none.
+    instance: "",
+    isObserver: true,
+    token: async () => (await EdgeToken.open(tokenFile, "router")).read(),
+    onConnected: () => {},
+    onTable: (table) => resolve({ table }),
+    onChange: () => {},
+    log: pino({ level: "warn" }, sink),
+  });
+  feed.start();
+  const timer = setTimeout(() => resolve({ fault: reason }), POOL_TIMEOUT_MS);
+  try {
+    return await promise;
+  } finally {
+    clearTimeout(timer);
+    feed.stop();
+  }
+}
