@@ -34,6 +34,9 @@ export interface Arena {
   readonly count: (what: string) => void;
 }
 
+const USUAL_CLOCK_ERROR_MS = 100;
+const MEND_AGAIN_MS = 3_000;
+
 type Fault = (nemesis: Nemesis) => void;
 
 /** Every kind of fault, by name. */
@@ -106,6 +109,27 @@ export class Nemesis {
     const { network } = this.#arena;
     network.weather = FAIR_WEATHER;
     network.healAll();
+    for (const object of this.#arena.edge.objects)
+      this.#mendClock(object as unknown as EdgeObject<ObjectProgram>);
+  }
+
+  /**
+   * Sets it right as soon as that may be. An alarm is as late as the clock was ahead when it was
+   * set, unless somebody speaks to the address: so an operator looks at it.
+   */
+  #mendClock(object: EdgeObject<ObjectProgram>): void {
+    const { edge, mayLeap, network } = this.#arena;
+    const byMs = -object.machine.wallOffsetMs;
+    if (Math.abs(byMs) < USUAL_CLOCK_ERROR_MS) return;
+    const ip = ipOf(edge, object);
+    if (ip === null || mayLeap(ip, byMs)) {
+      object.machine.setWall(byMs);
+      object.clockChanged();
+      if (ip !== null)
+        void callObject(null, edge.address(ip), network, (address) => address.describe()).catch(() => {});
+    } else {
+      network.timeline.after(MEND_AGAIN_MS, () => this.#mendClock(object));
+    }
   }
 
   cutWay(): void {

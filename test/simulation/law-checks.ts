@@ -248,7 +248,8 @@ export class LawChecks {
       const user = record.users[unit];
       if (user === null || user === undefined || user.instance === row.instance) continue;
       const restMs = nowMs - user.untilMs;
-      const leapsMs = this.#world.believedLeapsMs(ip, user.untilMs);
+      // One during the lease ended it early, and the quarantine counts from there.
+      const leapsMs = this.#world.believedLeapsMs(ip, user.untilMs - LONGEST_TERM_MS);
       const leastMs = (this.#world.quarantineMs() - leapsMs) * (1 - DRIFT) - TICK_MS;
       if (restMs >= leastMs) continue;
       const since = `${Math.round(restMs)} ms after ${user.machine} could send from it`;

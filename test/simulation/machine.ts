@@ -67,6 +67,11 @@ export class Machine {
     return START_UNIX_MS + this.#wallOffsetMs + this.#timeline.nowMs * this.#rate;
   }
 
+  /** How far the wall clock was set off. */
+  get wallOffsetMs(): number {
+    return this.#wallOffsetMs;
+  }
+
   setWall(byMs: number): void {
     this.#wallOffsetMs += byMs;
   }

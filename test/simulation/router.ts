@@ -82,6 +82,9 @@ export class KernelTable {
   }
 }
 
+/** A transaction takes less, where nothing is wrong. */
+const LONG_STEP_MS = 20;
+
 class SimulatedKernel implements SteeringKernel {
   readonly #table: KernelTable;
   readonly #process: Process;
@@ -205,6 +208,11 @@ export class SimulatedRouter {
   /** Whether the pool hears it and it hears the pool. */
   get isHeard(): boolean {
     return this.#link?.isWhole === true;
+  }
+
+  /** Whether its kernel is still at something that takes long. */
+  get isBehind(): boolean {
+    return this.kernel.busyUntilMs - this.machine.monotonicMs() > LONG_STEP_MS;
   }
 
   start(): void {

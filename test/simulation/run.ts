@@ -323,8 +323,9 @@ export class Run {
   #watchAttention(router: SimulatedRouter): void {
     const isListening = router.isReady && router.isHeard && this.#network.weather === FAIR_WEATHER;
     const { failureChance, slownessMs } = router.troubles;
+    const isQuick = failureChance === 0 && slownessMs === 0 && !router.isBehind;
     this.#watch(this.#listeningSinceMs, router, isListening);
-    this.#watch(this.#attentiveSinceMs, router, isListening && failureChance === 0 && slownessMs === 0);
+    this.#watch(this.#attentiveSinceMs, router, isListening && isQuick);
   }
 
   #watch(sinceMs: Map<SimulatedRouter, number | null>, router: SimulatedRouter, isSo: boolean): void {
