@@ -188,6 +188,11 @@ export class AddressMember {
     const { ip } = this.#ports;
     if (absence === null) {
       this.#log.info(`address ${ip} is on this machine now`);
+    } else if (absence === "kernel-unavailable") {
+      this.#log.error(
+        { code: absence },
+        `this machine's kernel is not ready for address ${ip}: leasing none of its ports; it is tried again`,
+      );
     } else {
       const advice = `Add it to a network device, such as: ip address add ${ip} dev lo.`;
       this.#log.error(
