@@ -287,8 +287,9 @@ export class EdgeObject<Program extends ObjectProgram> {
     try {
       instance.program = this.#make(this.#worldOf(instance), () => instance);
     } catch (fault) {
+      // An object that is broken loses its sockets.
       this.onReport(`${this.name} cannot wake up: ${String(fault)}`);
-      this.#end(instance, false);
+      this.#end(instance, true);
       return null;
     }
     instance.program.awake?.(this.#alarmAtMs);
