@@ -4,21 +4,14 @@
  *
  * Exit status 0 when nothing is wrong, 1 when something is, 2 when it could not be found out.
  */
-import { isIP } from "node:net";
 import { z } from "zod";
-import { PROBLEM_CODES, problemKind } from "../core/problems.ts";
-import {
-  EGRESS_AUTHORIZATION,
-  EGRESS_HOST,
-  EGRESS_IP,
-  EGRESS_PORT,
-  FETCH_PATH,
-} from "../wire/header-names.ts";
+import { EGRESS_AUTHORIZATION } from "../wire/header-names.ts";
 import { problemCodeOf } from "../wire/problem-response.ts";
 import { newCommand, optionInvalid, parsed } from "../link/command-options.ts";
 import { EdgeToken } from "../link/edge-token.ts";
-import { type Finding, good, note, problem, tell, unknown } from "../link/finding.ts";
+import { good, note, problem, tell, unknown } from "../link/finding.ts";
 import { begin, CommandFault } from "../link/command-fault.ts";
+import { reasonOf, roundTrips } from "../link/round-trip.ts";
 import { guardAvailability, needsGuard } from "./machine/guard.ts";
 import { examineHost } from "./machine/host-findings.ts";
 
@@ -45,13 +38,9 @@ async function examine({ edge, tokenFile, gateway, to }: Words): Promise<void> {
     tell(problem(`No host of the pool ${pass.pool} serves an address now; is this agent running?`));
   for (const finding of await examineHost(ips)) tell(finding);
   if (ips.some(needsGuard)) await examineGuard();
-  const asking = ips.filter((ip) => !isOfOtherFamily(to, ip));
-  for (const ip of ips.filter((other) => !asking.includes(other))) {
-    const sentence = `${to} cannot be asked from ${ip}, which is of the other family: give --to a name that has both.`;
-    // Without a single round trip nothing is proven.
-    tell(asking.length === 0 ? unknown(sentence) : note(sentence));
+  for (const finding of await roundTrips({ kind: "gateway", url: gateway, token: pass.token }, ips, to)) {
+    tell(finding);
   }
-  for (const ip of asking) tell(await roundTrip(gateway, pass.token, ip, to));
 }
 
 async function askPass(edge: string, token: string): Promise<z.infer<typeof passSchema> | null> {
@@ -84,53 +73,6 @@ async function examineGuard(): Promise<void> {
         `There is no guard, since ${availability.reason}: only the agent's own binder keeps to the leases.`,
       ),
     );
-}
-
-/** Only an address as a destination tells; of a name, the gateway finds out. */
-function isOfOtherFamily(to: string, ip: string): boolean {
-  const host = URL.parse(to)?.hostname.replace(/^\[|\]$/g, "") ?? "";
-  return isIP(host) !== 0 && isIP(host) !== isIP(ip);
-}
-
-/** The reply can only come back if routers steer the port to this machine. */
-async function roundTrip(gateway: string, token: string, ip: string, to: string): Promise<Finding> {
-  let response: Response;
-  try {
-    const url = new URL(`${FETCH_PATH}?url=${encodeURIComponent(to)}`, gateway);
-    response = await fetch(url, {
-      headers: { [EGRESS_AUTHORIZATION]: `Bearer ${token}`, egress: `ip="${ip}"` },
-      redirect: "manual",
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-    });
-    await response.body?.cancel();
-  } catch (fault) {
-    return problem(`The gateway at ${gateway} does not answer: ${reasonOf(fault)}.`);
-  }
-  const code = problemCodeOf(response.headers.get("proxy-status"));
-  if (code === null) {
-    const port = response.headers.get(EGRESS_PORT);
-    const host = response.headers.get(EGRESS_HOST);
-    return good(
-      `A request left from ${response.headers.get(EGRESS_IP)} port ${port} of ${host}, and its reply (${response.status}) came back.`,
-    );
-  }
-  if (code === "connection-timeout") {
-    return problem(
-      `Nothing came back to ${ip} from ${to}: do the routers steer this host's ports here? (${code})`,
-    );
-  }
-  return problem(`The round trip from ${ip} to ${to} failed: ${meaningOf(code)}(${code})`);
-}
-
-/** What every part of one version knows; a gateway of another may say more. */
-function meaningOf(code: string): string {
-  const known = PROBLEM_CODES.find((one) => one === code);
-  return known === undefined ? "" : `${problemKind(known).title} `;
-}
-
-function reasonOf(fault: unknown): string {
-  const { cause, message } = fault as Error & { readonly cause?: { readonly code?: string } };
-  return cause?.code ?? message;
 }
 
 function readWords(args: readonly string[]): Words | null {

@@ -54,6 +54,8 @@ const VIA = /^([^=]+)=(self|neighbour|routed)(?::([^,]+)((?:,[^,]+)*))?$/;
 export interface About {
   readonly name: string;
   readonly description: string;
+  /** Options of its own, which it reads itself. */
+  readonly withOwnOptions?: (command: Command) => Command;
 }
 
 const ABOUT: About = {
@@ -93,9 +95,10 @@ export function parseCommandLine(
   };
 }
 
-function commandLine(write: (text: string) => void, { name, description }: About): Command {
+function commandLine(write: (text: string) => void, about: About): Command {
+  const { name, description, withOwnOptions = (command) => command } = about;
   const { table, icmpErrorsPerSecond } = DEFAULT_ROUTER_CONFIG;
-  return withCopiedState(newCommand(name, description, write))
+  return withOwnOptions(withCopiedState(newCommand(name, description, write)))
     .requiredOption("--edge <url>", "where the edge is")
     .requiredOption("--pool <name>", "the pool whose addresses to steer")
     .requiredOption("--token-file <file>", "a token of the role router; its subject is this router's name")

@@ -6,7 +6,16 @@ import { chmod, mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { Deployment } from "./deployment.ts";
-import { EDGE, hostOnLan, routerOnManagement, SHARED_IPV4, SHARED_IPV6, uplinkOf } from "./plan.ts";
+import { ORIGIN_PORT } from "./edge-side.ts";
+import {
+  EDGE,
+  hostOnLan,
+  ORIGINS_IPV4,
+  routerOnManagement,
+  SHARED_IPV4,
+  SHARED_IPV6,
+  uplinkOf,
+} from "./plan.ts";
 
 const CLI = join(import.meta.dirname, "../../src/cli/main.ts");
 const PATIENCE = { timeout: 30_000, interval: 200 };
@@ -78,6 +87,29 @@ test("[RT11] [RT12] a sound router is told so, and that every host that holds po
     }
     expect(code, said).toBe(0);
   }
+});
+
+test("[RT12] given a destination it ends with a request out of a leased port, whose reply came home", async () => {
+  const token = `--client-token-file=${await deployment.tokenFile("client", "doctor")}`;
+  const wire = await deployment.lab.capture("internet", "eth0", `tcp and dst host ${SHARED_IPV4}`);
+  const { code, said } = await consult([token, `--to=http://${ORIGINS_IPV4[0]}:${ORIGIN_PORT}/seen`]);
+  expect(code, said).toBe(0);
+  const [, port] =
+    /^ok +A request left from 192\.0\.2\.1 port (\d+) of h[12], and its reply \(200\) came back\.$/m.exec(
+      said,
+    )!;
+  expect(await wire.count(`dst port ${port}`)).toBeGreaterThan(0);
+  // One of the two families only.
+  expect(said).toMatch(/^note +http:\S+ cannot be asked from 2001:db8:1::1/m);
+  const refused = await consult([token]);
+  expect(refused.said).toContain("--to and --client-token-file belong together. [option-invalid]");
+  await deployment.lab.cut("h1", "lan");
+  await deployment.lab.cut("h2", "lan");
+  const lost = await consult([token, `--to=http://${ORIGINS_IPV4[1]}:${ORIGIN_PORT}/seen`]);
+  await deployment.lab.heal("h1", "lan");
+  await deployment.lab.heal("h2", "lan");
+  expect(lost.problems).toContainEqual(expect.stringMatching(/192\.0\.2\.1 (from|to) http/));
+  expect(lost.code).toBe(1);
 });
 
 const DEFAULT_ROUTE = `ip route add default nexthop via ${uplinkOf(1).carrier.ipv4} dev up0`;

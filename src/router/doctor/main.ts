@@ -6,9 +6,13 @@
  * a host: 0 when nothing is wrong, 1 when something is, 2 when it could not be found out.
  */
 import { readFile } from "node:fs/promises";
+import type { Command } from "commander";
 import type { SteeringTable } from "../../core/steering.ts";
 import { type Finding, good, note, problem, tell, unknown } from "../../link/finding.ts";
 import { begin, CommandFault } from "../../link/command-fault.ts";
+import { newCommand, optionInvalid } from "../../link/command-options.ts";
+import { EdgeToken } from "../../link/edge-token.ts";
+import { roundTrips } from "../../link/round-trip.ts";
 import { parseCommandLine, type RouterOptions } from "../command-line.ts";
 import { contactFindings, contactHosts } from "./host-contact.ts";
 import { dropFinding, kernelFaultFinding, kernelFindings, observeKernel } from "./kernel-tables.ts";
@@ -22,16 +26,34 @@ const ABOUT = {
   description:
     "Says what keeps a router from sending packets to their hosts. Takes the router's own options; " +
     "without any, those of the router that runs on this machine. Needs root.",
+  withOwnOptions: (command: Command): Command =>
+    command
+      .option("--to <url>", "a destination that answers: end with a request to it from each address")
+      .option("--client-token-file <file>", "a token of the role client for the pool, for that request"),
 };
 /** Bits of CapEff in /proc/self/status. */
 const CAP_NET_ADMIN = 12n;
 
-async function examine(options: RouterOptions, router: RunningRouter | "hidden" | null): Promise<void> {
+/** A request to be sent at the end; null for none. */
+type Trip = { readonly to: string; readonly token: string } | null;
+
+async function examine(
+  options: RouterOptions,
+  router: RunningRouter | "hidden" | null,
+  trip: Trip,
+): Promise<void> {
   const isPrivileged = await mayAdministerNetwork();
   const standing = await observeStanding(options, router);
   for (const finding of standingFindings(standing, Date.now())) tell(finding);
   const table = standing.token.fault === null ? await examinePool(options) : null;
   await examineSystem(options, table, isPrivileged);
+  if (trip === null) {
+    const how = "give --to and --client-token-file, or run npx ipshard doctor on a host";
+    return tell(note(`Whether replies come all the way home has not been tried: ${how}.`));
+  }
+  if (table === null) return;
+  const edge = { kind: "edge", url: options.edge.href, token: trip.token } as const;
+  for (const finding of await roundTrips(edge, table.ips, trip.to)) tell(finding);
 }
 
 async function examinePool(options: RouterOptions): Promise<SteeringTable | null> {
@@ -74,9 +96,8 @@ async function examineSystem(
       return tell(unknown("Without the pool's word nobody knows which hosts should be there."));
     for (const finding of contactFindings(await contactHosts(config, table))) tell(finding);
   } catch (fault) {
-    return tell(kernelFaultFinding(fault, isPrivileged));
+    tell(kernelFaultFinding(fault, isPrivileged));
   }
-  tell(note("Whether replies come all the way home is seen from a host: npx ipshard doctor there."));
 }
 
 async function mayAdministerNetwork(): Promise<boolean> {
@@ -99,11 +120,25 @@ function onlyOne({ seen }: RunningRouters): RunningRouter | null {
   throw new CommandFault("option-invalid", `Several routers run here (${pids}): give the options of one.`);
 }
 
-async function examineOne(args: readonly string[]): Promise<void> {
+/** The options that a router does not have, and the rest. */
+async function readTrip(args: readonly string[]): Promise<{ trip: Trip; rest: readonly string[] }> {
+  const command = ABOUT.withOwnOptions(newCommand(ABOUT.name, "", () => {}).allowUnknownOption());
+  const { operands, unknown: rest } = command.parseOptions([...args]);
+  const { to, clientTokenFile } = command.opts<{ to?: string; clientTokenFile?: string }>();
+  if ((to === undefined) !== (clientTokenFile === undefined)) {
+    throw optionInvalid("--to and --client-token-file belong together.");
+  }
+  if (to === undefined || clientTokenFile === undefined) return { trip: null, rest: [...operands, ...rest] };
+  const token = await (await EdgeToken.open(clientTokenFile, "client")).read();
+  return { trip: { to, token }, rest: [...operands, ...rest] };
+}
+
+async function examineOne(words: readonly string[]): Promise<void> {
+  const { trip, rest: args } = await readTrip(words);
   const running = await runningRouters();
   if (args.length === 0) {
     const router = onlyOne(running);
-    if (router !== null) return examine(router.options, router);
+    if (router !== null) return examine(router.options, router, trip);
     if (running.hiddenPids.length > 0) return tell(hidden(running.hiddenPids));
     return tell(
       problem(
@@ -115,7 +150,7 @@ async function examineOne(args: readonly string[]): Promise<void> {
   if (given === null) return;
   const options = withPathsFrom(process.cwd(), given);
   const own = running.seen.find((router) => router.options.stateDirectory === options.stateDirectory);
-  await examine(options, own ?? (running.hiddenPids.length > 0 ? "hidden" : null));
+  await examine(options, own ?? (running.hiddenPids.length > 0 ? "hidden" : null), trip);
 }
 
 await begin(ABOUT.name, async () => {
