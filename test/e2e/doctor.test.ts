@@ -62,6 +62,9 @@ test("[HS4] what fails is said in a sentence, with an exit status", async () => 
   const elsewhere = await runDoctor({ "--gateway": "http://127.0.0.1:1" });
   expect(elsewhere.output).toContain("problem The gateway at http://127.0.0.1:1 does not answer");
   expect(elsewhere.code).toBe(1);
+  const noGateway = await runDoctor({ "--gateway": cluster.originUrl("/") });
+  expect(noGateway.output).toMatch(/^problem What answers at \S+ is no gateway of ipshard \(\d+\)\.$/m);
+  expect(noGateway.code).toBe(1);
   const noEdge = await runDoctor({ "--edge": "http://127.0.0.1:1" });
   expect(noEdge.output).toContain("problem The edge at http://127.0.0.1:1 cannot be reached");
   const noToken = await runDoctor({ "--token-file": "/nonexistent" });
