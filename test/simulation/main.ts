@@ -14,26 +14,30 @@ import { sweep } from "./sweep.ts";
 
 const DEFAULT_EVENT_COUNT = 2_000;
 const DEFAULT_SEED_COUNT = 200;
+const MOST_SEEDS = 1_000_000;
 const MOST_FAILURES_SHOWN = 20;
+const USAGE = `usage: npm run sim                                 ${DEFAULT_SEED_COUNT} fresh seeds
+       npm run sim -- [--seeds N] [--events N]    N seeds, with N events under faults each
+       npm run sim -- --seed N [--trace]          one seed, twice; with all that was said and done`;
+/** Exit status when nothing could be found out. */
+const UNKNOWN = 2;
 
-const { values } = parseArgs({
-  options: {
-    seed: { type: "string" },
-    seeds: { type: "string" },
-    events: { type: "string" },
-    trace: { type: "boolean" },
-  },
-});
-const eventCount = countOf("events", values.events, DEFAULT_EVENT_COUNT);
-if (values.seed === undefined) {
-  await runMany(freshSeeds(countOf("seeds", values.seeds, DEFAULT_SEED_COUNT)));
-} else {
-  await runOne(countOf("seed", values.seed, 0));
-}
+// Who reads no more needs no result.
+process.stdout.on("error", () => process.exit(UNKNOWN));
+const asked = optionsOf(process.argv.slice(2));
+const eventCount = countOf("events", asked.events, 0, Number.MAX_SAFE_INTEGER) ?? DEFAULT_EVENT_COUNT;
+const seedNumber = countOf("seed", asked.seed, 0, Number.MAX_SAFE_INTEGER);
+const seedCount = countOf("seeds", asked.seeds, 1, MOST_SEEDS);
+if (asked.help === true) console.log(USAGE);
+else if (seedNumber !== null && seedCount !== null)
+  giveUp("--seed is one seed, --seeds says how many: which is it?");
+else if (seedNumber !== null) await runOne(seedNumber);
+else if (asked.trace === true) giveUp("--trace shows one seed: say which, with --seed");
+else await runMany(freshSeeds(seedCount ?? DEFAULT_SEED_COUNT));
 
 async function runOne(seed: number): Promise<void> {
   const options =
-    values.trace === true ? { trace: (line: string) => void process.stdout.write(`${line}\n`) } : {};
+    asked.trace === true ? { trace: (line: string) => void process.stdout.write(`${line}\n`) } : {};
   const result = await runSeed(seed, eventCount, options);
   for (const [what, count] of result.counts) console.log(`${String(count).padStart(8)}  ${what}`);
   const again = await runSeed(seed, eventCount);
@@ -44,14 +48,31 @@ async function runOne(seed: number): Promise<void> {
   process.exitCode = result.problem === null && result.hash === again.hash ? 0 : 1;
 }
 
-async function runMany(seeds: readonly number[]): Promise<void> {
+async function runMany(chosen: readonly number[]): Promise<void> {
   const threadCount = availableParallelism();
   const startMs = performance.now();
-  let events = 0;
+  let doneCount = 0;
+  let happenedCount = 0;
   let simulatedMs = 0;
   const failed: number[] = [];
-  await sweep({ seeds, eventCount, threadCount }, (result) => {
-    events += result.eventCount;
+  const conclude = (): void => {
+    const seconds = (performance.now() - startMs) / 1000;
+    const pace = Math.round(happenedCount / seconds / threadCount);
+    const hours = Math.round(simulatedMs / 3_600_000);
+    console.log(
+      `${doneCount} seeds from ${chosen[0]} on, ${happenedCount} events, ${hours} h simulated
+${seconds.toFixed(1)} s on ${threadCount} threads: ${pace} events/s on each
+${failed.length === 0 ? "every law held" : `${failed.length} seeds broke a law`}`,
+    );
+  };
+  process.once("SIGINT", () => {
+    console.log(`stopped, with ${chosen.length - doneCount} seeds left`);
+    conclude();
+    process.exit(UNKNOWN);
+  });
+  await sweep({ seeds: chosen, eventCount, threadCount }, (result) => {
+    doneCount += 1;
+    happenedCount += result.eventCount;
     simulatedMs += result.lastedMs;
     if (result.problem === null) return;
     failed.push(result.seed);
@@ -59,20 +80,30 @@ async function runMany(seeds: readonly number[]): Promise<void> {
     console.log(`seed ${result.seed}: ${result.problem}`);
     console.log(`    npm run sim -- --seed ${result.seed} --events ${eventCount} --trace`);
   });
-  const seconds = (performance.now() - startMs) / 1000;
-  const pace = Math.round(events / seconds / threadCount);
-  console.log(
-    `${seeds.length} seeds from ${seeds[0]} on, ${events} events, ${Math.round(simulatedMs / 3_600_000)} h simulated`,
-  );
-  console.log(`${seconds.toFixed(1)} s on ${threadCount} threads: ${pace} events/s on each`);
-  console.log(failed.length === 0 ? "every law held" : `${failed.length} seeds broke a law`);
+  conclude();
   process.exitCode = failed.length === 0 ? 0 : 1;
 }
 
-function countOf(option: string, text: string | undefined, whenAbsent: number): number {
-  if (text === undefined) return whenAbsent;
+function optionsOf(args: string[]) {
+  try {
+    const option = { type: "string" } as const;
+    const flag = { type: "boolean" } as const;
+    const options = { seed: option, seeds: option, events: option, trace: flag, help: flag };
+    return parseArgs({ args, options }).values;
+  } catch (fault) {
+    return giveUp(fault instanceof Error ? fault.message : String(fault));
+  }
+}
+
+/** Null if it was not given. */
+function countOf(option: string, text: string | undefined, least: number, most: number): number | null {
+  if (text === undefined) return null;
   const count = Number(text);
-  if (Number.isSafeInteger(count) && count >= 0) return count;
-  console.error(`--${option} ${text} is no whole number`);
-  process.exit(2);
+  if (/^\d+$/.test(text) && count >= least && count <= most) return count;
+  return giveUp(`--${option} takes a whole number from ${least} to ${most}, not "${text}"`);
+}
+
+function giveUp(why: string): never {
+  console.error(`${why}\n${USAGE}`);
+  process.exit(UNKNOWN);
 }

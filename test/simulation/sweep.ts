@@ -22,24 +22,45 @@ export async function sweep(
   await Promise.all(threads);
 }
 
-function work(left: number[], eventCount: number, tell: (result: SeedResult) => void): Promise<void> {
+async function work(left: number[], eventCount: number, tell: (result: SeedResult) => void): Promise<void> {
+  while (left.length > 0) await workUntilLost(left, eventCount, tell);
+}
+
+/** What nobody catches ends a thread: that is what came of its seed, and the others are another thread's. */
+function workUntilLost(
+  left: number[],
+  eventCount: number,
+  tell: (result: SeedResult) => void,
+): Promise<void> {
   const { port1: port, port2: threadPort } = new MessageChannel();
   const worker = new Worker(new URL(import.meta.url), {
     workerData: { eventCount, port: threadPort },
     transferList: [threadPort],
   });
-  return new Promise((resolve, reject) => {
+  let present: number | null = null;
+  return new Promise((resolve) => {
     const next = (): void => {
-      port.postMessage(left.pop() ?? null);
+      present = left.pop() ?? null;
+      port.postMessage(present);
     };
     port.on("message", (result: SeedResult) => {
       tell(result);
       next();
     });
-    worker.once("error", reject);
-    worker.once("exit", () => resolve());
+    worker.once("error", (fault: unknown) => {
+      if (present !== null) tell(lost(present, fault));
+    });
+    worker.once("exit", () => {
+      port.close();
+      resolve();
+    });
     next();
   });
+}
+
+function lost(seed: number, fault: unknown): SeedResult {
+  const why = fault instanceof Error ? (fault.stack ?? fault.message) : String(fault);
+  return { seed, hash: "", eventCount: 0, lastedMs: 0, counts: new Map(), problem: `nobody caught: ${why}` };
 }
 
 if (!isMainThread) {
