@@ -105,8 +105,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     name: "leap-back-ignored",
     laws: ["calm"],
     file: TIME,
-    from: "const shiftMs = gapMs < 0 ? gapMs : ",
-    to: "const shiftMs = gapMs < 0 ? 0 : ",
+    from: "Math.min(0, gapMs + longestMs)",
+    to: "0",
   },
   {
     name: "lease-shrinks",

@@ -29,6 +29,8 @@ type KernelEntries = Map<string, Map<number, KernelEntry>>;
 /** What a router steers by. */
 export class KernelTable {
   entries: KernelEntries = new Map();
+  /** Whether the last transaction was one that failed. */
+  hasFailed = false;
   /** When the last change that is on its way is made, by the monotonic clock: one after the other. */
   busyUntilMs = 0;
   /** How often it was switched off: what was on its way then is never made. */
@@ -151,6 +153,7 @@ class SimulatedKernel implements SteeringKernel {
         if (isFailing) throw new Error("nft failed");
         return change();
       });
+      this.#table.hasFailed = !end.ok;
       this.#process.run(() => (end.ok ? resolve(end.value) : reject(end.refusal)));
     });
     return promise;
@@ -210,9 +213,9 @@ export class SimulatedRouter {
     return this.#link?.isWhole === true;
   }
 
-  /** Whether its kernel is still at something that takes long. */
+  /** Whether its kernel is still at something that takes long, or has failed and is not tried again yet. */
   get isBehind(): boolean {
-    return this.kernel.busyUntilMs - this.machine.monotonicMs() > LONG_STEP_MS;
+    return this.kernel.hasFailed || this.kernel.busyUntilMs - this.machine.monotonicMs() > LONG_STEP_MS;
   }
 
   start(): void {
