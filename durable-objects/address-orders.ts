@@ -10,7 +10,7 @@ import type { Outcome } from "../src/core/outcome.ts";
 import type { PoolSettings } from "../src/core/pool-settings.ts";
 import type { AddressOrder, AddressStanding } from "./address-standing.ts";
 import type { ObjectWorld } from "./object-world.ts";
-import type { PoolIp, PoolStore, StoredPool } from "./pool-store.ts";
+import type { PoolStore, StoredPool } from "./pool-store.ts";
 import type { SteeringFeed } from "./steering-feed.ts";
 
 /** An address, as far as its pool speaks to it. */
@@ -37,12 +37,18 @@ export interface OrdersOptions {
 
 /** After which an address that could not be told is told again. */
 const RETRY_AFTER_MS = 2_000;
+/** Each question is a request of its own, and an object may have only so many under way, */
+const ASKED_AT_ONCE = 50;
+/** and only so many each time it is woken; the alarm goes on with the others. */
+const ASKED_IN_ONE_PUSH = 500;
 
 /** One per pool object. */
 export class AddressOrders {
   readonly #options: OrdersOptions;
   /** One push after the other, so that older settings never overtake newer ones. */
   #push: Promise<void> = Promise.resolve();
+  /** Where the last push had to stop, so that no address is always behind others that fail. */
+  #askedUpTo = "";
 
   constructor(options: OrdersOptions) {
     this.#options = options;
@@ -54,45 +60,64 @@ export class AddressOrders {
     await world.setAlarm(world.nowMs() + RETRY_AFTER_MS);
   }
 
-  /** Tells all addresses that are not as they should be; done when each has answered or failed once. */
-  push(): Promise<void> {
-    const pushNow = (): Promise<void> => this.#pushNow();
+  /**
+   * Tells the addresses that are not as they should be, this one first; done when each, or as many
+   * as may be asked at a time, has answered or failed once.
+   */
+  push(first: string | null = null): Promise<void> {
+    const pushNow = (): Promise<void> => this.#pushNow(first);
     this.#push = this.#push.then(pushNow, pushNow);
     return this.#push;
   }
 
-  async #pushNow(): Promise<void> {
+  async #pushNow(first: string | null): Promise<void> {
     const { world } = this.#options;
-    const pool = this.#options.store.pool();
-    const ips = this.#toTell();
-    if (pool === null) return;
+    const ips = this.#takeTurn(first);
     if (ips.length > 0) await this.wakeLater();
     const againInMs = new Map<string, number>();
-    await Promise.all(ips.map(async (ip) => againInMs.set(ip.ip, await this.#tell(pool, ip))));
+    // Lanes, not batches: one that does not answer keeps few others waiting.
+    const queue = ips.values();
+    const lane = async (): Promise<void> => {
+      for (const ip of queue) againInMs.set(ip, await this.#tell(ip));
+    };
+    await Promise.all(Array.from({ length: ASKED_AT_ONCE }, lane));
     // Much may have been wanted meanwhile, and its push may never come.
     const left = this.#toTell();
     if (left.length === 0) return world.deleteAlarm();
-    const soonestMs = Math.min(...left.map(({ ip }) => againInMs.get(ip) ?? RETRY_AFTER_MS));
+    const soonestMs = Math.min(...left.map((ip) => againInMs.get(ip) ?? RETRY_AFTER_MS));
     await world.setAlarm(world.nowMs() + soonestMs);
   }
 
-  #toTell(): PoolIp[] {
+  #toTell(): string[] {
     const { store } = this.#options;
     const pool = store.pool();
     return pool === null ? [] : store.ipsToTell(pool.revision);
   }
 
-  /** Tells one address, as of this revision; answers when it is to be told again, if ever. */
-  async #tell(pool: StoredPool, { ip, retiring }: PoolIp): Promise<number> {
+  /** Whom to ask now: if not all, then the others next time. */
+  #takeTurn(first: string | null): string[] {
+    const ips = this.#toTell();
+    const ahead = ips.filter((ip) => ip === first);
+    const following = ips.filter((ip) => ip > this.#askedUpTo);
+    const turn = [...new Set([...ahead, ...following, ...ips])].slice(0, ASKED_IN_ONE_PUSH);
+    this.#askedUpTo = turn.length < ips.length ? turn.at(-1)! : "";
+    return turn;
+  }
+
+  /** Tells one address what is wanted of it now; answers when it is to be told again, if ever. */
+  async #tell(ip: string): Promise<number> {
     const { world, store } = this.#options;
+    const pool = store.pool();
+    const known = store.ip(ip);
+    if (pool === null || known === null) return RETRY_AFTER_MS;
     try {
-      const answer = await this.#ask(pool, ip, retiring === null ? "serve" : "retire");
+      const answer = await this.#ask(pool, ip, known.retiring === null ? "serve" : "retire");
       if (!answer.ok) {
         if (store.isConfirmed(ip)) world.report(`address ${ip} belongs to another pool by now`);
         this.#forget(ip);
       } else if (answer.value.standing === "outdated") {
         store.outdo(answer.value.revision);
-      } else if (retiring !== null) {
+      } else if (known.retiring !== null) {
         return await this.#retire(pool, ip, answer.value);
       } else if (answer.value.standing === "serving") {
         this.#follows(ip, pool.revision);

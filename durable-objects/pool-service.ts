@@ -123,7 +123,7 @@ export class PoolService {
     this.#store.putIp({ ip, advertised }, 0);
     if (known !== null && known.retiring !== null) this.#tellHosts();
     await this.#orders.wakeLater();
-    await this.#orders.push();
+    await this.#orders.push(ip);
     if (this.#store.ip(ip) === null) return refuse("ip-elsewhere");
     if (!this.#store.isConfirmed(ip)) throw new Error(`address ${ip} does not answer yet`);
     return grant(this.#description(this.#store.pool()!));
@@ -144,7 +144,7 @@ export class PoolService {
       this.#tellHosts();
       await this.#orders.wakeLater();
     }
-    await this.#orders.push();
+    await this.#orders.push(ip);
     return grant(this.#description(this.#store.pool()!));
   }
 

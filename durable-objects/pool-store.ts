@@ -111,12 +111,12 @@ export class PoolStore {
   }
 
   /** Addresses that are not as this revision wants them, or are on their way out. */
-  ipsToTell(revision: number): PoolIp[] {
+  ipsToTell(revision: number): string[] {
     const rows = this.#sql.exec(
-      "SELECT * FROM egress_ip WHERE revision < ? OR is_retiring = 1 ORDER BY ip",
+      "SELECT ip FROM egress_ip WHERE revision < ? OR is_retiring = 1 ORDER BY ip",
       revision,
     );
-    return rows.toArray().map(poolIpOf);
+    return rows.toArray().map((row) => textOf(row, "ip"));
   }
 
   /** Keeps an address, which is to be served and follows this revision; 0 if it was not told of any. */

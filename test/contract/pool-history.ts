@@ -273,7 +273,7 @@ function expectCatalogue(store: PoolStore, model: Model): void {
   expect(store.ipsToServe()).toEqual(served.map((known) => known.ip));
   for (const revision of [0, 7, 21]) {
     const toTell = addresses.filter((known) => known.revision < revision || known.retiring !== null);
-    expect(store.ipsToTell(revision)).toEqual(toTell.map(poolIpOf));
+    expect(store.ipsToTell(revision)).toEqual(toTell.map((known) => known.ip));
   }
   expect(store.hosts()).toEqual([...model.hosts.values()].toSorted(byText((known) => known.host)));
   for (const known of model.hosts.values()) expect(store.host(known.host)).toEqual(known);
