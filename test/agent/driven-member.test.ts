@@ -36,12 +36,17 @@ function join() {
   return { timers, binder, member, pool: links[0]!, links };
 }
 
-/** Answers the last request with one lease, for the whole lease time. */
-function answer(link: DrivenLink): void {
+const FIRST = { base: 4096, order: 8, epoch: 1 };
+
+/** Answers the last request with these leases, for the whole lease time. */
+function answer(link: DrivenLink, leases = [FIRST], granted: typeof FIRST | null = null): void {
   const { requestId } = link.sent.at(-1) as { requestId: string };
-  const leases = [{ base: 4096, order: 8, epoch: 1 }];
   const settings = DEFAULT_POOL_SETTINGS;
-  link.receive({ type: "answer", requestId, leases, leaseDurationMs: LEASE_MS, granted: null, settings });
+  link.receive({ type: "answer", requestId, leases, leaseDurationMs: LEASE_MS, granted, settings });
+}
+
+function typesOf(messages: readonly object[]): string[] {
+  return messages.map((message) => (message as { type: string }).type);
 }
 
 /** A host that has leased a block on its one address. */
@@ -73,8 +78,7 @@ test("[PM6] while the pool has another host of its name it keeps what it has and
   const { timers, pool, links, binder } = join();
   await timers.advance(0);
   const address = links[1]!;
-  const asked = (type: string): number =>
-    address.sent.filter((request) => (request as { type: string }).type === type).length;
+  const asked = (type: string): number => typesOf(address.sent).filter((sent) => sent === type).length;
   pool.receive({ type: "refused", code: "host-already-present" });
   answer(address);
   await timers.advance(LEASE_MS / 2);
@@ -85,6 +89,31 @@ test("[PM6] while the pool has another host of its name it keeps what it has and
   pool.receive({ type: "enlisted", pool: "default", ips: [IP] });
   answer(address);
   expect(asked("acquire")).toBe(1);
+});
+
+test("[PM6] refused after it has leased it keeps and renews that, and grows when it is taken again", async () => {
+  const { timers, pool, binder, address } = await leasing();
+  // What was asked for before is still granted, and kept.
+  const spare = { base: 4352, order: 8, epoch: 2 };
+  expect(typesOf(address.sent)).toEqual(["join", "acquire"]);
+  pool.receive({ type: "refused", code: "host-already-present" });
+  answer(address, [FIRST, spare], spare);
+  // Most of the one block, so that the other is no spare any more, and it would ask for another.
+  const take = () => binder.address(IP)!.take("tcp 198.51.100.1 443").ok;
+  expect(Array.from({ length: 240 }, take)).toEqual(Array(240).fill(true));
+  const sentBefore = address.sent.length;
+  for (let time = 0; time < 12; time += 1) {
+    await timers.advance(LEASE_MS / 3);
+    answer(address, [FIRST, spare]);
+  }
+  const sent = typesOf(address.sent.slice(sentBefore));
+  expect(sent).toEqual(Array(sent.length).fill("renew"));
+  expect(sent.length).toBeGreaterThan(5);
+  expect(Array.from({ length: 240 }, take)).toEqual(Array(240).fill(true));
+  pool.reopen();
+  pool.receive({ type: "enlisted", pool: "default", ips: [IP] });
+  await timers.advance(LEASE_MS / 3);
+  expect(typesOf(address.sent.slice(sentBefore + sent.length))).toContain("acquire");
 });
 
 test("[PM1] a member that was stopped wants nothing more of time, nor of the edge", async () => {

@@ -1,6 +1,8 @@
 /** The objects under test, and hosts and routers that talk to them over real WebSockets. */
+import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import type { ObjectBindings } from "../../durable-objects/bindings.ts";
+import { EgressIp } from "../../durable-objects/egress-ip.ts";
 import { HOST_HEADER, ROUTER_HEADER } from "../../durable-objects/host-socket.ts";
 import { PROTOCOL_VERSION } from "../../src/core/messages.ts";
 import type { SteeringChange, SteeringTable } from "../../src/core/steering.ts";
@@ -26,6 +28,21 @@ export function upgrade(stub: Connectable, headers: Record<string, string>): Pro
 interface Reach {
   readonly ipv4: string | null;
   readonly ipv6: string | null;
+}
+
+type Assigned = ReturnType<EgressIp["assign"]>;
+
+/** Stands between an address and what its pool orders, for as long as this instance of it lives. */
+export function interceptOrders(
+  address: DurableObjectStub<EgressIp>,
+  intercept: (wish: string, carryOut: () => Assigned) => Assigned,
+): Promise<void> {
+  return runInDurableObject(address, (instance: EgressIp) => {
+    const assign: EgressIp["assign"] = (...order) =>
+      intercept(order[3]!.wish, () => EgressIp.prototype.assign.apply(instance, order));
+    // What is called from elsewhere must not be the instance's own.
+    Object.setPrototypeOf(instance, Object.create(EgressIp.prototype, { assign: { value: assign } }));
+  });
 }
 
 async function socketFrom(stub: Connectable, header: string, name: string): Promise<WebSocket> {

@@ -4,7 +4,14 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import type { AddressOrder } from "../../durable-objects/address-standing.ts";
 import type { EgressIp } from "../../durable-objects/egress-ip.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
-import { HostConnection, objects, type Reply, RouterConnection, settings } from "./objects.ts";
+import {
+  HostConnection,
+  interceptOrders,
+  objects,
+  type Reply,
+  RouterConnection,
+  settings,
+} from "./objects.ts";
 
 const FIRST = "first-instance";
 /** Longer than any test: what happens sooner did not happen by a deadline. */
@@ -94,6 +101,27 @@ async function breakDisk({ ip }: World): Promise<() => Promise<void>> {
     });
   await run("CREATE TRIGGER broken BEFORE UPDATE ON assignment BEGIN SELECT RAISE(ABORT, 'disk full'); END");
   return () => run("DROP TRIGGER broken");
+}
+
+/** Loses what an address answers to "serve", and makes the order to retire wait, until it is mended. */
+async function hardOfHearing(ip: string) {
+  const address = objects.EGRESS_IP.getByName(ip);
+  const came: string[] = [];
+  const mended = Promise.withResolvers<void>();
+  let isMended = false;
+  await interceptOrders(address, async (wish, carryOut) => {
+    came.push(wish);
+    if (wish !== "serve") await mended.promise;
+    const standing = await carryOut();
+    if (!isMended) throw new Error("the answer is lost");
+    return standing;
+  });
+  const mend = () =>
+    runInDurableObject(address, () => {
+      isMended = true;
+      mended.resolve();
+    });
+  return { came, mend };
 }
 
 afterEach(() => {
@@ -227,6 +255,29 @@ describe("a removal that is interrupted", () => {
     expect(await here.pool.removeIp(here.ip)).toMatchObject({ value: { ips: [{ ip: here.ip }] } });
     await ringUntilGone(here);
     expect(await here.address.describe()).toEqual({ ok: false, refusal: "ip-unknown" });
+  });
+
+  it("[RE6] and taken back before the address had ever answered is told to hosts", async () => {
+    const here = await world();
+    const member = await enlistedHost(here);
+    const ip = `203.0.113.${worldCount}`;
+    const { came, mend } = await hardOfHearing(ip);
+    // The address is the pool's, but the pool has not heard so.
+    const added = here.pool.addIp(ip, null).then(
+      () => "",
+      (fault: Error) => fault.message,
+    );
+    expect(await added).toContain("does not answer yet");
+    const removed = here.pool.removeIp(ip);
+    await vi.waitFor(() => expect(came).toContain("retire"));
+    expect(await member.next()).toMatchObject({ ips: [here.ip] });
+    const back = here.pool.addIp(ip, null);
+    expect(await member.next()).toMatchObject({ ips: [here.ip] });
+    await mend();
+    await removed;
+    expect(await back).toMatchObject({ ok: true });
+    expect(await member.next()).toMatchObject({ ips: [here.ip, ip] });
+    member.close();
   });
 
   it("[RE2] is taken back by adding the address again", async () => {

@@ -1,0 +1,192 @@
+/** A pool whose disk fails, or whose addresses do not answer or have not noticed the time. */
+import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import type { EgressIp } from "../../durable-objects/egress-ip.ts";
+import type { EgressPool } from "../../durable-objects/egress-pool.ts";
+import type { PoolSettings } from "../../src/core/pool-settings.ts";
+import { HostConnection, interceptOrders, objects, RouterConnection } from "./objects.ts";
+
+const FIRST = "first-instance";
+const TWIN = "other-instance";
+const GATEWAY = "http://127.0.0.1:8001";
+/** Longer than any test: what happens sooner did not happen by a deadline. */
+const NEVER_MS = 60_000;
+
+let worldCount = 0;
+
+/** A pool with one address and one host, that has joined and enlisted. */
+async function world(changes: Partial<PoolSettings> = {}) {
+  worldCount += 1;
+  const name = `troubled-${worldCount}`;
+  const pool = objects.EGRESS_POOL.getByName(name);
+  const ip = `203.0.113.${worldCount}`;
+  await pool.configure({ steeringDeadlineMs: NEVER_MS, hostSilenceMs: NEVER_MS, ...changes });
+  expect(await pool.addIp(ip, null)).toMatchObject({ ok: true });
+  const address = objects.EGRESS_IP.getByName(ip);
+  const host = await HostConnection.open(address, "h1");
+  await host.join(FIRST);
+  const member = await HostConnection.open(pool, "h1");
+  expect(await member.enlist(FIRST, GATEWAY)).toMatchObject({ type: "enlisted", ips: [ip] });
+  return { name, pool, ip, address, host, member };
+}
+
+type World = Awaited<ReturnType<typeof world>>;
+
+/** A router that has followed the whole table. */
+async function readyRouter({ pool }: World, name: string): Promise<RouterConnection> {
+  const router = await RouterConnection.open(pool, name);
+  router.acknowledge((await router.enroll(FIRST)).sequence);
+  await vi.waitFor(async () => {
+    const described = await pool.describe();
+    const routers = described.ok ? described.value.routers : [];
+    expect(routers.find((each) => each.router === name)).toMatchObject({ ready: true });
+  });
+  return router;
+}
+
+/** Acquires a block, which the only router follows. */
+async function steeredBlock({ host }: World, router: RouterConnection): Promise<number> {
+  host.send({ type: "acquire", requestId: "a", order: 8 });
+  const { sequence, put } = await router.change();
+  router.acknowledge(sequence);
+  expect(await host.next()).toMatchObject({ type: "answer", requestId: "a" });
+  return put[0]!.epoch;
+}
+
+function runInPool({ name }: World, sql: string): Promise<void> {
+  const stub = objects.EGRESS_POOL.getByName(name);
+  return runInDurableObject(stub, (_instance: EgressPool, { storage }) => {
+    storage.sql.exec(sql);
+  });
+}
+
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
+
+describe("a pool whose disk fails", () => {
+  const broken = (table: string) =>
+    `CREATE TRIGGER broken BEFORE INSERT ON ${table} BEGIN SELECT RAISE(ABORT, 'disk full'); END`;
+
+  it("[DO6] while a host enlists goes with its connections, and the host enlists anew", async () => {
+    const here = await world();
+    await runInPool(here, broken("host"));
+    const host = await HostConnection.open(here.pool, "h2");
+    host.send({ type: "enlist", version: 1, instance: FIRST, gateway: GATEWAY });
+    await host.closed;
+    await here.member.closed;
+    expect(host.unread).toEqual([]);
+    await runInPool(here, "DROP TRIGGER broken");
+    const again = await HostConnection.open(objects.EGRESS_POOL.getByName(here.name), "h2");
+    expect(await again.enlist(FIRST, GATEWAY)).toMatchObject({ type: "enlisted", ips: [here.ip] });
+  });
+
+  it("[DO6] while a router enrolls goes with its connections, and the router enrolls anew", async () => {
+    const here = await world();
+    await runInPool(here, broken("router"));
+    const router = await RouterConnection.open(here.pool, "r1");
+    router.send({ type: "enroll", version: 1, instance: FIRST });
+    await router.closed;
+    await here.member.closed;
+    expect(router.unread).toEqual([]);
+    await runInPool(here, "DROP TRIGGER broken");
+    const again = await RouterConnection.open(objects.EGRESS_POOL.getByName(here.name), "r1");
+    expect(await again.enroll(FIRST)).toMatchObject({ ips: [here.ip] });
+  });
+});
+
+/** Makes an address take no orders until the returned function is called. */
+async function deafen({ address }: World, isAnswering: boolean): Promise<() => Promise<void>> {
+  const mended = Promise.withResolvers<void>();
+  let isMended = false;
+  await interceptOrders(address, async (_wish, carryOut) => {
+    if (isAnswering && !isMended) throw new Error("out of order");
+    if (!isAnswering) await mended.promise;
+    return carryOut();
+  });
+  return () =>
+    runInDurableObject(address, () => {
+      isMended = true;
+      mended.resolve();
+    });
+}
+
+describe("a router that comes to a steered pool", () => {
+  it.each([
+    ["fails", true],
+    ["hangs", false],
+  ])(
+    "[ST4] has the table at once while an address %s, and grants wait for it",
+    async (_what, isAnswering) => {
+      const here = await world();
+      const first = await readyRouter(here, "r1");
+      const mend = await deafen(here, isAnswering);
+      const configured = here.pool.configure({ quarantineMs: 60_000 });
+      const second = await RouterConnection.open(here.pool, "r2");
+      second.send({ type: "enroll", version: 1, instance: FIRST });
+      // Whatever kept the table waiting would let this be answered first.
+      second.send("{");
+      const { sequence } = await second.table();
+      expect(await second.next()).toEqual({ type: "refused", code: "message-malformed" });
+      here.host.send({ type: "acquire", requestId: "a", order: 8 });
+      const change = await second.change();
+      expect(change).toMatchObject({ sequence: sequence + 1, put: [{ ip: here.ip, epoch: 1 }] });
+      first.acknowledge((await first.change()).sequence);
+      await vi.waitFor(async () => {
+        const described = await here.pool.describe();
+        expect(described).toMatchObject({ value: { routers: [{ acknowledged: change.sequence }, {}] } });
+      });
+      expect(here.host.unread).toEqual([]);
+      expect(await here.address.describe()).toMatchObject({ value: { blocks: [{ steered: false }] } });
+      second.acknowledge(change.sequence);
+      expect(await here.host.next()).toMatchObject({ requestId: "a", granted: { epoch: 1 } });
+      await mend();
+      await configured;
+    },
+  );
+});
+
+describe("a pool that has waited for its routers", () => {
+  it("[ST4] leaves no timer behind that would keep it awake", async () => {
+    const here = await world();
+    const router = await readyRouter(here, "r1");
+    const signals: (AbortSignal | undefined)[] = [];
+    const wait = scheduler.wait.bind(scheduler);
+    vi.spyOn(scheduler, "wait").mockImplementation((delayMs, options) => {
+      if (delayMs > 0) signals.push(options?.signal);
+      return wait(delayMs, options);
+    });
+    await steeredBlock(here, router);
+    expect(signals.length).toBeGreaterThan(1);
+    expect(signals.map((signal) => signal?.aborted)).toEqual(signals.map(() => true));
+  });
+});
+
+describe("an instance whose name routers steer to its predecessor", () => {
+  it("[HO1] [ST12] is let in once the lease is over, though the address has not noticed", async () => {
+    // Shorter than what may pass between two looks of the address at the clock.
+    const leaseDurationMs = 30_000;
+    const here = await world({ leaseDurationMs });
+    const router = await readyRouter(here, "r1");
+    const epoch = await steeredBlock(here, router);
+    for (const connection of [here.host, here.member]) {
+      connection.close();
+      await connection.closed;
+    }
+    await runInDurableObject(here.address, async (_instance: EgressIp, { storage }) => {
+      await storage.deleteAlarm();
+    });
+    const enlist = async (): Promise<unknown> =>
+      (await HostConnection.open(here.pool, "h1")).enlist(TWIN, "http://127.0.0.1:8002");
+    vi.useFakeTimers({ toFake: ["Date"] });
+    vi.setSystemTime(Date.now() + leaseDurationMs + 1_000);
+    expect(await runDurableObjectAlarm(here.address)).toBe(false);
+    expect(router.unread).toEqual([]);
+    expect(await enlist()).toMatchObject({ code: "host-already-present" });
+    const withdrawal = await router.change();
+    expect(withdrawal).toMatchObject({ withdraw: [{ ip: here.ip, epoch }] });
+    router.acknowledge(withdrawal.sequence);
+    expect(await enlist()).toMatchObject({ type: "enlisted", ips: [here.ip] });
+  });
+});
