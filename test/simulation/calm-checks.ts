@@ -4,6 +4,7 @@
  */
 import { blocksOverlap, portCountOf } from "../../src/core/port-block.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
+import { minimumOf } from "../../src/core/share.ts";
 import { BALLAST, type Edge } from "./edge.ts";
 import type { Host } from "./host.ts";
 import { type HeldBlock, sameBlocks, Violation } from "./law-checks.ts";
@@ -34,15 +35,11 @@ export async function checkCalm(world: CalmWorld): Promise<void> {
 
 function checkServed(world: CalmWorld, host: Host, ip: string, leased: readonly HeldBlock[]): void {
   const portCount = host.portCount(ip);
-  const least = Math.min(
-    portCountOf(world.settings.firstBlockOrder),
-    Math.max(64, world.settings.minPortsPerHost),
-    Math.max(64, world.settings.maxPortsPerHost),
-  );
-  // Its minimum is kept for a host of an address, be it in one block or, with a spare, in two.
+  // Beside what it uses a host wants a spare as large, and is refused nothing of its minimum.
+  const least = Math.min(2 * portCountOf(world.settings.firstBlockOrder), minimumOf(world.settings));
   const held = leased.filter((block) => block.host === host.name);
   const heldCount = held.reduce((sum, { order }) => sum + portCountOf(order), 0);
-  if (portCount < 64 || heldCount < Math.min(least, 64)) {
+  if (portCount < 64 || heldCount < least) {
     throw new Violation("calm", `${host.machine.name} has ${portCount} ports of ${ip}, held ${heldCount}`);
   }
   for (const block of host.guard.permitted(ip)) {

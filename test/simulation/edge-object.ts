@@ -12,7 +12,7 @@ import type { Outcome } from "../../src/core/outcome.ts";
 import type { Connection } from "./connection.ts";
 import type { Machine } from "./machine.ts";
 import type { Network } from "./network.ts";
-import { ObjectDatabase } from "./object-database.ts";
+import { DISK_FULL, ObjectDatabase } from "./object-database.ts";
 import type { Happening } from "./timeline.ts";
 
 /** What the platform calls of a program. */
@@ -67,6 +67,10 @@ const CONNECTION_OPEN = 1;
 const CONNECTION_CLOSING = 2;
 const CONNECTION_CLOSED = 3;
 const RPC_LIMIT_MS = 10_000;
+const UNREACHABLE = "the object cannot be reached";
+const INSTANCE_OVER = "this instance is over";
+/** The last is what the pool itself says to an operator. */
+const FAULTS_MADE_HERE = [DISK_FULL, UNREACHABLE, INSTANCE_OVER, "does not answer yet"];
 
 /** Of the address or the pool that it is named after. */
 export class EdgeObject<Program extends ObjectProgram> {
@@ -76,6 +80,8 @@ export class EdgeObject<Program extends ObjectProgram> {
   machine: Machine;
   /** Told of faults of the program that would stand in an operator's log. */
   onReport: (text: string) => void = () => {};
+  /** Told of a fault that nobody made on purpose. */
+  onBug: (text: string) => void = () => {};
   /** Told when something was written for good. */
   onWritten: () => void = () => {};
   readonly #network: Network;
@@ -131,7 +137,9 @@ export class EdgeObject<Program extends ObjectProgram> {
     if (instance.isOver) return;
     this.#dirty.add(instance as Instance<unknown>);
     const failed = (fault: unknown): void => {
-      if (!instance.isOver) this.onReport(`uncaught in ${this.name}: ${reasonOf(fault)}`);
+      if (instance.isOver) return;
+      this.onReport(`uncaught in ${this.name}: ${reasonOf(fault)}`);
+      this.suspect(reasonOf(fault));
     };
     try {
       const done = what(instance.program);
@@ -263,6 +271,11 @@ export class EdgeObject<Program extends ObjectProgram> {
     this.#database.close();
   }
 
+  /** Something failed: what the simulator did not make fail is a bug. */
+  suspect(reason: string): void {
+    if (!FAULTS_MADE_HERE.some((made) => reason.includes(made))) this.onBug(`${this.name}: ${reason}`);
+  }
+
   #newDatabase(): ObjectDatabase {
     const database: ObjectDatabase = new ObjectDatabase(() => database.beginTurn());
     return database;
@@ -299,7 +312,7 @@ export class EdgeObject<Program extends ObjectProgram> {
   #worldOf(instance: Instance<Program>): ObjectWorld {
     const { timeline, chance } = this.#network;
     const whileAlive = <Result>(what: () => Result): Result => {
-      if (instance.isOver) throw new Error("this instance is over");
+      if (instance.isOver) throw new Error(INSTANCE_OVER);
       instance.database.isFull = this.troubles.isDiskFull;
       return what();
     };
@@ -333,7 +346,10 @@ export class EdgeObject<Program extends ObjectProgram> {
         return heardAtMs === null ? null : Math.floor(this.machine.wallMs() - timeline.nowMs + heardAtMs);
       },
       keepAwake: (work) => this.turnOf(instance, () => work),
-      abort: () => this.#end(instance, true),
+      abort: (reason) => {
+        this.suspect(reason);
+        this.#end(instance, true);
+      },
       report: (text, fault) => this.onReport(fault === undefined ? text : `${text}: ${reasonOf(fault)}`),
     };
   }
@@ -420,7 +436,7 @@ export function callObject<Program extends ObjectProgram, Result>(
     if (caller === null) how();
     else caller.object.turnOf(caller as Instance<ObjectProgram>, how);
   };
-  const lose = (): void => settle(() => reject(new Error("the object cannot be reached")));
+  const lose = (): void => settle(() => reject(new Error(UNREACHABLE)));
   const from = caller?.object.name ?? "outside";
   const carry = (way: string, back: string, go: () => void): void => {
     if (chance.isLikely(network.weather.lossChance)) timeline.after(network.latencyMs(), lose);
@@ -433,7 +449,10 @@ export function callObject<Program extends ObjectProgram, Result>(
         invoke(program).then(
           (result) =>
             instance?.outbox.push(() => carry(target.name, from, () => settle(() => resolve(result)))),
-          (fault: unknown) => instance?.outbox.push(() => settle(() => reject(fault))),
+          (fault: unknown) => {
+            target.suspect(reasonOf(fault));
+            instance?.outbox.push(() => settle(() => reject(fault)));
+          },
         ),
       );
       if (instance === null) lose();

@@ -28,8 +28,10 @@ export const BALLAST = "ballast";
 
 /** What happens at the edge and is worth a look. */
 export interface EdgeWatcher {
-  /** A publication was answered: these routers have not followed. */
-  followed(ip: string, publication: Publication, laggards: readonly string[]): void;
+  /** The pool has answered a publication, whether that is ever heard: these routers have not followed. */
+  lagged(ip: string, publication: Publication, laggards: readonly string[]): void;
+  /** An address has heard that the routers have followed a publication, or that their time is over. */
+  followed(ip: string, publication: Publication): void;
   /** A turn of an address that wrote something is on disk. */
   written(ip: string): void;
 }
@@ -146,10 +148,12 @@ export class Edge {
         const named = { ...world, name: ip };
         return new AddressService(named, () => ({
           publish: async (_ip, publication) => {
-            const answer = await callObject(instance(), this.pool, this.#network, (pool) =>
-              pool.publish(ip, publication),
-            );
-            if (answer.ok) this.#watcher.followed(ip, publication, answer.value);
+            const answer = await callObject(instance(), this.pool, this.#network, async (pool) => {
+              const published = await pool.publish(ip, publication);
+              if (published.ok) this.#watcher.lagged(ip, publication, published.value);
+              return published;
+            });
+            if (answer.ok) this.#watcher.followed(ip, publication);
             return answer;
           },
         }));

@@ -72,6 +72,8 @@ interface AddressRecord {
   readonly holders: { readonly current: string; readonly last: string | null }[];
   /** Routers that a grant has gone ahead of, by epoch. */
   readonly excused: Map<number, readonly string[]>;
+  /** Epochs that were granted before the address knew of routers. */
+  readonly unsteered: Set<number>;
   /** Epochs that hosts were told. */
   readonly told: Set<number>;
   /** All that was ever on disk, by epoch, as it was first seen there. */
@@ -104,6 +106,7 @@ export class LawChecks {
         users: Array.from({ length: UNIT_COUNT }, () => null),
         holders: [],
         excused: new Map(),
+        unsteered: new Set(),
         told: new Set(),
         grants: new Map(),
         ended: new Set(),
@@ -163,11 +166,15 @@ export class LawChecks {
   }
 
   /** An address was told that the routers have followed. */
-  followed(ip: string, { blocks, lastEpoch }: Publication, laggards: readonly string[]): void {
+  followed(ip: string, { lastEpoch }: Publication): void {
     const record = this.#record(ip);
     record.followedEpoch = Math.max(record.followedEpoch, lastEpoch);
+  }
+
+  /** The pool has noted which routers have not followed, be its answer lost. */
+  lagged(ip: string, { blocks }: Publication, laggards: readonly string[]): void {
     if (laggards.length === 0) return;
-    const { excused } = record;
+    const { excused } = this.#record(ip);
     for (const { epoch } of blocks) excused.set(epoch, [...(excused.get(epoch) ?? []), ...laggards]);
   }
 
@@ -197,6 +204,8 @@ export class LawChecks {
       for (const router of this.#world.routers) {
         if (!this.#world.isListening(router) || record.excused.get(block.epoch)?.includes(router.name))
           continue;
+        // It was granted when the address had not heard of routers yet. [ST4]
+        if (record.unsteered.has(block.epoch)) continue;
         this.counts.told += 1;
         const placed = router.kernel.find(ip, block.base);
         if (placed !== null && placed.entry.epoch >= block.epoch) continue;
@@ -238,6 +247,7 @@ export class LawChecks {
   #granted(ip: string, record: AddressRecord, row: StoredLease): void {
     this.counts.grants += 1;
     record.grants.set(row.epoch, row);
+    if (!this.#knowsOfRouters(ip)) record.unsteered.add(row.epoch);
     const nowMs = this.#world.nowMs();
     this.senders(ip);
     for (const unit of unitsOf(row)) {
@@ -286,6 +296,11 @@ export class LawChecks {
       isLeased: row["leased"] === 1,
       isSteered: row["is_steered"] === 1,
     }));
+  }
+
+  #knowsOfRouters(ip: string): boolean {
+    const { sql } = this.#world.edge.address(ip).database;
+    return sql.exec("SELECT is_steered FROM assignment").toArray()[0]?.["is_steered"] === 1;
   }
 
   #record(ip: string): AddressRecord {

@@ -5,6 +5,9 @@
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import type { SqlDatabase, SqlRow, SqlValue } from "../../durable-objects/sql-database.ts";
 
+/** What a write says that finds no room. */
+export const DISK_FULL = "SQLITE_FULL: the disk is full";
+
 /** One database in memory. */
 export class ObjectDatabase implements SqlDatabase {
   readonly #database = new DatabaseSync(":memory:");
@@ -87,7 +90,7 @@ export class ObjectDatabase implements SqlDatabase {
   }
 
   #write(): void {
-    if (this.isFull) throw new Error("SQLITE_FULL: the disk is full");
+    if (this.isFull) throw new Error(DISK_FULL);
     this.#hasTurnWritten = true;
   }
 

@@ -140,6 +140,13 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     to: "",
   },
   {
+    name: "end-in-memory-only",
+    laws: ["bug"],
+    file: STORE,
+    from: `ended_at_ms = ?, free_at_ms = ? WHERE epoch = ?",`,
+    to: `ended_at_ms = ?, free_at_ms = ? WHERE epoch = -?",`,
+  },
+  {
     name: "answered-before-written",
     laws: ["law 5", "law 1"],
     file: ADDRESS,
@@ -150,7 +157,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   },
   {
     name: "epochs-begin-anew",
-    laws: ["law 5", "calm"],
+    laws: ["law 5", "bug", "calm"],
     file: STORE,
     from: `      table.lastEpoch = Math.max(table.lastEpoch, lease.epoch);
 `,

@@ -44,6 +44,8 @@ export interface RunOptions {
 const EDGE_URL = new URL("http://edge.example");
 /** A router that could follow all this time is expected to have followed. */
 const ATTENTION_MS = 4_000;
+/** One that was ready and heard the pool for so long is one that grants wait for. */
+const LISTENING_MS = 500;
 /** After the last fault, beside a lease and its quarantine: connections are given up, made anew, tables sent. */
 const CALM_SLACK_MS = 130_000;
 const LONGEST_LEASE_MS = 15_000;
@@ -70,6 +72,7 @@ export class Run {
   readonly #listeningSinceMs = new Map<SimulatedRouter, number | null>();
   /** Since when each router could follow as well; null while it cannot. */
   readonly #attentiveSinceMs = new Map<SimulatedRouter, number | null>();
+  #stormAtMs = -Infinity;
   #violation: Error | null = null;
 
   constructor(seed: number, options: RunOptions = {}) {
@@ -80,7 +83,8 @@ export class Run {
     this.#network = new Network(this.#timeline, this.#chance, FAIR_WEATHER);
     const { ips, hostCount, routerCount } = this.#scenario;
     this.#edge = new Edge(this.#network, this.#chance, ips, {
-      followed: (ip, publication, laggards) => this.#laws.followed(ip, publication, laggards),
+      lagged: (ip, publication, laggards) => this.#laws.lagged(ip, publication, laggards),
+      followed: (ip, publication) => this.#laws.followed(ip, publication),
       written: (ip) => this.#checked(() => this.#laws.table(ip)),
     });
     this.#makeMachines(hostCount, routerCount);
@@ -108,7 +112,7 @@ export class Run {
         routers: this.#routers,
         quarantineMs: () => this.#scenario.settings.quarantineMs,
         believedLeapsMs: (ip, sinceMs) => this.#believedLeapsMs(ip, sinceMs),
-        isListening: (router) => this.#isLong(this.#listeningSinceMs.get(router)),
+        isListening: (router) => this.#isLong(this.#listeningSinceMs.get(router), LISTENING_MS),
         isAttentive: (router) => this.#isAttentive(router),
       },
       ips,
@@ -150,6 +154,9 @@ export class Run {
       this.#see({ type: "promised", ip, leaseDurationMs, quarantineMs });
     }
     for (const object of this.#edge.objects) {
+      object.onBug = (text) => {
+        this.#violation ??= new Violation("bug", text);
+      };
       object.onReport = (text) => this.#trace(`${object.name} reports: ${text}`);
     }
     for (const router of this.#routers) router.start();
@@ -321,11 +328,16 @@ export class Run {
   }
 
   #watchAttention(router: SimulatedRouter): void {
-    const isListening = router.isReady && router.isHeard && this.#network.weather === FAIR_WEATHER;
+    const { nowMs } = this.#timeline;
+    const isFair = this.#network.weather === FAIR_WEATHER;
+    if (!isFair) this.#stormAtMs = nowMs;
+    // What was sent in bad weather may still be on its way, with all that was sent behind it.
+    const isClear = nowMs - this.#stormAtMs >= this.#scenario.badWeather.latestMs;
+    const isListening = router.isReady && router.isHeard && isFair;
     const { failureChance, slownessMs } = router.troubles;
     const isQuick = failureChance === 0 && slownessMs === 0 && !router.isBehind;
     this.#watch(this.#listeningSinceMs, router, isListening);
-    this.#watch(this.#attentiveSinceMs, router, isListening && isQuick);
+    this.#watch(this.#attentiveSinceMs, router, isListening && isQuick && isClear);
   }
 
   #watch(sinceMs: Map<SimulatedRouter, number | null>, router: SimulatedRouter, isSo: boolean): void {
@@ -337,8 +349,8 @@ export class Run {
     return this.#isLong(this.#attentiveSinceMs.get(router));
   }
 
-  #isLong(sinceMs: number | null = null): boolean {
-    return sinceMs !== null && this.#timeline.nowMs - sinceMs >= ATTENTION_MS;
+  #isLong(sinceMs: number | null = null, longMs = ATTENTION_MS): boolean {
+    return sinceMs !== null && this.#timeline.nowMs - sinceMs >= longMs;
   }
 
   /** An address takes at most half a quarantine of a forward leap for time that has passed. [LE6] */
