@@ -132,10 +132,12 @@ export class Nemesis {
     }
   }
 
+  /** Between a machine and an object, or two objects; both ways, or one. */
   cutWay(): void {
-    const { network, chance } = this.#arena;
+    const { network, chance, edge } = this.#arena;
     const object = this.anyObject().name;
-    const { name } = chance.pick(this.#machines());
+    const others = [...this.#machines(), ...edge.objects.filter(({ name }) => name !== object)];
+    const { name } = chance.pick(others);
     const ways = [network.way(name, object), network.way(object, name)];
     const cut = chance.isLikely(0.5) ? ways : [chance.pick(ways)];
     for (const way of cut) way.cut();
@@ -391,7 +393,9 @@ export class Nemesis {
   }
 
   #anyHost(): Host {
-    return this.#arena.chance.pick(this.#arena.hosts.filter(({ isTwin }) => !isTwin));
+    return this.#arena.chance.pick(
+      this.#arena.hosts.filter(({ isTwin, machine }) => !isTwin || !machine.isOff),
+    );
   }
 
   #anyRouter(): SimulatedRouter | null {

@@ -42,8 +42,8 @@ export interface CheckedWorld {
   readonly quarantineMs: () => number;
   /** Forward leaps of an address's clock since this time, as far as the address believes them. */
   readonly believedLeapsMs: (ip: string, sinceMs: number) => number;
-  /** Whether a router was ready and heard the pool, all the time lately, be its kernel slow. */
-  readonly isListening: (router: SimulatedRouter) => boolean;
+  /** Whether a router was ready and heard the pool from then on, and a moment before, be its kernel slow. */
+  readonly isListening: (router: SimulatedRouter, sinceMs: number) => boolean;
   /** Whether a router could follow the pool at once, all the time lately. */
   readonly isAttentive: (router: SimulatedRouter) => boolean;
 }
@@ -78,6 +78,8 @@ interface AddressRecord {
   readonly told: Set<number>;
   /** All that was ever on disk, by epoch, as it was first seen there. */
   readonly grants: Map<number, StoredLease>;
+  /** When each was first seen there. */
+  readonly grantedAtMs: Map<number, number>;
   /** Epochs that were seen to have ended. */
   readonly ended: Set<number>;
   /** The newest epoch in a publication that was answered. */
@@ -109,6 +111,7 @@ export class LawChecks {
         unsteered: new Set(),
         told: new Set(),
         grants: new Map(),
+        grantedAtMs: new Map(),
         ended: new Set(),
         followedEpoch: 0,
         highestEpoch: 0,
@@ -202,8 +205,10 @@ export class LawChecks {
       if (record.told.has(block.epoch)) continue;
       record.told.add(block.epoch);
       for (const router of this.#world.routers) {
-        if (!this.#world.isListening(router) || record.excused.get(block.epoch)?.includes(router.name))
-          continue;
+        // One that was away when the block was granted may not have caught up yet.
+        const grantedAtMs = record.grantedAtMs.get(block.epoch)!;
+        if (!this.#world.isListening(router, grantedAtMs)) continue;
+        if (record.excused.get(block.epoch)?.includes(router.name)) continue;
         // It was granted when the address had not heard of routers yet. [ST4]
         if (record.unsteered.has(block.epoch)) continue;
         this.counts.told += 1;
@@ -247,6 +252,7 @@ export class LawChecks {
   #granted(ip: string, record: AddressRecord, row: StoredLease): void {
     this.counts.grants += 1;
     record.grants.set(row.epoch, row);
+    record.grantedAtMs.set(row.epoch, this.#world.nowMs());
     if (!this.#knowsOfRouters(ip)) record.unsteered.add(row.epoch);
     const nowMs = this.#world.nowMs();
     this.senders(ip);

@@ -112,7 +112,10 @@ export class Run {
         routers: this.#routers,
         quarantineMs: () => this.#scenario.settings.quarantineMs,
         believedLeapsMs: (ip, sinceMs) => this.#believedLeapsMs(ip, sinceMs),
-        isListening: (router) => this.#isLong(this.#listeningSinceMs.get(router), LISTENING_MS),
+        isListening: (router, sinceMs) => {
+          const listeningSinceMs = this.#listeningSinceMs.get(router) ?? Infinity;
+          return listeningSinceMs <= sinceMs - LISTENING_MS;
+        },
         isAttentive: (router) => this.#isAttentive(router),
       },
       ips,
@@ -349,8 +352,8 @@ export class Run {
     return this.#isLong(this.#attentiveSinceMs.get(router));
   }
 
-  #isLong(sinceMs: number | null = null, longMs = ATTENTION_MS): boolean {
-    return sinceMs !== null && this.#timeline.nowMs - sinceMs >= longMs;
+  #isLong(sinceMs: number | null = null): boolean {
+    return sinceMs !== null && this.#timeline.nowMs - sinceMs >= ATTENTION_MS;
   }
 
   /** An address takes at most half a quarantine of a forward leap for time that has passed. [LE6] */
