@@ -32,6 +32,8 @@ export interface Arena {
   /** May the clock of this address leap forward by this much? Notes it if so. */
   readonly mayLeap: (ip: string, byMs: number) => boolean;
   readonly count: (what: string) => void;
+  /** The pool's clock was set: until their next heartbeats it takes hosts and routers for silent. */
+  readonly poolClockSet: () => void;
 }
 
 const USUAL_CLOCK_ERROR_MS = 100;
@@ -320,6 +322,7 @@ export class Nemesis {
     if (ip !== null && !this.#arena.mayLeap(ip, byMs)) return;
     object.machine.setWall(byMs);
     object.clockChanged();
+    if (ip === null) this.#arena.poolClockSet();
   }
 
   /** Everything that an operator may change; the quarantine stays, for it is what others are judged by. */
@@ -366,6 +369,7 @@ export class Nemesis {
     const ip = ipOf(edge, object);
     if (ip !== null && !this.#arena.mayLeap(ip, byMs)) return;
     object.machine = machine;
+    if (ip === null) this.#arena.poolClockSet();
   }
 
   #during(lastsMs: number, end: () => void): void {

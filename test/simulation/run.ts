@@ -45,7 +45,7 @@ const EDGE_URL = new URL("http://edge.example");
 /** A router that could follow all this time is expected to have followed. */
 const ATTENTION_MS = 4_000;
 /** One that was ready and heard the pool for so long is one that grants wait for. */
-const LISTENING_MS = 500;
+const LISTENING_MS = 1_200;
 /** After the last fault, beside a lease and its quarantine: connections are given up, made anew, tables sent. */
 const CALM_SLACK_MS = 130_000;
 const LONGEST_LEASE_MS = 15_000;
@@ -98,6 +98,10 @@ export class Run {
       edge: this.#edge,
       hosts: this.#hosts,
       routers: this.#routers,
+      poolClockSet: () => {
+        this.#listeningSinceMs.clear();
+        this.#attentiveSinceMs.clear();
+      },
       mayLeap: (ip, byMs) => this.#mayLeap(ip, byMs),
       count: (what) => {
         this.#count(`fault: ${what}`);
