@@ -25,6 +25,8 @@ export interface KernelTroubles {
   slownessMs: number;
 }
 
+/** Until the kernel has been told: while it is at one slow transaction, and the next is another. */
+export const LONGEST_TELLING_MS = 8_500;
 /** Between two transactions. */
 export const KERNEL_TICK_MS = 0.001;
 

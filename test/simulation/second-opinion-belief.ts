@@ -66,6 +66,12 @@ export class Tenant {
   readonly #requests = new Map<string, Request>();
   #lastRequest: Request | null = null;
   #lives: readonly Life[] = [newLife()];
+  readonly #tellingMs: number;
+
+  /** `tellingMs`: how long a kernel may take to be told that a block is lost. */
+  constructor(tellingMs: number) {
+    this.#tellingMs = tellingMs;
+  }
 
   /** The request that was first sent last. */
   get lastRequest(): Request | null {
@@ -128,7 +134,7 @@ export class Tenant {
   believes(port: number, nowMs: number): Belief | null {
     let best: Belief | null = null;
     for (const life of this.#lives) {
-      const block = latestBlock(life, port, nowMs);
+      const block = latestBlock(life, port, nowMs, this.#tellingMs);
       if (!block) continue;
       const isLate = !life.term || nowMs > life.term.endsMs;
       const isBetter = !best || (best.isLate === isLate ? block.epoch > best.block.epoch : best.isLate);
@@ -161,7 +167,12 @@ function newLife(): Life {
   return { listings: [], term: null, ended: new Map() };
 }
 
-function latestBlock({ listings, ended }: Life, port: number, nowMs: number): SeenBlock | null {
+function latestBlock(
+  { listings, ended }: Life,
+  port: number,
+  nowMs: number,
+  tellingMs: number,
+): SeenBlock | null {
   let latest: SeenBlock | null = null;
   for (const { blocks } of listings) {
     for (const block of blocks) {
@@ -170,9 +181,9 @@ function latestBlock({ listings, ended }: Life, port: number, nowMs: number): Se
     }
   }
   if (latest) return latest;
-  // What leaves in the instant of the news may have left before it.
+  // What the kernel sends by itself ends when it has been told; the quarantine bears that.
   for (const { block, read } of ended.values()) {
-    if (read.atMs === nowMs && containsPort(block, port)) return block;
+    if (nowMs - read.atMs <= tellingMs && containsPort(block, port)) return block;
   }
   return null;
 }

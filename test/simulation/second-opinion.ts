@@ -67,9 +67,12 @@ interface Calm {
 
 type Seen<Type extends Sighting["type"]> = Extract<Sighting, { type: Type }>;
 
-/** The laws that a run has broken, in the order in which that came to light; none if it is empty. */
-export function judge(history: History): readonly Verdict[] {
-  const court = new Court();
+/**
+ * The laws that a run has broken, in the order in which that came to light; none if it is empty. A
+ * kernel may take `tellingMs` to be told that a block is lost; the quarantine bears that.
+ */
+export function judge(history: History, tellingMs = 0): readonly Verdict[] {
+  const court = new Court(tellingMs);
   for (const sighting of history) court.hear(sighting);
   return court.verdicts;
 }
@@ -80,6 +83,11 @@ class Court {
   #calms: readonly Calm[] = [];
   #index = -1;
   #nowMs = 0;
+  readonly #tellingMs: number;
+
+  constructor(tellingMs: number) {
+    this.#tellingMs = tellingMs;
+  }
 
   hear(sighting: Sighting): void {
     assert(sighting.atMs >= this.#nowMs, `time fell from ${this.#nowMs} to ${sighting.atMs} ms`);
@@ -145,13 +153,13 @@ class Court {
 
   #hearAsked({ machine, ip, requestId }: Seen<"asked">): void {
     const address = this.#address(ip);
-    tenantOf(address, machine).ask(requestId, this.#now(address));
+    tenantOf(address, machine, this.#tellingMs).ask(requestId, this.#now(address));
   }
 
   #hearTold(told: Seen<"told">): void {
     const { machine, blocks, granted, leaseDurationMs } = told;
     const address = this.#address(told.ip);
-    const tenant = tenantOf(address, machine);
+    const tenant = tenantOf(address, machine, this.#tellingMs);
     const asked = tenant.request(told.requestId);
     if (granted) this.#judgeGranted(address, machine, granted, asked);
     for (const block of blocks) {
@@ -263,7 +271,7 @@ class Court {
   #judgeSent({ machine, ip, port }: Seen<"sent">): void {
     for (const calm of this.#calms) calm.waiting.delete(`${machine} ${ip}`);
     const address = this.#address(ip);
-    const tenant = tenantOf(address, machine);
+    const tenant = tenantOf(address, machine, this.#tellingMs);
     const belief = tenant.believes(port, this.#nowMs);
     const what = `${machine} sent from ${ip}:${port}`;
     if (!belief) {
@@ -338,10 +346,10 @@ class Court {
   }
 }
 
-function tenantOf({ tenants }: Address, machine: string): Tenant {
+function tenantOf({ tenants }: Address, machine: string, tellingMs: number): Tenant {
   let tenant = tenants.get(machine);
   if (!tenant) {
-    tenant = new Tenant();
+    tenant = new Tenant(tellingMs);
     tenants.set(machine, tenant);
   }
   return tenant;
