@@ -5,7 +5,6 @@
  *     node test/simulation/bug-hunt.ts           all bugs
  *     node test/simulation/bug-hunt.ts BUG...    these
  */
-import { LONGEST_TELLING_MS } from "./guard-kernel.ts";
 import { PLANTED_BUGS, type PlantedBug } from "./planted-bugs.ts";
 import { plant } from "./planting.ts";
 import { Run, type RunReport } from "./run.ts";
@@ -43,8 +42,8 @@ async function hunt(bug: PlantedBug): Promise<Catch> {
   return { name, seed: MOST_SEEDS, byRun: null, byJudge: null };
 }
 
-function verdictOn({ history }: RunReport): string | null {
-  const verdict = judge(history, LONGEST_TELLING_MS)[0];
+function verdictOn({ history, tellingMs }: RunReport): string | null {
+  const verdict = judge(history, tellingMs)[0];
   if (verdict === undefined) return null;
   return `${verdict.law === "calm" ? "calm" : `law ${verdict.law}`}: ${verdict.sentence}`;
 }

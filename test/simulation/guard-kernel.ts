@@ -25,8 +25,8 @@ export interface KernelTroubles {
   slownessMs: number;
 }
 
-/** Until the kernel has been told: while it is at one slow transaction, and the next is another. */
-export const LONGEST_TELLING_MS = 8_500;
+/** What it was not told is told again with the next renewal, at the latest. */
+const LONGEST_TERM_MS = 20_000;
 /** Between two transactions. */
 export const KERNEL_TICK_MS = 0.001;
 
@@ -40,6 +40,8 @@ export class GuardKernel {
   lossCount = 0;
   /** When what was begun last is done, by the monotonic clock: one transaction after the other. */
   busyUntilMs = 0;
+  /** The longest time from a wish until it was so. */
+  longestTellingMs = 0;
   readonly #permissions = new Map<string, Permitted>();
 
   constructor(machine: Machine) {
@@ -125,6 +127,9 @@ export class SimulatedGuard implements Permitting {
     const nowMs = machine.monotonicMs();
     const doneAtMs = nowMs + this.#chance.between(1, 15) + this.#chance.next() * troubles.slownessMs;
     this.#kernel.busyUntilMs = Math.max(this.#kernel.busyUntilMs + KERNEL_TICK_MS, doneAtMs);
+    // A wish may have to wait for the transaction before.
+    const tellingMs = isFailing ? LONGEST_TERM_MS : 2 * (this.#kernel.busyUntilMs - nowMs);
+    this.#kernel.longestTellingMs = Math.max(this.#kernel.longestTellingMs, tellingMs);
     machine.after(this.#kernel.busyUntilMs - nowMs, () => {
       if (lossCount !== this.#kernel.lossCount) return;
       if (!isFailing) {

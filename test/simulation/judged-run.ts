@@ -1,5 +1,4 @@
 /** A run, and both opinions of it: that of the checks which see everything, and that of an outsider. */
-import { LONGEST_TELLING_MS } from "./guard-kernel.ts";
 import { Run, type RunOptions, type RunReport } from "./run.ts";
 import { judge } from "./second-opinion.ts";
 
@@ -22,9 +21,9 @@ export async function runSeed(seed: number, eventCount: number, options?: RunOpt
   return { seed, hash, eventCount: report.eventCount, lastedMs, counts, problem: problemOf(report) };
 }
 
-function problemOf({ violation, history }: RunReport): string | null {
+function problemOf({ violation, history, tellingMs }: RunReport): string | null {
   if (violation !== null) return violation.stack ?? violation.message;
-  const [verdict] = judge(history, LONGEST_TELLING_MS);
+  const [verdict] = judge(history, tellingMs);
   if (verdict === undefined) return null;
   return `second opinion, law ${verdict.law} at ${verdict.atMs.toFixed(3)} ms: ${verdict.sentence}`;
 }

@@ -33,6 +33,8 @@ export interface RunReport {
   /** What was seen to happen, by kind: a run in which nothing happened proves nothing. */
   readonly counts: ReadonlyMap<string, number>;
   readonly history: History;
+  /** The longest time that a host's kernel took to be told what may leave. */
+  readonly tellingMs: number;
 }
 
 /** How a run is watched. */
@@ -145,6 +147,7 @@ export class Run {
       violation: this.#violation,
       counts: new Map([...this.#counts, ...Object.entries(this.#laws.counts)]),
       history: this.#history,
+      tellingMs: Math.max(...this.#hosts.map(({ guard }) => guard.longestTellingMs)),
     };
   }
 
