@@ -70,3 +70,5 @@ export function lastHeardMs(world: ObjectWorld, socket: ObjectSocket, heardAtMs:
 export const CLOSE_FENCED = 4001;
 /** What the connection opened with was refused; the reason is the code of the refusal. */
 export const CLOSE_REFUSED = 4002;
+/** What was said could not be taken, and that is not the peer's doing (RFC 6455 section 7.4.1). */
+export const CLOSE_FAULT = 1011;

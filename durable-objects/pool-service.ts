@@ -22,6 +22,7 @@ import { AddressOrders, type PoolAddress } from "./address-orders.ts";
 import { within } from "./deadline.ts";
 import {
   type Acceptance,
+  CLOSE_FAULT,
   CLOSE_FENCED,
   CLOSE_REFUSED,
   isOpen,
@@ -200,15 +201,15 @@ export class PoolService {
 
   /**
    * Hears a host or a router. What fails is not answered, and whoever waits for the answer would
-   * wait for good: the instance goes, and its connections with it, so that they ask again. [DO6]
+   * wait for long: its connection ends, so that it asks again. The others go on. [DO6]
    */
   async heard(socket: ObjectSocket, message: string | ArrayBuffer): Promise<void> {
     try {
       if (SteeringFeed.isRouter(socket)) await this.#steering.heard(socket, message);
       else this.#heardHost(socket, message);
     } catch (fault) {
-      this.#world.abort(`a message could not be taken: ${String(fault)}`);
-      throw fault;
+      this.#world.report("a message could not be taken", fault);
+      if (isOpen(socket)) socket.close(CLOSE_FAULT, "internal-fault");
     }
   }
 

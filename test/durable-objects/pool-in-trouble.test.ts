@@ -69,26 +69,26 @@ describe("a pool whose disk fails", () => {
   const broken = (table: string) =>
     `CREATE TRIGGER broken BEFORE INSERT ON ${table} BEGIN SELECT RAISE(ABORT, 'disk full'); END`;
 
-  it("[DO6] while a host enlists goes with its connections, and the host enlists anew", async () => {
+  it("[DO6] while a host enlists ends its connection and no other, and the host enlists anew", async () => {
     const here = await world();
     await runInPool(here, broken("host"));
     const host = await HostConnection.open(here.pool, "h2");
     host.send({ type: "enlist", version: 1, instance: FIRST, gateway: GATEWAY });
-    await host.closed;
-    await here.member.closed;
+    expect(await host.closed).toMatchObject({ code: 1011, reason: "internal-fault" });
+    expect(await here.member.ask("{")).toMatchObject({ code: "message-malformed" });
     expect(host.unread).toEqual([]);
     await runInPool(here, "DROP TRIGGER broken");
     const again = await HostConnection.open(objects.EGRESS_POOL.getByName(here.name), "h2");
     expect(await again.enlist(FIRST, GATEWAY)).toMatchObject({ type: "enlisted", ips: [here.ip] });
   });
 
-  it("[DO6] while a router enrolls goes with its connections, and the router enrolls anew", async () => {
+  it("[DO6] while a router enrolls ends its connection and no other, and the router enrolls anew", async () => {
     const here = await world();
     await runInPool(here, broken("router"));
     const router = await RouterConnection.open(here.pool, "r1");
     router.send({ type: "enroll", version: 1, instance: FIRST });
-    await router.closed;
-    await here.member.closed;
+    expect(await router.closed).toMatchObject({ code: 1011, reason: "internal-fault" });
+    expect(await here.member.ask("{")).toMatchObject({ code: "message-malformed" });
     expect(router.unread).toEqual([]);
     await runInPool(here, "DROP TRIGGER broken");
     const again = await RouterConnection.open(objects.EGRESS_POOL.getByName(here.name), "r1");
