@@ -17,18 +17,16 @@ import { grant, type Outcome, refuse } from "../core/outcome.ts";
 import { isLeasableBlock, MAX_ORDER, MIN_ORDER, PORT_END } from "../core/port-block.ts";
 import type { HostReach, SteeringChange, SteeringEntry, SteeringTable } from "../core/steering.ts";
 import { poolSettingsSchema } from "./pool-settings.ts";
+import { countUpTo, wholeNumber } from "./whole-number.ts";
 
 /** Longest message that is looked at, in characters. */
 export const MAX_MESSAGE_LENGTH = 256 * 1024;
 
 const requestId = textOf(1, 64);
-const version = z.int().min(0);
+const version = countUpTo();
 const opening = z.object({ version });
 const instance = textOf(8, 128);
-const port = z
-  .int()
-  .min(0)
-  .max(PORT_END - 1);
+const port = countUpTo(PORT_END - 1);
 const epoch = z.int().positive();
 const ip = z.union([z.ipv4(), z.ipv6()]);
 const lease = z
@@ -39,7 +37,7 @@ const messageRefusals = ["version-unsupported", "message-malformed"] as const sa
 const leaseRequest = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("join"), version, requestId, instance }),
   z.strictObject({ type: z.literal("renew"), requestId }),
-  z.strictObject({ type: z.literal("acquire"), requestId, order: z.int() }),
+  z.strictObject({ type: z.literal("acquire"), requestId, order: wholeNumber() }),
   z.strictObject({ type: z.literal("release"), requestId, base: port, epoch }),
 ]) satisfies z.ZodType<LeaseRequest>;
 
@@ -71,7 +69,7 @@ const leaseReply = z.discriminatedUnion("type", [
   }),
 ]) satisfies z.ZodType<LeaseReply>;
 
-const room = z.strictObject({ ip, portCount: z.int().min(0), busiestCount: z.int().min(0) });
+const room = z.strictObject({ ip, portCount: countUpTo(), busiestCount: countUpTo() });
 
 const poolRequest = z.discriminatedUnion("type", [
   z.strictObject({
@@ -95,7 +93,7 @@ const poolReply = z.discriminatedUnion("type", [
   z.object({ type: z.literal("refused"), code: z.enum([...poolRefusals, ...messageRefusals]) }),
 ]) satisfies z.ZodType<PoolReply>;
 
-const sequence = z.int().min(0);
+const sequence = countUpTo();
 const entry = z
   .object({ ip, base: port, order: z.int().min(MIN_ORDER).max(MAX_ORDER), host: z.string().min(1), epoch })
   .refine(isLeasableBlock) satisfies z.ZodType<SteeringEntry>;

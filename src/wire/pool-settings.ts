@@ -2,16 +2,17 @@
 import { z } from "zod";
 import type { PoolSettings } from "../core/pool-settings.ts";
 import { LEASABLE_PORT_COUNT, MAX_ORDER, MIN_ORDER } from "../core/port-block.ts";
+import { countUpTo } from "./whole-number.ts";
 
-const portCount = z.int().min(0).max(LEASABLE_PORT_COUNT);
+const portCount = countUpTo(LEASABLE_PORT_COUNT);
 
 /** Complete settings. */
 export const poolSettingsSchema = z.strictObject({
   leaseDurationMs: z.int().min(1_000).max(86_400_000),
-  quarantineMs: z.int().min(0).max(86_400_000),
+  quarantineMs: countUpTo(86_400_000),
   firstBlockOrder: z.int().min(MIN_ORDER).max(MAX_ORDER),
   minPortsPerHost: portCount,
   maxPortsPerHost: portCount,
   hostSilenceMs: z.int().min(500).max(600_000),
-  steeringDeadlineMs: z.int().min(0).max(60_000),
+  steeringDeadlineMs: countUpTo(60_000),
 }) satisfies z.ZodType<PoolSettings>;

@@ -12,6 +12,7 @@ import {
   parseRouterReply,
   parseRouterRequest,
 } from "../../src/wire/messages.ts";
+import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../../src/core/pool-settings.ts";
 import { poolSettingsSchema } from "../../src/wire/pool-settings.ts";
 import { garbage, mutationsOf } from "./mutations.ts";
 import {
@@ -135,6 +136,29 @@ test("[ME3] of a member that is repeated the last counts", () => {
     value: { type: "renew", requestId: "b" },
   });
 });
+
+test("[ME3] minus nought is nought, wherever a number stands", () => {
+  for (const [parse, text] of [
+    [parseLeaseRequest, '{"type":"acquire","requestId":"a","order":-0}'],
+    [parseLeaseRequest, '{"type":"release","requestId":"a","base":-0,"epoch":1}'],
+    [
+      parsePoolRequest,
+      '{"type":"report","draining":true,"rooms":[{"ip":"::","portCount":-0,"busiestCount":-0}]}',
+    ],
+    [parseRouterRequest, '{"type":"acknowledge","sequence":-0}'],
+    [parseLeaseReply, answerWith({ ...DEFAULT_POOL_SETTINGS, quarantineMs: 0 }).replace('Ms":0', 'Ms":-0')],
+  ] as const) {
+    expect(text).toContain("-0");
+    const plain = parse(text.replaceAll("-0", "0"));
+    expect(plain.ok).toBe(true);
+    expect(parse(text)).toEqual(plain);
+  }
+});
+
+function answerWith(settings: PoolSettings): string {
+  const answer = { type: "answer", requestId: "a", leases: [], leaseDurationMs: 1, granted: null, settings };
+  return JSON.stringify(answer);
+}
 
 describe("text in a message", () => {
   test("[ME3] that is half a character is refused, since no disk gives it back", () => {
