@@ -8,6 +8,7 @@ const ofObjects = ["test/durable-objects/**/*.test.ts"];
 const ofWorker = ["test/worker/**/*.test.ts"];
 const throughProcesses = ["test/e2e/**/*.test.ts"];
 const ofModel = ["test/model/**/*.test.ts"];
+const ofFuzz = ["test/fuzz/**/*.test.ts"];
 const inLaboratory = ["test/lab/**/*.test.ts"];
 
 export default defineConfig({
@@ -17,7 +18,7 @@ export default defineConfig({
         test: {
           name: "node",
           include: ["test/**/*.test.ts"],
-          exclude: [...ofObjects, ...ofWorker, ...throughProcesses, ...ofModel, ...inLaboratory],
+          exclude: [...ofObjects, ...ofWorker, ...throughProcesses, ...ofModel, ...ofFuzz, ...inLaboratory],
         },
       },
       {
@@ -69,6 +70,10 @@ export default defineConfig({
       {
         // Searches by spin; `npm run model` says where it is missing.
         test: { name: "model", include: ofModel, maxConcurrency: 2, testTimeout: 600_000 },
+      },
+      {
+        // Real processes under fire, for a minute each.
+        test: { name: "fuzz", include: ofFuzz, fileParallelism: false, hookTimeout: 60_000 },
       },
       {
         // A network of namespaces; `npm run lab` says where it cannot be.

@@ -18,7 +18,8 @@ kD8KAiEA0Ffnr7I+YSWBTzlRglJJbnqIG2SwywdsxSullq9iHZE=
 -----END CERTIFICATE-----
 `;
 
-const KEY = `-----BEGIN PRIVATE KEY-----
+/** The private part. */
+export const KEY = `-----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgicU1uRI7mW5o5HfA
 qHljBNrd0ZaD3FnscLlvTs+ig/yhRANCAAQxt4Zv/qWb38LOOdz6UpKyyzY8xc0p
 RDlLJgmYc/5Z+vDzihVHEbpootuaW3YEVJ/Tvysy3Mvj/ae3reKcst/Y
