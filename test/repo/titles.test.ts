@@ -37,6 +37,7 @@ test("the title of every test begins with its rule, but in folders that say why 
   // Excuses are for the few folders where one test is about everything at once.
   expect([...excused].toSorted()).toEqual([
     "test/e2e",
+    "test/fuzz",
     "test/lab",
     "test/model",
     "test/repo",
