@@ -142,3 +142,29 @@ test("[MA3] a block that was removed before the kernel knew of it still waits fo
   await settled();
   expect(guarded.isSilent(LEASE.epoch)).toBe(true);
 });
+
+test("[MA3] a block that came back and went again waits for the word on its last removal", async () => {
+  const { told, notes, guarded, settled } = rig();
+  guarded.onSilence = () => void notes.push("silence");
+  guarded.setTerm(TERM);
+  guarded.addBlock(LEASE);
+  for (const { answer } of told) answer();
+  await settled();
+  guarded.removeBlock(LEASE.epoch);
+  const firstRemoval = told.at(-1)!;
+  guarded.addBlock(LEASE);
+  const again = told.at(-1)!;
+  guarded.removeBlock(LEASE.epoch);
+  const lastRemoval = told.at(-1)!;
+  firstRemoval.answer();
+  await settled();
+  expect(guarded.isSilent(LEASE.epoch)).toBe(false);
+  again.answer();
+  await settled();
+  expect(guarded.isSilent(LEASE.epoch)).toBe(false);
+  expect(notes).not.toContain("silence");
+  lastRemoval.answer();
+  await settled();
+  expect(guarded.isSilent(LEASE.epoch)).toBe(true);
+  expect(notes.at(-1)).toBe("silence");
+});

@@ -25,8 +25,10 @@ export class GuardedPorts implements KeeperPorts {
   readonly #leases = new Map<number, Lease>();
   /** Epochs that the binder does not have yet, for the kernel has not said yes. */
   readonly #waiting = new Set<number>();
-  /** Epochs that were removed, and that the kernel may still let out. */
-  readonly #lingering = new Set<number>();
+  /** Epochs that were removed and that the kernel may still let out, with the number of the wish that says so. */
+  readonly #lingering = new Map<number, number>();
+  /** Wishes that the guard was told. */
+  #wishCount = 0;
   onSilence: (() => void) | null = null;
   #term: LeaseTerm | null = null;
 
@@ -54,7 +56,7 @@ export class GuardedPorts implements KeeperPorts {
     // The resets must still get out, so the binder is first.
     this.#ports.removeBlock(epoch);
     if (!this.#leases.delete(epoch)) return;
-    this.#lingering.add(epoch);
+    this.#lingering.set(epoch, this.#wishCount + 1);
     void this.#tellGuard();
   }
 
@@ -90,8 +92,9 @@ export class GuardedPorts implements KeeperPorts {
   }
 
   async #tellGuard(): Promise<void> {
+    this.#wishCount += 1;
+    const wish = this.#wishCount;
     const permitted = [...this.#leases.values()];
-    const removed = [...this.#lingering];
     const hasTerm = this.#term !== null;
     try {
       await this.#guard.allow(this.#ip, permitted, this.#term);
@@ -99,9 +102,11 @@ export class GuardedPorts implements KeeperPorts {
       this.#onFault(fault);
       return;
     }
-    for (const epoch of removed) this.#lingering.delete(epoch);
+    // A block that was taken up again and removed once more since is not what was confirmed.
+    const silent = [...this.#lingering].filter(([, saidIn]) => saidIn <= wish);
+    for (const [epoch] of silent) this.#lingering.delete(epoch);
     if (hasTerm) this.#use(permitted);
-    if (removed.length > 0) this.onSilence?.();
+    if (silent.length > 0) this.onSilence?.();
   }
 
   #use(permitted: readonly Lease[]): void {
