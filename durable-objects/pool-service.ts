@@ -17,6 +17,7 @@ import { grant, type Outcome, refuse } from "../src/core/outcome.ts";
 import type { Publication } from "../src/core/publication.ts";
 import type { PlacedHost, Placement } from "../src/core/placement.ts";
 import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../src/core/pool-settings.ts";
+import { gatewayUrl } from "../src/wire/gateway-url.ts";
 import { parsePoolRequest } from "../src/wire/messages.ts";
 import { AddressOrders, type PoolAddress } from "./address-orders.ts";
 import { within } from "./deadline.ts";
@@ -235,11 +236,12 @@ export class PoolService {
 
   #enlist(
     socket: ObjectSocket,
-    { instance, gateway, reach = UNREACHABLE }: PoolRequest & { type: "enlist" },
+    { instance, gateway: told, reach = UNREACHABLE }: PoolRequest & { type: "enlist" },
     pool: StoredPool,
   ): void {
     const { host } = attachmentOf(socket);
-    if (!isGatewayUrl(gateway)) return refuseHost(socket, "gateway-invalid", true);
+    const gateway = gatewayUrl(told);
+    if (gateway === null) return refuseHost(socket, "gateway-invalid", true);
     const present = this.#store.host(host);
     if (this.#isTwin(present, host, instance, pool)) return refuseHost(socket, "host-already-present", true);
     // A host that only lost its connection goes on being placed as it said last. [DO12]
@@ -341,14 +343,6 @@ function attachmentOf(socket: ObjectSocket): PoolAttachment {
 function refuseHost(socket: ObjectSocket, code: PoolRefusal | MessageRefusal, isOpening = false): void {
   sendTo(socket, { type: "refused", code } satisfies PoolReply);
   if (isOpening && isOpen(socket)) socket.close(CLOSE_REFUSED, code);
-}
-
-/** A gateway is reached by http or https, and needs a token, not credentials in its URL. [DO14] */
-function isGatewayUrl(text: string): boolean {
-  if (!URL.canParse(text)) return false;
-  const { protocol, username, password, search, hash } = new URL(text);
-  if (protocol !== "http:" && protocol !== "https:") return false;
-  return username === "" && password === "" && search === "" && hash === "";
 }
 
 async function settled(works: readonly Promise<unknown>[]): Promise<void> {

@@ -14,6 +14,7 @@ import {
   withCopiedState,
 } from "../link/command-options.ts";
 import type { WhenCopied } from "../link/state-directory.ts";
+import { gatewayUrl } from "../wire/gateway-url.ts";
 import type { MachineMode } from "./machine/machine.ts";
 
 /** How an agent runs. */
@@ -68,7 +69,8 @@ export function parseConfig(args: readonly string[], write: (text: string) => vo
   const options = parsed(commandLine(write), args)?.opts<Options>();
   if (options === undefined) return null;
   const { host: listenHost, port: listenPort } = readPlace("--listen", options.listen);
-  const gateway = options.gateway === undefined ? null : readUrl("--gateway", options.gateway).href;
+  const gateway =
+    options.gateway === undefined ? null : gatewayUrl(readUrl("--gateway", options.gateway).href);
   if (gateway === null && isUnspecified(listenHost)) {
     throw optionInvalid(`--gateway is needed: the edge cannot reach ${listenHost}.`);
   }

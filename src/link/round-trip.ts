@@ -11,6 +11,7 @@ import {
   EGRESS_PORT,
   FETCH_PATH,
 } from "../wire/header-names.ts";
+import { gatewayUrl } from "../wire/gateway-url.ts";
 import { problemCodeOf } from "../wire/problem-response.ts";
 import { type Finding, good, note, problem, unknown } from "./finding.ts";
 
@@ -52,7 +53,7 @@ function isOfOtherFamily(to: string, ip: string): boolean {
 async function roundTrip({ kind, url: base, token }: Sender, ip: string, to: string): Promise<Finding> {
   let response: Response;
   try {
-    const url = new URL(`${FETCH_PATH}?url=${encodeURIComponent(to)}`, base);
+    const url = `${gatewayUrl(base) ?? base}${FETCH_PATH}?url=${encodeURIComponent(to)}`;
     response = await fetch(url, {
       headers: { [EGRESS_AUTHORIZATION]: `Bearer ${token}`, egress: `ip="${ip}"` },
       redirect: "manual",

@@ -44,7 +44,7 @@ test("[AG1] a complete command line is a configuration", () => {
   });
   expect(parse({ "--listen": "[::1]:7001" })).toMatchObject({ listenHost: "::1", listenPort: 7001 });
   expect(parse({ "--listen": "0.0.0.0:7001", "--gateway": "https://h1.example" })).toMatchObject({
-    gateway: "https://h1.example/",
+    gateway: "https://h1.example",
   });
 });
 

@@ -235,6 +235,13 @@ describe("enlisting", () => {
     expect(await stub.hosts()).toEqual({ ok: true, value: [] });
   });
 
+  it("[DO14] a gateway is kept and told in one form, however its host writes it", async () => {
+    const { stub } = await newPool();
+    const host = await HostConnection.open(stub, "h1");
+    await host.enlist(FIRST, "HTTPS://H1.example:443/base//");
+    expect(await stub.hosts()).toMatchObject({ value: [{ gateway: "https://h1.example/base" }] });
+  });
+
   it.each([
     ["no JSON", "{"],
     ["bytes", new TextEncoder().encode("{}").buffer],

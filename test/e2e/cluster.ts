@@ -120,7 +120,10 @@ export class Cluster {
     );
   }
 
-  /** Starts a host's agent, or starts it again on its old state directory and port. */
+  /**
+   * Starts a host's agent, or starts it again on its old state directory and port. PORT in an
+   * argument stands for the port of its gateway.
+   */
   async startHost(host: string, args: readonly string[] = this.hosts.get(host)?.args ?? []): Promise<void> {
     const port = this.hosts.get(host)?.port ?? (await freePort());
     const state = join(this.directory, "hosts", host);
@@ -136,7 +139,7 @@ export class Cluster {
       `--state=${state}`,
       `--listen=127.0.0.1:${port}`,
       "--allow=127.0.0.20/30",
-      ...args,
+      ...args.map((arg) => arg.replace("PORT", String(port))),
     ]);
     this.hosts.set(host, { port, running, args });
   }
