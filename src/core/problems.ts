@@ -173,6 +173,11 @@ const CATALOGUE = {
     proxyError: "destination_ip_unroutable",
     title: "There is no route to the destination.",
   },
+  "address-family-mismatch": {
+    status: 502,
+    proxyError: "destination_ip_unroutable",
+    title: "The destination has no address of the egress address's family.",
+  },
   "tls-error": {
     status: 502,
     proxyError: "tls_protocol_error",

@@ -181,8 +181,10 @@ describe("destinations", () => {
     expect(await response.text()).toBe(`good.test:${good.port} /path?q=1`);
   });
 
-  it("[GW1] an address of the other family is unroutable", async () => {
-    await expectProblem(await rig.fetch("http://[2a00::1]/"), 502, "destination-unroutable");
+  it("[GW1] an address of the other family has a refusal of its own, which names both", async () => {
+    const response = await rig.fetch("http://[2a00::1]/");
+    expect(await response.clone().text()).toContain("IPv6 address; the egress address 127.0.0.10 is IPv4");
+    await expectProblem(response, 502, "address-family-mismatch", "error=destination_ip_unroutable");
   });
 
   it("[GW2] refuses what is no destination", async () => {

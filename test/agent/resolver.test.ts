@@ -77,9 +77,25 @@ it("[RS1] remembers so many names and no more", async () => {
 });
 
 it("[RS1] the family is that of the egress address", async () => {
-  const server = await counted({ "a.test": ["192.0.2.1"] });
+  const server = await counted({ "a.test": ["192.0.2.1", "2001:db8::1"] });
   const resolver = new Resolver({ servers: [server.address] });
-  await expect(resolver.resolve("a.test", 6)).rejects.toMatchObject({ code: "dns-error" });
+  expect(await resolver.resolve("a.test", 4)).toEqual(["192.0.2.1"]);
+  expect(await resolver.resolve("a.test", 6)).toEqual(["2001:db8::1"]);
+  expect(server.count()).toBe(2);
+});
+
+it("[RS4] a name without an address of the family is asked for the other, once, and only then", async () => {
+  const server = await counted({ "six.test": ["2001:db8::1"], "none.test": [] });
+  const resolver = new Resolver({ servers: [server.address] });
+  for (let time = 0; time < 3; time += 1) {
+    expect(await resolver.resolve("six.test", 4)).toEqual(["2001:db8::1"]);
+    expect(await resolver.resolve("six.test", 6)).toEqual(["2001:db8::1"]);
+  }
+  expect(server.count()).toBe(2);
+  await expect(resolver.resolve("none.test", 4)).rejects.toMatchObject({ code: "dns-error" });
+  const before = server.count();
+  await expect(resolver.resolve("absent.test", 4)).rejects.toMatchObject({ code: "dns-error" });
+  expect(server.count()).toBe(before + 1);
 });
 
 it("[RS2] silence has its own name, and so has a name server that is not there", async () => {

@@ -3,11 +3,12 @@
  * and nothing at all for names under `silent.test`.
  */
 import { createSocket, type Socket } from "node:dgram";
+import ipaddr from "ipaddr.js";
 
 const TYPE_A = 1;
 const TYPE_AAAA = 28;
 
-/** Starts on a free loopback port; `records` maps names to IPv4 addresses. */
+/** Starts on a free loopback port; `records` maps names to addresses of both families. */
 export async function startNameServer(
   records: Readonly<Record<string, readonly string[]>>,
 ): Promise<{ readonly address: string; readonly close: () => void }> {
@@ -38,7 +39,7 @@ function questionName(query: Buffer): string {
 function answer(query: Buffer, name: string, addresses: readonly string[] | undefined): Buffer {
   const questionEnd = 12 + name.length + 2 + 4;
   const type = query.readUInt16BE(questionEnd - 4);
-  const found = type === TYPE_A ? (addresses ?? []) : [];
+  const found = (addresses ?? []).filter((address) => typeOf(address) === type);
   const header = Buffer.alloc(12);
   query.copy(header, 0, 0, 2);
   const isKnown = addresses !== undefined && (type === TYPE_A || type === TYPE_AAAA);
@@ -46,14 +47,18 @@ function answer(query: Buffer, name: string, addresses: readonly string[] | unde
   header.writeUInt16BE(1, 4);
   header.writeUInt16BE(found.length, 6);
   const records = found.map((address) => {
-    const record = Buffer.alloc(16);
+    const bytes = ipaddr.parse(address).toByteArray();
+    const record = Buffer.alloc(12);
     record.writeUInt16BE(0xc00c, 0);
-    record.writeUInt16BE(TYPE_A, 2);
+    record.writeUInt16BE(type, 2);
     record.writeUInt16BE(1, 4);
     record.writeUInt32BE(30, 6);
-    record.writeUInt16BE(4, 10);
-    for (const [index, part] of address.split(".").entries()) record[12 + index] = Number(part);
-    return record;
+    record.writeUInt16BE(bytes.length, 10);
+    return Buffer.concat([record, Buffer.from(bytes)]);
   });
   return Buffer.concat([header, query.subarray(12, questionEnd), ...records]);
+}
+
+function typeOf(address: string): number {
+  return address.includes(":") ? TYPE_AAAA : TYPE_A;
 }

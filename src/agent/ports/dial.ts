@@ -50,7 +50,7 @@ export class Dialler {
   /** Connects to a host (a name or an address, IPv6 without brackets) and a TCP port. */
   async dial(from: AddressPorts, host: string, port: number, signal?: AbortSignal): Promise<Dialled> {
     const endMs = performance.now() + this.#limits.connectTimeoutMs;
-    const addresses = await this.#addressesOf(host, isIP(from.ip) as Family);
+    const addresses = await this.#addressesOf(from, host);
     let fault: unknown;
     const first = addresses.length === 1 ? 0 : Math.floor(Math.random() * addresses.length);
     for (let tried = 0; tried < Math.min(addresses.length, MAX_ADDRESSES); tried += 1) {
@@ -67,7 +67,8 @@ export class Dialler {
     throw fault ?? new EgressFault("connection-timeout");
   }
 
-  async #addressesOf(host: string, family: Family): Promise<readonly string[]> {
+  async #addressesOf(from: AddressPorts, host: string): Promise<readonly string[]> {
+    const family = isIP(from.ip) as Family;
     const kind = isIP(host);
     const addresses = kind === 0 ? await this.#resolver.resolve(host, family) : [unmapped(host)];
     // One prohibited address refuses the whole name: whoever mixes a private address among
@@ -77,8 +78,14 @@ export class Dialler {
         throw new EgressFault("destination-prohibited", kind === 0 ? `${host} is ${address}` : address);
       }
     }
-    if (kind !== 0 && isIP(addresses[0]!) !== family) {
-      throw new EgressFault("destination-unroutable", `The egress address is IPv${family}.`);
+    const found = isIP(addresses[0]!);
+    if (found !== family) {
+      const what =
+        kind === 0 ? `${host} has only IPv${found} addresses` : `${host} is an IPv${found} address`;
+      throw new EgressFault(
+        "address-family-mismatch",
+        `${what}; the egress address ${from.ip} is IPv${family}.`,
+      );
     }
     return addresses;
   }

@@ -2,6 +2,9 @@
  * Names to addresses, by c-ares and not by `getaddrinfo`, whose four threads one slow name
  * server can fill. Answers are kept for their time to live, refusals for a moment, and one
  * question is asked once however many wait for it. [RS1] [RS2]
+ *
+ * A name without an address of the family that is asked for is asked for the other one, so that
+ * "wrong family" and "no such name" are told apart. [RS4]
  */
 import { Resolver as CaresResolver } from "node:dns/promises";
 import { EgressFault, problemOf } from "../traffic/faults.ts";
@@ -25,6 +28,8 @@ interface Answer {
   readonly addresses: readonly string[];
   readonly fault: EgressFault | null;
   readonly endsAtMs: number;
+  /** The name may exist, yet there is no address: the other family may have one. */
+  readonly mayHaveOther: boolean;
 }
 
 const TRIES = 2;
@@ -50,22 +55,32 @@ export class Resolver {
     this.#now = options.now ?? (() => performance.now());
   }
 
-  /** All addresses of a name in this family; throws `dns-error` or `dns-timeout`. */
+  /**
+   * All addresses of a name in this family, or, if it has none, all of the other family; throws
+   * `dns-error` or `dns-timeout`.
+   */
   async resolve(name: string, family: Family): Promise<readonly string[]> {
     const canonical = name.endsWith(".") ? name.slice(0, -1) : name;
     // RFC 6761 section 6.3: never to be asked of a name server. [RS3]
     if (canonical === "localhost" || canonical.endsWith(".localhost")) return LOOPBACK[family];
-    const key = `${family} ${canonical}`;
-    const known = this.#answers.get(key);
-    const answer =
-      known !== undefined && this.#now() < known.endsAtMs ? known : await this.#ask(key, name, family);
-    if (answer.fault !== null) throw answer.fault;
-    return answer.addresses;
+    const answer = await this.#answer(canonical, family);
+    if (answer.fault === null) return answer.addresses;
+    if (answer.mayHaveOther) {
+      const other = await this.#answer(canonical, family === 4 ? 6 : 4);
+      if (other.fault === null) return other.addresses;
+    }
+    throw answer.fault;
   }
 
   /** Gives up all questions that are still open. */
   close(): void {
     this.#cares.cancel();
+  }
+
+  #answer(name: string, family: Family): Answer | Promise<Answer> {
+    const key = `${family} ${name}`;
+    const known = this.#answers.get(key);
+    return known !== undefined && this.#now() < known.endsAtMs ? known : this.#ask(key, name, family);
   }
 
   #ask(key: string, name: string, family: Family): Promise<Answer> {
@@ -90,20 +105,26 @@ export class Resolver {
       const ttlMs = Math.min(...records.map((record) => record.ttl)) * 1000;
       const keptMs = Math.min(MAX_TTL_MS, Math.max(MIN_TTL_MS, ttlMs));
       const addresses = records.map((record) => record.address);
-      if (addresses.length === 0) return this.#failure(new EgressFault("dns-error", "ENODATA"));
-      return { addresses, fault: null, endsAtMs: this.#now() + keptMs };
+      if (addresses.length === 0) return this.#failure(new EgressFault("dns-error", "ENODATA"), true);
+      return { addresses, fault: null, endsAtMs: this.#now() + keptMs, mayHaveOther: false };
     } catch (fault) {
       const { code } = fault as { readonly code?: string };
       // Here ECONNREFUSED is a name server's port that nobody listens on.
       const isSilent = code === "ECONNREFUSED" || problemOf(fault).code === "dns-timeout";
-      return this.#failure(new EgressFault(isSilent ? "dns-timeout" : "dns-error", code, fault));
+      // RFC 8020: a name that does not exist has nothing of any type. Whatever else is said, or
+      // not said, may be of this type alone: name servers are known for it (RFC 4074 section 4).
+      const mayHaveOther = code !== "ENOTFOUND" && code !== "EBADNAME";
+      return this.#failure(
+        new EgressFault(isSilent ? "dns-timeout" : "dns-error", code, fault),
+        mayHaveOther,
+      );
     }
   }
 
-  #failure(fault: EgressFault): Answer {
+  #failure(fault: EgressFault, mayHaveOther: boolean): Answer {
     // Silence says nothing of the name: ask again at once.
     const keptMs = fault.code === "dns-timeout" ? 0 : NEGATIVE_TTL_MS;
-    return { addresses: [], fault, endsAtMs: this.#now() + keptMs };
+    return { addresses: [], fault, endsAtMs: this.#now() + keptMs, mayHaveOther };
   }
 
   #remember(key: string, answer: Answer): void {
