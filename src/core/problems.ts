@@ -193,6 +193,11 @@ const CATALOGUE = {
     proxyError: "http_protocol_error",
     title: "The destination did not answer in valid HTTP.",
   },
+  "response-coding-unsupported": {
+    status: 502,
+    proxyError: "http_response_transfer_coding",
+    title: "The destination's response has a transfer coding other than chunked.",
+  },
   "response-headers-too-large": {
     status: 502,
     proxyError: "http_response_header_section_size",

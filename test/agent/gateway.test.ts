@@ -257,7 +257,7 @@ describe("faults of destinations", () => {
       "an upgrade nobody asked for",
       (): string => "HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
       502,
-      "connection-terminated",
+      "response-malformed",
     ],
     ["status 0", (): string => "HTTP/1.1 000 No\r\nContent-Length: 0\r\n\r\n", 502, "response-malformed"],
     ["status 99", (): string => "HTTP/1.1 099 No\r\nContent-Length: 0\r\n\r\n", 502, "response-malformed"],

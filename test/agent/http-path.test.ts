@@ -358,7 +358,7 @@ describe("responses", () => {
 
   it.each([
     ["of UTF-8", "\u00e6\u0089\u00be", "\u00e6\u0089\u00be"],
-    ["of Latin-1", "Tr\u00e8s bien", "Tr\u00ef\u00bf\u00bds bien"],
+    ["of Latin-1", "Tr\u00e8s bien", "Tr\u00e8s bien"],
     ["with controls", "O\x01K", "OK"],
     ["that is missing", "", ""],
   ])("[GW4] a reason phrase %s does no harm", async (_name, phrase, received) => {

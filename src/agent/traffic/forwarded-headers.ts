@@ -74,8 +74,10 @@ export interface ResponseHeaders {
   readonly proxyStatus: string | null;
 }
 
-/** Filters the fields of a response; `raw` as undici gives it: buffers or strings in turn. */
-export function readResponseHeaders(raw: readonly (Buffer | string)[]): ResponseHeaders {
+/** Filters the fields of a response; `raw` are names and values in turn, a character for each byte. */
+export function readResponseHeaders(raw: readonly (Buffer | string)[], status = 200): ResponseHeaders {
+  // These have no content, so no length either (RFC 9110 section 8.6).
+  const hasNoLength = status === 204 || status < 200;
   const forwarded: RawHeaders = [];
   let connection = "";
   let proxyStatus: string | null = null;
@@ -87,6 +89,7 @@ export function readResponseHeaders(raw: readonly (Buffer | string)[]): Response
       const value = latin1(raw[at + 1]!);
       proxyStatus = proxyStatus === null ? value : `${proxyStatus}, ${value}`;
     } else if (!HOP_BY_HOP.has(name) && !isOwnHeader(name)) {
+      if (hasNoLength && name === "content-length") continue;
       forwarded.push(written, latin1(raw[at + 1]!));
     }
   }

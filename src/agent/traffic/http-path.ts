@@ -1,14 +1,13 @@
 /**
  * One HTTP request through the gateway, streamed both ways:
  *
- *     client ─▶ RequestBody ─▶ undici ─▶ origin
- *     client ◀─ ServerResponse ◀─ this ◀─ undici ◀─ origin
+ *     client ─▶ RequestBody ─▶ transport ─▶ origin
+ *     client ◀─ ServerResponse ◀─ this ◀─ transport ◀─ origin
  *
  * Nothing is buffered: a slow client pauses the origin and a slow origin the client. A response
  * that breaks off breaks off for the client too; it never looks complete. [GW4] [GW5]
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Dispatcher } from "undici";
 import type { Problem } from "../../core/problems.ts";
 import {
   EGRESS_HOST,
@@ -28,6 +27,7 @@ import {
 } from "./forwarded-headers.ts";
 import type { OriginConnection } from "./origin-connection.ts";
 import type { OriginConnections } from "./origin-connections.ts";
+import type { ExchangeController, ExchangeHandler } from "./origin-transport.ts";
 import type { Outgoing } from "./outgoing.ts";
 import { type Hop, isRedirect, MAX_REDIRECTS, nextHop } from "./redirect.ts";
 import { RequestBody } from "./request-body.ts";
@@ -57,8 +57,8 @@ const REPEATABLE: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRAC
 // oxlint-disable-next-line no-control-regex
 const UNWRITABLE = /[^\t\x20-\x7e\x80-\xff]/;
 
-/** A request and its response; as undici sees it, a handler. */
-export class HttpExchange implements Dispatcher.DispatchHandler {
+/** A request and its response, over as many hops as there are. */
+export class HttpExchange implements ExchangeHandler {
   readonly #path: HttpPath;
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
@@ -68,7 +68,7 @@ export class HttpExchange implements Dispatcher.DispatchHandler {
   #hopCount = 0;
   #connections: OriginConnections | null = null;
   #connection: OriginConnection | null = null;
-  #controller: Dispatcher.DispatchController | null = null;
+  #controller: ExchangeController | null = null;
   #next: { readonly status: number; readonly location: string } | null = null;
   #nextBodyBytes = 0;
   #isRepeated = false;
@@ -99,22 +99,23 @@ export class HttpExchange implements Dispatcher.DispatchHandler {
     this.#send(false);
   }
 
-  onRequestStart(controller: Dispatcher.DispatchController): void {
+  onRequestStart(controller: ExchangeController): void {
     this.#controller = controller;
     if (this.#isOver) controller.abort(new EgressFault("connection-terminated"));
   }
 
-  onResponseStart(
-    controller: Dispatcher.DispatchController,
-    status: number,
-    _headers: unknown,
-    statusMessage?: string,
-  ): void {
-    // These are no statuses, or an upgrade that nobody asked for: undici would fail by an assertion.
-    if (status < 100 || status === 101) controller.abort(new EgressFault("response-malformed"));
-    // Informational responses are of this connection only.
-    if (status < 200 || this.#isOver) return;
-    const { forwarded, proxyStatus } = readResponseHeaders(inLine(controller.rawHeaders));
+  onResponseStart(controller: ExchangeController, status: number, _headers: unknown, phrase?: string): void {
+    // These are no statuses, or an upgrade that nobody asked for.
+    if (status < 100 || status === 101 || status > 599) {
+      controller.abort(new EgressFault("response-malformed", `The status is ${status}.`));
+      return;
+    }
+    if (this.#isOver) return;
+    const { forwarded, proxyStatus } = readResponseHeaders(inLine(controller.rawHeaders), status);
+    if (status < 200) {
+      this.#writeInterim(status, forwarded);
+      return;
+    }
     if (this.#follows) {
       const location = valueOf(forwarded, "location");
       if (isRedirect(status, location)) {
@@ -122,10 +123,10 @@ export class HttpExchange implements Dispatcher.DispatchHandler {
         return;
       }
     }
-    this.#writeHead(status, statusMessage, forwarded, proxyStatus);
+    this.#writeHead(status, phrase, forwarded, proxyStatus);
   }
 
-  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+  onResponseData(controller: ExchangeController, chunk: Buffer): void {
     noteStreamed(chunk.length);
     if (this.#next !== null) {
       this.#nextBodyBytes += chunk.length;
@@ -141,7 +142,7 @@ export class HttpExchange implements Dispatcher.DispatchHandler {
     this.#response.on("drain", () => this.#controller?.resume());
   }
 
-  onResponseEnd(controller: Dispatcher.DispatchController): void {
+  onResponseEnd(controller: ExchangeController): void {
     const connection = this.#connection!;
     if (connection.isBroken) {
       // undici takes a reset for the end of a body that has no length. [GW5]
@@ -154,7 +155,7 @@ export class HttpExchange implements Dispatcher.DispatchHandler {
     else this.#response.end();
   }
 
-  onResponseError(_controller: Dispatcher.DispatchController | null, fault: Error): void {
+  onResponseError(_controller: ExchangeController | null, fault: Error): void {
     const connection = this.#connection;
     const mayRepeat =
       connection !== null && connection.servedCount > 0 && !this.#isRepeated && isStaleConnection(fault);
@@ -192,8 +193,6 @@ export class HttpExchange implements Dispatcher.DispatchHandler {
         method,
         headers,
         body: hasBody ? this.#openBody() : null,
-        // Never repeated by undici; to it this only means that streams may run side by side.
-        idempotent: !hasBody,
       },
       this,
     );
@@ -205,9 +204,20 @@ export class HttpExchange implements Dispatcher.DispatchHandler {
     });
   }
 
+  /** An interim response is the client's too (RFC 9110 section 15.2), but `100` is of one connection. */
+  #writeInterim(status: number, headers: RawHeaders): void {
+    // Whether an answer with a redirect to follow will be the client's, nobody knows yet.
+    if (status === 100 || this.#follows || this.#request.httpVersionMinor === 0) return;
+    try {
+      this.#response.writeInformation(status, headers);
+    } catch {
+      // What Node would not write is dropped: only the final response is owed.
+    }
+  }
+
   #writeHead(
     status: number,
-    statusMessage: string | undefined,
+    phrase: string | undefined,
     headers: RawHeaders,
     proxyStatus: string | null,
   ): void {
@@ -225,13 +235,17 @@ export class HttpExchange implements Dispatcher.DispatchHandler {
     if (this.#follows && this.#hopCount > 0) headers.push(EGRESS_LOCATION, this.#hop.url.href);
     // What the origin does not say is not for us to say.
     response.sendDate = false;
-    const phrase = statusMessage === undefined ? undefined : writablePhrase(statusMessage);
-    if (phrase === undefined) response.writeHead(status, headers);
+    // A phrase is of no meaning, so it may go.
+    if (phrase === undefined || UNWRITABLE.test(phrase)) response.writeHead(status, headers);
     else response.writeHead(status, phrase, headers);
     // Not at once: a body that is here already goes out in the same packet.
-    queueMicrotask(() => {
-      if (!this.#isOver) response.flushHeaders();
-    });
+    queueMicrotask(() => this.#flushHead());
+  }
+
+  /** Sends the head, if nothing of the body has taken it along. `flushHeaders` would write it in UTF-8. */
+  #flushHead(): void {
+    if (this.#hasBodyBegun || this.#response.writableEnded || this.#response.destroyed) return;
+    this.#response.write("", "latin1");
   }
 
   #write(chunk: Buffer): boolean {
@@ -285,16 +299,14 @@ export class HttpExchange implements Dispatcher.DispatchHandler {
     this.#path.refuse(this.#request, this.#response, problem, fault);
   }
 
+  /** What has come goes out, and then the connection ends within the response. [GW5] */
   #breakOff(): void {
+    this.#flushHead();
     this.#isOver = true;
+    const { socket } = this.#response;
+    if (socket === null) this.#response.destroy();
     // To an HTTP/1.0 client a clean end of the connection is the end of the body.
-    if (this.#request.httpVersionMinor === 0) this.#request.socket.resetAndDestroy();
-    else this.#response.destroy();
+    else if (this.#request.httpVersionMinor === 0) socket.write("", () => socket.resetAndDestroy());
+    else socket.destroySoon();
   }
-}
-
-/** The bytes of a reason phrase, if Node would write them; it is of no meaning, so it may go. */
-function writablePhrase(phrase: string): string | undefined {
-  const bytes = Buffer.from(phrase).toString("latin1");
-  return UNWRITABLE.test(bytes) ? undefined : bytes;
 }

@@ -1,11 +1,13 @@
-/** One connection to an origin, on one leased port: an undici client that dials through us. */
+/** One connection to an origin, on one leased port: dialled for its first request, then kept. */
 import type { Socket } from "node:net";
-import type { buildConnector, Dispatcher } from "undici";
-import Client from "undici/lib/dispatcher/client.js";
+import type { buildConnector } from "undici";
 import type { AddressPorts } from "../ports/address-ports.ts";
 import type { Dialled, Dialler } from "../ports/dial.ts";
 import { EgressFault } from "./faults.ts";
 import type { HeldPort } from "../ports/held-port.ts";
+import { Http1Transport } from "./http1-transport.ts";
+import type { ExchangeHandler, OriginTransport, OutgoingRequest } from "./origin-transport.ts";
+import { UndiciTransport } from "./undici-transport.ts";
 
 /** Requests at once on one HTTP/2 connection. */
 const MAX_STREAMS = 100;
@@ -15,7 +17,7 @@ export interface ConnectionOptions {
   readonly dialler: Dialler;
   /** undici's own connector, for TLS over a socket that is there already. */
   readonly secure: buildConnector.connector;
-  /** Until the first byte of the response head. */
+  /** From the end of the request to the final response head. */
   readonly responseTimeoutMs: number;
   /** How long an idle connection keeps its port. */
   readonly idleTimeoutMs: number;
@@ -45,7 +47,9 @@ export class OriginConnection {
   readonly #from: AddressPorts;
   readonly #options: ConnectionOptions;
   readonly #keeper: ConnectionKeeper;
-  readonly #client: Client;
+  #transport: OriginTransport | null = null;
+  /** The request that it is dialled for. */
+  #first: { readonly request: OutgoingRequest; readonly handler: ExchangeHandler } | null = null;
   #held: HeldPort | null = null;
   #socket: Socket | null = null;
   #dialling: AbortController | null = null;
@@ -56,27 +60,9 @@ export class OriginConnection {
     this.#from = from;
     this.#options = options;
     this.#keeper = keeper;
-    this.#client = new Client(origin, {
-      connect: (target: buildConnector.Options, callback: buildConnector.Callback) => {
-        void this.#connect(target, callback);
-      },
-      allowH2: true,
-      pipelining: 1,
-      headersTimeout: options.responseTimeoutMs,
-      // A stream may be silent for as long as its client waits; TCP keep-alive finds the dead.
-      bodyTimeout: 0,
-      keepAliveTimeout: options.idleTimeoutMs,
-      keepAliveMaxTimeout: options.idleTimeoutMs,
-      maxHeaderSize: options.maxHeaderBytes,
-    });
-    this.#client.on("disconnect", () => {
-      this.#held = null;
-      this.#socket = null;
-      if (this.running === 0) this.retire();
-    });
   }
 
-  /** The source port in use; null when it is not connected. */
+  /** The source port; null before it is connected. */
   get port(): number | null {
     return this.#held?.port ?? null;
   }
@@ -92,22 +78,24 @@ export class OriginConnection {
   }
 
   /** Sends a request. Whoever calls must call `done` once it has ended. */
-  dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
+  dispatch(request: OutgoingRequest, handler: ExchangeHandler): void {
     if (this.#idleTimer !== null) clearTimeout(this.#idleTimer);
     this.#idleTimer = null;
-    this.#client.dispatch(options, handler);
+    if (this.#transport !== null) {
+      this.#transport.dispatch(request, handler);
+      return;
+    }
+    this.#first = { request, handler };
+    void this.#connect();
   }
 
   /** Takes no more requests; closes now, or when the last has ended. */
   retire(): void {
-    if (!this.isRetired) {
-      this.isRetired = true;
-      this.#keeper.onGone(this);
-    }
+    this.#markRetired();
     if (this.running === 0) this.close();
   }
 
-  /** Ends it if no request comes for a while. undici does so for HTTP/1.1, minding what the origin says. */
+  /** Ends it if no request comes for a while. Over HTTP/1.1 the transport does so, minding what the origin says. */
   watchIdleness(): void {
     if (this.protocol !== "h2") return;
     this.#idleTimer ??= setTimeout(() => {
@@ -118,35 +106,32 @@ export class OriginConnection {
 
   /** Ends it at once, whatever is on it. */
   close(): void {
-    if (!this.isRetired) {
-      this.isRetired = true;
-      this.#keeper.onGone(this);
-    }
-    if (this.#idleTimer !== null) clearTimeout(this.#idleTimer);
+    this.#markRetired();
     this.#dialling?.abort();
-    // Until the client has the socket, nobody else would end it.
-    if (this.protocol === "unknown") this.#socket?.destroy();
-    if (!this.#client.destroyed) this.#client.destroy(null, ignore);
+    if (this.#transport !== null) this.#transport.close();
+    else this.#socket?.destroy();
   }
 
-  async #connect(target: buildConnector.Options, callback: buildConnector.Callback): Promise<void> {
-    const isSecure = target.protocol === "https:";
-    const port = Number(target.port) || (isSecure ? 443 : 80);
+  async #connect(): Promise<void> {
+    const { protocol, hostname, port } = new URL(this.origin);
+    const host = hostname.startsWith("[") ? hostname.slice(1, -1) : hostname;
+    const isSecure = protocol === "https:";
     const dialling = new AbortController();
     this.#dialling = dialling;
-    let socket: Socket;
     try {
-      const dialled = await this.#options.dialler.dial(this.#from, target.hostname, port, dialling.signal);
+      const dialled = await this.#options.dialler.dial(
+        this.#from,
+        host,
+        Number(port) || (isSecure ? 443 : 80),
+        dialling.signal,
+      );
       this.#adopt(dialled);
-      socket = dialled.socket;
+      this.#ready(isSecure ? await this.#encrypt(host, dialled.socket) : dialled.socket);
     } catch (fault) {
-      callback(fault as Error, null);
-      return;
+      this.#fail(fault as Error);
     } finally {
       this.#dialling = null;
     }
-    if (isSecure) this.#encrypt(target, socket, callback);
-    else this.#ready(socket, callback);
   }
 
   #adopt({ socket, held }: Dialled): void {
@@ -156,35 +141,52 @@ export class OriginConnection {
     if (held.block.isDraining) this.retire();
   }
 
-  #encrypt(target: buildConnector.Options, socket: Socket, callback: buildConnector.Callback): void {
-    let isSettled = false;
-    const settle: buildConnector.Callback = (fault, secured) => {
-      if (isSettled) return;
-      isSettled = true;
-      socket.off("close", onClose);
-      if (fault === null) {
-        this.#ready(secured, callback);
-      } else {
-        socket.destroy();
-        callback(fault, null);
-      }
-    };
-    // Without an error, as when its block is taken away, TLS would say nothing of the end.
-    const onClose = (): void => settle(new EgressFault("connection-terminated"), null);
-    socket.once("close", onClose);
-    this.#options.secure({ ...target, httpSocket: socket }, settle);
+  #encrypt(hostname: string, socket: Socket): Promise<Socket> {
+    return new Promise((resolve, reject) => {
+      // Without an error, as when its block is taken away, TLS would say nothing of the end.
+      const onClose = (): void => reject(new EgressFault("connection-terminated"));
+      socket.once("close", onClose);
+      const { host, protocol, port } = new URL(this.origin);
+      this.#options.secure({ hostname, host, protocol, port, httpSocket: socket }, (...[fault, secured]) => {
+        socket.off("close", onClose);
+        if (fault === null) {
+          resolve(secured);
+        } else {
+          socket.destroy();
+          reject(fault);
+        }
+      });
+    });
   }
 
-  #ready(socket: Socket, callback: buildConnector.Callback): void {
+  #ready(socket: Socket): void {
+    if (socket.destroyed) throw new EgressFault("connection-terminated");
     const { alpnProtocol } = socket as { readonly alpnProtocol?: string | false };
     this.protocol = alpnProtocol === "h2" ? "h2" : "h1";
-    this.#client.pipelining = this.limit;
     this.#socket = socket;
-    callback(null, socket);
+    const onGone = (): void => this.#markRetired();
+    this.#transport =
+      this.protocol === "h2"
+        ? new UndiciTransport(this.origin, socket, this.#options, MAX_STREAMS, onGone)
+        : new Http1Transport(socket, new URL(this.origin).host, this.#options, onGone);
+    const { request, handler } = this.#first!;
+    this.#first = null;
+    this.#transport.dispatch(request, handler);
     this.#keeper.onConnected(this);
   }
-}
 
-function ignore(): void {
-  // The end of a client that nobody waits for.
+  #markRetired(): void {
+    if (this.#idleTimer !== null) clearTimeout(this.#idleTimer);
+    this.#idleTimer = null;
+    if (this.isRetired) return;
+    this.isRetired = true;
+    this.#keeper.onGone(this);
+  }
+
+  #fail(fault: Error): void {
+    const first = this.#first;
+    this.#first = null;
+    this.close();
+    first?.handler.onResponseError(null, fault);
+  }
 }

@@ -1,0 +1,48 @@
+/**
+ * What carries requests over one connection to an origin once it stands, whatever the version of
+ * HTTP, and what it tells of each exchange. The names are undici's, so that its clients fit.
+ */
+import type { Readable } from "node:stream";
+import type { RawHeaders } from "./forwarded-headers.ts";
+
+/** A request as it goes out. */
+export interface OutgoingRequest {
+  readonly method: string;
+  /** Path and query. */
+  readonly path: string;
+  /** Names in lower case; without `host` and without fields of the connection. */
+  readonly headers: RawHeaders;
+  /** Destroyed as soon as nobody wants more of it. */
+  readonly body: Readable | null;
+}
+
+/** What an exchange's handler can do to it. All of it does nothing once the exchange has ended. */
+export interface ExchangeController {
+  /** Fields of the head that is being told: names and values by turns, or in an object. */
+  readonly rawHeaders?: unknown;
+  /** Gives the exchange up: its handler is told `onResponseError` with this fault. */
+  abort(fault: Error): void;
+  /** Asks for no more of the body; what has been read already still comes. */
+  pause(): void;
+  resume(): void;
+}
+
+/** Is told of one exchange, in this order; the last is `onResponseEnd` or `onResponseError`, once. */
+export interface ExchangeHandler {
+  onRequestStart(controller: ExchangeController): void;
+  /** A head: any number of interim ones (100 to 199) before the final one. */
+  onResponseStart(controller: ExchangeController, status: number, headers: unknown, phrase?: string): void;
+  onResponseData(controller: ExchangeController, chunk: Buffer): void;
+  /** The response is whole. */
+  onResponseEnd(controller: ExchangeController): void;
+  /** It never began or it is not whole. */
+  onResponseError(controller: ExchangeController | null, fault: Error): void;
+}
+
+/** One connection that stands. */
+export interface OriginTransport {
+  /** Sends a request. */
+  dispatch(request: OutgoingRequest, handler: ExchangeHandler): void;
+  /** Ends it at once; exchanges on it end with a fault. */
+  close(): void;
+}
