@@ -1,5 +1,5 @@
 /** The edge's response, made to look like the destination's own. [CL2] */
-import { EGRESS_HOST, EGRESS_IP, EGRESS_LOCATION, EGRESS_PORT } from "../wire/header-names.ts";
+import { EGRESS_HOST, EGRESS_IP, EGRESS_KEPT, EGRESS_LOCATION, EGRESS_PORT } from "../wire/header-names.ts";
 
 /** Where a request left from. */
 export interface EgressSource {
@@ -26,6 +26,23 @@ export function asDestination(response: Response, requestedUrl: string, wasRedir
   return disguise(response, url, wasRedirected || followedTo !== null);
 }
 
+/**
+ * The fields of a response with those that the edge kept from the browser under their own names
+ * again; null when there are none. [CL6]
+ */
+function withKeptFields(headers: Headers): Headers | null {
+  let restored: Headers | null = null;
+  for (const [name, value] of headers) {
+    if (!name.startsWith(EGRESS_KEPT)) continue;
+    restored ??= new Headers(headers);
+    restored.delete(name);
+    // Cookies are numbered, since values joined by commas could not be told apart.
+    const original = name.slice(EGRESS_KEPT.length).replace(/^set-cookie-\d+$/, "set-cookie");
+    restored.append(original, value);
+  }
+  return restored;
+}
+
 /** A URL as `response.url` and a request line have it. */
 export function withoutFragment(url: string): string {
   const at = url.indexOf("#");
@@ -36,7 +53,9 @@ function disguise(response: Response, url: string, redirected: boolean): Respons
   // Taken from the response, which need not be of the global class: `fetch` may be another's.
   const cloneAsIs = response.clone.bind(response);
   const clone = (): Response => disguise(cloneAsIs(), url, redirected);
+  const headers = withKeptFields(response.headers);
   return Object.defineProperties(response, {
+    ...(headers === null ? {} : { headers: { value: headers, configurable: true } }),
     url: { value: url, configurable: true },
     redirected: { value: redirected, configurable: true },
     clone: { value: clone, configurable: true, writable: true },

@@ -65,6 +65,16 @@ const CATALOGUE = {
     proxyError: "http_request_error",
     title: "The body is longer or shorter than its content-length.",
   },
+  "body-too-large": {
+    status: 413,
+    proxyError: "http_request_error",
+    title: "The body is announced to be longer than can be counted.",
+  },
+  "request-coding-unsupported": {
+    status: 501,
+    proxyError: "http_request_error",
+    title: "The request has a transfer coding other than chunked.",
+  },
   "input-invalid": {
     status: 400,
     proxyError: "http_request_error",

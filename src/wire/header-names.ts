@@ -14,6 +14,11 @@ export const EGRESS_PORT = "egress-port";
 export const EGRESS_HOST = "egress-host";
 /** Response: where the followed redirects ended. */
 export const EGRESS_LOCATION = "egress-location";
+/**
+ * Response: begins the name under which a page gets a field of the destination that its browser
+ * would have taken for the edge's own.
+ */
+export const EGRESS_KEPT = "egress-kept-";
 /** Response: RFC 9209. */
 export const PROXY_STATUS = "proxy-status";
 /** How this proxy names itself in `proxy-status`. */
@@ -29,10 +34,13 @@ export const HOP_BY_HOP: ReadonlySet<string> = new Set([
   "proxy-connection",
   "proxy-authenticate",
   "proxy-authorization",
+  "proxy-authentication-info",
   "te",
   "trailer",
   "transfer-encoding",
   "upgrade",
+  // RFC 7540 section 3.2.1; it belongs to an upgrade that is never made.
+  "http2-settings",
 ]);
 
 /** Whether a field belongs to ipshard: dropped from what an origin sends and from what it gets. */

@@ -7,8 +7,9 @@ import { WorkerEntrypoint } from "cloudflare:workers";
 import { EVERY_POOL, type Identity } from "../core/identity.ts";
 import { FETCH_PATH } from "../wire/header-names.ts";
 import type { Environment } from "./environment.ts";
-import { faultProblem } from "./problem.ts";
+import { faultProblem, problem } from "./problem.ts";
 import { relay } from "./relay.ts";
+import { objectionTo } from "./request-head.ts";
 
 /** What the operator may write beside the binding. */
 export interface EgressProps {
@@ -25,6 +26,8 @@ const NAMELESS_CLIENT = "service-binding";
 export class Egress extends WorkerEntrypoint<Environment, EgressProps | undefined> {
   override async fetch(request: Request): Promise<Response> {
     try {
+      const objection = objectionTo(request);
+      if (objection !== null) return problem(objection);
       const target = `${FETCH_PATH}?url=${encodeURIComponent(request.url)}`;
       return await relay(request, target, identityOf(this.ctx.props), this.env, this.ctx);
     } catch (fault) {

@@ -1,5 +1,6 @@
 /** The short-lived tokens with which the edge, or a client by its leave, uses gateways. [WK3] */
 import type { JWK } from "jose";
+import type { Identity } from "../core/identity.ts";
 import { signToken } from "../wire/tokens.ts";
 
 /** How long a gateway token is good for. */
@@ -15,35 +16,48 @@ export interface GatewayToken {
   readonly expiresAtMs: number;
 }
 
+interface KeptToken {
+  readonly token: string;
+  readonly replaceAtMs: number;
+}
+
 /** Signs gateway tokens, and keeps the ones the Worker itself presents. */
 export class GatewayTokens {
   readonly #key: JWK | null;
-  readonly #kept = new Map<string, GatewayToken>();
+  readonly #kept = new Map<string, KeptToken>();
 
   constructor(key: JWK | null) {
     this.#key = key;
   }
 
   /** A kept token for a client in a pool, if it is good for a while yet; the hot path. */
-  recall(client: string, pool: string, nowMs: number): string | undefined {
-    const kept = this.#kept.get(`${client}\0${pool}`);
-    return kept !== undefined && nowMs < kept.expiresAtMs - RENEW_BEFORE_MS ? kept.token : undefined;
+  recall(client: Identity, pool: string, nowMs: number): string | undefined {
+    const kept = this.#kept.get(keyOf(client, pool));
+    return kept !== undefined && nowMs < kept.replaceAtMs ? kept.token : undefined;
   }
 
   /** A new token, which is kept. */
-  async renew(client: string, pool: string, nowMs: number): Promise<string> {
+  async renew(client: Identity, pool: string, nowMs: number): Promise<string> {
     const made = await this.issue(client, pool, nowMs);
     if (this.#kept.size >= KEPT_TOKENS) this.#kept.delete(this.#kept.keys().next().value!);
-    this.#kept.set(`${client}\0${pool}`, made);
+    // One that ends with its client's own token would gain nothing by being replaced.
+    const isLast = made.expiresAtMs > client.expiresAtMs - 1_000;
+    const replaceAtMs = isLast ? made.expiresAtMs : made.expiresAtMs - RENEW_BEFORE_MS;
+    this.#kept.set(keyOf(client, pool), { token: made.token, replaceAtMs });
     return made.token;
   }
 
-  /** A new token for a client to use by itself. */
-  async issue(client: string, pool: string, nowMs: number): Promise<GatewayToken> {
+  /** A new token for a client to use by itself; it ends no later than the client's own. */
+  async issue(client: Identity, pool: string, nowMs: number): Promise<GatewayToken> {
     if (this.#key === null) throw new Error("EDGE_KEY is not set");
     // Tokens end on full seconds; the time that is told must not be later than the real one.
-    const expiresAtMs = Math.floor((nowMs + GATEWAY_TOKEN_MS) / 1000) * 1000;
-    const identity = { role: "gateway", subject: client, pools: [pool], expiresAtMs } as const;
+    const expiresAtMs = Math.floor(Math.min(nowMs + GATEWAY_TOKEN_MS, client.expiresAtMs) / 1000) * 1000;
+    const identity = { role: "gateway", subject: client.subject, pools: [pool], expiresAtMs } as const;
     return { token: await signToken(identity, this.#key), expiresAtMs };
   }
+}
+
+/** Two tokens of one client that end at different times have different gateway tokens. */
+function keyOf({ subject, expiresAtMs }: Identity, pool: string): string {
+  return `${subject}\0${pool}\0${expiresAtMs}`;
 }

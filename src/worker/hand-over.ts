@@ -14,6 +14,7 @@ import { edgeCounters } from "./control-plane.ts";
 import { penalties, placements } from "./edge-state.ts";
 import { problem } from "./problem.ts";
 import { bodyOf, type RequestBody } from "./request-body.ts";
+import { forwardedFields } from "./request-head.ts";
 
 /** Hosts that are asked for one request, at most. */
 export const MAX_TRIES = 3;
@@ -90,7 +91,7 @@ function pick(ranked: readonly PlacedIp[], tried: ReadonlySet<string>): Outcome<
 
 function send(errand: Errand, { ip, host }: Destined, body: RequestBody | null): Promise<Response> {
   const { request } = errand;
-  const headers = new Headers(request.headers);
+  const headers = forwardedFields(request);
   headers.set(EGRESS, `ip="${ip}"`);
   headers.set(EGRESS_AUTHORIZATION, `Bearer ${errand.gatewayToken}`);
   const url = host.gateway + errand.target;

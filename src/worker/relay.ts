@@ -43,8 +43,7 @@ export async function relay(
 
   const { gatewayTokens } = edgeKeysOf(env);
   const gatewayToken =
-    gatewayTokens.recall(identity.subject, pool, nowMs) ??
-    (await gatewayTokens.renew(identity.subject, pool, nowMs));
+    gatewayTokens.recall(identity, pool, nowMs) ?? (await gatewayTokens.renew(identity, pool, nowMs));
   return handOver({ request, target, pool, ranked: ranked.value, gatewayToken });
 }
 

@@ -228,6 +228,28 @@ test("[CL2] an edge that cannot be reached rejects as fetch does", async () => {
   expect(fault).not.toBeInstanceOf(EgressError);
 });
 
+test("[CL6] fields that the edge kept from the browser have their own names again", async () => {
+  const cookies = ["a=1; Expires=Wed, 01 Jan 2031 00:00:00 GMT", "b=2"];
+  edge.answer = (_seen, response) =>
+    response
+      .writeHead(200, {
+        ...SOURCE,
+        "x-other": "1",
+        "egress-kept-strict-transport-security": "max-age=1",
+        "egress-kept-set-cookie-0": cookies[0],
+        "egress-kept-set-cookie-1": cookies[1],
+      })
+      .end("ok");
+  const response = await egressWith().fetch(DESTINATION);
+  for (const { headers } of [response, response.clone()]) {
+    expect(headers.get("strict-transport-security")).toBe("max-age=1");
+    expect(headers.getSetCookie()).toEqual(cookies);
+    expect(headers.get("x-other")).toBe("1");
+    expect([...headers.keys()].filter((name) => name.startsWith("egress-kept"))).toEqual([]);
+  }
+  expect(egressOf(response)).toEqual({ ip: "192.0.2.1", port: 2051, host: "h1" });
+});
+
 test("[CL3] a refusal of ipshard's own rejects with its code, status and detail", async () => {
   edge.answer = refuseWith({ code: "destination-prohibited", detail: "10.0.0.1 is private." });
   const fault = await faultOf(egressWith().fetch(DESTINATION));

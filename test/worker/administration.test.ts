@@ -111,7 +111,7 @@ describe("pools", () => {
   });
 
   it("[WK16] what is not JSON is invalid input, not a fault", async () => {
-    const token = await tokenFor({ role: "admin", pools: [] });
+    const token = await tokenFor({ role: "admin", pools: ["*"] });
     const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
     const response = await ask("/v1/pools/never", { method: "PUT", headers, body: "{" });
     expect(await codeOf(response)).toEqual({ status: 400, code: "input-invalid" });
@@ -120,7 +120,7 @@ describe("pools", () => {
   it.each(["/v1/pools/never", "/v1/pools/never/ips/192.0.2.9"])(
     "[WK16] %s: a body of another content type is invalid input, not a fault",
     async (path) => {
-      const token = await tokenFor({ role: "admin", pools: [] });
+      const token = await tokenFor({ role: "admin", pools: ["*"] });
       // What curl calls the body of its -d.
       const type = "application/x-www-form-urlencoded";
       const headers = { authorization: `Bearer ${token}`, "content-type": type };
@@ -148,7 +148,7 @@ describe("the control plane at administration", () => {
       ...environment,
       POOL_CATALOGUE: { getByName: () => ({ list: () => Promise.reject(new Error("gone")) }) } as never,
     };
-    const headers = { authorization: `Bearer ${await tokenFor({ role: "admin", pools: [] })}` };
+    const headers = { authorization: `Bearer ${await tokenFor({ role: "admin", pools: ["*"] })}` };
     const response = await ask("/v1/pools", { headers }, broken);
     expect(await codeOf(response)).toEqual({ status: 503, code: "control-plane-unavailable" });
   });

@@ -42,6 +42,90 @@ describe("a page in a browser", () => {
   });
 });
 
+/** What a destination says of its own origin. */
+const OF_ORIGIN = {
+  "strict-transport-security": "max-age=63072000; includeSubDomains; preload",
+  "alt-svc": 'h3="evil.test:443"',
+  "clear-site-data": '"*"',
+  "public-key-pins": 'pin-sha256="x"; max-age=1',
+  "expect-ct": "enforce, max-age=1",
+  nel: '{"report_to":"x","max_age":1,"include_subdomains":true}',
+  "report-to": '{"group":"x","max_age":1,"endpoints":[{"url":"https://evil.test"}]}',
+  "reporting-endpoints": 'x="https://evil.test"',
+  "service-worker-allowed": "/",
+  "www-authenticate": 'Basic realm="the edge"',
+  "use-as-dictionary": 'match="/v1/*"',
+  "no-vary-search": "params",
+  "set-login": "logged-in",
+};
+
+describe("the edge's own origin in a browser", () => {
+  const cookies = ["a=1; Domain=edge.test; Expires=Wed, 01 Jan 2031 00:00:00 GMT", "b=2"];
+  const answer = (): Response => {
+    const headers = new Headers(OF_ORIGIN);
+    for (const cookie of cookies) headers.append("set-cookie", cookie);
+    return new Response("theirs", { status: 401, headers });
+  };
+
+  it.each([
+    [{ origin: "https://page.test" }],
+    [{ origin: "null" }],
+    [{ "sec-fetch-site": "same-origin", "sec-fetch-mode": "cors" }],
+    [{ "sec-fetch-site": "none", "sec-fetch-mode": "navigate" }],
+  ])("[WK38] is not spoken for by a destination, when a page asks with %o", async (fields) => {
+    const { send, h1 } = await newEgress();
+    gateways.set(h1, answer);
+    const response = await send({ headers: fields as Record<string, string> });
+    expect([response.status, await response.text()]).toEqual([401, "theirs"]);
+    for (const [name, value] of Object.entries(OF_ORIGIN)) {
+      expect([name, response.headers.get(name)]).toEqual([name, null]);
+      expect([name, response.headers.get(`egress-kept-${name}`)]).toEqual([name, value]);
+    }
+    expect(response.headers.getSetCookie()).toEqual([]);
+    expect(cookies.map((_cookie, at) => response.headers.get(`egress-kept-set-cookie-${at}`))).toEqual(
+      cookies,
+    );
+  });
+
+  it("[WK38] is nobody's concern who is no page: all fields pass as they are", async () => {
+    const { send, h1 } = await newEgress();
+    gateways.set(h1, answer);
+    const { headers } = await send({ headers: { "sec-fetch-mode": "cors" } });
+    for (const [name, value] of Object.entries(OF_ORIGIN)) {
+      expect([name, headers.get(name)]).toEqual([name, value]);
+    }
+    expect(headers.getSetCookie()).toEqual(cookies);
+    expect([...headers.keys()].filter((name) => name.startsWith("egress-kept-"))).toEqual([]);
+  });
+
+  it("[WK38] may ask for its own token", async () => {
+    const response = await ask("/v1/fetch?url=x", { headers: page });
+    expect(response.headers.get("www-authenticate")).toBe("Bearer");
+  });
+});
+
+describe("an answer of which the runtime makes nothing", () => {
+  it.each([600, 999])("[WK40] with the status %i is refused by name to a page", async (status) => {
+    const { send, h1 } = await newEgress();
+    gateways.set(h1, () => answerWith(status));
+    const response = await send({ headers: page });
+    expect(response.headers.get("access-control-allow-origin")).toBe("*");
+    expect(await codeOf(response)).toEqual({ status: 502, code: "response-malformed" });
+  });
+
+  it("[WK40] passes as it is to whoever is no page", async () => {
+    const { send, h1 } = await newEgress();
+    gateways.set(h1, () => answerWith(999));
+    expect((await send()).status).toBe(999);
+  });
+});
+
+/** An answer with a status that only the network can bring about. */
+function answerWith(status: number): Response {
+  const headers = { "egress-host": "h1" };
+  return Object.defineProperty(new Response("theirs", { headers }), "status", { value: status });
+}
+
 describe("whoever is not a page", () => {
   it("[WK14] gets the response untouched", async () => {
     const { send, h1 } = await newEgress();

@@ -40,7 +40,7 @@ export async function ask(path: string, init?: RequestInit, env = environment): 
 
 /** Asks as an administrator, with a JSON body if one is given. */
 export async function administer(method: string, path: string, body?: unknown): Promise<Response> {
-  const token = await tokenFor({ role: "admin", pools: [] });
+  const token = await tokenFor({ role: "admin", pools: ["*"] });
   const headers: Record<string, string> = { authorization: `Bearer ${token}` };
   if (body !== undefined) headers["content-type"] = "application/json";
   return ask(path, { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });

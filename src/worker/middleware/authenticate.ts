@@ -1,6 +1,6 @@
 /** Who sends a request, and whether their role may do this. [WK1] */
 import type { MiddlewareHandler } from "hono";
-import type { Identity, IdentityRefusal, Role } from "../../core/identity.ts";
+import { type Identity, type IdentityRefusal, permitsPool, type Role } from "../../core/identity.ts";
 import { grant, type Outcome, refuse } from "../../core/outcome.ts";
 import { EGRESS_AUTHORIZATION } from "../../wire/header-names.ts";
 import { bearerOf } from "../../wire/tokens.ts";
@@ -52,3 +52,12 @@ export function authenticate(...roles: readonly Role[]): MiddlewareHandler<EdgeC
     await next();
   };
 }
+
+/** Lets only those pass whose token is good for the pool in the path. [ID6] */
+export const heldToPools: MiddlewareHandler<EdgeContext> = async (context, next) => {
+  const pool = context.req.param("pool");
+  if (pool === undefined || !permitsPool(context.get("identity"), pool)) {
+    return problem({ code: "pool-denied" });
+  }
+  await next();
+};

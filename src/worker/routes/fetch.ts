@@ -1,12 +1,14 @@
 /** The egress API: any method to `/v1/fetch?url=…`. The one path on which speed matters. */
-import type { Role } from "../../core/identity.ts";
+import type { IdentityRefusal, Role } from "../../core/identity.ts";
+import type { Problem } from "../../core/problems.ts";
 import { EGRESS_AUTHORIZATION, FETCH_PATH } from "../../wire/header-names.ts";
 import { bearerOf } from "../../wire/tokens.ts";
-import { answerPreflight, isPreflight, readableByPages } from "../cross-origin.ts";
+import { answerPreflight, isFromPage, isPreflight, readableByPages } from "../cross-origin.ts";
 import type { Background, Environment } from "../environment.ts";
 import { identify } from "../middleware/authenticate.ts";
 import { faultProblem, problem } from "../problem.ts";
 import { relay } from "../relay.ts";
+import { objectionTo } from "../request-head.ts";
 
 const CLIENT: readonly Role[] = ["client"];
 
@@ -28,18 +30,39 @@ export async function answerFetch(
   env: Environment,
   background: Background,
 ): Promise<Response> {
-  const isFromPage = request.headers.has("origin");
-  if (isFromPage && isPreflight(request)) return answerPreflight(request);
-  let response: Response;
+  const fromPage = isFromPage(request);
+  if (fromPage && isPreflight(request)) return answerPreflight(request);
   try {
-    const header = request.headers.get(EGRESS_AUTHORIZATION);
-    const known = identify(header === null ? null : (bearerOf(header) ?? ""), CLIENT, env);
-    const identity = known instanceof Promise ? await known : known;
-    response = identity.ok
-      ? await relay(request, target, identity.value, env, background)
-      : problem({ code: identity.refusal });
+    const response = await answerClient(request, target, env, background);
+    return fromPage ? readableByPages(response) : response;
   } catch (fault) {
-    response = faultProblem(fault);
+    const response = faultProblem(fault);
+    return fromPage ? readableByPages(response) : response;
   }
-  return isFromPage ? readableByPages(response) : response;
+}
+
+async function answerClient(
+  request: Request,
+  target: string,
+  env: Environment,
+  background: Background,
+): Promise<Response> {
+  const header = request.headers.get(EGRESS_AUTHORIZATION);
+  const known = identify(header === null ? null : (bearerOf(header) ?? ""), CLIENT, env);
+  const identity = known instanceof Promise ? await known : known;
+  if (!identity.ok) return problem(refusedIdentity(identity.refusal, request.headers));
+  const objection = objectionTo(request);
+  if (objection !== null) return problem(objection);
+  return relay(request, target, identity.value, env, background);
+}
+
+/** A refusal, with what a person who mixed up two things needs to know. */
+function refusedIdentity(code: IdentityRefusal, headers: Headers): Problem {
+  if (code === "token-missing" && headers.has("authorization")) {
+    return {
+      code,
+      detail: `authorization is for the destination; our token goes in ${EGRESS_AUTHORIZATION}.`,
+    };
+  }
+  return code === "role-denied" ? { code, detail: "The client role is required." } : { code };
 }

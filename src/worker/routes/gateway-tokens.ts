@@ -33,7 +33,7 @@ export function serveGatewayTokens(app: OpenAPIHono<EdgeContext>): void {
     const found = await placements.find(pool, nowMs, placementLoader(context.env), context.executionCtx);
     if (!found.ok) return refused({ code: found.refusal });
     const { gatewayTokens } = edgeKeysOf(context.env);
-    const { token, expiresAtMs } = await gatewayTokens.issue(identity.subject, pool, nowMs);
+    const { token, expiresAtMs } = await gatewayTokens.issue(identity, pool, nowMs);
     const expiresAt = new Date(expiresAtMs).toISOString();
     return context.json({ token, expiresAt, pool, hosts: gatewaysOf(found.value) }, 200, {
       "cache-control": "no-store",

@@ -1,6 +1,7 @@
 /** `/v1/hosts/{host}`: a host in every pool that knows it. For administrators. */
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { CATALOGUE_NAME } from "../../../durable-objects/bindings.ts";
+import { permitsPool } from "../../core/identity.ts";
 import { answerOf, nameSchema, poolHostSchema, refusals, refused } from "../api-schemas.ts";
 import { askControlPlane } from "../control-plane.ts";
 import { authenticate, type EdgeContext } from "../middleware/authenticate.ts";
@@ -14,7 +15,7 @@ const getHost = createRoute({
   path: "/v1/hosts/{host}",
   middleware: authenticate("admin"),
   security: [{ bearer: [] }],
-  summary: "Shows a host in every pool that knows it",
+  summary: "Shows a host in every pool that knows it and that the token is good for",
   request: { params: z.object({ host: nameSchema }) },
   responses: { 200: answerOf("The host.", hostSchema), ...refusals },
 });
@@ -26,8 +27,10 @@ export function serveHosts(app: OpenAPIHono<EdgeContext>): void {
     const { env } = context;
     const listed = await askControlPlane(async () => env.POOL_CATALOGUE.getByName(CATALOGUE_NAME).list());
     if (!listed.ok) return refused({ code: listed.refusal });
+    const identity = context.get("identity");
+    const permitted = listed.value.filter((pool) => permitsPool(identity, pool));
     const asked = await Promise.all(
-      listed.value.map(async (pool) => ({
+      permitted.map(async (pool) => ({
         pool,
         answer: await askControlPlane(async () => env.EGRESS_POOL.getByName(pool).hosts()),
       })),

@@ -1,5 +1,6 @@
 /** `/v1/ips/{ip}`: the table of an address. For administrators. */
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import { permitsPool } from "../../core/identity.ts";
 import { addressSchema, answerOf, ipSchema, refusals, refused } from "../api-schemas.ts";
 import { askControlPlane } from "../control-plane.ts";
 import { authenticate, type EdgeContext } from "../middleware/authenticate.ts";
@@ -20,6 +21,9 @@ export function serveIps(app: OpenAPIHono<EdgeContext>): void {
     const stub = context.env.EGRESS_IP.getByName(context.req.valid("param").ip);
     const answer = await askControlPlane(async () => stub.describe());
     if (!answer.ok) return refused({ code: answer.refusal });
-    return answer.value.ok ? context.json(answer.value.value, 200) : refused({ code: answer.value.refusal });
+    if (!answer.value.ok) return refused({ code: answer.value.refusal });
+    const table = answer.value.value;
+    if (!permitsPool(context.get("identity"), table.pool)) return refused({ code: "pool-denied" });
+    return context.json(table, 200);
   });
 }

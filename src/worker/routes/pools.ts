@@ -2,6 +2,7 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { CATALOGUE_NAME } from "../../../durable-objects/bindings.ts";
 import type { EgressPool } from "../../../durable-objects/egress-pool.ts";
+import { permitsPool } from "../../core/identity.ts";
 import {
   answerOf,
   ipSchema,
@@ -15,18 +16,20 @@ import {
 } from "../api-schemas.ts";
 import { askControlPlane } from "../control-plane.ts";
 import type { Environment } from "../environment.ts";
-import { authenticate, type EdgeContext } from "../middleware/authenticate.ts";
+import { authenticate, type EdgeContext, heldToPools } from "../middleware/authenticate.ts";
 
-const shared = { middleware: authenticate("admin"), security: [{ bearer: [] }] };
+const security = [{ bearer: [] }];
+const shared = { middleware: [authenticate("admin"), heldToPools], security };
 const inPool = z.object({ pool: nameSchema });
 
 const listPools = createRoute({
-  ...shared,
+  middleware: authenticate("admin"),
+  security,
   method: "get",
   path: "/v1/pools",
-  summary: "Lists the pools",
+  summary: "Lists the pools that the token is good for",
   responses: {
-    200: answerOf("All pools by name.", z.object({ pools: z.array(z.string()) })),
+    200: answerOf("Their names.", z.object({ pools: z.array(z.string()) })),
     ...refusals,
   },
 });
@@ -111,7 +114,9 @@ export function servePools(app: OpenAPIHono<EdgeContext>): void {
   app.openapi(listPools, async (context) => {
     const catalogue = context.env.POOL_CATALOGUE.getByName(CATALOGUE_NAME);
     const pools = await askControlPlane(async () => catalogue.list());
-    return pools.ok ? context.json({ pools: pools.value }, 200) : refused({ code: pools.refusal });
+    if (!pools.ok) return refused({ code: pools.refusal });
+    const identity = context.get("identity");
+    return context.json({ pools: pools.value.filter((pool) => permitsPool(identity, pool)) }, 200);
   });
 
   app.openapi(putPool, async (context) => {

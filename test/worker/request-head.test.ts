@@ -1,0 +1,114 @@
+import { describe, expect, it } from "vitest";
+import { ask, codeOf, environment, gateways, newEgress, tokenFor } from "./edge.ts";
+
+/** What a gateway got, as text that can be compared. */
+async function forwarded(headers: Record<string, string>): Promise<Map<string, string>> {
+  const { send, h1 } = await newEgress();
+  let seen: [string, string][] = [];
+  gateways.set(h1, (request) => {
+    seen = [...request.headers];
+    return new Response("ok");
+  });
+  expect((await send({ headers })).status).toBe(200);
+  return new Map(seen);
+}
+
+describe("fields that are for one connection only", () => {
+  it.each([
+    ["close, x-hop", ["x-hop"]],
+    ["X-Hop , x-other,,", ["x-hop", "x-other"]],
+    ["keep-alive, authorization", ["authorization"]],
+    ["\u00e9, x-hop", ["x-hop"]],
+  ])("[WK35] connection: %s", async (connection, dropped) => {
+    const fields = { "x-hop": "1", "x-other": "2", authorization: "mine", "x-stays": "3" };
+    const seen = await forwarded({ connection, ...fields });
+    for (const [name, value] of Object.entries(fields)) {
+      expect([name, seen.get(name)]).toEqual([name, dropped.includes(name) ? undefined : value]);
+    }
+  });
+
+  it("[WK35] a list cannot take away what the edge itself says or was told", async () => {
+    const { send, h1, pool } = await newEgress();
+    gateways.set(h1, ({ headers }) =>
+      Response.json([headers.get("egress"), headers.has("egress-authorization")]),
+    );
+    const connection = "egress, egress-authorization, host, content-length";
+    const response = await send({ headers: { connection, egress: `pool=${pool}` } });
+    expect(await response.json()).toEqual(['ip="192.0.2.1"', true]);
+    const refused = await send({ headers: { connection, egress: "pool=elsewhere" } });
+    expect(await codeOf(refused)).toEqual({ status: 403, code: "pool-denied" });
+  });
+});
+
+describe("a body that cannot be carried as it was meant", () => {
+  it.each([
+    ["content-length", "9007199254740993", 413, "body-too-large"],
+    ["content-length", "9".repeat(400), 413, "body-too-large"],
+    ["content-length", "-1", 400, "request-malformed"],
+    ["content-length", "1e3", 400, "request-malformed"],
+    ["content-length", "3, 3", 400, "request-malformed"],
+    ["content-length", "", 400, "request-malformed"],
+    ["transfer-encoding", "gzip, chunked", 501, "request-coding-unsupported"],
+    ["transfer-encoding", "chunked, chunked", 501, "request-coding-unsupported"],
+    ["transfer-encoding", "identity", 501, "request-coding-unsupported"],
+  ])("[WK36] %s: %s", async (name, value, status, code) => {
+    const { send, h1 } = await newEgress();
+    gateways.set(h1, () => new Response("ok"));
+    for (const method of ["POST", "GET"]) {
+      expect(await codeOf(await send({ method, headers: { [name]: value } }))).toEqual({ status, code });
+    }
+    // Nobody was blamed.
+    expect((await send()).status).toBe(200);
+  });
+
+  it.each(["chunked", "Chunked"])("[WK36] transfer-encoding: %s is carried", async (coding) => {
+    const { send, h1 } = await newEgress();
+    gateways.set(h1, async (request) => new Response(await request.text()));
+    const response = await send({ method: "POST", body: "abc", headers: { "transfer-encoding": coding } });
+    expect(await response.text()).toBe("abc");
+  });
+});
+
+describe("an upgrade that is no WebSocket handshake", () => {
+  it.each([
+    ["POST", "websocket", "body"],
+    ["POST", "WebSocket", null],
+    ["PUT", "websocket", "body"],
+    ["HEAD", "websocket", null],
+    ["GET", "h2c", null],
+    ["GET", "h2c, websocket", null],
+    ["GET", "", null],
+  ])("[WK37] %s with upgrade: %s", async (method, upgrade, body) => {
+    const { send, h1 } = await newEgress();
+    gateways.set(h1, () => new Response("ok"));
+    const response = await send({ method, headers: { upgrade }, body });
+    expect(response.status).toBe(501);
+    if (method !== "HEAD") expect(await codeOf(response)).toMatchObject({ code: "upgrade-unsupported" });
+  });
+
+  it("[WK37] is refused only to those who may use the egress", async () => {
+    const headers = { upgrade: "websocket", "content-length": "9007199254740993" };
+    const response = await ask("/v1/fetch?url=x", { method: "POST", headers });
+    expect(await codeOf(response)).toEqual({ status: 401, code: "token-missing" });
+  });
+});
+
+describe("a token in the wrong place", () => {
+  it("[WK39] is told where it belongs", async () => {
+    const headers = { authorization: `Bearer ${await tokenFor()}` };
+    const response = await ask("/v1/fetch?url=x", { headers }, environment);
+    expect(await response.json()).toMatchObject({
+      code: "token-missing",
+      detail: expect.stringContaining("egress-authorization"),
+    });
+  });
+
+  it("[WK39] of another role is told which one it takes", async () => {
+    const headers = { "egress-authorization": `Bearer ${await tokenFor({ role: "host" })}` };
+    const response = await ask("/v1/fetch?url=x", { headers }, environment);
+    expect(await response.json()).toMatchObject({
+      code: "role-denied",
+      detail: "The client role is required.",
+    });
+  });
+});
