@@ -269,7 +269,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     name: "guard-not-told-of-removal",
     laws: ["law 6", "law 3", "law 2", "law 1", "calm"],
     file: GUARDED,
-    from: `    this.#lingering.add(epoch);
+    from: `    this.#lingering.set(epoch, this.#wishCount + 1);
     void this.#tellGuard();`,
     to: "",
   },
