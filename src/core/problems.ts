@@ -224,6 +224,11 @@ const CATALOGUE = {
     proxyError: "http_protocol_error",
     title: "The redirect asks for the streamed body again.",
   },
+  "redirect-unfollowed": {
+    status: 502,
+    proxyError: "destination_unavailable",
+    title: "The request was answered with a redirect that this host cannot follow.",
+  },
 
   // What broke on our side.
   "host-lost": {

@@ -18,18 +18,13 @@ import {
 } from "../../wire/header-names.ts";
 import type { AddressPorts } from "../ports/address-ports.ts";
 import { EgressFault, isStaleConnection, problemOf } from "./faults.ts";
-import {
-  type RawHeaders,
-  inLine,
-  readResponseHeaders,
-  relayedProxyStatus,
-  valueOf,
-} from "./forwarded-headers.ts";
+import { type RawHeaders, inLine, readResponseHeaders, relayedProxyStatus } from "./forwarded-headers.ts";
 import type { OriginConnection } from "./origin-connection.ts";
 import type { OriginConnections } from "./origin-connections.ts";
 import type { ExchangeController, ExchangeHandler } from "./origin-transport.ts";
 import type { Outgoing } from "./outgoing.ts";
-import { type Hop, isRedirect, MAX_REDIRECTS, nextHop } from "./redirect.ts";
+import { type Hop, locationOf, MAX_REDIRECTS, nextHop, unfollowed } from "./redirect.ts";
+import { RedirectedHop } from "./redirected-hop.ts";
 import { RequestBody } from "./request-body.ts";
 import { noteStreamed } from "./stream-garbage.ts";
 
@@ -47,8 +42,6 @@ export interface HttpPath {
   ) => void;
 }
 
-/** Body of a redirect that is read for the connection's sake; beyond it the connection is given up. */
-const MAX_REDIRECT_BODY_BYTES = 64 * 1024;
 /** Largest first piece of a body that is joined to its head. */
 const MAX_JOINED_BYTES = 4 * 1024;
 /** Methods that may be sent twice (RFC 9110 section 9.2.2) when they carry no body. */
@@ -69,8 +62,9 @@ export class HttpExchange implements ExchangeHandler {
   #connections: OriginConnections | null = null;
   #connection: OriginConnection | null = null;
   #controller: ExchangeController | null = null;
+  /** While redirects are followed: the hop that is under way. */
+  #redirected: RedirectedHop | null = null;
   #next: { readonly status: number; readonly location: string } | null = null;
-  #nextBodyBytes = 0;
   #isRepeated = false;
   /** The client is gone, or has all it will get. */
   #isOver = false;
@@ -117,9 +111,11 @@ export class HttpExchange implements ExchangeHandler {
       return;
     }
     if (this.#follows) {
-      const location = valueOf(forwarded, "location");
-      if (isRedirect(status, location)) {
-        this.#next = { status, location: Buffer.from(location, "latin1").toString("utf8") };
+      const location = locationOf(status, forwarded);
+      if (location !== null) {
+        this.#next = { status, location };
+        // Not at once: with its end in the same segment the connection is free for the next hop.
+        queueMicrotask(() => this.#followAtHead());
         return;
       }
     }
@@ -128,13 +124,8 @@ export class HttpExchange implements ExchangeHandler {
 
   onResponseData(controller: ExchangeController, chunk: Buffer): void {
     noteStreamed(chunk.length);
-    if (this.#next !== null) {
-      this.#nextBodyBytes += chunk.length;
-      if (this.#nextBodyBytes > MAX_REDIRECT_BODY_BYTES) {
-        controller.abort(new EgressFault("response-malformed", "The redirect's body is too large."));
-      }
-      return;
-    }
+    // Of a redirect; read on for its end.
+    if (this.#next !== null) return;
     if (this.#isOver || this.#write(chunk)) return;
     controller.pause();
     if (this.#hasDrain) return;
@@ -163,7 +154,10 @@ export class HttpExchange implements ExchangeHandler {
     // A broken stream says nothing of the other streams of an HTTP/2 connection.
     this.#leave(protocol === "h2" && !connection!.isBroken);
     if (this.#isOver) return;
-    if (this.#response.headersSent) {
+    if (this.#next !== null) {
+      // Its head was all that there was to it.
+      this.#follow(this.#next);
+    } else if (this.#response.headersSent) {
       this.#breakOff();
     } else if (mayRepeat && !this.#hop.hasBody && REPEATABLE.has(this.#hop.method)) {
       // It had been idle and ended just as the request came: once more, on a new one.
@@ -194,7 +188,7 @@ export class HttpExchange implements ExchangeHandler {
         headers,
         body: hasBody ? this.#openBody() : null,
       },
-      this,
+      this.#follows ? (this.#redirected = new RedirectedHop(this)) : this,
     );
   }
 
@@ -257,9 +251,26 @@ export class HttpExchange implements ExchangeHandler {
     return this.#response.write(chunk.toString("latin1"), "latin1");
   }
 
+  /** The redirect's body goes on: it is not waited for. */
+  #followAtHead(): void {
+    const next = this.#next;
+    const controller = this.#controller;
+    if (next === null || controller === null) return;
+    const connection = this.#connection!;
+    const connections = this.#connections!;
+    this.#connection = null;
+    this.#controller = null;
+    this.#redirected!.leave(controller, (isWhole) => {
+      // A stream that is given up says nothing of the other streams of an HTTP/2 connection.
+      connections.done(connection, !connection.isBroken && (isWhole || connection.protocol === "h2"));
+    });
+    // Nor is the rest of the request sent, which nobody reads any more.
+    if (this.#hop.hasBody) controller.abort(new EgressFault("connection-terminated"));
+    this.#follow(next);
+  }
+
   #follow({ status, location }: { readonly status: number; readonly location: string }): void {
     this.#next = null;
-    this.#nextBodyBytes = 0;
     this.#hopCount += 1;
     if (this.#isOver) return;
     if (this.#hopCount > MAX_REDIRECTS) {
@@ -296,7 +307,8 @@ export class HttpExchange implements ExchangeHandler {
   }
 
   #refuse(problem: Problem, fault: unknown): void {
-    this.#path.refuse(this.#request, this.#response, problem, fault);
+    const told = this.#hopCount === 0 ? problem : unfollowed(problem, this.#request.method!, this.#hop.url);
+    this.#path.refuse(this.#request, this.#response, told, fault);
   }
 
   /** What has come goes out, and then the connection ends within the response. [GW5] */
