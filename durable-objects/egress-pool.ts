@@ -10,7 +10,8 @@ import type { Publication } from "../src/core/publication.ts";
 import type { ObjectBindings } from "./bindings.ts";
 import { durableWorld } from "./durable-world.ts";
 import { answerClose, answerUpgrade, connectingPeer, HOST_HEADER, ROUTER_HEADER } from "./host-socket.ts";
-import { type PoolDescription, type PoolHost, PoolService } from "./pool-service.ts";
+import type { PoolHost } from "./host-description.ts";
+import { type PoolDescription, PoolService } from "./pool-service.ts";
 import type { PublishRefusal } from "./steering-feed.ts";
 
 /** The Durable Object of one pool; its name is the pool's. */

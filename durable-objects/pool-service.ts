@@ -6,13 +6,7 @@
  * socket; silence is judged when somebody asks, so that heartbeats never wake the object.
  * Settings reach the addresses at once, or by an alarm that tries again. [DO10] [DO11]
  */
-import type {
-  AddressRoom,
-  MessageRefusal,
-  PoolRefusal,
-  PoolReply,
-  PoolRequest,
-} from "../src/core/messages.ts";
+import type { MessageRefusal, PoolRefusal, PoolReply, PoolRequest } from "../src/core/messages.ts";
 import { grant, type Outcome, refuse } from "../src/core/outcome.ts";
 import type { Publication } from "../src/core/publication.ts";
 import type { PlacedHost, Placement } from "../src/core/placement.ts";
@@ -21,6 +15,7 @@ import { gatewayUrl } from "../src/wire/gateway-url.ts";
 import { parsePoolRequest } from "../src/wire/messages.ts";
 import { AddressOrders, type PoolAddress } from "./address-orders.ts";
 import { within } from "./deadline.ts";
+import { describeHost, type PoolHost } from "./host-description.ts";
 import {
   type Acceptance,
   CLOSE_FAULT,
@@ -36,15 +31,7 @@ import { type PoolIp, PoolStore, type StoredHost, type StoredPool } from "./pool
 import { migrate, POOL_MIGRATIONS } from "./schema.ts";
 import { type PoolRouter, type PublishRefusal, SteeringFeed } from "./steering-feed.ts";
 import { SteeringStore } from "./steering-store.ts";
-
-/** A host as an administrator sees it. */
-export interface PoolHost {
-  readonly host: string;
-  readonly gateway: string;
-  readonly live: boolean;
-  readonly draining: boolean;
-  readonly rooms: readonly AddressRoom[];
-}
+import { UplinkOpinions } from "./uplink-opinions.ts";
 
 /** A pool as an administrator sees it. */
 export interface PoolDescription {
@@ -62,6 +49,8 @@ interface PoolAttachment {
   readonly host: string;
   readonly instance: string | null;
   readonly heardAtMs: number;
+  /** Where it was told that it is left out. [UP4] */
+  readonly ejected?: readonly string[];
 }
 
 /** The sockets of hosts; no name has a colon. */
@@ -76,6 +65,7 @@ export class PoolService {
   readonly #store: PoolStore;
   readonly #steering: SteeringFeed;
   readonly #orders: AddressOrders;
+  readonly #opinions: UplinkOpinions;
   readonly #addressOf: (ip: string) => PoolAddress;
 
   constructor(world: ObjectWorld, addressOf: (ip: string) => PoolAddress) {
@@ -95,6 +85,13 @@ export class PoolService {
       steering: this.#steering,
       addressOf,
       onChange: () => this.#tellHosts(),
+    });
+    this.#opinions = new UplinkOpinions({
+      store: this.#store,
+      nowMs: () => world.nowMs(),
+      random: world.random,
+      isServing: (stored) => !stored.draining && this.#isLive(stored, this.#store.pool()!.settings),
+      socketOf: ({ host, instance }) => this.#socketOf(host, instance),
     });
   }
 
@@ -150,16 +147,19 @@ export class PoolService {
     return grant(this.#description(this.#store.pool()!));
   }
 
-  /** Where requests go now. [DO10] */
+  /** Where requests go now. [DO10] [UP3] */
   async placement(): Promise<Outcome<Placement, "pool-unknown">> {
     const pool = this.#store.pool();
     if (pool === null) return refuse("pool-unknown");
     const placed = new Map<string, PlacedHost[]>(this.#store.ipsToServe().map((ip) => [ip, []]));
-    for (const stored of this.#store.hosts()) {
-      if (stored.draining || !this.#isLive(stored, pool.settings)) continue;
-      const { host, gateway } = stored;
-      for (const { ip, portCount, busiestCount } of stored.rooms) {
-        if (portCount > 0) placed.get(ip)?.push({ host, gateway, portCount, busiestCount });
+    const serving = this.#store
+      .hosts()
+      .filter((stored) => !stored.draining && this.#isLive(stored, pool.settings));
+    const ejected = new Map([...placed.keys()].map((ip) => [ip, this.#opinions.ejected(ip, serving)]));
+    for (const { host, gateway, rooms } of serving) {
+      for (const { ip, portCount, busiestCount } of rooms) {
+        if (portCount === 0 || ejected.get(ip)?.has(host) === true) continue;
+        placed.get(ip)?.push({ host, gateway, portCount, busiestCount });
       }
     }
     return grant({ pool: pool.name, ips: [...placed].map(([ip, hosts]) => ({ ip, hosts })) });
@@ -231,7 +231,8 @@ export class PoolService {
       typeof message === "string" ? parsePoolRequest(message) : refuse("message-malformed" as const);
     if (!request.ok) return refuseHost(socket, request.refusal, request.refusal === "version-unsupported");
     if (request.value.type === "enlist") this.#enlist(socket, request.value, pool);
-    else this.#report(socket, request.value);
+    else if (request.value.type === "report") this.#report(socket, request.value);
+    else this.#tried(socket, request.value);
   }
 
   #enlist(
@@ -246,9 +247,9 @@ export class PoolService {
     if (this.#isTwin(present, host, instance, pool)) return refuseHost(socket, "host-already-present", true);
     // A host that only lost its connection goes on being placed as it said last. [DO12]
     const isBack = present?.instance === instance;
-    const report = isBack ? present : { draining: false, rooms: [] };
-    const { draining, rooms } = report;
-    this.#store.putHost({ host, instance, gateway, draining, rooms, reach });
+    const report = isBack ? present : { draining: false, rooms: [], opinions: {} };
+    const { draining, rooms, opinions } = report;
+    this.#store.putHost({ host, instance, gateway, draining, rooms, reach, opinions });
     if (pool.isSteered) {
       const { ipv4, ipv6 } = present?.reach ?? UNREACHABLE;
       this.#steering.enlisted({ host, instance, ...reach }, reach.ipv4 !== ipv4 || reach.ipv6 !== ipv6);
@@ -260,7 +261,7 @@ export class PoolService {
         other.close(CLOSE_FENCED, "stale-session");
       }
     }
-    this.#tellIps(socket, pool.name);
+    this.#tellIps(socket, pool);
   }
 
   #report(socket: ObjectSocket, { draining, rooms }: PoolRequest & { type: "report" }): void {
@@ -269,8 +270,18 @@ export class PoolService {
     if (stored === null || instance === null) return refuseHost(socket, "message-malformed");
     this.#hear(socket, instance);
     // Mostly nothing has changed, and then nothing is written.
-    if (stored.draining === draining && JSON.stringify(stored.rooms) === JSON.stringify(rooms)) return;
-    this.#store.putHost({ ...stored, draining, rooms });
+    if (stored.draining !== draining || JSON.stringify(stored.rooms) !== JSON.stringify(rooms)) {
+      this.#store.putHost({ ...stored, draining, rooms });
+    }
+    const isDoubted = [...stored.rooms, ...rooms].some(({ uplink }) => uplink?.state === "suspect");
+    if (isDoubted) this.#opinions.reported(host);
+  }
+
+  #tried(socket: ObjectSocket, answer: PoolRequest & { type: "tried" }): void {
+    const { host, instance } = attachmentOf(socket);
+    if (instance === null) return refuseHost(socket, "message-malformed");
+    this.#hear(socket, instance);
+    this.#opinions.tried(host, answer);
   }
 
   /**
@@ -288,37 +299,42 @@ export class PoolService {
   }
 
   #hear(socket: ObjectSocket, instance: string): void {
-    const { host } = attachmentOf(socket);
     const heardAtMs = this.#world.nowMs();
-    socket.serializeAttachment({ host, instance, heardAtMs } satisfies PoolAttachment);
+    socket.serializeAttachment({ ...attachmentOf(socket), instance, heardAtMs } satisfies PoolAttachment);
   }
 
   #tellHosts(): void {
     const pool = this.#store.pool();
     if (pool === null) return;
     for (const socket of this.#world.sockets(HOSTS_TAG)) {
-      if (attachmentOf(socket).instance !== null) this.#tellIps(socket, pool.name);
+      if (attachmentOf(socket).instance !== null) this.#tellIps(socket, pool);
     }
   }
 
-  #tellIps(socket: ObjectSocket, pool: string): void {
-    sendTo(socket, { type: "enlisted", pool, ips: this.#store.ipsToServe() } satisfies PoolReply);
+  #tellIps(socket: ObjectSocket, { name, isSteered }: StoredPool): void {
+    const ips = this.#store.ipsToServe();
+    sendTo(socket, { type: "enlisted", pool: name, ips, steered: isSteered } satisfies PoolReply);
   }
 
-  #isLive({ host, instance }: StoredHost, { hostSilenceMs }: PoolSettings): boolean {
-    const nowMs = this.#world.nowMs();
-    return this.#world.sockets(host).some((socket) => {
-      const attached = attachmentOf(socket);
-      if (!isOpen(socket) || attached.instance !== instance) return false;
-      return nowMs - lastHeardMs(this.#world, socket, attached.heardAtMs) < hostSilenceMs;
-    });
+  #isLive(stored: StoredHost, { hostSilenceMs }: PoolSettings): boolean {
+    const socket = this.#socketOf(stored.host, stored.instance);
+    if (socket === undefined) return false;
+    const { heardAtMs } = attachmentOf(socket);
+    return this.#world.nowMs() - lastHeardMs(this.#world, socket, heardAtMs) < hostSilenceMs;
+  }
+
+  /** The connection on which a host has enlisted; a newer one has closed the older. [DO9] */
+  #socketOf(host: string, instance: string): ObjectSocket | undefined {
+    return this.#world
+      .sockets(host)
+      .find((socket) => isOpen(socket) && attachmentOf(socket).instance === instance);
   }
 
   #description({ name, settings }: StoredPool): PoolDescription {
-    const hosts = this.#store.hosts().map((stored): PoolHost => {
-      const { host, gateway, draining, rooms } = stored;
-      return { host, gateway, live: this.#isLive(stored, settings), draining, rooms };
-    });
+    const nowMs = this.#world.nowMs();
+    const hosts = this.#store
+      .hosts()
+      .map((stored) => describeHost(stored, this.#isLive(stored, settings), nowMs));
     return { pool: name, settings, ips: this.#store.ips(), hosts, ...this.#steering.describe() };
   }
 
@@ -329,6 +345,8 @@ export class PoolService {
     // until they have been sent the table no grant waits for them. [ST4]
     if (pool === null || pool.isSteered) return;
     this.#store.putPool({ ...pool, isSteered: true, revision: pool.revision + 1 });
+    // From now on it matters whether routers can find them. [PM7]
+    this.#tellHosts();
     await this.#orders.wakeLater();
     // The first is ready when all addresses are in its table, if that can be.
     await within(this.#world, BEGIN_DEADLINE_MS, this.#orders.push());

@@ -2,6 +2,7 @@
 import type { AddressRoom } from "../src/core/messages.ts";
 import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../src/core/pool-settings.ts";
 import type { HostReach } from "../src/core/steering.ts";
+import type { Opinion } from "../src/core/uplink.ts";
 import { numberOf, numberOrNull, type SqlDatabase, type SqlRow, textOf, textOrNull } from "./sql-database.ts";
 
 /** A pool. `revision` rises with every change of what its addresses must follow. */
@@ -36,6 +37,8 @@ export interface StoredHost {
   readonly draining: boolean;
   readonly rooms: readonly AddressRoom[];
   readonly reach: Omit<HostReach, "host">;
+  /** What other hosts found when they tried what this one cannot reach, by address. [UP2] */
+  readonly opinions: Readonly<Record<string, Opinion>>;
 }
 
 /** Reads and writes one catalogue. Nothing is remembered here: what is asked is read. */
@@ -169,10 +172,11 @@ export class PoolStore {
   }
 
   /** Keeps what a host said. */
-  putHost({ host, instance, gateway, draining, rooms, reach }: StoredHost): void {
+  putHost({ host, instance, gateway, draining, rooms, reach, opinions }: StoredHost): void {
     this.#sql.exec(
-      `INSERT OR REPLACE INTO host (host, instance, gateway, draining, rooms, reach_ipv4, reach_ipv6)
-      VALUES (?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT OR REPLACE INTO host
+      (host, instance, gateway, draining, rooms, reach_ipv4, reach_ipv6, opinions)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
       host,
       instance,
       gateway,
@@ -180,6 +184,7 @@ export class PoolStore {
       JSON.stringify(rooms),
       reach.ipv4,
       reach.ipv6,
+      JSON.stringify(opinions),
     );
   }
 }
@@ -203,5 +208,6 @@ function hostsOf(rows: ReturnType<SqlDatabase["sql"]["exec"]>): StoredHost[] {
     draining: row["draining"] === 1,
     rooms: JSON.parse(textOf(row, "rooms")) as AddressRoom[],
     reach: { ipv4: textOrNull(row, "reach_ipv4"), ipv6: textOrNull(row, "reach_ipv6") },
+    opinions: JSON.parse(textOf(row, "opinions")) as Record<string, Opinion>,
   }));
 }

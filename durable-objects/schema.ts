@@ -122,6 +122,8 @@ export const POOL_MIGRATIONS: Migrations = [
     "ALTER TABLE egress_ip ADD COLUMN leased_port_count INTEGER",
     "ALTER TABLE egress_ip ADD COLUMN quarantined_port_count INTEGER",
   ],
+  // Uplinks. What others found of a host, by address.
+  ["ALTER TABLE host ADD COLUMN opinions TEXT NOT NULL DEFAULT '{}'"],
 ];
 
 /** The list of pools. */

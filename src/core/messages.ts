@@ -8,6 +8,7 @@
 import type { Lease, LeaseRefusal } from "./lease-commands.ts";
 import type { PoolSettings } from "./pool-settings.ts";
 import type { SteeringChange, SteeringTable } from "./steering.ts";
+import type { AddressUplink, Place } from "./uplink.ts";
 
 /** Version of everything in this file. */
 export const PROTOCOL_VERSION = 1;
@@ -62,6 +63,8 @@ export interface AddressRoom {
   readonly portCount: number;
   /** Of these, taken or held down towards the busiest destination. */
   readonly busiestCount: number;
+  /** Whether what leaves gets anywhere; absent when the host does not watch it. [UP1] */
+  readonly uplink?: AddressUplink | undefined;
 }
 
 /** Host to EgressPool. */
@@ -75,11 +78,26 @@ export type PoolRequest =
       /** Where routers reach this host, by IP address; absent when it does not know. */
       readonly reach?: { readonly ipv4: string | null; readonly ipv6: string | null } | undefined;
     }
-  | { readonly type: "report"; readonly draining: boolean; readonly rooms: readonly AddressRoom[] };
+  | { readonly type: "report"; readonly draining: boolean; readonly rooms: readonly AddressRoom[] }
+  /** The answer to `try`: of the places asked for, those that were reached from the address. [UP2] */
+  | { readonly type: "tried"; readonly ip: string; readonly reached: readonly Place[] };
 
 /** EgressPool to host. `enlisted` again whenever the pool's addresses change. */
 export type PoolReply =
-  | { readonly type: "enlisted"; readonly pool: string; readonly ips: readonly string[] }
+  | {
+      readonly type: "enlisted";
+      readonly pool: string;
+      readonly ips: readonly string[];
+      /**
+       * Whether routers must know where this host is. A pool that does not say is an older one,
+       * which takes no `uplink` in a report.
+       */
+      readonly steered?: boolean | undefined;
+    }
+  /** Another host cannot reach these from the address: can this one? Asked of hosts that tell their uplink. [UP2] */
+  | { readonly type: "try"; readonly ip: string; readonly places: readonly Place[] }
+  /** The addresses on which this host gets no requests, for others reach what it cannot. [UP3] */
+  | { readonly type: "ejected"; readonly ips: readonly string[] }
   | { readonly type: "refused"; readonly code: PoolRefusal | MessageRefusal };
 
 /** Why a pool does not take a host. */

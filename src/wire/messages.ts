@@ -16,6 +16,7 @@ import {
 import { grant, type Outcome, refuse } from "../core/outcome.ts";
 import { isLeasableBlock, MAX_ORDER, MIN_ORDER, PORT_END } from "../core/port-block.ts";
 import type { HostReach, SteeringChange, SteeringEntry, SteeringTable } from "../core/steering.ts";
+import { MAX_DOUBTS } from "../core/uplink.ts";
 import { poolSettingsSchema } from "./pool-settings.ts";
 import { countUpTo, wholeNumber } from "./whole-number.ts";
 
@@ -69,7 +70,25 @@ const leaseReply = z.discriminatedUnion("type", [
   }),
 ]) satisfies z.ZodType<LeaseReply>;
 
-const room = z.strictObject({ ip, portCount: countUpTo(), busiestCount: countUpTo() });
+const place = z.strictObject({
+  ip,
+  port: z
+    .int()
+    .min(1)
+    .max(PORT_END - 1),
+});
+const uplink = z.strictObject({
+  state: z.enum(["good", "suspect"]),
+  destinationCount: countUpTo(),
+  failedCount: countUpTo(),
+  doubts: z.array(place).max(MAX_DOUBTS),
+});
+const room = z.strictObject({
+  ip,
+  portCount: countUpTo(),
+  busiestCount: countUpTo(),
+  uplink: uplink.optional(),
+});
 
 const poolRequest = z.discriminatedUnion("type", [
   z.strictObject({
@@ -80,6 +99,7 @@ const poolRequest = z.discriminatedUnion("type", [
     reach: z.strictObject({ ipv4: z.ipv4().nullable(), ipv6: z.ipv6().nullable() }).optional(),
   }),
   z.strictObject({ type: z.literal("report"), draining: z.boolean(), rooms: z.array(room).max(4096) }),
+  z.strictObject({ type: z.literal("tried"), ip, reached: z.array(place).max(MAX_DOUBTS) }),
 ]) satisfies z.ZodType<PoolRequest>;
 
 const poolRefusals = [
@@ -89,7 +109,14 @@ const poolRefusals = [
 ] as const satisfies PoolRefusal[];
 
 const poolReply = z.discriminatedUnion("type", [
-  z.object({ type: z.literal("enlisted"), pool: z.string(), ips: z.array(ip) }),
+  z.object({
+    type: z.literal("enlisted"),
+    pool: z.string(),
+    ips: z.array(ip),
+    steered: z.boolean().optional(),
+  }),
+  z.object({ type: z.literal("try"), ip, places: z.array(place).max(MAX_DOUBTS) }),
+  z.object({ type: z.literal("ejected"), ips: z.array(ip) }),
   z.object({ type: z.literal("refused"), code: z.enum([...poolRefusals, ...messageRefusals]) }),
 ]) satisfies z.ZodType<PoolReply>;
 

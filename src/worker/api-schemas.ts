@@ -39,6 +39,11 @@ export const poolIpSchema = z
   })
   .openapi("PoolIp");
 
+const uplinkSchema = z.enum(["good", "suspect", "dead", "unknown"]).openapi({
+  description:
+    "Whether what leaves gets anywhere. Dead: others reach what this host cannot, and it gets no requests.",
+});
+
 /** A host of a pool, by what it said last. */
 export const poolHostSchema = z
   .object({
@@ -46,7 +51,22 @@ export const poolHostSchema = z
     gateway: z.string(),
     live: z.boolean(),
     draining: z.boolean(),
-    rooms: z.array(z.object({ ip: z.string(), portCount: z.int(), busiestCount: z.int() })).readonly(),
+    reach: z.object({ ipv4: z.string().nullable(), ipv6: z.string().nullable() }).openapi({
+      description: "Where routers reach it. What comes back to a host that they do not know is lost.",
+    }),
+    uplink: uplinkSchema.openapi({ description: "The worst of its addresses." }),
+    rooms: z
+      .array(
+        z.object({
+          ip: z.string(),
+          portCount: z.int(),
+          busiestCount: z.int(),
+          uplink: uplinkSchema,
+          destinationCount: z.int().nullable().openapi({ description: "Destinations dialled lately." }),
+          failedCount: z.int().nullable().openapi({ description: "Of these, not reached." }),
+        }),
+      )
+      .readonly(),
   })
   .openapi("PoolHost");
 

@@ -28,6 +28,7 @@ function notingPorts(): { ports: KeeperPorts; notes: string[] } {
   const ports: KeeperPorts = {
     addBlock: ({ epoch }) => void notes.push(`add ${epoch}`),
     drainBlock: (epoch) => void notes.push(`drain ${epoch}`),
+    resumeBlock: (epoch) => void notes.push(`resume ${epoch}`),
     removeBlock: (epoch) => void notes.push(`remove ${epoch}`),
     isSilent: () => true,
     onSilence: null,
@@ -167,4 +168,23 @@ test("[MA3] a block that came back and went again waits for the word on its last
   await settled();
   expect(guarded.isSilent(LEASE.epoch)).toBe(true);
   expect(notes.at(-1)).toBe("silence");
+});
+
+test("[LK11] a block that drains is taken up again in the binder, or waits for the kernel once more", async () => {
+  const { told, notes, guarded, settled } = rig();
+  guarded.setTerm(TERM);
+  told[0]!.answer();
+  guarded.addBlock(LEASE);
+  guarded.drainBlock(LEASE.epoch);
+  told[1]!.answer();
+  await settled();
+  guarded.resumeBlock(LEASE.epoch);
+  expect(notes).toEqual(["term", `drain ${LEASE.epoch}`]);
+  told[2]!.answer();
+  await settled();
+  guarded.drainBlock(LEASE.epoch);
+  guarded.resumeBlock(LEASE.epoch);
+  const [drain, resume] = [`drain ${LEASE.epoch}`, `resume ${LEASE.epoch}`];
+  expect(notes).toEqual(["term", drain, `add ${LEASE.epoch}`, drain, resume]);
+  expect(told).toHaveLength(3);
 });

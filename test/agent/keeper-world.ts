@@ -65,6 +65,11 @@ export class FakePorts implements KeeperPorts {
     if (block) block.isDraining = true;
   }
 
+  resumeBlock(epoch: number): void {
+    const block = this.blocks.get(epoch);
+    if (block) block.isDraining = false;
+  }
+
   removeBlock(epoch: number): void {
     const block = this.blocks.get(epoch);
     if (block && block.flows > 0) this.resetFlows.push({ epoch, flows: block.flows });

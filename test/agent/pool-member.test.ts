@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, expect, onTestFinished, test } from "vitest";
 import { PoolMember, type PoolMemberOptions } from "../../src/agent/leasing/pool-member.ts";
 import { PortBinder } from "../../src/agent/ports/port-binder.ts";
+import { reachFindings } from "../../src/agent/leasing/reach-findings.ts";
 import { type RoomReport, urgencyOf } from "../../src/agent/leasing/room-report.ts";
 import { whyAbsent } from "../../src/agent/leasing/address-presence.ts";
 import { LoopbackEdge, recordingLog, until } from "../link/loopback-edge.ts";
@@ -79,16 +80,59 @@ test("[PM1] an address added later is served, one taken away is drained and give
   expect(toldPortCount(OTHER_IP)).toBe(256);
 });
 
-test("[PM1] an address taken away and back while it drains is served again", async () => {
+test("[RE8] an address taken away and back while it drains is served on: nothing is cut, over and over", async () => {
   const { binder } = join();
   await until("it is served", () => toldPortCount() === 256);
+  const ports = binder.address(IP)!;
+  const taken = ports.take("tcp 127.0.0.1 80");
+  if (!taken.ok) throw new Error(taken.refusal);
+  let isReset = false;
+  taken.value.onReset = () => (isReset = true);
+  for (let round = 0; round < 5; round += 1) {
+    edge.tellIps([]);
+    await until("it drains", () => [...ports.leases()].some(({ isDraining }) => isDraining));
+    edge.tellIps([IP]);
+    await until("it is usable", () => ports.isUsable());
+    expect([...ports.leases()].some(({ isDraining }) => isDraining)).toBe(false);
+  }
+  expect(binder.address(IP)).toBe(ports);
+  expect(isReset).toBe(false);
+  await until("it is told", () => toldPortCount() === 256);
+  await until("the spare is back", () => edge.leasedEpochs(IP).length === 2);
+  expect(edge.leasedEpochs(IP)).toContain([...ports.leases()][0]!.lease.epoch);
+});
+
+test("[RE8] an address that has drained when it is wanted back is leased anew", async () => {
+  const { binder } = join({ drainDeadlineMs: 50 });
+  await until("it is served", () => toldPortCount() === 256);
   const flow = binder.address(IP)!.take("tcp 127.0.0.1 80");
-  edge.tellIps([]);
-  await until("it drains", () => [...binder.address(IP)!.leases()].some(({ isDraining }) => isDraining));
-  edge.tellIps([IP]);
   expect(flow.ok).toBe(true);
-  if (flow.ok) flow.value.release();
+  edge.tellIps([]);
+  await until("its flow was cut at the deadline", () => flow.ok && flow.value.isLost);
+  edge.tellIps([IP]);
   await until("it is served again", () => toldPortCount() === 256 && binder.address(IP)!.isUsable());
+});
+
+test("[PM7] a host that routers cannot find says so at start, once, for each family of the pool", async () => {
+  edge.steered = true;
+  const { lines } = join({ reach: { ipv4: null, ipv6: "2001:db8::7" } });
+  const warnings = () => lines.filter(({ msg }) => msg.includes("--reach")).map(({ msg }) => msg);
+  await until("it warns", () => warnings().length === 1);
+  expect(warnings()[0]).toContain("IPv4");
+  edge.dropAll();
+  await until("it is back", () => edge.poolRequests.filter(({ type }) => type === "enlist").length > 1);
+  edge.tellIps([IP, "2001:db8::1"]);
+  await until("it serves both", () => edge.lastReport()?.rooms.length === 2);
+  expect(warnings()).toHaveLength(1);
+});
+
+test("[PM7] in a pool without routers, or found by them, it has nothing to say", async () => {
+  edge.steered = false;
+  const { lines } = join();
+  await until("it serves", () => toldPortCount() === 256);
+  expect(reachFindings(true, [IP], { ipv4: "203.0.113.1", ipv6: null })).toEqual([]);
+  expect(reachFindings(true, [IP, "2001:db8::1"], undefined)).toHaveLength(2);
+  expect(lines.filter(({ msg }) => msg.includes("--reach"))).toEqual([]);
 });
 
 test("[PM2] an address that is not on this machine is not leased, said once, and looked for again", async () => {

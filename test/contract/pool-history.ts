@@ -55,6 +55,10 @@ const host = fc.record(
       maxLength: 3,
     }),
     reach,
+    opinions: fc.dictionary(ip, fc.record({ askedAtMs: large, reachedAtMs: fc.option(large) }, plain), {
+      maxKeys: 2,
+      ...plain,
+    }),
   },
   plain,
 );

@@ -187,11 +187,11 @@ describe("enlisting", () => {
     const { stub, pool, ip } = await newPool();
     const host = await HostConnection.open(stub, "h1");
     const notEnlisted = await HostConnection.open(stub, "h2");
-    expect(await host.enlist(FIRST)).toEqual({ type: "enlisted", pool, ips: [ip] });
+    expect(await host.enlist(FIRST)).toEqual({ type: "enlisted", pool, ips: [ip], steered: false });
     await evictDurableObject(stub);
     count += 1;
     await stub.addIp(`192.0.2.${count}`, null);
-    expect(await host.next()).toEqual({ type: "enlisted", pool, ips: [ip, `192.0.2.${count}`] });
+    expect(await host.next()).toMatchObject({ type: "enlisted", pool, ips: [ip, `192.0.2.${count}`] });
     // The first thing the other hears is the answer to what it asks itself.
     expect(await notEnlisted.ask("{")).toMatchObject({ type: "refused" });
   });

@@ -36,6 +36,8 @@ export class LoopbackEdge {
   refusal: Problem | null = null;
   /** Refuses enlisting with this code. */
   poolRefusal: "host-already-present" | null = null;
+  /** Whether the pool has routers; undefined for a pool that does not say. */
+  steered: boolean | undefined = undefined;
   isSilent = false;
   /** By address. */
   readonly tables = new Map<string, LeaseTable>();
@@ -163,7 +165,7 @@ export class LoopbackEdge {
   }
 
   #enlisted(socket: WebSocket): void {
-    socket.send(JSON.stringify({ type: "enlisted", pool: "default", ips: this.ips }));
+    socket.send(JSON.stringify({ type: "enlisted", pool: "default", ips: this.ips, steered: this.steered }));
   }
 }
 

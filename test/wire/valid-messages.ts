@@ -10,6 +10,7 @@ import type {
   RouterRequest,
 } from "../../src/core/messages.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
+import { MAX_DOUBTS } from "../../src/core/uplink.ts";
 import type { SteeringChange, SteeringEntry, SteeringTable } from "../../src/core/steering.ts";
 
 const plain = { noNullPrototype: true } as const;
@@ -79,7 +80,21 @@ export const leaseReplies: fc.Arbitrary<LeaseReply> = fc.oneof(
 );
 
 const ownReach = fc.record({ ipv4: fc.option(fc.ipV4()), ipv6: fc.option(fc.ipV6()) }, plain);
-const room = fc.record({ ip, portCount, busiestCount: portCount }, plain);
+const place = fc.record({ ip, port: fc.integer({ min: 1, max: 65_535 }) }, plain);
+const places = fc.array(place, { maxLength: MAX_DOUBTS });
+const uplink = fc.record(
+  {
+    state: fc.constantFrom("good" as const, "suspect" as const),
+    destinationCount: portCount,
+    failedCount: portCount,
+    doubts: places,
+  },
+  plain,
+);
+const room = fc.record(
+  { ip, portCount, busiestCount: portCount, uplink },
+  { ...plain, requiredKeys: ["ip", "portCount", "busiestCount"] },
+);
 
 export const poolRequests: fc.Arbitrary<PoolRequest> = fc.oneof(
   fc.record(
@@ -90,10 +105,16 @@ export const poolRequests: fc.Arbitrary<PoolRequest> = fc.oneof(
     { type: constant("report"), draining: fc.boolean(), rooms: fc.array(room, { maxLength: 5 }) },
     plain,
   ),
+  fc.record({ type: constant("tried"), ip, reached: places }, plain),
 );
 
 export const poolReplies: fc.Arbitrary<PoolReply> = fc.oneof(
-  fc.record({ type: constant("enlisted"), pool: host, ips: fc.array(ip, { maxLength: 5 }) }, plain),
+  fc.record(
+    { type: constant("enlisted"), pool: host, ips: fc.array(ip, { maxLength: 5 }), steered: fc.boolean() },
+    { ...plain, requiredKeys: ["type", "pool", "ips"] },
+  ),
+  fc.record({ type: constant("try"), ip, places }, plain),
+  fc.record({ type: constant("ejected"), ips: fc.array(ip, { maxLength: 5 }) }, plain),
   fc.record(
     {
       type: constant("refused"),

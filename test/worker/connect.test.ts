@@ -44,7 +44,7 @@ describe("a host's connection", () => {
     toPool.accept();
     const gateway = `http://${h1}.gateway`;
     const enlist = { type: "enlist", version: PROTOCOL_VERSION, instance: "instance-1", gateway };
-    expect(await converse(toPool, enlist)).toEqual({ type: "enlisted", pool, ips: [IP] });
+    expect(await converse(toPool, enlist)).toMatchObject({ type: "enlisted", pool, ips: [IP] });
     const rooms = [{ ip: IP, portCount: 256, busiestCount: 0 }];
     toPool.send(JSON.stringify({ type: "report", draining: false, rooms }));
     await vi.waitFor(async () => {

@@ -51,7 +51,8 @@ export class AddressMember {
   #cancelPresence: CancelTimer | null = null;
   #absence: string | null = null;
   #isEnding = false;
-  #ended: (() => void) | null = null;
+  #lookCount = 0;
+  #ended: ((isDrained: boolean) => void) | null = null;
 
   constructor(ports: AddressPorts, options: MemberOptions) {
     this.#ports = ports;
@@ -65,15 +66,28 @@ export class AddressMember {
     void this.#lookForAddress();
   }
 
-  /** Gives everything back: flows may end by themselves until the deadline (milliseconds from now). */
-  drain(deadlineMs: number): Promise<void> {
+  /**
+   * Gives everything back: flows may end by themselves until the deadline (milliseconds from now).
+   * False if that was taken back.
+   */
+  drain(deadlineMs: number): Promise<boolean> {
     this.#isEnding = true;
     this.#cancelPresence?.();
-    if (this.#keeper === null) return Promise.resolve();
-    const { promise, resolve } = Promise.withResolvers<void>();
+    if (this.#keeper === null) return Promise.resolve(true);
+    const { promise, resolve } = Promise.withResolvers<boolean>();
     this.#ended = resolve;
     this.#keeper.drain(deadlineMs);
     return promise;
+  }
+
+  /** Takes a drain back: no flow is cut, and new ones are taken at once. False if it is too late. [RE8] */
+  resume(): boolean {
+    if (this.#keeper === null || !this.#keeper.resume()) return false;
+    this.#isEnding = false;
+    this.#ended?.(false);
+    this.#ended = null;
+    void this.#lookForAddress();
+    return true;
   }
 
   /** Ends at once, releasing nothing: leases end by themselves, or a restart takes them up. */
@@ -84,8 +98,11 @@ export class AddressMember {
   }
 
   async #lookForAddress(): Promise<void> {
+    this.#lookCount += 1;
+    const look = this.#lookCount;
     const absence = await this.#whyAbsent();
-    if (this.#isEnding) return;
+    // A drain that was taken back while this looked has begun to look anew.
+    if (this.#isEnding || look !== this.#lookCount) return;
     if (absence !== this.#absence) this.#logPresence(absence);
     this.#absence = absence;
     if (absence === null && this.#keeper === null) this.#begin();
@@ -171,7 +188,7 @@ export class AddressMember {
 
   #onDrained(): void {
     this.#disband();
-    this.#ended?.();
+    this.#ended?.(true);
   }
 
   #disband(): void {

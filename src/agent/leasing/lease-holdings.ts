@@ -2,7 +2,8 @@
  * The leases of this host on one address, and what each is used for.
  *
  * A lease enters as `active` (its ports are in the binder) or as the `spare` (held back), and
- * leaves through `draining` (no new flows) and `leaving` (out of the binder, to be released).
+ * leaves through `draining` (no new flows, which may be taken back) and `leaving` (out of the
+ * binder, to be released).
  * This table and the binder change together, here alone. [LK5] [LK6]
  */
 import type { Lease } from "../../core/lease-commands.ts";
@@ -15,6 +16,8 @@ export interface KeeperPorts {
   addBlock(lease: Lease): void;
   /** No new flows on the block from now on. */
   drainBlock(epoch: number): void;
+  /** Takes new flows on a block again that was being drained. */
+  resumeBlock(epoch: number): void;
   /** Resets what still flows on the block and forgets it. */
   removeBlock(epoch: number): void;
   /** Whether nothing can leave from a block that was removed, whatever the kernel still has to say. */
@@ -128,6 +131,15 @@ export class LeaseHoldings {
   /** Takes no new flows at all. */
   drainAll(): void {
     for (const epoch of this.#held.keys()) this.drain(epoch);
+  }
+
+  /** Takes new flows again on every block that is being drained. What has left by now is gone. [LK11] */
+  resumeAll(): void {
+    for (const [epoch, held] of this.#held) {
+      if (held.use !== "draining") continue;
+      held.use = "active";
+      this.#ports.resumeBlock(epoch);
+    }
   }
 
   /** Takes drained blocks without flows, or all drained ones, out of the binder. */

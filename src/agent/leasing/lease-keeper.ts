@@ -164,6 +164,25 @@ export class LeaseKeeper {
     });
   }
 
+  /**
+   * Takes a drain back whose deadline has not come: blocks with flows are used again at once, and
+   * whatever is missing is asked for. False if it is too late. [LK11]
+   */
+  resume(): boolean {
+    let isResumed = false;
+    this.#handle(({ monotonicMs }) => {
+      if (this.#drainEndMs === null || monotonicMs >= this.#drainEndMs) return;
+      this.#drainEndMs = null;
+      this.#farewellEndMs = null;
+      // Growth may have been refused because the address was to go.
+      this.#growthBackOff.succeed();
+      this.#growAtMs = 0;
+      this.#holdings.resumeAll();
+      isResumed = true;
+    });
+    return isResumed;
+  }
+
   #handle(what: (now: ClockReading) => void): void {
     if (this.#isDrained) return;
     const now = this.#options.clock();

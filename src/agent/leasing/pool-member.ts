@@ -10,7 +10,19 @@ import { adviceOn } from "../../link/edge-refusals.ts";
 import { type CancelTimer, systemTimers, type Timers } from "../../link/timers.ts";
 import { type Clock, readClock } from "../ports/address-ports.ts";
 import type { PortBinder } from "../ports/port-binder.ts";
+import { type Reach, reachFindings } from "./reach-findings.ts";
 import { type RoomReport, urgencyOf } from "./room-report.ts";
+import type { AddressUplink, Place } from "../../core/uplink.ts";
+
+/** What is known of the ways out of this host's addresses. */
+export interface Uplinks {
+  /** How the way out of an address looks now. */
+  of(ip: string): AddressUplink;
+  /** Those of the places that can be reached from an address. [UP2] */
+  tryOut(ip: string, places: readonly Place[]): Promise<readonly Place[]>;
+  /** The addresses on which the pool sends no requests here. [UP4] */
+  ejected(ips: readonly string[]): void;
+}
 
 /** What a pool's member needs beside what its addresses need. */
 export interface PoolMemberOptions extends Omit<MemberOptions, "onChange" | "mayGrow"> {
@@ -18,7 +30,9 @@ export interface PoolMemberOptions extends Omit<MemberOptions, "onChange" | "may
   /** URL at which the edge reaches this host's gateway. */
   readonly gateway: string;
   /** Where routers reach this host. */
-  readonly reach?: { readonly ipv4: string | null; readonly ipv6: string | null };
+  readonly reach?: Reach;
+  /** Watches whether what leaves gets anywhere; nobody does, unless it is given. */
+  readonly uplinks?: Uplinks;
   readonly binder: PortBinder;
   /** How long flows may go on when the pool gives an address up. */
   readonly drainDeadlineMs: number;
@@ -39,6 +53,9 @@ export class PoolMember {
   /** Addresses that are being given up. */
   readonly #leaving = new Map<string, { readonly member: AddressMember; readonly left: Promise<void> }>();
   #ips: readonly string[] = [];
+  /** An older pool takes no word of uplinks. */
+  #takesUplinks = false;
+  #reachWarning = "";
   #isDraining = false;
   #isStopped = false;
   /** Another host of this name is in the pool. What is held stays, and nothing is added to it. [PM6] */
@@ -102,15 +119,41 @@ export class PoolMember {
   }
 
   #received(reply: PoolReply): void {
-    this.#isTwin = reply.type === "refused" && reply.code === "host-already-present";
-    if (reply.type === "refused") {
-      this.#link.drop(adviceOn(reply.code));
-      return;
+    switch (reply.type) {
+      case "refused":
+        this.#isTwin = reply.code === "host-already-present";
+        this.#link.drop(adviceOn(reply.code));
+        return;
+      case "enlisted":
+        this.#isTwin = false;
+        this.#link.confirm();
+        this.#ips = reply.ips;
+        this.#takesUplinks = reply.steered !== undefined;
+        this.#warnOfReach(reply.steered === true);
+        this.#serve();
+        this.#report();
+        return;
+      case "try":
+        void this.#try(reply.ip, reply.places);
+        return;
+      case "ejected":
+        this.#options.uplinks?.ejected(reply.ips);
+        return;
     }
-    this.#link.confirm();
-    this.#ips = reply.ips;
-    this.#serve();
-    this.#report();
+  }
+
+  /** Once, until something changes: the pool says the same on every connection. [PM7] */
+  #warnOfReach(isSteered: boolean): void {
+    const findings = reachFindings(isSteered, this.#ips, this.#options.reach);
+    const warning = findings.join(" ");
+    if (warning === this.#reachWarning) return;
+    this.#reachWarning = warning;
+    for (const finding of findings) this.#options.log.warn({ code: "reach-unknown" }, finding);
+  }
+
+  async #try(ip: string, places: readonly Place[]): Promise<void> {
+    const reached = (await this.#options.uplinks?.tryOut(ip, places)) ?? [];
+    if (this.#told !== null) this.#link.send({ type: "tried", ip, reached } satisfies PoolRequest);
   }
 
   /** Brings the addresses served in line with those that the pool names. */
@@ -118,6 +161,7 @@ export class PoolMember {
     if (this.#isDraining || this.#isStopped) return;
     const { binder, log } = this.#options;
     for (const ip of this.#ips) {
+      this.#takeBack(ip);
       if (this.#members.has(ip) || this.#leaving.has(ip)) continue;
       const member = new AddressMember(binder.addAddress(ip), {
         ...this.#options,
@@ -137,8 +181,17 @@ export class PoolMember {
     this.#leaving.set(ip, { member, left: this.#leave(ip, member) });
   }
 
+  /** The pool wants an address back that is being drained: nothing of it is cut. [RE8] */
+  #takeBack(ip: string): void {
+    const leaving = this.#leaving.get(ip);
+    if (leaving === undefined || !leaving.member.resume()) return;
+    this.#options.log.info({ ip }, "the pool has taken an address back: serving it on");
+    this.#leaving.delete(ip);
+    this.#members.set(ip, leaving.member);
+  }
+
   async #leave(ip: string, member: AddressMember): Promise<void> {
-    await member.drain(this.#options.drainDeadlineMs);
+    if (!(await member.drain(this.#options.drainDeadlineMs))) return;
     this.#options.binder.removeAddress(ip);
     this.#leaving.delete(ip);
     // The pool may have taken it back meanwhile.
@@ -171,7 +224,8 @@ export class PoolMember {
     const rooms: AddressRoom[] = [];
     for (const ip of this.#members.keys()) {
       const { portCount, busiestCount } = this.#options.binder.address(ip)!.room();
-      rooms.push({ ip, portCount, busiestCount });
+      const uplink = this.#takesUplinks ? this.#options.uplinks?.of(ip) : undefined;
+      rooms.push({ ip, portCount, busiestCount, uplink });
     }
     return { draining: this.#isDraining, rooms };
   }

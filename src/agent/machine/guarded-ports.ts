@@ -29,6 +29,8 @@ export class GuardedPorts implements KeeperPorts {
   readonly #lingering = new Map<number, number>();
   /** Wishes that the guard was told. */
   #wishCount = 0;
+  /** Epochs that the binder has. */
+  readonly #used = new Set<number>();
   onSilence: (() => void) | null = null;
   #term: LeaseTerm | null = null;
 
@@ -51,7 +53,15 @@ export class GuardedPorts implements KeeperPorts {
     this.#ports.drainBlock(epoch);
   }
 
+  resumeBlock(epoch: number): void {
+    if (this.#used.has(epoch)) return this.#ports.resumeBlock(epoch);
+    // The kernel had not said yes when the drain began: it is asked again.
+    const lease = this.#leases.get(epoch);
+    if (lease !== undefined) this.addBlock(lease);
+  }
+
   removeBlock(epoch: number): void {
+    this.#used.delete(epoch);
     this.#waiting.delete(epoch);
     // The resets must still get out, so the binder is first.
     this.#ports.removeBlock(epoch);
@@ -112,7 +122,9 @@ export class GuardedPorts implements KeeperPorts {
   #use(permitted: readonly Lease[]): void {
     for (const lease of permitted) {
       // It may have been drained or removed while the kernel was being told.
-      if (this.#waiting.delete(lease.epoch)) this.#ports.addBlock(lease);
+      if (!this.#waiting.delete(lease.epoch)) continue;
+      this.#used.add(lease.epoch);
+      this.#ports.addBlock(lease);
     }
   }
 }

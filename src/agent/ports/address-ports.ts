@@ -99,6 +99,15 @@ export class AddressPorts {
     for (const held of block.held) held.onDrain?.();
   }
 
+  /** Takes new ports from a block again that was being drained. [BI5] */
+  resumeBlock(epoch: number): void {
+    const block = this.#blocks.get(epoch);
+    if (block === undefined || !block.isDraining) return;
+    block.isDraining = false;
+    this.#recountUsable();
+    this.#wake();
+  }
+
   /** Forgets a block and resets every connection still on it, with RST. [BI5] */
   removeBlock(epoch: number): void {
     const block = this.#blocks.get(epoch);

@@ -1,0 +1,41 @@
+/** A host as an administrator sees it. Instance keys are left out, and what nobody can use. */
+import { type UplinkState, uplinkState } from "../src/core/uplink.ts";
+import type { StoredHost } from "./pool-store.ts";
+
+/** How much room a host has on an address, and whether what leaves there gets anywhere. */
+export interface PoolHostRoom {
+  readonly ip: string;
+  readonly portCount: number;
+  readonly busiestCount: number;
+  readonly uplink: UplinkState;
+  /** Of the destinations dialled lately; null when the host does not tell. */
+  readonly destinationCount: number | null;
+  readonly failedCount: number | null;
+}
+
+/** A host by what it said last. */
+export interface PoolHost {
+  readonly host: string;
+  readonly gateway: string;
+  readonly live: boolean;
+  readonly draining: boolean;
+  /** Where routers reach it; in a pool with routers nothing comes back to one that they do not. [PM7] */
+  readonly reach: { readonly ipv4: string | null; readonly ipv6: string | null };
+  /** The worst of its addresses. [UP4] */
+  readonly uplink: UplinkState;
+  readonly rooms: readonly PoolHostRoom[];
+}
+
+const WORST_FIRST: readonly UplinkState[] = ["dead", "suspect", "good", "unknown"];
+
+/** Tells what is known of a host at this time (Unix milliseconds). */
+export function describeHost(stored: StoredHost, live: boolean, nowMs: number): PoolHost {
+  const { host, gateway, draining, reach, opinions } = stored;
+  const rooms = stored.rooms.map(({ ip, portCount, busiestCount, uplink = null }): PoolHostRoom => {
+    const state = uplinkState({ uplink, opinion: opinions[ip] ?? null }, nowMs);
+    const { destinationCount = null, failedCount = null } = uplink ?? {};
+    return { ip, portCount, busiestCount, uplink: state, destinationCount, failedCount };
+  });
+  const worst = WORST_FIRST.find((state) => rooms.some((room) => room.uplink === state));
+  return { host, gateway, live, draining, reach, uplink: worst ?? "unknown", rooms };
+}

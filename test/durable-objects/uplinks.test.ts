@@ -1,0 +1,132 @@
+/** Hosts that reach nothing, and what the others of their address find. */
+import { evictDurableObject } from "cloudflare:test";
+import { describe, expect, it, vi } from "vitest";
+import { HostConnection, objects, type Reply, RouterConnection } from "./objects.ts";
+
+const GATEWAY = "http://127.0.0.1:8001";
+const GOOD = { state: "good", destinationCount: 3, failedCount: 0, doubts: [] };
+const DOUBT = { ip: "198.51.100.9", port: 443 };
+const SUSPECT = { state: "suspect", destinationCount: 3, failedCount: 3, doubts: [DOUBT] };
+
+let count = 0;
+
+async function poolOf(hostCount: number) {
+  count += 1;
+  const ip = `192.0.2.${count}`;
+  const stub = objects.EGRESS_POOL.getByName(`uplink-${count}`);
+  await stub.configure({ hostSilenceMs: 60_000 });
+  await stub.addIp(ip, null);
+  const hosts: HostConnection[] = [];
+  for (let number = 1; number <= hostCount; number += 1) {
+    const host = await HostConnection.open(stub, `h${number}`);
+    await host.enlist(`instance-${number}`, GATEWAY);
+    report(host, ip, GOOD);
+    hosts.push(host);
+  }
+  const placed = async (): Promise<string[]> => {
+    const placement = await stub.placement();
+    if (!placement.ok) throw new Error(placement.refusal);
+    return placement.value.ips.flatMap((at) => at.hosts.map(({ host }) => host));
+  };
+  const uplinks = async (): Promise<Reply> => {
+    const answer = await stub.hosts();
+    if (!answer.ok) throw new Error(answer.refusal);
+    return Object.fromEntries(answer.value.map(({ host, uplink }) => [host, uplink]));
+  };
+  await vi.waitFor(async () => expect(await placed()).toHaveLength(hostCount));
+  return { ip, stub, hosts, placed, uplinks };
+}
+
+function report(host: HostConnection, ip: string, uplink?: object): void {
+  host.send({ type: "report", draining: false, rooms: [{ ip, portCount: 256, busiestCount: 3, uplink }] });
+}
+
+describe("a host that reaches nothing", () => {
+  it("[UP2] [UP3] [UP4] is left out when another reaches what it cannot, and is back when it says so", async () => {
+    const { ip, stub, hosts, placed, uplinks } = await poolOf(2);
+    const [cut, other] = [hosts[0]!, hosts[1]!];
+    report(cut, ip, SUSPECT);
+    expect(await other.next()).toEqual({ type: "try", ip, places: [DOUBT] });
+    expect(await placed()).toEqual(["h1", "h2"]);
+    expect(await uplinks()).toEqual({ h1: "suspect", h2: "good" });
+    await evictDurableObject(stub);
+    other.send({ type: "tried", ip, reached: [DOUBT] });
+    expect(await cut.next()).toEqual({ type: "ejected", ips: [ip] });
+    expect(await placed()).toEqual(["h2"]);
+    expect(await uplinks()).toEqual({ h1: "dead", h2: "good" });
+    await evictDurableObject(stub);
+    report(cut, ip, GOOD);
+    expect(await cut.next()).toEqual({ type: "ejected", ips: [] });
+    expect(await placed()).toEqual(["h1", "h2"]);
+  });
+
+  it("[UP3] stays when the others do not reach it either: it is the destination that is down", async () => {
+    const { ip, hosts, placed, uplinks } = await poolOf(3);
+    report(hosts[0]!, ip, SUSPECT);
+    for (const other of hosts.slice(1)) {
+      expect(await other.next()).toMatchObject({ type: "try" });
+      other.send({ type: "tried", ip, reached: [] });
+    }
+    // What another reached has nothing to do with it.
+    hosts[1]!.send({ type: "tried", ip, reached: [{ ...DOUBT, port: 80 }] });
+    await vi.waitFor(async () => expect(await uplinks()).toMatchObject({ h1: "suspect" }));
+    expect(await placed()).toEqual(["h1", "h2", "h3"]);
+  });
+
+  it("[UP3] is not left out on its own word, nor when it is the only one", async () => {
+    const { ip, hosts, placed } = await poolOf(1);
+    report(hosts[0]!, ip, SUSPECT);
+    hosts[0]!.send({ type: "tried", ip, reached: [DOUBT] });
+    report(hosts[0]!, ip, SUSPECT);
+    expect(await placed()).toEqual(["h1"]);
+    expect(hosts[0]!.unread).toEqual([]);
+  });
+
+  it("[UP3] all are served from again when the last one fails as well", async () => {
+    const { ip, hosts, placed } = await poolOf(2);
+    const [one, other] = [hosts[0]!, hosts[1]!];
+    report(one, ip, SUSPECT);
+    await other.next();
+    other.send({ type: "tried", ip, reached: [DOUBT] });
+    expect(await one.next()).toEqual({ type: "ejected", ips: [ip] });
+    report(other, ip, SUSPECT);
+    expect(await one.next()).toMatchObject({ type: "try" });
+    one.send({ type: "tried", ip, reached: [DOUBT] });
+    expect(await one.next()).toEqual({ type: "ejected", ips: [] });
+    expect(await placed()).toEqual(["h1", "h2"]);
+  });
+
+  it("[UP2] [UP5] hosts that do not watch their uplink are asked nothing and stay", async () => {
+    const { ip, hosts, placed, uplinks } = await poolOf(2);
+    report(hosts[1]!, ip);
+    await vi.waitFor(async () => expect(await uplinks()).toMatchObject({ h2: "unknown" }));
+    report(hosts[0]!, ip, SUSPECT);
+    await vi.waitFor(async () => expect(await uplinks()).toMatchObject({ h1: "suspect" }));
+    expect(hosts[1]!.unread).toEqual([]);
+    expect(await placed()).toEqual(["h1", "h2"]);
+  });
+});
+
+describe("where routers find a host", () => {
+  it("[PM7] is shown in the pool, and hosts are told when it begins to matter", async () => {
+    count += 1;
+    const stub = objects.EGRESS_POOL.getByName(`reach-${count}`);
+    await stub.configure({});
+    const host = await HostConnection.open(stub, "h1");
+    const reach = { ipv4: "203.0.113.1", ipv6: null };
+    const enlist = { type: "enlist", version: 1, instance: "instance-1", gateway: GATEWAY };
+    expect(await host.ask({ ...enlist, reach })).toMatchObject({ steered: false });
+    const silent = await HostConnection.open(stub, "h2");
+    expect(await silent.ask({ ...enlist, instance: "instance-2" })).toMatchObject({ steered: false });
+    const router = await RouterConnection.open(stub, "r1");
+    router.send({ type: "enroll", version: 1, instance: "router-instance" });
+    expect(await host.next()).toMatchObject({ type: "enlisted", steered: true });
+    expect(await silent.next()).toMatchObject({ type: "enlisted", steered: true });
+    expect(await stub.hosts()).toMatchObject({
+      value: [
+        { host: "h1", reach },
+        { host: "h2", reach: { ipv4: null, ipv6: null } },
+      ],
+    });
+  });
+});
