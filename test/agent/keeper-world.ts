@@ -3,7 +3,8 @@
  * an edge that judges by the real lease table.
  */
 import assert from "node:assert/strict";
-import { type KeeperEvent, LeaseKeeper } from "../../src/agent/leasing/lease-keeper.ts";
+import type { KeeperEvent } from "../../src/agent/leasing/keeper-options.ts";
+import { LeaseKeeper } from "../../src/agent/leasing/lease-keeper.ts";
 import type { KeeperPorts } from "../../src/agent/leasing/lease-holdings.ts";
 import { execute, type Lease, type LeaseCommand } from "../../src/core/lease-commands.ts";
 import {

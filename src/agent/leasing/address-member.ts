@@ -11,7 +11,8 @@ import { type AddressPorts, type Clock, readClock } from "../ports/address-ports
 import { type Link, type LinkTiming, openEdgeLink, type OpenLink } from "../../link/edge-link.ts";
 import { adviceOn } from "../../link/edge-refusals.ts";
 import { type CancelTimer, systemTimers, type Timers } from "../../link/timers.ts";
-import { type KeeperEvent, LeaseKeeper } from "./lease-keeper.ts";
+import type { KeeperEvent } from "./keeper-options.ts";
+import { LeaseKeeper } from "./lease-keeper.ts";
 import type { Machine } from "../machine/machine.ts";
 
 /** What every address of a host shares. */

@@ -13,56 +13,8 @@ import { type LeaseReply, type LeaseRequest, PROTOCOL_VERSION } from "../../core
 import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../../core/pool-settings.ts";
 import { BackOff } from "../../link/back-off.ts";
 import { beyondShare, isAtRest, needsSpare, orderWanted, toGiveBack } from "./growth-policy.ts";
-import { type KeeperPorts, LeaseHoldings } from "./lease-holdings.ts";
-
-/** What a keeper tells whoever watches it. */
-export type KeeperEvent =
-  /** Leases were taken up. */
-  | { readonly type: "adopted"; readonly leases: readonly Lease[] }
-  /** The edge no longer lists leases that were held; their flows were reset. */
-  | { readonly type: "lost"; readonly leases: readonly Lease[] }
-  /** The term is over: everything was dropped and reset. [LK2] */
-  | { readonly type: "lapsed" }
-  /** The highest epoch ever seen on this address has risen; to be kept. [LK4] */
-  | { readonly type: "epoch-seen"; readonly epoch: number }
-  /** A grant came with an epoch from the past: the edge's table is an old copy. [LK4] */
-  | { readonly type: "epoch-outdated"; readonly epoch: number; readonly highestEpoch: number }
-  | { readonly type: "refused"; readonly request: LeaseRequest["type"]; readonly code: RefusalCode }
-  | { readonly type: "released"; readonly epoch: number }
-  /** Nothing is held any more and nothing will be asked for. [LK9] */
-  | { readonly type: "drained" };
-
-type RefusalCode = (LeaseReply & { type: "refused" })["code"];
-
-/** The world of a keeper. */
-export interface KeeperOptions {
-  /** The key of the state directory. */
-  readonly instance: string;
-  readonly ports: KeeperPorts;
-  readonly clock: () => ClockReading;
-  /** Numbers in [0, 1). */
-  readonly random: () => number;
-  /** Sends on the present connection; called between `connected` and `disconnected` only. */
-  readonly send: (request: LeaseRequest) => void;
-  /** Calls `tick` after this time instead of any earlier wish. */
-  readonly wakeIn: (delayMs: number) => void;
-  readonly onEvent: (event: KeeperEvent) => void;
-  /** The highest epoch seen on this address in earlier lives; 0 for none. */
-  readonly highestEpoch: number;
-  /** Whether more may be asked for now; always, unless it is given. */
-  readonly mayGrow?: () => boolean;
-  readonly timing?: Partial<KeeperTiming>;
-}
-
-/** Times that a test or an operator may want otherwise, in milliseconds. */
-export interface KeeperTiming {
-  /** Without an answer for this long, a request is repeated. */
-  readonly repeatAfterMs: number;
-  /** Rest after which a block is given back. */
-  readonly restMs: number;
-  /** Longest wait of a drain for the releases to be answered, once nothing flows any more. */
-  readonly farewellMs: number;
-}
+import type { KeeperOptions, KeeperTiming, RefusalCode } from "./keeper-options.ts";
+import { LeaseHoldings } from "./lease-holdings.ts";
 
 const DEFAULT_TIMING: KeeperTiming = { repeatAfterMs: 5_000, restMs: 180_000, farewellMs: 2_000 };
 /** The wall clock may jump where no timer notices, so the keeper looks at least this often. */

@@ -1,0 +1,55 @@
+/** The world of a lease keeper: what it is given, and what it tells. */
+import type { Lease } from "../../core/lease-commands.ts";
+import type { ClockReading } from "../../core/lease-term.ts";
+import type { LeaseReply, LeaseRequest } from "../../core/messages.ts";
+import type { KeeperPorts } from "./lease-holdings.ts";
+
+/** What a keeper tells whoever watches it. */
+export type KeeperEvent =
+  /** Leases were taken up. */
+  | { readonly type: "adopted"; readonly leases: readonly Lease[] }
+  /** The edge no longer lists leases that were held; their flows were reset. */
+  | { readonly type: "lost"; readonly leases: readonly Lease[] }
+  /** The term is over: everything was dropped and reset. [LK2] */
+  | { readonly type: "lapsed" }
+  /** The highest epoch ever seen on this address has risen; to be kept. [LK4] */
+  | { readonly type: "epoch-seen"; readonly epoch: number }
+  /** A grant came with an epoch from the past: the edge's table is an old copy. [LK4] */
+  | { readonly type: "epoch-outdated"; readonly epoch: number; readonly highestEpoch: number }
+  | { readonly type: "refused"; readonly request: LeaseRequest["type"]; readonly code: RefusalCode }
+  | { readonly type: "released"; readonly epoch: number }
+  /** Nothing is held any more and nothing will be asked for. [LK9] */
+  | { readonly type: "drained" };
+
+/** Why a request is not granted. */
+export type RefusalCode = (LeaseReply & { type: "refused" })["code"];
+
+/** The world of a keeper. */
+export interface KeeperOptions {
+  /** The key of the state directory. */
+  readonly instance: string;
+  readonly ports: KeeperPorts;
+  readonly clock: () => ClockReading;
+  /** Numbers in [0, 1). */
+  readonly random: () => number;
+  /** Sends on the present connection; called between `connected` and `disconnected` only. */
+  readonly send: (request: LeaseRequest) => void;
+  /** Calls `tick` after this time instead of any earlier wish. */
+  readonly wakeIn: (delayMs: number) => void;
+  readonly onEvent: (event: KeeperEvent) => void;
+  /** The highest epoch seen on this address in earlier lives; 0 for none. */
+  readonly highestEpoch: number;
+  /** Whether more may be asked for now; always, unless it is given. */
+  readonly mayGrow?: () => boolean;
+  readonly timing?: Partial<KeeperTiming>;
+}
+
+/** Times that a test or an operator may want otherwise, in milliseconds. */
+export interface KeeperTiming {
+  /** Without an answer for this long, a request is repeated. */
+  readonly repeatAfterMs: number;
+  /** Rest after which a block is given back. */
+  readonly restMs: number;
+  /** Longest wait of a drain for the releases to be answered, once nothing flows any more. */
+  readonly farewellMs: number;
+}
