@@ -63,7 +63,7 @@ export interface AddressRoom {
   readonly portCount: number;
   /** Of these, taken or held down towards the busiest destination. */
   readonly busiestCount: number;
-  /** Whether what leaves gets anywhere; absent when the host does not watch it. [UP1] */
+  /** Whether what leaves gets anywhere; absent when the host does not watch it. */
   readonly uplink?: AddressUplink | undefined;
 }
 

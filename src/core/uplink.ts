@@ -4,7 +4,7 @@
  * A host alone cannot tell a dead uplink from a destination that is down. So it only doubts
  * itself, and names what it cannot reach; other hosts of the same address try that, and the pool
  * leaves the host out as long as one of them gets through. When nobody does, it is the
- * destination, or everybody's uplink, and nobody is left out. [UP1] [UP2] [UP3]
+ * destination, or everybody's uplink, and nobody is left out. [UP2] [UP3]
  */
 
 /** A TCP port of an address somewhere. */
