@@ -377,8 +377,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     name: "dead-hosts-placed",
     laws: ["calm"],
     file: POOL,
-    from: "if (stored.draining || !this.#isLive(stored, pool.settings)) continue;",
-    to: "if (stored.draining) continue;",
+    from: ".filter((stored) => !stored.draining && this.#isLive(stored, pool.settings));",
+    to: ".filter((stored) => !stored.draining);",
   },
   {
     name: "placement-never-renewed",
