@@ -1,4 +1,5 @@
 /** What the caller of `fetch` wants sent to the destination, read as `fetch` would read it. [CL1] */
+import { isStream, type SentBody, settledBody } from "./destination-body.ts";
 import { withoutFragment } from "./destination-response.ts";
 
 /** A request to the destination. */
@@ -15,36 +16,35 @@ type Redirect = DestinationRequest["redirect"];
 
 /**
  * Reads the arguments of `fetch`. Throws the TypeErrors that `fetch` rejects with: the
- * platform's own Request judges URL, method and headers.
+ * platform's own Request judges all of them. [CL7]
  */
 export async function readRequest(
   input: string | URL | Request,
   init: RequestInit,
 ): Promise<DestinationRequest> {
-  const { body, redirect: wantedRedirect, signal: wantedSignal, ...rest } = init;
+  // The edge never lets the platform follow, and not every platform knows all modes.
+  const { redirect: wantedRedirect, ...judgedInit } = init;
   const given = input instanceof Request ? input : null;
-  const redirect = toRedirect(wantedRedirect ?? given?.redirect ?? "follow");
-  const signal = wantedSignal === undefined ? given?.signal : wantedSignal;
-  // Without the body, which stays what it is: a string can be sent twice, a stream cannot. A
-  // Request of the caller's is not taken apart, so that its body is read only when it is sent.
-  const { method = given?.method, headers = given?.headers } = rest;
-  const judged = new Request(given?.url ?? input, {
-    ...(method === undefined ? {} : { method }),
-    ...(headers === undefined ? {} : { headers }),
-  });
+  const mode = wantedRedirect === undefined ? (given?.redirect ?? "follow") : wantedRedirect;
+  const redirect = toRedirect(mode);
+  const judged = new Request(input, judgedInit);
+
+  const { method: _method, headers: _headers, body, mode: _mode, ...rest } = judgedInit;
+  const signal = rest.signal === undefined ? given?.signal : rest.signal;
   const edgeInit: RequestInit & { duplex?: "half" } = { ...rest, redirect: "manual", ...platformInit() };
-  delete edgeInit.method;
-  delete edgeInit.headers;
-  delete edgeInit.mode;
+  delete edgeInit.duplex;
   if (signal) edgeInit.signal = signal;
-  if (given?.integrity && rest.integrity === undefined) edgeInit.integrity = given.integrity;
-  const sent = body ?? (given === null ? null : await bodyOf(given));
+  if (given !== null) keepOptions(edgeInit, given);
+  // The body of a Request is a stream to whoever asks, even if it was made of a string.
+  const isOwn = body !== undefined && body !== null;
+  const sent: SentBody | null = !isOwn ? await settledBody(judged) : isStream(body) ? judged.body : body;
   if (sent !== null) edgeInit.body = sent;
   if (isStream(sent)) edgeInit.duplex = "half";
   return {
     url: withoutFragment(judged.url),
     method: judged.method,
-    headers: judged.headers,
+    // Of a body that is sent as it is the platform finds the type, and a form's boundary, again.
+    headers: isOwn && sent === body ? new Headers(init.headers ?? given?.headers) : judged.headers,
     redirect,
     init: edgeInit,
   };
@@ -65,32 +65,24 @@ export function replayed(request: DestinationRequest, location: string | null): 
   return { ...request, url: withoutFragment(location), headers };
 }
 
-function toRedirect(mode: string): Redirect {
+function toRedirect(given: unknown): Redirect {
+  // Whatever it is, `fetch` reads it as text.
+  const mode = String(given);
   if (mode === "follow" || mode === "manual" || mode === "error") return mode;
   throw new TypeError(`${JSON.stringify(mode)} is not a redirect mode.`);
 }
 
-async function bodyOf(request: Request): Promise<BodyInit | null> {
-  if (request.bodyUsed) throw new TypeError("The body of the Request has already been used.");
-  if (request.body) return request.body;
-  // Where Request has no `body`, its bytes can still be had.
-  if (request.body === null || request.method === "GET" || request.method === "HEAD") return null;
-  const bytes = await request.arrayBuffer();
-  return bytes.byteLength === 0 ? null : bytes;
-}
-
-function isStream(body: unknown): boolean {
-  if (typeof body !== "object" || body === null) return false;
-  return body instanceof ReadableStream || Symbol.asyncIterator in body;
+/** What a Request was made with and its `init` does not overrule. */
+function keepOptions(init: RequestInit, given: Request): void {
+  if (given.integrity && init.integrity === undefined) init.integrity = given.integrity;
+  if (given.keepalive && init.keepalive === undefined) init.keepalive = true;
+  if (given.cache !== undefined && given.cache !== "default") init.cache ??= given.cache;
 }
 
 /**
- * The browser's cookies and cache for the edge are not the destination's. Where there are
- * none, as in Workers, even naming them is an error.
+ * The browser's cookies for the edge are not the destination's. Where there are none, as in
+ * Workers, even naming them is an error.
  */
 function platformInit(): RequestInit {
-  return {
-    ...("credentials" in Request.prototype ? { credentials: "omit" } : {}),
-    ...("cache" in Request.prototype ? { cache: "no-store" } : {}),
-  };
+  return "credentials" in Request.prototype ? { credentials: "omit" } : {};
 }

@@ -1,10 +1,13 @@
 /** How the SDK says that ipshard, not the destination, said no. */
 import type { ProblemCode } from "../core/problems.ts";
-import { PROXY_STATUS } from "../wire/header-names.ts";
+import { EGRESS_HOST, PROXY_STATUS } from "../wire/header-names.ts";
 import { problemCodeOf } from "../wire/problem-response.ts";
 
-/** A code of this version, or one that a newer edge has come to know. */
-export type EgressErrorCode = ProblemCode | (string & {});
+/** A code of this version, one that a newer edge has come to know, or the SDK's own. */
+export type EgressErrorCode = ProblemCode | typeof FOREIGN_ANSWER | (string & {});
+
+/** The code for an answer that is neither the destination's nor a refusal of ipshard's. */
+const FOREIGN_ANSWER = "answer-foreign";
 
 /**
  * A refusal of ipshard's own, told apart by its `code`. A TypeError, because that is what
@@ -32,6 +35,20 @@ export async function refusalOf(response: Response): Promise<EgressError | null>
   if (code === null) return null;
   const { title, detail } = await readProblem(response);
   return new EgressError(code, response.status, title ?? "The egress was refused.", detail ?? null);
+}
+
+/**
+ * The refusal that a response is when nothing of ipshard has seen the request: the edge's
+ * platform answers some by itself, and so may whatever stands before it. Never the
+ * destination's word. [CL9]
+ */
+export function strangersAnswer(response: Response): EgressError | null {
+  const { headers, status, statusText, type } = response;
+  // Of a redirect that it does not follow a browser shows nothing.
+  if (headers.has(PROXY_STATUS) || headers.has(EGRESS_HOST) || type === "opaqueredirect") return null;
+  void response.body?.cancel();
+  const title = "Something other than ipshard answered in place of the edge.";
+  return new EgressError(FOREIGN_ANSWER, status, title, `It said ${`${status} ${statusText}`.trim()}.`);
 }
 
 async function readProblem(response: Response): Promise<{ title?: string; detail?: string }> {

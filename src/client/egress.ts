@@ -17,7 +17,7 @@ import {
 } from "../wire/header-names.ts";
 import { type DestinationRequest, readRequest, replayed } from "./destination-request.ts";
 import { asDestination } from "./destination-response.ts";
-import { refusalOf } from "./egress-error.ts";
+import { refusalOf, strangersAnswer } from "./egress-error.ts";
 
 export { egressOf, type EgressSource } from "./destination-response.ts";
 export { EgressError, type EgressErrorCode } from "./egress-error.ts";
@@ -46,7 +46,7 @@ export interface Egress {
    * whatever the destination answers, 4xx and 5xx included. With `redirect: "manual"` the
    * redirect itself is returned (in browsers filtered, as theirs are).
    */
-  readonly fetch: (input: string | URL | Request, init?: EgressRequestInit) => Promise<Response>;
+  readonly fetch: (input: string | URL | Request, init?: EgressRequestInit | null) => Promise<Response>;
 }
 
 /** As many as `fetch` follows. */
@@ -73,13 +73,13 @@ export function createEgress(options: EgressOptions): Egress {
   };
 
   return {
-    async fetch(input, init = {}) {
-      const { egress, ...rest } = init;
+    async fetch(input, init) {
+      const { egress, ...rest } = asInit(init);
       const chosen = checked({ ...selection, ...egress });
       let request = await readRequest(input, rest);
       for (let redirectCount = 0; ; redirectCount += 1) {
         const response = await send(request, chosen);
-        const refusal = await refusalOf(response);
+        const refusal = (await refusalOf(response)) ?? strangersAnswer(response);
         if (refusal === null) {
           refuseRedirect(request, response);
           return asDestination(response, request.url, redirectCount > 0);
@@ -94,6 +94,13 @@ export function createEgress(options: EgressOptions): Egress {
       }
     },
   };
+}
+
+/** The second argument, of which `fetch` takes no other kinds either. */
+function asInit(init: unknown): EgressRequestInit {
+  if (init === undefined || init === null) return {};
+  if (typeof init === "object" || typeof init === "function") return init;
+  throw new TypeError("The second argument of fetch is an object.");
 }
 
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);

@@ -96,6 +96,8 @@ export function readableByPages(response: Response): Response {
   if (problemCodeOf(shared.headers.get(PROXY_STATUS)) === null) keepFromBrowser(shared.headers);
   shared.headers.set("access-control-allow-origin", "*");
   shared.headers.set("access-control-expose-headers", "*");
+  // A browser may keep the answer; for another egress, or another's token, it is not the answer.
+  shared.headers.append("vary", "egress, egress-authorization, egress-redirect");
   shared.headers.delete("access-control-allow-credentials");
   return shared;
 }

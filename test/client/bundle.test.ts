@@ -26,7 +26,7 @@ test("[CL5] the SDK bundles for a browser and imports nothing else", async () =>
   const page = createContext({ fetch, Request, Response, Headers, URL, ReadableStream, TypeError });
   runInContext(
     `${text}; globalThis.egress = ipshard.createEgress({ endpoint: "http://e.example", token: "t",
-    fetch: async (url, init) => new Response(init.headers.get("egress"), { headers: { "egress-ip": "x" } }) });`,
+    fetch: async (url, init) => new Response(init.headers.get("egress"), { headers: { "egress-host": "x" } }) });`,
     page,
   );
   const response: Response = await runInContext(

@@ -125,7 +125,7 @@ test("[CL1] another fetch may be used, and an endpoint below a path", async () =
     endpoint: "https://edge.example/egress/",
     fetch: async (url) => {
       asked = url;
-      return new Response("ok");
+      return new Response("ok", { headers: SOURCE });
     },
   });
   expect(await (await egress.fetch("http://o.example/?a=1")).text()).toBe("ok");
@@ -141,7 +141,7 @@ test("[CL1] a streamed body arrives while it is being sent", async () => {
       chunks.push(chunk);
       arrived();
     });
-    request.on("end", () => response.end(chunks.join("")));
+    request.on("end", () => response.writeHead(200, SOURCE).end(chunks.join("")));
   };
   const body = new ReadableStream<Uint8Array>({
     async pull(controller) {
@@ -275,6 +275,85 @@ test("[CL3] an origin that imitates a refusal in its body alone is believed to b
       .writeHead(403, { ...SOURCE, "content-type": "application/problem+json" })
       .end(JSON.stringify({ code: "destination-prohibited" }));
   expect((await egressWith().fetch(DESTINATION)).status).toBe(403);
+});
+
+test("[CL9] an answer that nothing of ipshard gave is no answer of the destination", async () => {
+  for (const status of [200, 400, 431, 501, 503]) {
+    edge.answer = (_seen, response) => response.writeHead(status, { "content-type": "text/plain" }).end("no");
+    const fault = await faultOf(egressWith().fetch(DESTINATION));
+    expect(fault).toBeInstanceOf(EgressError);
+    expect(fault).toMatchObject({
+      code: "answer-foreign",
+      status,
+      detail: expect.stringContaining(`${status}`),
+    });
+  }
+});
+
+test("[CL8] a Request made of what is there goes with its length and is sent again", async () => {
+  const moved = refuseWith({ code: "redirect-not-replayable", location: "http://origin.example/b" });
+  const form = new FormData();
+  form.set("field", "x".repeat(200_000));
+  for (const body of ["text", new Uint8Array(300_000), new Blob(["x".repeat(500_000)]), form]) {
+    edge.answer = (seen, response, request) =>
+      seen.destination === DESTINATION
+        ? moved(seen, response, request)
+        : response.writeHead(200, SOURCE).end("done");
+    const response = await egressWith().fetch(new Request(DESTINATION, { method: "POST", body }));
+    expect(response.url).toBe("http://origin.example/b");
+    const [first, second] = edge.seen.splice(0);
+    expect(first!.body.length).toBeGreaterThan(3);
+    expect(second!.body).toBe(first!.body);
+    expect(first!.headers["transfer-encoding"]).toBeUndefined();
+    expect(first!.headers["content-type"]).toBe(second!.headers["content-type"]);
+  }
+});
+
+test("[CL8] a Request whose body is still to come is streamed", async () => {
+  edge.isEager = true;
+  const { promise: firstArrived, resolve: arrived } = Promise.withResolvers<void>();
+  edge.answer = (_seen, response, request) => {
+    request.once("data", () => arrived());
+    request.on("end", () => response.writeHead(200, SOURCE).end("done"));
+  };
+  let sentCount = 0;
+  const body = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      if (sentCount === 1) await firstArrived;
+      sentCount += 1;
+      if (sentCount === 3) controller.close();
+      else controller.enqueue(new TextEncoder().encode(`part ${sentCount}`));
+    },
+  });
+  const init = { method: "POST", body, duplex: "half" } as RequestInit;
+  expect(await (await egressWith().fetch(new Request(DESTINATION, init))).text()).toBe("done");
+  expect(edge.takeSeen().headers["transfer-encoding"]).toBe("chunked");
+});
+
+test("[CL7] what fetch itself would refuse is refused, and nothing is asked for with more than it", async () => {
+  const { fetch } = egressWith();
+  const wrong: unknown[] = [
+    5,
+    "x",
+    { mode: "navigate" },
+    { cache: "sometimes" },
+    { cache: "only-if-cached" },
+  ];
+  wrong.push({ credentials: "all" }, { referrer: "http://[" }, { referrerPolicy: "some" }, { signal: {} });
+  wrong.push(
+    { window: {} },
+    { method: "TRACE" },
+    { method: "a b" },
+    { headers: { a: "\u0000" } },
+    { duplex: "full" },
+  );
+  wrong.push({ method: "POST", body: new ReadableStream() }, { headers: [["a"]] });
+  for (const init of wrong)
+    expect(await faultOf(fetch(DESTINATION, init as RequestInit))).toBeInstanceOf(TypeError);
+  expect(edge.seen).toEqual([]);
+  await fetch(DESTINATION, null);
+  const { headers } = edge.takeSeen();
+  expect([headers["cache-control"], headers["pragma"]]).toEqual([undefined, undefined]);
 });
 
 test("[CL4] followed redirects show in url and redirected", async () => {

@@ -25,6 +25,7 @@ describe("a page in a browser", () => {
       "access-control-allow-origin": "https://other.test",
       "access-control-allow-credentials": "true",
       "x-a": "1",
+      vary: "accept",
     };
     gateways.set(h1, () => new Response("ok", { headers }));
     const response = await send({ headers: page });
@@ -32,6 +33,7 @@ describe("a page in a browser", () => {
     expect(response.headers.get("access-control-expose-headers")).toBe("*");
     expect(response.headers.has("access-control-allow-credentials")).toBe(false);
     expect(response.headers.get("x-a")).toBe("1");
+    expect(response.headers.get("vary")).toBe("accept, egress, egress-authorization, egress-redirect");
     expect(await response.text()).toBe("ok");
   });
 
