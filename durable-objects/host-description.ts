@@ -28,11 +28,20 @@ export interface PoolHost {
 
 const WORST_FIRST: readonly UplinkState[] = ["dead", "suspect", "good", "unknown"];
 
-/** Tells what is known of a host at this time (Unix milliseconds). */
-export function describeHost(stored: StoredHost, live: boolean, nowMs: number): PoolHost {
+/**
+ * Tells what is known of a host at this time (Unix milliseconds); `isEjected` whether it gets no
+ * requests on an address, which makes its uplink there a dead one for whatever reason. [UP4]
+ */
+export function describeHost(
+  stored: StoredHost,
+  live: boolean,
+  nowMs: number,
+  isEjected: (ip: string) => boolean,
+): PoolHost {
   const { host, gateway, draining, reach, opinions } = stored;
   const rooms = stored.rooms.map(({ ip, portCount, busiestCount, uplink = null }): PoolHostRoom => {
-    const state = uplinkState({ uplink, opinion: opinions[ip] ?? null }, nowMs);
+    const own = uplinkState({ uplink, opinion: opinions[ip] ?? null }, nowMs);
+    const state = isEjected(ip) ? "dead" : own === "dead" ? "suspect" : own;
     const { destinationCount = null, failedCount = null } = uplink ?? {};
     return { ip, portCount, busiestCount, uplink: state, destinationCount, failedCount };
   });

@@ -155,7 +155,7 @@ export class PoolService {
     const serving = this.#store
       .hosts()
       .filter((stored) => !stored.draining && this.#isLive(stored, pool.settings));
-    const ejected = new Map([...placed.keys()].map((ip) => [ip, this.#opinions.ejected(ip, serving)]));
+    const ejected = this.#ejectedOn([...placed.keys()], serving);
     for (const { host, gateway, rooms } of serving) {
       for (const { ip, portCount, busiestCount } of rooms) {
         if (portCount === 0 || ejected.get(ip)?.has(host) === true) continue;
@@ -330,11 +330,23 @@ export class PoolService {
       .find((socket) => isOpen(socket) && attachmentOf(socket).instance === instance);
   }
 
+  #ejectedOn(ips: readonly string[], serving: readonly StoredHost[]): Map<string, ReadonlySet<string>> {
+    return new Map(ips.map((ip) => [ip, this.#opinions.ejected(ip, serving)]));
+  }
+
   #description({ name, settings }: StoredPool): PoolDescription {
     const nowMs = this.#world.nowMs();
-    const hosts = this.#store
-      .hosts()
-      .map((stored) => describeHost(stored, this.#isLive(stored, settings), nowMs));
+    const all = this.#store.hosts();
+    const serving = all.filter((stored) => !stored.draining && this.#isLive(stored, settings));
+    const ejected = this.#ejectedOn(this.#store.ipsToServe(), serving);
+    const hosts = all.map((stored) =>
+      describeHost(
+        stored,
+        this.#isLive(stored, settings),
+        nowMs,
+        (ip) => ejected.get(ip)?.has(stored.host) === true,
+      ),
+    );
     return { pool: name, settings, ips: this.#store.ips(), hosts, ...this.#steering.describe() };
   }
 

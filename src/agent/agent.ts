@@ -20,10 +20,14 @@ import { Outgoing } from "./traffic/outgoing.ts";
 import { PoolMember } from "./leasing/pool-member.ts";
 import { PortBinder } from "./ports/port-binder.ts";
 import { Resolver } from "./ports/resolver.ts";
+import { KernelLinkView } from "./uplink/link-view.ts";
+import { UplinkWatch } from "./uplink/uplink-watch.ts";
 import type { StateDirectory } from "../link/state-directory.ts";
 
 /** How long a connection waits for a block that is on its way. */
 const PORT_WAIT_MS = 2_000;
+/** How long a trial of an uplink waits for an answer. */
+const TRIAL_TIMEOUT_MS = 1_500;
 /** After the last flow towards a destination, what is left to be said to clients. */
 const CLIENT_GRACE_MS = 1_000;
 
@@ -39,6 +43,7 @@ export class Agent {
   readonly #gateway: Gateway;
   readonly #token: EdgeToken;
   readonly #machine: Machine;
+  readonly #uplinks: UplinkWatch;
   #member: PoolMember | null = null;
 
   constructor(config: AgentConfig, token: EdgeToken, state: StateDirectory, machine: Machine, log: Logger) {
@@ -51,6 +56,14 @@ export class Agent {
     const policy = new DestinationPolicy(config.allowed);
     const { connectTimeoutMs, responseTimeoutMs } = config;
     const dialler = new Dialler(this.#resolver, policy, { connectTimeoutMs, portWaitMs: PORT_WAIT_MS });
+    this.#uplinks = new UplinkWatch({
+      binder: this.#binder,
+      dialler: new Dialler(this.#resolver, policy, { connectTimeoutMs: TRIAL_TIMEOUT_MS, portWaitMs: 0 }),
+      probes: config.probes,
+      links: new KernelLinkView(),
+      log,
+    });
+    dialler.onTry = this.#uplinks.onTry;
     this.#outgoing = new Outgoing(dialler, { responseTimeoutMs });
     this.#keys = new EdgeKeys({
       edge: config.edge,
@@ -64,7 +77,7 @@ export class Agent {
       binder: this.#binder,
       outgoing: this.#outgoing,
       verifier: this.#keys,
-      describe: () => machine.describe(),
+      describe: async () => ({ ...(await machine.describe()), uplinks: this.#uplinks.describe() }),
       onFault: (fault) => log.error({ err: fault }, "a request failed by a fault of ours"),
     });
   }
@@ -82,6 +95,7 @@ export class Agent {
       token: () => this.#token.read(),
       reach: this.#config.reach,
       binder: this.#binder,
+      uplinks: this.#uplinks,
       machine: this.#machine,
       epochs: this.#state,
       drainDeadlineMs,
@@ -92,6 +106,7 @@ export class Agent {
       `the gateway listens on ${listening}`,
     );
     this.#keys.start();
+    this.#uplinks.start();
     this.#member.start();
   }
 
@@ -100,6 +115,7 @@ export class Agent {
     this.#gateway.isDraining = true;
     await this.#member?.drain(this.#config.drainDeadlineMs);
     await this.#untilClientsAreServed();
+    this.#uplinks.stop();
     this.#keys.stop();
     this.#gateway.server.close();
     this.#gateway.server.closeAllConnections();

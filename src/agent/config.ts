@@ -16,6 +16,7 @@ import {
 import type { WhenCopied } from "../link/state-directory.ts";
 import { gatewayUrl } from "../wire/gateway-url.ts";
 import type { MachineMode } from "./machine/machine.ts";
+import type { Probe } from "./uplink/uplink-watch.ts";
 
 /** How an agent runs. */
 export interface AgentConfig {
@@ -39,6 +40,8 @@ export interface AgentConfig {
   readonly machine: MachineMode;
   /** Where routers reach this host, at most one address of each family; its own, not a shared one. */
   readonly reach: { readonly ipv4: string | null; readonly ipv6: string | null };
+  /** Where something always answers, so that a dead uplink shows before anybody asks for anything. */
+  readonly probes: readonly Probe[];
 }
 
 interface Options {
@@ -56,6 +59,7 @@ interface Options {
   readonly responseTimeout: string;
   readonly machine: string;
   readonly reach: readonly string[];
+  readonly probe: readonly string[];
 }
 
 const DEFAULT_DRAIN_DEADLINE_MS = 30_000;
@@ -90,6 +94,7 @@ export function parseConfig(args: readonly string[], write: (text: string) => vo
     responseTimeoutMs: readMs("--response-timeout", options.responseTimeout),
     machine: readMode(options.machine),
     reach: readReach(options.reach),
+    probes: options.probe.map(readProbe),
   };
 }
 
@@ -124,7 +129,13 @@ function commandLine(write: (text: string) => void): Command {
       "guard and addresses in the kernel: auto (where root may), require, off",
       MACHINE_MODES[0],
     )
-    .option("--reach <address>", "where routers reach this host; once for IPv4, once for IPv6", collect, []);
+    .option("--reach <address>", "where routers reach this host; once for IPv4, once for IPv6", collect, [])
+    .option(
+      "--probe <url or host:port>",
+      "where something always answers, to see whether the uplink lives; may be repeated",
+      collect,
+      [],
+    );
 }
 
 function readRange(text: string): string {
@@ -138,6 +149,18 @@ function readNameServer(text: string): string {
     throw optionInvalid(`--dns ${text}: a name server is given by its address.`);
   }
   return text;
+}
+
+/** Connecting is enough, so of a URL only the place counts. */
+function readProbe(text: string): Probe {
+  if (!/^https?:\/\//i.test(text)) {
+    const { host, port } = readPlace("--probe", text);
+    if (port === 0) throw optionInvalid(`--probe ${text}: nothing answers on port 0.`);
+    return { host, port };
+  }
+  const { hostname, port, protocol } = readUrl("--probe", text);
+  const host = hostname.startsWith("[") ? hostname.slice(1, -1) : hostname;
+  return { host, port: port === "" ? (protocol === "https:" ? 443 : 80) : Number(port) };
 }
 
 function readMode(text: string): MachineMode {

@@ -4,7 +4,7 @@
  * A host alone cannot tell a dead uplink from a destination that is down. So it only doubts
  * itself, and names what it cannot reach; other hosts of the same address try that, and the pool
  * leaves the host out as long as one of them gets through. When nobody does, it is the
- * destination, or everybody's uplink, and nobody is left out. [UP2] [UP3]
+ * destination, or everybody's uplink, and nobody is left out. [UP1] [UP2] [UP3]
  */
 
 /** A TCP port of an address somewhere. */
@@ -44,6 +44,12 @@ export interface UplinkStanding {
 /** How a host's uplink is shown; `unknown` of a host that does not watch it. */
 export type UplinkState = "good" | "suspect" | "dead" | "unknown";
 
+/** Distinct destinations from which on shares are compared, of a host and of the others together. */
+const MANY_PLACES = 10;
+/** A host that fails at this share of them, while the others fail at no more than that, loses something. */
+const LOSING_SHARE = 1 / 2;
+const SOUND_SHARE = 1 / 10;
+
 /** The most doubts that a host names for an address. */
 export const MAX_DOUBTS = 4;
 /** How long it counts that another host has reached what this one cannot. */
@@ -62,11 +68,29 @@ export function uplinkState({ uplink, opinion }: Omit<UplinkStanding, "host">, n
 
 /**
  * Of the hosts that could serve an address now, those that get no requests: the dead ones, unless
- * that would be all. [UP3]
+ * that would be all. And one that reaches most places fails at far more of them than the others
+ * do, so with many places on either side the worst of those goes too, if there are three. [UP3] [UP7]
  */
 export function ejectedHosts(standings: readonly UplinkStanding[], nowMs: number): ReadonlySet<string> {
   const dead = standings.filter((standing) => uplinkState(standing, nowMs) === "dead");
-  return new Set(dead.length < standings.length ? dead.map(({ host }) => host) : []);
+  if (dead.length === standings.length) return new Set();
+  const ejected = new Set(dead.map(({ host }) => host));
+  if (dead.length > 0 || standings.length < 3) return ejected;
+  const worst = standings.toSorted((a, b) => failedShare([b]) - failedShare([a]))[0]!;
+  const others = standings.filter((standing) => standing !== worst);
+  if (failedShare([worst]) >= LOSING_SHARE && failedShare(others) <= SOUND_SHARE) {
+    if (countOf([worst]) >= MANY_PLACES && countOf(others) >= MANY_PLACES) ejected.add(worst.host);
+  }
+  return ejected;
+}
+
+function countOf(standings: readonly UplinkStanding[]): number {
+  return standings.reduce((sum, { uplink }) => sum + (uplink?.destinationCount ?? 0), 0);
+}
+
+function failedShare(standings: readonly UplinkStanding[]): number {
+  const failed = standings.reduce((sum, { uplink }) => sum + (uplink?.failedCount ?? 0), 0);
+  return failed / Math.max(1, countOf(standings));
 }
 
 /** Whether others should be asked about this host now. */

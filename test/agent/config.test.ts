@@ -28,6 +28,7 @@ test("[AG1] a complete command line is a configuration", () => {
   expect(config).toEqual({
     edge: new URL("http://127.0.0.1:8787"),
     pool: "default",
+    probes: [],
     tokenFile: "token",
     stateDirectory: "state",
     whenCopied: "refuse",
@@ -101,4 +102,20 @@ test("[AG2] the host is the subject of its token, which may be renewed but not e
   expect(await token.read()).toBe(second);
   await write("host", "h2", 2_000_000_001_000);
   await expect(token.read()).rejects.toThrow("h2");
+});
+
+test("[UP8] a probe is a URL, of which the place counts, or a place", () => {
+  const words = ["https://probe.example/x", "http://[2001:db8::1]/", "http://h.example:81", "[::1]:5", "a:9"];
+  expect(parse({}, ...words.flatMap((word) => ["--probe", word]))).toMatchObject({
+    probes: [
+      { host: "probe.example", port: 443 },
+      { host: "2001:db8::1", port: 80 },
+      { host: "h.example", port: 81 },
+      { host: "::1", port: 5 },
+      { host: "a", port: 9 },
+    ],
+  });
+  for (const word of ["a", "a:0", "a:99999", "ftp://a/", "https://", ""]) {
+    expect(() => parse({}, "--probe", word)).toThrow(/--probe/);
+  }
 });

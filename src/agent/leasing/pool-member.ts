@@ -22,6 +22,8 @@ export interface Uplinks {
   tryOut(ip: string, places: readonly Place[]): Promise<readonly Place[]>;
   /** The addresses on which the pool sends no requests here. [UP4] */
   ejected(ips: readonly string[]): void;
+  /** Set by whoever is to be told at once that an address became suspect, or good again. */
+  onChange: (() => void) | null;
 }
 
 /** What a pool's member needs beside what its addresses need. */
@@ -40,8 +42,12 @@ export interface PoolMemberOptions extends Omit<MemberOptions, "onChange" | "may
 }
 
 /** Changes that nobody announces, such as the use of ports, are looked for this often. */
-const LOOK_INTERVAL_MS = 500;
+const LOOK_INTERVAL_MS = 250;
 const REPORT_INTERVAL_MS = 2_000;
+/** What others found of a suspect address holds for some seconds: until it is good they are asked again. [UP2] */
+const SUSPECT_INTERVAL_MS = 4_000;
+/** Room may come and go with every request. */
+const LEAST_INTERVAL_MS = 100;
 
 /** From `start` to `drain` or `stop`. */
 export class PoolMember {
@@ -70,6 +76,7 @@ export class PoolMember {
     this.#options = options;
     this.#clock = options.clock ?? readClock;
     this.#timers = options.timers ?? systemTimers;
+    if (options.uplinks !== undefined) options.uplinks.onChange = () => this.#look();
     this.#link = openLink<PoolReply>({
       name: `pool ${pool}`,
       url: new URL(`/v1/pools/${encodeURIComponent(pool)}/connect`, edge),
@@ -88,13 +95,14 @@ export class PoolMember {
   /** Begins to enlist, and goes on trying. */
   start(): void {
     this.#link.start();
-    this.#lookLater();
+    this.#lookIn(LOOK_INTERVAL_MS);
   }
 
   /** Asks for no new requests, and gives everything back as the flows end, at the latest after this time. */
   async drain(deadlineMs: number): Promise<void> {
     this.#isDraining = true;
-    this.#look();
+    // Before anything else. [PM4]
+    if (this.#told !== null) this.#report();
     const drained = [...this.#members.values()].map((member) => member.drain(deadlineMs));
     const left = Array.from(this.#leaving.values(), (leaving) => leaving.left);
     await Promise.all([...drained, ...left]);
@@ -198,19 +206,27 @@ export class PoolMember {
     this.#serve();
   }
 
-  #lookLater(): void {
-    this.#cancelLook = this.#timers.after(LOOK_INTERVAL_MS, () => {
-      this.#lookLater();
+  #lookIn(delayMs: number): void {
+    this.#cancelLook?.();
+    this.#cancelLook = this.#timers.after(delayMs, () => {
+      this.#lookIn(LOOK_INTERVAL_MS);
       this.#look();
     });
   }
 
   #look(): void {
-    if (this.#told === null) return;
-    const urgency = urgencyOf(this.#told, this.#present());
-    const isTime =
-      this.#clock().monotonicMs - this.#toldAtMs >= (this.#options.reportIntervalMs ?? REPORT_INTERVAL_MS);
-    if (urgency === "now" || (urgency === "soon" && isTime)) this.#report();
+    if (this.#told === null || this.#isStopped) return;
+    const sinceMs = this.#clock().monotonicMs - this.#toldAtMs;
+    const present = this.#present();
+    const urgency = urgencyOf(this.#told, present);
+    const isSuspect = present.rooms.some(({ uplink }) => uplink?.state === "suspect");
+    const dueMs = { now: LEAST_INTERVAL_MS, soon: this.#options.reportIntervalMs ?? REPORT_INTERVAL_MS };
+    if (urgency === "never") {
+      if (isSuspect && sinceMs >= SUSPECT_INTERVAL_MS) this.#report();
+      return;
+    }
+    if (sinceMs >= dueMs[urgency]) this.#report();
+    else if (urgency === "now") this.#lookIn(dueMs.now - sinceMs);
   }
 
   #report(): void {

@@ -12,6 +12,8 @@ export type Urgency = "now" | "soon" | "never";
 
 /** Share of the ports by which use must have changed to be worth a message. */
 const WORTHY_SHARE = 1 / 8;
+/** Destinations that have failed, or work again. */
+const WORTHY_FAILURES = 3;
 
 /** Compares with what was told last: requests must not be sent where nothing can serve them, all else can wait. */
 export function urgencyOf(told: RoomReport, present: RoomReport): Urgency {
@@ -19,11 +21,31 @@ export function urgencyOf(told: RoomReport, present: RoomReport): Urgency {
   let urgency: Urgency = "never";
   for (const [at, room] of present.rooms.entries()) {
     const before = told.rooms[at]!;
-    if (before.ip !== room.ip || before.portCount > 0 !== room.portCount > 0) return "now";
-    const change = Math.abs(room.busiestCount - before.busiestCount);
-    if (before.portCount !== room.portCount || change >= Math.max(1, room.portCount * WORTHY_SHARE)) {
-      urgency = "soon";
-    }
+    if (before.ip !== room.ip || isServing(before) !== isServing(room)) return "now";
+    if (before.uplink?.state !== room.uplink?.state) return "now";
+    if (before.portCount !== room.portCount || isWorthy(before, room)) urgency = "soon";
   }
   return urgency;
+}
+
+/** Whether a request would find a port, wherever it goes. */
+function isServing({ portCount, busiestCount }: AddressRoom): boolean {
+  return portCount > busiestCount;
+}
+
+/** What is left decides where requests go: of much, an eighth is worth a message; of little, each half. */
+function isWorthy(before: AddressRoom, room: AddressRoom): boolean {
+  const change = Math.abs(room.busiestCount - before.busiestCount);
+  const left = Math.min(freeOf(before), freeOf(room));
+  if (change >= Math.max(1, Math.min(room.portCount * WORTHY_SHARE, left / 2))) return true;
+  const failures = Math.abs((room.uplink?.failedCount ?? 0) - (before.uplink?.failedCount ?? 0));
+  return failures >= WORTHY_FAILURES || JSON.stringify(doubtsOf(before)) !== JSON.stringify(doubtsOf(room));
+}
+
+function freeOf({ portCount, busiestCount }: AddressRoom): number {
+  return Math.max(0, portCount - busiestCount);
+}
+
+function doubtsOf({ uplink }: AddressRoom): unknown {
+  return uplink?.doubts ?? [];
 }

@@ -29,6 +29,12 @@ export interface DialLimits {
   readonly portWaitMs: number;
 }
 
+/** Told that a connection is tried from an address; what is returned is told its fault, null for none. */
+export type OnTry = (
+  ip: string,
+  place: { readonly ip: string; readonly port: number },
+) => (fault: unknown) => void;
+
 /** Ports tried when the kernel says that a 4-tuple is taken after all. */
 const MAX_PORT_ATTEMPTS = 8;
 /** Addresses of a name that are tried. */
@@ -40,6 +46,8 @@ export class Dialler {
   readonly #resolver: Resolver;
   readonly #policy: DestinationPolicy;
   readonly #limits: DialLimits;
+  /** For whoever watches what becomes of connections. */
+  onTry: OnTry | null = null;
 
   constructor(resolver: Resolver, policy: DestinationPolicy, limits: DialLimits) {
     this.#resolver = resolver;
@@ -102,9 +110,13 @@ export class Dialler {
       const taken = await from.takeWithin(destination, this.#limits.portWaitMs);
       if (!taken.ok) throw new EgressFault(taken.refusal, `${from.ip} towards ${ip} port ${port}`);
       const held = taken.value;
+      const ended = this.onTry?.(from.ip, { ip, port });
       try {
-        return { socket: await connectFrom(from.ip, held, ip, port, timeoutMs, signal), held };
+        const socket = await connectFrom(from.ip, held, ip, port, timeoutMs, signal);
+        ended?.(null);
+        return { socket, held };
       } catch (fault) {
+        ended?.(fault);
         const { code } = fault as { readonly code?: string };
         // Only the kernel knows of sockets that are not ours: this 4-tuple rests, on to the next.
         if (code !== "EADDRNOTAVAIL" && code !== "EADDRINUSE") throw fault;

@@ -1,0 +1,227 @@
+/**
+ * What a host makes of its tries to connect from one address: whether anything gets out at all.
+ *
+ * One success proves the uplink, whatever else fails; failures alone prove nothing. So when
+ * something fails, or is not answered in time, and nothing has been reached since, a trial is due:
+ * of what was reached lately and of what has just failed, a few at a time. If the trial reaches
+ * nothing the address is suspect, says which places it means, and goes on trying, slowly, until
+ * something is reached. Time is an argument. [UP1] [UP6]
+ */
+import { type AddressUplink, isSamePlace, MAX_DOUBTS, type Place } from "./uplink.ts";
+
+/** How long the outcome of a try is counted, for people and for comparison. */
+export const WINDOW_MS = 30_000;
+/** A try that is not answered for this long is a sign. */
+export const PATIENCE_MS = 1_000;
+/** How long a place that was reached is worth trying. */
+const REFERENCE_MS = 600_000;
+/** How long a place that was never reached is worth trying after it was last wanted. */
+const WANTED_MS = 60_000;
+/** The least time between two trials; when a doubt has lasted for `LONG_MS`, the longer one. */
+export const TRIAL_INTERVAL_MS = 2_000;
+export const LATE_TRIAL_INTERVAL_MS = 5_000;
+const LONG_MS = 60_000;
+/** How soon an address is tried of which its operator said where to, while nothing else is reached. */
+export const PROBE_INTERVAL_MS = 5_000;
+/** Comings and goings within this time make the way back longer, up to the longest. */
+const FLAP_MEMORY_MS = 120_000;
+const LONGEST_RETURN_MS = 30_000;
+const MAX_KNOWN = 256;
+const MAX_REFERENCES = 32;
+const REFERENCES_IN_TRIAL = 3;
+
+interface Known {
+  readonly place: Place;
+  reachedAtMs: number | null;
+  failedAtMs: number | null;
+  /** When somebody other than a trial tried it last. */
+  wantedAtMs: number | null;
+}
+
+/** What came of trying one place; null when it says nothing of the uplink. */
+export interface Trial {
+  readonly place: Place;
+  readonly isReached: boolean | null;
+}
+
+/** One per address of a host. Times are milliseconds of one clock that never goes back. */
+export class UplinkHealth {
+  readonly #hasProbes: boolean;
+  /** What was tried lately, and what was reached lately, which no number of failures may displace. */
+  readonly #known = new Map<string, Known>();
+  readonly #references = new Map<string, Known>();
+  readonly #pending = new Map<number, { readonly place: Place; readonly sinceMs: number }>();
+  #tryCount = 0;
+  #reachedAtMs = -Infinity;
+  #triedAtMs = -Infinity;
+  /** Something else than a try gives reason for a trial, such as a link that went down. */
+  #isDoubted = false;
+  #suspectSinceMs: number | null = null;
+  /** Since when everything is reached again; null while it is not. */
+  #returningSinceMs: number | null = null;
+  #doubts: readonly Place[] = [];
+  #returns: number[] = [];
+
+  /** With probes an address is tried even when nobody wants anything of it. */
+  constructor(hasProbes = false) {
+    this.#hasProbes = hasProbes;
+  }
+
+  /** A connection is tried; the number is to be given back with its end. */
+  began(place: Place, nowMs: number): number {
+    this.#tryCount += 1;
+    this.#pending.set(this.#tryCount, { place, sinceMs: nowMs });
+    this.#note(place).wantedAtMs = nowMs;
+    return this.#tryCount;
+  }
+
+  /** It stands, was refused by the other side (which is an answer), or failed; null says nothing. */
+  ended(number: number, isReached: boolean | null, nowMs: number): void {
+    const pending = this.#pending.get(number);
+    if (!this.#pending.delete(number) || pending === undefined || isReached === null) return;
+    this.#outcome(pending.place, isReached, nowMs);
+    if (isReached) this.#reached(nowMs);
+  }
+
+  /** There is another reason to look: the next trial is due at once. */
+  doubt(): void {
+    this.#isDoubted = true;
+  }
+
+  /** Whether a trial is due now. */
+  isTrialDue(nowMs: number): boolean {
+    const sinceMs = nowMs - this.#triedAtMs;
+    if (this.#suspectSinceMs !== null) {
+      return this.#isDoubted || sinceMs >= this.#intervalMs(nowMs);
+    }
+    if (this.#hasProbes && Math.min(sinceMs, nowMs - this.#reachedAtMs) >= PROBE_INTERVAL_MS) return true;
+    return sinceMs >= TRIAL_INTERVAL_MS && (this.#isDoubted || this.#hasSigns(nowMs));
+  }
+
+  /** Begins a trial: places that were reached lately, then such as have failed. */
+  beginTrial(nowMs: number): readonly Place[] {
+    this.#triedAtMs = nowMs;
+    this.#isDoubted = false;
+    this.#forget(nowMs);
+    const references = [...this.#references.values()].toReversed().slice(0, REFERENCES_IN_TRIAL);
+    const failing = [...this.#known.values()]
+      .filter((one) => !references.includes(one) && this.#isFailing(one, nowMs))
+      .toSorted((a, b) => (b.wantedAtMs ?? -Infinity) - (a.wantedAtMs ?? -Infinity));
+    return [...references, ...failing].slice(0, MAX_DOUBTS).map(({ place }) => place);
+  }
+
+  /** What the trial came to, the operator's own probes among it. */
+  endTrial(trials: readonly Trial[], nowMs: number): void {
+    const telling = trials.filter(({ isReached }) => isReached !== null);
+    for (const { place, isReached } of telling) this.#outcome(place, isReached!, nowMs);
+    if (telling.some(({ isReached }) => isReached)) return this.#reached(nowMs);
+    if (telling.length === 0) {
+      // Nothing is left of what gave reason to doubt.
+      if (trials.length === 0) this.#recovered();
+      return;
+    }
+    // What was reached while this trial went on speaks against it.
+    if (this.#reachedAtMs >= this.#triedAtMs) return;
+    this.#returningSinceMs = null;
+    this.#suspectSinceMs ??= nowMs;
+    this.#doubts = telling.map(({ place }) => place).slice(0, MAX_DOUBTS);
+  }
+
+  /** How it looks now. */
+  view(nowMs: number): AddressUplink {
+    let destinationCount = 0;
+    let failedCount = 0;
+    for (const { reachedAtMs, failedAtMs } of this.#known.values()) {
+      const lastAtMs = Math.max(reachedAtMs ?? -Infinity, failedAtMs ?? -Infinity);
+      if (nowMs - lastAtMs > WINDOW_MS) continue;
+      destinationCount += 1;
+      if ((failedAtMs ?? -Infinity) > (reachedAtMs ?? -Infinity)) failedCount += 1;
+    }
+    const isSuspect = this.#suspectSinceMs !== null;
+    const doubts = isSuspect ? this.#doubts : [];
+    return { state: isSuspect ? "suspect" : "good", destinationCount, failedCount, doubts };
+  }
+
+  /** Something has failed, or waits for too long, and nothing was reached since it began. */
+  #hasSigns(nowMs: number): boolean {
+    for (const { sinceMs } of this.#pending.values()) {
+      if (nowMs - sinceMs >= PATIENCE_MS && this.#reachedAtMs < sinceMs) return true;
+    }
+    for (const { failedAtMs, wantedAtMs } of this.#known.values()) {
+      if (failedAtMs === null || wantedAtMs === null || nowMs - wantedAtMs > WANTED_MS) continue;
+      if (failedAtMs > this.#reachedAtMs && failedAtMs > this.#triedAtMs) return true;
+    }
+    return false;
+  }
+
+  #isFailing({ place, failedAtMs, reachedAtMs }: Known, nowMs: number): boolean {
+    if (failedAtMs !== null && failedAtMs > (reachedAtMs ?? -Infinity)) return true;
+    for (const pending of this.#pending.values()) {
+      if (isSamePlace(pending.place, place) && nowMs - pending.sinceMs >= PATIENCE_MS) return true;
+    }
+    return false;
+  }
+
+  #outcome(place: Place, isReached: boolean, nowMs: number): void {
+    const known = this.#note(place);
+    if (isReached) {
+      known.reachedAtMs = nowMs;
+      putLast(this.#references, keyOf(place), known, MAX_REFERENCES);
+    } else {
+      known.failedAtMs = nowMs;
+    }
+  }
+
+  #reached(nowMs: number): void {
+    this.#reachedAtMs = nowMs;
+    if (this.#suspectSinceMs === null) return;
+    this.#returns = this.#returns.filter((atMs) => nowMs - atMs < FLAP_MEMORY_MS);
+    this.#returningSinceMs ??= nowMs;
+    // The first time at once; one that comes and goes has to hold for ever longer.
+    const waitMs = this.#returns.length === 0 ? 0 : 1_000 * 2 ** Math.min(this.#returns.length, 6);
+    if (nowMs - this.#returningSinceMs < Math.min(waitMs, LONGEST_RETURN_MS)) return;
+    this.#returns.push(nowMs);
+    this.#recovered();
+  }
+
+  #recovered(): void {
+    this.#suspectSinceMs = null;
+    this.#returningSinceMs = null;
+    this.#doubts = [];
+  }
+
+  #intervalMs(nowMs: number): number {
+    if (this.#returningSinceMs !== null) return TRIAL_INTERVAL_MS;
+    return nowMs - this.#suspectSinceMs! > LONG_MS ? LATE_TRIAL_INTERVAL_MS : TRIAL_INTERVAL_MS;
+  }
+
+  #note(place: Place): Known {
+    const key = keyOf(place);
+    const known = this.#known.get(key) ??
+      this.#references.get(key) ?? { place, reachedAtMs: null, failedAtMs: null, wantedAtMs: null };
+    putLast(this.#known, key, known, MAX_KNOWN);
+    return known;
+  }
+
+  /** What nobody has wanted or reached for long is tried no more. */
+  #forget(nowMs: number): void {
+    for (const [key, { reachedAtMs }] of this.#references) {
+      if (nowMs - reachedAtMs! >= REFERENCE_MS) this.#references.delete(key);
+    }
+    for (const [key, { wantedAtMs }] of this.#known) {
+      const isWanted = wantedAtMs !== null && nowMs - wantedAtMs < WANTED_MS;
+      if (!isWanted && !this.#references.has(key)) this.#known.delete(key);
+    }
+  }
+}
+
+function keyOf({ ip, port }: Place): string {
+  return `${ip} ${port}`;
+}
+
+/** The newest stands last, so that the first is the one to forget. */
+function putLast(map: Map<string, Known>, key: string, known: Known, most: number): void {
+  map.delete(key);
+  map.set(key, known);
+  if (map.size > most) map.delete(map.keys().next().value!);
+}

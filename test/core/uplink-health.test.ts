@@ -1,0 +1,212 @@
+/** What a host makes of its tries to connect. */
+import * as fc from "fast-check";
+import { expect, test } from "vitest";
+import type { Place } from "../../src/core/uplink.ts";
+import {
+  LATE_TRIAL_INTERVAL_MS,
+  PATIENCE_MS,
+  PROBE_INTERVAL_MS,
+  TRIAL_INTERVAL_MS,
+  UplinkHealth,
+  WINDOW_MS,
+} from "../../src/core/uplink-health.ts";
+
+const GOOD: Place = { ip: "198.51.100.1", port: 443 };
+const DOWN: Place = { ip: "198.51.100.2", port: 443 };
+
+function placed(number: number): Place {
+  return { ip: `203.0.${number >> 8}.${number & 255}`, port: 443 };
+}
+
+/** A try that ends at once. */
+function tryOnce(health: UplinkHealth, place: Place, isReached: boolean | null, nowMs: number): void {
+  health.ended(health.began(place, nowMs), isReached, nowMs);
+}
+
+/** A trial of whatever is due, in which these places answer. */
+function trial(
+  health: UplinkHealth,
+  isUp: (place: Place) => boolean | null,
+  nowMs: number,
+): readonly Place[] {
+  const places = health.beginTrial(nowMs);
+  health.endTrial(
+    places.map((place) => ({ place, isReached: isUp(place) })),
+    nowMs,
+  );
+  return places;
+}
+
+test("[UP1] a destination that is down makes a trial, and what is reached in it clears the uplink", () => {
+  const health = new UplinkHealth();
+  tryOnce(health, GOOD, true, 0);
+  tryOnce(health, DOWN, false, 10);
+  expect(health.isTrialDue(10)).toBe(true);
+  expect(trial(health, ({ ip }) => ip === GOOD.ip, 10)).toEqual([GOOD, DOWN]);
+  expect(health.view(10)).toMatchObject({ state: "good", destinationCount: 2, failedCount: 1, doubts: [] });
+});
+
+test("[UP1] a flood of tries to one destination that is down, or to a thousand, hides no place that answers", () => {
+  const health = new UplinkHealth();
+  tryOnce(health, GOOD, true, 0);
+  let trialCount = 0;
+  for (let number = 0; number < 2_000; number += 1) {
+    const nowMs = 10 + number * 5;
+    tryOnce(health, number < 1_000 ? DOWN : placed(number), false, nowMs);
+    if (!health.isTrialDue(nowMs)) continue;
+    trialCount += 1;
+    expect(trial(health, ({ ip }) => ip === GOOD.ip, nowMs)[0]).toEqual(GOOD);
+    expect(health.view(nowMs).state).toBe("good");
+  }
+  expect(trialCount).toBeLessThanOrEqual(10_000 / TRIAL_INTERVAL_MS + 1);
+});
+
+test("[UP1] a try that hangs is a sign, unless something else was reached since it began", () => {
+  const health = new UplinkHealth();
+  tryOnce(health, GOOD, true, 0);
+  health.began(DOWN, 100);
+  expect(health.isTrialDue(100 + PATIENCE_MS - 1)).toBe(false);
+  expect(health.isTrialDue(100 + PATIENCE_MS)).toBe(true);
+  tryOnce(health, GOOD, true, 200);
+  expect(health.isTrialDue(100 + PATIENCE_MS)).toBe(false);
+});
+
+test("[UP1] when nothing is reached the address is suspect and says what it means; one success ends that", () => {
+  const health = new UplinkHealth();
+  tryOnce(health, GOOD, true, 0);
+  health.began(GOOD, 5_000);
+  expect(trial(health, () => false, 6_000)).toEqual([GOOD]);
+  expect(health.view(7_500)).toEqual({
+    state: "suspect",
+    destinationCount: 1,
+    failedCount: 1,
+    doubts: [GOOD],
+  });
+  tryOnce(health, GOOD, true, 8_000);
+  expect(health.view(8_000)).toMatchObject({ state: "good", doubts: [] });
+});
+
+test("[UP1] what says nothing of the way changes nothing", () => {
+  const health = new UplinkHealth();
+  tryOnce(health, DOWN, null, 0);
+  expect(health.isTrialDue(60_000)).toBe(false);
+  tryOnce(health, DOWN, false, 0);
+  trial(health, () => null, 100);
+  expect(health.view(100).state).toBe("good");
+});
+
+test("[UP1] what was reached while a trial went on speaks against it", () => {
+  const health = new UplinkHealth();
+  tryOnce(health, DOWN, false, 0);
+  const places = health.beginTrial(0);
+  tryOnce(health, GOOD, true, 1_000);
+  health.endTrial(
+    places.map((place) => ({ place, isReached: false })),
+    1_500,
+  );
+  expect(health.view(1_500).state).toBe("good");
+});
+
+test("[UP6] a suspect address is tried at a slow rate, and forgotten when nobody wants anything of it", () => {
+  const health = new UplinkHealth();
+  tryOnce(health, DOWN, false, 0);
+  trial(health, () => false, 0);
+  const atMs: number[] = [];
+  for (let nowMs = 0; nowMs <= 200_000; nowMs += 100) {
+    if (!health.isTrialDue(nowMs)) continue;
+    atMs.push(nowMs);
+    trial(health, () => false, nowMs);
+  }
+  const gaps = atMs.slice(1).map((one, at) => one - atMs[at]!);
+  expect(Math.min(...gaps)).toBe(TRIAL_INTERVAL_MS);
+  // Nobody has wanted it for a minute: there is no more reason to doubt.
+  expect(atMs.at(-1)!).toBeLessThanOrEqual(60_000 + LATE_TRIAL_INTERVAL_MS);
+  expect(health.view(200_000).state).toBe("good");
+});
+
+test("[UP6] the first way back is at once, one that comes and goes has to hold ever longer", () => {
+  const health = new UplinkHealth();
+  tryOnce(health, GOOD, true, 0);
+  const waits: number[] = [];
+  let nowMs = 0;
+  for (let round = 0; round < 7; round += 1) {
+    nowMs += 2_000;
+    tryOnce(health, GOOD, false, nowMs);
+    trial(health, () => false, nowMs);
+    expect(health.view(nowMs).state).toBe("suspect");
+    const backMs = (nowMs += 100);
+    tryOnce(health, GOOD, true, nowMs);
+    while (health.view(nowMs).state === "suspect") tryOnce(health, GOOD, true, (nowMs += 100));
+    waits.push(nowMs - backMs);
+  }
+  expect(waits).toEqual([0, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
+});
+
+test("[UP8] with probes an address that nobody uses is tried too, and less often than it is used", () => {
+  const health = new UplinkHealth(true);
+  expect(health.isTrialDue(0)).toBe(true);
+  health.beginTrial(0);
+  health.endTrial([{ place: GOOD, isReached: true }], 0);
+  expect(health.isTrialDue(PROBE_INTERVAL_MS - 1)).toBe(false);
+  tryOnce(health, DOWN, true, 4_000);
+  expect(health.isTrialDue(PROBE_INTERVAL_MS)).toBe(false);
+  expect(health.isTrialDue(4_000 + PROBE_INTERVAL_MS)).toBe(true);
+  health.beginTrial(10_000);
+  health.endTrial([{ place: GOOD, isReached: false }], 10_000);
+  expect(health.view(10_000).state).toBe("suspect");
+});
+
+test("[UP8] a doubt from elsewhere makes a trial due at once, also of a suspect address", () => {
+  const health = new UplinkHealth();
+  tryOnce(health, GOOD, true, 0);
+  health.doubt();
+  expect(health.isTrialDue(1)).toBe(true);
+  trial(health, () => false, 1);
+  expect(health.isTrialDue(2)).toBe(false);
+  health.doubt();
+  expect(health.isTrialDue(2)).toBe(true);
+});
+
+const step = fc.record({
+  what: fc.constantFrom("reach", "fail", "hang", "nothing", "doubt"),
+  place: fc.nat(400),
+  afterMs: fc.nat(3_000),
+  isUp: fc.boolean(),
+});
+
+test("[UP1] [UP6] whatever happens: suspect only after a trial without an answer, bounded, and good when all is", () => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
+      const health = new UplinkHealth();
+      let nowMs = 0;
+      let isFailed = false;
+      let lastTrialMs = -Infinity;
+      for (const { what, place, afterMs, isUp } of steps) {
+        nowMs += afterMs;
+        const before = health.view(nowMs).state;
+        if (what === "doubt") health.doubt();
+        else if (what === "hang") health.began(placed(place), nowMs);
+        else tryOnce(health, placed(place), what === "nothing" ? null : what === "reach", nowMs);
+        // Never by tries alone.
+        if (before === "good") expect(health.view(nowMs).state).toBe("good");
+        if (health.isTrialDue(nowMs)) {
+          if (before === "good") expect(nowMs - lastTrialMs).toBeGreaterThanOrEqual(TRIAL_INTERVAL_MS);
+          lastTrialMs = nowMs;
+          isFailed = !isUp;
+          expect(trial(health, () => isUp, nowMs).length).toBeLessThanOrEqual(4);
+        }
+        const view = health.view(nowMs);
+        if (view.state === "suspect" && before === "good") expect(isFailed).toBe(true);
+        expect(view.doubts.length > 0).toBe(view.state === "suspect");
+        expect(view.failedCount).toBeLessThanOrEqual(view.destinationCount);
+        expect(view.destinationCount).toBeLessThanOrEqual(256);
+      }
+      for (let round = 0; round < 40; round += 1) {
+        nowMs += 1_000;
+        tryOnce(health, placed(0), true, nowMs);
+      }
+      expect(health.view(nowMs).state).toBe("good");
+      expect(health.view(nowMs + WINDOW_MS + 1).destinationCount).toBe(0);
+    }),
+  );
+});

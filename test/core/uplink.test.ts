@@ -1,0 +1,88 @@
+/** Whom a pool leaves out. */
+import * as fc from "fast-check";
+import { expect, test } from "vitest";
+import {
+  ASK_INTERVAL_MS,
+  ejectedHosts,
+  isOpinionDue,
+  OPINION_MS,
+  type UplinkStanding,
+  uplinkState,
+} from "../../src/core/uplink.ts";
+
+const NOW_MS = 1_000_000;
+const DOUBTS = [{ ip: "198.51.100.1", port: 443 }];
+
+function standing(
+  host: string,
+  [destinationCount, failedCount]: readonly [number, number],
+  reachedByOthersMs: number | null = null,
+): UplinkStanding {
+  const isSuspect = reachedByOthersMs !== null;
+  return {
+    host,
+    uplink: {
+      state: isSuspect ? "suspect" : "good",
+      destinationCount,
+      failedCount,
+      doubts: isSuspect ? DOUBTS : [],
+    },
+    opinion: isSuspect ? { askedAtMs: NOW_MS, reachedAtMs: reachedByOthersMs } : null,
+  };
+}
+
+test("[UP3] a suspect host is dead for as long as the opinion of others holds", () => {
+  const suspect = standing("h1", [1, 1], NOW_MS);
+  expect(uplinkState(suspect, NOW_MS)).toBe("dead");
+  expect(uplinkState(suspect, NOW_MS + OPINION_MS - 1)).toBe("dead");
+  expect(uplinkState(suspect, NOW_MS + OPINION_MS)).toBe("suspect");
+  // A clock that was set back must not make it last.
+  expect(uplinkState(suspect, NOW_MS - OPINION_MS)).toBe("suspect");
+  expect(uplinkState({ ...suspect, opinion: null }, NOW_MS)).toBe("suspect");
+  expect(uplinkState({ uplink: null, opinion: suspect.opinion }, NOW_MS)).toBe("unknown");
+});
+
+test("[UP2] others are asked when there is something to try, and not too often", () => {
+  const suspect = standing("h1", [1, 1], NOW_MS);
+  expect(isOpinionDue({ ...suspect, opinion: null }, NOW_MS)).toBe(true);
+  expect(isOpinionDue(suspect, NOW_MS + ASK_INTERVAL_MS - 1)).toBe(false);
+  expect(isOpinionDue(suspect, NOW_MS + ASK_INTERVAL_MS)).toBe(true);
+  expect(isOpinionDue(standing("h1", [1, 1]), NOW_MS)).toBe(false);
+  expect(isOpinionDue({ uplink: null, opinion: null }, NOW_MS)).toBe(false);
+});
+
+test("[UP7] one that fails at most of many places, while the others fail at few, goes as well", () => {
+  const sound = [standing("h2", [10, 0]), standing("h3", [20, 2])];
+  expect([...ejectedHosts([standing("h1", [20, 12]), ...sound], NOW_MS)]).toEqual(["h1"]);
+  expect([...ejectedHosts([standing("h1", [9, 9]), ...sound], NOW_MS)]).toEqual([]);
+  expect([...ejectedHosts([standing("h1", [20, 9]), ...sound], NOW_MS)]).toEqual([]);
+  expect([...ejectedHosts([standing("h1", [20, 20]), sound[0]!], NOW_MS)]).toEqual([]);
+  expect([...ejectedHosts([standing("h1", [20, 20]), standing("h2", [20, 12]), sound[1]!], NOW_MS)]).toEqual(
+    [],
+  );
+});
+
+test("[UP3] [UP7] never all, never one that neither is suspect nor stands out, and nobody in an outage of all", () => {
+  const one = fc.record({ places: fc.nat(40), share: fc.nat(100), reachedAgoMs: fc.option(fc.nat(30_000)) });
+  fc.assert(
+    fc.property(fc.array(one, { maxLength: 8 }), (hosts) => {
+      const standings = hosts.map(({ places, share, reachedAgoMs }, at) =>
+        standing(
+          `h${at}`,
+          [places, Math.floor((places * share) / 100)],
+          reachedAgoMs === null ? null : NOW_MS - reachedAgoMs,
+        ),
+      );
+      const ejected = ejectedHosts(standings, NOW_MS);
+      if (standings.length > 0) expect(ejected.size).toBeLessThan(standings.length);
+      for (const each of standings) {
+        if (!ejected.has(each.host)) continue;
+        const { destinationCount, failedCount } = each.uplink!;
+        const isDead = uplinkState(each, NOW_MS) === "dead";
+        expect(isDead || (destinationCount >= 10 && failedCount * 2 >= destinationCount)).toBe(true);
+      }
+      const alike = standings.map((each) => ({ ...each, ...standing(each.host, [30, 30], NOW_MS) }));
+      expect(ejectedHosts(alike, NOW_MS).size).toBe(0);
+    }),
+  );
+});
