@@ -1,0 +1,78 @@
+/** A host that is cut off from the Internet and not from the edge; and a destination that is down. */
+import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { Deployment, POOL, SHARED } from "./deployment.ts";
+import { until } from "./patience.ts";
+
+const HOSTS = ["h1", "h2", "h3"] as const;
+/** As long as a Worker's copy of the placement is fresh, and a little. */
+const COPY_MS = 4_000;
+/** Until a host knows, the others were asked, and the pool has judged. */
+const NOTICE_MS = 8_000;
+
+let deployment: Deployment;
+
+beforeAll(async () => {
+  deployment = await Deployment.start({ agentArgs: ["--connect-timeout=4000"] });
+});
+
+beforeEach(() => deployment.tellIfTestFails());
+
+afterAll(() => deployment?.destroy());
+
+interface HostView {
+  readonly host: string;
+  readonly uplink: string;
+}
+
+async function uplinks(): Promise<Record<string, string>> {
+  const { hosts } = await deployment.admin<{ hosts: HostView[] }>("GET", `/v1/pools/${POOL}/hosts`);
+  return Object.fromEntries(hosts.map(({ host, uplink }) => [host, uplink]));
+}
+
+async function load(): Promise<void> {
+  await deployment.client.load(8, await Promise.all(SHARED.map((from) => deployment.to("/seen", { from }))));
+  await deployment.client.progresses(200);
+}
+
+test("[UP1] [UP3] [UP4] a host without a way out gets no requests within seconds, and is back when it has one", async () => {
+  const { lab, client } = deployment;
+  await load();
+  const cutAtMs = Date.now();
+  await lab.cut("h1", "lan");
+  await until(async () => (await uplinks())["h1"] === "dead");
+  const ejectedAtMs = Date.now();
+  await client.progresses(400);
+  const healedAtMs = Date.now();
+  await lab.heal("h1", "lan");
+  await until(async () => (await uplinks())["h1"] === "good");
+  await deployment.untilServing(HOSTS);
+  const backAtMs = Date.now();
+  await client.progresses(600);
+  const samples = await client.stop();
+
+  expect(ejectedAtMs - cutAtMs).toBeLessThan(NOTICE_MS);
+  const failed = samples.filter(({ isRight }) => !isRight);
+  expect(failed.filter(({ startedAtMs }) => startedAtMs < cutAtMs - 1_000)).toEqual([]);
+  expect(failed.filter(({ startedAtMs }) => startedAtMs > ejectedAtMs + COPY_MS)).toEqual([]);
+  expect(samples.some(({ host, startedAtMs }) => host === "h1" && startedAtMs > backAtMs)).toBe(true);
+  console.log("ejected after", ejectedAtMs - cutAtMs, "back after", backAtMs - healedAtMs, "failed", failed.length, "of", samples.length);
+});
+
+test("[UP8] a link that is down shows without any request", async () => {
+  const { lab } = deployment;
+  await lab.exec("h2", ["ip", "link", "set", "dev", "lan0", "down"]);
+  await until(async () => (await uplinks())["h2"] === "dead");
+  expect(await uplinks()).toEqual({ h1: "good", h2: "dead", h3: "good" });
+});
+
+test("[UP3] a destination that is down ejects nobody, however often it is asked for", async () => {
+  const { client } = deployment;
+  const request = await deployment.to("/seen");
+  const nowhere = { ...request, url: request.url.replace(/198\.51\.100\.\d+/, "198.51.100.199") };
+  expect(nowhere.url).not.toBe(request.url);
+  await client.load(16, [nowhere]);
+  await client.progresses(1_000);
+  const seen = await uplinks();
+  await client.stop();
+  expect(Object.values(seen)).not.toContain("dead");
+});
