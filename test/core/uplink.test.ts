@@ -81,7 +81,7 @@ test("[UP3] [UP7] never all, never one that neither is suspect nor stands out, a
         const isDead = uplinkState(each, NOW_MS) === "dead";
         expect(isDead || (destinationCount >= 10 && failedCount * 2 >= destinationCount)).toBe(true);
       }
-      const alike = standings.map((each) => ({ ...each, ...standing(each.host, [30, 30], NOW_MS) }));
+      const alike = standings.map(({ host }) => standing(host, [30, 30], NOW_MS));
       expect(ejectedHosts(alike, NOW_MS).size).toBe(0);
     }),
   );

@@ -73,7 +73,7 @@ function isRouted(ip: string, place: Place): Promise<boolean> {
   };
   socket.on("error", endOnce);
   socket.bind({ address: ip, port: 0, exclusive: true }, () => {
-    socket.connect(place.port, place.ip, endOnce as () => void);
+    socket.connect(place.port, place.ip, endOnce);
   });
   return promise;
 }
