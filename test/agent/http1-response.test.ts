@@ -93,6 +93,7 @@ describe("whether a connection is good for another request", () => {
     ],
     ["a hint", "HTTP/1.1 200 OK\r\nKeep-Alive: max=9, timeout=5\r\nContent-Length: 1\r\n\r\nx", 4_000],
     ["a hint of a second", "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=1\r\nContent-Length: 1\r\n\r\nx", 0],
+    ["an end of the connection", "HTTP/1.1 200 OK\r\n\r\nx", 0],
     ["204", "HTTP/1.1 204 No\r\n\r\n", Infinity],
     ["204 with a length", "HTTP/1.1 204 No\r\nContent-Length: 3\r\n\r\n", 0],
     ["304 with a length", "HTTP/1.1 304 No\r\nContent-Length: 3\r\n\r\n", 0],

@@ -230,6 +230,26 @@ describe("interim responses", () => {
   });
 });
 
+describe("a body that ends with the connection", () => {
+  it("[OR20] is whole after a FIN, and never after a reset, though it came with the last bytes", async () => {
+    const endings: [(socket: Socket) => void, boolean][] = [
+      [(socket): void => void socket.end(), false],
+      [(socket): void => void socket.resetAndDestroy(), true],
+      [(socket): void => void socket.end(() => setTimeout(() => socket.resetAndDestroy(), 5)), false],
+    ];
+    for (const [end, isBroken] of endings) {
+      const url = await byteOrigin((socket) => {
+        socket.once("data", () => {
+          socket.write("HTTP/1.1 200 OK\r\n\r\nhalf");
+          end(socket);
+        });
+      });
+      const right = { status: 200, body: "half", ...(isBroken ? { isBroken } : {}) };
+      for (let round = 0; round < 16; round += 1) expect(await ask(url)).toEqual(right);
+    }
+  });
+});
+
 describe("204", () => {
   it("[OR21] passes without a length", async () => {
     const url = await saying(["HTTP/1.1 204 No Content\r\nContent-Length: 0\r\nX: y\r\n\r\n"]);

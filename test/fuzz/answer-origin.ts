@@ -54,6 +54,8 @@ export async function startAnswerOrigin(): Promise<AnswerOrigin> {
 
 function serve(socket: Socket, scripts: ReadonlyMap<string, Script>, transport: Socket): void {
   let read = "";
+  /** It is about to be ended: what is asked now would be cut off by the end of the answer before. */
+  let isEnding = false;
   socket.on("error", () => socket.destroy());
   socket.on("data", (chunk) => {
     read += chunk.toString("latin1");
@@ -61,7 +63,9 @@ function serve(socket: Socket, scripts: ReadonlyMap<string, Script>, transport: 
     if (end === -1) return;
     const [, key] = /^\w+ \/(\S+) /.exec(read) ?? [];
     read = read.slice(end + 4);
+    if (isEnding) return;
     const script = scripts.get(key ?? "");
+    isEnding = script?.plan.ending !== null;
     if (script === undefined) socket.end("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n");
     else void speak(socket, script, transport);
   });

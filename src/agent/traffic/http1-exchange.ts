@@ -81,11 +81,11 @@ export class Http1Exchange implements ExchangeController, ResponseSink {
 
   /** The origin says no more. */
   onEnd(): void {
-    const { writeFault } = this.#transport;
+    const isInOrder = !this.#reader.endsWithConnection || this.#transport.endedInOrder();
     try {
-      this.#reader.end(writeFault === null);
+      this.#reader.end(isInOrder);
     } catch (fault) {
-      this.#fail(writeFault ?? (fault as Error));
+      this.#fail(fault as Error);
       return;
     }
     this.#finish();

@@ -58,8 +58,8 @@ export class ResponseReader {
   #keepAlive = "";
   /** Some byte of it has come. */
   hasBegun = false;
-  /** Bytes came after its end, or may yet, that nobody asked for. */
-  hasExcess = false;
+  /** No other response may follow: it ends with the connection, or more came than it, or may come. */
+  #isLast = false;
 
   constructor(method: string, maxHeadBytes: number, sink: ResponseSink) {
     this.#sink = sink;
@@ -72,9 +72,14 @@ export class ResponseReader {
     return this.#stage === "over";
   }
 
+  /** Only the end of the connection will be the end of its body. */
+  get endsWithConnection(): boolean {
+    return this.#stage === "end";
+  }
+
   /** How long the connection is good for another request, in ms; 0 when it is not. */
   get keptAliveMs(): number {
-    if (this.hasExcess) return 0;
+    if (this.#isLast) return 0;
     const options = `,${this.#connection.toLowerCase()},`.replaceAll(/[ \t]/g, "");
     if (options.includes(",close,")) return 0;
     if (this.#minor === 0 && !options.includes(",keep-alive,")) return 0;
@@ -97,7 +102,7 @@ export class ResponseReader {
           this.#sink.onBody(at === 0 ? segment : segment.subarray(at));
           return;
         case "over":
-          this.hasExcess = true;
+          this.#isLast = true;
           return;
         case "status":
         case "fields":
@@ -244,7 +249,7 @@ export class ResponseReader {
     if (isInterim) this.#forgetHead();
     else if (!isEmpty) this.#stage = this.#frame();
     // A body that must not be may come nevertheless, and must not become the next response.
-    else if (this.#isHead || this.#coding !== null || (this.#length ?? 0) > 0) this.hasExcess = true;
+    else if (this.#isHead || this.#coding !== null || (this.#length ?? 0) > 0) this.#isLast = true;
     this.#sink.onHead(status, this.#phrase, headers);
   }
 
@@ -262,10 +267,13 @@ export class ResponseReader {
     this.#headBytes = 0;
     if (this.#coding !== null) {
       // In HTTP/1.0 it may be of some other proxy's making (RFC 9112 6.1).
-      if (this.#minor === 0) this.hasExcess = true;
+      if (this.#minor === 0) this.#isLast = true;
       return "chunk-size";
     }
-    if (this.#length === null) return "end";
+    if (this.#length === null) {
+      this.#isLast = true;
+      return "end";
+    }
     this.#leftBytes = this.#length;
     return this.#length === 0 ? "over" : "counted";
   }

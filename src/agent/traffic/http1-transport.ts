@@ -26,7 +26,7 @@ export class Http1Transport implements OriginTransport {
   /** The `host` of every request. */
   readonly host: string;
   /** A write failed: the origin reads no more. What it has said before is still read. */
-  writeFault: Error | null = null;
+  writeFault: NodeJS.ErrnoException | null = null;
   readonly #onGone: () => void;
   #exchange: Http1Exchange | null = null;
   #idleTimer: NodeJS.Timeout | null = null;
@@ -39,6 +39,8 @@ export class Http1Transport implements OriginTransport {
     this.host = host;
     this.limits = limits;
     this.#onGone = onGone;
+    // It ends by us alone, so that at the origin's end it can still be asked how that came.
+    socket.allowHalfOpen = true;
     holdWriteFaults(socket, (fault) => (this.writeFault ??= fault));
     socket.on("data", (segment: Buffer) => {
       if (this.#exchange === null) this.close();
@@ -66,6 +68,16 @@ export class Http1Transport implements OriginTransport {
     // would pass for the answer.
     if (this.#hasServed) setImmediate(() => exchange.send());
     else exchange.send();
+  }
+
+  /**
+   * Whether the end of what the origin says was a FIN. libuv takes a reset that comes together
+   * with data for one. A write of nothing tells: after a reset it fails with ECONNRESET, with
+   * EPIPE when the FIN had come before.
+   */
+  endedInOrder(): boolean {
+    this.socket.write("");
+    return this.writeFault?.code !== "ECONNRESET";
   }
 
   /** From the exchange: it is over; 0 when the connection is good for no other. */
@@ -97,14 +109,14 @@ export class Http1Transport implements OriginTransport {
  * more has said why, and that stands in the receive buffer. Reading comes to its end by itself,
  * since the peer is gone. [OR23]
  */
-function holdWriteFaults(socket: Socket, onFault: (fault: Error) => void): void {
+function holdWriteFaults(socket: Socket, onFault: (fault: NodeJS.ErrnoException) => void): void {
   type Callback = (fault?: Error | null) => void;
   const held =
     (callback: Callback): Callback =>
     (fault) => {
-      const { code } = (fault ?? {}) as NodeJS.ErrnoException;
+      const errno: NodeJS.ErrnoException | null | undefined = fault;
       // Not calling back, nothing more is written.
-      if (code === "EPIPE" || code === "ECONNRESET") onFault(fault!);
+      if (errno?.code === "EPIPE" || errno?.code === "ECONNRESET") onFault(errno);
       else callback(fault);
     };
   // oxlint-disable no-underscore-dangle -- What a writable stream is made of has these names.
