@@ -1,6 +1,9 @@
 /** Origins that answer before a request has ended, and connections that serve more than one. */
+import { EventEmitter } from "node:events";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { connect, type Socket } from "node:net";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { discardRest } from "../../src/agent/traffic/request-body.ts";
 import {
   eventually,
   exchangeBytes,
@@ -100,6 +103,30 @@ describe("an answer that comes early in an upload", { timeout: 60_000 }, () => {
       await expect(response.text()).rejects.toThrow("terminated");
     }
   });
+});
+
+it("[OR23] the rest of an upload is read as long as its answer is on its way, and then for a while", () => {
+  vi.useFakeTimers();
+  try {
+    const request = Object.assign(new EventEmitter(), {
+      complete: false,
+      destroyed: false,
+      resume: vi.fn<() => void>(),
+      destroy: vi.fn<() => void>(),
+    });
+    const response = Object.assign(new EventEmitter(), { writableFinished: false });
+    discardRest(request as unknown as IncomingMessage, response as unknown as ServerResponse);
+    expect(request.resume).toHaveBeenCalledOnce();
+    vi.advanceTimersByTime(3_600_000);
+    expect(request.destroy).not.toHaveBeenCalled();
+    response.emit("finish");
+    vi.advanceTimersByTime(9_999);
+    expect(request.destroy).not.toHaveBeenCalled();
+    vi.advanceTimersByTime(1);
+    expect(request.destroy).toHaveBeenCalledOnce();
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 describe("a connection that serves more than one request", () => {

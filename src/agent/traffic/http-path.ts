@@ -193,7 +193,7 @@ export class HttpExchange implements ExchangeHandler {
   }
 
   #openBody(): RequestBody {
-    return new RequestBody(this.#request, () => {
+    return new RequestBody(this.#request, this.#response, () => {
       if (this.#request.headers.expect !== undefined) this.#response.writeContinue();
     });
   }

@@ -8,6 +8,7 @@
 import type { Socket } from "node:net";
 import { Http1Exchange } from "./http1-exchange.ts";
 import type { ExchangeHandler, OriginTransport, OutgoingRequest } from "./origin-transport.ts";
+import { watchTlsEnd } from "./tls-end.ts";
 
 /** What bounds an exchange. */
 export interface Http1Limits {
@@ -28,14 +29,17 @@ export class Http1Transport implements OriginTransport {
   /** A write failed: the origin reads no more. What it has said before is still read. */
   writeFault: NodeJS.ErrnoException | null = null;
   readonly #onGone: () => void;
+  /** Over TLS: whether its end was the peer's word. */
+  readonly #tlsEnded: (() => boolean) | null;
   #exchange: Http1Exchange | null = null;
   #idleTimer: NodeJS.Timeout | null = null;
   #hasServed = false;
   #isClosed = false;
 
-  /** `onGone` is called as soon as it takes no more requests. */
-  constructor(socket: Socket, host: string, limits: Http1Limits, onGone: () => void) {
+  /** `transport` is the connection under TLS, or the same; `onGone` is called when it takes no more requests. */
+  constructor(socket: Socket, transport: Socket, host: string, limits: Http1Limits, onGone: () => void) {
     this.socket = socket;
+    this.#tlsEnded = socket === transport ? null : watchTlsEnd(socket, transport);
     this.host = host;
     this.limits = limits;
     this.#onGone = onGone;
@@ -71,11 +75,12 @@ export class Http1Transport implements OriginTransport {
   }
 
   /**
-   * Whether the end of what the origin says was a FIN. libuv takes a reset that comes together
-   * with data for one. A write of nothing tells: after a reset it fails with ECONNRESET, with
-   * EPIPE when the FIN had come before.
+   * Whether the end of what the origin says was meant: over TLS by its word, else by a FIN. What
+   * reads may take a reset for one; a write of nothing tells: after a reset it fails with
+   * ECONNRESET, with EPIPE when the FIN had come before.
    */
   endedInOrder(): boolean {
+    if (this.#tlsEnded !== null) return this.#tlsEnded();
     this.socket.write("");
     return this.writeFault?.code !== "ECONNRESET";
   }

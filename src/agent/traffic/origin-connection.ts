@@ -163,12 +163,13 @@ export class OriginConnection {
     if (socket.destroyed) throw new EgressFault("connection-terminated");
     const { alpnProtocol } = socket as { readonly alpnProtocol?: string | false };
     this.protocol = alpnProtocol === "h2" ? "h2" : "h1";
+    const transport = this.#socket!;
     this.#socket = socket;
     const onGone = (): void => this.#markRetired();
     this.#transport =
       this.protocol === "h2"
         ? new UndiciTransport(this.origin, socket, this.#options, MAX_STREAMS, onGone)
-        : new Http1Transport(socket, new URL(this.origin).host, this.#options, onGone);
+        : new Http1Transport(socket, transport, new URL(this.origin).host, this.#options, onGone);
     const { request, handler } = this.#first!;
     this.#first = null;
     this.#transport.dispatch(request, handler);

@@ -24,7 +24,7 @@ export function sendProblem(
     ...(isUnread && request.headers.expect !== undefined ? { connection: "close" } : {}),
   });
   response.end(request.method === "HEAD" ? undefined : body);
-  if (isUnread) discardRest(request);
+  if (isUnread) discardRest(request, response);
 }
 
 /** Answers on a socket on which there is no response object, and ends it. */

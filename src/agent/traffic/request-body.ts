@@ -3,7 +3,7 @@
  * the body of a request that fails, and with it would go the connection on which the client
  * is to be told. Nothing is read before the destination's connection stands. [GW4]
  */
-import type { IncomingMessage } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { Readable } from "node:stream";
 import { EgressFault } from "./faults.ts";
 import { noteStreamed } from "./stream-garbage.ts";
@@ -16,11 +16,13 @@ const LINGER_MS = 10_000;
 /** Streams a request's body; `onFirstRead` is called when the destination is ready for it. */
 export class RequestBody extends Readable {
   readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
   #onFirstRead: (() => void) | null;
 
-  constructor(request: IncomingMessage, onFirstRead: () => void) {
+  constructor(request: IncomingMessage, response: ServerResponse, onFirstRead: () => void) {
     super({ highWaterMark: READ_AHEAD_BYTES });
     this.#request = request;
+    this.#response = response;
     this.#onFirstRead = onFirstRead;
     request.pause();
     request.on("data", this.#onData);
@@ -43,7 +45,7 @@ export class RequestBody extends Readable {
     request.off("data", this.#onData);
     request.off("end", this.#onEnd);
     request.off("close", this.#onClose);
-    discardRest(request);
+    discardRest(request, this.#response);
     callback(fault);
   }
 
@@ -64,12 +66,19 @@ export class RequestBody extends Readable {
   };
 }
 
-/** Reads a request to its end without using it, for a while. */
-export function discardRest(request: IncomingMessage): void {
+/**
+ * Reads a request to its end without using it: as long as its response is on its way, for some
+ * clients read nothing before they have sent everything, and then for a while. [OR23]
+ */
+export function discardRest(request: IncomingMessage, response: ServerResponse): void {
   if (request.complete || request.destroyed) return;
-  const timer = setTimeout(() => request.destroy(), LINGER_MS).unref();
-  request.once("close", () => clearTimeout(timer));
-  request.once("end", () => clearTimeout(timer));
+  const linger = (): void => {
+    const timer = setTimeout(() => request.destroy(), LINGER_MS).unref();
+    request.once("close", () => clearTimeout(timer));
+    request.once("end", () => clearTimeout(timer));
+  };
+  if (response.writableFinished) linger();
+  else response.once("finish", linger);
   request.on("error", ignore);
   request.resume();
 }
