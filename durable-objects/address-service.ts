@@ -137,6 +137,7 @@ export class AddressService {
     const address = this.#address()!;
     if (JSON.stringify(address.table.settings) !== JSON.stringify(settings)) {
       this.#execute(address, { type: "configure", settings });
+      this.#tellHosts(address);
     }
     // While it retires, time passes as well: what has ended meanwhile is not waited for.
     if (wish !== "serve" || address.table.isRetiring) {
@@ -328,6 +329,17 @@ export class AddressService {
     this.#alarmAtMs = deadlineMs;
     // Begun in the same turn, it is part of the same commit.
     this.#alarmSet = this.#world.setAlarm(deadlineMs);
+  }
+
+  /** New settings come with an answer, and the next renewal may be long in coming. [DO18] */
+  #tellHosts({ table, pool }: StoredAddress): void {
+    for (const host of table.holders.keys()) {
+      for (const socket of this.#world.sockets(host)) {
+        const attached = socket.deserializeAttachment() as LeaseAttachment;
+        if (attached.session === null || attached.pool !== pool) continue;
+        sendTo(socket, { type: "changed" } satisfies LeaseReply);
+      }
+    }
   }
 
   /** From now on the host speaks through this socket alone. [HO2] [DO9] */

@@ -51,7 +51,9 @@ export type LeaseReply =
       /** Empty when the request could not be read. */
       readonly requestId: string;
       readonly code: LeaseRefusal | MessageRefusal;
-    };
+    }
+  /** Unasked: the pool's settings have changed, and a renewal tells them. [LK12] */
+  | { readonly type: "changed" };
 
 /** Why a message itself is refused. */
 export type MessageRefusal = "version-unsupported" | "message-malformed";

@@ -68,8 +68,9 @@ export class SteeringFollower {
   }
 
   /** Looks whether the kernel still has what it has followed, and repairs it if not. [RT10] */
-  async check(): Promise<void> {
-    if (this.followedSequence === null || (await this.#options.kernel.isInForce())) return;
+  async check(areRoutesIncluded = true): Promise<void> {
+    if (this.followedSequence === null) return;
+    if (await this.#options.kernel.isInForce(areRoutesIncluded)) return;
     this.#options.onEvent({ type: "displaced" });
     this.#carryOut(this.#state.doubted());
   }

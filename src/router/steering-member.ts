@@ -18,7 +18,9 @@ export interface SteeringMemberOptions extends Omit<FeedOptions, "onConnected" |
 }
 
 /** Other programs announce nothing when they take rules away, so it is looked after this often. */
-const CHECK_INTERVAL_MS = 10_000;
+const CHECK_INTERVAL_MS = 1_000;
+/** Routes to hosts beyond tunnels take a command each, so they are looked at less often. */
+const CHECKS_PER_ROUTE_CHECK = 5;
 
 /** From `start` to `stop`. */
 export class SteeringMember {
@@ -27,6 +29,8 @@ export class SteeringMember {
   readonly #feed: PoolFeed;
   readonly #follower: SteeringFollower;
   #isReady = false;
+  #isChecking = false;
+  #checkCount = 0;
   #cancelCheck: CancelTimer | null = null;
 
   constructor(options: SteeringMemberOptions) {
@@ -84,10 +88,16 @@ export class SteeringMember {
   }
 
   async #check(): Promise<void> {
+    // A kernel that is busy with a large table takes its time.
+    if (this.#isChecking) return;
+    this.#isChecking = true;
     try {
-      await this.#follower.check();
+      this.#checkCount += 1;
+      await this.#follower.check(this.#checkCount % CHECKS_PER_ROUTE_CHECK === 0);
     } catch (fault) {
       this.#options.log.error({ err: fault }, "it cannot be seen whether the kernel still steers");
+    } finally {
+      this.#isChecking = false;
     }
   }
 

@@ -68,6 +68,7 @@ const leaseReply = z.discriminatedUnion("type", [
     requestId: z.string().max(64),
     code: z.enum([...leaseRefusals, ...messageRefusals]),
   }),
+  z.object({ type: z.literal("changed") }),
 ]) satisfies z.ZodType<LeaseReply>;
 
 const place = z.strictObject({

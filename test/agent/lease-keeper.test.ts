@@ -519,3 +519,21 @@ test("[LK5] a request that cannot be read is not sent again and again", () => {
   }
   expect(host.sent.length).toBeLessThan(6);
 });
+
+test("[LK12] [LE5] a host that hears of new settings renews within a second, and then at their pace", () => {
+  const world = new World();
+  const host = world.start("h1");
+  world.advance(5_000);
+  const renewals = (): number => host.sentTypes().filter((type) => type === "renew").length;
+  const endsAtMs = world.table.holders.get("h1")!.expiresAtMs;
+  expect(renewals()).toBe(0);
+  world.table.settings = { ...world.table.settings, leaseDurationMs: 6_000 };
+  for (let count = 0; count < 3; count += 1) host.keeper.message({ type: "changed" });
+  world.advance(1_000);
+  expect(renewals()).toBe(1);
+  // No lease ends sooner than its host was told before.
+  expect(world.table.holders.get("h1")!.expiresAtMs).toBe(endsAtMs);
+  world.advance(10_000);
+  expect(renewals()).toBeGreaterThanOrEqual(5);
+  expect(host.ports.resetFlows).toEqual([]);
+});

@@ -53,6 +53,23 @@ describe("connecting", () => {
   });
 });
 
+describe("settings", () => {
+  it("[DO18] that change are told at once to every host that has joined, on its newest connection", async () => {
+    const stub = await assignedIp();
+    const h1 = await HostConnection.open(stub, "h1");
+    await h1.join(FIRST);
+    const notJoined = await HostConnection.open(stub, "h2");
+    await evictDurableObject(stub);
+    await stub.assign("eu", { ...settings, leaseDurationMs: 30_000 });
+    expect(await h1.next()).toEqual({ type: "changed" });
+    expect(await h1.ask({ type: "renew", requestId: "r1" })).toMatchObject({ leaseDurationMs: 30_000 });
+    // What is as it was is told to nobody.
+    await stub.assign("eu", { ...settings, leaseDurationMs: 30_000 });
+    expect(await h1.ask({ type: "renew", requestId: "r2" })).toMatchObject({ type: "answer" });
+    expect(await notJoined.ask("{")).toMatchObject({ type: "refused" });
+  });
+});
+
 describe("restarts", () => {
   it("[DO3] an eviction between any two commands loses nothing", async () => {
     const stub = await assignedIp();
@@ -330,6 +347,7 @@ describe("belonging to a pool", () => {
     const host = await HostConnection.open(stub, "h1");
     await host.join(FIRST);
     await stub.assign("eu", { ...settings, leaseDurationMs: 60_000 });
+    expect(await host.next()).toEqual({ type: "changed" });
     await evictDurableObject(stub);
     expect(await host.renew()).toMatchObject({ leaseDurationMs: 60_000 });
   });

@@ -139,6 +139,13 @@ export class HostConnection extends Connection {
   #request(message: object): Promise<Reply> {
     return this.ask({ requestId: crypto.randomUUID(), ...message });
   }
+
+  /** That settings have changed is no answer to anything. [DO18] */
+  override async ask(message: object | string | ArrayBuffer): Promise<Reply> {
+    let reply = await super.ask(message);
+    while (reply["type"] === "changed") reply = await this.next();
+    return reply;
+  }
 }
 
 /** One connection of a router. */

@@ -88,6 +88,8 @@ describe("a pool whose disk fails", () => {
     const router = await RouterConnection.open(here.pool, "r1");
     router.send({ type: "enroll", version: 1, instance: FIRST });
     expect(await router.closed).toMatchObject({ code: 1011, reason: "internal-fault" });
+    // The pool is steered by now, and hosts are told so.
+    expect(await here.member.next()).toMatchObject({ type: "enlisted", steered: true });
     expect(await here.member.ask("{")).toMatchObject({ code: "message-malformed" });
     expect(router.unread).toEqual([]);
     await runInPool(here, "DROP TRIGGER broken");

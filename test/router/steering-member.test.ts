@@ -11,10 +11,12 @@ class ObedientKernel implements SteeringKernel {
   readonly steps: string[] = [];
   isBroken = false;
   isDisplaced = false;
+  areRoutesGone = false;
 
   async repair(): Promise<RepairReport> {
     this.#step("repair");
     this.isDisplaced = false;
+    this.areRoutesGone = false;
     return { removedCount: 0, addedCount: 0, unreachable: [] };
   }
 
@@ -22,8 +24,8 @@ class ObedientKernel implements SteeringKernel {
     this.#step("apply");
   }
 
-  async isInForce(): Promise<boolean> {
-    return !this.isDisplaced;
+  async isInForce(areRoutesIncluded = true): Promise<boolean> {
+    return !this.isDisplaced && !(areRoutesIncluded && this.areRoutesGone);
   }
 
   async counts(): Promise<never> {
@@ -101,19 +103,40 @@ test("[ST2] a kernel that fails is tried again after ever longer waits, and noth
   expect(link.sent.at(-1)).toEqual({ type: "acknowledge", sequence: 7 });
 });
 
-test("[RT10] rules that another program took away are put back within ten seconds", async () => {
+test("[RT10] rules that another program took away are put back within two seconds, routes within ten", async () => {
   const { timers, kernel, tellTable } = join();
   tellTable(7);
   await timers.advance(5_000);
   expect(kernel.steps).toEqual(["repair"]);
   kernel.isDisplaced = true;
   while (kernel.isDisplaced && timers.nowMs < 60_000) await timers.advance(100);
-  expect(kernel.steps).toEqual(["repair", "repair"]);
   // It has just looked, so the next look is as far away as can be.
   kernel.isDisplaced = true;
-  await timers.advance(10_000);
+  await timers.advance(2_000);
   expect(kernel.isDisplaced).toBe(false);
-  expect(kernel.steps).toEqual(["repair", "repair", "repair"]);
+  kernel.areRoutesGone = true;
+  while (kernel.areRoutesGone && timers.nowMs < 60_000) await timers.advance(100);
+  kernel.areRoutesGone = true;
+  await timers.advance(10_000);
+  expect(kernel.areRoutesGone).toBe(false);
+  expect(kernel.steps).toEqual(Array(5).fill("repair"));
+});
+
+test("[RT10] a kernel that is slow to be looked at is not asked twice at a time", async () => {
+  const { timers, kernel, tellTable } = join();
+  tellTable(7);
+  await timers.advance(100);
+  let askedCount = 0;
+  let answer: (isInForce: boolean) => void = () => {};
+  kernel.isInForce = () => {
+    askedCount += 1;
+    return new Promise((resolve) => (answer = resolve));
+  };
+  await timers.advance(8_000);
+  expect(askedCount).toBe(1);
+  answer(true);
+  await timers.advance(1_000);
+  expect(askedCount).toBe(2);
 });
 
 test("[RT6] a router that stops leaves the kernel as it is, and wants nothing more of time", async () => {

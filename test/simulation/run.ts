@@ -331,6 +331,7 @@ export class Run {
     }
     const reply = JSON.parse(text) as LeaseReply;
     if (reply.type === "refused") return this.#count(`refused: ${reply.code}`);
+    if (reply.type === "changed") return this.#count("settings changed");
     const { requestId, leaseDurationMs, leases: blocks, granted } = reply;
     this.#count(granted === null ? "answer" : "grant");
     this.#see({ type: "told", machine, ip, requestId, leaseDurationMs, blocks, granted });

@@ -77,6 +77,7 @@ export const leaseReplies: fc.Arbitrary<LeaseReply> = fc.oneof(
     },
     plain,
   ),
+  fc.record({ type: constant("changed") }, plain),
 );
 
 const ownReach = fc.record({ ipv4: fc.option(fc.ipV4()), ipv6: fc.option(fc.ipV6()) }, plain);

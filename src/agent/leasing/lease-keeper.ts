@@ -17,6 +17,8 @@ import type { KeeperOptions, KeeperTiming, RefusalCode } from "./keeper-options.
 import { LeaseHoldings } from "./lease-holdings.ts";
 
 const DEFAULT_TIMING: KeeperTiming = { repeatAfterMs: 5_000, restMs: 180_000, farewellMs: 2_000 };
+/** Within this time a host renews when the settings of its pool have changed. */
+const HURRY_MS = 1_000;
 /** The wall clock may jump where no timer notices, so the keeper looks at least this often. */
 const LONGEST_SLEEP_MS = 1_000;
 
@@ -45,6 +47,8 @@ export class LeaseKeeper {
   #settings: PoolSettings = DEFAULT_POOL_SETTINGS;
   #highestEpoch: number;
   #renewAtMs = 0;
+  /** When to renew because the settings have changed. */
+  #hurryAtMs: number | null = null;
   #pausedUntilMs = 0;
   #growAtMs = 0;
   #restSinceMs: number | null = null;
@@ -86,6 +90,7 @@ export class LeaseKeeper {
   /** The edge has answered something. */
   message(reply: LeaseReply): void {
     this.#handle((now) => {
+      if (reply.type === "changed") return this.#hurry(now);
       const outstanding = this.#outstanding;
       if (outstanding === null || !answers(reply, outstanding.request)) return;
       this.#outstanding = null;
@@ -194,6 +199,12 @@ export class LeaseKeeper {
     this.#renewAtMs = sentAt.monotonicMs + intervalMs;
   }
 
+  /** Renews soon, though not together with every other host of the address. [LK12] */
+  #hurry({ monotonicMs }: ClockReading): void {
+    // Whatever is on its way was perhaps answered before; its answer must not put the renewal off.
+    this.#hurryAtMs ??= monotonicMs + HURRY_MS * this.#options.random();
+  }
+
   #noteEpochs(leases: readonly Lease[]): void {
     const epoch = Math.max(this.#highestEpoch, ...leases.map((lease) => lease.epoch));
     if (epoch === this.#highestEpoch) return;
@@ -271,6 +282,7 @@ export class LeaseKeeper {
     if (request === null) return;
     // Read anew, since this must be from before the sending and as late as that allows.
     const sentAt = this.#options.clock();
+    if (request.type !== "release") this.#hurryAtMs = null;
     this.#outstanding = { request, sentAt, repeatAtMs: nowMs + this.#repeatAfterMs() };
     this.#options.send(request);
   }
@@ -288,7 +300,7 @@ export class LeaseKeeper {
     if (!this.#isJoined || this.#term === null) {
       return { type: "join", version: PROTOCOL_VERSION, requestId, instance: this.#options.instance };
     }
-    const isRenewalDue = nowMs >= this.#renewAtMs;
+    const isRenewalDue = nowMs >= Math.min(this.#renewAtMs, this.#hurryAtMs ?? Infinity);
     const order = this.#orderToAsk();
     // A grant renews as well, so growth may go first.
     if (order !== null && nowMs >= this.#growAtMs) return { type: "acquire", requestId, order };
@@ -345,14 +357,15 @@ export class LeaseKeeper {
     if (this.#isConnected && this.#outstanding !== null) {
       consider(this.#outstanding.repeatAtMs);
     } else if (this.#isConnected) {
-      for (const atMs of [this.#pausedUntilMs, this.#renewAtMs, this.#growAtMs]) consider(atMs);
+      const wishes = [this.#pausedUntilMs, this.#renewAtMs, this.#growAtMs, this.#hurryAtMs ?? 0];
+      for (const atMs of wishes) consider(atMs);
     }
     return wakeAtMs - nowMs;
   }
 }
 
 /** A message that could not be read is refused without an id, or with one made up for it. */
-function answers(reply: LeaseReply, request: LeaseRequest): boolean {
+function answers(reply: Exclude<LeaseReply, { type: "changed" }>, request: LeaseRequest): boolean {
   if (reply.requestId === request.requestId) return true;
   return (
     reply.type === "refused" && (reply.code === "message-malformed" || reply.code === "version-unsupported")
