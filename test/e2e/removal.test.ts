@@ -1,4 +1,5 @@
 /** An address is removed while requests leave from it, and given to another pool. */
+import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, expect, test } from "vitest";
 import { Cluster, EGRESS_IP, POOL, until } from "./cluster.ts";
 
@@ -50,3 +51,44 @@ test("[RE1] [RE3] [PM1] hosts drain a removed address, what is in flight ends by
   expect(await cluster.admin("PUT", `/v1/pools/next${path}`, {})).toMatchObject({ ips: [{ ip: LEAVING }] });
   expect((await cluster.admin("GET", `/v1${path}`)).lastEpoch).toBeGreaterThan(0);
 });
+
+test("[RE2] [RE8] a removal that is taken back cuts nothing, over and over, and the address serves on", async () => {
+  const deadlineMs = 4_000;
+  cluster = await Cluster.start({ hosts: ["h1", "h2"], agentArgs: [`--drain-deadline=${deadlineMs}`] });
+  const path = `/v1/pools/${POOL}/ips/${LEAVING}`;
+  await cluster.admin("PUT", path, {});
+  const pinned = async (): Promise<boolean> => (await ask("/seen", `ip="${LEAVING}"`)).ok;
+  await until("it is served", pinned);
+  const inFlight = ask("/hold", `ip="${LEAVING}"`);
+  await until("a request is in flight", async () => (await cluster.askOrigin("held")) === 1);
+
+  let areRequestsWanted = true;
+  const failed: string[] = [];
+  let askedCount = 0;
+  // Whatever address they leave from, they do leave.
+  const load = Array.from({ length: 4 }, async () => {
+    while (areRequestsWanted) {
+      const reply = await ask("/seen");
+      if (!reply.ok) failed.push(await reply.text());
+      else await reply.arrayBuffer();
+      askedCount += 1;
+    }
+  });
+  for (const pauseMs of [1_500, 50, 700, 0]) {
+    await cluster.admin("DELETE", path);
+    await delay(pauseMs);
+    await cluster.admin("PUT", path, {});
+  }
+  const putBackAtMs = Date.now();
+  await until("it serves again", pinned);
+  expect(Date.now() - putBackAtMs).toBeLessThan(deadlineMs);
+  // Past what would have been the end of every drain.
+  await delay(deadlineMs + 1_000);
+  expect(await cluster.askOrigin("held")).toBe(1);
+  await cluster.askOrigin("release");
+  expect(await (await inFlight).text()).toBe("released");
+  areRequestsWanted = false;
+  await Promise.all(load);
+  expect(askedCount).toBeGreaterThan(20);
+  expect(failed).toEqual([]);
+}, 60_000);
