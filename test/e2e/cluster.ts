@@ -187,7 +187,7 @@ export class Cluster {
     const response = await fetch(this.edgeUrl + path, {
       method,
       headers: {
-        authorization: `Bearer ${await this.token("admin", "operator")}`,
+        authorization: `Bearer ${await this.token("admin", "operator", ["*"])}`,
         "content-type": "application/json",
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
@@ -232,7 +232,7 @@ export class Cluster {
 
   async status(host: string): Promise<StatusView> {
     const response = await fetch(`${this.gatewayOf(host)}/v1/status`, {
-      headers: { authorization: `Bearer ${await this.token("admin", "operator")}` },
+      headers: { authorization: `Bearer ${await this.token("admin", "operator", ["*"])}` },
     });
     assert(response.ok, `status of ${host}: ${response.status}`);
     return (await response.json()) as StatusView;

@@ -62,18 +62,6 @@ test("[RE2] [RE8] a removal that is taken back cuts nothing, over and over, and 
   const inFlight = ask("/hold", `ip="${LEAVING}"`);
   await until("a request is in flight", async () => (await cluster.askOrigin("held")) === 1);
 
-  let areRequestsWanted = true;
-  const failed: string[] = [];
-  let askedCount = 0;
-  // Whatever address they leave from, they do leave.
-  const load = Array.from({ length: 4 }, async () => {
-    while (areRequestsWanted) {
-      const reply = await ask("/seen");
-      if (!reply.ok) failed.push(await reply.text());
-      else await reply.arrayBuffer();
-      askedCount += 1;
-    }
-  });
   for (const pauseMs of [1_500, 50, 700, 0]) {
     await cluster.admin("DELETE", path);
     await delay(pauseMs);
@@ -87,8 +75,4 @@ test("[RE2] [RE8] a removal that is taken back cuts nothing, over and over, and 
   expect(await cluster.askOrigin("held")).toBe(1);
   await cluster.askOrigin("release");
   expect(await (await inFlight).text()).toBe("released");
-  areRequestsWanted = false;
-  await Promise.all(load);
-  expect(askedCount).toBeGreaterThan(20);
-  expect(failed).toEqual([]);
 }, 60_000);

@@ -69,6 +69,25 @@ test("[UP3] a destination that is down ejects nobody, however often it is asked 
   expect(Object.values(seen)).not.toContain("dead");
 });
 
+test("[UP3] when nobody has a way out nobody is left out, and all serve as soon as there is one", async () => {
+  const { lab, client } = deployment;
+  await load();
+  for (const host of HOSTS) await lab.cut(host, "lan");
+  // What was under way waits on its connections; these need connections of their own.
+  const more = await deployment.newClient();
+  await more.load(24, await Promise.all(SHARED.map((from) => deployment.to("/seen", { from }))));
+  await until(async () => Object.values(await uplinks()).every((state) => state === "suspect"));
+  await deployment.untilServing(HOSTS);
+  for (const host of HOSTS) await lab.heal(host, "lan");
+  await until(async () => Object.values(await uplinks()).every((state) => state === "good"));
+  const healedAtMs = Date.now();
+  await client.progresses(300);
+  await more.stop();
+  const late = (await client.stop()).filter(({ startedAtMs }) => startedAtMs > healedAtMs + COPY_MS);
+  expect(late.length).toBeGreaterThan(0);
+  expect(late.filter(({ isRight }) => !isRight)).toEqual([]);
+});
+
 test("[UP8] a link that is down shows without any request", async () => {
   const { lab } = deployment;
   await lab.exec("h2", ["ip", "link", "set", "dev", "lan0", "down"]);

@@ -15,6 +15,7 @@ import {
   settingsSchema,
 } from "../api-schemas.ts";
 import { askControlPlane } from "../control-plane.ts";
+import { placements } from "../edge-state.ts";
 import type { Environment } from "../environment.ts";
 import { authenticate, type EdgeContext, heldToPools } from "../middleware/authenticate.ts";
 
@@ -151,6 +152,7 @@ export function servePools(app: OpenAPIHono<EdgeContext>): void {
     const { advertised } = context.req.valid("json");
     const stub = poolStub(context.env, pool);
     const answer = await askControlPlane(async () => stub.addIp(ip, advertised ?? null));
+    placements.doubt(pool);
     if (!answer.ok) return refused({ code: answer.refusal });
     return answer.value.ok ? context.json(answer.value.value, 200) : refused({ code: answer.value.refusal });
   });
@@ -159,6 +161,7 @@ export function servePools(app: OpenAPIHono<EdgeContext>): void {
     const { pool, ip } = context.req.valid("param");
     const stub = poolStub(context.env, pool);
     const answer = await askControlPlane(async () => stub.removeIp(ip));
+    placements.doubt(pool);
     if (!answer.ok) return refused({ code: answer.refusal });
     return answer.value.ok ? context.json(answer.value.value, 200) : refused({ code: answer.value.refusal });
   });
