@@ -1,6 +1,6 @@
 /** A host in its pool, with a time and an edge that do as they are told. */
 import { expect, onTestFinished, test } from "vitest";
-import { PoolMember } from "../../src/agent/leasing/pool-member.ts";
+import { PoolMember, type PoolMemberOptions } from "../../src/agent/leasing/pool-member.ts";
 import { PortBinder } from "../../src/agent/ports/port-binder.ts";
 import { DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
 import { type DrivenLink, DrivenTimers, drivenLinks } from "../link/driven-world.ts";
@@ -9,7 +9,7 @@ import { recordingLog } from "../link/loopback-edge.ts";
 const IP = "192.0.2.1";
 const LEASE_MS = 600_000;
 
-function join() {
+function join(options: Partial<PoolMemberOptions> = {}) {
   const timers = new DrivenTimers();
   const clock = () => ({ monotonicMs: timers.nowMs, wallMs: 1_790_000_000_000 + timers.nowMs });
   const binder = new PortBinder({ timers, clock, random: () => 0 });
@@ -29,6 +29,7 @@ function join() {
     clock,
     random: () => 0.5,
     log: recordingLog().log,
+    ...options,
   });
   onTestFinished(() => member.stop());
   member.start();
@@ -134,4 +135,63 @@ test("[PM1] stopping also stops the giving up of an address that the pool took a
   expect(links.filter(({ isStarted }) => isStarted)).toEqual([]);
   binder.removeAddress(IP);
   expect(timers.pendingCount).toBe(0);
+});
+
+test("[PM3] a host that is full says so within a moment, and that it has room again, but not with every request", async () => {
+  const { timers, binder, pool } = await leasing();
+  await timers.advance(5_000);
+  const reports = () => pool.sent.filter((message) => (message as { type: string }).type === "report");
+  const lastRoom = () => (reports().at(-1) as { rooms: { busiestCount: number }[] }).rooms[0]!.busiestCount;
+  const taken = Array.from({ length: 256 }, () => binder.address(IP)!.take("tcp 198.51.100.1 443"));
+  await timers.advance(250);
+  expect(lastRoom()).toBe(256);
+  const before = reports().length;
+  for (let round = 0; round < 10; round += 1) {
+    const one = taken.shift()!;
+    if (one.ok) one.value.release();
+    // It is held down for a while.
+    await timers.advance(1_800);
+    expect(lastRoom()).toBe(255);
+    taken.push(binder.address(IP)!.take("tcp 198.51.100.1 443"));
+    await timers.advance(300);
+    expect(lastRoom()).toBe(256);
+  }
+  expect(reports().length - before).toBe(20);
+});
+
+test("[UP2] [UP5] a suspect address is told again and again, but only to a pool that takes it", async () => {
+  const uplink = {
+    state: "suspect",
+    destinationCount: 1,
+    failedCount: 1,
+    doubts: [{ ip: "198.51.100.1", port: 443 }],
+  } as const;
+  const tried: unknown[] = [];
+  const uplinks = {
+    of: () => uplink,
+    tryOut: async (ip: string, places: readonly { readonly ip: string; readonly port: number }[]) => {
+      tried.push([ip, places]);
+      return places.slice(0, 1);
+    },
+    ejected: (ips: readonly string[]) => void tried.push(ips),
+    onChange: null,
+  };
+  const { timers, pool } = join({ uplinks });
+  await timers.advance(0);
+  const reports = () => pool.sent.filter((message) => (message as { type: string }).type === "report");
+  expect(JSON.stringify(reports())).not.toContain("uplink");
+  pool.receive({ type: "enlisted", pool: "default", ips: [IP], steered: false });
+  expect(reports().at(-1)).toMatchObject({ rooms: [{ uplink }] });
+  const before = reports().length;
+  await timers.advance(20_000);
+  expect(reports().length - before).toBe(5);
+  const places = [
+    { ip: "198.51.100.7", port: 1 },
+    { ip: "198.51.100.8", port: 2 },
+  ];
+  pool.receive({ type: "try", ip: IP, places });
+  await timers.advance(0);
+  expect(pool.sent.at(-1)).toEqual({ type: "tried", ip: IP, reached: places.slice(0, 1) });
+  pool.receive({ type: "ejected", ips: [IP] });
+  expect(tried).toEqual([[IP, places], [IP]]);
 });
