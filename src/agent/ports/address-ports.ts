@@ -199,17 +199,21 @@ export class AddressPorts {
 
   /**
    * As `take`, but while a further block is on its way it waits for that, or for a port to come
-   * free, at most this long. [BI6]
+   * free, at most this long and only while somebody wants it. [BI6]
    */
-  async takeWithin(destinationKey: string, timeoutMs: number): Promise<Outcome<HeldPort, PortRefusal>> {
+  async takeWithin(
+    destinationKey: string,
+    timeoutMs: number,
+    signal?: AbortSignal,
+  ): Promise<Outcome<HeldPort, PortRefusal>> {
     let taken = this.take(destinationKey);
     if (taken.ok || !this.growthOutstanding) return taken;
     const endMs = this.#clock().monotonicMs + timeoutMs;
     while (!taken.ok && this.growthOutstanding) {
       const leftMs = endMs - this.#clock().monotonicMs;
-      if (leftMs <= 0) break;
-      await this.#untilRoom(leftMs);
-      taken = this.take(destinationKey);
+      if (leftMs <= 0 || signal?.aborted) break;
+      await this.#untilRoom(leftMs, signal);
+      if (!signal?.aborted) taken = this.take(destinationKey);
     }
     return taken;
   }
@@ -326,15 +330,17 @@ export class AddressPorts {
     this.#useCounts[0]! -= 1;
   }
 
-  #untilRoom(timeoutMs: number): Promise<void> {
+  #untilRoom(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve) => {
       const wake = (): void => {
         cancel();
+        signal?.removeEventListener("abort", wake);
         this.#waiting.delete(wake);
         resolve();
       };
       const cancel = this.#timers.after(timeoutMs, wake);
       this.#waiting.add(wake);
+      signal?.addEventListener("abort", wake, { once: true });
     });
   }
 

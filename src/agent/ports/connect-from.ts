@@ -1,0 +1,71 @@
+/** One attempt: a socket bound to a held port, connected to one address, and checked. [BI7] [BI8] */
+import { connect, type Socket } from "node:net";
+import { EgressFault } from "../traffic/faults.ts";
+import type { HeldPort } from "./held-port.ts";
+
+const KEEP_ALIVE_DELAY_MS = 60_000;
+
+/** Where an attempt goes to. */
+export interface Target {
+  readonly ip: string;
+  readonly port: number;
+}
+
+/** Connects within a time; whatever becomes of it, the port is given back once. */
+export function connectFrom(
+  localAddress: string,
+  held: HeldPort,
+  target: Target,
+  timeoutMs: number,
+  signal: AbortSignal | undefined,
+): Promise<Socket> {
+  // Between the choice of the port and this moment its lease may have ended.
+  if (held.isLost || signal?.aborted) {
+    held.release();
+    return Promise.reject(held.isLost ? new EgressFault("lease-lost") : givenUp());
+  }
+  return new Promise((resolve, reject) => {
+    const socket = connect({
+      host: target.ip,
+      port: target.port,
+      localAddress,
+      localPort: held.port,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS,
+    });
+    const fail = (fault: unknown): void => {
+      clearTimeout(timer);
+      reject(fault);
+      socket.destroy();
+    };
+    const abort = (): void => fail(givenUp());
+    const timer = setTimeout(() => fail(new EgressFault("connection-timeout")), timeoutMs);
+    held.onReset = () => {
+      if (socket.connecting) fail(new EgressFault("lease-lost"));
+      else socket.resetAndDestroy();
+    };
+    signal?.addEventListener("abort", abort, { once: true });
+    // Stays for good: whoever takes the socket over does so a moment later.
+    socket.on("error", fail);
+    socket.once("close", () => {
+      signal?.removeEventListener("abort", abort);
+      held.release();
+    });
+    socket.once("connect", () => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", abort);
+      // Fail closed: libraries have been seen to leave from another address silently. [BI8]
+      if (socket.localAddress !== localAddress || socket.localPort !== held.port) {
+        fail(new EgressFault("internal-fault", "The socket is bound elsewhere."));
+        return;
+      }
+      resolve(socket);
+    });
+  });
+}
+
+/** What becomes of an attempt that nobody waits for any more. */
+export function givenUp(): EgressFault {
+  return new EgressFault("connection-terminated", "The request was given up.");
+}

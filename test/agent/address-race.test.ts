@@ -1,0 +1,142 @@
+/** Happy Eyeballs by a clock of its own: who begins when, who wins, and what becomes of the others. */
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { raceAddresses } from "../../src/agent/ports/address-race.ts";
+import { EgressFault, problemOf } from "../../src/agent/traffic/faults.ts";
+
+interface Begun {
+  readonly address: string;
+  readonly atMs: number;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+  readonly connect: () => void;
+  readonly fail: (fault: unknown) => void;
+}
+
+let begun: Begun[];
+let discarded: string[];
+let startMs: number;
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  begun = [];
+  discarded = [];
+  startMs = performance.now();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+/** Attempts that hang until they are told, or until their time is up. */
+function race(addressCount: number, timeoutMs = 10_000, signal?: AbortSignal): Promise<string> {
+  const addresses = Array.from({ length: addressCount }, (_, at) => `address ${at}`);
+  const won = raceAddresses<string>(
+    addresses,
+    (address, attemptMs, lost) =>
+      new Promise((resolve, reject) => {
+        setTimeout(() => reject(new EgressFault("connection-timeout")), attemptMs);
+        begun.push({
+          address,
+          atMs: performance.now() - startMs,
+          timeoutMs: attemptMs,
+          signal: lost,
+          connect: () => resolve(address),
+          fail: reject,
+        });
+      }),
+    { endMs: startMs + timeoutMs, discard: (late) => discarded.push(late), signal },
+  );
+  won.catch(() => {});
+  return won;
+}
+
+const beginnings = (): number[] => begun.map(({ atMs }) => Math.round(atMs));
+const codeOf = (won: Promise<string>): Promise<string> =>
+  won.then(
+    () => "connected",
+    (fault: unknown) => problemOf(fault).code,
+  );
+
+it("[BI11] the next address is tried 250 ms after the last, and the first that connects wins", async () => {
+  const won = race(3);
+  await vi.advanceTimersByTimeAsync(600);
+  expect(beginnings()).toEqual([0, 250, 500]);
+  begun[1]!.connect();
+  expect(await won).toBe("address 1");
+  expect(begun.map(({ signal }) => signal.aborted)).toEqual([true, true, true]);
+  // It connected at the same moment, and has lost nevertheless.
+  begun[2]!.connect();
+  await vi.advanceTimersByTimeAsync(0);
+  expect(discarded).toEqual(["address 2"]);
+});
+
+it("[BI11] the next address is tried at once when one fails", async () => {
+  const won = race(4);
+  for (let at = 0; at < 3; at += 1) {
+    begun[at]!.fail(new EgressFault("connection-refused"));
+    await vi.advanceTimersByTimeAsync(0);
+  }
+  expect(beginnings()).toEqual([0, 0, 0, 0]);
+  begun[3]!.connect();
+  expect(await won).toBe("address 3");
+});
+
+it("[BI12] at most four attempts run at a time, and the next begins when one has ended", async () => {
+  const won = race(16);
+  await vi.advanceTimersByTimeAsync(2_000);
+  expect(beginnings()).toEqual([0, 250, 500, 750]);
+  begun[2]!.fail(new EgressFault("connection-refused"));
+  await vi.advanceTimersByTimeAsync(0);
+  expect(begun).toHaveLength(5);
+  begun[4]!.connect();
+  expect(await won).toBe("address 4");
+});
+
+it.each([300, 2_000, 10_000])(
+  "[BI12] with %d ms in all, addresses that hang take no turn of the others",
+  async (timeoutMs) => {
+    const count = timeoutMs < 1_000 ? 3 : 16;
+    const won = codeOf(race(count, timeoutMs));
+    await vi.advanceTimersByTimeAsync(timeoutMs - 1);
+    expect(begun.map(({ address }) => address)).toEqual(
+      Array.from({ length: count }, (_, at) => `address ${at}`),
+    );
+    await vi.advanceTimersByTimeAsync(1);
+    expect(await won).toBe("connection-timeout");
+    expect(vi.getTimerCount()).toBe(0);
+  },
+);
+
+it("[BI12] as long as no other waits, an attempt has all of the time", async () => {
+  const won = race(4);
+  await vi.advanceTimersByTimeAsync(9_900);
+  begun[0]!.connect();
+  expect(await won).toBe("address 0");
+});
+
+it("[BI11] given up while it runs, or before: nothing is left", async () => {
+  const leaving = new AbortController();
+  const won = codeOf(race(3, 10_000, leaving.signal));
+  await vi.advanceTimersByTimeAsync(300);
+  leaving.abort();
+  expect(await won).toBe("connection-terminated");
+  expect(begun.map(({ signal }) => signal.aborted)).toEqual([true, true]);
+  begun[0]!.connect();
+  await vi.advanceTimersByTimeAsync(0);
+  expect(discarded).toEqual(["address 0"]);
+  expect(await codeOf(race(3, 10_000, leaving.signal))).toBe("connection-terminated");
+  expect(begun).toHaveLength(2);
+});
+
+it("[BI11] when all fail the last fault is told, unless another host may do better", async () => {
+  const won = codeOf(race(2));
+  begun[0]!.fail(new EgressFault("connection-timeout"));
+  await vi.advanceTimersByTimeAsync(0);
+  begun[1]!.fail(new EgressFault("connection-refused"));
+  expect(await won).toBe("connection-refused");
+  begun = [];
+  const full = codeOf(race(2));
+  begun[0]!.fail(new EgressFault("port-block-exhausted"));
+  await vi.advanceTimersByTimeAsync(0);
+  begun[1]!.fail(new EgressFault("connection-refused"));
+  expect(await full).toBe("port-block-exhausted");
+});

@@ -1,0 +1,198 @@
+/** Dials on real sockets: names with many addresses, and what is left when one was given up. */
+import { once } from "node:events";
+import { createServer, type AddressInfo } from "node:net";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { termFrom } from "../../src/core/lease-term.ts";
+import { AddressPorts, readClock } from "../../src/agent/ports/address-ports.ts";
+import { DestinationPolicy } from "../../src/agent/ports/destination-policy.ts";
+import { Dialler, destinationKey } from "../../src/agent/ports/dial.ts";
+import { Resolver } from "../../src/agent/ports/resolver.ts";
+import { problemOf } from "../../src/agent/traffic/faults.ts";
+import { startNameServer } from "../e2e/name-server.ts";
+import { startDeafServer } from "./deaf-server.ts";
+import { eventually } from "./gateway-rig.ts";
+
+const closing: (() => unknown)[] = [];
+let ports: AddressPorts;
+/** An origin on 127.0.0.1; nobody listens on its port at other addresses. */
+let port: number;
+let accepted: string[];
+/** What was tried, and how it ended. */
+let tries: string[];
+
+beforeEach(async () => {
+  ports = new AddressPorts("127.0.0.17", { holdDownMs: 100 });
+  ports.addBlock({ base: 20_480, order: 6, epoch: 1 });
+  ports.setTerm(termFrom(readClock(), 3_600_000));
+  accepted = [];
+  tries = [];
+  const server = createServer((socket) => {
+    accepted.push(socket.remoteAddress!);
+    socket.on("error", () => {});
+    socket.resume();
+    closing.push(() => socket.destroy());
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  ({ port } = server.address() as AddressInfo);
+  closing.push(
+    () => server.close(),
+    () => ports.close(),
+  );
+});
+afterEach(async () => {
+  vi.restoreAllMocks();
+  for (const close of closing.splice(0)) await close();
+});
+
+async function dialler(
+  records: Record<string, readonly string[]>,
+  connectTimeoutMs = 5_000,
+): Promise<Dialler> {
+  const nameServer = await startNameServer(records);
+  const resolver = new Resolver({ servers: [nameServer.address] });
+  const made = new Dialler(resolver, new DestinationPolicy(["127.0.0.0/8"]), {
+    connectTimeoutMs,
+    portWaitMs: 2_000,
+  });
+  made.onTry = (from, place) => {
+    const at = tries.push(`${from} to ${place.ip}`) - 1;
+    return (fault) => (tries[at] += fault === null ? " connected" : ` ${problemOf(fault).code}`);
+  };
+  closing.push(
+    () => resolver.close(),
+    () => nameServer.close(),
+  );
+  // The rotation begins with the first address of the answer.
+  vi.spyOn(Math, "random").mockReturnValue(0);
+  return made;
+}
+
+async function deaf(...ips: string[]): Promise<void> {
+  closing.push((await startDeafServer(ips, port)).close);
+}
+
+const nothingHeld = (): boolean => ports.heldCounts().inUse === 0 && ports.heldCounts().heldDown === 0;
+const numbered = (first: number, count: number): string[] =>
+  Array.from({ length: count }, (_, at) => `127.0.1.${first + at}`);
+
+it("[BI11] an address that hangs costs a moment and no more; its port rests at once", async () => {
+  await deaf("127.0.1.1");
+  const { dial } = bound(await dialler({ "two.test": ["127.0.1.1", "127.0.0.1"] }));
+  const startMs = performance.now();
+  const { socket, held } = await dial("two.test");
+  expect(performance.now() - startMs).toBeGreaterThan(240);
+  expect(socket.remoteAddress).toBe("127.0.0.1");
+  expect(held.destination.key).toBe(destinationKey("127.0.0.1", port));
+  await eventually(() => ports.heldCounts().inUse === 1, "the loser's port is given back");
+  expect(tries).toEqual([
+    "127.0.0.17 to 127.0.1.1 connection-terminated",
+    "127.0.0.17 to 127.0.0.1 connected",
+  ]);
+  socket.destroy();
+  await eventually(nothingHeld, "all is given back");
+});
+
+it("[BI11] sixteen addresses of a name are tried", async () => {
+  const { dial } = bound(await dialler({ "last.test": [...numbered(1, 15), "127.0.0.1"] }));
+  const { socket } = await dial("last.test");
+  expect(socket.remoteAddress).toBe("127.0.0.1");
+  expect(tries).toHaveLength(16);
+  await eventually(() => ports.heldCounts().inUse === 1, "only the winner has a port");
+  socket.destroy();
+  const none = bound(await dialler({ "none.test": numbered(1, 50) }));
+  await expect(none.dial("none.test")).rejects.toMatchObject({ code: "ECONNREFUSED" });
+  expect(tries).toHaveLength(32);
+});
+
+it("[BI12] addresses that hang take no other's turn, even when they are many", async () => {
+  await deaf(...numbered(1, 9));
+  const { dial } = bound(await dialler({ "deaf.test": [...numbered(1, 9), "127.0.0.1"] }, 1_500));
+  const dialled = dial("deaf.test");
+  let most = 0;
+  const watch = setInterval(() => (most = Math.max(most, ports.heldCounts().inUse)), 5);
+  const { socket } = await dialled;
+  clearInterval(watch);
+  expect(socket.remoteAddress).toBe("127.0.0.1");
+  expect(most).toBeLessThanOrEqual(4);
+  socket.destroy();
+  await eventually(nothingHeld, "all is given back");
+});
+
+it("[BI12] no free port towards one address keeps none from the others", async () => {
+  const { dial } = bound(await dialler({ "two.test": ["127.0.1.1", "127.0.0.1"] }));
+  for (let at = 0; at < 64; at += 1) expect(ports.take(destinationKey("127.0.1.1", port)).ok).toBe(true);
+  const { socket } = await dial("two.test");
+  expect(socket.remoteAddress).toBe("127.0.0.1");
+  socket.destroy();
+});
+
+it("[DE4] every address is judged before any is dialled, the last of fifty too", async () => {
+  for (const place of [3, 15, 16, 49]) {
+    const addresses = ["127.0.0.1", ...numbered(1, 49)];
+    addresses[place] = "10.0.0.1";
+    const { dial } = bound(await dialler({ "mixed.test": addresses }));
+    await expect(dial("mixed.test")).rejects.toMatchObject({ code: "destination-prohibited" });
+  }
+  expect(accepted).toEqual([]);
+  expect(tries).toEqual([]);
+});
+
+it("[RS4] a name of the other family, and a mapped address in it, are refused by name", async () => {
+  const { dial } = bound(
+    await dialler({ "six.test": ["2a00::1", "2a00::2"], "both.test": ["2a00::1", "127.0.0.1"] }),
+  );
+  await expect(dial("six.test")).rejects.toMatchObject({
+    code: "address-family-mismatch",
+    detail: "six.test has only IPv6 addresses; the egress address 127.0.0.17 is IPv4.",
+  });
+  const { socket } = await dial("both.test");
+  socket.destroy();
+  expect(tries).toEqual(["127.0.0.17 to 127.0.0.1 connected"]);
+});
+
+it("[BI11] given up in the race, or its lease lost: no port is held and nothing connects later", async () => {
+  await deaf("127.0.1.1", "127.0.1.2");
+  const { dial } = bound(await dialler({ "deaf.test": ["127.0.1.1", "127.0.1.2"] }));
+  const leaving = new AbortController();
+  const given = dial("deaf.test", leaving.signal);
+  await eventually(() => ports.heldCounts().inUse === 2, "both are tried");
+  leaving.abort();
+  await expect(given).rejects.toMatchObject({ code: "connection-terminated" });
+  await eventually(nothingHeld, "all is given back");
+  const lost = dial("deaf.test");
+  await eventually(() => ports.heldCounts().inUse === 2, "both are tried");
+  ports.removeBlock(1);
+  await expect(lost).rejects.toMatchObject({ code: "lease-lost" });
+  await eventually(nothingHeld, "all is given back");
+});
+
+it("[BI13] each try is told with how it ended, and nothing of what this host itself refused", async () => {
+  await deaf("127.0.1.1");
+  const { dial } = bound(await dialler({}, 300));
+  (await dial("127.0.0.1")).socket.destroy();
+  await expect(dial("127.0.1.1")).rejects.toMatchObject({ code: "connection-timeout" });
+  await expect(dial("127.0.1.2")).rejects.toMatchObject({ code: "ECONNREFUSED" });
+  await expect(dial("silent.test")).rejects.toMatchObject({ code: "dns-timeout" });
+  await expect(dial("absent.test")).rejects.toMatchObject({ code: "dns-error" });
+  await expect(dial("10.0.0.1")).rejects.toMatchObject({ code: "destination-prohibited" });
+  ports.setTerm(null);
+  await expect(dial("127.0.0.1")).rejects.toMatchObject({ code: "lease-lost" });
+  expect(tries).toEqual([
+    "127.0.0.17 to 127.0.0.1 connected",
+    "127.0.0.17 to 127.0.1.1 connection-timeout",
+    "127.0.0.17 to 127.0.1.2 connection-refused",
+  ]);
+});
+
+it("[BI11] a dial that is given up during its name's resolution ends at once", async () => {
+  const { dial } = bound(await dialler({}));
+  const leaving = new AbortController();
+  const given = dial("silent.test", leaving.signal);
+  leaving.abort();
+  await expect(given).rejects.toMatchObject({ code: "connection-terminated" });
+});
+
+function bound(made: Dialler): { dial: (host: string, signal?: AbortSignal) => ReturnType<Dialler["dial"]> } {
+  return { dial: (host, signal) => made.dial(ports, host, port, signal) };
+}
