@@ -86,7 +86,7 @@ async function run(): Promise<ClientReport> {
       address.addBlock({ base, order: BLOCK_ORDER, epoch: base });
     }
     address.setTerm({ monotonicEndMs: performance.now() + 3_600_000, wallEndMs: Date.now() + 3_600_000 });
-    const dialler = new Dialler(new Resolver(), new DestinationPolicy(["127.0.0.0/8"]), {
+    const dialler = new Dialler(new Resolver(), new DestinationPolicy({ allowed: ["127.0.0.0/8"] }), {
       connectTimeoutMs: 10_000,
       portWaitMs: 0,
     });

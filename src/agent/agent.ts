@@ -16,6 +16,7 @@ import { EdgeKeys } from "../link/edge-keys.ts";
 import { Gateway } from "./traffic/gateway.ts";
 import type { EdgeToken } from "../link/edge-token.ts";
 import type { Machine } from "./machine/machine.ts";
+import { OwnAddresses } from "./ports/own-addresses.ts";
 import { Outgoing } from "./traffic/outgoing.ts";
 import { PoolMember } from "./leasing/pool-member.ts";
 import { PortBinder } from "./ports/port-binder.ts";
@@ -37,6 +38,7 @@ export class Agent {
   readonly #log: Logger;
   readonly #state: StateDirectory;
   readonly #binder = new PortBinder();
+  readonly #ownAddresses = new OwnAddresses({ isShared: (ip) => this.#binder.address(ip) !== undefined });
   readonly #resolver: Resolver;
   readonly #outgoing: Outgoing;
   readonly #keys: EdgeKeys;
@@ -53,7 +55,8 @@ export class Agent {
     this.#state = state;
     this.#log = log;
     this.#resolver = new Resolver({ servers: config.nameServers });
-    const policy = new DestinationPolicy(config.allowed);
+    const { allowed, denied } = config;
+    const policy = new DestinationPolicy({ allowed, denied, isOwn: (ip) => this.#ownAddresses.isOwn(ip) });
     const { connectTimeoutMs, responseTimeoutMs } = config;
     const dialler = new Dialler(this.#resolver, policy, { connectTimeoutMs, portWaitMs: PORT_WAIT_MS });
     this.#uplinks = new UplinkWatch({
@@ -121,6 +124,7 @@ export class Agent {
     this.#gateway.server.closeAllConnections();
     this.#outgoing.close();
     this.#resolver.close();
+    this.#ownAddresses.close();
     await this.#machine.close();
     await this.#state.close();
   }

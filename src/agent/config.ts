@@ -30,6 +30,7 @@ export interface AgentConfig {
   /** As the edge reaches it; null to make one from where the agent listens. */
   readonly gateway: string | null;
   readonly allowed: readonly string[];
+  readonly denied: readonly string[];
   readonly nameServers: readonly string[];
   readonly drainDeadlineMs: number;
   /** Until a connection to a destination stands. */
@@ -53,6 +54,7 @@ interface Options {
   readonly listen: string;
   readonly gateway?: string;
   readonly allow: readonly string[];
+  readonly deny: readonly string[];
   readonly dns: readonly string[];
   readonly drainDeadline: string;
   readonly connectTimeout: string;
@@ -87,7 +89,8 @@ export function parseConfig(args: readonly string[], write: (text: string) => vo
     listenHost,
     listenPort,
     gateway,
-    allowed: options.allow.map(readRange),
+    allowed: options.allow.map((text) => readRange("--allow", text)),
+    denied: options.deny.map((text) => readRange("--deny", text)),
     nameServers: options.dns.map(readNameServer),
     drainDeadlineMs: readMs("--drain-deadline", options.drainDeadline),
     connectTimeoutMs: readMs("--connect-timeout", options.connectTimeout),
@@ -108,6 +111,7 @@ function commandLine(write: (text: string) => void): Command {
     .requiredOption("--listen <host:port>", "where the gateway listens")
     .option("--gateway <url>", "the gateway as the edge reaches it (default: where it listens, by http)")
     .option("--allow <cidr>", "a special range that may be a destination; may be repeated", collect, [])
+    .option("--deny <cidr>", "a range that may be no destination; may be repeated", collect, [])
     .option("--dns <host:port>", "a name server instead of the system's; may be repeated", collect, [])
     .option(
       "--drain-deadline <ms>",
@@ -138,8 +142,8 @@ function commandLine(write: (text: string) => void): Command {
     );
 }
 
-function readRange(text: string): string {
-  if (!ipaddr.isValidCIDR(text)) throw optionInvalid(`--allow ${text} is no range such as 10.1.0.0/16.`);
+function readRange(option: string, text: string): string {
+  if (!ipaddr.isValidCIDR(text)) throw optionInvalid(`${option} ${text} is no range such as 10.1.0.0/16.`);
   return text;
 }
 

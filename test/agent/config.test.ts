@@ -24,7 +24,17 @@ function parse(changes: Record<string, string | null>, ...rest: string[]) {
 }
 
 test("[AG1] a complete command line is a configuration", () => {
-  const config = parse({}, "--allow", "10.0.0.0/8", "--allow", "fd00::/8", "--dns", "127.0.0.1:5353");
+  const config = parse(
+    {},
+    "--allow",
+    "10.0.0.0/8",
+    "--allow",
+    "fd00::/8",
+    "--deny",
+    "8.0.0.0/8",
+    "--dns",
+    "127.0.0.1:5353",
+  );
   expect(config).toEqual({
     edge: new URL("http://127.0.0.1:8787"),
     pool: "default",
@@ -36,6 +46,7 @@ test("[AG1] a complete command line is a configuration", () => {
     listenPort: 7001,
     gateway: null,
     allowed: ["10.0.0.0/8", "fd00::/8"],
+    denied: ["8.0.0.0/8"],
     nameServers: ["127.0.0.1:5353"],
     drainDeadlineMs: 30_000,
     connectTimeoutMs: 10_000,
@@ -57,6 +68,7 @@ test.each([
   ["--pool", "Not A Name"],
   ["--token-file", null],
   ["--state", null],
+  ["--deny", "8.8.8.8"],
   ["--listen", "7001"],
   ["--listen", "127.0.0.1:70000"],
   ["--listen", "0.0.0.0:7001"],

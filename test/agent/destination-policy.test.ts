@@ -131,7 +131,7 @@ describe("through a URL", () => {
 
 describe("exceptions", () => {
   it("[DE3] permits the ranges it is told, and only these", () => {
-    const lenient = new DestinationPolicy(["127.0.0.20/30", "fd00:1::/32"]);
+    const lenient = new DestinationPolicy({ allowed: ["127.0.0.20/30", "fd00:1::/32"] });
     expect(lenient.permits("127.0.0.21")).toBe(true);
     expect(lenient.permits("127.0.0.24")).toBe(false);
     expect(lenient.permits("::ffff:127.0.0.21")).toBe(true);
@@ -142,12 +142,126 @@ describe("exceptions", () => {
   });
 
   it("[DE3] a range that is none is a fault at the start", () => {
-    expect(() => new DestinationPolicy(["127.0.0.1"])).toThrow(/CIDR/);
+    expect(() => new DestinationPolicy({ allowed: ["127.0.0.1"] })).toThrow(/CIDR/);
   });
 });
 
+describe("services of clouds", () => {
+  it.each([
+    ["168.63.129.16", "Azure"],
+    ["199.36.153.4", "Google Cloud"],
+    ["199.36.153.11", "Google Cloud"],
+    ["2600:2d00:2:1000::1", "Google Cloud"],
+    ["2600:2d00:2:2000::", "Google Cloud"],
+    ["161.26.0.10", "IBM Cloud"],
+    ["166.11.255.255", "IBM Cloud"],
+    ["183.60.83.19", "Tencent Cloud"],
+  ])("[DE5] refuses %s, globally routable as it is, and names %s", (address, cloud) => {
+    expect(policy.permits(address)).toBe(false);
+    expect(policy.refusalOf(address)).toContain(`(${cloud})`);
+    expect(policy.refusalOf(address)).toContain("--allow");
+    expect(
+      new DestinationPolicy({ allowed: [`${address}/128`.replace(/^([\d.]+)\/128/, "$1/32")] }).permits(
+        address,
+      ),
+    ).toBe(true);
+  });
+
+  it.each([
+    ["AWS", "169.254.169.254"],
+    ["AWS by IPv6", "fd00:ec2::254"],
+    ["AWS, containers", "169.254.170.2"],
+    ["Google Cloud by IPv6", "fd20:ce::254"],
+    ["Oracle", "192.0.0.192"],
+    ["Alibaba", "100.100.100.200"],
+    ["Tencent", "169.254.0.23"],
+    ["Scaleway", "169.254.42.42"],
+    ["Scaleway by IPv6", "fd00:42::42"],
+    ["Linode by IPv6", "fd00:a9fe:a9fe::1"],
+    ["OpenStack by IPv6", "fe80::a9fe:a9fe"],
+    ["Fly", "fdaa::3"],
+  ])("[DE5] refuses the metadata service of %s", (_cloud, address) => {
+    expect(policy.permits(address)).toBe(false);
+  });
+
+  it("[DE5] refuses them in every IPv6 form, and permits their neighbours", () => {
+    for (const form of [
+      "::ffff:168.63.129.16",
+      "64:ff9b::a83f:8110",
+      "2002:a83f:8110::1",
+      "2a00::5efe:a83f:8110",
+    ]) {
+      expect(policy.permits(form), form).toBe(false);
+    }
+    for (const address of [
+      "168.63.129.15",
+      "168.63.129.17",
+      "199.36.153.3",
+      "199.36.153.12",
+      "2600:2d00:2:3000::1",
+    ]) {
+      expect(policy.permits(address), address).toBe(true);
+    }
+  });
+});
+
+describe("denials", () => {
+  const ruled = new DestinationPolicy({
+    allowed: ["10.0.0.0/8", "10.1.2.0/24", "8.8.8.0/24", "192.168.0.0/16"],
+    denied: ["10.1.0.0/16", "8.0.0.0/8", "2a00::/16", "192.168.0.0/16", "::ffff:9.9.9.0/120"],
+  });
+
+  it.each([
+    ["8.8.9.1", false],
+    ["8.8.8.1", true],
+    ["10.0.0.1", true],
+    ["10.1.0.1", false],
+    ["10.1.2.1", true],
+    ["192.168.1.1", false],
+    ["9.9.9.9", false],
+    ["9.9.8.9", true],
+    ["2a00::1", false],
+    ["2a01::1", true],
+    ["::ffff:8.8.9.1", false],
+    ["64:ff9b::8.8.9.1", false],
+    ["64:ff9b::8.8.8.1", true],
+    ["2002:0a01:0001::1", false],
+  ])("[DE7] the longest range decides, denial among equals: %s", (address, isPermitted) => {
+    expect(ruled.permits(address)).toBe(isPermitted);
+  });
+
+  it("[DE7] says that it was the operator", () => {
+    expect(ruled.refusalOf("8.8.9.1")).toContain("--deny");
+  });
+
+  it("[DE7] an exception for a wrapping does not lift the denial of what it carries", () => {
+    const wrapped = new DestinationPolicy({ allowed: ["64:ff9b::/96"], denied: ["10.0.0.0/8"] });
+    expect(wrapped.permits("64:ff9b::10.0.0.1")).toBe(false);
+    expect(wrapped.permits("64:ff9b::127.0.0.1")).toBe(true);
+  });
+});
+
+it("[DE6] the machine's own addresses are refused unless they are allowed", async () => {
+  const isOwn = (ip: string): Promise<boolean> => Promise.resolve(ip.startsWith("5."));
+  const own = new DestinationPolicy({ allowed: ["5.0.0.8/32"], isOwn });
+  expect(await own.refusalOf("5.0.0.1")).toContain("an address of the host itself");
+  expect(await own.refusalOf("5.0.0.1")).toContain("--allow");
+  expect(own.refusalOf("5.0.0.8")).toBeNull();
+  expect(await own.refusalOf("6.0.0.1")).toBeNull();
+  expect(own.refusalOf("10.0.0.1")).toContain("--allow");
+});
+
 it("[DE2] what is no address is not permitted", () => {
-  for (const text of ["", "example.com", "1.2.3.4.5", "::g", "fe80::1%eth0"])
+  for (const text of [
+    "",
+    "example.com",
+    "1.2.3.4.5",
+    "::g",
+    "fe80::1%eth0",
+    "2a00::1%eth0",
+    "2a00::1%25eth0",
+    "[2a00::1]",
+  ])
     expect(policy.permits(text)).toBe(false);
 });
 

@@ -51,7 +51,7 @@ async function dialler(
 ): Promise<Dialler> {
   const nameServer = await startNameServer(records);
   const resolver = new Resolver({ servers: [nameServer.address] });
-  const made = new Dialler(resolver, new DestinationPolicy(["127.0.0.0/8"]), {
+  const made = new Dialler(resolver, new DestinationPolicy({ allowed: ["127.0.0.0/8"] }), {
     connectTimeoutMs,
     portWaitMs: 2_000,
   });

@@ -57,7 +57,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     servers: [nameServer.address],
     timeoutMs: options.dnsTimeoutMs ?? 200,
   });
-  const policy = new DestinationPolicy(options.allow ?? ["127.0.0.0/8"]);
+  const policy = new DestinationPolicy({ allowed: options.allow ?? ["127.0.0.0/8"] });
   const dialler = new Dialler(resolver, policy, {
     connectTimeoutMs: options.connectTimeoutMs ?? 2_000,
     portWaitMs: 2_000,

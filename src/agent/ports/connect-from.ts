@@ -34,9 +34,10 @@ export function connectFrom(
       keepAlive: true,
       keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS,
     });
-    const fail = (fault: unknown): void => {
+    let fault: unknown = null;
+    const fail = (cause: unknown): void => {
       clearTimeout(timer);
-      reject(fault);
+      fault ??= cause;
       socket.destroy();
     };
     const abort = (): void => fail(givenUp());
@@ -49,8 +50,11 @@ export function connectFrom(
     // Stays for good: whoever takes the socket over does so a moment later.
     socket.on("error", fail);
     socket.once("close", () => {
+      clearTimeout(timer);
       signal?.removeEventListener("abort", abort);
       held.release();
+      // Not before: whoever tries again then has one port more.
+      reject(fault ?? new EgressFault("connection-terminated"));
     });
     socket.once("connect", () => {
       clearTimeout(timer);

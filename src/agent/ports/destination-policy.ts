@@ -1,42 +1,41 @@
 /**
- * Which addresses a client may reach: by default only what is globally reachable.
+ * Which addresses a client may reach: by default only what is globally reachable, and neither
+ * this machine nor the services of its cloud.
  *
  * Every IPv6 form that carries an IPv4 address is unwrapped first and judged by what it
  * carries, so that no spelling of 127.0.0.1 gets through and no NAT64 form of a public
  * address is refused. What is judged is the address that is then dialled, never a name.
- * [DE1] [DE2] [DE3]
+ * [DE1] [DE2] [DE3] [DE5] [DE6] [DE7]
  */
 import ipaddr from "ipaddr.js";
+import {
+  type Address,
+  CLOUD_SERVICES,
+  GLOBAL_IPV6,
+  isIn,
+  parseRange,
+  type Range,
+  SPECIAL_IPV4,
+  SPECIAL_IPV6,
+} from "./special-ranges.ts";
 
-type Address = ipaddr.IPv4 | ipaddr.IPv6;
-type Range = readonly [Address, number];
+/** What an operator says beyond the defaults, and how the machine's own addresses are known. */
+export interface PolicyOptions {
+  /** Ranges in CIDR form that may be reached although they are special, or the machine's own. */
+  readonly allowed?: readonly string[];
+  /** Ranges that may not be reached. The longest range decides, and denial among equals. */
+  readonly denied?: readonly string[];
+  /** Whether an address is the machine's own. */
+  readonly isOwn?: (ip: string) => boolean | Promise<boolean>;
+}
 
-const SPECIAL_IPV4: readonly Range[] = [
-  "0.0.0.0/8", // this network
-  "10.0.0.0/8", // private
-  "100.64.0.0/10", // carrier-grade NAT
-  "127.0.0.0/8", // loopback
-  "169.254.0.0/16", // link-local, metadata services among them
-  "172.16.0.0/12", // private
-  "192.0.0.0/24", // protocol assignments
-  "192.0.2.0/24", // documentation
-  "192.88.99.0/24", // 6to4 relays, deprecated
-  "192.168.0.0/16", // private
-  "198.18.0.0/15", // benchmarking
-  "198.51.100.0/24", // documentation
-  "203.0.113.0/24", // documentation
-  "224.0.0.0/4", // multicast
-  "240.0.0.0/4", // reserved, and the limited broadcast
-].map((text) => ipaddr.parseCIDR(text));
+/** `global` is permitted unless it is the machine's own. */
+type Verdict = "allowed" | "global" | "denied" | "special" | "malformed" | { readonly cloud: string };
 
-/** Of IPv6 only this is unicast and global; all else is special or not assigned. */
-const GLOBAL_IPV6: Range = ipaddr.parseCIDR("2000::/3");
-
-const SPECIAL_IPV6: readonly Range[] = [
-  "2001::/23", // protocol assignments; Teredo is unwrapped before
-  "2001:db8::/32", // documentation
-  "3fff::/20", // documentation
-].map((text) => ipaddr.parseCIDR(text));
+interface Rule {
+  readonly range: Range;
+  readonly verdict: "allowed" | "denied";
+}
 
 /** Where a range keeps the IPv4 address that it embeds: offset in bytes. */
 const EMBEDDING: readonly (readonly [Range, number])[] = (
@@ -49,41 +48,77 @@ const EMBEDDING: readonly (readonly [Range, number])[] = (
   ] as const
 ).map(([text, offset]) => [ipaddr.parseCIDR(text), offset]);
 
-const TEREDO: Range = ipaddr.parseCIDR("2001::/32");
+const TEREDO: Range = parseRange("2001::/32");
 
 /** Verdicts that are remembered at once. */
 const MAX_VERDICTS = 4_096;
+const HINT = "hosts reach it only if they run with --allow for its range";
 
 /** Decides which destination addresses may be dialled. */
 export class DestinationPolicy {
-  readonly #allowed: readonly Range[];
+  /** Longest first, and denials before exceptions of the same length: the first that fits decides. */
+  readonly #rules: readonly Rule[];
+  readonly #isOwn: (ip: string) => boolean | Promise<boolean>;
   /** By address as it was written: parsing and comparing would cost more than choosing a port. */
-  readonly #verdicts = new Map<string, boolean>();
+  readonly #verdicts = new Map<string, Verdict>();
 
-  /** `allowed` are ranges in CIDR form that may be reached although they are special. */
-  constructor(allowed: readonly string[] = []) {
-    this.#allowed = allowed.map((text) => ipaddr.parseCIDR(text));
+  constructor({ allowed = [], denied = [], isOwn = () => false }: PolicyOptions = {}) {
+    this.#isOwn = isOwn;
+    const rulesOf = (texts: readonly string[], verdict: Rule["verdict"]): Rule[] =>
+      texts.map((text) => ({ range: parseRange(text), verdict }));
+    this.#rules = [...rulesOf(denied, "denied"), ...rulesOf(allowed, "allowed")].toSorted(
+      (one, other) => other.range[1] - one.range[1],
+    );
   }
 
-  /** Whether an address (as text, in any form) may be dialled. What is no address may not. */
+  /** Why an address (as text, canonical) may not be dialled, as the end of a sentence; null if it may. */
+  refusalOf(address: string): string | null | Promise<string | null> {
+    const verdict = this.#verdictOf(address);
+    if (verdict === "allowed") return null;
+    if (verdict !== "global") return reasonOf(verdict);
+    const isOwn = this.#isOwn(address);
+    return typeof isOwn === "boolean" ? ownReason(isOwn) : isOwn.then(ownReason);
+  }
+
+  /** Whether an address may be dialled, as far as its range goes. What is no address may not. */
   permits(address: string): boolean {
+    return isPermitted(this.#verdictOf(address));
+  }
+
+  #verdictOf(address: string): Verdict {
     const known = this.#verdicts.get(address);
     if (known !== undefined) return known;
-    const verdict = ipaddr.isValid(address) && this.#permits(ipaddr.parse(address));
+    // A zone names an interface of this machine, which is nobody's business.
+    const isAddress = !address.includes("%") && ipaddr.isValid(address);
+    const verdict = isAddress ? this.#judge(ipaddr.parse(address)) : "malformed";
     // Ranges never change, so a verdict stays true; only their number is bounded.
     if (this.#verdicts.size >= MAX_VERDICTS) this.#verdicts.clear();
     this.#verdicts.set(address, verdict);
     return verdict;
   }
 
-  #permits(address: Address): boolean {
-    if (this.#allowed.some((range) => isIn(address, range))) return true;
-    if (address.kind() === "ipv4") return !SPECIAL_IPV4.some((range) => isIn(address, range));
-    const embedded = embeddedIn(address.toByteArray(), address);
+  #judge(address: Address): Verdict {
+    const ruled = this.#ruled(address);
+    const inner = address.kind() === "ipv6" ? embeddedIn(address.toByteArray(), address) : [];
+    if (ruled !== undefined) {
+      return inner.some((carried) => this.#ruled(carried) === "denied") ? "denied" : ruled;
+    }
+    const cloud = CLOUD_SERVICES.find(([range]) => isIn(address, range))?.[1];
+    if (cloud !== undefined) return { cloud };
+    if (address.kind() === "ipv4") {
+      return SPECIAL_IPV4.some((range) => isIn(address, range)) ? "special" : "global";
+    }
     // A Teredo address carries two; one prohibited address among them is enough.
-    if (!embedded.every((inner) => this.#permits(inner))) return false;
-    if (isUnwrapped(address)) return true;
-    return isIn(address, GLOBAL_IPV6) && !SPECIAL_IPV6.some((range) => isIn(address, range));
+    const carried = inner.map((one) => this.#judge(one));
+    const prohibited = carried.find((verdict) => !isPermitted(verdict));
+    if (prohibited !== undefined) return prohibited;
+    if (isUnwrapped(address)) return carried.every((verdict) => verdict === "allowed") ? "allowed" : "global";
+    const isGlobal = isIn(address, GLOBAL_IPV6) && !SPECIAL_IPV6.some((range) => isIn(address, range));
+    return isGlobal ? "global" : "special";
+  }
+
+  #ruled(address: Address): Rule["verdict"] | undefined {
+    return this.#rules.find(({ range }) => isIn(address, range))?.verdict;
   }
 }
 
@@ -93,8 +128,19 @@ export function unmapped(address: string): string {
   return ipaddr.process(address).toString();
 }
 
-function isIn(address: Address, [network, bits]: Range): boolean {
-  return address.kind() === network.kind() && address.match(network, bits);
+function isPermitted(verdict: Verdict): boolean {
+  return verdict === "allowed" || verdict === "global";
+}
+
+function ownReason(isOwn: boolean): string | null {
+  return isOwn ? `an address of the host itself; ${HINT}` : null;
+}
+
+function reasonOf(verdict: Exclude<Verdict, "allowed" | "global">): string {
+  if (verdict === "denied") return "in a range that the host's operator denies with --deny";
+  if (verdict === "malformed") return "no address that can be reached";
+  if (verdict === "special") return `a private or special address; ${HINT}`;
+  return `a service of the cloud (${verdict.cloud}) to its own machines; ${HINT}`;
 }
 
 /** Whether the address is nothing but a wrapping, so that what it carries decides alone. */

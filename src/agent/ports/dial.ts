@@ -84,9 +84,11 @@ export class Dialler {
     // One prohibited address refuses the whole name: whoever mixes a private address among
     // public ones is rebinding, and which one is dialled must not be a matter of luck. [DE4]
     for (const address of addresses) {
-      if (!this.#policy.permits(address)) {
-        throw new EgressFault("destination-prohibited", isLiteral ? address : `${host} is ${address}`);
-      }
+      let reason = this.#policy.refusalOf(address);
+      if (reason instanceof Promise) reason = await reason;
+      if (reason === null) continue;
+      const subject = isLiteral ? address : `${host} is ${address}, which`;
+      throw new EgressFault("destination-prohibited", `${subject} is ${reason}.`);
     }
     const fitting = addresses.filter((address) => isIP(address) === family);
     if (fitting.length > 0) return fitting;
