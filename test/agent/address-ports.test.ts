@@ -109,6 +109,75 @@ it("[BI3] a rest outlives the lease: the block that comes back finds its ports a
   expect(ports.take("a").ok).toBe(true);
 });
 
+it("[BI14] a used port is chosen again only when no other is free, the longest unused first", () => {
+  termFor(Infinity);
+  ports.addBlock({ base: 4096, order: 6, epoch: 1 });
+  const first = Array.from({ length: 32 }, () => take("a"));
+  for (const held of first) {
+    held.release();
+    pass(10);
+  }
+  pass(1_500);
+  // None of them is in the way: the room is all there.
+  expect(ports.room()).toEqual({ portCount: 64, busiestCount: 0 });
+  expect(ports.heldCounts()).toEqual({ inUse: 0, heldDown: 0 });
+  expect(ports.busiestDestination()).toBeNull();
+  const used = new Set(first.map(({ port }) => port));
+  for (let at = 0; at < 32; at += 1) expect(used).not.toContain(take("a").port);
+  for (const held of first) expect(take("a").port).toBe(held.port);
+  expect(ports.take("a").ok).toBe(false);
+  expect(ports.take("b").ok).toBe(true);
+});
+
+it("[BI14] a port rests for two minutes, and no more ports than there is memory for", () => {
+  ports.close();
+  ports = new AddressPorts("127.0.0.10", { clock: () => ({ ...clock }), maxResting: 8 });
+  termFor(Infinity);
+  ports.addBlock({ base: 4096, order: 6, epoch: 1 });
+  const held = Array.from({ length: 64 }, () => take("a"));
+  for (const one of held) one.release();
+  pass(1_500);
+  const lastRested = new Set(held.slice(-8).map(({ port }) => port));
+  const taken = Array.from({ length: 56 }, () => take("a"));
+  expect(taken.some(({ port }) => lastRested.has(port))).toBe(false);
+  for (const one of taken) one.release();
+  pass(121_500);
+  // By chance again, and not in the order in which they were given back.
+  const chosen = Array.from({ length: 8 }, () => take("a").port);
+  expect(chosen).not.toEqual(taken.slice(-8).map(({ port }) => port));
+  expect(chosen).not.toEqual(taken.slice(0, 8).map(({ port }) => port));
+});
+
+it("[BI7] a port that the kernel refused stays held for a minute, and counts as used", () => {
+  termFor(Infinity);
+  ports.addBlock({ base: 4096, order: 6, epoch: 1 });
+  const refused = Array.from({ length: 64 }, () => take("a"));
+  for (const held of refused) {
+    held.isRefused = true;
+    held.release();
+  }
+  pass(59_999);
+  expect(ports.take("a")).toEqual({ ok: false, refusal: "port-block-exhausted" });
+  expect(ports.room()).toEqual({ portCount: 64, busiestCount: 64 });
+  pass(1);
+  expect(ports.take("a").ok).toBe(true);
+});
+
+it("[BI7] while refused ports wait, others come free in their own time", async () => {
+  termFor(Infinity);
+  ports.addBlock({ base: 4096, order: 6, epoch: 1 });
+  const held = Array.from({ length: 64 }, () => take("a"));
+  held[0]!.isRefused = true;
+  held[0]!.release();
+  pass(1_600);
+  ports.growthOutstanding = true;
+  const waiting = ports.takeWithin("a", 2_000);
+  held[1]!.release();
+  await vi.advanceTimersByTimeAsync(0);
+  pass(1_500);
+  expect(await waiting).toMatchObject({ ok: true, value: { port: held[1]!.port } });
+});
+
 it("[BI4] without a term, or after its end by either clock, there is no port", () => {
   ports.addBlock({ base: 4096, order: 6, epoch: 1 });
   expect(ports.take("a")).toEqual({ ok: false, refusal: "lease-lost" });

@@ -7,6 +7,7 @@ import type { Lease } from "../../src/core/lease-commands.ts";
 import { portCountOf } from "../../src/core/port-block.ts";
 
 const HOLD_DOWN_MS = 100;
+const REST_MS = 120_000;
 /** Disjoint blocks, so that commands can name them by number. */
 const LEASES: readonly Lease[] = [
   { base: 2048, order: 6, epoch: 1 },
@@ -33,6 +34,13 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   { weight: 4, arbitrary: fc.record({ type: fc.constant("release" as const), nth: fc.nat(1000), count }) },
   { weight: 2, arbitrary: fc.record({ type: fc.constant("pass" as const), ms: fc.nat(150) }) },
   {
+    weight: 1,
+    arbitrary: fc.record({
+      type: fc.constant("pass" as const),
+      ms: fc.integer({ min: 50_000, max: 70_000 }),
+    }),
+  },
+  {
     weight: 3,
     arbitrary: fc.record({
       type: fc.constantFrom("add" as const, "drain" as const, "remove" as const),
@@ -48,6 +56,8 @@ class Model {
   readonly draining = new Map<number, Lease>();
   readonly live = new Map<HeldPort, { destination: string; epoch: number }>();
   heldDown: { destination: string; port: number; endsAtMs: number }[] = [];
+  /** Longest unused first. */
+  resting: { destination: string; port: number; endsAtMs: number }[] = [];
 
   portsOf(leases: Iterable<Lease>): number[] {
     return [...leases].flatMap(({ base, order }) =>
@@ -55,8 +65,17 @@ class Model {
     );
   }
 
-  held(destination: string): Set<number> {
+  /** What was held down long enough rests, and what has rested long enough is as good as new. */
+  settle(): void {
+    const lapsed = this.heldDown.filter(({ endsAtMs }) => endsAtMs <= this.nowMs);
     this.heldDown = this.heldDown.filter(({ endsAtMs }) => endsAtMs > this.nowMs);
+    for (const one of lapsed) one.endsAtMs = this.nowMs + REST_MS;
+    this.resting.push(...lapsed);
+    this.resting = this.resting.filter(({ endsAtMs }) => endsAtMs > this.nowMs);
+  }
+
+  held(destination: string): Set<number> {
+    this.settle();
     const live = [...this.live]
       .filter(([, flow]) => flow.destination === destination)
       .map(([{ port }]) => port);
@@ -67,6 +86,14 @@ class Model {
   free(destination: string): Set<number> {
     const held = this.held(destination);
     return new Set(this.portsOf(this.usable.values()).filter((port) => !held.has(port)));
+  }
+
+  /** The ports of which one is to be chosen: free and not at rest, else the one that rests longest. */
+  best(destination: string): Set<number> {
+    const free = this.free(destination);
+    const resting = this.resting.filter((one) => one.destination === destination && free.has(one.port));
+    const fresh = new Set([...free].filter((port) => !resting.some((one) => one.port === port)));
+    return fresh.size > 0 || resting.length === 0 ? fresh : new Set([resting[0]!.port]);
   }
 
   room(): { portCount: number; busiestCount: number } {
@@ -121,16 +148,17 @@ function carryOut(ports: AddressPorts, model: Model, step: Command): void {
 }
 
 function take(ports: AddressPorts, model: Model, name: string): void {
-  const free = model.free(name);
+  const best = model.best(name);
   const taken = ports.take(name);
-  if (free.size === 0) {
+  if (best.size === 0) {
     const refusal = model.usable.size === 0 ? "lease-lost" : "port-block-exhausted";
     expect(taken).toEqual({ ok: false, refusal });
     return;
   }
-  if (!taken.ok) throw new Error(`refused although ${free.size} ports are free`);
+  if (!taken.ok) throw new Error(`refused although ${model.free(name).size} ports are free`);
   const held = taken.value;
-  expect(free).toContain(held.port);
+  expect(best).toContain(held.port);
+  model.resting = model.resting.filter((one) => one.destination !== name || one.port !== held.port);
   model.live.set(held, { destination: name, epoch: held.block.lease.epoch });
   held.onReset = () => release(model, held);
 }
@@ -170,7 +198,7 @@ function changeBlock(
 }
 
 describe("port binder", () => {
-  it("[BI1] [BI2] [BI3] chooses exactly what a naive model calls free, whatever comes and goes", () => {
+  it("[BI1] [BI2] [BI3] [BI14] chooses exactly what a naive model calls free, whatever comes and goes", () => {
     fc.assert(fc.property(fc.array(command, { maxLength: 60 }), run), { numRuns: 300 });
   });
 });

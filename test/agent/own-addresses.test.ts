@@ -18,7 +18,7 @@ it("[DE6] every address of every interface is the machine's own, its neighbours 
   const own = ownAddresses();
   const here = Object.values(networkInterfaces()).flatMap((entries) => entries ?? []);
   const addresses = here.filter(({ address }) => !address.startsWith("fe80:")).map(({ address }) => address);
-  const answers = await Promise.all(addresses.map((ip) => own.isOwn(ip)));
+  const answers = await Promise.all(addresses.map(async (ip) => own.isOwn(ip)));
   expect(answers).toEqual(addresses.map(() => true));
   expect(await own.isOwn("8.8.8.8")).toBe(false);
   expect(await own.isOwn("2001:4860:4860::8888")).toBe(false);
@@ -39,13 +39,13 @@ it("[DE6] what is known for a second is answered at once, a shared address alway
 it("[DE6] many questions at once get the answer to their own", async () => {
   const own = ownAddresses();
   const asked = Array.from({ length: 200 }, (_, at) => (at % 2 === 0 ? "127.0.0.1" : `8.8.${at}.8`));
-  const answers = await Promise.all(asked.map((ip) => own.isOwn(ip)));
+  const answers = await Promise.all(asked.map(async (ip) => own.isOwn(ip)));
   expect(answers).toEqual(asked.map((ip) => ip === "127.0.0.1"));
 });
 
 it("[DE6] closed in the middle of questions, each is answered", async () => {
   const own = ownAddresses();
-  const answers = Promise.all(["8.8.8.8", "127.0.0.1", "1.1.1.1"].map((ip) => own.isOwn(ip)));
+  const answers = Promise.all(["8.8.8.8", "127.0.0.1", "1.1.1.1"].map(async (ip) => own.isOwn(ip)));
   own.close();
   expect(await answers).toHaveLength(3);
 });

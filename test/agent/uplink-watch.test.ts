@@ -36,7 +36,7 @@ function watching(probes: readonly Probe[] = []) {
   ports.setTerm({ monotonicEndMs: endMs, wallEndMs: Date.now() + 600_000 });
   ports.addBlock({ base: 40_000 - (40_000 % 64), order: 6, epoch: 1 });
   const resolver = new Resolver({ servers: ["127.0.0.1:1"] });
-  const policy = new DestinationPolicy(["127.0.0.0/8", "192.0.2.0/24"]);
+  const policy = new DestinationPolicy({ allowed: ["127.0.0.0/8", "192.0.2.0/24"] });
   const dialler = new Dialler(resolver, policy, { connectTimeoutMs: 300, portWaitMs: 0 });
   const links = { isLinkUp: true, isUp: async () => links.isLinkUp };
   const { log, lines } = recordingLog();

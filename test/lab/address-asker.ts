@@ -9,7 +9,7 @@ process.stdout.write("ready\n");
 for await (const line of createInterface({ input: process.stdin })) {
   const [command, ...words] = line.split(" ");
   if (command === "pass") nowMs += Number(words[0]);
-  const answers = command === "own" ? await Promise.all(words.map((ip) => own.isOwn(ip))) : [];
+  const answers = command === "own" ? await Promise.all(words.map(async (ip) => own.isOwn(ip))) : [];
   process.stdout.write(`${JSON.stringify(answers)}\n`);
 }
 own.close();

@@ -14,6 +14,7 @@ import { portCountOf, UNIT_COUNT, UNIT_PORT_COUNT, unitOf } from "../../core/por
 import { type CancelTimer, systemTimers, type Timers } from "../../link/timers.ts";
 import { DestinationPorts } from "./destination-ports.ts";
 import { HeldPort, type LeasedBlock } from "./held-port.ts";
+import { HoldQueue } from "./hold-queue.ts";
 import { createRandomBelow, type RandomBelow } from "./random-numbers.ts";
 
 /** Both clocks of this machine. */
@@ -31,6 +32,8 @@ export interface BinderOptions {
   readonly timers?: Timers;
   /** How long a port stays held towards a destination after its connection ended. */
   readonly holdDownMs?: number;
+  /** How many ports of an address may rest at once. */
+  readonly maxResting?: number;
 }
 
 /** Why no port can be had. */
@@ -38,6 +41,12 @@ export type PortRefusal = "lease-lost" | "port-block-exhausted";
 
 /** Share of the ports in use towards one destination from which on growth is called for. */
 export const PRESSURE_SHARE = 0.7;
+/** How long a port that the kernel refused stays held: Linux keeps a TIME_WAIT for a minute. */
+const REFUSED_MS = 60_000;
+/** How long a used port is not chosen while there are others: the longest TIME_WAIT in use. */
+const REST_MS = 120_000;
+/** Each port at rest takes memory, and so may its destination. */
+const MAX_RESTING = 32_768;
 /** How often the end of the term is looked at: the wall clock may jump where timers do not. */
 const TERM_CHECK_MS = 500;
 
@@ -65,8 +74,10 @@ export class AddressPorts {
   /** Entry n counts the destinations that use n ports. */
   readonly #useCounts: number[] = [0];
   #busiestCount = 0;
-  #heldDownFirst: HeldPort | null = null;
-  #heldDownLast: HeldPort | null = null;
+  readonly #heldDown = new HoldQueue();
+  readonly #refused = new HoldQueue();
+  readonly #resting = new HoldQueue();
+  readonly #maxResting: number;
   #cancelHoldDownWatch: CancelTimer | null = null;
   #term: LeaseTerm | null = null;
   #cancelTermWatch: CancelTimer | null = null;
@@ -78,6 +89,7 @@ export class AddressPorts {
     this.#random = options.random ?? createRandomBelow();
     this.#timers = options.timers ?? systemTimers;
     this.#holdDownMs = options.holdDownMs ?? 1_500;
+    this.#maxResting = options.maxResting ?? MAX_RESTING;
   }
 
   /** Makes the ports of a lease usable; a lease that is already there stays as it is. */
@@ -171,23 +183,29 @@ export class AddressPorts {
   busiestDestination(): string | null {
     let busiest: DestinationPorts | null = null;
     for (const destination of this.#destinations.values()) {
+      if (destination.heldCount === 0) continue;
       if (busiest === null || destination.usedCount > busiest.usedCount) busiest = destination;
     }
     return busiest?.key ?? null;
   }
 
-  /** Chooses a free port towards a destination at random and holds it. Constant time. [BI1] */
+  /**
+   * Chooses a free port towards a destination at random, or the longest unused when all of them
+   * were used lately, and holds it. Constant time. [BI1] [BI14]
+   */
   take(destinationKey: string): Outcome<HeldPort, PortRefusal> {
     if (!this.#hasTerm()) return refuse("lease-lost");
     this.#endHoldDowns();
-    let destination = this.#destinations.get(destinationKey);
-    destination ??= new DestinationPorts(destinationKey, this.#usable);
-    const port = destination.choose(this.#random);
+    const known = this.#destinations.get(destinationKey);
+    const destination = known ?? new DestinationPorts(destinationKey, this.#usable);
+    let port = destination.choose(this.#random);
+    if (port === -1) port = destination.takeUp();
     if (port === -1) {
+      this.#forgetIdle(destination);
       this.onPressure?.();
       return refuse(this.#usable.list.length === 0 ? "lease-lost" : "port-block-exhausted");
     }
-    if (destination.heldCount === 0) {
+    if (known === undefined) {
       this.#destinations.set(destinationKey, destination);
       this.#useCounts[0]! += 1;
     }
@@ -289,10 +307,9 @@ export class AddressPorts {
 
   /** One function for all held ports of this address: called once by each, at its end. */
   readonly #holdDown = (held: HeldPort): void => {
-    held.lapsesAtMs = this.#clock().monotonicMs + this.#holdDownMs;
-    if (this.#heldDownLast === null) this.#heldDownFirst = held;
-    else this.#heldDownLast.next = held;
-    this.#heldDownLast = held;
+    const nowMs = this.#clock().monotonicMs;
+    if (held.isRefused) this.#refused.push(held, nowMs + REFUSED_MS);
+    else this.#heldDown.push(held, nowMs + this.#holdDownMs);
     if (this.#cancelHoldDownWatch === null) this.#watchHoldDowns(this.#holdDownMs);
   };
 
@@ -300,32 +317,42 @@ export class AddressPorts {
     const look = (): void => {
       this.#cancelHoldDownWatch = null;
       this.#endHoldDowns();
-      const first = this.#heldDownFirst;
-      // Not for each port by itself: what lapses within a moment is let go together.
-      if (first !== null) this.#watchHoldDowns(Math.max(20, first.lapsesAtMs - this.#clock().monotonicMs));
+      const endsAtMs = this.#heldDown.endsAtMs ?? this.#refused.endsAtMs;
+      // Not for each port by itself: what lapses within a moment is let go together. Nor later
+      // than what may be held down meanwhile.
+      const leftMs = (endsAtMs ?? 0) - this.#clock().monotonicMs;
+      if (endsAtMs !== null) this.#watchHoldDowns(Math.max(20, Math.min(this.#holdDownMs, leftMs)));
       this.#wake();
     };
     this.#cancelHoldDownWatch = this.#timers.after(delayMs, look, "idle");
   }
 
-  /** Lets go of what was held down long enough, oldest first: each port once, so O(1) each. [BI3] */
+  /** Lets rest what was held down long enough, oldest first: each port once, so O(1) each. [BI3] */
   #endHoldDowns(): void {
-    let first = this.#heldDownFirst;
-    if (first === null) return;
+    if (this.#heldDown.count + this.#refused.count + this.#resting.count === 0) return;
     const nowMs = this.#clock().monotonicMs;
-    while (first !== null && first.lapsesAtMs <= nowMs) {
-      this.#free(first.destination, first.port);
-      first = first.next;
+    for (const queue of [this.#heldDown, this.#refused]) {
+      for (let held = queue.shift(nowMs); held !== null; held = queue.shift(nowMs)) this.#rest(held, nowMs);
     }
-    this.#heldDownFirst = first;
-    if (first === null) this.#heldDownLast = null;
+    const max = this.#maxResting;
+    for (let held = this.#resting.shift(nowMs, max); held !== null; held = this.#resting.shift(nowMs, max)) {
+      if (held.isTakenUp) continue;
+      held.destination.wake(held);
+      this.#forgetIdle(held.destination);
+    }
   }
 
-  #free(destination: DestinationPorts, port: number): void {
+  #rest(held: HeldPort, nowMs: number): void {
+    const { destination } = held;
     const before = destination.usedCount;
-    destination.free(port);
+    destination.rest(held);
     this.#countUse(before, destination.usedCount);
-    if (destination.heldCount > 0) return;
+    this.#resting.push(held, nowMs + REST_MS);
+  }
+
+  #forgetIdle(destination: DestinationPorts): void {
+    if (destination.heldCount + destination.restingCount > 0) return;
+    if (this.#destinations.get(destination.key) !== destination) return;
     this.#destinations.delete(destination.key);
     this.#useCounts[0]! -= 1;
   }

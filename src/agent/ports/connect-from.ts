@@ -48,7 +48,10 @@ export function connectFrom(
     };
     signal?.addEventListener("abort", abort, { once: true });
     // Stays for good: whoever takes the socket over does so a moment later.
-    socket.on("error", fail);
+    socket.on("error", (cause: NodeJS.ErrnoException) => {
+      if (isRefusal(cause)) held.isRefused = true;
+      fail(cause);
+    });
     socket.once("close", () => {
       clearTimeout(timer);
       signal?.removeEventListener("abort", abort);
@@ -67,6 +70,12 @@ export function connectFrom(
       resolve(socket);
     });
   });
+}
+
+/** Whether only the kernel knows of a use of this 4-tuple: a socket that is not ours, or a TIME_WAIT. */
+export function isRefusal(fault: unknown): boolean {
+  const { code } = (fault ?? {}) as { readonly code?: unknown };
+  return code === "EADDRNOTAVAIL" || code === "EADDRINUSE";
 }
 
 /** What becomes of an attempt that nobody waits for any more. */

@@ -64,8 +64,6 @@ export class DestinationPolicy {
 
   constructor({ allowed = [], denied = [], isOwn = () => false }: PolicyOptions = {}) {
     this.#isOwn = isOwn;
-    const rulesOf = (texts: readonly string[], verdict: Rule["verdict"]): Rule[] =>
-      texts.map((text) => ({ range: parseRange(text), verdict }));
     this.#rules = [...rulesOf(denied, "denied"), ...rulesOf(allowed, "allowed")].toSorted(
       (one, other) => other.range[1] - one.range[1],
     );
@@ -120,6 +118,10 @@ export class DestinationPolicy {
   #ruled(address: Address): Rule["verdict"] | undefined {
     return this.#rules.find(({ range }) => isIn(address, range))?.verdict;
   }
+}
+
+function rulesOf(texts: readonly string[], verdict: Rule["verdict"]): Rule[] {
+  return texts.map((text) => ({ range: parseRange(text), verdict }));
 }
 
 /** The text to dial: an IPv4-mapped IPv6 address is the IPv4 address to every kernel. */

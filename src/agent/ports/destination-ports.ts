@@ -8,8 +8,12 @@
  * destination is nearly exhausted, and from then on it keeps the exact list of its units with
  * room. Building that list costs a fraction of the connections it took to get there, so every
  * choice is constant in time, and every port can be used. [BI1] [BI2]
+ *
+ * A port that was used rests: it is free, but chosen only when no other is, the longest unused
+ * first. [BI14]
  */
 import { UNIT_PORT_COUNT, unitOf } from "../../core/port-block.ts";
+import type { HeldPort } from "./held-port.ts";
 import type { RandomBelow } from "./random-numbers.ts";
 
 /** Full units met in a row before the exact list is consulted. */
@@ -24,7 +28,7 @@ export interface UsableUnits {
   readonly has: Uint8Array;
 }
 
-/** Held ports of one unit, one bit each. */
+/** Held and resting ports of one unit, one bit each. */
 interface UnitMask {
   low: number;
   high: number;
@@ -38,6 +42,12 @@ export class DestinationPorts {
   heldCount = 0;
   /** Ports held in usable units. */
   usedCount = 0;
+  /** Ports that rest. */
+  restingCount = 0;
+  /** Ports of usable units that are held or rest. */
+  #takenCount = 0;
+  #restingFirst: HeldPort | null = null;
+  #restingLast: HeldPort | null = null;
   readonly #usable: UsableUnits;
   readonly #masks = new Map<number, UnitMask>();
   /** Usable units with a free port; null until the choice needs it. */
@@ -49,10 +59,10 @@ export class DestinationPorts {
     this.#usable = usable;
   }
 
-  /** A free port at random, or -1 when every usable port is held. It is not held yet. */
+  /** A free port at random that does not rest, or -1 when there is none. It is not held yet. */
   choose(random: RandomBelow): number {
     const { list } = this.#usable;
-    if (this.usedCount >= list.length * UNIT_PORT_COUNT) return -1;
+    if (this.#takenCount >= list.length * UNIT_PORT_COUNT) return -1;
     for (let guess = 0; guess < GUESSES; guess += 1) {
       const unit = list[random(list.length)]!;
       const mask = this.#masks.get(unit);
@@ -65,7 +75,17 @@ export class DestinationPorts {
     return unit * UNIT_PORT_COUNT + (mask ? freeBitOf(mask, random) : random(UNIT_PORT_COUNT));
   }
 
-  /** Whether a port is held. */
+  /** The usable port that has rested longest, no longer at rest; -1 when none rests. It is not held yet. */
+  takeUp(): number {
+    for (let first = this.#restingFirst; first !== null; first = this.#restingFirst) {
+      first.isTakenUp = true;
+      this.wake(first);
+      if (this.#usable.has[unitOf(first.port)] === 1) return first.port;
+    }
+    return -1;
+  }
+
+  /** Whether a port is held or rests. */
   isHeld(port: number): boolean {
     const mask = this.#masks.get(unitOf(port));
     if (mask === undefined) return false;
@@ -85,31 +105,55 @@ export class DestinationPorts {
     if (bit < 32) mask.low |= 1 << bit;
     else mask.high |= 1 << (bit - 32);
     this.heldCount += 1;
-    if (this.#usable.has[unit] === 1) this.usedCount += 1;
+    if (this.#usable.has[unit] === 1) {
+      this.usedCount += 1;
+      this.#takenCount += 1;
+    }
     if (isFull(mask)) this.#close(unit);
   }
 
-  /** Lets a held port go. */
-  free(port: number): void {
-    const unit = unitOf(port);
-    const mask = this.#masks.get(unit)!;
-    if (isFull(mask)) this.#reopen(unit);
-    const bit = port % UNIT_PORT_COUNT;
-    if (bit < 32) mask.low &= ~(1 << bit);
-    else mask.high &= ~(1 << (bit - 32));
+  /** Lets a held port rest. */
+  rest(held: HeldPort): void {
     this.heldCount -= 1;
-    if (this.#usable.has[unit] === 1) this.usedCount -= 1;
-    if (mask.low === 0 && mask.high === 0) this.#masks.delete(unit);
+    if (this.#usable.has[unitOf(held.port)] === 1) this.usedCount -= 1;
+    this.restingCount += 1;
+    if (this.#restingLast === null) this.#restingFirst = held;
+    else this.#restingLast.nextResting = held;
+    this.#restingLast = held;
+  }
+
+  /** Ends the rest of the port that has rested longest, which this must be. */
+  wake(held: HeldPort): void {
+    this.#restingFirst = held.nextResting;
+    if (this.#restingFirst === null) this.#restingLast = null;
+    held.nextResting = null;
+    this.restingCount -= 1;
+    this.#clear(held.port);
   }
 
   /** To be called after the usable units have changed. */
   recount(): void {
     this.#open = null;
     this.#openAt = null;
-    this.usedCount = 0;
+    this.#takenCount = 0;
     for (const [unit, { low, high }] of this.#masks) {
-      if (this.#usable.has[unit] === 1) this.usedCount += bitCount(low) + bitCount(high);
+      if (this.#usable.has[unit] === 1) this.#takenCount += bitCount(low) + bitCount(high);
     }
+    this.usedCount = this.#takenCount;
+    for (let resting = this.#restingFirst; resting !== null; resting = resting.nextResting) {
+      if (this.#usable.has[unitOf(resting.port)] === 1) this.usedCount -= 1;
+    }
+  }
+
+  #clear(port: number): void {
+    const unit = unitOf(port);
+    const mask = this.#masks.get(unit)!;
+    if (isFull(mask)) this.#reopen(unit);
+    const bit = port % UNIT_PORT_COUNT;
+    if (bit < 32) mask.low &= ~(1 << bit);
+    else mask.high &= ~(1 << (bit - 32));
+    if (this.#usable.has[unit] === 1) this.#takenCount -= 1;
+    if (mask.low === 0 && mask.high === 0) this.#masks.delete(unit);
   }
 
   #openUnits(): number[] {

@@ -11,7 +11,7 @@ import { isIP, type Socket } from "node:net";
 import { EgressFault } from "../traffic/faults.ts";
 import type { AddressPorts } from "./address-ports.ts";
 import { MAX_ADDRESSES, raceAddresses } from "./address-race.ts";
-import { connectFrom, givenUp } from "./connect-from.ts";
+import { connectFrom, givenUp, isRefusal } from "./connect-from.ts";
 import type { DestinationPolicy } from "./destination-policy.ts";
 import { unmapped } from "./destination-policy.ts";
 import type { HeldPort } from "./held-port.ts";
@@ -122,9 +122,8 @@ export class Dialler {
         return { socket, held };
       } catch (fault) {
         ended?.(fault);
-        const { code } = fault as { readonly code?: string };
-        // Only the kernel knows of sockets that are not ours: this 4-tuple rests, on to the next.
-        if (code !== "EADDRNOTAVAIL" && code !== "EADDRINUSE") throw fault;
+        // This 4-tuple stays held for a while, on to the next.
+        if (!isRefusal(fault)) throw fault;
         if (attempt === MAX_PORT_ATTEMPTS) {
           throw new EgressFault("port-block-exhausted", "The kernel refuses the ports of the block.", fault);
         }

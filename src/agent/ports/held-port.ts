@@ -19,10 +19,16 @@ export class HeldPort {
   onReset: (() => void) | null = null;
   /** The block wants to be given back: an idle connection should close. */
   onDrain: (() => void) | null = null;
-  /** When the hold-down ends, by the monotonic clock. */
+  /** When its time in the queue ends, by the monotonic clock. */
   lapsesAtMs = 0;
-  /** The next that is held down. */
+  /** The next in the queue. */
   next: HeldPort | null = null;
+  /** The next that rests towards the same destination. */
+  nextResting: HeldPort | null = null;
+  /** Rested, until it was needed before its time. */
+  isTakenUp = false;
+  /** The kernel has another use for it towards this destination. */
+  isRefused = false;
   /** Its lease has ended since it was chosen: no connection may be opened from it any more. */
   isLost = false;
   #isReleased = false;
