@@ -1,8 +1,9 @@
 /** Names to addresses, against a name server that counts. */
 import { createSocket } from "node:dgram";
+import { createServer } from "node:net";
 import { afterEach, expect, it } from "vitest";
 import { Resolver } from "../../src/agent/ports/resolver.ts";
-import { startNameServer } from "../e2e/name-server.ts";
+import { answerTo, startNameServer } from "../e2e/name-server.ts";
 
 const closing: (() => void)[] = [];
 afterEach(() => {
@@ -114,3 +115,115 @@ it("[RS3] localhost is never asked for", async () => {
   expect(await resolver.resolve("app.localhost", 4)).toEqual(["127.0.0.1"]);
   expect(server.count()).toBe(0);
 });
+
+it("[RS4] a name server that fails at one family does not hide the other", async () => {
+  const server = await startNameServer({ "six.test": ["2001:db8::1"], "four.test": ["192.0.2.1"] });
+  closing.push(() => server.close());
+  // NOERROR without an answer aside, name servers say SERVFAIL, NOTIMP or REFUSED, or nothing, to what they do not know.
+  for (const code of [2, 4, 5, null]) {
+    const failing = await failingAt(server.address, code);
+    const resolver = new Resolver({ servers: [failing], timeoutMs: 50 });
+    expect(await resolver.resolve("four.test", 6), `code ${code}`).toEqual(["192.0.2.1"]);
+    expect(await resolver.resolve("four.test", 4)).toEqual(["192.0.2.1"]);
+    await expect(resolver.resolve("six.test", 6)).rejects.toMatchObject({
+      code: code === null ? "dns-timeout" : "dns-error",
+    });
+    resolver.close();
+  }
+});
+
+it.each([
+  "a..b.test",
+  `${"a".repeat(64)}.test`,
+  `${"a.".repeat(127)}test`,
+  `${"abcdefghi.".repeat(30)}test`,
+  ".",
+  "",
+])("[RS2] what can be no name is one that does not resolve: %s", async (name) => {
+  const server = await counted({});
+  const resolver = new Resolver({ servers: [server.address] });
+  await expect(resolver.resolve(name, 4)).rejects.toMatchObject({ code: "dns-error" });
+});
+
+it("[RS6] an answer with more addresses than anybody needs is refused", async () => {
+  const many = (count: number): string[] =>
+    Array.from({ length: count }, (_, at) => `10.1.${at >> 8}.${at & 255}`);
+  const socket = createSocket("udp4");
+  socket.on("message", (query, from) => {
+    // By TCP, where there is room for them.
+    const header = Buffer.from(query.subarray(0, 12));
+    header.writeUInt16BE(0x8380, 2);
+    header.fill(0, 6);
+    socket.send(Buffer.concat([header, query.subarray(12)]), from.port, from.address);
+  });
+  await new Promise<void>((resolve) => {
+    socket.bind(0, "127.0.0.1", resolve);
+  });
+  const { port } = socket.address();
+  const tcp = createServer((client) => {
+    client.on("error", () => {});
+    client.on("data", (framed) => {
+      const query = framed.subarray(2);
+      const count = query.includes("few") ? 256 : 257;
+      const reply = answerTo(query, many(count));
+      const length = Buffer.alloc(2);
+      length.writeUInt16BE(reply.length);
+      client.write(Buffer.concat([length, reply]));
+    });
+  });
+  await new Promise<void>((resolve) => {
+    tcp.listen(port, "127.0.0.1", resolve);
+  });
+  const resolver = new Resolver({ servers: [`127.0.0.1:${port}`], timeoutMs: 1_000 });
+  closing.push(
+    () => resolver.close(),
+    () => socket.close(),
+    () => tcp.close(),
+  );
+  expect(await resolver.resolve("few.test", 4)).toHaveLength(256);
+  await expect(resolver.resolve("many.test", 4)).rejects.toMatchObject({
+    code: "dns-error",
+    detail: "The answer has 257 addresses, more than 256.",
+  });
+});
+
+it("[RS5] the families of a name are known at once when both were asked for", async () => {
+  const server = await counted({ "four.test": ["192.0.2.1"], "both.test": ["192.0.2.1", "2001:db8::1"] });
+  const resolver = new Resolver({ servers: [server.address] });
+  expect(await resolver.familiesOf("four.test")).toEqual([4]);
+  expect(await resolver.familiesOf("both.test")).toEqual([4, 6]);
+  expect(await resolver.familiesOf("absent.test")).toEqual([]);
+  expect(resolver.familiesOf("both.test.")).toEqual([4, 6]);
+  expect(resolver.familiesOf("localhost")).toEqual([4, 6]);
+  const before = server.count();
+  expect(await resolver.resolve("four.test", 6)).toEqual(["192.0.2.1"]);
+  expect(server.count()).toBe(before);
+});
+
+/** A name server that answers questions for IPv6 by this code, or not at all. */
+async function failingAt(upstream: string, code: number | null): Promise<string> {
+  const [ip, port] = upstream.split(":") as [string, string];
+  const relay = createSocket("udp4");
+  relay.on("message", (query, from) => {
+    const typeAt = query.indexOf(0, 12) + 1;
+    if (query.readUInt16BE(typeAt) === 28) {
+      if (code === null) return;
+      const header = Buffer.from(query.subarray(0, 12));
+      header.writeUInt16BE(0x8180 | code, 2);
+      header.fill(0, 6);
+      relay.send(Buffer.concat([header, query.subarray(12, typeAt + 4)]), from.port, from.address);
+      return;
+    }
+    const forward = createSocket("udp4");
+    forward.once("message", (reply) => {
+      relay.send(reply, from.port, from.address);
+      forward.close();
+    });
+    forward.send(query, Number(port), ip);
+  });
+  await new Promise<void>((resolve) => {
+    relay.bind(0, "127.0.0.1", resolve);
+  });
+  closing.push(() => relay.close());
+  return `127.0.0.1:${relay.address().port}`;
+}

@@ -25,6 +25,11 @@ export async function startNameServer(
   return { address: `127.0.0.1:${socket.address().port}`, close: () => socket.close() };
 }
 
+/** The reply that gives a query's name these addresses. */
+export function answerTo(query: Buffer, addresses: readonly string[]): Buffer {
+  return answer(query, questionName(query), addresses);
+}
+
 function questionName(query: Buffer): string {
   const labels: string[] = [];
   let at = 12;

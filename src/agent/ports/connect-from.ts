@@ -25,15 +25,7 @@ export function connectFrom(
     return Promise.reject(held.isLost ? new EgressFault("lease-lost") : givenUp());
   }
   return new Promise((resolve, reject) => {
-    const socket = connect({
-      host: target.ip,
-      port: target.port,
-      localAddress,
-      localPort: held.port,
-      noDelay: true,
-      keepAlive: true,
-      keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS,
-    });
+    const socket = openSocket(localAddress, held, target);
     let fault: unknown = null;
     const fail = (cause: unknown): void => {
       clearTimeout(timer);
@@ -70,6 +62,24 @@ export function connectFrom(
       resolve(socket);
     });
   });
+}
+
+function openSocket(localAddress: string, held: HeldPort, target: Target): Socket {
+  try {
+    return connect({
+      host: target.ip,
+      port: target.port,
+      localAddress,
+      localPort: held.port,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS,
+    });
+  } catch (fault) {
+    // Nothing that was checked leads here; if something does, it shall not cost the port.
+    held.release();
+    throw fault;
+  }
 }
 
 /** Whether only the kernel knows of a use of this 4-tuple: a socket that is not ours, or a TIME_WAIT. */

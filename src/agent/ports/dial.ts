@@ -68,6 +68,11 @@ export class Dialler {
     );
   }
 
+  /** Of which families a name has addresses, at once when that is known. */
+  familiesOf(name: string): readonly Family[] | Promise<readonly Family[]> {
+    return this.#resolver.familiesOf(name);
+  }
+
   async #addressesOf(
     from: AddressPorts,
     host: string,

@@ -12,6 +12,9 @@ import { EgressFault, problemOf } from "../traffic/faults.ts";
 /** IPv4 or IPv6. */
 export type Family = 4 | 6;
 
+/** Both of them. */
+export const FAMILIES: readonly Family[] = [4, 6];
+
 /** What a resolver can be told. */
 export interface ResolverOptions {
   /** Name servers as `address:port`; those of the system by default. */
@@ -33,6 +36,8 @@ interface Answer {
 }
 
 const TRIES = 2;
+/** Nobody needs more, and each is judged before one is dialled. [RS6] */
+const MAX_ADDRESSES = 256;
 /** A time to live of zero would ask again for every connection. */
 const MIN_TTL_MS = 1_000;
 const MAX_TTL_MS = 300_000;
@@ -60,9 +65,8 @@ export class Resolver {
    * `dns-error` or `dns-timeout`.
    */
   async resolve(name: string, family: Family): Promise<readonly string[]> {
-    const canonical = name.endsWith(".") ? name.slice(0, -1) : name;
-    // RFC 6761 section 6.3: never to be asked of a name server. [RS3]
-    if (canonical === "localhost" || canonical.endsWith(".localhost")) return LOOPBACK[family];
+    const canonical = canonicalName(name);
+    if (isLoopback(canonical)) return LOOPBACK[family];
     const answer = await this.#answer(canonical, family);
     if (answer.fault === null) return answer.addresses;
     if (answer.mayHaveOther) {
@@ -70,6 +74,16 @@ export class Resolver {
       if (other.fault === null) return other.addresses;
     }
     throw answer.fault;
+  }
+
+  /** Of which families a name has addresses, at once when that is known; never throws. */
+  familiesOf(name: string): readonly Family[] | Promise<readonly Family[]> {
+    const canonical = canonicalName(name);
+    if (isLoopback(canonical)) return FAMILIES;
+    const four = this.#answer(canonical, 4);
+    const six = this.#answer(canonical, 6);
+    if (!(four instanceof Promise) && !(six instanceof Promise)) return familiesIn([four, six]);
+    return Promise.all([four, six]).then(familiesIn);
   }
 
   /** Gives up all questions that are still open. */
@@ -102,6 +116,10 @@ export class Resolver {
         family === 4
           ? await this.#cares.resolve4(name, { ttl: true })
           : await this.#cares.resolve6(name, { ttl: true });
+      if (records.length > MAX_ADDRESSES) {
+        const detail = `The answer has ${records.length} addresses, more than ${MAX_ADDRESSES}.`;
+        return this.#failure(new EgressFault("dns-error", detail), false);
+      }
       const ttlMs = Math.min(...records.map((record) => record.ttl)) * 1000;
       const keptMs = Math.min(MAX_TTL_MS, Math.max(MIN_TTL_MS, ttlMs));
       const addresses = records.map((record) => record.address);
@@ -132,4 +150,18 @@ export class Resolver {
     if (this.#answers.size >= this.#maxNames) this.#answers.delete(this.#answers.keys().next().value!);
     this.#answers.set(key, answer);
   }
+}
+
+function familiesIn(answers: readonly Answer[]): readonly Family[] {
+  return FAMILIES.filter((_family, at) => answers[at]!.fault === null);
+}
+
+/** A name without the dot of the root: with and without it is the same name. */
+function canonicalName(name: string): string {
+  return name.endsWith(".") ? name.slice(0, -1) : name;
+}
+
+/** RFC 6761 section 6.3: never to be asked of a name server. [RS3] */
+function isLoopback(canonical: string): boolean {
+  return canonical === "localhost" || canonical.endsWith(".localhost");
 }
