@@ -1,4 +1,5 @@
 /** Which of this host's addresses a request leaves from. */
+import { isIP } from "node:net";
 import { grant, type Outcome, refuse } from "../../core/outcome.ts";
 import { rendezvousWeight } from "../../core/placement.ts";
 import type { Problem } from "../../core/problems.ts";
@@ -6,23 +7,45 @@ import type { Selection } from "../../core/selection.ts";
 import { parseSelection } from "../../wire/selection-header.ts";
 import type { AddressPorts } from "./address-ports.ts";
 import type { PortBinder } from "./port-binder.ts";
+import { FAMILIES, type Family } from "./resolver.ts";
 
 /** Selections that are remembered; the edge sends the same few for every request. */
 const REMEMBERED = 1024;
+
+/** Of which families a name has addresses; nothing for what does not resolve. */
+export type FamiliesOf = (name: string) => readonly Family[] | Promise<readonly Family[]>;
 
 /** Chooses among the addresses of one pool's host. */
 export class AddressChoice {
   readonly #binder: PortBinder;
   readonly #pool: string;
+  readonly #familiesOf: FamiliesOf;
   readonly #known = new Map<string, Outcome<Selection, Problem>>();
 
-  constructor(binder: PortBinder, pool: string) {
+  constructor(binder: PortBinder, pool: string, familiesOf: FamiliesOf = () => []) {
     this.#binder = binder;
     this.#pool = pool;
+    this.#familiesOf = familiesOf;
   }
 
-  /** The address for an `egress` header; never another than the one it names. [GW8] */
-  choose(header: string | null): Outcome<AddressPorts, Problem> {
+  /**
+   * To be awaited before `choose`, if it is not null: only where a request leaves the address
+   * open and this host has both families does it matter which of them the destination has.
+   */
+  prepare(header: string | null, hostname: string): Promise<unknown> | null {
+    const selected = this.#read(header);
+    if (!selected.ok || selected.value.ip !== undefined) return null;
+    const families = new Set(this.#usable().map(({ ip }) => isIP(ip)));
+    if (families.size < FAMILIES.length) return null;
+    const found = this.#familiesOfHost(hostname);
+    return found instanceof Promise ? found : null;
+  }
+
+  /**
+   * The address for an `egress` header; never another than the one it names. Without a name it
+   * is one of a family that the destination has, as far as that is known. [GW8] [RS5]
+   */
+  choose(header: string | null, hostname: string): Outcome<AddressPorts, Problem> {
     const selected = this.#read(header);
     if (!selected.ok) return selected;
     const { ip, pool, session } = selected.value;
@@ -31,12 +54,31 @@ export class AddressChoice {
       const address = this.#binder.address(ip);
       return address?.isUsable() ? grant(address) : refuse({ code: "lease-lost", detail: ip });
     }
-    const usable = [...this.#binder.addresses()].filter((address) => address.isUsable());
+    const usable = this.#fitting(this.#usable(), hostname);
     if (usable.length === 0) return refuse({ code: "lease-lost" });
     if (session === undefined) return grant(usable[Math.floor(Math.random() * usable.length)]!);
     return grant(
       usable.reduce((best, other) => (weigh(session, other) > weigh(session, best) ? other : best)),
     );
+  }
+
+  #usable(): AddressPorts[] {
+    return [...this.#binder.addresses()].filter((address) => address.isUsable());
+  }
+
+  #fitting(usable: AddressPorts[], hostname: string): AddressPorts[] {
+    if (usable.length < 2) return usable;
+    const families = this.#familiesOfHost(hostname);
+    if (families instanceof Promise) return usable;
+    const fitting = usable.filter(({ ip }) => families.includes(isIP(ip) as Family));
+    // Whatever is wrong with the destination, the dial says it by its name.
+    return fitting.length > 0 ? fitting : usable;
+  }
+
+  #familiesOfHost(hostname: string): readonly Family[] | Promise<readonly Family[]> {
+    if (hostname.startsWith("[")) return [6];
+    const kind = isIP(hostname);
+    return kind === 0 ? this.#familiesOf(hostname) : [kind as Family];
   }
 
   #read(header: string | null): Outcome<Selection, Problem> {

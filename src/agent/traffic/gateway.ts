@@ -72,7 +72,9 @@ export class Gateway {
   constructor(options: GatewayOptions) {
     this.#options = options;
     this.#access = new GatewayAccess(options.verifier, options.pool);
-    this.#choice = new AddressChoice(options.binder, options.pool);
+    this.#choice = new AddressChoice(options.binder, options.pool, (name) =>
+      options.outgoing.dialler.familiesOf(name),
+    );
     this.#httpPath = {
       outgoing: options.outgoing,
       host: options.host,
@@ -184,7 +186,7 @@ export class Gateway {
     if (this.isDraining) return refuse({ code: "draining" });
     const destination = parseDestination(query);
     if (!destination.ok) return destination;
-    const chosen = this.#choice.choose(headers.egress);
+    const chosen = this.#choice.choose(headers.egress, destination.value.hostname);
     if (!chosen.ok) return chosen;
     return grant({ from: chosen.value, url: destination.value });
   }

@@ -1,0 +1,91 @@
+/** Which of a host's addresses a request leaves from, when it says and when it does not. */
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { AddressChoice } from "../../src/agent/ports/address-choice.ts";
+import { PortBinder } from "../../src/agent/ports/port-binder.ts";
+import type { Family } from "../../src/agent/ports/resolver.ts";
+
+const FOUR = ["192.0.2.1", "192.0.2.2"];
+const SIX = ["2001:db8::1", "2001:db8::2"];
+const FAMILIES: Record<string, readonly Family[]> = {
+  "four.test": [4],
+  "six.test": [6],
+  "both.test": [4, 6],
+  "none.test": [],
+};
+
+let binder: PortBinder;
+let choice: AddressChoice;
+let asked: string[];
+
+beforeEach(() => {
+  binder = new PortBinder();
+  asked = [];
+  choice = new AddressChoice(binder, "main", (name) => {
+    asked.push(name);
+    return FAMILIES[name] ?? Promise.resolve([4]);
+  });
+});
+afterEach(() => {
+  for (const { ip } of binder.addresses()) binder.removeAddress(ip);
+});
+
+function serve(...ips: string[]): void {
+  for (const ip of ips) {
+    const ports = binder.addAddress(ip);
+    ports.addBlock({ base: 4096, order: 6, epoch: 1 });
+    ports.setTerm({ monotonicEndMs: Infinity, wallEndMs: Infinity });
+  }
+}
+
+function chosen(header: string | null, host: string, times = 40): Set<string> {
+  return new Set(
+    Array.from({ length: times }, () => {
+      const address = choice.choose(header, host);
+      return address.ok ? address.value.ip : address.refusal.code;
+    }),
+  );
+}
+
+it.each([
+  ["192.0.2.99", FOUR],
+  ["[2001:db8::99]", SIX],
+  ["four.test", FOUR],
+  ["six.test", SIX],
+  ["both.test", [...FOUR, ...SIX]],
+  // Whatever is wrong with these, the dial says it.
+  ["none.test", [...FOUR, ...SIX]],
+  ["unknown.test", [...FOUR, ...SIX]],
+])("[RS5] towards %s an open request leaves from %j", (host, expected) => {
+  serve(...FOUR, ...SIX);
+  expect([...chosen(null, host, 200)].toSorted()).toEqual(expected);
+});
+
+it("[RS5] a session keeps its address towards all destinations of a family", () => {
+  serve(...FOUR, ...SIX);
+  for (const host of ["192.0.2.99", "[2001:db8::99]", "four.test", "six.test", "both.test"]) {
+    expect(chosen('session="s"', host).size, host).toBe(1);
+  }
+  expect(chosen('session="s"', "four.test")).toEqual(chosen('session="s"', "192.0.2.99"));
+});
+
+it("[GW8] an address that is named is the one, whatever the destination has", () => {
+  serve(...FOUR, ...SIX);
+  expect(chosen('ip="2001:db8::1"', "192.0.2.99")).toEqual(new Set(["2001:db8::1"]));
+  expect(chosen('ip="192.0.2.1"', "six.test")).toEqual(new Set(["192.0.2.1"]));
+  expect(chosen('ip="192.0.2.7"', "four.test")).toEqual(new Set(["lease-lost"]));
+});
+
+it("[RS5] a name is asked for beforehand only when it matters", async () => {
+  serve(...FOUR);
+  expect(choice.prepare(null, "unknown.test")).toBeNull();
+  expect(chosen(null, "[2001:db8::99]")).toEqual(new Set(FOUR));
+  serve(...SIX);
+  asked = [];
+  expect(choice.prepare('ip="192.0.2.1"', "unknown.test")).toBeNull();
+  expect(choice.prepare(null, "192.0.2.99")).toBeNull();
+  expect(choice.prepare(null, "[2001:db8::99]")).toBeNull();
+  expect(choice.prepare("no dictionary (", "unknown.test")).toBeNull();
+  expect(asked).toEqual([]);
+  expect(choice.prepare(null, "four.test")).toBeNull();
+  expect(await choice.prepare('session="s"', "unknown.test")).toEqual([4]);
+});
