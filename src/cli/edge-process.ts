@@ -8,6 +8,7 @@ import { CommandFault } from "../link/command-fault.ts";
 import { type KeyPairs } from "./key-files.ts";
 import { publicPart } from "../wire/keys.ts";
 import type { StateDirectory } from "./state-directory.ts";
+import { refuseTunnels } from "./tunnel-refusal.ts";
 import { waitUntil } from "./waiting.ts";
 import { bundleWorker } from "./worker-bundle.ts";
 import { BUNDLE_FILE, workerdConfig } from "./workerd-config.ts";
@@ -36,7 +37,8 @@ export async function prepareEdge(
   const config = join(state.edge, "config.capnp");
   await mkdir(state.edgeStorage, { recursive: true });
   await bundleWorker(join(dirname(WRANGLER_TOML), declaration.main), join(state.edge, BUNDLE_FILE));
-  await writeFile(config, workerdConfig(declaration, { ...options, storage: state.edgeStorage }));
+  const place = { ...options, storage: state.edgeStorage, tunnels: await refuseTunnels() };
+  await writeFile(config, workerdConfig(declaration, place));
   return {
     name: EDGE_NAME,
     command: createRequire(import.meta.url)("workerd").default as string,

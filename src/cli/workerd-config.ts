@@ -11,6 +11,8 @@ export interface EdgePlace {
   readonly port: number;
   /** Absolute path of a directory that exists. */
   readonly storage: string;
+  /** Who answers what clients want to CONNECT to. */
+  readonly tunnels: string;
 }
 
 /** Name of the bundled module, beside the configuration. */
@@ -23,6 +25,7 @@ export function workerdConfig(edge: EdgeDeclaration, place: EdgePlace): string {
     ...edge.objects.map(
       ({ binding, className }) => `(name = ${quote(binding)}, durableObjectNamespace = ${quote(className)})`,
     ),
+    '(name = "GATEWAYS", service = "network")',
     ...names.map((name) => `(name = ${quote(name)}, fromEnvironment = ${quote(name)})`),
   ];
   // The key is part of where an object's rows are: another one would orphan them all.
@@ -39,6 +42,8 @@ const config :Workerd.Config = (
     (name = "storage", disk = (path = ${quote(place.storage)}, writable = true)),
     # Gateways are on private addresses, here on loopback; destinations are the hosts' business.
     (name = "network", network = (allow = ["public", "private"], tlsOptions = (trustBrowserCas = true))),
+    # The nameless network is where workerd passes CONNECT on to, so it must lead nowhere.
+    (name = "tunnels", external = (address = ${quote(place.tunnels)}, http = ())),
   ],
   sockets = [
     (name = "http", address = ${quote(`${place.host}:${place.port}`)}, http = (), service = "edge"),
@@ -48,8 +53,8 @@ const config :Workerd.Config = (
 const edge :Workerd.Worker = (
   modules = [(name = ${quote(BUNDLE_FILE)}, esModule = embed ${quote(BUNDLE_FILE)})],
   compatibilityDate = ${quote(edge.compatibilityDate)},
-  compatibilityFlags = [${edge.compatibilityFlags.map(quote).join(", ")}],
-  globalOutbound = "network",
+  compatibilityFlags = [${[...edge.compatibilityFlags, "connect_pass_through"].map(quote).join(", ")}],
+  globalOutbound = "tunnels",
   durableObjectStorage = (localDisk = "storage"),
   bindings = [
     ${bindings.join(",\n    ")},

@@ -7,6 +7,8 @@ export interface Environment extends ObjectBindings {
   readonly ISSUER_KEYS: string;
   /** A private JWK as JSON text, with which gateway tokens are signed. */
   readonly EDGE_KEY?: string;
+  /** The network of the gateways, where it is not the one that `fetch` uses. */
+  readonly GATEWAYS?: Fetcher;
 }
 
 /** What a handler needs of its execution context: work that may outlive the response. */

@@ -4,7 +4,12 @@ import { workerdConfig } from "../../src/cli/workerd-config.ts";
 import { parseWranglerConfig } from "../../src/cli/wrangler-config.ts";
 
 const text = await readFile(new URL("../../wrangler.toml", import.meta.url), "utf8");
-const place = { host: "127.0.0.1", port: 8787, storage: '/state/with "quotes" \\ and such' };
+const place = {
+  host: "127.0.0.1",
+  port: 8787,
+  storage: '/state/with "quotes" \\ and such',
+  tunnels: "127.0.0.1:9",
+};
 
 test("[CI4] what wrangler.toml declares is read, whatever it is called", () => {
   expect(parseWranglerConfig(text)).toEqual({
@@ -51,6 +56,14 @@ test("[CI5] workerd is told the same bindings, classes, date, and where to store
   expect(config).toContain('address = "127.0.0.1:8787"');
   expect(config).toContain(String.raw`path = "/state/with \"quotes\" \\ and such"`);
   expect(config).toContain('allow = ["public", "private"]');
+});
+
+test("[WK41] workerd passes what clients want to CONNECT to on to whoever refuses it, and nothing else", () => {
+  const config = workerdConfig(parseWranglerConfig(text), place);
+  expect(config).toContain('(name = "tunnels", external = (address = "127.0.0.1:9", http = ()))');
+  expect(config).toContain('globalOutbound = "tunnels"');
+  expect(config).toContain('compatibilityFlags = ["connect_pass_through"]');
+  expect(config).toContain('(name = "GATEWAYS", service = "network")');
 });
 
 test("[CI5] no value of a variable or secret is in the configuration", () => {
