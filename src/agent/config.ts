@@ -66,7 +66,11 @@ interface Options {
 
 const DEFAULT_DRAIN_DEADLINE_MS = 30_000;
 const DEFAULT_CONNECT_TIMEOUT_MS = 10_000;
-const DEFAULT_RESPONSE_TIMEOUT_MS = 300_000;
+/**
+ * As other proxies have it. It is also what a client costs that closed in good order while it
+ * waited, for workerd tells nobody of that. [WK42]
+ */
+const DEFAULT_RESPONSE_TIMEOUT_MS = 60_000;
 const LONGEST_MS = 86_400_000;
 const MACHINE_MODES: readonly [MachineMode, ...MachineMode[]] = ["auto", "require", "off"];
 

@@ -41,7 +41,7 @@ export class Outgoing {
         timeout: options.handshakeTimeoutMs ?? 10_000,
         ...(authorities === undefined ? {} : { ca: [...authorities] }),
       }),
-      responseTimeoutMs: options.responseTimeoutMs ?? 300_000,
+      responseTimeoutMs: options.responseTimeoutMs ?? 60_000,
       idleTimeoutMs: options.idleTimeoutMs ?? 4_000,
       maxHeaderBytes: MAX_RESPONSE_HEADER_BYTES,
     };
