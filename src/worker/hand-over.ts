@@ -12,7 +12,6 @@ import { EGRESS, EGRESS_AUTHORIZATION, EGRESS_HOST, PROXY_STATUS } from "../wire
 import { problemCodeOf } from "../wire/problem-response.ts";
 import { edgeCounters } from "./control-plane.ts";
 import { penalties, placements } from "./edge-state.ts";
-import { fetchGateway } from "./gateway-fetch.ts";
 import { problem } from "./problem.ts";
 import { bodyOf, type RequestBody } from "./request-body.ts";
 import { forwardedFields } from "./request-head.ts";
@@ -97,7 +96,7 @@ function send(errand: Errand, { ip, host }: Destined, body: RequestBody | null):
   headers.set(EGRESS_AUTHORIZATION, `Bearer ${errand.gatewayToken}`);
   const url = host.gateway + errand.target;
   const init = { method: request.method, headers, redirect: "manual" } as const;
-  return body === null ? fetchGateway(url, init) : fetchGateway(body.next(url, init));
+  return body === null ? fetch(url, init) : fetch(body.next(url, init));
 }
 
 type Verdict = "answered" | "lost" | "headers-too-large" | "lease-lost" | "draining" | "port-block-exhausted";

@@ -1,12 +1,15 @@
 /** The edge as a Worker: what the runtime is given. */
 import { app } from "./app.ts";
 import type { Environment } from "./environment.ts";
+import { fetchByGatewayNetwork } from "./gateway-network.ts";
 import { answerFetch, egressTarget } from "./routes/fetch.ts";
 
 export { EgressIp } from "../../durable-objects/egress-ip.ts";
 export { EgressPool } from "../../durable-objects/egress-pool.ts";
 export { PoolCatalogue } from "../../durable-objects/pool-catalogue.ts";
 export { Egress } from "./entrypoint.ts";
+
+fetchByGatewayNetwork();
 
 export default {
   /** The egress API is answered ahead of the router, which would wrap what must pass as it is. */

@@ -173,13 +173,3 @@ test("the licence is the whole of Apache-2.0", () => {
   expect(text).toContain("END OF TERMS AND CONDITIONS");
   for (let clause = 1; clause <= 9; clause += 1) expect(text).toMatch(new RegExp(`^ {3}${clause}\\. `, "m"));
 });
-
-test("the Worker reaches gateways by fetchGateway alone: at the self-hosted edge `fetch` leads nowhere", () => {
-  const inWorker = sources.filter(
-    (file) => file.startsWith("src/worker/") && file !== "src/worker/gateway-fetch.ts",
-  );
-  const bare = /(?<![.\w])fetch\((?!request, env, context\))/;
-  const code = (file: string): string => read(file).replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, "");
-  const calling = inWorker.filter((file) => bare.test(code(file).replaceAll("async fetch(", "")));
-  expect(calling).toEqual([]);
-});
