@@ -133,7 +133,7 @@ export class Agent {
     const { listenHost, listenPort } = this.#config;
     const { server } = this.#gateway;
     try {
-      server.listen({ host: listenHost, port: listenPort });
+      this.#gateway.listen({ host: listenHost, port: listenPort });
       await once(server, "listening");
       return server.address() as AddressInfo;
     } catch (fault) {

@@ -1,6 +1,7 @@
 /** Stands for the Internet in `ipshard start`: answers every request with what it saw of it. */
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
+import { outliveClients } from "../link/listener.ts";
 
 /** Serves until it is closed. */
 export async function startSampleOrigin(host: string, port: number): Promise<Server> {
@@ -18,6 +19,9 @@ export async function startSampleOrigin(host: string, port: number): Promise<Ser
       response.end(`${JSON.stringify(seen)}\n`);
     });
   });
+  outliveClients(server, (fault) =>
+    console.error(`The sample origin cannot accept a connection: ${fault.message}`),
+  );
   server.listen({ host, port });
   await once(server, "listening");
   return server;

@@ -9,6 +9,7 @@
 import { once } from "node:events";
 import { closeSync, linkSync, openSync, renameSync, rmSync } from "node:fs";
 import { connect, createServer, type Server } from "node:net";
+import { outliveClients } from "./listener.ts";
 import { join } from "node:path";
 
 const LOCK_NAME = "agent.lock";
@@ -61,6 +62,7 @@ async function listenAlone(path: string): Promise<Server | null> {
 
 async function tryListening(path: string): Promise<Server | null> {
   const server = createServer((socket) => socket.destroy());
+  outliveClients(server);
   server.unref();
   try {
     server.listen(path);

@@ -3,6 +3,7 @@
  * once, and a fault that nobody foresaw ends it with a line that says so.
  */
 import { destination, type Logger, pino } from "pino";
+import { endFlowAtFault } from "./flow.ts";
 
 /** A Ctrl-C may come from the terminal and from a launcher at once: that is one wish. */
 const SAME_WISH_MS = 500;
@@ -17,11 +18,17 @@ export interface OrderlyEnd {
   readonly end: () => Promise<void>;
 }
 
-/** The log of a process; `base` goes into every line. Synchronous, so that the last line is not lost. */
+/**
+ * The log of a process; `base` goes into every line. Synchronous, so that the last line is not lost.
+ * What nobody caught ends the flow that it was thrown in, or else the process. [GW11]
+ */
 export function openLog(base: Readonly<Record<string, string>>): Logger {
   const log = pino({ base }, destination({ fd: 2, sync: true }));
-  process.on("uncaughtException", (fault) => fail(log, fault));
-  process.on("unhandledRejection", (fault) => fail(log, fault));
+  const judge = (fault: unknown): void => {
+    if (!endFlowAtFault(fault)) fail(log, fault);
+  };
+  process.on("uncaughtException", judge);
+  process.on("unhandledRejection", judge);
   return log;
 }
 

@@ -1,3 +1,5 @@
+import { AsyncLocalStorage } from "node:async_hooks";
+
 /** Calls back later, once. A simulation, which has a time of its own, brings its own. */
 export interface Timers {
   /**
@@ -10,10 +12,13 @@ export interface Timers {
 /** Withdraws a wish to be called back. */
 export type CancelTimer = () => void;
 
+/** The context of no request: what a lease keeper wanted while one ran is not a part of it. [GW11] */
+const outsideFlows = AsyncLocalStorage.snapshot();
+
 /** The timers of this process. */
 export const systemTimers: Timers = {
   after(delayMs, what, kind) {
-    const timer = setTimeout(what, delayMs);
+    const timer = setTimeout(() => outsideFlows(what), delayMs);
     if (kind === "idle") timer.unref();
     return () => clearTimeout(timer);
   },

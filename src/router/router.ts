@@ -5,11 +5,13 @@
  * Fail-static: without the pool the kernel keeps what it has. A stale entry can only lose
  * packets, since the guard keeps the wrong host silent. [RT6]
  */
-import { createServer, type Server, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { once } from "node:events";
 import type { Logger } from "pino";
 import { EdgeKeys } from "../link/edge-keys.ts";
 import type { EdgeToken } from "../link/edge-token.ts";
+import { Flow } from "../link/flow.ts";
+import { outliveClients } from "../link/listener.ts";
 import { CommandFault } from "../link/command-fault.ts";
 import type { StateDirectory } from "../link/state-directory.ts";
 import { problemReply } from "../wire/problem-response.ts";
@@ -79,11 +81,15 @@ export class Router {
   }
 
   async #serveStatus({ host, port }: { readonly host: string; readonly port: number }): Promise<void> {
+    const report = (fault: unknown): void => this.#log.error({ err: fault }, "a question failed");
     const server = createServer((request, response) => {
-      if (request.url === "/health") sendJson(response, 200, { status: "ok", ready: this.#steering.isReady });
-      else if (request.url === "/v1/status") void this.#sendStatus(request.headers.authorization, response);
-      else sendProblem(response, "route-unknown");
+      const flow = new Flow((fault) => {
+        report(fault);
+        response.destroy();
+      }, report);
+      flow.begin(() => this.#answer(request, response));
     });
+    outliveClients(server, report);
     this.#server = server;
     try {
       server.listen(port, host);
@@ -91,6 +97,12 @@ export class Router {
     } catch (fault) {
       throw new CommandFault("listen-failed", `Cannot listen on ${host}:${port}: ${String(fault)}.`, fault);
     }
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (request.url === "/health") sendJson(response, 200, { status: "ok", ready: this.#steering.isReady });
+    else if (request.url === "/v1/status") await this.#sendStatus(request.headers.authorization, response);
+    else sendProblem(response, "route-unknown");
   }
 
   async #sendStatus(authorization: string | undefined, response: ServerResponse): Promise<void> {

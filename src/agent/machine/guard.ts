@@ -10,6 +10,7 @@
  * shared address, and must stay silent with it until the address is gone.
  */
 import { createServer, isIPv6, type Server } from "node:net";
+import { outliveClients } from "../../link/listener.ts";
 import type { ClockReading, LeaseTerm } from "../../core/lease-term.ts";
 import type { PortBlock } from "../../core/port-block.ts";
 import {
@@ -189,6 +190,7 @@ async function listDevices(): Promise<string[]> {
 /** A name in the machine's network, which the kernel gives to one process and takes back at its end. */
 function takeLock(): Promise<Server> {
   const server = createServer((socket) => socket.destroy());
+  outliveClients(server);
   server.unref();
   return new Promise((resolve, reject) => {
     server.once("error", (fault) =>

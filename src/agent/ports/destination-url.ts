@@ -29,3 +29,11 @@ export function checkDestination(text: string, base?: URL): Outcome<URL, Problem
   if (url.port === "0") return refuse({ code: "url-port-invalid" });
   return grant(url);
 }
+
+/** What a request asks its origin for: the URL as it stands, but for origin and fragment. */
+export function requestTargetOf(url: URL): string {
+  // `pathname` and `search` would lose a question mark that nothing follows.
+  const { href, origin, hash } = url;
+  const end = href.length - (hash === "" && !href.endsWith("#") ? 0 : Math.max(hash.length, 1));
+  return href.slice(origin.length, end);
+}

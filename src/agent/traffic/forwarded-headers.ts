@@ -24,6 +24,12 @@ export interface RequestHeaders {
   readonly egress: string | null;
   readonly redirect: string | null;
   readonly hasBody: boolean;
+  /** Every `host` field; there should be one. */
+  readonly hosts: readonly string[];
+  /** All of `transfer-encoding`. */
+  readonly transferCoding: string | null;
+  /** There is more than one `egress-authorization`. */
+  readonly isTokenRepeated: boolean;
 }
 
 /** Fields that say who stands before us; the destination must learn nothing of the client from us. */
@@ -42,16 +48,26 @@ export function readRequestHeaders(raw: readonly string[]): RequestHeaders {
   let redirect: string | null = null;
   let hasBody = false;
   let connection = "";
+  const hosts: string[] = [];
+  let transferCoding: string | null = null;
+  let isTokenRepeated = false;
   for (let at = 0; at < raw.length; at += 2) {
     const name = raw[at]!.toLowerCase();
     const value = raw[at + 1]!;
-    if (name === "connection") connection += `,${value}`;
-    else if (name === EGRESS_AUTHORIZATION) egressAuthorization = value;
+    if (name === "host") hosts.push(value);
+    else if (name === "connection") connection += `,${value}`;
+    else if (name === EGRESS_AUTHORIZATION) {
+      isTokenRepeated = egressAuthorization !== null;
+      egressAuthorization = value;
+    }
     // Repeated dictionaries are one dictionary (RFC 9651), in which a repeated key is refused.
     else if (name === EGRESS) egress = egress === null ? value : `${egress}, ${value}`;
-    else if (name === EGRESS_REDIRECT) redirect = value;
-    else if (name === "transfer-encoding") hasBody = true;
-    else if (!HOP_BY_HOP.has(name) && name !== "host" && name !== "expect" && !isOwnHeader(name)) {
+    // Two modes are none, whichever they are.
+    else if (name === EGRESS_REDIRECT) redirect = redirect === null ? value : `${redirect}, ${value}`;
+    else if (name === "transfer-encoding") {
+      hasBody = true;
+      transferCoding = transferCoding === null ? value : `${transferCoding}, ${value}`;
+    } else if (!HOP_BY_HOP.has(name) && name !== "expect" && !isOwnHeader(name)) {
       if (isEdgeHeader(name)) continue;
       if (name === "authorization") authorization = value;
       else if (name === "content-length" && Number(value) > 0) hasBody = true;
@@ -65,6 +81,9 @@ export function readRequestHeaders(raw: readonly string[]): RequestHeaders {
     egress,
     redirect,
     hasBody,
+    hosts,
+    transferCoding,
+    isTokenRepeated,
   };
 }
 

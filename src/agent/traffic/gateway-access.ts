@@ -3,6 +3,13 @@ import { type Identity, permitsPool, type Role } from "../../core/identity.ts";
 import { grant, type Outcome, refuse } from "../../core/outcome.ts";
 import type { Problem } from "../../core/problems.ts";
 import { bearerOf, type TokenVerifier } from "../../wire/tokens.ts";
+import type { RequestHeaders } from "./forwarded-headers.ts";
+
+/** A destination's own credentials look the same, so this is a hint and no more. */
+const WRONG_FIELD =
+  "The token is expected in the field egress-authorization; authorization is the destination's.";
+const WHENCE_GATEWAY_TOKENS =
+  "Tokens for gateways are made by the edge: POST /v1/gateway-tokens with the token of a client.";
 
 /** Judges the bearer tokens of requests to one pool's gateway. */
 export class GatewayAccess {
@@ -18,8 +25,16 @@ export class GatewayAccess {
    * The bearer, if the role and the pool are right. Without a promise when the token is known:
    * that is every request but the first of a token.
    */
-  admit(header: string | null, role: Role): Outcome<Identity, Problem> | Promise<Outcome<Identity, Problem>> {
-    if (header === null) return refuse({ code: "token-missing" });
+  admit(
+    { egressAuthorization, authorization }: RequestHeaders,
+    role: Role,
+  ): Outcome<Identity, Problem> | Promise<Outcome<Identity, Problem>> {
+    const header = role === "admin" ? (egressAuthorization ?? authorization) : egressAuthorization;
+    if (header === null) {
+      return refuse(
+        authorization === null ? { code: "token-missing" } : { code: "token-missing", detail: WRONG_FIELD },
+      );
+    }
     const token = bearerOf(header);
     if (token === null) return refuse({ code: "token-malformed" });
     const known = this.#verifier.recall(token, Date.now());
@@ -32,8 +47,13 @@ export class GatewayAccess {
   }
 
   #judge(identity: Identity, role: Role): Outcome<Identity, Problem> {
-    if (identity.role !== role)
-      return refuse({ code: "role-denied", detail: `The ${role} role is required.` });
+    if (identity.role !== role) {
+      const detail = `The ${role} role is required, not ${identity.role}.`;
+      return refuse({
+        code: "role-denied",
+        detail: role === "gateway" ? `${detail} ${WHENCE_GATEWAY_TOKENS}` : detail,
+      });
+    }
     if (role !== "admin" && !permitsPool(identity, this.#pool)) return refuse({ code: "pool-denied" });
     return grant(identity);
   }

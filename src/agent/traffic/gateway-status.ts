@@ -1,6 +1,8 @@
-/** One address as the host's status tells it. */
+/** What a host tells of itself: each of its addresses, and whether it can serve. */
+import type { Problem } from "../../core/problems.ts";
 import { rangeOf } from "../../core/port-block.ts";
 import type { AddressPorts } from "../ports/address-ports.ts";
+import type { PortBinder } from "../ports/port-binder.ts";
 
 /** Leases, room and use of an address, for people and for tests. */
 export function addressStatus(address: AddressPorts): Record<string, unknown> {
@@ -23,4 +25,19 @@ export function addressStatus(address: AddressPorts): Record<string, unknown> {
       flows: address.flowCount(lease.epoch),
     })),
   };
+}
+
+/** What keeps a host from serving any request at all; null for nothing. */
+export function lackOf(binder: PortBinder, isDraining: boolean): Problem | null {
+  if (isDraining) return { code: "draining", detail: "The host gives its leases back." };
+  const addresses = [...binder.addresses()];
+  if (addresses.length === 0) {
+    return {
+      code: "pool-empty",
+      detail: "The pool has given this host no address, or the edge has not answered yet.",
+    };
+  }
+  if (addresses.some((address) => address.isUsable())) return null;
+  const ips = addresses.map(({ ip }) => ip).join(", ");
+  return { code: "lease-lost", detail: `There is no valid lease on ${ips}.` };
 }

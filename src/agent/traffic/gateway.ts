@@ -5,6 +5,7 @@
  * Whatever it answers by itself is a problem with a name, and counted. [GW1]
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { ListenOptions, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Identity } from "../../core/identity.ts";
 import { grant, type Outcome, refuse } from "../../core/outcome.ts";
@@ -14,14 +15,19 @@ import type { TokenVerifier } from "../../wire/tokens.ts";
 import { AddressChoice } from "../ports/address-choice.ts";
 import type { AddressPorts } from "../ports/address-ports.ts";
 import { parseDestination } from "../ports/destination-url.ts";
-import { problemOf } from "./faults.ts";
+import { outliveClients } from "../../link/listener.ts";
+import { ClientConnection } from "./client-connection.ts";
+import { EgressFault, problemOf } from "./faults.ts";
+import { Flow } from "../../link/flow.ts";
 import { readRequestHeaders, type RequestHeaders } from "./forwarded-headers.ts";
 import { GatewayAccess } from "./gateway-access.ts";
-import { addressStatus } from "./gateway-status.ts";
+import { addressStatus, lackOf } from "./gateway-status.ts";
 import { HttpExchange, type HttpPath } from "./http-path.ts";
 import type { Outgoing } from "./outgoing.ts";
 import type { PortBinder } from "../ports/port-binder.ts";
 import { endWithProblem, sendProblem } from "./problem-reply.ts";
+import { isWebSocketRequest, judgeHead, targetOf } from "./request-head.ts";
+import { WebSocketClient } from "./websocket-client.ts";
 import { relayWebSocket, type WebSocketPath } from "./websocket-path.ts";
 
 /** What a gateway needs of its host. */
@@ -64,8 +70,7 @@ export class Gateway {
   readonly #choice: AddressChoice;
   readonly #httpPath: HttpPath;
   readonly #webSocketPath: WebSocketPath;
-  /** Responses to requests that have a body, by connection. */
-  readonly #uploads = new WeakMap<Duplex, ServerResponse>();
+  readonly #clients = new WeakMap<Duplex, ClientConnection>();
   readonly #refusalCounts = new Map<ProblemCode, number>();
   #runningCount = 0;
 
@@ -79,6 +84,7 @@ export class Gateway {
       outgoing: options.outgoing,
       host: options.host,
       refuse: (request, response, problem, fault) => this.#refuse(request, response, problem, fault),
+      count: (problem, fault) => this.#count(problem, fault),
     };
     this.#webSocketPath = {
       dialler: options.outgoing.dialler,
@@ -94,6 +100,12 @@ export class Gateway {
     return this.#runningCount;
   }
 
+  /** Listens; events tell when, or why not. */
+  listen(options: ListenOptions): void {
+    // A listener of a client's socket that escaped its own flow is at least no end of the process.
+    new Flow(this.#onFault, this.#onFault).run(() => this.server.listen(options));
+  }
+
   #createServer(): Server {
     const server = createServer({
       maxHeaderSize: MAX_HEADER_BYTES,
@@ -104,51 +116,96 @@ export class Gateway {
       noDelay: true,
       // Node's own refusal would have no name.
       requireHostHeader: false,
+      // What is said on a connection with answers outstanding waits for its turn; frames cannot.
+      shouldUpgradeCallback: (request) =>
+        isWebSocketRequest(request) && this.#clients.get(request.socket)?.isBusy === false,
     });
     // Beyond the default of 2,000 Node drops fields silently; the limit on bytes is enough.
     server.maxHeadersCount = 0;
-    const onRequest = (request: IncomingMessage, response: ServerResponse): void =>
-      this.#onRequest(request, response);
+    // A client that has sent all it wants to may shut its side, and still wants its answers. [GW14]
+    (server as Server & { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = true;
+    outliveClients(server, (fault) => this.#onFault(fault));
+    server.on("connection", (socket: Socket) => {
+      const flow = this.#flowOf(socket);
+      this.#clients.set(socket, new ClientConnection(socket, flow));
+    });
+    const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
+      this.#beginExchange(request, response);
+    };
     server.on("request", onRequest);
     // `100 Continue` is sent when the destination is ready for the body.
     server.on("checkContinue", onRequest);
     server.on("checkExpectation", onRequest);
-    server.on("upgrade", (request, socket, head) => {
-      void this.#onUpgrade(request, socket, head);
+    server.on("upgrade", (request, socket, head) => this.#beginWebSocket(request, socket as Socket, head));
+    server.on("connect", (_request, socket) => {
+      this.#flowOf(socket).run(() => {
+        // Node has left it paused, and so deaf to its end.
+        socket.resume();
+        this.#refuseInTurn(socket, { code: "method-unsupported" });
+      });
     });
-    server.on("connect", (_request, socket) => this.#refuseOn(socket, { code: "method-unsupported" }));
-    server.on("clientError", (fault, socket) => this.#onClientError(fault, socket));
+    server.on("clientError", (fault, socket) => {
+      this.#flowOf(socket).run(() => this.#onClientError(fault, socket));
+    });
     return server;
   }
 
-  #onRequest(request: IncomingMessage, response: ServerResponse): void {
-    const target = request.url!;
-    const queryAt = target.indexOf("?");
-    const path = queryAt === -1 ? target : target.slice(0, queryAt);
-    if (path === FETCH_PATH) {
-      this.#onFetch(request, response, queryAt === -1 ? "" : target.slice(queryAt + 1));
-    } else if (path !== "/health" && path !== "/v1/status") {
+  /** What concerns a client's connection ends, when it fails, that connection. */
+  #flowOf(socket: Duplex): Flow {
+    return new Flow((fault) => {
+      this.#count(problemOf(fault), fault);
+      socket.destroy();
+    }, this.#onFault);
+  }
+
+  #beginExchange(request: IncomingMessage, response: ServerResponse): void {
+    const flow: Flow = new Flow((fault) => {
+      if (exchange === null) this.#refuse(request, response, problemOf(fault), fault);
+      else exchange.fail(fault);
+    }, this.#onFault);
+    let exchange: HttpExchange | null = null;
+    this.#clients.get(request.socket)?.add(request, response, flow);
+    flow.begin(async () => {
+      const headers = readRequestHeaders(request.rawHeaders);
+      const judged = judgeHead(request, headers);
+      if (!judged.ok) {
+        // What follows it on the connection is of no use either.
+        response.shouldKeepAlive = false;
+        this.#refuse(request, response, judged.refusal, null);
+        return;
+      }
+      const target = targetOf(request);
+      if (target.path !== FETCH_PATH) return this.#onOtherRoute(request, response, target.path, headers);
+      // Without a promise when the token is known.
+      const admitted = this.#access.admit(headers, "gateway");
+      const identity = admitted instanceof Promise ? await admitted : admitted;
+      exchange = this.#fetch(request, response, target.query, headers, identity, flow);
+    });
+  }
+
+  #onOtherRoute(
+    request: IncomingMessage,
+    response: ServerResponse,
+    path: string,
+    headers: RequestHeaders,
+  ): Promise<void> | void {
+    if (path !== "/health" && path !== "/v1/status") {
       this.#refuse(request, response, { code: "route-unknown" }, null);
     } else if (request.method !== "GET" && request.method !== "HEAD") {
       this.#refuse(request, response, { code: "method-unsupported" }, null);
     } else if (path === "/health") {
-      sendJson(response, { status: "ok" });
+      this.#sendHealth(request, response);
     } else {
-      void this.#onStatus(request, response);
+      return this.#sendStatus(request, response, headers);
     }
   }
 
-  #onFetch(request: IncomingMessage, response: ServerResponse, query: string): void {
-    const headers = readRequestHeaders(request.rawHeaders);
-    if (headers.hasBody) this.#uploads.set(request.socket, response);
-    const identity = this.#access.admit(headers.egressAuthorization, "gateway");
-    if (identity instanceof Promise) {
-      identity
-        .then((verified) => this.#fetch(request, response, query, headers, verified))
-        .catch((fault: unknown) => this.#refuse(request, response, problemOf(fault), fault));
-    } else {
-      this.#fetch(request, response, query, headers, identity);
-    }
+  /** Whether this host can serve, and if not what it lacks. [GW15] */
+  #sendHealth(request: IncomingMessage, response: ServerResponse): void {
+    const lack = lackOf(this.#options.binder, this.isDraining);
+    // Whoever asks does not ask for an egress: it is no refusal, and not counted.
+    if (lack === null) sendJson(response, { status: "ok" });
+    else sendProblem(request, response, lack, this.#options.host);
   }
 
   #fetch(
@@ -157,24 +214,34 @@ export class Gateway {
     query: string,
     headers: RequestHeaders,
     identity: Outcome<Identity, Problem>,
-  ): void {
+    flow: Flow,
+  ): HttpExchange | null {
+    // While the token was verified its client may have gone, or its body have broken off.
+    if (response.headersSent || response.destroyed) return null;
     const admitted = this.#admit(identity, query, headers);
     if (!admitted.ok) {
       this.#refuse(request, response, admitted.refusal, null);
-      return;
+      return null;
+    }
+    if (isWebSocketRequest(request)) {
+      const detail = "A WebSocket is asked for on a connection of its own.";
+      this.#refuse(request, response, { code: "upgrade-unsupported", detail }, null);
+      return null;
     }
     const { from, url } = admitted.value;
     const { redirect, forwarded, hasBody } = headers;
     if (redirect !== null && redirect !== "manual" && redirect !== "follow") {
       this.#refuse(request, response, { code: "redirect-mode-invalid" }, null);
-      return;
+      return null;
     }
     this.#runningCount += 1;
     response.once("close", () => {
       this.#runningCount -= 1;
     });
     const hop = { url, method: request.method!, headers: forwarded, hasBody };
-    new HttpExchange(this.#httpPath, request, response, from, hop, redirect === "follow").start();
+    const exchange = new HttpExchange(this.#httpPath, request, response, from, hop, redirect === "follow");
+    exchange.start(flow);
+    return exchange;
   }
 
   #admit(
@@ -191,73 +258,93 @@ export class Gateway {
     return grant({ from: chosen.value, url: destination.value });
   }
 
-  async #onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
-    // A client that resets must not end the process.
-    socket.on("error", () => socket.destroy());
+  #beginWebSocket(request: IncomingMessage, socket: Socket, head: Buffer): void {
+    let client: WebSocketClient | null = null;
+    const flow = new Flow((fault) => {
+      const problem = problemOf(fault);
+      if (client === null || (!client.isAnswered && !client.gone.aborted)) {
+        this.#refuseOn(socket, problem, fault);
+      } else {
+        this.#count(problem, fault);
+        socket.destroy();
+      }
+      client?.giveUp();
+    }, this.#onFault);
     this.#runningCount += 1;
     socket.once("close", () => {
       this.#runningCount -= 1;
     });
-    try {
-      const [path, query] = splitTarget(request.url!);
-      const headers = readRequestHeaders(request.rawHeaders);
-      if (path !== FETCH_PATH) return this.#refuseOn(socket, { code: "route-unknown" });
-      const identity = await this.#access.admit(headers.egressAuthorization, "gateway");
-      const admitted = this.#admit(identity, query, headers);
-      if (!admitted.ok) return this.#refuseOn(socket, admitted.refusal);
-      if (request.headers.upgrade?.toLowerCase() !== "websocket" || request.method !== "GET") {
-        return this.#refuseOn(socket, { code: "upgrade-unsupported" });
-      }
-      const { from, url } = admitted.value;
-      await relayWebSocket(this.#webSocketPath, from, {
-        request,
-        socket,
-        head,
-        url,
-        headers: headers.forwarded,
-      });
-    } catch (fault) {
-      this.#refuseOn(socket, problemOf(fault), fault);
-    }
+    flow.begin(async () => {
+      client = new WebSocketClient(socket, head, flow);
+      await this.#onUpgrade(request, client, flow);
+    });
   }
 
-  async #onStatus(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    try {
-      const headers = readRequestHeaders(request.rawHeaders);
-      const identity = await this.#access.admit(
-        headers.egressAuthorization ?? headers.authorization,
-        "admin",
-      );
-      if (!identity.ok) return this.#refuse(request, response, identity.refusal, null);
-      sendJson(response, {
-        host: this.#options.host,
-        pool: this.#options.pool,
-        draining: this.isDraining,
-        running: this.#runningCount,
-        connections: this.#options.outgoing.size,
-        refusals: Object.fromEntries(this.#refusalCounts),
-        addresses: [...this.#options.binder.addresses()].map(addressStatus),
-        ...(await this.#options.describe?.()),
-      });
-    } catch (fault) {
-      this.#refuse(request, response, problemOf(fault), fault);
+  async #onUpgrade(request: IncomingMessage, client: WebSocketClient, flow: Flow): Promise<void> {
+    const { socket } = client;
+    const headers = readRequestHeaders(request.rawHeaders);
+    const judged = judgeHead(request, headers);
+    if (!judged.ok) return this.#refuseOn(socket, judged.refusal);
+    const target = targetOf(request);
+    if (target.path !== FETCH_PATH) return this.#refuseOn(socket, { code: "route-unknown" });
+    const identity = await this.#access.admit(headers, "gateway");
+    const admitted = this.#admit(identity, target.query, headers);
+    if (!admitted.ok) return this.#refuseOn(socket, admitted.refusal);
+    if (headers.hasBody) {
+      const detail = "The request for a WebSocket has no body.";
+      return this.#refuseOn(socket, { code: "request-malformed", detail });
     }
+    const { from, url } = admitted.value;
+    await relayWebSocket(
+      this.#webSocketPath,
+      from,
+      { request, client, url, headers: headers.forwarded },
+      flow,
+    );
   }
 
-  /** Node could not read the request: by then there is a socket but no response. */
+  async #sendStatus(
+    request: IncomingMessage,
+    response: ServerResponse,
+    headers: RequestHeaders,
+  ): Promise<void> {
+    const identity = await this.#access.admit(headers, "admin");
+    if (!identity.ok) return this.#refuse(request, response, identity.refusal, null);
+    sendJson(response, {
+      host: this.#options.host,
+      pool: this.#options.pool,
+      draining: this.isDraining,
+      running: this.#runningCount,
+      connections: this.#options.outgoing.size,
+      refusals: Object.fromEntries(this.#refusalCounts),
+      addresses: [...this.#options.binder.addresses()].map(addressStatus),
+      ...(await this.#options.describe?.()),
+    });
+  }
+
+  /** Node could not read what came: there is a socket, and perhaps requests on it. */
   #onClientError(fault: Error & { readonly code?: string }, socket: Duplex): void {
     if (fault.code === "ECONNRESET" || !socket.writable) {
       socket.destroy();
       return;
     }
-    const response = this.#uploads.get(socket);
-    const isUpload = response !== undefined && !response.writableFinished;
-    // Half of a response is on its way already: nothing can be said any more.
-    if (isUpload && response.headersSent) socket.destroy();
-    // Bytes after, or an end within, a body whose length was announced. [GW10]
-    else if (isUpload) this.#refuseOn(socket, { code: "body-length-mismatch" });
-    else if (fault.code === "HPE_HEADER_OVERFLOW") this.#refuseOn(socket, { code: "headers-too-large" });
-    else this.#refuseOn(socket, { code: "request-malformed", detail: fault.code ?? "unreadable" });
+    const problem: Problem =
+      fault.code === "HPE_HEADER_OVERFLOW"
+        ? { code: "headers-too-large" }
+        : { code: "request-malformed", detail: fault.code ?? "unreadable" };
+    const refuse = (): void => this.#refuseOn(socket, problem);
+    // An end within a body whose length was announced, or a chunk that is none. [GW10]
+    const inBody = new EgressFault("body-length-mismatch");
+    const client = this.#clients.get(socket);
+    if (client === undefined) refuse();
+    else client.breakOff(inBody, refuse);
+  }
+
+  #refuseInTurn(socket: Duplex, problem: Problem): void {
+    const refuse = (): void => this.#refuseOn(socket, problem);
+    const client = this.#clients.get(socket);
+    if (client === undefined) refuse();
+    else client.conclude(refuse);
   }
 
   #refuse(request: IncomingMessage, response: ServerResponse, problem: Problem, fault: unknown): void {
@@ -275,11 +362,8 @@ export class Gateway {
     this.#refusalCounts.set(problem.code, (this.#refusalCounts.get(problem.code) ?? 0) + 1);
     if (problem.code === "internal-fault") this.#options.onFault(fault);
   }
-}
 
-function splitTarget(target: string): [path: string, query: string] {
-  const queryAt = target.indexOf("?");
-  return queryAt === -1 ? [target, ""] : [target.slice(0, queryAt), target.slice(queryAt + 1)];
+  readonly #onFault = (fault: unknown): void => this.#count(problemOf(fault), fault);
 }
 
 function sendJson(response: ServerResponse, value: unknown): void {

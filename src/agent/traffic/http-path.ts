@@ -8,7 +8,7 @@
  * that breaks off breaks off for the client too; it never looks complete. [GW4] [GW5]
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Problem } from "../../core/problems.ts";
+import type { Problem, ProblemCode } from "../../core/problems.ts";
 import {
   EGRESS_HOST,
   EGRESS_IP,
@@ -17,6 +17,9 @@ import {
   PROXY_STATUS,
 } from "../../wire/header-names.ts";
 import type { AddressPorts } from "../ports/address-ports.ts";
+import type { Flow } from "../../link/flow.ts";
+import { FlowHandler } from "./flow-handler.ts";
+import { requestTargetOf } from "../ports/destination-url.ts";
 import { EgressFault, isStaleConnection, problemOf } from "./faults.ts";
 import { type RawHeaders, inLine, readResponseHeaders, relayedProxyStatus } from "./forwarded-headers.ts";
 import type { OriginConnection } from "./origin-connection.ts";
@@ -40,6 +43,8 @@ export interface HttpPath {
     problem: Problem,
     fault: unknown,
   ) => void;
+  /** Counts what the client can not be told any more. */
+  readonly count: (problem: Problem, fault: unknown) => void;
 }
 
 /** Largest first piece of a body that is joined to its head. */
@@ -61,6 +66,7 @@ export class HttpExchange implements ExchangeHandler {
   #hopCount = 0;
   #connections: OriginConnections | null = null;
   #connection: OriginConnection | null = null;
+  #flow: Flow | null = null;
   #controller: ExchangeController | null = null;
   /** While redirects are followed: the hop that is under way. */
   #redirected: RedirectedHop | null = null;
@@ -87,10 +93,31 @@ export class HttpExchange implements ExchangeHandler {
     this.#follows = follows;
   }
 
-  /** Sends the request. */
-  start(): void {
-    this.#response.once("close", () => this.#onClosed());
+  /** Sends the request, as part of a flow of which `fail` is the end. */
+  start(flow: Flow): void {
+    this.#flow = flow;
+    this.#response.once(
+      "close",
+      flow.guard(() => this.#onClosed()),
+    );
     this.#send(false);
+  }
+
+  /** Ends it for a reason that lies elsewhere: with the client, or with us. */
+  fail(fault: unknown): void {
+    const problem = problemOf(fault);
+    if (this.#isOver) {
+      this.#path.count(problem, fault);
+      return;
+    }
+    this.#isOver = true;
+    this.#giveUp(problem.code);
+    if (this.#response.headersSent) {
+      this.#path.count(problem, fault);
+      this.#breakOff();
+    } else {
+      this.#refuse(problem, fault);
+    }
   }
 
   onRequestStart(controller: ExchangeController): void {
@@ -130,7 +157,10 @@ export class HttpExchange implements ExchangeHandler {
     controller.pause();
     if (this.#hasDrain) return;
     this.#hasDrain = true;
-    this.#response.on("drain", () => this.#controller?.resume());
+    this.#response.on(
+      "drain",
+      this.#flow!.guard(() => this.#controller?.resume()),
+    );
   }
 
   onResponseEnd(controller: ExchangeController): void {
@@ -183,18 +213,22 @@ export class HttpExchange implements ExchangeHandler {
     const { url, method, headers, hasBody } = this.#hop;
     connection.dispatch(
       {
-        path: url.pathname + url.search,
+        path: requestTargetOf(url),
         method,
         headers,
         body: hasBody ? this.#openBody() : null,
       },
-      this.#follows ? (this.#redirected = new RedirectedHop(this)) : this,
+      new FlowHandler(this.#flow!, this.#follows ? (this.#redirected = new RedirectedHop(this)) : this),
     );
   }
 
   #openBody(): RequestBody {
     return new RequestBody(this.#request, this.#response, () => {
-      if (this.#request.headers.expect !== undefined) this.#response.writeContinue();
+      const { headers, httpVersion } = this.#request;
+      // HTTP/1.0 has no such thing, nor is every expectation this one (RFC 9110 section 10.1.1).
+      if (httpVersion === "1.1" && headers.expect?.toLowerCase() === "100-continue") {
+        this.#response.writeContinue();
+      }
     });
   }
 
@@ -300,7 +334,11 @@ export class HttpExchange implements ExchangeHandler {
       return;
     }
     this.#isOver = true;
-    const fault = new EgressFault("connection-terminated", "The client went away.");
+    this.#giveUp("connection-terminated");
+  }
+
+  #giveUp(code: ProblemCode): void {
+    const fault = new EgressFault(code, "The request was given up.");
     if (this.#controller !== null) this.#controller.abort(fault);
     // Not sent yet: a connection that is being made for it alone is not wanted any more.
     else if (this.#connection?.running === 1) this.#connection.close();

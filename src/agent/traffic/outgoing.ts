@@ -23,7 +23,7 @@ export interface OutgoingOptions {
 }
 
 /** Largest head of a response, in bytes. */
-const MAX_RESPONSE_HEADER_BYTES = 128 * 1024;
+export const MAX_RESPONSE_HEADER_BYTES = 128 * 1024;
 
 /** Keeps connections for every address. */
 export class Outgoing {

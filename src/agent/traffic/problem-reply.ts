@@ -7,6 +7,11 @@ import { EGRESS_HOST } from "../../wire/header-names.ts";
 import { problemReply } from "../../wire/problem-response.ts";
 import { discardRest } from "./request-body.ts";
 
+/** How long a client may take to read a last word: a socket closed before would reset it away. */
+const LINGER_MS = 2_000;
+/** Methods of the routes that tell of the host. */
+const READING_METHODS = "GET, HEAD";
+
 /** Answers a request with a problem. */
 export function sendProblem(
   request: IncomingMessage,
@@ -14,12 +19,10 @@ export function sendProblem(
   problem: Problem,
   host: string,
 ): void {
-  const { status, headers, body } = problemReply(problem);
+  const { status, headers, body } = replyOf(problem, host);
   const isUnread = !request.complete;
   response.writeHead(status, {
     ...headers,
-    [EGRESS_HOST]: host,
-    "content-length": Buffer.byteLength(body),
     // A client that waits for `100 Continue` may or may not send its body after this.
     ...(isUnread && request.headers.expect !== undefined ? { connection: "close" } : {}),
   });
@@ -33,17 +36,38 @@ export function endWithProblem(socket: Duplex, problem: Problem, host: string): 
     socket.destroy();
     return;
   }
-  const { status, headers, body } = problemReply(problem);
+  const { status, headers, body } = replyOf(problem, host);
   const lines = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}`,
     ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
-    `${EGRESS_HOST}: ${host}`,
-    `content-length: ${Buffer.byteLength(body)}`,
     "connection: close",
     "",
     body,
   ];
-  socket.end(lines.join("\r\n"), () => {
-    socket.destroy();
-  });
+  endInPeace(socket, Buffer.from(lines.join("\r\n")));
+}
+
+/** Ends a socket with these bytes, and gives its peer the time to read them. */
+export function endInPeace(socket: Duplex, lastBytes: Buffer): void {
+  const timer = setTimeout(() => socket.destroy(), LINGER_MS).unref();
+  socket.once("close", () => clearTimeout(timer));
+  // What else comes is of no use, but unread it would make the kernel send a reset.
+  socket.resume();
+  socket.end(lastBytes);
+}
+
+function replyOf(problem: Problem, host: string): ReturnType<typeof problemReply> {
+  const { status, headers, body } = problemReply(problem);
+  return {
+    status,
+    headers: {
+      ...headers,
+      [EGRESS_HOST]: host,
+      // RFC 9110 sections 15.5.2 and 15.5.6: what would do, with every no of this kind.
+      ...(status === 401 ? { "www-authenticate": "Bearer" } : {}),
+      ...(status === 405 ? { allow: READING_METHODS } : {}),
+      "content-length": String(Buffer.byteLength(body)),
+    },
+    body,
+  };
 }

@@ -1,0 +1,89 @@
+/** What a client hears of the destination's answer to its handshake. [GW3] [GW18] */
+import { type IncomingMessage, ServerResponse } from "node:http";
+import { EGRESS_HOST, EGRESS_IP, EGRESS_PORT, PROXY_STATUS } from "../../wire/header-names.ts";
+import type { Flow } from "../../link/flow.ts";
+import { type RawHeaders, readResponseHeaders, relayedProxyStatus } from "./forwarded-headers.ts";
+import { writablePhrase } from "./reason-phrase.ts";
+import type { Declined } from "./websocket-handshake.ts";
+import type { UpgradeRequest } from "./websocket-path.ts";
+
+/** From where the handshake was made. */
+export interface Departure {
+  readonly ip: string;
+  readonly port: number;
+  readonly host: string;
+}
+
+/** The head of a 101, as bytes of latin1: none of the destination's is changed. */
+export function agreementHead(response: IncomingMessage, departure: Departure): string {
+  const fields = ["connection", "Upgrade", "upgrade", "websocket", ...fieldsOf(response, departure)];
+  let text = `HTTP/1.1 101 ${writablePhrase(response.statusMessage)}\r\n`;
+  for (let at = 0; at < fields.length; at += 2) text += `${fields[at]}: ${fields[at + 1]}\r\n`;
+  return `${text}\r\n`;
+}
+
+/** Passes a refusal of the handshake on, body and all; resolves when it is over, or the client is gone. */
+export function relayDecline(
+  { request, client }: UpgradeRequest,
+  { response: received }: Declined,
+  departure: Departure,
+  flow: Flow,
+): Promise<void> {
+  const { socket } = client;
+  const { statusCode: status = 502, statusMessage } = received;
+  const response = new ServerResponse(request);
+  response.assignSocket(socket);
+  response.shouldKeepAlive = false;
+  response.sendDate = false;
+  client.takeOver();
+  socket.resume();
+  response.writeHead(status, writablePhrase(statusMessage), fieldsOf(received, departure));
+  client.isAnswered = true;
+  return new Promise((resolve, reject) => {
+    const onFault = (fault: unknown): void => {
+      // It broke off, and must not look whole.
+      socket.destroy();
+      reject(fault);
+    };
+    response.on("error", onFault);
+    received.on("error", onFault);
+    received.on(
+      "data",
+      flow.guard((chunk: Buffer) => {
+        if (!response.write(chunk)) received.pause();
+      }),
+    );
+    response.on(
+      "drain",
+      flow.guard(() => {
+        received.resume();
+      }),
+    );
+    received.once(
+      "end",
+      flow.guard(() => {
+        response.end(() => {
+          socket.end();
+          resolve();
+        });
+      }),
+    );
+    socket.once("close", () => resolve());
+  });
+}
+
+function fieldsOf(response: IncomingMessage, { ip, port, host }: Departure): RawHeaders {
+  const { statusCode: status = 502 } = response;
+  const { forwarded, proxyStatus } = readResponseHeaders(response.rawHeaders);
+  return [
+    ...forwarded,
+    EGRESS_IP,
+    ip,
+    EGRESS_PORT,
+    String(port),
+    EGRESS_HOST,
+    host,
+    PROXY_STATUS,
+    relayedProxyStatus(proxyStatus, status),
+  ];
+}
