@@ -62,6 +62,11 @@ export class Flow {
     };
   }
 
+  /** Tells of a fault without ending the flow. */
+  report(fault: unknown): void {
+    this.#onFault(fault);
+  }
+
   /** Ends the flow, once; what is thrown after that is only reported. */
   fail(fault: unknown): void {
     if (this.#isFailed) {

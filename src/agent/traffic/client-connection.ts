@@ -13,9 +13,11 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Flow } from "../../link/flow.ts";
 
-/** How soon after its end a client is asked whether it is still there, and how often from then on. */
-const FIRST_LOOK_MS = 250;
-const LOOK_EVERY_MS = 5_000;
+/** How long after its end a client is given to get its answer unasked. */
+const FIRST_LOOK_MS = 200;
+/** How often its resets are looked for from then on, and how often it is given a reason for one. */
+const LOOK_EVERY_MS = 100;
+const ASK_EVERY_MS = 5_000;
 /** The kernel asks one that has nothing to get. */
 const KEEP_ALIVE_MS = 1_000;
 
@@ -38,6 +40,7 @@ export class ClientConnection {
   #lastWord: (() => void) | null = null;
   #isUnreadable = false;
   #bytesAtEnd = 0;
+  #askedAtMs = -Infinity;
   #lookTimer: NodeJS.Timeout | null = null;
 
   /** `flow` is the connection's own: its end is the end of the socket. */
@@ -109,7 +112,9 @@ export class ClientConnection {
     if (!this.isBusy) return;
     this.#bytesAtEnd = this.#socket.bytesWritten;
     this.#socket.setKeepAlive(true, KEEP_ALIVE_MS);
-    for (const { response } of this.#running) if (!response.headersSent) response.shouldKeepAlive = false;
+    // Nothing can follow the last of them.
+    const last = this.#running.at(-1)!.response;
+    if (!last.headersSent) last.shouldKeepAlive = false;
     this.#lookIn(FIRST_LOOK_MS);
   }
 
@@ -123,21 +128,28 @@ export class ClientConnection {
     const [first] = this.#running;
     if (first === undefined) return;
     const { request, response } = first;
-    if (!response.headersSent) {
-      if (request.httpVersion === "1.1") response.writeContinue();
-    } else if (this.#socket.bytesWritten === this.#bytesAtEnd) {
-      // An answer that pauses cannot tell; a client that is gone is far more common.
-      this.#socket.destroy();
-      return;
+    const nowMs = performance.now();
+    if (response.headersSent) {
+      if (this.#socket.bytesWritten === this.#bytesAtEnd) {
+        // An answer that pauses cannot tell; a client that is gone is far more common.
+        this.#socket.destroy();
+        return;
+      }
+    } else if (request.httpVersion === "1.1" && nowMs - this.#askedAtMs >= ASK_EVERY_MS) {
+      this.#askedAtMs = nowMs;
+      response.writeContinue();
     }
+    // Nobody reads a socket that has come to its end, so only a write meets the reset. This one
+    // sends nothing.
+    this.#socket.write("");
     this.#lookIn(LOOK_EVERY_MS);
   }
 
   #onClose(): void {
     if (this.#lookTimer !== null) clearTimeout(this.#lookTimer);
     // Node does so itself, but not for a socket that it has handed over.
-    for (const { response } of [...this.#running]) response.destroy();
-    this.#running.length = 0;
+    const left = this.#running.splice(0);
+    for (const { response } of left) response.destroy();
     this.#lastWord = null;
   }
 }

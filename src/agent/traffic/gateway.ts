@@ -332,19 +332,19 @@ export class Gateway {
       fault.code === "HPE_HEADER_OVERFLOW"
         ? { code: "headers-too-large" }
         : { code: "request-malformed", detail: fault.code ?? "unreadable" };
-    const refuse = (): void => this.#refuseOn(socket, problem);
+    const say = (): void => this.#refuseOn(socket, problem);
     // An end within a body whose length was announced, or a chunk that is none. [GW10]
     const inBody = new EgressFault("body-length-mismatch");
     const client = this.#clients.get(socket);
-    if (client === undefined) refuse();
-    else client.breakOff(inBody, refuse);
+    if (client === undefined) say();
+    else client.breakOff(inBody, say);
   }
 
   #refuseInTurn(socket: Duplex, problem: Problem): void {
-    const refuse = (): void => this.#refuseOn(socket, problem);
+    const say = (): void => this.#refuseOn(socket, problem);
     const client = this.#clients.get(socket);
-    if (client === undefined) refuse();
-    else client.conclude(refuse);
+    if (client === undefined) say();
+    else client.conclude(say);
   }
 
   #refuse(request: IncomingMessage, response: ServerResponse, problem: Problem, fault: unknown): void {

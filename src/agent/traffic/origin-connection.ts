@@ -1,6 +1,7 @@
 /** One connection to an origin, on one leased port: dialled for its first request, then kept. */
 import type { Socket } from "node:net";
 import type { buildConnector } from "undici";
+import { Flow } from "../../link/flow.ts";
 import type { AddressPorts } from "../ports/address-ports.ts";
 import type { Dialled, Dialler } from "../ports/dial.ts";
 import { EgressFault } from "./faults.ts";
@@ -47,6 +48,8 @@ export class OriginConnection {
   readonly #from: AddressPorts;
   readonly #options: ConnectionOptions;
   readonly #keeper: ConnectionKeeper;
+  /** Of its own: exchanges come and go on it. [GW11] */
+  readonly #flow: Flow;
   #transport: OriginTransport | null = null;
   /** The request that it is dialled for. */
   #first: { readonly request: OutgoingRequest; readonly handler: ExchangeHandler } | null = null;
@@ -60,6 +63,10 @@ export class OriginConnection {
     this.#from = from;
     this.#options = options;
     this.#keeper = keeper;
+    this.#flow = new Flow((fault) => {
+      this.#flow.report(fault);
+      this.#fail(fault as Error);
+    });
   }
 
   /** The source port; null before it is connected. */
@@ -86,7 +93,7 @@ export class OriginConnection {
       return;
     }
     this.#first = { request, handler };
-    void this.#connect();
+    this.#flow.begin(() => this.#connect());
   }
 
   /** Takes no more requests; closes now, or when the last has ended. */
