@@ -1,3 +1,4 @@
+/** Being called back later. */
 import { AsyncLocalStorage } from "node:async_hooks";
 
 /** Calls back later, once. A simulation, which has a time of its own, brings its own. */
@@ -18,7 +19,7 @@ const outsideFlows = AsyncLocalStorage.snapshot();
 /** The timers of this process. */
 export const systemTimers: Timers = {
   after(delayMs, what, kind) {
-    const timer = setTimeout(() => outsideFlows(what), delayMs);
+    const timer = outsideFlows(() => setTimeout(what, delayMs));
     if (kind === "idle") timer.unref();
     return () => clearTimeout(timer);
   },

@@ -110,6 +110,25 @@ describe("routes", () => {
   });
 });
 
+describe("health", () => {
+  it("[GW15] says what keeps the host from serving, and does not count it", async () => {
+    const health = (): Promise<Response> => fetch(`${rig.url}/health`);
+    rig.gateway.isDraining = true;
+    await expectProblem(await health(), 503, "draining");
+    rig.gateway.isDraining = false;
+    rig.ports.setTerm(null);
+    const lost = await health();
+    expect(await lost.clone().text()).toContain("127.0.0.10");
+    await expectProblem(lost, 503, "lease-lost");
+    rig.ports.setTerm({ monotonicEndMs: Infinity, wallEndMs: Infinity });
+    expect(await (await health()).json()).toEqual({ status: "ok" });
+    const empty = await startRig();
+    empty.binder.removeAddress("127.0.0.10");
+    await expectProblem(await fetch(`${empty.url}/health`), 503, "pool-empty");
+    await empty.close();
+  });
+});
+
 describe("selection", () => {
   it.each([
     ["contry=de", 400, "selection-key-unknown"],

@@ -59,22 +59,23 @@ export function relayDecline(
         received.resume();
       }),
     );
-    received.once(
-      "end",
-      flow.guard(() => {
-        response.end(() => {
-          socket.end();
-          resolve();
-        });
-      }),
-    );
+    const onEnd = flow.guard(() => {
+      response.end(() => {
+        socket.end();
+        resolve();
+      });
+    });
+    if (received.readableEnded) onEnd();
+    else received.once("end", onEnd);
     socket.once("close", () => resolve());
+    // It was held until it began.
+    received.resume();
   });
 }
 
 function fieldsOf(response: IncomingMessage, { ip, port, host }: Departure): RawHeaders {
   const { statusCode: status = 502 } = response;
-  const { forwarded, proxyStatus } = readResponseHeaders(response.rawHeaders);
+  const { forwarded, proxyStatus } = readResponseHeaders(response.rawHeaders, status);
   return [
     ...forwarded,
     EGRESS_IP,

@@ -79,10 +79,10 @@ export function shakeHands(
         if (!isReadable(response))
           return fail(malformed("Of the transfer codings only chunked is supported."));
         // A body that is broken at its beginning is no answer either, however it is cut.
-        response.once(
-          "readable",
-          flow.guard(() => settle({ kind: "declined", response })),
-        );
+        const begin = flow.guard(() => settle({ kind: "declined", response }));
+        response.once("readable", begin);
+        // Of one without a body this is all that is told.
+        response.once("end", begin);
       }),
     );
     outgoing.end();
