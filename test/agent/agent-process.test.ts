@@ -3,12 +3,13 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, connect, createServer as createNetServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { JWK } from "jose";
 import { afterEach, beforeEach, expect, onTestFinished, test, vi } from "vitest";
+import { WebSocket, WebSocketServer } from "ws";
 import { generateKey, publicPart } from "../../src/wire/keys.ts";
 import { signToken } from "../../src/wire/tokens.ts";
 import { LoopbackEdge, until } from "../link/loopback-edge.ts";
@@ -97,16 +98,26 @@ async function slowOrigin(): Promise<{ url: string; waiting: ServerResponse[] }>
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`, waiting };
 }
 
-async function fetchThrough(agent: RunningAgent, destination: string): Promise<Response> {
+async function clientHeaders(): Promise<{ "egress-authorization": string }> {
   const identity = {
     role: "gateway",
     subject: "c",
     pools: ["default"],
     expiresAtMs: Date.now() + 600_000,
   } as const;
+  return { "egress-authorization": `Bearer ${await signToken(identity, edgeKey)}` };
+}
+
+async function fetchThrough(agent: RunningAgent, destination: string): Promise<Response> {
   return fetch(`${agent.gateway()}/v1/fetch?url=${encodeURIComponent(destination)}`, {
-    headers: { "egress-authorization": `Bearer ${await signToken(identity, edgeKey)}` },
+    headers: await clientHeaders(),
   });
+}
+
+/** A WebSocket by way of an agent's gateway. */
+async function openThrough(agent: RunningAgent, destination: string): Promise<WebSocket> {
+  const url = `${agent.gateway()!.replace("http", "ws")}/v1/fetch?url=${encodeURIComponent(destination)}`;
+  return new WebSocket(url, { headers: await clientHeaders() });
 }
 
 test("[AG3] on SIGTERM it gives its leases back and exits with 0", async () => {
@@ -208,4 +219,64 @@ test("[AG1] what keeps it from starting is one line with a name", async () => {
   const tokenless = startAgent({ "--token-file": join(directory, "nowhere") });
   expect(await tokenless.exited).toEqual([1, null]);
   expect(tokenless.lines.join()).toContain("[token-unreadable]");
+});
+
+test("[GW11] neither clients that reset nor destinations that make no sense end it", async () => {
+  const agent = await startServingAgent();
+  const port = Number(new URL(agent.gateway()!).port);
+  for (let round = 0; round < 60; round += 1) {
+    const socket = connect(port, "127.0.0.1").on("error", () => {});
+    await once(socket, "connect");
+    socket.write("CONNECT a:1 HTTP/1.1\r\n\r\n", () => socket.resetAndDestroy());
+    await once(socket, "close");
+  }
+  const answers = ["HTTP/1.1 099 X", "HTTP/1.1 000 X", "HTTP/1.1 200 \x01", "HTTP/1.1 101 X"];
+  const destination = createNetServer((socket) => {
+    socket.on("error", () => {});
+    socket.once("data", () => socket.end(`${answers.shift()}\r\nContent-Length: 0\r\n\r\n`));
+  });
+  destination.listen(0, "127.0.0.1");
+  await once(destination, "listening");
+  onTestFinished(() => {
+    destination.close();
+  });
+  const statuses: (number | undefined)[] = [];
+  while (answers.length > 0) {
+    const socket = await openThrough(
+      agent,
+      `http://127.0.0.1:${(destination.address() as AddressInfo).port}/`,
+    );
+    socket.on("error", () => {});
+    const [, response] = (await once(socket, "unexpected-response")) as [unknown, { statusCode?: number }];
+    statuses.push(response.statusCode);
+    socket.terminate();
+  }
+  expect(statuses).toEqual([502, 502, 200, 502]);
+  expect((await fetch(`${agent.gateway()}/health`)).status).toBe(200);
+  expect(agent.child.exitCode).toBeNull();
+});
+
+test("[GW17] at the drain deadline a WebSocket is closed with 1001 towards both sides", async () => {
+  const agent = await startServingAgent({ "--drain-deadline": "300" });
+  const sockets = new WebSocketServer({ host: "127.0.0.1", port: 0 });
+  onTestFinished(() => sockets.close());
+  await once(sockets, "listening");
+  const closes: number[] = [];
+  sockets.on("connection", (socket) => {
+    socket.on("error", () => {});
+    socket.on("close", (code) => closes.push(code));
+    socket.send("hello");
+  });
+  const socket = await openThrough(agent, `http://127.0.0.1:${(sockets.address() as AddressInfo).port}/`);
+  await once(socket, "message");
+  const closed = once(socket, "close") as Promise<[number]>;
+  agent.child.kill("SIGTERM");
+  await until("it drains", () => edge.lastReport()?.draining === true);
+  const health = await fetch(`${agent.gateway()}/health`);
+  expect(health.status).toBe(503);
+  expect(await health.json()).toMatchObject({ code: "draining" });
+  expect((await closed)[0]).toBe(1001);
+  await until("the destination knows", () => closes.length === 1);
+  expect(closes).toEqual([1001]);
+  expect(await agent.exited).toEqual([0, null]);
 });
