@@ -275,6 +275,21 @@ describe("a client that is gone", () => {
   });
 });
 
+it("[GW20] a client that resets within an upload that nobody takes frees the port", async () => {
+  const deaf = await startByteOrigin((socket) => socket.pause());
+  const client = openClient();
+  client.socket.write(fetchHead(rig, "POST", deaf.url, "content-length: 50000000"));
+  client.socket.write(Buffer.alloc(20_000_000));
+  await eventually(() => rig.ports.heldCounts().inUse === 1, "it is under way");
+  await new Promise((resolve) => {
+    setTimeout(resolve, 300);
+  });
+  client.socket.resetAndDestroy();
+  await eventually(() => rig.ports.heldCounts().inUse === 0, "the port is free", 4_000);
+  expect(rig.gateway.runningCount).toBe(0);
+  deaf.close();
+});
+
 describe("a socket that Node hands over", () => {
   it("[GW11] may be reset at any moment", async () => {
     const heads = [

@@ -224,6 +224,25 @@ describe("a client that leaves", () => {
   });
 });
 
+it("[GW20] a client that resets while the destination takes nothing frees the port", async () => {
+  const url = await byteOrigin((socket) => {
+    socket.once("data", () => {
+      socket.write(`${AGREED}\r\n`);
+      socket.pause();
+    });
+  });
+  const client = connect(rig.port, "127.0.0.1").on("error", () => {});
+  client.write(handshake(url));
+  await once(client, "data");
+  client.write(Buffer.alloc(20_000_000));
+  await new Promise((resolve) => {
+    setTimeout(resolve, 300);
+  });
+  expect(rig.ports.heldCounts().inUse).toBe(1);
+  client.resetAndDestroy();
+  await eventually(() => rig.ports.heldCounts().inUse === 0, "the port is free", 4_000);
+});
+
 describe("a port that is taken away", () => {
   const sockets = new WebSocketServer({ port: 0, host: "127.0.0.1" });
   const closes: number[] = [];

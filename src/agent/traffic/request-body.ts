@@ -6,10 +6,13 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Readable } from "node:stream";
 import { EgressFault } from "./faults.ts";
+import { PausedPeer } from "./paused-peer.ts";
 import { noteStreamed } from "./stream-garbage.ts";
 
 /** How much may be read ahead of the destination. */
 const READ_AHEAD_BYTES = 64 * 1024;
+/** How long a destination may take nothing of a body. */
+const MAX_STALL_MS = 300_000;
 /** How long a client may go on sending what nobody wants, so that it gets to read our answer. */
 const LINGER_MS = 10_000;
 
@@ -18,6 +21,8 @@ export class RequestBody extends Readable {
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   #onFirstRead: (() => void) | null;
+  /** Made at the first pause. */
+  #peer: PausedPeer | null = null;
 
   constructor(request: IncomingMessage, response: ServerResponse, onFirstRead: () => void) {
     super({ highWaterMark: READ_AHEAD_BYTES });
@@ -37,11 +42,13 @@ export class RequestBody extends Readable {
   override _read(): void {
     this.#onFirstRead?.();
     this.#onFirstRead = null;
+    this.#peer?.resumed();
     this.#request.resume();
   }
 
   override _destroy(fault: Error | null, callback: (fault?: Error | null) => void): void {
     const request = this.#request;
+    this.#peer?.resumed();
     request.off("data", this.#onData);
     request.off("end", this.#onEnd);
     request.off("close", this.#onClose);
@@ -51,7 +58,14 @@ export class RequestBody extends Readable {
 
   readonly #onData = (chunk: Buffer): void => {
     noteStreamed(chunk.length);
-    if (!this.push(chunk)) this.#request.pause();
+    if (this.push(chunk)) return;
+    this.#request.pause();
+    this.#peer ??= new PausedPeer(this.#request.socket, (pausedMs) => {
+      if (pausedMs > MAX_STALL_MS) {
+        this.destroy(new EgressFault("response-timeout", "The destination takes nothing of the body."));
+      }
+    });
+    this.#peer.paused();
   };
 
   readonly #onEnd = (): void => {

@@ -10,6 +10,7 @@
 import type { Socket } from "node:net";
 import type { HeldPort } from "../ports/held-port.ts";
 import type { Flow } from "../../link/flow.ts";
+import { PausedPeer } from "./paused-peer.ts";
 import { endInPeace } from "./problem-reply.ts";
 import { noteStreamed } from "./stream-garbage.ts";
 import { FrameBoundary, goingAwayFrame } from "./websocket-frames.ts";
@@ -50,10 +51,14 @@ export class WebSocketRelay {
   }
 
   #pump(from: Side, to: Side): void {
+    const peer = new PausedPeer(from.socket);
     const onData = this.#flow.guard((chunk: Buffer) => {
-      if (!this.#isOver && !pass(chunk, to)) from.socket.pause();
+      if (this.#isOver || pass(chunk, to)) return;
+      from.socket.pause();
+      peer.paused();
     });
     const onDrain = this.#flow.guard(() => {
+      peer.resumed();
       from.socket.resume();
     });
     const onEnd = this.#flow.guard(() => this.#end(to.socket));

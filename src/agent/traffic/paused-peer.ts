@@ -1,0 +1,39 @@
+/**
+ * The end of a peer that is not being read, since what it sends has nowhere to go: nobody polls
+ * such a socket, so its reset would not be met, and a port would be held for nobody. [GW20]
+ */
+import type { Duplex } from "node:stream";
+
+const LOOK_EVERY_MS = 1_000;
+
+/** Looks for the reset of one peer while it is paused. */
+export class PausedPeer {
+  readonly #socket: Duplex;
+  readonly #onLook: ((pausedMs: number) => void) | null;
+  #timer: NodeJS.Timeout | null = null;
+  #sinceMs = 0;
+
+  /** `onLook` is told how long it has been paused without a break. */
+  constructor(socket: Duplex, onLook: ((pausedMs: number) => void) | null = null) {
+    this.#socket = socket;
+    this.#onLook = onLook;
+    socket.once("close", () => this.resumed());
+  }
+
+  /** It is not read from now on. */
+  paused(): void {
+    if (this.#timer !== null || this.#socket.destroyed) return;
+    this.#sinceMs = performance.now();
+    this.#timer = setInterval(() => {
+      // A write of nothing sends nothing, and fails on a socket that was reset.
+      if (this.#socket.writable) this.#socket.write("");
+      this.#onLook?.(performance.now() - this.#sinceMs);
+    }, LOOK_EVERY_MS).unref();
+  }
+
+  /** It is read again, or has ended. */
+  resumed(): void {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#timer = null;
+  }
+}
