@@ -100,6 +100,17 @@ describe("order", () => {
     client.socket.destroy();
   });
 
+  it.each([
+    ["HTTP/1.0 in chunks", "HTTP/1.0", "transfer-encoding: chunked"],
+    ["a coded body", "HTTP/1.1", "transfer-encoding: gzip, chunked"],
+  ])("[GW13] nothing behind %s is a request", async (_name, version, field) => {
+    const first = fetchHead(rig, "POST", `${origin.url}/a`, field).replace("HTTP/1.1", version);
+    const answer = await exchangeBytes(rig.port, `${first}0\r\n\r\n${get("/b")}`);
+    expect(answer).toMatch(/^HTTP\/1\.1 (400|501) /);
+    expect(answer.match(/HTTP\/1\.1/g)).toHaveLength(1);
+    expect([...waiting.keys()]).toEqual([]);
+  });
+
   it("[GW13] a WebSocket has no place behind another request", async () => {
     const client = openClient();
     client.socket.write(get("/a") + get("/b", "connection: upgrade", "upgrade: websocket"));

@@ -32,6 +32,8 @@ interface Exchange {
 
 /** Keeps the order of what is said on one connection of a client. */
 export class ClientConnection {
+  /** What came last ends the connection: whatever follows it is no request, where it may begin is unknown. */
+  isLast = false;
   readonly #socket: Socket;
   readonly #flow: Flow;
   /** In the order they came, which is that of the answers. */

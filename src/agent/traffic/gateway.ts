@@ -164,13 +164,15 @@ export class Gateway {
       else exchange.fail(fault);
     }, this.#onFault);
     let exchange: HttpExchange | null = null;
-    this.#clients.get(request.socket)?.add(request, response, flow);
+    const client = this.#clients.get(request.socket);
+    if (client?.isLast === true) return;
+    client?.add(request, response, flow);
     flow.begin(async () => {
       const headers = readRequestHeaders(request.rawHeaders);
       const judged = judgeHead(request, headers);
       if (!judged.ok) {
-        // What follows it on the connection is of no use either.
         response.shouldKeepAlive = false;
+        if (client !== undefined) client.isLast = true;
         this.#refuse(request, response, judged.refusal, null);
         return;
       }
