@@ -9,7 +9,7 @@
 import type { MessageRefusal, PoolRefusal, PoolReply, PoolRequest } from "../src/core/messages.ts";
 import { grant, type Outcome, refuse } from "../src/core/outcome.ts";
 import type { Publication } from "../src/core/publication.ts";
-import type { PlacedHost, Placement } from "../src/core/placement.ts";
+import type { PlacedHost, PlacedIp, Placement } from "../src/core/placement.ts";
 import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../src/core/pool-settings.ts";
 import { gatewayUrl } from "../src/wire/gateway-url.ts";
 import { parsePoolRequest } from "../src/wire/messages.ts";
@@ -162,7 +162,15 @@ export class PoolService {
         placed.get(ip)?.push({ host, gateway, portCount, busiestCount });
       }
     }
-    return grant({ pool: pool.name, ips: [...placed].map(([ip, hosts]) => ({ ip, hosts })) });
+    const ips = [...placed].map(([ip, hosts]) => ({ ip, hosts }));
+    return grant({ pool: pool.name, ips, resting: this.#resting(ips, pool.settings) });
+  }
+
+  /** Hosts that are heard and get no requests: they drain, or have nothing to send from. [PL8] */
+  #resting(ips: readonly PlacedIp[], settings: PoolSettings): string[] {
+    const placed = new Set(ips.flatMap(({ hosts }) => hosts.map(({ host }) => host)));
+    const others = this.#store.hosts().filter(({ host }) => !placed.has(host));
+    return others.filter((stored) => this.#isLive(stored, settings)).map(({ host }) => host);
   }
 
   /**

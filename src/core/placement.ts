@@ -22,11 +22,19 @@ export interface PlacedIp {
   readonly hosts: readonly PlacedHost[];
 }
 
-/** The published state of a pool. */
+/**
+ * The published state of a pool. A host that is in neither list has fallen silent: the pool does
+ * not hear it, which by itself says nothing of its gateway. [PL8]
+ */
 export interface Placement {
   readonly pool: string;
   readonly ips: readonly PlacedIp[];
+  /** Hosts that the pool hears and that get no new requests: they drain, or have no room at all. */
+  readonly resting: readonly string[];
 }
+
+/** The two kinds of addresses; one cannot send to the other. */
+export type Family = 4 | 6;
 
 /** A host chosen for a request. */
 export interface Destined {
@@ -43,21 +51,50 @@ export type PlacementRefusal =
   /** Nobody serves the address, or none of the pool's, now. */
   | "no-host";
 
+/** Whether a host is passed over, altogether or on this address. */
+export type Avoid = (host: string, ip: string) => boolean;
+
+/** Passes nobody over. */
+export const NOBODY: Avoid = () => false;
+
+/** The family of an address. */
+export function familyOf(ip: string): Family {
+  return ip.includes(":") ? 6 : 4;
+}
+
+/** The other one. */
+export function otherFamily(family: Family): Family {
+  return family === 4 ? 6 : 4;
+}
+
+/** Whether requests can leave by both families, so that it matters which. */
+export function hasBothFamilies({ ips }: Placement): boolean {
+  const first = ips[0];
+  return first !== undefined && ips.some(({ ip }) => familyOf(ip) !== familyOf(first.ip));
+}
+
+/** Whether the pool hears a host, be it that it gets requests or not. [PL8] */
+export function isHeard({ ips, resting }: Placement, host: string): boolean {
+  return resting.includes(host) || ips.some(({ hosts }) => hosts.some((placed) => placed.host === host));
+}
+
 /**
  * Orders the pool's addresses for a selection, best first. A session always sees the same
  * order (rendezvous hashing), so it keeps its address and moves only when nobody serves it;
- * with `strict` not even then. [PL2] [PL3]
+ * with `strict` not even then. With a family only addresses of it are considered, unless the
+ * selection names one or there are none: then the host has the say. [PL2] [PL3] [PL6]
  */
 export function rankIps(
   placement: Placement,
   selection: Selection,
   random: () => number,
+  family: Family | null = null,
 ): Outcome<readonly PlacedIp[], PlacementRefusal> {
-  const { ips } = placement;
   if (selection.ip !== undefined) {
-    const named = ips.find((placed) => placed.ip === selection.ip);
+    const named = placement.ips.find((placed) => placed.ip === selection.ip);
     return named ? grant([named]) : refuse("ip-unknown");
   }
+  const ips = ofFamily(placement.ips, family);
   if (ips.length === 0) return refuse("pool-empty");
   if (selection.session === undefined) return grant(ips.length === 1 ? ips : rotate(ips, random));
   const { session } = selection;
@@ -70,24 +107,30 @@ export function rankIps(
 
 /**
  * A host for a request: the first of the ranked addresses that somebody serves, and there one
- * host at random, the more room the likelier. `avoid` are hosts already tried or known bad.
+ * host at random, the more room the likelier.
  */
 export function chooseHost(
   ranked: readonly PlacedIp[],
-  avoid: ReadonlySet<string>,
+  avoid: Avoid,
   random: () => number,
 ): Outcome<Destined, PlacementRefusal> {
   for (const { ip, hosts } of ranked) {
     let room = 0;
-    for (const host of hosts) if (!avoid.has(host.host)) room += roomOf(host);
+    for (const host of hosts) if (!avoid(host.host, ip)) room += roomOf(host);
     let ticket = random() * room;
     for (const host of hosts) {
-      if (avoid.has(host.host)) continue;
+      if (avoid(host.host, ip)) continue;
       ticket -= roomOf(host);
       if (ticket < 0) return grant({ ip, host });
     }
   }
   return refuse("no-host");
+}
+
+function ofFamily(ips: readonly PlacedIp[], family: Family | null): readonly PlacedIp[] {
+  if (family === null) return ips;
+  const fitting = ips.filter(({ ip }) => familyOf(ip) === family);
+  return fitting.length === 0 ? ips : fitting;
 }
 
 /** A full host is still worth a try when there is no other: never zero. */

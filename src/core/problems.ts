@@ -279,10 +279,20 @@ export function problemDocument(problem: Problem): Record<string, string | numbe
   };
 }
 
+const HOST_REFUSALS = [
+  "lease-lost",
+  "draining",
+  "port-block-exhausted",
+  "address-family-mismatch",
+] as const satisfies readonly ProblemCode[];
+
+/** A refusal that says something of the host, or of its address, rather than of the request. */
+export type HostRefusal = (typeof HOST_REFUSALS)[number];
+
 /**
- * Whether another host may be asked after this refusal: it says something of the host, and
- * nothing of the request has reached the destination. [PL4]
+ * Whether another host may be asked after this refusal: nothing of the request has reached the
+ * destination. [PL4]
  */
-export function isHostRefusal(code: string): boolean {
-  return code === "lease-lost" || code === "draining" || code === "port-block-exhausted";
+export function isHostRefusal(code: string): code is HostRefusal {
+  return (HOST_REFUSALS as readonly string[]).includes(code);
 }

@@ -5,13 +5,31 @@
 import { refuse } from "../core/outcome.ts";
 import { askControlPlane } from "./control-plane.ts";
 import type { Environment } from "./environment.ts";
-import { PenaltyList } from "./penalty-list.ts";
+import { HostHealth } from "./host-health.ts";
+import { PassingMarks } from "./passing-marks.ts";
 import { type Found, type LoadPlacement, PlacementCache } from "./placement-cache.ts";
+
+/** How long a host that failed is passed over, altogether or on one address. [WK8] */
+export const PENALTY_MS = 5_000;
+/** How long a host that had no port free towards a destination is asked after the others. [WK22] */
+export const FULL_MS = 2_000;
+/** How long a name is taken to have no address of a family. [WK21] */
+export const FAMILY_MS = 60_000;
+/** How long nothing is repeated to a destination for which a request lost two hosts. [WK12] */
+export const SUSPECT_MS = 60_000;
 
 /** Copies of placements, by pool. */
 export const placements = new PlacementCache();
-/** Hosts that failed a moment ago. */
-export const penalties = new PenaltyList();
+/** Hosts that failed a moment ago, and hosts on an address that they lost. */
+export const penalties = new PassingMarks(PENALTY_MS, 4_096);
+/** Hosts on an address from which all ports are in use towards a destination. */
+export const fullHosts = new PassingMarks(FULL_MS, 4_096);
+/** Names to which requests cannot go from the addresses of a family. */
+export const wrongFamilies = new PassingMarks(FAMILY_MS, 4_096);
+/** Destinations for which a request lost two hosts, one after the other. */
+export const suspects = new PassingMarks(SUSPECT_MS, 1_024);
+/** What gateways said when they were asked whether they are there. */
+export const health = new HostHealth();
 
 /** How to ask a pool's object for its placement. */
 export function placementLoader(env: Environment): LoadPlacement {

@@ -3,21 +3,34 @@
  *
  * Another host is tried when a host refuses for a reason of its own, or is lost, and only
  * while that cannot make anything happen twice: nothing has reached the destination, or the
- * method is idempotent and the body is still here. [WK10] [WK11] [WK12]
+ * method is idempotent and the body is still here. After a loss that is done once, whatever
+ * took the first host down: a request must not go through all of them. [WK10] [WK11] [WK12]
  */
-import type { Outcome } from "../core/outcome.ts";
-import { chooseHost, type Destined, type PlacedIp, type PlacementRefusal } from "../core/placement.ts";
-import { isHostRefusal } from "../core/problems.ts";
-import { EGRESS, EGRESS_AUTHORIZATION, EGRESS_HOST, PROXY_STATUS } from "../wire/header-names.ts";
+import { type Outcome, refuse } from "../core/outcome.ts";
+import type { Destined, PlacementRefusal } from "../core/placement.ts";
+import { type HostRefusal, isHostRefusal } from "../core/problems.ts";
+import {
+  EGRESS,
+  EGRESS_AUTHORIZATION,
+  EGRESS_HOST,
+  EGRESS_LOCATION,
+  PROXY_STATUS,
+} from "../wire/header-names.ts";
 import { problemCodeOf } from "../wire/problem-response.ts";
 import { edgeCounters } from "./control-plane.ts";
-import { penalties, placements } from "./edge-state.ts";
+import { health, penalties, placements } from "./edge-state.ts";
+import type { Background } from "./environment.ts";
+import type { HostSearch } from "./host-search.ts";
+import { HostWatch } from "./host-watch.ts";
+import type { LoadPlacement } from "./placement-cache.ts";
 import { problem } from "./problem.ts";
 import { bodyOf, type RequestBody } from "./request-body.ts";
 import { forwardedFields } from "./request-head.ts";
 
-/** Hosts that are asked for one request, at most. */
-export const MAX_TRIES = 3;
+/** Hosts that are asked for one request, at most; each refusal costs one short round trip. */
+export const MAX_TRIES = 64;
+/** Hosts that are asked, at most, whether they are there to take over from a lost one. */
+export const MAX_SUCCESSORS = 3;
 /** The most that all request headers together may take, in characters. */
 export const MAX_HEADERS_LENGTH = 32_768;
 
@@ -27,17 +40,29 @@ export interface Errand {
   /** Path and query at the gateway. */
   readonly target: string;
   readonly pool: string;
-  /** The addresses that will do, best first. */
-  readonly ranked: readonly PlacedIp[];
+  readonly search: HostSearch;
   readonly gatewayToken: string;
+  readonly load: LoadPlacement;
+  readonly background: Background;
 }
 
+type NextHost = Outcome<Destined, PlacementRefusal>;
+
+/** What became of one try; `mayRepeat` is whether another host may be tried. */
+interface Attempt {
+  readonly answer: Response;
+  readonly mayRepeat: boolean;
+  readonly isLost: boolean;
+}
+
+/** The host was given up, for it is gone. [WK23] */
+const GONE = "the host fell silent";
+
 const IDEMPOTENT: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
-const NOBODY: ReadonlySet<string> = new Set();
 
 /** Sends the request through the first host that takes it. */
 export async function handOver(errand: Errand): Promise<Response> {
-  const { request } = errand;
+  const { request, search } = errand;
   let body: RequestBody | null = null;
   if (request.body !== null) {
     const read = await bodyOf(request);
@@ -45,77 +70,132 @@ export async function handOver(errand: Errand): Promise<Response> {
     body = read.value;
   }
   edgeCounters.handedOver += 1;
-  let tried = NOBODY;
-  let refused: Response | null = null;
+  let before: Response | null = null;
+  let isAfterLoss = false;
   for (let count = 1; ; count += 1) {
-    const chosen = pick(errand.ranked, tried);
-    if (!chosen.ok) return refused ?? problem({ code: chosen.refusal });
+    const next = isAfterLoss ? successor(errand) : nextHost(errand);
+    const chosen = next instanceof Promise ? await next : next;
+    if (!chosen.ok) return final(before ?? problem({ code: chosen.refusal }), body);
     // Before the next try, which aborts the one that brought it.
-    await refused?.body?.cancel();
+    await before?.body?.cancel();
     if (count > 1) edgeCounters.retries += 1;
-    let answer: Response;
-    let mayTryAgain: boolean;
-    try {
-      answer = await send(errand, chosen.value, body);
-      if (answer.status < 400) return answer;
-      const verdict = judge(answer);
-      if (verdict === "answered") return answer;
-      if (verdict === "lost") throw new Error("the answer is not the host's");
-      if (verdict === "headers-too-large") return problem({ code: verdict });
-      noteRefusal(verdict, errand.pool, chosen.value.host.host);
-      mayTryAgain = body === null || body.isReplayable();
-    } catch (fault) {
-      const failure = clientFailure(errand.request, body);
-      if (failure !== null) return problem({ code: failure });
-      const { host } = chosen.value.host;
-      if (!body?.isJoined()) penalties.add(host, Date.now());
-      console.warn("host lost", host, fault instanceof Error ? fault.message : fault);
-      answer = problem({ code: "host-lost", detail: `Host ${host} did not answer.` });
-      mayTryAgain = canRepeat(request.method, body);
-    }
-    if (!mayTryAgain || count === MAX_TRIES) return answer;
-    refused = answer;
-    tried = new Set([...tried, chosen.value.host.host]);
+    const { answer, mayRepeat, isLost } = await attempt(errand, chosen.value, body);
+    if (isLost && isAfterLoss) search.suspect();
+    if (!mayRepeat || count === MAX_TRIES || (isLost && isAfterLoss)) return final(answer, body);
+    before = answer;
+    isAfterLoss ||= isLost;
   }
 }
 
-/** A host not tried yet; one that failed a moment ago only when there is no other. [WK8] */
-function pick(ranked: readonly PlacedIp[], tried: ReadonlySet<string>): Outcome<Destined, PlacementRefusal> {
-  const penalised = penalties.current(Date.now());
-  if (penalised.size > 0) {
-    const chosen = chooseHost(ranked, new Set([...penalised, ...tried]), Math.random);
-    if (chosen.ok) return chosen;
-  }
-  return chooseHost(ranked, tried, Math.random);
+function final(answer: Response, body: RequestBody | null): Response {
+  return body === null ? answer : body.linger(answer);
 }
 
-function send(errand: Errand, { ip, host }: Destined, body: RequestBody | null): Promise<Response> {
-  const { request } = errand;
+/** A host not tried yet; when none is left, by a newer placement if the one at hand was wrong. */
+function nextHost(errand: Errand): NextHost | Promise<NextHost> {
+  const chosen = errand.search.next();
+  return chosen.ok || !errand.search.isOutdated ? chosen : renewedHost(errand);
+}
+
+async function renewedHost({ search, pool, load }: Errand): Promise<NextHost> {
+  const found = await placements.reconsider(pool, Date.now(), load);
+  if (found.ok) search.renew(found.value);
+  return search.next();
+}
+
+/** A host that says it is there: the one repeat after a loss is not spent on a dead one. [WK12] */
+async function successor(errand: Errand): Promise<NextHost> {
+  const { search } = errand;
+  for (let count = 1; ; count += 1) {
+    const chosen = await nextHost(errand);
+    if (!chosen.ok || (await health.isThere(chosen.value.host))) return chosen;
+    penalties.add(chosen.value.host.host, Date.now());
+    search.lost(chosen.value);
+    if (count === MAX_SUCCESSORS) return refuse("no-host");
+  }
+}
+
+async function attempt(errand: Errand, destined: Destined, body: RequestBody | null): Promise<Attempt> {
+  const { request, search } = errand;
+  try {
+    const answer = await send(errand, destined, body);
+    if (answer.status < 400) return answered(answer);
+    const verdict = judge(answer);
+    if (verdict === "answered") return answered(answer);
+    if (verdict === "lost") throw new Error("the answer is not the host's");
+    if (verdict === "headers-too-large") return answered(problem({ code: verdict }));
+    // After a redirect the first destination has had the request already.
+    const isFirstHop = !answer.headers.has(EGRESS_LOCATION);
+    search.refused(verdict, destined, isFirstHop);
+    const isUnsent = isFirstHop && (body === null || body.isReplayable());
+    return { answer, mayRepeat: isUnsent || canRepeat(request.method, body), isLost: false };
+  } catch (fault) {
+    const failure = clientFailure(errand, body);
+    if (failure !== null) return answered(problem({ code: failure }));
+    const { host } = destined.host;
+    search.lost(destined);
+    blame(errand, destined, body, fault === GONE);
+    console.warn("host lost", host, fault instanceof Error ? fault.message : fault);
+    const answer = problem({ code: "host-lost", detail: `Host ${host} did not answer.` });
+    return { answer, mayRepeat: canRepeat(request.method, body) && !search.isSuspect, isLost: true };
+  }
+}
+
+function answered(answer: Response): Attempt {
+  return { answer, mayRepeat: false, isLost: false };
+}
+
+async function send(errand: Errand, { ip, host }: Destined, body: RequestBody | null): Promise<Response> {
+  const { request, pool, load } = errand;
   const headers = forwardedFields(request);
   headers.set(EGRESS, `ip="${ip}"`);
   headers.set(EGRESS_AUTHORIZATION, `Bearer ${errand.gatewayToken}`);
   const url = host.gateway + errand.target;
   const init = { method: request.method, headers, redirect: "manual" } as const;
-  return body === null ? fetch(url, init) : fetch(body.next(url, init));
+  const ending = new AbortController();
+  const watch = new HostWatch({ host, pool, load }, () => ending.abort(GONE));
+  try {
+    if (body !== null) return await fetch(body.next(url, init, ending));
+    return await fetch(url, { ...init, signal: ending.signal });
+  } catch (fault) {
+    // A runtime may say in its own words that a request was given up.
+    const isGone = ending.signal.reason === GONE;
+    ending.abort();
+    throw isGone ? GONE : fault;
+  } finally {
+    watch.stop();
+  }
 }
 
-type Verdict = "answered" | "lost" | "headers-too-large" | "lease-lost" | "draining" | "port-block-exhausted";
+/**
+ * Passes a lost host over, until its gateway says that it is there: it was the flow that broke
+ * then, and no flow of a client or a destination speaks against a host. While a failure may be
+ * the client's, the gateway is asked first. [WK8]
+ */
+function blame({ background }: Errand, { host }: Destined, body: RequestBody | null, isGone: boolean): void {
+  const nowMs = Date.now();
+  const isKnown = penalties.has(host.host, nowMs);
+  const isSure = body === null || body.canBlameHost() || isGone;
+  if (isSure) penalties.add(host.host, nowMs);
+  if (isGone || (isKnown && isSure)) return;
+  const asking = isSure ? health.ask(host.gateway) : health.isThere(host);
+  background.waitUntil(judgeByWord(host.host, asking));
+}
+
+async function judgeByWord(host: string, isThere: Promise<boolean>): Promise<void> {
+  if (await isThere) penalties.remove(host);
+  else penalties.add(host, Date.now());
+}
 
 /** What an answer of 400 or more says; anything below is the destination's for sure. */
-function judge(answer: Response): Verdict {
+function judge(answer: Response): HostRefusal | "answered" | "lost" | "headers-too-large" {
   const { status } = answer;
   if (status < 500 && status !== 431) return "answered";
   const code = problemCodeOf(answer.headers.get(PROXY_STATUS));
-  if (code !== null) return isHostRefusal(code) ? (code as Verdict) : "answered";
+  if (code !== null) return isHostRefusal(code) ? code : "answered";
   if (answer.headers.has(EGRESS_HOST)) return "answered";
   // Something between the edge and the gateway speaks: a tunnel, or the gateway's HTTP parser.
   return status === 431 ? "headers-too-large" : "lost";
-}
-
-function noteRefusal(code: Verdict, pool: string, host: string): void {
-  if (code === "port-block-exhausted") return;
-  if (code === "lease-lost") placements.doubt(pool);
-  penalties.add(host, Date.now());
 }
 
 function canRepeat(method: string, body: RequestBody | null): boolean {
@@ -125,12 +205,12 @@ function canRepeat(method: string, body: RequestBody | null): boolean {
 
 /** What the client did to make a try fail; null when it was the host. [WK13] */
 function clientFailure(
-  request: Request,
+  { request, target }: Errand,
   body: RequestBody | null,
 ): "body-length-mismatch" | "headers-too-large" | null {
   if (body?.hasFailed()) return "body-length-mismatch";
   // Adding up costs too much to do it for every request that goes well.
-  let length = 0;
+  let length = target.length;
   for (const [name, value] of request.headers) length += name.length + value.length;
   return length > MAX_HEADERS_LENGTH ? "headers-too-large" : null;
 }

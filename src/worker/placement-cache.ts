@@ -59,9 +59,14 @@ export class PlacementCache {
   }
 
   /** Asks anew, unless that was done a moment ago: for when the copy leaves no host. */
-  reconsider(pool: string, nowMs: number, load: LoadPlacement): Found | Promise<Found> {
+  reconsider(
+    pool: string,
+    nowMs: number,
+    load: LoadPlacement,
+    patienceMs: number = PATIENCE_MS,
+  ): Found | Promise<Found> {
     const copy = this.#copies.get(pool);
-    if (copy !== undefined && nowMs - copy.askedAtMs < PATIENCE_MS) return copy.found;
+    if (copy !== undefined && nowMs - copy.askedAtMs < patienceMs) return copy.found;
     return this.#renew(pool, nowMs, load);
   }
 

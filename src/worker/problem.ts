@@ -9,7 +9,13 @@ export function problem(refusal: Problem, headers: Readonly<Record<string, strin
   const challenge = reply.status === 401 ? { "www-authenticate": "Bearer" } : {};
   return new Response(reply.body, {
     status: reply.status,
-    headers: { ...reply.headers, ...challenge, ...headers },
+    headers: {
+      ...reply.headers,
+      // A client that still sends sees by this where the answer ends. [WK25]
+      "content-length": String(new TextEncoder().encode(reply.body).length),
+      ...challenge,
+      ...headers,
+    },
   });
 }
 

@@ -3,14 +3,14 @@
  * then the hand-over. In steady state every step answers from memory. [WK5]
  */
 import type { Identity } from "../core/identity.ts";
-import type { Outcome } from "../core/outcome.ts";
-import { type PlacedIp, type PlacementRefusal, rankIps } from "../core/placement.ts";
-import type { Selection } from "../core/selection.ts";
+import { grant, type Outcome } from "../core/outcome.ts";
 import { EGRESS } from "../wire/header-names.ts";
+import { Destination } from "./destination.ts";
 import { edgeKeysOf } from "./edge-keys.ts";
 import { placementLoader, placements } from "./edge-state.ts";
 import type { Background, Environment } from "./environment.ts";
 import { handOver } from "./hand-over.ts";
+import { HostSearch, type Wanted } from "./host-search.ts";
 import type { Found } from "./placement-cache.ts";
 import { poolOf, selectionOf } from "./pool-choice.ts";
 import { problem } from "./problem.ts";
@@ -30,29 +30,29 @@ export async function relay(
   const pool = choice.value;
 
   const nowMs = Date.now();
-  const looked = placements.find(pool, nowMs, placementLoader(env), background);
+  const load = placementLoader(env);
+  const wanted = { pool, selection: selection.value, destination: new Destination(target) };
+  const looked = placements.find(pool, nowMs, load, background);
   let found = looked instanceof Promise ? await looked : looked;
-  let ranked = rank(found, selection.value);
-  if (!isServed(ranked)) {
+  let search = searchIn(found, wanted);
+  if (!search.ok || !search.value.isServed) {
     // A host or an address may have come since the copy was made.
-    const again = placements.reconsider(pool, Date.now(), placementLoader(env));
+    const again = placements.reconsider(pool, Date.now(), load);
     found = again instanceof Promise ? await again : again;
-    ranked = rank(found, selection.value);
+    search = searchIn(found, wanted);
   }
-  if (!ranked.ok) return problem({ code: ranked.refusal });
+  if (!search.ok) return problem({ code: search.refusal });
+  const { refusal } = search.value;
+  if (refusal !== null) return problem({ code: refusal });
 
   const { gatewayTokens } = edgeKeysOf(env);
   const gatewayToken =
     gatewayTokens.recall(identity, pool, nowMs) ?? (await gatewayTokens.renew(identity, pool, nowMs));
-  return handOver({ request, target, pool, ranked: ranked.value, gatewayToken });
+  return handOver({ request, target, pool, search: search.value, gatewayToken, load, background });
 }
 
-type Ranked = Outcome<readonly PlacedIp[], PlacementRefusal | "pool-unknown" | "control-plane-unavailable">;
+type Search = Outcome<HostSearch, "pool-unknown" | "control-plane-unavailable">;
 
-function rank(found: Found, selection: Selection): Ranked {
-  return found.ok ? rankIps(found.value, selection, Math.random) : found;
-}
-
-function isServed(ranked: Ranked): boolean {
-  return ranked.ok && ranked.value.some(({ hosts }) => hosts.length > 0);
+function searchIn(found: Found, wanted: Wanted): Search {
+  return found.ok ? grant(new HostSearch(wanted, found.value)) : found;
 }

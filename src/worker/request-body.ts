@@ -3,19 +3,29 @@
  *
  * A short body of known length is held whole. Any other is streamed, and what has been given
  * out is held as long as it is short, so that a host which refuses at once costs nothing; past
- * that the client's stream is joined to the host's inside the runtime and cannot come back. A
- * length that the client declared stays declared. [WK9] [WK10]
+ * that it goes by piece for piece and cannot come back. A length that the client declared stays
+ * declared. It is read and written here rather than joined to the host's stream inside the
+ * runtime, which would not tell which of both ends had failed. [WK9] [WK10]
  *
  * A body that breaks off must break off for the host as well. The runtime ends a chunked body
  * neatly when its stream is aborted, which would make half a body look like a whole one; only
  * aborting the request itself breaks the connection. So a try that fails is aborted by its
- * signal, and its stream is left alone. [WK10]
+ * signal, and its stream is left alone. A host that takes no more of a body fails nothing: its
+ * answer may be there already. [WK10] [WK25]
  */
 import { grant, type Outcome, refuse } from "../core/outcome.ts";
 
 /** The most that is held of one body. */
 export const HELD_BYTES = 65_536;
+/** Piece in which the rest of a long one goes by. */
+const PIECE_BYTES = 65_536;
 
+/** How long a client may go on sending what nobody wants, so that it gets to read the answer. */
+const LINGER_MS = 10_000;
+/** The same where the answer says by its end only that it is whole. */
+const BRIEF_LINGER_MS = 2_000;
+const BODILESS_STATUSES: ReadonlySet<number> = new Set([101, 204, 205, 304]);
+const BROKEN_OFF = "the client broke its body off";
 const BODILESS: ReadonlySet<string> = new Set(["GET", "HEAD"]);
 
 /** A request to a host but for its body. */
@@ -27,16 +37,21 @@ export interface BodilessInit {
 
 /** A body, for one try after another. */
 export interface RequestBody {
-  /** The request of the next try, with the body. Only for the first, or while `isReplayable`. */
-  next(url: string, init: BodilessInit): Request;
+  /**
+   * The request of the next try, with the body. Only for the first, or while `isReplayable`. The
+   * try ends when `attempt` is aborted, and is aborted when the body breaks off.
+   */
+  next(url: string, init: BodilessInit, attempt: AbortController): Request;
   /** Whether it can be given out once more from its beginning. */
   isReplayable(): boolean;
   /** Whether nothing of it has been given out. */
   isUntouched(): boolean;
   /** Whether the client stopped before the end. */
   hasFailed(): boolean;
-  /** Whether a failure can be told apart no longer: the streams are joined in the runtime. */
-  isJoined(): boolean;
+  /** The answer, which ends no sooner than the body, for a while: the client is heard out. */
+  linger(answer: Response): Response;
+  /** Whether a failure that is not the client's can only be the host's. */
+  canBlameHost(): boolean;
 }
 
 /** The body of a request; null when it has none. Refused when the client sends too little. */
@@ -64,8 +79,8 @@ class PassedBody implements RequestBody {
     this.#request = request;
   }
 
-  next(url: string, { headers, redirect }: BodilessInit): Request {
-    return new Request(new Request(url, this.#request), { headers, redirect });
+  next(url: string, { headers, redirect }: BodilessInit, { signal }: AbortController): Request {
+    return new Request(new Request(url, this.#request), { headers, redirect, signal });
   }
 
   isReplayable(): boolean {
@@ -80,8 +95,12 @@ class PassedBody implements RequestBody {
     return false;
   }
 
-  isJoined(): boolean {
-    return true;
+  linger(answer: Response): Response {
+    return answer;
+  }
+
+  canBlameHost(): boolean {
+    return false;
   }
 }
 
@@ -92,8 +111,8 @@ class HeldBody implements RequestBody {
     this.#bytes = bytes;
   }
 
-  next(url: string, init: BodilessInit): Request {
-    return new Request(url, { ...init, body: this.#bytes });
+  next(url: string, init: BodilessInit, { signal }: AbortController): Request {
+    return new Request(url, { ...init, body: this.#bytes, signal });
   }
 
   isReplayable(): boolean {
@@ -109,8 +128,12 @@ class HeldBody implements RequestBody {
     return false;
   }
 
-  isJoined(): boolean {
-    return false;
+  linger(answer: Response): Response {
+    return answer;
+  }
+
+  canBlameHost(): boolean {
+    return true;
   }
 }
 
@@ -121,7 +144,10 @@ class StreamedBody implements RequestBody {
   readonly #held: Uint8Array[] = [];
   #heldBytes = 0;
   #isEnded = false;
-  #isJoined = false;
+  #isTouched = false;
+  #feeding: Promise<void> = Promise.resolve();
+  #readPiece: (() => Promise<Uint8Array | undefined>) | null = null;
+  #isPassing = false;
   #hasFailed = false;
   #reading: Promise<void> | null = null;
   #try = new AbortController();
@@ -132,45 +158,60 @@ class StreamedBody implements RequestBody {
     this.#reader = source.getReader();
   }
 
-  next(url: string, init: BodilessInit): Request {
+  next(url: string, init: BodilessInit, attempt: AbortController): Request {
     this.#try.abort();
-    const attempt = new AbortController();
     this.#try = attempt;
     const { readable, writable } =
       this.#length === null ? new IdentityTransformStream() : new FixedLengthStream(this.#length);
-    this.#feed(writable, attempt.signal).catch((fault: unknown) => attempt.abort(fault));
+    // Of a host that takes no more of it the answer speaks, or the failure of the request.
+    this.#feeding = this.#feed(writable, attempt).catch(() => {});
     return new Request(url, { ...init, body: readable, signal: attempt.signal });
   }
 
   isReplayable(): boolean {
-    return !this.#isJoined && !this.#hasFailed;
+    return !this.#isPassing && !this.#hasFailed;
   }
 
   isUntouched(): boolean {
-    return this.#heldBytes === 0 && this.isReplayable();
+    return !this.#isTouched && this.isReplayable();
   }
 
   hasFailed(): boolean {
     return this.#hasFailed;
   }
 
-  isJoined(): boolean {
-    return this.#isJoined;
+  /**
+   * The runtime closes a connection soon after its response, and what the client still sends then
+   * destroys the answer on its way. So the response is kept open until the body has come. [WK25]
+   */
+  linger(answer: Response): Response {
+    if (this.#isEnded || this.#hasFailed || !canBeKeptOpen(answer)) return answer;
+    const length = answer.headers.get("content-length");
+    const { readable, writable } =
+      length === null ? new IdentityTransformStream() : new FixedLengthStream(Number(length));
+    const lingerMs = length === null ? BRIEF_LINGER_MS : LINGER_MS;
+    this.#keepOpen(answer, writable, lingerMs).catch(() => {});
+    return new Response(readable, answer);
   }
 
-  async #feed(writable: WritableStream, ended: AbortSignal): Promise<void> {
+  canBlameHost(): boolean {
+    return true;
+  }
+
+  async #feed(writable: WritableStream, attempt: AbortController): Promise<void> {
     const writer: WritableStreamDefaultWriter<Uint8Array> = writable.getWriter();
-    for (let at = 0; !ended.aborted; at += 1) {
+    for (let at = 0; !attempt.signal.aborted; at += 1) {
       if (at === this.#held.length) {
         if (this.#heldBytes > HELD_BYTES) {
-          writer.releaseLock();
-          return this.#join(writable);
+          return this.#pass(writer, attempt);
         }
         if (!this.#isEnded) await this.#readMore();
-        if (ended.aborted) return;
+        if (this.#hasFailed) return attempt.abort(BROKEN_OFF);
+        if (attempt.signal.aborted) return;
       }
       const chunk = this.#held[at];
       if (chunk === undefined) return writer.close();
+      this.#isTouched = true;
       // Done when the other side has taken it: the client is never read faster than the host.
       await writer.write(chunk);
     }
@@ -187,9 +228,8 @@ class StreamedBody implements RequestBody {
           this.#held.push(value);
           this.#heldBytes += value.length;
         }
-      } catch (fault) {
+      } catch {
         this.#hasFailed = true;
-        throw fault;
       } finally {
         this.#reading = null;
       }
@@ -197,27 +237,66 @@ class StreamedBody implements RequestBody {
     return this.#reading;
   }
 
-  async #join(writable: WritableStream): Promise<void> {
-    this.#isJoined = true;
+  /** The rest goes by in larger pieces, and is gone when it has been sent. */
+  async #pass(writer: WritableStreamDefaultWriter<Uint8Array>, attempt: AbortController): Promise<void> {
+    this.#isPassing = true;
     this.#held.length = 0;
-    this.#reader.releaseLock();
-    try {
-      await this.#source.pipeTo(writable, { preventAbort: true, preventCancel: true });
-    } catch (fault) {
-      this.#hasFailed = await isErrored(this.#source);
-      throw fault;
+    while (!attempt.signal.aborted) {
+      const piece = await this.#nextPiece();
+      if (this.#hasFailed) return attempt.abort(BROKEN_OFF);
+      if (piece === undefined) return writer.close();
+      await writer.write(piece);
     }
+  }
+
+  async #nextPiece(): Promise<Uint8Array | undefined> {
+    if (this.#readPiece === null) {
+      this.#reader.releaseLock();
+      this.#readPiece = pieceReader(this.#source);
+    }
+    try {
+      const piece = await this.#readPiece();
+      this.#isEnded = piece === undefined;
+      return piece;
+    } catch {
+      this.#hasFailed = true;
+      return undefined;
+    }
+  }
+
+  async #keepOpen(answer: Response, writable: WritableStream, lingerMs: number): Promise<void> {
+    if (answer.body !== null) await answer.body.pipeTo(writable, { preventClose: true });
+    await Promise.race([this.#hearOut(), scheduler.wait(lingerMs)]);
+    await writable.close();
+  }
+
+  /** Reads the body to its end; what the host does not want is dropped. */
+  async #hearOut(): Promise<void> {
+    await this.#feeding;
+    await this.#reading;
+    while (!this.#isEnded && !this.#hasFailed) await this.#nextPiece();
   }
 }
 
-/** Whether it was this stream that failed; if not, nothing more is wanted of it. */
-async function isErrored(stream: ReadableStream): Promise<boolean> {
-  const reader = stream.getReader();
-  const failed = reader.closed.then(
-    () => false,
-    () => true,
-  );
-  const isFailed = await Promise.race([failed, scheduler.wait(0).then(() => false)]);
-  if (!isFailed) await reader.cancel();
-  return isFailed;
+/** Whether a response can be sent in another stream and stay what it is. */
+function canBeKeptOpen({ status, headers }: Response): boolean {
+  return !BODILESS_STATUSES.has(status) && !headers.has("content-encoding");
+}
+
+/** Reads a stream to its end, in one buffer if it lets itself be read so. */
+function pieceReader(stream: ReadableStream<Uint8Array>): () => Promise<Uint8Array | undefined> {
+  let reader: ReadableStreamBYOBReader;
+  try {
+    reader = stream.getReader({ mode: "byob" });
+  } catch {
+    const plain = stream.getReader();
+    return async () => (await plain.read()).value;
+  }
+  let buffer = new ArrayBuffer(PIECE_BYTES);
+  return async () => {
+    const { done, value } = await reader.read(new Uint8Array(buffer));
+    if (done) return undefined;
+    buffer = value.buffer;
+    return value;
+  };
 }

@@ -26,6 +26,7 @@ const placedIp: fc.Arbitrary<PlacedIp> = fc.record({
 const placement: fc.Arbitrary<Placement> = fc.record({
   pool: fc.constant("eu"),
   ips: fc.uniqueArray(placedIp, { selector: (placed) => placed.ip, maxLength: 8 }),
+  resting: fc.subarray(NAMES),
 });
 const sticky = fc.constantFrom("soft" as const, "strict" as const);
 const seed = fc.nat();
@@ -107,7 +108,7 @@ describe("the host of a request", () => {
   test("[PL1] [PL4] [PL5] is one not yet tried, on the first address that has such a one", () => {
     fc.assert(
       fc.property(placement, tried, seed, (where, avoid, from) => {
-        const chosen = chooseHost(where.ips, avoid, seededRandom(from));
+        const chosen = chooseHost(where.ips, (name) => avoid.has(name), seededRandom(from));
         const first = where.ips.find(({ hosts }) => hosts.some((placed) => !avoid.has(placed.host)));
         if (first === undefined) {
           expect(chosen).toEqual({ ok: false, refusal: "no-host" });
@@ -128,7 +129,7 @@ describe("the host of a request", () => {
         const avoid = new Set<string>();
         const present = new Set(where.ips.flatMap(({ hosts }) => hosts.map((placed) => placed.host)));
         for (;;) {
-          const chosen = chooseHost(where.ips, avoid, random);
+          const chosen = chooseHost(where.ips, (name) => avoid.has(name), random);
           if (!chosen.ok) break;
           expect(avoid.has(chosen.value.host.host)).toBe(false);
           avoid.add(chosen.value.host.host);

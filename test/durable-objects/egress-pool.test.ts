@@ -120,6 +120,20 @@ describe("the catalogue", () => {
 });
 
 describe("placement", () => {
+  it("[PL8] a host that drains is told apart from one that has fallen silent", async () => {
+    const world = await newPool();
+    const draining = await placedHost(world, "h1");
+    const leaving = await placedHost(world, "h2");
+    draining.send(report(world.ip, 256, true));
+    leaving.close();
+    await vi.waitFor(async () => {
+      expect(await world.stub.placement()).toMatchObject({
+        value: { ips: [{ hosts: [] }], resting: ["h1"] },
+      });
+    });
+    draining.close();
+  });
+
   it("[DO10] what a host reported survives evictions while its socket stays", async () => {
     const world = await newPool();
     const host = await placedHost(world, "h1");
@@ -134,6 +148,7 @@ describe("placement", () => {
             hosts: [{ host: "h1", gateway: GATEWAY, portCount: 256, busiestCount: 3 }],
           },
         ],
+        resting: [],
       },
     });
     host.close();

@@ -142,6 +142,16 @@ const routes: Record<string, Route> = {
       setTimeout(() => response.socket?.resetAndDestroy(), 50);
     });
   },
+  // Answers before it has read the body, and then reads no further, or closes.
+  "/early": (request, response, url) => {
+    const code = Number(url.searchParams.get("code"));
+    const text = url.searchParams.get("text") ?? "";
+    const closes = url.searchParams.has("closes");
+    const headers = { "content-length": text.length, ...(closes ? { connection: "close" } : {}) };
+    response.writeHead(code, code === 307 ? { ...headers, location: "/seen" } : headers).end(text, () => {
+      if (closes) request.socket.destroy();
+    });
+  },
   "/redirect": (_request, response, url) => {
     response.writeHead(Number(url.searchParams.get("code") ?? "302"), {
       location: url.searchParams.get("to") ?? "/seen",

@@ -3,7 +3,7 @@
  * hears from a host that has lost its lease, as the real one does.
  */
 import { grant, refuse } from "../../src/core/outcome.ts";
-import { chooseHost, type Placement, rankIps } from "../../src/core/placement.ts";
+import { chooseHost, NOBODY, type Placement, rankIps } from "../../src/core/placement.ts";
 import { type Found, PlacementCache } from "../../src/worker/placement-cache.ts";
 import type { Chance } from "./chance.ts";
 import { type Edge, POOL } from "./edge.ts";
@@ -58,7 +58,7 @@ export class SimulatedWorker {
     if (!found.ok) return this.#count(`request refused: ${found.refusal}`);
     const ranked = rankIps(found.value, {}, this.#chance.next);
     if (!ranked.ok) return this.#count(`request refused: ${ranked.refusal}`);
-    const chosen = chooseHost(ranked.value, new Set(), this.#chance.next);
+    const chosen = chooseHost(ranked.value, NOBODY, this.#chance.next);
     if (!chosen.ok) return this.#count(`request refused: ${chosen.refusal}`);
     const { ip, host } = chosen.value;
     const target = this.#hosts.find(({ machine }) => host.gateway.includes(`${machine.name}:`));

@@ -59,13 +59,20 @@ export type Gateway = (request: Request) => Response | Promise<Response>;
 export const gateways = new Map<string, Gateway>();
 /** The hosts whose gateways were asked, in order. */
 export const askedHosts: string[] = [];
+/** The hosts whose gateways do not say that they are there; of the others all that have one. */
+export const absentHosts = new Set<string>();
+/** How often gateways were asked just that. */
+export const healthQuestions = new Map<string, number>();
 
 beforeEach(() => {
   gateways.clear();
   askedHosts.length = 0;
+  absentHosts.clear();
+  healthQuestions.clear();
   vi.stubGlobal("fetch", async (input: RequestInfo, init?: RequestInit) => {
     const request = new Request(input, init);
     const host = new URL(request.url).hostname.replace(/\.gateway$/, "");
+    if (request.url === `http://${host}.gateway/health`) return healthOf(host);
     askedHosts.push(host);
     const gateway = gateways.get(host);
     if (gateway === undefined) throw new Error("Network connection lost.");
@@ -79,6 +86,12 @@ afterEach(() => {
   vi.restoreAllMocks();
   vi.useRealTimers();
 });
+
+function healthOf(host: string): Response {
+  healthQuestions.set(host, (healthQuestions.get(host) ?? 0) + 1);
+  if (!gateways.has(host) || absentHosts.has(host)) throw new Error("Network connection lost.");
+  return Response.json({ status: "ok" });
+}
 
 /** Rejects when a request is given up, as a real `fetch` does. */
 function untilAborted(signal: AbortSignal): Promise<never> {
@@ -101,7 +114,7 @@ export function placementOf(pool: string, hosts: readonly string[], ip = "192.0.
     portCount: 1_000,
     busiestCount: 0,
   }));
-  return { pool, ips: [{ ip, hosts: placed }] };
+  return { pool, ips: [{ ip, hosts: placed }], resting: [] };
 }
 
 /** An environment whose pools answer as told; `placement` may be replaced between requests. */

@@ -42,7 +42,7 @@ describe("a selection", () => {
     const { send, h1, pool, pools } = await newEgress();
     const [one] = placementOf(pool, [h1], "192.0.2.1").ips;
     const [two] = placementOf(pool, [h1], "192.0.2.2").ips;
-    pools.placement = async () => grant({ pool, ips: [one!, two!] });
+    pools.placement = async () => grant({ pool, resting: [], ips: [one!, two!] });
     gateways.set(h1, (request) => new Response(request.headers.get("egress")));
     for (const ip of ["192.0.2.1", "192.0.2.2"]) {
       const response = await send({ headers: { egress: `ip="${ip}"` } });
@@ -57,18 +57,18 @@ describe("a pool", () => {
     ["whose address nobody serves", [{ ip: "192.0.2.1", hosts: [] }], "no-host"],
   ])("[WK7] %s is refused by name", async (_name, ips, code) => {
     const { send, pool, pools } = await newEgress();
-    pools.placement = async () => grant({ pool, ips });
+    pools.placement = async () => grant({ pool, resting: [], ips });
     expect(await codeOf(await send())).toEqual({ status: 503, code });
   });
 });
 
 /** Pools that are empty and say which of them were asked for. */
 function spiedPools() {
-  const { env } = stubPools({ pool: "any", ips: [] });
+  const { env } = stubPools({ pool: "any", ips: [], resting: [] });
   const asked: string[] = [];
   const getByName = (name: string) => {
     if (!asked.includes(name)) asked.push(name);
-    return { placement: async () => grant({ pool: name, ips: [] }) };
+    return { placement: async () => grant({ pool: name, ips: [], resting: [] }) };
   };
   return { asked, env: { ...env, EGRESS_POOL: { getByName } as never } };
 }

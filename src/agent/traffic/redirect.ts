@@ -82,7 +82,8 @@ export function nextHop(hop: Hop, status: number, location: string): Outcome<Hop
  * that nothing was sent; here a request was, and only what changes nothing may be sent again.
  */
 export function unfollowed(problem: Problem, method: string, url: URL): Problem {
-  if (!isHostRefusal(problem.code) || SAFE.has(method)) return problem;
+  if (!isHostRefusal(problem.code)) return problem;
+  if (SAFE.has(method)) return { ...problem, location: url.href };
   const detail = `${problem.code}: ${problem.detail ?? "the next hop cannot be made from here"}`;
   return { code: "redirect-unfollowed", detail, location: url.href };
 }

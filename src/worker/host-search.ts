@@ -1,0 +1,185 @@
+/**
+ * The hosts that one request may try, one after the other, and what each refusal teaches: this
+ * request, and for a while the next ones.
+ *
+ * A refusal concerns no more than it says: a host that drains is passed over altogether, one
+ * that lost its lease or is full only on that address, and a wrong family the whole family.
+ * [WK8] [WK11] [WK20] [WK21] [WK22]
+ */
+import { type Outcome, refuse } from "../core/outcome.ts";
+import {
+  type Avoid,
+  chooseHost,
+  type Destined,
+  type Family,
+  familyOf,
+  hasBothFamilies,
+  NOBODY,
+  otherFamily,
+  type PlacedIp,
+  type Placement,
+  type PlacementRefusal,
+  rankIps,
+} from "../core/placement.ts";
+import type { HostRefusal } from "../core/problems.ts";
+import type { Selection } from "../core/selection.ts";
+import type { Destination } from "./destination.ts";
+import { fullHosts, penalties, placements, suspects, wrongFamilies } from "./edge-state.ts";
+
+/** What a request looks for a host for. */
+export interface Wanted {
+  readonly pool: string;
+  readonly selection: Selection;
+  readonly destination: Destination;
+}
+
+/** One request's search. */
+export class HostSearch {
+  readonly #wanted: Wanted;
+  #placement: Placement;
+  #ranked: Outcome<readonly PlacedIp[], PlacementRefusal>;
+  /** Hosts, and hosts on an address, that this request has done with. */
+  readonly #tried = new Set<string>();
+  readonly #refusedFamilies = new Set<Family>();
+  #isOutdated = false;
+
+  constructor(wanted: Wanted, placement: Placement) {
+    this.#wanted = wanted;
+    this.#placement = placement;
+    this.#ranked = this.#rank(this.#likelyFamily());
+  }
+
+  /** Whether anybody serves what is wanted. */
+  get isServed(): boolean {
+    return this.#ranked.ok && this.#ranked.value.some(({ hosts }) => hosts.length > 0);
+  }
+
+  /** Why no host can be looked for at all. */
+  get refusal(): PlacementRefusal | null {
+    return this.#ranked.ok ? null : this.#ranked.refusal;
+  }
+
+  /** Whether a refusal says that the placement is behind the times. */
+  get isOutdated(): boolean {
+    return this.#isOutdated;
+  }
+
+  /** Goes on by a newer placement; what was tried stays so. */
+  renew(placement: Placement): void {
+    this.#isOutdated = false;
+    this.#placement = placement;
+    const [refused] = this.#refusedFamilies;
+    this.#ranked = this.#rank(refused === undefined ? this.#likelyFamily() : otherFamily(refused));
+  }
+
+  /** The next host to ask. */
+  next(): Outcome<Destined, PlacementRefusal> {
+    const ranked = this.#ranked;
+    if (!ranked.ok) return ranked;
+    const isTried: Avoid =
+      this.#tried.size === 0
+        ? NOBODY
+        : (host, ip) => this.#tried.has(host) || this.#tried.has(onAddress(host, ip));
+    const nowMs = Date.now();
+    if (penalties.isEmpty(nowMs) && fullHosts.isEmpty(nowMs))
+      return chooseHost(ranked.value, isTried, Math.random);
+    const isBad: Avoid = (host, ip) =>
+      isTried(host, ip) || penalties.has(host, nowMs) || penalties.has(onAddress(host, ip), nowMs);
+    const good = this.#preferRoom(ranked.value, isBad, nowMs);
+    return good.ok ? good : chooseHost(ranked.value, isTried, Math.random);
+  }
+
+  /** A host is lost: this request asks it no more. */
+  lost({ host }: Destined): void {
+    this.#tried.add(host.host);
+  }
+
+  /**
+   * A host has refused. `isFirstHop` is false when redirects were followed before it did: then
+   * it speaks of a destination that the edge has not seen.
+   */
+  refused(code: HostRefusal, { ip, host }: Destined, isFirstHop: boolean): void {
+    const nowMs = Date.now();
+    const pair = onAddress(host.host, ip);
+    if (code === "draining") {
+      this.#tried.add(host.host);
+      penalties.add(host.host, nowMs);
+    } else {
+      this.#tried.add(pair);
+    }
+    if (code === "lease-lost") {
+      penalties.add(pair, nowMs);
+      placements.doubt(this.#wanted.pool);
+    }
+    if (code === "lease-lost" || code === "draining") this.#isOutdated = true;
+    if (code === "port-block-exhausted" && isFirstHop) fullHosts.add(this.#towards(pair), nowMs);
+    if (code === "address-family-mismatch") this.#refuseFamily(familyOf(ip), isFirstHop, nowMs);
+  }
+
+  /** Whether another request to this destination has just lost two hosts. [WK12] */
+  get isSuspect(): boolean {
+    return suspects.has(this.#wanted.destination.place, Date.now());
+  }
+
+  /** This one has. */
+  suspect(): void {
+    suspects.add(this.#wanted.destination.place, Date.now());
+  }
+
+  #refuseFamily(family: Family, isFirstHop: boolean, nowMs: number): void {
+    const { destination, selection } = this.#wanted;
+    this.#refusedFamilies.add(family);
+    if (isFirstHop && destination.family === null) {
+      wrongFamilies.add(familyKey(family, destination.name), nowMs);
+    }
+    const other = otherFamily(family);
+    const mayLeave =
+      selection.ip === undefined && !this.#refusedFamilies.has(other) && hasBothFamilies(this.#placement);
+    this.#ranked = mayLeave ? this.#rank(other) : refuse("no-host");
+  }
+
+  /** The family of an address, or what has been learnt of a name; null when either may do. */
+  #likelyFamily(): Family | null {
+    const { destination, selection } = this.#wanted;
+    if (selection.ip !== undefined || !hasBothFamilies(this.#placement)) return null;
+    const { family, name } = destination;
+    if (family !== null) return family;
+    const nowMs = Date.now();
+    if (wrongFamilies.isEmpty(nowMs)) return null;
+    const [isNot4, isNot6] = [4, 6].map((each) => wrongFamilies.has(familyKey(each as Family, name), nowMs));
+    if (isNot4 === isNot6) return null;
+    return isNot4 ? 6 : 4;
+  }
+
+  #rank(family: Family | null): Outcome<readonly PlacedIp[], PlacementRefusal> {
+    return rankIps(this.#placement, this.#wanted.selection, Math.random, family);
+  }
+
+  /** Hosts that were full a moment ago come after others; of a session, before its next address. */
+  #preferRoom(ranked: readonly PlacedIp[], avoid: Avoid, nowMs: number): Outcome<Destined, PlacementRefusal> {
+    if (fullHosts.isEmpty(nowMs)) return chooseHost(ranked, avoid, Math.random);
+    const isFull: Avoid = (host, ip) =>
+      avoid(host, ip) || fullHosts.has(this.#towards(onAddress(host, ip)), nowMs);
+    const groups = this.#wanted.selection.session === undefined ? [ranked] : ranked.map((placed) => [placed]);
+    for (const group of groups) {
+      const roomy = chooseHost(group, isFull, Math.random);
+      if (roomy.ok) return roomy;
+      const any = chooseHost(group, avoid, Math.random);
+      if (any.ok) return any;
+    }
+    return refuse("no-host");
+  }
+
+  #towards(pair: string): string {
+    return `${pair} ${this.#wanted.destination.place}`;
+  }
+}
+
+/** A host on one of its addresses; no name of a host has a space. */
+function onAddress(host: string, ip: string): string {
+  return `${host} ${ip}`;
+}
+
+function familyKey(family: Family, name: string): string {
+  return `${family} ${name}`;
+}

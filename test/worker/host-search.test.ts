@@ -1,0 +1,238 @@
+/** Which hosts are asked for one request after another. */
+import { describe, expect, it, vi } from "vitest";
+import { grant } from "../../src/core/outcome.ts";
+import type { PlacedIp } from "../../src/core/placement.ts";
+import { FAMILY_MS, FULL_MS } from "../../src/worker/edge-state.ts";
+import { MAX_TRIES } from "../../src/worker/hand-over.ts";
+import {
+  askedHosts,
+  codeOf,
+  gatewayRefusal,
+  gateways,
+  newEgress,
+  placementOf,
+  type Gateway,
+} from "./edge.ts";
+
+const V4 = ["192.0.2.1", "192.0.2.2"];
+const V6 = ["2001:db8::1", "2001:db8::2"];
+const OK: Gateway = () => new Response("ok");
+
+function searchFor(url: string): string {
+  return `?url=${encodeURIComponent(url)}`;
+}
+
+/** The address that a request was to leave from. */
+function ipOf(request: Request): string {
+  return /ip="([^"]+)"/.exec(request.headers.get("egress") ?? "")![1]!;
+}
+
+function isIpv6(request: Request): boolean {
+  return ipOf(request).includes(":");
+}
+
+/** Two hosts on addresses of both families; they answer as `gateway` does, and say from where. */
+async function bothFamilies(serves: (request: Request) => boolean) {
+  const egress = await newEgress(2);
+  const { pool, pools, hosts } = egress;
+  const ips = [...V4, ...V6].flatMap((ip): readonly PlacedIp[] => placementOf(pool, hosts, ip).ips);
+  pools.placement = async () => grant({ pool, ips, resting: [] });
+  for (const host of hosts) {
+    gateways.set(host, (request) =>
+      serves(request) ? new Response(ipOf(request)) : gatewayRefusal("address-family-mismatch"),
+    );
+  }
+  return egress;
+}
+
+describe("the family of a destination", () => {
+  it.each([
+    ["http://198.51.100.7/", 4],
+    ["http://3325256711:8080/", 4],
+    ["http://0xc6.51.100.7/", 4],
+    ["https://[2001:db8:1::7]/", 6],
+    ["http://[::ffff:198.51.100.7]/", 4],
+  ])("[PL7] %s: only addresses of IPv%i are asked", async (url, family) => {
+    const { send } = await bothFamilies((request) => isIpv6(request) === (family === 6));
+    const seen = new Set<string>();
+    for (let count = 0; count < 60; count += 1) {
+      const response = await send({}, searchFor(url));
+      expect(response.status).toBe(200);
+      seen.add(await response.text());
+    }
+    expect(askedHosts).toHaveLength(60);
+    expect([...seen].toSorted()).toEqual(family === 4 ? V4 : V6);
+  });
+
+  it("[WK21] of a name is learnt by one refusal, and forgotten after a while", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const { send } = await bothFamilies((request) => !isIpv6(request));
+    vi.spyOn(Math, "random").mockReturnValue(0.6);
+    const ask = async (): Promise<void> => {
+      const response = await send({}, searchFor("http://only-a.test/"));
+      expect(V4).toContain(await response.text());
+    };
+    for (let count = 0; count < 40; count += 1) await ask();
+    expect(askedHosts).toHaveLength(41);
+    vi.setSystemTime(Date.now() + FAMILY_MS);
+    await ask();
+    expect(askedHosts).toHaveLength(43);
+  });
+
+  it("[WK21] of a name with neither is not held against it: each family is asked, then it is refused", async () => {
+    const { send } = await bothFamilies(() => false);
+    for (let count = 0; count < 3; count += 1) {
+      askedHosts.length = 0;
+      const response = await send({}, searchFor("http://neither.test/"));
+      expect((await codeOf(response)).code).toBe("address-family-mismatch");
+      expect(askedHosts).toHaveLength(2);
+    }
+  });
+
+  it("[WK20] is held against no host", async () => {
+    const { send } = await bothFamilies((request) => isIpv6(request));
+    for (let count = 0; count < 10; count += 1) await send({}, searchFor("http://only-aaaa.test/"));
+    const seen = new Set(askedHosts);
+    expect(seen.size).toBe(2);
+  });
+
+  it("[PL6] a session keeps its place within the family, and strict is strict there", async () => {
+    const { send } = await bothFamilies((request) => isIpv6(request));
+    for (const session of ["a", "b", "c", "d", "e", "f"]) {
+      const seen = new Set<string>();
+      for (const url of ["http://[2001:db8:1::7]/", "http://aaaa.test/", "http://[2001:db8:1::7]/"]) {
+        for (const sticky of ["", ", sticky=strict"]) {
+          const headers = { egress: `session="${session}"${sticky}` };
+          seen.add(await (await send({ headers }, searchFor(url))).text());
+        }
+      }
+      expect([session, seen.size]).toEqual([session, 1]);
+    }
+  });
+
+  it("[PL6] an address that the client selects stays, and its host refuses by name", async () => {
+    const { send } = await bothFamilies((request) => isIpv6(request));
+    const headers = { egress: `ip="${V4[0]}"` };
+    for (const url of ["http://[2001:db8:1::7]/", "http://aaaa.test/"]) {
+      const response = await send({ headers }, searchFor(url));
+      expect((await codeOf(response)).code).toBe("address-family-mismatch");
+    }
+    expect(askedHosts).toHaveLength(2);
+  });
+});
+
+describe("hosts that are full", () => {
+  it("[WK22] all but one: no request is refused, however many they are", async () => {
+    const { send, pool, pools } = await newEgress();
+    const hosts = Array.from({ length: 31 }, (_, at) => `full-${pool}-${at}`);
+    pools.placement = async () => grant(placementOf(pool, hosts));
+    for (const host of hosts) gateways.set(host, () => gatewayRefusal("port-block-exhausted"));
+    gateways.set(hosts[17]!, OK);
+    for (let count = 0; count < 20; count += 1) expect((await send()).status).toBe(200);
+    // Once each is known to be full it is not asked first.
+    expect(askedHosts.length).toBeLessThan(31 + 20);
+  });
+
+  it("[WK22] is asked last for a while, towards that destination alone", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const { send, h1, h2 } = await newEgress(2);
+    vi.spyOn(Math, "random").mockReturnValue(0);
+    gateways.set(h1, (request) =>
+      request.url.includes("busy") ? gatewayRefusal("port-block-exhausted") : new Response("ok"),
+    );
+    gateways.set(h2, OK);
+    await send({}, searchFor("http://busy.test/"));
+    await send({}, searchFor("http://busy.test/path"));
+    await send({}, searchFor("http://quiet.test/"));
+    expect(askedHosts).toEqual([h1, h2, h2, h1]);
+    vi.setSystemTime(Date.now() + FULL_MS);
+    await send({}, searchFor("http://busy.test/"));
+    expect(askedHosts.slice(4)).toEqual([h1, h2]);
+  });
+
+  it("[WK22] a session asks every host of its address before it leaves it", async () => {
+    const { send, pool, pools, hosts } = await newEgress(3);
+    const ips = V4.flatMap((ip) => placementOf(pool, hosts, ip).ips);
+    pools.placement = async () => grant({ pool, ips, resting: [] });
+    let roomyHost = hosts[0];
+    for (const host of hosts) {
+      gateways.set(host, (request) =>
+        host === roomyHost ? new Response(ipOf(request)) : gatewayRefusal("port-block-exhausted"),
+      );
+    }
+    const headers = { egress: 'session="cart"' };
+    const home = await (await send({ headers })).text();
+    for (const host of [...hosts, ...hosts]) {
+      roomyHost = host;
+      expect(await (await send({ headers })).text()).toBe(home);
+    }
+  });
+
+  it(`[WK11] at most ${MAX_TRIES} are asked for one request`, async () => {
+    const { send, pool, pools } = await newEgress();
+    const hosts = Array.from({ length: MAX_TRIES + 5 }, (_, at) => `many-${pool}-${at}`);
+    pools.placement = async () => grant(placementOf(pool, hosts));
+    for (const host of hosts) gateways.set(host, () => gatewayRefusal("port-block-exhausted"));
+    expect((await codeOf(await send())).code).toBe("port-block-exhausted");
+    expect(new Set(askedHosts).size).toBe(MAX_TRIES);
+    expect(askedHosts).toHaveLength(MAX_TRIES);
+  });
+});
+
+describe("an address that is taken away", () => {
+  it("[WK20] its hosts are asked again, on another address", async () => {
+    const { send, pool, pools, hosts } = await newEgress(2);
+    const ips = V4.flatMap((ip) => placementOf(pool, hosts, ip).ips);
+    pools.placement = async () => grant({ pool, ips, resting: [] });
+    for (const host of hosts) {
+      gateways.set(host, (request) =>
+        ipOf(request) === V4[0] ? gatewayRefusal("lease-lost") : new Response(ipOf(request)),
+      );
+    }
+    for (let count = 0; count < 30; count += 1) expect(await (await send()).text()).toBe(V4[1]);
+    const headers = { egress: `ip="${V4[0]}"` };
+    expect((await codeOf(await send({ headers }))).code).toBe("lease-lost");
+  });
+
+  it("[WK11] a request that has no host left asks for the placement of now", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const { send, pool, pools, h1, h2 } = await newEgress(2);
+    pools.placement = async () => grant(placementOf(pool, [h1], V4[0]));
+    gateways.set(h1, OK);
+    await send();
+    pools.placement = async () => grant(placementOf(pool, [h1, h2], V4[1]));
+    for (const host of [h1, h2]) {
+      gateways.set(host, (request) =>
+        ipOf(request) === V4[0] ? gatewayRefusal("lease-lost") : new Response("moved"),
+      );
+    }
+    vi.setSystemTime(Date.now() + 1_000);
+    expect(await (await send()).text()).toBe("moved");
+  });
+});
+
+describe("a refusal after redirects", () => {
+  const late = (): Response => {
+    const refusal = gatewayRefusal("port-block-exhausted");
+    refusal.headers.set("egress-location", "http://second.test/");
+    return refusal;
+  };
+
+  it("[PL4] is the answer to a request that must not happen twice", async () => {
+    const { send, hosts } = await newEgress(2);
+    for (const host of hosts) gateways.set(host, late);
+    const response = await send({ method: "POST", headers: { "egress-redirect": "follow" } });
+    expect((await codeOf(response)).code).toBe("port-block-exhausted");
+    expect(askedHosts).toHaveLength(1);
+  });
+
+  it("[PL4] sends another to another host, and teaches nothing of its first destination", async () => {
+    const { send, h1, h2 } = await newEgress(2);
+    vi.spyOn(Math, "random").mockReturnValue(0);
+    gateways.set(h1, late);
+    gateways.set(h2, OK);
+    expect((await send()).status).toBe(200);
+    expect((await send()).status).toBe(200);
+    expect(askedHosts).toEqual([h1, h2, h1, h2]);
+  });
+});

@@ -1,0 +1,183 @@
+/** Requests whose hosts are lost, and whose fault that was. */
+import { describe, expect, it, vi } from "vitest";
+import { grant } from "../../src/core/outcome.ts";
+import { SUSPECT_MS } from "../../src/worker/edge-state.ts";
+import {
+  absentHosts,
+  askedHosts,
+  codeOf,
+  type Gateway,
+  gateways,
+  healthQuestions,
+  newEgress,
+  placementOf,
+} from "./edge.ts";
+
+const OK: Gateway = () => new Response("ok");
+const lost: Gateway = () => {
+  throw new Error("Network connection lost.");
+};
+const silent: Gateway = () => new Promise(() => {});
+
+function searchFor(url: string): string {
+  return `?url=${encodeURIComponent(url)}`;
+}
+
+describe("a request that takes its host down", () => {
+  it("[WK12] is taken to one other and no further", async () => {
+    const { send, hosts } = await newEgress(4);
+    for (const host of hosts) gateways.set(host, lost);
+    expect(await codeOf(await send({}, searchFor("http://poison.test/")))).toEqual({
+      status: 502,
+      code: "host-lost",
+    });
+    expect(askedHosts).toHaveLength(2);
+  });
+
+  it("[WK12] sent again and again takes one at a time, and nobody else is kept from another host", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const { send, hosts } = await newEgress(4);
+    for (const host of hosts) {
+      gateways.set(host, (request) => (request.url.includes("venom") ? lost(request) : new Response("ok")));
+    }
+    const poison = searchFor("http://venom.test:81/");
+    await send({}, poison);
+    askedHosts.length = 0;
+    for (let count = 0; count < 5; count += 1) {
+      const response = await send({}, searchFor(`http://venom.test:81/?${count}`));
+      expect((await codeOf(response)).code).toBe("host-lost");
+    }
+    expect(askedHosts).toHaveLength(5);
+    gateways.set(hosts[0]!, lost);
+    for (let count = 0; count < 10; count += 1) expect((await send()).status).toBe(200);
+    vi.setSystemTime(Date.now() + SUSPECT_MS);
+    askedHosts.length = 0;
+    await send({}, poison);
+    expect(askedHosts).toHaveLength(2);
+  });
+
+  it("[WK12] hosts that are dead already cost it nothing: one that lives has it", async () => {
+    const { send, hosts, h4 } = await newEgress(4);
+    for (const host of hosts) gateways.set(host, lost);
+    for (const host of hosts) absentHosts.add(host);
+    absentHosts.delete(h4);
+    gateways.set(h4, OK);
+    for (let count = 0; count < 10; count += 1) expect((await send()).status).toBe(200);
+  });
+});
+
+describe("whose fault it was", () => {
+  it("[WK8] a flow that breaks at a host that is there does not speak against it", async () => {
+    const { send, h1, h2 } = await newEgress(2);
+    vi.spyOn(Math, "random").mockReturnValue(0);
+    gateways.set(h1, (request) => (request.url.includes("odd") ? lost(request) : new Response("ok")));
+    gateways.set(h2, OK);
+    await send({}, searchFor("http://odd.test/"));
+    askedHosts.length = 0;
+    await send();
+    expect(askedHosts).toEqual([h1]);
+  });
+
+  it("[WK8] one that does not say that it is there is passed over", async () => {
+    const { send, h1, h2 } = await newEgress(2);
+    vi.spyOn(Math, "random").mockReturnValue(0);
+    gateways.set(h1, lost);
+    absentHosts.add(h1);
+    gateways.set(h2, OK);
+    await send();
+    await send();
+    expect(askedHosts).toEqual([h1, h2, h2]);
+  });
+});
+
+describe("a host that falls silent", () => {
+  /** Two hosts, of which the first is asked first; the pool hears those that are named. */
+  async function newSilence(heard: (names: { h1: string; h2: string }) => string[], resting: string[] = []) {
+    const egress = await newEgress(2);
+    const { h1, h2, pool, pools } = egress;
+    vi.spyOn(Math, "random").mockReturnValue(0);
+    gateways.set(h1, silent);
+    gateways.set(h2, OK);
+    let questions = 0;
+    pools.placement = async () => {
+      questions += 1;
+      if (questions === 1) return grant(placementOf(pool, [h1, h2]));
+      return grant({ ...placementOf(pool, heard({ h1, h2 })), resting });
+    };
+    return { ...egress, questions: () => questions };
+  }
+
+  it("[WK23] is given up when neither its gateway answers nor the pool hears it", async () => {
+    const { send, h1, h2 } = await newSilence((names) => [names.h2]);
+    absentHosts.add(h1);
+    expect(await (await send()).text()).toBe("ok");
+    expect(askedHosts).toEqual([h1, h2]);
+  });
+
+  it("[WK23] what cannot be repeated ends as host-lost", async () => {
+    const { send, h1 } = await newSilence((names) => [names.h2]);
+    absentHosts.add(h1);
+    expect(await codeOf(await send({ method: "POST" }))).toEqual({ status: 502, code: "host-lost" });
+    expect(askedHosts).toEqual([h1]);
+  });
+
+  it("[WK23] an upload of which half was sent ends as host-lost", async () => {
+    const { send, h1 } = await newSilence((names) => [names.h2]);
+    absentHosts.add(h1);
+    const { readable, writable } = new IdentityTransformStream();
+    gateways.set(h1, async (request) => {
+      const reader = (request.body as ReadableStream<Uint8Array>).getReader();
+      while (!(await reader.read()).done);
+      return silent(request);
+    });
+    const writer = writable.getWriter();
+    const sent = send({ method: "PUT", body: readable });
+    await writer.write(new Uint8Array(40_000));
+    await writer.write(new Uint8Array(40_000));
+    const response = await sent;
+    void writer.close();
+    expect(await codeOf(response)).toEqual({ status: 502, code: "host-lost" });
+    expect(askedHosts).toEqual([h1]);
+  });
+
+  it.each([
+    ["the pool hears and its gateway does not answer", true, false],
+    ["the pool does not hear and its gateway answers", false, true],
+  ])("[WK23] one that %s is waited for", async (_what, isHeard, isThere) => {
+    const { send, h1 } = await newSilence((names) => (isHeard ? [names.h1, names.h2] : [names.h2]));
+    if (!isThere) absentHosts.add(h1);
+    gateways.set(h1, async () => {
+      await scheduler.wait(3_500);
+      return new Response("late");
+    });
+    expect(await (await send()).text()).toBe("late");
+    expect(askedHosts).toEqual([h1]);
+  });
+
+  it("[WK23] one that drains is waited for", async () => {
+    const resting: string[] = [];
+    const { send, h1 } = await newSilence((names) => [names.h2], resting);
+    resting.push(h1);
+    absentHosts.add(h1);
+    gateways.set(h1, async () => {
+      await scheduler.wait(3_000);
+      return new Response("late");
+    });
+    expect(await (await send()).text()).toBe("late");
+  });
+
+  it("[WK24] many that wait for a slow destination ask its gateway once a second, and no pool", async () => {
+    const { send, h1, questions } = await newSilence((names) => [names.h1, names.h2]);
+    gateways.set(h1, OK);
+    await send();
+    gateways.set(h1, async () => {
+      await scheduler.wait(2_700);
+      return new Response("slow");
+    });
+    const before = { pool: questions(), health: healthQuestions.get(h1) ?? 0 };
+    const answers = await Promise.all(Array.from({ length: 40 }, () => send()));
+    expect(answers.every((answer) => answer.ok)).toBe(true);
+    expect((healthQuestions.get(h1) ?? 0) - before.health).toBeLessThanOrEqual(4);
+    expect(questions() - before.pool).toBeLessThanOrEqual(1);
+  });
+});
