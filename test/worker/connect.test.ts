@@ -50,7 +50,10 @@ describe("a host's connection", () => {
     await vi.waitFor(async () => {
       toPool.send(HEARTBEAT);
       const shown = await (await administer("GET", `/v1/hosts/${h1}`)).json<{ pools: unknown[] }>();
-      expect(shown.pools).toEqual([{ pool, host: h1, gateway, live: true, draining: false, rooms }]);
+      const reach = { ipv4: null, ipv6: null };
+      const figures = { uplink: "unknown", destinationCount: null, failedCount: null };
+      const host = { pool, host: h1, gateway, live: true, draining: false, reach, uplink: "unknown" };
+      expect(shown.pools).toEqual([{ ...host, rooms: [Object.assign({}, rooms[0], figures)] }]);
     });
 
     gateways.set(h1, () => new Response("served"));
