@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, it } from "vitest";
 import { AddressChoice } from "../../src/agent/ports/address-choice.ts";
 import { PortBinder } from "../../src/agent/ports/port-binder.ts";
 import type { Family } from "../../src/agent/ports/resolver.ts";
+import { startOrigin, startRig } from "./gateway-rig.ts";
 
 const FOUR = ["192.0.2.1", "192.0.2.2"];
 const SIX = ["2001:db8::1", "2001:db8::2"];
@@ -77,15 +78,48 @@ it("[GW8] an address that is named is the one, whatever the destination has", ()
 
 it("[RS5] a name is asked for beforehand only when it matters", async () => {
   serve(...FOUR);
-  expect(choice.prepare(null, "unknown.test")).toBeNull();
+  expect(choice.prepare(null, () => "unknown.test")).toBeNull();
   expect(chosen(null, "[2001:db8::99]")).toEqual(new Set(FOUR));
   serve(...SIX);
   asked = [];
-  expect(choice.prepare('ip="192.0.2.1"', "unknown.test")).toBeNull();
-  expect(choice.prepare(null, "192.0.2.99")).toBeNull();
-  expect(choice.prepare(null, "[2001:db8::99]")).toBeNull();
-  expect(choice.prepare("no dictionary (", "unknown.test")).toBeNull();
+  expect(choice.prepare('ip="192.0.2.1"', () => "unknown.test")).toBeNull();
+  expect(choice.prepare(null, () => "192.0.2.99")).toBeNull();
+  expect(choice.prepare(null, () => "[2001:db8::99]")).toBeNull();
+  expect(choice.prepare("no dictionary (", () => "unknown.test")).toBeNull();
+  expect(choice.prepare(null, () => null)).toBeNull();
   expect(asked).toEqual([]);
-  expect(choice.prepare(null, "four.test")).toBeNull();
-  expect(await choice.prepare('session="s"', "unknown.test")).toEqual([4]);
+  expect(choice.prepare(null, () => "four.test")).toBeNull();
+  expect(await choice.prepare('session="s"', () => "unknown.test")).toEqual([4]);
+});
+
+it("[RS5] at a gateway with both families no open request is lost to the wrong one", async () => {
+  const rig = await startRig({
+    allow: ["127.0.0.0/8", "::1/128"],
+    records: { "four.test": ["127.0.0.1"], "six.test": ["::1"], "none.test": [] },
+  });
+  const six = rig.binder.addAddress("::1");
+  six.addBlock({ base: 20_480, order: 6, epoch: 1 });
+  six.setTerm({ monotonicEndMs: Infinity, wallEndMs: Infinity });
+  const four = await startOrigin((_request, response) => response.end("4"), "127.0.0.1");
+  const other = await startOrigin((_request, response) => response.end("6"), "::1", four.port);
+  try {
+    for (const [host, answer] of [
+      ["127.0.0.1", "4"],
+      ["[::1]", "6"],
+      ["four.test", "4"],
+      ["six.test", "6"],
+    ]) {
+      for (let time = 0; time < 8; time += 1) {
+        const response = await rig.fetch(`http://${host}:${four.port}/`);
+        expect(await response.text(), host).toBe(answer);
+      }
+    }
+    const none = await rig.fetch(`http://none.test:${four.port}/`);
+    expect(await none.json()).toMatchObject({ code: "dns-error" });
+  } finally {
+    rig.binder.removeAddress("::1");
+    four.close();
+    other.close();
+    await rig.close();
+  }
 });

@@ -32,11 +32,13 @@ export class AddressChoice {
    * To be awaited before `choose`, if it is not null: only where a request leaves the address
    * open and this host has both families does it matter which of them the destination has.
    */
-  prepare(header: string | null, hostname: string): Promise<unknown> | null {
+  prepare(header: string | null, hostnameOf: () => string | null): Promise<unknown> | null {
     const selected = this.#read(header);
     if (!selected.ok || selected.value.ip !== undefined) return null;
     const families = new Set(this.#usable().map(({ ip }) => isIP(ip)));
     if (families.size < FAMILIES.length) return null;
+    const hostname = hostnameOf();
+    if (hostname === null) return null;
     const found = this.#familiesOfHost(hostname);
     return found instanceof Promise ? found : null;
   }

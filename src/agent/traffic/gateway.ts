@@ -181,6 +181,8 @@ export class Gateway {
       // Without a promise when the token is known.
       const admitted = this.#access.admit(headers, "gateway");
       const identity = admitted instanceof Promise ? await admitted : admitted;
+      const learning = this.#prepare(identity, target.query, headers);
+      if (learning !== null) await learning;
       exchange = this.#fetch(request, response, target.query, headers, identity, flow);
     });
   }
@@ -246,6 +248,19 @@ export class Gateway {
     return exchange;
   }
 
+  /** What has to be known before an address is chosen; null when it is. [RS5] */
+  #prepare(
+    identity: Outcome<Identity, Problem>,
+    query: string,
+    headers: RequestHeaders,
+  ): Promise<unknown> | null {
+    if (!identity.ok) return null;
+    return this.#choice.prepare(headers.egress, () => {
+      const destination = parseDestination(query);
+      return destination.ok ? destination.value.hostname : null;
+    });
+  }
+
   #admit(
     identity: Outcome<Identity, Problem>,
     query: string,
@@ -290,6 +305,7 @@ export class Gateway {
     const target = targetOf(request);
     if (target.path !== FETCH_PATH) return this.#refuseOn(socket, { code: "route-unknown" });
     const identity = await this.#access.admit(headers, "gateway");
+    await this.#prepare(identity, target.query, headers);
     const admitted = this.#admit(identity, target.query, headers);
     if (!admitted.ok) return this.#refuseOn(socket, admitted.refusal);
     if (headers.hasBody) {
