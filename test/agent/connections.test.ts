@@ -1,6 +1,7 @@
 /** Ports and connections under load: every port, none leaked, HTTP/2, draining, exhaustion. */
 import { readFile } from "node:fs/promises";
 import { connect } from "node:net";
+import type { TLSSocket } from "node:tls";
 import { afterEach, expect, it } from "vitest";
 import {
   eventually,
@@ -160,6 +161,23 @@ it("[BI10] over TLS without HTTP/2 every request at once has its own port", asyn
   const responses = await Promise.all(Array.from({ length: 20 }, () => rig.fetch(origin.url)));
   expect(await Promise.all(responses.map((response) => response.text()))).toEqual(Array(20).fill("ok"));
 });
+
+it.each(["h1", "h2"] as const)(
+  "[OR10] a dot at the end of a name is not in TLS, and stays in the request: %s",
+  async (speaks) => {
+    const rig = await start({ authorities: [CERTIFICATE], records: { "secure.test": ["127.0.0.1"] } });
+    const seen: unknown[] = [];
+    const origin = closeLater(
+      await startSecureOrigin(speaks, (request, response) => {
+        seen.push((request.socket as TLSSocket).servername, request.authority || request.headers.host);
+        response.end("ok");
+      }),
+    );
+    const response = await rig.fetch(`https://secure.test.:${origin.port}/`);
+    expect([response.status, await response.text()]).toEqual([200, "ok"]);
+    expect(seen).toEqual(["secure.test", `secure.test.:${origin.port}`]);
+  },
+);
 
 it("[BI5] idle connections give their ports back: after a while, and at once when their block drains", async () => {
   const rig = await start({ idleTimeoutMs: 300, authorities: [CERTIFICATE] });

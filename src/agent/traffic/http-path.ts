@@ -24,7 +24,7 @@ import { EgressFault, isStaleConnection, problemOf } from "./faults.ts";
 import { type RawHeaders, inLine, readResponseHeaders, relayedProxyStatus } from "./forwarded-headers.ts";
 import type { OriginConnection } from "./origin-connection.ts";
 import type { OriginConnections } from "./origin-connections.ts";
-import type { ExchangeController, ExchangeHandler } from "./origin-transport.ts";
+import { type ExchangeController, type ExchangeHandler, UnprocessedFault } from "./origin-transport.ts";
 import type { Outgoing } from "./outgoing.ts";
 import { type Hop, locationOf, MAX_REDIRECTS, nextHop, unfollowed } from "./redirect.ts";
 import { RedirectedHop } from "./redirected-hop.ts";
@@ -72,6 +72,8 @@ export class HttpExchange implements ExchangeHandler {
   #redirected: RedirectedHop | null = null;
   #next: { readonly status: number; readonly location: string } | null = null;
   #isRepeated = false;
+  #isDowngraded = false;
+  #body: RequestBody | null = null;
   /** The client is gone, or has all it will get. */
   #isOver = false;
   #hasDrain = false;
@@ -163,13 +165,8 @@ export class HttpExchange implements ExchangeHandler {
     );
   }
 
-  onResponseEnd(controller: ExchangeController): void {
+  onResponseEnd(): void {
     const connection = this.#connection!;
-    if (connection.isBroken) {
-      // undici takes a reset for the end of a body that has no length. [GW5]
-      this.onResponseError(controller, new EgressFault("connection-terminated"));
-      return;
-    }
     connection.servedCount += 1;
     this.#leave(true);
     if (this.#next !== null) this.#follow(this.#next);
@@ -193,9 +190,21 @@ export class HttpExchange implements ExchangeHandler {
       // It had been idle and ended just as the request came: once more, on a new one.
       this.#isRepeated = true;
       this.#send(true);
+    } else if (this.#mayStillBeSent(fault)) {
+      this.#send(true);
     } else {
+      this.#body?.destroy();
       this.#refuse(problemOf(fault), fault);
     }
+  }
+
+  /** Whether the origin has not begun with it: once more then, and once more by HTTP/1.1. [OR8] [OR9] */
+  #mayStillBeSent(fault: Error): boolean {
+    if (!(fault instanceof UnprocessedFault) || this.#body?.destroyed === true) return false;
+    if (fault.needsHttp1 ? this.#isDowngraded : this.#isRepeated) return false;
+    if (fault.needsHttp1) this.#isDowngraded = true;
+    else this.#isRepeated = true;
+    return true;
   }
 
   #send(anew: boolean): void {
@@ -216,7 +225,7 @@ export class HttpExchange implements ExchangeHandler {
         path: requestTargetOf(url),
         method,
         headers,
-        body: hasBody ? this.#openBody() : null,
+        body: hasBody ? (this.#body ??= this.#openBody()) : null,
       },
       new FlowHandler(this.#flow!, this.#follows ? (this.#redirected = new RedirectedHop(this)) : this),
     );

@@ -22,6 +22,7 @@ export interface Http1Limits {
 
 /** A connection of HTTP/1.1. */
 export class Http1Transport implements OriginTransport {
+  readonly capacity = 1;
   readonly socket: Socket;
   readonly limits: Http1Limits;
   /** The `host` of every request. */

@@ -1,23 +1,27 @@
 /** One connection to an origin, on one leased port: dialled for its first request, then kept. */
 import type { Socket } from "node:net";
-import type { buildConnector } from "undici";
 import { Flow } from "../../link/flow.ts";
 import type { AddressPorts } from "../ports/address-ports.ts";
 import type { Dialled, Dialler } from "../ports/dial.ts";
 import { EgressFault } from "./faults.ts";
 import type { HeldPort } from "../ports/held-port.ts";
+import type { Http1Origins } from "./http1-origins.ts";
 import { Http1Transport } from "./http1-transport.ts";
-import type { ExchangeHandler, OriginTransport, OutgoingRequest } from "./origin-transport.ts";
-import { UndiciTransport } from "./undici-transport.ts";
-
-/** Requests at once on one HTTP/2 connection. */
-const MAX_STREAMS = 100;
+import { Http2Transport } from "./http2-transport.ts";
+import type {
+  ExchangeHandler,
+  OriginTransport,
+  OutgoingRequest,
+  TransportWatcher,
+} from "./origin-transport.ts";
+import type { SecureSockets } from "./secure-socket.ts";
 
 /** What connections are made with. */
 export interface ConnectionOptions {
   readonly dialler: Dialler;
-  /** undici's own connector, for TLS over a socket that is there already. */
-  readonly secure: buildConnector.connector;
+  readonly secureSockets: SecureSockets;
+  /** Origins that do not want HTTP/2. */
+  readonly http1Origins: Http1Origins;
   /** From the end of the request to the final response head. */
   readonly responseTimeoutMs: number;
   /** How long an idle connection keeps its port. */
@@ -27,8 +31,10 @@ export interface ConnectionOptions {
 
 /** Who keeps a connection and wants to know how it fares. */
 export interface ConnectionKeeper {
-  /** It stands now; `protocol` is settled. */
+  /** It stands now and `protocol` is settled, or its `limit` has changed. */
   readonly onConnected: (connection: OriginConnection) => void;
+  /** The origin wants HTTP/1.1; that is remembered already. */
+  readonly onHttp1Required: () => void;
   /** It has ended, or is of no more use once its requests have. */
   readonly onGone: (connection: OriginConnection) => void;
 }
@@ -81,7 +87,7 @@ export class OriginConnection {
 
   /** How many requests it may carry. */
   get limit(): number {
-    return this.protocol === "h2" ? MAX_STREAMS : 1;
+    return this.#transport?.capacity ?? 1;
   }
 
   /** Sends a request. Whoever calls must call `done` once it has ended. */
@@ -133,7 +139,7 @@ export class OriginConnection {
         dialling.signal,
       );
       this.#adopt(dialled);
-      this.#ready(isSecure ? await this.#encrypt(host, dialled.socket) : dialled.socket);
+      this.#ready(isSecure ? await this.#secure(host, dialled.socket) : dialled.socket);
     } catch (fault) {
       this.#fail(fault as Error);
     } finally {
@@ -148,22 +154,11 @@ export class OriginConnection {
     if (held.block.isDraining) this.retire();
   }
 
-  #encrypt(hostname: string, socket: Socket): Promise<Socket> {
-    return new Promise((resolve, reject) => {
-      // Without an error, as when its block is taken away, TLS would say nothing of the end.
-      const onClose = (): void => reject(new EgressFault("connection-terminated"));
-      socket.once("close", onClose);
-      const { host, protocol, port } = new URL(this.origin);
-      this.#options.secure({ hostname, host, protocol, port, httpSocket: socket }, (...[fault, secured]) => {
-        socket.off("close", onClose);
-        if (fault === null) {
-          resolve(secured);
-        } else {
-          socket.destroy();
-          reject(fault);
-        }
-      });
-    });
+  #secure(host: string, socket: Socket): Promise<Socket> {
+    const { secureSockets, http1Origins } = this.#options;
+    const port = Number(new URL(this.origin).port) || 443;
+    const protocols = http1Origins.has(this.origin) ? (["http/1.1"] as const) : (["h2", "http/1.1"] as const);
+    return secureSockets.secure(socket, host, port, protocols);
   }
 
   #ready(socket: Socket): void {
@@ -172,15 +167,24 @@ export class OriginConnection {
     this.protocol = alpnProtocol === "h2" ? "h2" : "h1";
     const transport = this.#socket!;
     this.#socket = socket;
-    const onGone = (): void => this.#markRetired();
+    const { host } = new URL(this.origin);
+    const watcher: TransportWatcher = {
+      onGone: () => this.#markRetired(),
+      onCapacity: () => this.#keeper.onConnected(this),
+      onHttp1Required: () => {
+        this.#options.http1Origins.add(this.origin);
+        this.#keeper.onHttp1Required();
+      },
+    };
     this.#transport =
       this.protocol === "h2"
-        ? new UndiciTransport(this.origin, socket, this.#options, MAX_STREAMS, onGone)
-        : new Http1Transport(socket, transport, new URL(this.origin).host, this.#options, onGone);
+        ? new Http2Transport(socket, host, this.#options, watcher)
+        : new Http1Transport(socket, transport, host, this.#options, watcher.onGone);
     const { request, handler } = this.#first!;
     this.#first = null;
     this.#transport.dispatch(request, handler);
-    this.#keeper.onConnected(this);
+    // Over HTTP/2 the origin first says how many requests it takes.
+    if (this.protocol === "h1") this.#keeper.onConnected(this);
   }
 
   #markRetired(): void {

@@ -2,8 +2,8 @@
  * The connections from one egress address to one origin. Each request gets an idle one, or
  * room on an HTTP/2 one, or a new one: there is no upper bound but the ports.
  *
- * Kept apart from undici's own pool, because a port must be known by request, an idle
- * connection must close when its block drains, and thousands at once must cost no search.
+ * A port must be known by request, an idle connection must close when its block drains, and
+ * thousands at once must cost no search.
  */
 import type { AddressPorts } from "../ports/address-ports.ts";
 import { type ConnectionOptions, OriginConnection } from "./origin-connection.ts";
@@ -38,7 +38,7 @@ export class OriginConnections {
     this.#options = options;
     this.#onEmpty = onEmpty;
     // HTTP/2 is negotiated in TLS; without it nothing has to be found out.
-    this.#speaks = origin.startsWith("https:") ? "unknown" : "h1";
+    this.#speaks = origin.startsWith("https:") && !options.http1Origins.has(origin) ? "unknown" : "h1";
   }
 
   /** Connections, for the status. */
@@ -58,9 +58,8 @@ export class OriginConnections {
         return;
       }
     }
-    const idle = this.#idle.pop();
-    if (idle !== undefined) {
-      idle.idleAt = -1;
+    const idle = this.#takeIdle();
+    if (idle !== null) {
       this.#occupy(idle);
       take(idle);
     } else if (this.#scout !== null && !alone && this.#speaks === "unknown") {
@@ -86,7 +85,7 @@ export class OriginConnections {
     if (connection.isRetired || !isReusable || connection.port === null) {
       connection.retire();
     } else if (connection.running > 0) {
-      this.#shared.add(connection);
+      this.#place(connection);
     } else {
       this.#shared.delete(connection);
       connection.idleAt = this.#idle.length;
@@ -100,13 +99,18 @@ export class OriginConnections {
     for (const connection of this.#all) connection.close();
   }
 
-  /** From the connection: it stands. */
+  /** From the connection: it stands, or may carry more requests than before, or fewer. */
   onConnected(connection: OriginConnection): void {
-    this.#speaks = connection.protocol === "h2" ? "h2" : "h1";
-    if (connection.protocol === "h2" && !connection.isRetired && connection.running < connection.limit) {
-      this.#shared.add(connection);
-    }
+    if (!this.#options.http1Origins.has(this.origin))
+      this.#speaks = connection.protocol === "h2" ? "h2" : "h1";
+    this.#place(connection);
     if (connection === this.#scout) this.#endScouting();
+  }
+
+  /** From a connection: no other request goes out over HTTP/2. */
+  onHttp1Required(): void {
+    this.#speaks = "h1";
+    for (const connection of this.#all) if (connection.protocol === "h2") connection.retire();
   }
 
   /** From the connection: it takes no more requests. */
@@ -125,9 +129,26 @@ export class OriginConnections {
     if (this.#all.size === 0 && this.#waiting.length === 0) this.#onEmpty(this.origin);
   }
 
+  /** The warmest idle one that takes a request. */
+  #takeIdle(): OriginConnection | null {
+    for (;;) {
+      const idle = this.#idle.pop();
+      if (idle === undefined) return null;
+      idle.idleAt = -1;
+      if (idle.limit > 0) return idle;
+      // An origin that allows no streams at all, for now.
+      idle.retire();
+    }
+  }
+
   #occupy(connection: OriginConnection): void {
     connection.running += 1;
-    if (connection.protocol !== "h2") return;
+    this.#place(connection);
+  }
+
+  /** Among the shared ones, if it has requests and room for more. */
+  #place(connection: OriginConnection): void {
+    if (connection.protocol !== "h2" || connection.isRetired || connection.running === 0) return;
     if (connection.running < connection.limit) this.#shared.add(connection);
     else this.#shared.delete(connection);
   }

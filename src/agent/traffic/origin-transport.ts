@@ -1,8 +1,9 @@
 /**
  * What carries requests over one connection to an origin once it stands, whatever the version of
- * HTTP, and what it tells of each exchange. The names are undici's, so that its clients fit.
+ * HTTP, and what it tells of each exchange.
  */
 import type { Readable } from "node:stream";
+import { EgressFault } from "./faults.ts";
 import type { RawHeaders } from "./forwarded-headers.ts";
 
 /** A request as it goes out. */
@@ -39,8 +40,34 @@ export interface ExchangeHandler {
   onResponseError(controller: ExchangeController | null, fault: Error): void;
 }
 
+/**
+ * The origin has said that it did not begin with a request, so that it may be sent once more,
+ * whatever its method (RFC 9113 section 8.7). Of its body nothing has been read, unless it is destroyed.
+ */
+export class UnprocessedFault extends EgressFault {
+  /** It asks for HTTP/1.1. */
+  readonly needsHttp1: boolean;
+
+  constructor(detail: string, needsHttp1: boolean) {
+    super("connection-terminated", detail);
+    this.needsHttp1 = needsHttp1;
+  }
+}
+
+/** Who keeps a transport. */
+export interface TransportWatcher {
+  /** It takes no more requests. Called once. */
+  readonly onGone: () => void;
+  /** `capacity` has changed. */
+  readonly onCapacity: () => void;
+  /** The origin wants to be spoken to by HTTP/1.1. */
+  readonly onHttp1Required: () => void;
+}
+
 /** One connection that stands. */
 export interface OriginTransport {
+  /** How many requests it takes at once. */
+  readonly capacity: number;
   /** Sends a request. */
   dispatch(request: OutgoingRequest, handler: ExchangeHandler): void;
   /** Ends it at once; exchanges on it end with a fault. */

@@ -1,14 +1,10 @@
-/**
- * All connections of this host to destinations, by egress address and origin.
- *
- * Of undici only the client and the connector are loaded: the rest of it (fetch, caches,
- * WebSockets) would cost every agent 14 MB of memory for nothing.
- */
-import buildConnector from "undici/lib/core/connect.js";
+/** All connections of this host to destinations, by egress address and origin. */
 import type { AddressPorts } from "../ports/address-ports.ts";
 import type { Dialler } from "../ports/dial.ts";
+import { Http1Origins } from "./http1-origins.ts";
 import type { ConnectionOptions } from "./origin-connection.ts";
 import { OriginConnections } from "./origin-connections.ts";
+import { SecureSockets } from "./secure-socket.ts";
 
 /** What the outgoing side can be told. */
 export interface OutgoingOptions {
@@ -36,11 +32,11 @@ export class Outgoing {
     const { authorities } = options;
     this.#options = {
       dialler,
-      secure: buildConnector({
-        allowH2: true,
-        timeout: options.handshakeTimeoutMs ?? 10_000,
-        ...(authorities === undefined ? {} : { ca: [...authorities] }),
+      secureSockets: new SecureSockets({
+        timeoutMs: options.handshakeTimeoutMs ?? 10_000,
+        ...(authorities === undefined ? {} : { authorities }),
       }),
+      http1Origins: new Http1Origins(),
       responseTimeoutMs: options.responseTimeoutMs ?? 60_000,
       idleTimeoutMs: options.idleTimeoutMs ?? 4_000,
       maxHeaderBytes: MAX_RESPONSE_HEADER_BYTES,

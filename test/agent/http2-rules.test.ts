@@ -1,0 +1,114 @@
+/** HTTP/2 with origins that break its rules, frame by frame. */
+import { afterEach, describe, expect, it } from "vitest";
+import * as wire from "../../src/agent/traffic/http2-frames.ts";
+import { eventually, type Rig, type RigOptions, startRig } from "./gateway-rig.ts";
+import {
+  type FrameOrigin,
+  type FrameOriginOptions,
+  type Script,
+  startFrameOrigin,
+} from "./h2-frame-origin.ts";
+import { CERTIFICATE } from "./tls-origin.ts";
+
+const { END_STREAM } = wire;
+const OK = [":status", "200"];
+
+const closing: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0).toReversed()) await close();
+});
+
+async function start(
+  script: Script,
+  options: RigOptions & FrameOriginOptions = {},
+): Promise<{ rig: Rig; origin: FrameOrigin }> {
+  const rig = await startRig({ authorities: [CERTIFICATE], ...options });
+  closing.push(rig.close);
+  const origin = await startFrameOrigin(script, options);
+  closing.push(origin.close);
+  return { rig, origin };
+}
+
+/** Answers every request at once, by its path. */
+const answering: Script = async (peer) => {
+  peer.send(peer.settings());
+  for (;;) {
+    const { stream, fields } = await peer.request();
+    peer.send(peer.headers(stream, OK), peer.data(stream, fields[7]!, END_STREAM));
+  }
+};
+
+describe("an origin that breaks the rules", () => {
+  const flood = (frame: Buffer): Buffer => Buffer.concat(Array.from({ length: 12_000 }, () => frame));
+  const wrong: Record<string, (peer: Parameters<Script>[0]) => Buffer> = {
+    "a flood of SETTINGS": (peer) => flood(peer.settings()),
+    "a flood of PING": (peer) => flood(peer.ping()),
+    "a flood of empty DATA": (peer) => Buffer.concat([peer.headers(1, OK), flood(peer.data(1, ""))]),
+    "a flood of PRIORITY": () => flood(wire.frame(wire.PRIORITY, 0, 3, Buffer.alloc(5))),
+    "a flood of CONTINUATION": () =>
+      Buffer.concat([wire.frame(wire.HEADERS, 0, 1), flood(wire.frame(wire.CONTINUATION, 0, 1))]),
+    "a header block without end": () =>
+      Buffer.concat([
+        wire.frame(wire.HEADERS, 0, 1),
+        ...Array.from({ length: 40 }, () => wire.frame(wire.CONTINUATION, 0, 1, Buffer.alloc(16_384))),
+      ]),
+    "a window that overflows": (peer) => Buffer.concat([peer.window(0, wire.MAX_31_BITS), peer.window(0, 9)]),
+    "a window that does not grow": (peer) => peer.window(0, 0),
+    PUSH_PROMISE: () => wire.frame(wire.PUSH_PROMISE, wire.END_HEADERS, 1, Buffer.from([0, 0, 0, 2])),
+    "a stream that nobody opened": (peer) => peer.headers(7, OK, END_STREAM),
+    "DATA of the connection": (peer) => peer.data(0, "x"),
+    "a frame that is too large": () => wire.frame(wire.DATA, 0, 1, Buffer.alloc(16_385)),
+    "settings of a wrong size": () => wire.frame(wire.SETTINGS, 0, 0, Buffer.alloc(5)),
+    "a window setting that is too large": (peer) =>
+      peer.settings([wire.SETTINGS_INITIAL_WINDOW_SIZE, 0x8000_0000]),
+    "a header block that is none": () => wire.frame(wire.HEADERS, wire.END_HEADERS, 1, Buffer.from([0xff])),
+    "a frame within a header block": (peer) => Buffer.concat([wire.frame(wire.HEADERS, 0, 1), peer.ping()]),
+    "padding that is longer than its frame": () => wire.frame(wire.DATA, 0x8, 1, Buffer.from([9, 0])),
+  };
+  it.each(Object.keys(wrong))("[OR7] %s ends that connection, by name", async (name) => {
+    const { rig, origin } = await start(async (peer, at) => {
+      if (at > 0) return answering(peer, at);
+      peer.send(peer.settings());
+      await peer.request();
+      peer.send(wrong[name]!(peer));
+      return undefined;
+    });
+    const refused = await rig.fetch(origin.url);
+    if (refused.status === 200) await expect(refused.text()).rejects.toThrow("terminated");
+    else expect(await refused.json()).toMatchObject({ code: expect.stringMatching(/^response-/) });
+    await origin.peers[0]!.frame(wire.GOAWAY);
+    await eventually(() => rig.ports.heldCounts().inUse === 0, "its port is free");
+    expect(await (await rig.fetch(`${origin.url}/next`)).text()).toBe("/next");
+    expect(rig.faults).toEqual([]);
+  });
+
+  it("[OR7] a second head on a stream that has ended ends the connection", async () => {
+    const { rig, origin } = await start(async (peer) => {
+      peer.send(peer.settings());
+      const { stream } = await peer.request();
+      peer.send(peer.headers(stream, OK, END_STREAM), peer.headers(stream, OK, END_STREAM));
+    });
+    expect((await rig.fetch(origin.url)).status).toBe(200);
+    const { payload } = await origin.peers[0]!.frame(wire.GOAWAY);
+    expect(payload.readUInt32BE(4)).toBe(wire.STREAM_CLOSED);
+  });
+
+  it("[OR7] what still comes of a stream that the client left is no fault", async () => {
+    const { rig, origin } = await start(async (peer) => {
+      peer.send(peer.settings());
+      const left = await peer.request();
+      peer.send(peer.headers(left.stream, OK), peer.data(left.stream, "x"));
+      await peer.frame(wire.RST_STREAM);
+      peer.send(peer.data(left.stream, "late"), peer.headers(left.stream, ["x", "1"], END_STREAM));
+      const next = await peer.request();
+      peer.send(peer.headers(next.stream, OK, END_STREAM));
+    });
+    const leaving = new AbortController();
+    const left = await rig.fetch(origin.url, { signal: leaving.signal });
+    leaving.abort();
+    await expect(left.text()).rejects.toThrow("aborted");
+    await origin.peers[0]!.frame(wire.RST_STREAM);
+    expect((await rig.fetch(origin.url)).status).toBe(200);
+    expect(origin.peers).toHaveLength(1);
+  });
+});
