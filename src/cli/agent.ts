@@ -1,17 +1,16 @@
 /** `ipshard agent`: becomes the host agent, in an environment in which that stays small. */
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { become, commandOf } from "./become.ts";
+import { compileCache } from "./compile-cache.ts";
 
 /**
  * What an agent finds in its environment, for the sake of its memory: types are stripped once
  * and not at every start (28 MB, and a quicker start), and all threads share one arena, in which
  * the buffers that one has freed serve the next (13 MB).
  */
-export const AGENT_ENVIRONMENT = {
-  NODE_COMPILE_CACHE: join(tmpdir(), "node-compile-cache"),
-  MALLOC_ARENA_MAX: "1",
-} as const;
+export function agentEnvironment(): Record<string, string> {
+  const cache = compileCache();
+  return { MALLOC_ARENA_MAX: "1", ...(cache === null ? {} : { NODE_COMPILE_CACHE: cache }) };
+}
 
 /** The command line of an agent with these arguments. */
 export function agentCommand(args: readonly string[]): string[] {
@@ -20,5 +19,5 @@ export function agentCommand(args: readonly string[]): string[] {
 
 /** Replaces this process by the agent. */
 export function becomeAgent(args: readonly string[]): never {
-  return become("agent", args, AGENT_ENVIRONMENT);
+  return become("agent", args, agentEnvironment());
 }

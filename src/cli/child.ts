@@ -2,6 +2,9 @@
  * A process that this one has started and answers for. It is the leader of its own process
  * group: a Ctrl-C at the terminal reaches only the launcher, which then ends its children in
  * the right order. What it says goes to a file, so it outlives the launcher's terminal.
+ *
+ * Beside each there is a keeper, a small shell that waits on a pipe from the launcher. When the
+ * pipe ends without a word the launcher was killed, and the keeper ends the child in its place. [CI11]
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
@@ -29,6 +32,12 @@ export interface ChildEnd {
 }
 
 const LOG_TAIL_LINES = 12;
+/** Asks the group to end, waits for it in steps of a tenth of a second, and then makes it end. */
+const KEEPER = `read -r word && exit 0
+kill -s TERM -- "-$1" || exit 0
+while [ "$2" -gt 0 ] && kill -s 0 -- "-$1"; do sleep 0.1; set -- "$1" "$(($2 - 1))"; done
+kill -s KILL -- "-$1"`;
+const KEEPER_STEP_MS = 100;
 
 export class Child {
   readonly spec: ChildSpec;
@@ -54,8 +63,10 @@ export class Child {
     });
     closeSync(log);
     if (child.pid !== undefined) records.add(spec.name, child.pid, spec.mark);
+    const dismissKeeper = child.pid === undefined ? () => {} : startKeeper(child.pid, spec.graceMs);
     const ended = new Promise<ChildEnd>((resolve) => {
       child.once("exit", (code, signal) => {
+        dismissKeeper();
         records.remove(spec.name);
         resolve({ code, signal });
       });
@@ -84,6 +95,17 @@ export class Child {
   kill(): void {
     if (!this.hasEnded) this.#process.kill("SIGKILL");
   }
+}
+
+/** Starts the keeper of a process group; answers how to dismiss it, which leaves the group alone. */
+function startKeeper(group: number, graceMs: number): () => void {
+  const args = ["-c", KEEPER, "ipshard-keeper", String(group), String(Math.ceil(graceMs / KEEPER_STEP_MS))];
+  const keeper = spawn("/bin/sh", args, { detached: true, stdio: ["pipe", "ignore", "ignore"] });
+  // Without a keeper the child is looked after as long as this process lives.
+  keeper.on("error", () => {});
+  keeper.stdin.on("error", () => {});
+  keeper.unref();
+  return () => keeper.stdin.end("dismissed\n");
 }
 
 /** The last lines of a log, for a person who asks why. */

@@ -1,7 +1,8 @@
 /** `ipshard edge`: runs the edge on this machine until it is told to end. */
 import { refuseIfTaken } from "./addresses.ts";
 import { EDGE_NAME, prepareEdge, untilEdgeAnswers } from "./edge-process.ts";
-import { findNpm, listenForEnding } from "./ending.ts";
+import { listenForEnding } from "./ending.ts";
+import { findLaunchers } from "../link/launchers.ts";
 import { ensureKeys } from "./key-files.ts";
 import { RunRecords } from "./run-records.ts";
 import type { StateDirectory } from "./state-directory.ts";
@@ -9,7 +10,7 @@ import { Supervisor } from "./supervisor.ts";
 
 /** Runs the edge; resolves when it was told to end and has ended. */
 export async function runEdge(state: StateDirectory, host: string, port: number): Promise<void> {
-  const launchers = findNpm();
+  const launchers = findLaunchers();
   const ending = listenForEnding(launchers);
   const records = new RunRecords(state.run, launchers);
   await records.takeOver([EDGE_NAME]);

@@ -3,11 +3,11 @@
  * gone. A Ctrl-C often arrives twice, from the terminal and from npm; what follows within a
  * second of the first is the same wish, what comes later means "at once". [CI8]
  */
-import { isAlive, type ProcessIdentity, viewProcess } from "./process-identity.ts";
+import { watchLaunchers } from "../link/launchers.ts";
+import type { ProcessIdentity } from "../link/process-identity.ts";
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 const SAME_WISH_MS = 1_000;
-const PARENT_POLL_MS = 500;
 
 /** The wish to end, as it comes in. */
 export interface Ending {
@@ -17,7 +17,7 @@ export interface Ending {
   readonly urged: AbortSignal;
 }
 
-/** Listens for the wish to end, from now until the process is gone; `launchers` as of `findNpm`. */
+/** Listens for the wish to end, from now until the process is gone; `launchers` as of `findLaunchers`. */
 export function listenForEnding(launchers: readonly ProcessIdentity[]): Ending {
   const asked = new AbortController();
   const urged = new AbortController();
@@ -33,28 +33,7 @@ export function listenForEnding(launchers: readonly ProcessIdentity[]): Ending {
   for (const signal of SIGNALS) process.on(signal, wish);
   // A closed terminal or pipe is no reason to leave children behind.
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
-  if (launchers.length > 0) {
-    const timer = setInterval(() => {
-      if (!launchers.every(isAlive)) asked.abort();
-    }, PARENT_POLL_MS);
-    timer.unref();
-    asked.signal.addEventListener("abort", () => clearInterval(timer));
-  }
+  const unwatch = watchLaunchers(launchers, () => asked.abort());
+  asked.signal.addEventListener("abort", unwatch);
   return { asked: asked.signal, urged: urged.signal };
-}
-
-/**
- * The npm that runs this script, and the shell between; none if this was not started by npm.
- * They are watched because a killed npm can pass nothing on.
- */
-export function findNpm(
-  parentPid: number = process.ppid,
-  env: NodeJS.ProcessEnv = process.env,
-): ProcessIdentity[] {
-  if (env["npm_lifecycle_event"] === undefined) return [];
-  const parent = viewProcess(parentPid);
-  if (parent === null) return [];
-  const isShell = /^(\S*\/)?(sh|dash|bash|zsh) -c /.test(parent.commandLine);
-  const grandparent = isShell ? viewProcess(parent.parentPid) : null;
-  return grandparent === null ? [parent] : [parent, grandparent];
 }

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { z } from "zod";
 import { CommandFault } from "../link/command-fault.ts";
-import { isAlive, ownIdentity, type ProcessIdentity, viewProcess } from "./process-identity.ts";
+import { isAlive, ownIdentity, type ProcessIdentity, viewProcess } from "../link/process-identity.ts";
 
 const identity = z.object({ pid: z.int().positive(), startedAt: z.string() });
 const recordSchema = identity.extend({

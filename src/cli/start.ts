@@ -4,13 +4,14 @@
  */
 import type { Server } from "node:http";
 import { refuseIfMissing, refuseIfTaken } from "./addresses.ts";
-import { AGENT_ENVIRONMENT, agentCommand } from "./agent.ts";
+import { agentCommand, agentEnvironment } from "./agent.ts";
 import type { ChildSpec } from "./child.ts";
 import { CommandFault } from "../link/command-fault.ts";
 import { aborted } from "./edge.ts";
 import { EdgeAdmin } from "./edge-admin.ts";
 import { EDGE_NAME, prepareEdge, untilEdgeAnswers } from "./edge-process.ts";
-import { findNpm, listenForEnding } from "./ending.ts";
+import { listenForEnding } from "./ending.ts";
+import { findLaunchers } from "../link/launchers.ts";
 import { ensureKeys, type KeyPairs } from "./key-files.ts";
 import { RunRecords } from "./run-records.ts";
 import { startSampleOrigin } from "./sample-origin.ts";
@@ -38,7 +39,7 @@ const AGENT_GRACE_MS = DRAIN_DEADLINE_MS + 2_000;
 
 /** Runs everything; resolves when it was told to end and all of it has ended. */
 export async function runStart(state: StateDirectory, firstPort: number): Promise<void> {
-  const launchers = findNpm();
+  const launchers = findLaunchers();
   const ending = listenForEnding(launchers);
   const records = new RunRecords(state.run, launchers);
   const ended = await records.takeOver([LAUNCHER_NAME, ...HOSTS, EDGE_NAME]);
@@ -127,7 +128,7 @@ async function agentSpec(
     name: host,
     command: command!,
     args,
-    env: AGENT_ENVIRONMENT,
+    env: agentEnvironment(),
     mark: state.hostState(host),
     logFile: state.logFile(host),
     graceMs: AGENT_GRACE_MS,

@@ -2,11 +2,17 @@
  * How an agent or a router lives as a process: one wish to end is orderly, a second one is at
  * once, and a fault that nobody foresaw ends it with a line that says so.
  */
-import { destination, type Logger, pino } from "pino";
+import { type Logger, pino } from "pino";
 import { endFlowAtFault } from "./flow.ts";
+import { findLaunchers, watchLaunchers } from "./launchers.ts";
+import { LogOutput } from "./log-output.ts";
 
 /** A Ctrl-C may come from the terminal and from a launcher at once: that is one wish. */
 const SAME_WISH_MS = 500;
+const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
+const STANDARD_ERROR = 2;
+/** Looked up at once: one that is gone when we look would never be missed. */
+const LAUNCHERS = findLaunchers();
 
 /** What is to be said and done when the process is asked to end. */
 export interface OrderlyEnd {
@@ -19,20 +25,32 @@ export interface OrderlyEnd {
 }
 
 /**
- * The log of a process; `base` goes into every line. Synchronous, so that the last line is not lost.
+ * The log of a process, on standard error; `base` goes into every line. [AG6]
  * What nobody caught ends the flow that it was thrown in, or else the process. [GW11]
  */
 export function openLog(base: Readonly<Record<string, string>>): Logger {
-  const log = pino({ base }, destination({ fd: 2, sync: true }));
+  const output = new LogOutput(STANDARD_ERROR, (lostCount) => {
+    const line = { level: pino.levels.values["warn"], time: Date.now(), ...base };
+    return `${JSON.stringify({ ...line, msg: `log lines lost: ${lostCount}` })}
+`;
+  });
+  const log = pino({ base }, output);
+  process.on("exit", () => output.end());
   const judge = (fault: unknown): void => {
     if (!endFlowAtFault(fault)) fail(log, fault);
   };
   process.on("uncaughtException", judge);
   process.on("unhandledRejection", judge);
+  // Node would write its warnings itself, and wait for whoever does not read them.
+  process.removeAllListeners("warning");
+  process.on("warning", (warning) => log.warn({ err: warning }, "a warning of Node's"));
   return log;
 }
 
-/** Ends in order at SIGTERM, SIGINT, or when the process that started this one over a channel has gone. */
+/**
+ * Ends in order at SIGTERM, SIGINT or SIGHUP, or when what started this process has gone: the other
+ * end of its channel, or a launcher. [AG3] [AG5]
+ */
 export function endOnWish({ log, beginning, done, end }: OrderlyEnd): void {
   let wishedAtMs: number | null = null;
   const endInOrder = async (): Promise<void> => {
@@ -55,9 +73,12 @@ export function endOnWish({ log, beginning, done, end }: OrderlyEnd): void {
     log.info(`${why}: ${beginning}`);
     void endInOrder();
   };
-  process.on("SIGTERM", () => wish("SIGTERM"));
-  process.on("SIGINT", () => wish("SIGINT"));
+  for (const signal of SIGNALS) process.on(signal, () => wish(signal));
   process.on("disconnect", () => wish("the parent process has gone"));
+  // What comes after a signal that it passed on is the same wish.
+  watchLaunchers(LAUNCHERS, () => {
+    if (wishedAtMs === null) wish("what started this process has gone");
+  });
 }
 
 function fail(log: Logger, fault: unknown): never {

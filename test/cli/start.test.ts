@@ -1,14 +1,14 @@
 /** `ipshard start` as a person meets it: a process, a terminal's signals, commands to paste. */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
+import { readdirSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterEach, expect, test } from "vitest";
 import { refuseIfTaken } from "../../src/cli/addresses.ts";
-import { findNpm } from "../../src/cli/ending.ts";
-import { viewProcess } from "../../src/cli/process-identity.ts";
+import { viewProcess } from "../../src/link/process-identity.ts";
 import { RunRecords } from "../../src/cli/run-records.ts";
 import { StateDirectory } from "../../src/cli/state-directory.ts";
 import { temporaryDirectory, until } from "./processes.ts";
@@ -72,6 +72,14 @@ async function freePorts(): Promise<number> {
   }
 }
 
+/** The keepers that a launcher has put beside its children. */
+function keepersOf(launcher: number): number[] {
+  return readdirSync("/proc")
+    .map((name) => viewProcess(Number(name)))
+    .filter((view) => view?.parentPid === launcher && view.commandLine.includes("ipshard-keeper"))
+    .map((view) => view!.pid);
+}
+
 function runningIn(state: string): number[] {
   const records = new RunRecords(new StateDirectory(state).run).list();
   return records.map(({ pid }) => pid).filter((pid) => viewProcess(pid) !== null);
@@ -116,6 +124,10 @@ test(
     const port = await freePorts();
     const killed = start(state, port);
     await killed.untilSaid(READY);
+    // Whoever ends everything of a user's takes the keepers first, perhaps.
+    const keepers = keepersOf(killed.child.pid!);
+    expect(keepers.length).toBe(3);
+    for (const pid of keepers) process.kill(pid, "SIGKILL");
     killed.child.kill("SIGKILL");
     await killed.exited;
     const orphans = runningIn(state);
@@ -136,6 +148,31 @@ test(
     next.child.kill("SIGTERM");
     expect(await next.exited).toBe(0);
     expect(runningIn(state)).toEqual([]);
+  },
+);
+
+test(
+  "[CI11] what is started ends when the one that started it is killed, and the next start finds nothing",
+  { timeout: 60_000 },
+  async () => {
+    const state = await temporaryDirectory();
+    const port = await freePorts();
+    const killed = start(state, port);
+    await killed.untilSaid(READY);
+    const [running, keepers] = [runningIn(state), keepersOf(killed.child.pid!)];
+    expect([running.length, keepers.length]).toEqual([4, 3]);
+    killed.child.kill("SIGKILL");
+    await until("all of it has ended", () =>
+      [...running, ...keepers].every((pid) => viewProcess(pid) === null),
+    );
+
+    const edge = new Launch([process.execPath, MAIN, "edge", "--state", state, "--port", String(port)]);
+    await edge.untilSaid("edge: http");
+    expect(edge.said).not.toContain("Ended what");
+    const workerd = runningIn(state);
+    expect(workerd.length).toBe(1);
+    edge.child.kill("SIGKILL");
+    await until("workerd has ended", () => viewProcess(workerd[0]!) === null);
   },
 );
 
@@ -189,15 +226,6 @@ test("[CI8] a start whose npm was killed ends by itself", { timeout: 60_000 }, a
   npm.child.kill("SIGKILL");
   await until("all of it has ended", () => running.every((pid) => viewProcess(pid) === null));
   expect(runningIn(state)).toEqual([]);
-});
-
-test("[CI8] npm is recognised with and without a shell between", async () => {
-  expect(findNpm(process.pid, {})).toEqual([]);
-  const env = { npm_lifecycle_event: "start" };
-  expect(findNpm(process.pid, env).map(({ pid }) => pid)).toEqual([process.pid]);
-  const shell = spawn("sh", ["-c", "read never; exit"]);
-  expect(findNpm(shell.pid, env).map(({ pid }) => pid)).toEqual([shell.pid, process.pid]);
-  shell.kill("SIGKILL");
 });
 
 test(
