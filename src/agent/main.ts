@@ -10,9 +10,7 @@ import { Machine } from "./machine/machine.ts";
 async function run(config: AgentConfig): Promise<void> {
   const token = await EdgeToken.open(config.tokenFile, "host");
   const log = openLog({ host: token.subject });
-  const onFault = (fault: unknown): void => {
-    log.error({ err: fault }, "the state directory cannot be written");
-  };
+  const onFault = (sentence: string): void => log.error(sentence);
   const state = await StateDirectory.open(config.stateDirectory, onFault, config);
   if (!state.isBound) log.warn(UNBOUND_STATE);
   let agent: Agent;

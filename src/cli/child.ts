@@ -62,8 +62,15 @@ export class Child {
       stdio: ["ignore", log, log],
     });
     closeSync(log);
-    if (child.pid !== undefined) records.add(spec.name, child.pid, spec.mark);
     const dismissKeeper = child.pid === undefined ? () => {} : startKeeper(child.pid, spec.graceMs);
+    try {
+      if (child.pid !== undefined) records.add(spec.name, child.pid, spec.mark);
+    } catch (fault) {
+      // What cannot be noted must not run.
+      child.kill("SIGKILL");
+      child.once("exit", dismissKeeper);
+      throw fault;
+    }
     const ended = new Promise<ChildEnd>((resolve) => {
       child.once("exit", (code, signal) => {
         dismissKeeper();

@@ -1,5 +1,6 @@
 /** `ipshard edge`: runs the edge on this machine until it is told to end. */
 import { refuseIfTaken } from "./addresses.ts";
+import { watchDisk } from "./disk-watch.ts";
 import { EDGE_NAME, prepareEdge, untilEdgeAnswers } from "./edge-process.ts";
 import { listenForEnding } from "./ending.ts";
 import { findLaunchers } from "../link/launchers.ts";
@@ -23,6 +24,7 @@ export async function runEdge(state: StateDirectory, host: string, port: number)
     const url = `http://${host}:${port}`;
     await Promise.race([untilEdgeAnswers(url, spec.logFile, ending.asked), supervisor.failed]);
     if (!ending.asked.aborted) console.log(`edge: ${url} (log: ${spec.logFile})`);
+    watchDisk(state.edgeStorage, (sentence) => console.error(sentence), ending.asked);
     await Promise.race([aborted(ending.asked), supervisor.failed]);
   } finally {
     await supervisor.stop([EDGE_NAME]);

@@ -1,5 +1,6 @@
 /** The private keys on disk: made once, readable by their owner alone, never replaced. [CI2] */
 import { randomUUID } from "node:crypto";
+import { existsSync } from "node:fs";
 import { link, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { JWK } from "jose";
@@ -37,6 +38,8 @@ export async function readKey(state: StateDirectory, kind: KeyKind): Promise<JWK
 
 async function ensureKey(state: StateDirectory, kind: KeyKind): Promise<JWK> {
   const file = state.keyFile(kind);
+  // One that is there needs no room on the disk.
+  if (existsSync(file)) return readKey(state, kind);
   await mkdir(dirname(file), { recursive: true, mode: 0o700 });
   const draft = `${file}.${randomUUID()}`;
   try {

@@ -9,6 +9,7 @@ import { fileFault } from "./file-faults.ts";
 import { issueToken } from "./issue-token.ts";
 import { readKey } from "./key-files.ts";
 import { issuerKeySet } from "./keys.ts";
+import { print } from "./output.ts";
 import { PORT_COUNT, runStart } from "./start.ts";
 import { DEFAULT_STATE, StateDirectory } from "./state-directory.ts";
 
@@ -76,7 +77,7 @@ program
   .description("make the issuer's and the edge's keys if there are none; print the issuer's public keys")
   .addOption(stateOption())
   .action(async ({ state }: { state: string }) => {
-    console.log(await issuerKeySet(new StateDirectory(state)));
+    await print(await issuerKeySet(new StateDirectory(state)));
   });
 
 program
@@ -91,7 +92,7 @@ program
     async (options: { role: string; name: string; pool: readonly string[]; ttl: string; state: string }) => {
       const request = { ...options, pools: options.pool };
       const key = await readKey(new StateDirectory(options.state), "issuer");
-      console.log(await issueToken(request, key, Date.now()));
+      await print(await issueToken(request, key, Date.now()));
     },
   );
 

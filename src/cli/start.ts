@@ -7,6 +7,7 @@ import { refuseIfMissing, refuseIfTaken } from "./addresses.ts";
 import { agentCommand, agentEnvironment } from "./agent.ts";
 import type { ChildSpec } from "./child.ts";
 import { CommandFault } from "../link/command-fault.ts";
+import { watchDisk } from "./disk-watch.ts";
 import { aborted } from "./edge.ts";
 import { EdgeAdmin } from "./edge-admin.ts";
 import { EDGE_NAME, prepareEdge, untilEdgeAnswers } from "./edge-process.ts";
@@ -54,6 +55,7 @@ export async function runStart(state: StateDirectory, firstPort: number): Promis
     await refuseIfTaken(placesOf(firstPort), "Choose other ports with: npm start -- --port NUMBER");
     origin = await startSampleOrigin(ORIGIN_IP, originPort(firstPort));
     await Promise.race([startParts(state, firstPort, supervisor, ending.asked), supervisor.failed]);
+    watchDisk(state.edgeStorage, (sentence) => console.error(sentence), ending.asked);
     await Promise.race([aborted(ending.asked), supervisor.failed]);
   } catch (fault) {
     // What was interrupted by the wish to end has not failed.

@@ -4,6 +4,7 @@
  */
 import { Child, type ChildEnd, type ChildSpec, tailOf } from "./child.ts";
 import { CommandFault } from "../link/command-fault.ts";
+import { diskFault } from "../link/disk-faults.ts";
 import type { RunRecords } from "./run-records.ts";
 
 /** Times and bounds of restarting. */
@@ -104,10 +105,21 @@ export class Supervisor {
       );
       return;
     }
-    const delayMs = quickEnds === 0 ? 0 : this.#policy.firstDelayMs * 2 ** (quickEnds - 1);
     this.#report(`${spec.name} ended ${how}; starting it again (log: ${spec.logFile})`);
+    this.#startLater(kept, quickEnds);
+  }
+
+  #startLater(kept: Kept, quickEnds: number): void {
+    const { spec } = kept.child;
+    const delayMs = quickEnds === 0 ? 0 : this.#policy.firstDelayMs * 2 ** (quickEnds - 1);
     kept.timer = setTimeout(() => {
-      this.#start(spec, quickEnds).catch(this.#fail);
+      this.#start(spec, quickEnds).catch((fault: unknown) => {
+        const words = diskFault(fault);
+        if (words === null) return this.#fail(fault);
+        // A disk may have room again, and the others still run.
+        this.#report(`${spec.name} cannot be started: ${words}`);
+        this.#startLater(kept, Math.min(quickEnds + 1, this.#policy.maxQuickEnds));
+      });
     }, delayMs);
   }
 }

@@ -1,6 +1,7 @@
 /** The edge's modules as one, the way `wrangler deploy` would bundle them. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { text } from "node:stream/consumers";
 import { CommandFault } from "../link/command-fault.ts";
@@ -25,11 +26,16 @@ const OPTIONS = [
  */
 export async function bundleWorker(entry: string, outfile: string): Promise<void> {
   const esbuild = createRequire(import.meta.url).resolve("esbuild/bin/esbuild");
-  const child = spawn(esbuild, [entry, `--outfile=${outfile}`, ...OPTIONS], {
+  const child = spawn(esbuild, [entry, ...OPTIONS], {
     detached: true,
-    stdio: ["ignore", "ignore", "pipe"],
+    stdio: ["ignore", "pipe", "pipe"],
   });
-  const [complaints, [code]] = await Promise.all([text(child.stderr), once(child, "close")]);
+  const [bundle, complaints, [code]] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    once(child, "close"),
+  ]);
   if (code !== 0) throw new CommandFault("edge-config-invalid", `The edge cannot be bundled:\n${complaints}`);
   if (complaints !== "") console.error(complaints);
+  await writeFile(outfile, bundle);
 }

@@ -12,6 +12,7 @@ export type CommandFaultCode =
   | "listen-failed"
   | "kernel-unavailable"
   // Of keys, and of the edge and what is started around it.
+  | "output-failed"
   | "key-missing"
   | "key-malformed"
   | "already-running"

@@ -13,6 +13,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import type { KeySet } from "../wire/keys.ts";
 import { CommandFault } from "./command-fault.ts";
+import { diskFault } from "./disk-faults.ts";
 import { DirectoryLock } from "./directory-lock.ts";
 import { parseKeySet } from "./edge-keys.ts";
 import { isOther, type MachineIdentity, machineIdentity } from "./machine-identity.ts";
@@ -22,6 +23,7 @@ const EPOCHS_FILE = "epochs.json";
 const KEYS_FILE = "edge-keys.json";
 const MACHINE_FILE = "machine.json";
 const INSTANCE_BYTES = 24;
+const RETRY_MS = 5_000;
 const NO_MACHINE: MachineIdentity = new Map();
 
 const instanceSchema = z.string().regex(/^[\w-]{16,128}$/);
@@ -56,10 +58,11 @@ export class StateDirectory {
   readonly #path: string;
   readonly #lock: DirectoryLock;
   readonly #epochs: Map<string, number>;
-  readonly #onFault: (fault: unknown) => void;
+  readonly #onFault: (sentence: string) => void;
   /** What is yet to be written, by file; the latest only. */
   readonly #unwritten = new Map<string, () => string>();
   #writing: Promise<void> | null = null;
+  #retry: NodeJS.Timeout | null = null;
 
   private constructor(
     path: string,
@@ -70,7 +73,7 @@ export class StateDirectory {
       keptKeys: KeySet | null;
       isBound: boolean;
     },
-    onFault: (fault: unknown) => void,
+    onFault: (sentence: string) => void,
   ) {
     this.#path = path;
     this.#lock = lock;
@@ -83,11 +86,11 @@ export class StateDirectory {
 
   /**
    * Takes the directory, made if need be; throws `state-in-use`, `state-copied` or `state-unusable`.
-   * `onFault` is told of later writes that fail.
+   * `onFault` is told, in a sentence, of later writes that fail; they are tried again. [AG7]
    */
   static async open(
     directory: string,
-    onFault: (fault: unknown) => void,
+    onFault: (sentence: string) => void,
     { whenCopied = "refuse", identify = machineIdentity }: StateOptions = {},
   ): Promise<StateDirectory> {
     const path = await makeDirectory(directory);
@@ -103,7 +106,7 @@ export class StateDirectory {
       if (fault instanceof CommandFault) throw fault;
       throw new CommandFault(
         "state-unusable",
-        `The state directory ${path} cannot be used: ${String(fault)}`,
+        `The state directory ${path} cannot be used: ${diskFault(fault) ?? String(fault)}`,
         fault,
       );
     }
@@ -128,7 +131,11 @@ export class StateDirectory {
 
   /** Waits for what is being written, and lets the directory go. */
   async close(): Promise<void> {
+    if (this.#retry !== null) clearTimeout(this.#retry);
+    // A last try for what could not be written.
+    if (this.#unwritten.size > 0) this.#writing ??= this.#writeAll();
     await this.#writing;
+    if (this.#retry !== null) clearTimeout(this.#retry);
     await this.#lock.release();
   }
 
@@ -138,16 +145,31 @@ export class StateDirectory {
   }
 
   async #writeAll(): Promise<void> {
+    const failed = new Map<string, () => string>();
     for (const [file, contents] of this.#unwritten) {
       this.#unwritten.delete(file);
       try {
         await replaceFile(join(this.#path, file), contents());
+        failed.delete(file);
       } catch (fault) {
-        this.#onFault(fault);
+        failed.set(file, contents);
+        if (this.#retry === null) this.#onFault(this.#sentenceOf(fault));
       }
     }
     // In the same turn as the last look, so that nothing falls between two writers.
     this.#writing = null;
+    if (this.#retry !== null) clearTimeout(this.#retry);
+    this.#retry = null;
+    if (failed.size === 0) return;
+    for (const [file, contents] of failed) this.#unwritten.set(file, contents);
+    this.#retry = setTimeout(() => {
+      this.#writing ??= this.#writeAll();
+    }, RETRY_MS).unref();
+  }
+
+  #sentenceOf(fault: unknown): string {
+    const words = diskFault(fault) ?? String(fault);
+    return `the state directory ${this.#path} cannot be written: ${words}. What it should hold is kept in memory, and tried again every ${RETRY_MS / 1_000} s`;
   }
 }
 

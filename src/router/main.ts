@@ -18,9 +18,7 @@ async function run(options: RouterOptions): Promise<void> {
     );
   }
   const log = openLog({ router: token.subject });
-  const onFault = (fault: unknown): void => {
-    log.error({ err: fault }, "the state directory cannot be written");
-  };
+  const onFault = (sentence: string): void => log.error(sentence);
   const state = await StateDirectory.open(options.stateDirectory, onFault, options);
   if (!state.isBound) log.warn(UNBOUND_STATE);
   const router = new Router(options, token, state, new NftKernel(options.config), log);

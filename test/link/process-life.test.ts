@@ -56,8 +56,11 @@ afterEach(async () => {
 /** An agent serves without its edge, and this one has none. */
 function agentArgs(): string[] {
   return [
-    ...["--edge", "http://127.0.0.1:9", "--pool", "default", "--listen", `127.0.0.1:${port}`],
-    ...["--token-file", join(directory, "token"), "--state", join(directory, "state")],
+    "--edge=http://127.0.0.1:9",
+    "--pool=default",
+    `--listen=127.0.0.1:${port}`,
+    `--token-file=${join(directory, "token")}`,
+    `--state=${join(directory, "state")}`,
   ];
 }
 

@@ -1,17 +1,19 @@
 /** What a host remembers, and that only one process at a time has it: with real processes. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { existsSync } from "node:fs";
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { afterEach, beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { isOther, type MachineIdentity, machineIdentity } from "../../src/link/machine-identity.ts";
 import { DirectoryLock } from "../../src/link/directory-lock.ts";
 import { StateDirectory, type WhenCopied } from "../../src/link/state-directory.ts";
 import { generateKey, publicPart } from "../../src/wire/keys.ts";
 
 const HOLDER = join(import.meta.dirname, "state-holder.ts");
+const [IP, OTHER_IP] = ["192.0.2.1", "192.0.2.2"];
 
 let directory: string;
 
@@ -141,6 +143,35 @@ describe("the contents", () => {
     const third = await StateDirectory.open(directory, onFault);
     await third.close();
     expect(third.keptKeys).toBe(null);
+  });
+
+  test("[AG7] what cannot be written is said once, kept, and written when it can be", async () => {
+    const said: string[] = [];
+    const kept = await StateDirectory.open(directory, (sentence) => said.push(sentence));
+    // Stands in the way of the file that is written beside.
+    await mkdir(join(directory, "epochs.json.new"));
+    kept.noteEpoch(IP, 7);
+    await vi.waitUntil(() => said.length > 0);
+    kept.noteEpoch(IP, 8);
+    kept.noteEpoch(OTHER_IP, 3);
+    await rm(join(directory, "epochs.json.new"), { recursive: true });
+    await kept.close();
+    expect(said).toEqual([expect.stringMatching(/^the state directory .* cannot be written: .*EISDIR/)]);
+    const next = await StateDirectory.open(directory, onFault);
+    await next.close();
+    expect([next.highestEpoch(IP), next.highestEpoch(OTHER_IP)]).toEqual([8, 3]);
+  });
+
+  test("[AG7] a full disk is tried again while the process runs", { timeout: 20_000 }, async () => {
+    const said: string[] = [];
+    const kept = await StateDirectory.open(directory, (sentence) => said.push(sentence));
+    await symlink("/dev/full", join(directory, "epochs.json.new"));
+    kept.noteEpoch(IP, 7);
+    await vi.waitUntil(() => said.length > 0);
+    expect(said[0]).toContain("the disk is full: make room");
+    await rm(join(directory, "epochs.json.new"));
+    await vi.waitUntil(() => existsSync(join(directory, "epochs.json")), { timeout: 15_000, interval: 100 });
+    await kept.close();
   });
 
   test.each([
