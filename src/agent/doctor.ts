@@ -1,6 +1,7 @@
 /**
  * `ipshard doctor`: what keeps this host from sharing its addresses, in sentences, and at the
- * end the proof: a request that leaves from a leased port and whose reply comes back. [HS3] [HS4]
+ * end the proof: requests that leave from a leased port and whose replies come back, first through
+ * its gateway, then through the edge, as its clients ask. [HS3] [HS4] [HS5]
  *
  * Exit status 0 when nothing is wrong, 1 when something is, 2 when it could not be found out.
  */
@@ -12,6 +13,7 @@ import { EdgeToken } from "../link/edge-token.ts";
 import { good, note, problem, tell, unknown } from "../link/finding.ts";
 import { begin, CommandFault } from "../link/command-fault.ts";
 import { reasonOf, roundTrips } from "../link/round-trip.ts";
+import { throughEdge } from "../link/edge-round-trip.ts";
 import { guardAvailability, needsGuard } from "./machine/guard.ts";
 import { examineHost } from "./machine/host-findings.ts";
 
@@ -38,9 +40,12 @@ async function examine({ edge, tokenFile, gateway, to }: Words): Promise<void> {
     tell(problem(`No host of the pool ${pass.pool} serves an address now; is this agent running?`));
   for (const finding of await examineHost(ips)) tell(finding);
   if (ips.some(needsGuard)) await examineGuard();
-  for (const finding of await roundTrips({ kind: "gateway", url: gateway, token: pass.token }, ips, to)) {
-    tell(finding);
-  }
+  const direct = await roundTrips({ kind: "gateway", url: gateway, token: pass.token }, ips, to);
+  for (const finding of direct.findings) tell(finding);
+  // Who it is that we ask about, only its gateway can say.
+  if (direct.host === null) return;
+  const sender = { kind: "edge", url: edge, token: await token.read() } as const;
+  for (const ip of direct.asked) tell(await throughEdge(sender, ip, to, direct.host, pass.hosts));
 }
 
 async function askPass(edge: string, token: string): Promise<z.infer<typeof passSchema> | null> {

@@ -25,17 +25,43 @@ export interface Sender {
   readonly token: string;
 }
 
+/** An answer that a round trip brought, or why there was none. */
+export type Answer =
+  | {
+      readonly status: number;
+      /** Of a refusal of ours. */
+      readonly code: string | null;
+      readonly ip: string | null;
+      readonly port: string | null;
+      readonly host: string | null;
+    }
+  | { readonly fault: string };
+
+/** What round trips from some addresses have shown. */
+export interface RoundTrips {
+  readonly findings: readonly Finding[];
+  /** The addresses of a family with the destination. */
+  readonly asked: readonly string[];
+  /** Who answered last; null if nobody of ours did. */
+  readonly host: string | null;
+}
+
 /** Asks `to` from each address. */
-export async function roundTrips(by: Sender, ips: readonly string[], to: string): Promise<Finding[]> {
-  const asking = ips.filter((ip) => !isOfOtherFamily(to, ip));
-  const others = ips.filter((ip) => !asking.includes(ip));
+export async function roundTrips(by: Sender, ips: readonly string[], to: string): Promise<RoundTrips> {
+  const asked = ips.filter((ip) => !isOfOtherFamily(to, ip));
+  const others = ips.filter((ip) => !asked.includes(ip));
   // Without a single round trip nothing is proven.
-  const say = asking.length === 0 ? unknown : note;
+  const say = asked.length === 0 ? unknown : note;
   const findings = others.map((ip) =>
     say(`${to} cannot be asked from ${ip}, which is of the other family: give --to a name that has both.`),
   );
-  for (const ip of asking) findings.push(await roundTrip(by, ip, to));
-  return findings;
+  let host: string | null = null;
+  for (const ip of asked) {
+    const answer = await askFrom(by, ip, to);
+    findings.push(findingOf(answer, by, ip, to));
+    if (!("fault" in answer)) host = answer.host ?? host;
+  }
+  return { findings, asked, host };
 }
 
 /** What went wrong, as briefly as it is known. */
@@ -50,28 +76,35 @@ function isOfOtherFamily(to: string, ip: string): boolean {
   return isIP(host) !== 0 && isIP(host) !== isIP(ip);
 }
 
-async function roundTrip({ kind, url: base, token }: Sender, ip: string, to: string): Promise<Finding> {
-  let response: Response;
+/** Asks `to` from one address, once. */
+export async function askFrom({ url: base, token }: Sender, ip: string, to: string): Promise<Answer> {
   try {
     const url = `${gatewayUrl(base) ?? base}${FETCH_PATH}?url=${encodeURIComponent(to)}`;
-    response = await fetch(url, {
+    const response = await fetch(url, {
       headers: { [EGRESS_AUTHORIZATION]: `Bearer ${token}`, egress: `ip="${ip}"` },
       redirect: "manual",
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
     await response.body?.cancel();
+    const { status, headers } = response;
+    return {
+      status,
+      code: problemCodeOf(headers.get("proxy-status")),
+      ip: headers.get(EGRESS_IP),
+      port: headers.get(EGRESS_PORT),
+      host: headers.get(EGRESS_HOST),
+    };
   } catch (fault) {
-    return problem(`The ${kind} at ${base} does not answer: ${reasonOf(fault)}.`);
+    return { fault: reasonOf(fault) };
   }
-  const code = problemCodeOf(response.headers.get("proxy-status"));
+}
+
+function findingOf(answer: Answer, { kind, url: base }: Sender, ip: string, to: string): Finding {
+  if ("fault" in answer) return problem(`The ${kind} at ${base} does not answer: ${answer.fault}.`);
+  const { status, code, ip: from, port, host } = answer;
   if (code === null) {
-    const [from, port, host] = [EGRESS_IP, EGRESS_PORT, EGRESS_HOST].map((name) =>
-      response.headers.get(name),
-    );
-    if (from !== ip) return problem(`What answers at ${base} is no ${kind} of ipshard (${response.status}).`);
-    return good(
-      `A request left from ${from} port ${port} of ${host}, and its reply (${response.status}) came back.`,
-    );
+    if (from !== ip) return problem(`What answers at ${base} is no ${kind} of ipshard (${status}).`);
+    return good(`A request left from ${from} port ${port} of ${host}, and its reply (${status}) came back.`);
   }
   if (code === "connection-timeout") {
     return problem(
@@ -82,7 +115,7 @@ async function roundTrip({ kind, url: base, token }: Sender, ip: string, to: str
 }
 
 /** What every part of one version knows; a gateway of another may say more. */
-function meaningOf(code: string): string {
+export function meaningOf(code: string): string {
   const known = PROBLEM_CODES.find((one) => one === code);
   return known === undefined ? "" : `${problemKind(known).title} `;
 }

@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { Cluster, EGRESS_IP } from "./cluster.ts";
+import { Cluster, EGRESS_IP, freePort, until } from "./cluster.ts";
 
 const CLI = join(import.meta.dirname, "../../src/cli/main.ts");
 
@@ -41,7 +41,54 @@ test("[HS4] a host that works proves it with a round trip from its shared addres
   expect(output).toMatch(
     new RegExp(`^ok +A request left from ${EGRESS_IP} port \\d+ of h1, .* came back`, "m"),
   );
+  expect(output).toMatch(
+    new RegExp(
+      `^ok +Through the edge at \\S+ a request left from ${EGRESS_IP} port \\d+ of this host, h1,`,
+      "m",
+    ),
+  );
   expect(code).toBe(0);
+});
+
+test("[HS5] a host whose gateway the edge cannot reach, or takes another for, fails", async () => {
+  const wrongGateways = {
+    h2: "http://127.0.0.1:1",
+    h3: cluster.gatewayOf("h1"),
+  };
+  for (const [host, gateway] of Object.entries(wrongGateways)) {
+    await cluster.startHost(host, [`--gateway=${gateway}`]);
+    await cluster.untilServing(["h1", host]);
+    const { code, output } = await runDoctor({ "--gateway": cluster.gatewayOf(host) });
+    expect(output).toMatch(new RegExp(`^ok +A request left from ${EGRESS_IP} port \\d+ of ${host}`, "m"));
+    expect(output).toMatch(
+      new RegExp(
+        `^problem None of \\d+ requests from ${EGRESS_IP} through the edge at \\S+ left from this host, ${host}\\.`,
+        "m",
+      ),
+    );
+    expect(output).toContain(`The edge knows its gateway as ${gateway} (the agent's --gateway)`);
+    expect(code).toBe(1);
+    await cluster.stopHost(host, "SIGTERM");
+    await cluster.untilServing(["h1"]);
+  }
+});
+
+test("hosts whose --gateway ends in any way that means the same serve through the edge", async () => {
+  const hosts = ["h4", "h5", "h6"];
+  for (const [at, end] of ["", "/", "/?"].entries()) {
+    const port = await freePort();
+    cluster.hosts.set(hosts[at]!, { port, running: null, args: [] });
+    await cluster.startHost(hosts[at]!, [`--gateway=http://127.0.0.1:${port}${end}`]);
+  }
+  await cluster.untilServing(["h1", ...hosts]);
+  const [headers, url] = [await cluster.clientHeaders(), cluster.through(cluster.originUrl("/seen"))];
+  const served = new Set<string | null>();
+  await until("each host has served", async () => {
+    const response = await fetch(url, { headers });
+    expect(response.status).toBe(200);
+    served.add(response.headers.get("egress-host"));
+    return served.size === 1 + hosts.length;
+  });
 });
 
 test("[CI1] asked about nothing it says what it can be asked about", async () => {

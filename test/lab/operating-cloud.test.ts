@@ -52,7 +52,10 @@ test("the third set-up serves as it is written, and is known by the public addre
   const arrivals = await Promise.all(
     HOSTS.map((host) => lab.capture(host, "eth0", `tcp and dst host ${CLOUD.wire}`)),
   );
-  const requests = HOSTS.map((host) => setUp.to("/seen", { from: CLOUD.wire, host }));
+  // Straight to each host, and as a client asks, who knows the edge's URL alone.
+  const requests = [...HOSTS, undefined, undefined].map((host) =>
+    setUp.to("/seen", { from: CLOUD.wire, ...(host === undefined ? {} : { host }) }),
+  );
   const asked = (await Promise.all(requests)).flatMap((request) =>
     Array.from({ length: REQUESTS }, () => request),
   );
@@ -65,7 +68,9 @@ test("the third set-up serves as it is written, and is known by the public addre
     const port = Number(headers["egress-port"]);
     expect(JSON.parse(body)).toMatchObject({ address: CLOUD.advertised, port });
   }
-  expect(new Set(answers.map(({ headers }) => headers["egress-host"]))).toEqual(new Set(HOSTS));
+  const hosts = answers.map(({ headers }) => headers["egress-host"]);
+  expect(new Set(hosts)).toEqual(new Set(HOSTS));
+  expect(new Set(hosts.slice(HOSTS.length * REQUESTS))).toEqual(new Set(HOSTS));
   expect(await setUp.admin("GET", `/v1/pools/${setUp.pool}`)).toMatchObject({
     ips: [expect.objectContaining({ ip: CLOUD.wire, advertised: CLOUD.advertised })],
   });

@@ -123,9 +123,13 @@ test("the second set-up serves as it is written, over both sites at once", async
   await load.load(LANES, await Promise.all(requests));
   await load.progresses(2_000);
   const samples = await load.stop();
+  // As a client asks, who knows the edge's URL alone.
+  const throughEdge = await setUp.askAsClient("/seen", 400);
 
-  expect(samples.filter(({ isRight }) => !isRight)).toEqual([]);
+  expect([...samples, ...throughEdge].filter(({ isRight }) => !isRight)).toEqual([]);
   for (const ip of SHARED) {
+    const served = throughEdge.filter((sample) => sample.ip === ip).map(({ host }) => host);
+    expect(new Set(served)).toEqual(new Set(ALL));
     const hosts = samples.filter((sample) => sample.ip === ip).map(({ host }) => host);
     expect(new Set(hosts)).toEqual(new Set(ALL));
     for (const uplink of uplinks) expect(await uplink.count(`dst host ${ip}`)).toBeGreaterThan(0);

@@ -15,6 +15,7 @@ import { type BookBlock, type BookCommand, commandsOf } from "./operating-book.t
 import { until } from "./patience.ts";
 import { EDGE, type Role } from "./plan.ts";
 import { onManagement } from "./set-ups.ts";
+import type { Sample } from "./web-client.ts";
 import type { Wiring } from "./wiring.ts";
 
 const GATEWAY_PORT = 8443;
@@ -69,6 +70,18 @@ export class SetUp extends EdgeSide {
   /** A token file on the desk, as `npx ipshard token` would make it. */
   async issue(role: "router" | "host" | "client", name: string): Promise<void> {
     await writeFile(join(this.#desk, `${name}.token`), await this.token(role, name));
+  }
+
+  /**
+   * What a client of the document sees, who knows the edge's own URL and no host: requests from each
+   * address by its name, and as many that leave the choice to the pool. Until there are so many.
+   */
+  async askAsClient(path: string, count: number): Promise<Sample[]> {
+    const pinned = await Promise.all(this.shared.map((from) => this.to(path, { from })));
+    const free = pinned.map(({ url, headers: { egress: _ip, ...headers } }) => ({ url, headers }));
+    await this.client.load(2 * (pinned.length + free.length), [...pinned, ...free]);
+    await this.client.progresses(count);
+    return this.client.stop();
   }
 
   /** Starts BIRD on a machine; `birdc` there speaks to it. */

@@ -53,7 +53,7 @@ async function examine(
   }
   if (table === null) return;
   const edge = { kind: "edge", url: options.edge.href, token: trip.token } as const;
-  for (const finding of await roundTrips(edge, table.ips, trip.to)) tell(finding);
+  for (const finding of (await roundTrips(edge, table.ips, trip.to)).findings) tell(finding);
 }
 
 async function examinePool(options: RouterOptions): Promise<SteeringTable | null> {
