@@ -192,6 +192,8 @@ test.each(["SIGKILL", "SIGTERM"] as const)(
     await setUp.end("h3", signal);
     await load.progresses(2 * LANES);
     setUp.startAgain("h3");
+    // The edge may still have it for the one that was killed.
+    await setUp.processOf("h3").waitFor("leases taken up");
     await setUp.untilServing(ALL);
     await load.progresses(2 * LANES);
     const others = await load.stop();
