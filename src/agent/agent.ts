@@ -8,7 +8,7 @@
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import type { Logger } from "pino";
-import { CommandFault } from "../link/command-fault.ts";
+import { CommandFault, listenReason } from "../link/command-fault.ts";
 import type { AgentConfig } from "./config.ts";
 import { DestinationPolicy } from "./ports/destination-policy.ts";
 import { Dialler } from "./ports/dial.ts";
@@ -137,9 +137,12 @@ export class Agent {
       await once(server, "listening");
       return server.address() as AddressInfo;
     } catch (fault) {
-      const { code } = fault as NodeJS.ErrnoException;
-      const why = code === "EADDRINUSE" ? "another program listens there" : String(fault);
-      throw new CommandFault("listen-failed", `Cannot listen on ${listenHost}:${listenPort}: ${why}.`, fault);
+      const why = listenReason(fault);
+      throw new CommandFault(
+        "listen-failed",
+        `Cannot listen on ${listenHost}:${listenPort}: ${why}. Choose another place with --listen.`,
+        fault,
+      );
     }
   }
 

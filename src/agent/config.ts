@@ -82,7 +82,9 @@ export function parseConfig(args: readonly string[], write: (text: string) => vo
   const gateway =
     options.gateway === undefined ? null : gatewayUrl(readUrl("--gateway", options.gateway).href);
   if (gateway === null && isUnspecified(listenHost)) {
-    throw optionInvalid(`--gateway is needed: the edge cannot reach ${listenHost}.`);
+    throw optionInvalid(
+      `--gateway is needed: the edge cannot reach ${listenHost}. Give the URL by which it reaches this host.`,
+    );
   }
   return {
     edge: readUrl("--edge", options.edge),
@@ -154,7 +156,9 @@ function readRange(option: string, text: string): string {
 function readNameServer(text: string): string {
   const isBare = isIP(text) !== 0;
   if (!isBare && isIP(readPlace("--dns", text).host) === 0) {
-    throw optionInvalid(`--dns ${text}: a name server is given by its address.`);
+    throw optionInvalid(
+      `--dns ${text}: a name server is given by its IP address, such as 10.0.0.53 or [2001:db8::53]:53.`,
+    );
   }
   return text;
 }
@@ -179,7 +183,7 @@ function readMode(text: string): MachineMode {
 
 function readReach(addresses: readonly string[]): AgentConfig["reach"] {
   const wrong = addresses.find((address) => isIP(address) === 0);
-  if (wrong !== undefined) throw optionInvalid(`--reach ${wrong} is no address.`);
+  if (wrong !== undefined) throw optionInvalid(`--reach ${wrong} is no IP address, such as 10.0.0.11.`);
   const ipv4 = addresses.filter((address) => isIP(address) === 4);
   const ipv6 = addresses.filter((address) => isIP(address) === 6);
   if (ipv4.length > 1 || ipv6.length > 1) throw optionInvalid("--reach takes one address of each family.");

@@ -12,7 +12,7 @@ import { newCommand, optionInvalid, parsed } from "../link/command-options.ts";
 import { EdgeToken } from "../link/edge-token.ts";
 import { good, note, problem, tell, unknown } from "../link/finding.ts";
 import { begin, CommandFault } from "../link/command-fault.ts";
-import { reasonOf, roundTrips } from "../link/round-trip.ts";
+import { meaningOf, reasonOf, roundTrips } from "../link/round-trip.ts";
 import { throughEdge } from "../link/edge-round-trip.ts";
 import { guardAvailability, needsGuard } from "./machine/guard.ts";
 import { examineHost } from "./machine/host-findings.ts";
@@ -57,15 +57,17 @@ async function askPass(edge: string, token: string): Promise<z.infer<typeof pass
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
   } catch (fault) {
-    tell(problem(`The edge at ${edge} cannot be reached: ${reasonOf(fault)}.`));
+    tell(
+      problem(
+        `The edge at ${edge} cannot be reached: ${reasonOf(fault)}. Is --edge its URL, and does it run?`,
+      ),
+    );
     return null;
   }
   if (response.ok) return passSchema.parse(await response.json());
-  tell(
-    problem(
-      `The edge refuses the token: ${problemCodeOf(response.headers.get("proxy-status")) ?? response.status}.`,
-    ),
-  );
+  const code = problemCodeOf(response.headers.get("proxy-status"));
+  const why = code === null ? `it answers with ${response.status}` : `${meaningOf(code)}(${code})`;
+  tell(problem(`The edge at ${edge} gives no leave to ask its hosts: ${why}`));
   return null;
 }
 

@@ -72,5 +72,8 @@ export async function untilEdgeAnswers(url: string, logFile: string, stop: Abort
     stop,
   );
   if (answers || stop.aborted) return;
-  throw new CommandFault("edge-not-answering", `The edge at ${url} does not answer; see ${logFile}.`);
+  throw new CommandFault(
+    "edge-not-answering",
+    `The edge at ${url} does not answer; its log says why: ${logFile}`,
+  );
 }

@@ -31,7 +31,10 @@ export async function readKey(state: StateDirectory, kind: KeyKind): Promise<JWK
   }
   const key = parseJson(text) as JWK | null | undefined;
   if (typeof key?.d !== "string" || typeof key.kid !== "string" || kindOf(key.kid) !== kind) {
-    throw new CommandFault("key-malformed", `${file} is not a private ${kind} key of ipshard.`);
+    throw new CommandFault(
+      "key-malformed",
+      `${file} is not a private ${kind} key of ipshard. Put back the one that was there, or move it away to have one made.`,
+    );
   }
   return key;
 }

@@ -97,7 +97,10 @@ async function startParts(
   if (!(await waitUntil(() => admin.areServing(HOSTS, SHARED_IP), READY_TIMEOUT_MS, stop))) {
     if (stop.aborted) return;
     const logs = HOSTS.map((host) => state.logFile(host)).join(", ");
-    throw new CommandFault("hosts-not-ready", `The hosts hold no leases yet; see ${logs}.`);
+    throw new CommandFault(
+      "hosts-not-ready",
+      `The hosts hold no leases after ${READY_TIMEOUT_MS / 1_000} s; their logs say why: ${logs}`,
+    );
   }
   const originUrl = `http://${ORIGIN_IP}:${originPort(firstPort)}`;
   const tokenFiles = { client: client.file, admin: operator.file };

@@ -35,6 +35,21 @@ export class CommandFault extends Error {
   }
 }
 
+/** Why a place cannot be listened on, in words. */
+export function listenReason(fault: unknown): string {
+  const { code, message } = fault as NodeJS.ErrnoException;
+  switch (code) {
+    case "EADDRINUSE":
+      return "another program listens there";
+    case "EADDRNOTAVAIL":
+      return "this machine has no such address";
+    case "EACCES":
+      return "this user may not listen on such a low port";
+    default:
+      return message;
+  }
+}
+
 /** Runs a command; one that cannot do what it was asked says so, and exits with 1. */
 export async function begin(command: string, run: () => Promise<void>): Promise<void> {
   try {

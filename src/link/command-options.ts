@@ -54,7 +54,10 @@ export function withCopiedState(command: Command): Command {
 
 /** The name of a pool. */
 export function readPool(text: string): string {
-  if (!isName(text)) throw optionInvalid(`--pool ${text} cannot be the name of a pool.`);
+  if (!isName(text))
+    throw optionInvalid(
+      `--pool ${text} cannot be the name of a pool: those have 1 to 63 of a-z 0-9 . _ - and begin with a letter or digit.`,
+    );
   return text;
 }
 
@@ -62,7 +65,7 @@ export function readPool(text: string): string {
 export function readUrl(option: string, text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url === null || !/^https?:$/.test(url.protocol)) {
-    throw optionInvalid(`${option} ${text} is no http or https URL.`);
+    throw optionInvalid(`${option} ${text} is no http or https URL, such as https://h1.example.com.`);
   }
   if (url.username !== "" || url.password !== "" || url.search !== "" || url.hash !== "") {
     throw optionInvalid(`${option} takes a URL without credentials, query and fragment.`);
@@ -74,7 +77,10 @@ export function readUrl(option: string, text: string): URL {
 export function readPlace(option: string, text: string): { readonly host: string; readonly port: number } {
   const match = HOST_AND_PORT.exec(text);
   const port = Number(match?.[3]);
-  if (match === null || port > 65_535) throw optionInvalid(`${option} ${text} is not of the form host:port.`);
+  if (match === null || port > 65_535)
+    throw optionInvalid(
+      `${option} ${text} is not of the form host:port, such as 127.0.0.1:8443 or [::1]:8443.`,
+    );
   return { host: (match[1] ?? match[2])!, port };
 }
 

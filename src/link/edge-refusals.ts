@@ -21,7 +21,8 @@ const ADVICE: ReadonlyMap<string, string> = new Map(
       "Another router with this one's name is there; give each a token with a name of its own.",
     "gateway-invalid": "The edge does not take this host's gateway URL; set --gateway to one it can reach.",
     "version-unsupported": "The edge speaks another version of the protocol; upgrade this agent or the edge.",
-    "control-plane-unavailable": "The edge's objects do not answer.",
+    "control-plane-unavailable":
+      "The edge's objects do not answer; it is tried again. At an edge of your own, see whether its disk is full.",
     "message-malformed": "The edge could not read a message of this host; are both of the same version?",
     "share-exceeded": "This host holds as many ports of the address as the pool lets one host have.",
     "address-exhausted": "The address has no port block left for this host; give the pool another address.",

@@ -46,15 +46,26 @@ async function readToken(file: string, role: Role): Promise<{ token: string; sub
   } catch (fault) {
     throw new CommandFault(
       "token-unreadable",
-      `The token file ${file} cannot be read: ${String(fault)}`,
+      `The token file ${file} cannot be read (${reasonOf(fault)}): put a token there that ipshard token --role ${role} has made.`,
       fault,
     );
   }
   if (claims["role"] !== role) {
-    throw new CommandFault("token-role", `The token in ${file} is not of the role ${role}.`);
+    throw new CommandFault(
+      "token-role",
+      `The token in ${file} is not of the role ${role}: make one with ipshard token --role ${role} --name NAME --pool POOL.`,
+    );
   }
   if (claims.sub === undefined || !isName(claims.sub)) {
-    throw new CommandFault("token-unreadable", `The token in ${file} names no ${role}.`);
+    throw new CommandFault(
+      "token-unreadable",
+      `The token in ${file} names no ${role}: make one whose --name has 1 to 63 of a-z 0-9 . _ - only.`,
+    );
   }
   return { token, subject: claims.sub };
+}
+
+function reasonOf(fault: unknown): string {
+  const { code, message } = fault as NodeJS.ErrnoException;
+  return code === "ENOENT" ? "there is none" : message;
 }

@@ -71,7 +71,8 @@ export function parseCommandLine(
 ): RouterOptions | null {
   const words = parsed(commandLine(write, about), args)?.opts<Words>();
   if (words === undefined) return null;
-  if (!/^\d{1,6}$/.test(words.icmpRate)) throw optionInvalid(`--icmp-rate ${words.icmpRate} is no number.`);
+  if (!/^\d{1,6}$/.test(words.icmpRate))
+    throw optionInvalid(`--icmp-rate ${words.icmpRate} is no whole number from 1 to 999999.`);
   const config: RouterConfig = {
     ...DEFAULT_ROUTER_CONFIG,
     table: words.table,
@@ -128,9 +129,10 @@ function readWays(words: readonly string[]): Map<string, HostWay> {
         `--via ${word} is none of host=self, host=neighbour:device[,next-hop], host=routed:device[,next-hop].`,
       );
     }
-    if (ways.has(host)) throw optionInvalid(`--via names ${host} twice.`);
+    if (ways.has(host)) throw optionInvalid(`--via names ${host} twice: give one way to each host.`);
     const wrong = nextHops.find((hop) => isIP(hop) === 0);
-    if (wrong !== undefined) throw optionInvalid(`--via ${word}: ${wrong} is no address.`);
+    if (wrong !== undefined)
+      throw optionInvalid(`--via ${word}: ${wrong} is no IP address; a next hop is given by its address.`);
     if (kind === "self") ways.set(host, { kind });
     else ways.set(host, { kind: kind as "neighbour" | "routed", device: device!, nextHops });
   }

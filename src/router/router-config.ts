@@ -129,11 +129,15 @@ export function configProblems(config: RouterConfig): string[] {
     );
   }
   for (const device of devicesOf(config)) {
-    if (!DEVICE_NAME.test(device)) problems.push(`${device} cannot be the name of a device.`);
+    if (!DEVICE_NAME.test(device))
+      problems.push(`${device} cannot be the name of a device: give one that \`ip link\` shows.`);
   }
-  if (config.icmpErrorsPerSecond < 1) problems.push("The kernel cannot limit ICMP errors to none at all.");
-  if (config.ingressDevices.length === 0) problems.push("No device faces the Internet.");
-  if (ways.filter(({ kind }) => kind === "self").length > 1) problems.push("A machine is one host only.");
+  if (config.icmpErrorsPerSecond < 1)
+    problems.push("The kernel cannot limit ICMP errors to none at all: give --icmp-rate 1 or more.");
+  if (config.ingressDevices.length === 0)
+    problems.push("No device faces the Internet: name each with --ingress.");
+  if (ways.filter(({ kind }) => kind === "self").length > 1)
+    problems.push("A machine is one host only: give --via host=self once.");
   if (routedHosts(config).length >= MARK_COUNT) {
     problems.push(`More than ${MARK_COUNT - 1} hosts are reached by routes of their own.`);
   }

@@ -12,7 +12,7 @@ import { EdgeKeys } from "../link/edge-keys.ts";
 import type { EdgeToken } from "../link/edge-token.ts";
 import { Flow } from "../link/flow.ts";
 import { outliveClients } from "../link/listener.ts";
-import { CommandFault } from "../link/command-fault.ts";
+import { CommandFault, listenReason } from "../link/command-fault.ts";
 import type { StateDirectory } from "../link/state-directory.ts";
 import { problemReply } from "../wire/problem-response.ts";
 import { bearerOf } from "../wire/tokens.ts";
@@ -95,7 +95,11 @@ export class Router {
       server.listen(port, host);
       await once(server, "listening");
     } catch (fault) {
-      throw new CommandFault("listen-failed", `Cannot listen on ${host}:${port}: ${String(fault)}.`, fault);
+      throw new CommandFault(
+        "listen-failed",
+        `Cannot listen on ${host}:${port}: ${listenReason(fault)}. Choose another place with --listen.`,
+        fault,
+      );
     }
   }
 

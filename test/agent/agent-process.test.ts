@@ -214,7 +214,7 @@ test("[AG1] what keeps it from starting is one line with a name", async () => {
   const samePort = startAgent({ "--state": join(directory, "other"), "--listen": taken });
   expect(await samePort.exited).toEqual([1, null]);
   expect(samePort.lines).toEqual([
-    `ipshard agent: Cannot listen on ${taken}: another program listens there. [listen-failed]`,
+    `ipshard agent: Cannot listen on ${taken}: another program listens there. Choose another place with --listen. [listen-failed]`,
   ]);
   const tokenless = startAgent({ "--token-file": join(directory, "nowhere") });
   expect(await tokenless.exited).toEqual([1, null]);

@@ -287,7 +287,9 @@ test("[RT11] an edge that cannot be reached is named, and the kernel is looked i
 test("[RT11] a token of another role is named", async () => {
   const file = await deployment.tokenFile("host", "h9");
   const { problems } = await consult(await ownOptions(`--token-file=${file}`));
-  expect(problems).toContainEqual(`The token in ${file} is not of the role router.`);
+  expect(problems).toContainEqual(
+    `The token in ${file} is not of the role router: make one with ipshard token --role router --name NAME --pool POOL.`,
+  );
 });
 
 test("[RT11] programs that are missing, and a kernel that cannot carry the rules, are named", async () => {

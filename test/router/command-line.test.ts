@@ -41,6 +41,19 @@ test("[AG1] a complete command line is a router's configuration", () => {
   });
 });
 
+test("[AG1] what is wrong with an option is said with its name", () => {
+  const wrong: Record<string, string | null> = {
+    "--ingress": null,
+    "--icmp-rate": "0",
+    "--edge": "edge.example",
+    "--pool": "Not A Name",
+    "--listen": "9000",
+    "--via": "h1=nowhere",
+    "--copied-state": "perhaps",
+  };
+  for (const [name, value] of Object.entries(wrong)) expect(() => parse({ [name]: value })).toThrow(name);
+});
+
 test.each([
   ["--edge", null],
   ["--edge", "ftp://edge.example"],

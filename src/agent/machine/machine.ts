@@ -50,7 +50,7 @@ export class Machine {
     if (mode === "require" && !availability.ok) {
       throw new CommandFault(
         "kernel-unavailable",
-        `The guard is required and cannot be had, since ${availability.reason}.`,
+        `The guard is required (--machine require) and cannot be had, since ${availability.reason}. Run the agent as root with nftables, or with --machine auto to go without.`,
       );
     }
     return new Machine(log, stateDirectory, availability);
