@@ -35,19 +35,16 @@ export class CommandFault extends Error {
   }
 }
 
+const LISTEN_REASONS: ReadonlyMap<string | undefined, string> = new Map([
+  ["EADDRINUSE", "another program listens there"],
+  ["EADDRNOTAVAIL", "this machine has no such address"],
+  ["EACCES", "this user may not listen on such a low port"],
+]);
+
 /** Why a place cannot be listened on, in words. */
 export function listenReason(fault: unknown): string {
   const { code, message } = fault as NodeJS.ErrnoException;
-  switch (code) {
-    case "EADDRINUSE":
-      return "another program listens there";
-    case "EADDRNOTAVAIL":
-      return "this machine has no such address";
-    case "EACCES":
-      return "this user may not listen on such a low port";
-    default:
-      return message;
-  }
+  return LISTEN_REASONS.get(code) ?? message;
 }
 
 /** Runs a command; one that cannot do what it was asked says so, and exits with 1. */
