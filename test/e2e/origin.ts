@@ -4,7 +4,7 @@
  * in all the ways origins do. Started by `cluster.ts`; reports its ports over IPC.
  */
 import { createHash } from "node:crypto";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTcpServer, type Socket } from "node:net";
 import { gzipSync } from "node:zlib";
 import { WebSocketServer } from "ws";
@@ -22,14 +22,19 @@ const ADDRESSES = ["127.0.0.20", "127.0.0.21", "127.0.0.22", "127.0.0.23"];
 const seen: SeenConnection[] = [];
 const held = new Set<ServerResponse>();
 
-const server = createServer({ maxHeaderSize: 128 * 1024 }, (request, response) => {
-  const url = new URL(request.url ?? "/", "http://origin");
-  const route = routes[url.pathname];
-  if (route) route(request, response, url);
-  else response.writeHead(404, { "content-type": "text/plain" }).end("no such thing here");
-});
-server.keepAliveTimeout = 60_000;
-server.on("connection", (socket: Socket) => {
+function newServer(): Server {
+  const made = createServer({ maxHeaderSize: 128 * 1024 }, (request, response) => {
+    const url = new URL(request.url ?? "/", "http://origin");
+    const route = routes[url.pathname];
+    if (route) route(request, response, url);
+    else response.writeHead(404, { "content-type": "text/plain" }).end("no such thing here");
+  });
+  made.keepAliveTimeout = 60_000;
+  made.on("connection", note);
+  return made;
+}
+
+function note(socket: Socket): void {
   const connection: SeenConnection = {
     local: `${socket.localAddress}:${socket.localPort}`,
     address: socket.remoteAddress ?? "",
@@ -42,12 +47,17 @@ server.on("connection", (socket: Socket) => {
   socket.on("close", () => {
     connection.closedAtMs = Date.now();
   });
-});
+}
 
-const webSockets = new WebSocketServer({ server, path: "/ws" });
-webSockets.on("connection", (socket) => {
-  socket.on("message", (data, isBinary) => socket.send(data, { binary: isBinary }));
-});
+const server = newServer();
+/** The same by IPv6. */
+const server6 = newServer();
+
+for (const each of [server, server6]) {
+  new WebSocketServer({ server: each, path: "/ws" }).on("connection", (socket) => {
+    socket.on("message", (data, isBinary) => socket.send(data, { binary: isBinary }));
+  });
+}
 
 type Route = (request: IncomingMessage, response: ServerResponse, url: URL) => void;
 
@@ -199,6 +209,10 @@ const closing = createTcpServer((socket) => {
   socket.once("data", () => socket.destroy());
 });
 
+function portOf(target: { address: () => unknown }): number {
+  return (target.address() as { port: number }).port;
+}
+
 function listen(
   target: { listen: (options: object, done: () => void) => unknown },
   port: number,
@@ -211,10 +225,10 @@ function listen(
 
 // One server socket for all addresses: a listener on 0.0.0.0 answers on each of 127.0.0.20-23.
 await listen(server, 0, "0.0.0.0");
+await listen(server6, portOf(server), "::1");
 await listen(garbage, 0, "127.0.0.20");
 await listen(silent, 0, "127.0.0.20");
 await listen(closing, 0, "127.0.0.20");
-const portOf = (target: { address: () => unknown }): number => (target.address() as { port: number }).port;
 process.send?.({
   ready: {
     addresses: ADDRESSES,
