@@ -8,6 +8,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { once } from "node:events";
 import type { Logger } from "pino";
+import { permitsPool } from "../core/identity.ts";
 import { EdgeKeys } from "../link/edge-keys.ts";
 import type { EdgeToken } from "../link/edge-token.ts";
 import { Flow } from "../link/flow.ts";
@@ -115,6 +116,7 @@ export class Router {
     const identity = await this.#keys.verify(token, Date.now());
     if (!identity.ok) return sendProblem(response, identity.refusal);
     if (identity.value.role !== "admin") return sendProblem(response, "role-denied");
+    if (!permitsPool(identity.value, this.#options.pool)) return sendProblem(response, "pool-denied");
     try {
       sendJson(response, 200, {
         router: this.#name,

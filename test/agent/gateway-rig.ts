@@ -70,7 +70,6 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     binder,
     outgoing,
     verifier,
-    ...(options.authorities === undefined ? {} : { authorities: options.authorities }),
     onFault: (fault) => faults.push(fault),
   });
   gateway.server.listen(0, "127.0.0.1");

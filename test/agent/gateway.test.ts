@@ -89,12 +89,16 @@ describe("tokens", () => {
     );
   });
 
-  it("[GW7] shows its status to an administrator only", async () => {
+  it("[GW7] shows its status to an administrator of its pool only", async () => {
     const status = async (token: string | null): Promise<Response> =>
       fetch(`${rig.url}/v1/status`, { headers: token === null ? {} : { authorization: `Bearer ${token}` } });
     await expectProblem(await status(null), 401, "token-missing");
     await expectProblem(await status(rig.token), 403, "role-denied");
-    const response = await status(await rig.tokenFor("admin", []));
+    for (const others of [[], ["other"], ["mai", "main2"]]) {
+      await expectProblem(await status(await rig.tokenFor("admin", others)), 403, "pool-denied");
+    }
+    expect((await status(await rig.tokenFor("admin", ["*"]))).status).toBe(200);
+    const response = await status(await rig.tokenFor("admin", ["other", "main"]));
     expect(await response.json()).toMatchObject({
       host: "h1",
       addresses: [{ ip: "127.0.0.10", portCount: 256, blocks: [{ first: 20_480, last: 20_735, epoch: 1 }] }],

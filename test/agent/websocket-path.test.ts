@@ -2,6 +2,7 @@
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import { once } from "node:events";
 import type { AddressInfo, Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
 import { eventually, exchangeBytes, fetchHead, type Rig, startByteOrigin, startRig } from "./gateway-rig.ts";
@@ -29,7 +30,11 @@ function onUpgrade(request: IncomingMessage, socket: Socket, head: Buffer): void
 }
 
 beforeAll(async () => {
-  rig = await startRig({ authorities: [CERTIFICATE], allow: ["127.0.0.1/32"] });
+  rig = await startRig({
+    authorities: [CERTIFICATE],
+    allow: ["127.0.0.1/32"],
+    records: { "secure.test": ["127.0.0.1"] },
+  });
   origin = createServer((_request, response) => {
     response.writeHead(426, { "x-said": "no" }).end("only websockets");
   });
@@ -95,6 +100,21 @@ it("[GW9] speaks TLS to the destination", async () => {
   const socket = open(`${secure.url}/tls`);
   const [greeting] = (await once(socket, "message")) as [Buffer];
   expect(greeting.toString()).toBe("hello from /tls");
+  socket.close();
+  await once(socket, "close");
+  secure.close();
+});
+
+it("[OR10] a dot at the end of a name is not in the TLS of a WebSocket, and stays in its request", async () => {
+  const secure = await startSecureOrigin("h1", () => {});
+  const named: unknown[] = [];
+  secure.server.on("upgrade", (request: IncomingMessage, socket: Socket, head: Buffer) => {
+    named.push((request.socket as TLSSocket).servername, request.headers.host);
+    onUpgrade(request, socket, head);
+  });
+  const socket = open(`https://secure.test.:${secure.port}/`);
+  await once(socket, "message");
+  expect(named).toEqual(["secure.test", `secure.test.:${secure.port}`]);
   socket.close();
   await once(socket, "close");
   secure.close();

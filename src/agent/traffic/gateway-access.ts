@@ -54,7 +54,7 @@ export class GatewayAccess {
         detail: role === "gateway" ? `${detail} ${WHENCE_GATEWAY_TOKENS}` : detail,
       });
     }
-    if (role !== "admin" && !permitsPool(identity, this.#pool)) return refuse({ code: "pool-denied" });
+    if (!permitsPool(identity, this.#pool)) return refuse({ code: "pool-denied" });
     return grant(identity);
   }
 }

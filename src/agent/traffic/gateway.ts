@@ -39,8 +39,6 @@ export interface GatewayOptions {
   readonly outgoing: Outgoing;
   /** Knows the edge's keys; whoever made it keeps them fresh. */
   readonly verifier: TokenVerifier;
-  /** Certificate authorities for WebSockets; those of the system by default. */
-  readonly authorities?: readonly string[];
   /** Told of every fault that nobody foresaw. */
   readonly onFault: (fault: unknown) => void;
   /** What the host wants to add to its status. */
@@ -88,8 +86,8 @@ export class Gateway {
     };
     this.#webSocketPath = {
       dialler: options.outgoing.dialler,
+      secureSockets: options.outgoing.secureSockets,
       host: options.host,
-      authorities: options.authorities,
       answerTimeoutMs: WEBSOCKET_ANSWER_MS,
     };
     this.server = this.#createServer();

@@ -24,18 +24,20 @@ export const MAX_RESPONSE_HEADER_BYTES = 128 * 1024;
 /** Keeps connections for every address. */
 export class Outgoing {
   readonly dialler: Dialler;
+  readonly secureSockets: SecureSockets;
   readonly #options: ConnectionOptions;
   readonly #byAddress = new Map<AddressPorts, Map<string, OriginConnections>>();
 
   constructor(dialler: Dialler, options: OutgoingOptions = {}) {
     this.dialler = dialler;
     const { authorities } = options;
+    this.secureSockets = new SecureSockets({
+      timeoutMs: options.handshakeTimeoutMs ?? 10_000,
+      ...(authorities === undefined ? {} : { authorities }),
+    });
     this.#options = {
       dialler,
-      secureSockets: new SecureSockets({
-        timeoutMs: options.handshakeTimeoutMs ?? 10_000,
-        ...(authorities === undefined ? {} : { authorities }),
-      }),
+      secureSockets: this.secureSockets,
       http1Origins: new Http1Origins(),
       responseTimeoutMs: options.responseTimeoutMs ?? 60_000,
       idleTimeoutMs: options.idleTimeoutMs ?? 4_000,

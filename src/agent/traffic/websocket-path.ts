@@ -3,15 +3,12 @@
  * an HTTP/1.1 request, and once it has agreed the two sockets are joined, whatever is said on
  * them. The port is held until both have ended. [GW9]
  */
-import { isIP, type Socket } from "node:net";
 import type { IncomingMessage } from "node:http";
-import { connect as connectTls } from "node:tls";
-import { outliveErrors } from "../../link/listener.ts";
 import type { AddressPorts } from "../ports/address-ports.ts";
-import type { Dialled, Dialler } from "../ports/dial.ts";
-import { EgressFault } from "./faults.ts";
+import type { Dialler } from "../ports/dial.ts";
 import type { Flow } from "../../link/flow.ts";
 import type { RawHeaders } from "./forwarded-headers.ts";
+import type { SecureSockets } from "./secure-socket.ts";
 import { agreementHead, relayDecline } from "./websocket-answer.ts";
 import type { WebSocketClient } from "./websocket-client.ts";
 import { shakeHands } from "./websocket-handshake.ts";
@@ -22,8 +19,9 @@ export interface WebSocketPath {
   readonly dialler: Dialler;
   /** Name of this host. */
   readonly host: string;
-  readonly authorities: readonly string[] | undefined;
-  /** Until TLS stands, and then until the destination answers. */
+  /** Those of all other requests: a name is verified and sent in one way. */
+  readonly secureSockets: SecureSockets;
+  /** Until the destination answers, once the connection stands. */
   readonly answerTimeoutMs: number;
 }
 
@@ -46,15 +44,14 @@ export async function relayWebSocket(
   const isSecure = url.protocol === "https:";
   const host = url.hostname.startsWith("[") ? url.hostname.slice(1, -1) : url.hostname;
   const port = Number(url.port) || (isSecure ? 443 : 80);
-  const dialled = await path.dialler.dial(from, host, port, client.gone);
-  const { socket, held } = dialled;
+  const { socket, held } = await path.dialler.dial(from, host, port, client.gone);
   // From here on the end of the client is the end of the destination's socket, and of the port.
   client.gone.addEventListener(
     "abort",
     flow.guard(() => socket.destroy()),
   );
   if (client.gone.aborted) socket.destroy();
-  const transport = isSecure ? await encrypt(path, dialled, host, flow) : socket;
+  const transport = isSecure ? await path.secureSockets.secure(socket, host, port, ["http/1.1"]) : socket;
   const answer = await shakeHands(transport, upgrade, path.answerTimeoutMs, flow);
   const own = { ip: from.ip, port: held.port, host: path.host };
   if (answer.kind === "declined") {
@@ -65,33 +62,4 @@ export async function relayWebSocket(
   client.isAnswered = true;
   client.socket.write(agreementHead(answer.response, own), "latin1");
   new WebSocketRelay(client.socket, transport, flow).join(held, client.takeOver(), answer.firstBytes);
-}
-
-function encrypt(path: WebSocketPath, { socket }: Dialled, host: string, flow: Flow): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const secured = connectTls({
-      socket,
-      // RFC 6066: an address is no server name.
-      ...(isIP(host) === 0 ? { servername: host } : {}),
-      host,
-      ALPNProtocols: ["http/1.1"],
-      ...(path.authorities === undefined ? {} : { ca: [...path.authorities] }),
-    });
-    outliveErrors(secured);
-    secured.on("error", reject);
-    secured.setTimeout(
-      path.answerTimeoutMs,
-      flow.guard(() => {
-        secured.destroy(new EgressFault("connection-timeout"));
-      }),
-    );
-    socket.once("close", () => reject(new EgressFault("connection-terminated")));
-    secured.once(
-      "secureConnect",
-      flow.guard(() => {
-        secured.setTimeout(0);
-        resolve(secured);
-      }),
-    );
-  });
 }
