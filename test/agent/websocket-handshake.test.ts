@@ -69,6 +69,7 @@ const codeOf = (answer: string): string | undefined => /"code":"([a-z-]+)"/.exec
 const BAD_ANSWERS: readonly (readonly [name: string, bytes: string])[] = [
   ["status 0", "HTTP/1.1 000 X\r\nContent-Length: 0\r\n\r\n"],
   ["status 99", "HTTP/1.1 099 X\r\nContent-Length: 0\r\n\r\n"],
+  ["status 600", "HTTP/1.1 600 X\r\nContent-Length: 0\r\n\r\n"],
   ["status 1000", "HTTP/1.1 1000 X\r\nContent-Length: 0\r\n\r\n"],
   ["a bare 101", "HTTP/1.1 101 Yes\r\n\r\n"],
   ["a 101 to nothing", "HTTP/1.1 101 Yes\r\nConnection: Upgrade\r\n\r\n"],

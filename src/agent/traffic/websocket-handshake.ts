@@ -75,7 +75,9 @@ export function shakeHands(
       flow.guard((response: IncomingMessage) => {
         response.on("error", fail);
         const { statusCode = 0 } = response;
-        if (statusCode < 200) return fail(malformed(`An answer with status ${statusCode} is none.`));
+        if (statusCode < 200 || statusCode > 599) {
+          return fail(malformed(`An answer with status ${statusCode} is none.`));
+        }
         if (!isReadable(response))
           return fail(malformed("Of the transfer codings only chunked is supported."));
         // A body that is broken at its beginning is no answer either, however it is cut.
