@@ -14,6 +14,36 @@ async function ask(path: string, egress?: string): Promise<Response> {
   return fetch(cluster.through(cluster.originUrl(path)), { headers });
 }
 
+/** Unpinned requests of all kinds, without a pause, until told to stop; gives those that failed. */
+function load(): { stop: () => Promise<{ sentCount: number; failed: string[] }> } {
+  let isOver = false;
+  let sentCount = 0;
+  const failed: string[] = [];
+  const lines = Array.from({ length: 6 }, async (_, line) => {
+    const headers = await cluster.clientHeaders();
+    const posted = { method: "POST", headers, body: "x".repeat(20_000) };
+    const init = line % 3 === 0 ? posted : { headers };
+    const path = line % 3 === 0 ? "/upload" : "/seen";
+    while (!isOver) {
+      sentCount += 1;
+      try {
+        const reply = await fetch(cluster.through(cluster.originUrl(path)), init);
+        const text = await reply.text();
+        if (reply.status !== 200) failed.push(`${line}: ${reply.status} ${text}`);
+      } catch (fault) {
+        failed.push(`${line}: ${String(fault)}`);
+      }
+    }
+  });
+  return {
+    stop: async () => {
+      isOver = true;
+      await Promise.all(lines);
+      return { sentCount, failed };
+    },
+  };
+}
+
 async function ipsOfPool(): Promise<{ ip: string; retiring: { leasedPortCount: number } | null }[]> {
   return (await cluster.admin("GET", `/v1/pools/${POOL}/ips`)).ips;
 }
@@ -30,6 +60,8 @@ test("[RE1] [RE3] [PM1] hosts drain a removed address, what is in flight ends by
   const inFlight = ask("/hold", `ip="${LEAVING}"`);
   await until("a request is in flight", async () => (await cluster.askOrigin("held")) === 1);
 
+  const unpinned = load();
+  await delay(300);
   await cluster.admin("DELETE", `/v1/pools/${POOL}${path}`);
   await until("requests are refused it", async () => (await ask("/seen", `ip="${LEAVING}"`)).status === 404);
   for (let count = 0; count < 20; count += 1) {
@@ -40,6 +72,9 @@ test("[RE1] [RE3] [PM1] hosts drain a removed address, what is in flight ends by
     const leaving = (await ipsOfPool()).find(({ ip }) => ip === LEAVING);
     return leaving?.retiring?.leasedPortCount === 256;
   });
+  const { sentCount, failed } = await unpinned.stop();
+  expect(failed).toEqual([]);
+  expect(sentCount).toBeGreaterThan(0);
   await cluster.askOrigin("release");
   expect(await (await inFlight).text()).toBe("released");
   await until("it is gone", async () => (await ipsOfPool()).length === 1);
@@ -62,6 +97,7 @@ test("[RE2] [RE8] a removal that is taken back cuts nothing, over and over, and 
   const inFlight = ask("/hold", `ip="${LEAVING}"`);
   await until("a request is in flight", async () => (await cluster.askOrigin("held")) === 1);
 
+  const unpinned = load();
   for (const pauseMs of [1_500, 50, 700, 0]) {
     await cluster.admin("DELETE", path);
     await delay(pauseMs);
@@ -70,6 +106,9 @@ test("[RE2] [RE8] a removal that is taken back cuts nothing, over and over, and 
   const putBackAtMs = Date.now();
   await until("it serves again", pinned);
   expect(Date.now() - putBackAtMs).toBeLessThan(deadlineMs);
+  const { sentCount, failed } = await unpinned.stop();
+  expect(failed).toEqual([]);
+  expect(sentCount).toBeGreaterThan(0);
   // Past what would have been the end of every drain.
   await delay(deadlineMs + 1_000);
   expect(await cluster.askOrigin("held")).toBe(1);
