@@ -16,16 +16,15 @@ async function ask(path: string, egress?: string): Promise<Response> {
 
 /** Unpinned requests of all kinds, without a pause, until told to stop; gives those that failed. */
 function load(): { stop: () => Promise<{ sentCount: number; failed: string[] }> } {
-  let isOver = false;
-  let sentCount = 0;
+  const sending = { isOver: false, sentCount: 0 };
   const failed: string[] = [];
   const lines = Array.from({ length: 6 }, async (_, line) => {
     const headers = await cluster.clientHeaders();
     const posted = { method: "POST", headers, body: "x".repeat(20_000) };
     const init = line % 3 === 0 ? posted : { headers };
     const path = line % 3 === 0 ? "/upload" : "/seen";
-    while (!isOver) {
-      sentCount += 1;
+    while (!sending.isOver) {
+      sending.sentCount += 1;
       try {
         const reply = await fetch(cluster.through(cluster.originUrl(path)), init);
         const text = await reply.text();
@@ -37,9 +36,9 @@ function load(): { stop: () => Promise<{ sentCount: number; failed: string[] }> 
   });
   return {
     stop: async () => {
-      isOver = true;
+      sending.isOver = true;
       await Promise.all(lines);
-      return { sentCount, failed };
+      return { sentCount: sending.sentCount, failed };
     },
   };
 }

@@ -1,6 +1,7 @@
 /** WebSockets through the edge: real ones, and origins that answer a handshake with nonsense. */
 import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { WebSocket } from "ws";
 import { type Origin, startByteOrigin } from "../agent/gateway-rig.ts";
@@ -53,17 +54,24 @@ async function open(destination: string): Promise<WebSocket | string> {
   return Promise.race([once(socket, "open").then(() => socket), failed]);
 }
 
+/** Each piece is a segment of its own, unless the kernel has not yet sent the last. */
+async function say(socket: Socket, pieces: readonly string[]): Promise<void> {
+  for (const piece of pieces) {
+    if (socket.destroyed) return;
+    await new Promise((resolve) => {
+      socket.write(piece, "latin1", resolve);
+    });
+  }
+}
+
 /** An origin that answers every handshake with these bytes, in one piece or byte for byte. */
 async function answering(bytes: string, isCut: boolean): Promise<{ url: string; handshakes: () => number }> {
   let count = 0;
   const origin = await startByteOrigin((socket) => {
     socket.setNoDelay(true);
-    socket.once("data", async () => {
+    socket.once("data", () => {
       count += 1;
-      for (const piece of isCut ? bytes : [bytes]) {
-        if (socket.destroyed) return;
-        await new Promise((resolve) => socket.write(piece, "latin1", resolve));
-      }
+      void say(socket, isCut ? bytes.split("") : [bytes]);
     });
   }, "127.0.0.20");
   closers.push(origin);
