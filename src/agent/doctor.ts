@@ -66,7 +66,10 @@ async function askPass(edge: string, token: string): Promise<z.infer<typeof pass
   }
   if (response.ok) return passSchema.parse(await response.json());
   const code = problemCodeOf(response.headers.get("proxy-status"));
-  const why = code === null ? `it answers with ${response.status}` : `${meaningOf(code)}(${code})`;
+  const why =
+    code === null
+      ? `it answers with ${response.status}; is --edge the URL of an edge?`
+      : `${meaningOf(code)}(${code})`;
   tell(problem(`The edge at ${edge} gives no leave to ask its hosts: ${why}`));
   return null;
 }
@@ -77,7 +80,7 @@ async function examineGuard(): Promise<void> {
   else
     tell(
       note(
-        `There is no guard, since ${availability.reason}: only the agent's own binder keeps to the leases.`,
+        `There is no guard in the kernel, since ${availability.reason}: the agent alone keeps to its leases.`,
       ),
     );
 }

@@ -59,7 +59,10 @@ function environmentOf(declaration: EdgeDeclaration, keys: KeyPairs): Record<str
   };
   const missing = declaration.secretNames.find((name) => !(name in values));
   if (missing !== undefined) {
-    throw new CommandFault("edge-config-invalid", `wrangler.toml: nobody here knows the secret ${missing}.`);
+    throw new CommandFault(
+      "edge-config-invalid",
+      `wrangler.toml asks for the secret ${missing}, which this command does not know how to make.`,
+    );
   }
   return values;
 }

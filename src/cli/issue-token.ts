@@ -22,7 +22,7 @@ export function toIdentity(request: TokenRequest, nowMs: number): Identity {
   const role = ISSUED_ROLES.find((candidate) => candidate === request.role);
   if (role === undefined) throw invalid("--role", request.role, `one of ${ISSUED_ROLES.join(", ")}`);
   if (!isName(request.name)) {
-    throw invalid("--name", request.name, "1 to 63 of a-z, 0-9, '.', '_' and '-', the first no sign");
+    throw invalid("--name", request.name, "1 to 63 of a-z, 0-9, '.', '_' and '-', a letter or digit first");
   }
   for (const pool of request.pools) {
     if (pool !== EVERY_POOL && !isName(pool)) throw invalid("--pool", pool, `the name of a pool, or '*'`);

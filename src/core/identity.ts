@@ -48,3 +48,8 @@ export const EVERY_POOL = "*";
 export function permitsPool(identity: Identity, pool: string): boolean {
   return identity.pools.includes(pool) || identity.pools.includes(EVERY_POOL);
 }
+
+/** For whom is refused a pool: the ones that the token is for. */
+export function poolsAllowed({ pools }: Identity): string {
+  return pools.length === 0 ? "It names no pool." : `It is for ${pools.join(", ")}.`;
+}

@@ -14,11 +14,15 @@ interface ProblemKind {
 
 const CATALOGUE = {
   // What the client sent.
-  "url-missing": { status: 400, proxyError: "http_request_error", title: "The url parameter is missing." },
+  "url-missing": {
+    status: 400,
+    proxyError: "http_request_error",
+    title: "The url parameter is missing: add ?url=https://example.com/ or the like.",
+  },
   "url-malformed": {
     status: 400,
     proxyError: "http_request_error",
-    title: "The url is not an absolute URL.",
+    title: "The url is not a whole URL, such as https://example.com/.",
   },
   "url-scheme-unsupported": {
     status: 400,
@@ -38,17 +42,17 @@ const CATALOGUE = {
   "selection-malformed": {
     status: 400,
     proxyError: "http_request_error",
-    title: "The egress selection is not a dictionary with each key once.",
+    title: 'The egress field does not read like pool=eu, ip="192.0.2.1", with each key once.',
   },
   "selection-key-unknown": {
     status: 400,
     proxyError: "http_request_error",
-    title: "The egress selection has an unknown key.",
+    title: "The egress field has a key that is none of pool, ip, session, sticky.",
   },
   "selection-value-invalid": {
     status: 400,
     proxyError: "http_request_error",
-    title: "A value of the egress selection is not valid.",
+    title: "A value in the egress field is not valid.",
   },
   "redirect-mode-invalid": {
     status: 400,
@@ -68,7 +72,7 @@ const CATALOGUE = {
   "body-too-large": {
     status: 413,
     proxyError: "http_request_error",
-    title: "The body is announced to be longer than can be counted.",
+    title: "The content-length is a larger number than can be counted.",
   },
   "request-coding-unsupported": {
     status: 501,
@@ -104,7 +108,7 @@ const CATALOGUE = {
   "token-malformed": {
     status: 401,
     proxyError: "http_request_denied",
-    title: "The token is not a JWT that ipshard can read.",
+    title: "The token cannot be read: send Bearer, a space, and a token that ipshard has made.",
   },
   "token-signature-invalid": {
     status: 401,
@@ -133,11 +137,15 @@ const CATALOGUE = {
   "ip-unknown": { status: 404, proxyError: "http_request_error", title: "The pool has no such address." },
   "host-unknown": { status: 404, proxyError: null, title: "There is no such host." },
   "ip-elsewhere": { status: 409, proxyError: null, title: "The address belongs to another pool." },
-  "pool-empty": { status: 503, proxyError: "destination_unavailable", title: "The pool has no address yet." },
+  "pool-empty": {
+    status: 503,
+    proxyError: "destination_unavailable",
+    title: "The pool has no address in use.",
+  },
   "no-host": {
     status: 503,
     proxyError: "destination_unavailable",
-    title: "No live host serves this egress now.",
+    title: "No host of the pool can serve this request now.",
   },
   "lease-lost": {
     status: 503,
@@ -227,7 +235,7 @@ const CATALOGUE = {
   "redirect-not-replayable": {
     status: 502,
     proxyError: "http_protocol_error",
-    title: "The redirect asks for the streamed body again.",
+    title: "The redirect asks for the body again, which was streamed and is gone.",
   },
   "redirect-unfollowed": {
     status: 502,

@@ -25,6 +25,13 @@ export function parsed(command: Command, args: readonly string[]): Command | nul
   } catch (fault) {
     if (!(fault instanceof CommanderError)) throw fault;
     if (fault.exitCode === 0) return null;
+    // A slip of the pen explains the option that is then missing.
+    if (fault.code === "commander.missingMandatoryOptionValue") {
+      const { operands, unknown } = command.parseOptions([...args]);
+      const [stray] = [...operands, ...unknown];
+      if (stray !== undefined)
+        throw optionInvalid(`There is no option ${stray}; see ${command.name()} --help.`);
+    }
     throw optionInvalid(fault.message.replace(/^error: /, ""));
   }
 }

@@ -3,17 +3,15 @@ import { z } from "zod";
 
 const ADVICE: ReadonlyMap<string, string> = new Map(
   Object.entries({
-    "token-missing":
-      "The edge got no token from this host; something between drops the authorization header.",
-    "token-malformed": "The edge cannot read this host's token; issue a new one into the token file.",
+    "token-missing": "The edge got no token; something on the way drops the authorization header.",
+    "token-malformed": "The edge cannot read the token; put a new one into the token file.",
     "token-signature-invalid":
-      "The edge does not know the key that signed this host's token; issue one with the key of this edge.",
-    "token-expired": "This host's token has expired; put a new one into the token file, it is read again.",
-    "token-not-yet-valid":
-      "This host's token is not valid yet; compare the clocks of this host and the edge.",
-    "role-denied": "This host's token is not of the role host; issue one with that role.",
-    "pool-denied": "This host's token does not permit the pool; issue one that names it.",
-    "pool-unknown": "The edge has no such pool; create it, this host will join it then.",
+      "The edge does not know the key that signed the token; make one with the key of this edge.",
+    "token-expired": "The token has expired; put a new one into the token file, it is read again.",
+    "token-not-yet-valid": "The token is not valid yet; compare the clocks of this machine and the edge.",
+    "role-denied": "The token is not of the role that this takes: host for an agent, router for a router.",
+    "pool-denied": "The token does not permit the pool; make one with --pool and its name.",
+    "pool-unknown": "The edge has no such pool; create it, and it is joined then.",
     "ip-unknown": "The edge knows no such address; it was taken out of its pool or never added.",
     "host-already-present":
       "Another agent with this host's name is there and holds leases; if it is gone for good, its leases end by themselves.",
@@ -23,7 +21,7 @@ const ADVICE: ReadonlyMap<string, string> = new Map(
     "version-unsupported": "The edge speaks another version of the protocol; upgrade this agent or the edge.",
     "control-plane-unavailable":
       "The edge's objects do not answer; it is tried again. At an edge of your own, see whether its disk is full.",
-    "message-malformed": "The edge could not read a message of this host; are both of the same version?",
+    "message-malformed": "The edge could not read a message from here; are both of the same version?",
     "share-exceeded": "This host holds as many ports of the address as the pool lets one host have.",
     "address-exhausted": "The address has no port block left for this host; give the pool another address.",
     "steering-pending":

@@ -35,6 +35,7 @@ export async function throughEdge(
   const tries = Math.min(MAX_TRIES, TRIES_PER_HOST * Math.max(1, serving.length));
   const failures = new Map<string, number>();
   const others = new Set<string>();
+  let hasRefusedHere = false;
   let askedCount = 0;
   let failureCount = 0;
   while (askedCount < tries && (others.size > 0 || failureCount < MAX_FAILURES)) {
@@ -45,6 +46,7 @@ export async function throughEdge(
       if (failure !== null) {
         failures.set(failure, (failures.get(failure) ?? 0) + 1);
         failureCount += 1;
+        hasRefusedHere ||= "host" in answer && answer.host === host;
       } else if ("host" in answer && answer.host !== null && answer.host !== host) {
         others.add(answer.host);
       }
@@ -62,7 +64,9 @@ export async function throughEdge(
   const why =
     own === undefined
       ? "The edge places nothing here now: the host drains, holds no ports of the address, or has lost the edge."
-      : `The edge knows its gateway as ${own.gateway} (the agent's --gateway): is that this host, and can the edge reach it?`;
+      : hasRefusedHere
+        ? `The edge does reach this host, which refused by itself: it is ${to} that cannot be had from here.`
+        : `The edge knows its gateway as ${own.gateway} (the agent's --gateway): is that this host, and can the edge reach it?`;
   return problem(
     `None of ${askedCount} requests from ${ip} through the edge at ${edge.url} left from this host, ${host}.${served}${failed} ${why}`,
   );

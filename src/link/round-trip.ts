@@ -17,6 +17,17 @@ import { type Finding, good, note, problem, unknown } from "./finding.ts";
 
 const TIMEOUT_MS = 15_000;
 
+const WRONG_GATEWAY = " Is --gateway this host's own gateway, and not the edge?";
+const OTHER_PLACE = " Does it fail for another --to as well?";
+/** What to try next, after a refusal whose title does not say. */
+const ADVICE: ReadonlyMap<string, string> = new Map([
+  ["destination-prohibited", " Give --to a public place, or start the agents with --allow for that range."],
+  ["connection-refused", OTHER_PLACE],
+  ["connection-terminated", OTHER_PLACE],
+  ["dns-error", OTHER_PLACE],
+  ["destination-unroutable", OTHER_PLACE],
+]);
+
 /** Who sends for us. */
 export interface Sender {
   readonly kind: "gateway" | "edge";
@@ -111,7 +122,8 @@ function findingOf(answer: Answer, { kind, url: base }: Sender, ip: string, to: 
       `Nothing came back to ${ip} from ${to}: do the routers steer the ports to their host? (${code})`,
     );
   }
-  return problem(`The round trip from ${ip} to ${to} failed: ${meaningOf(code)}(${code})`);
+  const advice = kind === "gateway" && code === "role-denied" ? WRONG_GATEWAY : (ADVICE.get(code) ?? "");
+  return problem(`The round trip from ${ip} to ${to} failed: ${meaningOf(code)}(${code})${advice}`);
 }
 
 /** What every part of one version knows; a gateway of another may say more. */

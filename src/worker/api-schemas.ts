@@ -17,7 +17,7 @@ export const nameSchema = z
 
 /** An address in the one spelling that names its object. */
 export const ipSchema = z
-  .union([z.ipv4(), z.ipv6()])
+  .union([z.ipv4(), z.ipv6()], "an IPv4 or IPv6 address is expected")
   .refine((ip) => ip === canonicalIp(ip), "the address must be in its canonical form")
   .openapi({ type: "string", example: "192.0.2.1" });
 

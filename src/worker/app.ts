@@ -70,7 +70,8 @@ app.onError((fault) => {
   // The validator throws on JSON it cannot read, and on a body that calls itself something else;
   // that is the client's doing.
   if (fault instanceof HTTPException && fault.status < 500) {
-    return problem({ code: "input-invalid", detail: fault.message });
+    const detail = fault.status === 415 ? "Send it with content-type: application/json." : fault.message;
+    return problem({ code: "input-invalid", detail });
   }
   return faultProblem(fault);
 });

@@ -1,5 +1,5 @@
 /** Which pool a request leaves through, by its selection and by what its sender may use. */
-import { EVERY_POOL, type Identity, permitsPool } from "../core/identity.ts";
+import { EVERY_POOL, type Identity, permitsPool, poolsAllowed } from "../core/identity.ts";
 import { grant, type Outcome, refuse } from "../core/outcome.ts";
 import type { Problem } from "../core/problems.ts";
 import type { Selection } from "../core/selection.ts";
@@ -33,5 +33,7 @@ export function poolOf(identity: Identity, selection: Selection): Outcome<string
   if (pool === EVERY_POOL) {
     return refuse({ code: "pool-unknown", detail: "The token is for every pool: select one." });
   }
-  return permitsPool(identity, pool) ? grant(pool) : refuse({ code: "pool-denied" });
+  return permitsPool(identity, pool)
+    ? grant(pool)
+    : refuse({ code: "pool-denied", detail: poolsAllowed(identity) });
 }

@@ -118,7 +118,7 @@ it("[BI10] many streams share one HTTP/2 connection, and so one port", async () 
   await eventually(() => waiting.length === 50, "all are there");
   expect(ports.size).toBe(1);
   expect(rig.ports.heldCounts().inUse).toBe(1);
-  // An upload does not wait behind them: undici would not send a stream beside other requests.
+  // An upload does not wait behind them: it begins on a connection without others. [BI10]
   const upload = await rig.fetch(`${origin.url}/up`, { method: "POST", body: "u".repeat(100_000) });
   expect(await upload.text()).toHaveLength(100_000);
   for (const answer of waiting) answer();

@@ -53,7 +53,7 @@ describe("the catalogue of problems", () => {
   test("[ER1] a document carries type, title, status, code, and detail only when there is one", () => {
     expect(problemDocument({ code: "no-host" })).toEqual({
       type: "urn:ipshard:problem:no-host",
-      title: "No live host serves this egress now.",
+      title: "No host of the pool can serve this request now.",
       status: 503,
       code: "no-host",
     });

@@ -99,10 +99,26 @@ test("[CI1] asked about nothing it says what it can be asked about", async () =>
   expect(code).toBe(1);
 });
 
+test("[CI1] a slip in an option is named, not the option that is then missing", async () => {
+  const slip = await run(["--egde", "http://127.0.0.1:1"]);
+  expect(slip.output).toContain("ipshard doctor: There is no option --egde; see ipshard doctor --help.");
+  const word = await run(["routr"]);
+  expect(word.output).toContain("ipshard doctor: There is no option routr; see ipshard doctor --help.");
+  expect([slip.code, word.code]).toEqual([1, 1]);
+});
+
 test("[HS4] what fails is said in a sentence, with an exit status", async () => {
   const prohibited = await runDoctor({ "--to": "http://10.0.0.1/" });
   expect(prohibited.output).toContain("problem The round trip from 127.0.0.10 to http://10.0.0.1/ failed: ");
+  expect(prohibited.output).toContain("or start the agents with --allow for that range.");
+  // Its own refusal, carried by the edge, proves that the edge reaches it.
+  expect(prohibited.output).toContain(
+    "The edge does reach this host, which refused by itself: it is http://10.0.0.1/ that cannot be had from here.",
+  );
   expect(prohibited.code).toBe(1);
+  const edgeForGateway = await runDoctor({ "--gateway": cluster.edgeUrl });
+  expect(edgeForGateway.output).toContain("Is --gateway this host's own gateway, and not the edge?");
+  expect(edgeForGateway.code).toBe(1);
   const otherFamily = await runDoctor({ "--to": "http://[2001:db8::1]/" });
   expect(otherFamily.output).toContain("unknown http://[2001:db8::1]/ cannot be asked from 127.0.0.10");
   expect(otherFamily.code).toBe(2);

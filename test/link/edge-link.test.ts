@@ -153,12 +153,9 @@ describe("when the edge fails", () => {
 
 describe("when the edge refuses", () => {
   test.each([
-    [
-      "token-expired",
-      "This host's token has expired; put a new one into the token file, it is read again. (401",
-    ],
-    ["pool-denied", "This host's token does not permit the pool; issue one that names it. (403"],
-    ["pool-unknown", "The edge has no such pool; create it, this host will join it then. (404"],
+    ["token-expired", "The token has expired; put a new one into the token file, it is read again. (401"],
+    ["pool-denied", "The token does not permit the pool; make one with --pool and its name. (403"],
+    ["pool-unknown", "The edge has no such pool; create it, and it is joined then. (404"],
   ] as const)("[EL2] the reason is logged in words: %s", async (code, sentence) => {
     edge.refusal = { code };
     const { link, lines } = linkTo();

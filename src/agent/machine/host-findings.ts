@@ -42,7 +42,11 @@ function examineAddress(ip: string, present: readonly MachineAddress[]): Finding
 
 async function examineRoutes(family: 4 | 6, ips: readonly string[]): Promise<Finding[]> {
   if ((await defaultRouteDevices(family)).length > 0) return [];
-  return [problem(`There is no default route for IPv${family}: nothing leaves from ${ips.join(", ")}.`)];
+  return [
+    problem(
+      `There is no default route for IPv${family}, so nothing leaves from ${ips.join(", ")}: add one (ip -${family} route add default via …).`,
+    ),
+  ];
 }
 
 async function examineBinding(family: 4 | 6): Promise<Finding[]> {

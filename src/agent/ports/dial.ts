@@ -4,7 +4,7 @@
  *     name → addresses → all permitted? → race: port → bind and connect → checked
  *
  * The address that was judged is the one that is dialled: the name is not looked up again.
- * Refusals travel as `EgressFault`, since the connector of undici takes errors only.
+ * Refusals travel as `EgressFault`, since a race of attempts ends with errors only.
  * [BI7] [BI8] [DE4]
  */
 import { isIP, type Socket } from "node:net";

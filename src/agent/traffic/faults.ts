@@ -1,12 +1,12 @@
 /**
  * What can go wrong on the way to a destination, and what the client is told: one table from
- * the codes of Node, OpenSSL, c-ares, undici and llhttp to those of `core/problems.ts`. [GW1]
+ * the codes of Node, OpenSSL, c-ares and llhttp to those of `core/problems.ts`. [GW1]
  *
  * Codes decide, never the text of a message.
  */
 import { type Problem, PROBLEM_CODES, type ProblemCode } from "../../core/problems.ts";
 
-/** A fault that already knows its problem code. An error, since undici's connector takes nothing else. */
+/** A fault that already knows its problem code. An error, since streams and sockets end with nothing else. */
 export class EgressFault extends Error {
   readonly code: ProblemCode;
   readonly detail: string | undefined;
@@ -22,21 +22,11 @@ const PROBLEM_OF: ReadonlyMap<string, ProblemCode> = new Map(
   Object.entries({
     ECONNREFUSED: "connection-refused",
     ETIMEDOUT: "connection-timeout",
-    UND_ERR_CONNECT_TIMEOUT: "connection-timeout",
 
     ECONNRESET: "connection-terminated",
     ECONNABORTED: "connection-terminated",
     EPIPE: "connection-terminated",
-    ERR_HTTP2_SESSION_ERROR: "connection-terminated",
-    ERR_HTTP2_STREAM_ERROR: "connection-terminated",
-    ERR_HTTP2_STREAM_CANCEL: "connection-terminated",
-    ERR_HTTP2_GOAWAY_SESSION: "connection-terminated",
     ERR_STREAM_PREMATURE_CLOSE: "connection-terminated",
-    UND_ERR_SOCKET: "connection-terminated",
-    UND_ERR_INFO: "connection-terminated",
-    UND_ERR_CLOSED: "connection-terminated",
-    UND_ERR_DESTROYED: "connection-terminated",
-    UND_ERR_ABORTED: "connection-terminated",
 
     EHOSTUNREACH: "destination-unroutable",
     EHOSTDOWN: "destination-unroutable",
@@ -79,22 +69,13 @@ const PROBLEM_OF: ReadonlyMap<string, ProblemCode> = new Map(
     INVALID_CA: "tls-certificate-invalid",
     INVALID_PURPOSE: "tls-certificate-invalid",
 
-    UND_ERR_HEADERS_OVERFLOW: "response-headers-too-large",
     HPE_HEADER_OVERFLOW: "response-headers-too-large",
-    UND_ERR_HEADERS_TIMEOUT: "response-timeout",
-    UND_ERR_BODY_TIMEOUT: "response-timeout",
 
-    UND_ERR_RES_CONTENT_LENGTH_MISMATCH: "response-malformed",
     // What an origin sent may be readable and yet not be sent on.
     ERR_INVALID_CHAR: "response-malformed",
     ERR_INVALID_HTTP_TOKEN: "response-malformed",
     ERR_HTTP_INVALID_STATUS_CODE: "response-malformed",
     ERR_HTTP_INVALID_HEADER_VALUE: "response-malformed",
-    ERR_HTTP2_INVALID_SESSION: "response-malformed",
-
-    UND_ERR_REQ_CONTENT_LENGTH_MISMATCH: "body-length-mismatch",
-    UND_ERR_INVALID_ARG: "request-malformed",
-    UND_ERR_NOT_SUPPORTED: "request-malformed",
   } as const),
 );
 
@@ -106,16 +87,13 @@ const PROBLEM_OF_PREFIX: readonly (readonly [string, ProblemCode])[] = [
   ["ERR_SSL_", "tls-error"],
   ["ERR_TLS_", "tls-error"],
   ["ERR_OSSL_", "tls-error"],
-  ["ERR_HTTP2_", "response-malformed"],
 ];
 
 const OWN_CODES: ReadonlySet<string> = new Set(PROBLEM_CODES);
 
 /** The problem that a fault is to the client; `internal-fault` for what nobody foresaw. */
 export function problemOf(fault: unknown): Problem {
-  const { code, name, detail } = (fault ?? {}) as Readonly<Record<"code" | "name" | "detail", unknown>>;
-  // undici's parser does not always say which of its errors it is.
-  if (name === "HTTPParserError" && code === undefined) return { code: "response-malformed" };
+  const { code, detail } = (fault ?? {}) as Readonly<Record<"code" | "detail", unknown>>;
   if (typeof code !== "string") return { code: "internal-fault" };
   if (OWN_CODES.has(code)) {
     const own = code as ProblemCode;

@@ -12,7 +12,7 @@ import {
   PROXY_STATUS,
 } from "../../wire/header-names.ts";
 
-/** Names and values in turn, as Node and undici take them. */
+/** Names and values in turn, as Node takes them. */
 export type RawHeaders = string[];
 
 /** What the gateway reads off a request, in one pass. */

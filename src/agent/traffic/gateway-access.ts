@@ -8,6 +8,7 @@ import type { RequestHeaders } from "./forwarded-headers.ts";
 /** A destination's own credentials look the same, so this is a hint and no more. */
 const WRONG_FIELD =
   "The token is expected in the field egress-authorization; authorization is the destination's.";
+const RIGHT_FIELD = "Send it as egress-authorization: Bearer TOKEN.";
 const WHENCE_GATEWAY_TOKENS =
   "Tokens for gateways are made by the edge: POST /v1/gateway-tokens with the token of a client.";
 
@@ -31,9 +32,7 @@ export class GatewayAccess {
   ): Outcome<Identity, Problem> | Promise<Outcome<Identity, Problem>> {
     const header = role === "admin" ? (egressAuthorization ?? authorization) : egressAuthorization;
     if (header === null) {
-      return refuse(
-        authorization === null ? { code: "token-missing" } : { code: "token-missing", detail: WRONG_FIELD },
-      );
+      return refuse({ code: "token-missing", detail: authorization === null ? RIGHT_FIELD : WRONG_FIELD });
     }
     const token = bearerOf(header);
     if (token === null) return refuse({ code: "token-malformed" });

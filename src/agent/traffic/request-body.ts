@@ -1,6 +1,6 @@
 /**
- * The body of a client's request on its way out. A stream of its own, because undici destroys
- * the body of a request that fails, and with it would go the connection on which the client
+ * The body of a client's request on its way out. A stream of its own, because the body of a request
+ * that fails is destroyed, and with the client's own would go the connection on which the client
  * is to be told. Nothing is read before the destination's connection stands. [GW4]
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
@@ -35,7 +35,7 @@ export class RequestBody extends Readable {
     request.once("close", this.#onClose);
     // The end of a client shows as `close`; without a listener this would end the process.
     request.on("error", ignore);
-    // Nor does everybody listen to this stream: undici only while it sends it.
+    // Nor does everybody listen to this stream: a request to a destination only while it sends it.
     this.on("error", ignore);
   }
 

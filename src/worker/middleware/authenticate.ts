@@ -1,7 +1,14 @@
 /** Who sends a request, and whether their role may do this. [WK1] */
 import type { MiddlewareHandler } from "hono";
-import { type Identity, type IdentityRefusal, permitsPool, type Role } from "../../core/identity.ts";
+import {
+  type Identity,
+  type IdentityRefusal,
+  permitsPool,
+  poolsAllowed,
+  type Role,
+} from "../../core/identity.ts";
 import { grant, type Outcome, refuse } from "../../core/outcome.ts";
+import type { Problem } from "../../core/problems.ts";
 import { EGRESS_AUTHORIZATION } from "../../wire/header-names.ts";
 import { bearerOf } from "../../wire/tokens.ts";
 import { edgeKeysOf } from "../edge-keys.ts";
@@ -43,11 +50,17 @@ export function tokenOf(headers: Headers): string | null {
   return bearerOf(own ?? standard) ?? "";
 }
 
+/** What is wrong with who asks, and what would be right. */
+function refusalOf(code: IdentityRefusal, roles: readonly Role[]): Problem {
+  if (code === "token-missing") return { code, detail: "Send it as authorization: Bearer TOKEN." };
+  return code === "role-denied" ? { code, detail: `It takes the role ${roles.join(" or ")}.` } : { code };
+}
+
 /** Lets only these roles pass. */
 export function authenticate(...roles: readonly Role[]): MiddlewareHandler<EdgeContext> {
   return async (context, next) => {
     const identity = await identify(tokenOf(context.req.raw.headers), roles, context.env);
-    if (!identity.ok) return problem({ code: identity.refusal });
+    if (!identity.ok) return problem(refusalOf(identity.refusal, roles));
     context.set("identity", identity.value);
     await next();
   };
@@ -57,7 +70,7 @@ export function authenticate(...roles: readonly Role[]): MiddlewareHandler<EdgeC
 export const heldToPools: MiddlewareHandler<EdgeContext> = async (context, next) => {
   const pool = context.req.param("pool");
   if (pool === undefined || !permitsPool(context.get("identity"), pool)) {
-    return problem({ code: "pool-denied" });
+    return problem({ code: "pool-denied", detail: poolsAllowed(context.get("identity")) });
   }
   await next();
 };

@@ -64,5 +64,6 @@ function refusedIdentity(code: IdentityRefusal, headers: Headers): Problem {
       detail: `authorization is for the destination; our token goes in ${EGRESS_AUTHORIZATION}.`,
     };
   }
+  if (code === "token-missing") return { code, detail: `Send it as ${EGRESS_AUTHORIZATION}: Bearer TOKEN.` };
   return code === "role-denied" ? { code, detail: "The client role is required." } : { code };
 }
