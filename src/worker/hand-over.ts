@@ -20,7 +20,7 @@ import { problemCodeOf } from "../wire/problem-response.ts";
 import { edgeCounters } from "./control-plane.ts";
 import { health, penalties, placements } from "./edge-state.ts";
 import type { Background } from "./environment.ts";
-import type { HostSearch } from "./host-search.ts";
+import type { Departure, HostSearch } from "./host-search.ts";
 import { HostWatch } from "./host-watch.ts";
 import type { LoadPlacement } from "./placement-cache.ts";
 import { problem } from "./problem.ts";
@@ -118,7 +118,8 @@ async function successor(errand: Errand): Promise<NextHost> {
 async function attempt(errand: Errand, destined: Destined, body: RequestBody | null): Promise<Attempt> {
   const { request, search } = errand;
   try {
-    const answer = await send(errand, destined, body);
+    const departure = search.departure(destined, body === null || body.isHeld);
+    const answer = await send(errand, destined, departure, body);
     if (answer.status < 400) return answered(answer);
     const verdict = judge(answer);
     if (verdict === "answered") return answered(answer);
@@ -126,7 +127,8 @@ async function attempt(errand: Errand, destined: Destined, body: RequestBody | n
     if (verdict === "headers-too-large") return answered(problem({ code: verdict }));
     // After a redirect the first destination has had the request already.
     const isFirstHop = !answer.headers.has(EGRESS_LOCATION);
-    search.refused(verdict, destined, isFirstHop);
+    // Which of its addresses a host took that had the choice is not known.
+    search.refused(verdict, destined, isFirstHop && !departure.isOpen);
     const isUnsent = isFirstHop && (body === null || body.isReplayable());
     return { answer, mayRepeat: isUnsent || canRepeat(request.method, body), isLost: false };
   } catch (fault) {
@@ -145,10 +147,16 @@ function answered(answer: Response): Attempt {
   return { answer, mayRepeat: false, isLost: false };
 }
 
-async function send(errand: Errand, { ip, host }: Destined, body: RequestBody | null): Promise<Response> {
+async function send(
+  errand: Errand,
+  { host }: Destined,
+  { egress }: Departure,
+  body: RequestBody | null,
+): Promise<Response> {
   const { request, pool, load } = errand;
   const headers = forwardedFields(request);
-  headers.set(EGRESS, `ip="${ip}"`);
+  if (egress === null) headers.delete(EGRESS);
+  else headers.set(EGRESS, egress);
   headers.set(EGRESS_AUTHORIZATION, `Bearer ${errand.gatewayToken}`);
   const url = host.gateway + errand.target;
   const init = { method: request.method, headers, redirect: "manual" } as const;

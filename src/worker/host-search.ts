@@ -23,6 +23,7 @@ import {
 } from "../core/placement.ts";
 import type { HostRefusal } from "../core/problems.ts";
 import type { Selection } from "../core/selection.ts";
+import { formatSelection } from "../wire/selection-header.ts";
 import type { Destination } from "./destination.ts";
 import { fullHosts, penalties, placements, suspects, wrongFamilies } from "./edge-state.ts";
 
@@ -32,6 +33,15 @@ export interface Wanted {
   readonly selection: Selection;
   readonly destination: Destination;
 }
+
+/** What a host is told of the address to leave from; null leaves it to the host. */
+export interface Departure {
+  readonly egress: string | null;
+  /** Whether it may be another than the one that was chosen. */
+  readonly isOpen: boolean;
+}
+
+const FAMILIES: readonly Family[] = [4, 6];
 
 /** One request's search. */
 export class HostSearch {
@@ -87,6 +97,19 @@ export class HostSearch {
       isTried(host, ip) || penalties.has(host, nowMs) || penalties.has(onAddress(host, ip), nowMs);
     const good = this.#preferRoom(ranked.value, isBad, nowMs);
     return good.ok ? good : chooseHost(ranked.value, isTried, Math.random);
+  }
+
+  /**
+   * What the host is told to leave from: the address that was chosen for it. A body that cannot
+   * come back from a host of the wrong family is not sent on a guess, though: of a name of which
+   * nothing is known the host may choose by itself, where its choice is the one that the edge
+   * would make if it knew. [WK21]
+   */
+  departure({ ip, host }: Destined, canComeBack: boolean): Departure {
+    const isOpen = !canComeBack && this.#isFamilyOpen() && this.#servesEither(host.host);
+    if (!isOpen) return { egress: `ip="${ip}"`, isOpen };
+    const { session } = this.#wanted.selection;
+    return { egress: session === undefined ? null : formatSelection({ session }), isOpen };
   }
 
   /** A host is lost: this request asks it no more. */
@@ -146,9 +169,26 @@ export class HostSearch {
     if (family !== null) return family;
     const nowMs = Date.now();
     if (wrongFamilies.isEmpty(nowMs)) return null;
-    const [isNot4, isNot6] = [4, 6].map((each) => wrongFamilies.has(familyKey(each as Family, name), nowMs));
+    const [isNot4, isNot6] = FAMILIES.map((each) => wrongFamilies.has(familyKey(each, name), nowMs));
     if (isNot4 === isNot6) return null;
     return isNot4 ? 6 : 4;
+  }
+
+  #isFamilyOpen(): boolean {
+    const { destination, selection } = this.#wanted;
+    if (selection.ip !== undefined || selection.sticky === "strict") return false;
+    if (this.#refusedFamilies.size > 0 || !hasBothFamilies(this.#placement)) return false;
+    return destination.family === null && this.#likelyFamily() === null;
+  }
+
+  /** Whether a host has an address of each family; for a session, the one that is its first. */
+  #servesEither(host: string): boolean {
+    return FAMILIES.every((family) => {
+      const ranked = this.#rank(family);
+      if (!ranked.ok) return false;
+      const ips = this.#wanted.selection.session === undefined ? ranked.value : ranked.value.slice(0, 1);
+      return ips.some(({ hosts }) => hosts.some((placed) => placed.host === host));
+    });
   }
 
   #rank(family: Family | null): Outcome<readonly PlacedIp[], PlacementRefusal> {

@@ -44,6 +44,8 @@ export interface RequestBody {
   next(url: string, init: BodilessInit, attempt: AbortController): Request;
   /** Whether it can be given out once more from its beginning. */
   isReplayable(): boolean;
+  /** Whether all of it is here, so that it can be given out as often as need be. */
+  readonly isHeld: boolean;
   /** Whether nothing of it has been given out. */
   isUntouched(): boolean;
   /** Whether the client stopped before the end. */
@@ -73,6 +75,7 @@ export async function bodyOf(request: Request): Promise<Outcome<RequestBody | nu
  * within its own request, and only once.
  */
 class PassedBody implements RequestBody {
+  readonly isHeld = false;
   readonly #request: Request;
 
   constructor(request: Request) {
@@ -105,6 +108,7 @@ class PassedBody implements RequestBody {
 }
 
 class HeldBody implements RequestBody {
+  readonly isHeld = true;
   readonly #bytes: ArrayBuffer;
 
   constructor(bytes: ArrayBuffer) {
@@ -138,6 +142,7 @@ class HeldBody implements RequestBody {
 }
 
 class StreamedBody implements RequestBody {
+  readonly isHeld = false;
   readonly #source: ReadableStream<Uint8Array>;
   readonly #length: number | null;
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;

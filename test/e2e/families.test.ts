@@ -9,7 +9,7 @@ import { startNameServer } from "./name-server.ts";
 const EGRESS_IP6 = "::1";
 const HOSTS = ["h1", "h2"];
 /** Names with AAAA only that nobody has asked for before. */
-const UNHEARD_OF = Array.from({ length: 10 }, (_, index) => `new${index}.test`);
+const UNHEARD_OF = Array.from({ length: 30 }, (_, index) => `new${index}.test`);
 
 let cluster: Cluster;
 let names: Awaited<ReturnType<typeof startNameServer>>;
@@ -81,8 +81,27 @@ test("[PL6] a name with both is reached from both", async () => {
   ]);
 });
 
+test.each([
+  ["a length", 0],
+  ["chunks", 10],
+])(
+  "[PL6] [WK21] a long upload in %s to a name of which nothing is known arrives whole",
+  async (what, from) => {
+    const bytes = Buffer.alloc(2_000_000, "x");
+    for (const [index, name] of UNHEARD_OF.slice(from, from + 10).entries()) {
+      const session = index % 2 === 0 ? {} : { egress: `session=s${index}` };
+      const headers = { ...(await cluster.clientHeaders()), ...session };
+      const url = cluster.through(`http://${name}:${cluster.origin.port}/upload`);
+      const body = what === "a length" ? bytes : new Blob([bytes]).stream();
+      const reply = await fetch(url, { method: "POST", headers, body, duplex: "half" });
+      expect(await reply.json()).toMatchObject({ byteCount: bytes.length });
+      expect(reply.headers.get("egress-ip")).toBe(EGRESS_IP6);
+    }
+  },
+);
+
 test("[PL6] [WK21] a WebSocket finds the family of its destination", async () => {
-  for (const name of UNHEARD_OF) {
+  for (const name of UNHEARD_OF.slice(20)) {
     const url = cluster.through(`http://${name}:${cluster.origin.port}/ws`).replace("http", "ws");
     const socket = new WebSocket(url, { headers: await cluster.clientHeaders() });
     await once(socket, "open");

@@ -96,6 +96,27 @@ describe("the family of a destination", () => {
     expect(seen.size).toBe(2);
   });
 
+  it("[WK21] a long body is not sent on a guess: where all is open, the host chooses", async () => {
+    const { send, hosts } = await bothFamilies(() => true);
+    const told: (string | null)[] = [];
+    for (const host of hosts) {
+      gateways.set(host, (request) => {
+        told.push(request.headers.get("egress"));
+        return new Response("ok");
+      });
+    }
+    const long = { method: "POST", body: new Uint8Array(70_000) };
+    const named = searchFor("http://name.test/");
+    await send(long, named);
+    await send({ ...long, headers: { egress: "session=s1" } }, named);
+    expect(told.splice(0)).toEqual([null, 'session="s1"']);
+    await send({ method: "POST", body: "short", headers: { "content-length": "5" } }, named);
+    await send(long, searchFor("http://198.51.100.7/"));
+    await send({ ...long, headers: { egress: "session=s1, sticky=strict" } }, named);
+    await send({ ...long, headers: { egress: `ip="${V4[0]}"` } }, named);
+    expect(told.filter((egress) => egress?.startsWith("ip="))).toHaveLength(4);
+  });
+
   it("[PL6] a session keeps its place within the family, and strict is strict there", async () => {
     const { send } = await bothFamilies((request) => isIpv6(request));
     for (const session of ["a", "b", "c", "d", "e", "f"]) {
