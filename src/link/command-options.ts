@@ -2,7 +2,7 @@
  * How a program of ours reads its command line: commander's words in, our refusals out. What
  * does not fit is refused as `option-invalid`, in a sentence that names the option. [AG1]
  */
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError, type Option } from "commander";
 import { isName } from "../core/selection.ts";
 import { CommandFault } from "./command-fault.ts";
 import type { WhenCopied } from "./state-directory.ts";
@@ -15,7 +15,13 @@ export function newCommand(name: string, description: string, write: (text: stri
   return new Command(name)
     .description(description)
     .exitOverride()
+    .configureHelp({ optionDescription })
     .configureOutput({ writeOut: write, writeErr: () => {} });
+}
+
+function optionDescription({ description, mandatory, defaultValue }: Option): string {
+  if (mandatory) return `${description} (required)`;
+  return typeof defaultValue === "string" ? `${description} (default: ${defaultValue})` : description;
 }
 
 /** The command with its options read from the arguments after the program's name; null when only help was asked for. */

@@ -9,7 +9,13 @@ import type { Role } from "../core/identity.ts";
 import { answerOf, edgeSchema, refusals } from "./api-schemas.ts";
 import { edgeCounters } from "./control-plane.ts";
 import { edgeKeysOf } from "./edge-keys.ts";
-import { authenticate, type EdgeContext, identify, tokenOf } from "./middleware/authenticate.ts";
+import {
+  authenticate,
+  type EdgeContext,
+  identify,
+  refusedIdentity,
+  tokenOf,
+} from "./middleware/authenticate.ts";
 import { faultProblem, problem } from "./problem.ts";
 import { serveConnections } from "./routes/connect.ts";
 import { serveGatewayTokens } from "./routes/gateway-tokens.ts";
@@ -60,9 +66,14 @@ app.doc31("/openapi.json", { openapi: "3.1.0", info: { title: "ipshard edge", ve
 // Without a token nobody learns which paths there are. [WK1]
 app.notFound(async (context) => {
   const identity = await identify(tokenOf(context.req.raw.headers), EVERYBODY, context.env);
-  if (!identity.ok) return problem({ code: identity.refusal });
+  if (!identity.ok) return problem(refusedIdentity(identity.refusal, EVERYBODY));
   const allowed = METHODS.filter((method) => isServed(context, method));
-  if (allowed.length === 0) return problem({ code: "route-unknown" });
+  if (allowed.length === 0) {
+    return problem({
+      code: "route-unknown",
+      detail: "Requests go to /v1/fetch; all else is in /openapi.json.",
+    });
+  }
   return problem({ code: "method-unsupported" }, { allow: allowed.join(", ") });
 });
 

@@ -23,6 +23,16 @@ function parse(changes: Record<string, string | null>, ...rest: string[]) {
   return parseConfig([...args, ...rest], () => {});
 }
 
+test("[AG1] the help says what is required, and a slip is named", () => {
+  let help = "";
+  expect(parseConfig(["--help"], (text) => (help += text))).toBeNull();
+  expect(help.replaceAll(/\s+/g, " ")).toContain("--edge <url> where the edge is (required)");
+  expect(help).not.toContain("[]");
+  expect(() => parseConfig(["--egde", "http://127.0.0.1:8787"], () => {})).toThrow(
+    "There is no option --egde; see ipshard agent --help.",
+  );
+});
+
 test("[AG1] a complete command line is a configuration", () => {
   const config = parse(
     {},

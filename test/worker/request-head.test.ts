@@ -103,6 +103,29 @@ describe("a token in the wrong place", () => {
     });
   });
 
+  it.each([
+    ["/v1/fetch?url=x", "Send it as egress-authorization: Bearer TOKEN."],
+    ["/v1/pools", "Send it as authorization: Bearer TOKEN."],
+    ["/nowhere", "Send it as authorization: Bearer TOKEN."],
+  ])("[WK39] that is missing at %s is told where to send it", async (path, detail) => {
+    expect(await (await ask(path, {}, environment)).json()).toMatchObject({ code: "token-missing", detail });
+  });
+
+  it("[WK39] for another pool is told which ones it is for", async () => {
+    const headers = { "egress-authorization": `Bearer ${await tokenFor()}`, egress: "pool=elsewhere" };
+    const response = await ask("/v1/fetch?url=x", { headers }, environment);
+    expect(await response.json()).toMatchObject({
+      code: "pool-denied",
+      detail: expect.stringContaining("It is for"),
+    });
+  });
+
+  it("[WK39] of a client is told which role administration takes", async () => {
+    const headers = { authorization: `Bearer ${await tokenFor()}` };
+    const response = await ask("/v1/pools", { headers }, environment);
+    expect(await response.json()).toMatchObject({ code: "role-denied", detail: "It takes the role admin." });
+  });
+
   it("[WK39] of another role is told which one it takes", async () => {
     const headers = { "egress-authorization": `Bearer ${await tokenFor({ role: "host" })}` };
     const response = await ask("/v1/fetch?url=x", { headers }, environment);

@@ -51,7 +51,7 @@ export function tokenOf(headers: Headers): string | null {
 }
 
 /** What is wrong with who asks, and what would be right. */
-function refusalOf(code: IdentityRefusal, roles: readonly Role[]): Problem {
+export function refusedIdentity(code: IdentityRefusal, roles: readonly Role[]): Problem {
   if (code === "token-missing") return { code, detail: "Send it as authorization: Bearer TOKEN." };
   return code === "role-denied" ? { code, detail: `It takes the role ${roles.join(" or ")}.` } : { code };
 }
@@ -60,7 +60,7 @@ function refusalOf(code: IdentityRefusal, roles: readonly Role[]): Problem {
 export function authenticate(...roles: readonly Role[]): MiddlewareHandler<EdgeContext> {
   return async (context, next) => {
     const identity = await identify(tokenOf(context.req.raw.headers), roles, context.env);
-    if (!identity.ok) return problem(refusalOf(identity.refusal, roles));
+    if (!identity.ok) return problem(refusedIdentity(identity.refusal, roles));
     context.set("identity", identity.value);
     await next();
   };
