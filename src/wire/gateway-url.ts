@@ -9,5 +9,8 @@ export function gatewayUrl(text: string): string | null {
   if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) return null;
   const { username, password, search, hash } = url;
   if (username !== "" || password !== "" || search !== "" || hash !== "") return null;
-  return url.origin + url.pathname.replace(/\/+$/, "");
+  // By hand: a host chooses it, and a pattern would try a long run of slashes once for each of them.
+  let end = url.pathname.length;
+  while (url.pathname[end - 1] === "/") end -= 1;
+  return url.origin + url.pathname.slice(0, end);
 }

@@ -111,4 +111,23 @@ describe("an origin that breaks the rules", () => {
     expect((await rig.fetch(origin.url)).status).toBe(200);
     expect(origin.peers).toHaveLength(1);
   });
+
+  it.each(["NO_ERROR", "ENHANCE_YOUR_CALM"] as const)(
+    "[OR30] GOAWAY(%s) while nothing is on the connection frees its port, though it stays open",
+    async (name) => {
+      const { rig, origin } = await start(
+        async (peer) => {
+          peer.send(peer.settings());
+          const { stream } = await peer.request();
+          peer.send(peer.headers(stream, OK, END_STREAM));
+          await peer.frame(wire.SETTINGS);
+          setTimeout(() => peer.send(peer.goaway(stream, wire[name])), 50);
+        },
+        { idleTimeoutMs: 600_000 },
+      );
+      expect((await rig.fetch(origin.url)).status).toBe(200);
+      expect(rig.ports.heldCounts().inUse).toBe(1);
+      await eventually(() => rig.ports.heldCounts().inUse === 0, "its port is free");
+    },
+  );
 });

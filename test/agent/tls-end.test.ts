@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { TLSSocket, type SecureVersion } from "node:tls";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { exchangeBytes, eventually, fetchHead, type Rig, startRig } from "./gateway-rig.ts";
+import { exchangeBytes, eventually, fetchHead, type Rig, startByteOrigin, startRig } from "./gateway-rig.ts";
 import { CERTIFICATE, KEY } from "./tls-origin.ts";
 
 let rig: Rig;
@@ -87,4 +87,84 @@ it("[OR27] a client that reads late gets the whole of what ended in order", asyn
   const raw = await exchangeBytes(rig.port, fetchHead(rig, "GET", origin.url, "connection: close"));
   expect(raw.endsWith("\r\n0\r\n\r\n")).toBe(true);
   origin.close();
+});
+
+const HANDSHAKE = [
+  "connection: Upgrade",
+  "upgrade: websocket",
+  "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
+  "sec-websocket-version: 13",
+];
+const DECLINE = "HTTP/1.1 403 No\r\n\r\n";
+
+/** What a client gets whose handshake is declined. */
+const declined = (url: string): Promise<string> =>
+  exchangeBytes(rig.port, fetchHead(rig, "GET", url, ...HANDSHAKE));
+
+it.each([0, 30])(
+  "[OR31] a declined handshake is whole by close_notify, and by no FIN alone, %d ms later",
+  async (laterMs) => {
+    for (const body of ["half", LARGE]) {
+      const whole = await secureOrigin("TLSv1.3", (secured) => {
+        secured.write(DECLINE + body);
+        setTimeout(() => secured.end(), laterMs);
+      });
+      const answer = await declined(whole.url);
+      expect(answer).toMatch(/^HTTP\/1.1 403 /);
+      expect(answer.endsWith("\r\n0\r\n\r\n")).toBe(true);
+      whole.close();
+      const half = await secureOrigin("TLSv1.3", (secured, transport) => {
+        secured.write(DECLINE + body, () => setTimeout(() => cut(transport), laterMs));
+      });
+      const broken = await declined(half.url);
+      if (broken.startsWith("HTTP/1.1 403 ")) expect(broken.endsWith("\r\n0\r\n\r\n")).toBe(false);
+      else expect(broken).toContain('"code":"connection-terminated"');
+      half.close();
+    }
+    await eventually(() => rig.ports.heldCounts().inUse === 0, "every port given back");
+  },
+);
+
+it("[OR31] a declined handshake whose connection is reset within the body breaks off", async () => {
+  for (const laterMs of [0, 30]) {
+    const origin = await startByteOrigin((socket) => {
+      socket.once("data", () => {
+        socket.write(`${DECLINE}half`, () => setTimeout(() => socket.resetAndDestroy(), laterMs));
+      });
+    });
+    const answer = await declined(origin.url);
+    if (answer.startsWith("HTTP/1.1 403 ")) expect(answer.endsWith("\r\n0\r\n\r\n")).toBe(false);
+    else expect(answer).toContain('"code":"connection-terminated"');
+    origin.close();
+  }
+});
+
+it.each(["HTTP/2.0 403 No", "HTTP/1.1 600 No", "HTTP/1.1 999 No"])(
+  "[OR31] a handshake answered with %s is refused by name",
+  async (statusLine) => {
+    const origin = await startByteOrigin((socket) => {
+      socket.once("data", () => socket.end(`${statusLine}\r\nContent-Length: 2\r\n\r\nno`));
+    });
+    expect(await declined(origin.url)).toContain('"code":"response-malformed"');
+    origin.close();
+  },
+);
+
+it("[OR10] a dot at the end of a name is not in the TLS of a WebSocket either", async () => {
+  const named = await startRig({
+    egressIp: "127.0.0.26",
+    authorities: [CERTIFICATE],
+    records: { "secure.test": ["127.0.0.1"] },
+  });
+  const names: (string | false | undefined)[] = [];
+  const origin = await secureOrigin("TLSv1.3", (secured) => {
+    names.push((secured as TLSSocket & { servername?: string | false }).servername);
+    secured.end("HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n");
+  });
+  const url = origin.url.replace("127.0.0.1", "secure.test.");
+  const answer = await exchangeBytes(named.port, fetchHead(named, "GET", url, ...HANDSHAKE));
+  expect(answer).toMatch(/^HTTP\/1.1 403 /);
+  expect(names).toEqual(["secure.test"]);
+  origin.close();
+  await named.close();
 });

@@ -27,3 +27,8 @@ test.each([
 ])("[DO14] %s is none", (told) => {
   expect(gatewayUrl(told)).toBeNull();
 });
+
+test("[GW21] a million slashes in it halt nobody", () => {
+  const slashes = "/".repeat(1_000_000);
+  expect(gatewayUrl(`http://h1.test${slashes}a${slashes}`)).toBe(`http://h1.test${slashes}a`);
+});

@@ -4,6 +4,7 @@
  * that the same bytes mean the same however they are cut into segments. [OR20] [OR21]
  */
 import { EgressFault } from "./faults.ts";
+import { trimmed } from "./field-value.ts";
 import type { RawHeaders } from "./forwarded-headers.ts";
 
 /** Who is told what the bytes say. */
@@ -217,8 +218,10 @@ export class ResponseReader {
     if (name === "content-length" || name === "transfer-encoding" || name === "connection") {
       throw malformed(`The field ${name} is folded.`);
     }
-    const whole = `${this.#headers[last]!} ${value}`;
-    this.#headers[last] = trimmed(whole, 0);
+    // Both are without blanks around them. Looked at each time, a value in thousands of lines would
+    // be copied as often.
+    const before = this.#headers[last]!;
+    this.#headers[last] = before === "" || value === "" ? before + value : `${before} ${value}`;
   }
 
   #onFraming(name: string, value: string): void {
@@ -294,19 +297,6 @@ export class ResponseReader {
     this.#leftBytes = size;
     this.#stage = size === 0 ? "trailers" : "chunk";
   }
-}
-
-/** A part of a line without the blanks around it; no other character is a blank here. */
-function trimmed(line: string, from: number): string {
-  let start = from;
-  let end = line.length;
-  while (start < end && isBlank(line.charCodeAt(start))) start += 1;
-  while (end > start && isBlank(line.charCodeAt(end - 1))) end -= 1;
-  return line.slice(start, end);
-}
-
-function isBlank(code: number): boolean {
-  return code === 0x20 || code === 0x09;
 }
 
 function malformed(detail: string): EgressFault {

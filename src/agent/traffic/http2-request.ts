@@ -3,6 +3,7 @@
  * connection for what it cannot read, and others are on it. [OR1]
  */
 import { EgressFault } from "./faults.ts";
+import { trimmed } from "./field-value.ts";
 import type { RawHeaders } from "./forwarded-headers.ts";
 import type { OutgoingRequest } from "./origin-transport.ts";
 
@@ -42,7 +43,7 @@ export function requestFields(
     if (DROPPED.has(name)) continue;
     if (!NAME.test(name)) throw new EgressFault("request-malformed", "The name of a field cannot be sent.");
     // Blanks around a value are not part of it.
-    const value = headers[at + 1]!.replaceAll(/^[\t ]+|[\t ]+$/g, "");
+    const value = trimmed(headers[at + 1]!);
     if (!VALUE.test(value))
       throw new EgressFault("request-malformed", `The value of ${name} cannot be sent.`);
     fields.push(name, value);

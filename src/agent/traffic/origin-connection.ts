@@ -169,7 +169,8 @@ export class OriginConnection {
     this.#socket = socket;
     const { host } = new URL(this.origin);
     const watcher: TransportWatcher = {
-      onGone: () => this.#markRetired(),
+      // With nothing on it nobody else would close it: an origin that says GOAWAY need not. [OR30]
+      onGone: () => this.retire(),
       onCapacity: () => this.#keeper.onConnected(this),
       onHttp1Required: () => {
         this.#options.http1Origins.add(this.origin);

@@ -1,6 +1,7 @@
 /** What a client hears of the destination's answer to its handshake. [GW3] [GW18] */
 import { type IncomingMessage, ServerResponse } from "node:http";
 import { EGRESS_HOST, EGRESS_IP, EGRESS_PORT, PROXY_STATUS } from "../../wire/header-names.ts";
+import { EgressFault } from "./faults.ts";
 import type { Flow } from "../../link/flow.ts";
 import { type RawHeaders, readResponseHeaders, relayedProxyStatus } from "./forwarded-headers.ts";
 import { writablePhrase } from "./reason-phrase.ts";
@@ -14,6 +15,14 @@ export interface Departure {
   readonly host: string;
 }
 
+/** A refusal of the handshake whose body may still be on its way. */
+export interface DeclineUnderWay extends Declined {
+  /** Whether the connection, once it has ended, did so in order. */
+  readonly endedInOrder: () => boolean;
+}
+
+const BODILESS: ReadonlySet<number> = new Set([204, 304]);
+
 /** The head of a 101, as bytes of latin1: none of the destination's is changed. */
 export function agreementHead(response: IncomingMessage, departure: Departure): string {
   const fields = ["connection", "Upgrade", "upgrade", "websocket", ...fieldsOf(response, departure)];
@@ -23,14 +32,17 @@ export function agreementHead(response: IncomingMessage, departure: Departure): 
 }
 
 /** Passes a refusal of the handshake on, body and all; resolves when it is over, or the client is gone. */
-export function relayDecline(
+export async function relayDecline(
   { request, client }: UpgradeRequest,
-  { response: received }: Declined,
+  { response: received, endedInOrder }: DeclineUnderWay,
   departure: Departure,
   flow: Flow,
 ): Promise<void> {
   const { socket } = client;
   const { statusCode: status = 502, statusMessage } = received;
+  const isWhole = (): boolean => !endsWithConnection(received) || endedInOrder();
+  // As long as the client has been told nothing it can be told this.
+  if (received.readableEnded && !isWhole()) throw new EgressFault("connection-terminated");
   const response = new ServerResponse(request);
   response.assignSocket(socket);
   response.shouldKeepAlive = false;
@@ -39,10 +51,10 @@ export function relayDecline(
   socket.resume();
   response.writeHead(status, writablePhrase(statusMessage), fieldsOf(received, departure));
   client.isAnswered = true;
-  return new Promise((resolve, reject) => {
+  await new Promise<void>((resolve, reject) => {
     const onFault = (fault: unknown): void => {
-      // It broke off, and must not look whole.
-      socket.destroy();
+      // It broke off, and must not look whole. What has come of it goes out.
+      socket.destroySoon();
       reject(fault);
     };
     response.on("error", onFault);
@@ -60,6 +72,7 @@ export function relayDecline(
       }),
     );
     const onEnd = flow.guard(() => {
+      if (!isWhole()) return onFault(new EgressFault("connection-terminated"));
       response.end(() => {
         socket.end();
         resolve();
@@ -71,6 +84,12 @@ export function relayDecline(
     // It was held until it began.
     received.resume();
   });
+}
+
+/** Whether nothing but the end of the connection is the end of the body. */
+function endsWithConnection({ statusCode = 502, headers }: IncomingMessage): boolean {
+  const isFramed = headers["content-length"] !== undefined || headers["transfer-encoding"] !== undefined;
+  return !isFramed && !BODILESS.has(statusCode);
 }
 
 function fieldsOf(response: IncomingMessage, { ip, port, host }: Departure): RawHeaders {

@@ -74,7 +74,8 @@ export function shakeHands(
       "response",
       flow.guard((response: IncomingMessage) => {
         response.on("error", fail);
-        const { statusCode = 0 } = response;
+        const { statusCode = 0, httpVersionMajor } = response;
+        if (httpVersionMajor !== 1) return fail(malformed("The status line is none."));
         if (statusCode < 200 || statusCode > 599) {
           return fail(malformed(`An answer with status ${statusCode} is none.`));
         }

@@ -9,6 +9,7 @@ import type { Dialler } from "../ports/dial.ts";
 import type { Flow } from "../../link/flow.ts";
 import type { RawHeaders } from "./forwarded-headers.ts";
 import type { SecureSockets } from "./secure-socket.ts";
+import { watchTlsEnd } from "./tls-end.ts";
 import { agreementHead, relayDecline } from "./websocket-answer.ts";
 import type { WebSocketClient } from "./websocket-client.ts";
 import { shakeHands } from "./websocket-handshake.ts";
@@ -52,10 +53,13 @@ export async function relayWebSocket(
   );
   if (client.gone.aborted) socket.destroy();
   const transport = isSecure ? await path.secureSockets.secure(socket, host, port, ["http/1.1"]) : socket;
+  // Over TLS a connection ends in order by the peer's word alone. [OR27]
+  const isTlsEndInOrder = isSecure ? watchTlsEnd(transport, socket) : () => true;
+  const endedInOrder = (): boolean => transport.errored === null && isTlsEndInOrder();
   const answer = await shakeHands(transport, upgrade, path.answerTimeoutMs, flow);
   const own = { ip: from.ip, port: held.port, host: path.host };
   if (answer.kind === "declined") {
-    await relayDecline(upgrade, answer, own, flow);
+    await relayDecline(upgrade, { ...answer, endedInOrder }, own, flow);
     socket.destroy();
     return;
   }
