@@ -281,7 +281,7 @@ export class PoolService {
     if (stored.draining !== draining || JSON.stringify(stored.rooms) !== JSON.stringify(rooms)) {
       this.#store.putHost({ ...stored, draining, rooms });
     }
-    const isDoubted = [...stored.rooms, ...rooms].some(({ uplink }) => uplink?.state === "suspect");
+    const isDoubted = [...stored.rooms, ...rooms].some(({ uplink }) => (uplink?.doubts.length ?? 0) > 0);
     if (isDoubted) this.#opinions.reported(host);
   }
 

@@ -1,6 +1,6 @@
 /**
  * What the hosts of a pool find of one another's way to the Internet. A host that reaches nothing
- * from an address names what it cannot reach; a few others of that address try it once, and when
+ * from an address, or loses much there, names what it cannot reach; a few others of that address try it once, and when
  * one gets through the host is left out of the placement, for as long as that is found again.
  * All of it is on disk or with the sockets: the object may be put to sleep at any time.
  * [UP2] [UP3] [UP4]
@@ -51,7 +51,7 @@ export class UplinkOpinions {
     const opinions = { ...stored.opinions };
     for (const { ip, uplink = null } of stored.rooms) {
       const opinion = opinions[ip] ?? null;
-      if (uplink?.state === "good") delete opinions[ip];
+      if (uplink !== null && uplink.state === "good" && uplink.doubts.length === 0) delete opinions[ip];
       if (uplink === null || !isOpinionDue({ uplink, opinion }, nowMs())) continue;
       opinions[ip] = { askedAtMs: nowMs(), reachedAtMs: opinion?.reachedAtMs ?? null };
       for (const other of this.#toAsk(host, ip)) {

@@ -7,7 +7,7 @@
  * nothing the address is suspect, says which places it means, and goes on trying, slowly, until
  * something is reached. Time is an argument. [UP1] [UP6]
  */
-import { type AddressUplink, isSamePlace, MAX_DOUBTS, type Place } from "./uplink.ts";
+import { type AddressUplink, isLosing, isSamePlace, MAX_DOUBTS, networkOf, type Place } from "./uplink.ts";
 
 /** How long the outcome of a try is counted, for people and for comparison. */
 export const WINDOW_MS = 30_000;
@@ -47,8 +47,12 @@ export interface Trial {
 /** One per address of a host. Times are milliseconds of one clock that never goes back. */
 export class UplinkHealth {
   readonly #hasProbes: boolean;
-  /** What was tried lately, and what was reached lately, which no number of failures may displace. */
+  /** What was tried lately. */
   readonly #known = new Map<string, Known>();
+  /**
+   * What was reached lately, which no number of failures may displace: of each network the latest,
+   * so that nobody's ports alone become all that a trial goes by. [UP10]
+   */
   readonly #references = new Map<string, Known>();
   readonly #pending = new Map<number, { readonly place: Place; readonly sinceMs: number }>();
   #tryCount = 0;
@@ -129,17 +133,26 @@ export class UplinkHealth {
 
   /** How it looks now. */
   view(nowMs: number): AddressUplink {
-    let destinationCount = 0;
-    let failedCount = 0;
-    for (const { reachedAtMs, failedAtMs } of this.#known.values()) {
-      const lastAtMs = Math.max(reachedAtMs ?? -Infinity, failedAtMs ?? -Infinity);
-      if (nowMs - lastAtMs > WINDOW_MS) continue;
-      destinationCount += 1;
-      if ((failedAtMs ?? -Infinity) > (reachedAtMs ?? -Infinity)) failedCount += 1;
+    const networks = new Map<string, { reachedAtMs: number; failedAtMs: number; known: Known }>();
+    for (const known of this.#known.values()) {
+      const reachedAtMs = known.reachedAtMs ?? -Infinity;
+      const failedAtMs = known.failedAtMs ?? -Infinity;
+      if (nowMs - Math.max(reachedAtMs, failedAtMs) > WINDOW_MS) continue;
+      const network = networkOf(known.place.ip);
+      const other = networks.get(network);
+      networks.set(network, {
+        reachedAtMs: Math.max(reachedAtMs, other?.reachedAtMs ?? -Infinity),
+        failedAtMs: Math.max(failedAtMs, other?.failedAtMs ?? -Infinity),
+        known: failedAtMs >= (other?.failedAtMs ?? -Infinity) ? known : other!.known,
+      });
     }
+    const failed = [...networks.values()].filter((one) => one.failedAtMs > one.reachedAtMs);
+    const counts = { destinationCount: networks.size, failedCount: failed.length };
     const isSuspect = this.#suspectSinceMs !== null;
-    const doubts = isSuspect ? this.#doubts : [];
-    return { state: isSuspect ? "suspect" : "good", destinationCount, failedCount, doubts };
+    if (isSuspect) return { state: "suspect", ...counts, doubts: this.#doubts };
+    if (!isLosing(counts)) return { state: "good", ...counts, doubts: [] };
+    const doubted = failed.toSorted((a, b) => b.failedAtMs - a.failedAtMs).slice(0, MAX_DOUBTS);
+    return { state: "good", ...counts, doubts: doubted.map(({ known }) => known.place) };
   }
 
   /** Something has failed, or waits for too long, and nothing was reached since it began. */
@@ -166,7 +179,7 @@ export class UplinkHealth {
     const known = this.#note(place);
     if (isReached) {
       known.reachedAtMs = nowMs;
-      putLast(this.#references, keyOf(place), known, MAX_REFERENCES);
+      putLast(this.#references, networkOf(place.ip), known, MAX_REFERENCES);
     } else {
       known.failedAtMs = nowMs;
     }
@@ -198,20 +211,25 @@ export class UplinkHealth {
   #note(place: Place): Known {
     const key = keyOf(place);
     const known = this.#known.get(key) ??
-      this.#references.get(key) ?? { place, reachedAtMs: null, failedAtMs: null, wantedAtMs: null };
+      this.#referenceAt(place) ?? { place, reachedAtMs: null, failedAtMs: null, wantedAtMs: null };
     putLast(this.#known, key, known, MAX_KNOWN);
     return known;
   }
 
   /** What nobody has wanted or reached for long is tried no more. */
   #forget(nowMs: number): void {
-    for (const [key, { reachedAtMs }] of this.#references) {
-      if (nowMs - reachedAtMs! >= REFERENCE_MS) this.#references.delete(key);
+    for (const [network, { reachedAtMs }] of this.#references) {
+      if (nowMs - reachedAtMs! >= REFERENCE_MS) this.#references.delete(network);
     }
-    for (const [key, { wantedAtMs }] of this.#known) {
-      const isWanted = wantedAtMs !== null && nowMs - wantedAtMs < WANTED_MS;
-      if (!isWanted && !this.#references.has(key)) this.#known.delete(key);
+    for (const [key, known] of this.#known) {
+      const isWanted = known.wantedAtMs !== null && nowMs - known.wantedAtMs < WANTED_MS;
+      if (!isWanted && this.#referenceAt(known.place) !== known) this.#known.delete(key);
     }
+  }
+
+  #referenceAt(place: Place): Known | null {
+    const reference = this.#references.get(networkOf(place.ip));
+    return reference !== undefined && isSamePlace(reference.place, place) ? reference : null;
   }
 }
 

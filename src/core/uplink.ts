@@ -17,11 +17,11 @@ export interface Place {
 export interface AddressUplink {
   /** Suspect: of what was tried last, nothing was reached. */
   readonly state: "good" | "suspect";
-  /** Distinct destinations that were dialled lately; */
+  /** Networks that were dialled lately (see `networkOf`); */
   readonly destinationCount: number;
   /** of these, how many were not reached when they were dialled last. */
   readonly failedCount: number;
-  /** What it cannot reach, for others to try; nothing unless it is suspect. */
+  /** What it cannot reach, for others to try; nothing unless it is suspect, or is losing something. */
   readonly doubts: readonly Place[];
 }
 
@@ -44,7 +44,7 @@ export interface UplinkStanding {
 /** How a host's uplink is shown; `unknown` of a host that does not watch it. */
 export type UplinkState = "good" | "suspect" | "dead" | "unknown";
 
-/** Distinct destinations from which on shares are compared, of a host and of the others together. */
+/** Networks from which on shares are compared, of a host and of the others together. */
 const MANY_PLACES = 10;
 /** A host that fails at this share of them, while the others fail at no more than that, loses something. */
 const LOSING_SHARE = 1 / 2;
@@ -61,15 +61,29 @@ export const ASK_INTERVAL_MS = 3_000;
 export function uplinkState({ uplink, opinion }: Omit<UplinkStanding, "host">, nowMs: number): UplinkState {
   if (uplink === null) return "unknown";
   if (uplink.state === "good") return "good";
+  return isContradicted(opinion, nowMs) ? "dead" : "suspect";
+}
+
+/** Whether another host reached lately what this one cannot. */
+function isContradicted(opinion: Opinion | null, nowMs: number): boolean {
   const reachedAtMs = opinion?.reachedAtMs ?? null;
   // A clock that was set back must not make an opinion last.
-  return reachedAtMs !== null && Math.abs(nowMs - reachedAtMs) < OPINION_MS ? "dead" : "suspect";
+  return reachedAtMs !== null && Math.abs(nowMs - reachedAtMs) < OPINION_MS;
+}
+
+/** Whether a host fails at so much that others should be asked, though it reaches something. */
+export function isLosing({
+  destinationCount,
+  failedCount,
+}: Pick<AddressUplink, "destinationCount" | "failedCount">): boolean {
+  return destinationCount >= MANY_PLACES && failedCount >= destinationCount * LOSING_SHARE;
 }
 
 /**
  * Of the hosts that could serve an address now, those that get no requests: the dead ones, unless
  * that would be all. And one that reaches most places fails at far more of them than the others
- * do, so with many places on either side the worst of those goes too, if there are three. [UP3] [UP7]
+ * do, so with many places on either side the worst of those goes too, if there are three and another
+ * host reached what it cannot: what nobody reaches a client may have chosen. [UP3] [UP7] [UP9]
  */
 export function ejectedHosts(standings: readonly UplinkStanding[], nowMs: number): ReadonlySet<string> {
   const dead = standings.filter((standing) => uplinkState(standing, nowMs) === "dead");
@@ -78,9 +92,9 @@ export function ejectedHosts(standings: readonly UplinkStanding[], nowMs: number
   if (dead.length > 0 || standings.length < 3) return ejected;
   const worst = standings.toSorted((a, b) => failedShare([b]) - failedShare([a]))[0]!;
   const others = standings.filter((standing) => standing !== worst);
-  if (failedShare([worst]) >= LOSING_SHARE && failedShare(others) <= SOUND_SHARE) {
-    if (countOf([worst]) >= MANY_PLACES && countOf(others) >= MANY_PLACES) ejected.add(worst.host);
-  }
+  if (worst.uplink === null || !isLosing(worst.uplink) || !isContradicted(worst.opinion, nowMs))
+    return ejected;
+  if (failedShare(others) <= SOUND_SHARE && countOf(others) >= MANY_PLACES) ejected.add(worst.host);
   return ejected;
 }
 
@@ -95,11 +109,22 @@ function failedShare(standings: readonly UplinkStanding[]): number {
 
 /** Whether others should be asked about this host now. */
 export function isOpinionDue({ uplink, opinion }: Omit<UplinkStanding, "host">, nowMs: number): boolean {
-  if (uplink?.state !== "suspect" || uplink.doubts.length === 0) return false;
+  if (uplink === null || uplink.doubts.length === 0) return false;
   return opinion === null || Math.abs(nowMs - opinion.askedAtMs) >= ASK_INTERVAL_MS;
 }
 
 /** Whether two places are one. */
 export function isSamePlace(one: Place, other: Place): boolean {
   return one.ip === other.ip && one.port === other.port;
+}
+
+/**
+ * What stands for an address where places are counted or remembered: whoever has one machine may
+ * have all its ports, and most of the addresses around it in IPv6. [UP10]
+ */
+export function networkOf(ip: string): string {
+  if (!ip.includes(":")) return ip;
+  const groups = ip.split("::", 1)[0]!.split(":");
+  // What "::" leaves out are zeros; a mapped address begins with it and is not dialled as such.
+  return [0, 1, 2].map((at) => groups[at] || "0").join(":");
 }

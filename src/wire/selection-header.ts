@@ -3,11 +3,14 @@ import { Token, parseDictionary, serializeDictionary } from "structured-headers"
 import { type Outcome, refuse } from "../core/outcome.ts";
 import { type Selection, type SelectionRefusal, toSelection } from "../core/selection.ts";
 
+/** Longer than any that selects something; reading what is longer would take its time. */
+const MAX_LENGTH = 2_048;
 const QUOTED_STRING = /"(?:[^"\\]|\\.)*"/g;
 
 /** Reads the header; an absent or empty one selects nothing in particular. */
 export function parseSelection(header: string | null): Outcome<Selection, SelectionRefusal> {
   if (header === null || header.trim() === "") return toSelection([]);
+  if (header.length > MAX_LENGTH) return refuse({ code: "selection-malformed", member: "" });
   let members: [string, string][];
   try {
     members = [...parseDictionary(header)].map(([key, [value, parameters]]) => {

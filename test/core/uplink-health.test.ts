@@ -197,7 +197,8 @@ test("[UP1] [UP6] whatever happens: suspect only after a trial without an answer
         }
         const view = health.view(nowMs);
         if (view.state === "suspect" && before === "good") expect(isFailed).toBe(true);
-        expect(view.doubts.length > 0).toBe(view.state === "suspect");
+        const isLosing = view.destinationCount >= 10 && view.failedCount * 2 >= view.destinationCount;
+        expect(view.doubts.length > 0).toBe(view.state === "suspect" || isLosing);
         expect(view.failedCount).toBeLessThanOrEqual(view.destinationCount);
         expect(view.destinationCount).toBeLessThanOrEqual(256);
       }
@@ -209,4 +210,40 @@ test("[UP1] [UP6] whatever happens: suspect only after a trial without an answer
       expect(health.view(nowMs + WINDOW_MS + 1).destinationCount).toBe(0);
     }),
   );
+});
+
+test("[UP9] one that loses half of many places names such as it lost last, and is asked about", () => {
+  const health = new UplinkHealth();
+  for (let number = 0; number < 9; number += 1) tryOnce(health, placed(number), number % 2 === 0, number);
+  expect(health.view(9)).toMatchObject({ destinationCount: 9, failedCount: 4, doubts: [] });
+  for (let number = 9; number < 12; number += 1) tryOnce(health, placed(number), false, number);
+  expect(health.view(12)).toEqual({
+    state: "good",
+    destinationCount: 12,
+    failedCount: 7,
+    doubts: [placed(11), placed(10), placed(9), placed(7)],
+  });
+  tryOnce(health, placed(11), true, 13);
+  expect(health.view(13).doubts).toEqual([placed(10), placed(9), placed(7), placed(5)]);
+});
+
+test("[UP10] the ports of one machine are one place among those that count and those that are tried", () => {
+  const health = new UplinkHealth();
+  tryOnce(health, GOOD, true, 0);
+  tryOnce(health, placed(1), true, 1);
+  const ports = (ip: string, isReached: boolean, atMs: number): void => {
+    for (let port = 1; port <= 200; port += 1) tryOnce(health, { ip, port }, isReached, atMs);
+  };
+  ports("192.0.2.1", true, 2);
+  for (let host = 1; host <= 100; host += 1) ports(`2001:db8:1:${host}::1`, true, 3);
+  ports("192.0.2.1", false, 4);
+  const places = health.beginTrial(5);
+  expect(places.map(({ ip }) => ip)).toEqual(["2001:db8:1:100::1", "192.0.2.1", placed(1).ip, "192.0.2.1"]);
+  health.endTrial(
+    places.map((place) => ({ place, isReached: place.ip === placed(1).ip })),
+    6,
+  );
+  expect(health.view(6)).toMatchObject({ state: "good", doubts: [] });
+  ports("2001:db8:1:7::1", false, 7);
+  expect(health.view(7).failedCount).toBeLessThanOrEqual(2);
 });

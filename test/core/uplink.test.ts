@@ -5,6 +5,7 @@ import {
   ASK_INTERVAL_MS,
   ejectedHosts,
   isOpinionDue,
+  networkOf,
   OPINION_MS,
   type UplinkStanding,
   uplinkState,
@@ -51,34 +52,69 @@ test("[UP2] others are asked when there is something to try, and not too often",
   expect(isOpinionDue({ uplink: null, opinion: null }, NOW_MS)).toBe(false);
 });
 
+/** One that reaches something, and loses some of the rest, which others reached a moment ago. */
+function losing(host: string, counts: readonly [number, number], reachedByOthersMs = NOW_MS): UplinkStanding {
+  const { uplink } = standing(host, counts);
+  return {
+    host,
+    uplink: { ...uplink!, doubts: DOUBTS },
+    opinion: { askedAtMs: NOW_MS, reachedAtMs: reachedByOthersMs },
+  };
+}
+
 test("[UP7] one that fails at most of many places, while the others fail at few, goes as well", () => {
   const sound = [standing("h2", [10, 0]), standing("h3", [20, 2])];
-  expect([...ejectedHosts([standing("h1", [20, 12]), ...sound], NOW_MS)]).toEqual(["h1"]);
-  expect([...ejectedHosts([standing("h1", [9, 9]), ...sound], NOW_MS)]).toEqual([]);
-  expect([...ejectedHosts([standing("h1", [20, 9]), ...sound], NOW_MS)]).toEqual([]);
-  expect([...ejectedHosts([standing("h1", [20, 20]), sound[0]!], NOW_MS)]).toEqual([]);
-  expect([...ejectedHosts([standing("h1", [20, 20]), standing("h2", [20, 12]), sound[1]!], NOW_MS)]).toEqual(
-    [],
-  );
+  expect([...ejectedHosts([losing("h1", [20, 12]), ...sound], NOW_MS)]).toEqual(["h1"]);
+  expect([...ejectedHosts([losing("h1", [9, 9]), ...sound], NOW_MS)]).toEqual([]);
+  expect([...ejectedHosts([losing("h1", [20, 9]), ...sound], NOW_MS)]).toEqual([]);
+  expect([...ejectedHosts([losing("h1", [20, 20]), sound[0]!], NOW_MS)]).toEqual([]);
+  expect([...ejectedHosts([losing("h1", [20, 20]), losing("h2", [20, 12]), sound[1]!], NOW_MS)]).toEqual([]);
+});
+
+test("[UP9] it stays as long as no other host reaches what it cannot: a client may have chosen that", () => {
+  const sound = [standing("h2", [40, 0]), standing("h3", [40, 0])];
+  const asked = losing("h1", [256, 250]);
+  expect(isOpinionDue({ ...asked, opinion: null }, NOW_MS)).toBe(true);
+  expect([...ejectedHosts([{ ...asked, opinion: null }, ...sound], NOW_MS)]).toEqual([]);
+  const unreached = { askedAtMs: NOW_MS, reachedAtMs: null };
+  expect([...ejectedHosts([{ ...asked, opinion: unreached }, ...sound], NOW_MS)]).toEqual([]);
+  expect([...ejectedHosts([asked, ...sound], NOW_MS + OPINION_MS)]).toEqual([]);
+  expect([...ejectedHosts([asked, ...sound], NOW_MS + OPINION_MS - 1)]).toEqual(["h1"]);
+});
+
+test.each([
+  ["198.51.100.7", "198.51.100.7"],
+  ["2001:db8:1:2::7", "2001:db8:1"],
+  ["2001:db8:1:ffff:a:b:c:d", "2001:db8:1"],
+  ["2001:db8::7", "2001:db8:0"],
+  ["2001::7", "2001:0:0"],
+  ["::7", "0:0:0"],
+])("[UP10] %s counts as %s", (ip, network) => {
+  expect(networkOf(ip)).toBe(network);
 });
 
 test("[UP3] [UP7] never all, never one that neither is suspect nor stands out, and nobody in an outage of all", () => {
-  const one = fc.record({ places: fc.nat(40), share: fc.nat(100), reachedAgoMs: fc.option(fc.nat(30_000)) });
+  const one = fc.record({
+    places: fc.nat(40),
+    share: fc.nat(100),
+    reachedAgoMs: fc.option(fc.nat(30_000)),
+    isGood: fc.boolean(),
+  });
   fc.assert(
     fc.property(fc.array(one, { maxLength: 8 }), (hosts) => {
-      const standings = hosts.map(({ places, share, reachedAgoMs }, at) =>
-        standing(
-          `h${at}`,
-          [places, Math.floor((places * share) / 100)],
-          reachedAgoMs === null ? null : NOW_MS - reachedAgoMs,
-        ),
-      );
+      const standings = hosts.map(({ places, share, reachedAgoMs, isGood }, at) => {
+        const counts = [places, Math.floor((places * share) / 100)] as const;
+        if (isGood && reachedAgoMs !== null) return losing(`h${at}`, counts, NOW_MS - reachedAgoMs);
+        return standing(`h${at}`, counts, reachedAgoMs === null ? null : NOW_MS - reachedAgoMs);
+      });
       const ejected = ejectedHosts(standings, NOW_MS);
       if (standings.length > 0) expect(ejected.size).toBeLessThan(standings.length);
       for (const each of standings) {
         if (!ejected.has(each.host)) continue;
         const { destinationCount, failedCount } = each.uplink!;
         const isDead = uplinkState(each, NOW_MS) === "dead";
+        // Never without another's word.
+        expect(NOW_MS - each.opinion!.reachedAtMs!).toBeLessThan(OPINION_MS);
         expect(isDead || (destinationCount >= 10 && failedCount * 2 >= destinationCount)).toBe(true);
       }
       const alike = standings.map(({ host }) => standing(host, [30, 30], NOW_MS));

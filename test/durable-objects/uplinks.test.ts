@@ -107,6 +107,27 @@ describe("a host that reaches nothing", () => {
   });
 });
 
+describe("a host that loses much", () => {
+  const LOSING = { state: "good", destinationCount: 200, failedCount: 190, doubts: [DOUBT] };
+  const SOUND = { state: "good", destinationCount: 20, failedCount: 0, doubts: [] };
+
+  it("[UP9] is left out when another reaches what it cannot, and not for what nobody reaches", async () => {
+    const { ip, hosts, placed } = await poolOf(3);
+    const [losing, other, third] = [hosts[0]!, hosts[1]!, hosts[2]!];
+    for (const sound of [other, third]) report(sound, ip, SOUND);
+    report(losing, ip, LOSING);
+    expect(await other.next()).toEqual({ type: "try", ip, places: [DOUBT] });
+    other.send({ type: "tried", ip, reached: [] });
+    expect(await third.next()).toEqual({ type: "try", ip, places: [DOUBT] });
+    expect(await placed()).toEqual(["h1", "h2", "h3"]);
+    third.send({ type: "tried", ip, reached: [DOUBT] });
+    expect(await losing.next()).toEqual({ type: "ejected", ips: [ip] });
+    expect(await placed()).toEqual(["h2", "h3"]);
+    report(losing, ip, SOUND);
+    expect(await losing.next()).toEqual({ type: "ejected", ips: [] });
+  });
+});
+
 describe("where routers find a host", () => {
   it("[PM7] is shown in the pool, and hosts are told when it begins to matter", async () => {
     count += 1;

@@ -123,3 +123,13 @@ describe("the egress header", () => {
       expect(isName(name)).toBe(false);
   });
 });
+
+test("[SE1] one of more than 2,048 characters is refused unread", () => {
+  const longest = `session="x"${" ".repeat(2_037)}`;
+  expect(parseSelection(longest)).toMatchObject({ ok: true });
+  expect(parseSelection(`${longest} `)).toMatchObject({
+    ok: false,
+    refusal: { code: "selection-malformed" },
+  });
+  expect(parseSelection(`a=(${"x ".repeat(14_000)})`)).toMatchObject({ ok: false });
+});

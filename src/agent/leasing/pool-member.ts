@@ -44,7 +44,7 @@ export interface PoolMemberOptions extends Omit<MemberOptions, "onChange" | "may
 /** Changes that nobody announces, such as the use of ports, are looked for this often. */
 const LOOK_INTERVAL_MS = 250;
 const REPORT_INTERVAL_MS = 2_000;
-/** What others found of a suspect address holds for some seconds: until it is good they are asked again. [UP2] */
+/** What others found of an address in doubt holds for some seconds: until it is good they are asked again. [UP2] */
 const SUSPECT_INTERVAL_MS = 4_000;
 /** Room may come and go with every request. */
 const LEAST_INTERVAL_MS = 100;
@@ -219,10 +219,10 @@ export class PoolMember {
     const sinceMs = this.#clock().monotonicMs - this.#toldAtMs;
     const present = this.#present();
     const urgency = urgencyOf(this.#told, present);
-    const isSuspect = present.rooms.some(({ uplink }) => uplink?.state === "suspect");
+    const isDoubted = present.rooms.some(({ uplink }) => (uplink?.doubts.length ?? 0) > 0);
     const dueMs = { now: LEAST_INTERVAL_MS, soon: this.#options.reportIntervalMs ?? REPORT_INTERVAL_MS };
     if (urgency === "never") {
-      if (isSuspect && sinceMs >= SUSPECT_INTERVAL_MS) this.#report();
+      if (isDoubted && sinceMs >= SUSPECT_INTERVAL_MS) this.#report();
       return;
     }
     if (sinceMs >= dueMs[urgency]) this.#report();
