@@ -3,6 +3,7 @@ import { expect, it } from "vitest";
 import { trimmed } from "../../src/agent/traffic/field-value.ts";
 import type { RawHeaders } from "../../src/agent/traffic/forwarded-headers.ts";
 import { ResponseReader } from "../../src/agent/traffic/http1-response.ts";
+import { Http2Response } from "../../src/agent/traffic/http2-response.ts";
 import { requestFields } from "../../src/agent/traffic/http2-request.ts";
 
 const MANY = 1_000_000;
@@ -32,4 +33,10 @@ it("[GW21] nor does a value that is folded into a million lines cost a response"
   reader.read(Buffer.from(`HTTP/1.1 204 X\r\nx: a\r\n${" \r\n b\r\n".repeat(MANY / 2)}\r\n`));
   expect(heads[0]![1]!.length).toBe(1 + MANY);
   expect(heads[0]![1]!.slice(0, 5)).toBe("a b b");
+});
+
+it("[GW21] nor do ten million fields of a head over HTTP/2 that is too large", () => {
+  const response = new Http2Response("GET", 100);
+  for (let count = 0; count < 10 * MANY; count += 1) response.onField("x", "y");
+  expect(() => response.endHead(true)).toThrow("response-headers-too-large");
 });

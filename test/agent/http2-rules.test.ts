@@ -130,4 +130,42 @@ describe("an origin that breaks the rules", () => {
       await eventually(() => rig.ports.heldCounts().inUse === 0, "its port is free");
     },
   );
+
+  it.each([
+    ["HEAD", "200"],
+    ["GET", "204"],
+    ["GET", "304"],
+  ])(
+    "[OR32] %s answered with %s is whole with its head, though its stream goes on",
+    async (method, status) => {
+      const { rig, origin } = await start(async (peer) => {
+        peer.send(peer.settings());
+        const { stream } = await peer.request();
+        peer.send(peer.headers(stream, [":status", status, "x-said", "yes"]));
+        await peer.frame(wire.RST_STREAM, stream);
+        peer.send(peer.data(stream, "late", END_STREAM));
+        const next = await peer.request();
+        peer.send(peer.headers(next.stream, OK), peer.data(next.stream, "next", END_STREAM));
+      });
+      const answer = await rig.fetch(origin.url, { method });
+      expect([answer.status, answer.headers.get("x-said")]).toEqual([Number(status), "yes"]);
+      expect(await answer.text()).toBe("");
+      expect(await (await rig.fetch(origin.url)).text()).toBe("next");
+      expect(origin.peers).toHaveLength(1);
+    },
+  );
+
+  it("[GW21] half a million fields in half a million bytes are refused, and halt nobody", async () => {
+    const { rig, origin } = await start(async (peer) => {
+      peer.send(peer.settings());
+      const { stream } = await peer.request();
+      const value = Buffer.from("y".repeat(4_000));
+      // A field for the table, with the length of its value in three bytes, and then its index.
+      const entry = Buffer.concat([Buffer.from([0x40, 1, 0x78, 127, 0xa1, 0x1e]), value]);
+      const block = Buffer.concat([Buffer.from([0x88]), entry, Buffer.alloc(500_000, 0xbe)]);
+      peer.send(...wire.headerFrames(stream, END_STREAM, block));
+    });
+    const answer = await rig.fetch(origin.url);
+    expect(await answer.json()).toMatchObject({ code: "response-headers-too-large" });
+  });
 });

@@ -101,7 +101,8 @@ export class Http2Exchange implements ExchangeController {
         this.rawHeaders = head.headers;
         this.#handler.onResponseStart(this, head.status, head.headers);
       }
-      if (isEnd) this.#finish();
+      // An origin that ends such a stream late, or never, keeps nobody waiting.
+      if (isEnd || this.response.isBodiless) this.#finish(isEnd);
     });
   }
 
@@ -116,7 +117,7 @@ export class Http2Exchange implements ExchangeController {
       if (piece.length > 0) this.#handler.onResponseData(this, piece);
       if (this.#isOver) return;
       if (isEnd) {
-        this.#finish();
+        this.#finish(true);
       } else {
         this.#owedWindowBytes += windowBytes;
         this.#updateWindow();
@@ -242,12 +243,12 @@ export class Http2Exchange implements ExchangeController {
     }
   }
 
-  #finish(): void {
+  #finish(isEnded: boolean): void {
     if (this.#isOver) return;
     this.response.end();
     this.#end(false);
-    // Nobody reads the rest of a request that has been answered.
-    this.#transport.leave(this, this.#isSent ? null : wire.CANCEL);
+    // Nobody reads the rest of a request that has been answered, nor of an answer that is whole.
+    this.#transport.leave(this, this.#isSent && isEnded ? null : wire.CANCEL);
     this.#handler.onResponseEnd(this);
   }
 

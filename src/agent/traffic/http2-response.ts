@@ -51,8 +51,15 @@ export class Http2Response {
     return this.#status >= 200;
   }
 
+  /** The final head has come and no body can follow it: what it says is whole. */
+  get isBodiless(): boolean {
+    return this.hasHead && this.#hasNoBody();
+  }
+
   /** A field of a head or of trailers. */
   readonly onField = (name: string, value: string): void => {
+    // Nothing is done for the fields after a wrong one: a byte of a block may stand for 4 KiB. [GW21]
+    if (this.#leftHeadBytes < 0) return;
     this.#leftHeadBytes -= name.length + value.length + LINE_OVERHEAD_BYTES;
     if (this.#leftHeadBytes < 0) {
       this.#fault = new EgressFault("response-headers-too-large");
