@@ -112,16 +112,19 @@ describe("an origin that breaks the rules", () => {
     expect(origin.peers).toHaveLength(1);
   });
 
-  it.each(["NO_ERROR", "ENHANCE_YOUR_CALM"] as const)(
+  it.each([
+    ["NO_ERROR", wire.NO_ERROR],
+    ["ENHANCE_YOUR_CALM", wire.ENHANCE_YOUR_CALM],
+  ])(
     "[OR30] GOAWAY(%s) while nothing is on the connection frees its port, though it stays open",
-    async (name) => {
+    async (_name, code) => {
       const { rig, origin } = await start(
         async (peer) => {
           peer.send(peer.settings());
           const { stream } = await peer.request();
           peer.send(peer.headers(stream, OK, END_STREAM));
           await peer.frame(wire.SETTINGS);
-          setTimeout(() => peer.send(peer.goaway(stream, wire[name])), 50);
+          setTimeout(() => peer.send(peer.goaway(stream, code)), 50);
         },
         { idleTimeoutMs: 600_000 },
       );
