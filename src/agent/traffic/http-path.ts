@@ -29,6 +29,7 @@ import type { Outgoing } from "./outgoing.ts";
 import { type Hop, locationOf, MAX_REDIRECTS, nextHop, unfollowed } from "./redirect.ts";
 import { RedirectedHop } from "./redirected-hop.ts";
 import { RequestBody } from "./request-body.ts";
+import { SmallPieces } from "./small-pieces.ts";
 import { noteStreamed } from "./stream-garbage.ts";
 
 /** What every exchange of a gateway shares. */
@@ -78,6 +79,9 @@ export class HttpExchange implements ExchangeHandler {
   #isOver = false;
   #hasDrain = false;
   #hasBodyBegun = false;
+  readonly #pieces = new SmallPieces((joined) => {
+    if (!this.#response.destroyed) this.#writeInTime(this.#controller, joined);
+  });
 
   constructor(
     path: HttpPath,
@@ -155,19 +159,17 @@ export class HttpExchange implements ExchangeHandler {
     noteStreamed(chunk.length);
     // Of a redirect; read on for its end.
     if (this.#next !== null) return;
-    if (this.#isOver || this.#write(chunk)) return;
-    controller.pause();
-    if (this.#hasDrain) return;
-    this.#hasDrain = true;
-    this.#response.on(
-      "drain",
-      this.#flow!.guard(() => this.#controller?.resume()),
-    );
+    if (this.#isOver) return;
+    // Not the first: it is often the only one.
+    if (this.#hasBodyBegun && this.#pieces.take(chunk)) return;
+    this.#pieces.flush();
+    this.#writeInTime(controller, chunk);
   }
 
   onResponseEnd(): void {
     const connection = this.#connection!;
     connection.servedCount += 1;
+    this.#pieces.flush();
     this.#leave(true);
     if (this.#next !== null) this.#follow(this.#next);
     else this.#response.end();
@@ -285,6 +287,17 @@ export class HttpExchange implements ExchangeHandler {
     this.#response.write("", "latin1");
   }
 
+  #writeInTime(controller: ExchangeController | null, chunk: Buffer): void {
+    if (this.#write(chunk)) return;
+    controller?.pause();
+    if (this.#hasDrain) return;
+    this.#hasDrain = true;
+    this.#response.on(
+      "drain",
+      this.#flow!.guard(() => this.#controller?.resume()),
+    );
+  }
+
   #write(chunk: Buffer): boolean {
     // A small first piece goes out in one string with the head: one write instead of a gathered
     // one, which costs the kernel and Node twice as much.
@@ -360,6 +373,7 @@ export class HttpExchange implements ExchangeHandler {
 
   /** What has come goes out, and then the connection ends within the response. [GW5] */
   #breakOff(): void {
+    this.#pieces.flush();
     this.#flushHead();
     this.#isOver = true;
     const { socket } = this.#response;
