@@ -52,6 +52,8 @@ export interface FrameOrigin {
 export interface FrameOriginOptions {
   /** What it says to a client of HTTP/1.1; without it, it speaks HTTP/2 only. */
   readonly http1Answer?: string;
+  /** Where it listens, `127.0.0.1` by default. */
+  readonly ip?: string;
 }
 
 /** One connection to the origin. */
@@ -237,7 +239,7 @@ export async function startFrameOrigin(
     transports.set(remotePort!, transport);
     transport.once("close", () => transports.delete(remotePort!));
   });
-  server.listen(0, "127.0.0.1");
+  server.listen(0, options.ip ?? "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
   return {

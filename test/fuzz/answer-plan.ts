@@ -12,7 +12,9 @@ export type Expected =
   /** A refusal, or an answer that breaks off; nothing that looks complete. */
   | { readonly kind: "broken" }
   /** Whatever it is, the same each time. */
-  | { readonly kind: "same" };
+  | { readonly kind: "same" }
+  /** Whatever it is, but for a fault of ours. */
+  | { readonly kind: "any" };
 
 /** An answer and its right value. */
 export interface AnswerPlan {

@@ -74,7 +74,8 @@ function isOver(plan: ResetPlan, chunk: Buffer): boolean {
 function requestBytes(plan: ResetPlan, token: string, origin: ResetOrigin): Buffer {
   const { id, path, bodyLength } = plan;
   if (path === "connect") return Buffer.from("CONNECT a.example:1 HTTP/1.1\r\nhost: a.example:1\r\n\r\n");
-  if (path === "status") return Buffer.from("GET /v1/status HTTP/1.1\r\nhost: gateway\r\n\r\n");
+  if (path === "status")
+    return Buffer.from("GET /v1/status HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\r\n");
   const fields = ["host: gateway", `egress-authorization: Bearer ${token}`];
   let body = FILLING.subarray(0, 0);
   let method = "GET";

@@ -170,8 +170,11 @@ function serveStream(stream: ServerHttp2Stream, path: string, book: Book): void 
   const ends = [
     () => stream.close(plan.id % 14),
     () => session?.destroy(),
-    () => session?.goaway(plan.id % 14),
-    () => session?.socket.destroy(),
+    () => {
+      if (session?.destroyed === false) session.goaway(plan.id % 14);
+      session?.destroy();
+    },
+    () => session?.socket?.destroy(),
   ] as const;
   const finish = ends[plan.id % ends.length]!;
   const cut = Math.min(body.length, plan.afterByteCount);

@@ -92,7 +92,7 @@ export class Target {
     return this.#token.text;
   }
 
-  /** Ends the witness's watch; then every process is what it was, and nothing is held. */
+  /** While the witness rests, every process is what it was, and nothing is held. */
   async assertUnharmed(): Promise<void> {
     this.#isWatching = false;
     await this.#watch;
@@ -106,6 +106,8 @@ export class Target {
       await until(`${host} holds no port`, async () => (await this.#flowsOf(host)) === 0, 30_000);
       assert.equal(await this.#internalFaultsOf(host), 0, `faults of ours at ${host}`);
     }
+    this.#isWatching = true;
+    this.#watch = this.#bearWitness();
   }
 
   async stop(): Promise<void> {

@@ -1,0 +1,80 @@
+/** The client of the fuzz of answers: what it saw of one, and what is wrong with that. */
+import { Agent, request } from "undici";
+import type { Expected } from "./answer-plan.ts";
+import type { Target } from "./target.ts";
+
+/** What a client saw, in a word or a few: the same text, the same result. */
+export type Result = string;
+
+const CLIENT_TIMEOUT_MS = 20_000;
+
+/** Asks a target's gateways, and its edge. */
+export class AnswerClient {
+  readonly #target: Target;
+  readonly #agent: Agent;
+
+  constructor(target: Target, connections: number) {
+    this.#target = target;
+    this.#agent = new Agent({
+      connections,
+      headersTimeout: CLIENT_TIMEOUT_MS,
+      bodyTimeout: CLIENT_TIMEOUT_MS,
+      maxHeaderSize: 64 * 1024,
+    });
+  }
+
+  /** Fetches a destination by the edge or by one of the gateways; `turn` says by which. */
+  async ask(destination: string, isByEdge: boolean, turn: number): Promise<Result> {
+    const target = this.#target;
+    const ports = target.gatewayPorts();
+    const base = isByEdge ? target.cluster.edgeUrl : `http://127.0.0.1:${ports[turn % ports.length]}`;
+    const headers = isByEdge
+      ? await target.cluster.clientHeaders()
+      : { "egress-authorization": `Bearer ${await target.gatewayToken()}` };
+    try {
+      const url = `${base}/v1/fetch?url=${encodeURIComponent(destination)}`;
+      const reply = await request(url, { headers, dispatcher: this.#agent });
+      const status = String(reply.headers["proxy-status"] ?? "");
+      const refusal = /^ipshard(?:;error=\w+)?;details="([\w-]+)"$/.exec(status)?.[1];
+      const body = await reply.body.text();
+      if (refusal !== undefined) return `refused ${refusal}`;
+      return `complete ${reply.statusCode} ${body}`;
+    } catch (fault) {
+      const { code } = fault as { readonly code?: string };
+      return code === "UND_ERR_HEADERS_TIMEOUT" || code === "UND_ERR_BODY_TIMEOUT"
+        ? "broken by silence"
+        : "broken";
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#agent.destroy();
+  }
+}
+
+/** What is wrong with what was seen of an answer in one piece, and of the same in segments. */
+export function judge(expected: Expected, whole: Result, inSegments: Result): string[] {
+  const faults: string[] = [];
+  for (const [how, seen] of [
+    ["in one piece", whole],
+    ["in segments", inSegments],
+  ] as const) {
+    if (seen.includes("internal-fault") || seen.includes("host-lost") || seen.includes("silence")) {
+      faults.push(`${how}: ${shown(seen)}`);
+    } else if (expected.kind === "whole" && seen !== `complete ${expected.status} ${expected.body}`) {
+      faults.push(`${how}: ${shown(seen)} instead of ${expected.status}`);
+    } else if (expected.kind === "broken" && seen.startsWith("complete")) {
+      faults.push(`${how}: looks whole: ${shown(seen)}`);
+    }
+  }
+  // A refusal and a break differ only by whether the head had gone out before.
+  const outcomeOf = (seen: Result): string => (seen.startsWith("complete") ? seen : "nothing whole");
+  if (expected.kind === "same" && outcomeOf(whole) !== outcomeOf(inSegments)) {
+    faults.push(`${shown(whole)} in one piece, ${shown(inSegments)} in segments`);
+  }
+  return faults;
+}
+
+function shown(result: Result): string {
+  return JSON.stringify(result.length > 120 ? `${result.slice(0, 120)}… (${result.length})` : result);
+}
