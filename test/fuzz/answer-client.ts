@@ -6,7 +6,7 @@ import type { Target } from "./target.ts";
 /** What a client saw, in a word or a few: the same text, the same result. */
 export type Result = string;
 
-const CLIENT_TIMEOUT_MS = 20_000;
+const CLIENT_TIMEOUT_MS = 40_000;
 
 /** Asks a target's gateways, and its edge. */
 export class AnswerClient {

@@ -16,7 +16,7 @@ import { startNameServer } from "../e2e/name-server.ts";
 export const ORIGIN_IPS = ["127.0.0.21", "127.0.0.22", "127.0.0.23"] as const;
 export const SECURE_NAME = "secure.test";
 /** How long a host waits for an answer; nothing may last much longer. */
-export const RESPONSE_TIMEOUT_MS = 4_000;
+export const RESPONSE_TIMEOUT_MS = 15_000;
 
 const HOSTS = ["h1", "h2"] as const;
 const WITNESS_PAUSE_MS = 40;
