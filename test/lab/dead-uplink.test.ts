@@ -81,6 +81,8 @@ test("[UP3] when nobody has a way out nobody is left out, and all serve as soon 
   for (const host of HOSTS) await lab.heal(host, "lan");
   await until(async () => Object.values(await uplinks()).every((state) => state === "good"));
   const healedAtMs = Date.now();
+  // However fast requests are: some are to begin after that.
+  await until(() => Date.now() > healedAtMs + COPY_MS);
   await client.progresses(300);
   await more.stop();
   const late = (await client.stop()).filter(({ startedAtMs }) => startedAtMs > healedAtMs + COPY_MS);
