@@ -19,6 +19,9 @@ export default defineConfig({
           name: "node",
           include: ["test/**/*.test.ts"],
           exclude: [...ofObjects, ...ofWorker, ...throughProcesses, ...ofModel, ...ofFuzz, ...inLaboratory],
+          // What hangs is found all the same, and a busy machine is no fault.
+          testTimeout: 60_000,
+          hookTimeout: 180_000,
         },
       },
       {
@@ -46,7 +49,7 @@ export default defineConfig({
             },
           }),
         ],
-        test: { name: "workerd", include: ofWorker },
+        test: { name: "workerd", include: ofWorker, testTimeout: 30_000 },
       },
       {
         // The objects alone, behind a Worker that adds nothing.
@@ -56,7 +59,7 @@ export default defineConfig({
             wrangler: { configPath: "./wrangler.toml" },
           }),
         ],
-        test: { name: "durable-objects", include: ofObjects },
+        test: { name: "durable-objects", include: ofObjects, testTimeout: 30_000 },
       },
       {
         test: {

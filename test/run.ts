@@ -1,7 +1,5 @@
 /**
- * What `npm test` runs: the checks and every test, in two lanes side by side: one computes, the
- * other mostly waits for processes and networks, so that two cores are enough for both. What a
- * step prints comes out whole when it has ended. The last line is the sum of it all.
+ * What `npm test` runs: the checks, then every test. The last line is the sum of it all.
  *
  *     npm test                       everything
  *     npm test -- lease-keeper       only test files whose path has this in it, and no checks
@@ -21,12 +19,7 @@ interface Tally {
 }
 
 const CHECKS = ["format", "lint", "types", "unused"] as const;
-/** What computes, the longest first. */
-const COMPUTING = ["node", "workerd", "durable-objects", "model"] as const;
-/** What waits for processes, networks and time. */
-const WAITING = ["lab", "e2e", "fuzz"] as const;
-
-type Project = (typeof COMPUTING | typeof WAITING)[number];
+const PROJECTS = ["node", "workerd", "durable-objects", "e2e", "fuzz"] as const;
 
 const patterns = process.argv.slice(2);
 /** What cannot run everywhere; the variable says that here it must. */
@@ -35,14 +28,19 @@ const demanding = [
   { project: "lab", availability: labAvailability(), requirement: "LAB_REQUIRED" },
 ] as const;
 const reports = await mkdtemp(join(tmpdir(), "ipshard-test-"));
-let tallies: Tally[];
+const tallies: Tally[] = [];
 try {
-  const checks: Tally[] = [];
   if (patterns.length === 0) {
-    for (const check of CHECKS) checks.push(await timed(`check:${check}`, () => runCheck(check)));
+    for (const check of CHECKS) {
+      tallies.push(await timed(`check:${check}`, () => runCheck(check)));
+    }
   }
-  const lanes = await Promise.all([runLane(COMPUTING), runLane(WAITING)]);
-  tallies = [...checks, ...lanes.flat()];
+  for (const project of PROJECTS) {
+    tallies.push(await timed(`test:${project}`, () => runTests(project)));
+  }
+  for (const { project, availability } of demanding) {
+    if (availability.ok) tallies.push(await timed(`test:${project}`, () => runTests(project)));
+  }
 } finally {
   await rm(reports, { recursive: true, force: true });
 }
@@ -67,17 +65,8 @@ for (const { project, availability } of demanding) {
 console.log(`${passed} passed, ${failed} failed`);
 process.exitCode = isGood ? 0 : 1;
 
-async function runLane(projects: readonly Project[]): Promise<Tally[]> {
-  const lane: Tally[] = [];
-  for (const project of projects) {
-    if (demanding.some((other) => other.project === project && !other.availability.ok)) continue;
-    lane.push(await timed(`test:${project}`, () => runTests(project)));
-  }
-  return lane;
-}
-
 async function timed(name: string, run: () => Promise<{ passed: number; failed: number }>): Promise<Tally> {
-  console.log(`── ${name} begins`);
+  console.log(`\n── ${name}`);
   const startMs = performance.now();
   const counts = await run();
   return { name, ...counts, seconds: (performance.now() - startMs) / 1000 };
@@ -125,18 +114,10 @@ async function readReport(file: string): Promise<{ passed: number; failed: numbe
   }
 }
 
-/** Runs a command; what it prints is kept until its end, so that two do not talk at once. */
 function runToEnd(command: string, args: readonly string[]): Promise<number | null> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
-    const printed: Buffer[] = [];
-    child.stdout.on("data", (chunk: Buffer) => printed.push(chunk));
-    child.stderr.on("data", (chunk: Buffer) => printed.push(chunk));
+    const child = spawn(command, args, { stdio: ["ignore", "inherit", "inherit"] });
     child.once("error", reject);
-    child.once("close", (code) => {
-      console.log(`\n── ${command} ${args.slice(0, 3).join(" ")}`);
-      process.stdout.write(Buffer.concat(printed));
-      resolve(code);
-    });
+    child.once("exit", resolve);
   });
 }

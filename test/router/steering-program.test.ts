@@ -219,5 +219,5 @@ test("[CI1] a configuration that cannot work is refused before it begins", () =>
   expect(configProblems(CONFIG)).toEqual([]);
   expect(configProblems({ ...CONFIG, table: "a;b", ingressDevices: [] })).toHaveLength(2);
   const selves = withHosts(["h1", { kind: "self" }], ["h2", { kind: "self" }]);
-  expect(configProblems(selves)).toEqual(["A machine is one host only."]);
+  expect(configProblems(selves)).toEqual(["A machine is one host only: give --via host=self once."]);
 });
