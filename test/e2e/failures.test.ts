@@ -100,6 +100,8 @@ test("the edge is away for a minute: gateways go on, and all comes back by itsel
   cluster = await Cluster.start({
     hosts: ["h1", "h2"],
     settings: { leaseDurationMs: 120_000 },
+    // The origin holds one answer back for as long as the edge is away.
+    agentArgs: ["--response-timeout=180000"],
   });
   const response = await fetch(`${cluster.edgeUrl}/v1/gateway-tokens`, {
     method: "POST",
