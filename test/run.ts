@@ -7,14 +7,20 @@
 import { spawn } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
+import { stripVTControlCharacters } from "node:util";
 import { labAvailability } from "./lab/availability.ts";
 import { modelAvailability } from "./model/spin.ts";
 
-interface Tally {
-  readonly name: string;
+interface Counts {
   readonly passed: number;
   readonly failed: number;
+  /** What failed and how, a line each: it stands at the end, where it is looked for. */
+  readonly failures: readonly string[];
+}
+
+interface Tally extends Counts {
+  readonly name: string;
   readonly seconds: number;
 }
 
@@ -48,13 +54,16 @@ try {
 // Where everything can be had, as in continuous integration, what is skipped has failed.
 for (const { project, availability, requirement } of demanding) {
   if (availability.ok || process.env[requirement] !== "1") continue;
-  tallies.push({ name: `test:${project}`, passed: 0, failed: 1, seconds: 0 });
+  tallies.push({ name: `test:${project}`, passed: 0, failed: 1, failures: ["was skipped"], seconds: 0 });
 }
 const passed = tallies.reduce((sum, tally) => sum + tally.passed, 0);
 const failed = tallies.reduce((sum, tally) => sum + tally.failed, 0);
 // Nothing at all is no success: a pattern that matches no file is a mistake.
 const isGood = failed === 0 && passed > 0;
 console.log("");
+for (const { name, failures } of tallies) {
+  for (const failure of failures) console.log(`✗ ${name}: ${failure}`);
+}
 for (const { name, passed: good, failed: bad, seconds } of tallies) {
   const figures = `${String(good).padStart(5)} passed ${String(bad).padStart(4)} failed`;
   console.log(`${bad === 0 ? "✓" : "✗"} ${name.padEnd(22)}${figures}  ${seconds.toFixed(1)} s`);
@@ -65,19 +74,21 @@ for (const { project, availability } of demanding) {
 console.log(`${passed} passed, ${failed} failed`);
 process.exitCode = isGood ? 0 : 1;
 
-async function timed(name: string, run: () => Promise<{ passed: number; failed: number }>): Promise<Tally> {
+async function timed(name: string, run: () => Promise<Counts>): Promise<Tally> {
   console.log(`\n── ${name}`);
   const startMs = performance.now();
   const counts = await run();
   return { name, ...counts, seconds: (performance.now() - startMs) / 1000 };
 }
 
-async function runCheck(check: string): Promise<{ passed: number; failed: number }> {
+async function runCheck(check: string): Promise<Counts> {
   const code = await runToEnd("npm", ["run", "--silent", `check:${check}`]);
-  return code === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
+  return code === 0
+    ? { passed: 1, failed: 0, failures: [] }
+    : { passed: 0, failed: 1, failures: [`ended with ${code}`] };
 }
 
-async function runTests(project: string): Promise<{ passed: number; failed: number }> {
+async function runTests(project: string): Promise<Counts> {
   const report = join(reports, `${project}.json`);
   const code = await runToEnd("vitest", [
     "run",
@@ -91,27 +102,54 @@ async function runTests(project: string): Promise<{ passed: number; failed: numb
   ]);
   const counts = await readReport(report);
   // A fault outside all tests shows in the exit code alone.
-  return code !== 0 && counts.failed === 0 ? { ...counts, failed: 1 } : counts;
+  return code !== 0 && counts.failed === 0
+    ? { ...counts, failed: 1, failures: [`a fault outside all tests; vitest ended with ${code}`] }
+    : counts;
 }
 
 interface Report {
   readonly numTotalTests: number;
   readonly numPassedTests: number;
-  readonly testResults: readonly { readonly status: string; readonly assertionResults: readonly unknown[] }[];
+  readonly testResults: readonly {
+    readonly name: string;
+    readonly status: string;
+    readonly message: string;
+    readonly assertionResults: readonly {
+      readonly fullName: string;
+      readonly status: string;
+      readonly failureMessages?: readonly string[] | null;
+    }[];
+  }[];
 }
 
-async function readReport(file: string): Promise<{ passed: number; failed: number }> {
+async function readReport(file: string): Promise<Counts> {
+  let report: Report;
   try {
-    const report = JSON.parse(await readFile(file, "utf8")) as Report;
-    const { numTotalTests, numPassedTests, testResults } = report;
-    const unloaded = testResults.filter(
-      ({ status, assertionResults }) => status === "failed" && assertionResults.length === 0,
-    );
-    // A skipped test is one that did not pass.
-    return { passed: numPassedTests, failed: numTotalTests - numPassedTests + unloaded.length };
-  } catch {
-    return { passed: 0, failed: 1 };
+    report = JSON.parse(await readFile(file, "utf8")) as Report;
+  } catch (error) {
+    return { passed: 0, failed: 1, failures: [`no report: ${String(error)}`] };
   }
+  const { numTotalTests, numPassedTests, testResults } = report;
+  const failures: string[] = [];
+  let unloadedCount = 0;
+  for (const { name, status, message, assertionResults } of testResults) {
+    const path = relative(process.cwd(), name);
+    if (status === "failed" && assertionResults.length === 0) {
+      unloadedCount += 1;
+      failures.push(`${path}: ${firstLine(message)}`);
+    }
+    for (const { fullName, status: end, failureMessages } of assertionResults) {
+      if (end === "passed") continue;
+      failures.push(`${path} > ${fullName.trim()}: ${firstLine(failureMessages?.[0] ?? end)}`);
+    }
+  }
+  // A skipped test is one that did not pass.
+  return { passed: numPassedTests, failed: numTotalTests - numPassedTests + unloadedCount, failures };
+}
+
+function firstLine(message: string): string {
+  const line = stripVTControlCharacters(message).split("\n", 1)[0] ?? "";
+  return line.slice(0, 300);
 }
 
 function runToEnd(command: string, args: readonly string[]): Promise<number | null> {
