@@ -7,8 +7,9 @@
  * pipe ends without a word the launcher was killed, and the keeper ends the child in its place. [CI11]
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
+import { makeDirectory } from "../link/directories.ts";
 import type { RunRecords } from "./run-records.ts";
 
 /** What to start. */
@@ -54,7 +55,7 @@ export class Child {
 
   /** Starts it and notes it in the records; rejects if the program cannot be run. */
   static async start(spec: ChildSpec, records: RunRecords): Promise<Child> {
-    mkdirSync(dirname(spec.logFile), { recursive: true });
+    makeDirectory(dirname(spec.logFile));
     const log = openSync(spec.logFile, "a");
     const child = spawn(spec.command, spec.args, {
       detached: true,

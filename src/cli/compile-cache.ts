@@ -3,9 +3,10 @@
  * user alone can write: below the home directory that the system's table of users names, never one
  * that the environment does, nor a shared one. [CI13]
  */
-import { lstatSync, mkdirSync } from "node:fs";
+import { lstatSync } from "node:fs";
 import { userInfo } from "node:os";
 import { join } from "node:path";
+import { makeDirectory } from "../link/directories.ts";
 
 const MODE = 0o700;
 const WRITABLE_BY_OTHERS = 0o022;
@@ -15,7 +16,7 @@ export function compileCache(home = homeOfUser()): string | null {
   if (home === null) return null;
   const directory = join(home, ".cache", "ipshard", "compiled");
   try {
-    mkdirSync(directory, { recursive: true, mode: MODE });
+    makeDirectory(directory, MODE);
     // Whoever may write one of them may put another directory in the place of what is below it.
     const path = [home, join(home, ".cache"), join(home, ".cache", "ipshard"), directory];
     return path.every(isOurs) ? directory : null;

@@ -1,8 +1,9 @@
 /** The self-hosted edge: the Worker of `wrangler.toml` on plain workerd, with its storage on disk. */
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { makeDirectory } from "../link/directories.ts";
 import type { ChildSpec } from "./child.ts";
 import { CommandFault } from "../link/command-fault.ts";
 import { type KeyPairs } from "./key-files.ts";
@@ -35,7 +36,7 @@ export async function prepareEdge(
 ): Promise<ChildSpec> {
   const declaration = parseWranglerConfig(await readFile(WRANGLER_TOML, "utf8"));
   const config = join(state.edge, "config.capnp");
-  await mkdir(state.edgeStorage, { recursive: true });
+  makeDirectory(state.edgeStorage);
   await bundleWorker(join(dirname(WRANGLER_TOML), declaration.main), join(state.edge, BUNDLE_FILE));
   const place = { ...options, storage: state.edgeStorage, tunnels: await refuseTunnels() };
   await writeFile(config, workerdConfig(declaration, place));

@@ -1,9 +1,10 @@
 /** The private keys on disk: made once, readable by their owner alone, never replaced. [CI2] */
 import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
-import { link, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { link, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { JWK } from "jose";
+import { makeDirectory } from "../link/directories.ts";
 import { generateKey, type KeyKind, kindOf } from "../wire/keys.ts";
 import { CommandFault } from "../link/command-fault.ts";
 import type { StateDirectory } from "./state-directory.ts";
@@ -43,7 +44,7 @@ async function ensureKey(state: StateDirectory, kind: KeyKind): Promise<JWK> {
   const file = state.keyFile(kind);
   // One that is there needs no room on the disk.
   if (existsSync(file)) return readKey(state, kind);
-  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+  makeDirectory(dirname(file), 0o700);
   const draft = `${file}.${randomUUID()}`;
   try {
     await writeFile(draft, `${JSON.stringify(await generateKey(kind))}\n`, { mode: 0o600, flag: "wx" });

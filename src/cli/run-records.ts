@@ -5,11 +5,12 @@
  * A record is believed only if its process is the very same one (pid and start) and its
  * command line still holds the mark that it was started with.
  */
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { z } from "zod";
 import { CommandFault } from "../link/command-fault.ts";
+import { makeDirectory } from "../link/directories.ts";
 import { isAlive, ownIdentity, type ProcessIdentity, viewProcess } from "../link/process-identity.ts";
 
 const identity = z.object({ pid: z.int().positive(), startedAt: z.string() });
@@ -41,7 +42,7 @@ export class RunRecords {
   constructor(directory: string, needs: readonly ProcessIdentity[] = []) {
     this.#directory = directory;
     this.#needs = needs;
-    mkdirSync(directory, { recursive: true });
+    makeDirectory(directory);
   }
 
   /** Notes a process that this one has started, or this one itself. Synchronous, to leave no gap. */

@@ -1,7 +1,8 @@
 /** Tokens kept on disk: made when first wanted, renewed before they end or when keys changed. [CI10] */
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { readFile, rename, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { JWK } from "jose";
+import { makeDirectory } from "../link/directories.ts";
 import { publicPart } from "../wire/keys.ts";
 import { TokenVerifier } from "../wire/tokens.ts";
 import { issueToken, toIdentity } from "./issue-token.ts";
@@ -29,7 +30,7 @@ export async function ensureToken(
   const kept = await readIfThere(file);
   if (kept !== null && (await isGood(kept, wanted, issuer, nowMs))) return { token: kept, file };
   const token = await issueToken({ ...wanted, ttl: TTL }, issuer, nowMs);
-  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+  makeDirectory(dirname(file), 0o700);
   await writeFile(`${file}.new`, `${token}\n`, { mode: 0o600 });
   await rename(`${file}.new`, file);
   return { token, file };

@@ -8,12 +8,13 @@
  * Every file is replaced as a whole: written beside, flushed to disk, renamed.
  */
 import { randomBytes } from "node:crypto";
-import { mkdir, open, readFile, realpath, rename, rm } from "node:fs/promises";
+import { open, readFile, realpath, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import type { KeySet } from "../wire/keys.ts";
 import { CommandFault } from "./command-fault.ts";
 import { diskFault } from "./disk-faults.ts";
+import { makeDirectory } from "./directories.ts";
 import { DirectoryLock } from "./directory-lock.ts";
 import { parseKeySet } from "./edge-keys.ts";
 import { isOther, type MachineIdentity, machineIdentity } from "./machine-identity.ts";
@@ -93,7 +94,7 @@ export class StateDirectory {
     onFault: (sentence: string) => void,
     { whenCopied = "refuse", identify = machineIdentity }: StateOptions = {},
   ): Promise<StateDirectory> {
-    const path = await makeDirectory(directory);
+    const path = await prepareDirectory(directory);
     const lock = await lockDirectory(path);
     try {
       const isBound = await bindToMachine(path, await identify(), whenCopied);
@@ -173,9 +174,9 @@ export class StateDirectory {
   }
 }
 
-async function makeDirectory(directory: string): Promise<string> {
+async function prepareDirectory(directory: string): Promise<string> {
   try {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
+    makeDirectory(directory, 0o700);
     return await realpath(directory);
   } catch (fault) {
     throw new CommandFault(

@@ -269,8 +269,10 @@ test(
 test("[CI1] a state directory that cannot be one is named", { timeout: 30_000 }, async () => {
   const file = join(await temporaryDirectory(), "file");
   await writeFile(file, "");
-  for (const args of [["keys"], ["start"], ["edge"], ["token", "--role", "client", "--name", "a"]]) {
-    const launch = new Launch([process.execPath, BIN, ...args, "--state", file]);
+  const commands = [["keys"], ["start"], ["edge"], ["token", "--role", "client", "--name", "a"]];
+  const unusable = commands.map((args) => [args, file] as const);
+  for (const [args, state] of [...unusable, [["keys"], "/proc/1/state"] as const]) {
+    const launch = new Launch([process.execPath, BIN, ...args, "--state", state]);
     expect(await launch.exited).toBe(1);
     expect(launch.said).toMatch(/^ipshard: The state directory cannot be used: .*\[state-unusable\]\n$/);
   }

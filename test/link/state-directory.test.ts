@@ -188,9 +188,18 @@ describe("the contents", () => {
 
   test("[SD1] a directory that cannot be made is refused by name", async () => {
     await writeFile(join(directory, "file"), "");
-    await expect(StateDirectory.open(join(directory, "file", "state"), onFault)).rejects.toMatchObject({
-      code: "state-unusable",
-    });
+    // In the second nobody can make one, and the system says that it is missing.
+    for (const impossible of [join(directory, "file", "state"), "/proc/1/state", "/proc/1/state/of/host"]) {
+      await expect(StateDirectory.open(impossible, onFault)).rejects.toMatchObject({
+        code: "state-unusable",
+      });
+    }
+  });
+
+  test("[SD1] those above it that are missing are made as well", async () => {
+    const deep = join(directory, "of", "many", "hosts");
+    await (await StateDirectory.open(deep, onFault)).close();
+    expect(existsSync(deep)).toBe(true);
   });
 });
 
