@@ -89,7 +89,8 @@ export function removalOf({ ip, version, entries }: PublishedAddress): AddressCh
 /**
  * Puts what addresses and hosts changed into as few changes as hold at most `limit` items
  * each, so that no message grows beyond what its reader takes. What makes room for an entry
- * comes no later than the entry itself. [ST8]
+ * comes no later than the entry itself, and what withdraws it again no sooner than the next
+ * change: a change is carried out withdrawals first. [ST1] [ST8]
  */
 export function toChanges(
   addresses: readonly AddressChange[],
@@ -99,9 +100,11 @@ export function toChanges(
 ): SteeringChange[] {
   const changes: Mutable<SteeringChange>[] = [];
   let count = limit;
+  let putTo = new Set<string>();
   const current = (): Mutable<SteeringChange> => {
     if (count === limit) {
       count = 0;
+      putTo = new Set();
       const sequence = nextSequence();
       changes.push({ sequence, withdraw: [], put: [], addIps: [], removeIps: [], reaches: [] });
     }
@@ -111,9 +114,16 @@ export function toChanges(
   for (const reach of reaches) current().reaches.push(reach);
   for (const { withdraw, put, addIps, removeIps = [] } of addresses) {
     for (const ip of addIps) current().addIps.push(ip);
-    for (const gone of withdraw) current().withdraw.push(gone);
+    for (const gone of withdraw) {
+      // An address may have published twice.
+      if (putTo.has(gone.ip)) count = limit;
+      current().withdraw.push(gone);
+    }
     for (const ip of removeIps) current().removeIps.push(ip);
-    for (const entry of put) current().put.push(entry);
+    for (const entry of put) {
+      current().put.push(entry);
+      putTo.add(entry.ip);
+    }
   }
   return changes;
 }

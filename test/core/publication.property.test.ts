@@ -160,8 +160,11 @@ describe("numbered changes", () => {
           const changes = toChanges(addresses, reaches, limit, () => (last += 1));
           expect(changes.map(({ sequence }) => sequence)).toEqual(changes.map((_change, at) => 8 + at));
           const sizes = changes.map(sizeOf);
-          // All are full but the last.
-          expect(sizes.slice(0, -1).every((size) => size === limit)).toBe(true);
+          // All are full but the last, and such as would withdraw what they have put.
+          for (const [at, { withdraw }] of changes.slice(1).entries()) {
+            const isPutTo = changes[at]!.put.some((entry) => entry.ip === withdraw[0]?.ip);
+            expect(sizes[at] === limit || isPutTo).toBe(true);
+          }
           for (const size of sizes) expect(size > 0 && size <= limit).toBe(true);
           expect(changes.flatMap((change) => change.reaches)).toEqual(reaches);
           expect(changes.flatMap(({ withdraw }) => withdraw)).toEqual(addresses.flatMap((a) => a.withdraw));

@@ -207,6 +207,29 @@ describe("changes", () => {
     expect(changes.slice(0, withdrawnBy).every((change) => change.put.length === 0)).toBe(true);
   });
 
+  test("[ST1] withdraw nothing that they put, however soon an address publishes again", () => {
+    const entry = { ip: IP, base: 2048, order: 6, host: "h1", epoch: 3 };
+    const elsewhere = { ...entry, ip: "192.0.2.99" };
+    const before = { ...elsewhere, epoch: 2 };
+    const next = { ...entry, base: 4096, epoch: 4 };
+    const none = { withdraw: [], put: [], addIps: [] };
+    let sequence = 0;
+    const changes = toChanges(
+      [
+        { ...none, put: [entry] },
+        { ...none, withdraw: [before], put: [elsewhere] },
+        { ...none, withdraw: [entry], put: [next] },
+      ],
+      [],
+      10,
+      () => (sequence += 1),
+    );
+    expect(changes).toMatchObject([
+      { sequence: 1, withdraw: [before], put: [entry, elsewhere] },
+      { sequence: 2, withdraw: [entry], put: [next] },
+    ]);
+  });
+
   test("[ST1] take no number when nothing has changed", () => {
     const unexpected = (): number => {
       throw new Error("a number was taken");

@@ -333,6 +333,22 @@ describe("publications", () => {
     expect(await Promise.all(published)).toEqual(others.map(() => ({ ok: true, value: [] })));
   });
 
+  it("[ST1] of one address that come at once are put before they are withdrawn", async () => {
+    const here = await world();
+    const { router } = await readyRouter(here);
+    const block = { base: 4096, order: 6, host: "h1", instance: FIRST, epoch: 1 };
+    const granted = here.pool.publish(here.ip, { version: 2, lastEpoch: 1, blocks: [block] });
+    const released = here.pool.publish(here.ip, { version: 3, lastEpoch: 1, blocks: [] });
+    const entry = { ip: here.ip, base: 4096, epoch: 1 };
+    expect(await router.change()).toMatchObject({ sequence: 2, withdraw: [], put: [entry] });
+    expect(await router.change()).toMatchObject({ sequence: 3, withdraw: [entry], put: [] });
+    router.acknowledge(3);
+    expect(await Promise.all([granted, released])).toEqual([
+      { ok: true, value: [] },
+      { ok: true, value: [] },
+    ]);
+  });
+
   it("[ST11] are not made in a pool that never had a router", async () => {
     const here = await world();
     const { granted } = await here.host.acquire(8);
