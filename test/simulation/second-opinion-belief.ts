@@ -45,8 +45,16 @@ interface Life {
   listings: readonly Listing[];
   /** The term that ends last. */
   term: Term | null;
-  /** Blocks that a newer listing left out, by their epoch, and when that was read. */
-  readonly ended: Map<number, { readonly block: SeenBlock; readonly read: Moment }>;
+  /** Blocks that a newer listing left out, by their epoch. */
+  readonly ended: Map<number, EndedBlock>;
+}
+
+interface EndedBlock {
+  readonly block: SeenBlock;
+  /** When the listing without it was read; the time that came with that is none for this block. */
+  readonly read: Moment;
+  /** What there was until then. */
+  readonly term: Term | null;
 }
 
 /** By what a machine may think that it may send from a port. */
@@ -103,6 +111,7 @@ export class Tenant {
     const { requestId, blocks, leaseDurationMs } = told;
     asked.answer = blocks;
     const life = this.#lives.at(-1)!;
+    const { term: termBefore } = life;
     if (leaseDurationMs !== null) {
       const term = termOf(asked, leaseDurationMs);
       if (!life.term || term.endsMs > life.term.endsMs) life.term = term;
@@ -112,7 +121,7 @@ export class Tenant {
     for (const { blocks: before } of life.listings.filter(isOlder)) {
       for (const block of before) {
         if (!isListed(block) && !life.ended.has(block.epoch))
-          life.ended.set(block.epoch, { block, read: now });
+          life.ended.set(block.epoch, { block, read: now, term: termBefore });
       }
     }
     // A block that was left out once, and is there again: what was said last counts.
@@ -134,17 +143,18 @@ export class Tenant {
   believes(port: number, nowMs: number): Belief | null {
     let best: Belief | null = null;
     for (const life of this.#lives) {
-      const block = latestBlock(life, port, nowMs, this.#tellingMs);
-      if (!block) continue;
-      const isLate = !life.term || nowMs > life.term.endsMs;
+      const allowed = latestAllowed(life, port, nowMs, this.#tellingMs);
+      if (!allowed) continue;
+      const { block, term } = allowed;
+      const isLate = !term || nowMs > term.endsMs;
       const isBetter = !best || (best.isLate === isLate ? block.epoch > best.block.epoch : best.isLate);
-      if (isBetter) best = { block, term: life.term, isLate };
+      if (isBetter) best = { block, term, isLate };
     }
     return best;
   }
 
   /** The last block with this port that a newer listing left out, and when that was read. */
-  lostBlock(port: number): { readonly block: SeenBlock; readonly read: Moment } | null {
+  lostBlock(port: number): EndedBlock | null {
     return (
       this.#lives
         .flatMap(({ ended }) => [...ended.values()])
@@ -167,12 +177,12 @@ function newLife(): Life {
   return { listings: [], term: null, ended: new Map() };
 }
 
-function latestBlock(
-  { listings, ended }: Life,
+function latestAllowed(
+  { listings, term, ended }: Life,
   port: number,
   nowMs: number,
   tellingMs: number,
-): SeenBlock | null {
+): Pick<Belief, "block" | "term"> | null {
   let latest: SeenBlock | null = null;
   for (const { blocks } of listings) {
     for (const block of blocks) {
@@ -180,10 +190,10 @@ function latestBlock(
       if (isLater && !ended.has(block.epoch)) latest = block;
     }
   }
-  if (latest) return latest;
+  if (latest) return { block: latest, term };
   // What the kernel sends by itself ends when it has been told; the quarantine bears that.
-  for (const { block, read } of ended.values()) {
-    if (nowMs - read.atMs <= tellingMs && containsPort(block, port)) return block;
+  for (const lost of ended.values()) {
+    if (nowMs - lost.read.atMs <= tellingMs && containsPort(lost.block, port)) return lost;
   }
   return null;
 }

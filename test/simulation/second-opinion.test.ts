@@ -524,6 +524,20 @@ describe("quarantine", () => {
     expect(story().leased(Math.ceil(freeMs), "b", "b1", next).laws()).toEqual([]);
   });
 
+  test("[LAW6] the answer that ends a block prolongs nothing of it", () => {
+    // The clock has ended the lease by a leap; the resets are the last that leaves.
+    const story = () =>
+      new Story()
+        .leased(0, "a", "a1", first)
+        .clockSet(1, 100_000)
+        .leased(500_000, "a", "a2")
+        .sent(500_000, "a", 2050);
+    const freeMs = (LEASE_MS + QUARANTINE_MS - 100_000) / 1.01;
+    expect(freeMs).toBeLessThan(500_000 + HOLD_MS);
+    expect(story().leased(Math.floor(freeMs), "b", "b1", next).laws()).toEqual([6]);
+    expect(story().leased(Math.ceil(freeMs), "b", "b1", next).laws()).toEqual([]);
+  });
+
   test("[LAW6] the quarantine is what was promised at the time", () => {
     const promised = (story: Story, atMs: number, quarantineMs: number) =>
       story.see(atMs, { type: "promised", ip: IP, leaseDurationMs: LEASE_MS, quarantineMs });
