@@ -102,7 +102,8 @@ export class Machine {
     for (const timer of this.#timers) this.#arm(timer);
     const late = this.#late;
     this.#late = [];
-    for (const what of late) this.#timeline.after(0, what);
+    // Before anything can come that was sent later.
+    for (const what of late) what();
   }
 
   /** Does something now, or when the machine is awake again. */
@@ -163,8 +164,8 @@ export class Process implements Timers {
   /** Hands something in: now, or as soon as the process can; never if it ends before. */
   run(what: () => void): void {
     if (this.#isOver) return;
-    if (this.isPaused) this.#late.push(what);
-    else if (this.machine.isSuspended) this.machine.whenAwake(() => this.run(what));
+    if (this.machine.isSuspended) this.machine.whenAwake(() => this.run(what));
+    else if (this.isPaused) this.#late.push(what);
     else what();
   }
 
@@ -198,6 +199,8 @@ export class Process implements Timers {
   /** Goes on; what came meanwhile comes now, in the order in which it came. */
   continue(): void {
     if (!this.isPaused) return;
+    // Its machine hears first what has come to it since.
+    if (this.machine.isSuspended) return this.machine.whenAwake(() => this.continue());
     this.#pausedAtMs = null;
     const late = this.#late;
     this.#late = [];

@@ -1,0 +1,42 @@
+/** What a halted process hears when it goes on: everything, in the order in which it came. */
+import { describe, expect, test } from "vitest";
+import { Machine, Process } from "./machine.ts";
+import { Timeline } from "./timeline.ts";
+
+describe("a process that was halted hears in order", () => {
+  function halted() {
+    const machine = new Machine("m1", new Timeline(), 1, 0);
+    const process = new Process(machine);
+    const heard: number[] = [];
+    const hear = (what: number): void => process.run(() => heard.push(what));
+    return { machine, process, heard, hear };
+  }
+
+  test("when its machine was suspended first, and resumed first", () => {
+    const { machine, process, heard, hear } = halted();
+    machine.suspend();
+    hear(1);
+    process.pause();
+    hear(2);
+    machine.resume();
+    hear(3);
+    expect(heard).toEqual([]);
+    process.continue();
+    hear(4);
+    expect(heard).toEqual([1, 2, 3, 4]);
+  });
+
+  test("when it was paused first, and goes on first", () => {
+    const { machine, process, heard, hear } = halted();
+    process.pause();
+    hear(1);
+    machine.suspend();
+    hear(2);
+    process.continue();
+    hear(3);
+    expect(heard).toEqual([]);
+    machine.resume();
+    hear(4);
+    expect(heard).toEqual([1, 2, 3, 4]);
+  });
+});
