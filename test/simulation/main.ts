@@ -3,6 +3,7 @@
  *
  *     npm run sim                                  200 fresh seeds
  *     npm run sim -- --seeds 2000 --events 2000    that many, with so many events under faults each
+ *     npm run sim -- --threads 1                   on so many threads, instead of all that there are
  *     npm run sim -- --seed 17                     one seed, twice, with all that was counted
  *     npm run sim -- --seed 17 --trace             one seed, with all that was said and done
  */
@@ -16,8 +17,10 @@ const DEFAULT_EVENT_COUNT = 2_000;
 const DEFAULT_SEED_COUNT = 200;
 const MOST_SEEDS = 1_000_000;
 const MOST_FAILURES_SHOWN = 20;
+const MOST_THREADS = 1_024;
 const USAGE = `usage: npm run sim                                 ${DEFAULT_SEED_COUNT} fresh seeds
-       npm run sim -- [--seeds N] [--events N]    N seeds, with N events under faults each
+       npm run sim -- [--seeds N] [--events N] [--threads N]
+                                                   N seeds, with N events under faults each, on N threads
        npm run sim -- --seed N [--trace]          one seed, twice; with all that was said and done`;
 /** Exit status when nothing could be found out. */
 const UNKNOWN = 2;
@@ -28,6 +31,7 @@ const asked = optionsOf(process.argv.slice(2));
 const eventCount = countOf("events", asked.events, 0, Number.MAX_SAFE_INTEGER) ?? DEFAULT_EVENT_COUNT;
 const seedNumber = countOf("seed", asked.seed, 0, Number.MAX_SAFE_INTEGER);
 const seedCount = countOf("seeds", asked.seeds, 1, MOST_SEEDS);
+const threadCount = countOf("threads", asked.threads, 1, MOST_THREADS) ?? availableParallelism();
 if (asked.help === true) console.log(USAGE);
 else if (seedNumber !== null && seedCount !== null)
   giveUp("--seed is one seed, --seeds says how many: which is it?");
@@ -49,7 +53,6 @@ async function runOne(seed: number): Promise<void> {
 }
 
 async function runMany(chosen: readonly number[]): Promise<void> {
-  const threadCount = availableParallelism();
   const startMs = performance.now();
   let doneCount = 0;
   let happenedCount = 0;
@@ -88,7 +91,14 @@ function optionsOf(args: string[]) {
   try {
     const option = { type: "string" } as const;
     const flag = { type: "boolean" } as const;
-    const options = { seed: option, seeds: option, events: option, trace: flag, help: flag };
+    const options = {
+      seed: option,
+      seeds: option,
+      events: option,
+      threads: option,
+      trace: flag,
+      help: flag,
+    };
     return parseArgs({ args, options }).values;
   } catch (fault) {
     return giveUp(fault instanceof Error ? fault.message : String(fault));
