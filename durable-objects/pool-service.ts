@@ -2,7 +2,7 @@
  * One pool: the catalogue of its addresses and hosts, the placement that follows, and the
  * steering table for its routers.
  *
- * It knows who is live, never who owns a port (law 8). A host is live while it is heard on its
+ * It knows who is live, never who owns a port [LAW8]. A host is live while it is heard on its
  * socket; silence is judged when somebody asks, so that heartbeats never wake the object.
  * Settings reach the addresses at once, or by an alarm that tries again. [DO10] [DO11]
  */

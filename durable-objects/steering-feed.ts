@@ -3,7 +3,7 @@
  *
  * Addresses publish all of their blocks; the difference to what is stored becomes a numbered
  * change, is stored, and goes to every router. A publication is done once every live router
- * has acknowledged it or the deadline has passed (law 4). Nothing that matters is in a field:
+ * has acknowledged it or the deadline has passed [LAW4]. Nothing that matters is in a field:
  * progress is kept with each router's socket, and a publication that is cut off by a restart
  * is made again by its address. [ST2] [ST5]
  */

@@ -1,5 +1,5 @@
 /**
- * How far the routers have followed, and whom a grant waits for (law 4).
+ * How far the routers have followed, and whom a grant waits for [LAW4].
  *
  * Acknowledgements are cumulative, so a lost or late one costs time and nothing else. A grant
  * waits for every live router, ready or not: one that came back may be forwarding by the rules

@@ -1,7 +1,7 @@
 /**
  * How long a host may go on sending, by its own clocks.
  *
- * A host must stop before the object can give its blocks away (law 3). It therefore counts
+ * A host must stop before the object can give its blocks away [LAW3]. It therefore counts
  * from before it sent the request, takes the stricter of two clocks, and keeps a margin for
  * what is still on its way out. The monotonic clock halts while the machine is suspended and
  * the wall clock may be set back, but both at once would have to be wrong to overrun. [HO4]

@@ -1,7 +1,7 @@
 /**
  * Where requests go now: which hosts serve which addresses, with how much room.
  *
- * Placement is liveness, not ownership (law 8): it may be a few seconds old, and a host that
+ * Placement is liveness, not ownership [LAW8]: it may be a few seconds old, and a host that
  * has lost its lease says so itself. The choices here are pure, so that a Worker makes them
  * from a cached copy without asking anybody. [PL1]
  */

@@ -10,9 +10,9 @@ export interface PoolSettings {
   readonly minPortsPerHost: number;
   /** Ports that one host may hold of one address; told to a host, it is what that one may hold now. [AL6] */
   readonly maxPortsPerHost: number;
-  /** Silence after which a host gets no new requests (liveness, not ownership: law 8). */
+  /** Silence after which a host gets no new requests (liveness, not ownership). [LAW8] */
   readonly hostSilenceMs: number;
-  /** Longest wait of a grant for routers that do not acknowledge it (law 4). */
+  /** Longest wait of a grant for routers that do not acknowledge it. [LAW4] */
   readonly steeringDeadlineMs: number;
 }
 

@@ -3,7 +3,7 @@
  * to reach each host. A router needs nothing else, and nothing per flow.
  *
  * Changes are numbered. A router carries them out in order and says up to which number its
- * kernel has followed; only then may a host send from a new block (law 4). [ST1] [ST2]
+ * kernel has followed; only then may a host send from a new block. [LAW4] [ST1] [ST2]
  */
 import type { PortBlock } from "./port-block.ts";
 

@@ -17,7 +17,7 @@ export interface PlacedHost {
 /** With equal hosts, each is missed once in 160,000 times. */
 const TRIES_PER_HOST = 12;
 const MAX_TRIES = 240;
-/** Of requests that all fail so many are enough. */
+/** Of failures that no other host has by its name so many are enough, where nothing else comes. */
 const MAX_FAILURES = 8;
 /** Asked at the same time. */
 const BATCH = 4;
@@ -38,7 +38,8 @@ export async function throughEdge(
   let hasRefusedHere = false;
   let askedCount = 0;
   let failureCount = 0;
-  while (askedCount < tries && (others.size > 0 || failureCount < MAX_FAILURES)) {
+  let elsewhereCount = 0;
+  while (askedCount < tries && (others.size > 0 || failureCount - elsewhereCount < MAX_FAILURES)) {
     const answers = await Promise.all(Array.from({ length: BATCH }, () => askFrom(edge, ip, to)));
     askedCount += answers.length;
     for (const answer of answers) {
@@ -46,7 +47,9 @@ export async function throughEdge(
       if (failure !== null) {
         failures.set(failure, (failures.get(failure) ?? 0) + 1);
         failureCount += 1;
-        hasRefusedHere ||= "host" in answer && answer.host === host;
+        const by = "host" in answer ? answer.host : null;
+        hasRefusedHere ||= by === host;
+        if (by !== null && by !== host) elsewhereCount += 1;
       } else if ("host" in answer && answer.host !== null && answer.host !== host) {
         others.add(answer.host);
       }

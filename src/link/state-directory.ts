@@ -3,7 +3,7 @@
  * trusts. One agent at a time has the directory. [SD1]
  *
  * Its identity is that of one machine. A directory that came here with a copied disk is refused:
- * its twin may be sending from the very ports that this one would take up (law 1). [SD3]
+ * its twin may be sending from the very ports that this one would take up. [LAW1] [SD3]
  *
  * Every file is replaced as a whole: written beside, flushed to disk, renamed.
  */

@@ -4,7 +4,7 @@
  * Two must agree that a host is gone: its gateway does not answer, and its pool does not hear
  * it. A gateway that answers has a slow destination; a host that the pool hears is out of this
  * edge's reach for the moment, or busy. Gateways are asked first, so that waiting alone never
- * asks the control plane (law 9); and only what has no answer yet is cut. [WK23] [WK24]
+ * asks the control plane [LAW9]; and only what has no answer yet is cut. [WK23] [WK24]
  */
 import { isHeard, type PlacedHost } from "../core/placement.ts";
 import { health, penalties, placements } from "./edge-state.ts";

@@ -1,6 +1,6 @@
 /**
- * Copies of what pools published, so that a request in steady state asks no object (law 9),
- * and so that losing the control plane stops no request (law 8).
+ * Copies of what pools published, so that a request in steady state asks no object [LAW9],
+ * and so that losing the control plane stops no request [LAW8].
  *
  * A copy is fresh, then stale: still used at once while one request renews it behind its
  * response. Past that, or doubted because a host said it lost its lease, the next request

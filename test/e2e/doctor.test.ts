@@ -81,6 +81,9 @@ test("hosts whose --gateway ends in any way that means the same serve through th
     await cluster.startHost(hosts[at]!, [`--gateway=http://127.0.0.1:${port}${end}`]);
   }
   await cluster.untilServing(["h1", ...hosts]);
+  // Whoever else refuses by its name, the doctor goes on until this host has.
+  const prohibited = await runDoctor({ "--to": "http://10.0.0.1/" });
+  expect(prohibited.output).toContain("The edge does reach this host, which refused by itself");
   const [headers, url] = [await cluster.clientHeaders(), cluster.through(cluster.originUrl("/seen"))];
   const served = new Set<string | null>();
   await until("each host has served", async () => {
@@ -89,6 +92,8 @@ test("hosts whose --gateway ends in any way that means the same serve through th
     served.add(response.headers.get("egress-host"));
     return served.size === 1 + hosts.length;
   });
+  await Promise.all(hosts.map((host) => cluster.stopHost(host, "SIGTERM")));
+  await cluster.untilServing(["h1"]);
 });
 
 test("[CI1] asked about nothing it says what it can be asked about", async () => {

@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
 import { titlesIn } from "./test-titles.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
-const RULE = /\[([A-Z]{2}\d+)\]/g;
+const RULE = /\[([A-Z]{2,3}\d+)\]/g;
 
 // What is committed, and what is about to be.
 const files = execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard"], {
@@ -23,9 +23,10 @@ function read(file: string): string {
   return readFileSync(join(ROOT, file), "utf8");
 }
 
-/** The rules that SPEC.md states, one list item each: `- **LE4** A former holder …`. */
+/** The laws and the rules that are stated, one list item each: `- **LE4** A former holder …`. */
 function statedRules(): string[] {
-  return [...read("docs/SPEC.md").matchAll(/^- \*\*([A-Z]{2}\d+)\*\*/gm)].map((match) => match[1]!);
+  const text = read("docs/LAWS.md") + read("docs/SPEC.md");
+  return [...text.matchAll(/^- \*\*([A-Z]{2,3}\d+)\*\*/gm)].map((match) => match[1]!);
 }
 
 /** The rules that the title of some test begins with. */
@@ -33,7 +34,7 @@ function testedRules(): Set<string> {
   const tested = new Set<string>();
   for (const file of tests) {
     for (const title of titlesIn(read(file))) {
-      const [citations] = /^["'`](?:\[[A-Z]{2}\d+\] ?)+/.exec(title) ?? [""];
+      const [citations] = /^["'`](?:\[[A-Z]{2,3}\d+\] ?)+/.exec(title) ?? [""];
       for (const [, rule] of citations.matchAll(RULE)) tested.add(rule!);
     }
   }

@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
 import { titlesIn } from "./test-titles.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
-const RULE_FIRST = /^["'`]\[[A-Z]{2}\d+\]/;
+const RULE_FIRST = /^["'`]\[[A-Z]{2,3}\d+\]/;
 
 function testFiles(): string[] {
   const args = ["ls-files", "--cached", "--others", "--exclude-standard", "test"];

@@ -116,7 +116,7 @@ export class AddressMember {
   /**
    * A machine whose guard does not listen must not begin to lease, whatever addresses it has.
    * Once it leases, a kernel that fails to listen takes no flow away: what it was told goes on
-   * until its timeouts, and the binder keeps to the leases meanwhile (law 7). [PM5]
+   * until its timeouts, and the binder keeps to the leases meanwhile. [LAW7] [PM5]
    */
   async #whyAbsent(): Promise<string | null> {
     const { ip } = this.#ports;

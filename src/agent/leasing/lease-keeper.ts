@@ -78,7 +78,7 @@ export class LeaseKeeper {
     });
   }
 
-  /** The way to the edge is closed. What is held stays until the term ends (law 8). */
+  /** The way to the edge is closed. What is held stays until the term ends. [LAW8] */
   disconnected(): void {
     this.#handle(() => {
       this.#isConnected = false;
@@ -148,7 +148,7 @@ export class LeaseKeeper {
     this.#settle(now);
   }
 
-  /** Silent before the edge can give the blocks away (laws 2 and 3). [LK2] */
+  /** Silent before the edge can give the blocks away. [LAW2] [LAW3] [LK2] */
   #lapse(): void {
     this.#term = null;
     this.#holdings.forgetAll();
