@@ -40,7 +40,7 @@ const REGISTERED_PROXY_ERRORS = new Set([
 ]);
 
 describe("the catalogue of problems", () => {
-  test.each(PROBLEM_CODES)("[ER1] %s has a standard status, a registered error type and a title", (code) => {
+  test.each(PROBLEM_CODES)("[LAW10] [ER1] %s has a standard status, a registered error type and a title", (code) => {
     const { status, proxyError, title } = problemKind(code);
     expect(STATUS_CODES[status]).toBeDefined();
     expect(status).toBeGreaterThanOrEqual(400);

@@ -75,7 +75,7 @@ test("[WK23] what waits at a host that falls silent goes to another or ends by n
   expect(again.filter(({ status }) => status !== 200)).toEqual([]);
 });
 
-test("[WK23] [WK24] a slow destination is waited for, and asks the control plane nothing", async () => {
+test("[LAW9] [WK23] [WK24] a slow destination is waited for, and asks the control plane nothing", async () => {
   cluster = await Cluster.start({ hosts: ["h1", "h2"] });
   const held = Array.from({ length: 10 }, () => ask("/hold"));
   await until("the origin holds them", async () => (await cluster.askOrigin("held")) === 10);

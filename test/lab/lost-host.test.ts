@@ -34,7 +34,7 @@ function streamsOf(hosts: readonly string[], ticks: number) {
   return Promise.all(hosts.flatMap((host) => SHARED.map((from) => deployment.to(path, { from, host }))));
 }
 
-test("the death of a host breaks its own flows only", async () => {
+test("[LAW7] the death of a host breaks its own flows only", async () => {
   const { lab, client } = deployment;
   const wire = await lab.capture("internet", "eth0", `tcp and (${SHARED_FILTER})`);
   const streams = await deployment.newClient();

@@ -81,7 +81,7 @@ async function stopEverywhere(): Promise<Sample[]> {
   return (await Promise.all(clients.map((client) => client.stop()))).flat();
 }
 
-test("[LK3] a cut longer than a renewal and shorter than a lease breaks nothing", async () => {
+test("[LAW8] [LK3] a cut longer than a renewal and shorter than a lease breaks nothing", async () => {
   const { lab } = deployment;
   const internet = await lab.capture("internet", "eth0", OF_SHARED);
   const before = await tables();

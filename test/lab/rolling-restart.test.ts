@@ -26,7 +26,7 @@ beforeEach(() => deployment.tellIfTestFails());
 
 afterAll(() => deployment?.destroy());
 
-test("[WK11] [LK9] [RT5] a client that retries once sees no failure while everything is restarted in turn", async () => {
+test("[LAW7] [WK11] [LK9] [RT5] a client that retries once sees no failure while everything is restarted in turn", async () => {
   const load = await deployment.newClient();
   const requests: WebRequest[] = [];
   for (const path of ["/seen", "/stream?ticks=10&everyMs=50"]) {
