@@ -40,15 +40,18 @@ const REGISTERED_PROXY_ERRORS = new Set([
 ]);
 
 describe("the catalogue of problems", () => {
-  test.each(PROBLEM_CODES)("[LAW10] [ER1] %s has a standard status, a registered error type and a title", (code) => {
-    const { status, proxyError, title } = problemKind(code);
-    expect(STATUS_CODES[status]).toBeDefined();
-    expect(status).toBeGreaterThanOrEqual(400);
-    expect(status).toBeLessThan(600);
-    expect(proxyError === null || REGISTERED_PROXY_ERRORS.has(proxyError)).toBe(true);
-    expect(title).toMatch(/^[\x20-\x7e]+\.$/);
-    expect(code).toMatch(/^[a-z]+(-[a-z]+)*$/);
-  });
+  test.each(PROBLEM_CODES)(
+    "[LAW10] [ER1] %s has a standard status, a registered error type and a title",
+    (code) => {
+      const { status, proxyError, title } = problemKind(code);
+      expect(STATUS_CODES[status]).toBeDefined();
+      expect(status).toBeGreaterThanOrEqual(400);
+      expect(status).toBeLessThan(600);
+      expect(proxyError === null || REGISTERED_PROXY_ERRORS.has(proxyError)).toBe(true);
+      expect(title).toMatch(/^[\x20-\x7e]+\.$/);
+      expect(code).toMatch(/^[a-z]+(-[a-z]+)*$/);
+    },
+  );
 
   test("[ER1] a document carries type, title, status, code, and detail only when there is one", () => {
     expect(problemDocument({ code: "no-host" })).toEqual({
