@@ -192,8 +192,7 @@ function latestAllowed(
   }
   if (latest) return { block: latest, term };
   // What the kernel sends by itself ends when it has been told; the quarantine bears that.
-  for (const lost of ended.values()) {
-    if (nowMs - lost.read.atMs <= tellingMs && containsPort(lost.block, port)) return lost;
-  }
-  return null;
+  const isLingering = ({ block, read }: EndedBlock) =>
+    nowMs - read.atMs <= tellingMs && containsPort(block, port);
+  return [...ended.values()].findLast(isLingering) ?? null;
 }

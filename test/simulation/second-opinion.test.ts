@@ -527,15 +527,19 @@ describe("quarantine", () => {
   test("[LAW6] the answer that ends a block prolongs nothing of it", () => {
     // The clock has ended the lease by a leap; the resets are the last that leaves.
     const story = () =>
-      new Story()
-        .leased(0, "a", "a1", first)
-        .clockSet(1, 100_000)
-        .leased(500_000, "a", "a2")
-        .sent(500_000, "a", 2050);
+      new Story().leased(0, "a", "a1", first).clockSet(1, 100_000).leased(500_000, "a", "a2");
+    const heir = (atMs: number) => story().sent(500_000, "a", 2050).leased(atMs, "b", "b1", next);
     const freeMs = (LEASE_MS + QUARANTINE_MS - 100_000) / 1.01;
     expect(freeMs).toBeLessThan(500_000 + HOLD_MS);
-    expect(story().leased(Math.floor(freeMs), "b", "b1", next).laws()).toEqual([6]);
-    expect(story().leased(Math.ceil(freeMs), "b", "b1", next).laws()).toEqual([]);
+    expect(heir(Math.floor(freeMs)).laws()).toEqual([6]);
+    expect(heir(Math.ceil(freeMs)).laws()).toEqual([]);
+  });
+
+  test("[LAW3] of a block that was lost more than once, the last time counts", () => {
+    const again = block(2048, 7, 3);
+    const story = new Story().leased(0, "a", "a1", first).leased(1000, "a", "a2");
+    story.leased(700_000, "a", "a3", again).leased(700_001, "a", "a4").sent(700_002, "a", 2050);
+    expect(judge(story.sightings, 1_000_000)).toEqual([]);
   });
 
   test("[LAW6] the quarantine is what was promised at the time", () => {
