@@ -29,6 +29,7 @@ import {
 } from "./object-world.ts";
 import { type PoolIp, PoolStore, type StoredHost, type StoredPool } from "./pool-store.ts";
 import { migrate, POOL_MIGRATIONS } from "./schema.ts";
+import { RouterSockets } from "./router-sockets.ts";
 import { type PoolRouter, type PublishRefusal, SteeringFeed } from "./steering-feed.ts";
 import { SteeringStore } from "./steering-store.ts";
 import { UplinkOpinions } from "./uplink-opinions.ts";
@@ -214,7 +215,7 @@ export class PoolService {
    */
   async heard(socket: ObjectSocket, message: string | ArrayBuffer): Promise<void> {
     try {
-      if (SteeringFeed.isRouter(socket)) await this.#steering.heard(socket, message);
+      if (RouterSockets.isRouter(socket)) await this.#steering.heard(socket, message);
       else this.#heardHost(socket, message);
     } catch (fault) {
       this.#world.report("a message could not be taken", fault);
@@ -224,7 +225,7 @@ export class PoolService {
 
   /** A connection has ended. */
   closed(socket: ObjectSocket): void {
-    if (SteeringFeed.isRouter(socket)) this.#steering.closed(socket);
+    if (RouterSockets.isRouter(socket)) this.#steering.closed(socket);
   }
 
   /** Tells addresses what they could not be told at once, and looks after those that retire. */
@@ -361,15 +362,16 @@ export class PoolService {
   /** From its first router on the pool is steered, and its addresses publish. */
   async #beginSteering(): Promise<void> {
     const pool = this.#store.pool();
-    // Later routers wait for nothing: they may be steering by the rules they left behind, and
-    // until they have been sent the table no grant waits for them. [ST4]
+    // Later routers wait for nothing: all grants wait for them. [ST14]
     if (pool === null || pool.isSteered) return;
     this.#store.putPool({ ...pool, isSteered: true, revision: pool.revision + 1 });
     // From now on it matters whether routers can find them. [PM7]
     this.#tellHosts();
     await this.#orders.wakeLater();
-    // The first is ready when all addresses are in its table, if that can be.
-    await within(this.#world, BEGIN_DEADLINE_MS, this.#orders.push());
+    // The first is ready when all addresses are in its table, if that can be. An address is not
+    // told so before the router has followed.
+    const told = Promise.race([this.#orders.push(), this.#steering.allPublished()]);
+    await within(this.#world, BEGIN_DEADLINE_MS, told);
   }
 }
 

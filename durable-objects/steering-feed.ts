@@ -11,7 +11,6 @@ import {
   acknowledge,
   beginning,
   laggardsOf,
-  type Progress,
   type RouterStanding,
   steeringPatienceMs,
 } from "../src/core/acknowledgement.ts";
@@ -33,11 +32,11 @@ import {
   CLOSE_FENCED,
   CLOSE_REFUSED,
   isOpen,
-  lastHeardMs,
   type ObjectSocket,
   type ObjectWorld,
   sendTo,
 } from "./object-world.ts";
+import { attachmentOf, type RouterAttachment, RouterSockets } from "./router-sockets.ts";
 import type { SteeringStore, StoredRouter } from "./steering-store.ts";
 
 /** A router as an administrator sees it. */
@@ -57,13 +56,6 @@ export interface PoolRouter {
 /** Why a publication is not taken. */
 export type PublishRefusal = "ip-unknown" | "publication-outdated";
 
-/** Stays with a socket. `instance` is null until the router has been sent the table on it. */
-interface RouterAttachment extends Progress {
-  readonly router: string;
-  readonly instance: string | null;
-  readonly heardAtMs: number;
-}
-
 /** What the feed needs of its pool. */
 export interface FeedOptions {
   readonly world: ObjectWorld;
@@ -79,7 +71,6 @@ interface Waiting {
   outcome: Outcome<null, PublishRefusal>;
 }
 
-const ROUTERS_TAG = ":routers";
 /** Items in one message: with the longest names it stays well below what its reader takes. */
 const ITEMS_PER_MESSAGE = 1_000;
 /** A wait looks again this often, for a router that has fallen silent announces nothing. */
@@ -93,12 +84,14 @@ export class SteeringFeed {
   readonly #options: FeedOptions;
   readonly #startedAtMs: number;
   readonly #waiting: Waiting[] = [];
+  readonly #sockets: RouterSockets;
   #turn: Promise<number> | null = null;
-  /** A router has come, gone or acknowledged. */
+  /** A router has come, gone or acknowledged, or an address has published. */
   readonly #news = new News();
 
   constructor(options: FeedOptions) {
     this.#options = options;
+    this.#sockets = new RouterSockets(options.world, () => options.settings().hostSilenceMs);
     this.#startedAtMs = options.world.nowMs();
   }
 
@@ -133,14 +126,7 @@ export class SteeringFeed {
 
   /** Connects a router. */
   connect(router: string): Acceptance {
-    const heardAtMs = this.#options.world.nowMs();
-    const attachment: RouterAttachment = { router, instance: null, heardAtMs, ...beginning(0) };
-    return { tags: [ROUTERS_TAG, tagOf(router)], attachment };
-  }
-
-  /** Whether a socket is a router's. */
-  static isRouter(socket: ObjectSocket): boolean {
-    return typeof (socket.deserializeAttachment() as Partial<RouterAttachment>).router === "string";
+    return this.#sockets.connect(router);
   }
 
   /** Hears a router. */
@@ -149,7 +135,7 @@ export class SteeringFeed {
       typeof message === "string" ? parseRouterRequest(message) : refuse("message-malformed" as const);
     if (!request.ok) return refuseRouter(socket, request.refusal, request.refusal === "version-unsupported");
     if (request.value.type === "enroll") return this.#enroll(socket, request.value);
-    if (request.value.type === "observe") return this.#sendPieces(socket);
+    if (request.value.type === "observe") return this.#observe(socket);
     const attached = attachmentOf(socket);
     if (attached.instance === null) return refuseRouter(socket, "message-malformed");
     if (request.value.type === "resync") this.#sendTable(socket, attached.instance);
@@ -158,11 +144,12 @@ export class SteeringFeed {
 
   /** Notes that a router's connection has ended. */
   closed(socket: ObjectSocket): void {
-    const { router, instance, acknowledged, heardAtMs } = attachmentOf(socket);
+    const { router, instance, acknowledged } = attachmentOf(socket);
     // A connection that a newer one has replaced says nothing of its router.
-    if (instance === null) return;
-    const seenAtMs = lastHeardMs(this.#options.world, socket, heardAtMs);
-    this.#note(router, { instance, acknowledged, seenAtMs, isConnected: false });
+    if (instance !== null) {
+      const seenAtMs = this.#sockets.seenAtMs(socket);
+      this.#note(router, { instance, acknowledged, seenAtMs, isConnected: false });
+    }
     this.#news.tell();
   }
 
@@ -175,7 +162,7 @@ export class SteeringFeed {
   describe(): { readonly steeringSequence: number; readonly routers: readonly PoolRouter[] } {
     const { store } = this.#options;
     const steeringSequence = store.sequence();
-    const present = new Map(this.#present().map((standing) => [standing.router, standing]));
+    const present = new Map(this.#sockets.connected().map((standing) => [standing.router, standing]));
     const routers = store.routers().map((stored): PoolRouter => {
       const { router, overdue } = stored;
       const standing = present.get(router);
@@ -215,6 +202,7 @@ export class SteeringFeed {
       return this.#number(made, []);
     });
     this.#broadcast(changes);
+    this.#news.tell();
     return store.sequence();
   }
 
@@ -235,7 +223,7 @@ export class SteeringFeed {
   #broadcast(changes: readonly SteeringChange[]): void {
     for (const change of changes) {
       const text = JSON.stringify({ type: "change", change } satisfies RouterReply);
-      for (const socket of this.#sockets()) if (isOpen(socket)) socket.send(text);
+      for (const socket of this.#sockets.enrolled()) socket.send(text);
     }
   }
 
@@ -265,13 +253,18 @@ export class SteeringFeed {
     }
   }
 
+  /** Done when every address has published. */
+  async allPublished(): Promise<void> {
+    while (this.#options.store.hasUnpublished()) await this.#news.told;
+  }
+
   /**
    * Whom a publication waits for. After a restart of the edge no router is connected for a
    * moment: one whose connection was not seen to end is expected back, for as long as it could
    * have been silent. [ST10]
    */
   #awaited(): RouterStanding[] {
-    const awaited: RouterStanding[] = this.#present();
+    const awaited: RouterStanding[] = this.#sockets.connected();
     const { hostSilenceMs } = this.#options.settings();
     if (this.#options.world.nowMs() - this.#startedAtMs >= hostSilenceMs) return awaited;
     const present = new Set(awaited.map(({ router }) => router));
@@ -281,50 +274,38 @@ export class SteeringFeed {
     return awaited;
   }
 
-  /** The routers that were sent a table on a connection that stands. */
-  #present(): (RouterStanding & { seenAtMs: number })[] {
-    const nowMs = this.#options.world.nowMs();
-    const { hostSilenceMs } = this.#options.settings();
-    return this.#sockets().map((socket) => {
-      const { router, tableSequence, acknowledged, heardAtMs } = attachmentOf(socket);
-      const seenAtMs = lastHeardMs(this.#options.world, socket, heardAtMs);
-      const isLive = isOpen(socket) && nowMs - seenAtMs < hostSilenceMs;
-      return { router, tableSequence, acknowledged, isLive, seenAtMs };
-    });
-  }
-
-  #sockets(): ObjectSocket[] {
-    const sockets = this.#options.world.sockets(ROUTERS_TAG);
-    return sockets.filter((socket) => isOpen(socket) && attachmentOf(socket).instance !== null);
-  }
-
   async #enroll(socket: ObjectSocket, { instance }: RouterRequest & { type: "enroll" }): Promise<void> {
     await this.#options.beginSteering();
-    if (!isOpen(socket)) return;
-    const { router } = attachmentOf(socket);
+    const { router, instance: enrolled } = attachmentOf(socket);
+    // Said again while the table was on its way. [ST14]
+    if (!isOpen(socket) || enrolled === instance) return;
     const isTwin = (other: ObjectSocket): boolean => attachmentOf(other).instance !== instance;
-    const others = this.#sockets().filter((other) => attachmentOf(other).router === router);
-    const live = new Set(
-      this.#present()
-        .filter(({ isLive }) => isLive)
-        .map((standing) => standing.router),
-    );
-    if (live.has(router) && others.some(isTwin)) return refuseRouter(socket, "router-already-present", true);
+    const others = this.#sockets.enrolled().filter((other) => attachmentOf(other).router === router);
+    const isLive = this.#sockets
+      .connected()
+      .some((standing) => standing.router === router && standing.isEnrolled && standing.isLive);
+    if (isLive && others.some(isTwin)) return refuseRouter(socket, "router-already-present", true);
     for (const other of others) {
       if (other === socket) continue;
-      other.serializeAttachment({ ...attachmentOf(other), instance: null } satisfies RouterAttachment);
+      this.#sockets.replace(other);
       other.close(CLOSE_FENCED, "stale-session");
     }
     this.#options.store.forgetRouters(this.#options.world.nowMs() - FORGET_AFTER_MS);
     this.#sendTable(socket, instance);
   }
 
-  /** From here on the router is told every change, and grants wait for it. */
+  /** Nobody waits for it any longer. [ST13] */
+  #observe(socket: ObjectSocket): void {
+    this.#sockets.hear(socket, { isObserver: true });
+    this.#sendPieces(socket);
+    this.#news.tell();
+  }
+
+  /** From here on the router is told every change. */
   #sendTable(socket: ObjectSocket, instance: string): void {
     const { store } = this.#options;
     const { router } = attachmentOf(socket);
-    const progress = beginning(store.sequence());
-    this.#hear(socket, instance, progress);
+    this.#sockets.hear(socket, { instance, ...beginning(store.sequence()) });
     this.#note(router, { instance, seenAtMs: this.#options.world.nowMs(), isConnected: true });
     this.#sendPieces(socket);
     this.#news.tell();
@@ -344,9 +325,9 @@ export class SteeringFeed {
     const { store } = this.#options;
     const progress = acknowledge(attached, sequence, store.sequence());
     if (!progress.ok) return refuseRouter(socket, progress.refusal);
-    const { router, instance } = attached;
+    const { router } = attached;
     const { acknowledged } = progress.value;
-    this.#hear(socket, instance, progress.value);
+    this.#sockets.hear(socket, progress.value);
     const stored = store.router(router);
     const nowMs = this.#options.world.nowMs();
     // Each acknowledgement of each router would be a write; the socket remembers it anyway.
@@ -356,15 +337,9 @@ export class SteeringFeed {
     this.#news.tell();
   }
 
-  #hear(socket: ObjectSocket, instance: string | null, progress: Progress): void {
-    const { router } = attachmentOf(socket);
-    const heardAtMs = this.#options.world.nowMs();
-    socket.serializeAttachment({ router, instance, heardAtMs, ...progress } satisfies RouterAttachment);
-  }
-
   #noteOverdue(router: string, sequence: number): void {
     this.#options.world.report(`router ${router} has not followed change ${sequence} in time`);
-    const standing = this.#present().find((present) => present.router === router);
+    const standing = this.#sockets.connected().findLast((present) => present.router === router);
     // One that was expected back and has not come is away.
     if (standing === undefined) this.#note(router, { overdue: sequence, isConnected: false });
     else this.#note(router, { overdue: sequence, acknowledged: standing.acknowledged });
@@ -372,18 +347,9 @@ export class SteeringFeed {
 
   #note(router: string, news: Partial<StoredRouter>): void {
     const { store } = this.#options;
-    const unknown = { instance: "", isConnected: true, seenAtMs: 0, acknowledged: null, overdue: null };
+    const unknown = { instance: "", isConnected: false, seenAtMs: 0, acknowledged: null, overdue: null };
     store.putRouter({ ...unknown, ...store.router(router), ...news, router });
   }
-}
-
-/** No name has a colon, so that hosts and routers cannot be mistaken for one another. */
-function tagOf(router: string): string {
-  return `:router:${router}`;
-}
-
-function attachmentOf(socket: ObjectSocket): RouterAttachment {
-  return socket.deserializeAttachment() as RouterAttachment;
 }
 
 /** A connection whose opening is refused is closed as well: nothing can follow on it. */

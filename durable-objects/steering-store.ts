@@ -54,6 +54,11 @@ export class SteeringStore {
     return { ip, version: numberOrNull(row, "steering_version"), entries };
   }
 
+  /** Whether an address of the pool has not published yet. */
+  hasUnpublished(): boolean {
+    return this.#rows("SELECT 1 FROM egress_ip WHERE steering_version IS NULL LIMIT 1").length > 0;
+  }
+
   /** Addresses of which a block belongs to a host that has this name and another instance key. */
   ipsOfTwin(host: string, instance: string): string[] {
     const query = `SELECT DISTINCT ip FROM steering_entry

@@ -55,11 +55,11 @@ export function hasFollowed({ acknowledged }: Progress, sequence: number): boole
   return acknowledged !== null && acknowledged >= sequence;
 }
 
-/** The live routers that have not followed this change, by name. */
+/** The live routers that have not followed this change on each of their connections, by name. */
 export function laggardsOf(routers: Iterable<RouterStanding>, sequence: number): string[] {
-  const names: string[] = [];
+  const names = new Set<string>();
   for (const standing of routers) {
-    if (standing.isLive && !hasFollowed(standing, sequence)) names.push(standing.router);
+    if (standing.isLive && !hasFollowed(standing, sequence)) names.add(standing.router);
   }
-  return names.toSorted();
+  return [...names].toSorted();
 }

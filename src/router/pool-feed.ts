@@ -7,6 +7,7 @@ import { PROTOCOL_VERSION, type RouterReply, type RouterRequest } from "../core/
 import type { SteeringChange, SteeringTable } from "../core/steering.ts";
 import { type Link, type LinkTiming, openEdgeLink, type OpenLink } from "../link/edge-link.ts";
 import { adviceOn } from "../link/edge-refusals.ts";
+import { type CancelTimer, systemTimers, type Timers } from "../link/timers.ts";
 import { parseRouterReply } from "../wire/messages.ts";
 
 /** Whom a feed serves. */
@@ -23,7 +24,11 @@ export interface FeedOptions {
   readonly log: Logger;
   readonly linkTiming?: Partial<LinkTiming>;
   readonly openLink?: OpenLink;
+  readonly timers?: Timers;
 }
+
+/** An opening that was not answered is said again after this time. */
+const REPEAT_AFTER_MS = 5_000;
 
 /** From `start` to `stop`. */
 export class PoolFeed {
@@ -31,9 +36,10 @@ export class PoolFeed {
   readonly #link: Link;
   /** The parts of the table that is arriving. */
   #parts: SteeringTable[] = [];
+  #cancelRepeat: CancelTimer | null = null;
 
   constructor(options: FeedOptions) {
-    const { edge, pool, instance, token, log, linkTiming, openLink = openEdgeLink } = options;
+    const { edge, pool, token, log, linkTiming, openLink = openEdgeLink } = options;
     this.#options = options;
     this.#link = openLink<RouterReply>({
       name: `pool ${pool}`,
@@ -43,11 +49,10 @@ export class PoolFeed {
       onOpen: () => {
         this.#parts = [];
         options.onConnected();
-        const version = PROTOCOL_VERSION;
-        this.#send(options.isObserver ? { type: "observe", version } : { type: "enroll", version, instance });
+        this.#open();
       },
       onMessage: (reply) => this.#received(reply),
-      onClose: () => {},
+      onClose: () => this.#cancelRepeat?.(),
       log,
       ...(linkTiming === undefined ? {} : { timing: linkTiming }),
     });
@@ -79,11 +84,20 @@ export class PoolFeed {
     this.#send({ type: "resync" });
   }
 
+  /** As often as it takes, for grants wait until the pool has heard it. [ST14] */
+  #open(): void {
+    const { instance, isObserver, timers = systemTimers } = this.#options;
+    const version = PROTOCOL_VERSION;
+    this.#send(isObserver ? { type: "observe", version } : { type: "enroll", version, instance });
+    this.#cancelRepeat = timers.after(REPEAT_AFTER_MS, () => this.#open());
+  }
+
   #send(request: RouterRequest): void {
     this.#link.send(request);
   }
 
   #received(reply: RouterReply): void {
+    this.#cancelRepeat?.();
     switch (reply.type) {
       case "refused":
         this.#link.drop(adviceOn(reply.code));

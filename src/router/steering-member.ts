@@ -14,7 +14,6 @@ import { type FollowerEvent, SteeringFollower } from "./steering-follower.ts";
 /** Where a router's pool and its kernel are. The kernel stays open when the member stops. */
 export interface SteeringMemberOptions extends Omit<FeedOptions, "onConnected" | "onTable" | "onChange"> {
   readonly kernel: SteeringKernel;
-  readonly timers?: Timers;
 }
 
 /** Other programs announce nothing when they take rules away, so it is looked after this often. */

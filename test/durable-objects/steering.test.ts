@@ -3,58 +3,10 @@ import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "c
 import { describe, expect, it, vi } from "vitest";
 import type { EgressIp } from "../../durable-objects/egress-ip.ts";
 import type { EgressPool } from "../../durable-objects/egress-pool.ts";
-import type { PoolSettings } from "../../src/core/pool-settings.ts";
-import { HostConnection, objects, type Reply, RouterConnection } from "./objects.ts";
+import { HostConnection, objects, RouterConnection } from "./objects.ts";
+import { acquireSoon, blocksOf, FIRST, readyRouter, statusOf, TWIN, world } from "./steered-world.ts";
 
-const FIRST = "first-instance";
-const TWIN = "other-instance";
-/** Longer than any test: what happens sooner did not happen by a deadline. */
-const NEVER_MS = 60_000;
 const PATIENCE = { timeout: 10_000, interval: 20 };
-
-let worldCount = 0;
-
-/** A pool with one address and one joined host. */
-async function world(settings: Partial<PoolSettings> = {}) {
-  worldCount += 1;
-  const name = `steered-${worldCount}`;
-  const pool = objects.EGRESS_POOL.getByName(name);
-  const ip = `198.51.100.${worldCount}`;
-  await pool.configure({ steeringDeadlineMs: NEVER_MS, hostSilenceMs: NEVER_MS, ...settings });
-  expect(await pool.addIp(ip, null)).toMatchObject({ ok: true });
-  const address = objects.EGRESS_IP.getByName(ip);
-  const host = await HostConnection.open(address, "h1");
-  await host.join(FIRST);
-  return { name, pool, ip, address, host };
-}
-
-type World = Awaited<ReturnType<typeof world>>;
-
-/** A router that has followed the whole table. */
-async function readyRouter({ pool }: Pick<World, "pool">, name = "r1") {
-  const router = await RouterConnection.open(pool, name);
-  const table = await router.enroll(FIRST);
-  router.acknowledge(table.sequence);
-  await vi.waitFor(async () => expect(await statusOf({ pool }, name)).toMatchObject({ ready: true }));
-  return { router, table };
-}
-
-async function statusOf({ pool }: Pick<World, "pool">, name: string): Promise<Reply> {
-  const described = await pool.describe();
-  if (!described.ok) throw new Error(described.refusal);
-  return described.value.routers.find(({ router }) => router === name)!;
-}
-
-async function blocksOf({ address }: World): Promise<readonly Reply[]> {
-  const described = await address.describe();
-  if (!described.ok) throw new Error(described.refusal);
-  return described.value.blocks;
-}
-
-/** Sends an acquire without waiting for its answer. */
-function acquireSoon(host: HostConnection, requestId: string): void {
-  host.send({ type: "acquire", requestId, order: 8 });
-}
 
 describe("a grant", () => {
   it("[ST4] is told to its host when the router has acknowledged it, and not before", async () => {
@@ -77,19 +29,6 @@ describe("a grant", () => {
     const lease = { base, order, epoch };
     expect(answer).toMatchObject({ type: "answer", requestId: "a", granted: lease, leases: [lease] });
     expect(await blocksOf(here)).toMatchObject([{ steered: true }]);
-  });
-
-  it("[ST13] does not wait for who only observes, and the pool stays unsteered", async () => {
-    const here = await world();
-    const observer = await RouterConnection.open(here.pool, "r9");
-    observer.send({ type: "observe", version: 1 });
-    expect(await observer.table()).toMatchObject({ sequence: 0, entries: [] });
-    acquireSoon(here.host, "a");
-    expect(await here.host.next()).toMatchObject({ type: "answer", granted: { epoch: 1 } });
-    expect(await statusOf(here, "r9")).toBeUndefined();
-    expect(observer.unread).toEqual([]);
-    const described = await here.pool.describe();
-    expect(described).toMatchObject({ ok: true, value: { steeringSequence: 0, routers: [] } });
   });
 
   it("[ST4] waits for every live router", async () => {
@@ -473,8 +412,7 @@ describe("a router", () => {
   it("[ST1] is told of a new address and of a host that is reached otherwise, in one numbering", async () => {
     const here = await world();
     const { router } = await readyRouter(here);
-    worldCount += 1;
-    const ip = `198.51.100.${worldCount}`;
+    const ip = "203.0.113.7";
     const added = here.pool.addIp(ip, null);
     expect(await router.change()).toMatchObject({ sequence: 2, addIps: [ip] });
     router.acknowledge(2);

@@ -103,6 +103,25 @@ test("[ST2] a kernel that fails is tried again after ever longer waits, and noth
   expect(link.sent.at(-1)).toEqual({ type: "acknowledge", sequence: 7 });
 });
 
+test("[ST14] what the pool has not answered is said again, until it has, and on each connection", async () => {
+  const { timers, link, tellTable } = join();
+  const enroll = { type: "enroll", version: 1, instance: "instance-1" };
+  await timers.advance(4_999);
+  expect(link.sent).toEqual([enroll]);
+  await timers.advance(1);
+  await timers.advance(5_000);
+  expect(link.sent).toEqual([enroll, enroll, enroll]);
+  tellTable(7);
+  await timers.advance(20_000);
+  expect(link.sent).toEqual([enroll, enroll, enroll, { type: "acknowledge", sequence: 7 }]);
+  link.drop();
+  await timers.advance(20_000);
+  link.reopen();
+  link.drop();
+  await timers.advance(20_000);
+  expect(link.sent.slice(4)).toEqual([enroll]);
+});
+
 test("[RT10] rules that another program took away are put back within two seconds, routes within ten", async () => {
   const { timers, kernel, tellTable } = join();
   tellTable(7);

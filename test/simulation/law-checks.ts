@@ -42,7 +42,7 @@ export interface CheckedWorld {
   readonly quarantineMs: () => number;
   /** Forward leaps of an address's clock since this time, as far as the address believes them. */
   readonly believedLeapsMs: (ip: string, sinceMs: number) => number;
-  /** Whether a router was ready and heard the pool from then on, and a moment before, be its kernel slow. */
+  /** Whether the pool heard a router from then on, and a moment before, be it ready or not. */
   readonly isListening: (router: SimulatedRouter, sinceMs: number) => boolean;
   /** Whether a router could follow the pool at once, all the time lately. */
   readonly isAttentive: (router: SimulatedRouter) => boolean;

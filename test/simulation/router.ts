@@ -210,7 +210,7 @@ export class SimulatedRouter {
 
   /** Whether the pool hears it and it hears the pool. */
   get isHeard(): boolean {
-    return this.#link?.isWhole === true;
+    return this.#process?.isRunning === true && this.#link?.isWhole === true;
   }
 
   /** Whether its kernel is still at something that takes long, or has failed and is not tried again yet. */

@@ -46,7 +46,7 @@ export interface RunOptions {
 const EDGE_URL = new URL("http://edge.example");
 /** A router that could follow all this time is expected to have followed. */
 const ATTENTION_MS = 4_000;
-/** One that was ready and heard the pool for so long is one that grants wait for. */
+/** One that the pool has heard for so long is one that grants wait for, whatever it has followed. */
 const LISTENING_MS = 1_200;
 /** After the last fault, beside a lease and its quarantine: connections are given up, made anew, tables sent. */
 const CALM_SLACK_MS = 130_000;
@@ -70,7 +70,7 @@ export class Run {
   readonly #history: Sighting[] = [];
   readonly #counts = new Map<string, number>();
   readonly #leaps: { readonly ip: string; readonly atMs: number; readonly byMs: number }[] = [];
-  /** Since when each router has heard the pool; null while it does not. */
+  /** Since when the pool and each router have heard one another; null while they do not. */
   readonly #listeningSinceMs = new Map<SimulatedRouter, number | null>();
   /** Since when each router could follow as well; null while it cannot. */
   readonly #attentiveSinceMs = new Map<SimulatedRouter, number | null>();
@@ -344,11 +344,15 @@ export class Run {
     if (!isFair) this.#stormAtMs = nowMs;
     // What was sent in bad weather may still be on its way, with all that was sent behind it.
     const isClear = nowMs - this.#stormAtMs >= this.#scenario.badWeather.latestMs;
-    const isListening = router.isReady && router.isHeard && isFair;
+    const isListening = router.isHeard;
     const { failureChance, slownessMs } = router.troubles;
     const isQuick = failureChance === 0 && slownessMs === 0 && !router.isBehind;
     this.#watch(this.#listeningSinceMs, router, isListening);
-    this.#watch(this.#attentiveSinceMs, router, isListening && isQuick && isClear);
+    this.#watch(
+      this.#attentiveSinceMs,
+      router,
+      isListening && router.isReady && isFair && isQuick && isClear,
+    );
   }
 
   #watch(sinceMs: Map<SimulatedRouter, number | null>, router: SimulatedRouter, isSo: boolean): void {

@@ -1,0 +1,108 @@
+/**
+ * The connections of a pool's routers: who is live, and how far each has followed on its own.
+ *
+ * A router is live from its connection on. Until it has been sent the table there it has followed
+ * nothing, for its kernel may be steering by what it was told on an earlier connection. Progress
+ * is kept with the sockets, which outlive the object. [ST10] [ST13] [ST14]
+ */
+import { beginning, type Progress, type RouterStanding } from "../src/core/acknowledgement.ts";
+import { type Acceptance, isOpen, lastHeardMs, type ObjectSocket, type ObjectWorld } from "./object-world.ts";
+
+/** Stays with a socket. */
+export interface RouterAttachment extends Progress {
+  readonly router: string;
+  /** Null until the router has been sent the table on it, and again when a newer connection has replaced it. */
+  readonly instance: string | null;
+  readonly heardAtMs: number;
+  /** It only looks, and is no router. */
+  readonly isObserver?: boolean;
+}
+
+/** A router on one of its connections. */
+export interface ConnectedRouter extends RouterStanding {
+  readonly isEnrolled: boolean;
+  /** Unix milliseconds. */
+  readonly seenAtMs: number;
+}
+
+const ROUTERS_TAG = ":routers";
+
+/** One per pool object. */
+export class RouterSockets {
+  readonly #world: ObjectWorld;
+  readonly #silenceMs: () => number;
+
+  /** Who was not heard for `silenceMs` is not live. */
+  constructor(world: ObjectWorld, silenceMs: () => number) {
+    this.#world = world;
+    this.#silenceMs = silenceMs;
+  }
+
+  /** Whether a socket is a router's. */
+  static isRouter(socket: ObjectSocket): boolean {
+    return typeof (socket.deserializeAttachment() as Partial<RouterAttachment>).router === "string";
+  }
+
+  /** Connects a router. */
+  connect(router: string): Acceptance {
+    const attachment: RouterAttachment = {
+      router,
+      instance: null,
+      heardAtMs: this.#world.nowMs(),
+      ...beginning(0),
+    };
+    return { tags: [ROUTERS_TAG, tagOf(router)], attachment };
+  }
+
+  /** Notes what has become of a connection on which its router was heard now. */
+  hear(socket: ObjectSocket, news: Partial<RouterAttachment>): void {
+    const attachment: RouterAttachment = {
+      ...attachmentOf(socket),
+      ...news,
+      heardAtMs: this.#world.nowMs(),
+    };
+    socket.serializeAttachment(attachment);
+  }
+
+  /** A newer connection of its router has taken over. */
+  replace(socket: ObjectSocket): void {
+    socket.serializeAttachment({ ...attachmentOf(socket), instance: null } satisfies RouterAttachment);
+  }
+
+  /** Those on which changes are told. */
+  enrolled(): ObjectSocket[] {
+    return this.#open().filter((socket) => attachmentOf(socket).instance !== null);
+  }
+
+  /** Every router that is connected; of one with several connections the one it has enrolled on comes last. */
+  connected(): ConnectedRouter[] {
+    const nowMs = this.#world.nowMs();
+    const all = this.#open().map((socket): ConnectedRouter => {
+      const { router, instance, tableSequence, acknowledged } = attachmentOf(socket);
+      const seenAtMs = this.seenAtMs(socket);
+      const isLive = nowMs - seenAtMs < this.#silenceMs();
+      return { router, isEnrolled: instance !== null, tableSequence, acknowledged, isLive, seenAtMs };
+    });
+    return [...all.filter(({ isEnrolled }) => !isEnrolled), ...all.filter(({ isEnrolled }) => isEnrolled)];
+  }
+
+  /** When its router was heard last. */
+  seenAtMs(socket: ObjectSocket): number {
+    return lastHeardMs(this.#world, socket, attachmentOf(socket).heardAtMs);
+  }
+
+  #open(): ObjectSocket[] {
+    const sockets = this.#world.sockets(ROUTERS_TAG);
+    return sockets.filter((socket) => isOpen(socket) && attachmentOf(socket).isObserver !== true);
+  }
+}
+
+/** What stays with a router's socket. */
+export function attachmentOf(socket: ObjectSocket): RouterAttachment {
+  return socket.deserializeAttachment() as RouterAttachment;
+}
+
+/** No name has a colon, so that hosts and routers cannot be mistaken for one another. */
+function tagOf(router: string): string {
+  return `:router:${router}`;
+}
