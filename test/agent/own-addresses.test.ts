@@ -1,5 +1,7 @@
 /** Which addresses are this machine's own, as far as any machine can show it. */
+import { execFile } from "node:child_process";
 import { networkInterfaces } from "node:os";
+import { promisify } from "node:util";
 import { afterEach, expect, it } from "vitest";
 import { OwnAddresses, type OwnAddressesOptions } from "../../src/agent/ports/own-addresses.ts";
 
@@ -48,4 +50,23 @@ it("[DE6] closed in the middle of questions, each is answered", async () => {
   const answers = Promise.all(["8.8.8.8", "127.0.0.1", "1.1.1.1"].map(async (ip) => own.isOwn(ip)));
   own.close();
   expect(await answers).toHaveLength(3);
+});
+
+it("[DE6] a kernel that cannot be asked is no answer, and is asked again", async () => {
+  const script = `
+    import { closeSync, openSync } from "node:fs";
+    import { OwnAddresses } from ${JSON.stringify(import.meta.resolve("../../src/agent/ports/own-addresses.ts"))};
+    const own = new OwnAddresses();
+    const taken = [];
+    try {
+      for (;;) taken.push(openSync("/dev/null"));
+    } catch {}
+    const asked = ["127.0.0.1", "127.0.0.2"].map((ip) => own.isOwn(ip));
+    const answers = (await Promise.allSettled(asked)).map(({ status, reason }) => reason?.code ?? status);
+    for (const descriptor of taken) closeSync(descriptor);
+    console.log(answers.join(), await own.isOwn("127.0.0.1"), await own.isOwn("8.8.8.8"));
+  `;
+  const limited = 'ulimit -n 64 && exec "$0" --input-type=module --eval "$1"';
+  const { stdout } = await promisify(execFile)("sh", ["-c", limited, process.execPath, script]);
+  expect(stdout.trim()).toBe("EMFILE,EMFILE true false");
 });

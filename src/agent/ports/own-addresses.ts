@@ -5,7 +5,8 @@
  * The kernel is asked, for no list tells all: interfaces without a carrier, whole ranges that
  * are routed to the machine, and what was added a moment ago. A datagram socket that is
  * connected to an address of its own machine has that address for its source; nothing is sent.
- * The answer is kept for a second, so that a connection to a known address costs nothing. [DE6]
+ * The answer is kept for a second, so that a connection to a known address costs nothing. Where
+ * the kernel cannot be asked, as when no descriptor is left, there is no answer but a fault. [DE6]
  */
 import { createSocket, type Socket } from "node:dgram";
 import { isIP } from "node:net";
@@ -49,7 +50,7 @@ export class OwnAddresses {
     if (known !== undefined && this.#now() < known.endsAtMs) return known.isOwn;
     // One after the other: a socket is connected to one address at a time.
     const asked = this.#last.then(() => this.#ask(ip));
-    this.#last = asked;
+    this.#last = asked.catch(ignore);
     return asked;
   }
 
@@ -62,10 +63,23 @@ export class OwnAddresses {
   }
 
   async #ask(ip: string): Promise<boolean> {
-    const isOwn = await sourceTowards(ip, this.#socket(isIP(ip))).then((source) => source === ip);
+    const isOwn = (await this.#sourceTowards(ip)) === ip;
     if (this.#answers.size >= MAX_ANSWERS) this.#answers.clear();
     this.#answers.set(ip, { isOwn, endsAtMs: this.#now() + KEPT_MS });
     return isOwn;
+  }
+
+  async #sourceTowards(ip: string): Promise<string | null> {
+    const family = isIP(ip);
+    const socket = this.#socket(family);
+    try {
+      return await sourceTowards(ip, socket);
+    } catch (fault) {
+      // It was not bound and will not be; the next question gets another.
+      if (this.#sockets.delete(family)) socket.close();
+      if ((fault as NodeJS.ErrnoException).code === "EAFNOSUPPORT") return null;
+      throw fault;
+    }
   }
 
   /** Kept for as long as there are questions: to open one costs more than to ask. */
@@ -73,7 +87,7 @@ export class OwnAddresses {
     let socket = this.#sockets.get(family);
     if (socket === undefined) {
       socket = createSocket(family === 6 ? { type: "udp6", ipv6Only: true } : { type: "udp4" });
-      socket.on("error", () => {});
+      socket.on("error", ignore);
       socket.unref();
       this.#sockets.set(family, socket);
     }
@@ -83,21 +97,27 @@ export class OwnAddresses {
   }
 }
 
-/** The source that the kernel would take; null where there is no way. */
+/** The source that the kernel would take; null where there is no way. Rejects when it cannot be asked. */
 function sourceTowards(ip: string, socket: Socket): Promise<string | null> {
-  return new Promise((resolve) => {
-    try {
-      socket.connect(PORT, ip, (fault?: Error) => {
-        if (fault) {
-          resolve(null);
-          return;
-        }
-        const { address } = socket.address();
-        socket.disconnect();
-        resolve(address);
-      });
-    } catch {
-      resolve(null);
-    }
+  return new Promise((resolve, reject) => {
+    // A socket that could not be bound, or was closed, calls nobody back.
+    const onClose = (): void => reject(new Error("The socket for asking was closed."));
+    socket.once("error", reject);
+    socket.once("close", onClose);
+    socket.connect(PORT, ip, (fault?: Error) => {
+      socket.off("error", reject);
+      socket.off("close", onClose);
+      if (fault) {
+        resolve(null);
+        return;
+      }
+      const { address } = socket.address();
+      socket.disconnect();
+      resolve(address);
+    });
   });
+}
+
+function ignore(): void {
+  // Told to whoever asked.
 }
