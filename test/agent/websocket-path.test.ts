@@ -1,7 +1,7 @@
 /** WebSockets through the gateway, plain and over TLS, with real ends. */
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import { once } from "node:events";
-import type { AddressInfo, Socket } from "node:net";
+import { type AddressInfo, connect, type Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
@@ -163,6 +163,27 @@ it("[GW9] passes the destination's refusal of the handshake on", async () => {
   expect(answer).toContain("x-said: no");
   expect(answer).toContain("egress-ip: 127.0.0.10");
   expect(answer.endsWith("nope")).toBe(true);
+  declining.close();
+});
+
+it("[GW9] a refusal of the handshake is as long as it is, and ends whatever the client does", async () => {
+  const length = 8 * 1024 * 1024;
+  const declining = await startByteOrigin((socket) => {
+    socket.once("data", () => {
+      socket.write(`HTTP/1.1 403 Forbidden\r\ncontent-length: ${length}\r\n\r\n`);
+      socket.write(Buffer.alloc(length, "n"));
+    });
+  });
+  const client = connect({ port: rig.port, host: "127.0.0.1", allowHalfOpen: true });
+  client.write(fetchHead(rig, "GET", declining.url, "connection: Upgrade", "upgrade: websocket"));
+  let received = 0;
+  let isEnded = false;
+  client.on("data", (bytes) => (received += bytes.length));
+  client.once("end", () => (isEnded = true));
+  await eventually(() => isEnded, "it is whole");
+  expect(received).toBeGreaterThan(length);
+  await eventually(() => rig.gateway.runningCount === 0, "a client that stays is not waited for");
+  client.destroy();
   declining.close();
 });
 

@@ -11,6 +11,7 @@ import { discardRest } from "./request-body.ts";
 const LINGER_MS = 2_000;
 /** Methods of the routes that tell of the host. */
 const READING_METHODS = "GET, HEAD";
+const NOTHING = Buffer.alloc(0);
 
 /** Answers a request with a problem. */
 export function sendProblem(
@@ -47,8 +48,8 @@ export function endWithProblem(socket: Duplex, problem: Problem, host: string): 
   endInPeace(socket, Buffer.from(lines.join("\r\n")));
 }
 
-/** Ends a socket with these bytes, and gives its peer the time to read them. */
-export function endInPeace(socket: Duplex, lastBytes: Buffer): void {
+/** Ends a socket, with these bytes if there are any, and gives its peer the time to read them. */
+export function endInPeace(socket: Duplex, lastBytes: Buffer = NOTHING): void {
   const timer = setTimeout(() => socket.destroy(), LINGER_MS).unref();
   socket.once("close", () => clearTimeout(timer));
   // What else comes is of no use, but unread it would make the kernel send a reset.

@@ -4,6 +4,7 @@ import { EGRESS_HOST, EGRESS_IP, EGRESS_PORT, PROXY_STATUS } from "../../wire/he
 import { EgressFault } from "./faults.ts";
 import type { Flow } from "../../link/flow.ts";
 import { type RawHeaders, readResponseHeaders, relayedProxyStatus } from "./forwarded-headers.ts";
+import { endInPeace } from "./problem-reply.ts";
 import { writablePhrase } from "./reason-phrase.ts";
 import type { Declined } from "./websocket-handshake.ts";
 import type { UpgradeRequest } from "./websocket-path.ts";
@@ -65,7 +66,8 @@ export async function relayDecline(
         if (!response.write(chunk)) received.pause();
       }),
     );
-    response.on(
+    // Not that of the response: Node hands it on only on sockets that it has not handed over.
+    socket.on(
       "drain",
       flow.guard(() => {
         received.resume();
@@ -74,7 +76,7 @@ export async function relayDecline(
     const onEnd = flow.guard(() => {
       if (!isWhole()) return onFault(new EgressFault("connection-terminated"));
       response.end(() => {
-        socket.end();
+        endInPeace(socket);
         resolve();
       });
     });
