@@ -1,5 +1,6 @@
 /** One client's connection: answers in their order, half-closed and gone clients, with real sockets. */
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import type { ServerResponse } from "node:http";
 import { connect, type Socket } from "node:net";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
@@ -284,6 +285,43 @@ describe("a client that is gone", () => {
     await eventually(isFree, "the port is free", 1_500);
     expect(isFree()).toBe(true);
   });
+});
+
+it("[GW20] uploads that had to wait leave nothing on their client's connection", async () => {
+  const slow = await startOrigin((request, response) => {
+    setTimeout(() => request.resume().once("end", () => response.end("whole")), 20);
+  });
+  let accepted: Socket | null = null;
+  rig.gateway.server.once("connection", (socket) => (accepted = socket));
+  const client = openClient();
+  const listeners: number[] = [];
+  for (let at = 0; at < 4; at += 1) {
+    client.received = "";
+    client.socket.write(fetchHead(rig, "POST", slow.url, "content-length: 8000000"));
+    client.socket.write(Buffer.alloc(8_000_000));
+    await eventually(() => client.received.includes("whole"), "it is answered");
+    listeners.push(accepted!.listenerCount("close"));
+  }
+  expect(new Set(listeners).size).toBe(1);
+  client.socket.destroy();
+  slow.close();
+});
+
+it("[GW23] the kernel asks a silent client and a silent destination whether they are there", async () => {
+  const client = openClient();
+  client.socket.write(get("/held"));
+  await eventually(() => waiting.has("/held"), "the destination has it");
+  const port = (number: number): string => `:${number.toString(16).toUpperCase().padStart(4, "0")}`;
+  const table = readFileSync("/proc/net/tcp", "utf8").split("\n");
+  const timerOf = (local: number, remote: number): string | undefined =>
+    table
+      .map((line) => line.trim().split(/\s+/))
+      .find(([, from = "", to = ""]) => from.endsWith(port(local)) && to.endsWith(port(remote)))?.[5];
+  const keepAlive = /^02:/;
+  expect(timerOf(rig.port, client.socket.localPort!)).toMatch(keepAlive);
+  const { remotePort } = waiting.get("/held")!.socket!;
+  expect(timerOf(remotePort!, origin.port)).toMatch(keepAlive);
+  client.socket.destroy();
 });
 
 it("[GW20] a client that resets within an upload that nobody takes frees the port", async () => {

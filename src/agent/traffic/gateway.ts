@@ -50,6 +50,7 @@ const MAX_HEADER_BYTES = 32 * 1024;
 const HEADERS_TIMEOUT_MS = 30_000;
 /** Longer than any client keeps a connection for reuse, so that none is closed under a request. */
 const IDLE_CONNECTION_MS = 120_000;
+const CLIENT_SILENCE_MS = 60_000;
 const WEBSOCKET_ANSWER_MS = 30_000;
 
 /** Where a fetch goes and whence. */
@@ -112,6 +113,9 @@ export class Gateway {
       requestTimeout: 0,
       keepAliveTimeout: IDLE_CONNECTION_MS,
       noDelay: true,
+      // A client whose machine is gone says nothing, and may be waited for: the kernel asks it. [GW23]
+      keepAlive: true,
+      keepAliveInitialDelay: CLIENT_SILENCE_MS,
       // Node's own refusal would have no name.
       requireHostHeader: false,
       // What is said on a connection with answers outstanding waits for its turn; frames cannot.

@@ -17,13 +17,13 @@ export class PausedPeer {
   constructor(socket: Duplex, onLook: ((pausedMs: number) => void) | null = null) {
     this.#socket = socket;
     this.#onLook = onLook;
-    socket.once("close", () => this.resumed());
   }
 
   /** It is not read from now on. */
   paused(): void {
     if (this.#timer !== null || this.#socket.destroyed) return;
     this.#sinceMs = performance.now();
+    this.#socket.once("close", this.resumed);
     this.#timer = setInterval(() => {
       // A write of nothing sends nothing, and fails on a socket that was reset.
       if (this.#socket.writable) this.#socket.write("");
@@ -31,9 +31,11 @@ export class PausedPeer {
     }, LOOK_EVERY_MS).unref();
   }
 
-  /** It is read again, or has ended. */
-  resumed(): void {
-    if (this.#timer !== null) clearInterval(this.#timer);
+  /** It is read again, or has ended. Nothing of this stays on a socket that may have many requests. */
+  readonly resumed = (): void => {
+    if (this.#timer === null) return;
+    clearInterval(this.#timer);
     this.#timer = null;
-  }
+    this.#socket.off("close", this.resumed);
+  };
 }
