@@ -102,6 +102,29 @@ it("[BI3] connections one after the other never reuse a 4-tuple within its rest"
   expect((await rig.fetch(origin.url)).status).toBe(503);
 });
 
+it.each([0, 100, 4_095])(
+  "[OR1] a table of %d bytes at the origin ends no connection",
+  async (headerTableSize) => {
+    const rig = await start({ authorities: [CERTIFICATE] });
+    const ports = new Set<number>();
+    const origin = closeLater(
+      await startSecureOrigin(
+        "h2",
+        (request, response) => {
+          ports.add(request.stream.session!.socket.remotePort!);
+          response.end(String(request.headers["x-said"]));
+        },
+        { headerTableSize },
+      ),
+    );
+    for (const said of ["one", "two", "three"]) {
+      const answer = await rig.fetch(origin.url, { method: "POST", headers: { "x-said": said } });
+      expect(await answer.text()).toBe(said);
+    }
+    expect(ports.size).toBe(1);
+  },
+);
+
 it("[BI10] many streams share one HTTP/2 connection, and so one port", async () => {
   const rig = await start({ authorities: [CERTIFICATE] });
   const waiting: (() => void)[] = [];

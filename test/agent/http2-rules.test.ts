@@ -1,7 +1,9 @@
 /** HTTP/2 with origins that break its rules, frame by frame. */
+import { connect } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import * as wire from "../../src/agent/traffic/http2-frames.ts";
-import { eventually, type Rig, type RigOptions, startRig } from "./gateway-rig.ts";
+import { Http2Transport } from "../../src/agent/traffic/http2-transport.ts";
+import { eventually, type Rig, type RigOptions, startByteOrigin, startRig } from "./gateway-rig.ts";
 import {
   type FrameOrigin,
   type FrameOriginOptions,
@@ -171,4 +173,104 @@ describe("an origin that breaks the rules", () => {
     const answer = await rig.fetch(origin.url);
     expect(await answer.json()).toMatchObject({ code: "response-headers-too-large" });
   });
+
+  it("[OR7] windows that are given back in small steps are no flood", async () => {
+    const { rig, origin } = await start(async (peer) => {
+      peer.send(peer.settings());
+      const { stream } = await peer.request();
+      let read = 0;
+      const isWhole = (): boolean =>
+        peer.frames.some(({ type, flags }) => type === wire.DATA && (flags & END_STREAM) !== 0);
+      while (!isWhole()) {
+        await peer.until(() => peer.bodyBytes(stream) > read || isWhole());
+        for (; read < peer.bodyBytes(stream); read += 1_024) {
+          peer.send(peer.window(stream, 1_024), peer.window(0, 1_024));
+        }
+      }
+      peer.send(peer.headers(stream, OK), peer.data(stream, String(peer.bodyBytes(stream)), END_STREAM));
+    });
+    const body = new Uint8Array(8 * 1024 * 1024);
+    const answer = await rig.fetch(origin.url, { method: "POST", body });
+    expect(await answer.text()).toBe(String(body.length));
+    expect(origin.peers).toHaveLength(1);
+  });
+
+  it("[OR7] answers without a body are no flood", async () => {
+    const [headBytes, noContent] = [9, Buffer.from([0x89])];
+    const origin = await startByteOrigin((socket) => {
+      let unread = Buffer.alloc(0);
+      socket.write(wire.settingsFrame([]));
+      socket.on("data", (bytes) => {
+        unread = Buffer.concat([unread, bytes]);
+        if (unread.subarray(0, wire.PREFACE.length).equals(wire.PREFACE)) {
+          unread = unread.subarray(wire.PREFACE.length);
+        }
+        const answers: Buffer[] = [];
+        while (unread.length >= headBytes) {
+          const length = headBytes + unread.readUIntBE(0, 3);
+          if (unread.length < length) break;
+          const stream = unread.readUInt32BE(5);
+          if (unread[3] === wire.HEADERS) {
+            answers.push(wire.frame(wire.HEADERS, wire.END_HEADERS | END_STREAM, stream, noContent));
+          }
+          unread = unread.subarray(length);
+        }
+        if (answers.length > 0) socket.write(Buffer.concat(answers));
+      });
+    });
+    closing.push(origin.close);
+    const socket = connect(origin.port, "127.0.0.1");
+    const limits = { responseTimeoutMs: 10_000, maxHeaderBytes: 10_000 };
+    const transport = new Http2Transport(socket, "a", limits, {
+      onGone: ignore,
+      onCapacity: ignore,
+      onHttp1Required: ignore,
+    });
+    closing.push(() => transport.close());
+    const request = { method: "GET", path: "/", headers: [], body: null };
+    const ask = (): Promise<true> =>
+      new Promise((resolve, reject) => {
+        transport.dispatch(request, {
+          onRequestStart: ignore,
+          onResponseStart: ignore,
+          onResponseData: ignore,
+          onResponseEnd: () => resolve(true),
+          onResponseError: (_controller, fault) => reject(fault),
+        });
+      });
+    let answered = 0;
+    for (let round = 0; round < 120; round += 1) {
+      answered += (await Promise.all(Array.from({ length: 100 }, ask))).length;
+    }
+    expect(answered).toBe(12_000);
+  });
+
+  it("[OR7] what still comes of many streams that the client left is no flood", async () => {
+    const { rig, origin } = await start(async (peer) => {
+      peer.send(peer.settings());
+      for (;;) {
+        const { stream, fields } = await peer.request();
+        peer.send(peer.headers(stream, OK));
+        if (fields[7] === "/kept") {
+          peer.send(peer.data(stream, "kept", END_STREAM));
+          continue;
+        }
+        peer.send(peer.data(stream, "x"));
+        await peer.frame(wire.RST_STREAM, stream);
+        peer.send(...Array.from({ length: 256 }, () => peer.data(stream, Buffer.alloc(1_000))));
+      }
+    });
+    for (let at = 0; at < 50; at += 1) {
+      const leaving = new AbortController();
+      const left = await rig.fetch(origin.url, { signal: leaving.signal });
+      leaving.abort();
+      await expect(left.text()).rejects.toThrow("aborted");
+    }
+    expect(await (await rig.fetch(`${origin.url}/kept`)).text()).toBe("kept");
+    expect(origin.peers).toHaveLength(1);
+  });
 });
+
+function ignore(): void {
+  // Of no interest here.
+}

@@ -1,6 +1,11 @@
 /** TLS origins with a certificate of the tests' own, HTTP/2 or not. */
 import { once } from "node:events";
-import { createSecureServer, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
+import {
+  createSecureServer,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type Settings,
+} from "node:http2";
 import type { AddressInfo, Socket } from "node:net";
 import type { Origin } from "./gateway-rig.ts";
 
@@ -30,10 +35,17 @@ RDlLJgmYc/5Z+vDzihVHEbpootuaW3YEVJ/Tvysy3Mvj/ae3reKcst/Y
 export async function startSecureOrigin(
   speaks: "h1" | "h2",
   listener: (request: Http2ServerRequest, response: Http2ServerResponse) => void,
+  settings: Settings = {},
 ): Promise<Origin> {
   const sockets = new Set<Socket>();
   const server = createSecureServer(
-    { key: KEY, cert: CERTIFICATE, allowHTTP1: true, ALPNProtocols: speaks === "h2" ? ["h2"] : ["http/1.1"] },
+    {
+      key: KEY,
+      cert: CERTIFICATE,
+      allowHTTP1: true,
+      ALPNProtocols: speaks === "h2" ? ["h2"] : ["http/1.1"],
+      settings,
+    },
     listener,
   );
   server.on("secureConnection", (socket: Socket) => {

@@ -18,13 +18,19 @@ const LITERAL = { mark: 0x00, prefixBits: 4 } as const;
 const LITERAL_NEVER_INDEXED = { mark: 0x10, prefixBits: 4 } as const;
 const SECRET: ReadonlySet<string> = new Set(["authorization", "cookie"]);
 const MAX_INTEGER_BYTES = 6;
+/** A table of no bytes (RFC 7541 section 6.3). */
+const NO_TABLE = 0x20;
 
-/** The block of some fields, names and values by turns, a character for each byte. */
-export function encodeFields(fields: RawHeaders): Buffer {
-  let bound = 0;
+/**
+ * The block of some fields, names and values by turns, a character for each byte. A peer whose table
+ * is small must be told that none of it is used, else it takes the block for one that uses more.
+ */
+export function encodeFields(fields: RawHeaders, hasSmallTable = false): Buffer {
+  let bound = 1;
   for (const text of fields) bound += text.length + MAX_INTEGER_BYTES;
   const block = Buffer.allocUnsafe(bound);
   let at = 0;
+  if (hasSmallTable) block[at++] = NO_TABLE;
   const integer = (value: number, mark: number, prefixBits: number): void => {
     const mask = 2 ** prefixBits - 1;
     if (value < mask) {

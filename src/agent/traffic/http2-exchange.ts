@@ -4,7 +4,6 @@
  */
 import { EgressFault } from "./faults.ts";
 import { type RawHeaders, valueOf } from "./forwarded-headers.ts";
-import { encodeFields } from "./hpack-encoder.ts";
 import * as wire from "./http2-frames.ts";
 import { requestFields } from "./http2-request.ts";
 import { Http2Response } from "./http2-response.ts";
@@ -63,7 +62,7 @@ export class Http2Exchange implements ExchangeController {
       return;
     }
     this.#sendWindow = sendWindow;
-    this.id = this.#transport.open(this, encodeFields(fields), body === null);
+    this.id = this.#transport.open(this, fields, body === null);
     this.#startTimer();
     if (body === null) {
       this.#isSent = true;

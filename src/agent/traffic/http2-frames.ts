@@ -49,6 +49,7 @@ const ERROR_NAMES = [
 ] as const;
 
 /** Settings (RFC 9113 section 6.5.2). */
+export const SETTINGS_HEADER_TABLE_SIZE = 1;
 export const SETTINGS_ENABLE_PUSH = 2;
 export const SETTINGS_MAX_CONCURRENT_STREAMS = 3;
 export const SETTINGS_INITIAL_WINDOW_SIZE = 4;

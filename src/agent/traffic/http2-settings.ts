@@ -1,11 +1,16 @@
 /** What an origin has said about how it wants to be spoken to over HTTP/2 (RFC 9113 section 6.5). */
 import * as wire from "./http2-frames.ts";
 
+/** What the table for our header blocks may hold unless the origin says otherwise (RFC 7541 section 4.2). */
+const DEFAULT_TABLE_BYTES = 4_096;
+
 /** Its settings so far. */
 export class Http2Settings {
   hasCome = false;
   maxStreams = Number.POSITIVE_INFINITY;
   maxListBytes = Number.POSITIVE_INFINITY;
+  /** The table for our header blocks is smaller than it began: they must say that they keep to it. */
+  hasSmallTable = false;
   /** What may be sent on a new stream before the origin has read any. */
   initialWindow = 65_535;
 
@@ -21,7 +26,9 @@ export class Http2Settings {
   }
 
   #set(id: number, value: number): void {
-    if (id === wire.SETTINGS_MAX_CONCURRENT_STREAMS) {
+    if (id === wire.SETTINGS_HEADER_TABLE_SIZE) {
+      this.hasSmallTable ||= value < DEFAULT_TABLE_BYTES;
+    } else if (id === wire.SETTINGS_MAX_CONCURRENT_STREAMS) {
       this.maxStreams = value;
     } else if (id === wire.SETTINGS_MAX_HEADER_LIST_SIZE) {
       this.maxListBytes = value;

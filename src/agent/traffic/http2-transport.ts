@@ -10,10 +10,13 @@
  */
 import type { Socket } from "node:net";
 import { EgressFault } from "./faults.ts";
+import type { RawHeaders } from "./forwarded-headers.ts";
 import { HpackDecoder, HpackError } from "./hpack-decoder.ts";
+import { encodeFields } from "./hpack-encoder.ts";
 import { Http2Exchange, STREAM_WINDOW_BYTES } from "./http2-exchange.ts";
 import * as wire from "./http2-frames.ts";
 import { Http2Settings } from "./http2-settings.ts";
+import { Http2Streams } from "./http2-streams.ts";
 import { NuisanceBudget } from "./nuisance-budget.ts";
 import {
   type ExchangeHandler,
@@ -41,13 +44,14 @@ const MAX_BLOCK_BYTES = 512 * 1024;
 const MAX_BLOCK_FRAMES = 256;
 /** What may wait to be sent to an origin that does not read, besides bodies. */
 const MAX_UNSENT_BYTES = 8 * 1024 * 1024;
-/** Streams that have ended are remembered for telling late frames from wrong ones. */
-const MAX_ENDED = 200;
+/** An origin may give windows back for as little as this, of the stream and of the connection. */
+const WINDOW_STEP_BYTES = 1_024;
+/** Frames that may be on their way of a stream that is given up here. */
+const LATE_FRAMES = STREAM_WINDOW_BYTES / 512;
 /** Until an origin has said its settings, the first request is alone. */
 const SETTINGS_WAIT_MS = 1_000;
 /** For the last words to an origin that broke the rules. */
 const GOODBYE_MS = 1_000;
-const LAST_STREAM = 2 ** 30;
 
 /** A connection of HTTP/2. */
 export class Http2Transport implements OriginTransport, wire.FrameSink {
@@ -59,10 +63,7 @@ export class Http2Transport implements OriginTransport, wire.FrameSink {
   readonly #decoder = new HpackDecoder();
   readonly #settings = new Http2Settings();
   readonly #nuisance = new NuisanceBudget();
-  readonly #streams = new Map<number, Http2Exchange>();
-  /** Ended by the origin; the oldest first. */
-  readonly #ended = new Set<number>();
-  #nextStream = 1;
+  readonly #streams = new Http2Streams();
   #sendWindow = DEFAULT_WINDOW_BYTES;
   #receiveWindow = CONNECTION_WINDOW_BYTES;
   #owedWindowBytes = 0;
@@ -132,18 +133,17 @@ export class Http2Transport implements OriginTransport, wire.FrameSink {
   }
 
   /** From an exchange: opens its stream. */
-  open(exchange: Http2Exchange, block: Buffer, isEnd: boolean): number {
-    const stream = this.#nextStream;
-    this.#nextStream += 2;
-    this.#streams.set(stream, exchange);
+  open(exchange: Http2Exchange, fields: RawHeaders, isEnd: boolean): number {
+    const block = encodeFields(fields, this.#settings.hasSmallTable);
+    const stream = this.#streams.open(exchange);
     for (const piece of wire.headerFrames(stream, isEnd ? wire.END_STREAM : 0, block)) this.#write(piece);
-    if (this.#nextStream > LAST_STREAM) this.#retire();
+    if (this.#streams.isExhausted) this.#retire();
     return stream;
   }
 
   sendData(stream: number, piece: Buffer): void {
     this.#sendWindow -= piece.length;
-    this.#nuisance.forgive();
+    this.#nuisance.forgive(2 * Math.ceil(piece.length / WINDOW_STEP_BYTES));
     this.#write(wire.frameHead(wire.DATA, 0, stream, piece.length));
     if (!this.#write(piece)) this.#isFull = true;
   }
@@ -158,7 +158,8 @@ export class Http2Transport implements OriginTransport, wire.FrameSink {
 
   /** From an exchange: it is over. With a code, the origin is told. */
   leave({ id }: Http2Exchange, code: number | null): void {
-    if (!this.#streams.delete(id) || code === null) return;
+    if (!this.#streams.close(id) || code === null) return;
+    this.#nuisance.forgive(LATE_FRAMES);
     this.#write(wire.numberFrame(wire.RST_STREAM, id, code));
   }
 
@@ -175,7 +176,8 @@ export class Http2Transport implements OriginTransport, wire.FrameSink {
     if (isContinued !== (type === wire.CONTINUATION) || (isContinued && stream !== this.#block!.stream)) {
       throw new wire.Http2Error(wire.PROTOCOL_ERROR, "A header block is interrupted, or never began.");
     }
-    if (type === wire.DATA || type === wire.HEADERS || type === wire.RST_STREAM) this.#checkOpened(stream);
+    if (type === wire.DATA || type === wire.HEADERS || type === wire.RST_STREAM)
+      this.#streams.checkOpened(stream);
   }
 
   onFrame(type: number, flags: number, stream: number, payload: Buffer): void {
@@ -207,10 +209,10 @@ export class Http2Transport implements OriginTransport, wire.FrameSink {
       this.giveWindow(0, this.#owedWindowBytes);
       this.#owedWindowBytes = 0;
     }
-    const exchange = this.#liveStream(stream);
+    const exchange = this.#streams.answeredOn(stream);
     if (exchange === null || (piece.length === 0 && !isEnd)) this.#nuisance.spend();
     else this.#nuisance.forgive();
-    if (isEnd && exchange !== null) this.#noteEnded(stream);
+    if (isEnd && exchange !== null) this.#streams.noteEnd(stream);
     exchange?.onData(piece, windowBytes, isEnd);
   }
 
@@ -238,12 +240,13 @@ export class Http2Transport implements OriginTransport, wire.FrameSink {
     if ((flags & wire.END_HEADERS) === 0) return;
     this.#block = null;
     this.#blockBytes = 0;
-    const exchange = this.#liveStream(stream);
+    const exchange = this.#streams.answeredOn(stream);
     const block = pieces.length === 1 ? payload : Buffer.concat(pieces);
     this.#decoder.decode(block, exchange?.response.onField ?? ignore);
-    if (exchange === null || !exchange.response.hasHead) this.#nuisance.spend();
-    if (isEnd && exchange !== null) this.#noteEnded(stream);
+    if (isEnd && exchange !== null) this.#streams.noteEnd(stream);
     exchange?.onHead(isEnd);
+    if (exchange?.response.hasHead === true) this.#nuisance.forgive();
+    else this.#nuisance.spend();
   }
 
   #onSettings(flags: number, stream: number, payload: Buffer): void {
@@ -254,12 +257,12 @@ export class Http2Transport implements OriginTransport, wire.FrameSink {
     }
     const windowChange = this.#settings.read(payload);
     this.#write(wire.frame(wire.SETTINGS, wire.ACK, 0));
-    for (const exchange of this.#streams.values()) {
+    for (const exchange of this.#streams.running()) {
       if (exchange.windowAfter(windowChange) > wire.MAX_31_BITS) {
         throw new wire.Http2Error(wire.FLOW_CONTROL_ERROR, "A window is too large.");
       }
     }
-    for (const exchange of this.#streams.values()) exchange.onWindow(windowChange);
+    for (const exchange of this.#streams.running()) exchange.onWindow(windowChange);
     this.#onReady();
   }
 
@@ -276,10 +279,10 @@ export class Http2Transport implements OriginTransport, wire.FrameSink {
     const code = payload.readUInt32BE(4);
     if (code === wire.HTTP_1_1_REQUIRED) this.#watcher.onHttp1Required();
     this.#retire();
-    for (const [id, exchange] of this.#streams) {
+    for (const exchange of this.#streams.running()) {
       // What has not been begun with may be sent again; what has goes on (RFC 9113 section 6.8).
       if (code === wire.HTTP_1_1_REQUIRED && !exchange.response.hasHead) exchange.onReset(code);
-      else if (id > last) exchange.onReset(wire.REFUSED_STREAM);
+      else if (exchange.id > last) exchange.onReset(wire.REFUSED_STREAM);
     }
   }
 
@@ -287,7 +290,7 @@ export class Http2Transport implements OriginTransport, wire.FrameSink {
     if (payload.length !== 4) throw new wire.Http2Error(wire.FRAME_SIZE_ERROR, "A window has 4 bytes.");
     const increment = payload.readUInt32BE(0) & wire.MAX_31_BITS;
     if (stream !== 0) {
-      this.#checkOpened(stream);
+      this.#streams.checkOpened(stream);
       const exchange = this.#streams.get(stream);
       if (increment > 0) exchange?.onWindow(increment);
       else
@@ -307,7 +310,7 @@ export class Http2Transport implements OriginTransport, wire.FrameSink {
     const code = payload.readUInt32BE(0);
     const exchange = this.#streams.get(stream);
     if (exchange === undefined) return;
-    this.#noteEnded(stream);
+    this.#streams.noteEnd(stream);
     if (code === wire.HTTP_1_1_REQUIRED && !exchange.response.hasHead) this.#watcher.onHttp1Required();
     exchange.onReset(code);
   }
@@ -315,36 +318,12 @@ export class Http2Transport implements OriginTransport, wire.FrameSink {
   #onReady(): void {
     if (this.#settingsTimer !== null) clearTimeout(this.#settingsTimer);
     this.#settingsTimer = null;
-    for (const exchange of this.#streams.values()) exchange.onReady();
+    for (const exchange of this.#streams.running()) exchange.onReady();
     if (!this.#isGone) this.#watcher.onCapacity();
   }
 
-  #checkOpened(stream: number): void {
-    if (stream % 2 === 0 || stream >= this.#nextStream) {
-      throw new wire.Http2Error(wire.PROTOCOL_ERROR, `Nobody has opened stream ${stream}.`);
-    }
-  }
-
-  /** The exchange of a stream; null for one that was given up here, on which frames may still come. */
-  #liveStream(stream: number): Http2Exchange | null {
-    const exchange = this.#streams.get(stream) ?? null;
-    if (exchange === null && this.#ended.has(stream)) {
-      throw new wire.Http2Error(wire.STREAM_CLOSED, `Stream ${stream} has ended.`);
-    }
-    return exchange;
-  }
-
-  #noteEnded(stream: number): void {
-    this.#ended.add(stream);
-    if (this.#ended.size <= MAX_ENDED) return;
-    for (const oldest of this.#ended) {
-      this.#ended.delete(oldest);
-      return;
-    }
-  }
-
   #flush(): void {
-    for (const exchange of this.#streams.values()) {
+    for (const exchange of this.#streams.running()) {
       if (this.room <= 0) return;
       exchange.flush();
     }
@@ -386,7 +365,7 @@ export class Http2Transport implements OriginTransport, wire.FrameSink {
     this.#isClosed = true;
     if (this.#settingsTimer !== null) clearTimeout(this.#settingsTimer);
     this.#retire();
-    for (const exchange of this.#streams.values()) exchange.fail(fault, null);
+    for (const exchange of this.#streams.running()) exchange.fail(fault, null);
     this.#socket.destroySoon();
     setTimeout(() => this.#socket.destroy(), GOODBYE_MS).unref();
   }

@@ -1,6 +1,7 @@
 /**
- * How much an origin may send over HTTP/2 that carries nothing: settings, pings, empty frames,
- * frames of streams that are over. Each is allowed, and a flood of them is not. [OR7]
+ * How much an origin may send over HTTP/2 that carries nothing: settings, pings, windows, empty
+ * frames, frames of streams that are over. Each is allowed, and a flood of them is not, unless what
+ * we did ourselves brings it about. [OR7]
  */
 import { ENHANCE_YOUR_CALM, Http2Error } from "./http2-frames.ts";
 
@@ -24,8 +25,8 @@ export class NuisanceBudget {
     this.#spent = 1;
   }
 
-  /** Something useful was sent or came: windows and pings belong to it. */
-  forgive(): void {
-    if (this.#spent > 0) this.#spent -= 1;
+  /** Something came that does carry something, or we did what so many such frames may follow. */
+  forgive(frames = 1): void {
+    this.#spent = Math.max(-MAX_IN_PERIOD, this.#spent - frames);
   }
 }
