@@ -112,8 +112,10 @@ export class Machine {
     else what();
   }
 
+  /** As the runtime's: in whole milliseconds, and never at once, so that whoever waits for a clock gets on. */
   after(delayMs: number, what: () => void): CancelTimer {
-    const timer: Timer = { dueMonotonicMs: this.monotonicMs() + delayMs, what, happening: null };
+    const wholeMs = Math.max(1, Math.trunc(delayMs));
+    const timer: Timer = { dueMonotonicMs: this.monotonicMs() + wholeMs, what, happening: null };
     this.#timers.add(timer);
     if (!this.isSuspended) this.#arm(timer);
     return () => {

@@ -48,6 +48,8 @@ const EDGE_URL = new URL("http://edge.example");
 const ATTENTION_MS = 4_000;
 /** One that the pool has heard for so long is one that grants wait for, whatever it has followed. */
 const LISTENING_MS = 1_200;
+/** More happen at one time only to what asks for itself again and again. */
+const MOST_IN_ONE_INSTANT = 10_000;
 /** After the last fault, beside a lease and its quarantine: connections are given up, made anew, tables sent. */
 const CALM_SLACK_MS = 130_000;
 const LONGEST_LEASE_MS = 15_000;
@@ -232,8 +234,12 @@ export class Run {
   }
 
   async #stepWhile(goesOn: () => boolean): Promise<void> {
+    let inOneInstant = 0;
     while (goesOn() && this.#violation === null) {
+      const beforeMs = this.#timeline.nowMs;
       if (!this.#timeline.step()) throw new Error("nothing happens any more");
+      inOneInstant = this.#timeline.nowMs === beforeMs ? inOneInstant + 1 : 0;
+      if (inOneInstant > MOST_IN_ONE_INSTANT) throw new Error("time stands still");
       // Whatever was promised and is due comes before the next thing happens.
       await new Promise(setImmediate);
       this.#edge.endTurns();
