@@ -6,6 +6,11 @@ export const EGRESS = "egress";
 export const EGRESS_AUTHORIZATION = "egress-authorization";
 /** Request: `manual` (default) or `follow`. */
 export const EGRESS_REDIRECT = "egress-redirect";
+/**
+ * Request, from the edge to a gateway: the name of an upload, under which the gateway can be asked
+ * for it. Response to that question: how it stands.
+ */
+export const EGRESS_UPLOAD = "egress-upload";
 /** Response: the source address of the request, as advertised. */
 export const EGRESS_IP = "egress-ip";
 /** Response: its source port. */
@@ -26,6 +31,9 @@ export const PROXY_NAME = "ipshard";
 
 /** Path of the egress API, on the edge and on every host's gateway. */
 export const FETCH_PATH = "/v1/fetch";
+
+/** At a gateway: begins the path under which an upload is asked for by its name. */
+export const UPLOADS_PATH = "/v1/uploads/";
 
 /** Connection-specific fields (RFC 9110 section 7.6.1), not to be forwarded. */
 export const HOP_BY_HOP: ReadonlySet<string> = new Set([

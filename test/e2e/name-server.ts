@@ -1,10 +1,13 @@
 /**
  * A name server for tests: answers A and AAAA queries from a table, NXDOMAIN for the rest,
- * and nothing at all for names under `silent.test`.
+ * and nothing at all for names under `silent.test`. Names under `late.test` have their answer after
+ * a while.
  */
 import { createSocket, type Socket } from "node:dgram";
 import ipaddr from "ipaddr.js";
 
+/** Longer than it takes to fill the buffers of a connection. */
+const LATE_MS = 100;
 const TYPE_A = 1;
 const TYPE_AAAA = 28;
 
@@ -17,7 +20,9 @@ export async function startNameServer(
     const name = questionName(query);
     if (name.endsWith("silent.test")) return;
     const reply = answer(query, name, records[name]);
-    socket.send(reply, from.port, from.address);
+    const send = (): void => socket.send(reply, from.port, from.address, () => {});
+    if (name.endsWith("late.test")) setTimeout(send, LATE_MS).unref();
+    else send();
   });
   await new Promise<void>((resolve) => {
     socket.bind(0, "127.0.0.1", resolve);

@@ -6,6 +6,7 @@ import {
   EGRESS,
   EGRESS_AUTHORIZATION,
   EGRESS_REDIRECT,
+  EGRESS_UPLOAD,
   HOP_BY_HOP,
   isOwnHeader,
   PROXY_NAME,
@@ -23,6 +24,8 @@ export interface RequestHeaders {
   readonly egressAuthorization: string | null;
   readonly egress: string | null;
   readonly redirect: string | null;
+  /** The name of an upload. */
+  readonly upload: string | null;
   readonly hasBody: boolean;
   /** Every `host` field; there should be one. */
   readonly hosts: readonly string[];
@@ -46,6 +49,7 @@ export function readRequestHeaders(raw: readonly string[]): RequestHeaders {
   let egressAuthorization: string | null = null;
   let egress: string | null = null;
   let redirect: string | null = null;
+  let upload: string | null = null;
   let hasBody = false;
   let connection = "";
   const hosts: string[] = [];
@@ -72,7 +76,7 @@ export function readRequestHeaders(raw: readonly string[]): RequestHeaders {
       if (name === "authorization") authorization = value;
       else if (name === "content-length" && Number(value) > 0) hasBody = true;
       forwarded.push(name, value);
-    }
+    } else if (name === EGRESS_UPLOAD) upload = upload === null ? value : `${upload}, ${value}`;
   }
   return {
     forwarded: withoutListed(forwarded, connection),
@@ -80,6 +84,7 @@ export function readRequestHeaders(raw: readonly string[]): RequestHeaders {
     egressAuthorization,
     egress,
     redirect,
+    upload,
     hasBody,
     hosts,
     transferCoding,

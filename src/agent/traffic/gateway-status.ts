@@ -1,4 +1,5 @@
 /** What a host tells of itself: each of its addresses, and whether it can serve. */
+import type { ServerResponse } from "node:http";
 import type { Problem } from "../../core/problems.ts";
 import { rangeOf } from "../../core/port-block.ts";
 import type { AddressPorts } from "../ports/address-ports.ts";
@@ -40,4 +41,11 @@ export function lackOf(binder: PortBinder, isDraining: boolean): Problem | null 
   if (addresses.some((address) => address.isUsable())) return null;
   const ips = addresses.map(({ ip }) => ip).join(", ");
   return { code: "lease-lost", detail: `There is no valid lease on ${ips}.` };
+}
+
+/** Tells something, complete at once. */
+export function sendJson(response: ServerResponse, value: unknown): void {
+  const body = JSON.stringify(value);
+  response.writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(body) });
+  response.end(body);
 }

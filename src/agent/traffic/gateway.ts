@@ -21,12 +21,13 @@ import { EgressFault, problemOf } from "./faults.ts";
 import { Flow } from "../../link/flow.ts";
 import { readRequestHeaders, type RequestHeaders } from "./forwarded-headers.ts";
 import { GatewayAccess } from "./gateway-access.ts";
-import { addressStatus, lackOf } from "./gateway-status.ts";
+import { addressStatus, lackOf, sendJson } from "./gateway-status.ts";
 import { HttpExchange, type HttpPath } from "./http-path.ts";
 import type { Outgoing } from "./outgoing.ts";
 import type { PortBinder } from "../ports/port-binder.ts";
 import { endWithProblem, sendProblem } from "./problem-reply.ts";
 import { isWebSocketRequest, judgeHead, targetOf } from "./request-head.ts";
+import { uploadAt, Uploads } from "./uploads.ts";
 import { WebSocketClient } from "./websocket-client.ts";
 import { relayWebSocket, type WebSocketPath } from "./websocket-path.ts";
 
@@ -69,6 +70,7 @@ export class Gateway {
   readonly #choice: AddressChoice;
   readonly #httpPath: HttpPath;
   readonly #webSocketPath: WebSocketPath;
+  readonly #uploads = new Uploads();
   readonly #clients = new WeakMap<Duplex, ClientConnection>();
   readonly #refusalCounts = new Map<ProblemCode, number>();
   #runningCount = 0;
@@ -131,13 +133,10 @@ export class Gateway {
       const flow = this.#flowOf(socket);
       this.#clients.set(socket, new ClientConnection(socket, flow));
     });
-    const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
-      this.#beginExchange(request, response);
-    };
-    server.on("request", onRequest);
+    server.on("request", this.#beginExchange);
     // `100 Continue` is sent when the destination is ready for the body.
-    server.on("checkContinue", onRequest);
-    server.on("checkExpectation", onRequest);
+    server.on("checkContinue", this.#beginExchange);
+    server.on("checkExpectation", this.#beginExchange);
     server.on("upgrade", (request, socket, head) => this.#beginWebSocket(request, socket as Socket, head));
     server.on("connect", (_request, socket) => {
       this.#flowOf(socket).run(() => {
@@ -160,7 +159,7 @@ export class Gateway {
     }, this.#onFault);
   }
 
-  #beginExchange(request: IncomingMessage, response: ServerResponse): void {
+  readonly #beginExchange = (request: IncomingMessage, response: ServerResponse): void => {
     const flow: Flow = new Flow((fault) => {
       if (exchange === null) this.#refuse(request, response, problemOf(fault), fault);
       else exchange.fail(fault);
@@ -178,27 +177,33 @@ export class Gateway {
         this.#refuse(request, response, judged.refusal, null);
         return;
       }
-      const target = targetOf(request);
-      if (target.path !== FETCH_PATH) return this.#onOtherRoute(request, response, target.path, headers);
+      const { path, query } = targetOf(request);
+      if (path !== FETCH_PATH) return this.#onOtherRoute(request, response, path, headers, flow);
       // Without a promise when the token is known.
       const admitted = this.#access.admit(headers, "gateway");
       const identity = admitted instanceof Promise ? await admitted : admitted;
-      const learning = this.#prepare(identity, target.query, headers);
+      const upload = this.#uploads.announce(headers.upload, identity, response);
+      const learning = this.#prepare(identity, query, headers);
       if (learning !== null) await learning;
-      exchange = this.#fetch(request, response, target.query, headers, identity, flow);
+      exchange = this.#fetch(request, response, query, headers, identity);
+      exchange?.start(flow, upload);
     });
-  }
+  };
 
   #onOtherRoute(
     request: IncomingMessage,
     response: ServerResponse,
     path: string,
     headers: RequestHeaders,
+    flow: Flow,
   ): Promise<void> | void {
-    if (path !== "/health" && path !== "/v1/status") {
+    const upload = uploadAt(path);
+    if (upload === null && path !== "/health" && path !== "/v1/status") {
       this.#refuse(request, response, { code: "route-unknown" }, null);
     } else if (request.method !== "GET" && request.method !== "HEAD") {
       this.#refuse(request, response, { code: "method-unsupported" }, null);
+    } else if (upload !== null) {
+      return this.#sendStanding(request, response, upload, headers, flow);
     } else if (path === "/health") {
       this.#sendHealth(request, response);
     } else {
@@ -220,7 +225,6 @@ export class Gateway {
     query: string,
     headers: RequestHeaders,
     identity: Outcome<Identity, Problem>,
-    flow: Flow,
   ): HttpExchange | null {
     // While the token was verified its client may have gone, or its body have broken off.
     if (response.headersSent || response.destroyed) return null;
@@ -245,9 +249,7 @@ export class Gateway {
       this.#runningCount -= 1;
     });
     const hop = { url, method: request.method!, headers: forwarded, hasBody };
-    const exchange = new HttpExchange(this.#httpPath, request, response, from, hop, redirect === "follow");
-    exchange.start(flow);
-    return exchange;
+    return new HttpExchange(this.#httpPath, request, response, from, hop, redirect === "follow");
   }
 
   /** What has to be known before an address is chosen; null when it is. [RS5] */
@@ -315,12 +317,20 @@ export class Gateway {
       return this.#refuseOn(socket, { code: "request-malformed", detail });
     }
     const { from, url } = admitted.value;
-    await relayWebSocket(
-      this.#webSocketPath,
-      from,
-      { request, client, url, headers: headers.forwarded },
-      flow,
-    );
+    const asked = { request, client, url, headers: headers.forwarded };
+    await relayWebSocket(this.#webSocketPath, from, asked, flow);
+  }
+
+  async #sendStanding(
+    request: IncomingMessage,
+    response: ServerResponse,
+    upload: string,
+    headers: RequestHeaders,
+    flow: Flow,
+  ): Promise<void> {
+    const identity = await this.#access.admit(headers, "gateway");
+    if (!identity.ok) return this.#refuse(request, response, identity.refusal, null);
+    this.#uploads.answer(upload, identity.value, response, flow);
   }
 
   async #sendStatus(
@@ -384,10 +394,4 @@ export class Gateway {
   }
 
   readonly #onFault = (fault: unknown): void => this.#count(problemOf(fault), fault);
-}
-
-function sendJson(response: ServerResponse, value: unknown): void {
-  const body = JSON.stringify(value);
-  response.writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(body) });
-  response.end(body);
 }

@@ -31,6 +31,7 @@ import { RedirectedHop } from "./redirected-hop.ts";
 import { RequestBody } from "./request-body.ts";
 import { SmallPieces } from "./small-pieces.ts";
 import { noteStreamed } from "./stream-garbage.ts";
+import type { Upload } from "./uploads.ts";
 
 /** What every exchange of a gateway shares. */
 export interface HttpPath {
@@ -68,6 +69,7 @@ export class HttpExchange implements ExchangeHandler {
   #connections: OriginConnections | null = null;
   #connection: OriginConnection | null = null;
   #flow: Flow | null = null;
+  #upload: Upload | null = null;
   #controller: ExchangeController | null = null;
   /** While redirects are followed: the hop that is under way. */
   #redirected: RedirectedHop | null = null;
@@ -99,9 +101,10 @@ export class HttpExchange implements ExchangeHandler {
     this.#follows = follows;
   }
 
-  /** Sends the request, as part of a flow of which `fail` is the end. */
-  start(flow: Flow): void {
+  /** Sends the request, as part of a flow of which `fail` is the end; `upload` is what its sender calls it. */
+  start(flow: Flow, upload: Upload | null): void {
     this.#flow = flow;
+    this.#upload = upload;
     this.#response.once(
       "close",
       flow.guard(() => this.#onClosed()),
@@ -235,6 +238,7 @@ export class HttpExchange implements ExchangeHandler {
 
   #openBody(): RequestBody {
     return new RequestBody(this.#request, this.#response, () => {
+      this.#upload?.ready();
       const { headers, httpVersion } = this.#request;
       // HTTP/1.0 has no such thing, nor is every expectation this one (RFC 9110 section 10.1.1).
       if (httpVersion === "1.1" && headers.expect?.toLowerCase() === "100-continue") {

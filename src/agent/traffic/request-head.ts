@@ -7,6 +7,7 @@
 import type { IncomingMessage } from "node:http";
 import { grant, type Outcome, refuse } from "../../core/outcome.ts";
 import type { Problem } from "../../core/problems.ts";
+import { UPLOAD_NAME } from "../../wire/upload-standing.ts";
 import type { RequestHeaders } from "./forwarded-headers.ts";
 
 /** A request's target, split at the question mark. */
@@ -53,6 +54,9 @@ export function judgeHead(request: IncomingMessage, headers: RequestHeaders): Ou
     }
   }
   if (headers.isTokenRepeated) return malformed("egress-authorization is there more than once.");
+  if (headers.upload !== null && !UPLOAD_NAME.test(headers.upload)) {
+    return malformed("egress-upload is not one name of an upload.");
+  }
   return grant(true);
 }
 

@@ -1,0 +1,16 @@
+/**
+ * How an upload stands at a gateway that was asked for it by its name. [GW24]
+ *
+ * `100 Continue` says the same on the upload's own connection, but not to the edge, whose runtime
+ * shows no interim answers.
+ */
+
+/**
+ * - `ready`: the destination's connection stands, so the host refuses it no more.
+ * - `ended`: it has been answered, or given up.
+ * - `unknown`: it has not come, or not got so far, for longer than anybody should wait for it.
+ */
+export type UploadStanding = "ready" | "ended" | "unknown";
+
+/** What names an upload: chosen at random by its sender, so that nobody else can ask for it. */
+export const UPLOAD_NAME = /^[\w-]{16,64}$/;
