@@ -14,6 +14,7 @@ import {
   EGRESS_AUTHORIZATION,
   EGRESS_HOST,
   EGRESS_LOCATION,
+  EGRESS_UPLOAD,
   PROXY_STATUS,
 } from "../wire/header-names.ts";
 import { problemCodeOf } from "../wire/problem-response.ts";
@@ -130,7 +131,9 @@ async function attempt(errand: Errand, destined: Destined, body: RequestBody | n
     // Which of its addresses a host took that had the choice is not known.
     search.refused(verdict, destined, isFirstHop && !departure.isOpen);
     const isUnsent = isFirstHop && (body === null || body.isReplayable());
-    return { answer, mayRepeat: isUnsent || canRepeat(request.method, body), isLost: false };
+    const mayRepeat = isUnsent || canRepeat(request.method, body);
+    if (mayRepeat) body?.keep();
+    return { answer, mayRepeat, isLost: false };
   } catch (fault) {
     const failure = clientFailure(errand, body);
     if (failure !== null) return answered(problem({ code: failure }));
@@ -139,7 +142,9 @@ async function attempt(errand: Errand, destined: Destined, body: RequestBody | n
     blame(errand, destined, body, fault === GONE);
     console.warn("host lost", host, fault instanceof Error ? fault.message : fault);
     const answer = problem({ code: "host-lost", detail: `Host ${host} did not answer.` });
-    return { answer, mayRepeat: canRepeat(request.method, body) && !search.isSuspect, isLost: true };
+    const mayRepeat = canRepeat(request.method, body) && !search.isSuspect;
+    if (mayRepeat) body?.keep();
+    return { answer, mayRepeat, isLost: true };
   }
 }
 
@@ -158,13 +163,16 @@ async function send(
   if (egress === null) headers.delete(EGRESS);
   else headers.set(EGRESS, egress);
   headers.set(EGRESS_AUTHORIZATION, `Bearer ${errand.gatewayToken}`);
-  const url = host.gateway + errand.target;
+  // Not for clients to say.
+  headers.delete(EGRESS_UPLOAD);
+  const { gateway } = host;
+  const { target } = errand;
   const init = { method: request.method, headers, redirect: "manual" } as const;
   const ending = new AbortController();
   const watch = new HostWatch({ host, pool, load }, () => ending.abort(GONE));
   try {
-    if (body !== null) return await fetch(body.next(url, init, ending));
-    return await fetch(url, { ...init, signal: ending.signal });
+    if (body !== null) return await fetch(body.next({ ...init, gateway, target }, ending));
+    return await fetch(gateway + target, { ...init, signal: ending.signal });
   } catch (fault) {
     // A runtime may say in its own words that a request was given up.
     const isGone = ending.signal.reason === GONE;

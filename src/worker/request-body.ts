@@ -2,10 +2,10 @@
  * The body of a request that may have to be sent twice.
  *
  * A short body of known length is held whole. Any other is streamed, and what has been given
- * out is held as long as it is short, so that a host which refuses at once costs nothing; past
- * that it goes by piece for piece and cannot come back. A length that the client declared stays
- * declared. It is read and written here rather than joined to the host's stream inside the
- * runtime, which would not tell which of both ends had failed. [WK9] [WK10]
+ * out is held as long as it is short, so that a host which refuses costs nothing; past that it
+ * goes by piece for piece and cannot come back, and therefore not before the host can refuse it no
+ * more (`go-ahead.ts`). A length that the client declared stays declared. It is read and written here rather than joined to the host's stream inside the
+ * runtime, which would not tell which of both ends had failed. [WK9] [WK10] [WK43]
  *
  * A body that breaks off must break off for the host as well. The runtime ends a chunked body
  * neatly when its stream is aborted, which would make half a body look like a whole one; only
@@ -14,6 +14,7 @@
  * answer may be there already. [WK10] [WK25]
  */
 import { grant, type Outcome, refuse } from "../core/outcome.ts";
+import { GoAhead } from "./go-ahead.ts";
 
 /** The most that is held of one body. */
 export const HELD_BYTES = 65_536;
@@ -29,7 +30,11 @@ const BROKEN_OFF = "the client broke its body off";
 const BODILESS: ReadonlySet<string> = new Set(["GET", "HEAD"]);
 
 /** A request to a host but for its body. */
-export interface BodilessInit {
+export interface BodilessRequest {
+  /** Where the paths of the host's gateway begin. */
+  readonly gateway: string;
+  /** Path and query there. */
+  readonly target: string;
   readonly method: string;
   readonly headers: Headers;
   readonly redirect: "manual";
@@ -41,7 +46,9 @@ export interface RequestBody {
    * The request of the next try, with the body. Only for the first, or while `isReplayable`. The
    * try ends when `attempt` is aborted, and is aborted when the body breaks off.
    */
-  next(url: string, init: BodilessInit, attempt: AbortController): Request;
+  next(request: BodilessRequest, attempt: AbortController): Request;
+  /** Stops giving it out in the present try, as it is to be given out once more. */
+  keep(): void;
   /** Whether it can be given out once more from its beginning. */
   isReplayable(): boolean;
   /** Whether all of it is here, so that it can be given out as often as need be. */
@@ -82,9 +89,11 @@ class PassedBody implements RequestBody {
     this.#request = request;
   }
 
-  next(url: string, { headers, redirect }: BodilessInit, { signal }: AbortController): Request {
-    return new Request(new Request(url, this.#request), { headers, redirect, signal });
+  next({ gateway, target, headers, redirect }: BodilessRequest, { signal }: AbortController): Request {
+    return new Request(new Request(gateway + target, this.#request), { headers, redirect, signal });
   }
+
+  keep(): void {}
 
   isReplayable(): boolean {
     return false;
@@ -115,9 +124,11 @@ class HeldBody implements RequestBody {
     this.#bytes = bytes;
   }
 
-  next(url: string, init: BodilessInit, { signal }: AbortController): Request {
-    return new Request(url, { ...init, body: this.#bytes, signal });
+  next({ gateway, target, ...init }: BodilessRequest, { signal }: AbortController): Request {
+    return new Request(gateway + target, { ...init, body: this.#bytes, signal });
   }
+
+  keep(): void {}
 
   isReplayable(): boolean {
     return true;
@@ -156,6 +167,8 @@ class StreamedBody implements RequestBody {
   #hasFailed = false;
   #reading: Promise<void> | null = null;
   #try = new AbortController();
+  /** Of the present try; null when nothing more is given out in it. */
+  #goAhead: GoAhead | null = null;
 
   constructor(source: ReadableStream<Uint8Array>, length: number | null) {
     this.#source = source;
@@ -163,14 +176,21 @@ class StreamedBody implements RequestBody {
     this.#reader = source.getReader();
   }
 
-  next(url: string, init: BodilessInit, attempt: AbortController): Request {
+  next({ gateway, target, ...init }: BodilessRequest, attempt: AbortController): Request {
     this.#try.abort();
     this.#try = attempt;
+    const goAhead = new GoAhead(gateway, init.headers, attempt.signal);
+    this.#goAhead = goAhead;
     const { readable, writable } =
       this.#length === null ? new IdentityTransformStream() : new FixedLengthStream(this.#length);
     // Of a host that takes no more of it the answer speaks, or the failure of the request.
-    this.#feeding = this.#feed(writable, attempt).catch(() => {});
-    return new Request(url, { ...init, body: readable, signal: attempt.signal });
+    this.#feeding = this.#feed(writable, attempt, goAhead).catch(() => {});
+    return new Request(gateway + target, { ...init, body: readable, signal: attempt.signal });
+  }
+
+  keep(): void {
+    this.#goAhead?.end();
+    this.#goAhead = null;
   }
 
   isReplayable(): boolean {
@@ -190,6 +210,7 @@ class StreamedBody implements RequestBody {
    * destroys the answer on its way. So the response is kept open until the body has come. [WK25]
    */
   linger(answer: Response): Response {
+    this.#goAhead?.end();
     if (this.#isEnded || this.#hasFailed || !canBeKeptOpen(answer)) return answer;
     const length = answer.headers.get("content-length");
     const { readable, writable } =
@@ -203,20 +224,24 @@ class StreamedBody implements RequestBody {
     return true;
   }
 
-  async #feed(writable: WritableStream, attempt: AbortController): Promise<void> {
+  async #feed(writable: WritableStream, attempt: AbortController, goAhead: GoAhead): Promise<void> {
+    const isOver = (): boolean => attempt.signal.aborted || this.#goAhead !== goAhead;
     const writer: WritableStreamDefaultWriter<Uint8Array> = writable.getWriter();
-    for (let at = 0; !attempt.signal.aborted; at += 1) {
+    for (let at = 0; !isOver(); at += 1) {
       if (at === this.#held.length) {
         if (this.#heldBytes > HELD_BYTES) {
+          if (!(await goAhead.ask()) || isOver()) return;
           return this.#pass(writer, attempt);
         }
         if (!this.#isEnded) await this.#readMore();
+        if (isOver()) return;
         if (this.#hasFailed) return attempt.abort(BROKEN_OFF);
-        if (attempt.signal.aborted) return;
       }
       const chunk = this.#held[at];
       if (chunk === undefined) return writer.close();
       this.#isTouched = true;
+      // While the host gets this, its answer may come.
+      if ((this.#length ?? this.#heldBytes) > HELD_BYTES) void goAhead.ask();
       // Done when the other side has taken it: the client is never read faster than the host.
       await writer.write(chunk);
     }

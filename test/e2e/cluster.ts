@@ -47,6 +47,8 @@ export interface StatusView {
     readonly portCount: number;
     readonly heldCount: number;
   }[];
+  /** Requests and WebSockets under way. */
+  readonly running: number;
 }
 
 const CLI = join(import.meta.dirname, "../../src/cli/main.ts");

@@ -18,7 +18,17 @@ export interface SeenConnection {
   closedAtMs: number | null;
 }
 
-const ADDRESSES = ["127.0.0.20", "127.0.0.21", "127.0.0.22", "127.0.0.23"];
+const ADDRESSES = [
+  "127.0.0.20",
+  "127.0.0.21",
+  "127.0.0.22",
+  "127.0.0.23",
+  // These a test has to allow.
+  "127.0.0.24",
+  "127.0.0.25",
+  "127.0.0.26",
+  "127.0.0.27",
+];
 const seen: SeenConnection[] = [];
 const held = new Set<ServerResponse>();
 

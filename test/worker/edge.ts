@@ -7,9 +7,11 @@ import type { Identity } from "../../src/core/identity.ts";
 import { grant, type Outcome } from "../../src/core/outcome.ts";
 import type { Placement } from "../../src/core/placement.ts";
 import type { ProblemCode } from "../../src/core/problems.ts";
+import { UPLOADS_PATH } from "../../src/wire/header-names.ts";
 import { generateKey, publicPart } from "../../src/wire/keys.ts";
 import { problemReply } from "../../src/wire/problem-response.ts";
 import { signToken } from "../../src/wire/tokens.ts";
+import type { UploadStanding } from "../../src/wire/upload-standing.ts";
 import type { Environment } from "../../src/worker/environment.ts";
 import worker from "../../src/worker/index.ts";
 
@@ -55,6 +57,17 @@ export async function codeOf(response: Response): Promise<{ status: number; code
 /** A gateway's answer to a request, of which it also gets the body's reader. */
 export type Gateway = (request: Request) => Response | Promise<Response>;
 
+/** A question about an upload, as a gateway got it. */
+export interface UploadQuestion {
+  readonly host: string;
+  readonly name: string;
+  readonly token: string | null;
+}
+
+/** The questions about uploads, in order. */
+export const uploadQuestions: UploadQuestion[] = [];
+/** What gateways say to them; those not in here say that the upload is ready. */
+export const standings = new Map<string, Gateway>();
 /** Gateways by host name; anything else cannot be connected. */
 export const gateways = new Map<string, Gateway>();
 /** The hosts whose gateways were asked, in order. */
@@ -69,10 +82,18 @@ beforeEach(() => {
   askedHosts.length = 0;
   absentHosts.clear();
   healthQuestions.clear();
+  uploadQuestions.length = 0;
+  standings.clear();
   vi.stubGlobal("fetch", async (input: RequestInfo, init?: RequestInit) => {
     const request = new Request(input, init);
     const host = new URL(request.url).hostname.replace(/\.gateway$/, "");
     if (request.url === `http://${host}.gateway/health`) return healthOf(host);
+    const [, upload] = request.url.split(UPLOADS_PATH);
+    if (upload !== undefined) {
+      uploadQuestions.push({ host, name: upload, token: request.headers.get("egress-authorization") });
+      const tell = standings.get(host) ?? standing("ready");
+      return Promise.race([tell(request), untilAborted(request.signal)]);
+    }
     askedHosts.push(host);
     const gateway = gateways.get(host);
     if (gateway === undefined) throw new Error("Network connection lost.");
@@ -91,6 +112,11 @@ function healthOf(host: string): Response {
   healthQuestions.set(host, (healthQuestions.get(host) ?? 0) + 1);
   if (!gateways.has(host) || absentHosts.has(host)) throw new Error("Network connection lost.");
   return Response.json({ status: "ok" });
+}
+
+/** A gateway that says this of every upload. */
+export function standing(upload: UploadStanding): Gateway {
+  return () => new Response(null, { status: 204, headers: { "egress-upload": upload } });
 }
 
 /** Rejects when a request is given up, as a real `fetch` does. */

@@ -1,0 +1,66 @@
+/**
+ * A gateway's leave to send the rest of an upload, beyond what is held of it here.
+ *
+ * The runtime pumps a body into the sockets as fast as they take it, long before a host has
+ * refused; what has gone beyond the held part can be given to no other host. So the rest waits
+ * until the gateway says that the destination's connection stands: from then on the host refuses
+ * nothing. `100 Continue` would say so, but the runtime shows no interim answers, so the gateway
+ * is asked for it. [WK43]
+ */
+import { EGRESS_AUTHORIZATION, EGRESS_UPLOAD, UPLOADS_PATH } from "../wire/header-names.ts";
+import type { UploadStanding } from "../wire/upload-standing.ts";
+
+/** Longer than a gateway lets anybody wait; something between must have swallowed the question. */
+const PATIENCE_MS = 45_000;
+/** A connection that had been kept may have ended just then. */
+const MAX_QUESTIONS = 2;
+
+/** The go-ahead of one gateway for one try of an upload. */
+export class GoAhead {
+  readonly #url: string;
+  readonly #authorization: string;
+  readonly #attempt: AbortSignal;
+  readonly #answered = new AbortController();
+  #asking: Promise<boolean> | null = null;
+
+  /** Names the upload in the headers with which it is sent. It is over with `attempt`. */
+  constructor(gateway: string, headers: Headers, attempt: AbortSignal) {
+    const name = crypto.randomUUID();
+    headers.set(EGRESS_UPLOAD, name);
+    this.#url = gateway + UPLOADS_PATH + name;
+    this.#authorization = headers.get(EGRESS_AUTHORIZATION)!;
+    this.#attempt = attempt;
+  }
+
+  /**
+   * Whether the rest may be sent; false when the upload's own answer is on its way. A gateway
+   * that knows nothing of this, or cannot say, holds nothing up.
+   */
+  ask(): Promise<boolean> {
+    this.#asking ??= this.#ask();
+    return this.#asking;
+  }
+
+  /** The upload has its answer, which stands: whoever still waits goes on. */
+  end(): void {
+    this.#answered.abort();
+  }
+
+  async #ask(): Promise<boolean> {
+    const patience = AbortSignal.timeout(PATIENCE_MS);
+    const signal = AbortSignal.any([this.#attempt, this.#answered.signal, patience]);
+    for (let count = 0; count < MAX_QUESTIONS && !signal.aborted; count += 1) {
+      try {
+        const headers = { [EGRESS_AUTHORIZATION]: this.#authorization };
+        const response = await fetch(this.#url, { headers, redirect: "manual", signal });
+        const standing = response.headers.get(EGRESS_UPLOAD) as UploadStanding | null;
+        // Whoever answers at length knows nothing of this.
+        if (response.body !== null) void response.body.cancel();
+        return standing !== "ended";
+      } catch {
+        // No connection, or nobody waits any more.
+      }
+    }
+    return true;
+  }
+}
