@@ -16,7 +16,7 @@ import { createServer, type TLSSocket } from "node:tls";
 import { HpackDecoder } from "../../src/agent/traffic/hpack-decoder.ts";
 import { encodeFields } from "../../src/agent/traffic/hpack-encoder.ts";
 import * as wire from "../../src/agent/traffic/http2-frames.ts";
-import { CERTIFICATE, KEY } from "./tls-origin.ts";
+import { CERTIFICATE, KEY, transportsOf } from "./tls-origin.ts";
 
 /** A frame that a client sent. */
 export interface SentFrame {
@@ -208,7 +208,6 @@ export async function startFrameOrigin(
 ): Promise<FrameOrigin> {
   const peers: FramePeer[] = [];
   const sockets = new Set<TLSSocket>();
-  const transports = new Map<number, Socket>();
   let http1Count = 0;
   const { http1Answer } = options;
   const server = createServer(
@@ -218,7 +217,7 @@ export async function startFrameOrigin(
       socket.on("error", () => socket.destroy());
       socket.once("close", () => sockets.delete(socket));
       if (socket.alpnProtocol === "h2") {
-        const peer = new FramePeer(socket, transports.get(socket.remotePort!)!);
+        const peer = new FramePeer(socket, transportOf(socket));
         peers.push(peer);
         void Promise.resolve(script(peer, peers.length - 1)).catch(() => null);
         return;
@@ -233,12 +232,7 @@ export async function startFrameOrigin(
       });
     },
   );
-  // A reset is for the socket below.
-  server.on("connection", (transport: Socket) => {
-    const { remotePort } = transport;
-    transports.set(remotePort!, transport);
-    transport.once("close", () => transports.delete(remotePort!));
-  });
+  const transportOf = transportsOf(server);
   server.listen(0, options.ip ?? "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;

@@ -6,7 +6,7 @@ import {
   type Http2ServerResponse,
   type Settings,
 } from "node:http2";
-import type { AddressInfo, Socket } from "node:net";
+import type { AddressInfo, Server, Socket } from "node:net";
 import type { Origin } from "./gateway-rig.ts";
 
 /** For secure.test and 127.0.0.1, valid for a century; trusted by nobody but these tests. */
@@ -30,6 +30,26 @@ qHljBNrd0ZaD3FnscLlvTs+ig/yhRANCAAQxt4Zv/qWb38LOOdz6UpKyyzY8xc0p
 RDlLJgmYc/5Z+vDzihVHEbpootuaW3YEVJ/Tvysy3Mvj/ae3reKcst/Y
 -----END PRIVATE KEY-----
 `;
+
+/**
+ * Tells what a connection of a TLS server runs over, which alone can be reset. A server's own
+ * connections only: one port of a client may have a connection to each of several.
+ */
+export function transportsOf(server: Server): (secure: Socket) => Socket {
+  const transports = new Map<string, Socket>();
+  server.on("connection", (transport: Socket) => {
+    const key = endOf(transport);
+    transports.set(key, transport);
+    transport.once("close", () => {
+      if (transports.get(key) === transport) transports.delete(key);
+    });
+  });
+  return (secure) => transports.get(endOf(secure)) ?? secure;
+}
+
+function endOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
+}
 
 /** A secure origin on a free loopback port; `upgrade` events are those of its HTTP/1.1 side. */
 export async function startSecureOrigin(

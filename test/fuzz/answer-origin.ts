@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
-import { CERTIFICATE, KEY } from "../agent/tls-origin.ts";
+import { CERTIFICATE, KEY, transportsOf } from "../agent/tls-origin.ts";
 import type { AnswerPlan } from "./answer-plan.ts";
 import { ORIGIN_IPS } from "./target.ts";
 
@@ -22,18 +22,17 @@ export interface AnswerOrigin {
 /** Starts both, plain and secure. */
 export async function startAnswerOrigin(): Promise<AnswerOrigin> {
   const scripts = new Map<string, Script>();
-  const transports = new Map<number, Socket>();
   const sockets = new Set<Socket>();
   const plain = createServer({ noDelay: true }, (socket) => serve(socket, scripts, socket));
   const secure = createTlsServer(
     { cert: CERTIFICATE, key: KEY, ALPNProtocols: ["http/1.1"], noDelay: true },
-    (socket) => serve(socket, scripts, transports.get(socket.remotePort ?? 0) ?? socket),
+    (socket) => serve(socket, scripts, transportOf(socket)),
   );
+  const transportOf = transportsOf(secure);
   secure.on("tlsClientError", () => {});
   for (const server of [plain, secure]) {
     server.on("connection", (socket: Socket) => {
       sockets.add(socket);
-      transports.set(socket.remotePort ?? 0, socket);
       socket.on("error", () => socket.destroy());
       socket.once("close", () => sockets.delete(socket));
     });

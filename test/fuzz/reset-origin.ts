@@ -7,7 +7,7 @@ import { once } from "node:events";
 import { createSecureServer, type ServerHttp2Stream } from "node:http2";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
-import { CERTIFICATE, KEY } from "../agent/tls-origin.ts";
+import { CERTIFICATE, KEY, transportsOf } from "../agent/tls-origin.ts";
 import type { Ending, ResetPlan } from "./reset-plan.ts";
 import { ORIGIN_IPS } from "./target.ts";
 
@@ -32,18 +32,16 @@ const HEAD_END = "\r\n\r\n";
 export async function startResetOrigin(): Promise<ResetOrigin> {
   const sockets = new Set<Socket>();
   const origin = { plans: new Map<number, ResetPlan>(), arrivedCount: 0 };
-  /** What a TLS connection runs over, by the port at its other end: that is what can be reset. */
-  const transports = new Map<number, Socket>();
   const mind = (socket: Socket): void => {
     sockets.add(socket);
-    transports.set(socket.remotePort ?? 0, socket);
     socket.on("error", () => socket.destroy());
     socket.once("close", () => sockets.delete(socket));
   };
   const plain = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => serve(socket, origin));
   const secure = createTlsServer({ cert: CERTIFICATE, key: KEY, ALPNProtocols: ["http/1.1"] }, (socket) =>
-    serve(socket, origin, transports.get(socket.remotePort ?? 0)),
+    serve(socket, origin, transportOf(socket)),
   );
+  const transportOf = transportsOf(secure);
   const h2 = createSecureServer({ cert: CERTIFICATE, key: KEY });
   h2.on("stream", (stream, headers) => serveStream(stream, String(headers[":path"]), origin));
   h2.on("sessionError", () => {});
