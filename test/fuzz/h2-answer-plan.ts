@@ -49,22 +49,22 @@ function draft(id: number, chance: Chance): Draft {
   if (chance.is(0.1)) frames.push(head([":status", "103", "link", "</a>"], 0, chance));
   frames.push(head(fields, 0, chance));
   const trailers = chance.is(0.1);
+  let bodyFrameCount = frames.length;
   for (let at = 0; at < body.length;) {
     const size = Math.min(body.length - at, 1 + chance.below(chance.of([5, 1_000, 16_000])));
     const isLast = at + size === body.length && !trailers && chance.is(0.7);
     frames.push(data(body.slice(at, at + size), isLast ? wire.END_STREAM : 0, chance));
     at += size;
-    if (isLast) {
-      return { frames, bodyFrameCount: frames.length, status: Number(status), body, hasLength };
-    }
+    bodyFrameCount = frames.length;
+    if (isLast) return { frames, bodyFrameCount, status: Number(status), body, hasLength };
     if (chance.is(0.05)) frames.push(wire.frame(wire.PING, 0, 0, Buffer.alloc(8)));
     // Whatever its size, the frames of one answer stay few.
     if (frames.length > 60) {
       frames.push(data(body.slice(at, at + 16_000), 0, chance));
       at += 16_000;
+      bodyFrameCount = frames.length;
     }
   }
-  const bodyFrameCount = frames.length;
   frames.push(
     trailers ? head(["x-trailer", "1"], wire.END_STREAM, chance) : data("", wire.END_STREAM, chance),
   );
