@@ -173,6 +173,21 @@ describe("the end of a response", () => {
     expect(response.headers.get("x-trailer")).toBeNull();
   });
 
+  it("[GW12] no 100 Continue comes within an answer that came before the body was wanted", async () => {
+    const { rig, origin } = await start(async (peer) => {
+      const { stream } = await peer.request();
+      peer.send(peer.settings(), peer.headers(stream, OK), peer.data(stream, "early"));
+      await peer.until(() => peer.bodyBytes(stream) === 4);
+      peer.send(peer.data(stream, " and late", END_STREAM));
+    });
+    const head = fetchHead(rig, "POST", origin.url, "content-length: 4", "expect: 100-continue");
+    const answer = await exchangeBytes(rig.port, `${head}body`, (received) =>
+      received.endsWith("\r\n0\r\n\r\n"),
+    );
+    const [, ...body] = answer.split("\r\n\r\n");
+    expect(body.join("")).toBe("5\r\nearly\r\n9\r\n and late\r\n0");
+  });
+
   it("[OR2] an answer before the upload has ended is whole, and ends the upload", async () => {
     const { rig, origin } = await start(async (peer) => {
       peer.send(peer.settings());

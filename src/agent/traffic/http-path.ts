@@ -239,6 +239,8 @@ export class HttpExchange implements ExchangeHandler {
   #openBody(): RequestBody {
     return new RequestBody(this.#request, this.#response, () => {
       this.#upload?.ready();
+      // It may have its answer already: an origin over HTTP/2 may be quicker than its settings.
+      if (this.#response.headersSent) return;
       const { headers, httpVersion } = this.#request;
       // HTTP/1.0 has no such thing, nor is every expectation this one (RFC 9110 section 10.1.1).
       if (httpVersion === "1.1" && headers.expect?.toLowerCase() === "100-continue") {
