@@ -90,11 +90,6 @@ const CATALOGUE = {
     title: "The request headers are too large.",
   },
   "route-unknown": { status: 404, proxyError: null, title: "There is nothing at this path." },
-  "transfer-coding-unsupported": {
-    status: 501,
-    proxyError: "http_request_error",
-    title: "Of the transfer codings only chunked is supported.",
-  },
   "method-unsupported": { status: 405, proxyError: null, title: "This path does not support the method." },
   "upgrade-required": { status: 426, proxyError: null, title: "This path speaks WebSocket only." },
   "upgrade-unsupported": {

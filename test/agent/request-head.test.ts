@@ -115,20 +115,20 @@ const CASES: readonly Case[] = [
     "a coded body",
     () => `${head(`POST ${target()} HTTP/1.1`, host, "transfer-encoding: gzip, chunked")}1\r\nx\r\n0\r\n\r\n`,
     501,
-    "transfer-coding-unsupported",
+    "request-coding-unsupported",
   ],
   [
     "a body coded in two fields",
     () =>
       `${head(`POST ${target()} HTTP/1.1`, host, "transfer-encoding: gzip", "transfer-encoding: chunked")}0\r\n\r\n`,
     501,
-    "transfer-coding-unsupported",
+    "request-coding-unsupported",
   ],
   [
     "a body of no known end",
     () => head(`POST ${target()} HTTP/1.1`, host, "transfer-encoding: gzip"),
     501,
-    "transfer-coding-unsupported",
+    "request-coding-unsupported",
   ],
   [
     "chunks in HTTP/1.0",

@@ -99,35 +99,25 @@ export interface ResponseHeaders {
 }
 
 /** Filters the fields of a response; `raw` are names and values in turn, a character for each byte. */
-export function readResponseHeaders(raw: readonly (Buffer | string)[], status = 200): ResponseHeaders {
+export function readResponseHeaders(raw: readonly string[], status = 200): ResponseHeaders {
   // These have no content, so no length either (RFC 9110 section 8.6).
   const hasNoLength = status === 204 || status < 200;
   const forwarded: RawHeaders = [];
   let connection = "";
   let proxyStatus: string | null = null;
   for (let at = 0; at < raw.length; at += 2) {
-    const written = latin1(raw[at]!);
+    const written = raw[at]!;
+    const value = raw[at + 1]!;
     const name = written.toLowerCase();
-    if (name === "connection") connection += `,${latin1(raw[at + 1]!)}`;
+    if (name === "connection") connection += `,${value}`;
     else if (name === PROXY_STATUS) {
-      const value = latin1(raw[at + 1]!);
       proxyStatus = proxyStatus === null ? value : `${proxyStatus}, ${value}`;
     } else if (!HOP_BY_HOP.has(name) && !isOwnHeader(name)) {
       if (hasNoLength && name === "content-length") continue;
-      forwarded.push(written, latin1(raw[at + 1]!));
+      forwarded.push(written, value);
     }
   }
   return { forwarded: withoutListed(forwarded, connection), proxyStatus };
-}
-
-/** Raw fields in a line, names and values by turns: HTTP/2 has them in an object, HTTP/1.1 in a line. */
-export function inLine(raw: unknown): readonly (Buffer | string)[] {
-  if (Array.isArray(raw)) return raw as (Buffer | string)[];
-  const line: string[] = [];
-  for (const [name, value] of Object.entries((raw ?? {}) as Record<string, string | string[]>)) {
-    for (const one of Array.isArray(value) ? value : [value]) line.push(name, one);
-  }
-  return line;
 }
 
 /**
@@ -159,8 +149,4 @@ function withoutListed(headers: RawHeaders, connection: string): RawHeaders {
   // Framing and addressing are not the peer's to take away.
   listed.delete("content-length");
   return headers.filter((_, at) => !listed.has(headers[at - (at % 2)]!.toLowerCase()));
-}
-
-function latin1(text: Buffer | string): string {
-  return typeof text === "string" ? text : text.toString("latin1");
 }

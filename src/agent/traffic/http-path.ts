@@ -21,11 +21,12 @@ import type { Flow } from "../../link/flow.ts";
 import { FlowHandler } from "./flow-handler.ts";
 import { requestTargetOf } from "../ports/destination-url.ts";
 import { EgressFault, isStaleConnection, problemOf } from "./faults.ts";
-import { type RawHeaders, inLine, readResponseHeaders, relayedProxyStatus } from "./forwarded-headers.ts";
+import { type RawHeaders, readResponseHeaders, relayedProxyStatus } from "./forwarded-headers.ts";
 import type { OriginConnection } from "./origin-connection.ts";
 import type { OriginConnections } from "./origin-connections.ts";
 import { type ExchangeController, type ExchangeHandler, UnprocessedFault } from "./origin-transport.ts";
 import type { Outgoing } from "./outgoing.ts";
+import { writablePhrase } from "./reason-phrase.ts";
 import { type Hop, locationOf, MAX_REDIRECTS, nextHop, unfollowed } from "./redirect.ts";
 import { RedirectedHop } from "./redirected-hop.ts";
 import { RequestBody } from "./request-body.ts";
@@ -53,9 +54,6 @@ export interface HttpPath {
 const MAX_JOINED_BYTES = 4 * 1024;
 /** Methods that may be sent twice (RFC 9110 section 9.2.2) when they carry no body. */
 const REPEATABLE: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE"]);
-
-// oxlint-disable-next-line no-control-regex
-const UNWRITABLE = /[^\t\x20-\x7e\x80-\xff]/;
 
 /** A request and its response, over as many hops as there are. */
 export class HttpExchange implements ExchangeHandler {
@@ -134,14 +132,14 @@ export class HttpExchange implements ExchangeHandler {
     if (this.#isOver) controller.abort(new EgressFault("connection-terminated"));
   }
 
-  onResponseStart(controller: ExchangeController, status: number, _headers: unknown, phrase?: string): void {
-    // These are no statuses, or an upgrade that nobody asked for.
-    if (status < 100 || status === 101 || status > 599) {
-      controller.abort(new EgressFault("response-malformed", `The status is ${status}.`));
-      return;
-    }
+  onResponseStart(
+    _controller: ExchangeController,
+    status: number,
+    headers: RawHeaders,
+    phrase: string | null,
+  ): void {
     if (this.#isOver) return;
-    const { forwarded, proxyStatus } = readResponseHeaders(inLine(controller.rawHeaders), status);
+    const { forwarded, proxyStatus } = readResponseHeaders(headers, status);
     if (status < 200) {
       this.#writeInterim(status, forwarded);
       return;
@@ -260,12 +258,7 @@ export class HttpExchange implements ExchangeHandler {
     }
   }
 
-  #writeHead(
-    status: number,
-    phrase: string | undefined,
-    headers: RawHeaders,
-    proxyStatus: string | null,
-  ): void {
+  #writeHead(status: number, phrase: string | null, headers: RawHeaders, proxyStatus: string | null): void {
     const response = this.#response;
     headers.push(
       EGRESS_IP,
@@ -280,9 +273,9 @@ export class HttpExchange implements ExchangeHandler {
     if (this.#follows && this.#hopCount > 0) headers.push(EGRESS_LOCATION, this.#hop.url.href);
     // What the origin does not say is not for us to say.
     response.sendDate = false;
-    // A phrase is of no meaning, so it may go.
-    if (phrase === undefined || UNWRITABLE.test(phrase)) response.writeHead(status, headers);
-    else response.writeHead(status, phrase, headers);
+    const written = writablePhrase(phrase);
+    if (written === null) response.writeHead(status, headers);
+    else response.writeHead(status, written, headers);
     // Not at once: a body that is here already goes out in the same packet.
     queueMicrotask(() => this.#flushHead());
   }

@@ -21,7 +21,6 @@ const EXPECT_A_BODY: ReadonlySet<string> = new Set([
 
 /** A request under way. */
 export class Http1Exchange implements ExchangeController, ResponseSink {
-  rawHeaders: RawHeaders = [];
   readonly #transport: Http1Transport;
   readonly #request: OutgoingRequest;
   readonly #handler: ExchangeHandler;
@@ -115,7 +114,6 @@ export class Http1Exchange implements ExchangeController, ResponseSink {
 
   onHead(status: number, phrase: string, headers: RawHeaders): void {
     if (this.#isOver) return;
-    this.rawHeaders = headers;
     if (status >= 200) {
       this.#hasHead = true;
       this.#stopTimer();

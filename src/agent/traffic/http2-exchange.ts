@@ -20,7 +20,6 @@ export const STREAM_WINDOW_BYTES = 256 * 1024;
 
 /** A stream of a connection. */
 export class Http2Exchange implements ExchangeController {
-  rawHeaders: RawHeaders = [];
   /** 0 until it is sent. */
   id = 0;
   readonly response: Http2Response;
@@ -97,8 +96,7 @@ export class Http2Exchange implements ExchangeController {
       const head = this.response.endHead(isEnd);
       if (head !== null) {
         if (head.status >= 200) this.#stopTimer();
-        this.rawHeaders = head.headers;
-        this.#handler.onResponseStart(this, head.status, head.headers);
+        this.#handler.onResponseStart(this, head.status, head.headers, null);
       }
       // An origin that ends such a stream late, or never, keeps nobody waiting.
       if (isEnd || this.response.isBodiless) this.#finish(isEnd);

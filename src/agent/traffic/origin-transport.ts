@@ -19,8 +19,6 @@ export interface OutgoingRequest {
 
 /** What an exchange's handler can do to it. All of it does nothing once the exchange has ended. */
 export interface ExchangeController {
-  /** Fields of the head that is being told: names and values by turns, or in an object. */
-  readonly rawHeaders?: unknown;
   /** Gives the exchange up: its handler is told `onResponseError` with this fault. */
   abort(fault: Error): void;
   /** Asks for no more of the body; what has been read already still comes. */
@@ -31,8 +29,13 @@ export interface ExchangeController {
 /** Is told of one exchange, in this order; the last is `onResponseEnd` or `onResponseError`, once. */
 export interface ExchangeHandler {
   onRequestStart(controller: ExchangeController): void;
-  /** A head: any number of interim ones (100 to 199) before the final one. */
-  onResponseStart(controller: ExchangeController, status: number, headers: unknown, phrase?: string): void;
+  /** A head: any number of interim ones before the final one, none with 101 or beyond 599. HTTP/2 has no phrase. */
+  onResponseStart(
+    controller: ExchangeController,
+    status: number,
+    headers: RawHeaders,
+    phrase: string | null,
+  ): void;
   onResponseData(controller: ExchangeController, chunk: Buffer): void;
   /** The response is whole. */
   onResponseEnd(controller: ExchangeController): void;

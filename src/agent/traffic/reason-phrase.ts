@@ -3,7 +3,7 @@
 // oxlint-disable-next-line no-control-regex
 const UNWRITABLE = /[^\t\x20-\x7e\x80-\xff]/;
 
-/** A phrase of latin1 characters, if it may be written; empty otherwise. */
-export function writablePhrase(phrase: string | undefined): string {
-  return phrase === undefined || UNWRITABLE.test(phrase) ? "" : phrase;
+/** A phrase of latin1 characters, if it may be written, else null; so for one that nobody said. */
+export function writablePhrase(phrase: string | null | undefined): string | null {
+  return phrase == null || UNWRITABLE.test(phrase) ? null : phrase;
 }

@@ -3,6 +3,7 @@
  * body is read for the connection's sake, within bounds, while the next hop is on its way. [OR26]
  */
 import { EgressFault } from "./faults.ts";
+import type { RawHeaders } from "./forwarded-headers.ts";
 import type { ExchangeController, ExchangeHandler } from "./origin-transport.ts";
 
 /** What a redirect's body may be, so that reading it costs less than a new connection. */
@@ -30,7 +31,12 @@ export class RedirectedHop implements ExchangeHandler {
     if (this.#onEnd === null) this.#handler.onRequestStart(controller);
   }
 
-  onResponseStart(controller: ExchangeController, status: number, headers: unknown, phrase?: string): void {
+  onResponseStart(
+    controller: ExchangeController,
+    status: number,
+    headers: RawHeaders,
+    phrase: string | null,
+  ): void {
     if (this.#onEnd === null) this.#handler.onResponseStart(controller, status, headers, phrase);
   }
 

@@ -50,7 +50,7 @@ export function judgeHead(request: IncomingMessage, headers: RequestHeaders): Ou
     // RFC 9112 section 6.1: such a message is taken for broken.
     if (!isHttp11) return malformed("HTTP/1.0 has no transfer-encoding.");
     if (!CHUNKED.test(transferCoding)) {
-      return refuse({ code: "transfer-coding-unsupported", detail: transferCoding });
+      return refuse({ code: "request-coding-unsupported", detail: transferCoding });
     }
   }
   if (headers.isTokenRepeated) return malformed("egress-authorization is there more than once.");

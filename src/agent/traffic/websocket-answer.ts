@@ -27,7 +27,7 @@ const BODILESS: ReadonlySet<number> = new Set([204, 304]);
 /** The head of a 101, as bytes of latin1: none of the destination's is changed. */
 export function agreementHead(response: IncomingMessage, departure: Departure): string {
   const fields = ["connection", "Upgrade", "upgrade", "websocket", ...fieldsOf(response, departure)];
-  let text = `HTTP/1.1 101 ${writablePhrase(response.statusMessage)}\r\n`;
+  let text = `HTTP/1.1 101 ${writablePhrase(response.statusMessage) ?? ""}\r\n`;
   for (let at = 0; at < fields.length; at += 2) text += `${fields[at]}: ${fields[at + 1]}\r\n`;
   return `${text}\r\n`;
 }
@@ -50,7 +50,7 @@ export async function relayDecline(
   response.sendDate = false;
   client.takeOver();
   socket.resume();
-  response.writeHead(status, writablePhrase(statusMessage), fieldsOf(received, departure));
+  response.writeHead(status, writablePhrase(statusMessage) ?? "", fieldsOf(received, departure));
   client.isAnswered = true;
   await new Promise<void>((resolve, reject) => {
     const onFault = (fault: unknown): void => {
