@@ -362,16 +362,16 @@ export class PoolService {
   /** From its first router on the pool is steered, and its addresses publish. */
   async #beginSteering(): Promise<void> {
     const pool = this.#store.pool();
-    // Later routers wait for nothing: all grants wait for them. [ST14]
-    if (pool === null || pool.isSteered) return;
-    this.#store.putPool({ ...pool, isSteered: true, revision: pool.revision + 1 });
-    // From now on it matters whether routers can find them. [PM7]
-    this.#tellHosts();
-    await this.#orders.wakeLater();
-    // The first is ready when all addresses are in its table, if that can be. An address is not
-    // told so before the router has followed.
-    const told = Promise.race([this.#orders.push(), this.#steering.allPublished()]);
-    await within(this.#world, BEGIN_DEADLINE_MS, told);
+    if (pool === null) return;
+    if (!pool.isSteered) {
+      this.#store.putPool({ ...pool, isSteered: true, revision: pool.revision + 1 });
+      // From now on it matters whether routers can find them. [PM7]
+      this.#tellHosts();
+      await this.#orders.wakeLater();
+      this.#world.keepAwake(this.#orders.push());
+    }
+    // No router is ready before all addresses are in its table, if that can be. [ST15]
+    await within(this.#world, BEGIN_DEADLINE_MS, this.#steering.allPublished());
   }
 }
 

@@ -61,7 +61,7 @@ export interface FeedOptions {
   readonly world: ObjectWorld;
   readonly store: SteeringStore;
   readonly settings: () => PoolSettings;
-  /** Tells all addresses that there are routers; done when each has published, or could not. */
+  /** Tells all addresses that there are routers, if that is news; done when each has published, or soon. */
   readonly beginSteering: () => Promise<void>;
 }
 

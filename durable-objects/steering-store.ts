@@ -54,9 +54,10 @@ export class SteeringStore {
     return { ip, version: numberOrNull(row, "steering_version"), entries };
   }
 
-  /** Whether an address of the pool has not published yet. */
+  /** Whether an address that knows its pool has not published yet. */
   hasUnpublished(): boolean {
-    return this.#rows("SELECT 1 FROM egress_ip WHERE steering_version IS NULL LIMIT 1").length > 0;
+    const query = "SELECT 1 FROM egress_ip WHERE is_confirmed = 1 AND steering_version IS NULL LIMIT 1";
+    return this.#rows(query).length > 0;
   }
 
   /** Addresses of which a block belongs to a host that has this name and another instance key. */

@@ -1,6 +1,7 @@
 /** Whom a grant waits for before a router has enrolled, and for whom never. */
-import { evictDurableObject } from "cloudflare:test";
+import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
+import type { EgressPool } from "../../durable-objects/egress-pool.ts";
 import { RouterConnection } from "./objects.ts";
 import { acquireSoon, blocksOf, FIRST, readyRouter, statusOf, TWIN, world } from "./steered-world.ts";
 
@@ -77,6 +78,22 @@ describe("a grant", () => {
 });
 
 describe("a router", () => {
+  it("[ST15] is not ready before each address has published that was there when steering began", async () => {
+    const here = await world();
+    const { granted } = await here.host.acquire(8);
+    // As an object does that was told of routers, and was restarted before all addresses had been.
+    await runInDurableObject(here.pool, (_instance: EgressPool, { storage }) => {
+      storage.sql.exec("UPDATE pool SET is_steered = 1, revision = revision + 1");
+    });
+    const router = await RouterConnection.open(here.pool, "r1");
+    const enrolled = router.enroll(FIRST);
+    const told = here.pool.configure({});
+    const { sequence, entries } = await enrolled;
+    expect(entries).toMatchObject([{ ip: here.ip, ...granted }]);
+    router.acknowledge(sequence);
+    expect(await told).toMatchObject({ steeringSequence: 1 });
+  });
+
   it("[ST14] that enrols again on the same connection gets no second table", async () => {
     const here = await world();
     const { router } = await readyRouter(here);

@@ -76,6 +76,8 @@ export class Run {
   readonly #listeningSinceMs = new Map<SimulatedRouter, number | null>();
   /** Since when each router could follow as well; null while it cannot. */
   readonly #attentiveSinceMs = new Map<SimulatedRouter, number | null>();
+  /** Since when the pool was seen to have blocks of each address; null while it was not. */
+  readonly #publishedSinceMs = new Map<string, number | null>();
   #stormAtMs = -Infinity;
   #violation: Error | null = null;
 
@@ -309,12 +311,21 @@ export class Run {
       this.#see({
         type: "steered",
         router: router.name,
-        isAttentive: this.#isAttentive(router) && this.#isEnlisted(host),
+        isAttentive: this.#isAttentive(router) && this.#isPublished(ip) && this.#isEnlisted(host),
         ip,
         port,
         machine,
       });
     });
+  }
+
+  /** Whether the pool has had blocks of an address for some time: until then routers leave it alone. [ST4] */
+  #isPublished(ip: string): boolean {
+    const { sql } = this.#edge.pool.database;
+    const [row] = sql.exec("SELECT steering_version FROM egress_ip WHERE ip = ?", ip).toArray();
+    const isSo = typeof row?.["steering_version"] === "number";
+    this.#watch(this.#publishedSinceMs, ip, isSo);
+    return this.#isLong(this.#publishedSinceMs.get(ip));
   }
 
   /** Packets of an instance that has not enlisted, while another of its name has, go nowhere. [ST12] */
@@ -361,9 +372,9 @@ export class Run {
     );
   }
 
-  #watch(sinceMs: Map<SimulatedRouter, number | null>, router: SimulatedRouter, isSo: boolean): void {
-    if (!isSo) sinceMs.set(router, null);
-    else if ((sinceMs.get(router) ?? null) === null) sinceMs.set(router, this.#timeline.nowMs);
+  #watch<What>(sinceMs: Map<What, number | null>, what: What, isSo: boolean): void {
+    if (!isSo) sinceMs.set(what, null);
+    else if ((sinceMs.get(what) ?? null) === null) sinceMs.set(what, this.#timeline.nowMs);
   }
 
   #isAttentive(router: SimulatedRouter): boolean {
