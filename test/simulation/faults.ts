@@ -16,7 +16,7 @@ import type { Edge } from "./edge.ts";
 import { callObject, type EdgeObject, type ObjectProgram } from "./edge-object.ts";
 import type { Host } from "./host.ts";
 import type { Machine } from "./machine.ts";
-import { FAIR_WEATHER, type Network } from "./network.ts";
+import { FAIR_WEATHER, type Network, type Way } from "./network.ts";
 import type { SimulatedRouter } from "./router.ts";
 import type { Scenario } from "./scenario.ts";
 
@@ -45,6 +45,7 @@ type Fault = (nemesis: Nemesis) => void;
 export const FAULTS: Readonly<Record<string, Fault>> = {
   "cut-way": (nemesis) => nemesis.cutWay(),
   "cut-machine": (nemesis) => nemesis.cutMachine(),
+  "cut-object": (nemesis) => nemesis.cutObject(),
   "bad-weather": (nemesis) => nemesis.badWeather(),
   "pause-host": (nemesis) => nemesis.pauseHost(),
   "suspend-host": (nemesis) => nemesis.suspendHost(),
@@ -141,11 +142,7 @@ export class Nemesis {
     const others = [...this.#machines(), ...edge.objects.filter(({ name }) => name !== object)];
     const { name } = chance.pick(others);
     const ways = [network.way(name, object), network.way(object, name)];
-    const cut = chance.isLikely(0.5) ? ways : [chance.pick(ways)];
-    for (const way of cut) way.cut();
-    this.#during(this.#anyTimeMs(), () => {
-      for (const way of cut) way.heal();
-    });
+    this.#cut(chance.isLikely(0.5) ? ways : [chance.pick(ways)]);
   }
 
   cutMachine(): void {
@@ -155,10 +152,17 @@ export class Nemesis {
       network.way(name, object.name),
       network.way(object.name, name),
     ]);
-    for (const way of ways) way.cut();
-    this.#during(this.#anyTimeMs(), () => {
-      for (const way of ways) way.heal();
-    });
+    this.#cut(ways);
+  }
+
+  /** From everybody; what was said to it meanwhile comes at one moment, and what was asked again, twice. */
+  cutObject(): void {
+    const { network, chance, edge } = this.#arena;
+    const object = this.anyObject();
+    const others = [...this.#machines(), ...edge.objects.filter(({ name }) => name !== object.name)];
+    const there = others.map(({ name }) => network.way(name, object.name));
+    const back = others.map(({ name }) => network.way(object.name, name));
+    this.#cut(chance.isLikely(0.5) ? there : [...there, ...back]);
   }
 
   badWeather(): void {
@@ -370,6 +374,13 @@ export class Nemesis {
     if (ip !== null && !this.#arena.mayLeap(ip, byMs)) return;
     object.machine = machine;
     if (ip === null) this.#arena.poolClockSet();
+  }
+
+  #cut(ways: readonly Way[]): void {
+    for (const way of ways) way.cut();
+    this.#during(this.#anyTimeMs(), () => {
+      for (const way of ways) way.heal();
+    });
   }
 
   #during(lastsMs: number, end: () => void): void {
