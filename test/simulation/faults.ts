@@ -59,6 +59,8 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   twin: (nemesis) => nemesis.startTwin(),
   "kill-router": (nemesis) => nemesis.killRouter(),
   "power-off-router": (nemesis) => nemesis.powerOffRouter(),
+  "reinstall-router": (nemesis) => nemesis.reinstallRouter(),
+  "suspend-router": (nemesis) => nemesis.suspendRouter(),
   "pause-router": (nemesis) => nemesis.pauseRouter(),
   "trouble-steering": (nemesis) => nemesis.troubleSteering(),
   "evict-object": (nemesis) => nemesis.anyObject().evict(),
@@ -265,6 +267,18 @@ export class Nemesis {
     const router = this.#anyRouter();
     router?.switchOff();
     this.#during(this.#anyTimeMs(), () => router?.switchOn());
+  }
+
+  reinstallRouter(): void {
+    const router = this.#anyRouter();
+    router?.reinstall();
+    this.#during(this.#anyTimeMs() / 2, () => router?.switchOn());
+  }
+
+  suspendRouter(): void {
+    const machine = this.#anyRouter()?.machine;
+    machine?.suspend();
+    this.#during(this.#anyTimeMs(), () => machine?.resume());
   }
 
   pauseRouter(): void {

@@ -188,7 +188,8 @@ export class SimulatedRouter {
   readonly kernel = new KernelTable();
   readonly troubles: KernelTroubles = { failureChance: 0, slownessMs: 0 };
   readonly #surroundings: RouterSurroundings;
-  readonly #instance: string;
+  #instance: string;
+  #reinstallCount = 0;
   #process: Process | null = null;
   #member: SteeringMember | null = null;
   #link: { readonly isWhole: boolean } | null = null;
@@ -197,7 +198,7 @@ export class SimulatedRouter {
     this.name = name;
     this.machine = machine;
     this.#surroundings = surroundings;
-    this.#instance = `instance-${machine.name}-${surroundings.chance.below(2 ** 32)}`;
+    this.#instance = this.#newInstance();
   }
 
   get process(): Process | null {
@@ -263,5 +264,17 @@ export class SimulatedRouter {
   switchOn(): void {
     this.machine.isOff = false;
     this.start();
+  }
+
+  /** From scratch: it is another instance of the same name. */
+  reinstall(): void {
+    this.switchOff();
+    this.#reinstallCount += 1;
+    this.#instance = this.#newInstance();
+  }
+
+  #newInstance(): string {
+    const { name } = this.machine;
+    return `instance-${name}-${this.#reinstallCount}-${this.#surroundings.chance.below(2 ** 32)}`;
   }
 }
