@@ -63,6 +63,9 @@ export interface ObjectTroubles {
   isNextTurnLost: boolean;
 }
 
+/** What an instance meets with. */
+export type Fate = "put to sleep" | "turn lost" | "superseded" | "superseded, and has written";
+
 const CONNECTION_OPEN = 1;
 const CONNECTION_CLOSING = 2;
 const CONNECTION_CLOSED = 3;
@@ -82,6 +85,8 @@ export class EdgeObject<Program extends ObjectProgram> {
   onReport: (text: string) => void = () => {};
   /** Told of a fault that nobody made on purpose. */
   onBug: (text: string) => void = () => {};
+  /** Told what becomes of an instance. */
+  onFate: (what: Fate) => void = () => {};
   /** Told when something was written for good. */
   onWritten: () => void = () => {};
   readonly #network: Network;
@@ -159,6 +164,7 @@ export class EdgeObject<Program extends ObjectProgram> {
     instance.outbox = [];
     if (isLost) {
       this.onReport(`a turn of ${this.name} is lost, with ${outbox.length} messages`);
+      if (this.troubles.isNextTurnLost) this.onFate("turn lost");
       this.troubles.isNextTurnLost = false;
       if (!instance.isSuperseded) this.#setAlarm(this.#keptAlarmAtMs);
       this.#end(instance, true);
@@ -168,6 +174,7 @@ export class EdgeObject<Program extends ObjectProgram> {
       this.#keptAlarmAtMs = this.#alarmAtMs;
       if (hasWritten) this.onWritten();
     }
+    if (instance.isSuperseded && hasWritten) this.onFate("superseded, and has written");
     // The gate of a superseded instance never opens again once it has written something.
     if (instance.isSuperseded && (hasWritten || instance.database.hasWritten)) return;
     const leaveAll = (): void => {
@@ -187,7 +194,9 @@ export class EdgeObject<Program extends ObjectProgram> {
   evict(): void {
     const instance = this.#instance;
     if (instance === null || instance.pendingCount > 0) return;
-    if (instance.lastLeavesAtMs <= this.#network.timeline.nowMs) this.#end(instance, false);
+    if (instance.lastLeavesAtMs > this.#network.timeline.nowMs) return;
+    this.#end(instance, false);
+    this.onFate("put to sleep");
   }
 
   /** Memory and sockets go. The next instance may run elsewhere. */
@@ -206,6 +215,7 @@ export class EdgeObject<Program extends ObjectProgram> {
     fork.hasWritten = false;
     const copy: Instance<Program> = Object.assign(old, { database: fork, isSuperseded: true });
     this.#superseded.push(copy);
+    this.onFate("superseded");
     this.#instance = null;
     this.#sockets = [];
     this.#armAlarm();

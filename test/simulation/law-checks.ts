@@ -13,9 +13,11 @@ import {
   unitOf,
 } from "../../src/core/port-block.ts";
 import type { SteeringEntry } from "../../src/core/steering.ts";
+import { BlockLives, type LivingBlock } from "./block-lives.ts";
 import { type Edge, overlap } from "./edge.ts";
 import type { Host } from "./host.ts";
 import type { SimulatedRouter } from "./router.ts";
+import type { Meet } from "./transitions.ts";
 
 /** A law that did not hold. */
 export class Violation extends Error {
@@ -46,15 +48,11 @@ export interface CheckedWorld {
   readonly isListening: (router: SimulatedRouter, sinceMs: number) => boolean;
   /** Whether a router could follow the pool at once, all the time lately. */
   readonly isAttentive: (router: SimulatedRouter) => boolean;
+  readonly meet: Meet;
 }
 
-interface StoredLease extends PortBlock {
-  readonly epoch: number;
-  readonly host: string;
-  readonly instance: string;
+interface StoredLease extends LivingBlock {
   readonly isLeased: boolean;
-  /** Whether routers have followed. */
-  readonly isSteered: boolean;
 }
 
 /** A machine that could send, by the key of its state directory as well: a new one is another host. */
@@ -85,6 +83,7 @@ interface AddressRecord {
   /** The newest epoch in a publication that was answered. */
   followedEpoch: number;
   highestEpoch: number;
+  readonly lives: BlockLives;
 }
 
 /** Clocks may be this much faster or slower than true time. */
@@ -115,6 +114,7 @@ export class LawChecks {
         ended: new Set(),
         followedEpoch: 0,
         highestEpoch: 0,
+        lives: new BlockLives(world.meet),
       });
     }
   }
@@ -149,6 +149,8 @@ export class LawChecks {
     const record = this.#record(ip);
     const rows = this.#rowsOf(ip);
     this.counts.tables += 1;
+    record.lives.look(rows);
+    record.lives.stand(...this.#standingOf(ip));
     for (const [at, row] of rows.entries()) {
       if (!isLeasableBlock(row)) throw new Violation("blocks", `${ip}: ${describe(row)} is no block`);
       const other = rows.slice(at + 1).find((later) => blocksOverlap(row, later));
@@ -290,7 +292,7 @@ export class LawChecks {
     const { database } = this.#world.edge.address(ip);
     const rows = database.sql
       .exec(
-        "SELECT epoch, base, block_order, host, instance, ended_at_ms IS NULL AS leased, is_steered FROM lease ORDER BY epoch",
+        "SELECT epoch, base, block_order, host, instance, end_reason, is_steered FROM lease ORDER BY epoch",
       )
       .toArray();
     return rows.map((row) => ({
@@ -299,14 +301,21 @@ export class LawChecks {
       order: row["block_order"] as number,
       host: row["host"] as string,
       instance: row["instance"] as string,
-      isLeased: row["leased"] === 1,
+      endReason: row["end_reason"] as string | null,
+      isLeased: row["end_reason"] === null,
       isSteered: row["is_steered"] === 1,
     }));
   }
 
   #knowsOfRouters(ip: string): boolean {
+    return this.#standingOf(ip)[1];
+  }
+
+  /** How an address stands to its pool, and whether it knows of routers. */
+  #standingOf(ip: string): [standing: string, knowsOfRouters: boolean] {
     const { sql } = this.#world.edge.address(ip).database;
-    return sql.exec("SELECT is_steered FROM assignment").toArray()[0]?.["is_steered"] === 1;
+    const [row] = sql.exec("SELECT standing, is_steered FROM assignment").toArray();
+    return [row?.["standing"] as string, row?.["is_steered"] === 1];
   }
 
   #record(ip: string): AddressRecord {

@@ -12,6 +12,7 @@ import { parseArgs } from "node:util";
 import { runSeed } from "./judged-run.ts";
 import { freshSeeds } from "./fresh-seeds.ts";
 import { sweep } from "./sweep.ts";
+import { TRANSITIONS, unmet } from "./transitions.ts";
 
 const DEFAULT_EVENT_COUNT = 2_000;
 const DEFAULT_SEED_COUNT = 200;
@@ -58,6 +59,7 @@ async function runMany(chosen: readonly number[]): Promise<void> {
   let happenedCount = 0;
   let simulatedMs = 0;
   const failed: number[] = [];
+  const counts = new Map<string, number>();
   const conclude = (): void => {
     const seconds = (performance.now() - startMs) / 1000;
     const pace = Math.round(happenedCount / seconds / threadCount);
@@ -67,6 +69,9 @@ async function runMany(chosen: readonly number[]): Promise<void> {
 ${seconds.toFixed(1)} s on ${threadCount} threads: ${pace} events/s on each
 ${failed.length === 0 ? "every law held" : `${failed.length} seeds broke a law`}`,
     );
+    const missing = unmet(counts);
+    console.log(`${TRANSITIONS.length - missing.length} of ${TRANSITIONS.length} transitions were met`);
+    for (const transition of missing) console.log(`    not met: ${transition}`);
   };
   process.once("SIGINT", () => {
     console.log(`stopped, with ${chosen.length - doneCount} seeds left`);
@@ -77,6 +82,7 @@ ${failed.length === 0 ? "every law held" : `${failed.length} seeds broke a law`}
     doneCount += 1;
     happenedCount += result.eventCount;
     simulatedMs += result.lastedMs;
+    for (const [what, count] of result.counts) counts.set(what, (counts.get(what) ?? 0) + count);
     if (result.problem === null) return;
     failed.push(result.seed);
     if (failed.length > MOST_FAILURES_SHOWN) return;

@@ -68,6 +68,8 @@ export class Network {
   weather: Weather;
   readonly timeline: Timeline;
   readonly chance: Chance;
+  /** Told of messages that TCP would have brought once. */
+  onCareless: (what: "lost" | "repeated") => void = () => {};
   readonly #ways = new Map<string, Way>();
 
   constructor(timeline: Timeline, chance: Chance, weather: Weather) {
@@ -118,10 +120,12 @@ export class Stream {
    * bear even that.
    */
   carryCarelessly(deliver: () => void): void {
-    const { chance, weather } = this.#network;
-    if (chance.isLikely(weather.lossChance)) return;
+    const { chance, weather, onCareless } = this.#network;
+    if (chance.isLikely(weather.lossChance)) return onCareless("lost");
     this.#carryBehind(() => 0, deliver);
-    if (chance.isLikely(weather.repeatChance)) this.#carryBehind(() => 0, deliver);
+    if (!chance.isLikely(weather.repeatChance)) return;
+    onCareless("repeated");
+    this.#carryBehind(() => 0, deliver);
   }
 
   #carryBehind(earliestMs: () => number, deliver: () => void): void {

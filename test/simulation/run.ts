@@ -3,10 +3,17 @@
  * must be well again. Two runs of one seed do the same, bit for bit.
  */
 import type { PoolService } from "../../durable-objects/pool-service.ts";
-import type { LeaseReply } from "../../src/core/messages.ts";
+import type {
+  LeaseReply,
+  LeaseRequest,
+  PoolReply,
+  RouterReply,
+  RouterRequest,
+} from "../../src/core/messages.ts";
 import { Chance } from "./chance.ts";
 import { checkCalm } from "./calm-checks.ts";
 import { objectNameOf } from "./connection.ts";
+import { Conversation, meetReply } from "./conversation.ts";
 import { Edge, POOL } from "./edge.ts";
 import { callObject } from "./edge-object.ts";
 import { FAULTS, Nemesis } from "./faults.ts";
@@ -19,6 +26,7 @@ import { SimulatedRouter } from "./router.ts";
 import { RunHash } from "./run-hash.ts";
 import { drawScenario, type Scenario } from "./scenario.ts";
 import { Timeline } from "./timeline.ts";
+import { meetNamed, type Transition } from "./transitions.ts";
 import { SimulatedWorker } from "./worker.ts";
 
 /** What a run came to. */
@@ -78,6 +86,8 @@ export class Run {
   readonly #attentiveSinceMs = new Map<SimulatedRouter, number | null>();
   /** Since when the pool was seen to have blocks of each address; null while it was not. */
   readonly #publishedSinceMs = new Map<string, number | null>();
+  readonly #conversations = new Map<string, Conversation>();
+  readonly #takenVersions = new Map<string, number>();
   #stormAtMs = -Infinity;
   #violation: Error | null = null;
 
@@ -89,7 +99,10 @@ export class Run {
     this.#network = new Network(this.#timeline, this.#chance, FAIR_WEATHER);
     const { ips, hostCount, routerCount } = this.#scenario;
     this.#edge = new Edge(this.#network, this.#chance, ips, {
-      lagged: (ip, publication, laggards) => this.#laws.lagged(ip, publication, laggards),
+      lagged: (ip, publication, laggards) => {
+        this.#noteTaken(ip, publication.version, laggards.length);
+        this.#laws.lagged(ip, publication, laggards);
+      },
       followed: (ip, publication) => this.#laws.followed(ip, publication),
       written: (ip) => this.#checked(() => this.#laws.table(ip)),
     });
@@ -127,9 +140,11 @@ export class Run {
           return listeningSinceMs <= sinceMs - LISTENING_MS;
         },
         isAttentive: (router) => this.#isAttentive(router),
+        meet: this.#meet,
       },
       ips,
     );
+    this.#network.onCareless = (what) => this.#meet(`message: ${what}`);
   }
 
   /** Lets about this many things happen with faults, then as many as the calm needs. */
@@ -171,6 +186,7 @@ export class Run {
       object.onBug = (text) => {
         this.#violation ??= new Violation("bug", text);
       };
+      object.onFate = (what) => this.#meet(`object: ${what}`);
       object.onReport = (text) => this.#trace(`${object.name} reports: ${text}`);
     }
     for (const router of this.#routers) router.start();
@@ -288,6 +304,9 @@ export class Run {
         watch: (watched, direction, text) => {
           this.#hash.add(text);
           this.#trace(`${watched.name} ${direction} ${text}`);
+          if (direction === "sent")
+            meetNamed(`router: ${(JSON.parse(text) as RouterRequest).type}`, this.#meet);
+          else meetReply(JSON.parse(text) as RouterReply, this.#meet);
         },
       });
       router.kernel.onPut = (entry, replaced) => this.#laws.steered(router, entry, replaced);
@@ -339,20 +358,41 @@ export class Run {
     this.#hash.add(text);
     this.#trace(`${host.machine.name} ${url.pathname} ${direction} ${text}`);
     const [kind, ip] = objectNameOf(url).split(" ") as [string, string];
-    if (kind !== "ip") return;
     const machine = host.machine.name;
+    const conversation = this.#conversationOf(`${machine} ${url.pathname}`);
+    if (kind !== "ip") {
+      if (direction === "read") conversation.named(JSON.parse(text) as PoolReply);
+      return;
+    }
     if (direction === "sent") {
       const { requestId } = JSON.parse(text) as { requestId: string };
+      conversation.asked(JSON.parse(text) as LeaseRequest);
       this.#see({ type: "asked", machine, ip, requestId });
       return;
     }
     const reply = JSON.parse(text) as LeaseReply;
+    conversation.told(reply);
     if (reply.type === "refused") return this.#count(`refused: ${reply.code}`);
     if (reply.type === "changed") return this.#count("settings changed");
     const { requestId, leaseDurationMs, leases: blocks, granted } = reply;
     this.#count(granted === null ? "answer" : "grant");
     this.#see({ type: "told", machine, ip, requestId, leaseDurationMs, blocks, granted });
     this.#checked(() => this.#laws.told(ip, blocks, host));
+  }
+
+  #conversationOf(whose: string): Conversation {
+    let conversation = this.#conversations.get(whose);
+    if (conversation === undefined) {
+      conversation = new Conversation(this.#meet);
+      this.#conversations.set(whose, conversation);
+    }
+    return conversation;
+  }
+
+  #noteTaken(ip: string, version: number, laggardCount: number): void {
+    if (this.#takenVersions.get(ip) === version) this.#meet("pool: takes what was published twice");
+    this.#takenVersions.set(ip, version);
+    this.#meet(laggardCount === 0 ? "routers: have all followed" : "routers: a grant goes ahead of one");
   }
 
   #watchAttention(router: SimulatedRouter): void {
@@ -401,6 +441,7 @@ export class Run {
     const mostMs = Math.max(1_000, quarantineMs / 2);
     const before = this.#believedLeapsMs(ip, this.#timeline.nowMs - windowMs);
     if (byMs > 0 && before + Math.min(byMs, mostMs) > mostMs) return false;
+    this.#meet(`clock of an address: set ${byMs > 0 ? "forward" : "back"}`);
     this.#leaps.push({ ip, atMs: this.#timeline.nowMs, byMs });
     this.#see({ type: "clock-set", ip, byMs: byMs > 0 ? Math.min(byMs, mostMs) : byMs });
     return true;
@@ -413,6 +454,8 @@ export class Run {
   #see(sighting: DistributiveOmit<Sighting, "atMs">): void {
     this.#history.push({ atMs: this.#timeline.nowMs, ...sighting });
   }
+
+  readonly #meet = (transition: Transition): void => this.#count(transition);
 
   #count(what: string): void {
     this.#counts.set(what, (this.#counts.get(what) ?? 0) + 1);
