@@ -73,7 +73,7 @@ const RPC_LIMIT_MS = 10_000;
 const UNREACHABLE = "the object cannot be reached";
 const INSTANCE_OVER = "this instance is over";
 /** The last is what the pool itself says to an operator. */
-const FAULTS_MADE_HERE = [DISK_FULL, UNREACHABLE, INSTANCE_OVER, "does not answer yet"];
+const FAULTS_MADE_HERE = [DISK_FULL, UNREACHABLE, INSTANCE_OVER, "does not answer"];
 
 /** Of the address or the pool that it is named after. */
 export class EdgeObject<Program extends ObjectProgram> {
@@ -360,7 +360,10 @@ export class EdgeObject<Program extends ObjectProgram> {
         this.suspect(reason);
         this.#end(instance, true);
       },
-      report: (text, fault) => this.onReport(fault === undefined ? text : `${text}: ${reasonOf(fault)}`),
+      report: (text, fault) => {
+        if (fault !== undefined && !instance.isSuperseded) this.suspect(`${text}: ${reasonOf(fault)}`);
+        this.onReport(fault === undefined ? text : `${text}: ${reasonOf(fault)}`);
+      },
     };
   }
 
