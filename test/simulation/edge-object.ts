@@ -158,18 +158,15 @@ export class EdgeObject<Program extends ObjectProgram> {
 
   /** Ends a turn: what it wrote is kept, and what it sent leaves. */
   endTurn(instance: Instance<Program>): void {
-    const isLost = instance.isOver || this.troubles.isNextTurnLost;
-    const hasWritten = instance.database.endTurn(!isLost);
+    if (instance.isOver) return;
+    if (this.troubles.isNextTurnLost) {
+      this.troubles.isNextTurnLost = false;
+      this.onFate("turn lost");
+      return this.#end(instance, true);
+    }
+    const hasWritten = instance.database.endTurn(true);
     const { outbox } = instance;
     instance.outbox = [];
-    if (isLost) {
-      this.onReport(`a turn of ${this.name} is lost, with ${outbox.length} messages`);
-      if (this.troubles.isNextTurnLost) this.onFate("turn lost");
-      this.troubles.isNextTurnLost = false;
-      if (!instance.isSuperseded) this.#setAlarm(this.#keptAlarmAtMs);
-      this.#end(instance, true);
-      return;
-    }
     if (!instance.isSuperseded) {
       this.#keptAlarmAtMs = this.#alarmAtMs;
       if (hasWritten) this.onWritten();
@@ -401,11 +398,19 @@ export class EdgeObject<Program extends ObjectProgram> {
   #end(instance: Instance<Program>, isCrash: boolean): void {
     if (instance.isOver) return;
     instance.isOver = true;
-    this.#dirty.add(instance as unknown as Instance<unknown>);
+    this.#loseTurn(instance);
     if (this.#instance === instance) this.#instance = null;
     if (isCrash) this.#loseSockets(instance.sockets);
     const at = this.#superseded.indexOf(instance);
     if (at !== -1) this.#superseded.splice(at, 1);
+  }
+
+  /** At once: the next instance, which may wake up at the same moment, finds what was kept. */
+  #loseTurn(instance: Instance<Program>): void {
+    this.onReport(`a turn of ${this.name} is lost, with ${instance.outbox.length} messages`);
+    instance.outbox = [];
+    instance.database.endTurn(false);
+    if (!instance.isSuperseded) this.#setAlarm(this.#keptAlarmAtMs);
   }
 
   #loseSockets(sockets: ObjectEnd[]): void {
