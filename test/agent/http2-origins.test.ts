@@ -1,7 +1,16 @@
 /** HTTP/2 with origins that speak in single frames, right and wrong. */
+import { connect, type Socket } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import * as wire from "../../src/agent/traffic/http2-frames.ts";
-import { eventually, type Rig, type RigOptions, exchangeBytes, fetchHead, startRig } from "./gateway-rig.ts";
+import {
+  eventually,
+  type Rig,
+  type RigOptions,
+  exchangeBytes,
+  fetchHead,
+  startByteOrigin,
+  startRig,
+} from "./gateway-rig.ts";
 import {
   type FrameOrigin,
   type FrameOriginOptions,
@@ -431,7 +440,53 @@ describe("what an origin has not begun with", () => {
   });
 });
 
+it("[BI10] a client that leaves while the protocol is found out leaves the others one port", async () => {
+  const { rig, origin } = await start(answering);
+  const held: Socket[] = [];
+  const door = await startByteOrigin((socket) => {
+    socket.pause();
+    held.push(socket);
+  });
+  closing.push(door.close);
+  const url = door.url.replace("http:", "https:");
+  const leaving = new AbortController();
+  const left = rig.fetch(url, { signal: leaving.signal });
+  await eventually(() => held.length === 1, "its connection stands");
+  const others = Array.from({ length: 20 }, (_, at) => rig.fetch(`${url}/${at}`));
+  await eventually(() => rig.gateway.runningCount === 21, "all of them are there");
+  leaving.abort();
+  await expect(left).rejects.toThrow("aborted");
+  await eventually(() => rig.gateway.runningCount === 20, "the first has gone");
+  for (const socket of held) {
+    socket.pipe(connect(origin.port, "127.0.0.1").on("error", () => socket.destroy())).pipe(socket);
+  }
+  const texts = await Promise.all(others.map(async (answer) => (await answer).text()));
+  expect(texts).toEqual(others.map((_, at) => `/${at}`));
+  expect(held).toHaveLength(1);
+});
+
 describe("windows", () => {
+  it("[OR22] an origin that takes a body slowly is not late", async () => {
+    const { rig, origin } = await start(
+      async (peer) => {
+        peer.send(peer.settings([wire.SETTINGS_INITIAL_WINDOW_SIZE, 1_000]));
+        const { stream } = await peer.request();
+        for (let taken = 1_000; taken < 10_000; taken += 1_000) {
+          await peer.until(() => peer.bodyBytes(stream) === taken);
+          await new Promise((resolve) => {
+            setTimeout(resolve, 150);
+          });
+          peer.send(peer.window(stream, 1_000));
+        }
+        await peer.until(() => peer.bodyBytes(stream) === 10_000);
+        peer.send(peer.headers(stream, OK, END_STREAM));
+      },
+      { responseTimeoutMs: 1_000 },
+    );
+    const answer = await rig.fetch(origin.url, { method: "POST", body: "u".repeat(10_000) });
+    expect(answer.status).toBe(200);
+  });
+
   it("[OR4] a client that does not read stops its stream, and no other", { timeout: 20_000 }, async () => {
     const sent = new Map<number, number>();
     const { rig, origin } = await start(async (peer) => {

@@ -361,8 +361,7 @@ export class HttpExchange implements ExchangeHandler {
   #giveUp(code: ProblemCode): void {
     const fault = new EgressFault(code, "The request was given up.");
     if (this.#controller !== null) this.#controller.abort(fault);
-    // Not sent yet: a connection that is being made for it alone is not wanted any more.
-    else if (this.#connection?.running === 1) this.#connection.close();
+    else if (this.#connection !== null) this.#connections!.abandon(this.#connection);
   }
 
   #refuse(problem: Problem, fault: unknown): void {

@@ -164,6 +164,8 @@ export class Http2Exchange implements ExchangeController {
       this.#pending = piece.length === this.#pending.length ? null : this.#pending.subarray(piece.length);
       this.#sendWindow -= piece.length;
       this.#transport.sendData(this.id, piece);
+      // It does read, however little at a time.
+      this.#stopTimer();
     }
     if (this.#isOver || this.#isSent || !this.#isBodyOpen) return;
     this.#stopTimer();

@@ -94,6 +94,15 @@ export class OriginConnections {
     }
   }
 
+  /**
+   * A request has been given up before it was sent: a connection that is being made for it alone is
+   * not wanted any more, unless others wait to hear what it finds out.
+   */
+  abandon(connection: OriginConnection): void {
+    const isAwaited = connection === this.#scout && this.#waiting.length > 0;
+    if (connection.running === 1 && !isAwaited) connection.close();
+  }
+
   /** Closes every connection. */
   close(): void {
     for (const connection of this.#all) connection.close();
