@@ -1,7 +1,7 @@
 import { env } from "cloudflare:workers";
 import { beforeAll, describe, expect, it } from "vitest";
 import { PROTOCOL_VERSION } from "../../src/core/messages.ts";
-import { administer, ask, codeOf, gateways, tokenFor } from "./edge.ts";
+import { administer, ask, codeOf, gateways, tokenFor, uploadQuestions } from "./edge.ts";
 
 const { EGRESS, ANY_EGRESS } = env as unknown as Record<"EGRESS" | "ANY_EGRESS", Fetcher>;
 const HOST = "bound-host";
@@ -25,6 +25,18 @@ beforeAll(async () => {
 });
 
 describe("the egress as a service binding", () => {
+  it("[WK15] [WK43] sends a long upload no further than its gateway allows", async () => {
+    gateways.set(HOST, async (request) => {
+      const { byteLength } = await request.arrayBuffer();
+      return Response.json({ byteLength, name: request.headers.get("egress-upload") });
+    });
+    const body = new Uint8Array(1_000_000);
+    const response = await EGRESS.fetch("https://api.example.com/", { method: "POST", body });
+    const { byteLength, name } = await response.json<{ byteLength: number; name: string }>();
+    expect(byteLength).toBe(body.length);
+    expect(uploadQuestions).toMatchObject([{ host: HOST, name }]);
+  });
+
   it("[WK15] sends a request to its own URL, without a token, in the binding's name and pool", async () => {
     gateways.set(HOST, async (request) => {
       const [, claims] = request.headers.get("egress-authorization")!.split(".");
