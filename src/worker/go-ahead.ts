@@ -19,17 +19,15 @@ const MAX_QUESTIONS = 2;
 export class GoAhead {
   readonly #url: string;
   readonly #authorization: string;
-  readonly #attempt: AbortSignal;
-  readonly #answered = new AbortController();
+  readonly #ending = new AbortController();
   #asking: Promise<boolean> | null = null;
 
-  /** Names the upload in the headers with which it is sent. It is over with `attempt`. */
-  constructor(gateway: string, headers: Headers, attempt: AbortSignal) {
+  /** Names the upload in the headers with which it is sent. */
+  constructor(gateway: string, headers: Headers) {
     const name = crypto.randomUUID();
     headers.set(EGRESS_UPLOAD, name);
     this.#url = gateway + UPLOADS_PATH + name;
     this.#authorization = headers.get(EGRESS_AUTHORIZATION)!;
-    this.#attempt = attempt;
   }
 
   /**
@@ -41,26 +39,28 @@ export class GoAhead {
     return this.#asking;
   }
 
-  /** The upload has its answer, which stands: whoever still waits goes on. */
+  /** The try is over, or has its answer: nothing is asked any more, and whoever waits goes on. */
   end(): void {
-    this.#answered.abort();
+    this.#ending.abort();
   }
 
   async #ask(): Promise<boolean> {
-    const patience = AbortSignal.timeout(PATIENCE_MS);
-    const signal = AbortSignal.any([this.#attempt, this.#answered.signal, patience]);
+    const { signal } = this.#ending;
+    const patience = setTimeout(() => this.end(), PATIENCE_MS);
     for (let count = 0; count < MAX_QUESTIONS && !signal.aborted; count += 1) {
       try {
         const headers = { [EGRESS_AUTHORIZATION]: this.#authorization };
         const response = await fetch(this.#url, { headers, redirect: "manual", signal });
         const standing = response.headers.get(EGRESS_UPLOAD) as UploadStanding | null;
         // Whoever answers at length knows nothing of this.
-        if (response.body !== null) void response.body.cancel();
+        await response.body?.cancel();
+        clearTimeout(patience);
         return standing !== "ended";
       } catch {
         // No connection, or nobody waits any more.
       }
     }
+    clearTimeout(patience);
     return true;
   }
 }

@@ -177,9 +177,10 @@ class StreamedBody implements RequestBody {
   }
 
   next({ gateway, target, ...init }: BodilessRequest, attempt: AbortController): Request {
+    this.keep();
     this.#try.abort();
     this.#try = attempt;
-    const goAhead = new GoAhead(gateway, init.headers, attempt.signal);
+    const goAhead = new GoAhead(gateway, init.headers);
     this.#goAhead = goAhead;
     const { readable, writable } =
       this.#length === null ? new IdentityTransformStream() : new FixedLengthStream(this.#length);
