@@ -16,6 +16,7 @@ import { createServer, type TLSSocket } from "node:tls";
 import { HpackDecoder } from "../../src/agent/traffic/hpack-decoder.ts";
 import { encodeFields } from "../../src/agent/traffic/hpack-encoder.ts";
 import * as wire from "../../src/agent/traffic/http2-frames.ts";
+import { type Rig, type RigOptions, startRig } from "./gateway-rig.ts";
 import { CERTIFICATE, KEY, transportsOf } from "./tls-origin.ts";
 
 /** A frame that a client sent. */
@@ -199,6 +200,24 @@ export class FramePeer {
   #wake(): void {
     for (const resolve of this.#waiting.splice(0)) resolve();
   }
+}
+
+/** Answers every request at once, by its path. */
+export const answering: Script = async (peer) => {
+  peer.send(peer.settings());
+  for (;;) {
+    const { stream, fields } = await peer.request();
+    peer.send(peer.headers(stream, [":status", "200"]), peer.data(stream, fields[7]!, wire.END_STREAM));
+  }
+};
+
+/** Starts a gateway, and an origin that it trusts. */
+export async function startWithRig(
+  script: Script,
+  options: RigOptions & FrameOriginOptions = {},
+): Promise<{ readonly rig: Rig; readonly origin: FrameOrigin }> {
+  const rig = await startRig({ authorities: [CERTIFICATE], ...options });
+  return { rig, origin: await startFrameOrigin(script, options) };
 }
 
 /** Starts an origin on a free loopback port. */

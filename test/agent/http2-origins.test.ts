@@ -2,22 +2,8 @@
 import { connect, type Socket } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import * as wire from "../../src/agent/traffic/http2-frames.ts";
-import {
-  eventually,
-  type Rig,
-  type RigOptions,
-  exchangeBytes,
-  fetchHead,
-  startByteOrigin,
-  startRig,
-} from "./gateway-rig.ts";
-import {
-  type FrameOrigin,
-  type FrameOriginOptions,
-  type Script,
-  startFrameOrigin,
-} from "./h2-frame-origin.ts";
-import { CERTIFICATE } from "./tls-origin.ts";
+import { eventually, exchangeBytes, fetchHead, startByteOrigin } from "./gateway-rig.ts";
+import { answering, type Script, startWithRig } from "./h2-frame-origin.ts";
 
 const { END_STREAM } = wire;
 const OK = [":status", "200"];
@@ -28,24 +14,10 @@ afterEach(async () => {
   for (const close of closing.splice(0).toReversed()) await close();
 });
 
-async function start(
-  script: Script,
-  options: RigOptions & FrameOriginOptions = {},
-): Promise<{ rig: Rig; origin: FrameOrigin }> {
-  const rig = await startRig({ authorities: [CERTIFICATE], ...options });
-  closing.push(rig.close);
-  const origin = await startFrameOrigin(script, options);
-  closing.push(origin.close);
-  return { rig, origin };
-}
-
-/** Answers every request at once, by its path. */
-const answering: Script = async (peer) => {
-  peer.send(peer.settings());
-  for (;;) {
-    const { stream, fields } = await peer.request();
-    peer.send(peer.headers(stream, OK), peer.data(stream, fields[7]!, END_STREAM));
-  }
+const start = async (...parameters: Parameters<typeof startWithRig>): ReturnType<typeof startWithRig> => {
+  const started = await startWithRig(...parameters);
+  closing.push(started.rig.close, started.origin.close);
+  return started;
 };
 
 describe("what is sent", () => {
