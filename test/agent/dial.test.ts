@@ -4,13 +4,16 @@ import { createServer, type AddressInfo } from "node:net";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { termFrom } from "../../src/core/lease-term.ts";
 import { AddressPorts, readClock } from "../../src/agent/ports/address-ports.ts";
-import { DestinationPolicy } from "../../src/agent/ports/destination-policy.ts";
+import { DestinationPolicy, type PolicyOptions } from "../../src/agent/ports/destination-policy.ts";
 import { Dialler, destinationKey } from "../../src/agent/ports/dial.ts";
 import { Resolver } from "../../src/agent/ports/resolver.ts";
 import { problemOf } from "../../src/agent/traffic/faults.ts";
 import { startNameServer } from "../e2e/name-server.ts";
 import { startDeafServer } from "./deaf-server.ts";
 import { eventually } from "./gateway-rig.ts";
+
+/** Public as such. */
+const OWN = "8.8.8.8";
 
 const closing: (() => unknown)[] = [];
 let ports: AddressPorts;
@@ -48,13 +51,18 @@ afterEach(async () => {
 async function dialler(
   records: Record<string, readonly string[]>,
   connectTimeoutMs = 5_000,
+  isOwn?: PolicyOptions["isOwn"],
 ): Promise<Dialler> {
   const nameServer = await startNameServer(records);
   const resolver = new Resolver({ servers: [nameServer.address] });
-  const made = new Dialler(resolver, new DestinationPolicy({ allowed: ["127.0.0.0/8"] }), {
-    connectTimeoutMs,
-    portWaitMs: 2_000,
-  });
+  const made = new Dialler(
+    resolver,
+    new DestinationPolicy({ allowed: ["127.0.0.0/8"], ...(isOwn && { isOwn }) }),
+    {
+      connectTimeoutMs,
+      portWaitMs: 2_000,
+    },
+  );
   made.onTry = (from, place) => {
     const at = tries.push(`${from} to ${place.ip}`) - 1;
     return (fault) => (tries[at] += fault === null ? " connected" : ` ${problemOf(fault).code}`);
@@ -128,7 +136,7 @@ it("[BI12] no free port towards one address keeps none from the others", async (
 });
 
 it("[DE4] every address is judged before any is dialled, the last of fifty too", async () => {
-  for (const place of [3, 15, 16, 49]) {
+  for (const place of [0, 1, 3, 15, 16, 49]) {
     const addresses = ["127.0.0.1", ...numbered(1, 49)];
     addresses[place] = "10.0.0.1";
     const { dial } = bound(await dialler({ "mixed.test": addresses }));
@@ -136,6 +144,40 @@ it("[DE4] every address is judged before any is dialled, the last of fifty too",
   }
   expect(accepted).toEqual([]);
   expect(tries).toEqual([]);
+});
+
+it("[DE4] also those of a family that cannot be dialled, and mapped ones", async () => {
+  const records = {
+    "private-six.test": ["2a00::1", "fd00::1"],
+    "mapped.test": ["::ffff:127.0.0.1", "::ffff:10.0.0.1"],
+  };
+  const { dial } = bound(await dialler(records));
+  for (const name of Object.keys(records)) {
+    await expect(dial(name)).rejects.toMatchObject({ code: "destination-prohibited" });
+  }
+  expect(tries).toEqual([]);
+});
+
+it.each([
+  ["at once", (ip: string) => ip === OWN],
+  ["later", async (ip: string) => ip === OWN],
+])(
+  "[DE4] [DE6] one of the machine's own among them is found, when that is known %s",
+  async (_when, isOwn) => {
+    const { dial } = bound(await dialler({ "own.test": ["127.0.0.1", OWN] }, 1_000, isOwn));
+    await expect(dial("own.test")).rejects.toMatchObject({ code: "destination-prohibited" });
+    expect(tries).toEqual([]);
+  },
+);
+
+it("[RS4] a mapped address is dialled as what it maps, and once in whatever form it came", async () => {
+  const { dial } = bound(await dialler({ "mapped.test": ["::ffff:127.0.0.1", "::ffff:7f00:1"] }));
+  for (const host of ["mapped.test", "::ffff:127.0.0.1", "::ffff:7f00:1"]) {
+    const { socket, held } = await dial(host);
+    expect(held.destination.key).toBe(destinationKey("127.0.0.1", port));
+    socket.destroy();
+  }
+  expect(tries).toEqual(Array.from({ length: 3 }, () => "127.0.0.17 to 127.0.0.1 connected"));
 });
 
 it("[RS4] a name of the other family, and a mapped address in it, are refused by name", async () => {

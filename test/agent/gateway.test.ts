@@ -76,7 +76,15 @@ describe("tokens", () => {
     await expectProblem(await withHeaders({ "egress-authorization": "Bearer x" }), 401, "token-malformed");
     const bearing = async (...parameters: Parameters<Rig["tokenFor"]>): Promise<Response> =>
       withHeaders({ "egress-authorization": `Bearer ${await rig.tokenFor(...parameters)}` });
-    await expectProblem(await bearing("gateway", ["other"]), 403, "pool-denied");
+    for (const others of [
+      [],
+      ["other"],
+      ["mai", "main2", "main-private"],
+      ["my-main", "Main", "other,main"],
+    ]) {
+      await expectProblem(await bearing("gateway", others), 403, "pool-denied");
+    }
+    expect((await bearing("gateway", ["other", "main"])).status).toBe(200);
     await expectProblem(await bearing("gateway", ["main"], -10_000), 401, "token-expired");
     await expectProblem(await bearing("client"), 403, "role-denied");
     await expectProblem(await bearing("admin"), 403, "role-denied");

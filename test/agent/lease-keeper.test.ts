@@ -73,6 +73,27 @@ describe("renewing", () => {
     expect(host.sent.length).toBeLessThanOrEqual(7);
   });
 
+  test("[LK5] the next renewal counts from the request before, not from its late answer", () => {
+    const world = new World();
+    const host = world.start("h1");
+    world.advance(1_000);
+    world.fateOfReply = (_reply, { type }) => (type === "renew" ? { delayMs: 30_000 } : "deliver");
+    // Repetitions are the same request.
+    const sentAtMs = new Map<string, number>();
+    while (sentAtMs.size < 4) {
+      world.advance(100);
+      for (const { requestId, type } of host.sent) {
+        if (type === "renew" && !sentAtMs.has(requestId)) sentAtMs.set(requestId, host.clock().monotonicMs);
+      }
+    }
+    const [, ...later] = [...sentAtMs.values()];
+    const gapsMs = [...sentAtMs.values()].slice(0, -1).map((atMs, index) => later[index]! - atMs);
+    for (const gapMs of gapsMs) {
+      expect(gapMs).toBeGreaterThan((LEASE_MS / 3) * 0.9 - 200);
+      expect(gapMs).toBeLessThanOrEqual(LEASE_MS / 3 + 200);
+    }
+  });
+
   test("[LK1] the term counts from before the request was first sent, however late its answer", () => {
     const world = new World();
     const host = world.start("h1");

@@ -254,8 +254,27 @@ it("[OR26] credentials stay where they are from, also on the way from https to h
   };
   expect(kept(hop, "/b")).toEqual(headers);
   expect(kept(hop, "https://a.test:443/b")).toEqual(headers);
-  for (const location of ["http://a.test/", "https://a.test:444/", "https://b.test/", "//b.test/"]) {
-    expect(kept(hop, location)).toEqual(["accept", "z", "content-md5", "m"]);
+  for (const location of [
+    "http://a.test/",
+    "http://a.test:443/",
+    "https://a.test:444/",
+    "https://b.test/",
+    "https://sub.a.test/",
+    "https://xa.test/",
+    "https://a.test.b.test/",
+    "https://a.test./",
+    "https://a.tes/",
+    "https://test/",
+    "//b.test/",
+    "//a.test:444/",
+    "/\\b.test/",
+    "\\\\b.test/",
+    "https:\\\\b.test\\a.test",
+  ]) {
+    expect(kept(hop, location), location).toEqual(["accept", "z", "content-md5", "m"]);
+  }
+  for (const location of ["//a.test/b", "https://A.TEST/b", "https:b", "?c", "#d", ""]) {
+    expect(kept(hop, location), location).toEqual(headers);
   }
   const away = nextHop(hop, 302, "http://a.test/");
   expect(away.ok && kept({ ...away.value, headers: [...away.value.headers] }, "https://a.test/")).toEqual([

@@ -391,6 +391,48 @@ test("[CL4] a redirect that wants the body again gets it, but no other origin's 
   expect([headers.authorization, headers.cookie, headers["x-mine"]]).toEqual([undefined, undefined, "1"]);
 });
 
+test.each([
+  ["https://a.example/x", "https://a.example/y", true],
+  ["https://a.example/x", "https://a.example:443/y", true],
+  ["http://a.example:8080/x", "http://A.example:8080/y", true],
+  ["https://a.example/x", "http://a.example/x", false],
+  ["http://a.example/x", "https://a.example/x", false],
+  ["https://a.example/x", "http://a.example:443/x", false],
+  ["https://a.example/x", "https://a.example:444/x", false],
+  ["http://a.example:8080/x", "http://a.example/x", false],
+  ["https://a.example/x", "https://sub.a.example/x", false],
+  ["https://sub.a.example/x", "https://a.example/x", false],
+  ["https://a.example/x", "https://aa.example/x", false],
+  ["https://a.example/x", "https://a.example.b.example/x", false],
+  ["https://a.example/x", "https://a.example./x", false],
+])("[CL4] credentials sent again from %s to %s: %s", async (from, location, areKept) => {
+  const moved = refuseWith({ code: "redirect-not-replayable", location });
+  edge.answer = (seen, response, request) =>
+    seen.destination === from ? moved(seen, response, request) : response.writeHead(200, SOURCE).end();
+  const headers = { authorization: "Basic Zm9v", cookie: "a=1", "x-mine": "1" };
+  await egressWith().fetch(from, { method: "PUT", headers, body: "again" });
+  expect(edge.seen).toHaveLength(2);
+  const { authorization, cookie, "x-mine": mine } = edge.seen[1]!.headers;
+  const kept = areKept ? ["Basic Zm9v", "a=1"] : [undefined, undefined];
+  expect([authorization, cookie, mine]).toEqual([...kept, "1"]);
+});
+
+test("[CL4] credentials that were left behind do not come back with the way home", async () => {
+  const places = ["https://a.example/x", "http://a.example/x", "https://a.example/y"];
+  edge.answer = (seen, response, request) => {
+    const next = places[places.indexOf(seen.destination!) + 1];
+    if (next === undefined) response.writeHead(200, SOURCE).end();
+    else refuseWith({ code: "redirect-not-replayable", location: next })(seen, response, request);
+  };
+  const headers = { authorization: "Basic Zm9v", cookie: "a=1" };
+  await egressWith().fetch(places[0]!, { method: "PUT", headers, body: "again" });
+  expect(edge.seen.map(({ headers: sent }) => [sent.authorization, sent.cookie])).toEqual([
+    ["Basic Zm9v", "a=1"],
+    [undefined, undefined],
+    [undefined, undefined],
+  ]);
+});
+
 test("[CL4] a streamed body cannot be sent again, and redirects end at the twentieth", async () => {
   edge.answer = refuseWith({ code: "redirect-not-replayable", location: DESTINATION });
   const body = new Blob(["once"]).stream();

@@ -76,6 +76,24 @@ it("[DO8] a renewal does not move an alarm that comes early enough", async () =>
   expect((await storedIn(stub)).alarmAtMs).toBe(alarmAtMs);
 });
 
+it("[DO8] the alarm comes earlier for a newcomer whose term ends before all others", async () => {
+  const stub = objects.EGRESS_IP.getByName("203.0.113.5");
+  const unhurried = { ...settings, leaseDurationMs: 3_600_000, quarantineMs: 3_600_000 };
+  await stub.assign("eu", unhurried);
+  const host = await HostConnection.open(stub, "h1");
+  await host.join("first-instance");
+  await host.acquire(8);
+  const shorter = { ...unhurried, leaseDurationMs: 60_000 };
+  await stub.assign("eu", shorter);
+  const before = await storedIn(stub);
+  const newcomer = await HostConnection.open(stub, "h2");
+  await newcomer.join("other-instance");
+  const after = await storedIn(stub);
+  const { expires_at_ms: endsAtMs } = after.holders.find((holder) => holder["host"] === "h2")!;
+  expect(before.alarmAtMs).toBeGreaterThan(endsAtMs as number);
+  expect(after.alarmAtMs).toBe(endsAtMs);
+});
+
 it("[DO8] an alarm that comes early, or twice, changes no lease and is set again", async () => {
   const stub = objects.EGRESS_IP.getByName("203.0.113.4");
   await stub.assign("eu", settings);

@@ -409,6 +409,28 @@ describe("a router", () => {
     expect(await statusOf(here, "r1")).toMatchObject({ live: true });
   });
 
+  it("[ST9] [ST10] is not taken for gone when the connection ends that a newer one has replaced", async () => {
+    const here = await world({ steeringDeadlineMs: 2_000 });
+    const { router: first } = await readyRouter(here);
+    const { router: again } = await readyRouter(here);
+    await first.closed;
+    const noted = () =>
+      runInDurableObject(here.pool, (_instance: EgressPool, { storage }) =>
+        storage.sql.exec("SELECT * FROM router").toArray(),
+      );
+    const standing = await noted();
+    expect(standing).toMatchObject([{ router: "r1", instance: FIRST, is_connected: 1 }]);
+    // A restart of the edge cuts the newer one off: a grant waits for its return all the same.
+    await evictDurableObject(here.pool, { webSockets: "close" });
+    acquireSoon(here.host, "a");
+    await vi.waitFor(async () => expect(await blocksOf(here)).toMatchObject([{ steered: false }]));
+    expect(here.host.unread).toEqual([]);
+    again.close();
+    const { table } = await readyRouter(here);
+    expect(table.entries).toMatchObject([{ ip: here.ip, epoch: 1 }]);
+    expect(await here.host.next()).toMatchObject({ type: "answer", granted: { epoch: 1 } });
+  });
+
   it("[ST1] is told of a new address and of a host that is reached otherwise, in one numbering", async () => {
     const here = await world();
     const { router } = await readyRouter(here);

@@ -78,6 +78,32 @@ describe("a host's connection", () => {
     expect(await codeOf(await connect(path))).toEqual({ status, code });
   });
 
+  it.each([
+    ["host", "connect"],
+    ["router", "steering"],
+  ] as const)(
+    "[WK17] [ID5] as a %s to a pool whose name is only like its own is refused",
+    async (role, way) => {
+      for (const like of [`${pool}-private`, `private-${pool}`, pool.slice(0, -1), pool.slice(1)]) {
+        const token = await tokenFor({ role, subject: h1, pools: [pool] });
+        const headers = { authorization: `Bearer ${token}`, upgrade: "websocket" };
+        const response = await ask(`/v1/pools/${like}/${way}`, { headers });
+        expect(await codeOf(response)).toEqual({ status: 403, code: "pool-denied" });
+      }
+    },
+  );
+
+  it("[WK17] [ID5] to an address of a pool whose name begins as its own is refused", async () => {
+    const like = `${pool}-private`;
+    const ip = "203.0.113.3";
+    await administer("PUT", `/v1/pools/${like}`, {});
+    await administer("PUT", `/v1/pools/${like}/ips/${ip}`);
+    expect(await codeOf(await connect(`/v1/ips/${ip}/connect`))).toEqual({
+      status: 403,
+      code: "pool-denied",
+    });
+  });
+
   it.each([`/v1/pools/${pool}/connect`, `/v1/ips/${IP}/connect`])(
     "[WK17] without an upgrade %s says that one is required",
     async (path) => {

@@ -73,10 +73,13 @@ describe("tokens", () => {
     expect(await codeOf(response)).toEqual({ status: 403, code: "role-denied" });
   });
 
-  it("[WK1] a pool that the token does not name", async () => {
-    const headers = { ...(bearing(await tokenFor()).headers as object), egress: "pool=us" };
-    expect(await codeOf(await ask(PATH, { headers }))).toEqual({ status: 403, code: "pool-denied" });
-  });
+  it.each(["us", "eu-private", "private-eu", "e", "u"])(
+    "[WK1] [ID5] a pool that the token for eu does not name: %s",
+    async (pool) => {
+      const headers = { ...(bearing(await tokenFor()).headers as object), egress: `pool=${pool}` };
+      expect(await codeOf(await ask(PATH, { headers }))).toEqual({ status: 403, code: "pool-denied" });
+    },
+  );
 
   it("[WK2] a token that was verified by a replaced key is refused", async () => {
     const token = await tokenFor({ role: "admin", pools: [] });

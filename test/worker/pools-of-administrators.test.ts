@@ -55,6 +55,14 @@ describe("an administrator whose token names pools", () => {
     expect(await codeOf(await asked(method, path, body, []))).toEqual(DENIED);
   });
 
+  it.each([`${MINE}-too`, `my-${MINE}`, MINE.slice(0, -1)])(
+    "[ID5] [ID6] is refused %s, whose name is only like its own",
+    async (pool) => {
+      expect(await codeOf(await asked("GET", `/v1/pools/${pool}`, undefined))).toEqual(DENIED);
+      expect(await codeOf(await asked("PUT", `/v1/pools/${pool}`, {}))).toEqual(DENIED);
+    },
+  );
+
   it("[ID6] changed nothing by it", async () => {
     const response = await administer("GET", `/v1/pools/${THEIRS}`);
     const { ips } = await response.json<{ ips: { ip: string }[] }>();
