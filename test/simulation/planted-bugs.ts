@@ -28,7 +28,6 @@ const ACKNOWLEDGEMENT = "src/core/acknowledgement.ts";
 const STORE = "durable-objects/lease-store.ts";
 const ADDRESS = "durable-objects/address-service.ts";
 const POOL = "durable-objects/pool-service.ts";
-const ROUTERS = "durable-objects/router-sockets.ts";
 const FEED = "durable-objects/steering-feed.ts";
 const KEEPER = "src/agent/leasing/lease-keeper.ts";
 const GUARDED = "src/agent/machine/guarded-ports.ts";
@@ -341,13 +340,6 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     file: FEED,
     from: "if (laggards.length === 0) return [];",
     to: "if (laggards.length >= 0) return [];",
-  },
-  {
-    name: "unenrolled-router-not-awaited",
-    laws: ["law 4"],
-    file: ROUTERS,
-    from: "isOpen(socket) && attachmentOf(socket).isObserver !== true",
-    to: "isOpen(socket) && attachmentOf(socket).instance !== null",
   },
   {
     name: "acknowledgement-one-too-low",
