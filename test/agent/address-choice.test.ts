@@ -47,6 +47,14 @@ function chosen(header: string | null, host: string, times = 40): Set<string> {
   );
 }
 
+it("[GW8] leaves through the host's pool by its name alone, and by none that is like it", () => {
+  serve(FOUR[0]!);
+  expect(chosen("pool=main", "four.test", 1)).toEqual(new Set([FOUR[0]]));
+  for (const like of ["mai", "m", "ain", "main2", "main-private", "my-main"]) {
+    expect(chosen(`pool=${like}`, "four.test", 1), like).toEqual(new Set(["pool-unknown"]));
+  }
+});
+
 it.each([
   ["192.0.2.99", FOUR],
   ["[2001:db8::99]", SIX],
