@@ -21,6 +21,7 @@ test.each([
   "relative/path",
   "ftp://host/",
   "http://user@host/",
+  "http://:secret@host/",
   "http://host/?x",
   "http://host/#x",
   "http://",

@@ -129,7 +129,7 @@ test("[SE1] one of more than 2,048 characters is refused unread", () => {
   expect(parseSelection(longest)).toMatchObject({ ok: true });
   expect(parseSelection(`${longest} `)).toMatchObject({
     ok: false,
-    refusal: { code: "selection-malformed" },
+    refusal: { code: "selection-malformed", member: "" },
   });
   expect(parseSelection(`a=(${"x ".repeat(14_000)})`)).toMatchObject({ ok: false });
 });
