@@ -73,9 +73,16 @@ export function hasBothFamilies({ ips }: Placement): boolean {
   return first !== undefined && ips.some(({ ip }) => familyOf(ip) !== familyOf(first.ip));
 }
 
-/** Whether the pool hears a host, be it that it gets requests or not. [PL8] */
-export function isHeard({ ips, resting }: Placement, host: string): boolean {
-  return resting.includes(host) || ips.some(({ hosts }) => hosts.some((placed) => placed.host === host));
+/**
+ * Whether the pool hears a host, be it that it gets requests or not. One that has its name and
+ * another gateway has come in its place. [PL8]
+ */
+export function isHeard(
+  { ips, resting }: Placement,
+  { host, gateway }: Pick<PlacedHost, "host" | "gateway">,
+): boolean {
+  const isPlaced = (placed: PlacedHost): boolean => placed.host === host && placed.gateway === gateway;
+  return resting.includes(host) || ips.some(({ hosts }) => hosts.some(isPlaced));
 }
 
 /**

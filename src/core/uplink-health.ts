@@ -102,12 +102,14 @@ export class UplinkHealth {
     return sinceMs >= TRIAL_INTERVAL_MS && (this.#isDoubted || this.#hasSigns(nowMs));
   }
 
-  /** Begins a trial: places that were reached lately, then such as have failed. */
+  /** Begins a trial: of what was reached, the latest and the oldest, then such as have failed. */
   beginTrial(nowMs: number): readonly Place[] {
     this.#triedAtMs = nowMs;
     this.#isDoubted = false;
     this.#forget(nowMs);
-    const references = [...this.#references.values()].toReversed().slice(0, REFERENCES_IN_TRIAL);
+    const [oldest, ...later] = this.#references.values();
+    // Whoever has a few machines may be all that was reached lately, but not all that ever was.
+    const references = [...later.slice(1 - REFERENCES_IN_TRIAL).toReversed(), ...(oldest ? [oldest] : [])];
     const failing = [...this.#known.values()]
       .filter((one) => !references.includes(one) && this.#isFailing(one, nowMs))
       .toSorted((a, b) => (b.wantedAtMs ?? -Infinity) - (a.wantedAtMs ?? -Infinity));

@@ -38,13 +38,11 @@ export const UPLOADS_PATH = "/v1/uploads/";
 /** Connection-specific fields (RFC 9110 section 7.6.1), not to be forwarded. */
 export const HOP_BY_HOP: ReadonlySet<string> = new Set([
   "connection",
-  "http2-settings",
   "keep-alive",
   "proxy-connection",
   "proxy-authenticate",
   "proxy-authentication-info",
   "proxy-authorization",
-  "proxy-authentication-info",
   "te",
   "trailer",
   "transfer-encoding",

@@ -24,8 +24,9 @@ export class HostHealth {
   /** Whether a gateway is there, as of a moment ago; while another request asks, what was known. */
   async isThere({ gateway }: PlacedHost): Promise<boolean> {
     const known = this.#known.get(gateway);
-    if (known !== undefined && Date.now() - known.askedAtMs < SHARED_MS) return known.isThere;
-    return this.ask(gateway);
+    const ageMs = known === undefined ? Infinity : Date.now() - known.askedAtMs;
+    // A clock that was set back must not make it last.
+    return known !== undefined && Math.abs(ageMs) < SHARED_MS ? known.isThere : this.ask(gateway);
   }
 
   /** Asks now. */

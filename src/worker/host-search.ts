@@ -16,6 +16,7 @@ import {
   hasBothFamilies,
   NOBODY,
   otherFamily,
+  type PlacedHost,
   type PlacedIp,
   type Placement,
   type PlacementRefusal,
@@ -52,6 +53,7 @@ export class HostSearch {
   readonly #tried = new Set<string>();
   readonly #refusedFamilies = new Set<Family>();
   #isOutdated = false;
+  #latest: PlacedHost | null = null;
 
   constructor(wanted: Wanted, placement: Placement) {
     this.#wanted = wanted;
@@ -82,8 +84,19 @@ export class HostSearch {
     this.#ranked = this.#rank(refused === undefined ? this.#likelyFamily() : otherFamily(refused));
   }
 
+  /** The host that was to be asked last: who answered, if anybody did. */
+  get latest(): PlacedHost | null {
+    return this.#latest;
+  }
+
   /** The next host to ask. */
   next(): Outcome<Destined, PlacementRefusal> {
+    const chosen = this.#choose();
+    if (chosen.ok) this.#latest = chosen.value.host;
+    return chosen;
+  }
+
+  #choose(): Outcome<Destined, PlacementRefusal> {
     const ranked = this.#ranked;
     if (!ranked.ok) return ranked;
     const isTried: Avoid =

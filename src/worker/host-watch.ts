@@ -1,19 +1,20 @@
 /**
- * Watches over a request that waits for its answer: a host that falls silent takes nobody along.
+ * Watches over a request that waits for its answer, or for more of an event stream: a host that falls
+ * silent takes nobody along.
  *
  * Two must agree that a host is gone: its gateway does not answer, and its pool does not hear
  * it. A gateway that answers has a slow destination; a host that the pool hears is out of this
  * edge's reach for the moment, or busy. Gateways are asked first, so that waiting alone never
- * asks the control plane [LAW9]; and only what has no answer yet is cut. [WK23] [WK24]
+ * asks the control plane [LAW9]. [WK23] [WK24] [WK44]
  */
 import { isHeard, type PlacedHost } from "../core/placement.ts";
 import { health, penalties, placements } from "./edge-state.ts";
 import type { LoadPlacement } from "./placement-cache.ts";
 
-/** How long a request waits before anybody looks. */
-export const PATIENCE_MS = 1_000;
-/** How often it is looked after that. */
-const LOOK_MS = 1_000;
+/** How often a host is looked after, and at first. */
+const REQUEST_PACE_MS = 1_000;
+/** The same for an event stream, which may last long. */
+export const STREAM_PACE_MS = 5_000;
 /** How often, when the gateway did not answer. */
 const WORRIED_LOOK_MS = 500;
 /** The least time between two questions about one pool from here. */
@@ -30,13 +31,15 @@ export interface Waiting {
 export class HostWatch {
   readonly #waiting: Waiting;
   readonly #onGone: () => void;
+  readonly #paceMs: number;
   #timer: ReturnType<typeof setTimeout>;
   #isStopped = false;
 
-  constructor(waiting: Waiting, onGone: () => void) {
+  constructor(waiting: Waiting, onGone: () => void, paceMs = REQUEST_PACE_MS) {
     this.#waiting = waiting;
     this.#onGone = onGone;
-    this.#timer = setTimeout(this.#look, PATIENCE_MS);
+    this.#paceMs = paceMs;
+    this.#timer = setTimeout(this.#look, paceMs);
   }
 
   stop(): void {
@@ -58,8 +61,8 @@ export class HostWatch {
       penalties.add(host.host, Date.now());
       const found = await placements.reconsider(pool, Date.now(), load, CONSULTATION_MS);
       if (this.#isStopped) return;
-      if (found.ok && !isHeard(found.value, host.host)) return this.#onGone();
+      if (found.ok && !isHeard(found.value, host)) return this.#onGone();
     }
-    this.#timer = setTimeout(this.#look, isThere ? LOOK_MS : WORRIED_LOOK_MS);
+    this.#timer = setTimeout(this.#look, isThere ? this.#paceMs : WORRIED_LOOK_MS);
   }
 }

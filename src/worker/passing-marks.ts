@@ -30,7 +30,7 @@ export class PassingMarks {
   has(key: string, nowMs: number): boolean {
     const untilMs = this.#untilMs.get(key);
     if (untilMs === undefined) return false;
-    if (nowMs < untilMs) return true;
+    if (this.#lasts(untilMs, nowMs)) return true;
     this.#untilMs.delete(key);
     return false;
   }
@@ -38,9 +38,14 @@ export class PassingMarks {
   /** Whether nothing is marked now: the common case, which should cost nothing. */
   isEmpty(nowMs: number): boolean {
     for (const [key, untilMs] of this.#untilMs) {
-      if (nowMs < untilMs) return false;
+      if (this.#lasts(untilMs, nowMs)) return false;
       this.#untilMs.delete(key);
     }
     return true;
+  }
+
+  /** A clock that was set back must not make a mark last. */
+  #lasts(untilMs: number, nowMs: number): boolean {
+    return nowMs < untilMs && untilMs - nowMs <= this.#durationMs;
   }
 }

@@ -46,7 +46,7 @@ export class PlacementCache {
 
   /** The placement to use now; a promise only when it must be waited for. */
   find(pool: string, nowMs: number, load: LoadPlacement, background: Background): Found | Promise<Found> {
-    const copy = this.#copies.get(pool);
+    const copy = this.#copyAt(pool, nowMs);
     if (copy === undefined) return this.#renew(pool, nowMs, load);
     if (nowMs < copy.freshUntilMs) return copy.found;
     const isUsable = nowMs < copy.staleUntilMs;
@@ -65,7 +65,7 @@ export class PlacementCache {
     load: LoadPlacement,
     patienceMs: number = PATIENCE_MS,
   ): Found | Promise<Found> {
-    const copy = this.#copies.get(pool);
+    const copy = this.#copyAt(pool, nowMs);
     if (copy !== undefined && nowMs - copy.askedAtMs < patienceMs) return copy.found;
     return this.#renew(pool, nowMs, load);
   }
@@ -76,6 +76,18 @@ export class PlacementCache {
     if (copy === undefined) return;
     copy.freshUntilMs = 0;
     copy.staleUntilMs = 0;
+  }
+
+  /** The copy; after the clock was set back as if it were of now, or it would last for as long. */
+  #copyAt(pool: string, nowMs: number): Copy | undefined {
+    const copy = this.#copies.get(pool);
+    if (copy === undefined || nowMs >= copy.askedAtMs) return copy;
+    const aheadMs = copy.askedAtMs - nowMs;
+    copy.askedAtMs -= aheadMs;
+    copy.endsAtMs -= aheadMs;
+    copy.freshUntilMs -= aheadMs;
+    copy.staleUntilMs -= aheadMs;
+    return copy;
   }
 
   async #renew(pool: string, nowMs: number, load: LoadPlacement): Promise<Found> {

@@ -9,6 +9,7 @@ import { Destination } from "./destination.ts";
 import { edgeKeysOf } from "./edge-keys.ts";
 import { placementLoader, placements } from "./edge-state.ts";
 import type { Background, Environment } from "./environment.ts";
+import { lookAfterStream } from "./event-streams.ts";
 import { handOver } from "./hand-over.ts";
 import { HostSearch, type Wanted } from "./host-search.ts";
 import type { Found } from "./placement-cache.ts";
@@ -48,7 +49,17 @@ export async function relay(
   const { gatewayTokens } = edgeKeysOf(env);
   const gatewayToken =
     gatewayTokens.recall(identity, pool, nowMs) ?? (await gatewayTokens.renew(identity, pool, nowMs));
-  return handOver({ request, target, pool, search: search.value, gatewayToken, load, background });
+  const answer = await handOver({
+    request,
+    target,
+    pool,
+    search: search.value,
+    gatewayToken,
+    load,
+    background,
+  });
+  const host = search.value.latest;
+  return host === null ? answer : lookAfterStream(answer, { host, pool, load });
 }
 
 type Search = Outcome<HostSearch, "pool-unknown" | "control-plane-unavailable">;

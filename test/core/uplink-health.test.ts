@@ -212,6 +212,16 @@ test("[UP1] [UP6] whatever happens: suspect only after a trial without an answer
   );
 });
 
+test("[UP1] whoever has some machines, reached last, cannot make an address suspect by dropping it", () => {
+  const health = new UplinkHealth();
+  tryOnce(health, GOOD, true, 0);
+  for (let number = 1; number <= 20; number += 1) tryOnce(health, placed(number), true, number * 1_000);
+  for (let number = 1; number <= 20; number += 1) tryOnce(health, placed(number), false, 30_000);
+  expect(health.isTrialDue(30_000)).toBe(true);
+  trial(health, ({ ip }) => ip === GOOD.ip, 30_000);
+  expect(health.view(30_000).state).toBe("good");
+});
+
 test("[UP9] one that loses half of many places names such as it lost last, and is asked about", () => {
   const health = new UplinkHealth();
   for (let number = 0; number < 9; number += 1) tryOnce(health, placed(number), number % 2 === 0, number);
@@ -238,9 +248,9 @@ test("[UP10] the ports of one machine are one place among those that count and t
   for (let host = 1; host <= 100; host += 1) ports(`2001:db8:1:${host}::1`, true, 3);
   ports("192.0.2.1", false, 4);
   const places = health.beginTrial(5);
-  expect(places.map(({ ip }) => ip)).toEqual(["2001:db8:1:100::1", "192.0.2.1", placed(1).ip, "192.0.2.1"]);
+  expect(places.map(({ ip }) => ip)).toEqual(["2001:db8:1:100::1", "192.0.2.1", GOOD.ip, "192.0.2.1"]);
   health.endTrial(
-    places.map((place) => ({ place, isReached: place.ip === placed(1).ip })),
+    places.map((place) => ({ place, isReached: place.ip === GOOD.ip })),
     6,
   );
   expect(health.view(6)).toMatchObject({ state: "good", doubts: [] });

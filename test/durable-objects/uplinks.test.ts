@@ -60,6 +60,31 @@ describe("a host that reaches nothing", () => {
     expect(await placed()).toEqual(["h1", "h2"]);
   });
 
+  it("[UP3] is left out on the address whose way is dead, and stays on that of the other family", async () => {
+    const { ip, stub, hosts } = await poolOf(2);
+    const ipv6 = `2001:db8::${count}`;
+    await stub.addIp(ipv6, null);
+    const [cut, other] = [hosts[0]!, hosts[1]!];
+    const tell = (host: HostConnection, uplink: object): void => {
+      const rooms = [
+        { ip, portCount: 256, busiestCount: 3, uplink: GOOD },
+        { ip: ipv6, portCount: 256, busiestCount: 3, uplink },
+      ];
+      host.send({ type: "report", draining: false, rooms });
+    };
+    for (const host of hosts) expect(await host.next()).toMatchObject({ type: "enlisted" });
+    tell(other, GOOD);
+    const doubt = { ip: "2001:db8:1::9", port: 443 };
+    tell(cut, { ...SUSPECT, doubts: [doubt] });
+    expect(await other.next()).toEqual({ type: "try", ip: ipv6, places: [doubt] });
+    other.send({ type: "tried", ip: ipv6, reached: [doubt] });
+    expect(await cut.next()).toEqual({ type: "ejected", ips: [ipv6] });
+    const placement = await stub.placement();
+    if (!placement.ok) throw new Error(placement.refusal);
+    const names = placement.value.ips.map((placed) => [placed.ip, placed.hosts.map(({ host }) => host)]);
+    expect(Object.fromEntries(names)).toEqual({ [ip]: ["h1", "h2"], [ipv6]: ["h2"] });
+  });
+
   it("[UP3] stays when the others do not reach it either: it is the destination that is down", async () => {
     const { ip, hosts, placed, uplinks } = await poolOf(3);
     report(hosts[0]!, ip, SUSPECT);

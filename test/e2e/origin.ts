@@ -31,6 +31,9 @@ const ADDRESSES = [
 ];
 const seen: SeenConnection[] = [];
 const held = new Set<ServerResponse>();
+/** What was to come once, and what came again. */
+const ids = new Set<string>();
+const repeatedIds: string[] = [];
 
 function newServer(): Server {
   const made = createServer({ maxHeaderSize: 128 * 1024 }, (request, response) => {
@@ -130,6 +133,22 @@ const routes: Record<string, Route> = {
     }, 200);
     response.on("close", () => clearInterval(timer));
   },
+  // Goes on for ever, until it is released.
+  "/events": (_request, response, url) => {
+    held.add(response);
+    response.writeHead(200, { "content-type": url.searchParams.get("type") ?? "text/event-stream" });
+    const timer = setInterval(() => response.write("data: tick\n\n"), 200);
+    response.on("close", () => {
+      clearInterval(timer);
+      held.delete(response);
+    });
+  },
+  "/once": (request, response, url) => {
+    const id = url.searchParams.get("id") ?? "";
+    if (ids.has(id)) repeatedIds.push(id);
+    ids.add(id);
+    request.resume().on("end", () => response.end(id));
+  },
   "/hold": (_request, response) => {
     held.add(response);
     response.on("close", () => held.delete(response));
@@ -181,7 +200,7 @@ const routes: Record<string, Route> = {
 };
 
 /** What a test may ask of the origin, over IPC. */
-export type OriginQuestion = "seen" | "forget" | "held" | "release";
+export type OriginQuestion = "seen" | "forget" | "held" | "release" | "repeated";
 
 process.on("message", (question: OriginQuestion) => {
   const answer = ((): unknown => {
@@ -192,6 +211,8 @@ process.on("message", (question: OriginQuestion) => {
         return seen.splice(0).length;
       case "held":
         return held.size;
+      case "repeated":
+        return repeatedIds;
       case "release": {
         const count = held.size;
         for (const response of held) response.end("released");

@@ -1,10 +1,13 @@
 /** A host that falls silent with requests handed to it, and wakes again later. */
+import { Readable } from "node:stream";
 import { afterEach, expect, test } from "vitest";
-import { Agent, request } from "undici";
+import { Agent, type Dispatcher, request } from "undici";
 import { Cluster, delay, until } from "./cluster.ts";
 
 /** In which everything at a silent host is to have an end. */
 const END_MS = 8_000;
+/** Longer than any time-out on the way, but for that of the lease. */
+const SILENCE_MS = 70_000;
 
 let cluster: Cluster;
 const client = new Agent({ connections: null });
@@ -73,6 +76,106 @@ test("[WK23] what waits at a host that falls silent goes to another or ends by n
   await cluster.untilServing(["h1", "h2"]);
   const again = await Promise.all(Array.from({ length: 20 }, () => ask("/seen")));
   expect(again.filter(({ status }) => status !== 200)).toEqual([]);
+});
+
+/** A body that is read as it comes. */
+class Stream {
+  readonly host: string;
+  byteCount = 0;
+  /** How it ended; null while it goes on. */
+  end: "whole" | "broken" | null = null;
+
+  constructor(reply: Dispatcher.ResponseData) {
+    this.host = String(reply.headers["egress-host"]);
+    reply.body.on("data", (bytes: Buffer) => (this.byteCount += bytes.length));
+    reply.body.on("end", () => (this.end = "whole"));
+    reply.body.on("error", () => (this.end ??= "broken"));
+  }
+
+  static async open(type: string): Promise<Stream> {
+    const url = cluster.through(cluster.originUrl(`/events?type=${type}`));
+    return new Stream(await request(url, { headers: await cluster.clientHeaders(), dispatcher: client }));
+  }
+}
+
+/** Streams of this type, of which both hosts have some. */
+async function streamsOf(type: string): Promise<{ h1: Stream[]; h2: Stream[] }> {
+  const streams: Stream[] = [];
+  const of = (name: string): Stream[] => streams.filter(({ host }) => host === name);
+  while (of("h1").length < 3 || of("h2").length < 3) streams.push(await Stream.open(type));
+  return { h1: of("h1"), h2: of("h2") };
+}
+
+async function untilTheyFlow(streams: readonly Stream[]): Promise<void> {
+  const before = streams.map(({ byteCount }) => byteCount);
+  await until("they flow", () => streams.every(({ byteCount }, at) => byteCount > before[at]!));
+}
+
+test(
+  "[WK23] [WK44] a host silent for 70 s under load: all else flows, its event streams end, its other bodies go on after it",
+  { timeout: 240_000 },
+  async () => {
+    cluster = await Cluster.start({ hosts: ["h1", "h2"] });
+    const events = await streamsOf("text/event-stream");
+    const plain = await streamsOf("text/plain");
+    await untilTheyFlow([...events.h1, ...events.h2, ...plain.h1, ...plain.h2]);
+    let isLoaded = true;
+    let count = 0;
+    const load = async (method: "GET" | "POST"): Promise<Ended[]> => {
+      const ended: Ended[] = [];
+      for (; isLoaded; await delay(50)) {
+        count += 1;
+        ended.push(await ask(method === "GET" ? "/seen" : `/once?id=${count}`, { method }));
+      }
+      return ended;
+    };
+    const gets = [load("GET"), load("GET"), load("GET")];
+    const posts = [load("POST"), load("POST"), load("POST")];
+    process.kill(cluster.pidOf("h1"), "SIGSTOP");
+    await delay(SILENCE_MS);
+    await untilTheyFlow([...events.h2, ...plain.h2]);
+    expect(events.h1.map(({ end }) => end)).toEqual(events.h1.map(() => "broken"));
+    for (const { end } of [...events.h2, ...plain.h1, ...plain.h2]) expect(end).toBeNull();
+
+    process.kill(cluster.pidOf("h1"), "SIGCONT");
+    await untilTheyFlow([...events.h2, ...plain.h1, ...plain.h2]);
+    await cluster.untilServing(["h1", "h2"]);
+    isLoaded = false;
+    const got = (await Promise.all(gets)).flat();
+    expect(got.filter(({ status }) => status !== 200)).toEqual([]);
+    const posted = (await Promise.all(posts)).flat();
+    expect(posted.filter(({ status, code }) => status !== 200 && code !== "host-lost")).toEqual([]);
+    expect(posted.length).toBeGreaterThan(100);
+    expect(await cluster.askOrigin("repeated")).toEqual([]);
+    await cluster.askOrigin("release");
+    const streams = [...events.h2, ...plain.h1, ...plain.h2];
+    await until("they are whole", () => streams.every(({ end }) => end === "whole"));
+  },
+);
+
+test("[WK25] [WK44] an event stream that answers an upload nobody reads flows on after it", async () => {
+  cluster = await Cluster.start({ hosts: ["h1"] });
+  const url = cluster.through(cluster.originUrl("/events"));
+  const body = Readable.from(Array.from({ length: 40 }, () => Buffer.alloc(50_000)));
+  const stream = new Stream(
+    await request(url, { method: "POST", body, headers: await cluster.clientHeaders(), dispatcher: client }),
+  );
+  await untilTheyFlow([stream]);
+  await cluster.askOrigin("release");
+  await until("it is whole", () => stream.end === "whole");
+});
+
+test("[WK42] [WK44] a client that ends within an event stream frees its port", async () => {
+  cluster = await Cluster.start({ hosts: ["h1"] });
+  const ending = new AbortController();
+  const response = await fetch(cluster.through(cluster.originUrl("/events")), {
+    headers: await cluster.clientHeaders(),
+    signal: ending.signal,
+  });
+  expect(response.headers.get("content-type")).toBe("text/event-stream");
+  await response.body!.getReader().read();
+  ending.abort();
+  await until("the origin sees the end", async () => (await cluster.askOrigin("held")) === 0);
 });
 
 test("[LAW9] [WK23] [WK24] a slow destination is waited for, and asks the control plane nothing", async () => {

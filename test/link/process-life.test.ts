@@ -47,7 +47,7 @@ afterEach(async () => {
       // The test has closed it.
     }
   }
-  for (const pid of started) {
+  for (const pid of [...started, ...readdirSync("/proc").map(Number)]) {
     if (viewProcess(pid)?.commandLine.includes(directory) === true) process.kill(pid, "SIGKILL");
   }
   await rm(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
@@ -118,6 +118,21 @@ test.each(["SIGKILL", "SIGTERM"] as const)(
     npm.kill(signal);
     await until("the agent has ended", () => viewProcess(agent) === null);
     expect(await readFile(join(directory, "log"), "utf8")).toContain("what started this process has gone");
+  },
+);
+
+/** Who has the orphans here may look like npm itself. */
+const isReaperKnown = !/^\S*(npm|node|yarn|pnpm|bun)/.test(viewProcess(1)?.commandLine ?? "");
+
+test.runIf(isReaperKnown).each([{ npm_lifecycle_event: "npx" }, { IPSHARD_LAUNCHER: "2" }])(
+  "[AG5] an agent whose launcher was gone before it could look ends as well: %o",
+  async (env) => {
+    const script = `"$0" "$@" & exit`;
+    const shell = spawned("sh", ["-c", script, process.execPath, BIN, "agent", ...agentArgs()], env);
+    await once(shell, "exit");
+    const log = (): Promise<string> => readFile(join(directory, "log"), "utf8");
+    await until("the agent ends", async () => (await log()).includes("what started this process has gone"));
+    await until("the agent has ended", async () => (await log()).includes("all leases given back"));
   },
 );
 

@@ -2,6 +2,8 @@
 import { describe, expect, it, vi } from "vitest";
 import { grant } from "../../src/core/outcome.ts";
 import { SUSPECT_MS } from "../../src/worker/edge-state.ts";
+import { HostHealth } from "../../src/worker/host-health.ts";
+import { PassingMarks } from "../../src/worker/passing-marks.ts";
 import {
   absentHosts,
   askedHosts,
@@ -90,6 +92,28 @@ describe("whose fault it was", () => {
   });
 });
 
+describe("a clock that is set back by an hour", () => {
+  it("[WK8] leaves no host passed over for an hour", () => {
+    const marks = new PassingMarks(5_000, 10);
+    marks.add("h1", 3_600_000);
+    expect(marks.has("h1", 3_600_000)).toBe(true);
+    expect(marks.isEmpty(0)).toBe(true);
+    marks.add("h1", 3_600_000);
+    expect(marks.has("h1", 0)).toBe(false);
+  });
+
+  it("[WK24] leaves no gateway unasked for an hour", async () => {
+    const { h1 } = await newEgress(1);
+    gateways.set(h1, OK);
+    const health = new HostHealth();
+    const [host] = placementOf("eu", [h1]).ips[0]!.hosts;
+    expect(await health.isThere(host!)).toBe(true);
+    vi.useFakeTimers({ toFake: ["Date"], now: Date.now() - 3_600_000 });
+    absentHosts.add(h1);
+    expect(await health.isThere(host!)).toBe(false);
+  });
+});
+
 describe("a host that falls silent", () => {
   /** Two hosts, of which the first is asked first; the pool hears those that are named. */
   async function newSilence(heard: (names: { h1: string; h2: string }) => string[], resting: string[] = []) {
@@ -109,6 +133,22 @@ describe("a host that falls silent", () => {
 
   it("[WK23] is given up when neither its gateway answers nor the pool hears it", async () => {
     const { send, h1, h2 } = await newSilence((names) => [names.h2]);
+    absentHosts.add(h1);
+    expect(await (await send()).text()).toBe("ok");
+    expect(askedHosts).toEqual([h1, h2]);
+  });
+
+  it("[WK23] [PL8] is given up also when another has come in its place, under its name", async () => {
+    const { send, h1, h2, pool, pools } = await newSilence((names) => [names.h2]);
+    const [first, second] = placementOf(pool, [h1, h2]).ips[0]!.hosts;
+    const hosts = [{ ...first!, gateway: `http://${h2}.gateway` }, second!];
+    const old = await pools.placement();
+    let isOld = true;
+    pools.placement = async () => {
+      const known = isOld ? old : grant({ pool, ips: [{ ip: "192.0.2.1", hosts }], resting: [] });
+      isOld = false;
+      return known;
+    };
     absentHosts.add(h1);
     expect(await (await send()).text()).toBe("ok");
     expect(askedHosts).toEqual([h1, h2]);
@@ -179,5 +219,35 @@ describe("a host that falls silent", () => {
     expect(answers.every((answer) => answer.ok)).toBe(true);
     expect((healthQuestions.get(h1) ?? 0) - before.health).toBeLessThanOrEqual(4);
     expect(questions() - before.pool).toBeLessThanOrEqual(1);
+  });
+
+  it("[WK44] ends an event stream with an error, and no other body", async () => {
+    const { send, h1 } = await newSilence((names) => [names.h2]);
+    const begin = async (type: string) => {
+      const { readable, writable } = new IdentityTransformStream();
+      const headers = { "content-type": type };
+      gateways.set(h1, () => new Response(readable, { headers }));
+      const body = (await send()).body!.getReader() as ReadableStreamDefaultReader<Uint8Array>;
+      const writer = writable.getWriter();
+      const written = writer.write(new TextEncoder().encode("data: 1\n\n"));
+      expect((await body.read()).done).toBe(false);
+      await written;
+      return { body, writer };
+    };
+    const plain = await begin("text/plain");
+    const events = await begin("text/event-stream; charset=utf-8");
+    absentHosts.add(h1);
+    const rest = plain.body.read();
+    await expect(events.body.read()).rejects.toThrow("the host fell silent");
+    void plain.writer.close();
+    expect((await rest).done).toBe(true);
+  });
+
+  it("[WK44] an event stream that is coded passes as it came", async () => {
+    const { send, h1 } = await newEgress(1);
+    const headers = { "content-type": "text/event-stream", "content-encoding": "gzip" };
+    gateways.set(h1, () => new Response("coded already", { headers, encodeBody: "manual" }));
+    const answer = await send();
+    expect(answer.headers.get("content-encoding")).toBe("gzip");
   });
 });

@@ -114,6 +114,18 @@ describe("a copy of a placement", () => {
     expect(cache.find("eu", 20, async () => OLD, keeper)).toEqual(NEW);
   });
 
+  it("[WK4] is renewed as ever after the clock was set back by an hour", async () => {
+    const cache = newCache();
+    cache.answers.push(OLD, NEW, OLD);
+    await cache.find(3_600_000);
+    expect(cache.find(0)).toEqual(OLD);
+    expect(cache.find(FRESH_MS)).toEqual(OLD);
+    await cache.settled();
+    expect(cache.find(FRESH_MS)).toEqual(NEW);
+    expect(cache.reconsider(0)).toEqual(NEW);
+    expect(await cache.reconsider(PATIENCE_MS)).toEqual(OLD);
+  });
+
   it("[WK4] of an unknown pool is unknown for a moment only", async () => {
     const cache = newCache();
     cache.answers.push(refuse("pool-unknown"), NEW);
