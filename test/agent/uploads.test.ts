@@ -194,7 +194,7 @@ describe("an upload", () => {
   });
 
   it("[GW24] is told of to nobody else", async () => {
-    const stranger = await rig.tokenFor("gateway", ["main"]);
+    const stranger = await rig.tokenFor("gateway", ["main", "other"]);
     expect(stranger).not.toBe(rig.token);
     const name = newName();
     const { sent, answered } = sendUpload(name, origin.url);

@@ -17,6 +17,9 @@ export class AnswerClient {
     this.#target = target;
     this.#agent = new Agent({
       connections,
+      // Each has a connection of its own. One that announced its length may look whole and be broken
+      // off all the same; the request behind it would be lost with the connection.
+      pipelining: 0,
       headersTimeout: CLIENT_TIMEOUT_MS,
       bodyTimeout: CLIENT_TIMEOUT_MS,
       maxHeaderSize: 64 * 1024,
