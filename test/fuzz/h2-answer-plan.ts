@@ -72,8 +72,9 @@ function draft(id: number, chance: Chance): Draft {
 }
 
 function head(fields: string[], flags: number, chance: Chance): Buffer {
-  const frameBytes = chance.is(0.2) ? 1 + chance.below(400) : 16_384;
-  return Buffer.concat(wire.headerFrames(STREAM, flags, encodeFields(fields), Math.max(frameBytes, 200)));
+  // The largest head is 60 KB, and a head is refused beyond 256 frames.
+  const frameBytes = chance.is(0.2) ? 300 + chance.below(300) : 16_384;
+  return Buffer.concat(wire.headerFrames(STREAM, flags, encodeFields(fields), frameBytes));
 }
 
 function data(text: string, flags: number, chance: Chance): Buffer {
