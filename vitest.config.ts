@@ -7,6 +7,7 @@ import { generateKey } from "./src/wire/keys.ts";
 const ofObjects = ["test/durable-objects/**/*.test.ts"];
 const ofWorker = ["test/worker/**/*.test.ts"];
 const throughProcesses = ["test/e2e/**/*.test.ts"];
+const ofSimulation = ["test/simulation/**/*.test.ts"];
 const ofModel = ["test/model/**/*.test.ts"];
 const ofFuzz = ["test/fuzz/**/*.test.ts"];
 const inLaboratory = ["test/lab/**/*.test.ts"];
@@ -18,7 +19,15 @@ export default defineConfig({
         test: {
           name: "node",
           include: ["test/**/*.test.ts"],
-          exclude: [...ofObjects, ...ofWorker, ...throughProcesses, ...ofModel, ...ofFuzz, ...inLaboratory],
+          exclude: [
+            ...ofObjects,
+            ...ofWorker,
+            ...throughProcesses,
+            ...ofSimulation,
+            ...ofModel,
+            ...ofFuzz,
+            ...inLaboratory,
+          ],
           // What hangs is found all the same, and a busy machine is no fault.
           testTimeout: 60_000,
           hookTimeout: 180_000,
@@ -69,6 +78,10 @@ export default defineConfig({
           testTimeout: 180_000,
           hookTimeout: 60_000,
         },
+      },
+      {
+        // Computes for minutes, on every processor that is left to it.
+        test: { name: "simulation", include: ofSimulation, fileParallelism: false, testTimeout: 60_000 },
       },
       {
         // Searches by spin; `npm run model` says where it is missing.
