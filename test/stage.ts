@@ -2,7 +2,7 @@
  * One part of all tests, run by a vitest of its own. Where it can, it has the loopback and the
  * way out of a network of its own, so that several can run at once: their hosts share addresses.
  */
-import { spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { stripVTControlCharacters } from "node:util";
@@ -84,6 +84,15 @@ export async function runStage(stage: Stage, { reports, patterns, isApart }: Sta
     : counts;
 }
 
+/** What runs now; it ends with this process. */
+const running = new Set<ChildProcess>();
+for (const signal of ["SIGTERM", "SIGHUP"] as const) {
+  process.once(signal, () => {
+    for (const child of running) child.kill(signal);
+    process.exit(1);
+  });
+}
+
 /** Runs a command; its output is shown as it comes, or in one piece at its end. */
 export function runToEnd(command: readonly string[], isToldAtEnd = false): Promise<number | null> {
   return new Promise((resolve, reject) => {
@@ -93,8 +102,10 @@ export function runToEnd(command: readonly string[], isToldAtEnd = false): Promi
     const child = spawn(program!, args, { stdio: ["ignore", stdio, stdio] });
     for (const stream of [child.stdout, child.stderr])
       stream?.on("data", (piece: Buffer) => output.push(piece));
+    running.add(child);
     child.once("error", reject);
     child.once("close", (code) => {
+      running.delete(child);
       for (const piece of output) process.stdout.write(piece);
       resolve(code);
     });
