@@ -275,7 +275,7 @@ it("[BI7] a client that leaves while its connection is being made frees the port
 
 it(
   "[BI8] a soak with aborts on all sides ends with no port and no socket held",
-  { timeout: 60_000 },
+  { timeout: 180_000 },
   async () => {
     const rig = await start({
       egressIp: "127.0.0.13",

@@ -5,15 +5,22 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { createEgress } from "../../src/client/egress.ts";
 import { Cluster, POOL } from "./cluster.ts";
+import { startNameServer } from "./name-server.ts";
 
 let cluster: Cluster;
+let names: Awaited<ReturnType<typeof startNameServer>>;
 let authorization: string;
 
 beforeAll(async () => {
-  cluster = await Cluster.start({ hosts: ["h1"], agentArgs: ["--response-timeout=3000"] });
+  names = await startNameServer({});
+  cluster = await Cluster.start({
+    hosts: ["h1"],
+    agentArgs: ["--dns", names.address, "--response-timeout=3000"],
+  });
   authorization = `egress-authorization: ${(await cluster.clientHeaders())["egress-authorization"]}\r\n`;
 });
 afterAll(async () => {
+  names?.close();
   await cluster?.stop();
 });
 afterEach(async () => {
