@@ -16,6 +16,8 @@ export interface AnswerOrigin {
   readonly plainPort: number;
   readonly securePort: number;
   readonly scripts: Map<string, Script>;
+  /** Ends all connections. */
+  readonly disconnect: () => void;
   readonly close: () => void;
 }
 
@@ -39,12 +41,16 @@ export async function startAnswerOrigin(): Promise<AnswerOrigin> {
     server.listen(0, ORIGIN_IPS[0], 4096);
     await once(server, "listening");
   }
+  const disconnect = (): void => {
+    for (const socket of sockets) socket.destroy();
+  };
   return {
     plainPort: (plain.address() as AddressInfo).port,
     securePort: (secure.address() as AddressInfo).port,
     scripts,
+    disconnect,
     close: () => {
-      for (const socket of sockets) socket.destroy();
+      disconnect();
       plain.close();
       secure.close();
     },

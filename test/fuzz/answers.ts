@@ -10,6 +10,8 @@ import { Chance } from "./chance.ts";
 import { ORIGIN_IPS, SECURE_NAME, type Target } from "./target.ts";
 
 const LANES = 24;
+/** Within which a host has noticed that a connection has ended, on a busy machine too. */
+export const PAUSE_MS = 100;
 const MOST_FINDINGS = 20;
 
 /** What a run came to. */
@@ -31,6 +33,8 @@ export async function runAnswers(
   const tally: AnswerTally = { answerCount: 0, results: {}, findings: [] };
   const endMs = performance.now() + durationMs;
   const lane = async (): Promise<void> => {
+    // What is broken may have more to it than it says, and that would be taken for the next answer.
+    const ofBroken = await startAnswerOrigin();
     while (
       performance.now() < endMs &&
       tally.answerCount < mostCount &&
@@ -44,12 +48,18 @@ export async function runAnswers(
       const isByEdge = chance.is(0.3);
       const ask = async (segments: readonly number[], how: string): Promise<string> => {
         const key = `${plan.id}-${how}`;
-        origin.scripts.set(key, { plan, segments });
+        const isAlone = plan.expected.kind === "same";
+        const { scripts, securePort, plainPort, disconnect } = isAlone ? ofBroken : origin;
+        scripts.set(key, { plan, segments });
         const place = plan.secure
-          ? `https://${SECURE_NAME}:${origin.securePort}`
-          : `http://${ORIGIN_IPS[0]}:${origin.plainPort}`;
+          ? `https://${SECURE_NAME}:${securePort}`
+          : `http://${ORIGIN_IPS[0]}:${plainPort}`;
         const seen = await client.ask(`${place}/${key}`, isByEdge, plan.id);
-        origin.scripts.delete(key);
+        scripts.delete(key);
+        if (isAlone) {
+          disconnect();
+          await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+        }
         return seen;
       };
       const whole = await ask([plan.bytes.length], "whole");
@@ -62,6 +72,7 @@ export async function runAnswers(
         );
       }
     }
+    ofBroken.close();
   };
   try {
     await Promise.all(Array.from({ length: LANES }, lane));

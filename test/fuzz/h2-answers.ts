@@ -5,15 +5,13 @@
 import { startFrameOrigin } from "../agent/h2-frame-origin.ts";
 import { AnswerClient, judge } from "./answer-client.ts";
 import { drawSegments } from "./answer-plan.ts";
-import type { AnswerTally } from "./answers.ts";
+import { type AnswerTally, PAUSE_MS } from "./answers.ts";
 import { Chance } from "./chance.ts";
 import { drawH2Answer, type H2AnswerPlan } from "./h2-answer-plan.ts";
 import { ORIGIN_IPS, SECURE_NAME, type Target } from "./target.ts";
 
 const LANES = 24;
 const MOST_FINDINGS = 20;
-/** Within which a host has noticed that a connection has ended, on a busy machine too. */
-const PAUSE_MS = 100;
 
 /** What the next request of an origin gets. */
 interface Script {
