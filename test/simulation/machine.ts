@@ -112,10 +112,8 @@ export class Machine {
     else what();
   }
 
-  /** As the runtime's: in whole milliseconds, and never at once, so that whoever waits for a clock gets on. */
   after(delayMs: number, what: () => void): CancelTimer {
-    const wholeMs = Math.max(1, Math.trunc(delayMs));
-    const timer: Timer = { dueMonotonicMs: this.monotonicMs() + wholeMs, what, happening: null };
+    const timer: Timer = { dueMonotonicMs: this.monotonicMs() + delayMs, what, happening: null };
     this.#timers.add(timer);
     if (!this.isSuspended) this.#arm(timer);
     return () => {
@@ -171,10 +169,11 @@ export class Process implements Timers {
     else what();
   }
 
+  /** As the runtime's: in whole milliseconds, and never at once, so that whoever waits for a clock gets on. */
   after(delayMs: number, what: () => void): CancelTimer {
     if (this.#isOver) return () => {};
     let isWanted = true;
-    const cancel = this.machine.after(delayMs, () => {
+    const cancel = this.machine.after(Math.max(1, Math.trunc(delayMs)), () => {
       this.#timers.delete(cancel);
       this.run(() => {
         if (isWanted) what();
