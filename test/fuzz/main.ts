@@ -52,3 +52,5 @@ try {
 } finally {
   await target.stop();
 }
+// Whatever its own origins and clients have left open.
+process.exit();
