@@ -94,6 +94,18 @@ test("every rule that a test or a comment cites is in the specification", () => 
   expect([...citedRules()].filter(([rule]) => !stated.has(rule))).toEqual([]);
 });
 
+test("a law is said to be checked by the simulator's checks and judge if they can find it broken, and only then", () => {
+  const laws = [...read("docs/LAWS.md").matchAll(/^- \*\*LAW(\d+)\*\*.*\n.*Checked by: (.*)$/gm)];
+  expect(laws).toHaveLength(10);
+  const checks = read("test/simulation/law-checks.ts");
+  const judge = read("test/simulation/second-opinion.test.ts");
+  for (const [, law, checked] of laws) {
+    const told = `law ${law}: ${checked}`;
+    expect(/(^|, )checks[,.]/.test(checked!), told).toBe(checks.includes(`"law ${law}"`));
+    expect(checked!.includes("second opinion"), told).toBe(judge.includes(`[LAW${law}]`));
+  }
+});
+
 test("files stay within 400 lines, tests and benches within 600", () => {
   expect(sources.filter(isLong)).toEqual([]);
 });
