@@ -6,6 +6,7 @@ import { refuse } from "../core/outcome.ts";
 import { askControlPlane } from "./control-plane.ts";
 import type { Environment } from "./environment.ts";
 import { HostHealth } from "./host-health.ts";
+import { LongWaits } from "./long-waits.ts";
 import { PassingMarks } from "./passing-marks.ts";
 import { type Found, type LoadPlacement, PlacementCache } from "./placement-cache.ts";
 
@@ -30,6 +31,9 @@ export const wrongFamilies = new PassingMarks(FAMILY_MS, 4_096);
 export const suspects = new PassingMarks(SUSPECT_MS, 1_024);
 /** What gateways said when they were asked whether they are there. */
 export const health = new HostHealth();
+
+/** Requests whose answer has not come yet. */
+export const longWaits = new LongWaits();
 
 /** How to ask a pool's object for its placement. */
 export function placementLoader(env: Environment): LoadPlacement {

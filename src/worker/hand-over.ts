@@ -7,7 +7,7 @@
  * took the first host down: a request must not go through all of them. [WK10] [WK11] [WK12]
  */
 import { type Outcome, refuse } from "../core/outcome.ts";
-import type { Destined, PlacementRefusal } from "../core/placement.ts";
+import type { Destined, PlacedHost, PlacementRefusal } from "../core/placement.ts";
 import { type HostRefusal, isHostRefusal } from "../core/problems.ts";
 import {
   EGRESS,
@@ -19,10 +19,11 @@ import {
 } from "../wire/header-names.ts";
 import { problemCodeOf } from "../wire/problem-response.ts";
 import { edgeCounters } from "./control-plane.ts";
-import { health, penalties, placements } from "./edge-state.ts";
+import { health, longWaits, penalties, placements } from "./edge-state.ts";
 import type { Background } from "./environment.ts";
 import type { Departure, HostSearch } from "./host-search.ts";
 import { HostWatch } from "./host-watch.ts";
+import { LONG } from "./long-waits.ts";
 import type { LoadPlacement } from "./placement-cache.ts";
 import { problem } from "./problem.ts";
 import { bodyOf, type RequestBody } from "./request-body.ts";
@@ -158,7 +159,7 @@ async function send(
   { egress }: Departure,
   body: RequestBody | null,
 ): Promise<Response> {
-  const { request, pool, load } = errand;
+  const { request, target } = errand;
   const headers = forwardedFields(request);
   if (egress === null) headers.delete(EGRESS);
   else headers.set(EGRESS, egress);
@@ -166,18 +167,40 @@ async function send(
   // Not for clients to say.
   headers.delete(EGRESS_UPLOAD);
   const { gateway } = host;
-  const { target } = errand;
   const init = { method: request.method, headers, redirect: "manual" } as const;
+  if (body === null) return whileThere(errand, host, fetch(gateway + target, init));
   const ending = new AbortController();
-  const watch = new HostWatch({ host, pool, load }, () => ending.abort(GONE));
+  const answer = fetch(body.next({ ...init, gateway, target }, ending));
+  const end = (): void => ending.abort();
+  // At once: what has not been given out of the body can go to another host.
+  answer.catch(end);
+  return whileThere(errand, host, answer, end);
+}
+
+/** The answer of a host; given up when the host is gone. [WK23] */
+async function whileThere(
+  { pool, load, background }: Errand,
+  host: PlacedHost,
+  answer: Promise<Response>,
+  onGone: () => void = () => {},
+): Promise<Response> {
+  const wait = longWaits.begin(background);
   try {
-    if (body !== null) return await fetch(body.next({ ...init, gateway, target }, ending));
-    return await fetch(gateway + target, { ...init, signal: ending.signal });
-  } catch (fault) {
-    // A runtime may say in its own words that a request was given up.
-    const isGone = ending.signal.reason === GONE;
-    ending.abort();
-    throw isGone ? GONE : fault;
+    const first = await Promise.race([answer, wait.isLong]);
+    if (first !== LONG) return first;
+  } finally {
+    wait.end();
+  }
+  const gone = Promise.withResolvers<never>();
+  const giveUp = (): void => {
+    gone.reject(GONE);
+    onGone();
+    // Should it come yet, it must not keep its port.
+    answer.then((late) => late.body?.cancel()).catch(() => {});
+  };
+  const watch = new HostWatch({ host, pool, load }, giveUp);
+  try {
+    return await Promise.race([answer, gone.promise]);
   } finally {
     watch.stop();
   }

@@ -71,7 +71,7 @@ export class HostSearch {
     return this.#ranked.ok ? null : this.#ranked.refusal;
   }
 
-  /** Whether a refusal says that the placement is behind the times. */
+  /** Whether something says that the placement is behind the times. */
   get isOutdated(): boolean {
     return this.#isOutdated;
   }
@@ -125,9 +125,10 @@ export class HostSearch {
     return { egress: session === undefined ? null : formatSelection({ session }), isOpen };
   }
 
-  /** A host is lost: this request asks it no more. */
+  /** A host is lost: this request asks it no more. Another may have come in its place. */
   lost({ host }: Destined): void {
     this.#tried.add(host.host);
+    this.#isOutdated = true;
   }
 
   /**

@@ -1,4 +1,5 @@
 /** A host that falls silent with requests handed to it, and wakes again later. */
+import { connect } from "node:net";
 import { Readable } from "node:stream";
 import { afterEach, expect, test } from "vitest";
 import { Agent, type Dispatcher, request } from "undici";
@@ -179,6 +180,27 @@ test("[WK42] [WK44] a client that ends within an event stream frees its port", a
   await response.body!.getReader().read();
   ending.abort();
   await until("the origin sees the end", async () => (await cluster.askOrigin("held")) === 0);
+});
+
+test("[WK23] a client that gives up takes nobody's watch with it", async () => {
+  cluster = await Cluster.start({ hosts: ["h1"] });
+  const url = new URL(cluster.through(cluster.originUrl("/hold")));
+  const leaving = connect(Number(url.port), url.hostname);
+  const fields = Object.entries({ host: url.host, ...(await cluster.clientHeaders()) });
+  leaving.write(`GET ${url.pathname}${url.search} HTTP/1.1\r\n`);
+  leaving.write(fields.map(([name, value]) => `${name}: ${value}\r\n`).join("") + "\r\n");
+  await delay(100);
+  const staying = Array.from({ length: 5 }, () => ask("/hold"));
+  await delay(200);
+  // Within the second for which the first of them counts for all. Of an orderly end workerd is not told.
+  leaving.resetAndDestroy();
+  await until("the origin holds the others", async () => (await cluster.askOrigin("held")) >= 5);
+  process.kill(cluster.pidOf("h1"), "SIGSTOP");
+  await cluster.startHost("h2");
+  const releasing = setInterval(() => void cluster.askOrigin("release"), 100);
+  const ended = await Promise.all(staying);
+  clearInterval(releasing);
+  expect(ended.map(({ status, host }) => [status, host])).toEqual(ended.map(() => [200, "h2"]));
 });
 
 test("[LAW9] [WK23] [WK24] a slow destination is waited for, and asks the control plane nothing", async () => {
