@@ -153,7 +153,7 @@ function answered(answer: Response): Attempt {
   return { answer, mayRepeat: false, isLost: false };
 }
 
-async function send(
+function send(
   errand: Errand,
   { host }: Destined,
   { egress }: Departure,
