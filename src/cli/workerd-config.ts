@@ -18,6 +18,12 @@ export interface EdgePlace {
 /** Name of the bundled module, beside the configuration. */
 export const BUNDLE_FILE = "worker.js";
 
+/**
+ * What V8 is told. While it clears up its young objects nobody is served: with the 16 MB that they
+ * may take otherwise that is 50 ms, twice a second under load, with 2 MB it is not noticed.
+ */
+const V8_FLAGS = ["--max-semi-space-size=2"];
+
 /** The configuration text. */
 export function workerdConfig(edge: EdgeDeclaration, place: EdgePlace): string {
   const names = [...Object.keys(edge.vars), ...edge.secretNames];
@@ -37,6 +43,7 @@ export function workerdConfig(edge: EdgeDeclaration, place: EdgePlace): string {
 using Workerd = import "/workerd/workerd.capnp";
 
 const config :Workerd.Config = (
+  v8Flags = [${V8_FLAGS.map(quote).join(", ")}],
   services = [
     (name = "edge", worker = .edge),
     (name = "storage", disk = (path = ${quote(place.storage)}, writable = true)),
