@@ -558,3 +558,34 @@ test("[LK12] [LE5] a host that hears of new settings renews within a second, and
   expect(renewals()).toBeGreaterThanOrEqual(5);
   expect(host.ports.resetFlows).toEqual([]);
 });
+
+test("[LK12] hearing of them once more puts the renewal off no further", () => {
+  for (let seed = 1; seed <= 20; seed += 1) {
+    const world = new World({}, {}, seed);
+    const host = world.start("h1");
+    world.advance(5_000);
+    const renewals = (): number => host.sentTypes().filter((type) => type === "renew").length;
+    for (let count = 0; count < 10; count += 1) {
+      if (renewals() > 0) break;
+      host.keeper.message({ type: "changed" });
+      world.advance(100);
+    }
+    expect(renewals()).toBe(1);
+  }
+});
+
+test("[LK5] renewals of hosts that began at one moment spread over a tenth of a third of the lease", () => {
+  const leaseDurationMs = 60_000;
+  const world = new World({ leaseDurationMs });
+  const hosts = Array.from({ length: 40 }, (_, at) => world.start(`h${at}`));
+  const renewedAtMs: number[] = [];
+  world.fateOfRequest = (request) => {
+    if (request.type === "renew") renewedAtMs.push(world.timeline.nowMs);
+    return "deliver";
+  };
+  world.advance(leaseDurationMs / 3 + 1_000);
+  expect(renewedAtMs).toHaveLength(hosts.length);
+  const width = Math.max(...renewedAtMs) - Math.min(...renewedAtMs);
+  expect(width).toBeGreaterThan((leaseDurationMs / 30) * 0.8);
+  expect(width).toBeLessThan(leaseDurationMs / 30 + 1_000);
+});
