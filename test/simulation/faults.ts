@@ -83,6 +83,8 @@ export class Nemesis {
   /** When the monotonic clock of a machine was last no measure; Infinity while it is none. */
   readonly #haltedAtMs = new Map<Machine, number>();
   readonly #setBackAtMs = new Map<Machine, number>();
+  /** Objects that have judged by a clock that was set: an alarm of that time may ring late. */
+  readonly #clockSet = new Set<EdgeObject<ObjectProgram>>();
   #isCalm = false;
 
   constructor(arena: Arena) {
@@ -120,21 +122,28 @@ export class Nemesis {
 
   /**
    * Sets it right as soon as that may be. An alarm is as late as the clock was ahead when it was
-   * set, unless somebody speaks to the address: so an operator looks at it.
+   * set, be the object elsewhere by now, unless somebody speaks to the address: so an operator looks
+   * at it.
    */
   #mendClock(object: EdgeObject<ObjectProgram>): void {
     const { edge, mayLeap, network } = this.#arena;
     const byMs = -object.machine.wallOffsetMs;
-    if (Math.abs(byMs) < USUAL_CLOCK_ERROR_MS) return;
     const ip = ipOf(edge, object);
-    if (ip === null || mayLeap(ip, byMs)) {
+    if (Math.abs(byMs) < USUAL_CLOCK_ERROR_MS) {
+      if (this.#clockSet.has(object)) this.#lookAt(ip);
+    } else if (ip === null || mayLeap(ip, byMs)) {
       object.machine.setWall(byMs);
       object.clockChanged();
-      if (ip !== null)
-        void callObject(null, edge.address(ip), network, (address) => address.describe()).catch(() => {});
+      this.#lookAt(ip);
     } else {
       network.timeline.after(MEND_AGAIN_MS, () => this.#mendClock(object));
     }
+  }
+
+  #lookAt(ip: string | null): void {
+    if (ip === null) return;
+    const { edge, network } = this.#arena;
+    void callObject(null, edge.address(ip), network, (address) => address.describe()).catch(() => {});
   }
 
   /** Between a machine and an object, or two objects; both ways, or one. */
@@ -340,6 +349,7 @@ export class Nemesis {
     if (ip !== null && !this.#arena.mayLeap(ip, byMs)) return;
     object.machine.setWall(byMs);
     object.clockChanged();
+    this.#clockSet.add(object);
     if (ip === null) this.#arena.poolClockSet();
   }
 
