@@ -34,6 +34,9 @@ export type LoadPlacement = (pool: string) => Promise<Found>;
 
 interface Copy {
   found: Found;
+  /** When that was asked for. */
+  asOfMs: number;
+  /** When anybody asked last, be it answered or not. */
   askedAtMs: number;
   endsAtMs: number;
   freshUntilMs: number;
@@ -83,6 +86,7 @@ export class PlacementCache {
     const copy = this.#copies.get(pool);
     if (copy === undefined || nowMs >= copy.askedAtMs) return copy;
     const aheadMs = copy.askedAtMs - nowMs;
+    copy.asOfMs -= aheadMs;
     copy.askedAtMs -= aheadMs;
     copy.endsAtMs -= aheadMs;
     copy.freshUntilMs -= aheadMs;
@@ -104,6 +108,8 @@ export class PlacementCache {
       this.#copies.delete(pool);
       return found;
     }
+    // What was asked for later may have come before: this failure says nothing of it.
+    if (copy.asOfMs > nowMs) return copy.found;
     copy.freshUntilMs = nowMs + PAUSE_AFTER_FAILURE_MS;
     copy.staleUntilMs = nowMs + STALE_MS;
     return copy.found;
@@ -112,13 +118,14 @@ export class PlacementCache {
   #remember(pool: string, found: Found, nowMs: number): void {
     const present = this.#copies.get(pool);
     // Two renewals may cross; what was asked later is the better answer.
-    if (present !== undefined && present.askedAtMs > nowMs) return;
+    if (present !== undefined && present.asOfMs > nowMs) return;
     if (present === undefined && this.#copies.size >= REMEMBERED_POOLS) {
       this.#copies.delete(this.#copies.keys().next().value!);
     }
     this.#copies.set(pool, {
       found: found.ok ? grant(found.value) : refuse(found.refusal),
-      askedAtMs: nowMs,
+      asOfMs: nowMs,
+      askedAtMs: Math.max(nowMs, present?.askedAtMs ?? nowMs),
       endsAtMs: nowMs + (found.ok ? LIFETIME_MS : UNKNOWN_MS),
       freshUntilMs: nowMs + (found.ok ? FRESH_MS : UNKNOWN_MS),
       staleUntilMs: nowMs + (found.ok ? STALE_MS : UNKNOWN_MS),

@@ -241,6 +241,7 @@ export class Nemesis {
     const { machine, guard } = this.#anyHost();
     const { troubles } = guard;
     const { chance, network } = this.#arena;
+    machine.trouble();
     troubles.failureChance = chance.pick([0, 0.3, 1]);
     const slownessMs = chance.pick([0, 500, 4_000]);
     const isSlow = slownessMs > 0 && !this.#isRecent(this.#setBackAtMs.get(machine));
@@ -249,6 +250,7 @@ export class Nemesis {
       this.#haltedAtMs.set(machine, Infinity);
     }
     this.#during(this.#anyTimeMs(), () => {
+      machine.trouble();
       troubles.failureChance = 0;
       troubles.slownessMs = 0;
       if (isSlow && !machine.isSuspended) this.#haltedAtMs.set(machine, network.timeline.nowMs);

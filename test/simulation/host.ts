@@ -10,6 +10,7 @@ import type { HeldPort } from "../../src/agent/ports/held-port.ts";
 import { PortBinder } from "../../src/agent/ports/port-binder.ts";
 import type { Chance } from "./chance.ts";
 import { type Dial, type LinkWorld, SimulatedLink } from "./connection.ts";
+import type { Break } from "./flow-checks.ts";
 import { GuardKernel, SimulatedGuard } from "./guard-kernel.ts";
 import { type Machine, Process } from "./machine.ts";
 import type { Network } from "./network.ts";
@@ -24,8 +25,12 @@ export interface HostSurroundings {
   readonly dial: Dial;
   /** The agent has chosen a port for a new flow. */
   readonly onChosen: (host: Host, ip: string, port: number) => void;
-  /** A packet wants to leave; the guard decides. */
-  readonly transmit: (host: Host, ip: string, port: number) => void;
+  /** A flow was opened, or could not be for want of a lease. */
+  readonly onOpened: (host: Host, ip: string, isWithoutLease: boolean) => void;
+  /** A flow that was open cannot go on. */
+  readonly onBroken: (host: Host, ip: string, port: number, how: Break) => void;
+  /** A packet wants to leave; the guard decides whether it does. */
+  readonly transmit: (host: Host, ip: string, port: number) => boolean;
   readonly watch: (host: Host, url: URL, direction: "sent" | "read", text: string) => void;
   readonly onAgent: (host: Host, what: "started" | "ended") => void;
 }
@@ -54,6 +59,7 @@ interface Agent {
   readonly member: PoolMember;
   readonly binder: PortBinder;
   readonly flows: Set<Flow>;
+  isDraining: boolean;
 }
 
 /** A machine that is, or was, a host. Its name is its host's, which another machine may claim too. */
@@ -100,6 +106,11 @@ export class Host {
   /** Whether the agent could send from an address now. */
   isUsable(ip: string): boolean {
     return this.#agent?.process.isRunning === true && this.#agent.binder.address(ip)?.isUsable() === true;
+  }
+
+  /** Whether the agent gives everything back. */
+  get isDraining(): boolean {
+    return this.#agent?.isDraining === true;
   }
 
   /** Starts the agent, with what its disk remembers. */
@@ -159,7 +170,7 @@ export class Host {
       random: chance.next,
     });
     this.#lifeCount += 1;
-    this.#agent = { process, member, binder, flows: new Set() };
+    this.#agent = { process, member, binder, flows: new Set(), isDraining: false };
     onAgent(this, "started");
     member.start();
     this.#openFlowLater(this.#agent);
@@ -199,6 +210,7 @@ export class Host {
     const agent = this.#agent;
     if (agent === null) return;
     this.#isRestartWanted = false;
+    agent.isDraining = true;
     agent.process.run(() => {
       void this.#drain(agent);
     });
@@ -240,9 +252,10 @@ export class Host {
   }
 
   #openFlowOn(agent: Agent, ip: string, destination: string): boolean {
+    const { chance, onChosen, onOpened, onBroken } = this.#surroundings;
     const taken = agent.binder.address(ip)?.take(destination);
+    onOpened(this, ip, taken?.ok === false && taken.refusal === "lease-lost");
     if (taken?.ok !== true) return false;
-    const { chance, onChosen } = this.#surroundings;
     onChosen(this, ip, taken.value.port);
     const flow: Flow = { ip, held: taken.value, isOver: false };
     agent.flows.add(flow);
@@ -254,7 +267,10 @@ export class Host {
       this.#surroundings.transmit(this, ip, flow.held.port);
       flow.held.release();
     };
-    flow.held.onReset = end;
+    flow.held.onReset = () => {
+      if (!flow.isOver) onBroken(this, ip, flow.held.port, "reset");
+      end();
+    };
     this.#talk(agent, flow);
     agent.process.after(chance.between(50, 6_000), end);
     return true;
@@ -263,8 +279,10 @@ export class Host {
   /** Packets of a flow leave by themselves, whatever its process does. */
   #talk(agent: Agent, flow: Flow): void {
     if (flow.isOver || agent.process.isOver) return;
-    this.#surroundings.transmit(this, flow.ip, flow.held.port);
-    this.machine.after(this.#surroundings.chance.between(100, 4_000), () => this.#talk(agent, flow));
+    const { transmit, onBroken, chance } = this.#surroundings;
+    const { port } = flow.held;
+    if (!transmit(this, flow.ip, port)) onBroken(this, flow.ip, port, "held back");
+    this.machine.after(chance.between(100, 4_000), () => this.#talk(agent, flow));
   }
 
   #haunt(flow: Flow, untilMonotonicMs: number): void {

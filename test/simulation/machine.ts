@@ -23,6 +23,8 @@ export class Machine {
   readonly name: string;
   /** Without power. Its clocks go on, as if it had been on all the time. */
   isOff = false;
+  /** When its wall clock was set last, or its kernel did not listen; true time. */
+  troubledAtMs = -Infinity;
   readonly #timeline: Timeline;
   /** How fast its clocks run. */
   readonly #rate: number;
@@ -74,6 +76,7 @@ export class Machine {
 
   setWall(byMs: number): void {
     this.#wallOffsetMs += byMs;
+    this.trouble();
   }
 
   /** True time left until the monotonic clock shows this, if it is not suspended meanwhile. */
@@ -84,6 +87,11 @@ export class Machine {
   /** True time left until the wall clock shows this, if it is not set meanwhile. */
   untilWall(dueMs: number): number {
     return Math.max(0, dueMs - this.wallMs()) / this.#rate;
+  }
+
+  /** Something is wrong with it that its host suffers from. */
+  trouble(): void {
+    this.troubledAtMs = this.#timeline.nowMs;
   }
 
   suspend(): void {

@@ -387,4 +387,50 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     from: "if (nowMs < copy.freshUntilMs) return copy.found;",
     to: "if (nowMs < copy.endsAtMs) return copy.found;",
   },
+  {
+    name: "losing-the-edge-ends-the-leases",
+    laws: ["law 7", "law 8"],
+    file: KEEPER,
+    from: `  disconnected(): void {
+    this.#handle(() => {`,
+    to: `  disconnected(): void {
+    this.#handle(() => {
+      this.#lapse();`,
+  },
+  {
+    name: "losing-the-edge-stops-new-flows",
+    laws: ["law 8"],
+    file: KEEPER,
+    from: `  disconnected(): void {
+    this.#handle(() => {`,
+    to: `  disconnected(): void {
+    this.#handle(() => {
+      this.#holdings.drainAll();`,
+  },
+  {
+    name: "joining-anew-cuts-flows",
+    laws: ["law 7"],
+    file: KEEPER,
+    from: `    if (request.type === "join") this.#isJoined = true;
+`,
+    to: `    if (request.type === "join") {
+      this.#isJoined = true;
+      for (const { epoch } of leases) this.#holdings.forget(epoch);
+    }
+`,
+  },
+  {
+    name: "losing-the-pool-loses-the-copy",
+    laws: ["law 8"],
+    file: CACHE,
+    from: "    if (nowMs >= copy.endsAtMs) {",
+    to: "    if (nowMs >= copy.staleUntilMs) {",
+  },
+  {
+    name: "placement-asked-for-per-request",
+    laws: ["law 9"],
+    file: CACHE,
+    from: "if (nowMs < copy.freshUntilMs) return copy.found;",
+    to: "",
+  },
 ];

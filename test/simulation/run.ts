@@ -18,6 +18,7 @@ import { Edge, POOL } from "./edge.ts";
 import { callObject } from "./edge-object.ts";
 import { FAULTS, Nemesis } from "./faults.ts";
 import type { History, Sighting } from "./history.ts";
+import { type Break, FlowChecks } from "./flow-checks.ts";
 import { Host } from "./host.ts";
 import { LawChecks, Violation } from "./law-checks.ts";
 import { Machine } from "./machine.ts";
@@ -76,6 +77,7 @@ export class Run {
   readonly #worker: SimulatedWorker;
   readonly #nemesis: Nemesis;
   readonly #laws: LawChecks;
+  readonly #flows = new FlowChecks(() => this.#timeline.nowMs);
   readonly #hash = new RunHash();
   readonly #history: Sighting[] = [];
   readonly #counts = new Map<string, number>();
@@ -107,9 +109,12 @@ export class Run {
       written: (ip) => this.#checked(() => this.#laws.table(ip)),
     });
     this.#makeMachines(hostCount, routerCount);
-    this.#worker = new SimulatedWorker(this.#edge, this.#network, this.#chance, this.#hosts, (what) =>
-      this.#count(what),
-    );
+    this.#worker = new SimulatedWorker(this.#edge, this.#network, this.#chance, this.#hosts, {
+      count: (what) => this.#count(what),
+      violated: (violation) => {
+        this.#violation ??= violation;
+      },
+    });
     this.#nemesis = new Nemesis({
       network: this.#network,
       chance: this.#chance,
@@ -164,7 +169,11 @@ export class Run {
       eventCount: this.#timeline.happenedCount,
       lastedMs: this.#timeline.nowMs,
       violation: this.#violation,
-      counts: new Map([...this.#counts, ...Object.entries(this.#laws.counts)]),
+      counts: new Map([
+        ...this.#counts,
+        ...Object.entries(this.#laws.counts),
+        ...Object.entries(this.#flows.counts),
+      ]),
       history: this.#history,
       tellingMs: Math.max(...this.#hosts.map(({ guard }) => guard.longestTellingMs)),
     };
@@ -283,11 +292,17 @@ export class Run {
       ...surroundings,
       onChosen: (host: Host, ip: string, port: number) =>
         this.#checked(() => this.#laws.chosen(ip, port, host)),
+      onOpened: (host: Host, ip: string, isWithoutLease: boolean) =>
+        this.#checked(() => this.#flows.opened(host, ip, isWithoutLease)),
+      onBroken: (host: Host, ip: string, port: number, how: Break) =>
+        this.#checked(() => this.#flows.broken(host, ip, port, how)),
       transmit: (host: Host, ip: string, port: number) => this.#transmit(host, ip, port),
       watch: (host: Host, url: URL, direction: "sent" | "read", text: string) =>
         this.#watchHost(host, url, direction, text),
-      onAgent: (host: Host, what: "started" | "ended") =>
-        this.#see({ type: what, machine: host.machine.name }),
+      onAgent: (host: Host, what: "started" | "ended") => {
+        this.#flows.began(host);
+        this.#see({ type: what, machine: host.machine.name });
+      },
     };
     for (let at = 1; at <= hostCount; at += 1) {
       this.#hosts.push(new Host(`h${at}`, machineOf(`m${at}`), `10.0.0.${at}`, ofHosts));
@@ -315,12 +330,15 @@ export class Run {
   }
 
   /** A packet wants to leave, and an answer may come back to some router. */
-  #transmit(host: Host, ip: string, port: number): void {
-    if (!host.guard.permits(ip, port)) return this.#count("packet held back");
+  #transmit(host: Host, ip: string, port: number): boolean {
+    if (!host.guard.permits(ip, port)) {
+      this.#count("packet held back");
+      return false;
+    }
     this.#count("packet sent");
     this.#laws.senders(ip);
     this.#see({ type: "sent", machine: host.machine.name, ip, port });
-    if (this.#routers.length === 0) return;
+    if (this.#routers.length === 0) return true;
     this.#timeline.after(this.#chance.between(5, 300), () => {
       const router = this.#chance.pick(this.#routers);
       if (router.machine.isOff || router.machine.isSuspended) return;
@@ -336,6 +354,7 @@ export class Run {
         machine,
       });
     });
+    return true;
   }
 
   /** Whether the pool has had blocks of an address for some time: until then routers leave it alone. [ST4] */
@@ -361,12 +380,16 @@ export class Run {
     const machine = host.machine.name;
     const conversation = this.#conversationOf(`${machine} ${url.pathname}`);
     if (kind !== "ip") {
-      if (direction === "read") conversation.named(JSON.parse(text) as PoolReply);
+      if (direction === "sent") return;
+      const reply = JSON.parse(text) as PoolReply;
+      conversation.named(reply);
+      if (reply.type === "enlisted") this.#flows.named(host, reply.ips);
       return;
     }
     if (direction === "sent") {
       const { requestId } = JSON.parse(text) as { requestId: string };
       conversation.asked(JSON.parse(text) as LeaseRequest);
+      this.#flows.asked(host, ip, JSON.parse(text) as LeaseRequest);
       this.#see({ type: "asked", machine, ip, requestId });
       return;
     }
@@ -377,6 +400,7 @@ export class Run {
     const { requestId, leaseDurationMs, leases: blocks, granted } = reply;
     this.#count(granted === null ? "answer" : "grant");
     this.#see({ type: "told", machine, ip, requestId, leaseDurationMs, blocks, granted });
+    this.#flows.told(host, ip, requestId, leaseDurationMs, blocks);
     this.#checked(() => this.#laws.told(ip, blocks, host));
   }
 

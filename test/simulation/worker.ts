@@ -1,6 +1,9 @@
 /**
  * The Worker of a run: requests go where its copy of the placement says, with the real cache. It
  * hears from a host that has lost its lease, as the real one does.
+ *
+ * Laws 8 and 9 as a request sees them: no pool is asked while there is a fresh copy that nobody has
+ * cast doubt on, and to lose the pool takes no copy away.
  */
 import { grant, refuse } from "../../src/core/outcome.ts";
 import { chooseHost, NOBODY, type Placement, rankIps } from "../../src/core/placement.ts";
@@ -9,10 +12,21 @@ import type { Chance } from "./chance.ts";
 import { type Edge, POOL } from "./edge.ts";
 import { callObject } from "./edge-object.ts";
 import type { Host } from "./host.ts";
+import { Violation } from "./law-checks.ts";
 import type { Machine } from "./machine.ts";
 import type { Network } from "./network.ts";
 
 const MEAN_INTERVAL_MS = 400;
+/** So long at least after a question that was answered no request asks again. */
+const STEADY_MS = 2_900;
+/** So long at least a copy serves though its pool is lost. No run lasts longer. */
+const COPY_LASTS_MS = 590_000;
+
+/** Who follows what the Worker does. */
+export interface WorkerWatch {
+  readonly count: (what: string) => void;
+  readonly violated: (violation: Violation) => void;
+}
 
 /** One isolate of the Worker. */
 export class SimulatedWorker {
@@ -22,21 +36,19 @@ export class SimulatedWorker {
   readonly #chance: Chance;
   readonly #machine: Machine;
   readonly #hosts: readonly Host[];
-  readonly #count: (what: string) => void;
+  readonly #watch: WorkerWatch;
+  /** When the pool was asked last that has answered, in true time. */
+  #askedAtMs: number | null = null;
+  /** When a host denied what the copy says. */
+  #doubtedAtMs = -Infinity;
 
-  constructor(
-    edge: Edge,
-    network: Network,
-    chance: Chance,
-    hosts: readonly Host[],
-    count: (what: string) => void,
-  ) {
+  constructor(edge: Edge, network: Network, chance: Chance, hosts: readonly Host[], watch: WorkerWatch) {
     this.#edge = edge;
     this.#network = network;
     this.#chance = chance;
     this.#machine = edge.newMachine();
     this.#hosts = hosts;
-    this.#count = count;
+    this.#watch = watch;
   }
 
   /** Sends requests from now on. */
@@ -63,19 +75,51 @@ export class SimulatedWorker {
     const { ip, host } = chosen.value;
     const target = this.#hosts.find(({ machine }) => host.gateway.includes(`${machine.name}:`));
     const isServed = target?.serve(ip) === true;
-    if (!isServed) this.#cache.doubt(POOL);
+    if (!isServed) this.#doubt();
     this.#count(isServed ? "request served" : "request refused by its host");
+  }
+
+  #doubt(): void {
+    this.#doubtedAtMs = this.#network.timeline.nowMs;
+    this.#cache.doubt(POOL);
   }
 
   async #find(): Promise<Found> {
     const load = async (): Promise<Found> => {
+      this.#checkNeed();
+      const { nowMs } = this.#network.timeline;
       try {
         const answer = await callObject(null, this.#edge.pool, this.#network, (pool) => pool.placement());
+        this.#askedAtMs = Math.max(this.#askedAtMs ?? 0, nowMs);
         return answer.ok ? grant(answer.value) : refuse("pool-unknown");
       } catch {
         return refuse("control-plane-unavailable");
       }
     };
-    return this.#cache.find(POOL, this.#machine.wallMs(), load, { waitUntil: () => {} });
+    const found = await this.#cache.find(POOL, this.#machine.wallMs(), load, { waitUntil: () => {} });
+    if (!found.ok && found.refusal === "control-plane-unavailable") this.#checkLoss();
+    return found;
+  }
+
+  /** Law 9: the pool is about to be asked. */
+  #checkNeed(): void {
+    if (this.#askedAtMs === null || this.#askedAtMs <= this.#doubtedAtMs) return;
+    const ageMs = this.#network.timeline.nowMs - this.#askedAtMs;
+    if (ageMs >= STEADY_MS) return this.#count("placement asked for anew");
+    const what = `a request asks the pool ${Math.round(ageMs)} ms after one that was answered`;
+    this.#watch.violated(new Violation("law 9", what));
+  }
+
+  /** Law 8: a request has ended for want of the pool. */
+  #checkLoss(): void {
+    if (this.#askedAtMs === null) return;
+    const ageMs = this.#network.timeline.nowMs - this.#askedAtMs;
+    if (ageMs >= COPY_LASTS_MS) return;
+    const what = `a request is refused for want of the pool, which has answered what was asked ${Math.round(ageMs)} ms ago`;
+    this.#watch.violated(new Violation("law 8", what));
+  }
+
+  #count(what: string): void {
+    this.#watch.count(what);
   }
 }

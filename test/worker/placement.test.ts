@@ -38,6 +38,24 @@ const OLD = grant(placementOf("eu", ["old"]));
 const NEW = grant(placementOf("eu", ["new"]));
 const LOST = refuse("control-plane-unavailable" as const);
 
+/** With a copy of time 0, and answers that come when they are given. */
+async function newSlowCache() {
+  const cache = new PlacementCache();
+  const pending: PromiseWithResolvers<Found>[] = [];
+  const works: Promise<unknown>[] = [];
+  const load = async (): Promise<Found> => {
+    const answer = Promise.withResolvers<Found>();
+    pending.push(answer);
+    return answer.promise;
+  };
+  const background: Background = { waitUntil: (work) => void works.push(work) };
+  const find = (nowMs: number) => cache.find("eu", nowMs, load, background);
+  const first = find(0);
+  pending[0]!.resolve(OLD);
+  await first;
+  return { find, pending, works };
+}
+
 describe("a copy of a placement", () => {
   it("[WK4] is asked for once while it is fresh", async () => {
     const cache = newCache();
@@ -45,6 +63,34 @@ describe("a copy of a placement", () => {
     expect(await cache.find(0)).toEqual(OLD);
     expect(cache.find(FRESH_MS - 1)).toEqual(OLD);
     expect(cache.askedCount()).toBe(1);
+  });
+
+  it("[LAW9] [WK4] comes of a slow answer, be another question on its way by then", async () => {
+    const { find, pending, works } = await newSlowCache();
+    void find(FRESH_MS);
+    void find(FRESH_MS + PATIENCE_MS);
+    expect(pending).toHaveLength(3);
+    pending[1]!.resolve(NEW);
+    await works[0];
+    expect(find(FRESH_MS + PATIENCE_MS + 1)).toEqual(NEW);
+    // What was asked for last counts, whatever becomes of the others.
+    pending[2]!.resolve(OLD);
+    await works[1];
+    expect(find(FRESH_MS + PATIENCE_MS + 2)).toEqual(OLD);
+    expect(find(2 * FRESH_MS + PATIENCE_MS - 1)).toEqual(OLD);
+    expect(pending).toHaveLength(3);
+  });
+
+  it("[LAW9] [WK4] is not made older by an earlier question that failed", async () => {
+    const { find, pending, works } = await newSlowCache();
+    void find(FRESH_MS);
+    void find(FRESH_MS + PATIENCE_MS);
+    pending[2]!.resolve(NEW);
+    await works[1];
+    pending[1]!.resolve(LOST);
+    await works[0];
+    expect(find(2 * FRESH_MS + PATIENCE_MS - 1)).toEqual(NEW);
+    expect(pending).toHaveLength(3);
   });
 
   it("[WK4] serves on while one request renews it in the background", async () => {

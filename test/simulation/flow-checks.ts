@@ -1,0 +1,157 @@
+/**
+ * Laws 7 and 8, as a flow sees them: as long as an address has said that a block is its host's, the
+ * flows on it live, and new ones find a port. What else happens, to the edge, to routers and to other
+ * hosts, is no excuse.
+ *
+ * Excused is only what the host itself does or suffers: it ends or gives the block back, its wall
+ * clock is set, its kernel does not listen, or its operator takes the address away.
+ */
+import type { LeaseRequest } from "../../src/core/messages.ts";
+import { blockContains, type PortBlock } from "../../src/core/port-block.ts";
+import type { Host } from "./host.ts";
+import { Violation } from "./law-checks.ts";
+
+/** How a flow was broken off. */
+export type Break = "reset" | "held back";
+
+/** What a host was last told of one address. */
+interface Standing {
+  /** By epoch. */
+  blocks: ReadonlyMap<number, PortBlock>;
+  /** Until when in true time, by the most careful host. */
+  endsAtMs: number;
+  /** When it was last told so, and until when before. */
+  toldAtMs: number;
+  endedBeforeAtMs: number;
+  /** Since when all of them can have been put to use. */
+  sinceMs: number;
+}
+
+/** One agent, from its start to its end. */
+interface Life {
+  /** When requests were sent for the first time, by address and id. */
+  readonly sentAtMs: Map<string, number>;
+  readonly standings: Map<string, Standing>;
+  /** Addresses that its pool has named last. */
+  ips: ReadonlySet<string>;
+  /** When each was last seen not to be named. */
+  readonly unnamedAtMs: Map<string, number>;
+}
+
+/** A host counts on 2 % less, and its clocks may be faster. */
+const COUNTED_ON = 0.97;
+/** The kernel reads the wall clock in whole seconds. */
+const TICK_MS = 1_010;
+/** An answer has been acted upon by then: the kernel was told. */
+const ADOPTION_MS = 1_000;
+/** What a trouble has begun is over by then. */
+const TROUBLE_LASTS_MS = 25_000;
+
+/** One per run. */
+export class FlowChecks {
+  readonly #nowMs: () => number;
+  readonly #lives = new Map<Host, Life>();
+  /** How many comparisons were made that could have failed. */
+  readonly counts = { flowsOpened: 0 };
+
+  constructor(nowMs: () => number) {
+    this.#nowMs = nowMs;
+  }
+
+  /** The agent of a machine has started, or has ended. */
+  began(host: Host): void {
+    this.#lives.set(host, {
+      sentAtMs: new Map(),
+      standings: new Map(),
+      ips: new Set(),
+      unnamedAtMs: new Map(),
+    });
+  }
+
+  /** A host has sent a request, perhaps again. */
+  asked(host: Host, ip: string, request: LeaseRequest): void {
+    const life = this.#lives.get(host);
+    if (life === undefined) return;
+    const key = `${ip} ${request.requestId}`;
+    if (!life.sentAtMs.has(key)) life.sentAtMs.set(key, this.#nowMs());
+    const standing = life.standings.get(ip);
+    if (request.type !== "release" || standing === undefined) return;
+    // It has given the block up by itself.
+    standing.blocks = new Map([...standing.blocks].filter(([epoch]) => epoch !== request.epoch));
+  }
+
+  /** A host has read an answer: its blocks, and for how long from the first sending on. */
+  told(
+    host: Host,
+    ip: string,
+    requestId: string,
+    leaseDurationMs: number | null,
+    blocks: readonly (PortBlock & { readonly epoch: number })[],
+  ): void {
+    const life = this.#lives.get(host);
+    const sentAtMs = life?.sentAtMs.get(`${ip} ${requestId}`);
+    if (life === undefined || sentAtMs === undefined) return;
+    const before = life.standings.get(ip);
+    const endsAtMs = leaseDurationMs === null ? 0 : sentAtMs + leaseDurationMs * COUNTED_ON - TICK_MS;
+    // Others are new, and perhaps kept back as a spare or on their way to the kernel.
+    const isInUse =
+      before !== undefined &&
+      this.#nowMs() < before.endsAtMs &&
+      blocks.some(({ epoch }) => before.blocks.has(epoch));
+    life.standings.set(ip, {
+      blocks: new Map(blocks.map((block) => [block.epoch, block])),
+      endsAtMs: Math.max(before?.endsAtMs ?? 0, endsAtMs),
+      toldAtMs: this.#nowMs(),
+      endedBeforeAtMs: before?.endsAtMs ?? 0,
+      sinceMs: isInUse ? before.sinceMs : this.#nowMs(),
+    });
+  }
+
+  /** A host has read which addresses its pool has. */
+  named(host: Host, ips: readonly string[]): void {
+    const life = this.#lives.get(host);
+    if (life === undefined) return;
+    for (const ip of life.ips) if (!ips.includes(ip)) life.unnamedAtMs.set(ip, Infinity);
+    for (const ip of ips) if (life.unnamedAtMs.get(ip) === Infinity) life.unnamedAtMs.set(ip, this.#nowMs());
+    life.ips = new Set(ips);
+  }
+
+  /** Law 7: a flow that was open cannot go on. */
+  broken(host: Host, ip: string, port: number, how: Break): void {
+    const standing = this.#standingOf(host, ip);
+    if (standing === null) return;
+    const nowMs = this.#nowMs();
+    // The kernel of a host that was paused is told a moment after its agent.
+    const isTelling = nowMs - standing.toldAtMs < ADOPTION_MS;
+    if (how === "held back" && isTelling && nowMs >= standing.endedBeforeAtMs) return;
+    const block = [...standing.blocks].find(([, each]) => blockContains(each, port));
+    if (block === undefined) return;
+    const leftMs = Math.round(standing.endsAtMs - nowMs);
+    const what = `a flow of ${host.machine.name} from ${ip}:${port} was ${how}`;
+    throw new Violation("law 7", `${what}, and epoch ${block[0]} is its host's for ${leftMs} ms`);
+  }
+
+  /** Law 8: a flow was opened, or could not be for want of a lease. */
+  opened(host: Host, ip: string, isWithoutLease: boolean): void {
+    this.counts.flowsOpened += 1;
+    if (!isWithoutLease) return;
+    const standing = this.#standingOf(host, ip);
+    if (standing === null || standing.blocks.size === 0) return;
+    if (this.#nowMs() - standing.sinceMs < ADOPTION_MS) return;
+    const leftMs = Math.round(standing.endsAtMs - this.#nowMs());
+    const what = `${host.machine.name} opens no flow from ${ip}`;
+    throw new Violation("law 8", `${what}, and ${standing.blocks.size} blocks are its own for ${leftMs} ms`);
+  }
+
+  /** What a host can count on; null while it has an excuse. */
+  #standingOf(host: Host, ip: string): Standing | null {
+    const life = this.#lives.get(host);
+    const standing = life?.standings.get(ip);
+    if (life === undefined || standing === undefined || host.isDraining) return null;
+    const nowMs = this.#nowMs();
+    if (nowMs >= standing.endsAtMs) return null;
+    const recentMs = nowMs - TROUBLE_LASTS_MS;
+    if (!life.ips.has(ip) || (life.unnamedAtMs.get(ip) ?? -Infinity) > recentMs) return null;
+    return host.machine.troubledAtMs > recentMs ? null : standing;
+  }
+}
