@@ -47,7 +47,8 @@ try {
   await target.assertUnharmed();
   console.log(`both hosts live and hold nothing; the witness was answered ${target.witnessed} times`);
 } catch (fault) {
-  console.log(fault instanceof Error ? fault.message : fault);
+  console.log(fault);
+  console.log(target.complaint());
   process.exitCode = 1;
 } finally {
   await target.stop();

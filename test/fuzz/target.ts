@@ -34,7 +34,8 @@ export class Target {
   readonly #witness = new Agent({ connections: 4 });
   #isWatching = true;
   #watch: Promise<void> = Promise.resolve();
-  #token = { text: "", madeAtMs: -Infinity };
+  #token: Promise<string> = Promise.resolve("");
+  #tokenAtMs = -Infinity;
 
   private constructor(cluster: Cluster, directory: string, closeNames: () => void) {
     this.cluster = cluster;
@@ -79,17 +80,19 @@ export class Target {
     return HOSTS.map((host) => this.cluster.hosts.get(host)!.port);
   }
 
-  /** A token for the gateways, made anew before it ends. */
-  async gatewayToken(): Promise<string> {
-    if (performance.now() - this.#token.madeAtMs > TOKEN_LIFETIME_MS) {
-      const response = await fetch(`${this.cluster.edgeUrl}/v1/gateway-tokens`, {
-        method: "POST",
-        headers: await this.cluster.clientHeaders(),
-      });
-      const { token } = (await response.json()) as { token: string };
-      this.#token = { text: token, madeAtMs: performance.now() };
+  /** A token for the gateways, made anew before it ends; all who want one wait for the same. */
+  gatewayToken(): Promise<string> {
+    if (performance.now() - this.#tokenAtMs > TOKEN_LIFETIME_MS) {
+      this.#tokenAtMs = performance.now();
+      this.#token = this.#newToken();
     }
-    return this.#token.text;
+    return this.#token;
+  }
+
+  /** What could be wrong when the fuzz itself has failed. */
+  complaint(): string {
+    const ended = HOSTS.filter((host) => this.cluster.hosts.get(host)?.running?.child.exitCode !== null);
+    return [`hosts that have ended: ${ended.join(" ") || "none"}`, ...this.complaints.slice(0, 5)].join("\n");
   }
 
   /** While the witness rests, every process is what it was, and nothing is held. */
@@ -117,6 +120,16 @@ export class Target {
     this.#closeNames();
     await this.cluster.stop();
     await rm(this.#directory, { recursive: true, force: true });
+  }
+
+  async #newToken(): Promise<string> {
+    const response = await request(`${this.cluster.edgeUrl}/v1/gateway-tokens`, {
+      method: "POST",
+      headers: await this.cluster.clientHeaders(),
+      dispatcher: this.#witness,
+    });
+    const { token } = (await response.body.json()) as { token: string };
+    return token;
   }
 
   async #bearWitness(): Promise<void> {
