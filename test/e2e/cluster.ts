@@ -40,6 +40,9 @@ export interface TableView {
   readonly blocks: readonly { base: number; order: number; epoch: number; host: string; state: string }[];
 }
 
+/** Longer than anybody tries anything; an hour was too short for an hour of fuzz. */
+const TOKEN_LIFETIME_MS = 86_400_000;
+
 /** What a gateway says of itself. */
 export interface StatusView {
   readonly addresses: readonly {
@@ -178,7 +181,7 @@ export class Cluster {
     const known = this.#tokens.get(`${role}/${name}/${pools.join()}`);
     if (known) return known;
     const key = JSON.parse(await readFile(join(this.directory, "keys", "issuer.json"), "utf8"));
-    const identity = { role, subject: name, pools, expiresAtMs: Date.now() + 3_600_000 };
+    const identity = { role, subject: name, pools, expiresAtMs: Date.now() + TOKEN_LIFETIME_MS };
     const token = await signToken(identity, key);
     this.#tokens.set(`${role}/${name}/${pools.join()}`, token);
     return token;
