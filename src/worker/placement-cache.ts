@@ -110,8 +110,8 @@ export class PlacementCache {
     }
     // What was asked for later may have come before: this failure says nothing of it.
     if (copy.asOfMs > nowMs) return copy.found;
-    copy.freshUntilMs = nowMs + PAUSE_AFTER_FAILURE_MS;
-    copy.staleUntilMs = nowMs + STALE_MS;
+    copy.freshUntilMs = Math.max(copy.freshUntilMs, nowMs + PAUSE_AFTER_FAILURE_MS);
+    copy.staleUntilMs = Math.max(copy.staleUntilMs, nowMs + STALE_MS);
     return copy.found;
   }
 

@@ -589,3 +589,18 @@ test("[LK5] renewals of hosts that began at one moment spread over a tenth of a 
   expect(width).toBeGreaterThan((leaseDurationMs / 30) * 0.8);
   expect(width).toBeLessThan(leaseDurationMs / 30 + 1_000);
 });
+
+test("[LAW7] [LK1] after a sleep a shorter lease counts as soon as it lasts longer than the one before", () => {
+  const world = new World({ leaseDurationMs: 15_000 });
+  const host = world.start("h1");
+  world.advance(1_000);
+  host.pause();
+  world.advance(5_000);
+  // The monotonic clock halts while the machine sleeps.
+  host.monotonicSkewMs -= 5_000;
+  host.wake();
+  world.table.settings = { ...world.table.settings, leaseDurationMs: 5_000 };
+  host.keeper.message({ type: "changed" });
+  world.advance(20_000);
+  expect(host.eventTypes()).not.toContain("lapsed");
+});

@@ -29,8 +29,8 @@ interface Standing {
 
 /** One agent, from its start to its end. */
 interface Life {
-  /** When requests were sent for the first time, by address and id. */
-  readonly sentAtMs: Map<string, number>;
+  /** By address, the request that is not answered yet, and when it was sent for the first time. */
+  readonly asked: Map<string, { readonly requestId: string; readonly sentAtMs: number }>;
   readonly standings: Map<string, Standing>;
   /** Addresses that its pool has named last. */
   ips: ReadonlySet<string>;
@@ -61,7 +61,7 @@ export class FlowChecks {
   /** The agent of a machine has started, or has ended. */
   began(host: Host): void {
     this.#lives.set(host, {
-      sentAtMs: new Map(),
+      asked: new Map(),
       standings: new Map(),
       ips: new Set(),
       unnamedAtMs: new Map(),
@@ -72,8 +72,9 @@ export class FlowChecks {
   asked(host: Host, ip: string, request: LeaseRequest): void {
     const life = this.#lives.get(host);
     if (life === undefined) return;
-    const key = `${ip} ${request.requestId}`;
-    if (!life.sentAtMs.has(key)) life.sentAtMs.set(key, this.#nowMs());
+    const { requestId } = request;
+    if (life.asked.get(ip)?.requestId !== requestId)
+      life.asked.set(ip, { requestId, sentAtMs: this.#nowMs() });
     const standing = life.standings.get(ip);
     if (request.type !== "release" || standing === undefined) return;
     // It has given the block up by itself.
@@ -89,8 +90,11 @@ export class FlowChecks {
     blocks: readonly (PortBlock & { readonly epoch: number })[],
   ): void {
     const life = this.#lives.get(host);
-    const sentAtMs = life?.sentAtMs.get(`${ip} ${requestId}`);
-    if (life === undefined || sentAtMs === undefined) return;
+    const asked = life?.asked.get(ip);
+    // Any other answer is none of its host's business. [LK5]
+    if (life === undefined || asked?.requestId !== requestId) return;
+    life.asked.delete(ip);
+    const { sentAtMs } = asked;
     const before = life.standings.get(ip);
     const endsAtMs = leaseDurationMs === null ? 0 : sentAtMs + leaseDurationMs * COUNTED_ON - TICK_MS;
     // Others are new, and perhaps kept back as a spare or on their way to the kernel.
@@ -121,9 +125,9 @@ export class FlowChecks {
     const standing = this.#standingOf(host, ip);
     if (standing === null) return;
     const nowMs = this.#nowMs();
-    // The kernel of a host that was paused is told a moment after its agent.
-    const isTelling = nowMs - standing.toldAtMs < ADOPTION_MS;
-    if (how === "held back" && isTelling && nowMs >= standing.endedBeforeAtMs) return;
+    // A host that slept finds its term over before it reads on, and its kernel is told a moment later.
+    const isNews = nowMs - standing.toldAtMs < ADOPTION_MS;
+    if (isNews && nowMs >= standing.endedBeforeAtMs) return;
     const block = [...standing.blocks].find(([, each]) => blockContains(each, port));
     if (block === undefined) return;
     const leftMs = Math.round(standing.endsAtMs - nowMs);

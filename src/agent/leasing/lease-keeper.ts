@@ -189,8 +189,9 @@ export class LeaseKeeper {
     this.#renewAtMs = now.monotonicMs;
     // An answer that slept past its own end gives nothing. [LK2]
     if (remainingMs(term, now) <= 0) return;
-    // As a whole: the wall clock may have been set since the older term was counted.
-    if (this.#term === null || term.monotonicEndMs >= this.#term.monotonicEndMs) {
+    // Each holds as a whole, by its own two clocks: the wall clock may have been set since the older
+    // one was counted, and the machine may have slept. [HO4]
+    if (this.#term === null || remainingMs(term, now) >= remainingMs(this.#term, now)) {
       this.#term = term;
       this.#options.ports.setTerm(term);
     }
