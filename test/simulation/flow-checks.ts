@@ -4,7 +4,8 @@
  * hosts, is no excuse.
  *
  * Excused is only what the host itself does or suffers: it ends or gives the block back, its wall
- * clock is set, its kernel does not listen, or its operator takes the address away.
+ * clock is set, its kernel does not listen, its operator takes the address away or sets its clock
+ * forward.
  */
 import type { LeaseRequest } from "../../src/core/messages.ts";
 import { blockContains, type PortBlock } from "../../src/core/port-block.ts";
@@ -51,6 +52,8 @@ const TROUBLE_LASTS_MS = 25_000;
 export class FlowChecks {
   readonly #nowMs: () => number;
   readonly #lives = new Map<Host, Life>();
+  /** When the clock of each address was set forward last: it may end leases early by as much. [LE6] */
+  readonly #leaptAtMs = new Map<string, number>();
   /** How many comparisons were made that could have failed. */
   readonly counts = { flowsOpened: 0 };
 
@@ -66,6 +69,11 @@ export class FlowChecks {
       ips: new Set(),
       unnamedAtMs: new Map(),
     });
+  }
+
+  /** The clock of an address was set forward. */
+  leapt(ip: string): void {
+    this.#leaptAtMs.set(ip, this.#nowMs());
   }
 
   /** A host has sent a request, perhaps again. */
@@ -156,6 +164,7 @@ export class FlowChecks {
     if (nowMs >= standing.endsAtMs) return null;
     const recentMs = nowMs - TROUBLE_LASTS_MS;
     if (!life.ips.has(ip) || (life.unnamedAtMs.get(ip) ?? -Infinity) > recentMs) return null;
+    if ((this.#leaptAtMs.get(ip) ?? -Infinity) > recentMs) return null;
     return host.machine.troubledAtMs > recentMs ? null : standing;
   }
 }

@@ -466,6 +466,7 @@ export class Run {
     const before = this.#believedLeapsMs(ip, this.#timeline.nowMs - windowMs);
     if (byMs > 0 && before + Math.min(byMs, mostMs) > mostMs) return false;
     this.#meet(`clock of an address: set ${byMs > 0 ? "forward" : "back"}`);
+    if (byMs > 0) this.#flows.leapt(ip);
     this.#leaps.push({ ip, atMs: this.#timeline.nowMs, byMs });
     this.#see({ type: "clock-set", ip, byMs: byMs > 0 ? Math.min(byMs, mostMs) : byMs });
     return true;
