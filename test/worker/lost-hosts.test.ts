@@ -4,6 +4,7 @@ import { grant } from "../../src/core/outcome.ts";
 import { SUSPECT_MS } from "../../src/worker/edge-state.ts";
 import { HostHealth } from "../../src/worker/host-health.ts";
 import { PassingMarks } from "../../src/worker/passing-marks.ts";
+import { PATIENCE_MS } from "../../src/worker/placement-cache.ts";
 import {
   absentHosts,
   askedHosts,
@@ -56,6 +57,19 @@ describe("a request that takes its host down", () => {
     askedHosts.length = 0;
     await send({}, poison);
     expect(askedHosts).toHaveLength(2);
+  });
+
+  it("[WK11] [WK12] goes to one that has come since, when no other was known", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const { send, pool, pools, h1, h2 } = await newEgress(1);
+    gateways.set(h1, OK);
+    await send();
+    gateways.set(h1, lost);
+    gateways.set(h2, OK);
+    pools.placement = async () => grant(placementOf(pool, [h2]));
+    vi.setSystemTime(Date.now() + PATIENCE_MS);
+    expect(await (await send()).text()).toBe("ok");
+    expect(askedHosts.slice(-2)).toEqual([h1, h2]);
   });
 
   it("[WK12] hosts that are dead already cost it nothing: one that lives has it", async () => {
