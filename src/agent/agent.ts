@@ -64,6 +64,7 @@ export class Agent {
       dialler: new Dialler(this.#resolver, policy, { connectTimeoutMs: TRIAL_TIMEOUT_MS, portWaitMs: 0 }),
       probes: config.probes,
       links: new KernelLinkView(),
+      oldestWait: (from) => this.#outgoing.oldestWait(from),
       log,
     });
     dialler.onTry = this.#uplinks.onTry;

@@ -38,6 +38,12 @@ interface Known {
   wantedAtMs: number | null;
 }
 
+/** Something was sent to a place, and nothing has come back. */
+export interface Wait {
+  readonly place: Place;
+  readonly sinceMs: number;
+}
+
 /** What came of trying one place; null when it says nothing of the uplink. */
 export interface Trial {
   readonly place: Place;
@@ -54,7 +60,8 @@ export class UplinkHealth {
    * so that nobody's ports alone become all that a trial goes by. [UP10]
    */
   readonly #references = new Map<string, Known>();
-  readonly #pending = new Map<number, { readonly place: Place; readonly sinceMs: number }>();
+  readonly #pending = new Map<number, Wait>();
+  #oldestWait: Wait | null = null;
   #tryCount = 0;
   #reachedAtMs = -Infinity;
   #triedAtMs = -Infinity;
@@ -85,6 +92,12 @@ export class UplinkHealth {
     if (!this.#pending.delete(number) || pending === undefined || isReached === null) return;
     this.#outcome(pending.place, isReached, nowMs);
     if (isReached) this.#reached(nowMs);
+  }
+
+  /** What waits longest for something to come on a connection that stands already; null when nothing does. */
+  waits(wait: Wait | null, nowMs: number): void {
+    this.#oldestWait = wait;
+    if (wait !== null && this.#isSign(wait, nowMs)) this.#note(wait.place).wantedAtMs = nowMs;
   }
 
   /** There is another reason to look: the next trial is due at once. */
@@ -159,9 +172,8 @@ export class UplinkHealth {
 
   /** Something has failed, or waits for too long, and nothing was reached since it began. */
   #hasSigns(nowMs: number): boolean {
-    for (const { sinceMs } of this.#pending.values()) {
-      if (nowMs - sinceMs >= PATIENCE_MS && this.#reachedAtMs < sinceMs) return true;
-    }
+    for (const pending of this.#pending.values()) if (this.#isSign(pending, nowMs)) return true;
+    if (this.#oldestWait !== null && this.#isSign(this.#oldestWait, nowMs)) return true;
     for (const { failedAtMs, wantedAtMs } of this.#known.values()) {
       if (failedAtMs === null || wantedAtMs === null || nowMs - wantedAtMs > WANTED_MS) continue;
       if (failedAtMs > this.#reachedAtMs && failedAtMs > this.#triedAtMs) return true;
@@ -169,12 +181,16 @@ export class UplinkHealth {
     return false;
   }
 
+  #isSign({ sinceMs }: Wait, nowMs: number): boolean {
+    return nowMs - sinceMs >= PATIENCE_MS && this.#reachedAtMs < sinceMs;
+  }
+
   #isFailing({ place, failedAtMs, reachedAtMs }: Known, nowMs: number): boolean {
     if (failedAtMs !== null && failedAtMs > (reachedAtMs ?? -Infinity)) return true;
-    for (const pending of this.#pending.values()) {
-      if (isSamePlace(pending.place, place) && nowMs - pending.sinceMs >= PATIENCE_MS) return true;
-    }
-    return false;
+    const hangs = (wait: Wait): boolean =>
+      isSamePlace(wait.place, place) && nowMs - wait.sinceMs >= PATIENCE_MS;
+    for (const pending of this.#pending.values()) if (hangs(pending)) return true;
+    return this.#oldestWait !== null && hangs(this.#oldestWait);
   }
 
   #outcome(place: Place, isReached: boolean, nowMs: number): void {

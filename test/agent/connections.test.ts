@@ -58,6 +58,45 @@ it("[BI1] more connections than ports: each port serves every destination at onc
   for (const response of await Promise.all(responses)) expect(await response.text()).toBe("done");
 });
 
+it("[UP1] what waits for its answer is known, on new connections and on those that stood", async () => {
+  const rig = await start({ leases: small });
+  const origin = await holdingOrigin("127.0.0.1");
+  const oldest = () => rig.outgoing.oldestWait(rig.ports);
+  expect(oldest()).toBeNull();
+  let sinceMs = 0;
+  for (let round = 1; round <= 3; round += 1) {
+    const response = rig.fetch(origin.url);
+    await eventually(() => origin.ports.length === round, "the request arrived");
+    expect(oldest()).toMatchObject({ place: { ip: "127.0.0.1", port: origin.port } });
+    expect(oldest()!.sinceMs).toBeGreaterThan(sinceMs);
+    sinceMs = oldest()!.sinceMs;
+    origin.letGo();
+    await (await response).text();
+    expect(oldest()).toBeNull();
+  }
+  expect(new Set(origin.ports).size).toBe(1);
+});
+
+it("[UP1] what waits is the origin's matter once a later request was answered, and so is a body that has begun", async () => {
+  const rig = await start({ leases: small });
+  const [slow, fast] = [await holdingOrigin("127.0.0.1"), await holdingOrigin("127.0.0.2")];
+  const first = rig.fetch(slow.url);
+  await eventually(() => slow.ports.length === 1, "the first is under way");
+  const second = rig.fetch(fast.url);
+  await eventually(() => fast.ports.length === 1, "so is the second");
+  expect(rig.outgoing.oldestWait(rig.ports)!.place.ip).toBe("127.0.0.1");
+  fast.letGo();
+  await (await second).text();
+  expect(rig.outgoing.oldestWait(rig.ports)).toBeNull();
+  slow.letGo();
+  await (await first).text();
+  const streaming = closeLater(await startOrigin((_request, response) => void response.write("begun")));
+  const third = await rig.fetch(streaming.url);
+  expect(third.status).toBe(200);
+  expect(rig.outgoing.oldestWait(rig.ports)).toBeNull();
+  await third.body!.cancel();
+});
+
 it("[BI6] a request that finds all ports taken waits for the block that is on its way", async () => {
   const rig = await start({ leases: small });
   const origin = await holdingOrigin("127.0.0.1");

@@ -33,6 +33,7 @@ export interface Rig {
   readonly gateway: Gateway;
   readonly binder: PortBinder;
   readonly ports: AddressPorts;
+  readonly outgoing: Outgoing;
   readonly token: string;
   readonly faults: unknown[];
   readonly tokenFor: (role: Role, pools?: readonly string[], expiresInMs?: number) => Promise<string>;
@@ -91,6 +92,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     gateway,
     binder,
     ports,
+    outgoing,
     token,
     faults,
     tokenFor,

@@ -4,6 +4,7 @@ import { createServer, type Server } from "node:net";
 import type { AddressInfo } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
 import type { Place } from "../../src/core/uplink.ts";
+import { PATIENCE_MS, type Wait } from "../../src/core/uplink-health.ts";
 import { DestinationPolicy } from "../../src/agent/ports/destination-policy.ts";
 import { Dialler } from "../../src/agent/ports/dial.ts";
 import { PortBinder } from "../../src/agent/ports/port-binder.ts";
@@ -39,6 +40,7 @@ function watching(probes: readonly Probe[] = []) {
   const policy = new DestinationPolicy({ allowed: ["127.0.0.0/8", "192.0.2.0/24"] });
   const dialler = new Dialler(resolver, policy, { connectTimeoutMs: 300, portWaitMs: 0 });
   const links = { isLinkUp: true, isUp: async () => links.isLinkUp };
+  const waits: { oldest: Wait | null } = { oldest: null };
   const { log, lines } = recordingLog();
   const trialDialler: Pick<Dialler, "dial"> = {
     dial: (from, host, port) => {
@@ -46,7 +48,14 @@ function watching(probes: readonly Probe[] = []) {
       return new Dialler(resolver, policy, { connectTimeoutMs: 300, portWaitMs: 0 }).dial(from, host, port);
     },
   };
-  const watch = new UplinkWatch({ binder, dialler: trialDialler, probes, links, log });
+  const watch = new UplinkWatch({
+    binder,
+    dialler: trialDialler,
+    probes,
+    links,
+    log,
+    oldestWait: () => waits.oldest,
+  });
   dialler.onTry = watch.onTry;
   let changeCount = 0;
   watch.onChange = () => (changeCount += 1);
@@ -62,7 +71,7 @@ function watching(probes: readonly Probe[] = []) {
   };
   /** As the dialler tells of a place that does not answer. */
   const dialInVain = (): void => watch.onTry(IP, NOWHERE)(new EgressFault("connection-timeout"));
-  return { watch, ports, dial, dialInVain, links, lines, changes: () => changeCount };
+  return { watch, ports, dial, dialInVain, links, waits, lines, changes: () => changeCount };
 }
 
 test("[UP1] a dial that fails is followed by a trial from a leased port, which clears the uplink", async () => {
@@ -76,6 +85,21 @@ test("[UP1] a dial that fails is followed by a trial from a leased port, which c
   const { lease } = [...ports.leases()][0]!;
   for (const port of seen) expect(port - lease.base).toBeLessThan(64);
   expect(changes()).toBe(0);
+});
+
+test("[UP1] a request that waits for its answer is followed by a trial of its place", async () => {
+  const { place, seen } = await listener();
+  const { watch, waits } = watching();
+  waits.oldest = { place, sinceMs: performance.now() - PATIENCE_MS };
+  await until("the trial has come", () => seen.length === 1);
+  expect(watch.of(IP).state).toBe("good");
+});
+
+test("[UP1] when the trial of what is waited for reaches nothing the address is suspect", async () => {
+  const { watch, waits } = watching();
+  waits.oldest = { place: NOWHERE, sinceMs: performance.now() - PATIENCE_MS };
+  await until("it is suspect", () => watch.of(IP).state === "suspect");
+  expect(watch.of(IP).doubts).toEqual([NOWHERE]);
 });
 
 test("[UP1] a place that refuses is reached, so the uplink is good", async () => {

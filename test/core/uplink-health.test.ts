@@ -71,6 +71,24 @@ test("[UP1] a try that hangs is a sign, unless something else was reached since 
   expect(health.isTrialDue(100 + PATIENCE_MS)).toBe(false);
 });
 
+test("[UP1] a request that nothing comes of is a sign, also to a place that nobody has dialled for long", () => {
+  const health = new UplinkHealth();
+  tryOnce(health, GOOD, true, 0);
+  const atMs = 700_000;
+  const wait = { place: GOOD, sinceMs: atMs };
+  health.waits(wait, atMs + PATIENCE_MS - 1);
+  expect(health.isTrialDue(atMs + PATIENCE_MS - 1)).toBe(false);
+  health.waits(wait, atMs + PATIENCE_MS);
+  expect(health.isTrialDue(atMs + PATIENCE_MS)).toBe(true);
+  expect(trial(health, () => true, atMs + PATIENCE_MS)).toEqual([GOOD]);
+  // The origin is slow, the way is good: that needs no second trial.
+  health.waits(wait, atMs + 60_000);
+  expect(health.isTrialDue(atMs + 60_000)).toBe(false);
+  health.waits({ place: GOOD, sinceMs: atMs + 60_000 }, atMs + 70_000);
+  expect(trial(health, () => false, atMs + 70_000)).toEqual([GOOD]);
+  expect(health.view(atMs + 70_000)).toMatchObject({ state: "suspect", doubts: [GOOD] });
+});
+
 test("[UP1] when nothing is reached the address is suspect and says what it means; one success ends that", () => {
   const health = new UplinkHealth();
   tryOnce(health, GOOD, true, 0);

@@ -56,6 +56,25 @@ test("[UP1] [UP3] [UP4] a host without a way out gets no requests within seconds
   expect(samples.some(({ host, startedAtMs }) => host === "h1" && startedAtMs > backAtMs)).toBe(true);
 });
 
+test("[UP1] it is found out too when every request waits on a connection that stood before", async () => {
+  const { lab, client } = deployment;
+  const many = await deployment.newClient();
+  await many.load(48, await Promise.all(SHARED.map((from) => deployment.to("/seen", { from }))));
+  await many.progresses(500);
+  // Now each host has more idle connections than these requests need, so that none is dialled.
+  await load();
+  await many.stop();
+  const cutAtMs = Date.now();
+  await lab.cut("h1", "lan");
+  await until(async () => (await uplinks())["h1"] === "dead");
+  expect(Date.now() - cutAtMs).toBeLessThan(NOTICE_MS);
+  await lab.heal("h1", "lan");
+  await until(async () => (await uplinks())["h1"] === "good");
+  await deployment.untilServing(HOSTS);
+  await client.progresses(400);
+  await client.stop();
+});
+
 test("[UP3] a destination that is down ejects nobody, however often it is asked for", async () => {
   const { client } = deployment;
   const request = await deployment.to("/seen");

@@ -12,7 +12,9 @@ import { isIn, sightingsIn } from "./sightings.ts";
 
 const SHARED = [SHARED_IPV4, SHARED_IPV6] as const;
 const ALL = ["h1", "h2", "h3", "h4"] as const;
-const LANES = 16;
+/** The carrier sends each connection to either site by a hash: enough at once that both have some. */
+const LANES = 64;
+const PATH = "/stream?ticks=2&everyMs=50";
 const PATIENCE = { timeout: 60_000, interval: 200 };
 const TO_SHARED = SHARED.map((ip) => `dst host ${ip}`).join(" or ");
 const FROM_SHARED = SHARED.map((ip) => `src host ${ip}`).join(" or ");
@@ -119,7 +121,7 @@ test("the second set-up serves as it is written, over both sites at once", async
   const tunnel = await lab.capture("r1", "vxlan0", `${TO_SHARED} or ${FROM_SHARED}`);
   const lone = await lab.capture("h4", "vxlan4", `${TO_SHARED} or ${FROM_SHARED}`);
   const load = await setUp.newClient();
-  const requests = ALL.flatMap((host) => SHARED.map((from) => setUp.to("/seen", { from, host })));
+  const requests = ALL.flatMap((host) => SHARED.map((from) => setUp.to(PATH, { from, host })));
   await load.load(LANES, await Promise.all(requests));
   await load.progresses(2_000);
   const samples = await load.stop();

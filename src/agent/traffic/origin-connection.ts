@@ -2,6 +2,7 @@
 import type { Socket } from "node:net";
 import { Flow } from "../../link/flow.ts";
 import type { AddressPorts } from "../ports/address-ports.ts";
+import type { AnswerWaits } from "./answer-waits.ts";
 import type { Dialled, Dialler } from "../ports/dial.ts";
 import { EgressFault } from "./faults.ts";
 import type { HeldPort } from "../ports/held-port.ts";
@@ -22,6 +23,8 @@ export interface ConnectionOptions {
   readonly secureSockets: SecureSockets;
   /** Origins that do not want HTTP/2. */
   readonly http1Origins: Http1Origins;
+  /** Requests from the same address that wait for their answers. */
+  readonly waits: AnswerWaits;
   /** From the end of the request to the final response head. */
   readonly responseTimeoutMs: number;
   /** How long an idle connection keeps its port. */
@@ -95,11 +98,16 @@ export class OriginConnection {
     if (this.#idleTimer !== null) clearTimeout(this.#idleTimer);
     this.#idleTimer = null;
     if (this.#transport !== null) {
-      this.#transport.dispatch(request, handler);
+      this.#send(this.#transport, request, handler);
       return;
     }
     this.#first = { request, handler };
     this.#flow.begin(() => this.#connect());
+  }
+
+  /** No request is on it any more. */
+  endWait(): void {
+    if (this.#socket !== null) this.#options.waits.ended(this.#socket);
   }
 
   /** Takes no more requests; closes now, or when the last has ended. */
@@ -183,9 +191,14 @@ export class OriginConnection {
         : new Http1Transport(socket, transport, host, this.#options, watcher.onGone);
     const { request, handler } = this.#first!;
     this.#first = null;
-    this.#transport.dispatch(request, handler);
+    this.#send(this.#transport, request, handler);
     // Over HTTP/2 the origin first says how many requests it takes.
     if (this.protocol === "h1") this.#keeper.onConnected(this);
+  }
+
+  #send(transport: OriginTransport, request: OutgoingRequest, handler: ExchangeHandler): void {
+    this.#options.waits.began(this.#socket!);
+    transport.dispatch(request, handler);
   }
 
   #markRetired(): void {

@@ -82,6 +82,7 @@ export class OriginConnections {
   /** A request has ended, well or not; `isReusable` says whether the connection is still good. */
   done(connection: OriginConnection, isReusable: boolean): void {
     connection.running -= 1;
+    if (connection.running === 0) connection.endWait();
     if (connection.isRetired || !isReusable || connection.port === null) {
       connection.retire();
     } else if (connection.running > 0) {

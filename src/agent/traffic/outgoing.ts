@@ -1,6 +1,8 @@
 /** All connections of this host to destinations, by egress address and origin. */
 import type { AddressPorts } from "../ports/address-ports.ts";
 import type { Dialler } from "../ports/dial.ts";
+import type { Wait } from "../../core/uplink-health.ts";
+import { AnswerWaits } from "./answer-waits.ts";
 import { Http1Origins } from "./http1-origins.ts";
 import type { ConnectionOptions } from "./origin-connection.ts";
 import { OriginConnections } from "./origin-connections.ts";
@@ -21,12 +23,17 @@ export interface OutgoingOptions {
 /** Largest head of a response, in bytes. */
 export const MAX_RESPONSE_HEADER_BYTES = 128 * 1024;
 
+interface OfAddress {
+  readonly options: ConnectionOptions;
+  readonly byOrigin: Map<string, OriginConnections>;
+}
+
 /** Keeps connections for every address. */
 export class Outgoing {
   readonly dialler: Dialler;
   readonly secureSockets: SecureSockets;
-  readonly #options: ConnectionOptions;
-  readonly #byAddress = new Map<AddressPorts, Map<string, OriginConnections>>();
+  readonly #options: Omit<ConnectionOptions, "waits">;
+  readonly #byAddress = new Map<AddressPorts, OfAddress>();
 
   constructor(dialler: Dialler, options: OutgoingOptions = {}) {
     this.dialler = dialler;
@@ -47,33 +54,38 @@ export class Outgoing {
 
   /** The connections from an address to an origin such as `https://example.com:8443`. */
   to(from: AddressPorts, origin: string): OriginConnections {
-    let origins = this.#byAddress.get(from);
-    if (origins === undefined) {
-      origins = new Map();
-      this.#byAddress.set(from, origins);
+    let ofAddress = this.#byAddress.get(from);
+    if (ofAddress === undefined) {
+      ofAddress = { options: { ...this.#options, waits: new AnswerWaits() }, byOrigin: new Map() };
+      this.#byAddress.set(from, ofAddress);
     }
-    let connections = origins.get(origin);
+    const { options, byOrigin } = ofAddress;
+    let connections = byOrigin.get(origin);
     if (connections === undefined) {
-      const ofAddress = origins;
-      connections = new OriginConnections(origin, from, this.#options, (empty) => ofAddress.delete(empty));
-      origins.set(origin, connections);
+      connections = new OriginConnections(origin, from, options, (empty) => byOrigin.delete(empty));
+      byOrigin.set(origin, connections);
     }
     return connections;
+  }
+
+  /** The request from an address that has waited longest for anything of its answer; null for none. */
+  oldestWait(from: AddressPorts): Wait | null {
+    return this.#byAddress.get(from)?.options.waits.oldest() ?? null;
   }
 
   /** Connections that stand or are being made. */
   get size(): number {
     let size = 0;
-    for (const origins of this.#byAddress.values()) {
-      for (const connections of origins.values()) size += connections.size;
+    for (const { byOrigin } of this.#byAddress.values()) {
+      for (const connections of byOrigin.values()) size += connections.size;
     }
     return size;
   }
 
   /** Closes every connection at once. */
   close(): void {
-    for (const origins of this.#byAddress.values()) {
-      for (const connections of origins.values()) connections.close();
+    for (const { byOrigin } of this.#byAddress.values()) {
+      for (const connections of byOrigin.values()) connections.close();
     }
     this.#byAddress.clear();
   }

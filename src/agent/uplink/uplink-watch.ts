@@ -9,10 +9,10 @@
 import { isIP } from "node:net";
 import type { Logger } from "pino";
 import { type AddressUplink, type Place } from "../../core/uplink.ts";
-import { type Trial, UplinkHealth } from "../../core/uplink-health.ts";
+import { type Trial, UplinkHealth, type Wait } from "../../core/uplink-health.ts";
 import { type CancelTimer, systemTimers, type Timers } from "../../link/timers.ts";
 import type { Uplinks } from "../leasing/pool-member.ts";
-import { type Clock, readClock } from "../ports/address-ports.ts";
+import { type AddressPorts, type Clock, readClock } from "../ports/address-ports.ts";
 import type { Dialler } from "../ports/dial.ts";
 import type { PortBinder } from "../ports/port-binder.ts";
 import { problemOf } from "../traffic/faults.ts";
@@ -32,6 +32,8 @@ export interface UplinkWatchOptions {
   readonly dialler: Pick<Dialler, "dial">;
   readonly probes: readonly Probe[];
   readonly links: LinkView;
+  /** What waits longest for its answer on a connection that stands already; null for nothing. */
+  readonly oldestWait: (from: AddressPorts) => Wait | null;
   readonly log: Logger;
   readonly clock?: Clock;
   readonly timers?: Timers;
@@ -153,6 +155,7 @@ export class UplinkWatch implements Uplinks {
       this.#tell(ports.ip, watched);
       if (!ports.isUsable()) continue;
       if (areLinksDue) void this.#followLink(ports.ip, watched);
+      watched.health.waits(this.#options.oldestWait(ports), nowMs);
       if (!watched.isOnTrial && watched.health.isTrialDue(nowMs)) void this.#tryAll(ports.ip, watched);
     }
     for (const ip of this.#watched.keys()) {
