@@ -1,0 +1,60 @@
+/**
+ * `npm run mutation`: changes the sources in small ways, one at a time, and counts the changes that
+ * some test notices. What none noticed is listed, and fewer than a part's least share is a failure.
+ *
+ *     npm run mutation                              all parts (parts.ts)
+ *     npm run mutation -- core wire                 these parts
+ *     npm run mutation -- core --file share.ts      one file of a part; its score is only told
+ */
+import { relative } from "node:path";
+import { parseArgs } from "node:util";
+import type { MutantResult } from "@stryker-mutator/api/core";
+import { Stryker } from "@stryker-mutator/core";
+import { PARTS, type Part } from "./parts.ts";
+
+const NOTICED: ReadonlySet<string> = new Set(["Killed", "Timeout"]);
+const UNNOTICED: ReadonlySet<string> = new Set(["Survived", "NoCoverage"]);
+
+const { values, positionals } = parseArgs({
+  options: { file: { type: "string" }, threads: { type: "string", default: "2" } },
+  allowPositionals: true,
+});
+const names = positionals.length > 0 ? positionals : Object.keys(PARTS);
+const unknown = names.filter((name) => PARTS[name] === undefined);
+if (unknown.length > 0) {
+  console.error(`no such part: ${unknown.join(", ")}; there are ${Object.keys(PARTS).join(", ")}`);
+  process.exit(2);
+}
+for (const name of names) report(name, PARTS[name]!, await mutantsOf(name, PARTS[name]!));
+
+function mutantsOf(name: string, { sources }: Part): Promise<MutantResult[]> {
+  process.env["MUTATION_PART"] = name;
+  const { file, threads } = values;
+  return new Stryker({
+    configFile: "test/mutation/stryker.json",
+    // There is none: TypeScript 7 has no interface by which Stryker could read one.
+    tsconfigFile: "none.json",
+    mutate: file === undefined ? [...sources] : sources.map((source) => ofFile(source, file)),
+    concurrency: Number(threads),
+  }).runMutationTest();
+}
+
+/** A pattern of sources, for one file alone. */
+function ofFile(source: string, file: string): string {
+  return `${source.slice(0, source.lastIndexOf("/") + 1)}${file}`;
+}
+
+function report(name: string, { leastScore }: Part, mutants: readonly MutantResult[]): void {
+  const noticed = mutants.filter(({ status }) => NOTICED.has(status));
+  const unnoticed = mutants.filter(({ status }) => UNNOTICED.has(status));
+  for (const { fileName, location, replacement, status } of unnoticed) {
+    const where = `${relative(process.cwd(), fileName)}:${location.start.line}:${location.start.column}`;
+    console.log(`${where} ${status === "NoCoverage" ? "(no test comes by) " : ""}${replacement}`);
+  }
+  const score = (100 * noticed.length) / Math.max(1, noticed.length + unnoticed.length);
+  const ignored = mutants.filter(({ status }) => status === "Ignored").length;
+  console.log(
+    `${name}: ${noticed.length} of ${noticed.length + unnoticed.length} noticed, ${score.toFixed(1)} % of at least ${leastScore} %; ${ignored} equivalent`,
+  );
+  if (values.file === undefined && score < leastScore) process.exitCode = 1;
+}

@@ -1,0 +1,99 @@
+/** What is mutated, by which tests a mutant is to be noticed, and how many of them are at least. */
+
+/** A part of the sources with the tests that speak of it alone, which are fast. */
+export interface Part {
+  readonly sources: readonly string[];
+  readonly tests: readonly string[];
+  /** Of a hundred mutants so many are noticed. */
+  readonly leastScore: number;
+}
+
+const AGENT = "src/agent";
+
+export const PARTS: Readonly<Record<string, Part>> = {
+  core: {
+    sources: ["src/core/*.ts"],
+    tests: ["test/core/*.test.ts"],
+    leastScore: 90,
+  },
+  wire: {
+    sources: ["src/wire/*.ts", "!src/wire/tokens.ts"],
+    tests: ["test/wire/*.test.ts"],
+    leastScore: 90,
+  },
+  tokens: {
+    sources: ["src/wire/tokens.ts", "src/core/identity.ts"],
+    tests: ["test/wire/tokens.test.ts", "test/core/identity.test.ts"],
+    leastScore: 90,
+  },
+  destinations: {
+    sources: [
+      `${AGENT}/ports/destination-policy.ts`,
+      `${AGENT}/ports/special-ranges.ts`,
+      `${AGENT}/ports/destination-url.ts`,
+      `${AGENT}/ports/own-addresses.ts`,
+      `${AGENT}/traffic/redirect.ts`,
+    ],
+    tests: [
+      "test/agent/destination-policy.test.ts",
+      "test/agent/destination-url.test.ts",
+      "test/agent/own-addresses.test.ts",
+      "test/agent/redirect.test.ts",
+    ],
+    leastScore: 90,
+  },
+  ports: {
+    sources: [
+      `${AGENT}/ports/address-*.ts`,
+      `${AGENT}/ports/destination-ports.ts`,
+      `${AGENT}/ports/h*.ts`,
+      `${AGENT}/ports/port-binder.ts`,
+      `${AGENT}/ports/random-numbers.ts`,
+      `${AGENT}/ports/dial.ts`,
+      `${AGENT}/ports/resolver.ts`,
+    ],
+    tests: [
+      "test/agent/address-*.test.ts",
+      "test/agent/destination-ports.property.test.ts",
+      "test/agent/dial*.test.ts",
+      "test/agent/resolver.test.ts",
+      "test/agent/guarded-ports.test.ts",
+    ],
+    leastScore: 80,
+  },
+  leasing: {
+    sources: [`${AGENT}/leasing/*.ts`],
+    tests: [
+      "test/agent/lease-keeper.test.ts",
+      "test/agent/lease-renewal.test.ts",
+      "test/agent/pool-member.test.ts",
+      "test/agent/driven-member.test.ts",
+      "test/agent/drain-taken-back.test.ts",
+    ],
+    leastScore: 80,
+  },
+  traffic: {
+    sources: [
+      `${AGENT}/traffic/field-value.ts`,
+      `${AGENT}/traffic/forwarded-headers.ts`,
+      `${AGENT}/traffic/reason-phrase.ts`,
+      `${AGENT}/traffic/request-head.ts`,
+      `${AGENT}/traffic/hpack-{decoder,encoder,huffman}.ts`,
+      `${AGENT}/traffic/http1-response.ts`,
+      `${AGENT}/traffic/small-pieces.ts`,
+      `${AGENT}/traffic/faults.ts`,
+    ],
+    tests: ["test/agent/{faults,field-value,hpack,http1-response,request-head,small-pieces}.test.ts"],
+    leastScore: 80,
+  },
+  client: {
+    sources: ["src/client/*.ts"],
+    tests: ["test/client/egress.test.ts"],
+    leastScore: 80,
+  },
+  router: {
+    sources: ["src/router/steering-state.ts", "src/router/steering-member.ts"],
+    tests: ["test/router/steering-{state,member}*.test.ts"],
+    leastScore: 80,
+  },
+};
