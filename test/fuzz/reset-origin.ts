@@ -48,6 +48,8 @@ export async function startResetOrigin(): Promise<ResetOrigin> {
   let turn = 0;
   const closed = createServer((socket) => {
     turn += 1;
+    // The other side's end is only seen by who reads.
+    socket.resume();
     if (turn % 2 === 0) socket.resetAndDestroy();
     else socket.end();
   });
