@@ -9,7 +9,7 @@ import { type KeySet, kindOf } from "./keys.ts";
 const AUDIENCE = "ipshard";
 const ALGORITHM = "Ed25519";
 /** Tokens that are remembered at once; beyond it the oldest is forgotten. */
-const REMEMBERED_TOKENS = 4096;
+export const REMEMBERED_TOKENS = 4096;
 
 const claimsSchema = z.object({
   sub: z.string().min(1).max(128),
