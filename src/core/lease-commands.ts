@@ -167,7 +167,8 @@ function join(
   const { leaseDurationMs } = table.settings;
   const session = table.lastSession + 1;
   const newEndMs = nowMs + leaseDurationMs;
-  const expiresAtMs = present?.instance === instance ? laterOf(present, newEndMs) : newEndMs;
+  // Also of another instance: the one before may come back, and knows of the later end. [LE5]
+  const expiresAtMs = present === undefined ? newEndMs : laterOf(present, newEndMs);
   record({ type: "joined", holder: { host, instance, session, expiresAtMs } });
   return grant({ leases: leasesFor(table, host), leaseDurationMs, session, granted: null });
 }

@@ -42,6 +42,19 @@ describe("a lease", () => {
     expect(granted(address.renew("anna")).leases).toEqual([]);
   });
 
+  test("[LE5] a twin that comes between takes nothing from the time that the first was told", () => {
+    const address = new AddressStory();
+    address.join("anna", "first");
+    address.configure({ leaseDurationMs: 1000 });
+    address.join("anna", "twin");
+    expect(granted(address.join("anna", "first")).leaseDurationMs).toBe(1000);
+    address.take("anna", 8);
+    address.wait(LEASE - 1);
+    expect(leasesOf(address.table, "anna")).toHaveLength(1);
+    address.wait(1);
+    expect(leasesOf(address.table, "anna")).toHaveLength(0);
+  });
+
   test("[LE5] a shorter lease time cuts no lease short that its host already counts on", () => {
     const address = new AddressStory();
     address.join("anna");
