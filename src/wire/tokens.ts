@@ -9,7 +9,7 @@ import { type KeySet, kindOf } from "./keys.ts";
 const AUDIENCE = "ipshard";
 const ALGORITHM = "Ed25519";
 /** Tokens that are remembered at once; beyond it the oldest is forgotten. */
-export const REMEMBERED_TOKENS = 4096;
+const REMEMBERED_TOKENS = 4096;
 
 const claimsSchema = z.object({
   sub: z.string().min(1).max(128),
@@ -32,10 +32,13 @@ export async function signToken(identity: Identity, key: JWK): Promise<string> {
 /** Verifies tokens against a set of public keys, which may be replaced at any time. */
 export class TokenVerifier {
   #keys: KeySet;
-  #known = new Map<string, Identity>();
+  readonly #known = new Map<string, Identity>();
+  readonly #mostKnown: number;
 
-  constructor(keys: KeySet) {
+  /** At most `mostKnown` verified tokens are remembered. */
+  constructor(keys: KeySet, mostKnown = REMEMBERED_TOKENS) {
     this.#keys = keys;
+    this.#mostKnown = mostKnown;
   }
 
   /** Trusts these keys from now on, and no token that was verified by others. */
@@ -59,7 +62,7 @@ export class TokenVerifier {
     const verified = await this.#verifyAnew(token, nowMs);
     // Other keys may have come meanwhile: what these ones verified is not to be remembered.
     if (verified.ok && keys === this.#keys) {
-      if (this.#known.size >= REMEMBERED_TOKENS) this.#known.delete(this.#known.keys().next().value!);
+      if (this.#known.size >= this.#mostKnown) this.#known.delete(this.#known.keys().next().value!);
       this.#known.set(token, verified.value);
     }
     return verified;

@@ -46,6 +46,8 @@ export interface FrameOrigin {
   readonly peers: readonly FramePeer[];
   /** Requests of HTTP/1.1 it has answered. */
   readonly http1Count: number;
+  /** Ends all connections so far, and counts anew. */
+  readonly forgetPeers: () => void;
   readonly close: () => void;
 }
 
@@ -261,6 +263,9 @@ export async function startFrameOrigin(
     peers,
     get http1Count() {
       return http1Count;
+    },
+    forgetPeers: () => {
+      for (const peer of peers.splice(0)) peer.socket.destroy();
     },
     close: () => {
       for (const socket of sockets) socket.destroy();
