@@ -10,8 +10,6 @@ export interface ProblemReply {
   readonly body: string;
 }
 
-const NOT_ASCII = /[^\x20-\x7e]/g;
-
 /** Renders a problem. */
 export function problemReply(problem: Problem): ProblemReply {
   const { status, proxyError } = problemKind(problem.code);
@@ -25,7 +23,7 @@ export function problemReply(problem: Problem): ProblemReply {
     headers: {
       "content-type": "application/problem+json",
       "cache-control": "no-store",
-      [PROXY_STATUS]: serializeList([member]).replace(NOT_ASCII, "?"),
+      [PROXY_STATUS]: serializeList([member]),
       ...(problem.location === undefined ? {} : { [EGRESS_LOCATION]: problem.location }),
     },
     body: JSON.stringify(problemDocument(problem)),

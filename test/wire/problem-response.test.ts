@@ -22,6 +22,12 @@ describe("a problem as HTTP", () => {
     expect(problemReply({ code: "no-host" }).headers["cache-control"]).toBe("no-store");
   });
 
+  test("[GW6] says where a redirect leads that the client alone can follow", () => {
+    const location = "https://a.example/next";
+    expect(problemReply({ code: "dns-error", location }).headers["egress-location"]).toBe(location);
+    expect(problemReply({ code: "dns-error" }).headers).not.toHaveProperty("egress-location");
+  });
+
   test("[ER2] what somebody else's proxy says is not taken for ours", () => {
     for (const foreign of [
       null,

@@ -1,0 +1,82 @@
+/** Each message in its plainest form, and what lies just outside of its bounds. */
+import { describe, expect, test } from "vitest";
+import { MAX_DOUBTS } from "../../src/core/uplink.ts";
+import {
+  MAX_MESSAGE_LENGTH,
+  parseLeaseRequest,
+  parsePoolReply,
+  parsePoolRequest,
+  parseRouterReply,
+  parseRouterRequest,
+} from "../../src/wire/messages.ts";
+
+type Parse = (text: string) => { readonly ok: boolean };
+
+const INSTANCE = "disk-0001";
+const ONE = { ip: "192.0.2.1", port: 1 };
+const LAST = { ip: "2001:db8::1", port: 65_535 };
+const MOST = Array.from({ length: MAX_DOUBTS }, () => LAST);
+const TOO_MANY = [...MOST, ONE];
+const UPLINK = { state: "suspect", destinationCount: 2, failedCount: 1, doubts: [ONE, LAST] };
+const ROOM = { ip: "192.0.2.1", portCount: 64, busiestCount: 3, uplink: UPLINK };
+const REPORT = { type: "report", draining: false, rooms: [ROOM] };
+
+function withUplink(changed: object): object {
+  return { ...REPORT, rooms: [{ ...ROOM, uplink: { ...UPLINK, ...changed } }] };
+}
+
+describe("a message", () => {
+  test.each<[Parse, object]>([
+    [parseLeaseRequest, { type: "release", requestId: "r", base: 65_535, epoch: 1 }],
+    [parsePoolRequest, { type: "enlist", version: 1, instance: INSTANCE, gateway: "http://192.0.2.9:8800" }],
+    [parsePoolRequest, REPORT],
+    [parsePoolRequest, withUplink({ state: "good", doubts: [] })],
+    [parsePoolRequest, withUplink({ doubts: MOST })],
+    [parsePoolRequest, { type: "tried", ip: "192.0.2.1", reached: MOST }],
+    [parsePoolReply, { type: "try", ip: "192.0.2.1", places: MOST }],
+    [parsePoolReply, { type: "ejected", ips: ["192.0.2.1", "2001:db8::1"] }],
+    [parseRouterRequest, { type: "enroll", version: 1, instance: INSTANCE }],
+    [parseRouterRequest, { type: "observe", version: 1 }],
+    [parseRouterRequest, { type: "acknowledge", sequence: 0 }],
+    [parseRouterRequest, { type: "resync" }],
+    [parseRouterReply, { type: "refused", code: "sequence-unknown" }],
+  ])("[ME3] is read as it was written: %s %j", (parse, message) => {
+    expect(parse(JSON.stringify(message))).toEqual({ ok: true, value: message });
+  });
+
+  test.each<[Parse, object]>([
+    [parseLeaseRequest, { type: "release", requestId: "r", base: 65_536, epoch: 1 }],
+    [parseLeaseRequest, { type: "release", requestId: "r", base: 64, epoch: 0 }],
+    [parsePoolRequest, { ...REPORT, rooms: [{ ...ROOM, more: 1 }] }],
+    [parsePoolRequest, withUplink({ more: 1 })],
+    [parsePoolRequest, withUplink({ state: "" })],
+    [parsePoolRequest, withUplink({ state: "dead" })],
+    [parsePoolRequest, withUplink({ doubts: TOO_MANY })],
+    [parsePoolRequest, withUplink({ doubts: [{ ...ONE, port: 0 }] })],
+    [parsePoolRequest, withUplink({ doubts: [{ ...ONE, port: 65_536 }] })],
+    [parsePoolRequest, withUplink({ doubts: [{ ...ONE, more: 1 }] })],
+    [parsePoolRequest, withUplink({ doubts: [{ ...ONE, ip: "a.example" }] })],
+    [parsePoolRequest, { type: "", ip: "192.0.2.1", reached: [] }],
+    [parsePoolRequest, { type: "tried", ip: "192.0.2.1", reached: TOO_MANY }],
+    [parsePoolReply, { type: "try", ip: "192.0.2.1", places: TOO_MANY }],
+    [parsePoolReply, { type: "", ip: "192.0.2.1", places: [] }],
+    [parsePoolReply, { type: "", ips: [] }],
+    [parseRouterRequest, { type: "", version: 1 }],
+    [parseRouterReply, { type: "refused", code: "" }],
+  ])("[ME3] outside of its bounds is refused: %s %j", (parse, message) => {
+    expect(parse(JSON.stringify(message))).toEqual({ ok: false, refusal: "message-malformed" });
+  });
+
+  test("[ME3] has one zero", () => {
+    const read = parseLeaseRequest('{"type":"acquire","requestId":"r","order":-0}');
+    expect(Object.is((read as { value: { order: number } }).value.order, 0)).toBe(true);
+  });
+
+  test("[ME3] may be as long as the longest and no longer", () => {
+    const text = JSON.stringify({ type: "resync" });
+    const longest = text.padEnd(MAX_MESSAGE_LENGTH);
+    expect(parseRouterRequest(longest)).toEqual({ ok: true, value: { type: "resync" } });
+    expect(parseRouterRequest(`${longest} `)).toEqual({ ok: false, refusal: "message-malformed" });
+    expect(parseRouterRequest(text.slice(1))).toEqual({ ok: false, refusal: "message-malformed" });
+  });
+});
