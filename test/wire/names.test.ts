@@ -4,7 +4,7 @@ import * as names from "../../src/wire/header-names.ts";
 import { generateKey, kindOf } from "../../src/wire/keys.ts";
 import { UPLOAD_NAME } from "../../src/wire/upload-standing.ts";
 
-test("the fields and paths that are ours keep their names", () => {
+test("[GW3] [WK18] the fields and paths that are ours keep their names", () => {
   const { HOP_BY_HOP: _sets, isOwnHeader: _functions, ...own } = names;
   expect(own).toEqual({
     EGRESS: "egress",
@@ -23,12 +23,12 @@ test("the fields and paths that are ours keep their names", () => {
   });
 });
 
-test("a field is ours by its first word alone", () => {
+test("[GW3] a field is ours by its first word alone", () => {
   for (const name of ["egress", "egress-ip", "egress-whatever"]) expect(names.isOwnHeader(name)).toBe(true);
   for (const name of ["egresses", "x-egress-ip", "", "ip"]) expect(names.isOwnHeader(name)).toBe(false);
 });
 
-test("the fields of one connection cross no proxy", () => {
+test("[GW3] the fields of one connection cross no proxy", () => {
   expect([...names.HOP_BY_HOP].toSorted()).toEqual([
     "connection",
     "http2-settings",
