@@ -4,6 +4,8 @@
 export interface Part {
   readonly sources: readonly string[];
   readonly tests: readonly string[];
+  /** Where they run (vitest.config.ts). */
+  readonly project: "node" | "workerd" | "durable-objects";
   /** Of a hundred mutants so many are noticed. */
   readonly leastScore: number;
 }
@@ -14,17 +16,20 @@ export const PARTS: Readonly<Record<string, Part>> = {
   core: {
     sources: ["src/core/*.ts"],
     tests: ["test/core/*.test.ts"],
+    project: "node",
     leastScore: 90,
   },
   wire: {
     sources: ["src/wire/*.ts", "!src/wire/tokens.ts"],
     // The fuzz takes longer for each mutant than all that is directed.
     tests: ["test/wire/*[!z].test.ts"],
+    project: "node",
     leastScore: 90,
   },
   tokens: {
     sources: ["src/wire/tokens.ts", "src/core/identity.ts"],
     tests: ["test/wire/tokens.test.ts", "test/core/identity.test.ts"],
+    project: "node",
     leastScore: 90,
   },
   destinations: {
@@ -41,6 +46,7 @@ export const PARTS: Readonly<Record<string, Part>> = {
       "test/agent/own-addresses.test.ts",
       "test/agent/redirect.test.ts",
     ],
+    project: "node",
     leastScore: 90,
   },
   ports: {
@@ -60,6 +66,7 @@ export const PARTS: Readonly<Record<string, Part>> = {
       "test/agent/resolver.test.ts",
       "test/agent/guarded-ports.test.ts",
     ],
+    project: "node",
     leastScore: 80,
   },
   leasing: {
@@ -71,11 +78,11 @@ export const PARTS: Readonly<Record<string, Part>> = {
       "test/agent/driven-member.test.ts",
       "test/agent/drain-taken-back.test.ts",
     ],
+    project: "node",
     leastScore: 80,
   },
   traffic: {
     sources: [
-      `${AGENT}/traffic/field-value.ts`,
       `${AGENT}/traffic/forwarded-headers.ts`,
       `${AGENT}/traffic/reason-phrase.ts`,
       `${AGENT}/traffic/request-head.ts`,
@@ -84,17 +91,33 @@ export const PARTS: Readonly<Record<string, Part>> = {
       `${AGENT}/traffic/small-pieces.ts`,
       `${AGENT}/traffic/faults.ts`,
     ],
-    tests: ["test/agent/{faults,field-value,hpack,http1-response,request-head,small-pieces}.test.ts"],
+    tests: ["test/agent/{faults,hpack,http1-response,request-head,small-pieces}.test.ts"],
+    project: "node",
     leastScore: 80,
   },
   client: {
     sources: ["src/client/*.ts"],
     tests: ["test/client/egress.test.ts"],
+    project: "node",
     leastScore: 80,
   },
   router: {
     sources: ["src/router/steering-state.ts", "src/router/steering-member.ts"],
     tests: ["test/router/steering-{state,member}*.test.ts"],
+    project: "node",
+    leastScore: 80,
+  },
+  // Inside workerd each mutant takes seconds: for hours, or file by file.
+  worker: {
+    sources: ["src/worker/*.ts"],
+    tests: ["test/worker/*.test.ts"],
+    project: "workerd",
+    leastScore: 80,
+  },
+  objects: {
+    sources: ["durable-objects/*.ts"],
+    tests: ["test/durable-objects/*.test.ts"],
+    project: "durable-objects",
     leastScore: 80,
   },
 };
