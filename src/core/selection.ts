@@ -23,17 +23,17 @@ export interface SelectionRefusal {
   readonly member: string;
 }
 
-/** Longest accepted value, in characters. */
+/** Longest accepted value, in characters; of the other keys all values are shorter. */
 export const MAX_SELECTION_VALUE = 128;
 
 const NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 const ADDRESS = /^[0-9a-f.:]{2,45}$/;
-const PRINTABLE = /^[\x20-\x7e]{1,128}$/;
+const PRINTABLE = /^[\x20-\x7e]+$/;
 
 const isValid: { readonly [Key in keyof Required<Selection>]: (value: string) => boolean } = {
   pool: (value) => NAME.test(value),
   ip: (value) => ADDRESS.test(value),
-  session: (value) => PRINTABLE.test(value),
+  session: (value) => value.length <= MAX_SELECTION_VALUE && PRINTABLE.test(value),
   sticky: (value) => value === "soft" || value === "strict",
 };
 
@@ -49,7 +49,7 @@ export function toSelection(
   const selection: Record<string, string> = {};
   for (const [key, value] of members) {
     if (!Object.hasOwn(isValid, key)) return refuse({ code: "selection-key-unknown", member: key });
-    if (value.length > MAX_SELECTION_VALUE || !isValid[key as keyof Selection](value)) {
+    if (!isValid[key as keyof Selection](value)) {
       return refuse({ code: "selection-value-invalid", member: key });
     }
     selection[key] = value;

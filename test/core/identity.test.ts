@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type Identity, permitsPool, poolsAllowed } from "../../src/core/identity.ts";
+import { type Identity, ISSUED_ROLES, permitsPool, poolsAllowed } from "../../src/core/identity.ts";
 
 const bearing = (...pools: string[]): Identity => ({
   role: "client",
@@ -41,4 +41,8 @@ describe("a token", () => {
     expect(poolsAllowed(bearing("eu", "us"))).toBe("It is for eu, us.");
     expect(poolsAllowed(bearing())).toBe("It names no pool.");
   });
+});
+
+it("[ID1] an operator's key signs every role but that of the edge", () => {
+  expect(ISSUED_ROLES.toSorted()).toEqual(["admin", "client", "host", "router"]);
 });
