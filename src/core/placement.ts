@@ -69,8 +69,7 @@ export function otherFamily(family: Family): Family {
 
 /** Whether requests can leave by both families, so that it matters which. */
 export function hasBothFamilies({ ips }: Placement): boolean {
-  const first = ips[0];
-  return first !== undefined && ips.some(({ ip }) => familyOf(ip) !== familyOf(first.ip));
+  return ips.some(({ ip }) => familyOf(ip) !== familyOf(ips[0]!.ip));
 }
 
 /**
@@ -135,7 +134,7 @@ export function chooseHost(
 }
 
 function ofFamily(ips: readonly PlacedIp[], family: Family | null): readonly PlacedIp[] {
-  if (family === null) return ips;
+  // Of no family is none, which leaves all.
   const fitting = ips.filter(({ ip }) => familyOf(ip) === family);
   return fitting.length === 0 ? ips : fitting;
 }

@@ -4,13 +4,18 @@ import { describe, expect, test } from "vitest";
 import { seededRandom } from "./address-story.ts";
 import {
   chooseHost,
+  type Family,
+  hasBothFamilies,
+  isHeard,
   NOBODY,
+  otherFamily,
   type PlacedHost,
   type PlacedIp,
   type Placement,
   rankIps,
   rendezvousWeight,
 } from "../../src/core/placement.ts";
+import type { Selection } from "../../src/core/selection.ts";
 
 function host(name: string, portCount = 100, busiestCount = 0): PlacedHost {
   return { host: name, gateway: `http://${name}.example`, portCount, busiestCount };
@@ -169,5 +174,104 @@ describe("a host for a request", () => {
         return chooseHost([{ ip: "192.0.2.1", hosts: placed }], NOBODY, () => ticket).ok;
       }),
     );
+  });
+});
+
+describe("a draw", () => {
+  const draws = (ips: readonly PlacedIp[], avoid = NOBODY): string =>
+    [0, 0.24, 0.25, 0.49, 0.5, 0.74, 0.75, 0.99]
+      .map((ticket) => {
+        const chosen = chooseHost(ips, avoid, () => ticket);
+        return chosen.ok ? chosen.value.host.host : chosen.refusal;
+      })
+      .join(" ");
+  const hosts = [host("anna", 10, 8), host("bert", 1), host("full", 9, 9)];
+  const ips = [{ ip: "192.0.2.1", hosts }];
+
+  test("[PL5] gives each host a part as large as its room, in their order, the end outside", () => {
+    expect(draws(ips)).toBe("anna anna anna anna bert bert full full");
+  });
+
+  test("[PL4] gives what a host that is passed over would have had to the others", () => {
+    expect(draws(ips, (name) => name === "bert")).toBe("anna anna anna anna anna full full full");
+  });
+
+  test("[PL4] passes a host over on one address alone when that is what it refused for", () => {
+    const both = [...ips, { ip: "192.0.2.2", hosts: [host("anna")] }];
+    const chosen = chooseHost(both, (_name, ip) => ip === "192.0.2.1", Math.random);
+    expect(chosen).toEqual({ ok: true, value: { ip: "192.0.2.2", host: host("anna") } });
+  });
+
+  test("[PL1] without a session begins at any address and goes on around", () => {
+    const placement = served(IPS.slice(0, 4));
+    const order = (ticket: number): string[] => {
+      const ranked = rankIps(placement, {}, () => ticket);
+      return ranked.ok ? ranked.value.map(({ ip }) => ip.slice(-1)) : [];
+    };
+    expect(order(0)).toEqual(["1", "2", "3", "4"]);
+    expect(order(0.5)).toEqual(["3", "4", "1", "2"]);
+    expect(order(0.99)).toEqual(["4", "1", "2", "3"]);
+  });
+});
+
+describe("the family of a request", () => {
+  const mixed = served(["192.0.2.1", "2001:db8::1", "192.0.2.2", "2001:db8::2"]);
+  const ranked = (selection: Selection, family: Family | null, placement = mixed): unknown => {
+    const outcome = rankIps(placement, selection, () => 0, family);
+    return outcome.ok ? outcome.value.map(({ ip }) => ip) : outcome.refusal;
+  };
+
+  test("[PL6] leaves only the addresses of its own, in their order", () => {
+    expect(ranked({}, 4)).toEqual(["192.0.2.1", "192.0.2.2"]);
+    expect(ranked({}, 6)).toEqual(["2001:db8::1", "2001:db8::2"]);
+    expect(ranked({}, null)).toEqual(mixed.ips.map(({ ip }) => ip));
+  });
+
+  test("[PL6] leaves a session the best of its own, also when that is all it would take", () => {
+    const all = ranked({ session: "cart" }, null) as string[];
+    for (const family of [4, 6] as const) {
+      const own = all.filter((ip) => ip.includes(":") === (family === 6));
+      expect(ranked({ session: "cart" }, family)).toEqual(own);
+      expect(ranked({ session: "cart", sticky: "strict" }, family)).toEqual(own.slice(0, 1));
+    }
+  });
+
+  test("[PL6] that the pool has no address of leaves all: their hosts refuse by name", () => {
+    const old = served(["192.0.2.1", "192.0.2.2"]);
+    expect(ranked({}, 6, old)).toEqual(["192.0.2.1", "192.0.2.2"]);
+    expect(ranked({}, 6, placementOf())).toBe("pool-empty");
+  });
+
+  test("[PL6] changes nothing about an address that was asked for", () => {
+    expect(ranked({ ip: "192.0.2.2" }, 6)).toEqual(["192.0.2.2"]);
+    expect(ranked({ ip: "192.0.2.9" }, 6)).toBe("ip-unknown");
+  });
+
+  test("[PL6] matters in a pool with addresses of both, in whatever order", () => {
+    expect(hasBothFamilies(mixed)).toBe(true);
+    expect(hasBothFamilies(served(["2001:db8::1", "2001:db8::2", "192.0.2.1"]))).toBe(true);
+    expect(hasBothFamilies(served(["192.0.2.1", "192.0.2.2"]))).toBe(false);
+    expect(hasBothFamilies(served(["2001:db8::1"]))).toBe(false);
+    expect(hasBothFamilies(placementOf())).toBe(false);
+    expect([otherFamily(4), otherFamily(6)]).toEqual([6, 4]);
+  });
+});
+
+describe("a pool hears", () => {
+  const { ips } = placementOf(
+    { ip: "192.0.2.1", hosts: [] },
+    { ip: "192.0.2.2", hosts: [host("anna"), host("bert")] },
+  );
+  const placement = { pool: "eu", ips, resting: ["cleo"] };
+
+  test("[PL8] whom it gives requests, on any address, and whom it lets rest", () => {
+    for (const name of ["anna", "bert", "cleo"]) expect(isHeard(placement, host(name))).toBe(true);
+    expect(isHeard(placement, host("dora"))).toBe(false);
+    expect(isHeard(placementOf(), host("anna"))).toBe(false);
+  });
+
+  test("[PL8] not whoever has lost its name to one with another gateway", () => {
+    expect(isHeard(placement, { host: "anna", gateway: "http://bert.example" })).toBe(false);
+    expect(isHeard(placement, { host: "bert", gateway: "http://elsewhere.example" })).toBe(false);
   });
 });
