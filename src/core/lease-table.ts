@@ -178,6 +178,11 @@ function shiftDeadlines(table: LeaseTable, shiftMs: number): void {
   }
 }
 
+/** Whether there is neither host nor block: no block is without its holder. */
+export function isUnused(table: LeaseTable): boolean {
+  return table.holders.size === 0;
+}
+
 /** The leases a host holds, oldest epoch first. */
 export function leasesOf(table: LeaseTable, host: string): LeaseRow[] {
   const leases: LeaseRow[] = [];
@@ -217,7 +222,7 @@ export function longestGapMs(settings: PoolSettings): number {
  * been seen for too long. Null when there is neither host nor block. [LE7]
  */
 export function nextDeadlineMs(table: LeaseTable): number | null {
-  if (table.holders.size === 0 && table.rows.size === 0) return null;
+  if (isUnused(table)) return null;
   // Alarms come a little late. Were this one due at the very end of the gap, each would be taken
   // for a leap, and every deadline be moved and written for a few milliseconds.
   let next = table.seenAtMs + Math.floor((longestGapMs(table.settings) * 5) / 6);

@@ -8,7 +8,7 @@
  * the clock is set back by more than that, so that the blocks of a dead host are not held for
  * hours longer. [LE6]
  */
-import { type LeaseEvent, type LeaseTable, longestGapMs } from "./lease-table.ts";
+import { isUnused, type LeaseEvent, type LeaseTable, longestGapMs } from "./lease-table.ts";
 
 /** Lets time pass up to this moment, before any command is judged. [LE4] */
 export function letTimePass(table: LeaseTable, nowMs: number, record: (event: LeaseEvent) => void): void {
@@ -46,9 +46,5 @@ function lookAtClock(table: LeaseTable, nowMs: number, record: (event: LeaseEven
   // A step back by less than the gap is left alone, as one forward is: a clock that goes to and fro
   // would otherwise take a gap from every deadline each time that it comes back.
   const shiftMs = gapMs < 0 ? Math.min(0, gapMs + longestMs) : Math.max(0, gapMs - longestMs);
-  record({ type: "clock-read", atMs: nowMs, shiftMs: isEmpty(table) ? 0 : shiftMs });
-}
-
-function isEmpty(table: LeaseTable): boolean {
-  return table.holders.size === 0 && table.rows.size === 0;
+  record({ type: "clock-read", atMs: nowMs, shiftMs: isUnused(table) ? 0 : shiftMs });
 }

@@ -65,9 +65,9 @@ export function changeBy(
   if (version !== null && publication.version < version) return refuse("publication-outdated");
   const kept = new Set<number>();
   const put: SteeringEntry[] = [];
-  const storedByEpoch = new Map(entries.map((entry) => [entry.epoch, entry]));
+  const storedEpochs = new Set(entries.map(({ epoch }) => epoch));
   for (const { base, order, host, epoch } of publication.blocks) {
-    if (storedByEpoch.has(epoch)) kept.add(epoch);
+    if (storedEpochs.has(epoch)) kept.add(epoch);
     else put.push({ ip, base, order, host, epoch });
   }
   const leaving = entries.filter(({ epoch }) => !kept.has(epoch));

@@ -101,10 +101,64 @@ describe("the object's clock", () => {
     expect(address.table.holders.get("anna")!.expiresAtMs).toBe(expiresAtMs);
   });
 
+  test("[LE6] is written down after half a gap, or when it went back, and not at every command", () => {
+    const address = new AddressStory();
+    const looks = (stepMs: number): number => {
+      address.setClockBy(stepMs);
+      const before = address.events.length;
+      address.tick();
+      return address.events.length - before;
+    };
+    address.join("anna");
+    expect([looks(0), looks(29_999), looks(1), looks(0)]).toEqual([0, 0, 1, 0]);
+    expect([looks(-1), looks(29_999), looks(1)]).toEqual([1, 0, 1]);
+  });
+
+  test.each([
+    [0, 60_000],
+    [1, 60_001],
+    [3_540_000, HOUR],
+    [0, -60_000],
+    [-1, -60_001],
+    [-3_540_000, -HOUR],
+  ])("[LE6] every deadline moves by %i ms when it seems to have gone %i ms", (shiftMs, stepMs) => {
+    const address = new AddressStory({ quarantineMs: QUARANTINE });
+    address.join("anna");
+    address.join("bert");
+    address.release("anna", address.take("anna", 8));
+    address.take("anna", 8);
+    address.release("anna", address.take("anna", 9));
+    const before = structuredClone(address.table);
+    address.setClockBy(stepMs);
+    address.tick();
+    const { holders, rows } = address.table;
+    for (const [host, holder] of before.holders) {
+      expect(holders.get(host)).toEqual({ ...holder, expiresAtMs: holder.expiresAtMs + shiftMs });
+    }
+    for (const [epoch, row] of before.rows) {
+      const freeAtMs = row.freeAtMs === null ? null : row.freeAtMs + shiftMs;
+      expect(rows.get(epoch)).toEqual({ ...row, freeAtMs });
+    }
+    expect([holders.size, rows.size]).toEqual([2, 2]);
+    expect(address.table.seenAtMs).toBe(address.nowMs);
+  });
+
+  test("[LE6] of an address that nobody uses is taken as it is", () => {
+    const address = new AddressStory();
+    address.tick();
+    address.setClockBy(HOUR);
+    address.tick();
+    address.setClockBy(-5 * HOUR);
+    address.tick();
+    const shifts = address.events.map((event) => event.type === "clock-read" && event.shiftMs);
+    expect(shifts).toEqual([0, 0, 0]);
+  });
+
   test("[LE6] the longest gap is half the quarantine, and a second at least", () => {
     const { settings } = new AddressStory().table;
     expect(longestGapMs(settings)).toBe(60_000);
     expect(longestGapMs({ ...settings, quarantineMs: 0 })).toBe(1000);
+    expect(longestGapMs({ ...settings, quarantineMs: 2003 })).toBe(1001);
   });
 });
 
@@ -115,6 +169,38 @@ describe("the alarm", () => {
     address.join("anna");
     address.wait(LEASE);
     expect(nextDeadlineMs(address.table)).toBeNull();
+  });
+
+  test("[LE7] rings for the end of a host that has no block, and not for one whose last block rests", () => {
+    const address = new AddressStory({ quarantineMs: 2 * LEASE });
+    address.join("anna");
+    expect(nextDeadlineMs(address.table)).toBe(address.nowMs + 500_000);
+    address.wait(400_000);
+    const endMs = address.table.holders.get("anna")!.expiresAtMs;
+    expect(nextDeadlineMs(address.table)).toBe(endMs);
+    address.release("anna", address.take("anna", 8));
+    address.wait(LEASE);
+    const { rows, seenAtMs } = address.table;
+    const [row] = rows.values();
+    expect(row!.freeAtMs! - address.nowMs).toBe(LEASE);
+    expect(nextDeadlineMs(address.table)).toBe(Math.min(seenAtMs + 500_000, row!.freeAtMs!));
+  });
+
+  test("[LE7] rings for the earliest of several hosts and blocks", () => {
+    const address = new AddressStory({ leaseDurationMs: 40_000, quarantineMs: 200_000 });
+    address.join("anna");
+    address.take("anna", 8);
+    const firstMs = address.nowMs + 40_000;
+    address.wait(10_000);
+    address.join("bert");
+    address.take("bert", 8);
+    address.join("cleo");
+    expect(nextDeadlineMs(address.table)).toBe(firstMs);
+    address.renew("anna");
+    address.wait(5_000);
+    address.renew("anna");
+    address.renew("bert");
+    expect(nextDeadlineMs(address.table)).toBe(firstMs + 10_000);
   });
 
   test("[LE7] rings for the end of leases, of quarantines, and in between to look at the clock", () => {

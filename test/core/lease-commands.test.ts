@@ -162,6 +162,51 @@ describe("quarantine", () => {
     expect(address.take("anna", 12)).toMatchObject({ base: small!.base, order: small!.order });
   });
 
+  test("[QU3] of several of its own it gets the exact size, else the largest below, else the smallest above", () => {
+    const address = new AddressStory({ maxPortsPerHost: 64_512, minPortsPerHost: 0 });
+    address.join("anna");
+    const given = [6, 7, 11, 10, 9].map((order) => address.take("anna", order));
+    address.takeAll("anna");
+    for (const lease of given) address.release("anna", lease);
+    const orders = given.map(() => address.take("anna", 9).order);
+    expect(orders).toEqual([9, 7, 6, 10, 11]);
+  });
+
+  test("[QU3] it gets one of another size only when nothing is free", () => {
+    const address = new AddressStory();
+    address.join("anna");
+    const given = address.take("anna", 7);
+    address.release("anna", given);
+    for (const order of [6, 8]) {
+      const other = address.take("anna", order);
+      expect(other.order).toBe(order);
+      expect(blocksOverlap(other, given)).toBe(false);
+    }
+  });
+
+  test("[QU3] it gets none that is larger than what is left of its share", () => {
+    const address = new AddressStory({ maxPortsPerHost: 64_512, minPortsPerHost: 0 });
+    address.join("anna");
+    const given = address.take("anna", 12);
+    address.takeAll("anna");
+    address.release("anna", given);
+    address.configure({ maxPortsPerHost: 64_512 - 1 });
+    expect(refusal(address.acquire("anna", 6))).toBe("address-exhausted");
+    address.configure({ maxPortsPerHost: 64_512 });
+    expect(address.take("anna", 6)).toMatchObject({ base: given.base, order: 12 });
+  });
+
+  test("[QU3] a block rests for the host and for its disk: neither alone gets it back", () => {
+    const address = new AddressStory({ maxPortsPerHost: 64_512, minPortsPerHost: 0 });
+    address.join("anna", "one-disk");
+    address.join("bert", "one-disk");
+    address.takeAll("anna");
+    for (const lease of leasesOf(address.table, "anna")) address.release("anna", lease);
+    expect(refusal(address.acquire("bert", 8))).toBe("address-exhausted");
+    address.join("anna", "another-disk");
+    expect(refusal(address.acquire("anna", 8))).toBe("address-exhausted");
+  });
+
   test("[QU3] a host that was set up anew is somebody else", () => {
     const address = new AddressStory({ maxPortsPerHost: 64_512, minPortsPerHost: 0 });
     address.join("anna");
