@@ -89,7 +89,8 @@ export class UplinkHealth {
   /** It stands, was refused by the other side (which is an answer), or failed; null says nothing. */
   ended(number: number, isReached: boolean | null, nowMs: number): void {
     const pending = this.#pending.get(number);
-    if (!this.#pending.delete(number) || pending === undefined || isReached === null) return;
+    this.#pending.delete(number);
+    if (pending === undefined || isReached === null) return;
     this.#outcome(pending.place, isReached, nowMs);
     if (isReached) this.#reached(nowMs);
   }

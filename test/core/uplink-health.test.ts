@@ -275,3 +275,203 @@ test("[UP10] the ports of one machine are one place among those that count and t
   ports("2001:db8:1:7::1", false, 7);
   expect(health.view(7).failedCount).toBeLessThanOrEqual(2);
 });
+
+test("[UP1] a try ends once, and one that never began says nothing", () => {
+  const health = new UplinkHealth();
+  const number = health.began(GOOD, 0);
+  health.ended(number, true, 0);
+  health.ended(number, false, 5_000);
+  health.ended(number + 1, false, 5_000);
+  expect(health.view(5_000)).toMatchObject({ destinationCount: 1, failedCount: 0 });
+  expect(health.isTrialDue(60_000)).toBe(false);
+});
+
+test("[UP1] a first try is no sign before it has hung for a second, nor one that says nothing of the way", () => {
+  const health = new UplinkHealth();
+  expect(health.isTrialDue(0)).toBe(false);
+  const number = health.began(DOWN, 0);
+  expect(health.isTrialDue(PATIENCE_MS - 1)).toBe(false);
+  expect(health.isTrialDue(PATIENCE_MS)).toBe(true);
+  health.ended(number, null, PATIENCE_MS);
+  expect(health.isTrialDue(PATIENCE_MS)).toBe(false);
+});
+
+test("[UP1] what was reached in the moment when a try began speaks for it, and for a trial", () => {
+  const health = new UplinkHealth();
+  tryOnce(health, GOOD, true, 100);
+  health.began(DOWN, 100);
+  expect(health.isTrialDue(100 + PATIENCE_MS)).toBe(false);
+  tryOnce(health, DOWN, false, 200);
+  const places = health.beginTrial(200);
+  tryOnce(health, GOOD, true, 200);
+  health.endTrial(
+    places.map((place) => ({ place, isReached: false })),
+    1_700,
+  );
+  expect(health.view(1_700).state).toBe("good");
+});
+
+test("[UP1] between two trials are two seconds, whatever fails meanwhile", () => {
+  const health = new UplinkHealth();
+  tryOnce(health, DOWN, false, 0);
+  trial(health, () => null, 0);
+  tryOnce(health, DOWN, false, 500);
+  expect(health.isTrialDue(TRIAL_INTERVAL_MS - 1)).toBe(false);
+  expect(health.isTrialDue(TRIAL_INTERVAL_MS)).toBe(true);
+  trial(health, () => null, TRIAL_INTERVAL_MS);
+  health.doubt();
+  expect(health.isTrialDue(2 * TRIAL_INTERVAL_MS - 1)).toBe(false);
+  expect(health.isTrialDue(2 * TRIAL_INTERVAL_MS)).toBe(true);
+});
+
+test("[UP1] what failed is a sign for a minute after it was last wanted", () => {
+  const health = new UplinkHealth();
+  tryOnce(health, DOWN, false, 0);
+  expect(health.isTrialDue(60_000)).toBe(true);
+  expect(health.isTrialDue(60_001)).toBe(false);
+});
+
+test("[UP1] a trial is of the four that failed and were wanted last, without what hangs for less than a second", () => {
+  const health = new UplinkHealth();
+  for (let number = 1; number <= 5; number += 1) tryOnce(health, placed(number), false, number);
+  tryOnce(health, placed(2), false, 6);
+  expect(health.beginTrial(7)).toEqual([2, 5, 4, 3].map(placed));
+  const other = new UplinkHealth();
+  other.began(placed(1), 0);
+  other.began(placed(2), 1);
+  tryOnce(other, placed(3), null, 2);
+  expect(other.beginTrial(PATIENCE_MS)).toEqual([placed(1)]);
+  expect(other.beginTrial(PATIENCE_MS + 1)).toEqual([placed(2), placed(1)]);
+});
+
+test("[UP1] a place is tried for ten minutes after it was reached, for one after it failed", () => {
+  const health = new UplinkHealth();
+  tryOnce(health, GOOD, true, 0);
+  tryOnce(health, DOWN, false, 540_000);
+  expect(health.beginTrial(599_999)).toEqual([GOOD, DOWN]);
+  expect(health.beginTrial(600_000)).toEqual([]);
+});
+
+test("[UP1] of 32 networks that were reached the oldest is tried; of one more it is the second", () => {
+  const health = new UplinkHealth();
+  for (let number = 1; number <= 32; number += 1) tryOnce(health, placed(number), true, number);
+  expect(health.beginTrial(40)).toEqual([32, 31, 1].map(placed));
+  tryOnce(health, placed(33), true, 50);
+  expect(health.beginTrial(60)).toEqual([33, 32, 2].map(placed));
+});
+
+test("[UP1] a place that was reached and then fails is tried once, though many others were wanted since", () => {
+  const health = new UplinkHealth();
+  tryOnce(health, GOOD, true, 0);
+  for (let number = 1; number <= 300; number += 1) tryOnce(health, placed(number), null, 1);
+  tryOnce(health, GOOD, false, 2);
+  expect(health.beginTrial(3)).toEqual([GOOD]);
+});
+
+test("[UP4] an outcome counts for thirty seconds, and of at most 256 places", () => {
+  const health = new UplinkHealth();
+  for (let number = 1; number <= 256; number += 1) tryOnce(health, placed(number), number !== 1, 0);
+  expect(health.view(0)).toMatchObject({ destinationCount: 256, failedCount: 1 });
+  expect(health.view(WINDOW_MS)).toMatchObject({ destinationCount: 256, failedCount: 1 });
+  expect(health.view(WINDOW_MS + 1)).toMatchObject({ destinationCount: 0, failedCount: 0 });
+  tryOnce(health, placed(257), true, 0);
+  expect(health.view(0)).toMatchObject({ destinationCount: 256, failedCount: 0 });
+});
+
+test("[UP4] what a trial reached still counts when the next one begins", () => {
+  const health = new UplinkHealth();
+  tryOnce(health, GOOD, true, 0);
+  health.doubt();
+  expect(trial(health, () => true, 100_000)).toEqual([GOOD]);
+  health.doubt();
+  health.beginTrial(110_000);
+  expect(health.view(110_000)).toMatchObject({ destinationCount: 1, failedCount: 0 });
+});
+
+test("[UP6] a suspect address is tried every two seconds, after a minute every five, for ten minutes", () => {
+  const health = new UplinkHealth();
+  tryOnce(health, GOOD, true, 0);
+  tryOnce(health, GOOD, false, 1_000);
+  const atMs: number[] = [];
+  for (let nowMs = 1_000; nowMs <= 700_000; nowMs += 500) {
+    if (!health.isTrialDue(nowMs)) continue;
+    atMs.push(nowMs - 1_000);
+    const isSuspect = trial(health, () => false, nowMs).length > 0;
+    expect(health.view(nowMs).state).toBe(isSuspect ? "suspect" : "good");
+  }
+  const often = Array.from({ length: 31 }, (_, at) => at * TRIAL_INTERVAL_MS);
+  const seldom = Array.from({ length: 108 }, (_, at) => 60_000 + (at + 1) * LATE_TRIAL_INTERVAL_MS);
+  expect(atMs).toEqual([...often, ...seldom]);
+});
+
+/** One that was back once at 100 ms, and is suspect again since 2 s. */
+function flapped(): UplinkHealth {
+  const health = new UplinkHealth();
+  tryOnce(health, GOOD, false, 0);
+  trial(health, () => false, 0);
+  tryOnce(health, GOOD, true, 100);
+  expect(health.view(100).state).toBe("good");
+  tryOnce(health, GOOD, false, 2_000);
+  trial(health, () => false, 2_000);
+  expect(health.view(2_000).state).toBe("suspect");
+  return health;
+}
+
+test("[UP6] a way back that has to hold begins anew when a trial fails, and is tried often again", () => {
+  const health = flapped();
+  trial(health, () => false, 70_000);
+  expect(health.isTrialDue(72_000)).toBe(false);
+  expect(health.isTrialDue(75_000)).toBe(true);
+  trial(health, () => true, 75_000);
+  expect(health.isTrialDue(77_000)).toBe(true);
+  trial(health, () => false, 76_000);
+  tryOnce(health, GOOD, true, 77_500);
+  expect(health.view(77_500).state).toBe("suspect");
+  tryOnce(health, GOOD, true, 79_499);
+  expect(health.view(79_499).state).toBe("suspect");
+  tryOnce(health, GOOD, true, 79_500);
+  expect(health.view(79_500)).toMatchObject({ state: "good", doubts: [] });
+});
+
+test("[UP6] a way back is forgotten after two minutes: then the next is at once again", () => {
+  const soon = flapped();
+  tryOnce(soon, GOOD, true, 120_099);
+  expect(soon.view(120_099).state).toBe("suspect");
+  const late = flapped();
+  tryOnce(late, GOOD, true, 120_100);
+  expect(late.view(120_100).state).toBe("good");
+});
+
+test("[UP2] no more than four doubts are named, however many probes there are", () => {
+  const health = new UplinkHealth(true);
+  health.beginTrial(0);
+  const trials = [1, 2, 3, 4, 5, 6].map((number) => ({ place: placed(number), isReached: false }));
+  health.endTrial([{ place: GOOD, isReached: null }, ...trials], 0);
+  expect(health.view(0).doubts).toEqual([1, 2, 3, 4].map(placed));
+});
+
+test("[UP8] a probe that fails while something else is reached is no sign: nobody wants it", () => {
+  const health = new UplinkHealth(true);
+  health.beginTrial(0);
+  tryOnce(health, GOOD, true, 1_000);
+  health.endTrial([{ place: DOWN, isReached: false }], 1_500);
+  expect(health.view(1_500).state).toBe("good");
+  expect(health.isTrialDue(3_000)).toBe(false);
+  expect(health.isTrialDue(1_000 + PROBE_INTERVAL_MS)).toBe(true);
+});
+
+test("[UP10] of a network counts the latest outcome, and its place that failed last is the one in doubt", () => {
+  const inNetwork = (host: number): Place => ({ ip: `2001:db8:1::${host}`, port: 443 });
+  const health = new UplinkHealth();
+  for (let number = 1; number <= 9; number += 1) tryOnce(health, placed(number), number > 4, 0);
+  tryOnce(health, inNetwork(1), false, 10);
+  tryOnce(health, inNetwork(2), false, 20);
+  // Wanted once more, and not ended: the other one is still what failed last.
+  health.began(inNetwork(1), 30);
+  expect(health.view(30)).toMatchObject({ destinationCount: 10, failedCount: 5 });
+  expect(health.view(30).doubts[0]).toEqual(inNetwork(2));
+  tryOnce(health, inNetwork(3), true, 20);
+  expect(health.view(30)).toMatchObject({ destinationCount: 10, failedCount: 4, doubts: [] });
+  tryOnce(health, inNetwork(2), false, 40);
+  expect(health.view(40).failedCount).toBe(5);
+});
