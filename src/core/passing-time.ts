@@ -45,6 +45,6 @@ function lookAtClock(table: LeaseTable, nowMs: number, record: (event: LeaseEven
   if (gapMs >= 0 && gapMs < longestMs / 2) return;
   // A step back by less than the gap is left alone, as one forward is: a clock that goes to and fro
   // would otherwise take a gap from every deadline each time that it comes back.
-  const shiftMs = gapMs < 0 ? Math.min(0, gapMs + longestMs) : Math.max(0, gapMs - longestMs);
+  const shiftMs = Math.min(0, gapMs + longestMs) + Math.max(0, gapMs - longestMs);
   record({ type: "clock-read", atMs: nowMs, shiftMs: isUnused(table) ? 0 : shiftMs });
 }

@@ -55,6 +55,28 @@ describe("a lease", () => {
     expect(leasesOf(address.table, "anna")).toHaveLength(0);
   });
 
+  test("[LE4] when one host's time is over the leases of others go on, and what it gave back rests no longer", () => {
+    const address = new AddressStory({ quarantineMs: LEASE });
+    address.join("anna");
+    const [given, kept] = [address.take("anna", 8), address.take("anna", 8)];
+    address.wait(LEASE / 2);
+    address.join("bert");
+    const other = address.take("bert", 8);
+    address.release("anna", given);
+    const givenMs = address.nowMs;
+    address.wait(LEASE / 2);
+    expect(address.table.rows.get(given.epoch)).toMatchObject({
+      endedAtMs: givenMs,
+      freeAtMs: givenMs + LEASE,
+    });
+    expect(address.table.rows.get(kept.epoch)).toMatchObject({
+      endedAtMs: address.nowMs,
+      freeAtMs: address.nowMs + LEASE,
+    });
+    expect(leasesOf(address.table, "bert")).toMatchObject([other]);
+    expect(address.events.filter(({ type }) => type === "ended")).toHaveLength(2);
+  });
+
   test("[LE5] a shorter lease time cuts no lease short that its host already counts on", () => {
     const address = new AddressStory();
     address.join("anna");

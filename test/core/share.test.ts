@@ -2,6 +2,8 @@
 import { describe, expect, test } from "vitest";
 import { AddressStory, refusal } from "./address-story.ts";
 import { leasesOf, portsHeldBy } from "../../src/core/lease-table.ts";
+import { DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
+import { minimumOf } from "../../src/core/share.ts";
 
 const LEASE = 600_000;
 const QUARANTINE = 120_000;
@@ -100,6 +102,54 @@ describe("what a host may hold", () => {
     address.join("cleo");
     expect(address.told("anna")).toBe(1024);
     expect(portsHeldBy(address.table, "anna")).toBeGreaterThan(1024);
+  });
+});
+
+describe("a minimum", () => {
+  test.each([
+    [512, 32_768, 512],
+    [500, 32_768, 512],
+    [513, 32_768, 576],
+    [1, 64, 64],
+    [512, 512, 512],
+    [512, 511, 448],
+    [512, 63, 0],
+    [0, 32_768, 0],
+  ])("[AL5] of %i ports, where a host may hold %i, is %i", (minPortsPerHost, maxPortsPerHost, minimum) => {
+    expect(minimumOf({ ...DEFAULT_POOL_SETTINGS, minPortsPerHost, maxPortsPerHost })).toBe(minimum);
+  });
+
+  test("[AL5] bounds no host that finds more free which nobody else needs", () => {
+    const address = new AddressStory({ maxPortsPerHost: ALL - 1024, minPortsPerHost: 512 });
+    address.join("anna");
+    address.takeAll("anna");
+    address.join("bert");
+    expect(address.take("bert", 10).order).toBe(10);
+  });
+
+  test("[AL5] is kept for nobody from the instant when its time is over, though its blocks still rest", () => {
+    const address = new AddressStory({ maxPortsPerHost: ALL, minPortsPerHost: 4096 });
+    for (const host of ["anna", "bert"]) address.join(host);
+    address.take("bert", 6);
+    address.wait(LEASE / 2);
+    address.renew("anna");
+    address.wait(LEASE / 2 - 1);
+    address.takeAll("anna");
+    expect(portsHeldBy(address.table, "anna")).toBe(ALL - 4096);
+    address.wait(1);
+    expect(address.table.holders.get("bert")).toMatchObject({ expiresAtMs: address.nowMs });
+    address.takeAll("anna");
+    expect(portsHeldBy(address.table, "anna")).toBe(ALL - 64);
+  });
+
+  test("[AL5] is kept whole for a host that was set up anew: what its old self gave back is not its own", () => {
+    const address = new AddressStory({ maxPortsPerHost: ALL, minPortsPerHost: 512 });
+    for (const host of ["anna", "bert"]) address.join(host);
+    address.release("anna", address.take("anna", 9));
+    address.join("anna", "another-disk");
+    address.takeAll("bert");
+    expect(portsHeldBy(address.table, "bert")).toBe(ALL - 1024);
+    expect(address.take("anna", 9).order).toBe(9);
   });
 });
 
