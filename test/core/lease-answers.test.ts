@@ -2,7 +2,13 @@
 import { describe, expect, test } from "vitest";
 import { AddressStory, granted, refusal } from "./address-story.ts";
 import { awaitsRouters, execute, type LeaseCommand } from "../../src/core/lease-commands.ts";
-import { emptyLeaseTable, type LeaseEvent, type LeaseTable } from "../../src/core/lease-table.ts";
+import {
+  emptyLeaseTable,
+  type LeaseEvent,
+  type LeaseTable,
+  portsHeldBy,
+  portsLeased,
+} from "../../src/core/lease-table.ts";
 import { DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
 import { publicationOf } from "../../src/core/publication.ts";
 
@@ -171,4 +177,14 @@ test("[AL3] when blocks were given up is known after their rows are gone: the fi
   expect(address.table.rows.size).toBe(17 - given.length);
   address.join("bert");
   expect(given.map(() => address.take("bert", 12).base)).toEqual(given.map(({ base }) => base));
+});
+
+test("[AL1] ports that rest are held by nobody", () => {
+  const address = new AddressStory();
+  for (const host of ["anna", "bert"]) address.join(host);
+  address.take("anna", 8);
+  address.take("bert", 7);
+  address.release("anna", address.take("anna", 9));
+  expect(["anna", "bert", "cleo"].map((host) => portsHeldBy(address.table, host))).toEqual([256, 128, 0]);
+  expect(portsLeased(address.table)).toBe(384);
 });

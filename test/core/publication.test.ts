@@ -144,6 +144,10 @@ describe("what a publication changes", () => {
   test("[ST5] is nothing when a newer one was taken", () => {
     const outdated = { ok: false, refusal: "publication-outdated" };
     expect(changeBy(stored(7, NEW), published(6, OLD))).toEqual(outdated);
+    // Not even where it would only take away, or put where nothing is.
+    expect(changeBy(stored(7, NEW), published(6))).toEqual(outdated);
+    expect(changeBy(stored(7), published(6, NEW))).toEqual(outdated);
+    expect(changeBy(stored(7), published(7, NEW))).toMatchObject({ ok: true });
   });
 
   test("[ST3] never replaces an entry by one of a lower epoch", () => {

@@ -475,3 +475,50 @@ test("[UP10] of a network counts the latest outcome, and its place that failed l
   tryOnce(health, inNetwork(2), false, 40);
   expect(health.view(40).failedCount).toBe(5);
 });
+
+test("[UP1] what failed before something was reached, or before the last trial, is no sign", () => {
+  const before = new UplinkHealth();
+  tryOnce(before, DOWN, false, 10);
+  tryOnce(before, GOOD, true, 10);
+  expect(before.isTrialDue(3_000)).toBe(false);
+  tryOnce(before, DOWN, false, 3_000);
+  tryOnce(before, GOOD, true, 3_100);
+  expect(before.isTrialDue(6_000)).toBe(false);
+  const tried = new UplinkHealth();
+  tryOnce(tried, DOWN, false, 10);
+  trial(tried, () => null, 10);
+  expect(tried.isTrialDue(3_000)).toBe(false);
+  tryOnce(tried, DOWN, false, 3_000);
+  trial(tried, () => null, 3_500);
+  expect(tried.isTrialDue(6_000)).toBe(false);
+});
+
+test("[UP1] is as it was however late it is on the clock", () => {
+  const health = new UplinkHealth();
+  tryOnce(health, GOOD, true, 900_000);
+  tryOnce(health, DOWN, false, 900_001);
+  expect(health.isTrialDue(900_001)).toBe(true);
+  expect(health.beginTrial(900_001)).toEqual([GOOD, DOWN]);
+});
+
+test("[UP1] a request that is answered in time makes no place wanted, nor does none at all", () => {
+  const health = new UplinkHealth();
+  tryOnce(health, DOWN, false, 0);
+  health.waits({ place: DOWN, sinceMs: 50_000 }, 50_000);
+  health.waits(null, 50_500);
+  expect(health.isTrialDue(100_000)).toBe(false);
+});
+
+test("[UP1] of a network that is reached again the trial knows the later time", () => {
+  const health = new UplinkHealth();
+  for (const number of [1, 2, 3, 1]) tryOnce(health, placed(number), true, number);
+  expect(health.beginTrial(10)).toEqual([1, 3, 2].map(placed));
+});
+
+test("[UP6] a trial that says nothing of the way leaves a suspect address suspect", () => {
+  const health = new UplinkHealth();
+  tryOnce(health, DOWN, false, 0);
+  trial(health, () => false, 0);
+  trial(health, () => null, 2_000);
+  expect(health.view(2_000)).toMatchObject({ state: "suspect", doubts: [DOWN] });
+});
