@@ -69,6 +69,27 @@ describe("choosing a block", () => {
     expect(blocksOverlap(chosen, free[0]!)).toBe(true);
   });
 
+  test("[AL2] the smallest that suffices goes first, though larger ones have been unused for longer", () => {
+    const history = emptyUnitHistory();
+    const free = [
+      { base: 1024, order: 6 },
+      { base: 2048, order: 8 },
+      { base: 4096, order: 12 },
+    ];
+    for (const block of free.slice(0, 2)) markUnused(history, block, 500);
+    for (const draw of [zero, nearlyOne]) {
+      expect(chooseBlock(free, 6, history, draw)).toEqual({ base: 1024, order: 6 });
+      expect(blocksOverlap(chooseBlock(free, 7, history, draw)!, free[1]!)).toBe(true);
+    }
+  });
+
+  test("[AL3] a block that was given up says nothing of its neighbours", () => {
+    const history = emptyUnitHistory();
+    markUnused(history, { base: 4096, order: 7 }, 500);
+    const used = [...history.keys()].filter((unit) => history[unit] !== 0);
+    expect(used).toEqual([64, 65]);
+  });
+
   test("[AL2] when nothing is large enough the largest there is goes instead", () => {
     const free = [
       { base: 1024, order: 6 },

@@ -29,6 +29,13 @@ describe("port block", () => {
     expect(isLeasableBlock({ base: 4096, order: Number.NaN })).toBe(false);
   });
 
+  test("[PB1] [PB3] has its first port and its last, and neither the one before nor the one after", () => {
+    const largest = { base: 4096, order: 12 };
+    expect(isLeasableBlock(largest)).toBe(true);
+    const ports = [4095, 4096, 8191, 8192];
+    expect(ports.map((port) => blockContains(largest, port))).toEqual([false, true, true, false]);
+  });
+
   test("[PB1] begins at a multiple of its size", () => {
     expect(isLeasableBlock({ base: 2048, order: 11 })).toBe(true);
     expect(isLeasableBlock({ base: 2048 + 64, order: 7 })).toBe(false);

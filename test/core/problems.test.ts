@@ -60,6 +60,7 @@ describe("the catalogue of problems", () => {
       status: 503,
       code: "no-host",
     });
+    expect("detail" in problemDocument({ code: "no-host" })).toBe(false);
     expect(problemDocument({ code: "no-host", detail: "pool eu" })).toMatchObject({ detail: "pool eu" });
   });
 

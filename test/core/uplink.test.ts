@@ -71,6 +71,40 @@ test("[UP7] one that fails at most of many places, while the others fail at few,
   expect([...ejectedHosts([losing("h1", [20, 20]), losing("h2", [20, 12]), sound[1]!], NOW_MS)]).toEqual([]);
 });
 
+/** One that does not watch its uplink. */
+const silent = (host: string): UplinkStanding => ({ host, uplink: null, opinion: null });
+const leftOut = (...standings: UplinkStanding[]): string[] => [...ejectedHosts(standings, NOW_MS)];
+
+test("[UP3] the dead are left out and nobody beside them, unless that would be all", () => {
+  const dead = (host: string): UplinkStanding => standing(host, [1, 1], NOW_MS);
+  const good = standing("h3", [40, 0]);
+  expect(leftOut(dead("h1"), good)).toEqual(["h1"]);
+  expect(leftOut(good, dead("h1"), silent("h4"), dead("h2"))).toEqual(["h1", "h2"]);
+  expect(leftOut(dead("h1"), losing("h2", [20, 20]), good, standing("h4", [40, 0]))).toEqual(["h1"]);
+  expect(leftOut(dead("h1"), dead("h2"))).toEqual([]);
+  expect(leftOut()).toEqual([]);
+});
+
+test("[UP7] the worst is found wherever it stands, beside a tenth of ten networks that the others lose", () => {
+  const lost = losing("h1", [20, 10]);
+  const none = standing("h3", [0, 0]);
+  expect(leftOut(standing("h2", [10, 1]), none, lost)).toEqual(["h1"]);
+  expect(leftOut(standing("h2", [9, 0]), none, lost)).toEqual([]);
+  expect(leftOut(standing("h2", [19, 2]), none, lost)).toEqual([]);
+  expect(leftOut(standing("h2", [40, 0]), losing("h3", [30, 29]), lost)).toEqual([]);
+});
+
+test("[UP5] [UP7] one that does not tell its uplink counts for nothing, and stays", () => {
+  expect(leftOut(silent("h2"), losing("h1", [20, 12]), standing("h3", [10, 0]))).toEqual(["h1"]);
+  expect(leftOut(silent("h1"), silent("h2"), silent("h3"))).toEqual([]);
+});
+
+test("[UP4] an uplink is shown as good while it is, and as suspect when others reached nothing, ever", () => {
+  expect(uplinkState(standing("h1", [10, 0]), NOW_MS)).toBe("good");
+  const suspect = { ...standing("h1", [1, 1], NOW_MS), opinion: { askedAtMs: 0, reachedAtMs: null } };
+  expect(uplinkState(suspect, 1)).toBe("suspect");
+});
+
 test("[UP9] it stays as long as no other host reaches what it cannot: a client may have chosen that", () => {
   const sound = [standing("h2", [40, 0]), standing("h3", [40, 0])];
   const asked = losing("h1", [256, 250]);
