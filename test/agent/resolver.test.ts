@@ -4,6 +4,7 @@ import { createServer } from "node:net";
 import { afterEach, expect, it } from "vitest";
 import { Resolver } from "../../src/agent/ports/resolver.ts";
 import { answerTo, startNameServer } from "../e2e/name-server.ts";
+import { eventually } from "./gateway-rig.ts";
 
 const closing: (() => void)[] = [];
 afterEach(() => {
@@ -199,6 +200,161 @@ it("[RS5] the families of a name are known at once when both were asked for", as
   expect(await resolver.resolve("four.test", 6)).toEqual(["192.0.2.1"]);
   expect(server.count()).toBe(before);
 });
+
+it.each([
+  [[0], 1_000],
+  [[86_400], 300_000],
+  [[60, 20, 40], 20_000],
+])("[RS1] an answer with times to live of %j s is kept for %d ms", async (ttls, keptMs) => {
+  let asked = 0;
+  const address = await answering((query) => {
+    asked += 1;
+    return withTtls(
+      answerTo(
+        query,
+        ttls.map((_, at) => `192.0.2.${at}`),
+      ),
+      ttls,
+    );
+  });
+  let nowMs = 5_000;
+  const resolver = new Resolver({ servers: [address], now: () => nowMs });
+  for (const [atMs, askedCount] of [
+    [0, 1],
+    [keptMs - 1, 1],
+    [keptMs, 2],
+  ] as const) {
+    nowMs = 5_000 + atMs;
+    expect(await resolver.resolve("a.test", 4)).toHaveLength(ttls.length);
+    expect(asked, `after ${atMs} ms`).toBe(askedCount);
+  }
+});
+
+it("[RS1] a refusal is kept for two seconds, silence not at all", async () => {
+  let asked = 0;
+  let isSilent = false;
+  const address = await answering((query) => {
+    asked += 1;
+    return isSilent ? null : withCode(query, 3);
+  });
+  let nowMs = 0;
+  const resolver = new Resolver({ servers: [address], timeoutMs: 50, now: () => nowMs });
+  const code = (): Promise<unknown> =>
+    resolver.resolve("a.test", 4).then(
+      () => null,
+      (fault: { code: unknown }) => fault.code,
+    );
+  expect(await code()).toBe("dns-error");
+  nowMs = 1_999;
+  expect(await code()).toBe("dns-error");
+  expect(asked).toBe(1);
+  nowMs = 2_000;
+  isSilent = true;
+  expect(await code()).toBe("dns-timeout");
+  isSilent = false;
+  // It is the same moment still.
+  expect(await code()).toBe("dns-error");
+});
+
+it("[RS1] what is forgotten first is what was asked for longest ago", async () => {
+  const server = await counted({ "a.test": ["192.0.2.1"], "b.test": ["192.0.2.2"], "c.test": ["192.0.2.3"] });
+  let nowMs = 0;
+  const resolver = new Resolver({ servers: [server.address], maxNames: 2, now: () => nowMs });
+  await resolver.resolve("a.test", 4);
+  await resolver.resolve("b.test", 4);
+  nowMs = 30_000;
+  await resolver.resolve("a.test", 4);
+  await resolver.resolve("c.test", 4);
+  expect(server.count()).toBe(4);
+  await resolver.resolve("a.test", 4);
+  expect(server.count()).toBe(4);
+});
+
+it("[RS2] the fault names what the name servers said", async () => {
+  for (const [code, detail] of [
+    [2, "ESERVFAIL"],
+    [3, "ENOTFOUND"],
+    [5, "EREFUSED"],
+    [0, "ENODATA"],
+  ] as const) {
+    const resolver = new Resolver({ servers: [await answering((query) => withCode(query, code))] });
+    await expect(resolver.resolve("a.test", 4)).rejects.toMatchObject({ code: "dns-error", detail });
+  }
+});
+
+it("[RS2] closed, it gives up what it has asked, and asks nothing more", async () => {
+  let asked = 0;
+  const address = await answering(() => {
+    asked += 1;
+    return null;
+  });
+  const resolver = new Resolver({ servers: [address], timeoutMs: 1_000 });
+  const given = resolver.resolve("a.test", 4);
+  await eventually(() => asked === 1, "the name server was asked");
+  resolver.close();
+  await expect(given).rejects.toMatchObject({ code: "dns-error", detail: "ECANCELLED" });
+  expect(asked).toBe(1);
+});
+
+it("[RS2] a name that was asked for in vain is asked for again, and not for ever waited for", async () => {
+  let answerCount = 0;
+  const address = await answering((query) => {
+    answerCount += 1;
+    return answerCount === 1 ? withCode(query, 2) : answerTo(query, ["192.0.2.1", "2001:db8::1"]);
+  });
+  let nowMs = 0;
+  const resolver = new Resolver({ servers: [address], timeoutMs: 1_000, now: () => nowMs });
+  // The other family answers for it.
+  expect(await resolver.resolve("a.test", 4)).toEqual(["2001:db8::1"]);
+  nowMs = 2_000;
+  expect(await resolver.resolve("a.test", 4)).toEqual(["192.0.2.1"]);
+});
+
+it("[RS3] what only ends like localhost is a name as any other", async () => {
+  const server = await counted({ mylocalhost: ["192.0.2.1"], "localhost.test": ["192.0.2.2"] });
+  const resolver = new Resolver({ servers: [server.address] });
+  expect(await resolver.resolve("mylocalhost", 4)).toEqual(["192.0.2.1"]);
+  expect(await resolver.resolve("localhost.test", 4)).toEqual(["192.0.2.2"]);
+  expect(resolver.familiesOf("app.localhost.")).toEqual([4, 6]);
+  expect(server.count()).toBe(2);
+});
+
+it("[RS5] while one family is not known both are waited for", async () => {
+  const server = await counted({ "four.test": ["192.0.2.1"] });
+  const resolver = new Resolver({ servers: [server.address] });
+  await resolver.resolve("four.test", 4);
+  const found = resolver.familiesOf("four.test");
+  expect(found).toBeInstanceOf(Promise);
+  expect(await found).toEqual([4]);
+});
+
+/** A name server that says what this makes of a query, or nothing. */
+async function answering(reply: (query: Buffer) => Buffer | null): Promise<string> {
+  const socket = createSocket("udp4");
+  socket.on("message", (query, from) => {
+    const said = reply(query);
+    if (said !== null) socket.send(said, from.port, from.address);
+  });
+  await new Promise<void>((resolve) => {
+    socket.bind(0, "127.0.0.1", resolve);
+  });
+  closing.push(() => socket.close());
+  return `127.0.0.1:${socket.address().port}`;
+}
+
+/** An answer with this code and without records. */
+function withCode(query: Buffer, code: number): Buffer {
+  const reply = answerTo(query, []);
+  reply.writeUInt16BE(0x8180 | code, 2);
+  return reply;
+}
+
+/** An answer whose records of 16 bytes, each with an IPv4 address, have these times to live. */
+function withTtls(reply: Buffer, ttls: readonly number[]): Buffer {
+  for (const [at, ttl] of ttls.entries())
+    reply.writeUInt32BE(ttl, reply.length - 16 * (ttls.length - at) + 6);
+  return reply;
+}
 
 /** A name server that answers questions for IPv6 by this code, or not at all. */
 async function failingAt(upstream: string, code: number | null): Promise<string> {

@@ -131,7 +131,8 @@ export class Resolver {
       const isSilent = code === "ECONNREFUSED" || problemOf(fault).code === "dns-timeout";
       // RFC 8020: a name that does not exist has nothing of any type. Whatever else is said, or
       // not said, may be of this type alone: name servers are known for it (RFC 4074 section 4).
-      const mayHaveOther = code !== "ENOTFOUND" && code !== "EBADNAME";
+      // And whoever was told to give up asks nothing more.
+      const mayHaveOther = code !== "ENOTFOUND" && code !== "EBADNAME" && code !== "ECANCELLED";
       return this.#failure(
         new EgressFault(isSilent ? "dns-timeout" : "dns-error", code, fault),
         mayHaveOther,
