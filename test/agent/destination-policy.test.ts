@@ -105,6 +105,25 @@ describe("IPv6", () => {
     }
     expect(policy.permits(form("8.8.8.8")), form("8.8.8.8")).toBe(true);
   });
+
+  it.each(["100:5efe", "300:5efe", "1:5efe", "ff00:5efe", "0:5eff", "0:5ffe", "0:fe5e"])(
+    "[DE2] an identifier of %s is not ISATAP, and what follows it no IPv4 address",
+    (identifier) => {
+      expect(policy.permits(`2a00::${identifier}:a00:1`)).toBe(true);
+    },
+  );
+
+  it("[DE2] a wrapping of what is allowed is allowed, of two only if both are", () => {
+    const own = new DestinationPolicy({ allowed: ["10.0.0.0/8", "8.8.8.8/32"], isOwn: () => true });
+    for (const address of ["64:ff9b::10.0.0.1", "2002:a00:1::1", teredo("10.0.0.1")]) {
+      expect(own.refusalOf(address), address).toBeNull();
+    }
+    // These are public, and so the kernel has a say.
+    for (const address of ["64:ff9b::9.9.9.9", "2a00::5efe:a00:1", teredo("9.9.9.9")]) {
+      expect(own.refusalOf(address), address).toContain("an address of the host itself");
+    }
+    expect(own.refusalOf(teredo("172.16.0.1"))).toContain("private or special");
+  });
 });
 
 describe("through a URL", () => {
@@ -141,6 +160,20 @@ describe("exceptions", () => {
     expect(lenient.permits("10.0.0.1")).toBe(false);
   });
 
+  it("[DE3] all mapped addresses are all of IPv4, a wider range is one of IPv6", () => {
+    const mapped = new DestinationPolicy({ allowed: ["::ffff:0:0/96"] });
+    for (const address of ["10.0.0.1", "::ffff:10.0.0.1", "64:ff9b::10.0.0.1"]) {
+      expect(mapped.permits(address), address).toBe(true);
+    }
+    expect(mapped.permits("fd00::1")).toBe(false);
+    const wider = new DestinationPolicy({ allowed: ["::ffff:0:0/80"] });
+    expect(wider.permits("::ffff:10.0.0.1")).toBe(true);
+    expect(wider.permits("10.0.0.1")).toBe(false);
+    const other = new DestinationPolicy({ allowed: ["fd00::1/128"] });
+    expect(other.permits("fd00::1")).toBe(true);
+    expect(other.permits("fd00::2")).toBe(false);
+  });
+
   it("[DE3] a range that is none is a fault at the start", () => {
     expect(() => new DestinationPolicy({ allowed: ["127.0.0.1"] })).toThrow(/CIDR/);
   });
@@ -155,6 +188,8 @@ describe("services of clouds", () => {
     ["2600:2d00:2:2000::", "Google Cloud"],
     ["161.26.0.10", "IBM Cloud"],
     ["166.11.255.255", "IBM Cloud"],
+    ["166.8.0.0", "IBM Cloud"],
+    ["183.60.82.98", "Tencent Cloud"],
     ["183.60.83.19", "Tencent Cloud"],
   ])("[DE5] refuses %s, globally routable as it is, and names %s", (address, cloud) => {
     expect(policy.permits(address)).toBe(false);
@@ -251,6 +286,35 @@ it("[DE6] the machine's own addresses are refused unless they are allowed", asyn
   expect(own.refusalOf("10.0.0.1")).toContain("--allow");
 });
 
+it("[DE6] where the kernel's answer is known, so is the refusal, at once", () => {
+  const own = new DestinationPolicy({ isOwn: (ip) => ip === "5.0.0.1" });
+  expect(own.refusalOf("5.0.0.1")).toContain("an address of the host itself");
+  expect(own.refusalOf("5.0.0.2")).toBeNull();
+  expect(policy.refusalOf("5.0.0.1")).toBeNull();
+});
+
+it("[DE5] [DE7] a refusal says what the address is, and what would lift it", () => {
+  const denying = new DestinationPolicy({ denied: ["8.8.8.0/24"] });
+  const reasons = ["10.0.0.1", "fe80::1", "8.8.8.8", "a.test", "168.63.129.16"].map((address) =>
+    denying.refusalOf(address),
+  );
+  expect(reasons).toEqual([
+    "a private or special address; hosts reach it only if they run with --allow for its range",
+    "a private or special address; hosts reach it only if they run with --allow for its range",
+    "in a range that the host's operator denies with --deny",
+    "no address that can be reached",
+    "a service of the cloud (Azure) to its own machines; hosts reach it only if they run with --allow for its range",
+  ]);
+});
+
+it("[DE1] what was judged stays so, however many addresses are judged in between", () => {
+  const judging = new DestinationPolicy();
+  const judge = (): boolean[] => ["10.0.0.1", "8.8.8.8"].map((address) => judging.permits(address));
+  expect(judge()).toEqual([false, true]);
+  for (let at = 0; at < 5_000; at += 1) judging.permits(`9.9.${at >> 8}.${at & 255}`);
+  expect(judge()).toEqual([false, true]);
+});
+
 it("[DE2] what is no address is not permitted", () => {
   for (const text of [
     "",
@@ -269,4 +333,6 @@ it("[DE2] a mapped address is dialled as what it is", () => {
   expect(unmapped("::ffff:8.8.8.8")).toBe("8.8.8.8");
   expect(unmapped("2a00::1")).toBe("2a00::1");
   expect(unmapped("8.8.8.8")).toBe("8.8.8.8");
+  // The judgement of these is that they are none, so they stay as they are.
+  for (const text of ["127.1", "::g", "::ffff:1.2.3", "a.test", ""]) expect(unmapped(text)).toBe(text);
 });

@@ -1,6 +1,6 @@
 /** The `url` parameter. */
 import { expect, it } from "vitest";
-import { parseDestination } from "../../src/agent/ports/destination-url.ts";
+import { parseDestination, requestTargetOf } from "../../src/agent/ports/destination-url.ts";
 
 const query = (url: string): string => `url=${encodeURIComponent(url)}`;
 
@@ -22,6 +22,10 @@ it.each([
   [query("http://a.test:0/"), "url-port-invalid"],
   [query("http://a.test:65536/"), "url-port-invalid"],
   [query("http://[::1]:99999/x"), "url-port-invalid"],
+  [query("http://a.test:65536"), "url-port-invalid"],
+  [query("HTTPS://a.test:123456?q"), "url-port-invalid"],
+  [query("//a.test/?of=http://b.test:65536/"), "url-malformed"],
+  [query("http://a.test:65536x/"), "url-malformed"],
 ])("[GW2] %s is %s", (text, code) => {
   expect(parseDestination(text)).toMatchObject({ ok: false, refusal: { code } });
 });
@@ -35,4 +39,22 @@ it.each([
 ])("[GW2] %s is a destination", (text, href) => {
   const parsed = parseDestination(query(text));
   expect(parsed.ok && parsed.value.href).toBe(href);
+});
+
+it("[GW2] of more than one parameter it is said how an & is written", () => {
+  expect(parseDestination("url=http://a.test/?b=1&c=2")).toMatchObject({
+    refusal: { detail: expect.stringContaining("%26") as string },
+  });
+  expect(parseDestination(query("http://a.test/?b=1&c=2"))).toMatchObject({ ok: true });
+});
+
+it.each([
+  ["http://a.test", "/"],
+  ["http://a.test/p?q=1#part", "/p?q=1"],
+  ["http://a.test/p#", "/p"],
+  ["http://a.test/p?", "/p?"],
+  ["http://a.test/p?#", "/p?"],
+  ["https://[2a00::1]:8443/%23?a#b#c", "/%23?a"],
+])("[GW2] the origin of %s is asked for %s", (text, target) => {
+  expect(requestTargetOf(new URL(text))).toBe(target);
 });
