@@ -100,6 +100,57 @@ it("[RS5] a name is asked for beforehand only when it matters", async () => {
   expect(await choice.prepare('session="s"', () => "unknown.test")).toEqual([4]);
 });
 
+it("[GW8] a refusal names what was selected", () => {
+  serve(FOUR[0]!);
+  binder.addAddress(FOUR[1]!);
+  const refusals = [
+    "pool=other",
+    'ip="192.0.2.7"',
+    `ip="${FOUR[1]}"`,
+    "colour=red",
+    "pool=main, pool=main",
+    "(",
+  ].map((header) => choice.choose(header, "four.test"));
+  expect(refusals).toEqual([
+    { ok: false, refusal: { code: "pool-unknown", detail: "other" } },
+    { ok: false, refusal: { code: "lease-lost", detail: "192.0.2.7" } },
+    // It is served, yet has neither term nor block.
+    { ok: false, refusal: { code: "lease-lost", detail: "192.0.2.2" } },
+    { ok: false, refusal: { code: "selection-key-unknown", detail: "colour" } },
+    expect.objectContaining({ ok: false }),
+    { ok: false, refusal: expect.objectContaining({ code: "selection-malformed" }) as unknown },
+  ]);
+});
+
+it("[GW8] an open request leaves from what is usable now, and from nowhere when nothing is", () => {
+  expect(choice.choose(null, "four.test")).toEqual({ ok: false, refusal: { code: "lease-lost" } });
+  serve(...FOUR);
+  expect(chosen(null, "four.test")).toEqual(new Set(FOUR));
+  binder.address(FOUR[0]!)!.setTerm(null);
+  expect(chosen(null, "four.test")).toEqual(new Set([FOUR[1]]));
+  binder.address(FOUR[1]!)!.drainBlock(1);
+  expect(chosen(null, "four.test")).toEqual(new Set(["lease-lost"]));
+});
+
+it("[RS5] sessions spread over the addresses, and stay where they are when another goes", () => {
+  const all = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"];
+  serve(...all);
+  // More than are remembered, so that what was forgotten has to be read again.
+  const sessions = Array.from({ length: 1_500 }, (_, at) => `session="s${at}"`);
+  const placed = (): string[] =>
+    sessions.map((header) => {
+      const address = choice.choose(header, "four.test");
+      return address.ok ? address.value.ip : address.refusal.code;
+    });
+  const before = placed();
+  for (const ip of all) expect(before.filter((one) => one === ip).length, ip).toBeGreaterThan(250);
+  expect(placed()).toEqual(before);
+  binder.removeAddress(all[1]!);
+  const after = placed();
+  expect(after).not.toContain(all[1]);
+  for (const [at, ip] of before.entries()) if (ip !== all[1]) expect(after[at]).toBe(ip);
+});
+
 it("[RS5] at a gateway with both families no open request is lost to the wrong one", async () => {
   const rig = await startRig({
     allow: ["127.0.0.0/8", "::1/128"],

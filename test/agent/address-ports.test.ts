@@ -1,6 +1,6 @@
 /** The ports of one address: every port, no other port, and only while the term lasts. */
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { AddressPorts } from "../../src/agent/ports/address-ports.ts";
+import { AddressPorts, readClock } from "../../src/agent/ports/address-ports.ts";
 import type { HeldPort } from "../../src/agent/ports/held-port.ts";
 import { PortBinder } from "../../src/agent/ports/port-binder.ts";
 
@@ -275,4 +275,279 @@ it("[BI5] an address that is removed resets what is on it and is forgotten", () 
   binder.removeAddress("127.0.0.11");
   expect(onReset).toHaveBeenCalled();
   expect(binder.address("127.0.0.11")).toBeUndefined();
+});
+
+it("[BI3] unless told otherwise a port is held down for a second and a half", () => {
+  ports.close();
+  ports = new AddressPorts("127.0.0.10", { clock: () => ({ ...clock }) });
+  termFor(60_000);
+  ports.addBlock({ base: 4096, order: 6, epoch: 1 });
+  const held = Array.from({ length: 64 }, () => take("a"));
+  held[0]!.release();
+  expect(ports.heldCounts()).toEqual({ inUse: 63, heldDown: 1 });
+  pass(1_499);
+  expect(ports.take("a").ok).toBe(false);
+  pass(1);
+  expect(ports.heldCounts()).toEqual({ inUse: 63, heldDown: 0 });
+  expect(ports.take("a").ok).toBe(true);
+});
+
+it("[BI4] both clocks are those of the machine", () => {
+  const before = [performance.now(), Date.now()] as const;
+  const { monotonicMs, wallMs } = readClock();
+  expect([monotonicMs, wallMs]).toEqual(before);
+  ports.close();
+  ports = new AddressPorts("127.0.0.10");
+  ports.addBlock({ base: 4096, order: 6, epoch: 1 });
+  ports.setTerm({ monotonicEndMs: monotonicMs + 5_000, wallEndMs: wallMs + 5_000 });
+  expect(ports.isUsable()).toBe(true);
+  vi.advanceTimersByTime(5_000);
+  expect(ports.isUsable()).toBe(false);
+});
+
+it("[BI4] an address is usable while it has a term and a block, and has room only then", () => {
+  expect(ports.isUsable()).toBe(false);
+  termFor(10_000);
+  expect(ports.isUsable()).toBe(false);
+  expect(ports.room()).toEqual({ portCount: 0, busiestCount: 0 });
+  ports.addBlock({ base: 4096, order: 6, epoch: 1 });
+  expect(ports.isUsable()).toBe(true);
+  expect(ports.room()).toEqual({ portCount: 64, busiestCount: 0 });
+  ports.drainBlock(1);
+  expect(ports.isUsable()).toBe(false);
+  expect(ports.room().portCount).toBe(0);
+  ports.resumeBlock(1);
+  pass(10_000);
+  expect(ports.isUsable()).toBe(false);
+  expect(ports.room().portCount).toBe(0);
+});
+
+it("[BI4] a term that is taken away, or is over when it comes, resets every connection at once", () => {
+  ports.addBlock({ base: 4096, order: 6, epoch: 1 });
+  ports.addBlock({ base: 8192, order: 6, epoch: 2 });
+  for (const end of [(): void => ports.setTerm(null), (): void => termFor(0)]) {
+    termFor(10_000);
+    const held = Array.from({ length: 128 }, () => take(String(end)));
+    for (const one of held) one.onReset = vi.fn<() => void>(() => one.release());
+    end();
+    for (const { onReset, isLost } of held) {
+      expect(isLost).toBe(true);
+      expect(onReset).toBeNull();
+    }
+    expect(ports.heldCounts()).toEqual({ inUse: 0, heldDown: 128 });
+    pass(1_500);
+  }
+});
+
+it("[BI4] a term that was replaced resets nothing at its end", () => {
+  ports.addBlock({ base: 4096, order: 6, epoch: 1 });
+  termFor(400);
+  const held = take("a");
+  termFor(10_000);
+  pass(9_999);
+  expect(held.isLost).toBe(false);
+  pass(1);
+  expect(held.isLost).toBe(true);
+});
+
+it("[BI5] a lease that is told of twice is there once, and goes on draining", () => {
+  termFor(60_000);
+  ports.addBlock({ base: 4096, order: 6, epoch: 1 });
+  const held = take("a");
+  held.onDrain = vi.fn<() => void>();
+  ports.drainBlock(1);
+  ports.addBlock({ base: 4096, order: 6, epoch: 1 });
+  ports.drainBlock(1);
+  expect(held.onDrain).toHaveBeenCalledOnce();
+  expect(ports.flowCount(1)).toBe(1);
+  expect([...ports.leases()]).toMatchObject([
+    { lease: { base: 4096, order: 6, epoch: 1 }, isDraining: true },
+  ]);
+  expect(ports.take("a").ok).toBe(false);
+});
+
+it("[BI5] a drain that is taken back gives the ports again, to those who wait too", async () => {
+  termFor(60_000);
+  ports.addBlock({ base: 4096, order: 6, epoch: 1 });
+  const before = take("a");
+  ports.drainBlock(1);
+  ports.growthOutstanding = true;
+  const waiting = ports.takeWithin("a", 2_000);
+  ports.resumeBlock(1);
+  expect(await waiting).toMatchObject({ ok: true });
+  const others = new Set(Array.from({ length: 62 }, () => take("a").port));
+  expect(others).not.toContain(before.port);
+  expect(ports.take("a")).toEqual({ ok: false, refusal: "port-block-exhausted" });
+});
+
+it("[BI5] what is said of a block that is not there changes nothing", () => {
+  termFor(60_000);
+  ports.addBlock({ base: 4096, order: 6, epoch: 1 });
+  const held = take("a");
+  ports.drainBlock(2);
+  ports.resumeBlock(2);
+  ports.removeBlock(2);
+  ports.resumeBlock(1);
+  expect(held.isLost).toBe(false);
+  expect(ports.flowCount(2)).toBe(0);
+  expect(ports.room()).toEqual({ portCount: 64, busiestCount: 1 });
+  expect(ports.isSilent(2)).toBe(true);
+});
+
+it("[BI5] ports that were leased anew stay usable when the old lease goes", () => {
+  termFor(60_000);
+  ports.addBlock({ base: 4096, order: 6, epoch: 1 });
+  const old = take("a");
+  ports.addBlock({ base: 4096, order: 6, epoch: 2 });
+  ports.removeBlock(1);
+  expect(old.isLost).toBe(true);
+  expect(old.block.isDraining).toBe(true);
+  expect([...ports.leases()].map(({ lease }) => lease.epoch)).toEqual([2]);
+  expect(ports.room().portCount).toBe(64);
+  expect(take("a").block.lease.epoch).toBe(2);
+});
+
+it("[BI3] a removed block's connections are held until they have ended", () => {
+  termFor(60_000);
+  ports.addBlock({ base: 4096, order: 6, epoch: 1 });
+  const held = [take("a"), take("b")];
+  ports.removeBlock(1);
+  // They have been reset, yet none has given its port back.
+  expect(ports.heldCounts()).toEqual({ inUse: 0, heldDown: 2 });
+  for (const one of held) one.release();
+  pass(1_500);
+  expect(ports.heldCounts()).toEqual({ inUse: 0, heldDown: 0 });
+});
+
+it("[BI6] the busiest destination is the one towards which most ports are held", () => {
+  termFor(60_000);
+  ports.addBlock({ base: 4096, order: 6, epoch: 1 });
+  expect(ports.busiestDestination()).toBeNull();
+  const toA = take("a");
+  expect(ports.busiestDestination()).toBe("a");
+  const toB = [take("b"), take("b"), take("b")];
+  take("c");
+  expect(ports.busiestDestination()).toBe("b");
+  expect(ports.room().busiestCount).toBe(3);
+  for (const held of toB) held.release();
+  // Held down, they are in use still.
+  expect(ports.busiestDestination()).toBe("b");
+  pass(1_500);
+  expect(ports.room().busiestCount).toBe(1);
+  expect(ports.busiestDestination()).toBe("a");
+  toA.release();
+  pass(1_500);
+  expect(ports.busiestDestination()).toBe("c");
+});
+
+it("[BI6] exactly 70 % are pressure, each further port again, and none that is given back", () => {
+  termFor(60_000);
+  ports.addBlock({ base: 4096, order: 9, epoch: 1 });
+  ports.addBlock({ base: 8192, order: 7, epoch: 2 });
+  const onPressure = vi.fn<() => void>();
+  ports.onPressure = onPressure;
+  const held = Array.from({ length: 447 }, () => take("a"));
+  expect(onPressure).not.toHaveBeenCalled();
+  take("a");
+  expect(onPressure).toHaveBeenCalledTimes(1);
+  take("a");
+  expect(onPressure).toHaveBeenCalledTimes(2);
+  held[0]!.release();
+  pass(1_500);
+  expect(ports.room()).toEqual({ portCount: 640, busiestCount: 448 });
+  expect(onPressure).toHaveBeenCalledTimes(2);
+});
+
+it("[BI6] a choice that fails is pressure, also where nothing was ever held", () => {
+  termFor(60_000);
+  const onPressure = vi.fn<() => void>();
+  ports.onPressure = onPressure;
+  expect(ports.take("a")).toEqual({ ok: false, refusal: "lease-lost" });
+  expect(onPressure).toHaveBeenCalledOnce();
+  expect(ports.heldCounts()).toEqual({ inUse: 0, heldDown: 0 });
+  ports.setTerm(null);
+  expect(ports.take("a").ok).toBe(false);
+  expect(onPressure).toHaveBeenCalledOnce();
+});
+
+it("[BI6] whoever waits for a port and goes away gets none, and none is lost to him", async () => {
+  termFor(60_000);
+  ports.addBlock({ base: 4096, order: 6, epoch: 1 });
+  for (let at = 0; at < 64; at += 1) take("a");
+  ports.growthOutstanding = true;
+  const leaving = new AbortController();
+  const timerCount = vi.getTimerCount();
+  const waiting = ports.takeWithin("a", 2_000, leaving.signal);
+  expect(vi.getTimerCount()).toBe(timerCount + 1);
+  leaving.abort();
+  expect(await waiting).toEqual({ ok: false, refusal: "port-block-exhausted" });
+  expect(vi.getTimerCount()).toBe(timerCount);
+  expect((await ports.takeWithin("a", 2_000, leaving.signal)).ok).toBe(false);
+  expect((await ports.takeWithin("a", 0)).ok).toBe(false);
+  ports.addBlock({ base: 8192, order: 6, epoch: 2 });
+  expect(ports.room()).toEqual({ portCount: 128, busiestCount: 64 });
+});
+
+it("[BI6] a port that comes free goes to whoever waits for one", async () => {
+  termFor(60_000);
+  ports.addBlock({ base: 4096, order: 6, epoch: 1 });
+  const held = Array.from({ length: 64 }, () => take("a"));
+  ports.growthOutstanding = true;
+  const waiting = [ports.takeWithin("a", 10_000), ports.takeWithin("a", 10_000)];
+  held[7]!.release();
+  pass(1_500);
+  expect(await waiting[0]).toMatchObject({ ok: true, value: { port: held[7]!.port } });
+  held[8]!.release();
+  pass(1_500);
+  expect(await waiting[1]).toMatchObject({ ok: true, value: { port: held[8]!.port } });
+});
+
+it("[BI4] closed, it resets every connection, and no timer of it is left", () => {
+  termFor(60_000);
+  ports.addBlock({ base: 4096, order: 6, epoch: 1 });
+  take("a").release();
+  const held = take("a");
+  expect(vi.getTimerCount()).toBe(2);
+  ports.close();
+  expect(held.isLost).toBe(true);
+  expect([...ports.leases()]).toEqual([]);
+  expect(vi.getTimerCount()).toBe(0);
+});
+
+it("[BI8] a port is given back once, and then nothing can be done to its connection", () => {
+  termFor(60_000);
+  ports.addBlock({ base: 4096, order: 6, epoch: 1 });
+  const held = take("a");
+  const onReset = vi.fn<() => void>();
+  const onDrain = vi.fn<() => void>();
+  Object.assign(held, { onReset, onDrain });
+  held.release();
+  held.release();
+  expect(ports.heldCounts()).toEqual({ inUse: 0, heldDown: 1 });
+  ports.drainBlock(1);
+  ports.removeBlock(1);
+  held.reset();
+  expect(onReset).not.toHaveBeenCalled();
+  expect(onDrain).not.toHaveBeenCalled();
+  pass(1_500);
+  expect(ports.heldCounts()).toEqual({ inUse: 0, heldDown: 0 });
+});
+
+it("[BI5] a binder has its addresses in the order they came, each once", () => {
+  const binder = new PortBinder({ clock: () => ({ ...clock }), holdDownMs: 10 });
+  for (const ip of ["127.0.0.12", "127.0.0.11", "127.0.0.12"]) binder.addAddress(ip);
+  expect([...binder.addresses()].map(({ ip }) => ip)).toEqual(["127.0.0.12", "127.0.0.11"]);
+  binder.removeAddress("127.0.0.12");
+  binder.removeAddress("127.0.0.13");
+  expect([...binder.addresses()].map(({ ip }) => ip)).toEqual(["127.0.0.11"]);
+  // What the binder was told of time and chance holds for each.
+  const address = binder.address("127.0.0.11")!;
+  address.addBlock({ base: 4096, order: 6, epoch: 1 });
+  address.setTerm({ monotonicEndMs: Infinity, wallEndMs: Infinity });
+  const taken = address.take("a");
+  if (taken.ok) taken.value.release();
+  expect(address.heldCounts().heldDown).toBe(1);
+  pass(10);
+  expect(address.heldCounts().heldDown).toBe(0);
+  binder.removeAddress("127.0.0.11");
 });

@@ -1,4 +1,5 @@
 /** Happy Eyeballs by a clock of its own: who begins when, who wins, and what becomes of the others. */
+import { getEventListeners } from "node:events";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { raceAddresses } from "../../src/agent/ports/address-race.ts";
 import { EgressFault, problemOf } from "../../src/agent/traffic/faults.ts";
@@ -139,4 +140,86 @@ it("[BI11] when all fail the last fault is told, unless another host may do bett
   await vi.advanceTimersByTimeAsync(0);
   begun[1]!.fail(new EgressFault("connection-refused"));
   expect(await full).toBe("port-block-exhausted");
+});
+
+it.each([
+  [2, 10_000, 10_000, 250],
+  [4, 10_000, 10_000, 250],
+  [5, 10_000, 5_000, 250],
+  [8, 10_000, 5_000, 250],
+  [16, 10_000, 2_500, 250],
+  [16, 2_000, 500, 125],
+  [16, 800, 200, 100],
+  [2, 300, 300, 150],
+])(
+  "[BI12] of %d addresses in %d ms each has %d ms, one every %d ms",
+  async (count, inAllMs, eachMs, everyMs) => {
+    const won = codeOf(race(count, inAllMs));
+    await vi.advanceTimersByTimeAsync(everyMs - 1);
+    expect(begun.map(({ timeoutMs }) => timeoutMs)).toEqual([eachMs]);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(beginnings()).toEqual([0, everyMs]);
+    // What is left may be less than a share.
+    expect(begun[1]!.timeoutMs).toBe(Math.min(eachMs, inAllMs - everyMs));
+    await vi.advanceTimersByTimeAsync(inAllMs);
+    expect(await won).toBe("connection-timeout");
+  },
+);
+
+it("[BI12] nothing is begun when the time is up", async () => {
+  const won = codeOf(race(16, 800));
+  await vi.advanceTimersByTimeAsync(799);
+  const before = begun.length;
+  expect(before).toBeLessThan(16);
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(begun).toHaveLength(before);
+  expect(await won).toBe("connection-timeout");
+  expect(await codeOf(race(3, 0))).toBe("connection-timeout");
+  expect(begun).toHaveLength(before);
+});
+
+it("[BI11] a failure begins the next attempt, and the one after has its whole delay", async () => {
+  const won = race(4);
+  await vi.advanceTimersByTimeAsync(200);
+  begun[0]!.fail(new EgressFault("connection-refused"));
+  await vi.advanceTimersByTimeAsync(249);
+  expect(beginnings()).toEqual([0, 200]);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(beginnings()).toEqual([0, 200, 450]);
+  begun[2]!.connect();
+  expect(await won).toBe("address 2");
+});
+
+it("[BI11] when it is over nothing begins, and nobody listens to the signal any more", async () => {
+  const leaving = new AbortController();
+  const won = race(3, 10_000, leaving.signal);
+  expect(getEventListeners(leaving.signal, "abort")).toHaveLength(1);
+  begun[0]!.connect();
+  expect(await won).toBe("address 0");
+  expect(getEventListeners(leaving.signal, "abort")).toHaveLength(0);
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(begun).toHaveLength(1);
+  const failed = codeOf(race(1, 10_000, leaving.signal));
+  begun[1]!.fail(new EgressFault("connection-refused"));
+  expect(await failed).toBe("connection-refused");
+  expect(getEventListeners(leaving.signal, "abort")).toHaveLength(0);
+});
+
+it("[BI11] an attempt that fails after the race is over begins nothing", async () => {
+  const won = race(4);
+  await vi.advanceTimersByTimeAsync(250);
+  begun[1]!.connect();
+  expect(await won).toBe("address 1");
+  begun[0]!.fail(new EgressFault("connection-refused"));
+  await vi.advanceTimersByTimeAsync(0);
+  expect(begun).toHaveLength(2);
+  expect(discarded).toEqual([]);
+});
+
+it("[BI11] a fault of our own is told before whatever came later", async () => {
+  const own = codeOf(race(2));
+  begun[0]!.fail(new Error("nobody foresaw it"));
+  await vi.advanceTimersByTimeAsync(0);
+  begun[1]!.fail(new EgressFault("connection-refused"));
+  expect(await own).toBe("internal-fault");
 });

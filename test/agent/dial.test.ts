@@ -1,5 +1,5 @@
 /** Dials on real sockets: names with many addresses, and what is left when one was given up. */
-import { once } from "node:events";
+import { getEventListeners, once } from "node:events";
 import { createServer, type AddressInfo } from "node:net";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { termFrom } from "../../src/core/lease-term.ts";
@@ -233,6 +233,97 @@ it("[BI11] a dial that is given up during its name's resolution ends at once", a
   const given = dial("silent.test", leaving.signal);
   leaving.abort();
   await expect(given).rejects.toMatchObject({ code: "connection-terminated" });
+});
+
+it("[BI11] the first of a name's addresses is drawn, and then it goes on around", async () => {
+  const { dial } = bound(await dialler({ "four.test": ["127.0.0.1", ...numbered(1, 3)] }));
+  vi.spyOn(Math, "random").mockReturnValue(0.5);
+  const { socket } = await dial("four.test");
+  socket.destroy();
+  expect(tries).toEqual([
+    "127.0.0.17 to 127.0.1.2 connection-refused",
+    "127.0.0.17 to 127.0.1.3 connection-refused",
+    "127.0.0.17 to 127.0.0.1 connected",
+  ]);
+});
+
+it("[BI7] of the ports that the kernel refuses eight are tried, and stay held", async () => {
+  const { dial } = bound(await dialler({}));
+  const taken = Array.from({ length: 64 }, (_, at) => createServer().listen(20_480 + at, "127.0.0.17"));
+  closing.push(...taken.map((server) => () => server.close()));
+  await Promise.all(taken.map((server) => once(server, "listening")));
+  await expect(dial("127.0.0.1")).rejects.toMatchObject({
+    code: "port-block-exhausted",
+    detail: "The kernel refuses the ports of the block.",
+  });
+  expect(tries).toHaveLength(8);
+  expect(ports.heldCounts()).toEqual({ inUse: 0, heldDown: 8 });
+  expect(accepted).toEqual([]);
+});
+
+it("[DE4] the refusal of a destination says which address it is, and why", async () => {
+  const { dial } = bound(await dialler({ "private.test": ["10.0.0.1"] }));
+  const why = "is a private or special address; hosts reach it only if they run with --allow for its range.";
+  await expect(dial("private.test")).rejects.toMatchObject({
+    code: "destination-prohibited",
+    detail: `private.test is 10.0.0.1, which ${why}`,
+  });
+  await expect(dial("::ffff:10.0.0.1")).rejects.toMatchObject({
+    code: "destination-prohibited",
+    detail: `10.0.0.1 ${why}`,
+  });
+});
+
+it("[RS4] an address of the other family is refused as what it is", async () => {
+  const { dial } = bound(await dialler({}));
+  await expect(dial("2a00::1")).rejects.toMatchObject({
+    code: "address-family-mismatch",
+    detail: "2a00::1 is an IPv6 address; the egress address 127.0.0.17 is IPv4.",
+  });
+  const six = new AddressPorts("::1");
+  closing.push(() => six.close());
+  await expect((await dialler({})).dial(six, "127.0.0.1", port)).rejects.toMatchObject({
+    code: "address-family-mismatch",
+    detail: "127.0.0.1 is an IPv4 address; the egress address ::1 is IPv6.",
+  });
+});
+
+it("[BI6] while growth is outstanding a dial waits for a port, for its own time at most", async () => {
+  const { dial } = bound(await dialler({}, 300));
+  for (let at = 0; at < 64; at += 1) ports.take(destinationKey("127.0.0.1", port));
+  await expect(dial("127.0.0.1")).rejects.toMatchObject({
+    code: "port-block-exhausted",
+    detail: `127.0.0.17 towards 127.0.0.1 port ${port}`,
+  });
+  ports.growthOutstanding = true;
+  await expect(dial("127.0.0.1")).rejects.toMatchObject({ code: "port-block-exhausted" });
+  const patient = bound(await dialler({})).dial("127.0.0.1");
+  ports.addBlock({ base: 24_576, order: 6, epoch: 2 });
+  const { socket, held } = await patient;
+  expect(held.block.lease.epoch).toBe(2);
+  expect([socket.localAddress, socket.localPort]).toEqual(["127.0.0.17", held.port]);
+  socket.destroy();
+});
+
+it("[BI11] a dial that has ended listens to its signal no more, nor does one that never began", async () => {
+  const { dial } = bound(await dialler({ "two.test": ["127.0.0.1", "127.0.1.1"] }));
+  const leaving = new AbortController();
+  for (const host of ["127.0.0.1", "two.test"]) (await dial(host, leaving.signal)).socket.destroy();
+  await expect(dial("127.0.1.1", leaving.signal)).rejects.toMatchObject({ code: "ECONNREFUSED" });
+  await expect(dial("absent.test", leaving.signal)).rejects.toMatchObject({ code: "dns-error" });
+  expect(getEventListeners(leaving.signal, "abort")).toEqual([]);
+  leaving.abort();
+  const before = tries.length;
+  for (const host of ["127.0.0.1", "two.test", "silent.test"]) {
+    await expect(dial(host, leaving.signal)).rejects.toMatchObject({ code: "connection-terminated" });
+  }
+  expect(tries.slice(before).filter((one) => one.endsWith(" connected"))).toEqual([]);
+});
+
+it("[RS5] the families of a name are those that the name servers know", async () => {
+  const made = await dialler({ "six.test": ["2a00::1"] });
+  expect(await made.familiesOf("six.test")).toEqual([6]);
+  expect(made.familiesOf("localhost")).toEqual([4, 6]);
 });
 
 function bound(made: Dialler): { dial: (host: string, signal?: AbortSignal) => ReturnType<Dialler["dial"]> } {

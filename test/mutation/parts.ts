@@ -65,6 +65,7 @@ export const PARTS: Readonly<Record<string, Part>> = {
       "test/agent/dial*.test.ts",
       "test/agent/resolver.test.ts",
       "test/agent/guarded-ports.test.ts",
+      "test/agent/random-numbers.test.ts",
     ],
     project: "node",
     leastScore: 80,
