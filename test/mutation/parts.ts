@@ -43,7 +43,7 @@ export const PARTS: Readonly<Record<string, Part>> = {
     tests: [
       "test/agent/destination-policy.test.ts",
       "test/agent/destination-url.test.ts",
-      "test/agent/own-addresses.test.ts",
+      "test/agent/own-addresses*.test.ts",
       "test/agent/redirect.test.ts",
     ],
     project: "node",
