@@ -87,7 +87,7 @@ const faultOf = (code: string): Error & { code: string } => Object.assign(new Er
 
 it("[DE6] what the kernel would send from itself is its own, what it has no way to is not", async () => {
   const answers = await Promise.all(
-    ["192.0.2.1", "192.0.2.2", "203.0.113.1", "2001:db8::1", "2001:db8::2"].map((ip) => own.isOwn(ip)),
+    ["192.0.2.1", "192.0.2.2", "203.0.113.1", "2001:db8::1", "2001:db8::2"].map(async (ip) => own.isOwn(ip)),
   );
   expect(answers).toEqual([true, false, false, true, false]);
   // No answer is one too, and is kept.
@@ -96,7 +96,7 @@ it("[DE6] what the kernel would send from itself is its own, what it has no way 
 
 it("[DE6] one socket for each family asks all questions, and is in nobody's way", async () => {
   const ips = Array.from({ length: 100 }, (_, at) => (at % 2 === 0 ? `8.8.8.${at}` : `2a00::${at}`));
-  await Promise.all(ips.map((ip) => own.isOwn(ip)));
+  await Promise.all(ips.map(async (ip) => own.isOwn(ip)));
   expect(sockets.map(({ options }) => options)).toEqual([{ type: "udp4" }, { type: "udp6", ipv6Only: true }]);
   expect(asked().toSorted()).toEqual(ips.map((ip) => `${ip} 9`).toSorted());
   for (const socket of sockets) {

@@ -85,14 +85,6 @@ export class DestinationPorts {
     return -1;
   }
 
-  /** Whether a port is held or rests. */
-  isHeld(port: number): boolean {
-    const mask = this.#masks.get(unitOf(port));
-    if (mask === undefined) return false;
-    const bit = port % UNIT_PORT_COUNT;
-    return (((bit < 32 ? mask.low : mask.high) >>> (bit & 31)) & 1) === 1;
-  }
-
   /** Holds a free port. */
   hold(port: number): void {
     const unit = unitOf(port);
