@@ -272,6 +272,7 @@ describe("denials", () => {
   it("[DE7] an exception for a wrapping does not lift the denial of what it carries", () => {
     const wrapped = new DestinationPolicy({ allowed: ["64:ff9b::/96"], denied: ["10.0.0.0/8"] });
     expect(wrapped.permits("64:ff9b::10.0.0.1")).toBe(false);
+    expect(wrapped.refusalOf("64:ff9b::10.0.0.1")).toContain("--deny");
     expect(wrapped.permits("64:ff9b::127.0.0.1")).toBe(true);
   });
 });

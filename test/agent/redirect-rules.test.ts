@@ -1,5 +1,6 @@
 /** The rules of redirects by themselves: what is one, what goes along, and what is left behind. */
 import { describe, expect, it } from "vitest";
+import { EgressFault } from "../../src/agent/traffic/faults.ts";
 import { type Hop, locationOf, nextHop, unfollowed } from "../../src/agent/traffic/redirect.ts";
 
 it("[OR26] credentials stay where they are from, also on the way from https to http and back", () => {
@@ -157,7 +158,10 @@ describe("what is a redirect", () => {
   });
 
   it("[OR26] of two locations none is followed, not even if one is empty", () => {
-    expect(() => locationOf(302, ["location", "", "location", "/b"])).toThrow("There are two locations.");
+    expect(() => locationOf(302, ["location", "", "location", "/b"])).toThrow(
+      new EgressFault("response-malformed", "There are two locations."),
+    );
+    expect(locationOf(302, ["location", "/b", "location", "/b"])).toBe("/b");
   });
 });
 

@@ -73,7 +73,8 @@ export function nextHop(hop: Hop, status: number, location: string): Outcome<Hop
     url,
     method: becomesGet ? "GET" : hop.method,
     headers,
-    hasBody: hop.hasBody && !becomesGet,
+    // What had one has lost it, or is not sent again.
+    hasBody: false,
   });
 }
 
