@@ -24,6 +24,11 @@ function pass(ms: number): void {
   vi.advanceTimersByTime(ms);
 }
 
+/** Lets those who wait go on. */
+async function settled(): Promise<void> {
+  await vi.advanceTimersByTimeAsync(0);
+}
+
 function termFor(ms: number): void {
   ports.setTerm({ monotonicEndMs: clock.monotonicMs + ms, wallEndMs: clock.wallMs + ms });
 }
@@ -140,6 +145,8 @@ it("[BI14] a port rests for two minutes, and no more ports than there is memory 
   const lastRested = new Set(held.slice(-8).map(({ port }) => port));
   const taken = Array.from({ length: 56 }, () => take("a"));
   expect(taken.some(({ port }) => lastRested.has(port))).toBe(false);
+  // These rest no longer, so they are as good as any.
+  expect(taken.map(({ port }) => port)).not.toEqual(held.slice(0, 56).map(({ port }) => port));
   for (const one of taken) one.release();
   pass(121_500);
   // By chance again, and not in the order in which they were given back.
@@ -290,6 +297,38 @@ it("[BI3] unless told otherwise a port is held down for a second and a half", ()
   pass(1);
   expect(ports.heldCounts()).toEqual({ inUse: 63, heldDown: 0 });
   expect(ports.take("a").ok).toBe(true);
+});
+
+it("[BI3] each port is held down for its own time, whatever was given back before and after", async () => {
+  termFor(Infinity);
+  ports.addBlock({ base: 4096, order: 6, epoch: 1 });
+  const held = Array.from({ length: 64 }, () => take("a"));
+  const timerCount = vi.getTimerCount();
+  ports.growthOutstanding = true;
+  const freed: number[] = [];
+  const waiting = [0, 1, 2].map(() =>
+    ports.takeWithin("a", 60_000).then((taken) => freed.push(taken.ok ? taken.value.port : -1)),
+  );
+  held[0]!.release();
+  pass(500);
+  held[1]!.release();
+  await settled();
+  pass(1_000);
+  await settled();
+  expect(freed).toEqual([held[0]!.port]);
+  pass(100);
+  held[2]!.release();
+  expect(ports.heldCounts().heldDown).toBe(2);
+  pass(400);
+  await settled();
+  expect(freed).toEqual([held[0]!.port, held[1]!.port]);
+  expect(ports.heldCounts().heldDown).toBe(1);
+  pass(1_100);
+  await Promise.all(waiting);
+  expect(freed).toEqual([0, 1, 2].map((at) => held[at]!.port));
+  expect(ports.heldCounts()).toEqual({ inUse: 64, heldDown: 0 });
+  // Nothing is left to be looked at.
+  expect(vi.getTimerCount()).toBe(timerCount);
 });
 
 it("[BI4] both clocks are those of the machine", () => {
