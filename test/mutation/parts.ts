@@ -61,6 +61,7 @@ export const PARTS: Readonly<Record<string, Part>> = {
       "test/agent/address-ports.test.ts",
       "test/agent/destination-ports.property.test.ts",
       "test/agent/random-numbers.test.ts",
+      "test/agent/resting-ports.test.ts",
     ],
     project: "node",
     leastScore: 80,

@@ -85,7 +85,7 @@ export class DestinationPorts {
     return -1;
   }
 
-  /** Holds a free port. */
+  /** Holds a free port of a usable unit. */
   hold(port: number): void {
     const unit = unitOf(port);
     let mask = this.#masks.get(unit);
@@ -97,10 +97,8 @@ export class DestinationPorts {
     if (bit < 32) mask.low |= 1 << bit;
     else mask.high |= 1 << (bit - 32);
     this.heldCount += 1;
-    if (this.#usable.has[unit] === 1) {
-      this.usedCount += 1;
-      this.#takenCount += 1;
-    }
+    this.usedCount += 1;
+    this.#takenCount += 1;
     if (isFull(mask)) this.#close(unit);
   }
 
