@@ -106,3 +106,20 @@ it("[BI1] however many units are full, a choice draws as many numbers", () => {
   }
   expect(ports.take("a")).toEqual(EXHAUSTED);
 });
+
+it("[BI3] a port is free when its hold-down has ended, also if no timer has noticed", () => {
+  const held = take(64);
+  held[9]!.release();
+  nowMs += HOLD_DOWN_MS - 1;
+  expect(ports.take("a")).toEqual(EXHAUSTED);
+  nowMs += 1;
+  expect(take(1)[0]!.port).toBe(held[9]!.port);
+});
+
+it("[BI6] whoever waits for a port while there is no term has one when the term comes", async () => {
+  ports.setTerm(null);
+  ports.growthOutstanding = true;
+  const waiting = ports.takeWithin("a", 2_000);
+  ports.setTerm({ monotonicEndMs: Infinity, wallEndMs: Infinity });
+  expect(await waiting).toMatchObject({ ok: true });
+});
