@@ -134,7 +134,7 @@ export function chooseHost(
 }
 
 function ofFamily(ips: readonly PlacedIp[], family: Family | null): readonly PlacedIp[] {
-  // Of no family is none, which leaves all.
+  if (family === null) return ips;
   const fitting = ips.filter(({ ip }) => familyOf(ip) === family);
   return fitting.length === 0 ? ips : fitting;
 }
