@@ -1,10 +1,14 @@
 /** A router in its pool, with a time, a pool and a kernel that do as they are told. */
 import { expect, onTestFinished, test } from "vitest";
+import { KernelFault } from "../../src/link/kernel-commands.ts";
 import type { RepairReport, SteeringKernel } from "../../src/router/kernel.ts";
 import { SteeringMember } from "../../src/router/steering-member.ts";
 import { DrivenTimers, drivenLinks } from "../link/driven-world.ts";
 import { recordingLog } from "../link/loopback-edge.ts";
 import { change, entry, table } from "./steering-fixture.ts";
+
+/** Levels of the log. */
+const [INFO, WARN, ERROR] = [30, 40, 50];
 
 class ObedientKernel implements SteeringKernel {
   /** What was asked, and whether it was done. */
@@ -12,12 +16,15 @@ class ObedientKernel implements SteeringKernel {
   isBroken = false;
   isDisplaced = false;
   areRoutesGone = false;
+  /** What it says when it is broken. */
+  fault: Error = new Error("the kernel is broken");
+  report: RepairReport = { removedCount: 0, addedCount: 0, unreachable: [] };
 
   async repair(): Promise<RepairReport> {
     this.#step("repair");
     this.isDisplaced = false;
     this.areRoutesGone = false;
-    return { removedCount: 0, addedCount: 0, unreachable: [] };
+    return this.report;
   }
 
   async apply(): Promise<void> {
@@ -42,7 +49,7 @@ class ObedientKernel implements SteeringKernel {
 
   #step(name: string): void {
     this.steps.push(this.isBroken ? `${name} failed` : name);
-    if (this.isBroken) throw new Error("the kernel is broken");
+    if (this.isBroken) throw this.fault;
   }
 }
 
@@ -158,12 +165,118 @@ test("[RT10] a kernel that is slow to be looked at is not asked twice at a time"
   expect(askedCount).toBe(2);
 });
 
+test("[RT10] routes, which take a command each, are looked at with every fifth look at the rules", async () => {
+  const { timers, kernel, tellTable } = join();
+  tellTable(7);
+  await timers.advance(0);
+  const withRoutes: boolean[] = [];
+  kernel.isInForce = async (areRoutesIncluded) => {
+    withRoutes.push(areRoutesIncluded === true);
+    return true;
+  };
+  await timers.advance(20_000);
+  expect([withRoutes.length, withRoutes.filter(Boolean).length]).toEqual([20, 4]);
+});
+
+test("[RT10] a kernel that cannot be looked at is told of, and looked at again", async () => {
+  const { timers, kernel, tellTable, lines } = join();
+  tellTable(7);
+  await timers.advance(0);
+  const { isInForce } = kernel;
+  kernel.isInForce = () => Promise.reject(new Error("no answer from nft"));
+  await timers.advance(1_000);
+  expect(lines.at(-1)).toMatchObject({
+    level: ERROR,
+    msg: "it cannot be seen whether the kernel still steers",
+    err: { message: "no answer from nft" },
+  });
+  kernel.isInForce = isInForce;
+  kernel.isDisplaced = true;
+  await timers.advance(1_000);
+  expect(kernel.isDisplaced).toBe(false);
+  expect(lines).toContainEqual(
+    expect.objectContaining({
+      level: ERROR,
+      msg: "another program had taken the rules out of the kernel; they are put back",
+    }),
+  );
+});
+
+test("[ST1] a change is missing: the whole table is asked for, and again on a new connection", async () => {
+  const { timers, link, tellTable } = join();
+  tellTable(7);
+  await timers.advance(0);
+  const askedCount = () => link.sent.filter((sent) => (sent as { type: string }).type === "resync").length;
+  link.receive({ type: "change", change: change(9) });
+  link.receive({ type: "change", change: change(10) });
+  expect(askedCount()).toBe(1);
+  link.drop();
+  link.reopen();
+  link.receive({ type: "change", change: change(11) });
+  expect(askedCount()).toBe(2);
+});
+
+test("[ST2] a router says once that it is ready, and of each repair what it did and whom nobody reaches", async () => {
+  const { timers, kernel, tellTable, lines } = join();
+  kernel.report = { removedCount: 2, addedCount: 5, unreachable: [{ host: "h9", family: 6 }] };
+  tellTable(7);
+  await timers.advance(0);
+  expect(lines).toMatchObject([
+    { level: INFO, msg: "the kernel was compared with the pool's table", removedCount: 2, addedCount: 5 },
+    { level: WARN, host: "h9", msg: expect.stringMatching(/reach h9 by IPv6.*dropped \(--via\)/) },
+    { level: INFO, msg: expect.stringMatching(/^ready: /), sequence: 7 },
+  ]);
+  tellTable(8);
+  await timers.advance(0);
+  expect(lines.slice(3).map(({ level }) => level)).toEqual([INFO, WARN]);
+});
+
+test("[ST2] why the kernel did not follow is told in its own first line, anything else with its stack", async () => {
+  const { timers, kernel, tellTable, lines } = join();
+  kernel.isBroken = true;
+  kernel.fault = new KernelFault("transaction-refused", "No such device\nNo such device, again");
+  tellTable(7);
+  await timers.advance(0);
+  expect(lines).toEqual([
+    expect.objectContaining({
+      level: ERROR,
+      code: "transaction-refused",
+      msg: "the kernel did not follow: No such device; again in 100 ms",
+    }),
+  ]);
+  expect(lines[0]).not.toHaveProperty("err");
+  kernel.fault = new Error("a mistake of ours");
+  await timers.advance(100);
+  expect(lines.at(-1)).toMatchObject({
+    level: ERROR,
+    err: { message: "a mistake of ours", stack: expect.stringContaining("steering-member") },
+    msg: "the kernel did not follow; again in 200 ms",
+  });
+});
+
+test("[ST3] an entry from the past is told of, with the epoch that stays", async () => {
+  const { timers, link, tellTable, lines } = join();
+  tellTable(7);
+  await timers.advance(0);
+  link.receive({ type: "change", change: change(8, { put: [entry("h1", 4096, 8, 6)] }) });
+  link.receive({ type: "change", change: change(9, { put: [entry("h2", 4096, 8, 5)] }) });
+  expect(lines.at(-1)).toMatchObject({
+    level: WARN,
+    msg: "an entry from the past was passed over",
+    host: "h2",
+    base: 4096,
+    epoch: 5,
+    heldEpoch: 6,
+  });
+});
+
 test("[RT6] a router that stops leaves the kernel as it is, and wants nothing more of time", async () => {
   const { timers, kernel, member, link, tellTable } = join();
   tellTable(7);
   await timers.advance(0);
+  expect(member.isConnected).toBe(true);
   await member.stop();
-  expect(link.isStarted).toBe(false);
+  expect([member.isConnected, link.isStarted]).toEqual([false, false]);
   expect(timers.pendingCount).toBe(0);
   expect(kernel.steps).toEqual(["repair"]);
 });

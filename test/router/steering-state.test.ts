@@ -1,7 +1,7 @@
 /** What a router does when the pool speaks, the kernel is slow, or messages are lost. */
 import { describe, expect, test } from "vitest";
 import { SteeringState } from "../../src/router/steering-state.ts";
-import { change, entry, IPV4, reachOf, REACHES, table } from "./steering-fixture.ts";
+import { change, entry, IPV4, IPV6, reachOf, REACHES, table } from "./steering-fixture.ts";
 
 const FIRST = entry("h1", 2048, 11, 1);
 const SECOND = entry("h2", 4096, 11, 2);
@@ -41,8 +41,11 @@ describe("changes", () => {
     expect(state.followed()).toEqual([{ type: "acknowledge", sequence: 4 }]);
   });
 
-  test("[ST1] before any table make it ask for one", () => {
-    expect(new SteeringState().changed(change(1))).toEqual([{ type: "ask-table" }]);
+  test("[ST1] before any table make it ask for one, and until then the kernel is left alone", () => {
+    const state = new SteeringState();
+    expect(state.changed(change(1))).toEqual([{ type: "ask-table" }]);
+    expect(state.doubted()).toEqual([]);
+    expect([state.table, state.followedSequence]).toEqual([null, null]);
   });
 
   test("[ST1] after a new connection it asks again for a table that never came", () => {
@@ -78,6 +81,72 @@ describe("changes", () => {
     const withdraw = [{ ip: IPV4, base: 2048, epoch: 1 }];
     expect(state.changed(change(2, { withdraw, put: [next] }))).toMatchObject([
       { type: "apply", delta: { removed: [{ entry: FIRST }], added: [{ entry: next }] } },
+    ]);
+  });
+
+  test("[ST1] that put over what is older take its place, though nobody has withdrawn that", () => {
+    const state = settled(1, [FIRST, SECOND]);
+    const whole = entry("h2", 4096, 12, 3);
+    expect(state.changed(change(2, { put: [whole] }))).toMatchObject([
+      { type: "apply", delta: { removed: [{ entry: SECOND }], added: [{ entry: whole }] } },
+    ]);
+    expect(state.table?.entries).toEqual([FIRST, whole]);
+  });
+
+  test("[ST3] that put what is held already are no word from the past", () => {
+    const state = settled();
+    expect(state.changed(change(2, { put: [FIRST] }))).toMatchObject([{ type: "apply" }]);
+    expect(state.table?.entries).toEqual([FIRST]);
+  });
+
+  test("[ST1] withdraw and remove what is not there without any trouble", () => {
+    const state = settled();
+    const nowhere = { ip: "192.0.2.77", base: 2048, epoch: 9 };
+    const unknown = { ip: IPV4, base: 8192, epoch: 9 };
+    expect(state.changed(change(2, { withdraw: [nowhere, unknown], removeIps: [IPV6, nowhere.ip] }))).toEqual(
+      [{ type: "apply", delta: { removed: [], added: [], removedIps: [IPV6], addedIps: [] } }],
+    );
+    expect(state.table?.entries).toEqual([FIRST]);
+  });
+
+  test("[ST2] that undo one another while the kernel is busy are nothing to it", () => {
+    const state = settled();
+    state.changed(change(2, { put: [SECOND] }));
+    state.changed(change(3, { removeIps: [IPV6], addIps: ["192.0.2.9"] }));
+    state.changed(change(4, { removeIps: ["192.0.2.9"], addIps: [IPV6] }));
+    expect(state.followed()).toEqual([
+      { type: "acknowledge", sequence: 2 },
+      { type: "apply", delta: { removed: [], added: [], removedIps: [], addedIps: [] } },
+    ]);
+  });
+
+  test.each([
+    ["IPv4", { ...REACHES[0]!, ipv4: "203.0.113.99" }],
+    ["IPv6", { ...REACHES[0]!, ipv6: "2001:db8:a::99" }],
+  ])("[ST1] of a host's place in %s alone move all that it holds, once", (_family, elsewhere) => {
+    const state = settled(1, [FIRST, SECOND]);
+    const moved = {
+      removed: [{ entry: FIRST, reach: REACHES[0] }],
+      added: [{ entry: FIRST, reach: elsewhere }],
+    };
+    expect(state.changed(change(2, { reaches: [elsewhere] }))).toMatchObject([
+      { type: "apply", delta: moved },
+    ]);
+    state.followed();
+    expect(state.changed(change(3, { reaches: [elsewhere] }))).toMatchObject([
+      { type: "apply", delta: { removed: [], added: [] } },
+    ]);
+  });
+
+  test("[ST12] of a host whose place nobody knew make what it holds anew", () => {
+    const third = entry("h3", 6144, 11, 3);
+    const state = settled(1, [FIRST, third]);
+    const reach = reachOf("h3", 3);
+    expect(state.changed(change(2, { reaches: [reach] }))).toMatchObject([
+      {
+        type: "apply",
+        delta: { removed: [{ entry: third, reach: null }], added: [{ entry: third, reach }] },
+      },
     ]);
   });
 
@@ -139,6 +208,14 @@ describe("an epoch from the past", () => {
     const actions = state.replaced(table(3, [old, entry("h2", 8192, 11, 4)]));
     expect(actions[0]).toEqual({ type: "outdated", entry: old, heldEpoch: 9 });
     expect(state.table?.entries).toEqual([held, entry("h2", 8192, 11, 4)]);
+  });
+
+  test("[ST3] in a whole table does not bring back what is older still", () => {
+    const held = entry("h1", 2048, 10, 9);
+    const state = settled(7, [held, entry("h1", 3072, 10, 2)]);
+    const old = entry("h2", 2048, 11, 5);
+    expect(state.replaced(table(3, [old]))[0]).toEqual({ type: "outdated", entry: old, heldEpoch: 9 });
+    expect(state.table?.entries).toEqual([held]);
   });
 });
 
