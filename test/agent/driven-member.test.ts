@@ -14,6 +14,7 @@ function join(options: Partial<PoolMemberOptions> = {}) {
   const clock = () => ({ monotonicMs: timers.nowMs, wallMs: 1_790_000_000_000 + timers.nowMs });
   const binder = new PortBinder({ timers, clock, random: () => 0 });
   const { openLink, links } = drivenLinks();
+  const { log, lines } = recordingLog();
   const member = new PoolMember({
     edge: new URL("http://edge.example"),
     pool: "default",
@@ -28,13 +29,13 @@ function join(options: Partial<PoolMemberOptions> = {}) {
     timers,
     clock,
     random: () => 0.5,
-    log: recordingLog().log,
+    log,
     ...options,
   });
   onTestFinished(() => member.stop());
   member.start();
   links[0]!.receive({ type: "enlisted", pool: "default", ips: [IP] });
-  return { timers, binder, member, pool: links[0]!, links };
+  return { timers, binder, member, pool: links[0]!, links, lines };
 }
 
 const FIRST = { base: 4096, order: 8, epoch: 1 };
@@ -50,9 +51,23 @@ function typesOf(messages: readonly object[]): string[] {
   return messages.map((message) => (message as { type: string }).type);
 }
 
+interface Report {
+  readonly type: string;
+  readonly draining: boolean;
+  readonly rooms: readonly {
+    readonly ip: string;
+    readonly portCount: number;
+    readonly busiestCount: number;
+  }[];
+}
+
+function reportsOf(pool: DrivenLink): Report[] {
+  return (pool.sent as Report[]).filter(({ type }) => type === "report");
+}
+
 /** A host that has leased a block on its one address. */
-async function leasing() {
-  const world = join();
+async function leasing(options: Partial<PoolMemberOptions> = {}) {
+  const world = join(options);
   await world.timers.advance(0);
   const address = world.links[1]!;
   expect(address.path).toBe(`/v1/ips/${IP}/connect`);
@@ -194,4 +209,175 @@ test("[UP2] [UP5] a suspect address is told again and again, but only to a pool 
   expect(pool.sent.at(-1)).toEqual({ type: "tried", ip: IP, reached: places.slice(0, 1) });
   pool.receive({ type: "ejected", ips: [IP] });
   expect(tried).toEqual([[IP, places], [IP]]);
+});
+
+test("[PM1] a host says who it is and where it can be reached, and is told of by its room at once", async () => {
+  const reach = { ipv4: "203.0.113.1", ipv6: null };
+  const { pool, lines } = join({ reach });
+  expect(pool.path).toBe("/v1/pools/default/connect");
+  expect(pool.confirmCount).toBe(1);
+  expect(pool.sent).toEqual([
+    { type: "enlist", version: 1, instance: "instance-1", gateway: "http://203.0.113.1:7001", reach },
+    { type: "report", draining: false, rooms: [{ ip: IP, portCount: 0, busiestCount: 0 }] },
+  ]);
+  expect(lines).toMatchObject([{ ip: IP, msg: "serving an address of the pool" }]);
+  // The same once more is nothing new.
+  pool.receive({ type: "enlisted", pool: "default", ips: [IP] });
+  expect(lines).toHaveLength(1);
+});
+
+test("[PM1] a pool that refuses is left, with the reason, and not taken for good", () => {
+  const { pool } = join();
+  pool.receive({ type: "refused", code: "pool-unknown" });
+  expect([pool.isOpen, pool.confirmCount]).toEqual([false, 1]);
+  expect(pool.dropReasons).toEqual([expect.stringContaining("no such pool")]);
+});
+
+test("[PM3] first room is told within a tenth of a second of the last report, more of it after two seconds", async () => {
+  const { timers, binder, pool, links } = join();
+  await timers.advance(0);
+  const told = () => reportsOf(pool).map(({ rooms }) => rooms.map(({ busiestCount }) => busiestCount));
+  answer(links[1]!);
+  expect(reportsOf(pool)).toHaveLength(1);
+  await timers.advance(99);
+  expect(reportsOf(pool)).toHaveLength(1);
+  await timers.advance(1);
+  expect(reportsOf(pool).slice(1)).toMatchObject([{ rooms: [{ portCount: 256 }] }]);
+  Array.from({ length: 40 }, () => binder.address(IP)!.take("tcp 198.51.100.1 443"));
+  await timers.advance(1_900);
+  expect(told()).toEqual([[0], [0]]);
+  await timers.advance(250);
+  expect(told()).toEqual([[0], [0], [40]]);
+  Array.from({ length: 10 }, () => binder.address(IP)!.take("tcp 198.51.100.1 443"));
+  await timers.advance(60_000);
+  expect(told()).toHaveLength(3);
+});
+
+test("[PM3] without a connection it tells nothing, and with the next one everything", async () => {
+  const { timers, binder, pool } = await leasing();
+  await timers.advance(1_000);
+  pool.drop();
+  pool.sent.length = 0;
+  Array.from({ length: 256 }, () => binder.address(IP)!.take("tcp 198.51.100.1 443"));
+  pool.reopen();
+  await timers.advance(1_000);
+  expect(typesOf(pool.sent)).toEqual(["enlist"]);
+  pool.receive({ type: "enlisted", pool: "default", ips: [IP] });
+  expect(reportsOf(pool)).toMatchObject([{ rooms: [{ portCount: 256, busiestCount: 256 }] }]);
+});
+
+test("[PM1] [RE8] what the pool gives up and takes back is told, drains, and is served on", async () => {
+  const { timers, binder, pool, address, lines, links } = await leasing();
+  const ports = binder.address(IP)!;
+  const taken = ports.take("tcp 198.51.100.1 443");
+  expect(taken.ok).toBe(true);
+  pool.receive({ type: "enlisted", pool: "default", ips: [] });
+  expect(lines.at(-1)).toMatchObject({ ip: IP, msg: "the pool has given up an address: draining it" });
+  expect([ports.isUsable(), reportsOf(pool).at(-1)!.rooms]).toEqual([false, []]);
+  await timers.advance(30_000);
+  pool.receive({ type: "enlisted", pool: "default", ips: [IP] });
+  expect(lines.at(-1)).toMatchObject({ ip: IP, msg: "the pool has taken an address back: serving it on" });
+  expect([ports.isUsable(), reportsOf(pool).at(-1)!.rooms.length]).toEqual([true, 1]);
+  expect(binder.address(IP)).toBe(ports);
+  expect(links).toEqual([pool, address]);
+});
+
+test("[PM1] what has drained is forgotten, and leased anew when the pool has wanted it back too late", async () => {
+  const { timers, binder, pool, address, links } = await leasing({ drainDeadlineMs: 1_000 });
+  answer(address, [FIRST]);
+  const ports = binder.address(IP)!;
+  ports.take("tcp 198.51.100.1 443");
+  pool.receive({ type: "enlisted", pool: "default", ips: [] });
+  await timers.advance(1_000);
+  // Its deadline has come, and what it held is on its way back.
+  pool.receive({ type: "enlisted", pool: "default", ips: [IP] });
+  expect(links).toHaveLength(2);
+  await timers.advance(0);
+  answer(address, []);
+  await timers.advance(3_000);
+  expect(address.isStarted).toBe(false);
+  expect(binder.address(IP)).not.toBe(ports);
+  expect(links.map(({ isStarted }) => isStarted)).toEqual([true, false, true]);
+});
+
+test("[PM4] a host that drains says so first, serves no address any more, and leaves when all is given back", async () => {
+  const { timers, binder, member, pool, address, links } = await leasing();
+  const taken = binder.address(IP)!.take("tcp 198.51.100.1 443");
+  let isDrained = false;
+  void member.drain(60_000).then(() => (isDrained = true));
+  expect(reportsOf(pool).at(-1)).toMatchObject({ draining: true });
+  pool.receive({ type: "enlisted", pool: "default", ips: [IP, "192.0.2.2"] });
+  await timers.advance(30_000);
+  expect(links).toHaveLength(2);
+  expect([isDrained, pool.isStarted, address.isStarted]).toEqual([false, true, true]);
+  if (taken.ok) taken.value.release();
+  await timers.advance(5_000);
+  answer(address, []);
+  await timers.advance(5_000);
+  expect([isDrained, pool.isStarted, address.isStarted]).toEqual([true, false, false]);
+  // Its last word is that nothing is left.
+  expect(reportsOf(pool).at(-1)).toMatchObject({ draining: true, rooms: [{ portCount: 0 }] });
+});
+
+test("[PM4] a host that drains waits for the addresses that it was giving up as well", async () => {
+  const { timers, binder, member, pool, address } = await leasing();
+  binder.address(IP)!.take("tcp 198.51.100.1 443");
+  pool.receive({ type: "enlisted", pool: "default", ips: [] });
+  let isDrained = false;
+  void member.drain(60_000).then(() => (isDrained = true));
+  await timers.advance(59_000);
+  expect([isDrained, address.isStarted]).toEqual([false, true]);
+  await timers.advance(10_000);
+  expect([isDrained, address.isStarted]).toEqual([true, false]);
+});
+
+test("[PM7] a host that routers do not find warns for each family, once until that changes", () => {
+  const { pool, lines } = join({ reach: { ipv4: null, ipv6: null } });
+  const tell = (steered: boolean, ips: readonly string[]): number => {
+    const before = lines.length;
+    pool.receive({ type: "enlisted", pool: "default", ips, steered });
+    return lines.slice(before).filter(({ msg }) => msg.includes("--reach")).length;
+  };
+  expect([tell(false, [IP]), tell(true, [IP]), tell(true, [IP])]).toEqual([0, 1, 0]);
+  expect([tell(true, [IP, "2001:db8::1"]), tell(false, [IP]), tell(true, [IP])]).toEqual([2, 0, 1]);
+  expect(lines.at(-1)).toMatchObject({ level: 40, code: "reach-unknown" });
+});
+
+test("[UP2] asked to try places, a host that does not watch its uplink has reached none", async () => {
+  const { timers, pool } = join();
+  const places = [{ ip: "198.51.100.7", port: 1 }];
+  pool.receive({ type: "try", ip: IP, places });
+  pool.receive({ type: "ejected", ips: [IP] });
+  await timers.advance(0);
+  expect(pool.sent.at(-1)).toEqual({ type: "tried", ip: IP, reached: [] });
+});
+
+test("[UP2] what was tried for a connection that has ended is not told on the next one", async () => {
+  const { promise, resolve } = Promise.withResolvers<readonly never[]>();
+  const uplink = { state: "good", destinationCount: 0, failedCount: 0, doubts: [] } as const;
+  const uplinks = { of: () => uplink, tryOut: () => promise, ejected: () => {}, onChange: null };
+  const { timers, pool } = join({ uplinks });
+  pool.receive({ type: "try", ip: IP, places: [{ ip: "198.51.100.7", port: 1 }] });
+  pool.drop();
+  pool.reopen();
+  resolve([]);
+  await timers.advance(0);
+  expect(typesOf(pool.sent)).not.toContain("tried");
+});
+
+test("[UP1] an address that becomes suspect is told as soon as the watch says so", async () => {
+  let state: "good" | "suspect" = "good";
+  const uplinks = {
+    of: () => ({ state, destinationCount: 3, failedCount: 0, doubts: [] }) as const,
+    tryOut: async () => [],
+    ejected: () => {},
+    onChange: null as (() => void) | null,
+  };
+  const { timers, pool } = join({ uplinks });
+  pool.receive({ type: "enlisted", pool: "default", ips: [IP], steered: false });
+  await timers.advance(1_010);
+  const before = reportsOf(pool).length;
+  state = "suspect";
+  uplinks.onChange!();
+  expect(reportsOf(pool).slice(before)).toMatchObject([{ rooms: [{ uplink: { state: "suspect" } }] }]);
 });

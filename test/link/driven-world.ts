@@ -39,6 +39,9 @@ export class DrivenLink implements Link {
   isOpen = false;
   isStarted = false;
   readonly sent: object[] = [];
+  /** How often the connection was called good. */
+  confirmCount = 0;
+  readonly dropReasons: string[] = [];
   readonly #options: LinkOptions<unknown>;
 
   constructor(options: LinkOptions<unknown>) {
@@ -70,9 +73,12 @@ export class DrivenLink implements Link {
     if (this.isOpen) this.sent.push(message);
   }
 
-  confirm(): void {}
+  confirm(): void {
+    this.confirmCount += 1;
+  }
 
-  drop(): void {
+  drop(why = ""): void {
+    this.dropReasons.push(why);
     this.#close();
   }
 
