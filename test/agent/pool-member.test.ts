@@ -2,9 +2,6 @@
 import { afterEach, beforeEach, expect, onTestFinished, test } from "vitest";
 import { PoolMember, type PoolMemberOptions } from "../../src/agent/leasing/pool-member.ts";
 import { PortBinder } from "../../src/agent/ports/port-binder.ts";
-import { reachFindings } from "../../src/agent/leasing/reach-findings.ts";
-import { type RoomReport, urgencyOf } from "../../src/agent/leasing/room-report.ts";
-import { whyAbsent } from "../../src/agent/leasing/address-presence.ts";
 import { LoopbackEdge, recordingLog, until } from "../link/loopback-edge.ts";
 
 const IP = "127.0.0.10";
@@ -126,12 +123,10 @@ test("[PM7] a host that routers cannot find says so at start, once, for each fam
   expect(warnings()).toHaveLength(1);
 });
 
-test("[PM7] in a pool without routers, or found by them, it has nothing to say", async () => {
+test("[PM7] in a pool without routers it has nothing to say", async () => {
   edge.steered = false;
   const { lines } = join();
   await until("it serves", () => toldPortCount() === 256);
-  expect(reachFindings(true, [IP], { ipv4: "203.0.113.1", ipv6: null })).toEqual([]);
-  expect(reachFindings(true, [IP, "2001:db8::1"], undefined)).toHaveLength(2);
   expect(lines.filter(({ msg }) => msg.includes("--reach"))).toEqual([]);
 });
 
@@ -182,50 +177,6 @@ test("[PM5] a kernel that cannot be told once leasing has begun costs no flow; b
   await until("it was tried often", () => askedCount > 5);
   expect(isReset).toBe(false);
   expect(edge.leasedEpochs(IP)).toEqual(before);
-});
-
-test("[PM2] the kernel is asked whether an address is there", async () => {
-  expect(await whyAbsent("127.0.0.10")).toBe(null);
-  expect(await whyAbsent("192.0.2.1")).toBe("EADDRNOTAVAIL");
-  expect(await whyAbsent("2001:db8::1")).toBe("EADDRNOTAVAIL");
-});
-
-function report(portCount: number, busiestCount: number, draining = false): RoomReport {
-  return { draining, rooms: [{ ip: IP, portCount, busiestCount }] };
-}
-
-test("[PM3] losing and gaining all room is told at once, lesser changes later, trifles never", () => {
-  expect(urgencyOf(report(256, 0), report(0, 0))).toBe("now");
-  expect(urgencyOf(report(0, 0), report(256, 0))).toBe("now");
-  expect(urgencyOf(report(256, 0), report(256, 0, true))).toBe("now");
-  expect(urgencyOf(report(256, 0), { draining: false, rooms: [] })).toBe("now");
-  expect(urgencyOf(report(256, 0), report(512, 0))).toBe("soon");
-  expect(urgencyOf(report(256, 0), report(256, 40))).toBe("soon");
-  expect(urgencyOf(report(256, 0), report(256, 10))).toBe("never");
-  expect(urgencyOf(report(256, 10), report(256, 10))).toBe("never");
-});
-
-test("[PM3] the last port that is taken and the first that is free are told at once, and what is left when it is little", () => {
-  expect(urgencyOf(report(256, 255), report(256, 256))).toBe("now");
-  expect(urgencyOf(report(256, 256), report(256, 255))).toBe("now");
-  expect(urgencyOf(report(256, 256), report(256, 100))).toBe("now");
-  // Of eight free ports four are half; of two hundred they are nothing.
-  expect(urgencyOf(report(256, 248), report(256, 252))).toBe("soon");
-  expect(urgencyOf(report(256, 252), report(256, 248))).toBe("soon");
-  expect(urgencyOf(report(256, 56), report(256, 60))).toBe("never");
-});
-
-test("[PM3] [UP1] that an address has become suspect is told at once, its figures when they are of note", () => {
-  const withUplink = (state: "good" | "suspect", failedCount: number, port = 443): RoomReport => {
-    const doubts = state === "suspect" ? [{ ip: "198.51.100.1", port }] : [];
-    const uplink = { state, destinationCount: 20, failedCount, doubts };
-    return { draining: false, rooms: [{ ip: IP, portCount: 256, busiestCount: 0, uplink }] };
-  };
-  expect(urgencyOf(withUplink("good", 1), withUplink("suspect", 1))).toBe("now");
-  expect(urgencyOf(withUplink("suspect", 1), withUplink("good", 1))).toBe("now");
-  expect(urgencyOf(withUplink("good", 1), withUplink("good", 4))).toBe("soon");
-  expect(urgencyOf(withUplink("good", 1), withUplink("good", 2))).toBe("never");
-  expect(urgencyOf(withUplink("suspect", 1), withUplink("suspect", 1, 80))).toBe("soon");
 });
 
 test("[PM3] a pool connection that comes back tells everything again", async () => {

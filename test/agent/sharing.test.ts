@@ -1,8 +1,5 @@
 /** A full address and who comes late, from the first answer to the last connection. */
 import { describe, expect, test } from "vitest";
-import { beyondShare, type Holdings } from "../../src/agent/leasing/growth-policy.ts";
-import type { Lease } from "../../src/core/lease-commands.ts";
-import { DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
 import { LEASABLE_PORT_COUNT, portCountOf } from "../../src/core/port-block.ts";
 import { type FakeHost, World } from "./keeper-world.ts";
 
@@ -129,53 +126,5 @@ describe("a maximum that the operator lowers", () => {
     // A spare as large as all that is active has no room: a smaller one is better than none.
     expect(world.rowsOf("h1").at(-1)).toMatchObject({ order: 9 });
     expect(heldBy(world, "h1")).toBe(1536);
-  });
-});
-
-describe("what is given back", () => {
-  const lease = (epoch: number, order: number): Lease => ({ base: epoch * 4096, order, epoch });
-  const given = (
-    active: readonly Lease[],
-    spare: Lease | null,
-    limits: { most: number; least?: number },
-    flows: Readonly<Record<number, number>> = {},
-  ): number[] => {
-    const holdings: Holdings = { active, spare, heldPortCount: 0, busiestCount: 0 };
-    const settings = {
-      ...DEFAULT_POOL_SETTINGS,
-      maxPortsPerHost: limits.most,
-      minPortsPerHost: limits.least ?? 64,
-    };
-    const leases = beyondShare(holdings, settings, ({ epoch }) => flows[epoch] ?? 0);
-    return leases.map(({ epoch }) => epoch).toSorted((a, b) => a - b);
-  };
-
-  test("[LK10] nothing while it is within the share, to the last port", () => {
-    expect(given([lease(1, 8)], lease(2, 8), { most: 512 })).toEqual([]);
-    expect(given([lease(1, 8)], lease(2, 8), { most: 511 })).toEqual([2]);
-    expect(given([], null, { most: 64 })).toEqual([]);
-  });
-
-  test("[LK10] the spare first, if that is enough and leaves the minimum", () => {
-    expect(given([lease(1, 8), lease(2, 6)], lease(3, 9), { most: 512 })).toEqual([3]);
-    expect(given([lease(1, 8)], lease(3, 9), { most: 512, least: 512 })).toEqual([1]);
-  });
-
-  test("[LK10] as few ports as whole blocks allow, of equal blocks those with the fewest flows", () => {
-    const active = [lease(1, 8), lease(2, 8), lease(3, 9), lease(4, 10)];
-    expect(given(active, null, { most: 1984 })).toEqual([2]);
-    expect(given(active, null, { most: 1984 }, { 1: 3, 2: 5 })).toEqual([1]);
-    expect(given(active, lease(5, 11), { most: 2048, least: 1024 })).toEqual([5]);
-    expect(given(active, null, { most: 1024 })).toEqual([1, 2, 3]);
-    expect(given([lease(1, 9), lease(2, 9)], lease(3, 9), { most: 512 })).toEqual([2, 3]);
-  });
-
-  test("[LK10] never so much that less than the minimum is left, nor the last block", () => {
-    expect(given([lease(1, 12), lease(2, 6)], null, { most: 2304, least: 512 })).toEqual([2]);
-    expect(given([lease(1, 12), lease(2, 9)], null, { most: 2304, least: 512 })).toEqual([1]);
-    expect(given([lease(1, 10), lease(2, 7)], null, { most: 1088, least: 1088 })).toEqual([]);
-    expect(given([lease(1, 12)], null, { most: 0 })).toEqual([]);
-    expect(given([], lease(1, 12), { most: 0 })).toEqual([]);
-    expect(given([lease(1, 12), lease(2, 11)], lease(3, 6), { most: 1024, least: 512 })).toEqual([1, 3]);
   });
 });

@@ -1,0 +1,43 @@
+/** What of a host's room is worth a message to its pool, and how soon. */
+import { expect, test } from "vitest";
+import { type RoomReport, urgencyOf } from "../../src/agent/leasing/room-report.ts";
+
+const IP = "192.0.2.1";
+
+function report(portCount: number, busiestCount: number, draining = false): RoomReport {
+  return { draining, rooms: [{ ip: IP, portCount, busiestCount }] };
+}
+
+test("[PM3] losing and gaining all room is told at once, lesser changes later, trifles never", () => {
+  expect(urgencyOf(report(256, 0), report(0, 0))).toBe("now");
+  expect(urgencyOf(report(0, 0), report(256, 0))).toBe("now");
+  expect(urgencyOf(report(256, 0), report(256, 0, true))).toBe("now");
+  expect(urgencyOf(report(256, 0), { draining: false, rooms: [] })).toBe("now");
+  expect(urgencyOf(report(256, 0), report(512, 0))).toBe("soon");
+  expect(urgencyOf(report(256, 0), report(256, 40))).toBe("soon");
+  expect(urgencyOf(report(256, 0), report(256, 10))).toBe("never");
+  expect(urgencyOf(report(256, 10), report(256, 10))).toBe("never");
+});
+
+test("[PM3] the last port that is taken and the first that is free are told at once, and what is left when it is little", () => {
+  expect(urgencyOf(report(256, 255), report(256, 256))).toBe("now");
+  expect(urgencyOf(report(256, 256), report(256, 255))).toBe("now");
+  expect(urgencyOf(report(256, 256), report(256, 100))).toBe("now");
+  // Of eight free ports four are half; of two hundred they are nothing.
+  expect(urgencyOf(report(256, 248), report(256, 252))).toBe("soon");
+  expect(urgencyOf(report(256, 252), report(256, 248))).toBe("soon");
+  expect(urgencyOf(report(256, 56), report(256, 60))).toBe("never");
+});
+
+test("[PM3] [UP1] that an address has become suspect is told at once, its figures when they are of note", () => {
+  const withUplink = (state: "good" | "suspect", failedCount: number, port = 443): RoomReport => {
+    const doubts = state === "suspect" ? [{ ip: "198.51.100.1", port }] : [];
+    const uplink = { state, destinationCount: 20, failedCount, doubts };
+    return { draining: false, rooms: [{ ip: IP, portCount: 256, busiestCount: 0, uplink }] };
+  };
+  expect(urgencyOf(withUplink("good", 1), withUplink("suspect", 1))).toBe("now");
+  expect(urgencyOf(withUplink("suspect", 1), withUplink("good", 1))).toBe("now");
+  expect(urgencyOf(withUplink("good", 1), withUplink("good", 4))).toBe("soon");
+  expect(urgencyOf(withUplink("good", 1), withUplink("good", 2))).toBe("never");
+  expect(urgencyOf(withUplink("suspect", 1), withUplink("suspect", 1, 80))).toBe("soon");
+});
