@@ -199,6 +199,17 @@ test("[LK4] epochs are kept under their address; one from before the edge's stor
   expect(noted).toEqual([[IP, SPARE.epoch]]);
 });
 
+test("[LK4] a grant of what is held already is no word from the past", async () => {
+  const { timers, links, lines, ports } = begin();
+  await timers.advance(0);
+  const link = links[0]!;
+  answer(link, [FIRST]);
+  expect(lastOf(link).type).toBe("acquire");
+  answer(link, [FIRST], FIRST);
+  expect(lines.map(({ msg }) => msg)).toEqual(["leases taken up"]);
+  expect([ports.isUsable(), lastOf(link).type]).toEqual([true, "acquire"]);
+});
+
 test("[LK3] what is taken up, lost and given back is told by ports and epochs", async () => {
   const { link, lines, timers, changes } = await leasing();
   expect(lines).toMatchObject([
@@ -271,6 +282,25 @@ test("[LK6] a flow that takes many ports brings the spare into use, when its cho
   await timers.advance(0);
   expect(ports.room().portCount).toBe(512);
   expect(lastOf(link)).toMatchObject({ type: "acquire", order: 9 });
+  // And so with the next one.
+  const next = { base: 8192, order: 9, epoch: 7 };
+  answer(link, [FIRST, SPARE, next], next);
+  take(world, 180);
+  await timers.advance(0);
+  expect(ports.room().portCount).toBe(1024);
+});
+
+test("[LK9] with the edge away a drain is over as soon as nothing flows", async () => {
+  const world = await leasing();
+  const [flow] = take(world, 1);
+  world.link.drop();
+  let isDrained: boolean | null = null;
+  void world.member.drain(30_000).then((outcome) => (isDrained = outcome));
+  await world.timers.advance(5_000);
+  expect(isDrained).toBe(null);
+  flow!.release();
+  await world.timers.advance(3_000);
+  expect(isDrained).toBe(true);
 });
 
 test("[RE8] a drain that is taken back resolves to false, and the address is looked for again, once at a time", async () => {
@@ -302,6 +332,13 @@ test("[RE8] what never leased has drained at once, and cannot be taken back", as
   const { timers, member, links } = begin({ whyAbsent: async () => "EADDRNOTAVAIL" });
   await timers.advance(0);
   expect(member.resume()).toBe(false);
+  expect(await member.drain(30_000)).toBe(true);
+  await timers.advance(60_000);
+  expect([links.length, timers.pendingCount]).toEqual([0, 0]);
+});
+
+test("[PM1] a member that is drained while it looks for the first time does not begin to lease", async () => {
+  const { timers, member, links } = begin();
   expect(await member.drain(30_000)).toBe(true);
   await timers.advance(60_000);
   expect([links.length, timers.pendingCount]).toEqual([0, 0]);

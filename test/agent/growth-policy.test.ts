@@ -30,6 +30,8 @@ describe("the spare", () => {
     expect(needsSpare(holdings([8], 8, 180))).toBe(true);
     expect(needsSpare(holdings([8, 9], 10, 537))).toBe(false);
     expect(needsSpare(holdings([8, 9], 10, 538))).toBe(true);
+    expect(needsSpare(holdings([7, 9], 10, 447))).toBe(false);
+    expect(needsSpare(holdings([7, 9], 10, 448))).toBe(true);
     expect(needsSpare(holdings([8], null, 256))).toBe(false);
   });
 
@@ -102,13 +104,13 @@ describe("what is beyond a host's share", () => {
     limits: { most: number; least?: number },
     flows: Readonly<Record<number, number>> = {},
   ): number[] => {
-    const holdings: Holdings = { active, spare, heldPortCount: 0, busiestCount: 0 };
+    const held: Holdings = { active, spare, heldPortCount: 0, busiestCount: 0 };
     const settings = {
       ...DEFAULT_POOL_SETTINGS,
       maxPortsPerHost: limits.most,
       minPortsPerHost: limits.least ?? 64,
     };
-    const leases = beyondShare(holdings, settings, ({ epoch }) => flows[epoch] ?? 0);
+    const leases = beyondShare(held, settings, ({ epoch }) => flows[epoch] ?? 0);
     return leases.map(({ epoch }) => epoch).toSorted((a, b) => a - b);
   };
 
@@ -136,6 +138,7 @@ describe("what is beyond a host's share", () => {
     expect(given([lease(1, 12), lease(2, 6)], null, { most: 2304, least: 512 })).toEqual([2]);
     expect(given([lease(1, 12), lease(2, 9)], null, { most: 2304, least: 512 })).toEqual([1]);
     expect(given([lease(1, 10), lease(2, 7)], null, { most: 1088, least: 1088 })).toEqual([]);
+    expect(given([lease(1, 8), lease(2, 8)], null, { most: 448, least: 448 })).toEqual([]);
     expect(given([lease(1, 12)], null, { most: 0 })).toEqual([]);
     expect(given([], lease(1, 12), { most: 0 })).toEqual([]);
     expect(given([lease(1, 12), lease(2, 11)], lease(3, 6), { most: 1024, least: 512 })).toEqual([1, 3]);

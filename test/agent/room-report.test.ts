@@ -13,7 +13,13 @@ test("[PM3] losing and gaining all room is told at once, lesser changes later, t
   expect(urgencyOf(report(0, 0), report(256, 0))).toBe("now");
   expect(urgencyOf(report(256, 0), report(256, 0, true))).toBe("now");
   expect(urgencyOf(report(256, 0), { draining: false, rooms: [] })).toBe("now");
+  const { rooms } = report(256, 0);
+  const elsewhere = rooms.map((room) => ({ ...room, ip: "192.0.2.2" }));
+  expect(urgencyOf(report(256, 0), { draining: false, rooms: elsewhere })).toBe("now");
   expect(urgencyOf(report(256, 0), report(512, 0))).toBe("soon");
+  // An eighth, and one less.
+  expect(urgencyOf(report(256, 0), report(256, 32))).toBe("soon");
+  expect(urgencyOf(report(256, 0), report(256, 31))).toBe("never");
   expect(urgencyOf(report(256, 0), report(256, 40))).toBe("soon");
   expect(urgencyOf(report(256, 0), report(256, 10))).toBe("never");
   expect(urgencyOf(report(256, 10), report(256, 10))).toBe("never");
@@ -26,6 +32,7 @@ test("[PM3] the last port that is taken and the first that is free are told at o
   // Of eight free ports four are half; of two hundred they are nothing.
   expect(urgencyOf(report(256, 248), report(256, 252))).toBe("soon");
   expect(urgencyOf(report(256, 252), report(256, 248))).toBe("soon");
+  expect(urgencyOf(report(256, 248), report(256, 243))).toBe("soon");
   expect(urgencyOf(report(256, 56), report(256, 60))).toBe("never");
 });
 
@@ -39,5 +46,7 @@ test("[PM3] [UP1] that an address has become suspect is told at once, its figure
   expect(urgencyOf(withUplink("suspect", 1), withUplink("good", 1))).toBe("now");
   expect(urgencyOf(withUplink("good", 1), withUplink("good", 4))).toBe("soon");
   expect(urgencyOf(withUplink("good", 1), withUplink("good", 2))).toBe("never");
+  expect(urgencyOf(withUplink("good", 5), withUplink("good", 5))).toBe("never");
+  expect(urgencyOf(withUplink("good", 5), withUplink("good", 2))).toBe("soon");
   expect(urgencyOf(withUplink("suspect", 1), withUplink("suspect", 1, 80))).toBe("soon");
 });

@@ -22,7 +22,7 @@ function inPieces(pieces: readonly Uint8Array[], onCancel?: (reason: unknown) =>
 
 function streaming(source: UnderlyingSource<Uint8Array>): Request {
   const body = new ReadableStream<Uint8Array>(source, { highWaterMark: 0 });
-  return new Request(URL_OF_IT, { method: "POST", body, duplex: "half" } as RequestInit);
+  return new Request(URL_OF_IT, { method: "POST", body, duplex: "half" });
 }
 
 function bytes(text: string): Uint8Array {

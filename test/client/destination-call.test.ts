@@ -138,7 +138,7 @@ test("[CL7] a second argument is an object or nothing", async () => {
     message: "The second argument of fetch is an object.",
   });
   const callable = Object.assign(() => {}, { method: "PUT" });
-  await fetch(DESTINATION, callable as RequestInit);
+  await fetch(DESTINATION, callable);
   expect(calls.map(({ init }) => init.method)).toEqual(["PUT"]);
 });
 

@@ -182,7 +182,7 @@ test("[RT10] a kernel that cannot be looked at is told of, and looked at again",
   const { timers, kernel, tellTable, lines } = join();
   tellTable(7);
   await timers.advance(0);
-  const { isInForce } = kernel;
+  const isInForce = kernel.isInForce.bind(kernel);
   kernel.isInForce = () => Promise.reject(new Error("no answer from nft"));
   await timers.advance(1_000);
   expect(lines.at(-1)).toMatchObject({
