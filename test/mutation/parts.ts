@@ -85,6 +85,8 @@ export const PARTS: Readonly<Record<string, Part>> = {
       "test/agent/pool-member.test.ts",
       "test/agent/driven-member.test.ts",
       "test/agent/drain-taken-back.test.ts",
+      "test/agent/address-member.test.ts",
+      "test/agent/{growth-policy,lease-holdings,own-place,room-report}.test.ts",
     ],
     project: "node",
     leastScore: 80,
@@ -105,7 +107,7 @@ export const PARTS: Readonly<Record<string, Part>> = {
   },
   client: {
     sources: ["src/client/*.ts"],
-    tests: ["test/client/egress.test.ts"],
+    tests: ["test/client/{egress,destination-body,destination-call}.test.ts"],
     project: "node",
     leastScore: 80,
   },
