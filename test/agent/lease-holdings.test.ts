@@ -39,8 +39,8 @@ test("[LK4] which of two that overlap is older goes by the epoch, in whatever or
     { base: 4096, order: 6, epoch: 9 },
   ];
   for (const listed of [
-    [older!, newer!],
-    [newer!, older!],
+    [older, newer],
+    [newer, older],
   ]) {
     const { ports, list } = holding();
     list([...listed, { base: 8192, order: 8, epoch: 8 }, { base: 9216, order: 8, epoch: 12 }]);

@@ -4,8 +4,8 @@ import { type RoomReport, urgencyOf } from "../../src/agent/leasing/room-report.
 
 const IP = "192.0.2.1";
 
-function report(portCount: number, busiestCount: number, draining = false): RoomReport {
-  return { draining, rooms: [{ ip: IP, portCount, busiestCount }] };
+function report(portCount: number, busiestCount: number, draining = false, ip = IP): RoomReport {
+  return { draining, rooms: [{ ip, portCount, busiestCount }] };
 }
 
 test("[PM3] losing and gaining all room is told at once, lesser changes later, trifles never", () => {
@@ -13,9 +13,7 @@ test("[PM3] losing and gaining all room is told at once, lesser changes later, t
   expect(urgencyOf(report(0, 0), report(256, 0))).toBe("now");
   expect(urgencyOf(report(256, 0), report(256, 0, true))).toBe("now");
   expect(urgencyOf(report(256, 0), { draining: false, rooms: [] })).toBe("now");
-  const { rooms } = report(256, 0);
-  const elsewhere = rooms.map((room) => ({ ...room, ip: "192.0.2.2" }));
-  expect(urgencyOf(report(256, 0), { draining: false, rooms: elsewhere })).toBe("now");
+  expect(urgencyOf(report(256, 0), report(256, 0, false, "192.0.2.2"))).toBe("now");
   expect(urgencyOf(report(256, 0), report(512, 0))).toBe("soon");
   // An eighth, and one less.
   expect(urgencyOf(report(256, 0), report(256, 32))).toBe("soon");
