@@ -168,6 +168,7 @@ test("[CL2] where a request left from is known from address, port and host toget
   });
   expect(egressOf(without("egress-ip"))).toBe(null);
   expect(egressOf(without("egress-host"))).toBe(null);
+  expect(egressOf(without("egress-port"))).toBe(null);
   expect(egressOf(without("egress-port", "many"))).toBe(null);
   expect(egressOf(without("egress-port", "20.5"))).toBe(null);
 });
