@@ -381,3 +381,50 @@ test("[UP1] an address that becomes suspect is told as soon as the watch says so
   uplinks.onChange!();
   expect(reportsOf(pool).slice(before)).toMatchObject([{ rooms: [{ uplink: { state: "suspect" } }] }]);
 });
+
+test("[PM3] what cannot wait is told a tenth of a second after the last report, however long that is ago", async () => {
+  const { timers, pool, links } = join();
+  await timers.advance(60);
+  answer(links[1]!);
+  await timers.advance(39);
+  expect(reportsOf(pool)).toHaveLength(1);
+  await timers.advance(1);
+  expect(reportsOf(pool)).toHaveLength(2);
+});
+
+test("[PM3] [PM4] one that drains before its pool has taken it tells no room yet", async () => {
+  const { timers, member, pool } = await leasing();
+  pool.drop();
+  pool.reopen();
+  pool.sent.length = 0;
+  void member.drain(60_000);
+  await timers.advance(1_000);
+  expect(typesOf(pool.sent)).toEqual([]);
+});
+
+test("[PM6] a host whose pool is gone for another reason may still grow", async () => {
+  const { timers, pool, links } = join();
+  await timers.advance(0);
+  pool.receive({ type: "refused", code: "pool-unknown" });
+  answer(links[1]!);
+  expect(typesOf(links[1]!.sent)).toEqual(["join", "acquire"]);
+});
+
+test("[UP2] one address in doubt is enough to be told again and again, beside others that are good", async () => {
+  const doubted = { ip: "198.51.100.1", port: 443 };
+  const uplinks = {
+    of: (ip: string) => {
+      const doubts = ip === IP ? [doubted] : [];
+      return { state: ip === IP ? "suspect" : "good", destinationCount: 1, failedCount: 0, doubts } as const;
+    },
+    tryOut: async () => [],
+    ejected: () => {},
+    onChange: null,
+  };
+  const { timers, pool } = join({ uplinks });
+  pool.receive({ type: "enlisted", pool: "default", ips: [IP, "192.0.2.2"], steered: false });
+  await timers.advance(1_000);
+  const before = reportsOf(pool).length;
+  await timers.advance(20_000);
+  expect(reportsOf(pool).length - before).toBe(5);
+});
