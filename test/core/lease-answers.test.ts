@@ -75,14 +75,6 @@ describe("the answer", () => {
     address.take("anna", 8);
     expect(address.table.holders.get("anna")!.expiresAtMs).toBe(address.nowMs + 600_000);
   });
-
-  test("[LE5] to a host set up anew counts the new lease time alone: its old leases are over", () => {
-    const address = new AddressStory();
-    address.join("anna", "first-disk");
-    address.configure({ leaseDurationMs: 1000 });
-    address.join("anna", "second-disk");
-    expect(address.table.holders.get("anna")!.expiresAtMs).toBe(address.nowMs + 1000);
-  });
 });
 
 describe("a grant that routers are to follow", () => {
