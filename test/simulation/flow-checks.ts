@@ -89,6 +89,12 @@ export class FlowChecks {
     standing.blocks = new Map([...standing.blocks].filter(([epoch]) => epoch !== request.epoch));
   }
 
+  /** A host has read a refusal: what is answered yet to that request is none of its business. [LK5] */
+  refused(host: Host, ip: string, requestId: string): void {
+    const asked = this.#lives.get(host)?.asked;
+    if (asked?.get(ip)?.requestId === requestId) asked.delete(ip);
+  }
+
   /** A host has read an answer: its blocks, and for how long from the first sending on. */
   told(
     host: Host,

@@ -395,7 +395,10 @@ export class Run {
     }
     const reply = JSON.parse(text) as LeaseReply;
     conversation.told(reply);
-    if (reply.type === "refused") return this.#count(`refused: ${reply.code}`);
+    if (reply.type === "refused") {
+      this.#flows.refused(host, ip, reply.requestId);
+      return this.#count(`refused: ${reply.code}`);
+    }
     if (reply.type === "changed") return this.#count("settings changed");
     const { requestId, leaseDurationMs, leases: blocks, granted } = reply;
     this.#count(granted === null ? "answer" : "grant");
