@@ -157,17 +157,20 @@ describe("a token", () => {
 });
 
 describe("a key", () => {
-  test("[ID1] says by its name what it may sign; a nameless one signs nothing", async () => {
+  test("[ID1] says by its name what it may sign; a nameless one, or one of no kind, signs nothing", async () => {
     expect(kindOf(issuer.kid)).toBe("issuer");
     expect(kindOf(edge.kid)).toBe("edge");
     expect(kindOf("issuer")).toBeNull();
     expect(kindOf(undefined)).toBeNull();
     const { privateKey } = await generateKeyPair("Ed25519", { extractable: true });
     const nameless = await exportJWK(privateKey);
-    const own = new TokenVerifier({ keys: [publicPart(nameless)] });
-    for (const role of ["admin", "gateway"] as const) {
-      const token = await signToken(identity(role), nameless);
-      expect(await own.verify(token, NOW)).toEqual({ ok: false, refusal: "token-signature-invalid" });
+    for (const kid of [undefined, "other:key"]) {
+      const key = { ...nameless, ...(kid === undefined ? {} : { kid }) };
+      const own = new TokenVerifier({ keys: [publicPart(key)] });
+      for (const role of ["admin", "gateway"] as const) {
+        const token = await signToken(identity(role), key);
+        expect(await own.verify(token, NOW)).toEqual({ ok: false, refusal: "token-signature-invalid" });
+      }
     }
   });
 
