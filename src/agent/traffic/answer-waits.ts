@@ -18,7 +18,12 @@ export class AnswerWaits {
 
   /** A request goes out on a connection. */
   began(socket: Socket): void {
-    if (this.#asked.has(socket)) return;
+    const asked = this.#asked.get(socket);
+    if (asked !== undefined) {
+      // Over HTTP/2 others are on it: theirs is the longer wait, unless something has come of it.
+      if (!this.#note(socket, asked)) return;
+      this.#asked.delete(socket);
+    }
     this.#asked.set(socket, { sinceMs: performance.now(), byteCount: socket.bytesRead });
   }
 
