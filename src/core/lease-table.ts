@@ -178,9 +178,9 @@ function shiftDeadlines(table: LeaseTable, shiftMs: number): void {
   }
 }
 
-/** Whether there is neither host nor block: no block is without its holder. */
+/** Whether there is neither host nor block. */
 export function isUnused(table: LeaseTable): boolean {
-  return table.holders.size === 0;
+  return table.holders.size === 0 && table.rows.size === 0;
 }
 
 /** The leases a host holds, oldest epoch first. */
