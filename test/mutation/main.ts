@@ -6,7 +6,7 @@
  *     npm run mutation -- core wire                 these parts
  *     npm run mutation -- core --file share.ts      one file of a part; its score is only told
  */
-import { relative } from "node:path";
+import { dirname, relative } from "node:path";
 import { parseArgs } from "node:util";
 import type { MutantResult } from "@stryker-mutator/api/core";
 import { Stryker } from "@stryker-mutator/core";
@@ -34,17 +34,23 @@ function mutantsOf(name: string, { sources }: Part): Promise<MutantResult[]> {
     configFile: "test/mutation/stryker.json",
     // There is none: TypeScript 7 has no interface by which Stryker could read one.
     tsconfigFile: "none.json",
-    mutate: file === undefined ? [...sources] : sources.map((source) => ofFile(source, file)),
+    mutate: file === undefined ? [...sources] : filesNamed(file, sources),
     concurrency: Number(threads),
   }).runMutationTest();
 }
 
-/** A pattern of sources, for one file alone. */
-function ofFile(source: string, file: string): string {
-  return `${source.slice(0, source.lastIndexOf("/") + 1)}${file}`;
+/** Where a part may have a file of this name. */
+function filesNamed(file: string, sources: readonly string[]): string[] {
+  const folders = sources.filter((source) => !source.startsWith("!")).map((source) => dirname(source));
+  return [...new Set(folders)].map((folder) => `${folder}/${file}`);
 }
 
 function report(name: string, { leastScore }: Part, mutants: readonly MutantResult[]): void {
+  if (mutants.length === 0) {
+    console.error(`${name} has no ${values.file ?? "source"} with anything to change`);
+    process.exitCode = 2;
+    return;
+  }
   const noticed = mutants.filter(({ status }) => NOTICED.has(status));
   const unnoticed = mutants.filter(({ status }) => UNNOTICED.has(status));
   for (const { fileName, location, replacement, status } of unnoticed) {
