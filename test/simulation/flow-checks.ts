@@ -21,11 +21,11 @@ interface Standing {
   blocks: ReadonlyMap<number, PortBlock>;
   /** Until when in true time, by the most careful host. */
   endsAtMs: number;
-  /** When it was last told so, and until when before. */
-  toldAtMs: number;
+  /** When it was last told so, by the time that its agent ran, and until when before in true time. */
+  toldAtRunningMs: number;
   endedBeforeAtMs: number;
-  /** Since when all of them can have been put to use. */
-  sinceMs: number;
+  /** Since when all of them can have been put to use, by the time that its agent ran. */
+  sinceRunningMs: number;
 }
 
 /** One agent, from its start to its end. */
@@ -43,7 +43,7 @@ interface Life {
 const COUNTED_ON = 0.97;
 /** The kernel reads the wall clock in whole seconds. */
 const TICK_MS = 1_010;
-/** An answer has been acted upon by then: the kernel was told. */
+/** An answer has been acted upon when the agent has run for so long: the kernel was told. */
 const ADOPTION_MS = 1_000;
 /** What a trouble has begun is over by then. */
 const TROUBLE_LASTS_MS = 25_000;
@@ -119,9 +119,9 @@ export class FlowChecks {
     life.standings.set(ip, {
       blocks: new Map(blocks.map((block) => [block.epoch, block])),
       endsAtMs: Math.max(before?.endsAtMs ?? 0, endsAtMs),
-      toldAtMs: this.#nowMs(),
+      toldAtRunningMs: host.runningMs,
       endedBeforeAtMs: before?.endsAtMs ?? 0,
-      sinceMs: isInUse ? before.sinceMs : this.#nowMs(),
+      sinceRunningMs: isInUse ? before.sinceRunningMs : host.runningMs,
     });
   }
 
@@ -140,7 +140,7 @@ export class FlowChecks {
     if (standing === null) return;
     const nowMs = this.#nowMs();
     // A host that slept finds its term over before it reads on, and its kernel is told a moment later.
-    const isNews = nowMs - standing.toldAtMs < ADOPTION_MS;
+    const isNews = host.runningMs - standing.toldAtRunningMs < ADOPTION_MS;
     if (isNews && nowMs >= standing.endedBeforeAtMs) return;
     const block = [...standing.blocks].find(([, each]) => blockContains(each, port));
     if (block === undefined) return;
@@ -155,7 +155,7 @@ export class FlowChecks {
     if (!isWithoutLease) return;
     const standing = this.#standingOf(host, ip);
     if (standing === null || standing.blocks.size === 0) return;
-    if (this.#nowMs() - standing.sinceMs < ADOPTION_MS) return;
+    if (host.runningMs - standing.sinceRunningMs < ADOPTION_MS) return;
     const leftMs = Math.round(standing.endsAtMs - this.#nowMs());
     const what = `${host.machine.name} opens no flow from ${ip}`;
     throw new Violation("law 8", `${what}, and ${standing.blocks.size} blocks are its own for ${leftMs} ms`);

@@ -94,6 +94,11 @@ export class Host {
     return this.#agent?.process ?? null;
   }
 
+  /** A clock that stands while the agent can do nothing; it begins anew with each agent. */
+  get runningMs(): number {
+    return this.#agent?.process.runningMs() ?? 0;
+  }
+
   get instance(): string {
     return this.#disk.instance;
   }

@@ -40,3 +40,31 @@ describe("a process that was halted hears in order", () => {
     expect(heard).toEqual([1, 2, 3, 4]);
   });
 });
+
+test("the time that a process runs stands while it is halted, in either way or both", () => {
+  const timeline = new Timeline();
+  const machine = new Machine("m1", timeline, 1, 0);
+  const process = new Process(machine);
+  const began = process.runningMs();
+  const runFor = (ms: number): number => {
+    timeline.after(ms, () => {});
+    timeline.step();
+    return process.runningMs() - began;
+  };
+  expect(runFor(100)).toBe(100);
+  process.pause();
+  process.pause();
+  expect(runFor(1_000)).toBe(100);
+  machine.suspend();
+  expect(runFor(1_000)).toBe(100);
+  process.continue();
+  machine.resume();
+  expect(runFor(10)).toBe(110);
+  machine.suspend();
+  process.pause();
+  expect(runFor(1_000)).toBe(110);
+  machine.resume();
+  expect(runFor(1_000)).toBe(110);
+  process.continue();
+  expect(runFor(1)).toBe(111);
+});

@@ -143,6 +143,8 @@ export class Process implements Timers {
   readonly machine: Machine;
   #isOver = false;
   #pausedAtMs: number | null = null;
+  #pausedAtMonotonicMs = 0;
+  #pausedForMs = 0;
   #late: (() => void)[] = [];
   readonly #timers = new Set<CancelTimer>();
   readonly #onEnd = new Set<() => void>();
@@ -162,6 +164,11 @@ export class Process implements Timers {
   /** Since when it has done nothing, in true time; null while it can. */
   get stoppedAtMs(): number | null {
     return this.#pausedAtMs ?? this.machine.suspendedAtMs;
+  }
+
+  /** A clock that stands while the process can do nothing. */
+  runningMs(): number {
+    return (this.isPaused ? this.#pausedAtMonotonicMs : this.machine.monotonicMs()) - this.#pausedForMs;
   }
 
   /** Whether it can do anything now. */
@@ -202,7 +209,9 @@ export class Process implements Timers {
   }
 
   pause(): void {
-    this.#pausedAtMs ??= this.machine.trueMs;
+    if (this.isPaused) return;
+    this.#pausedAtMs = this.machine.trueMs;
+    this.#pausedAtMonotonicMs = this.machine.monotonicMs();
   }
 
   /** Goes on; what came meanwhile comes now, in the order in which it came. */
@@ -210,6 +219,7 @@ export class Process implements Timers {
     if (!this.isPaused) return;
     // Its machine hears first what has come to it since.
     if (this.machine.isSuspended) return this.machine.whenAwake(() => this.continue());
+    this.#pausedForMs += this.machine.monotonicMs() - this.#pausedAtMonotonicMs;
     this.#pausedAtMs = null;
     const late = this.#late;
     this.#late = [];
