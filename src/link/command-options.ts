@@ -36,9 +36,22 @@ export function parsed(command: Command, args: readonly string[]): Command | nul
       const { operands, unknown } = command.parseOptions([...args]);
       const [stray] = [...operands, ...unknown];
       if (stray !== undefined)
-        throw optionInvalid(`There is no option ${stray}; see ${command.name()} --help.`);
+        throw optionInvalid(
+          `There is no option ${stray}; see ${command.name()} --help.${nearest(command, args)}`,
+        );
     }
-    throw optionInvalid(fault.message.replace(/^error: /, ""));
+    throw optionInvalid(fault.message.replace(/^error: /, "").replaceAll("\n", " "));
+  }
+}
+
+/** What commander takes a misspelt option for, as it says when no other option is missing; empty if for nothing. */
+function nearest(command: Command, args: readonly string[]): string {
+  for (const option of command.options) option.mandatory = false;
+  try {
+    command.parse(args, { from: "user" });
+    return "";
+  } catch (fault) {
+    return fault instanceof CommanderError ? fault.message.replace(/^[^\n]*\n?/, " ").trimEnd() : "";
   }
 }
 

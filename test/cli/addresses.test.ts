@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { createServer, type AddressInfo } from "node:net";
 import { expect, test } from "vitest";
-import { addressMissing, refuseIfMissing, refuseIfTaken } from "../../src/cli/addresses.ts";
+import { addressMissing, refuseIfMissing, refuseIfTaken } from "../../src/cli/supervision/addresses.ts";
 
 test("[CI9] a port that is taken is named, with what it is for and what to do", async () => {
   const server = createServer().listen(0, "127.0.0.1");

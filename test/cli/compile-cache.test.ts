@@ -3,8 +3,8 @@ import { chmod, mkdir, rm, stat, symlink } from "node:fs/promises";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { agentEnvironment } from "../../src/cli/agent.ts";
-import { compileCache } from "../../src/cli/compile-cache.ts";
+import { agentEnvironment } from "../../src/cli/supervision/agent-command.ts";
+import { compileCache } from "../../src/cli/supervision/compile-cache.ts";
 import { temporaryDirectory } from "./processes.ts";
 
 test("[CI13] compiled code is kept below the user's own home, where nobody else can write", async () => {

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { expect, test } from "vitest";
-import { workerdConfig } from "../../src/cli/workerd-config.ts";
-import { parseWranglerConfig } from "../../src/cli/wrangler-config.ts";
+import { workerdConfig } from "../../src/cli/edge/workerd-config.ts";
+import { parseWranglerConfig } from "../../src/cli/edge/wrangler-config.ts";
 
 const text = await readFile(new URL("../../wrangler.toml", import.meta.url), "utf8");
 const place = {

@@ -5,10 +5,10 @@ import { mkdir, rm, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { expect, test, vi } from "vitest";
-import { watchDisk } from "../../src/cli/disk-watch.ts";
-import { Supervisor } from "../../src/cli/supervisor.ts";
+import { watchDisk } from "../../src/cli/edge/disk-watch.ts";
+import { Supervisor } from "../../src/cli/supervision/supervisor.ts";
 import { viewProcess } from "../../src/link/process-identity.ts";
-import { RunRecords } from "../../src/cli/run-records.ts";
+import { RunRecords } from "../../src/cli/supervision/run-records.ts";
 import { targetSpec, temporaryDirectory, until } from "./processes.ts";
 
 const MAIN = join(import.meta.dirname, "../../src/cli/main.ts");

@@ -3,11 +3,11 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { readKey } from "../../src/cli/key-files.ts";
-import { RunRecords } from "../../src/cli/run-records.ts";
-import { StateDirectory } from "../../src/cli/state-directory.ts";
-import { ensureToken } from "../../src/cli/token-files.ts";
-import { parseWranglerConfig } from "../../src/cli/wrangler-config.ts";
+import { readKey } from "../../src/cli/credentials/key-files.ts";
+import { RunRecords } from "../../src/cli/supervision/run-records.ts";
+import { StatePaths } from "../../src/cli/state-paths.ts";
+import { ensureToken } from "../../src/cli/credentials/token-files.ts";
+import { parseWranglerConfig } from "../../src/cli/edge/wrangler-config.ts";
 import { CommandFault } from "../../src/link/command-fault.ts";
 import { generateKey, publicPart } from "../../src/wire/keys.ts";
 import { TokenVerifier } from "../../src/wire/tokens.ts";
@@ -26,7 +26,7 @@ async function named<Result>(code: string, what: () => Result | Promise<Result>)
 }
 
 test("[CI2] a key file is a key of its kind, or is refused by name", async () => {
-  const state = new StateDirectory(await temporaryDirectory());
+  const state = new StatePaths(await temporaryDirectory());
   const file = state.keyFile("issuer");
   await mkdir(dirname(file), { recursive: true });
   const key = await generateKey("issuer");
@@ -43,7 +43,7 @@ test("[CI2] a key file is a key of its kind, or is refused by name", async () =>
 });
 
 test("[CI10] a kept token that is none is replaced by one that is", async () => {
-  const state = new StateDirectory(await temporaryDirectory());
+  const state = new StatePaths(await temporaryDirectory());
   const file = state.tokenFile("app");
   await mkdir(dirname(file), { recursive: true });
   const issuer = await generateKey("issuer");

@@ -1,10 +1,10 @@
 import { readFile, stat, writeFile } from "node:fs/promises";
 import { expect, test } from "vitest";
-import { issueToken, parseDuration, toIdentity } from "../../src/cli/issue-token.ts";
-import { ensureKeys, readKey } from "../../src/cli/key-files.ts";
-import { issuerKeySet } from "../../src/cli/keys.ts";
-import { StateDirectory } from "../../src/cli/state-directory.ts";
-import { ensureToken } from "../../src/cli/token-files.ts";
+import { issueToken, parseDuration, toIdentity } from "../../src/cli/credentials/issue-token.ts";
+import { ensureKeys, issuerKeySet, readKey } from "../../src/cli/credentials/key-files.ts";
+
+import { StatePaths } from "../../src/cli/state-paths.ts";
+import { ensureToken } from "../../src/cli/credentials/token-files.ts";
 import { generateKey, publicPart } from "../../src/wire/keys.ts";
 import { TokenVerifier } from "../../src/wire/tokens.ts";
 import { temporaryDirectory } from "./processes.ts";
@@ -14,7 +14,7 @@ const DAY_MS = 86_400_000;
 const CLIENT = { role: "client", name: "client", pools: ["default"] } as const;
 
 test("[CI2] keys are made once, for their owner's eyes alone, and never replaced", async () => {
-  const state = new StateDirectory(await temporaryDirectory());
+  const state = new StatePaths(await temporaryDirectory());
   // Two at once: one makes them, both see the same.
   const [one, other] = await Promise.all([ensureKeys(state), ensureKeys(state)]);
   expect(other).toEqual(one);
@@ -26,14 +26,14 @@ test("[CI2] keys are made once, for their owner's eyes alone, and never replaced
 });
 
 test("[CI2] only the public part of the issuer's key is told", async () => {
-  const state = new StateDirectory(await temporaryDirectory());
+  const state = new StatePaths(await temporaryDirectory());
   const told = JSON.parse(await issuerKeySet(state));
   expect(told).toEqual({ keys: [publicPart(await readKey(state, "issuer"))] });
   expect(told.keys[0]).not.toHaveProperty("d");
 });
 
 test("[CI2] a key that is missing or no key is named", async () => {
-  const state = new StateDirectory(await temporaryDirectory());
+  const state = new StatePaths(await temporaryDirectory());
   await expect(readKey(state, "issuer")).rejects.toMatchObject({ code: "key-missing" });
   const { edge } = await ensureKeys(state);
   for (const text of ["{", "null", JSON.stringify(edge), JSON.stringify(publicPart(edge))]) {
@@ -90,7 +90,7 @@ test("[CI3] times are read in their units", () => {
 });
 
 test("[CI10] a kept token stays the same until it nears its end", async () => {
-  const state = new StateDirectory(await temporaryDirectory());
+  const state = new StatePaths(await temporaryDirectory());
   const key = await generateKey("issuer");
   const first = await ensureToken(state, CLIENT, key, NOW_MS);
   expect((await stat(first.file)).mode & 0o777).toBe(0o600);
@@ -101,7 +101,7 @@ test("[CI10] a kept token stays the same until it nears its end", async () => {
 });
 
 test("[CI10] a kept token of another key, role or pool, or no token at all, is replaced", async () => {
-  const state = new StateDirectory(await temporaryDirectory());
+  const state = new StatePaths(await temporaryDirectory());
   const key = await generateKey("issuer");
   const { file } = await ensureToken(state, CLIENT, key, NOW_MS);
   const replacements = [

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterEach } from "vitest";
-import type { ChildSpec } from "../../src/cli/child.ts";
+import type { ChildSpec } from "../../src/cli/supervision/child.ts";
 
 const directories: string[] = [];
 

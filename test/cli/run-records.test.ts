@@ -3,9 +3,9 @@ import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { Child } from "../../src/cli/child.ts";
+import { Child } from "../../src/cli/supervision/child.ts";
 import { isAlive, ownIdentity, readPsLine, viewProcess } from "../../src/link/process-identity.ts";
-import { RunRecords } from "../../src/cli/run-records.ts";
+import { RunRecords } from "../../src/cli/supervision/run-records.ts";
 import { targetSpec, temporaryDirectory, until, untilStarted } from "./processes.ts";
 
 /** Rewrites a record as if the owner had been another process. */

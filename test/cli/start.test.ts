@@ -7,10 +7,10 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterEach, expect, test } from "vitest";
-import { refuseIfTaken } from "../../src/cli/addresses.ts";
+import { refuseIfTaken } from "../../src/cli/supervision/addresses.ts";
 import { viewProcess } from "../../src/link/process-identity.ts";
-import { RunRecords } from "../../src/cli/run-records.ts";
-import { StateDirectory } from "../../src/cli/state-directory.ts";
+import { RunRecords } from "../../src/cli/supervision/run-records.ts";
+import { StatePaths } from "../../src/cli/state-paths.ts";
 import { temporaryDirectory, until } from "./processes.ts";
 
 const MAIN = join(import.meta.dirname, "../../src/cli/main.ts");
@@ -81,7 +81,7 @@ function keepersOf(launcher: number): number[] {
 }
 
 function runningIn(state: string): number[] {
-  const records = new RunRecords(new StateDirectory(state).run).list();
+  const records = new RunRecords(new StatePaths(state).run).list();
   return records.map(({ pid }) => pid).filter((pid) => viewProcess(pid) !== null);
 }
 
@@ -190,7 +190,7 @@ test(
     };
     const before = await blocks();
     expect(before.length).toBeGreaterThan(0);
-    const records = new RunRecords(new StateDirectory(state).run);
+    const records = new RunRecords(new StatePaths(state).run);
     for (const name of ["h1", "edge"]) {
       const killed = records.list().find((record) => record.name === name)!.pid;
       process.kill(killed, "SIGKILL");

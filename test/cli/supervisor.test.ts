@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { Child } from "../../src/cli/child.ts";
+import { Child } from "../../src/cli/supervision/child.ts";
 import { viewProcess } from "../../src/link/process-identity.ts";
-import { RunRecords } from "../../src/cli/run-records.ts";
-import { Supervisor } from "../../src/cli/supervisor.ts";
+import { RunRecords } from "../../src/cli/supervision/run-records.ts";
+import { Supervisor } from "../../src/cli/supervision/supervisor.ts";
 import { targetSpec, temporaryDirectory, until, untilStarted } from "./processes.ts";
 
 const POLICY = { firstDelayMs: 1, maxQuickEnds: 3, steadyMs: 60_000 };

@@ -9,7 +9,7 @@ import { promisify } from "node:util";
 import { build } from "esbuild";
 import { parse } from "smol-toml";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { parseWranglerConfig } from "../../src/cli/wrangler-config.ts";
+import { parseWranglerConfig } from "../../src/cli/edge/wrangler-config.ts";
 import { Cluster, EGRESS_IP, freePort, POOL, until } from "./cluster.ts";
 
 const ROOT = join(import.meta.dirname, "../..");

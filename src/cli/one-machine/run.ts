@@ -1,25 +1,24 @@
 /**
- * `ipshard start`: a whole ipshard on this machine. The edge, two hosts that share one
- * address, and a sample origin; all on loopback, without root, until it is told to end.
+ * A whole ipshard on this machine: the edge, two hosts that share one address, and a sample
+ * origin; all on loopback, without root, until it is told to end.
  */
 import type { Server } from "node:http";
-import { refuseIfMissing, refuseIfTaken } from "./addresses.ts";
-import { agentCommand, agentEnvironment } from "./agent.ts";
-import type { ChildSpec } from "./child.ts";
-import { CommandFault } from "../link/command-fault.ts";
-import { watchDisk } from "./disk-watch.ts";
-import { aborted } from "./edge.ts";
+import { refuseIfMissing, refuseIfTaken } from "../supervision/addresses.ts";
+import { agentCommand, agentEnvironment } from "../supervision/agent-command.ts";
+import type { ChildSpec } from "../supervision/child.ts";
+import { CommandFault } from "../../link/command-fault.ts";
+import { watchDisk } from "../edge/disk-watch.ts";
 import { EdgeAdmin } from "./edge-admin.ts";
-import { EDGE_NAME, prepareEdge, untilEdgeAnswers } from "./edge-process.ts";
-import { listenForEnding } from "./ending.ts";
-import { findLaunchers } from "../link/launchers.ts";
-import { ensureKeys, type KeyPairs } from "./key-files.ts";
-import { RunRecords } from "./run-records.ts";
+import { EDGE_NAME, prepareEdge, untilEdgeAnswers } from "../edge/edge-process.ts";
+import { aborted, listenForEnding } from "../supervision/ending.ts";
+import { findLaunchers } from "../../link/launchers.ts";
+import { ensureKeys, type KeyPairs } from "../credentials/key-files.ts";
+import { RunRecords } from "../supervision/run-records.ts";
 import { startSampleOrigin } from "./sample-origin.ts";
-import type { StateDirectory } from "./state-directory.ts";
-import { Supervisor } from "./supervisor.ts";
-import { ensureToken } from "./token-files.ts";
-import { waitUntil } from "./waiting.ts";
+import type { StatePaths } from "../state-paths.ts";
+import { Supervisor } from "../supervision/supervisor.ts";
+import { ensureToken } from "../credentials/token-files.ts";
+import { waitUntil } from "../supervision/waiting.ts";
 import { welcome } from "./welcome.ts";
 
 /** The one address that both hosts share. */
@@ -39,7 +38,7 @@ const DRAIN_DEADLINE_MS = 2_000;
 const AGENT_GRACE_MS = DRAIN_DEADLINE_MS + 2_000;
 
 /** Runs everything; resolves when it was told to end and all of it has ended. */
-export async function runStart(state: StateDirectory, firstPort: number): Promise<void> {
+export async function runStart(state: StatePaths, firstPort: number): Promise<void> {
   const launchers = findLaunchers();
   const ending = listenForEnding(launchers);
   const records = new RunRecords(state.run, launchers);
@@ -71,7 +70,7 @@ export async function runStart(state: StateDirectory, firstPort: number): Promis
 }
 
 async function startParts(
-  state: StateDirectory,
+  state: StatePaths,
   firstPort: number,
   supervisor: Supervisor,
   stop: AbortSignal,
@@ -108,7 +107,7 @@ async function startParts(
 }
 
 async function agentSpec(
-  state: StateDirectory,
+  state: StatePaths,
   host: string,
   firstPort: number,
   index: number,

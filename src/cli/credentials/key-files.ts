@@ -4,10 +4,10 @@ import { existsSync } from "node:fs";
 import { link, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { JWK } from "jose";
-import { makeDirectory } from "../link/directories.ts";
-import { generateKey, type KeyKind, kindOf } from "../wire/keys.ts";
-import { CommandFault } from "../link/command-fault.ts";
-import type { StateDirectory } from "./state-directory.ts";
+import { makeDirectory } from "../../link/directories.ts";
+import { generateKey, type KeyKind, kindOf, publicPart } from "../../wire/keys.ts";
+import { CommandFault } from "../../link/command-fault.ts";
+import type { StatePaths } from "../state-paths.ts";
 
 /** Both private keys of an installation. */
 export interface KeyPairs {
@@ -16,12 +16,18 @@ export interface KeyPairs {
 }
 
 /** Reads both keys, and makes what is absent. */
-export async function ensureKeys(state: StateDirectory): Promise<KeyPairs> {
+export async function ensureKeys(state: StatePaths): Promise<KeyPairs> {
   return { issuer: await ensureKey(state, "issuer"), edge: await ensureKey(state, "edge") };
 }
 
+/** The issuer's public key set as JSON text, to be set as ISSUER_KEYS of a deployed edge. Makes what is absent. */
+export async function issuerKeySet(state: StatePaths): Promise<string> {
+  const { issuer } = await ensureKeys(state);
+  return JSON.stringify({ keys: [publicPart(issuer)] });
+}
+
 /** Reads a key that must exist. */
-export async function readKey(state: StateDirectory, kind: KeyKind): Promise<JWK> {
+export async function readKey(state: StatePaths, kind: KeyKind): Promise<JWK> {
   const file = state.keyFile(kind);
   let text: string;
   try {
@@ -40,7 +46,7 @@ export async function readKey(state: StateDirectory, kind: KeyKind): Promise<JWK
   return key;
 }
 
-async function ensureKey(state: StateDirectory, kind: KeyKind): Promise<JWK> {
+async function ensureKey(state: StatePaths, kind: KeyKind): Promise<JWK> {
   const file = state.keyFile(kind);
   // One that is there needs no room on the disk.
   if (existsSync(file)) return readKey(state, kind);

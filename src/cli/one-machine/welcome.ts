@@ -1,5 +1,5 @@
 /** What a person reads once everything runs: what there is, and three commands that work. */
-import { FETCH_PATH } from "../wire/header-names.ts";
+import { FETCH_PATH } from "../../wire/header-names.ts";
 
 /** What there is. */
 export interface Welcome {

@@ -1,12 +1,12 @@
-/** Programs of their own behind verbs of the command line: the router, the doctor, the agent. */
+/** Programs of their own behind verbs of the command line: the agent, the router, the doctors. */
 import { fileURLToPath } from "node:url";
 
 /** The programs, beside the folder of the command line, which imports none of them. */
 const PROGRAMS = {
-  agent: "../agent/main.ts",
-  doctor: "../agent/doctor.ts",
-  router: "../router/main.ts",
-  "router-doctor": "../router/doctor/main.ts",
+  agent: "../../agent/main.ts",
+  doctor: "../../agent/doctor.ts",
+  router: "../../router/main.ts",
+  "router-doctor": "../../router/doctor/main.ts",
 } as const;
 
 /** A program that a verb stands for. */
@@ -18,10 +18,10 @@ export function commandOf(program: Program, args: readonly string[]): string[] {
 }
 
 /**
- * Replaces this process by the program: same pid, same terminal, and no one between it and its
- * signals. Returns only by throwing.
+ * Replaces this process by the program, as exec(2) does: same pid, same terminal, and no one between
+ * it and its signals. Returns only by throwing.
  */
-export function become(
+export function exec(
   program: Program,
   args: readonly string[],
   environment: Readonly<Record<string, string>> = {},

@@ -5,7 +5,7 @@ import { join, resolve } from "node:path";
 export const DEFAULT_STATE = ".ipshard";
 
 /** The files below one state directory, as absolute paths. */
-export class StateDirectory {
+export class StatePaths {
   readonly root: string;
 
   constructor(root: string = DEFAULT_STATE) {

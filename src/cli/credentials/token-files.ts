@@ -2,11 +2,11 @@
 import { readFile, rename, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { JWK } from "jose";
-import { makeDirectory } from "../link/directories.ts";
-import { publicPart } from "../wire/keys.ts";
-import { TokenVerifier } from "../wire/tokens.ts";
+import { makeDirectory } from "../../link/directories.ts";
+import { publicPart } from "../../wire/keys.ts";
+import { TokenVerifier } from "../../wire/tokens.ts";
 import { issueToken, toIdentity } from "./issue-token.ts";
-import type { StateDirectory } from "./state-directory.ts";
+import type { StatePaths } from "../state-paths.ts";
 
 const TTL = "365d";
 /** A token with less time left is replaced. */
@@ -21,7 +21,7 @@ export interface KeptToken {
 
 /** Answers the token, and the file that holds it (mode 0600). */
 export async function ensureToken(
-  state: StateDirectory,
+  state: StatePaths,
   wanted: KeptToken,
   issuer: JWK,
   nowMs: number,

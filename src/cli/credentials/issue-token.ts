@@ -1,9 +1,9 @@
 /** Signs tokens with the operator's key, after everything about them was checked. [CI3] */
 import type { JWK } from "jose";
-import { EVERY_POOL, ISSUED_ROLES, type Identity, type Role } from "../core/identity.ts";
-import { isName } from "../core/selection.ts";
-import { signToken } from "../wire/tokens.ts";
-import { CommandFault } from "../link/command-fault.ts";
+import { EVERY_POOL, ISSUED_ROLES, type Identity, type Role } from "../../core/identity.ts";
+import { isName } from "../../core/selection.ts";
+import { signToken } from "../../wire/tokens.ts";
+import { CommandFault } from "../../link/command-fault.ts";
 
 /** What a person asks for, as text. */
 export interface TokenRequest {

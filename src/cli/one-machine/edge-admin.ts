@@ -1,7 +1,7 @@
 /** The few things that a start asks of its edge over HTTP. */
 import { z } from "zod";
-import { EGRESS_AUTHORIZATION } from "../wire/header-names.ts";
-import { CommandFault } from "../link/command-fault.ts";
+import { EGRESS_AUTHORIZATION } from "../../wire/header-names.ts";
+import { CommandFault } from "../../link/command-fault.ts";
 
 const placedSchema = z.object({ hosts: z.array(z.object({ host: z.string(), ips: z.array(z.string()) })) });
 

@@ -1,6 +1,6 @@
-/** `ipshard agent`: becomes the host agent, in an environment in which that stays small. */
-import { become, commandOf } from "./become.ts";
+/** How an agent is started here: its command line, and an environment in which it stays small. */
 import { compileCache } from "./compile-cache.ts";
+import { commandOf } from "./exec.ts";
 
 /**
  * What an agent finds in its environment, for the sake of its memory: types are stripped once
@@ -15,9 +15,4 @@ export function agentEnvironment(): Record<string, string> {
 /** The command line of an agent with these arguments. */
 export function agentCommand(args: readonly string[]): string[] {
   return commandOf("agent", args);
-}
-
-/** Replaces this process by the agent. */
-export function becomeAgent(args: readonly string[]): never {
-  return become("agent", args, agentEnvironment());
 }

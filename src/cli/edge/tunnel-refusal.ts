@@ -8,7 +8,7 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { problemReply } from "../wire/problem-response.ts";
+import { problemReply } from "../../wire/problem-response.ts";
 
 const METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 

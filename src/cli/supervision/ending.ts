@@ -3,8 +3,8 @@
  * gone. A Ctrl-C often arrives twice, from the terminal and from npm; what follows within a
  * second of the first is the same wish, what comes later means "at once". [CI8]
  */
-import { watchLaunchers } from "../link/launchers.ts";
-import type { ProcessIdentity } from "../link/process-identity.ts";
+import { watchLaunchers } from "../../link/launchers.ts";
+import type { ProcessIdentity } from "../../link/process-identity.ts";
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 const SAME_WISH_MS = 1_000;
@@ -36,4 +36,12 @@ export function listenForEnding(launchers: readonly ProcessIdentity[]): Ending {
   const unwatch = watchLaunchers(launchers, () => asked.abort());
   asked.signal.addEventListener("abort", unwatch);
   return { asked: asked.signal, urged: urged.signal };
+}
+
+/** Resolves when the signal is aborted. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
 }

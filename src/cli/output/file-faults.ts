@@ -1,5 +1,5 @@
-import { CommandFault } from "../link/command-fault.ts";
-import { diskFault } from "../link/disk-faults.ts";
+import { CommandFault } from "../../link/command-fault.ts";
+import { diskFault } from "../../link/disk-faults.ts";
 
 const FILE_FAULTS: ReadonlySet<string> = new Set([
   "EACCES",

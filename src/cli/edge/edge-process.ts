@@ -3,14 +3,14 @@ import { readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { makeDirectory } from "../link/directories.ts";
-import type { ChildSpec } from "./child.ts";
-import { CommandFault } from "../link/command-fault.ts";
-import { type KeyPairs } from "./key-files.ts";
-import { publicPart } from "../wire/keys.ts";
-import type { StateDirectory } from "./state-directory.ts";
+import { makeDirectory } from "../../link/directories.ts";
+import type { ChildSpec } from "../supervision/child.ts";
+import { CommandFault } from "../../link/command-fault.ts";
+import { type KeyPairs } from "../credentials/key-files.ts";
+import { publicPart } from "../../wire/keys.ts";
+import type { StatePaths } from "../state-paths.ts";
 import { refuseTunnels } from "./tunnel-refusal.ts";
-import { waitUntil } from "./waiting.ts";
+import { waitUntil } from "../supervision/waiting.ts";
 import { bundleWorker } from "./worker-bundle.ts";
 import { BUNDLE_FILE, workerdConfig } from "./workerd-config.ts";
 import { type EdgeDeclaration, parseWranglerConfig } from "./wrangler-config.ts";
@@ -18,7 +18,7 @@ import { type EdgeDeclaration, parseWranglerConfig } from "./wrangler-config.ts"
 /** The name of the edge among the processes of a state directory. */
 export const EDGE_NAME = "edge";
 
-const WRANGLER_TOML = fileURLToPath(new URL("../../wrangler.toml", import.meta.url));
+const WRANGLER_TOML = fileURLToPath(new URL("../../../wrangler.toml", import.meta.url));
 const READY_TIMEOUT_MS = 20_000;
 const STOP_GRACE_MS = 1_000;
 
@@ -30,7 +30,7 @@ export interface EdgeOptions {
 
 /** Bundles and configures the edge, and answers what to start. */
 export async function prepareEdge(
-  state: StateDirectory,
+  state: StatePaths,
   keys: KeyPairs,
   options: EdgeOptions,
 ): Promise<ChildSpec> {

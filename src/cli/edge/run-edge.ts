@@ -1,16 +1,16 @@
-/** `ipshard edge`: runs the edge on this machine until it is told to end. */
-import { refuseIfTaken } from "./addresses.ts";
+/** Runs the edge on this machine until it is told to end. */
+import { refuseIfTaken } from "../supervision/addresses.ts";
 import { watchDisk } from "./disk-watch.ts";
 import { EDGE_NAME, prepareEdge, untilEdgeAnswers } from "./edge-process.ts";
-import { listenForEnding } from "./ending.ts";
-import { findLaunchers } from "../link/launchers.ts";
-import { ensureKeys } from "./key-files.ts";
-import { RunRecords } from "./run-records.ts";
-import type { StateDirectory } from "./state-directory.ts";
-import { Supervisor } from "./supervisor.ts";
+import { aborted, listenForEnding } from "../supervision/ending.ts";
+import { findLaunchers } from "../../link/launchers.ts";
+import { ensureKeys } from "../credentials/key-files.ts";
+import { RunRecords } from "../supervision/run-records.ts";
+import type { StatePaths } from "../state-paths.ts";
+import { Supervisor } from "../supervision/supervisor.ts";
 
 /** Runs the edge; resolves when it was told to end and has ended. */
-export async function runEdge(state: StateDirectory, host: string, port: number): Promise<void> {
+export async function runEdge(state: StatePaths, host: string, port: number): Promise<void> {
   const launchers = findLaunchers();
   const ending = listenForEnding(launchers);
   const records = new RunRecords(state.run, launchers);
@@ -29,12 +29,4 @@ export async function runEdge(state: StateDirectory, host: string, port: number)
   } finally {
     await supervisor.stop([EDGE_NAME]);
   }
-}
-
-/** Resolves when the signal is aborted. */
-export function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
 }

@@ -1,0 +1,38 @@
+/** Options that several verbs take, and what is the same of every verb. */
+import { Command, InvalidArgumentError, Option } from "commander";
+import { DEFAULT_STATE } from "./state-paths.ts";
+
+const DEFAULT_PORT = 8787;
+
+/** A verb whose options are its own. */
+export function newVerb(name: string, description: string): Command {
+  return new Command(name).description(description);
+}
+
+/** A verb whose options, and whose help, are those of the program that takes its place. */
+export function programVerb(
+  name: string,
+  description: string,
+  run: (args: readonly string[]) => never,
+): Command {
+  return newVerb(name, `${description} (its options: ipshard ${name} --help)`)
+    .argument("[args...]")
+    .allowUnknownOption()
+    .helpOption(false)
+    .action(run);
+}
+
+/** Where to listen; `portCount` ports in a row must be there. */
+export function portOption(description: string, portCount: number): Option {
+  const highest = 65_536 - portCount;
+  return new Option("--port <number>", description).default(DEFAULT_PORT).argParser((text) => {
+    const port = Number(text);
+    if (/^\d+$/.test(text) && port >= 1 && port <= highest) return port;
+    throw new InvalidArgumentError(`It must be a number from 1 to ${highest}.`);
+  });
+}
+
+/** Where everything local lives. */
+export function stateOption(): Option {
+  return new Option("--state <directory>", "where keys, tokens and storage are").default(DEFAULT_STATE);
+}

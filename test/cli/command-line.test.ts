@@ -1,0 +1,50 @@
+/** The command line itself: which verbs there are, and what is said of one that there is not. */
+import { execFile } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+
+const ROOT = join(import.meta.dirname, "../..");
+
+interface Said {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function run(...args: readonly string[]): Promise<Said> {
+  return new Promise((resolve) => {
+    const child = execFile(join(ROOT, "bin/ipshard.js"), args, (_fault, stdout, stderr) =>
+      resolve({ code: child.exitCode!, stdout, stderr }),
+    );
+  });
+}
+
+test("[CI14] the help names every verb, each from a file of its own", async () => {
+  const { code, stdout } = await run("--help");
+  const named = [...stdout.matchAll(/^ {2}(\w+) \[/gm)].map(([, verb]) => verb!);
+  const files = readdirSync(join(ROOT, "src/cli/verbs")).map((file) => file.replace(/\.ts$/, ""));
+  expect(code).toBe(0);
+  expect(named.filter((verb) => verb !== "help").toSorted()).toEqual(files.toSorted());
+});
+
+test("[CI14] the version is that of the package", async () => {
+  const { version } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as { version: string };
+  expect(await run("--version")).toEqual({ code: 0, stdout: `${version}\n`, stderr: "" });
+});
+
+test.each([
+  [["strat"], "start"],
+  [["agnet", "--edge", "http://127.0.0.1:1"], "agent"],
+  [["start", "--prot", "9000"], "--port"],
+  [["token", "--role", "client", "--nmae", "a", "--name", "a"], "--name"],
+  // Options of programs of their own, both with and without what they require.
+  [["agent", "--egde", "http://127.0.0.1:1"], "--edge"],
+  [["router", "--dry-rnu"], "--dry-run"],
+  [["doctor", "--edge=a", "--token-file=b", "--gateway=c", "--to=d", "--edgee=e"], "--edge"],
+  [["doctor", "router", "--stat", "x"], "--state"],
+] as const)("[CI14] of %j it is said that %s is meant", async (args, meant) => {
+  const { code, stdout, stderr } = await run(...args);
+  expect(stderr).toContain(`(Did you mean ${meant}?)`);
+  expect([code, stdout]).toEqual([1, ""]);
+});
