@@ -1,10 +1,10 @@
 /** The Durable Object namespaces as `wrangler.toml` names them; the Worker has the same ones. */
-import type { EgressIp } from "./egress-ip.ts";
-import type { EgressPool } from "./egress-pool.ts";
-import type { PoolCatalogue } from "./pool-catalogue.ts";
+import type { AddressBindings, EgressIp } from "./address/egress-ip.ts";
+import type { PoolCatalogue } from "./catalogue/pool-catalogue.ts";
+import type { EgressPool, PoolBindings } from "./pool/egress-pool.ts";
 
 /** What an object or the Worker finds in its environment to reach objects. */
-export interface ObjectBindings {
+export interface ObjectBindings extends AddressBindings, PoolBindings {
   /** One object per address, named as the address. */
   readonly EGRESS_IP: DurableObjectNamespace<EgressIp>;
   /** One object per pool, named as the pool. */

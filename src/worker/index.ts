@@ -4,9 +4,9 @@ import type { Environment } from "./environment.ts";
 import { fetchByGatewayNetwork } from "./gateway-network.ts";
 import { answerFetch, egressTarget } from "./routes/fetch.ts";
 
-export { EgressIp } from "../../durable-objects/egress-ip.ts";
-export { EgressPool } from "../../durable-objects/egress-pool.ts";
-export { PoolCatalogue } from "../../durable-objects/pool-catalogue.ts";
+export { EgressIp } from "../../durable-objects/address/egress-ip.ts";
+export { EgressPool } from "../../durable-objects/pool/egress-pool.ts";
+export { PoolCatalogue } from "../../durable-objects/catalogue/pool-catalogue.ts";
 export { Egress } from "./entrypoint.ts";
 
 fetchByGatewayNetwork();

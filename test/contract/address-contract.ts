@@ -6,9 +6,10 @@
  */
 import * as fc from "fast-check";
 import { expect } from "vitest";
-import { LeaseStore, type StoredAddress } from "../../durable-objects/lease-store.ts";
-import { ADDRESS_MIGRATIONS, migrate } from "../../durable-objects/schema.ts";
-import type { SqlDatabase } from "../../durable-objects/sql-database.ts";
+import { LeaseStore, type StoredAddress } from "../../durable-objects/address/lease-store.ts";
+import { ADDRESS_MIGRATIONS } from "../../durable-objects/address/address-schema.ts";
+import { migrate } from "../../durable-objects/storage/migrate.ts";
+import type { SqlDatabase } from "../../durable-objects/storage/sql-database.ts";
 import { execute, type Lease, type LeaseCommand, type LeaseDecision } from "../../src/core/lease-commands.ts";
 import { emptyLeaseTable, type LeaseTable, nextDeadlineMs } from "../../src/core/lease-table.ts";
 import { commandFor, comparable, generator, type History, POOL, SETTINGS } from "./lease-history.ts";

@@ -5,9 +5,10 @@
  */
 import * as fc from "fast-check";
 import { expect } from "vitest";
-import { LeaseStore } from "../../durable-objects/lease-store.ts";
-import { ADDRESS_MIGRATIONS, migrate } from "../../durable-objects/schema.ts";
-import type { SqlDatabase } from "../../durable-objects/sql-database.ts";
+import { LeaseStore } from "../../durable-objects/address/lease-store.ts";
+import { ADDRESS_MIGRATIONS } from "../../durable-objects/address/address-schema.ts";
+import { migrate } from "../../durable-objects/storage/migrate.ts";
+import type { SqlDatabase } from "../../durable-objects/storage/sql-database.ts";
 import { execute, type LeaseCommand } from "../../src/core/lease-commands.ts";
 import { applyEvent, emptyLeaseTable, leasesOf, type LeaseTable } from "../../src/core/lease-table.ts";
 import { publicationOf } from "../../src/core/publication.ts";

@@ -1,7 +1,8 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { LeaseStore, RECALLED_PAST_LEASES } from "../../durable-objects/lease-store.ts";
-import { ADDRESS_MIGRATIONS, migrate } from "../../durable-objects/schema.ts";
+import { LeaseStore, RECALLED_PAST_LEASES } from "../../durable-objects/address/lease-store.ts";
+import { ADDRESS_MIGRATIONS } from "../../durable-objects/address/address-schema.ts";
+import { migrate } from "../../durable-objects/storage/migrate.ts";
 import type { LeaseEvent } from "../../src/core/lease-table.ts";
 import { DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
 import { histories, playHistory } from "./lease-history.ts";

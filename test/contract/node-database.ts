@@ -1,6 +1,6 @@
 /** SQLite of Node as the stores want it: for whatever runs them outside workerd. */
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
-import type { SqlDatabase, SqlRow } from "../../durable-objects/sql-database.ts";
+import type { SqlDatabase, SqlRow } from "../../durable-objects/storage/sql-database.ts";
 
 /** Opens a database in memory, or in a file. */
 export function openNodeDatabase(path = ":memory:"): SqlDatabase & { close(): void } {

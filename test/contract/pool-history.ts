@@ -9,10 +9,11 @@ import {
   PoolStore,
   type StoredHost,
   type StoredPool,
-} from "../../durable-objects/pool-store.ts";
-import { migrate, POOL_MIGRATIONS } from "../../durable-objects/schema.ts";
-import type { SqlDatabase } from "../../durable-objects/sql-database.ts";
-import { SteeringStore, type StoredRouter } from "../../durable-objects/steering-store.ts";
+} from "../../durable-objects/pool/pool-store.ts";
+import { POOL_MIGRATIONS } from "../../durable-objects/pool/pool-schema.ts";
+import { migrate } from "../../durable-objects/storage/migrate.ts";
+import type { SqlDatabase } from "../../durable-objects/storage/sql-database.ts";
+import { SteeringStore, type StoredRouter } from "../../durable-objects/steering/steering-store.ts";
 import { DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
 import { changeBy, type Publication, type PublishedAddress, removalOf } from "../../src/core/publication.ts";
 import type { SteeringEntry, SteeringTable } from "../../src/core/steering.ts";

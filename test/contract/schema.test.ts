@@ -1,11 +1,8 @@
 import { describe, expect, test } from "vitest";
-import {
-  ADDRESS_MIGRATIONS,
-  CATALOGUE_MIGRATIONS,
-  migrate,
-  type Migrations,
-  POOL_MIGRATIONS,
-} from "../../durable-objects/schema.ts";
+import { ADDRESS_MIGRATIONS } from "../../durable-objects/address/address-schema.ts";
+import { CATALOGUE_MIGRATIONS } from "../../durable-objects/catalogue/catalogue-schema.ts";
+import { POOL_MIGRATIONS } from "../../durable-objects/pool/pool-schema.ts";
+import { migrate, type Migrations } from "../../durable-objects/storage/migrate.ts";
 import { openNodeDatabase } from "./node-database.ts";
 
 const FIRST: Migrations = [["CREATE TABLE thing (name TEXT)"]];

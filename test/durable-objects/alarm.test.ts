@@ -1,7 +1,7 @@
 /** What time alone does to an address, in real time: leases of a second instead of a mocked clock. */
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { expect, it, vi } from "vitest";
-import type { EgressIp } from "../../durable-objects/egress-ip.ts";
+import type { EgressIp } from "../../durable-objects/address/egress-ip.ts";
 import { HostConnection, objects, settings } from "./objects.ts";
 
 const SHORT = { ...settings, leaseDurationMs: 1_000, quarantineMs: 1_000 };

@@ -1,8 +1,8 @@
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
-import type { EgressIp } from "../../durable-objects/egress-ip.ts";
-import { CLOSE_FENCED, CLOSE_REFUSED } from "../../durable-objects/object-world.ts";
-import { HOST_HEADER } from "../../durable-objects/host-socket.ts";
+import type { EgressIp } from "../../durable-objects/address/egress-ip.ts";
+import { CLOSE_FENCED, CLOSE_REFUSED } from "../../durable-objects/platform/object-world.ts";
+import { HOST_HEADER } from "../../durable-objects/calls/peer-headers.ts";
 import { HEARTBEAT, HEARTBEAT_ANSWER, PROTOCOL_VERSION } from "../../src/core/messages.ts";
 import { HostConnection, objects, type Reply, settings, upgrade } from "./objects.ts";
 

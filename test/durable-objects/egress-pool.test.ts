@@ -1,9 +1,9 @@
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
 import { CATALOGUE_NAME } from "../../durable-objects/bindings.ts";
-import type { EgressIp } from "../../durable-objects/egress-ip.ts";
-import { CLOSE_FENCED, CLOSE_REFUSED } from "../../durable-objects/object-world.ts";
-import { HOST_HEADER } from "../../durable-objects/host-socket.ts";
+import type { EgressIp } from "../../durable-objects/address/egress-ip.ts";
+import { CLOSE_FENCED, CLOSE_REFUSED } from "../../durable-objects/platform/object-world.ts";
+import { HOST_HEADER } from "../../durable-objects/calls/peer-headers.ts";
 import { HEARTBEAT, PROTOCOL_VERSION } from "../../src/core/messages.ts";
 import { DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
 import { HostConnection, objects, type Reply, upgrade } from "./objects.ts";

@@ -1,11 +1,11 @@
 /** A pool with more addresses than may be asked at once, on the storage of a real object. */
 import { runInDurableObject } from "cloudflare:test";
 import { expect, it, vi } from "vitest";
-import type { PoolAddress } from "../../durable-objects/address-orders.ts";
-import { durableWorld } from "../../durable-objects/durable-world.ts";
-import type { EgressPool } from "../../durable-objects/egress-pool.ts";
-import { PoolService } from "../../durable-objects/pool-service.ts";
-import { PoolStore } from "../../durable-objects/pool-store.ts";
+import type { PoolAddress } from "../../durable-objects/calls/address-calls.ts";
+import { durableWorld } from "../../durable-objects/platform/durable-world.ts";
+import type { EgressPool } from "../../durable-objects/pool/egress-pool.ts";
+import { PoolService } from "../../durable-objects/pool/pool-service.ts";
+import { PoolStore } from "../../durable-objects/pool/pool-store.ts";
 import { objects } from "./objects.ts";
 
 const COUNT = 1_200;

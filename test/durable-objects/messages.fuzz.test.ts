@@ -2,11 +2,11 @@
 import { runInDurableObject } from "cloudflare:test";
 import * as fc from "fast-check";
 import { expect, it } from "vitest";
-import type { EgressIp } from "../../durable-objects/egress-ip.ts";
-import type { EgressPool } from "../../durable-objects/egress-pool.ts";
-import { LeaseStore } from "../../durable-objects/lease-store.ts";
-import { PoolStore } from "../../durable-objects/pool-store.ts";
-import { SteeringStore } from "../../durable-objects/steering-store.ts";
+import type { EgressIp } from "../../durable-objects/address/egress-ip.ts";
+import type { EgressPool } from "../../durable-objects/pool/egress-pool.ts";
+import { LeaseStore } from "../../durable-objects/address/lease-store.ts";
+import { PoolStore } from "../../durable-objects/pool/pool-store.ts";
+import { SteeringStore } from "../../durable-objects/steering/steering-store.ts";
 import { parseLeaseReply, parsePoolReply, parseRouterReply } from "../../src/wire/messages.ts";
 import { comparable } from "../contract/lease-history.ts";
 import { garbage, mutationsOf } from "../wire/mutations.ts";

@@ -1,9 +1,9 @@
 /** The real object of one address as its contract wants it: hosts on WebSockets, a clock that is set. */
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { vi } from "vitest";
-import type { AddressOrder } from "../../durable-objects/address-standing.ts";
-import type { EgressIp } from "../../durable-objects/egress-ip.ts";
-import { LeaseStore, type StoredAddress } from "../../durable-objects/lease-store.ts";
+import type { AddressOrder } from "../../durable-objects/calls/address-calls.ts";
+import type { EgressIp } from "../../durable-objects/address/egress-ip.ts";
+import { LeaseStore, type StoredAddress } from "../../durable-objects/address/lease-store.ts";
 import type { LeaseCommand } from "../../src/core/lease-commands.ts";
 import type { Answer, TableKeeper } from "../contract/address-contract.ts";
 import { POOL, SETTINGS } from "../contract/lease-history.ts";

@@ -2,8 +2,8 @@
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import type { ObjectBindings } from "../../durable-objects/bindings.ts";
-import { EgressIp } from "../../durable-objects/egress-ip.ts";
-import { HOST_HEADER, ROUTER_HEADER } from "../../durable-objects/host-socket.ts";
+import { EgressIp } from "../../durable-objects/address/egress-ip.ts";
+import { HOST_HEADER, ROUTER_HEADER } from "../../durable-objects/calls/peer-headers.ts";
 import { PROTOCOL_VERSION } from "../../src/core/messages.ts";
 import type { SteeringChange, SteeringTable } from "../../src/core/steering.ts";
 import { parseRouterReply } from "../../src/wire/messages.ts";

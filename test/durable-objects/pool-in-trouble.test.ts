@@ -1,8 +1,8 @@
 /** A pool whose disk fails, or whose addresses do not answer or have not noticed the time. */
 import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import type { EgressIp } from "../../durable-objects/egress-ip.ts";
-import type { EgressPool } from "../../durable-objects/egress-pool.ts";
+import type { EgressIp } from "../../durable-objects/address/egress-ip.ts";
+import type { EgressPool } from "../../durable-objects/pool/egress-pool.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import { HostConnection, interceptOrders, objects, RouterConnection } from "./objects.ts";
 

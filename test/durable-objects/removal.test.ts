@@ -1,8 +1,8 @@
 /** An address that is taken from its pool, and given to another: with objects restarted at every step. */
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import type { AddressOrder } from "../../durable-objects/address-standing.ts";
-import type { EgressIp } from "../../durable-objects/egress-ip.ts";
+import type { AddressOrder } from "../../durable-objects/calls/address-calls.ts";
+import type { EgressIp } from "../../durable-objects/address/egress-ip.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import {
   HostConnection,

@@ -1,7 +1,7 @@
 /** Whom a grant waits for before a router has enrolled, and for whom never. */
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
-import type { EgressPool } from "../../durable-objects/egress-pool.ts";
+import type { EgressPool } from "../../durable-objects/pool/egress-pool.ts";
 import { RouterConnection } from "./objects.ts";
 import { acquireSoon, blocksOf, FIRST, readyRouter, statusOf, TWIN, world } from "./steered-world.ts";
 

@@ -4,8 +4,8 @@
  */
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { expect } from "vitest";
-import type { EgressIp } from "../../durable-objects/egress-ip.ts";
-import { LeaseStore, type StoredAddress } from "../../durable-objects/lease-store.ts";
+import type { EgressIp } from "../../durable-objects/address/egress-ip.ts";
+import { LeaseStore, type StoredAddress } from "../../durable-objects/address/lease-store.ts";
 import { awaitsRouters, execute, type LeaseCommand } from "../../src/core/lease-commands.ts";
 import { emptyLeaseTable, type LeaseTable } from "../../src/core/lease-table.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";

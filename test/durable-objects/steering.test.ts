@@ -1,8 +1,8 @@
 /** Law 4: routers before hosts. Real sockets, and objects that are restarted at the worst moment. */
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
-import type { EgressIp } from "../../durable-objects/egress-ip.ts";
-import type { EgressPool } from "../../durable-objects/egress-pool.ts";
+import type { EgressIp } from "../../durable-objects/address/egress-ip.ts";
+import type { EgressPool } from "../../durable-objects/pool/egress-pool.ts";
 import { HostConnection, objects, RouterConnection } from "./objects.ts";
 import { acquireSoon, blocksOf, FIRST, readyRouter, statusOf, TWIN, world } from "./steered-world.ts";
 

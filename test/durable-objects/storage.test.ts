@@ -2,9 +2,10 @@
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import * as fc from "fast-check";
 import { expect, it } from "vitest";
-import type { EgressIp } from "../../durable-objects/egress-ip.ts";
-import type { EgressPool } from "../../durable-objects/egress-pool.ts";
-import { ADDRESS_MIGRATIONS, migrate } from "../../durable-objects/schema.ts";
+import type { EgressIp } from "../../durable-objects/address/egress-ip.ts";
+import type { EgressPool } from "../../durable-objects/pool/egress-pool.ts";
+import { ADDRESS_MIGRATIONS } from "../../durable-objects/address/address-schema.ts";
+import { migrate } from "../../durable-objects/storage/migrate.ts";
 import { histories, playHistory } from "../contract/lease-history.ts";
 import { playPoolHistory, poolHistories } from "../contract/pool-history.ts";
 import { objects, settings } from "./objects.ts";

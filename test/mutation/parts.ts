@@ -125,7 +125,9 @@ export const PARTS: Readonly<Record<string, Part>> = {
     leastScore: 80,
   },
   objects: {
-    sources: ["durable-objects/*.ts"],
+    sources: ["address", "catalogue", "platform", "pool", "steering", "storage"].map(
+      (room) => `durable-objects/${room}/*.ts`,
+    ),
     tests: ["test/durable-objects/*.test.ts"],
     project: "durable-objects",
     leastScore: 80,

@@ -1,6 +1,6 @@
 /** What the platform of an object promises, when one instance follows another within a moment. */
 import { expect, onTestFinished, test } from "vitest";
-import type { ObjectWorld } from "../../durable-objects/object-world.ts";
+import type { ObjectWorld } from "../../durable-objects/platform/object-world.ts";
 import { Chance } from "./chance.ts";
 import { EdgeObject, type Instance } from "./edge-object.ts";
 import { Machine } from "./machine.ts";

@@ -7,7 +7,7 @@
  * (both go), or be superseded: a new one has taken over, and the old one goes on for a while on
  * its own copy, though nothing that it writes is ever confirmed.
  */
-import type { Acceptance, ObjectSocket, ObjectWorld } from "../../durable-objects/object-world.ts";
+import type { Acceptance, ObjectSocket, ObjectWorld } from "../../durable-objects/platform/object-world.ts";
 import type { Outcome } from "../../src/core/outcome.ts";
 import type { Connection } from "./connection.ts";
 import type { Machine } from "./machine.ts";

@@ -2,9 +2,9 @@
  * The edge of a run: the pool's object and one object for each address, with the real services in
  * them, and the way in that the Worker would be.
  */
-import { AddressService } from "../../durable-objects/address-service.ts";
-import { LeaseStore } from "../../durable-objects/lease-store.ts";
-import { PoolService } from "../../durable-objects/pool-service.ts";
+import { AddressService } from "../../durable-objects/address/address-service.ts";
+import { LeaseStore } from "../../durable-objects/address/lease-store.ts";
+import { PoolService } from "../../durable-objects/pool/pool-service.ts";
 import {
   blocksOverlap,
   FIRST_LEASABLE_PORT,

@@ -9,7 +9,7 @@
  * - An address's clock does not leap forward, within a lease and its quarantine, by more in all
  *   than half a quarantine as far as the address can believe it. [LE6]
  */
-import type { PoolService } from "../../durable-objects/pool-service.ts";
+import type { PoolService } from "../../durable-objects/pool/pool-service.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import type { Chance } from "./chance.ts";
 import type { Edge } from "./edge.ts";

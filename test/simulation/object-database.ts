@@ -3,7 +3,7 @@
  * whole. The real stores run on it.
  */
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
-import type { SqlDatabase, SqlRow, SqlValue } from "../../durable-objects/sql-database.ts";
+import type { SqlDatabase, SqlRow, SqlValue } from "../../durable-objects/storage/sql-database.ts";
 
 /** What a write says that finds no room. */
 export const DISK_FULL = "SQLITE_FULL: the disk is full";

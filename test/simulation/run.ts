@@ -2,7 +2,7 @@
  * One run: hosts, routers and the edge under the troubles of one seed, then a calm in which all
  * must be well again. Two runs of one seed do the same, bit for bit.
  */
-import type { PoolService } from "../../durable-objects/pool-service.ts";
+import type { PoolService } from "../../durable-objects/pool/pool-service.ts";
 import type {
   LeaseReply,
   LeaseRequest,

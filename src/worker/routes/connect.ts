@@ -4,7 +4,7 @@
  */
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import { HOST_HEADER, ROUTER_HEADER } from "../../../durable-objects/host-socket.ts";
+import { HOST_HEADER, ROUTER_HEADER } from "../../../durable-objects/calls/peer-headers.ts";
 import { permitsPool } from "../../core/identity.ts";
 import { EGRESS_AUTHORIZATION } from "../../wire/header-names.ts";
 import { ipSchema, nameSchema } from "../api-schemas.ts";

@@ -1,7 +1,7 @@
 /** `/v1/pools`: what pools there are, their settings, addresses and hosts. For administrators. */
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { CATALOGUE_NAME } from "../../../durable-objects/bindings.ts";
-import type { EgressPool } from "../../../durable-objects/egress-pool.ts";
+import type { EgressPool } from "../../../durable-objects/pool/egress-pool.ts";
 import { permitsPool } from "../../core/identity.ts";
 import {
   answerOf,

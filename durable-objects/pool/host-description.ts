@@ -1,5 +1,5 @@
 /** A host as an administrator sees it. Instance keys are left out, and what nobody can use. */
-import { type UplinkState, uplinkState } from "../src/core/uplink.ts";
+import { type UplinkState, uplinkState } from "../../src/core/uplink.ts";
 import type { StoredHost } from "./pool-store.ts";
 
 /** How much room a host has on an address, and whether what leaves there gets anywhere. */

@@ -3,15 +3,10 @@
  * there, where the token was verified: it comes in a header of the upgrade request and is kept
  * with the socket, since an object is rebuilt while its sockets stay. [DO5]
  */
-import { grant, type Outcome, refuse } from "../src/core/outcome.ts";
-import type { ProblemCode } from "../src/core/problems.ts";
-import { problemReply } from "../src/wire/problem-response.ts";
+import { grant, type Outcome, refuse } from "../../src/core/outcome.ts";
+import type { ProblemCode } from "../../src/core/problems.ts";
+import { problemReply } from "../../src/wire/problem-response.ts";
 import type { Acceptance } from "./object-world.ts";
-
-/** Request header in which the Worker names the verified host. */
-export const HOST_HEADER = "ipshard-host";
-/** Request header in which the Worker names the verified router. */
-export const ROUTER_HEADER = "ipshard-router";
 
 /** Codes that tell of a close without being sent in one (RFC 6455 section 7.4.1). */
 const UNSENDABLE_CLOSES: ReadonlySet<number> = new Set([1005, 1006, 1015]);

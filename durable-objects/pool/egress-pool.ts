@@ -3,22 +3,28 @@
  * platform has.
  */
 import { DurableObject } from "cloudflare:workers";
-import type { Outcome } from "../src/core/outcome.ts";
-import type { Placement } from "../src/core/placement.ts";
-import type { PoolSettings } from "../src/core/pool-settings.ts";
-import type { Publication } from "../src/core/publication.ts";
-import type { ObjectBindings } from "./bindings.ts";
-import { durableWorld } from "./durable-world.ts";
-import { answerClose, answerUpgrade, connectingPeer, HOST_HEADER, ROUTER_HEADER } from "./host-socket.ts";
+import type { Outcome } from "../../src/core/outcome.ts";
+import type { Placement } from "../../src/core/placement.ts";
+import type { PoolSettings } from "../../src/core/pool-settings.ts";
+import type { Publication } from "../../src/core/publication.ts";
+import type { PoolAddress } from "../calls/address-calls.ts";
+import { HOST_HEADER, ROUTER_HEADER } from "../calls/peer-headers.ts";
+import type { PublishRefusal } from "../calls/pool-calls.ts";
+import { durableWorld } from "../platform/durable-world.ts";
+import { answerClose, answerUpgrade, connectingPeer } from "../platform/upgrade.ts";
 import type { PoolHost } from "./host-description.ts";
 import { type PoolDescription, PoolService } from "./pool-service.ts";
-import type { PublishRefusal } from "./steering-feed.ts";
+
+/** What the object finds in its environment. */
+export interface PoolBindings {
+  readonly EGRESS_IP: { getByName(ip: string): PoolAddress };
+}
 
 /** The Durable Object of one pool; its name is the pool's. */
-export class EgressPool extends DurableObject<ObjectBindings> {
+export class EgressPool extends DurableObject<PoolBindings> {
   readonly #service: PoolService;
 
-  constructor(ctx: DurableObjectState, env: ObjectBindings) {
+  constructor(ctx: DurableObjectState, env: PoolBindings) {
     super(ctx, env);
     this.#service = new PoolService(durableWorld(ctx), (ip) => env.EGRESS_IP.getByName(ip));
   }

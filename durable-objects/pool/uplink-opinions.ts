@@ -5,15 +5,15 @@
  * All of it is on disk or with the sockets: the object may be put to sleep at any time.
  * [UP2] [UP3] [UP4]
  */
-import type { PoolReply, PoolRequest } from "../src/core/messages.ts";
+import type { PoolReply, PoolRequest } from "../../src/core/messages.ts";
 import {
   ejectedHosts,
   isOpinionDue,
   isSamePlace,
   type Opinion,
   type UplinkStanding,
-} from "../src/core/uplink.ts";
-import { type ObjectSocket, sendTo } from "./object-world.ts";
+} from "../../src/core/uplink.ts";
+import { type ObjectSocket, sendTo } from "../platform/object-world.ts";
 import type { PoolStore, StoredHost } from "./pool-store.ts";
 
 /** What the opinions need of their pool. */

@@ -2,8 +2,8 @@
  * The steering table of a pool on disk, the number of its last change, and the routers that
  * were ever seen. A table may be far larger than memory should hold, so it is read in pieces.
  */
-import type { AddressChange, Publication, PublishedAddress } from "../src/core/publication.ts";
-import type { HostReach, SteeringEntry, SteeringTable } from "../src/core/steering.ts";
+import type { AddressChange, Publication, PublishedAddress } from "../../src/core/publication.ts";
+import type { HostReach, SteeringEntry, SteeringTable } from "../../src/core/steering.ts";
 import {
   numberOf,
   numberOrNull,
@@ -12,7 +12,7 @@ import {
   type SqlValue,
   textOf,
   textOrNull,
-} from "./sql-database.ts";
+} from "../storage/sql-database.ts";
 
 /** A router by what was last known of it, be it live or not. */
 export interface StoredRouter {

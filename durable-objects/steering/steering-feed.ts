@@ -13,20 +13,20 @@ import {
   laggardsOf,
   type RouterStanding,
   steeringPatienceMs,
-} from "../src/core/acknowledgement.ts";
-import type { MessageRefusal, RouterRefusal, RouterReply, RouterRequest } from "../src/core/messages.ts";
-import { grant, type Outcome, refuse } from "../src/core/outcome.ts";
-import type { PoolSettings } from "../src/core/pool-settings.ts";
+} from "../../src/core/acknowledgement.ts";
+import type { MessageRefusal, RouterRefusal, RouterReply, RouterRequest } from "../../src/core/messages.ts";
+import { grant, type Outcome, refuse } from "../../src/core/outcome.ts";
+import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import {
   type AddressChange,
   changeBy,
   type Publication,
   removalOf,
   toChanges,
-} from "../src/core/publication.ts";
-import type { HostReach, SteeringChange, SteeringEntry } from "../src/core/steering.ts";
-import { parseRouterRequest } from "../src/wire/messages.ts";
-import { News } from "./news.ts";
+} from "../../src/core/publication.ts";
+import type { HostReach, SteeringChange, SteeringEntry } from "../../src/core/steering.ts";
+import { parseRouterRequest } from "../../src/wire/messages.ts";
+import type { PublishRefusal } from "../calls/pool-calls.ts";
 import {
   type Acceptance,
   CLOSE_FENCED,
@@ -35,7 +35,8 @@ import {
   type ObjectSocket,
   type ObjectWorld,
   sendTo,
-} from "./object-world.ts";
+} from "../platform/object-world.ts";
+import { News } from "./news.ts";
 import { attachmentOf, type RouterAttachment, RouterSockets } from "./router-sockets.ts";
 import type { SteeringStore, StoredRouter } from "./steering-store.ts";
 
@@ -52,9 +53,6 @@ export interface PoolRouter {
   /** Unix milliseconds. */
   readonly seenAtMs: number;
 }
-
-/** Why a publication is not taken. */
-export type PublishRefusal = "ip-unknown" | "publication-outdated";
 
 /** What the feed needs of its pool. */
 export interface FeedOptions {

@@ -1,5 +1,5 @@
 /** A Durable Object's platform, as Cloudflare and workerd provide it. */
-import { HEARTBEAT, HEARTBEAT_ANSWER } from "../src/core/messages.ts";
+import { HEARTBEAT, HEARTBEAT_ANSWER } from "../../src/core/messages.ts";
 import type { ObjectSocket, ObjectWorld } from "./object-world.ts";
 
 /** The world of the object that this state belongs to; heartbeats are answered without waking it up. [DO15] */

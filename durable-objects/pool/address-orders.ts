@@ -6,24 +6,10 @@
  * asked again, by an alarm that is set before the asking. So it does not matter between which two
  * steps an object is restarted. [DO11] [RE6]
  */
-import type { Outcome } from "../src/core/outcome.ts";
-import type { PoolSettings } from "../src/core/pool-settings.ts";
-import type { AddressOrder, AddressStanding } from "./address-standing.ts";
-import type { ObjectWorld } from "./object-world.ts";
+import type { AddressOrder, AddressStanding, PoolAddress } from "../calls/address-calls.ts";
+import type { ObjectWorld } from "../platform/object-world.ts";
+import type { SteeringFeed } from "../steering/steering-feed.ts";
 import type { PoolStore, StoredPool } from "./pool-store.ts";
-import type { SteeringFeed } from "./steering-feed.ts";
-
-/** An address, as far as its pool speaks to it. */
-export interface PoolAddress {
-  assign(
-    pool: string,
-    settings: PoolSettings,
-    isSteered: boolean,
-    order: AddressOrder,
-  ): Promise<Outcome<AddressStanding, "ip-elsewhere">>;
-  /** Looks at its table, and so ends what is over. */
-  describe(): Promise<unknown>;
-}
 
 /** What the orders need of their pool. */
 export interface OrdersOptions {

@@ -5,25 +5,25 @@
  * A command and its events are one storage transaction, and no answer leaves before they are
  * on disk. The table in memory is a copy of the disk, made when first needed. [DO3] [DO6]
  */
-import { freeBlocks, portTotal } from "../src/core/buddy-allocator.ts";
+import { steeringPatienceMs } from "../../src/core/acknowledgement.ts";
+import { freeBlocks, portTotal } from "../../src/core/buddy-allocator.ts";
 import {
   awaitsRouters,
   execute,
   type LeaseAnswer,
   type LeaseCommand,
   type LeaseRefusal,
-} from "../src/core/lease-commands.ts";
-import { isUnpublished, type Publication, publicationOf } from "../src/core/publication.ts";
-import { type Holder, type LeaseEvent, type LeaseRow, nextDeadlineMs } from "../src/core/lease-table.ts";
-import type { LeaseReply, LeaseRequest, MessageRefusal } from "../src/core/messages.ts";
-import { steeringPatienceMs } from "../src/core/acknowledgement.ts";
-import { grant, type Outcome, refuse } from "../src/core/outcome.ts";
-import type { PoolSettings } from "../src/core/pool-settings.ts";
-import { settingsFor } from "../src/core/share.ts";
-import { parseLeaseRequest } from "../src/wire/messages.ts";
-import { type AddressOrder, type AddressStanding, LEFT, SERVE, standingOf } from "./address-standing.ts";
-import { TIMED_OUT, within } from "./deadline.ts";
-import { KEPT_PAST_LEASES, LeaseStore, type StoredAddress } from "./lease-store.ts";
+} from "../../src/core/lease-commands.ts";
+import { type Holder, type LeaseEvent, type LeaseRow, nextDeadlineMs } from "../../src/core/lease-table.ts";
+import type { LeaseReply, LeaseRequest, MessageRefusal } from "../../src/core/messages.ts";
+import { grant, type Outcome, refuse } from "../../src/core/outcome.ts";
+import type { PoolSettings } from "../../src/core/pool-settings.ts";
+import { isUnpublished, type Publication, publicationOf } from "../../src/core/publication.ts";
+import { settingsFor } from "../../src/core/share.ts";
+import { parseLeaseRequest } from "../../src/wire/messages.ts";
+import type { AddressOrder, AddressStanding } from "../calls/address-calls.ts";
+import type { AddressPool } from "../calls/pool-calls.ts";
+import { TIMED_OUT, within } from "../platform/deadline.ts";
 import {
   type Acceptance,
   CLOSE_FENCED,
@@ -32,8 +32,11 @@ import {
   type ObjectSocket,
   type ObjectWorld,
   sendTo,
-} from "./object-world.ts";
-import { ADDRESS_MIGRATIONS, migrate } from "./schema.ts";
+} from "../platform/object-world.ts";
+import { migrate } from "../storage/migrate.ts";
+import { ADDRESS_MIGRATIONS } from "./address-schema.ts";
+import { LEFT, SERVE, standingOf } from "./address-standing.ts";
+import { KEPT_PAST_LEASES, LeaseStore, type StoredAddress } from "./lease-store.ts";
 
 /** An address as an administrator sees it. Instance keys are left out: they prove identity. */
 export interface AddressDescription {
@@ -66,11 +69,6 @@ const RETRY_AFTER_MS = 1_000;
 const LONGEST_RETRY_MS = 30_000;
 /** Beyond the routers' deadline the pool itself may take this long, or an eighth of a lease. */
 const PUBLISH_SLACK_MS = 5_000;
-
-/** The pool of an address, as far as the address speaks to it. */
-export interface AddressPool {
-  publish(ip: string, publication: Publication): Promise<Outcome<unknown, string>>;
-}
 
 /** What a host said, until it is answered. */
 interface Heard {

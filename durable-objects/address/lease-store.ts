@@ -7,10 +7,15 @@
  * these ports then?"), which is bounded; only its recent part is read again, to know which
  * blocks have been unused longest.
  */
-import { markUnused } from "../src/core/buddy-allocator.ts";
-import { emptyLeaseTable, type LeaseEvent, type LeaseRow, type LeaseTable } from "../src/core/lease-table.ts";
-import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../src/core/pool-settings.ts";
-import { numberOf, type SqlDatabase, type SqlRow, textOf, textOrNull } from "./sql-database.ts";
+import { markUnused } from "../../src/core/buddy-allocator.ts";
+import {
+  emptyLeaseTable,
+  type LeaseEvent,
+  type LeaseRow,
+  type LeaseTable,
+} from "../../src/core/lease-table.ts";
+import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../../src/core/pool-settings.ts";
+import { numberOf, type SqlDatabase, type SqlRow, textOf, textOrNull } from "../storage/sql-database.ts";
 
 /** Past leases that are kept for an address; far more than a year of an ordinary one. */
 export const KEPT_PAST_LEASES = 1_000_000;

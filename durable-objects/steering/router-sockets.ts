@@ -5,8 +5,14 @@
  * nothing, for its kernel may be steering by what it was told on an earlier connection. Progress
  * is kept with the sockets, which outlive the object. [ST10] [ST13] [ST14]
  */
-import { beginning, type Progress, type RouterStanding } from "../src/core/acknowledgement.ts";
-import { type Acceptance, isOpen, lastHeardMs, type ObjectSocket, type ObjectWorld } from "./object-world.ts";
+import { beginning, type Progress, type RouterStanding } from "../../src/core/acknowledgement.ts";
+import {
+  type Acceptance,
+  isOpen,
+  lastHeardMs,
+  type ObjectSocket,
+  type ObjectWorld,
+} from "../platform/object-world.ts";
 
 /** Stays with a socket. */
 export interface RouterAttachment extends Progress {

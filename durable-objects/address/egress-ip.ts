@@ -3,19 +3,26 @@
  * that the platform has. [DO6]
  */
 import { DurableObject } from "cloudflare:workers";
-import type { Outcome } from "../src/core/outcome.ts";
-import type { PoolSettings } from "../src/core/pool-settings.ts";
+import type { Outcome } from "../../src/core/outcome.ts";
+import type { PoolSettings } from "../../src/core/pool-settings.ts";
+import type { AddressOrder, AddressStanding } from "../calls/address-calls.ts";
+import { HOST_HEADER } from "../calls/peer-headers.ts";
+import type { AddressPool } from "../calls/pool-calls.ts";
+import { durableWorld } from "../platform/durable-world.ts";
+import { answerClose, answerUpgrade, connectingPeer } from "../platform/upgrade.ts";
 import { type AddressDescription, AddressService } from "./address-service.ts";
-import { type AddressOrder, type AddressStanding, SERVE } from "./address-standing.ts";
-import type { ObjectBindings } from "./bindings.ts";
-import { durableWorld } from "./durable-world.ts";
-import { answerClose, answerUpgrade, connectingPeer, HOST_HEADER } from "./host-socket.ts";
+import { SERVE } from "./address-standing.ts";
+
+/** What the object finds in its environment. */
+export interface AddressBindings {
+  readonly EGRESS_POOL: { getByName(pool: string): AddressPool };
+}
 
 /** The Durable Object of one egress IP; its name is the address. */
-export class EgressIp extends DurableObject<ObjectBindings> {
+export class EgressIp extends DurableObject<AddressBindings> {
   readonly #service: AddressService;
 
-  constructor(ctx: DurableObjectState, env: ObjectBindings) {
+  constructor(ctx: DurableObjectState, env: AddressBindings) {
     super(ctx, env);
     this.#service = new AddressService(durableWorld(ctx), (pool) => env.EGRESS_POOL.getByName(pool));
     void ctx.blockConcurrencyWhile(async () => {

@@ -1,9 +1,16 @@
 /** The catalogue of one pool on disk: its settings, addresses, and what its hosts last said. */
-import type { AddressRoom } from "../src/core/messages.ts";
-import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../src/core/pool-settings.ts";
-import type { HostReach } from "../src/core/steering.ts";
-import type { Opinion } from "../src/core/uplink.ts";
-import { numberOf, numberOrNull, type SqlDatabase, type SqlRow, textOf, textOrNull } from "./sql-database.ts";
+import type { AddressRoom } from "../../src/core/messages.ts";
+import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../../src/core/pool-settings.ts";
+import type { HostReach } from "../../src/core/steering.ts";
+import type { Opinion } from "../../src/core/uplink.ts";
+import {
+  numberOf,
+  numberOrNull,
+  type SqlDatabase,
+  type SqlRow,
+  textOf,
+  textOrNull,
+} from "../storage/sql-database.ts";
 
 /** A pool. `revision` rises with every change of what its addresses must follow. */
 export interface StoredPool {

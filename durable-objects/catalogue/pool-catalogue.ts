@@ -1,11 +1,11 @@
 /** The names of all pools, for those who administer them; no request passes through here. [DO13] */
 import { DurableObject } from "cloudflare:workers";
-import type { ObjectBindings } from "./bindings.ts";
-import { CATALOGUE_MIGRATIONS, migrate } from "./schema.ts";
+import { migrate } from "../storage/migrate.ts";
+import { CATALOGUE_MIGRATIONS } from "./catalogue-schema.ts";
 
 /** The Durable Object that lists the pools; there is one. */
-export class PoolCatalogue extends DurableObject<ObjectBindings> {
-  constructor(ctx: DurableObjectState, env: ObjectBindings) {
+export class PoolCatalogue extends DurableObject<object> {
+  constructor(ctx: DurableObjectState, env: object) {
     super(ctx, env);
     migrate(ctx.storage, CATALOGUE_MIGRATIONS);
   }

@@ -6,16 +6,16 @@
  * socket; silence is judged when somebody asks, so that heartbeats never wake the object.
  * Settings reach the addresses at once, or by an alarm that tries again. [DO10] [DO11]
  */
-import type { MessageRefusal, PoolRefusal, PoolReply, PoolRequest } from "../src/core/messages.ts";
-import { grant, type Outcome, refuse } from "../src/core/outcome.ts";
-import type { Publication } from "../src/core/publication.ts";
-import type { PlacedHost, PlacedIp, Placement } from "../src/core/placement.ts";
-import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../src/core/pool-settings.ts";
-import { gatewayUrl } from "../src/wire/gateway-url.ts";
-import { parsePoolRequest } from "../src/wire/messages.ts";
-import { AddressOrders, type PoolAddress } from "./address-orders.ts";
-import { within } from "./deadline.ts";
-import { describeHost, type PoolHost } from "./host-description.ts";
+import type { MessageRefusal, PoolRefusal, PoolReply, PoolRequest } from "../../src/core/messages.ts";
+import { grant, type Outcome, refuse } from "../../src/core/outcome.ts";
+import type { PlacedHost, PlacedIp, Placement } from "../../src/core/placement.ts";
+import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../../src/core/pool-settings.ts";
+import type { Publication } from "../../src/core/publication.ts";
+import { gatewayUrl } from "../../src/wire/gateway-url.ts";
+import { parsePoolRequest } from "../../src/wire/messages.ts";
+import type { PoolAddress } from "../calls/address-calls.ts";
+import type { PublishRefusal } from "../calls/pool-calls.ts";
+import { within } from "../platform/deadline.ts";
 import {
   type Acceptance,
   CLOSE_FAULT,
@@ -26,12 +26,15 @@ import {
   type ObjectSocket,
   type ObjectWorld,
   sendTo,
-} from "./object-world.ts";
+} from "../platform/object-world.ts";
+import { RouterSockets } from "../steering/router-sockets.ts";
+import { type PoolRouter, SteeringFeed } from "../steering/steering-feed.ts";
+import { SteeringStore } from "../steering/steering-store.ts";
+import { migrate } from "../storage/migrate.ts";
+import { AddressOrders } from "./address-orders.ts";
+import { describeHost, type PoolHost } from "./host-description.ts";
+import { POOL_MIGRATIONS } from "./pool-schema.ts";
 import { type PoolIp, PoolStore, type StoredHost, type StoredPool } from "./pool-store.ts";
-import { migrate, POOL_MIGRATIONS } from "./schema.ts";
-import { RouterSockets } from "./router-sockets.ts";
-import { type PoolRouter, type PublishRefusal, SteeringFeed } from "./steering-feed.ts";
-import { SteeringStore } from "./steering-store.ts";
 import { UplinkOpinions } from "./uplink-opinions.ts";
 
 /** A pool as an administrator sees it. */

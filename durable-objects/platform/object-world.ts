@@ -6,7 +6,7 @@
  * What an object writes between two waits is stored as a whole or not at all, and what it sends
  * leaves only once that is on disk. [DO3]
  */
-import type { SqlDatabase } from "./sql-database.ts";
+import type { SqlDatabase } from "../storage/sql-database.ts";
 
 /** What is asked of the platform. Times are Unix milliseconds by the clock of the object's machine. */
 export interface ObjectWorld {

@@ -1,0 +1,58 @@
+/** The tables of an address on disk, version by version. */
+import type { Migrations } from "../storage/migrate.ts";
+
+/**
+ * The table of an address. Leases that take up ports are few and live apart from those that
+ * are over, so that waking up never reads the whole past, and a grant is one row.
+ */
+export const ADDRESS_MIGRATIONS: Migrations = [
+  [
+    `CREATE TABLE assignment (
+      id INTEGER PRIMARY KEY CHECK (id = 1),
+      pool TEXT NOT NULL,
+      settings TEXT NOT NULL,
+      last_session INTEGER NOT NULL DEFAULT 0,
+      seen_at_ms INTEGER NOT NULL DEFAULT 0
+    )`,
+    `CREATE TABLE holder (
+      host TEXT PRIMARY KEY,
+      instance TEXT NOT NULL,
+      session INTEGER NOT NULL,
+      expires_at_ms INTEGER NOT NULL
+    ) WITHOUT ROWID`,
+    `CREATE TABLE lease (
+      epoch INTEGER PRIMARY KEY,
+      base INTEGER NOT NULL,
+      block_order INTEGER NOT NULL,
+      host TEXT NOT NULL,
+      instance TEXT NOT NULL,
+      granted_at_ms INTEGER NOT NULL,
+      request_id TEXT NOT NULL,
+      end_reason TEXT,
+      ended_at_ms INTEGER,
+      free_at_ms INTEGER
+    )`,
+    `CREATE TABLE past_lease (
+      epoch INTEGER PRIMARY KEY,
+      base INTEGER NOT NULL,
+      block_order INTEGER NOT NULL,
+      host TEXT NOT NULL,
+      granted_at_ms INTEGER NOT NULL,
+      end_reason TEXT NOT NULL,
+      ended_at_ms INTEGER NOT NULL
+    )`,
+  ],
+  // Steering. Blocks leased before there were routers are in use: nobody waits for them.
+  [
+    "ALTER TABLE assignment ADD COLUMN ip TEXT",
+    "ALTER TABLE assignment ADD COLUMN is_steered INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE assignment ADD COLUMN steering_version INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE assignment ADD COLUMN published_version INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE lease ADD COLUMN is_steered INTEGER NOT NULL DEFAULT 1",
+  ],
+  // Removal. One that belongs nowhere any more ('left') keeps its row: its numbers go on rising.
+  [
+    "ALTER TABLE assignment ADD COLUMN standing TEXT NOT NULL DEFAULT 'serving'",
+    "CREATE TABLE pool_order (pool TEXT PRIMARY KEY, revision INTEGER NOT NULL) WITHOUT ROWID",
+  ],
+];

@@ -1,0 +1,46 @@
+/**
+ * What a pool asks of an address. The pool says what it wishes until the address says that it is
+ * so; either may be restarted in between, and nothing said twice or too late does harm. [RE6]
+ */
+import type { Outcome } from "../../src/core/outcome.ts";
+import type { PoolSettings } from "../../src/core/pool-settings.ts";
+
+/** An address, as far as its pool speaks to it. */
+export interface PoolAddress {
+  assign(
+    pool: string,
+    settings: PoolSettings,
+    isSteered: boolean,
+    order: AddressOrder,
+  ): Promise<Outcome<AddressStanding, "ip-elsewhere">>;
+  /** Looks at its table, and so ends what is over. */
+  describe(): Promise<unknown>;
+}
+
+/** What a pool wants of an address, as of a revision of the pool. */
+export interface AddressOrder {
+  /** An order never undoes one of the same pool with a higher revision. Null is heeded whatever came before. */
+  readonly revision: number | null;
+  /** To be served from; to grant nothing new; to belong nowhere, if nothing is left of it. */
+  readonly wish: "serve" | "retire" | "leave";
+}
+
+/** How an address stands to the pool that asks. */
+export type AddressStanding =
+  | { readonly standing: "serving" }
+  | RetiringStanding
+  /** It does not belong to this pool, or not any more. */
+  | { readonly standing: "left" }
+  /** A newer order of this pool was heeded before; the pool has forgotten it, or an old instance speaks. */
+  | { readonly standing: "outdated"; readonly revision: number };
+
+/** Nothing new is granted; what there is comes to an end. */
+export interface RetiringStanding {
+  readonly standing: "retiring";
+  readonly leasedPortCount: number;
+  readonly quarantinedPortCount: number;
+  /** Whether nobody can be sending from it, and the pool knows all there was to publish. */
+  readonly isEmpty: boolean;
+  /** When it is worth asking again. */
+  readonly againInMs: number;
+}

@@ -1,0 +1,63 @@
+/** The tables of a pool on disk, version by version; those of its steering are read and written by `../steering`. */
+import type { Migrations } from "../storage/migrate.ts";
+
+/** The catalogue of a pool. */
+export const POOL_MIGRATIONS: Migrations = [
+  [
+    `CREATE TABLE pool (
+      id INTEGER PRIMARY KEY CHECK (id = 1),
+      name TEXT NOT NULL,
+      settings TEXT NOT NULL,
+      revision INTEGER NOT NULL
+    )`,
+    `CREATE TABLE egress_ip (
+      ip TEXT PRIMARY KEY,
+      advertised TEXT,
+      revision INTEGER NOT NULL
+    ) WITHOUT ROWID`,
+    `CREATE TABLE host (
+      host TEXT PRIMARY KEY,
+      instance TEXT NOT NULL,
+      gateway TEXT NOT NULL,
+      draining INTEGER NOT NULL,
+      rooms TEXT NOT NULL
+    ) WITHOUT ROWID`,
+  ],
+  // Steering. An address without a version has published nothing yet.
+  [
+    "ALTER TABLE pool ADD COLUMN is_steered INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE pool ADD COLUMN sequence INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE host ADD COLUMN reach_ipv4 TEXT",
+    "ALTER TABLE host ADD COLUMN reach_ipv6 TEXT",
+    "ALTER TABLE egress_ip ADD COLUMN steering_version INTEGER",
+    `CREATE TABLE steering_entry (
+      ip TEXT NOT NULL,
+      base INTEGER NOT NULL,
+      block_order INTEGER NOT NULL,
+      host TEXT NOT NULL,
+      epoch INTEGER NOT NULL,
+      PRIMARY KEY (ip, base)
+    ) WITHOUT ROWID`,
+    `CREATE TABLE router (
+      router TEXT PRIMARY KEY,
+      instance TEXT NOT NULL,
+      is_connected INTEGER NOT NULL,
+      seen_at_ms INTEGER NOT NULL,
+      acknowledged INTEGER,
+      overdue INTEGER
+    ) WITHOUT ROWID`,
+  ],
+  // Of entries from before it is not known which instance has them.
+  ["ALTER TABLE steering_entry ADD COLUMN instance TEXT NOT NULL DEFAULT ''"],
+  // Removal. What is left of a retiring address is null until the address has said so. An address
+  // that has not confirmed yet that it is the pool's may be another's.
+  [
+    "ALTER TABLE egress_ip ADD COLUMN is_confirmed INTEGER NOT NULL DEFAULT 0",
+    "UPDATE egress_ip SET is_confirmed = 1",
+    "ALTER TABLE egress_ip ADD COLUMN is_retiring INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE egress_ip ADD COLUMN leased_port_count INTEGER",
+    "ALTER TABLE egress_ip ADD COLUMN quarantined_port_count INTEGER",
+  ],
+  // Uplinks. What others found of a host, by address.
+  ["ALTER TABLE host ADD COLUMN opinions TEXT NOT NULL DEFAULT '{}'"],
+];
