@@ -8,7 +8,7 @@
  * can have a network of its own, and beside them, humbly, those that compute.
  */
 import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { labAvailability } from "./lab/availability.ts";
 import { modelAvailability } from "./model/spin.ts";
@@ -46,6 +46,7 @@ const isApart = patterns.length === 0 && canBeApart();
 const reports = await mkdtemp(join(tmpdir(), "ipshard-test-"));
 const tallies: Tally[] = [];
 const startMs = performance.now();
+const busyBefore = busyMs();
 try {
   if (patterns.length === 0) {
     for (const check of CHECKS) await tally(`check:${check}`, () => runCheck(check));
@@ -81,9 +82,16 @@ for (const { name, passed: good, failed: bad, seconds } of tallies) {
 for (const { project, availability } of missing) {
   if (!availability.ok) console.log(`- ${`test:${project}`.padEnd(15)}skipped: ${availability.reason}`);
 }
-console.log(`${((performance.now() - startMs) / 60_000).toFixed(1)} min in all`);
+const tookMs = performance.now() - startMs;
+const busyShare = (busyMs() - busyBefore) / (tookMs * cpus().length);
+console.log(`${(tookMs / 60_000).toFixed(1)} min in all, processors busy ${(100 * busyShare).toFixed(0)} %`);
 console.log(`${passed} passed, ${failed} failed`);
 process.exitCode = isGood ? 0 : 1;
+
+/** Time that the processors of this machine have worked since its start, in milliseconds. */
+function busyMs(): number {
+  return cpus().reduce((sum, { times }) => sum + times.user + times.nice + times.sys + times.irq, 0);
+}
 
 /** Runs stages one after the other, each taken from the front of the list. */
 async function runInTurn(list: Stage[]): Promise<void> {
