@@ -13,8 +13,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { SteeringEntry, SteeringTable } from "../src/core/steering.ts";
-import { NftKernel } from "../src/router/kernel.ts";
-import { DEFAULT_ROUTER_CONFIG } from "../src/router/router-config.ts";
+import { NftKernel } from "../src/router/kernel/nft-kernel.ts";
+import { DEFAULT_ROUTER_CONFIG } from "../src/router/steering/router-config.ts";
 import {
   addNamespace,
   execInside,

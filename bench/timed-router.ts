@@ -6,10 +6,10 @@
 import { EdgeToken } from "../src/link/edge-token.ts";
 import { endOnWish, openLog } from "../src/link/process-life.ts";
 import { StateDirectory } from "../src/link/state-directory.ts";
-import { NftKernel } from "../src/router/kernel.ts";
-import { DEFAULT_ROUTER_CONFIG } from "../src/router/router-config.ts";
+import { NftKernel } from "../src/router/kernel/nft-kernel.ts";
+import { DEFAULT_ROUTER_CONFIG } from "../src/router/steering/router-config.ts";
 import { Router } from "../src/router/router.ts";
-import type { SteeringDelta } from "../src/router/steering-program.ts";
+import type { SteeringDelta } from "../src/router/steering/steering-kernel.ts";
 import { nowMs } from "./report.ts";
 
 /** One change in the kernel, by the clock that all processes of a machine share. */

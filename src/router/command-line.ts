@@ -14,7 +14,12 @@ import {
   withCopiedState,
 } from "../link/command-options.ts";
 import type { WhenCopied } from "../link/state-directory.ts";
-import { configProblems, DEFAULT_ROUTER_CONFIG, type HostWay, type RouterConfig } from "./router-config.ts";
+import {
+  configProblems,
+  DEFAULT_ROUTER_CONFIG,
+  type HostWay,
+  type RouterConfig,
+} from "./steering/router-config.ts";
 
 /** How a router runs. */
 export interface RouterOptions {

@@ -1,8 +1,8 @@
 /** `--dry-run`: prints what the kernel would be told for the pool as it is now, and touches nothing. [RT13] */
 import { CommandFault } from "../link/command-fault.ts";
 import type { RouterOptions } from "./command-line.ts";
-import { askPool } from "./pool-question.ts";
-import { contentsOf, printProgram } from "./steering-program.ts";
+import { askPool } from "./feed/pool-question.ts";
+import { contentsOf, printProgram } from "./rules/steering-program.ts";
 
 /** Prints line by line; throws `edge-not-answering`. */
 export async function dryRun(options: RouterOptions, print: (line: string) => void): Promise<void> {

@@ -5,7 +5,7 @@ import { begin, CommandFault } from "../link/command-fault.ts";
 import { StateDirectory, UNBOUND_STATE } from "../link/state-directory.ts";
 import { parseCommandLine, type RouterOptions } from "./command-line.ts";
 import { dryRun } from "./dry-run.ts";
-import { NftKernel } from "./kernel.ts";
+import { NftKernel } from "./kernel/nft-kernel.ts";
 import { Router } from "./router.ts";
 
 async function run(options: RouterOptions): Promise<void> {

@@ -18,8 +18,8 @@ import type { StateDirectory } from "../link/state-directory.ts";
 import { problemReply } from "../wire/problem-response.ts";
 import { bearerOf } from "../wire/tokens.ts";
 import type { RouterOptions } from "./command-line.ts";
-import type { SteeringKernel } from "./kernel.ts";
-import { SteeringMember } from "./steering-member.ts";
+import type { SteeringKernel } from "./steering/steering-kernel.ts";
+import { SteeringMember } from "./feed/steering-member.ts";
 
 /** Runs from `start` to `end`. */
 export class Router {

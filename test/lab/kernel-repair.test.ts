@@ -1,7 +1,7 @@
 /** How the kernel is brought to follow, from whatever it has: step by step, and nothing is lost meanwhile. */
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import type { SteeringEntry } from "../../src/core/steering.ts";
-import { type HostWay, routedHosts } from "../../src/router/router-config.ts";
+import { type HostWay, routedHosts } from "../../src/router/steering/router-config.ts";
 import { FAMILIES, type Family, FREE_PORT, udpTo } from "./packet-kinds.ts";
 import { packet, udp } from "./packets.ts";
 import { hostOnLan } from "./plan.ts";

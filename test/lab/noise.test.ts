@@ -3,7 +3,7 @@
  * counted, to the packet, nobody answers it, and nobody's traffic minds.
  */
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
-import type { DropReason } from "../../src/router/steering-rules.ts";
+import type { DropReason } from "../../src/router/steering/drop-reasons.ts";
 import type { Capture } from "./capture.ts";
 import { Deployment } from "./deployment.ts";
 import { ORIGIN_PORT } from "./edge-side.ts";

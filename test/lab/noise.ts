@@ -3,7 +3,7 @@
  * ICMP, fragments. Each kind says how a router should count it. Everything is drawn from a seed.
  */
 import { isIPv4 } from "node:net";
-import type { DropReason } from "../../src/router/steering-rules.ts";
+import type { DropReason } from "../../src/router/steering/drop-reasons.ts";
 import {
   echoRequest,
   icmp,

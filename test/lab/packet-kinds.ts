@@ -2,7 +2,7 @@
  * Every kind of packet that comes to a router for a shared address, made by hand, with the host
  * that it belongs to or the reason for which it is dropped.
  */
-import type { DropReason } from "../../src/router/steering-rules.ts";
+import type { DropReason } from "../../src/router/steering/drop-reasons.ts";
 import { icmp, packet, type Payload, PROTOCOL, type Route, tcp, TCP_FLAG, udp } from "./packets.ts";
 import { ORIGINS_IPV4, ORIGINS_IPV6, SHARED_IPV4, SHARED_IPV6 } from "./plan.ts";
 

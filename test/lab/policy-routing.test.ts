@@ -1,7 +1,7 @@
 /** Routes to hosts behind a tunnel, while the tunnel comes and goes. */
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { areHostsRouted, routeHosts, unrouteHosts } from "../../src/router/policy-routing.ts";
-import { DEFAULT_ROUTER_CONFIG, markOf, type RouterConfig } from "../../src/router/router-config.ts";
+import { areHostsRouted, routeHosts, unrouteHosts } from "../../src/router/kernel/policy-routing.ts";
+import { DEFAULT_ROUTER_CONFIG, markOf, type RouterConfig } from "../../src/router/steering/router-config.ts";
 import { Lab } from "./lab.ts";
 import { SHARED_IPV4, SHARED_IPV6, uplinkOf } from "./plan.ts";
 

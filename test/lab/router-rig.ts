@@ -4,9 +4,9 @@
  * that a capture tells where each kind went.
  */
 import type { SteeringEntry, SteeringTable } from "../../src/core/steering.ts";
-import { NftKernel } from "../../src/router/kernel.ts";
-import { DEFAULT_ROUTER_CONFIG, type RouterConfig } from "../../src/router/router-config.ts";
-import type { SteeringDelta } from "../../src/router/steering-program.ts";
+import { NftKernel } from "../../src/router/kernel/nft-kernel.ts";
+import { DEFAULT_ROUTER_CONFIG, type RouterConfig } from "../../src/router/steering/router-config.ts";
+import type { SteeringDelta } from "../../src/router/steering/steering-kernel.ts";
 import type { Capture } from "./capture.ts";
 import { Lab } from "./lab.ts";
 import { type Family, FIRST_PORTS, ORDERS } from "./packet-kinds.ts";

@@ -2,8 +2,8 @@
 import { execFileSync } from "node:child_process";
 import ipaddr from "ipaddr.js";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import type { HostWay } from "../../src/router/router-config.ts";
-import type { DropReason } from "../../src/router/steering-rules.ts";
+import type { HostWay } from "../../src/router/steering/router-config.ts";
+import type { DropReason } from "../../src/router/steering/drop-reasons.ts";
 import {
   errorAbout,
   FAMILIES,

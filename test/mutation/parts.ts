@@ -112,7 +112,7 @@ export const PARTS: Readonly<Record<string, Part>> = {
     leastScore: 80,
   },
   router: {
-    sources: ["src/router/steering-state.ts", "src/router/steering-member.ts"],
+    sources: ["src/router/feed/steering-state.ts", "src/router/feed/steering-member.ts"],
     tests: ["test/router/steering-{state,member}*.test.ts"],
     project: "node",
     leastScore: 80,

@@ -5,7 +5,7 @@
 import { execFile } from "node:child_process";
 import { cp, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -44,11 +44,41 @@ const ARROWS = {
   ],
   "durable-objects/catalogue": ["durable-objects/storage"],
   "durable-objects": ["durable-objects/address", "durable-objects/catalogue", "durable-objects/pool"],
-  "src/worker": ["src/core", "src/wire", "durable-objects"],
+  "src/worker": [
+    "src/core",
+    "src/wire",
+    "durable-objects/address",
+    "durable-objects/calls",
+    "durable-objects/catalogue",
+    "durable-objects/pool",
+    "durable-objects",
+  ],
   "src/link": ["src/core", "src/wire"],
   "src/agent": ["src/core", "src/wire", "src/link"],
-  "src/router": ["src/core", "src/wire", "src/link"],
-  "src/cli": ["src/core", "src/wire", "src/client", "src/link"],
+  "src/router/steering": ["src/core"],
+  "src/router/feed": ["src/core", "src/wire", "src/link", "src/router/steering"],
+  "src/router/rules": ["src/core", "src/router/steering"],
+  "src/router/kernel": ["src/core", "src/link", "src/router/steering", "src/router/rules"],
+  // Puts the rooms together; the doctor looks at all of it.
+  "src/router": [
+    "src/core",
+    "src/wire",
+    "src/link",
+    "src/router/steering",
+    "src/router/feed",
+    "src/router/rules",
+    "src/router/kernel",
+  ],
+  "src/router/doctor": [
+    "src/core",
+    "src/link",
+    "src/router/steering",
+    "src/router/feed",
+    "src/router/rules",
+    "src/router/kernel",
+    "src/router",
+  ],
+  "src/cli": ["src/core", "src/wire", "src/link"],
 } as const;
 type Folder = keyof typeof ARROWS;
 const FOLDERS = Object.keys(ARROWS) as Folder[];
@@ -65,6 +95,9 @@ const UNKNOWN: readonly (readonly [Folder, string, string])[] = [
   ["src/wire", 'export * from "node:fs";', "node:fs"],
   ["src/client", 'export * from "node:fs";', "node:fs"],
   ["src/client", "export const { pid } = process;", "process"],
+  ["src/router/steering", 'export * from "node:fs";', "node:fs"],
+  ["src/router/rules", 'export * from "node:fs";', "node:fs"],
+  ["src/router/rules", "export const { pid } = process;", "process"],
   ["src/agent", 'export * from "cloudflare:workers";', "cloudflare:workers"],
   ["durable-objects/storage", 'export * from "cloudflare:workers";', "cloudflare:workers"],
   ["durable-objects/calls", 'export * from "cloudflare:workers";', "cloudflare:workers"],
@@ -73,6 +106,10 @@ const UNKNOWN: readonly (readonly [Folder, string, string])[] = [
 const FORBIDDEN = FOLDERS.flatMap((from) =>
   FOLDERS.filter((to) => to !== from && !mayImport(from, to)).map((to) => [from, to] as const),
 );
+
+/** What is imported: a file in each folder. One of its own, since real ones bring along all that they import. */
+const TARGET = "planted-target.ts";
+const TARGET_CODE = 'export const target = "value";\nexport type Target = "type";\n';
 
 /** Something to compile in a folder, in a file of this name. */
 interface Planted {
@@ -92,12 +129,13 @@ beforeAll(async () => {
   const permitted = UNKNOWN.map(([folder, code, name]): Planted => ({ folder, file: fileFor(name), code }));
   const violations: Planted[] = [];
   for (const folder of FOLDERS) {
+    await writeFile(join(copy, folder, TARGET), TARGET_CODE);
     for (const to of ARROWS[folder])
-      permitted.push({ folder, file: fileFor(to), code: await valueImport(folder, to) });
+      permitted.push({ folder, file: fileFor(to), code: valueImport(folder, to) });
   }
   for (const [folder, to] of FORBIDDEN) {
-    violations.push({ folder, file: `value-of-${fileFor(to)}`, code: await valueImport(folder, to) });
-    violations.push({ folder, file: `type-of-${fileFor(to)}`, code: await typeImport(folder, to) });
+    violations.push({ folder, file: `value-of-${fileFor(to)}`, code: valueImport(folder, to) });
+    violations.push({ folder, file: `type-of-${fileFor(to)}`, code: typeImport(folder, to) });
   }
   said.permitted = await compileWith(permitted);
   // By themselves: a file that is not of the project may keep the compiler from looking further.
@@ -129,25 +167,16 @@ function fileFor(what: string): string {
   return `planted-${what.replace(/\W+/g, "-")}.ts`;
 }
 
-async function valueImport(from: Folder, to: Folder): Promise<string> {
-  const { path, name } = await exportOf(from, to);
-  return `import { ${name} } from "${path}";\nexport type Planted = typeof ${name};`;
+function valueImport(from: Folder, to: Folder): string {
+  return `import { target } from "${wayToTarget(from, to)}";\nexport const planted = target;`;
 }
 
-async function typeImport(from: Folder, to: Folder): Promise<string> {
-  return `export type Planted = typeof import("${(await exportOf(from, to)).path}");`;
+function typeImport(from: Folder, to: Folder): string {
+  return `import type { Target } from "${wayToTarget(from, to)}";\nexport type Planted = Target;`;
 }
 
-/** The way from one folder to a module of another, and something that it exports. */
-async function exportOf(from: Folder, to: Folder): Promise<{ path: string; name: string }> {
-  const up = from.split("/").map(() => "..");
-  for (const module of await readdir(join(ROOT, to), { recursive: true })) {
-    if (!module.endsWith(".ts")) continue;
-    const code = await readFile(join(ROOT, to, module), "utf8");
-    const match = /^export (?:async )?(?:function|const|class) (\w+)/m.exec(code);
-    if (match) return { path: [...up, to, module].join("/"), name: match[1]! };
-  }
-  throw new Error(`${to} exports nothing`);
+function wayToTarget(from: Folder, to: Folder): string {
+  return [...from.split("/").map(() => ".."), to, TARGET].join("/");
 }
 
 /** A complaint begins at the margin; reasons, such as who else imports the same, are indented. */
@@ -197,3 +226,30 @@ test("the core imports no package either, which compilers permit", async () => {
   }
   expect(foreign).toEqual([]);
 });
+
+test("each folder refers to what is listed and no more, and imports something of all of it", async () => {
+  for (const folder of FOLDERS) {
+    const { references } = JSON.parse(await readFile(join(ROOT, folder, "tsconfig.json"), "utf8")) as {
+      references: { path: string }[];
+    };
+    const referred = references.map(({ path }) => relative(ROOT, join(ROOT, folder, path)));
+    expect(referred.toSorted(), folder).toEqual([...ARROWS[folder]].toSorted());
+    const imported = new Set<string>();
+    for (const file of await readdir(join(ROOT, folder), { recursive: true })) {
+      const path = join(folder, file);
+      if (!file.endsWith(".ts") || folderOf(path) !== folder) continue;
+      const code = await readFile(join(ROOT, path), "utf8");
+      for (const [, module] of code.matchAll(/\b(?:from|import|import\()\s*"(\.[^"]+)"/g)) {
+        imported.add(folderOf(join(dirname(path), module!)));
+      }
+    }
+    imported.delete(folder);
+    expect([...imported].toSorted(), folder).toEqual(referred.toSorted());
+  }
+});
+
+/** The innermost of the folders in which a file is. */
+function folderOf(path: string): string {
+  const around = FOLDERS.filter((folder) => path.startsWith(`${folder}/`));
+  return around.toSorted((a, b) => b.length - a.length)[0] ?? "";
+}

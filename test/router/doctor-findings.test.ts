@@ -16,8 +16,8 @@ import {
   type PathFacts,
 } from "../../src/router/doctor/paths.ts";
 import { standingFindings, type StandingFacts } from "../../src/router/doctor/standing.ts";
-import type { RouterConfig } from "../../src/router/router-config.ts";
-import { DROP_REASONS, type DropReason } from "../../src/router/steering-rules.ts";
+import type { RouterConfig } from "../../src/router/steering/router-config.ts";
+import { DROP_REASONS, type DropReason } from "../../src/router/steering/drop-reasons.ts";
 import { CONFIG, IPV4, IPV6 } from "./steering-fixture.ts";
 
 const NOW_MS = Date.UTC(2026, 10, 23);

@@ -3,10 +3,10 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { LEASABLE_BLOCK } from "../core/arbitraries.ts";
 import { blocksOverlap } from "../../src/core/port-block.ts";
-import { containerId, type Contents, contentsOf } from "../../src/router/steering-program.ts";
-import { DROP_REASONS } from "../../src/router/steering-rules.ts";
-import { dropCountsOf, parseListing, snapshotOf } from "../../src/router/steering-snapshot.ts";
-import { containers } from "../../src/router/steering-structure.ts";
+import { containerId, type Contents, contentsOf } from "../../src/router/rules/steering-program.ts";
+import { DROP_REASONS } from "../../src/router/steering/drop-reasons.ts";
+import { dropCountsOf, parseListing, snapshotOf } from "../../src/router/rules/steering-snapshot.ts";
+import { containers } from "../../src/router/rules/steering-structure.ts";
 import { garbage, mutationsOf } from "../wire/mutations.ts";
 import { CONFIG, IPV4, IPV6, table } from "./steering-fixture.ts";
 

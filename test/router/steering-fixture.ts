@@ -1,6 +1,6 @@
 /** A pool with one address of each family, two hosts on a link and what the operator says. */
 import type { HostReach, SteeringChange, SteeringEntry, SteeringTable } from "../../src/core/steering.ts";
-import { DEFAULT_ROUTER_CONFIG, type RouterConfig } from "../../src/router/router-config.ts";
+import { DEFAULT_ROUTER_CONFIG, type RouterConfig } from "../../src/router/steering/router-config.ts";
 
 export const IPV4 = "192.0.2.1";
 export const IPV6 = "2001:db8:1::1";

@@ -1,13 +1,13 @@
 /** What the kernel is told, to the letter. */
 import { describe, expect, test } from "vitest";
-import { localRuleLines, routingLines } from "../../src/router/policy-routing.ts";
+import { localRuleLines, routingLines } from "../../src/router/kernel/policy-routing.ts";
 import {
   configProblems,
   firstMarkOf,
   markOf,
   type HostWay,
   type RouterConfig,
-} from "../../src/router/router-config.ts";
+} from "../../src/router/steering/router-config.ts";
 import {
   contentsOf,
   differenceOf,
@@ -16,8 +16,8 @@ import {
   ruleCommands,
   transactionText,
   usedContainers,
-} from "../../src/router/steering-program.ts";
-import { dropCountsOf, parseListing, snapshotOf } from "../../src/router/steering-snapshot.ts";
+} from "../../src/router/rules/steering-program.ts";
+import { dropCountsOf, parseListing, snapshotOf } from "../../src/router/rules/steering-snapshot.ts";
 import { CONFIG, entry, IPV4, IPV6, REACHES, table } from "./steering-fixture.ts";
 
 const BLOCK = entry("h1", 2048, 11, 1);

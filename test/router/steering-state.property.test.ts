@@ -10,8 +10,8 @@ import {
   differenceBetween,
   differenceOf,
   type Difference,
-} from "../../src/router/steering-program.ts";
-import { type SteeringAction, SteeringState } from "../../src/router/steering-state.ts";
+} from "../../src/router/rules/steering-program.ts";
+import { type SteeringAction, SteeringState } from "../../src/router/feed/steering-state.ts";
 import { change, CONFIG, entry, IPV4, IPV6, reachOf, table } from "./steering-fixture.ts";
 
 const ADDRESSES = [IPV4, IPV6, "192.0.2.2"];

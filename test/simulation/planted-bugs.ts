@@ -31,7 +31,7 @@ const POOL = "durable-objects/pool/pool-service.ts";
 const FEED = "durable-objects/steering/steering-feed.ts";
 const KEEPER = "src/agent/leasing/lease-keeper.ts";
 const GUARDED = "src/agent/machine/guarded-ports.ts";
-const ROUTER = "src/router/steering-state.ts";
+const ROUTER = "src/router/feed/steering-state.ts";
 const CACHE = "src/worker/placement-cache.ts";
 const GUARD = "test/simulation/guard-kernel.ts";
 

@@ -5,9 +5,9 @@
 import { grant, type Outcome, refuse } from "../../src/core/outcome.ts";
 import { blockContains, blocksOverlap } from "../../src/core/port-block.ts";
 import type { SteeringEntry, SteeringTable } from "../../src/core/steering.ts";
-import type { RepairReport, SteeringKernel } from "../../src/router/kernel.ts";
-import { SteeringMember } from "../../src/router/steering-member.ts";
-import type { SteeringDelta } from "../../src/router/steering-program.ts";
+import type { RepairReport, SteeringKernel } from "../../src/router/steering/steering-kernel.ts";
+import { SteeringMember } from "../../src/router/feed/steering-member.ts";
+import type { SteeringDelta } from "../../src/router/steering/steering-kernel.ts";
 import type { Chance } from "./chance.ts";
 import { type Dial, SimulatedLink } from "./connection.ts";
 import { KERNEL_TICK_MS, type KernelTroubles } from "./guard-kernel.ts";

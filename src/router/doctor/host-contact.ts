@@ -7,7 +7,13 @@ import { portCountOf } from "../../core/port-block.ts";
 import type { SteeringTable } from "../../core/steering.ts";
 import { type Finding, good, note, problem } from "../../link/finding.ts";
 import { KernelFault, runCommand } from "../../link/kernel-commands.ts";
-import { canonicalIp, destinationOf, type Family, familyOf, type RouterConfig } from "../router-config.ts";
+import {
+  canonicalIp,
+  destinationOf,
+  type Family,
+  familyOf,
+  type RouterConfig,
+} from "../steering/router-config.ts";
 
 /** Where packets for a host go, and whether it is there. */
 export interface ContactFacts {

@@ -6,10 +6,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { SteeringTable } from "../../core/steering.ts";
 import { type Finding, good, note, problem, unknown } from "../../link/finding.ts";
 import { KernelFault, runCommand } from "../../link/kernel-commands.ts";
-import { NftSession } from "../nft-session.ts";
-import { type UnroutedHost, unroutedHosts } from "../policy-routing.ts";
-import { familyOf, type RouterConfig } from "../router-config.ts";
-import { ipOf } from "../steering-elements.ts";
+import { NftSession } from "../kernel/nft-session.ts";
+import { type UnroutedHost, unroutedHosts } from "../kernel/policy-routing.ts";
+import { familyOf, type RouterConfig } from "../steering/router-config.ts";
+import { ipOf } from "../rules/steering-elements.ts";
 import {
   type Contents,
   contentsOf,
@@ -17,9 +17,10 @@ import {
   differenceBetween,
   ruleCommands,
   usedContainers,
-} from "../steering-program.ts";
-import { type DropCounts, dropCountsOf, parseListing, snapshotOf } from "../steering-snapshot.ts";
-import type { TableFamily } from "../steering-structure.ts";
+} from "../rules/steering-program.ts";
+import { dropCountsOf, parseListing, snapshotOf } from "../rules/steering-snapshot.ts";
+import type { DropCounts } from "../steering/steering-kernel.ts";
+import type { TableFamily } from "../rules/steering-structure.ts";
 import { tryProgram } from "./trial.ts";
 
 /** The kernel as it was found. */

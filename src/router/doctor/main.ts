@@ -16,7 +16,7 @@ import { roundTrips } from "../../link/round-trip.ts";
 import { parseCommandLine, type RouterOptions } from "../command-line.ts";
 import { contactFindings, contactHosts } from "./host-contact.ts";
 import { dropFinding, kernelFaultFinding, kernelFindings, observeKernel } from "./kernel-tables.ts";
-import { askPool } from "../pool-question.ts";
+import { askPool } from "../feed/pool-question.ts";
 import { machineFindings, observeMachine } from "./paths.ts";
 import { type RunningRouter, type RunningRouters, runningRouters, withPathsFrom } from "./running-routers.ts";
 import { observeStanding, standingFindings } from "./standing.ts";

@@ -5,7 +5,7 @@
  */
 import { type Finding, problem } from "../../link/finding.ts";
 import { KernelFault, readSetting, runCommand } from "../../link/kernel-commands.ts";
-import { type Family, familyOf, markOf, type RouterConfig } from "../router-config.ts";
+import { type Family, familyOf, markOf, type RouterConfig } from "../steering/router-config.ts";
 
 /** A device of this machine. */
 export interface Device {

@@ -4,8 +4,8 @@
  * own, which is gone when nft ends.
  */
 import { execFile } from "node:child_process";
-import { DEFAULT_ROUTER_CONFIG, type RouterConfig } from "../router-config.ts";
-import { printProgram } from "../steering-program.ts";
+import { DEFAULT_ROUTER_CONFIG, type RouterConfig } from "../steering/router-config.ts";
+import { printProgram } from "../rules/steering-program.ts";
 
 const CONFIG: RouterConfig = {
   ...DEFAULT_ROUTER_CONFIG,

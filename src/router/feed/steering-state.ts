@@ -7,9 +7,9 @@
  * carried out, further ones gather. Only when the kernel has followed is a number
  * acknowledged, since with it hosts begin to send.
  */
-import { blocksOverlap } from "../core/port-block.ts";
-import type { HostReach, SteeringChange, SteeringEntry, SteeringTable } from "../core/steering.ts";
-import type { PlacedEntry, SteeringDelta } from "./steering-program.ts";
+import { blocksOverlap } from "../../core/port-block.ts";
+import type { HostReach, SteeringChange, SteeringEntry, SteeringTable } from "../../core/steering.ts";
+import type { PlacedEntry, SteeringDelta } from "../steering/steering-kernel.ts";
 
 /** What the router is to do. At most one `repair` or `apply` is under way at a time. */
 export type SteeringAction =

@@ -3,12 +3,12 @@
  * changes, and back over it what the kernel has followed. [ST7] [ST8]
  */
 import type { Logger } from "pino";
-import { PROTOCOL_VERSION, type RouterReply, type RouterRequest } from "../core/messages.ts";
-import type { SteeringChange, SteeringTable } from "../core/steering.ts";
-import { type Link, type LinkTiming, openEdgeLink, type OpenLink } from "../link/edge-link.ts";
-import { adviceOn } from "../link/edge-refusals.ts";
-import { type CancelTimer, systemTimers, type Timers } from "../link/timers.ts";
-import { parseRouterReply } from "../wire/messages.ts";
+import { PROTOCOL_VERSION, type RouterReply, type RouterRequest } from "../../core/messages.ts";
+import type { SteeringChange, SteeringTable } from "../../core/steering.ts";
+import { type Link, type LinkTiming, openEdgeLink, type OpenLink } from "../../link/edge-link.ts";
+import { adviceOn } from "../../link/edge-refusals.ts";
+import { type CancelTimer, systemTimers, type Timers } from "../../link/timers.ts";
+import { parseRouterReply } from "../../wire/messages.ts";
 
 /** Whom a feed serves. */
 export interface FeedOptions {

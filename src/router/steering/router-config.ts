@@ -4,7 +4,7 @@
  * where the operator says nothing.
  */
 import ipaddr from "ipaddr.js";
-import type { HostReach } from "../core/steering.ts";
+import type { HostReach } from "../../core/steering.ts";
 
 /** The two kinds of addresses, as people call them. */
 export type Family = 4 | 6;

@@ -5,10 +5,12 @@
  * elements, a change is a few of them to delete and to add, and a repair is the difference of
  * two collections. Rules depend only on which maps have elements at all.
  */
-import type { HostReach, SteeringEntry, SteeringTable } from "../core/steering.ts";
-import { destinationOf, type Family, familyOf, type RouterConfig } from "./router-config.ts";
+import type { SteeringTable } from "../../core/steering.ts";
+import { DROP_REASONS } from "../steering/drop-reasons.ts";
+import { destinationOf, familyOf, type RouterConfig } from "../steering/router-config.ts";
+import type { PlacedEntry, SteeringDelta, Unreachable } from "../steering/steering-kernel.ts";
 import { addressKey, type Element, forEachElement } from "./steering-elements.ts";
-import { DROP_REASONS, REASON_SET, reasonNumber, type Rule, steeringRules } from "./steering-rules.ts";
+import { REASON_SET, reasonNumber, type Rule, steeringRules } from "./steering-rules.ts";
 import {
   baseChains,
   containers,
@@ -23,26 +25,6 @@ export type Contents = Map<string, Map<string, string | number | null>>;
 
 /** One command of nft's JSON. */
 export type NftCommand = Readonly<Record<string, unknown>>;
-
-/** An entry with the way to its host when it was, or is to be, in force. */
-export interface PlacedEntry {
-  readonly entry: SteeringEntry;
-  readonly reach: HostReach | null;
-}
-
-/** What the kernel has to follow, entries and addresses resolved. */
-export interface SteeringDelta {
-  readonly removed: readonly PlacedEntry[];
-  readonly added: readonly PlacedEntry[];
-  readonly removedIps: readonly string[];
-  readonly addedIps: readonly string[];
-}
-
-/** A host that holds ports of this family and that nobody has said how to reach. */
-export interface Unreachable {
-  readonly host: string;
-  readonly family: Family;
-}
 
 /** Elements to take out and to put in, in one transaction. */
 export interface Difference {

@@ -22,33 +22,9 @@ import {
   PORT_WORD,
   TCP_AND_UDP,
 } from "./packet-fields.ts";
-import type { RouterConfig } from "./router-config.ts";
+import { DROP_REASONS, type DropReason } from "../steering/drop-reasons.ts";
+import type { RouterConfig } from "../steering/router-config.ts";
 import { maskOf, type SteeringMap } from "./steering-elements.ts";
-
-/** Why a packet for an address of the pool reaches no host. */
-export const DROP_REASONS = [
-  /** Its port is in no block that a reachable host holds. */
-  "unleased",
-  /** Its hop limit is used up. */
-  "hop_limit",
-  /** A later fragment: only the first carries the port. */
-  "fragment",
-  /** Neither TCP nor UDP nor ICMP, or its transport header cannot be found. */
-  "other_protocol",
-  /** A shared address is many machines: none answers for all. */
-  "echo_request",
-  /** An ICMP message that is neither an error nor an echo. */
-  "other_icmp",
-  /** An ICMP error about a packet that did not come from this address. */
-  "unrelated_error",
-  /** An ICMP error whose quote holds no port. */
-  "unreadable_quote",
-  /** One ICMP error too many for these ports of the address. */
-  "error_rate",
-  /** For a port of the host that is this machine, which does not have the address now. */
-  "absent",
-] as const;
-export type DropReason = (typeof DROP_REASONS)[number];
 
 /** Burst of ICMP errors, as a multiple of what a second allows. */
 const BURST_SECONDS = 2;

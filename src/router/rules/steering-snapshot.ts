@@ -1,9 +1,11 @@
 /** What the kernel has, as `nft -j list table` tells it. */
 import { containerId, type Contents, type NamedObject } from "./steering-program.ts";
-import { isHostItself, type RouterConfig } from "./router-config.ts";
+import { DROP_REASONS, type DropReason } from "../steering/drop-reasons.ts";
+import { isHostItself, type RouterConfig } from "../steering/router-config.ts";
+import type { DropCounts } from "../steering/steering-kernel.ts";
 import { addressKey, ipOf } from "./steering-elements.ts";
 import { FAMILIES } from "./packet-fields.ts";
-import { DROP_REASONS, type DropReason, nameIn, REASON_SET } from "./steering-rules.ts";
+import { nameIn, REASON_SET } from "./steering-rules.ts";
 import {
   ABSENT_COUNTER,
   baseChains,
@@ -18,12 +20,6 @@ export interface Snapshot {
   readonly contents: Contents;
   /** What is in our tables and not of this configuration, in an order in which it can go. */
   readonly foreign: readonly NamedObject[];
-}
-
-/** What was dropped since the table was made, in packets. */
-export interface DropCounts {
-  readonly byReason: Readonly<Record<DropReason, number>>;
-  readonly byIp: ReadonlyMap<string, number>;
 }
 
 type Listed = Readonly<Record<string, Record<string, unknown> | undefined>>;

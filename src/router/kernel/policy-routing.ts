@@ -6,7 +6,7 @@
  * local addresses is asked first. There the rule for that table is moved one place down, and
  * ours stand in its place. [RT9]
  */
-import { KernelFault, runCommand } from "../link/kernel-commands.ts";
+import { KernelFault, runCommand } from "../../link/kernel-commands.ts";
 import {
   type Family,
   familyOf,
@@ -15,7 +15,7 @@ import {
   markOf,
   type RouterConfig,
   routedHosts,
-} from "./router-config.ts";
+} from "../steering/router-config.ts";
 
 const FAMILIES: readonly Family[] = [4, 6];
 /** The kernel prefers every route with a smaller one. */

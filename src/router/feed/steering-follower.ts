@@ -3,9 +3,9 @@
  * connection hands in what arrives and sends what is asked to be sent; nothing here knows
  * how the two travel.
  */
-import type { SteeringChange, SteeringEntry, SteeringTable } from "../core/steering.ts";
-import { type CancelTimer, systemTimers, type Timers } from "../link/timers.ts";
-import type { RepairReport, SteeringKernel } from "./kernel.ts";
+import type { SteeringChange, SteeringEntry, SteeringTable } from "../../core/steering.ts";
+import { type CancelTimer, systemTimers, type Timers } from "../../link/timers.ts";
+import type { RepairReport, SteeringKernel } from "../steering/steering-kernel.ts";
 import { type SteeringAction, SteeringState } from "./steering-state.ts";
 
 /** What a follower tells whoever watches it. */

@@ -17,7 +17,13 @@ import {
   PORT_WORD,
 } from "./packet-fields.ts";
 import { ELEMENT_ORDERS, nameOf, steeringMap, type SteeringMap } from "./steering-elements.ts";
-import { firstMarkOf, isHostItself, markOf, type RouterConfig, routedHosts } from "./router-config.ts";
+import {
+  firstMarkOf,
+  isHostItself,
+  markOf,
+  type RouterConfig,
+  routedHosts,
+} from "../steering/router-config.ts";
 import { CHAIN_STEMS, REASON_SET, nameIn, type Rule } from "./steering-rules.ts";
 
 /** The two tables, by their nftables family. */

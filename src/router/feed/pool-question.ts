@@ -1,17 +1,23 @@
 /** What a pool's steering table is at this moment, asked without becoming one of its routers. */
 import { pino } from "pino";
-import type { SteeringTable } from "../core/steering.ts";
-import { EdgeToken } from "../link/edge-token.ts";
-import type { RouterOptions } from "./command-line.ts";
+import type { SteeringTable } from "../../core/steering.ts";
+import { EdgeToken } from "../../link/edge-token.ts";
 import { PoolFeed } from "./pool-feed.ts";
+
+/** Where to ask, and with which token. */
+export interface PoolQuestion {
+  readonly edge: URL;
+  readonly pool: string;
+  readonly tokenFile: string;
+}
 
 const POOL_TIMEOUT_MS = 10_000;
 
 /** The pool's whole table as the edge tells it now, or why it does not. */
 export async function askPool(
-  options: RouterOptions,
+  question: PoolQuestion,
 ): Promise<{ readonly table: SteeringTable } | { readonly fault: string }> {
-  const { edge, pool, tokenFile } = options;
+  const { edge, pool, tokenFile } = question;
   let reason = "it has not answered";
   const sink = { write: (line: string) => void (reason = (JSON.parse(line) as { msg: string }).msg) };
   const { promise, resolve } = Promise.withResolvers<{ table: SteeringTable } | { fault: string }>();

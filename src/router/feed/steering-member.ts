@@ -5,9 +5,9 @@
  *     pool feed → follower → kernel
  *          ↑ acknowledge ┘
  */
-import { KernelFault } from "../link/kernel-commands.ts";
-import { type CancelTimer, systemTimers, type Timers } from "../link/timers.ts";
-import type { SteeringKernel } from "./kernel.ts";
+import { KernelFault } from "../../link/kernel-commands.ts";
+import { type CancelTimer, systemTimers, type Timers } from "../../link/timers.ts";
+import type { SteeringKernel } from "../steering/steering-kernel.ts";
 import { type FeedOptions, PoolFeed } from "./pool-feed.ts";
 import { type FollowerEvent, SteeringFollower } from "./steering-follower.ts";
 

@@ -1,16 +1,16 @@
 /**
- * The kernel as the router sees it: something that can be brought to follow a steering table,
- * and to follow its changes. [RT2] [RT5]
+ * The Linux kernel as a kernel that steers, by rules of nftables and by routes. [RT2] [RT5]
  *
  * Each step is one transaction of nftables, so a packet sees the table before it or after it
  * and nothing between. What was in the kernel before this process came, and is wanted, is
  * left as it is: forwarding goes on while a router restarts.
  */
-import type { SteeringTable } from "../core/steering.ts";
-import { KernelFault, runCommand } from "../link/kernel-commands.ts";
+import type { SteeringTable } from "../../core/steering.ts";
+import { KernelFault, runCommand } from "../../link/kernel-commands.ts";
 import { NftSession } from "./nft-session.ts";
 import { areHostsRouted, routeHosts, unrouteFormerHosts, unrouteHosts } from "./policy-routing.ts";
-import { configProblems, type RouterConfig } from "./router-config.ts";
+import { configProblems, type RouterConfig } from "../steering/router-config.ts";
+import type { DropCounts, RepairReport, SteeringDelta, SteeringKernel } from "../steering/steering-kernel.ts";
 import {
   type Contents,
   contentsOf,
@@ -19,50 +19,14 @@ import {
   differenceOf,
   elementCommands,
   ruleCommands,
-  type SteeringDelta,
   transactionText,
-  type Unreachable,
   usedContainers,
-} from "./steering-program.ts";
-import {
-  type DropCounts,
-  dropCountsOf,
-  parseListing,
-  type Snapshot,
-  snapshotOf,
-} from "./steering-snapshot.ts";
-import { REASON_SET } from "./steering-rules.ts";
-import { ABSENT_COUNTER, baseChains, structureText, type TableFamily } from "./steering-structure.ts";
+} from "../rules/steering-program.ts";
+import { dropCountsOf, parseListing, type Snapshot, snapshotOf } from "../rules/steering-snapshot.ts";
+import { REASON_SET } from "../rules/steering-rules.ts";
+import { ABSENT_COUNTER, baseChains, structureText, type TableFamily } from "../rules/steering-structure.ts";
 
 const TABLES: readonly TableFamily[] = ["netdev", "inet"];
-
-/** What a repair found and did. */
-export interface RepairReport {
-  /** Elements that the kernel had and should not have had, or with other data. */
-  readonly removedCount: number;
-  readonly addedCount: number;
-  /** Hosts whose ports are dropped, since nobody has said how to reach them. */
-  readonly unreachable: readonly Unreachable[];
-}
-
-/** What a router steers with; a simulation has its own. */
-export interface SteeringKernel {
-  /** Brings the kernel to follow a table, from whatever it follows now; says what that took. */
-  repair(table: SteeringTable): Promise<RepairReport>;
-  /** Carries one change out, all at once; only after a repair. When it fails, nothing was done. */
-  apply(delta: SteeringDelta): Promise<void>;
-  /**
-   * Whether packets still come by the rules; false when another program took them away. The routes
-   * to hosts beyond tunnels take a command each, and can be left out. [RT10]
-   */
-  isInForce(areRoutesIncluded?: boolean): Promise<boolean>;
-  /** Packets dropped so far, by reason and by address. */
-  counts(): Promise<DropCounts>;
-  /** Takes all of it out of the kernel. */
-  remove(): Promise<void>;
-  /** Ends what helps; the kernel goes on steering. */
-  close(): Promise<void>;
-}
 
 /** How the programs are called, for a router in another network namespace than this process. */
 export interface KernelCommands {
