@@ -6,10 +6,10 @@
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { createServer, connect, type Socket } from "node:net";
-import { AddressPorts } from "../src/agent/ports/address-ports.ts";
-import { DestinationPolicy } from "../src/agent/ports/destination-policy.ts";
-import { Dialler } from "../src/agent/ports/dial.ts";
-import { Resolver } from "../src/agent/ports/resolver.ts";
+import { AddressPorts } from "../src/agent/egress/address-ports.ts";
+import { DestinationPolicy } from "../src/agent/egress/destination-policy.ts";
+import { Dialler } from "../src/agent/egress/dial.ts";
+import { Resolver } from "../src/agent/egress/resolver.ts";
 
 /** The ports in question: four blocks of 4,096, as many as one process may hold sockets for. */
 export const FIRST_PORT = 32_768;

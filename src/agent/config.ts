@@ -15,7 +15,7 @@ import {
 } from "../link/command-options.ts";
 import type { WhenCopied } from "../link/state-directory.ts";
 import { gatewayUrl } from "../wire/gateway-url.ts";
-import type { MachineMode } from "./machine/machine.ts";
+import type { MachineMode } from "./machine/guarded-machine.ts";
 import type { Probe } from "./uplink/uplink-watch.ts";
 
 /** How an agent runs. */

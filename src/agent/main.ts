@@ -5,7 +5,7 @@ import { endOnWish, openLog } from "../link/process-life.ts";
 import { StateDirectory, UNBOUND_STATE } from "../link/state-directory.ts";
 import { Agent } from "./agent.ts";
 import { type AgentConfig, parseConfig } from "./config.ts";
-import { Machine } from "./machine/machine.ts";
+import { Machine } from "./machine/guarded-machine.ts";
 
 async function run(config: AgentConfig): Promise<void> {
   const token = await EdgeToken.open(config.tokenFile, "host");

@@ -1,7 +1,7 @@
 /** A host on one address, with a time, an edge and a kernel that do as they are told. */
 import { expect, onTestFinished, test } from "vitest";
 import { AddressMember, type MemberOptions } from "../../src/agent/leasing/address-member.ts";
-import { PortBinder } from "../../src/agent/ports/port-binder.ts";
+import { PortBinder } from "../../src/agent/egress/port-binder.ts";
 import { DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
 import { type DrivenLink, DrivenTimers, drivenLinks } from "../link/driven-world.ts";
 import { recordingLog } from "../link/loopback-edge.ts";
@@ -159,7 +159,7 @@ test("[PM5] a kernel that cannot be told is named as the reason, and the address
 
 test("[MA3] what the guard has to say late makes the keeper go on at once", async () => {
   const loud = new Set<number>();
-  let guarded: { onSilence: (() => void) | null } | null = null;
+  let guarded: { onSilence?: (() => void) | null } | null = null;
   const { member, link, timers } = await leasing({
     machine: {
       prepare: async () => {},

@@ -1,7 +1,7 @@
 /** Which request counts as the one that has waited longest, on connections that say what has come. */
 import type { Socket } from "node:net";
 import { expect, test } from "vitest";
-import { AnswerWaits } from "../../src/agent/traffic/answer-waits.ts";
+import { AnswerWaits } from "../../src/agent/traffic/origins/answer-waits.ts";
 
 function connection(port: number) {
   return { bytesRead: 0, remoteAddress: "192.0.2.1", remotePort: port };

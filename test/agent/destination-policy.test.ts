@@ -1,7 +1,7 @@
 /** Private and special destinations in every spelling. */
 import { describe, expect, it } from "vitest";
-import { DestinationPolicy, unmapped } from "../../src/agent/ports/destination-policy.ts";
-import { checkDestination } from "../../src/agent/ports/destination-url.ts";
+import { DestinationPolicy, unmapped } from "../../src/agent/egress/destination-policy.ts";
+import { checkDestination } from "../../src/agent/egress/destination-url.ts";
 
 const policy = new DestinationPolicy();
 

@@ -1,8 +1,8 @@
 /** The binder against a naive model: whatever happens, it chooses what the model calls free. */
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { AddressPorts } from "../../src/agent/ports/address-ports.ts";
-import type { HeldPort } from "../../src/agent/ports/held-port.ts";
+import { AddressPorts } from "../../src/agent/egress/address-ports.ts";
+import type { HeldPort } from "../../src/agent/egress/held-port.ts";
 import type { Lease } from "../../src/core/lease-commands.ts";
 import { portCountOf } from "../../src/core/port-block.ts";
 

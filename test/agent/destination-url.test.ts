@@ -1,6 +1,6 @@
 /** The `url` parameter. */
 import { expect, it } from "vitest";
-import { parseDestination, requestTargetOf } from "../../src/agent/ports/destination-url.ts";
+import { parseDestination, requestTargetOf } from "../../src/agent/egress/destination-url.ts";
 
 const query = (url: string): string => `url=${encodeURIComponent(url)}`;
 

@@ -1,6 +1,6 @@
 /** An address that is given up and wanted back: nothing of it is cut, and it is used at once. */
 import { expect, test } from "vitest";
-import { AddressPorts } from "../../src/agent/ports/address-ports.ts";
+import { AddressPorts } from "../../src/agent/egress/address-ports.ts";
 import { World } from "./keeper-world.ts";
 
 const DEADLINE_MS = 30_000;

@@ -3,7 +3,7 @@ import { EventEmitter } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { connect, type Socket } from "node:net";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
-import { discardRest } from "../../src/agent/traffic/request-body.ts";
+import { discardRest } from "../../src/agent/traffic/clients/client-body.ts";
 import {
   eventually,
   exchangeBytes,

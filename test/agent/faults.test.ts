@@ -1,6 +1,6 @@
 /** Codes of Node, OpenSSL, c-ares and llhttp, and what the client is told. */
 import { expect, it } from "vitest";
-import { EgressFault, isConnectFault, isStaleConnection, problemOf } from "../../src/agent/traffic/faults.ts";
+import { EgressFault, isConnectFault, isStaleConnection, problemOf } from "../../src/agent/egress/faults.ts";
 
 const withCode = (code: string): Error => Object.assign(new Error("any text"), { code });
 

@@ -1,10 +1,10 @@
 /** Work that grows with the square of what a peer sends would halt everybody else: long tests, were it so. */
 import { expect, it } from "vitest";
-import { trimmed } from "../../src/agent/traffic/field-value.ts";
-import type { RawHeaders } from "../../src/agent/traffic/forwarded-headers.ts";
-import { ResponseReader } from "../../src/agent/traffic/http1-response.ts";
-import { Http2Response } from "../../src/agent/traffic/http2-response.ts";
-import { requestFields } from "../../src/agent/traffic/http2-request.ts";
+import { trimmed } from "../../src/agent/traffic/http/field-value.ts";
+import type { RawHeaders } from "../../src/agent/traffic/http/forwarded-headers.ts";
+import { ResponseReader } from "../../src/agent/traffic/http1/http1-response.ts";
+import { Http2Response } from "../../src/agent/traffic/http2/http2-response.ts";
+import { requestFields } from "../../src/agent/traffic/http2/http2-request.ts";
 
 const MANY = 1_000_000;
 const BLANKS = " ".repeat(MANY);

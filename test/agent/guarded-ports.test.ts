@@ -1,7 +1,7 @@
 /** A block behind the guard: used once the kernel lets it out, and not before. */
 import { expect, test } from "vitest";
 import { GuardedPorts, type Permitting } from "../../src/agent/machine/guarded-ports.ts";
-import type { KeeperPorts } from "../../src/agent/leasing/lease-holdings.ts";
+import type { KeeperPorts } from "../../src/agent/egress/keeper-ports.ts";
 import type { LeaseTerm } from "../../src/core/lease-term.ts";
 import type { PortBlock } from "../../src/core/port-block.ts";
 

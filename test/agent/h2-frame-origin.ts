@@ -13,9 +13,9 @@
 import { once } from "node:events";
 import type { AddressInfo, Socket } from "node:net";
 import { createServer, type TLSSocket } from "node:tls";
-import { HpackDecoder } from "../../src/agent/traffic/hpack-decoder.ts";
-import { encodeFields } from "../../src/agent/traffic/hpack-encoder.ts";
-import * as wire from "../../src/agent/traffic/http2-frames.ts";
+import { HpackDecoder } from "../../src/agent/traffic/http2/hpack-decoder.ts";
+import { encodeFields } from "../../src/agent/traffic/http2/hpack-encoder.ts";
+import * as wire from "../../src/agent/traffic/http2/http2-frames.ts";
 import { type Rig, type RigOptions, startRig } from "./gateway-rig.ts";
 import { CERTIFICATE, KEY, transportsOf } from "./tls-origin.ts";
 

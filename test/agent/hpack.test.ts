@@ -1,9 +1,9 @@
 /** Header blocks of HTTP/2: the examples of RFC 7541, what is none, and what we write ourselves. */
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { HpackDecoder, HpackError } from "../../src/agent/traffic/hpack-decoder.ts";
-import { encodeFields } from "../../src/agent/traffic/hpack-encoder.ts";
-import { decodeHuffman } from "../../src/agent/traffic/hpack-huffman.ts";
+import { HpackDecoder, HpackError } from "../../src/agent/traffic/http2/hpack-decoder.ts";
+import { encodeFields } from "../../src/agent/traffic/http2/hpack-encoder.ts";
+import { decodeHuffman } from "../../src/agent/traffic/http2/hpack-huffman.ts";
 
 function decode(decoder: HpackDecoder, hex: string): string[] {
   const fields: string[] = [];

@@ -1,7 +1,7 @@
 /** The reader of responses by itself: every response of the suite, whole and cut at each byte. */
 import { describe, expect, it } from "vitest";
-import { problemOf } from "../../src/agent/traffic/faults.ts";
-import { ResponseReader } from "../../src/agent/traffic/http1-response.ts";
+import { problemOf } from "../../src/agent/egress/faults.ts";
+import { ResponseReader } from "../../src/agent/traffic/http1/http1-response.ts";
 import { type ResponseCase, RESPONSES, type RightValue } from "./responses.ts";
 
 const MAX_HEAD_BYTES = 4 * 1024;

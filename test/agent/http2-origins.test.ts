@@ -1,7 +1,7 @@
 /** HTTP/2 with origins that speak in single frames, right and wrong. */
 import { connect, type Socket } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
-import * as wire from "../../src/agent/traffic/http2-frames.ts";
+import * as wire from "../../src/agent/traffic/http2/http2-frames.ts";
 import { eventually, exchangeBytes, fetchHead, startByteOrigin } from "./gateway-rig.ts";
 import { answering, type Script, startWithRig } from "./h2-frame-origin.ts";
 

@@ -1,8 +1,8 @@
 /** HTTP/2 with origins that break its rules, frame by frame. */
 import { connect } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
-import * as wire from "../../src/agent/traffic/http2-frames.ts";
-import { Http2Transport } from "../../src/agent/traffic/http2-transport.ts";
+import * as wire from "../../src/agent/traffic/http2/http2-frames.ts";
+import { Http2Transport } from "../../src/agent/traffic/http2/http2-transport.ts";
 import { eventually, startByteOrigin } from "./gateway-rig.ts";
 import { answering, type Script, startWithRig } from "./h2-frame-origin.ts";
 

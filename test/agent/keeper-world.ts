@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import type { KeeperEvent } from "../../src/agent/leasing/keeper-options.ts";
 import { LeaseKeeper } from "../../src/agent/leasing/lease-keeper.ts";
-import type { KeeperPorts } from "../../src/agent/leasing/lease-holdings.ts";
+import type { KeeperPorts } from "../../src/agent/egress/keeper-ports.ts";
 import { execute, type Lease, type LeaseCommand } from "../../src/core/lease-commands.ts";
 import {
   emptyLeaseTable,

@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Logger, pino } from "pino";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { AddressPorts } from "../../src/agent/ports/address-ports.ts";
-import { Machine } from "../../src/agent/machine/machine.ts";
+import { AddressPorts } from "../../src/agent/egress/address-ports.ts";
+import { Machine } from "../../src/agent/machine/guarded-machine.ts";
 
 let directory: string;
 let lines: { msg: string }[];

@@ -2,7 +2,7 @@
 import { createSocket } from "node:dgram";
 import { EventEmitter } from "node:events";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { OwnAddresses } from "../../src/agent/ports/own-addresses.ts";
+import { OwnAddresses } from "../../src/agent/egress/own-addresses.ts";
 
 vi.mock("node:dgram", () => ({ createSocket: vi.fn<(options: SocketOptions) => AskingSocket>() }));
 

@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import { networkInterfaces } from "node:os";
 import { promisify } from "node:util";
 import { afterEach, expect, it } from "vitest";
-import { OwnAddresses, type OwnAddressesOptions } from "../../src/agent/ports/own-addresses.ts";
+import { OwnAddresses, type OwnAddressesOptions } from "../../src/agent/egress/own-addresses.ts";
 
 const open: OwnAddresses[] = [];
 afterEach(() => {
@@ -55,7 +55,7 @@ it("[DE6] closed in the middle of questions, each is answered", async () => {
 it("[DE6] a kernel that cannot be asked is no answer, and is asked again", async () => {
   const script = `
     import { closeSync, openSync } from "node:fs";
-    import { OwnAddresses } from ${JSON.stringify(import.meta.resolve("../../src/agent/ports/own-addresses.ts"))};
+    import { OwnAddresses } from ${JSON.stringify(import.meta.resolve("../../src/agent/egress/own-addresses.ts"))};
     const own = new OwnAddresses();
     const taken = [];
     try {

@@ -1,6 +1,6 @@
 /** Numbers that nobody can predict: in their bounds, each as likely as the others. */
 import { expect, it } from "vitest";
-import { createRandomBelow } from "../../src/agent/ports/random-numbers.ts";
+import { createRandomBelow } from "../../src/agent/egress/random-numbers.ts";
 
 it.each([1, 2, 3, 64, 1_000, 65_536])("[BI9] below %d every integer is drawn, and nothing else", (limit) => {
   const random = createRandomBelow();

@@ -1,7 +1,7 @@
 /** The rules of redirects by themselves: what is one, what goes along, and what is left behind. */
 import { describe, expect, it } from "vitest";
-import { EgressFault } from "../../src/agent/traffic/faults.ts";
-import { type Hop, locationOf, nextHop, unfollowed } from "../../src/agent/traffic/redirect.ts";
+import { EgressFault } from "../../src/agent/egress/faults.ts";
+import { type Hop, locationOf, nextHop, unfollowed } from "../../src/agent/traffic/fetch/redirect.ts";
 
 it("[OR26] credentials stay where they are from, also on the way from https to http and back", () => {
   const headers = ["authorization", "x", "cookie", "y", "accept", "z", "content-md5", "m"];

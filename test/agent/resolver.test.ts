@@ -2,7 +2,7 @@
 import { createSocket } from "node:dgram";
 import { createServer } from "node:net";
 import { afterEach, expect, it } from "vitest";
-import { Resolver } from "../../src/agent/ports/resolver.ts";
+import { Resolver } from "../../src/agent/egress/resolver.ts";
 import { answerTo, startNameServer } from "../e2e/name-server.ts";
 import { eventually } from "./gateway-rig.ts";
 

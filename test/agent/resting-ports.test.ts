@@ -1,7 +1,7 @@
 /** Ports at rest: none is given twice, none of a lease that has gone, and none is forgotten. */
 import { beforeEach, expect, it } from "vitest";
-import { AddressPorts, type BinderOptions } from "../../src/agent/ports/address-ports.ts";
-import type { HeldPort } from "../../src/agent/ports/held-port.ts";
+import { AddressPorts, type BinderOptions } from "../../src/agent/egress/address-ports.ts";
+import type { HeldPort } from "../../src/agent/egress/held-port.ts";
 
 const HOLD_DOWN_MS = 1_500;
 const REST_MS = 120_000;

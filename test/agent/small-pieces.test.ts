@@ -1,6 +1,6 @@
 /** Bodies in very small pieces. */
 import { afterAll, beforeAll, expect, it } from "vitest";
-import * as wire from "../../src/agent/traffic/http2-frames.ts";
+import * as wire from "../../src/agent/traffic/http2/http2-frames.ts";
 import { exchangeBytes, fetchHead, type Rig, startByteOrigin, startRig } from "./gateway-rig.ts";
 import { startFrameOrigin } from "./h2-frame-origin.ts";
 import { CERTIFICATE } from "./tls-origin.ts";

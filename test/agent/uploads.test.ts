@@ -8,7 +8,7 @@ import {
 } from "node:http";
 import { text as readAll } from "node:stream/consumers";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { Uploads } from "../../src/agent/traffic/uploads.ts";
+import { Uploads } from "../../src/agent/traffic/clients/uploads.ts";
 import type { Identity } from "../../src/core/identity.ts";
 import { grant, refuse } from "../../src/core/outcome.ts";
 import { Flow } from "../../src/link/flow.ts";

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
-import { FrameBoundary, goingAwayFrame } from "../../src/agent/traffic/websocket-frames.ts";
+import { FrameBoundary, goingAwayFrame } from "../../src/agent/traffic/websocket/websocket-frames.ts";
 import {
   eventually,
   exchangeBytes,

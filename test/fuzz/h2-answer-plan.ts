@@ -2,8 +2,8 @@
  * Answers over HTTP/2, drawn at random: whole, cut off in any way, or broken. `bytes` follow the
  * settings of the origin, on stream 1 of a new connection.
  */
-import { encodeFields } from "../../src/agent/traffic/hpack-encoder.ts";
-import * as wire from "../../src/agent/traffic/http2-frames.ts";
+import { encodeFields } from "../../src/agent/traffic/http2/hpack-encoder.ts";
+import * as wire from "../../src/agent/traffic/http2/http2-frames.ts";
 import type { Expected } from "./answer-plan.ts";
 import type { Chance } from "./chance.ts";
 

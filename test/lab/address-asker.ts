@@ -1,6 +1,6 @@
 /** Asks the kernel of a machine which addresses are its own: `own ADDRESS…` on standard input. */
 import { createInterface } from "node:readline";
-import { OwnAddresses } from "../../src/agent/ports/own-addresses.ts";
+import { OwnAddresses } from "../../src/agent/egress/own-addresses.ts";
 
 let nowMs = 0;
 const own = new OwnAddresses({ now: () => nowMs });

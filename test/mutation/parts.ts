@@ -35,11 +35,11 @@ export const PARTS: Readonly<Record<string, Part>> = {
   },
   destinations: {
     sources: [
-      `${AGENT}/ports/destination-policy.ts`,
-      `${AGENT}/ports/special-ranges.ts`,
-      `${AGENT}/ports/destination-url.ts`,
-      `${AGENT}/ports/own-addresses.ts`,
-      `${AGENT}/traffic/redirect.ts`,
+      `${AGENT}/egress/destination-policy.ts`,
+      `${AGENT}/egress/special-ranges.ts`,
+      `${AGENT}/egress/destination-url.ts`,
+      `${AGENT}/egress/own-addresses.ts`,
+      `${AGENT}/traffic/fetch/redirect.ts`,
     ],
     tests: [
       "test/agent/destination-policy.test.ts",
@@ -52,11 +52,11 @@ export const PARTS: Readonly<Record<string, Part>> = {
   },
   ports: {
     sources: [
-      `${AGENT}/ports/address-ports.ts`,
-      `${AGENT}/ports/destination-ports.ts`,
-      `${AGENT}/ports/h*.ts`,
-      `${AGENT}/ports/port-binder.ts`,
-      `${AGENT}/ports/random-numbers.ts`,
+      `${AGENT}/egress/address-ports.ts`,
+      `${AGENT}/egress/destination-ports.ts`,
+      `${AGENT}/egress/h*.ts`,
+      `${AGENT}/egress/port-binder.ts`,
+      `${AGENT}/egress/random-numbers.ts`,
     ],
     tests: [
       "test/agent/address-ports.test.ts",
@@ -69,9 +69,9 @@ export const PARTS: Readonly<Record<string, Part>> = {
   },
   dials: {
     sources: [
-      `${AGENT}/ports/address-{choice,race}.ts`,
-      `${AGENT}/ports/dial.ts`,
-      `${AGENT}/ports/resolver.ts`,
+      `${AGENT}/egress/address-{choice,race}.ts`,
+      `${AGENT}/egress/dial.ts`,
+      `${AGENT}/egress/resolver.ts`,
     ],
     tests: ["test/agent/address-{choice,race}.test.ts", "test/agent/{dial,resolver}.test.ts"],
     project: "node",
@@ -93,13 +93,13 @@ export const PARTS: Readonly<Record<string, Part>> = {
   },
   traffic: {
     sources: [
-      `${AGENT}/traffic/forwarded-headers.ts`,
-      `${AGENT}/traffic/reason-phrase.ts`,
-      `${AGENT}/traffic/request-head.ts`,
-      `${AGENT}/traffic/hpack-{decoder,encoder,huffman}.ts`,
-      `${AGENT}/traffic/http1-response.ts`,
-      `${AGENT}/traffic/small-pieces.ts`,
-      `${AGENT}/traffic/faults.ts`,
+      `${AGENT}/traffic/http/forwarded-headers.ts`,
+      `${AGENT}/traffic/http/reason-phrase.ts`,
+      `${AGENT}/traffic/gateway/head-rules.ts`,
+      `${AGENT}/traffic/http2/hpack-{decoder,encoder,huffman}.ts`,
+      `${AGENT}/traffic/http1/http1-response.ts`,
+      `${AGENT}/traffic/fetch/small-pieces.ts`,
+      `${AGENT}/egress/faults.ts`,
     ],
     tests: ["test/agent/{faults,hpack,http1-response,request-head,small-pieces}.test.ts"],
     project: "node",

@@ -54,7 +54,21 @@ const ARROWS = {
     "durable-objects",
   ],
   "src/link": ["src/core", "src/wire"],
-  "src/agent": ["src/core", "src/wire", "src/link"],
+  "src/agent/egress": ["src/core", "src/wire", "src/link"],
+  "src/agent/leasing": ["src/core", "src/wire", "src/link", "src/agent/egress"],
+  "src/agent/machine": ["src/core", "src/link", "src/agent/egress"],
+  "src/agent/traffic": ["src/core", "src/wire", "src/link", "src/agent/egress"],
+  "src/agent/uplink": ["src/core", "src/link", "src/agent/egress"],
+  // Puts the rooms together.
+  "src/agent": [
+    "src/wire",
+    "src/link",
+    "src/agent/egress",
+    "src/agent/leasing",
+    "src/agent/machine",
+    "src/agent/traffic",
+    "src/agent/uplink",
+  ],
   "src/router/steering": ["src/core"],
   "src/router/feed": ["src/core", "src/wire", "src/link", "src/router/steering"],
   "src/router/rules": ["src/core", "src/router/steering"],
@@ -83,6 +97,19 @@ const ARROWS = {
 type Folder = keyof typeof ARROWS;
 const FOLDERS = Object.keys(ARROWS) as Folder[];
 
+/** Within the largest room one project holds all folders: what each may import of the others. */
+const TRAFFIC_ARROWS: Readonly<Record<string, readonly string[]>> = {
+  gateway: ["fetch", "websocket", "clients", "origins", "http"],
+  fetch: ["clients", "origins", "http"],
+  websocket: ["clients", "origins", "http", "tls"],
+  clients: [],
+  origins: ["http1", "http2", "http", "tls"],
+  http1: ["http", "tls"],
+  http2: ["http"],
+  http: [],
+  tls: [],
+};
+
 /** What does not exist where a folder's code runs. */
 const UNKNOWN: readonly (readonly [Folder, string, string])[] = [
   ["src/core", "export const timer = setTimeout(() => {}, 1);", "setTimeout"],
@@ -99,6 +126,7 @@ const UNKNOWN: readonly (readonly [Folder, string, string])[] = [
   ["src/router/rules", 'export * from "node:fs";', "node:fs"],
   ["src/router/rules", "export const { pid } = process;", "process"],
   ["src/agent", 'export * from "cloudflare:workers";', "cloudflare:workers"],
+  ["src/agent/traffic", 'export * from "cloudflare:workers";', "cloudflare:workers"],
   ["durable-objects/storage", 'export * from "cloudflare:workers";', "cloudflare:workers"],
   ["durable-objects/calls", 'export * from "cloudflare:workers";', "cloudflare:workers"],
 ];
@@ -225,6 +253,29 @@ test("the core imports no package either, which compilers permit", async () => {
     }
   }
   expect(foreign).toEqual([]);
+});
+
+test("the folders of the agent's traffic import what is listed, and in one direction", async () => {
+  const room = join(ROOT, "src/agent/traffic");
+  const entries = await readdir(room, { withFileTypes: true });
+  const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  expect(folders.toSorted()).toEqual(Object.keys(TRAFFIC_ARROWS).toSorted());
+  const seen = new Set<string>();
+  for (const folder of folders) {
+    for (const file of await readdir(join(room, folder))) {
+      const code = await readFile(join(room, folder, file), "utf8");
+      for (const [, to] of code.matchAll(/"\.\.\/([\w-]+)\//g)) seen.add(`${folder} → ${to}`);
+    }
+  }
+  const listed = Object.entries(TRAFFIC_ARROWS).flatMap(([from, list]) =>
+    list.map((to) => `${from} → ${to}`),
+  );
+  expect([...seen].toSorted()).toEqual(listed.toSorted());
+  // Each is listed above all that it may import.
+  const order = Object.keys(TRAFFIC_ARROWS);
+  for (const [from, list] of Object.entries(TRAFFIC_ARROWS)) {
+    for (const to of list) expect(order.indexOf(to), `${from} → ${to}`).toBeGreaterThan(order.indexOf(from));
+  }
 });
 
 test("each folder refers to what is listed and no more, and imports something of all of it", async () => {

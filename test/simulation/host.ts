@@ -6,8 +6,8 @@
  */
 import { GuardedPorts } from "../../src/agent/machine/guarded-ports.ts";
 import { PoolMember } from "../../src/agent/leasing/pool-member.ts";
-import type { HeldPort } from "../../src/agent/ports/held-port.ts";
-import { PortBinder } from "../../src/agent/ports/port-binder.ts";
+import type { HeldPort } from "../../src/agent/egress/held-port.ts";
+import { PortBinder } from "../../src/agent/egress/port-binder.ts";
 import type { Chance } from "./chance.ts";
 import { type Dial, type LinkWorld, SimulatedLink } from "./connection.ts";
 import type { Break } from "./flow-checks.ts";

@@ -7,13 +7,22 @@ import type { LeaseReply, LeaseRequest } from "../../core/messages.ts";
 import { formatRange, rangeOf } from "../../core/port-block.ts";
 import { parseLeaseReply } from "../../wire/messages.ts";
 import { whyAbsent } from "./address-presence.ts";
-import { type AddressPorts, type Clock, readClock } from "../ports/address-ports.ts";
+import type { AddressPorts } from "../egress/address-ports.ts";
+import type { KeeperPorts } from "../egress/keeper-ports.ts";
+import { type Clock, readClock } from "../../link/clock.ts";
 import { type Link, type LinkTiming, openEdgeLink, type OpenLink } from "../../link/edge-link.ts";
 import { adviceOn } from "../../link/edge-refusals.ts";
 import { type CancelTimer, systemTimers, type Timers } from "../../link/timers.ts";
 import type { KeeperEvent } from "./keeper-options.ts";
 import { LeaseKeeper } from "./lease-keeper.ts";
-import type { Machine } from "../machine/machine.ts";
+
+/** The machine under the addresses, which may have a guard that the leases must be told to. */
+export interface LeasingMachine {
+  /** Makes an address ready to be leased from; while it throws, it must not be. */
+  prepare(ip: string): Promise<void>;
+  /** The ports of an address that was prepared, as its keeper should drive them. */
+  guarded(ports: KeeperPorts & { readonly ip: string }): KeeperPorts;
+}
 
 /** What every address of a host shares. */
 export interface MemberOptions {
@@ -23,7 +32,7 @@ export interface MemberOptions {
   /** Epochs of earlier runs, and of this one for the next. */
   readonly epochs: { highestEpoch(ip: string): number; noteEpoch(ip: string, epoch: number): void };
   readonly log: Logger;
-  readonly machine?: Pick<Machine, "prepare" | "guarded">;
+  readonly machine?: LeasingMachine;
   /** Whether the host may ask for more than it holds. */
   readonly mayGrow?: () => boolean;
   /** The room may have changed. */
@@ -143,7 +152,7 @@ export class AddressMember {
       log: this.#log,
       ...(this.#options.linkTiming === undefined ? {} : { timing: this.#options.linkTiming }),
     });
-    const ports = this.#options.machine?.guarded(this.#ports) ?? this.#ports;
+    const ports: KeeperPorts = this.#options.machine?.guarded(this.#ports) ?? this.#ports;
     const keeper = new LeaseKeeper({
       instance,
       ports,
@@ -158,7 +167,7 @@ export class AddressMember {
       highestEpoch: epochs.highestEpoch(ip),
       ...(mayGrow === undefined ? {} : { mayGrow }),
     });
-    ports.onSilence = () => keeper.tick();
+    if (ports.isSilent !== undefined) ports.onSilence = () => keeper.tick();
     let isPressed = false;
     this.#ports.onPressure = () => {
       // The binder calls from the middle of a choice; blocks are added when it is through.

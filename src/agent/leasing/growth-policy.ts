@@ -11,7 +11,7 @@ import type { Lease } from "../../core/lease-commands.ts";
 import type { PoolSettings } from "../../core/pool-settings.ts";
 import { orderFor, portCountOf, UNIT_PORT_COUNT } from "../../core/port-block.ts";
 import { minimumOf } from "../../core/share.ts";
-import { PRESSURE_SHARE } from "../ports/address-ports.ts";
+import { PRESSURE_SHARE } from "../egress/address-ports.ts";
 
 /** Use below which a host is at rest. */
 const REST_SHARE = 0.25;

@@ -2,7 +2,7 @@
 import type { Lease } from "../../core/lease-commands.ts";
 import type { ClockReading } from "../../core/lease-term.ts";
 import type { LeaseReply, LeaseRequest } from "../../core/messages.ts";
-import type { KeeperPorts } from "./lease-holdings.ts";
+import type { KeeperPorts } from "../egress/keeper-ports.ts";
 
 /** What a keeper tells whoever watches it. */
 export type KeeperEvent =

@@ -7,32 +7,9 @@
  * This table and the binder change together, here alone. [LK5] [LK6]
  */
 import type { Lease } from "../../core/lease-commands.ts";
-import type { LeaseTerm } from "../../core/lease-term.ts";
 import { blocksOverlap, portCountOf } from "../../core/port-block.ts";
+import type { KeeperPorts } from "../egress/keeper-ports.ts";
 import type { Holdings } from "./growth-policy.ts";
-
-/** The binder's side of one address, as far as a keeper drives it. */
-export interface KeeperPorts {
-  addBlock(lease: Lease): void;
-  /** No new flows on the block from now on. */
-  drainBlock(epoch: number): void;
-  /** Takes new flows on a block again that was being drained. */
-  resumeBlock(epoch: number): void;
-  /** Resets what still flows on the block and forgets it. */
-  removeBlock(epoch: number): void;
-  /** Whether nothing can leave from a block that was removed, whatever the kernel still has to say. */
-  isSilent(epoch: number): boolean;
-  /** Set by whoever waits for removed blocks to be silent. */
-  onSilence: (() => void) | null;
-  /** Null: nothing may be sent. */
-  setTerm(term: LeaseTerm | null): void;
-  flowCount(epoch: number): number;
-  room(): { readonly portCount: number; readonly busiestCount: number };
-  /** Whether further room may come, so that a flow without a port should wait for it. */
-  growthOutstanding: boolean;
-  /** No further room will come for now. */
-  endGrowth(): void;
-}
 
 type Use = "active" | "spare" | "draining" | "leaving";
 
@@ -154,7 +131,7 @@ export class LeaseHoldings {
 
   /** A lease that can be released now: nothing more leaves from it. [MA3] */
   leaving(): Lease | null {
-    return this.#with("leaving").find(({ epoch }) => this.#ports.isSilent(epoch)) ?? null;
+    return this.#with("leaving").find(({ epoch }) => this.#ports.isSilent?.(epoch) ?? true) ?? null;
   }
 
   /** Whether everything held is to be released. */

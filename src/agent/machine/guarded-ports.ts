@@ -8,7 +8,7 @@
 import type { Lease } from "../../core/lease-commands.ts";
 import type { LeaseTerm } from "../../core/lease-term.ts";
 import type { PortBlock } from "../../core/port-block.ts";
-import type { KeeperPorts } from "../leasing/lease-holdings.ts";
+import type { KeeperPorts } from "../egress/keeper-ports.ts";
 
 /** The part of the guard that is needed here. */
 export interface Permitting {

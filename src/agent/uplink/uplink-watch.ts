@@ -11,11 +11,11 @@ import type { Logger } from "pino";
 import { type AddressUplink, type Place } from "../../core/uplink.ts";
 import { type Trial, UplinkHealth, type Wait } from "../../core/uplink-health.ts";
 import { type CancelTimer, systemTimers, type Timers } from "../../link/timers.ts";
-import type { Uplinks } from "../leasing/pool-member.ts";
-import { type AddressPorts, type Clock, readClock } from "../ports/address-ports.ts";
-import type { Dialler } from "../ports/dial.ts";
-import type { PortBinder } from "../ports/port-binder.ts";
-import { problemOf } from "../traffic/faults.ts";
+import { type Clock, readClock } from "../../link/clock.ts";
+import type { AddressPorts } from "../egress/address-ports.ts";
+import type { Dialler } from "../egress/dial.ts";
+import type { PortBinder } from "../egress/port-binder.ts";
+import { problemOf } from "../egress/faults.ts";
 import type { LinkView } from "./link-view.ts";
 
 /** Where an operator says that something always answers. */
@@ -53,7 +53,8 @@ interface Watched {
 }
 
 /** One per agent; from `start` to `stop`. */
-export class UplinkWatch implements Uplinks {
+export class UplinkWatch {
+  /** Set by whoever is to be told at once that an address became suspect, or good again. */
   onChange: (() => void) | null = null;
   readonly #options: UplinkWatchOptions;
   readonly #clock: Clock;
@@ -99,15 +100,18 @@ export class UplinkWatch implements Uplinks {
     };
   };
 
+  /** How the way out of an address looks now. */
   of(ip: string): AddressUplink {
     return this.#of(ip).health.view(this.#nowMs());
   }
 
+  /** Those of the places that can be reached from an address. [UP2] */
   async tryOut(ip: string, places: readonly Place[]): Promise<readonly Place[]> {
     const trials = await Promise.all(places.map((place) => this.#try(ip, place.ip, place.port)));
     return trials.flatMap((trial) => (trial?.isReached === true ? [trial.place] : []));
   }
 
+  /** The addresses on which the pool sends no requests here. [UP4] */
   ejected(ips: readonly string[]): void {
     for (const ip of ips) {
       if (this.#ejected.has(ip)) continue;

@@ -1,0 +1,94 @@
+/** One attempt: a socket bound to a held port, connected to one address, and checked. [BI7] [BI8] */
+import { connect, type Socket } from "node:net";
+import { EgressFault } from "./faults.ts";
+import type { HeldPort } from "./held-port.ts";
+
+const KEEP_ALIVE_DELAY_MS = 60_000;
+
+/** Where an attempt goes to. */
+export interface Target {
+  readonly ip: string;
+  readonly port: number;
+}
+
+/** Connects within a time; whatever becomes of it, the port is given back once. */
+export function connectFrom(
+  localAddress: string,
+  held: HeldPort,
+  target: Target,
+  timeoutMs: number,
+  signal: AbortSignal | undefined,
+): Promise<Socket> {
+  // Between the choice of the port and this moment its lease may have ended.
+  if (held.isLost || signal?.aborted) {
+    held.release();
+    return Promise.reject(held.isLost ? new EgressFault("lease-lost") : givenUp());
+  }
+  return new Promise((resolve, reject) => {
+    const socket = openSocket(localAddress, held, target);
+    let fault: unknown = null;
+    const fail = (cause: unknown): void => {
+      clearTimeout(timer);
+      fault ??= cause;
+      socket.destroy();
+    };
+    const abort = (): void => fail(givenUp());
+    const timer = setTimeout(() => fail(new EgressFault("connection-timeout")), timeoutMs);
+    held.onReset = () => {
+      if (socket.connecting) fail(new EgressFault("lease-lost"));
+      else socket.resetAndDestroy();
+    };
+    signal?.addEventListener("abort", abort, { once: true });
+    // Stays for good: whoever takes the socket over does so a moment later.
+    socket.on("error", (cause: NodeJS.ErrnoException) => {
+      if (isRefusal(cause)) held.isRefused = true;
+      fail(cause);
+    });
+    socket.once("close", () => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", abort);
+      held.release();
+      // Not before: whoever tries again then has one port more.
+      reject(fault ?? new EgressFault("connection-terminated"));
+    });
+    socket.once("connect", () => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", abort);
+      // Fail closed: libraries have been seen to leave from another address silently. [BI8]
+      if (socket.localAddress !== localAddress || socket.localPort !== held.port) {
+        fail(new EgressFault("internal-fault", "The socket is bound elsewhere."));
+        return;
+      }
+      resolve(socket);
+    });
+  });
+}
+
+function openSocket(localAddress: string, held: HeldPort, target: Target): Socket {
+  try {
+    return connect({
+      host: target.ip,
+      port: target.port,
+      localAddress,
+      localPort: held.port,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS,
+    });
+  } catch (fault) {
+    // Nothing that was checked leads here; if something does, it shall not cost the port.
+    held.release();
+    throw fault;
+  }
+}
+
+/** Whether only the kernel knows of a use of this 4-tuple: a socket that is not ours, or a TIME_WAIT. */
+export function isRefusal(fault: unknown): boolean {
+  const { code } = (fault ?? {}) as { readonly code?: unknown };
+  return code === "EADDRNOTAVAIL" || code === "EADDRINUSE";
+}
+
+/** What becomes of an attempt that nobody waits for any more. */
+export function givenUp(): EgressFault {
+  return new EgressFault("connection-terminated", "The request was given up.");
+}

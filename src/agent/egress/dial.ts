@@ -1,0 +1,161 @@
+/**
+ * One connection to a destination, from a leased port and no other.
+ *
+ *     name → addresses → all permitted? → race: port → bind and connect → checked
+ *
+ * The address that was judged is the one that is dialled: the name is not looked up again.
+ * Refusals travel as `EgressFault`, since a race of attempts ends with errors only.
+ * [BI7] [BI8] [DE4]
+ */
+import { isIP, type Socket } from "node:net";
+import { EgressFault } from "./faults.ts";
+import type { AddressPorts } from "./address-ports.ts";
+import { MAX_ADDRESSES, raceAddresses } from "./address-race.ts";
+import { connectFrom, givenUp, isRefusal } from "./connect-from.ts";
+import type { DestinationPolicy } from "./destination-policy.ts";
+import { unmapped } from "./destination-policy.ts";
+import type { HeldPort } from "./held-port.ts";
+import type { Family, Resolver } from "./resolver.ts";
+
+/** A connected socket and the port it occupies; the port goes back when the socket closes. */
+export interface Dialled {
+  readonly socket: Socket;
+  readonly held: HeldPort;
+}
+
+/** How long things may take. */
+export interface DialLimits {
+  /** Until the connection stands, over all addresses tried, the name's resolution included. */
+  readonly connectTimeoutMs: number;
+  /** For a port while growth is outstanding. */
+  readonly portWaitMs: number;
+}
+
+/** Told that a connection is tried from an address; what is returned is told its fault, null for none. */
+export type OnTry = (
+  ip: string,
+  place: { readonly ip: string; readonly port: number },
+) => (fault: unknown) => void;
+
+/** Ports tried when the kernel says that a 4-tuple is taken after all. */
+const MAX_PORT_ATTEMPTS = 8;
+
+/** Opens connections to destinations. */
+export class Dialler {
+  /** For whoever watches what becomes of connections; in constant time. [BI13] */
+  onTry: OnTry | null = null;
+  readonly #resolver: Resolver;
+  readonly #policy: DestinationPolicy;
+  readonly #limits: DialLimits;
+
+  constructor(resolver: Resolver, policy: DestinationPolicy, limits: DialLimits) {
+    this.#resolver = resolver;
+    this.#policy = policy;
+    this.#limits = limits;
+  }
+
+  /** Connects to a host (a name or an address, IPv6 without brackets) and a TCP port. */
+  async dial(from: AddressPorts, host: string, port: number, signal?: AbortSignal): Promise<Dialled> {
+    const endMs = performance.now() + this.#limits.connectTimeoutMs;
+    const all = await this.#addressesOf(from, host, endMs, signal);
+    if (all.length === 1) return this.#dialAddress(from, all[0]!, port, endMs - performance.now(), signal);
+    const first = Math.floor(Math.random() * all.length);
+    const addresses = [...all.slice(first), ...all.slice(0, first)].slice(0, MAX_ADDRESSES);
+    return raceAddresses(
+      addresses,
+      (ip, timeoutMs, lost) => this.#dialAddress(from, ip, port, timeoutMs, lost),
+      { endMs, signal, discard: ({ socket }) => socket.destroy() },
+    );
+  }
+
+  /** Of which families a name has addresses, at once when that is known. */
+  familiesOf(name: string): readonly Family[] | Promise<readonly Family[]> {
+    return this.#resolver.familiesOf(name);
+  }
+
+  async #addressesOf(
+    from: AddressPorts,
+    host: string,
+    endMs: number,
+    signal: AbortSignal | undefined,
+  ): Promise<readonly string[]> {
+    const family = isIP(from.ip) as Family;
+    const isLiteral = isIP(host) !== 0;
+    const found = isLiteral
+      ? [host]
+      : await within(this.#resolver.resolve(host, family), endMs - performance.now(), signal);
+    // To every kernel a mapped address is the IPv4 address, whatever kind of record it came in.
+    const addresses = [...new Set(found.map(unmapped))];
+    // One prohibited address refuses the whole name: whoever mixes a private address among
+    // public ones is rebinding, and which one is dialled must not be a matter of luck. [DE4]
+    for (const address of addresses) {
+      let reason = this.#policy.refusalOf(address);
+      if (reason instanceof Promise) reason = await reason;
+      if (reason === null) continue;
+      const subject = isLiteral ? address : `${host} is ${address}, which`;
+      throw new EgressFault("destination-prohibited", `${subject} is ${reason}.`);
+    }
+    const fitting = addresses.filter((address) => isIP(address) === family);
+    if (fitting.length > 0) return fitting;
+    const other = family === 4 ? 6 : 4;
+    const what = isLiteral ? `${host} is an IPv${other} address` : `${host} has only IPv${other} addresses`;
+    throw new EgressFault(
+      "address-family-mismatch",
+      `${what}; the egress address ${from.ip} is IPv${family}.`,
+    );
+  }
+
+  async #dialAddress(
+    from: AddressPorts,
+    ip: string,
+    port: number,
+    timeoutMs: number,
+    signal: AbortSignal | undefined,
+  ): Promise<Dialled> {
+    const endMs = performance.now() + timeoutMs;
+    const destination = destinationKey(ip, port);
+    for (let attempt = 1; ; attempt += 1) {
+      const waitMs = Math.min(this.#limits.portWaitMs, timeoutMs);
+      const taken = await from.takeWithin(destination, waitMs, signal);
+      if (!taken.ok) throw new EgressFault(taken.refusal, `${from.ip} towards ${ip} port ${port}`);
+      const held = taken.value;
+      const leftMs = Math.max(0, endMs - performance.now());
+      const ended = this.onTry?.(from.ip, { ip, port });
+      try {
+        const socket = await connectFrom(from.ip, held, { ip, port }, leftMs, signal);
+        ended?.(null);
+        return { socket, held };
+      } catch (fault) {
+        ended?.(fault);
+        // This 4-tuple stays held for a while, on to the next.
+        if (!isRefusal(fault)) throw fault;
+        if (attempt === MAX_PORT_ATTEMPTS) {
+          throw new EgressFault("port-block-exhausted", "The kernel refuses the ports of the block.", fault);
+        }
+      }
+    }
+  }
+}
+
+/** What a port is held towards. */
+export function destinationKey(ip: string, port: number): string {
+  return `tcp ${ip} ${port}`;
+}
+
+/** An answer of the name servers, unless time is up before or nobody waits any more. */
+function within<Answer>(
+  answer: Promise<Answer>,
+  timeoutMs: number,
+  signal: AbortSignal | undefined,
+): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(givenUp());
+    const timer = setTimeout(() => reject(new EgressFault("dns-timeout")), Math.max(0, timeoutMs));
+    if (signal?.aborted) abort();
+    signal?.addEventListener("abort", abort, { once: true });
+    void answer.then(resolve, reject).finally(() => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", abort);
+    });
+  });
+}

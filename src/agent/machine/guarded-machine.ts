@@ -1,0 +1,137 @@
+/**
+ * What an agent does to its machine, where it may: the guard that holds the kernel to the
+ * leases, and the shared addresses on the loopback device. In that order, so that there is no
+ * moment at which an address is here and unguarded; and undone in the opposite one. [MA1]
+ *
+ * Nothing is touched before the pool names an address that can leave the machine, so agents
+ * that try things out on loopback need no root, and several of them fit on one machine.
+ */
+import { join } from "node:path";
+import type { Logger } from "pino";
+import { CommandFault } from "../../link/command-fault.ts";
+import type { KeeperPorts } from "../egress/keeper-ports.ts";
+import { readClock } from "../../link/clock.ts";
+import { Guard, type GuardAvailability, guardAvailability, needsGuard } from "./guard.ts";
+import { GuardedPorts } from "./guarded-ports.ts";
+import { examineHost } from "./host-findings.ts";
+import { HostSetup } from "./host-setup.ts";
+
+/** How much an operator lets the agent do: `auto` does what it may, `require` refuses to run without. */
+export type MachineMode = "auto" | "require" | "off";
+
+/** File of the state directory in which the set-up is written down. */
+const SETUP_FILE = "host-setup.json";
+
+interface Grip {
+  readonly guard: Guard;
+  readonly setup: HostSetup;
+}
+
+/** One per agent. */
+export class Machine {
+  readonly #log: Logger;
+  readonly #setupFile: string;
+  readonly #availability: GuardAvailability;
+  readonly #prepared = new Set<string>();
+  #grip: Grip | null = null;
+  #opening: Promise<Grip> | null = null;
+  #hasWarned = false;
+
+  private constructor(log: Logger, stateDirectory: string, availability: GuardAvailability) {
+    this.#log = log;
+    this.#setupFile = join(stateDirectory, SETUP_FILE);
+    this.#availability = availability;
+  }
+
+  /** Finds out what may be done; throws `kernel-unavailable` if it is required and may not be. */
+  static async open(mode: MachineMode, stateDirectory: string, log: Logger): Promise<Machine> {
+    if (mode === "off") return new Machine(log, stateDirectory, { ok: false, reason: "it is switched off" });
+    const availability = await guardAvailability();
+    if (mode === "require" && !availability.ok) {
+      throw new CommandFault(
+        "kernel-unavailable",
+        `The guard is required (--machine require) and cannot be had, since ${availability.reason}. Run the agent as root with nftables, or with --machine auto to go without.`,
+      );
+    }
+    return new Machine(log, stateDirectory, availability);
+  }
+
+  /**
+   * Makes an address of the pool ready to be leased from. While it throws, the address must not
+   * be: the kernel has a guard, and it does not listen to this agent. To be called again and
+   * again: what other programs undid is done again.
+   */
+  async prepare(ip: string): Promise<void> {
+    if (!needsGuard(ip)) return;
+    if (!this.#availability.ok) {
+      this.#warnOnce(this.#availability.reason);
+      return;
+    }
+    const { guard, setup } = await this.#hold();
+    const isFirst = !this.#prepared.has(ip);
+    // Once: later the address's keeper speaks to the guard, and this would take back what it said.
+    if (isFirst) await guard.allow(ip, [], null);
+    else if (await guard.restore()) {
+      this.#log.error("another program had taken the guard out of the kernel; it is there again");
+    }
+    this.#prepared.add(ip);
+    await setup.add(ip);
+    if (isFirst) await this.#tellFindings(ip);
+  }
+
+  /** The ports of an address that was prepared, as its keeper should drive them. */
+  guarded(ports: KeeperPorts & { readonly ip: string }): KeeperPorts {
+    if (this.#grip === null || !needsGuard(ports.ip)) return ports;
+    return new GuardedPorts(ports.ip, ports, this.#grip.guard, (fault) => {
+      this.#log.error({ ip: ports.ip, err: fault }, "the kernel's guard could not be told; new blocks wait");
+    });
+  }
+
+  /** For the status: what the guard dropped, or why there is none. */
+  async describe(): Promise<Record<string, unknown>> {
+    if (this.#grip !== null) return { guard: { active: true, dropped: await this.#grip.guard.counts() } };
+    const reason = this.#availability.ok ? "no address needs it" : this.#availability.reason;
+    return { guard: { active: false, reason } };
+  }
+
+  /** Allows nothing more, and takes the addresses off again. The guard stays, for it is harmless without them. */
+  async close(): Promise<void> {
+    if (this.#grip === null) return;
+    await this.#grip.guard.close();
+    await this.#grip.setup.undo();
+  }
+
+  /** What may keep replies away is said, and left to the operator: it may be meant so. */
+  async #tellFindings(ip: string): Promise<void> {
+    try {
+      for (const { severity, sentence } of await examineHost([ip]))
+        this.#log.warn({ ip, severity }, sentence);
+    } catch (fault) {
+      this.#log.warn({ ip, err: fault }, "the machine's settings could not be examined");
+    }
+  }
+
+  async #hold(): Promise<Grip> {
+    this.#opening ??= this.#open();
+    try {
+      this.#grip = await this.#opening;
+      return this.#grip;
+    } catch (fault) {
+      this.#opening = null;
+      throw fault;
+    }
+  }
+
+  async #open(): Promise<Grip> {
+    const guard = await Guard.open(readClock);
+    return { guard, setup: await HostSetup.open(this.#setupFile) };
+  }
+
+  #warnOnce(reason: string): void {
+    if (this.#hasWarned) return;
+    this.#hasWarned = true;
+    this.#log.warn(
+      `No guard in the kernel, since ${reason}: only this agent's own binder keeps to the leases.`,
+    );
+  }
+}

@@ -1,0 +1,74 @@
+/** Problems on their way to a client of the gateway: on a response, or on a bare socket. [GW1] */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { STATUS_CODES } from "node:http";
+import type { Duplex } from "node:stream";
+import type { Problem } from "../../../core/problems.ts";
+import { EGRESS_HOST } from "../../../wire/header-names.ts";
+import { problemReply } from "../../../wire/problem-response.ts";
+import { discardRest } from "./client-body.ts";
+
+/** How long a client may take to read a last word: a socket closed before would reset it away. */
+const LINGER_MS = 2_000;
+/** Methods of the routes that tell of the host. */
+const READING_METHODS = "GET, HEAD";
+const NOTHING = Buffer.alloc(0);
+
+/** Answers a request with a problem. */
+export function sendProblem(
+  request: IncomingMessage,
+  response: ServerResponse,
+  problem: Problem,
+  host: string,
+): void {
+  const { status, headers, body } = replyOf(problem, host);
+  const isUnread = !request.complete;
+  response.writeHead(status, {
+    ...headers,
+    // A client that waits for `100 Continue` may or may not send its body after this.
+    ...(isUnread && request.headers.expect !== undefined ? { connection: "close" } : {}),
+  });
+  response.end(request.method === "HEAD" ? undefined : body);
+  if (isUnread) discardRest(request, response);
+}
+
+/** Answers on a socket on which there is no response object, and ends it. */
+export function endWithProblem(socket: Duplex, problem: Problem, host: string): void {
+  if (!socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const { status, headers, body } = replyOf(problem, host);
+  const lines = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}`,
+    ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
+    "connection: close",
+    "",
+    body,
+  ];
+  endInPeace(socket, Buffer.from(lines.join("\r\n")));
+}
+
+/** Ends a socket, with these bytes if there are any, and gives its peer the time to read them. */
+export function endInPeace(socket: Duplex, lastBytes: Buffer = NOTHING): void {
+  const timer = setTimeout(() => socket.destroy(), LINGER_MS).unref();
+  socket.once("close", () => clearTimeout(timer));
+  // What else comes is of no use, but unread it would make the kernel send a reset.
+  socket.resume();
+  socket.end(lastBytes);
+}
+
+function replyOf(problem: Problem, host: string): ReturnType<typeof problemReply> {
+  const { status, headers, body } = problemReply(problem);
+  return {
+    status,
+    headers: {
+      ...headers,
+      [EGRESS_HOST]: host,
+      // RFC 9110 sections 15.5.2 and 15.5.6: what would do, with every no of this kind.
+      ...(status === 401 ? { "www-authenticate": "Bearer" } : {}),
+      ...(status === 405 ? { allow: READING_METHODS } : {}),
+      "content-length": String(Buffer.byteLength(body)),
+    },
+    body,
+  };
+}

@@ -1,0 +1,130 @@
+/**
+ * Uploads whose sender keeps the rest until this host can refuse them no more, and asks for that
+ * in a second request: it holds only so much, and what has gone out beyond it can go to no other
+ * host. Either request may come first. [GW24]
+ *
+ * Nothing is kept longer than one of the two requests lasts, and requests without a name touch
+ * nothing of this.
+ */
+import type { ServerResponse } from "node:http";
+import type { Identity } from "../../../core/identity.ts";
+import type { Outcome } from "../../../core/outcome.ts";
+import type { Problem } from "../../../core/problems.ts";
+import { EGRESS_UPLOAD, UPLOADS_PATH } from "../../../wire/header-names.ts";
+import { UPLOAD_NAME, type UploadStanding } from "../../../wire/upload-standing.ts";
+import type { Flow } from "../../../link/flow.ts";
+
+/** Uploads that are asked for before they came; beyond them the answer comes at once. */
+const MAX_AWAITED = 1_024;
+/** How long anybody waits: longer than it takes to resolve a name, connect and secure. */
+const PATIENCE_MS = 30_000;
+
+type Told = (standing: UploadStanding) => void;
+
+/** One upload, from its announcement or the question for it to its end. */
+export class Upload {
+  readonly #asking = new Set<Told>();
+  #standing: UploadStanding | null = null;
+
+  /** Whether nobody waits to be told. */
+  get isUnasked(): boolean {
+    return this.#asking.size === 0;
+  }
+
+  /** The destination takes it. */
+  ready(): void {
+    this.#become("ready");
+  }
+
+  /** It has been answered or given up. */
+  end(): void {
+    this.#become("ended");
+  }
+
+  /** Calls back once, when there is something to tell. */
+  ask(told: Told): void {
+    if (this.#standing === null) this.#asking.add(told);
+    else told(this.#standing);
+  }
+
+  /** Nobody is there to be told any more. */
+  leave(told: Told): void {
+    this.#asking.delete(told);
+  }
+
+  #become(standing: UploadStanding): void {
+    // One that was ready stays so to whoever asks late: its answer will tell the rest.
+    this.#standing ??= standing;
+    for (const told of this.#asking) told(this.#standing);
+    this.#asking.clear();
+  }
+}
+
+/** The uploads of one gateway, by sender and name. */
+export class Uploads {
+  /** Their requests are here. */
+  readonly #running = new Map<string, Upload>();
+  /** So far there is only the question for them. */
+  readonly #awaited = new Map<string, Upload>();
+
+  /** A request has come, and is over when its response is; null for one that has no name of its own. */
+  announce(name: string | null, sender: Outcome<Identity, Problem>, response: ServerResponse): Upload | null {
+    if (name === null || !sender.ok) return null;
+    const key = keyOf(name, sender.value);
+    if (response.destroyed || this.#running.has(key)) return null;
+    const upload = this.#awaited.get(key) ?? new Upload();
+    this.#awaited.delete(key);
+    this.#running.set(key, upload);
+    response.once("close", () => {
+      this.#running.delete(key);
+      upload.end();
+    });
+    return upload;
+  }
+
+  /** Answers how an upload stands, as soon as there is something to tell. */
+  answer(name: string, sender: Identity, response: ServerResponse, flow: Flow): void {
+    if (response.destroyed) return;
+    const key = keyOf(name, sender);
+    const upload = this.#running.get(key) ?? this.#await(key);
+    if (upload === null) {
+      sendStanding(response, "unknown");
+      return;
+    }
+    const told = flow.guard((standing: UploadStanding) => sendStanding(response, standing));
+    const timer = setTimeout(() => told("unknown"), PATIENCE_MS).unref();
+    response.once("close", () => {
+      clearTimeout(timer);
+      upload.leave(told);
+      if (upload.isUnasked && this.#awaited.get(key) === upload) this.#awaited.delete(key);
+    });
+    upload.ask(told);
+  }
+
+  #await(key: string): Upload | null {
+    let upload = this.#awaited.get(key);
+    if (upload !== undefined) return upload;
+    if (this.#awaited.size >= MAX_AWAITED) return null;
+    upload = new Upload();
+    this.#awaited.set(key, upload);
+    return upload;
+  }
+}
+
+/** The name of the upload that a path asks for; null for any other path. */
+export function uploadAt(path: string): string | null {
+  if (!path.startsWith(UPLOADS_PATH)) return null;
+  const name = path.slice(UPLOADS_PATH.length);
+  return UPLOAD_NAME.test(name) ? name : null;
+}
+
+/** Only who sent an upload may ask for it. A name has no space. */
+function keyOf(name: string, { subject }: Identity): string {
+  return `${name} ${subject}`;
+}
+
+function sendStanding(response: ServerResponse, upload: UploadStanding): void {
+  if (response.headersSent || response.destroyed) return;
+  response.writeHead(204, { [EGRESS_UPLOAD]: upload, "cache-control": "no-store" });
+  response.end();
+}

@@ -1,0 +1,383 @@
+/**
+ * One HTTP request through the gateway, streamed both ways:
+ *
+ *     client ─▶ RequestBody ─▶ transport ─▶ origin
+ *     client ◀─ ServerResponse ◀─ this ◀─ transport ◀─ origin
+ *
+ * Nothing is buffered: a slow client pauses the origin and a slow origin the client. A response
+ * that breaks off breaks off for the client too; it never looks complete. [GW4] [GW5]
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Problem, ProblemCode } from "../../../core/problems.ts";
+import {
+  EGRESS_HOST,
+  EGRESS_IP,
+  EGRESS_LOCATION,
+  EGRESS_PORT,
+  PROXY_STATUS,
+} from "../../../wire/header-names.ts";
+import type { AddressPorts } from "../../egress/address-ports.ts";
+import type { Flow } from "../../../link/flow.ts";
+import { FlowHandler } from "./flow-handler.ts";
+import { requestTargetOf } from "../../egress/destination-url.ts";
+import { EgressFault, isStaleConnection, problemOf } from "../../egress/faults.ts";
+import { type RawHeaders, readResponseHeaders, relayedProxyStatus } from "../http/forwarded-headers.ts";
+import type { OriginConnection } from "../origins/origin-connection.ts";
+import type { OriginConnections } from "../origins/origin-connections.ts";
+import { type ExchangeController, type ExchangeHandler, UnprocessedFault } from "../http/origin-transport.ts";
+import type { Outgoing } from "../origins/outgoing.ts";
+import { writablePhrase } from "../http/reason-phrase.ts";
+import { type Hop, locationOf, MAX_REDIRECTS, nextHop, unfollowed } from "./redirect.ts";
+import { RedirectedHop } from "./redirected-hop.ts";
+import { RequestBody } from "../clients/client-body.ts";
+import { SmallPieces } from "./small-pieces.ts";
+import { noteStreamed } from "../clients/stream-garbage.ts";
+import type { Upload } from "../clients/uploads.ts";
+
+/** What every exchange of a gateway shares. */
+export interface HttpPath {
+  readonly outgoing: Outgoing;
+  /** Name of this host. */
+  readonly host: string;
+  /** Answers the client with a problem; nothing has been sent to it yet. */
+  readonly refuse: (
+    request: IncomingMessage,
+    response: ServerResponse,
+    problem: Problem,
+    fault: unknown,
+  ) => void;
+  /** Counts what the client can not be told any more. */
+  readonly count: (problem: Problem, fault: unknown) => void;
+}
+
+/** Largest first piece of a body that is joined to its head. */
+const MAX_JOINED_BYTES = 4 * 1024;
+/** Methods that may be sent twice (RFC 9110 section 9.2.2) when they carry no body. */
+const REPEATABLE: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE"]);
+
+/** A request and its response, over as many hops as there are. */
+export class HttpExchange implements ExchangeHandler {
+  readonly #path: HttpPath;
+  readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
+  readonly #from: AddressPorts;
+  readonly #follows: boolean;
+  #hop: Hop;
+  #hopCount = 0;
+  #connections: OriginConnections | null = null;
+  #connection: OriginConnection | null = null;
+  #flow: Flow | null = null;
+  #upload: Upload | null = null;
+  #controller: ExchangeController | null = null;
+  /** While redirects are followed: the hop that is under way. */
+  #redirected: RedirectedHop | null = null;
+  #next: { readonly status: number; readonly location: string } | null = null;
+  #isRepeated = false;
+  #isDowngraded = false;
+  #body: RequestBody | null = null;
+  /** The client is gone, or has all it will get. */
+  #isOver = false;
+  #hasDrain = false;
+  #hasBodyBegun = false;
+  readonly #pieces = new SmallPieces((joined) => {
+    if (!this.#response.destroyed) this.#writeInTime(this.#controller, joined);
+  });
+
+  constructor(
+    path: HttpPath,
+    request: IncomingMessage,
+    response: ServerResponse,
+    from: AddressPorts,
+    hop: Hop,
+    follows: boolean,
+  ) {
+    this.#path = path;
+    this.#request = request;
+    this.#response = response;
+    this.#from = from;
+    this.#hop = hop;
+    this.#follows = follows;
+  }
+
+  /** Sends the request, as part of a flow of which `fail` is the end; `upload` is what its sender calls it. */
+  start(flow: Flow, upload: Upload | null): void {
+    this.#flow = flow;
+    this.#upload = upload;
+    this.#response.once(
+      "close",
+      flow.guard(() => this.#onClosed()),
+    );
+    this.#send(false);
+  }
+
+  /** Ends it for a reason that lies elsewhere: with the client, or with us. */
+  fail(fault: unknown): void {
+    const problem = problemOf(fault);
+    if (this.#isOver) {
+      this.#path.count(problem, fault);
+      return;
+    }
+    this.#isOver = true;
+    this.#giveUp(problem.code);
+    if (this.#response.headersSent) {
+      this.#path.count(problem, fault);
+      this.#breakOff();
+    } else {
+      this.#refuse(problem, fault);
+    }
+  }
+
+  onRequestStart(controller: ExchangeController): void {
+    this.#controller = controller;
+    if (this.#isOver) controller.abort(new EgressFault("connection-terminated"));
+  }
+
+  onResponseStart(
+    _controller: ExchangeController,
+    status: number,
+    headers: RawHeaders,
+    phrase: string | null,
+  ): void {
+    if (this.#isOver) return;
+    const { forwarded, proxyStatus } = readResponseHeaders(headers, status);
+    if (status < 200) {
+      this.#writeInterim(status, forwarded);
+      return;
+    }
+    if (this.#follows) {
+      const location = locationOf(status, forwarded);
+      if (location !== null) {
+        this.#next = { status, location };
+        // Not at once: with its end in the same segment the connection is free for the next hop.
+        queueMicrotask(() => this.#followAtHead());
+        return;
+      }
+    }
+    this.#writeHead(status, phrase, forwarded, proxyStatus);
+  }
+
+  onResponseData(controller: ExchangeController, chunk: Buffer): void {
+    noteStreamed(chunk.length);
+    // Of a redirect; read on for its end.
+    if (this.#next !== null) return;
+    if (this.#isOver) return;
+    // Not the first: it is often the only one.
+    if (this.#hasBodyBegun && this.#pieces.take(chunk)) return;
+    this.#pieces.flush();
+    this.#writeInTime(controller, chunk);
+  }
+
+  onResponseEnd(): void {
+    const connection = this.#connection!;
+    connection.servedCount += 1;
+    this.#pieces.flush();
+    this.#leave(true);
+    if (this.#next !== null) this.#follow(this.#next);
+    else this.#response.end();
+  }
+
+  onResponseError(_controller: ExchangeController | null, fault: Error): void {
+    const connection = this.#connection;
+    const mayRepeat =
+      connection !== null && connection.servedCount > 0 && !this.#isRepeated && isStaleConnection(fault);
+    const { protocol } = connection ?? { protocol: "unknown" };
+    // A broken stream says nothing of the other streams of an HTTP/2 connection.
+    this.#leave(protocol === "h2" && !connection!.isBroken);
+    if (this.#isOver) return;
+    if (this.#next !== null) {
+      // Its head was all that there was to it.
+      this.#follow(this.#next);
+    } else if (this.#response.headersSent) {
+      this.#breakOff();
+    } else if (mayRepeat && !this.#hop.hasBody && REPEATABLE.has(this.#hop.method)) {
+      // It had been idle and ended just as the request came: once more, on a new one.
+      this.#isRepeated = true;
+      this.#send(true);
+    } else if (this.#mayStillBeSent(fault)) {
+      this.#send(true);
+    } else {
+      this.#body?.destroy();
+      this.#refuse(problemOf(fault), fault);
+    }
+  }
+
+  /** Whether the origin has not begun with it: once more then, and once more by HTTP/1.1. [OR8] [OR9] */
+  #mayStillBeSent(fault: Error): boolean {
+    if (!(fault instanceof UnprocessedFault) || this.#body?.destroyed === true) return false;
+    if (fault.needsHttp1 ? this.#isDowngraded : this.#isRepeated) return false;
+    if (fault.needsHttp1) this.#isDowngraded = true;
+    else this.#isRepeated = true;
+    return true;
+  }
+
+  #send(anew: boolean): void {
+    this.#connections = this.#path.outgoing.to(this.#from, this.#hop.url.origin);
+    if (anew) this.#dispatch(this.#connections.open());
+    else this.#connections.acquire(this.#hop.hasBody, (connection) => this.#dispatch(connection));
+  }
+
+  #dispatch(connection: OriginConnection): void {
+    this.#connection = connection;
+    if (this.#isOver) {
+      this.#leave(true);
+      return;
+    }
+    const { url, method, headers, hasBody } = this.#hop;
+    connection.dispatch(
+      {
+        path: requestTargetOf(url),
+        method,
+        headers,
+        body: hasBody ? (this.#body ??= this.#openBody()) : null,
+      },
+      new FlowHandler(this.#flow!, this.#follows ? (this.#redirected = new RedirectedHop(this)) : this),
+    );
+  }
+
+  #openBody(): RequestBody {
+    return new RequestBody(this.#request, this.#response, () => {
+      this.#upload?.ready();
+      // It may have its answer already: an origin over HTTP/2 may be quicker than its settings.
+      if (this.#response.headersSent) return;
+      const { headers, httpVersion } = this.#request;
+      // HTTP/1.0 has no such thing, nor is every expectation this one (RFC 9110 section 10.1.1).
+      if (httpVersion === "1.1" && headers.expect?.toLowerCase() === "100-continue") {
+        this.#response.writeContinue();
+      }
+    });
+  }
+
+  /** An interim response is the client's too (RFC 9110 section 15.2), but `100` is of one connection. */
+  #writeInterim(status: number, headers: RawHeaders): void {
+    // Whether an answer with a redirect to follow will be the client's, nobody knows yet.
+    if (status === 100 || this.#follows || this.#request.httpVersionMinor === 0) return;
+    try {
+      this.#response.writeInformation(status, headers);
+    } catch {
+      // What Node would not write is dropped: only the final response is owed.
+    }
+  }
+
+  #writeHead(status: number, phrase: string | null, headers: RawHeaders, proxyStatus: string | null): void {
+    const response = this.#response;
+    headers.push(
+      EGRESS_IP,
+      this.#from.ip,
+      EGRESS_PORT,
+      String(this.#connection!.port),
+      EGRESS_HOST,
+      this.#path.host,
+      PROXY_STATUS,
+      relayedProxyStatus(proxyStatus, status),
+    );
+    if (this.#follows && this.#hopCount > 0) headers.push(EGRESS_LOCATION, this.#hop.url.href);
+    // What the origin does not say is not for us to say.
+    response.sendDate = false;
+    const written = writablePhrase(phrase);
+    if (written === null) response.writeHead(status, headers);
+    else response.writeHead(status, written, headers);
+    // Not at once: a body that is here already goes out in the same packet.
+    queueMicrotask(() => this.#flushHead());
+  }
+
+  /** Sends the head, if nothing of the body has taken it along. `flushHeaders` would write it in UTF-8. */
+  #flushHead(): void {
+    if (this.#hasBodyBegun || this.#response.writableEnded || this.#response.destroyed) return;
+    this.#response.write("", "latin1");
+  }
+
+  #writeInTime(controller: ExchangeController | null, chunk: Buffer): void {
+    if (this.#write(chunk)) return;
+    controller?.pause();
+    if (this.#hasDrain) return;
+    this.#hasDrain = true;
+    this.#response.on(
+      "drain",
+      this.#flow!.guard(() => this.#controller?.resume()),
+    );
+  }
+
+  #write(chunk: Buffer): boolean {
+    // A small first piece goes out in one string with the head: one write instead of a gathered
+    // one, which costs the kernel and Node twice as much.
+    const mayJoin = !this.#hasBodyBegun && chunk.length <= MAX_JOINED_BYTES;
+    this.#hasBodyBegun = true;
+    if (!mayJoin) return this.#response.write(chunk);
+    return this.#response.write(chunk.toString("latin1"), "latin1");
+  }
+
+  /** The redirect's body goes on: it is not waited for. */
+  #followAtHead(): void {
+    const next = this.#next;
+    const controller = this.#controller;
+    if (next === null || controller === null) return;
+    const connection = this.#connection!;
+    const connections = this.#connections!;
+    this.#connection = null;
+    this.#controller = null;
+    this.#redirected!.leave(controller, (isWhole) => {
+      // A stream that is given up says nothing of the other streams of an HTTP/2 connection.
+      connections.done(connection, !connection.isBroken && (isWhole || connection.protocol === "h2"));
+    });
+    // Nor is the rest of the request sent, which nobody reads any more.
+    if (this.#hop.hasBody) controller.abort(new EgressFault("connection-terminated"));
+    this.#follow(next);
+  }
+
+  #follow({ status, location }: { readonly status: number; readonly location: string }): void {
+    this.#next = null;
+    this.#hopCount += 1;
+    if (this.#isOver) return;
+    if (this.#hopCount > MAX_REDIRECTS) {
+      this.#refuse({ code: "redirect-loop" }, null);
+      return;
+    }
+    const next = nextHop(this.#hop, status, location);
+    if (!next.ok) {
+      this.#refuse(next.refusal, null);
+      return;
+    }
+    this.#hop = next.value;
+    this.#isRepeated = false;
+    this.#send(false);
+  }
+
+  #leave(isReusable: boolean): void {
+    const connection = this.#connection;
+    this.#connection = null;
+    this.#controller = null;
+    if (connection !== null) this.#connections!.done(connection, isReusable);
+  }
+
+  #onClosed(): void {
+    if (this.#response.writableFinished || this.#isOver) {
+      this.#isOver = true;
+      return;
+    }
+    this.#isOver = true;
+    this.#giveUp("connection-terminated");
+  }
+
+  #giveUp(code: ProblemCode): void {
+    const fault = new EgressFault(code, "The request was given up.");
+    if (this.#controller !== null) this.#controller.abort(fault);
+    else if (this.#connection !== null) this.#connections!.abandon(this.#connection);
+  }
+
+  #refuse(problem: Problem, fault: unknown): void {
+    const told = this.#hopCount === 0 ? problem : unfollowed(problem, this.#request.method!, this.#hop.url);
+    this.#path.refuse(this.#request, this.#response, told, fault);
+  }
+
+  /** What has come goes out, and then the connection ends within the response. [GW5] */
+  #breakOff(): void {
+    this.#pieces.flush();
+    this.#flushHead();
+    this.#isOver = true;
+    const { socket } = this.#response;
+    if (socket === null) this.#response.destroy();
+    // To an HTTP/1.0 client a clean end of the connection is the end of the body.
+    else if (this.#request.httpVersionMinor === 0) socket.write("", () => socket.resetAndDestroy());
+    else socket.destroySoon();
+  }
+}

@@ -1,0 +1,69 @@
+/**
+ * A WebSocket through the gateway: the handshake goes to the destination over a leased port as
+ * an HTTP/1.1 request, and once it has agreed the two sockets are joined, whatever is said on
+ * them. The port is held until both have ended. [GW9]
+ */
+import type { IncomingMessage } from "node:http";
+import type { AddressPorts } from "../../egress/address-ports.ts";
+import type { Dialler } from "../../egress/dial.ts";
+import type { Flow } from "../../../link/flow.ts";
+import type { RawHeaders } from "../http/forwarded-headers.ts";
+import type { SecureSockets } from "../tls/secure-socket.ts";
+import { watchTlsEnd } from "../tls/tls-end.ts";
+import { agreementHead, relayDecline } from "./websocket-answer.ts";
+import type { WebSocketClient } from "./websocket-client.ts";
+import { shakeHands } from "./websocket-handshake.ts";
+import { WebSocketRelay } from "./websocket-relay.ts";
+
+/** What the upgrades of a gateway share. */
+export interface WebSocketPath {
+  readonly dialler: Dialler;
+  /** Name of this host. */
+  readonly host: string;
+  /** Those of all other requests: a name is verified and sent in one way. */
+  readonly secureSockets: SecureSockets;
+  /** Until the destination answers, once the connection stands. */
+  readonly answerTimeoutMs: number;
+}
+
+/** A client's upgrade request, taken off the HTTP server. */
+export interface UpgradeRequest {
+  readonly request: IncomingMessage;
+  readonly client: WebSocketClient;
+  readonly url: URL;
+  readonly headers: RawHeaders;
+}
+
+/** Relays a handshake and then the frames. Throws as long as the client has been told nothing. */
+export async function relayWebSocket(
+  path: WebSocketPath,
+  from: AddressPorts,
+  upgrade: UpgradeRequest,
+  flow: Flow,
+): Promise<void> {
+  const { url, client } = upgrade;
+  const isSecure = url.protocol === "https:";
+  const host = url.hostname.startsWith("[") ? url.hostname.slice(1, -1) : url.hostname;
+  const port = Number(url.port) || (isSecure ? 443 : 80);
+  const { socket, held } = await path.dialler.dial(from, host, port, client.gone);
+  // From here on the end of the client is the end of the destination's socket, and of the port.
+  client.gone.addEventListener(
+    "abort",
+    flow.guard(() => socket.destroy()),
+  );
+  if (client.gone.aborted) socket.destroy();
+  const transport = isSecure ? await path.secureSockets.secure(socket, host, port, ["http/1.1"]) : socket;
+  // Over TLS a connection ends in order by the peer's word alone. [OR27]
+  const isTlsEndInOrder = isSecure ? watchTlsEnd(transport, socket) : () => true;
+  const endedInOrder = (): boolean => transport.errored === null && isTlsEndInOrder();
+  const answer = await shakeHands(transport, upgrade, path.answerTimeoutMs, flow);
+  const own = { ip: from.ip, port: held.port, host: path.host };
+  if (answer.kind === "declined") {
+    await relayDecline(upgrade, { ...answer, endedInOrder }, own, flow);
+    socket.destroy();
+    return;
+  }
+  client.isAnswered = true;
+  client.socket.write(agreementHead(answer.response, own), "latin1");
+  new WebSocketRelay(client.socket, transport, flow).join(held, client.takeOver(), answer.firstBytes);
+}
