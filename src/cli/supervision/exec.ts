@@ -12,9 +12,13 @@ const PROGRAMS = {
 /** A program that a verb stands for. */
 export type Program = keyof typeof PROGRAMS;
 
+/** What V8 is told when a program starts. An agent clears away itself what it has streamed. */
+const V8_FLAGS: Partial<Record<Program, readonly string[]>> = { agent: ["--expose-gc"] };
+
 /** The command line of a program with these arguments. */
 export function commandOf(program: Program, args: readonly string[]): string[] {
-  return [process.execPath, fileURLToPath(new URL(PROGRAMS[program], import.meta.url)), ...args];
+  const main = fileURLToPath(new URL(PROGRAMS[program], import.meta.url));
+  return [process.execPath, ...(V8_FLAGS[program] ?? []), main, ...args];
 }
 
 /**
