@@ -19,5 +19,5 @@ export function noteStreamed(byteCount: number): void {
   streamedBytes += byteCount;
   if (streamedBytes < COLLECT_EVERY_BYTES) return;
   streamedBytes = 0;
-  void globalThis.gc?.({ type: "minor" });
+  globalThis.gc?.({ type: "minor" });
 }
