@@ -118,8 +118,8 @@ export class GrantRig {
     await addNamespace(this.#namespace);
     const pair = ["ip", "link", "add", "in0", "type", "veth", "peer", "name", "out0"];
     await execInside(this.#namespace, pair);
-    await this.#cluster.admin("PUT", `/v1/pools/${STEERED_POOL}`, { settings: SETTINGS });
-    await this.#cluster.admin("PUT", `/v1/pools/${STEERED_POOL}/ips/${STEERED_IP}`, {});
+    await this.#cluster.api.putPool({ pool: STEERED_POOL, settings: SETTINGS });
+    await this.#cluster.api.putIp({ pool: STEERED_POOL, ip: STEERED_IP });
     for (let holder = 0; holder < HOLDER_COUNT; holder += 1) await this.#enlist(holder);
     await this.#startRouter();
     // From its first router on a pool is steered; what is written to its storage later counts on it.
@@ -165,8 +165,8 @@ export class GrantRig {
 
   async #untilRouterReady(): Promise<void> {
     const isReady = async (): Promise<boolean> => {
-      const { routers } = await this.#cluster.admin("GET", `/v1/pools/${STEERED_POOL}`);
-      return routers.length === 1 && routers[0].ready === true;
+      const { routers } = await this.#cluster.api.getPool({ pool: STEERED_POOL });
+      return routers.length === 1 && routers[0]!.ready;
     };
     await until("the router is ready", isReady, READY_TIMEOUT_MS);
   }

@@ -1,7 +1,7 @@
 /** The command line: it collects the verbs, each of which says in its own file what it is called and takes. */
 import { Command } from "commander";
 import { begin } from "../link/command-fault.ts";
-import { fileFault } from "./output/file-faults.ts";
+import { commandFault } from "./output/faults.ts";
 import { agent } from "./verbs/agent.ts";
 import { doctor } from "./verbs/doctor.ts";
 import { edge } from "./verbs/edge.ts";
@@ -22,6 +22,6 @@ await begin("ipshard", async () => {
     await program.parseAsync();
     process.exitCode = 0;
   } catch (fault) {
-    throw fileFault(fault);
+    throw commandFault(fault);
   }
 });

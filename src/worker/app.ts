@@ -5,8 +5,8 @@
 import { createRoute, OpenAPIHono } from "@hono/zod-openapi";
 import { HTTPException } from "hono/http-exception";
 import type { Context } from "hono";
+import { ROUTES } from "../api/routes.ts";
 import type { Role } from "../core/identity.ts";
-import { answerOf, edgeSchema, refusals } from "./api-schemas.ts";
 import { edgeCounters } from "./control-plane.ts";
 import { edgeKeysOf } from "./edge-keys.ts";
 import {
@@ -27,12 +27,9 @@ const EVERYBODY: readonly Role[] = ["client", "host", "router", "admin"];
 const METHODS = ["GET", "PUT", "POST", "PATCH", "DELETE"] as const;
 
 const getEdge = createRoute({
-  method: "get",
-  path: "/v1/edge",
+  ...ROUTES.getEdge,
   middleware: authenticate("admin"),
   security: [{ bearer: [] }],
-  summary: "Shows what the isolate that answers did since it began",
-  responses: { 200: answerOf("Its counters.", edgeSchema), ...refusals },
 });
 
 /** The router of the edge. */

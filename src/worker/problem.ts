@@ -1,4 +1,7 @@
 /** A refusal of the Worker as a `Response`. */
+import type { TypedResponse } from "hono";
+import type { z } from "zod";
+import type { problemSchema } from "../api/schemas.ts";
 import type { Problem } from "../core/problems.ts";
 import { problemReply } from "../wire/problem-response.ts";
 
@@ -17,6 +20,13 @@ export function problem(refusal: Problem, headers: Readonly<Record<string, strin
       ...headers,
     },
   });
+}
+
+/** A refusal as the routes must return it: their types know it by one status, it has many. */
+export function refused(
+  refusal: Problem,
+): Response & TypedResponse<z.infer<typeof problemSchema>, 400, "json"> {
+  return problem(refusal) as Response & TypedResponse<z.infer<typeof problemSchema>, 400, "json">;
 }
 
 /** The answer to a fault of ours: logged in full, told in general. [WK19] */

@@ -3,6 +3,8 @@ import { execFile } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { EdgeAnswerUnreadable, EdgeRefusal, EdgeUnreachable } from "../../src/api/errors.ts";
+import { commandFault } from "../../src/cli/output/faults.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 
@@ -47,4 +49,12 @@ test.each([
   const { code, stdout, stderr } = await run(...args);
   expect(stderr).toContain(`(Did you mean ${meant}?)`);
   expect([code, stdout]).toEqual([1, ""]);
+});
+
+test.each([
+  [new EdgeRefusal("GET /v1/pools", 403, { code: "role-denied", title: "No." }), "edge-refused"],
+  [new EdgeUnreachable("http://127.0.0.1:1", new Error("refused")), "edge-not-answering"],
+  [new EdgeAnswerUnreadable("GET /v1/pools", 502, null), "edge-not-answering"],
+])("[CI1] %s ends a command as %s", (fault, code) => {
+  expect(commandFault(fault)).toMatchObject({ name: "CommandFault", code, message: fault.message });
 });

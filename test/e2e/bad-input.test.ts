@@ -195,9 +195,7 @@ test("oversized headers are refused by name, at the edge and at a gateway", asyn
 
 test("what is not HTTP, or has a body of the wrong length, is refused by name at a gateway", async () => {
   const { port } = cluster.hosts.get("h1")!;
-  const { token } = (await (
-    await fetch(`${cluster.edgeUrl}/v1/gateway-tokens`, { method: "POST", headers })
-  ).json()) as { token: string };
+  const { token } = await cluster.apiAs("client", "tester").makeGatewayToken();
   const head = (length: string): string =>
     `POST /v1/fetch${query(cluster.originUrl("/upload"))} HTTP/1.1\r\nhost: x\r\n` +
     `egress-authorization: Bearer ${token}\r\n${length}\r\n\r\n`;

@@ -9,6 +9,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { type AnswerOf, type EdgeApi, edgeApi } from "../../src/api/client.ts";
 import type { Role } from "../../src/core/identity.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import { signToken } from "../../src/wire/tokens.ts";
@@ -35,11 +36,6 @@ export interface Running {
   readonly exited: Promise<number | null>;
 }
 
-/** An address's table as the administration API shows it. */
-export interface TableView {
-  readonly blocks: readonly { base: number; order: number; epoch: number; host: string; state: string }[];
-}
-
 /** Longer than anybody tries anything; an hour was too short for an hour of fuzz. */
 const TOKEN_LIFETIME_MS = 86_400_000;
 
@@ -62,6 +58,8 @@ export class Cluster {
   readonly edgePort: number;
   readonly edgeUrl: string;
   readonly origin: OriginPorts;
+  /** The edge's API, called as its operator. */
+  readonly api: EdgeApi;
   readonly hosts = new Map<string, { port: number; running: Running | null; args: readonly string[] }>();
   #edge: Running | null = null;
   readonly #originProcess: ChildProcess;
@@ -73,6 +71,7 @@ export class Cluster {
     this.edgeUrl = `http://127.0.0.1:${edgePort}`;
     this.origin = origin;
     this.#originProcess = originProcess;
+    this.api = this.apiAs("admin", "operator", ["*"]);
   }
 
   /** Edge, pool, address, origin; then these hosts, with leases. */
@@ -91,8 +90,8 @@ export class Cluster {
     const cluster = new Cluster(directory, await freePort(), origin, originProcess);
     try {
       await cluster.startEdge();
-      await cluster.admin("PUT", `/v1/pools/${POOL}`, { settings: options.settings ?? {} });
-      await cluster.admin("PUT", `/v1/pools/${POOL}/ips/${EGRESS_IP}`, {});
+      await cluster.api.putPool({ pool: POOL, settings: options.settings ?? {} });
+      await cluster.api.putIp({ pool: POOL, ip: EGRESS_IP });
       for (const host of options.hosts) await cluster.startHost(host, options.agentArgs ?? []);
       await cluster.untilServing(options.hosts);
     } catch (fault) {
@@ -187,21 +186,6 @@ export class Cluster {
     return token;
   }
 
-  /** Calls the administration API and returns the JSON of a good answer. */
-  async admin(method: string, path: string, body?: unknown): Promise<any> {
-    const response = await fetch(this.edgeUrl + path, {
-      method,
-      headers: {
-        authorization: `Bearer ${await this.token("admin", "operator", ["*"])}`,
-        "content-type": "application/json",
-      },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    });
-    const text = await response.text();
-    assert(response.ok, `${method} ${path}: ${response.status} ${text}`);
-    return JSON.parse(text);
-  }
-
   /** The headers of a client of the pool. */
   async clientHeaders(): Promise<Record<string, string>> {
     return { "egress-authorization": `Bearer ${await this.token("client", "tester")}` };
@@ -217,12 +201,17 @@ export class Cluster {
     return `http://${this.origin.addresses[index]}:${this.origin.port}${path}`;
   }
 
-  async table(): Promise<TableView> {
-    return this.admin("GET", `/v1/ips/${EGRESS_IP}`);
+  /** The edge's API, called in this role. */
+  apiAs(role: Role, name: string, pools?: readonly string[]): EdgeApi {
+    return edgeApi({ edge: this.edgeUrl, token: () => this.token(role, name, pools) });
+  }
+
+  async table(): Promise<AnswerOf<"getIp">> {
+    return this.api.getIp({ ip: EGRESS_IP });
   }
 
   /** The blocks a host holds, by base. */
-  async blocksOf(host: string): Promise<TableView["blocks"]> {
+  async blocksOf(host: string): Promise<AnswerOf<"getIp">["blocks"]> {
     const { blocks } = await this.table();
     return blocks
       .filter((lease) => lease.host === host && lease.state === "leased")
@@ -246,19 +235,10 @@ export class Cluster {
   /** Waits until the placement names exactly these hosts with room. */
   async untilServing(hosts: readonly string[]): Promise<void> {
     const wanted = hosts.toSorted().join();
+    const api = this.apiAs("client", "tester");
     await until(`${wanted} serve`, async () => {
-      const response = await fetch(`${this.edgeUrl}/v1/gateway-tokens`, {
-        method: "POST",
-        headers: await this.clientHeaders(),
-      });
-      if (!response.ok) return false;
-      const { hosts: placed } = (await response.json()) as { hosts: { host: string }[] };
-      return (
-        placed
-          .map(({ host }) => host)
-          .toSorted()
-          .join() === wanted
-      );
+      const placed = (await api.makeGatewayToken()).hosts.map(({ host }) => host);
+      return placed.toSorted().join() === wanted;
     });
   }
 

@@ -103,11 +103,7 @@ test("the edge is away for a minute: gateways go on, and all comes back by itsel
     // The origin holds one answer back for as long as the edge is away.
     agentArgs: ["--response-timeout=180000"],
   });
-  const response = await fetch(`${cluster.edgeUrl}/v1/gateway-tokens`, {
-    method: "POST",
-    headers: await cluster.clientHeaders(),
-  });
-  const { token } = (await response.json()) as { token: string };
+  const { token } = await cluster.apiAs("client", "tester").makeGatewayToken();
   const headers = { "egress-authorization": `Bearer ${token}` };
   const direct = (path: string): string => cluster.through(cluster.originUrl(path), cluster.gatewayOf("h1"));
   const before = { h1: await cluster.blocksOf("h1"), h2: await cluster.blocksOf("h2") };

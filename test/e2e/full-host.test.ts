@@ -37,11 +37,7 @@ async function fill(
   counts: Readonly<Record<string, number>>,
   index: number,
 ): Promise<{ released: Promise<number[]> }> {
-  const reply = await fetch(`${cluster.edgeUrl}/v1/gateway-tokens`, {
-    method: "POST",
-    headers: await cluster.clientHeaders(),
-  });
-  const { token } = (await reply.json()) as { token: string };
+  const { token } = await cluster.apiAs("client", "tester").makeGatewayToken();
   const headers = { "egress-authorization": `Bearer ${token}` };
   const held = Object.entries(counts).flatMap(([host, count]) =>
     Array.from({ length: count }, async () => {

@@ -1,6 +1,7 @@
 /** An address is removed while requests leave from it, and given to another pool. */
 import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, expect, test } from "vitest";
+import type { AnswerOf } from "../../src/api/client.ts";
 import { Cluster, EGRESS_IP, POOL, until } from "./cluster.ts";
 
 const LEAVING = "127.0.0.11";
@@ -43,8 +44,8 @@ function load(): { stop: () => Promise<{ sentCount: number; failed: string[] }> 
   };
 }
 
-async function ipsOfPool(): Promise<{ ip: string; retiring: { leasedPortCount: number } | null }[]> {
-  return (await cluster.admin("GET", `/v1/pools/${POOL}/ips`)).ips;
+async function ipsOfPool(): Promise<AnswerOf<"listIps">["ips"]> {
+  return (await cluster.api.listIps({ pool: POOL })).ips;
 }
 
 test("[RE1] [RE3] [PM1] hosts drain a removed address, what is in flight ends by itself, and another pool has it next", async () => {
@@ -53,15 +54,14 @@ test("[RE1] [RE3] [PM1] hosts drain a removed address, what is in flight ends by
     settings: { quarantineMs: 1_000 },
     agentArgs: ["--drain-deadline=60000"],
   });
-  const path = `/ips/${LEAVING}`;
-  await cluster.admin("PUT", `/v1/pools/${POOL}${path}`, {});
+  await cluster.api.putIp({ pool: POOL, ip: LEAVING });
   await until("it is served", async () => (await ask("/seen", `ip="${LEAVING}"`)).ok);
   const inFlight = ask("/hold", `ip="${LEAVING}"`);
   await until("a request is in flight", async () => (await cluster.askOrigin("held")) === 1);
 
   const unpinned = load();
   await delay(300);
-  await cluster.admin("DELETE", `/v1/pools/${POOL}${path}`);
+  await cluster.api.deleteIp({ pool: POOL, ip: LEAVING });
   await until("requests are refused it", async () => (await ask("/seen", `ip="${LEAVING}"`)).status === 404);
   for (let count = 0; count < 20; count += 1) {
     const reply = await ask("/seen");
@@ -81,16 +81,16 @@ test("[RE1] [RE3] [PM1] hosts drain a removed address, what is in flight ends by
     await until(`${host} has forgotten it`, async () => (await cluster.status(host)).addresses.length === 1);
   }
 
-  await cluster.admin("PUT", "/v1/pools/next", {});
-  expect(await cluster.admin("PUT", `/v1/pools/next${path}`, {})).toMatchObject({ ips: [{ ip: LEAVING }] });
-  expect((await cluster.admin("GET", `/v1${path}`)).lastEpoch).toBeGreaterThan(0);
+  await cluster.api.putPool({ pool: "next" });
+  expect(await cluster.api.putIp({ pool: "next", ip: LEAVING })).toMatchObject({ ips: [{ ip: LEAVING }] });
+  expect((await cluster.api.getIp({ ip: LEAVING })).lastEpoch).toBeGreaterThan(0);
 });
 
 test("[RE2] [RE8] a removal that is taken back cuts nothing, over and over, and the address serves on", async () => {
   const deadlineMs = 4_000;
   cluster = await Cluster.start({ hosts: ["h1", "h2"], agentArgs: [`--drain-deadline=${deadlineMs}`] });
-  const path = `/v1/pools/${POOL}/ips/${LEAVING}`;
-  await cluster.admin("PUT", path, {});
+  const leaving = { pool: POOL, ip: LEAVING };
+  await cluster.api.putIp(leaving);
   const pinned = async (): Promise<boolean> => (await ask("/seen", `ip="${LEAVING}"`)).ok;
   await until("it is served", pinned);
   const inFlight = ask("/hold", `ip="${LEAVING}"`);
@@ -98,9 +98,9 @@ test("[RE2] [RE8] a removal that is taken back cuts nothing, over and over, and 
 
   const unpinned = load();
   for (const pauseMs of [1_500, 50, 700, 0]) {
-    await cluster.admin("DELETE", path);
+    await cluster.api.deleteIp(leaving);
     await delay(pauseMs);
-    await cluster.admin("PUT", path, {});
+    await cluster.api.putIp(leaving);
   }
   const putBackAtMs = Date.now();
   await until("it serves again", pinned);

@@ -207,9 +207,9 @@ test("[LAW9] [WK23] [WK24] a slow destination is waited for, and asks the contro
   cluster = await Cluster.start({ hosts: ["h1", "h2"] });
   const held = Array.from({ length: 10 }, () => ask("/hold"));
   await until("the origin holds them", async () => (await cluster.askOrigin("held")) === 10);
-  const before = (await cluster.admin("GET", "/v1/edge")) as { controlPlaneCalls: number };
+  const before = await cluster.api.getEdge();
   await delay(6_000);
-  const after = (await cluster.admin("GET", "/v1/edge")) as { controlPlaneCalls: number };
+  const after = await cluster.api.getEdge();
   expect(after.controlPlaneCalls - before.controlPlaneCalls).toBeLessThanOrEqual(1);
   await cluster.askOrigin("release");
   expect((await Promise.all(held)).filter(({ status }) => status !== 200)).toEqual([]);

@@ -18,7 +18,7 @@ beforeAll(async () => {
   names = await startNameServer(Object.fromEntries(UNHEARD_OF.map((name) => [name, ["::1"]])));
   const agentArgs = [`--dns=${names.address}`, "--allow=::1/128"];
   cluster = await Cluster.start({ hosts: HOSTS, agentArgs });
-  await cluster.admin("PUT", `/v1/pools/${POOL}/ips/${encodeURIComponent(EGRESS_IP6)}`, {});
+  await cluster.api.putIp({ pool: POOL, ip: EGRESS_IP6 });
   await until("all hosts serve it", async () => {
     for (const host of HOSTS) {
       const { addresses } = await cluster.status(host);

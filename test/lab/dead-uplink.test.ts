@@ -19,13 +19,8 @@ beforeEach(() => deployment.tellIfTestFails());
 
 afterAll(() => deployment?.destroy());
 
-interface HostView {
-  readonly host: string;
-  readonly uplink: string;
-}
-
 async function uplinks(): Promise<Record<string, string>> {
-  const { hosts } = await deployment.admin<{ hosts: HostView[] }>("GET", `/v1/pools/${POOL}/hosts`);
+  const { hosts } = await deployment.api.listHosts({ pool: POOL });
   return Object.fromEntries(hosts.map(({ host, uplink }) => [host, uplink]));
 }
 

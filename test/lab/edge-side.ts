@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { onTestFailed } from "vitest";
+import { type AnswerOf, type EdgeApi, edgeApi } from "../../src/api/client.ts";
 import type { Role as TokenRole } from "../../src/core/identity.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import { signToken } from "../../src/wire/tokens.ts";
@@ -27,25 +28,8 @@ export const CLI = join(import.meta.dirname, "../../src/cli/main.ts");
 const EDGE_GRACE_MS = 3_000;
 const SHOWN_LOG_LENGTH = 6_000;
 
-/** A block of an address as the administration API shows it. */
-export interface BlockView {
-  readonly base: number;
-  readonly order: number;
-  readonly epoch: number;
-  readonly host: string;
-  readonly state: "leased" | "quarantined";
-  readonly grantedAtMs: number;
-  readonly endedAtMs: number | null;
-  readonly freeAtMs: number | null;
-}
-
-/** A router of the pool as the administration API shows it. */
-export interface RouterView {
-  readonly router: string;
-  readonly live: boolean;
-  readonly ready: boolean;
-  readonly lagging: boolean;
-}
+/** A block of an address as the edge's API shows it. */
+export type BlockView = AnswerOf<"getIp">["blocks"][number];
 
 /** What a request of a test says of where it goes. */
 export interface Destination {
@@ -63,6 +47,8 @@ export abstract class EdgeSide {
   readonly pool: string;
   /** The pool's addresses, as they are on the wire. */
   readonly shared: readonly string[];
+  /** The edge's API, called as the pool's operator. */
+  readonly api: EdgeApi;
   readonly #running = new Map<string, LabProcess>();
   #client: WebClient | null = null;
   #issuer: Parameters<typeof signToken>[1] | null = null;
@@ -71,6 +57,7 @@ export abstract class EdgeSide {
     this.lab = lab;
     this.pool = pool;
     this.shared = shared;
+    this.api = this.#apiAs("admin", "operator");
   }
 
   /** A laboratory with everything in it that `start` starts; if that fails, nothing stays. */
@@ -147,21 +134,15 @@ export abstract class EdgeSide {
     await taker.waitFor("all is taken");
   }
 
-  /** Calls the administration API and returns the JSON of a good answer. */
-  async admin<Answer>(method: string, path: string, body?: unknown): Promise<Answer> {
-    const token = await this.token("admin", "operator");
-    return this.#ask<Answer>(method, path, { authorization: `Bearer ${token}` }, body);
-  }
-
   /** All blocks of an address that are not free, by base. */
   async blocksOf(ip: string): Promise<BlockView[]> {
-    const { blocks } = await this.admin<{ blocks: BlockView[] }>("GET", `/v1/ips/${ip}`);
+    const { blocks } = await this.api.getIp({ ip });
     return blocks.toSorted((a, b) => a.base - b.base);
   }
 
   /** The pool's routers. */
-  async routers(): Promise<RouterView[]> {
-    return (await this.admin<{ routers: RouterView[] }>("GET", `/v1/pools/${this.pool}`)).routers;
+  async routers(): Promise<AnswerOf<"getPool">["routers"]> {
+    return (await this.api.getPool({ pool: this.pool })).routers;
   }
 
   /** A request of the egress API towards the origin. */
@@ -170,7 +151,10 @@ export abstract class EdgeSide {
     const place = isIpv6 ? `[${ORIGINS_IPV6[origin]}]` : ORIGINS_IPV4[origin];
     const destination = encodeURIComponent(`http://${place}:${ORIGIN_PORT}${path}`);
     const base = host === undefined ? EDGE_URL : this.gatewayOf(host);
-    const token = host === undefined ? await this.token("client", "tester") : await this.#gatewayToken();
+    const token =
+      host === undefined
+        ? await this.token("client", "tester")
+        : (await this.#apiAs("client", "tester").makeGatewayToken()).token;
     return {
       url: `${base}/v1/fetch?url=${destination}`,
       headers: { "egress-authorization": `Bearer ${token}`, egress: `ip="${from}"` },
@@ -181,7 +165,7 @@ export abstract class EdgeSide {
   async untilServing(hosts: readonly string[]): Promise<void> {
     const wanted = hosts.toSorted().join();
     await until(async () => {
-      const placed = (await this.#gatewayLeave()).hosts;
+      const placed = (await this.#apiAs("client", "tester").makeGatewayToken()).hosts;
       const ready = placed.filter(({ ips }) => ips.length === this.shared.length).map(({ host }) => host);
       return ready.length === placed.length && ready.toSorted().join() === wanted;
     });
@@ -231,8 +215,8 @@ export abstract class EdgeSide {
 
   /** The pool with its addresses. */
   protected async makePool(settings: Partial<PoolSettings>): Promise<void> {
-    await this.admin("PUT", `/v1/pools/${this.pool}`, { settings });
-    for (const ip of this.shared) await this.admin("PUT", `/v1/pools/${this.pool}/ips/${ip}`, {});
+    await this.api.putPool({ pool: this.pool, settings });
+    for (const ip of this.shared) await this.api.putIp({ pool: this.pool, ip });
   }
 
   /** Starts a program under a name of its own, with a log. */
@@ -242,29 +226,20 @@ export abstract class EdgeSide {
     return started;
   }
 
-  async #gatewayToken(): Promise<string> {
-    return (await this.#gatewayLeave()).token;
-  }
-
-  async #gatewayLeave(): Promise<{ token: string; hosts: { host: string; ips: string[] }[] }> {
-    const token = await this.token("client", "tester");
-    return this.#ask("POST", "/v1/gateway-tokens", { "egress-authorization": `Bearer ${token}` });
-  }
-
-  async #ask<Answer>(
-    method: string,
-    path: string,
-    authorization: Record<string, string>,
-    body?: unknown,
-  ): Promise<Answer> {
-    // The edge can be reached from its own network alone, so the client asks in our place.
-    const answer = await this.client.request({
-      url: EDGE_URL + path,
-      method,
-      headers: { ...authorization, ...(body === undefined ? {} : { "content-type": "application/json" }) },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  #apiAs(role: TokenRole, name: string): EdgeApi {
+    return edgeApi({
+      edge: EDGE_URL,
+      token: () => this.token(role, name),
+      // The edge can be reached from its own network alone, so the client asks in our place.
+      send: async (url, { method, headers, body }) => {
+        const answer = await this.client.request({
+          url,
+          method,
+          headers,
+          ...(body === undefined ? {} : { body }),
+        });
+        return { status: answer.status, text: async () => answer.body };
+      },
     });
-    assert(answer.status >= 200 && answer.status < 300, `${method} ${path}: ${answer.status} ${answer.body}`);
-    return JSON.parse(answer.body) as Answer;
   }
 }

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import type { Capture } from "./capture.ts";
 import { Deployment, SHARED } from "./deployment.ts";
 import type { WebClient } from "./driven-client.ts";
+import type { AnswerOf } from "../../src/api/client.ts";
 import type { BlockView } from "./edge-side.ts";
 import { hostsOf, type Role, routersOf } from "./plan.ts";
 import { isIn, sightingsIn } from "./sightings.ts";
@@ -37,14 +38,9 @@ beforeEach(() => deployment.tellIfTestFails());
 
 afterAll(() => deployment?.destroy());
 
-interface Table {
-  readonly holders: readonly { readonly host: string; readonly expiresAtMs: number }[];
-  readonly blocks: readonly BlockView[];
-}
-
 /** Asked beside the edge, so it answers whatever is cut. */
-async function tables(): Promise<Map<string, Table>> {
-  const all = SHARED.map(async (ip) => [ip, await deployment.admin<Table>("GET", `/v1/ips/${ip}`)] as const);
+async function tables(): Promise<Map<string, AnswerOf<"getIp">>> {
+  const all = SHARED.map(async (ip) => [ip, await deployment.api.getIp({ ip })] as const);
   return new Map(await Promise.all(all));
 }
 

@@ -71,7 +71,7 @@ test("the third set-up serves as it is written, and is known by the public addre
   const hosts = answers.map(({ headers }) => headers["egress-host"]);
   expect(new Set(hosts)).toEqual(new Set(HOSTS));
   expect(new Set(hosts.slice(HOSTS.length * REQUESTS))).toEqual(new Set(HOSTS));
-  expect(await setUp.admin("GET", `/v1/pools/${setUp.pool}`)).toMatchObject({
+  expect(await setUp.api.getPool({ pool: setUp.pool })).toMatchObject({
     ips: [expect.objectContaining({ ip: CLOUD.wire, advertised: CLOUD.advertised })],
   });
   const seen = sightingsIn(await internet.packets());

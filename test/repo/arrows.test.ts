@@ -15,6 +15,7 @@ const COPIED = ["src", "durable-objects", "package.json", "tsconfig.json", "tsco
 const ARROWS = {
   "src/core": [],
   "src/wire": ["src/core"],
+  "src/api": ["src/core", "src/wire"],
   "src/client": ["src/core", "src/wire"],
   "durable-objects/storage": [],
   // All that an address and a pool know of each other.
@@ -47,6 +48,7 @@ const ARROWS = {
   "src/worker": [
     "src/core",
     "src/wire",
+    "src/api",
     "durable-objects/address",
     "durable-objects/calls",
     "durable-objects/catalogue",
@@ -92,7 +94,7 @@ const ARROWS = {
     "src/router/kernel",
     "src/router",
   ],
-  "src/cli": ["src/core", "src/wire", "src/link"],
+  "src/cli": ["src/core", "src/wire", "src/api", "src/link"],
 } as const;
 type Folder = keyof typeof ARROWS;
 const FOLDERS = Object.keys(ARROWS) as Folder[];
@@ -120,6 +122,7 @@ const UNKNOWN: readonly (readonly [Folder, string, string])[] = [
   ["src/core", 'export const reply = fetch("http://example.com/");', "fetch"],
   ["src/core", 'export * from "node:fs";', "node:fs"],
   ["src/wire", 'export * from "node:fs";', "node:fs"],
+  ["src/api", 'export * from "node:fs";', "node:fs"],
   ["src/client", 'export * from "node:fs";', "node:fs"],
   ["src/client", "export const { pid } = process;", "process"],
   ["src/router/steering", 'export * from "node:fs";', "node:fs"],

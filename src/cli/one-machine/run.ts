@@ -3,12 +3,12 @@
  * origin; all on loopback, without root, until it is told to end.
  */
 import type { Server } from "node:http";
+import { type EdgeApi, edgeApi } from "../../api/client.ts";
 import { refuseIfMissing, refuseIfTaken } from "../supervision/addresses.ts";
 import { agentCommand, agentEnvironment } from "../supervision/agent-command.ts";
 import type { ChildSpec } from "../supervision/child.ts";
 import { CommandFault } from "../../link/command-fault.ts";
 import { watchDisk } from "../edge/disk-watch.ts";
-import { EdgeAdmin } from "./edge-admin.ts";
 import { EDGE_NAME, prepareEdge, untilEdgeAnswers } from "../edge/edge-process.ts";
 import { aborted, listenForEnding } from "../supervision/ending.ts";
 import { findLaunchers } from "../../link/launchers.ts";
@@ -86,14 +86,16 @@ async function startParts(
   const edge = await prepareEdge(state, keys, { host: LOOPBACK, port: firstPort });
   await supervisor.start(edge);
   await untilEdgeAnswers(edgeUrl, edge.logFile, stop);
-  const admin = new EdgeAdmin(edgeUrl, { admin: operator.token, client: client.token }, stop);
-  await admin.ensurePool(POOL, SHARED_IP);
+  const asOperator = edgeApi({ edge: edgeUrl, token: () => operator.token, signal: stop });
+  await asOperator.putPool({ pool: POOL });
+  await asOperator.putIp({ pool: POOL, ip: SHARED_IP });
 
   console.log(`Starting the hosts ${HOSTS.join(" and ")} …`);
   for (const [index, host] of HOSTS.entries()) {
     await supervisor.start(await agentSpec(state, host, firstPort, index, keys));
   }
-  if (!(await waitUntil(() => admin.areServing(HOSTS, SHARED_IP), READY_TIMEOUT_MS, stop))) {
+  const asClient = edgeApi({ edge: edgeUrl, token: () => client.token, signal: stop });
+  if (!(await waitUntil(() => areServing(asClient), READY_TIMEOUT_MS, stop))) {
     if (stop.aborted) return;
     const logs = HOSTS.map((host) => state.logFile(host)).join(", ");
     throw new CommandFault(
@@ -104,6 +106,12 @@ async function startParts(
   const originUrl = `http://${ORIGIN_IP}:${originPort(firstPort)}`;
   const tokenFiles = { client: client.file, admin: operator.file };
   console.log(welcome({ edgeUrl, originUrl, ip: SHARED_IP, hosts: HOSTS, tokenFiles }));
+}
+
+/** Whether all hosts are placed on the address, which none is without a lease. */
+async function areServing(api: EdgeApi): Promise<boolean> {
+  const placed = (await api.makeGatewayToken()).hosts;
+  return HOSTS.every((name) => placed.some(({ host, ips }) => host === name && ips.includes(SHARED_IP)));
 }
 
 async function agentSpec(

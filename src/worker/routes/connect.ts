@@ -7,7 +7,7 @@ import type { Context } from "hono";
 import { HOST_HEADER, ROUTER_HEADER } from "../../../durable-objects/calls/peer-headers.ts";
 import { permitsPool } from "../../core/identity.ts";
 import { EGRESS_AUTHORIZATION } from "../../wire/header-names.ts";
-import { ipSchema, nameSchema } from "../api-schemas.ts";
+import { ipSchema, nameSchema } from "../../api/schemas.ts";
 import { askControlPlane } from "../control-plane.ts";
 import { authenticate, type EdgeContext } from "../middleware/authenticate.ts";
 import { problem } from "../problem.ts";

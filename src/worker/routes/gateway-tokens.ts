@@ -3,26 +3,24 @@
  * when the edge is away or too far. The pool is selected as for a request.
  */
 import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
+import { ROUTES } from "../../api/routes.ts";
 import type { Placement } from "../../core/placement.ts";
 import { EGRESS } from "../../wire/header-names.ts";
-import { answerOf, gatewayTokenSchema, refusals, refused } from "../api-schemas.ts";
 import { edgeKeysOf } from "../edge-keys.ts";
 import { placementLoader, placements } from "../edge-state.ts";
 import { authenticate, type EdgeContext } from "../middleware/authenticate.ts";
+import { refused } from "../problem.ts";
 import { poolOf, selectionOf } from "../pool-choice.ts";
 
-const makeToken = createRoute({
-  method: "post",
-  path: "/v1/gateway-tokens",
+const makeGatewayToken = createRoute({
+  ...ROUTES.makeGatewayToken,
   middleware: authenticate("client"),
   security: [{ bearer: [] }],
-  summary: "Makes a token for the gateways of a pool",
-  responses: { 200: answerOf("The token, and where to use it.", gatewayTokenSchema), ...refusals },
 });
 
 /** Serves the route of gateway tokens. */
 export function serveGatewayTokens(app: OpenAPIHono<EdgeContext>): void {
-  app.openapi(makeToken, async (context) => {
+  app.openapi(makeGatewayToken, async (context) => {
     const identity = context.get("identity");
     const selection = selectionOf(context.req.header(EGRESS) ?? null);
     if (!selection.ok) return refused(selection.refusal);

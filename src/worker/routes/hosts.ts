@@ -1,23 +1,18 @@
 /** `/v1/hosts/{host}`: a host in every pool that knows it. For administrators. */
-import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
+import type { z } from "zod";
+import { ROUTES } from "../../api/routes.ts";
+import type { hostSchema } from "../../api/schemas.ts";
 import { CATALOGUE_NAME } from "../../../durable-objects/bindings.ts";
 import { permitsPool } from "../../core/identity.ts";
-import { answerOf, nameSchema, poolHostSchema, refusals, refused } from "../api-schemas.ts";
 import { askControlPlane } from "../control-plane.ts";
 import { authenticate, type EdgeContext } from "../middleware/authenticate.ts";
-
-const hostSchema = z
-  .object({ host: z.string(), pools: z.array(poolHostSchema.extend({ pool: z.string() })) })
-  .openapi("Host");
+import { refused } from "../problem.ts";
 
 const getHost = createRoute({
-  method: "get",
-  path: "/v1/hosts/{host}",
+  ...ROUTES.getHost,
   middleware: authenticate("admin"),
   security: [{ bearer: [] }],
-  summary: "Shows a host in every pool that knows it and that the token is good for",
-  request: { params: z.object({ host: nameSchema }) },
-  responses: { 200: answerOf("The host.", hostSchema), ...refusals },
 });
 
 /** Serves the routes of hosts. */

@@ -1,18 +1,15 @@
 /** `/v1/ips/{ip}`: the table of an address. For administrators. */
-import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
+import { ROUTES } from "../../api/routes.ts";
 import { permitsPool } from "../../core/identity.ts";
-import { addressSchema, answerOf, ipSchema, refusals, refused } from "../api-schemas.ts";
 import { askControlPlane } from "../control-plane.ts";
 import { authenticate, type EdgeContext } from "../middleware/authenticate.ts";
+import { refused } from "../problem.ts";
 
 const getIp = createRoute({
-  method: "get",
-  path: "/v1/ips/{ip}",
+  ...ROUTES.getIp,
   middleware: authenticate("admin"),
   security: [{ bearer: [] }],
-  summary: "Shows who holds which ports of an address",
-  request: { params: z.object({ ip: ipSchema }) },
-  responses: { 200: answerOf("The table as it stands now.", addressSchema), ...refusals },
 });
 
 /** Serves the routes of addresses. */

@@ -1,114 +1,25 @@
 /** `/v1/pools`: what pools there are, their settings, addresses and hosts. For administrators. */
-import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
 import { CATALOGUE_NAME } from "../../../durable-objects/bindings.ts";
 import type { EgressPool } from "../../../durable-objects/pool/egress-pool.ts";
+import { ROUTES } from "../../api/routes.ts";
 import { permitsPool } from "../../core/identity.ts";
-import {
-  answerOf,
-  ipSchema,
-  nameSchema,
-  poolHostSchema,
-  poolIpSchema,
-  poolSchema,
-  refusals,
-  refused,
-  settingsSchema,
-} from "../api-schemas.ts";
 import { askControlPlane } from "../control-plane.ts";
 import { placements } from "../edge-state.ts";
 import type { Environment } from "../environment.ts";
 import { authenticate, type EdgeContext, heldToPools } from "../middleware/authenticate.ts";
+import { refused } from "../problem.ts";
 
 const security = [{ bearer: [] }];
-const shared = { middleware: [authenticate("admin"), heldToPools], security };
-const inPool = z.object({ pool: nameSchema });
+const ofPool = { middleware: [authenticate("admin"), heldToPools], security };
 
-const listPools = createRoute({
-  middleware: authenticate("admin"),
-  security,
-  method: "get",
-  path: "/v1/pools",
-  summary: "Lists the pools that the token is good for",
-  responses: {
-    200: answerOf("Their names.", z.object({ pools: z.array(z.string()) })),
-    ...refusals,
-  },
-});
-
-const putPool = createRoute({
-  ...shared,
-  method: "put",
-  path: "/v1/pools/{pool}",
-  summary: "Makes a pool, or changes the settings that are given",
-  request: {
-    params: inPool,
-    body: {
-      content: {
-        "application/json": { schema: z.strictObject({ settings: settingsSchema.partial().optional() }) },
-      },
-    },
-  },
-  responses: { 200: answerOf("The pool.", poolSchema), ...refusals },
-});
-
-const getPool = createRoute({
-  ...shared,
-  method: "get",
-  path: "/v1/pools/{pool}",
-  summary: "Shows a pool",
-  request: { params: inPool },
-  responses: { 200: answerOf("The pool.", poolSchema), ...refusals },
-});
-
-const listIps = createRoute({
-  ...shared,
-  method: "get",
-  path: "/v1/pools/{pool}/ips",
-  summary: "Lists the addresses of a pool",
-  request: { params: inPool },
-  responses: {
-    200: answerOf("All its addresses.", z.object({ ips: z.array(poolIpSchema).readonly() })),
-    ...refusals,
-  },
-});
-
-const putIp = createRoute({
-  ...shared,
-  method: "put",
-  path: "/v1/pools/{pool}/ips/{ip}",
-  summary: "Adds an address to a pool, changes what it is advertised as, or takes its removal back",
-  request: {
-    params: z.object({ pool: nameSchema, ip: ipSchema }),
-    body: {
-      content: { "application/json": { schema: z.strictObject({ advertised: ipSchema.nullish() }) } },
-    },
-  },
-  responses: { 200: answerOf("The pool.", poolSchema), ...refusals },
-});
-
-const deleteIp = createRoute({
-  ...shared,
-  method: "delete",
-  path: "/v1/pools/{pool}/ips/{ip}",
-  summary: "Removes an address from a pool: at once from use, and for good when no port of it is held",
-  request: { params: z.object({ pool: nameSchema, ip: ipSchema }) },
-  responses: {
-    200: answerOf("The pool, in which the address is retiring or gone.", poolSchema),
-    ...refusals,
-  },
-});
-
-const listHosts = createRoute({
-  ...shared,
-  method: "get",
-  path: "/v1/pools/{pool}/hosts",
-  summary: "Lists the hosts of a pool",
-  request: { params: inPool },
-  responses: {
-    200: answerOf("Every host that ever enlisted.", z.object({ hosts: z.array(poolHostSchema).readonly() })),
-    ...refusals,
-  },
-});
+const listPools = createRoute({ ...ROUTES.listPools, middleware: authenticate("admin"), security });
+const putPool = createRoute({ ...ROUTES.putPool, ...ofPool });
+const getPool = createRoute({ ...ROUTES.getPool, ...ofPool });
+const listIps = createRoute({ ...ROUTES.listIps, ...ofPool });
+const putIp = createRoute({ ...ROUTES.putIp, ...ofPool });
+const deleteIp = createRoute({ ...ROUTES.deleteIp, ...ofPool });
+const listHosts = createRoute({ ...ROUTES.listHosts, ...ofPool });
 
 /** Serves the routes of pools. */
 export function servePools(app: OpenAPIHono<EdgeContext>): void {

@@ -1,3 +1,5 @@
+/** What a fault is to the person who gave the command. */
+import { EdgeAnswerUnreadable, EdgeRefusal, EdgeUnreachable } from "../../api/errors.ts";
 import { CommandFault } from "../../link/command-fault.ts";
 import { diskFault } from "../../link/disk-faults.ts";
 
@@ -10,8 +12,12 @@ const FILE_FAULTS: ReadonlySet<string> = new Set([
   "EPERM",
 ]);
 
-/** What a fault of a file is to the person who gave the command: `state-unusable`. Any other stays what it is. */
-export function fileFault(fault: unknown): unknown {
+/** A fault of a file or of the edge as a fault of the command; any other stays what it is. */
+export function commandFault(fault: unknown): unknown {
+  if (fault instanceof EdgeRefusal) return new CommandFault("edge-refused", fault.message, fault);
+  if (fault instanceof EdgeUnreachable || fault instanceof EdgeAnswerUnreadable) {
+    return new CommandFault("edge-not-answering", fault.message, fault);
+  }
   const { code, path, message } = fault as NodeJS.ErrnoException;
   const disk = diskFault(fault);
   if (disk === null && (code === undefined || path === undefined || !FILE_FAULTS.has(code))) return fault;

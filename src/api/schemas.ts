@@ -1,45 +1,43 @@
 /**
- * The administration API as schemas: they validate what comes in, and the OpenAPI document
- * is made of the same objects, so the two cannot differ. [WK16]
+ * What the edge's API takes and answers, as schemas: the Worker checks what comes in by them, the
+ * OpenAPI document is made of them, and the client reads answers by them, so no two differ. [WK16]
  */
-import { z } from "@hono/zod-openapi";
-import type { TypedResponse } from "hono";
-import { PROBLEM_CODES, type Problem } from "../core/problems.ts";
+import { z } from "zod";
+import { PROBLEM_CODES } from "../core/problems.ts";
 import { isName } from "../core/selection.ts";
 import { poolSettingsSchema } from "../wire/pool-settings.ts";
-import { problem } from "./problem.ts";
 
 /** The name of a pool or a host. */
 export const nameSchema = z
   .string()
   .refine(isName, "lower-case letters, digits, dots, dashes and underscores, 63 at most")
-  .openapi({ example: "eu" });
+  .meta({ example: "eu" });
 
 /** An address in the one spelling that names its object. */
 export const ipSchema = z
   .union([z.ipv4(), z.ipv6()], "an IPv4 or IPv6 address is expected")
   .refine((ip) => ip === canonicalIp(ip), "the address must be in its canonical form")
-  .openapi({ type: "string", example: "192.0.2.1" });
+  .meta({ type: "string", example: "192.0.2.1" });
 
 /** Settings of a pool, all of them. */
-export const settingsSchema = poolSettingsSchema.openapi("PoolSettings");
+export const settingsSchema = poolSettingsSchema.meta({ id: "PoolSettings" });
 
 /** An address of a pool. */
 export const poolIpSchema = z
   .object({
     ip: z.string(),
-    advertised: z.string().nullable().openapi({ description: "What the Internet sees, if it differs." }),
+    advertised: z.string().nullable().meta({ description: "What the Internet sees, if it differs." }),
     retiring: z
       .object({ leasedPortCount: z.int().nullable(), quarantinedPortCount: z.int().nullable() })
       .nullable()
-      .openapi({
+      .meta({
         description:
           "Of an address that was removed: how many ports are still held, as it said last. It is gone when none is.",
       }),
   })
-  .openapi("PoolIp");
+  .meta({ id: "PoolIp" });
 
-const uplinkSchema = z.enum(["good", "suspect", "dead", "unknown"]).openapi({
+const uplinkSchema = z.enum(["good", "suspect", "dead", "unknown"]).meta({
   description:
     "Whether what leaves gets anywhere. Dead: others reach what this host cannot, and it gets no requests.",
 });
@@ -51,10 +49,10 @@ export const poolHostSchema = z
     gateway: z.string(),
     live: z.boolean(),
     draining: z.boolean(),
-    reach: z.object({ ipv4: z.string().nullable(), ipv6: z.string().nullable() }).openapi({
+    reach: z.object({ ipv4: z.string().nullable(), ipv6: z.string().nullable() }).meta({
       description: "Where routers reach it. What comes back to a host that they do not know is lost.",
     }),
-    uplink: uplinkSchema.openapi({ description: "The worst of its addresses." }),
+    uplink: uplinkSchema.meta({ description: "The worst of its addresses." }),
     rooms: z
       .array(
         z.object({
@@ -62,25 +60,28 @@ export const poolHostSchema = z
           portCount: z.int(),
           busiestCount: z.int(),
           uplink: uplinkSchema,
-          destinationCount: z.int().nullable().openapi({ description: "Destinations dialled lately." }),
-          failedCount: z.int().nullable().openapi({ description: "Of these, not reached." }),
+          destinationCount: z.int().nullable().meta({ description: "Destinations dialled lately." }),
+          failedCount: z.int().nullable().meta({ description: "Of these, not reached." }),
         }),
       )
       .readonly(),
   })
-  .openapi("PoolHost");
+  .meta({ id: "PoolHost" });
 
 /** A steering router of a pool. */
 export const poolRouterSchema = z
   .object({
     router: z.string(),
     live: z.boolean(),
-    ready: z.boolean().openapi({ description: "Whether it has followed a whole table." }),
-    acknowledged: z.int().nullable().openapi({ description: "The last change it has followed." }),
-    lagging: z.boolean().openapi({ description: "Whether grants have gone ahead of it." }),
-    seenAtMs: z.number().openapi({ description: "Unix milliseconds" }),
+    ready: z.boolean().meta({ description: "Whether it has followed a whole table." }),
+    acknowledged: z.int().nullable().meta({ description: "The last change it has followed." }),
+    lagging: z.boolean().meta({ description: "Whether grants have gone ahead of it." }),
+    seenAtMs: z.number().meta({ description: "Unix milliseconds" }),
   })
-  .openapi("PoolRouter");
+  .meta({ id: "PoolRouter" });
+
+/** The pools that the token is good for. */
+export const poolNamesSchema = z.object({ pools: z.array(z.string()) });
 
 /** A pool. */
 export const poolSchema = z
@@ -89,20 +90,26 @@ export const poolSchema = z
     settings: settingsSchema,
     ips: z.array(poolIpSchema).readonly(),
     hosts: z.array(poolHostSchema).readonly(),
-    steeringSequence: z.int().openapi({ description: "Number of the last change of the steering table." }),
+    steeringSequence: z.int().meta({ description: "Number of the last change of the steering table." }),
     routers: z.array(poolRouterSchema).readonly(),
   })
-  .openapi("Pool");
+  .meta({ id: "Pool" });
 
-const instant = z.number().openapi({ description: "Unix milliseconds" });
+/** A host in every pool that knows it. */
+export const hostSchema = z
+  .object({
+    host: z.string(),
+    pools: z.array(z.intersection(poolHostSchema, z.object({ pool: z.string() }))),
+  })
+  .meta({ id: "Host" });
+
+const instant = z.number().meta({ description: "Unix milliseconds" });
 
 /** The table of an address: who may send from which ports. */
 export const addressSchema = z
   .object({
     pool: z.string(),
-    retiring: z
-      .boolean()
-      .openapi({ description: "Whether it was removed, so that nothing more is granted." }),
+    retiring: z.boolean().meta({ description: "Whether it was removed, so that nothing more is granted." }),
     settings: settingsSchema,
     lastEpoch: z.int(),
     freePortCount: z.int(),
@@ -118,12 +125,12 @@ export const addressSchema = z
           grantedAtMs: instant,
           endedAtMs: instant.nullable(),
           freeAtMs: instant.nullable(),
-          steered: z.boolean().openapi({ description: "Whether the routers have followed its grant." }),
+          steered: z.boolean().meta({ description: "Whether the routers have followed its grant." }),
         }),
       )
       .readonly(),
   })
-  .openapi("Address");
+  .meta({ id: "Address" });
 
 /** Leave to talk to gateways directly. */
 export const gatewayTokenSchema = z
@@ -133,12 +140,12 @@ export const gatewayTokenSchema = z
     pool: z.string(),
     hosts: z.array(z.object({ host: z.string(), gateway: z.string(), ips: z.array(z.string()) })),
   })
-  .openapi("GatewayToken");
+  .meta({ id: "GatewayToken" });
 
 /** What one isolate of the edge did since it began. */
 export const edgeSchema = z
   .object({ controlPlaneCalls: z.int(), handedOver: z.int(), retries: z.int() })
-  .openapi("Edge");
+  .meta({ id: "Edge" });
 
 /** RFC 9457, with a stable code. */
 export const problemSchema = z
@@ -149,27 +156,7 @@ export const problemSchema = z
     code: z.enum(PROBLEM_CODES),
     detail: z.string().optional(),
   })
-  .openapi("Problem");
-
-/** The refusals every route of the API may answer with. */
-export const refusals = {
-  default: {
-    description: "A refusal; `code` says which.",
-    content: { "application/problem+json": { schema: problemSchema } },
-  },
-};
-
-/** A refusal as the routes must return it: their types know it by one status, it has many. */
-export function refused(
-  refusal: Problem,
-): Response & TypedResponse<z.infer<typeof problemSchema>, 400, "json"> {
-  return problem(refusal) as Response & TypedResponse<z.infer<typeof problemSchema>, 400, "json">;
-}
-
-/** A successful answer in JSON. */
-export function answerOf<Schema extends z.ZodType>(description: string, schema: Schema) {
-  return { description, content: { "application/json": { schema } } };
-}
+  .meta({ id: "Problem" });
 
 function canonicalIp(ip: string): string {
   return ip.includes(":") ? new URL(`http://[${ip}]`).hostname.slice(1, -1) : ip;

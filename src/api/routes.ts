@@ -1,0 +1,139 @@
+/**
+ * The routes of the edge's API that answer JSON to a token: administration and gateway tokens. The
+ * Worker serves them, the OpenAPI document lists them, and the client calls them. [WK16]
+ */
+import { z } from "zod";
+import {
+  addressSchema,
+  edgeSchema,
+  gatewayTokenSchema,
+  hostSchema,
+  ipSchema,
+  nameSchema,
+  poolHostSchema,
+  poolIpSchema,
+  poolNamesSchema,
+  poolSchema,
+  problemSchema,
+  settingsSchema,
+} from "./schemas.ts";
+
+interface JsonOf<Schema extends z.ZodType> {
+  readonly description: string;
+  readonly content: { readonly "application/json": { readonly schema: Schema } };
+}
+
+/** A route. What it takes in its path and in its body has different names. */
+export interface ApiRoute {
+  readonly method: "get" | "put" | "post" | "patch" | "delete";
+  /** With `{name}` for what `params` names. */
+  readonly path: string;
+  readonly summary: string;
+  readonly request?: {
+    readonly params?: z.ZodObject;
+    readonly body?: { readonly content: { readonly "application/json": { readonly schema: z.ZodObject } } };
+  };
+  readonly responses: { readonly 200: JsonOf<z.ZodType> };
+}
+
+const refusals = {
+  default: {
+    description: "A refusal; `code` says which.",
+    content: { "application/problem+json": { schema: problemSchema } },
+  },
+};
+
+function answers<Schema extends z.ZodType>(description: string, schema: Schema) {
+  return { 200: { description, content: { "application/json": { schema } } }, ...refusals };
+}
+
+function takes<Schema extends z.ZodObject>(schema: Schema) {
+  return { content: { "application/json": { schema } } };
+}
+
+const inPool = z.object({ pool: nameSchema });
+const ofPool = z.object({ pool: nameSchema, ip: ipSchema });
+
+/** All of them, by what they do. */
+export const ROUTES = {
+  listPools: {
+    method: "get",
+    path: "/v1/pools",
+    summary: "Lists the pools that the token is good for",
+    responses: answers("Their names.", poolNamesSchema),
+  },
+  putPool: {
+    method: "put",
+    path: "/v1/pools/{pool}",
+    summary: "Makes a pool, or changes the settings that are given",
+    request: {
+      params: inPool,
+      body: takes(z.strictObject({ settings: settingsSchema.partial().optional() })),
+    },
+    responses: answers("The pool.", poolSchema),
+  },
+  getPool: {
+    method: "get",
+    path: "/v1/pools/{pool}",
+    summary: "Shows a pool",
+    request: { params: inPool },
+    responses: answers("The pool.", poolSchema),
+  },
+  listIps: {
+    method: "get",
+    path: "/v1/pools/{pool}/ips",
+    summary: "Lists the addresses of a pool",
+    request: { params: inPool },
+    responses: answers("All its addresses.", z.object({ ips: z.array(poolIpSchema).readonly() })),
+  },
+  putIp: {
+    method: "put",
+    path: "/v1/pools/{pool}/ips/{ip}",
+    summary: "Adds an address to a pool, changes what it is advertised as, or takes its removal back",
+    request: { params: ofPool, body: takes(z.strictObject({ advertised: ipSchema.nullish() })) },
+    responses: answers("The pool.", poolSchema),
+  },
+  deleteIp: {
+    method: "delete",
+    path: "/v1/pools/{pool}/ips/{ip}",
+    summary: "Removes an address from a pool: at once from use, and for good when no port of it is held",
+    request: { params: ofPool },
+    responses: answers("The pool, in which the address is retiring or gone.", poolSchema),
+  },
+  listHosts: {
+    method: "get",
+    path: "/v1/pools/{pool}/hosts",
+    summary: "Lists the hosts of a pool",
+    request: { params: inPool },
+    responses: answers(
+      "Every host that ever enlisted.",
+      z.object({ hosts: z.array(poolHostSchema).readonly() }),
+    ),
+  },
+  getIp: {
+    method: "get",
+    path: "/v1/ips/{ip}",
+    summary: "Shows who holds which ports of an address",
+    request: { params: z.object({ ip: ipSchema }) },
+    responses: answers("The table as it stands now.", addressSchema),
+  },
+  getHost: {
+    method: "get",
+    path: "/v1/hosts/{host}",
+    summary: "Shows a host in every pool that knows it and that the token is good for",
+    request: { params: z.object({ host: nameSchema }) },
+    responses: answers("The host.", hostSchema),
+  },
+  getEdge: {
+    method: "get",
+    path: "/v1/edge",
+    summary: "Shows what the isolate that answers did since it began",
+    responses: answers("Its counters.", edgeSchema),
+  },
+  makeGatewayToken: {
+    method: "post",
+    path: "/v1/gateway-tokens",
+    summary: "Makes a token for the gateways of a pool",
+    responses: answers("The token, and where to use it.", gatewayTokenSchema),
+  },
+} as const satisfies Readonly<Record<string, ApiRoute>>;

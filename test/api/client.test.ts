@@ -1,0 +1,119 @@
+import { expect, test } from "vitest";
+import { type ApiRequest, edgeApi, type EdgeApiOptions } from "../../src/api/client.ts";
+import { EdgeAnswerUnreadable, EdgeRefusal, EdgeUnreachable } from "../../src/api/errors.ts";
+import { type ApiRoute, ROUTES } from "../../src/api/routes.ts";
+import { PROBLEM_CODES, problemDocument, problemKind } from "../../src/core/problems.ts";
+import { DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
+import { freePort } from "../e2e/cluster.ts";
+
+const EDGE = "http://edge.test/";
+const POOL = {
+  pool: "eu",
+  settings: DEFAULT_POOL_SETTINGS,
+  ips: [],
+  hosts: [],
+  steeringSequence: 0,
+  routers: [],
+};
+
+/** An edge that always answers this, and what it was asked. */
+function stubEdge(answer: unknown, status = 200) {
+  const asked: (ApiRequest & { readonly url: string })[] = [];
+  const options: EdgeApiOptions = {
+    edge: EDGE,
+    token: () => `token-${asked.length + 1}`,
+    send: async (url, request) => {
+      asked.push({ url, ...request });
+      return { status, text: async () => (typeof answer === "string" ? answer : JSON.stringify(answer)) };
+    },
+  };
+  return { asked, options, api: edgeApi(options) };
+}
+
+test("[AP1] what a call takes goes into the path and the body, as its route says", async () => {
+  const { api, asked } = stubEdge(POOL);
+  expect(await api.putPool({ pool: "eu", settings: { quarantineMs: 1 } })).toEqual(POOL);
+  await api.putIp({ pool: "eu", ip: "2001:db8::1" });
+  await api.getPool({ pool: "a/b" });
+  const headers = (count: number) => ({ "egress-authorization": `Bearer token-${count}` });
+  const inJson = { "content-type": "application/json" };
+  expect(asked).toEqual([
+    {
+      url: "http://edge.test/v1/pools/eu",
+      method: "PUT",
+      headers: { ...headers(1), ...inJson },
+      body: '{"settings":{"quarantineMs":1}}',
+    },
+    {
+      url: "http://edge.test/v1/pools/eu/ips/2001%3Adb8%3A%3A1",
+      method: "PUT",
+      headers: { ...headers(2), ...inJson },
+      body: "{}",
+    },
+    { url: "http://edge.test/v1/pools/a%2Fb", method: "GET", headers: headers(3) },
+  ]);
+});
+
+test("[AP1] of an answer what this version knows is kept, and what a newer edge adds is left out", async () => {
+  const edge = { controlPlaneCalls: 1, handedOver: 2, retries: 3 };
+  expect(await stubEdge({ ...edge, added: 4 }).api.getEdge()).toEqual(edge);
+});
+
+test.each(Object.entries<ApiRoute>(ROUTES))("[AP1] %s takes nothing twice under one name", (_name, route) => {
+  const inPath = [...route.path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name!);
+  const { params, body } = route.request ?? {};
+  expect(Object.keys(params?.shape ?? {})).toEqual(inPath);
+  const inBody = Object.keys(body?.content["application/json"].schema.shape ?? {});
+  expect(inBody.filter((name) => inPath.includes(name))).toEqual([]);
+});
+
+test.each(PROBLEM_CODES)("[AP2] a refusal says its code: %s", async (code) => {
+  const { title, status } = problemKind(code);
+  const document = problemDocument({ code, detail: "In words." });
+  const refused = stubEdge(document, status).api.getPool({ pool: "eu" });
+  await expect(refused).rejects.toThrow(EdgeRefusal);
+  await expect(refused).rejects.toMatchObject({
+    code,
+    status,
+    detail: "In words.",
+    message: `The edge refused GET /v1/pools/eu: ${title} In words. (${status}, ${code})`,
+  });
+});
+
+test("[AP2] a code that this version does not know is a refusal all the same", async () => {
+  const refused = stubEdge({ code: "code-of-tomorrow", title: "Not yet." }, 409).api.listPools();
+  await expect(refused).rejects.toMatchObject({
+    name: "EdgeRefusal",
+    code: "code-of-tomorrow",
+    detail: null,
+    message: "The edge refused GET /v1/pools: Not yet. (409, code-of-tomorrow)",
+  });
+});
+
+test.each([
+  [200, "<html>"],
+  [200, { pools: "eu" }],
+  [502, "<html>Bad gateway"],
+  [404, { error: "nothing here" }],
+])("[AP2] what answers %d with %j is no edge", async (status, answer) => {
+  const call = stubEdge(answer, status).api.listPools();
+  await expect(call).rejects.toThrow(EdgeAnswerUnreadable);
+  await expect(call).rejects.toMatchObject({ status });
+});
+
+test("[AP2] an edge that does not answer is named, with the reason", async () => {
+  const edge = `http://127.0.0.1:${await freePort()}`;
+  const call = edgeApi({ edge, token: () => "token" }).listPools();
+  await expect(call).rejects.toThrow(EdgeUnreachable);
+  await expect(call).rejects.toThrow(`The edge at ${edge} cannot be reached: connect ECONNREFUSED`);
+});
+
+test("[AP2] a call that is ended rejects with the reason of its end", async () => {
+  const ending = new AbortController();
+  const send: EdgeApiOptions["send"] = async () => {
+    ending.abort(new Error("enough"));
+    throw new TypeError("fetch failed");
+  };
+  const call = edgeApi({ ...stubEdge({}).options, signal: ending.signal, send }).listPools();
+  await expect(call).rejects.toThrow("enough");
+});
