@@ -13,7 +13,8 @@ import type { PublishRefusal } from "../calls/pool-calls.ts";
 import { durableWorld } from "../platform/durable-world.ts";
 import { answerClose, answerUpgrade, connectingPeer } from "../platform/upgrade.ts";
 import type { PoolHost } from "./host-description.ts";
-import { type PoolDescription, PoolService } from "./pool-service.ts";
+import { PoolService } from "./pool-service.ts";
+import type { PoolDescription } from "./pool-view.ts";
 
 /** What the object finds in its environment. */
 export interface PoolBindings {

@@ -27,8 +27,11 @@ const ALLOCATOR = "src/core/buddy-allocator.ts";
 const ACKNOWLEDGEMENT = "src/core/acknowledgement.ts";
 const STORE = "durable-objects/address/lease-store.ts";
 const ADDRESS = "durable-objects/address/address-service.ts";
-const POOL = "durable-objects/pool/pool-service.ts";
-const FEED = "durable-objects/steering/steering-feed.ts";
+const ADDRESS_TABLE = "durable-objects/address/address-table.ts";
+const PUBLISHER = "durable-objects/address/address-publisher.ts";
+const SESSIONS = "durable-objects/address/lease-sessions.ts";
+const POOL_VIEW = "durable-objects/pool/pool-view.ts";
+const ROUTER_WAIT = "durable-objects/steering/router-wait.ts";
 const KEEPER = "src/agent/leasing/lease-keeper.ts";
 const GUARDED = "src/agent/machine/guarded-ports.ts";
 const ROUTER = "src/router/feed/steering-state.ts";
@@ -118,7 +121,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: "lease-longer-than-kept",
     laws: ["law 6", "law 3", "law 1"],
-    file: ADDRESS,
+    file: SESSIONS,
     from: `      leaseDurationMs,
       granted,`,
     to: `      leaseDurationMs: leaseDurationMs === null ? null : leaseDurationMs * 1.5,
@@ -149,7 +152,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: "answered-before-written",
     laws: ["law 5", "law 1"],
-    file: ADDRESS,
+    file: ADDRESS_TABLE,
     from: `      this.#store.append(decision.events);
 `,
     to: `      void this.#world.wait(1).then(() => this.#store.append(decision.events)).catch(() => {});
@@ -203,7 +206,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     name: "alarm-set-once",
     laws: ["calm"],
     file: ADDRESS,
-    from: `    this.#alarmAtMs = null;
+    from: `    this.#table.alarmIs(null);
     const address`,
     to: "    const address",
   },
@@ -211,14 +214,14 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     name: "alarm-frees-what-rests",
     laws: ["law 6", "law 1"],
     file: ADDRESS,
-    from: `this.#execute(address, { type: "tick" });
-    this.#stored(`,
+    from: `this.#table.execute(address, { type: "tick" });
+    this.#table.prune(`,
     to: `const { rows } = address.table;
     for (const { epoch, freeAtMs } of rows.values()) {
       if (freeAtMs !== null) rows.set(epoch, { ...rows.get(epoch)!, freeAtMs: 0 });
     }
-    this.#execute(address, { type: "tick" });
-    this.#stored(`,
+    this.#table.execute(address, { type: "tick" });
+    this.#table.prune(`,
   },
   {
     name: "time-counts-from-the-answer",
@@ -330,14 +333,17 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: "publication-given-up",
     laws: ["calm"],
-    file: ADDRESS,
-    from: "if (isUnpublished(address.table)) this.#publishSoon(address);",
-    to: "if (isUnpublished(address.table) && this.#publishFailureCount === 0) this.#publishSoon(address);",
+    file: PUBLISHER,
+    from: `  publishSoon(address: StoredAddress): void {
+`,
+    to: `  publishSoon(address: StoredAddress): void {
+    if (this.#failureCount > 0) return;
+`,
   },
   {
     name: "acknowledgement-not-awaited",
     laws: ["law 4"],
-    file: FEED,
+    file: ROUTER_WAIT,
     from: "if (laggards.length === 0) return [];",
     to: "if (laggards.length >= 0) return [];",
   },
@@ -376,9 +382,9 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: "dead-hosts-placed",
     laws: ["calm"],
-    file: POOL,
-    from: ".filter((stored) => !stored.draining && this.#isLive(stored, pool.settings));",
-    to: ".filter((stored) => !stored.draining);",
+    file: POOL_VIEW,
+    from: "return !stored.draining && this.#options.sockets.isLive(stored, settings);",
+    to: "return !stored.draining && settings !== null;",
   },
   {
     name: "placement-never-renewed",

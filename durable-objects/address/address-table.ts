@@ -1,0 +1,125 @@
+/**
+ * The table of an address: in memory, on disk, and the alarm that lets time pass in it.
+ *
+ * Every decision is `core/lease-commands.ts`. A command and its events are one storage
+ * transaction. The table in memory is a copy of the disk, made when first needed. [DO3] [DO6]
+ */
+import {
+  execute,
+  type LeaseAnswer,
+  type LeaseCommand,
+  type LeaseRefusal,
+} from "../../src/core/lease-commands.ts";
+import { type LeaseEvent, nextDeadlineMs } from "../../src/core/lease-table.ts";
+import type { Outcome } from "../../src/core/outcome.ts";
+import type { PoolSettings } from "../../src/core/pool-settings.ts";
+import { isUnpublished } from "../../src/core/publication.ts";
+import type { ObjectWorld } from "../platform/object-world.ts";
+import { migrate } from "../storage/migrate.ts";
+import { ADDRESS_MIGRATIONS } from "./address-schema.ts";
+import { KEPT_PAST_LEASES, LeaseStore, type StoredAddress } from "./lease-store.ts";
+
+/** One per egress IP. */
+export class AddressTable {
+  readonly #world: ObjectWorld;
+  readonly #store: LeaseStore;
+  readonly #onUnpublished: (address: StoredAddress) => void;
+  /** Copies of what is stored; whoever fails to store throws the whole instance away. */
+  #loaded: StoredAddress | null = null;
+  #alarmAtMs: number | null = null;
+  #alarmSet: Promise<void> = Promise.resolve();
+
+  /** `onUnpublished` is told after a command if the pool does not know all there is to publish. */
+  constructor(world: ObjectWorld, onUnpublished: (address: StoredAddress) => void) {
+    this.#world = world;
+    this.#onUnpublished = onUnpublished;
+    migrate(world.storage, ADDRESS_MIGRATIONS);
+    this.#store = new LeaseStore(world.storage);
+  }
+
+  /** To be told when the object wakes up, and when the alarm rings: the alarm that is set; null for none. */
+  alarmIs(atMs: number | null): void {
+    this.#alarmAtMs = atMs;
+  }
+
+  /** Done when the alarm that was asked for last is on disk. */
+  get alarmSet(): Promise<void> {
+    return this.#alarmSet;
+  }
+
+  /** The address and its table; null while it belongs to no pool. */
+  address(): StoredAddress | null {
+    this.#loaded ??= this.#store.load();
+    return this.#loaded;
+  }
+
+  /** Decides, and stores what that comes to. */
+  execute(address: StoredAddress, command: LeaseCommand): Outcome<LeaseAnswer, LeaseRefusal> {
+    const { events, outcome } = this.#stored(() => {
+      const decision = execute(address.table, command, this.#world.nowMs(), this.#world.random);
+      this.#store.append(decision.events);
+      return decision;
+    });
+    if (this.#alarmAtMs === null || !events.every(endsNothingSooner)) {
+      this.wakeBy(nextDeadlineMs(address.table));
+    }
+    if (isUnpublished(address.table)) this.#onUnpublished(address);
+    return outcome;
+  }
+
+  /** An alarm that comes too early costs less than moving it at every renewal. [DO8] */
+  wakeBy(deadlineMs: number | null): void {
+    if (deadlineMs === null || (this.#alarmAtMs !== null && this.#alarmAtMs <= deadlineMs)) return;
+    this.#alarmAtMs = deadlineMs;
+    // Begun in the same turn, it is part of the same commit.
+    this.#alarmSet = this.#world.setAlarm(deadlineMs);
+  }
+
+  /** The newest revision of a pool's orders that was heeded; 0 for none. [RE6] */
+  orderOf(pool: string): number {
+    return this.#store.orderOf(pool);
+  }
+
+  /** Notes that an order of this revision is heeded. */
+  noteOrder(pool: string, revision: number): void {
+    this.#stored(() => this.#store.noteOrder(pool, revision));
+  }
+
+  /** Gives an address that belongs nowhere to a pool. */
+  assign(ip: string, pool: string, settings: PoolSettings): void {
+    this.#stored(() => this.#store.assign(ip, pool, settings));
+  }
+
+  /** Notes what the address is, which an alarm does not tell. */
+  name(ip: string): void {
+    this.#stored(() => this.#store.name(ip));
+    this.#loaded = null;
+  }
+
+  /** Takes an address of which nothing is left from its pool. [RE3] */
+  leave(): void {
+    this.#stored(() => this.#store.leave());
+    this.#loaded = null;
+  }
+
+  /** Forgets leases that are long over. */
+  prune(): void {
+    this.#stored(() => this.#store.prune(KEPT_PAST_LEASES));
+  }
+
+  /** Stores all or nothing; after a failure memory may be ahead of the disk, so it goes. [DO6] */
+  #stored<Result>(closure: () => Result): Result {
+    try {
+      return this.#world.storage.transactionSync(closure);
+    } catch (fault) {
+      this.#loaded = null;
+      this.#world.abort(`storage failed: ${String(fault)}`);
+      throw fault;
+    }
+  }
+}
+
+/** After a grant or a renewal the next deadline is what it was, or later: no need to look for it. */
+function endsNothingSooner({ type }: LeaseEvent): boolean {
+  return type === "granted" || type === "renewed";
+}

@@ -1,0 +1,134 @@
+/**
+ * What hosts and a pool say to each other: where a host is, what room it has, and which addresses
+ * it is to serve. What a host says is kept, so that it goes on being placed after a lost
+ * connection. [DO12]
+ */
+import type { PoolReply, PoolRequest } from "../../src/core/messages.ts";
+import { gatewayUrl } from "../../src/wire/gateway-url.ts";
+import { parsePoolRequest } from "../../src/wire/messages.ts";
+import type { PoolAddress } from "../calls/address-calls.ts";
+import { readRequest, refuseRequest } from "../platform/conversation.ts";
+import { type ObjectSocket, type ObjectWorld, sendTo } from "../platform/object-world.ts";
+import type { SteeringFeed } from "../steering/steering-feed.ts";
+import type { HostSockets } from "./host-sockets.ts";
+import type { PoolStore, StoredHost, StoredPool } from "./pool-store.ts";
+import type { UplinkOpinions } from "./uplink-opinions.ts";
+
+/** What the conversation needs of its pool. */
+export interface PoolHostsOptions {
+  readonly world: ObjectWorld;
+  readonly store: PoolStore;
+  readonly sockets: HostSockets;
+  readonly steering: SteeringFeed;
+  readonly opinions: UplinkOpinions;
+  readonly addressOf: (ip: string) => PoolAddress;
+}
+
+const UNREACHABLE = { ipv4: null, ipv6: null };
+
+/** One per pool object. */
+export class PoolHosts {
+  readonly #options: PoolHostsOptions;
+
+  constructor(options: PoolHostsOptions) {
+    this.#options = options;
+  }
+
+  /** Hears a host. */
+  heard(socket: ObjectSocket, message: string | ArrayBuffer): void {
+    const pool = this.#options.store.pool();
+    if (pool === null) return refuseHost(socket, "pool-unknown", true);
+    const request = readRequest(message, parsePoolRequest);
+    if (!request.ok) return refuseHost(socket, request.refusal);
+    if (request.value.type === "enlist") this.#enlist(socket, request.value, pool);
+    else if (request.value.type === "report") this.#report(socket, request.value);
+    else this.#tried(socket, request.value);
+  }
+
+  /** Tells every host which addresses it is to serve now. */
+  tellAll(): void {
+    const { store, sockets } = this.#options;
+    const pool = store.pool();
+    if (pool === null) return;
+    for (const socket of sockets.enlisted()) this.#tellIps(socket, pool);
+  }
+
+  #enlist(
+    socket: ObjectSocket,
+    { instance, gateway: told, reach = UNREACHABLE }: PoolRequest & { type: "enlist" },
+    pool: StoredPool,
+  ): void {
+    const { store, sockets, steering } = this.#options;
+    const { host } = sockets.peerOf(socket);
+    const gateway = gatewayUrl(told);
+    if (gateway === null) return refuseHost(socket, "gateway-invalid", true);
+    const present = store.host(host);
+    if (this.#isTwin(present, host, instance, pool)) return refuseHost(socket, "host-already-present", true);
+    // A host that only lost its connection goes on being placed as it said last. [DO12]
+    const isBack = present?.instance === instance;
+    const report = isBack ? present : { draining: false, rooms: [], opinions: {} };
+    const { draining, rooms, opinions } = report;
+    store.putHost({ host, instance, gateway, draining, rooms, reach, opinions });
+    if (pool.isSteered) {
+      const { ipv4, ipv6 } = present?.reach ?? UNREACHABLE;
+      steering.enlisted({ host, instance, ...reach }, reach.ipv4 !== ipv4 || reach.ipv6 !== ipv6);
+    }
+    sockets.hear(socket, instance);
+    sockets.fenceOthers(socket);
+    this.#tellIps(socket, pool);
+  }
+
+  #report(socket: ObjectSocket, { draining, rooms }: PoolRequest & { type: "report" }): void {
+    const { store, sockets, opinions } = this.#options;
+    const { host, instance } = sockets.peerOf(socket);
+    const stored = store.host(host);
+    if (stored === null || instance === null) return refuseHost(socket, "message-malformed");
+    sockets.hear(socket, instance);
+    // Mostly nothing has changed, and then nothing is written.
+    if (stored.draining !== draining || JSON.stringify(stored.rooms) !== JSON.stringify(rooms)) {
+      store.putHost({ ...stored, draining, rooms });
+    }
+    const isDoubted = [...stored.rooms, ...rooms].some(({ uplink }) => (uplink?.doubts.length ?? 0) > 0);
+    if (isDoubted) opinions.reported(host);
+  }
+
+  #tried(socket: ObjectSocket, answer: PoolRequest & { type: "tried" }): void {
+    const { sockets, opinions } = this.#options;
+    const { host, instance } = sockets.peerOf(socket);
+    if (instance === null) return refuseHost(socket, "message-malformed");
+    sockets.hear(socket, instance);
+    opinions.tried(host, answer);
+  }
+
+  /**
+   * A twin is refused while the first is live, and while routers steer to it, for what comes to a
+   * host's ports goes to where its enlistment said. A restarted host takes over. [HO1]
+   */
+  #isTwin(present: StoredHost | null, host: string, instance: string, pool: StoredPool): boolean {
+    const { world, sockets, steering, addressOf } = this.#options;
+    if (present?.instance === instance) return false;
+    if (present !== null && sockets.isLive(present, pool.settings)) return true;
+    const ips = pool.isSteered ? steering.ipsOfTwin(host, instance) : [];
+    // An address that nobody speaks to may be late to notice that a lease is over.
+    const looks = ips.map((ip) => addressOf(ip).describe());
+    if (looks.length > 0) world.keepAwake(settled(looks));
+    return ips.length > 0;
+  }
+
+  #tellIps(socket: ObjectSocket, { name, isSteered }: StoredPool): void {
+    const ips = this.#options.store.ipsToServe();
+    sendTo(socket, { type: "enlisted", pool: name, ips, steered: isSteered } satisfies PoolReply);
+  }
+}
+
+function refuseHost(
+  socket: ObjectSocket,
+  code: (PoolReply & { type: "refused" })["code"],
+  isOpening?: boolean,
+): void {
+  refuseRequest(socket, { type: "refused", code } satisfies PoolReply, isOpening);
+}
+
+async function settled(works: readonly Promise<unknown>[]): Promise<void> {
+  await Promise.allSettled(works);
+}

@@ -1,0 +1,89 @@
+/** A pool as others see it: the placement by which requests are sent, and what an administrator reads. */
+import type { PlacedHost, PlacedIp, Placement } from "../../src/core/placement.ts";
+import type { PoolSettings } from "../../src/core/pool-settings.ts";
+import type { PoolRouter } from "../steering/router-register.ts";
+import type { SteeringFeed } from "../steering/steering-feed.ts";
+import { describeHost, type PoolHost } from "./host-description.ts";
+import type { HostSockets } from "./host-sockets.ts";
+import type { PoolIp, PoolStore, StoredHost, StoredPool } from "./pool-store.ts";
+import type { UplinkOpinions } from "./uplink-opinions.ts";
+
+/** A pool as an administrator sees it. */
+export interface PoolDescription {
+  readonly pool: string;
+  readonly settings: PoolSettings;
+  readonly ips: readonly PoolIp[];
+  readonly hosts: readonly PoolHost[];
+  /** Number of the last change of the steering table; 0 in a pool without routers. */
+  readonly steeringSequence: number;
+  readonly routers: readonly PoolRouter[];
+}
+
+/** What the view needs of its pool. */
+export interface PoolViewOptions {
+  readonly nowMs: () => number;
+  readonly store: PoolStore;
+  readonly sockets: HostSockets;
+  readonly steering: SteeringFeed;
+  readonly opinions: UplinkOpinions;
+}
+
+/** One per pool object. */
+export class PoolView {
+  readonly #options: PoolViewOptions;
+
+  constructor(options: PoolViewOptions) {
+    this.#options = options;
+  }
+
+  /** Where requests go now. [DO10] [UP3] */
+  placement({ name, settings }: StoredPool): Placement {
+    const { store } = this.#options;
+    const placed = new Map<string, PlacedHost[]>(store.ipsToServe().map((ip) => [ip, []]));
+    const serving = store.hosts().filter((stored) => this.isServing(stored, settings));
+    const ejected = this.#ejectedOn([...placed.keys()], serving);
+    for (const { host, gateway, rooms } of serving) {
+      for (const { ip, portCount, busiestCount } of rooms) {
+        if (portCount === 0 || ejected.get(ip)?.has(host) === true) continue;
+        placed.get(ip)?.push({ host, gateway, portCount, busiestCount });
+      }
+    }
+    const ips = [...placed].map(([ip, hosts]) => ({ ip, hosts }));
+    return { pool: name, ips, resting: this.#resting(ips, settings) };
+  }
+
+  /** Settings, addresses, hosts and routers. */
+  describe({ name, settings }: StoredPool): PoolDescription {
+    const { nowMs, store, sockets, steering } = this.#options;
+    const now = nowMs();
+    const all = store.hosts();
+    const serving = all.filter((stored) => this.isServing(stored, settings));
+    const ejected = this.#ejectedOn(store.ipsToServe(), serving);
+    const hosts = all.map((stored) =>
+      describeHost(
+        stored,
+        sockets.isLive(stored, settings),
+        now,
+        (ip) => ejected.get(ip)?.has(stored.host) === true,
+      ),
+    );
+    return { pool: name, settings, ips: store.ips(), hosts, ...steering.describe() };
+  }
+
+  /** Whether a host gets requests, if it has room. */
+  isServing(stored: StoredHost, settings: PoolSettings): boolean {
+    return !stored.draining && this.#options.sockets.isLive(stored, settings);
+  }
+
+  /** Hosts that are heard and get no requests: they drain, or have nothing to send from. [PL8] */
+  #resting(ips: readonly PlacedIp[], settings: PoolSettings): string[] {
+    const { store, sockets } = this.#options;
+    const placed = new Set(ips.flatMap(({ hosts }) => hosts.map(({ host }) => host)));
+    const others = store.hosts().filter(({ host }) => !placed.has(host));
+    return others.filter((stored) => sockets.isLive(stored, settings)).map(({ host }) => host);
+  }
+
+  #ejectedOn(ips: readonly string[], serving: readonly StoredHost[]): Map<string, ReadonlySet<string>> {
+    return new Map(ips.map((ip) => [ip, this.#options.opinions.ejected(ip, serving)]));
+  }
+}

@@ -1,0 +1,107 @@
+/** The routers of a pool: what is written of each, how it stands now, and who is expected back. */
+import { beginning, type RouterStanding } from "../../src/core/acknowledgement.ts";
+import type { ObjectWorld } from "../platform/object-world.ts";
+import type { RouterSockets } from "./router-sockets.ts";
+import type { SteeringStore, StoredRouter } from "./steering-store.ts";
+
+/** A router as an administrator sees it. */
+export interface PoolRouter {
+  readonly router: string;
+  readonly live: boolean;
+  /** Whether it has followed a whole table on its present connection. */
+  readonly ready: boolean;
+  /** The last change that its kernel is known to have followed. */
+  readonly acknowledged: number | null;
+  /** Whether grants have gone ahead of it, so that packets may be lost there. */
+  readonly lagging: boolean;
+  /** Unix milliseconds. */
+  readonly seenAtMs: number;
+}
+
+/** What the register needs of its pool. */
+export interface RegisterOptions {
+  readonly world: ObjectWorld;
+  readonly store: SteeringStore;
+  readonly sockets: RouterSockets;
+  readonly silenceMs: () => number;
+}
+
+const FORGET_AFTER_MS = 7 * 86_400_000;
+
+/** One per pool object. */
+export class RouterRegister {
+  readonly #options: RegisterOptions;
+  readonly #startedAtMs: number;
+
+  constructor(options: RegisterOptions) {
+    this.#options = options;
+    this.#startedAtMs = options.world.nowMs();
+  }
+
+  /** Writes down what is new of a router. */
+  note(router: string, news: Partial<StoredRouter>): void {
+    const { store } = this.#options;
+    const unknown = { instance: "", isConnected: false, seenAtMs: 0, acknowledged: null, overdue: null };
+    store.putRouter({ ...unknown, ...store.router(router), ...news, router });
+  }
+
+  /** A router has not followed a change by the deadline. */
+  noteOverdue(router: string, sequence: number): void {
+    this.#options.world.report(`router ${router} has not followed change ${sequence} in time`);
+    const standing = this.#options.sockets.connected().findLast((present) => present.router === router);
+    // One that was expected back and has not come is away.
+    if (standing === undefined) this.note(router, { overdue: sequence, isConnected: false });
+    else this.note(router, { overdue: sequence, acknowledged: standing.acknowledged });
+  }
+
+  /** When a router was written of last, in Unix milliseconds; 0 for never. */
+  notedAtMs(router: string): number {
+    return this.#options.store.router(router)?.seenAtMs ?? 0;
+  }
+
+  /** Forgets routers that have been away for long. */
+  forgetOld(): void {
+    const { world, store } = this.#options;
+    store.forgetRouters(world.nowMs() - FORGET_AFTER_MS);
+  }
+
+  /** Every router, and the number of the last change. */
+  describe(): { readonly steeringSequence: number; readonly routers: readonly PoolRouter[] } {
+    const { store, sockets } = this.#options;
+    const steeringSequence = store.sequence();
+    const present = new Map(sockets.connected().map((standing) => [standing.router, standing]));
+    const routers = store.routers().map((stored): PoolRouter => {
+      const { router, overdue } = stored;
+      const standing = present.get(router);
+      const live = standing?.isLive === true;
+      const acknowledged = standing ? standing.acknowledged : stored.acknowledged;
+      // One that is away goes on forwarding by what it followed last.
+      const due = live ? overdue : steeringSequence;
+      return {
+        router,
+        live,
+        ready: live && acknowledged !== null,
+        acknowledged,
+        lagging: due !== null && (acknowledged === null || acknowledged < due),
+        seenAtMs: standing?.seenAtMs ?? stored.seenAtMs,
+      };
+    });
+    return { steeringSequence, routers };
+  }
+
+  /**
+   * Whom a publication waits for. After a restart of the edge no router is connected for a
+   * moment: one whose connection was not seen to end is expected back, for as long as it could
+   * have been silent. [ST10]
+   */
+  awaited(): RouterStanding[] {
+    const { world, store, sockets, silenceMs } = this.#options;
+    const awaited: RouterStanding[] = sockets.connected();
+    if (world.nowMs() - this.#startedAtMs >= silenceMs()) return awaited;
+    const present = new Set(awaited.map(({ router }) => router));
+    for (const { router, isConnected } of store.routers()) {
+      if (isConnected && !present.has(router)) awaited.push({ router, isLive: true, ...beginning(0) });
+    }
+    return awaited;
+  }
+}

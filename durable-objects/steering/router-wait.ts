@@ -1,0 +1,65 @@
+/**
+ * Waits for routers. A publication is done once every live router has acknowledged it or the
+ * deadline has passed [LAW4]. A wait that is cut off by a restart is begun again by the address.
+ * [ST2] [ST5]
+ */
+import { laggardsOf, steeringPatienceMs } from "../../src/core/acknowledgement.ts";
+import type { PoolSettings } from "../../src/core/pool-settings.ts";
+import type { ObjectWorld } from "../platform/object-world.ts";
+import type { News } from "./news.ts";
+import type { RouterRegister } from "./router-register.ts";
+import type { SteeringStore } from "./steering-store.ts";
+
+/** What a wait needs of its pool. */
+export interface WaitOptions {
+  readonly world: ObjectWorld;
+  readonly store: SteeringStore;
+  readonly settings: () => PoolSettings;
+  readonly register: RouterRegister;
+  /** A router has come, gone or acknowledged, or an address has published. */
+  readonly news: News;
+}
+
+/** A wait looks again this often, for a router that has fallen silent announces nothing. */
+const LOOK_AGAIN_MS = 500;
+
+/** One per pool object. */
+export class RouterWait {
+  readonly #options: WaitOptions;
+
+  constructor(options: WaitOptions) {
+    this.#options = options;
+  }
+
+  /** Waits until all live routers have followed; names those that have not by the deadline. */
+  async followed(sequence: number): Promise<readonly string[]> {
+    const { world, settings, register, news } = this.#options;
+    const patienceMs = steeringPatienceMs(settings());
+    const done = new AbortController();
+    let isOver = false;
+    const over = world.wait(patienceMs, done.signal).then(
+      () => (isOver = true),
+      () => false,
+    );
+    try {
+      for (;;) {
+        const laggards = laggardsOf(register.awaited(), sequence);
+        if (laggards.length === 0) return [];
+        if (isOver) {
+          for (const router of laggards) register.noteOverdue(router, sequence);
+          return laggards;
+        }
+        const look = world.wait(LOOK_AGAIN_MS, done.signal).catch(() => {});
+        await Promise.race([over, news.told, look]);
+      }
+    } finally {
+      done.abort();
+    }
+  }
+
+  /** Done when every address has published. */
+  async allPublished(): Promise<void> {
+    const { store, news } = this.#options;
+    while (store.hasUnpublished()) await news.told;
+  }
+}
