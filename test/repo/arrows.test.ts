@@ -56,11 +56,14 @@ const ARROWS = {
     "durable-objects",
   ],
   "src/link": ["src/core", "src/wire"],
+  // The language of nftables, and the programs that tell the kernel.
+  "src/linux/nftables": ["src/core"],
+  "src/linux": [],
   "src/agent/egress": ["src/core", "src/wire", "src/link"],
   "src/agent/leasing": ["src/core", "src/wire", "src/link", "src/agent/egress"],
-  "src/agent/machine": ["src/core", "src/link", "src/agent/egress"],
+  "src/agent/machine": ["src/core", "src/link", "src/linux/nftables", "src/linux", "src/agent/egress"],
   "src/agent/traffic": ["src/core", "src/wire", "src/link", "src/agent/egress"],
-  "src/agent/uplink": ["src/core", "src/link", "src/agent/egress"],
+  "src/agent/uplink": ["src/core", "src/link", "src/linux", "src/agent/egress"],
   // Puts the rooms together.
   "src/agent": [
     "src/wire",
@@ -72,9 +75,15 @@ const ARROWS = {
     "src/agent/uplink",
   ],
   "src/router/steering": ["src/core"],
-  "src/router/feed": ["src/core", "src/wire", "src/link", "src/router/steering"],
-  "src/router/rules": ["src/core", "src/router/steering"],
-  "src/router/kernel": ["src/core", "src/link", "src/router/steering", "src/router/rules"],
+  "src/router/feed": ["src/core", "src/wire", "src/link", "src/linux", "src/router/steering"],
+  "src/router/rules": ["src/core", "src/linux/nftables", "src/router/steering"],
+  "src/router/kernel": [
+    "src/core",
+    "src/linux/nftables",
+    "src/linux",
+    "src/router/steering",
+    "src/router/rules",
+  ],
   // Puts the rooms together; the doctor looks at all of it.
   "src/router": [
     "src/core",
@@ -88,6 +97,8 @@ const ARROWS = {
   "src/router/doctor": [
     "src/core",
     "src/link",
+    "src/linux/nftables",
+    "src/linux",
     "src/router/steering",
     "src/router/feed",
     "src/router/rules",
@@ -125,6 +136,7 @@ const UNKNOWN: readonly (readonly [Folder, string, string])[] = [
   ["src/api", 'export * from "node:fs";', "node:fs"],
   ["src/client", 'export * from "node:fs";', "node:fs"],
   ["src/client", "export const { pid } = process;", "process"],
+  ["src/linux/nftables", 'export * from "node:fs";', "node:fs"],
   ["src/router/steering", 'export * from "node:fs";', "node:fs"],
   ["src/router/rules", 'export * from "node:fs";', "node:fs"],
   ["src/router/rules", "export const { pid } = process;", "process"],

@@ -1,6 +1,6 @@
 /** A router in its pool, with a time, a pool and a kernel that do as they are told. */
 import { expect, onTestFinished, test } from "vitest";
-import { KernelFault } from "../../src/link/kernel-commands.ts";
+import { KernelFault } from "../../src/linux/kernel-commands.ts";
 import type { RepairReport, SteeringKernel } from "../../src/router/steering/steering-kernel.ts";
 import { SteeringMember } from "../../src/router/feed/steering-member.ts";
 import { DrivenTimers, drivenLinks } from "../link/driven-world.ts";

@@ -14,10 +14,11 @@ import {
   elementCommands,
   printProgram,
   ruleCommands,
-  transactionText,
   usedContainers,
 } from "../../src/router/rules/steering-program.ts";
-import { dropCountsOf, parseListing, snapshotOf } from "../../src/router/rules/steering-snapshot.ts";
+import { transactionText } from "../../src/linux/nftables/statements.ts";
+import { dropCountsOf, snapshotOf } from "../../src/router/rules/steering-snapshot.ts";
+import { parseListing } from "../../src/linux/nftables/listing.ts";
 import { CONFIG, entry, IPV4, IPV6, REACHES, table } from "./steering-fixture.ts";
 
 const BLOCK = entry("h1", 2048, 11, 1);

@@ -23,6 +23,17 @@
  */
 import assert from "node:assert/strict";
 import { isIP, isIPv4 } from "node:net";
+import { type Family, familyOf } from "../../core/placement.ts";
+import {
+  type FamilyFields,
+  fieldsOf,
+  IDENTIFIER,
+  payloadText,
+  PLAIN_IPV4_START,
+  QUOTED_IPV4_START,
+  TCP_AND_UDP,
+} from "../../linux/nftables/packet-fields.ts";
+import { tableRemoval } from "../../linux/nftables/statements.ts";
 import { MIN_ORDER, type PortBlock, portCountOf, UNIT_PORT_COUNT } from "../../core/port-block.ts";
 
 /** The table of the guard, in the families `inet` and `netdev`. */
@@ -41,13 +52,6 @@ export interface Permission {
 const INET = `inet ${GUARD_TABLE}`;
 const NETDEV = `netdev ${GUARD_TABLE}`;
 const UNIT_MASK = 65_536 - UNIT_PORT_COUNT;
-// Where the quoted packet's destination port is, in bits after the head of the ICMP message:
-// 8 octets of ICMP, then an IPv4 header without options or a bare IPv6 header, then two more.
-const QUOTED_PORT = { 4: "@th,240,16", 6: "@th,400,16" } as const;
-const QUOTES_PLAINLY = {
-  4: "@th,64,8 0x45 @th,136,8 { 6, 17 }",
-  6: "@th,112,8 { 6, 17 }",
-} as const;
 const ICMP_ERRORS = {
   4: "icmp type { destination-unreachable, time-exceeded, parameter-problem }",
   6: "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem }",
@@ -81,6 +85,7 @@ export function permissionProgram(permission: Permission): string {
   const { ip, blocks } = permission;
   const family = familyOf(ip);
   const name = nameOf(ip);
+  const quotedPort = payloadText(fieldsOf(family).quotedDestinationPort);
   const timeoutMs = Math.floor(permission.remainingMs);
   const units = timeoutMs > 0 ? blocks.flatMap(unitBases) : [];
   const elements = units.map((base) => `${base} timeout ${timeoutMs}ms`).join(", ");
@@ -88,7 +93,7 @@ export function permissionProgram(permission: Permission): string {
     `add counter ${INET} ${name}_ports`,
     `add counter ${INET} ${name}_fragments`,
     `add set ${INET} ${name}_units { type inet_service; flags timeout; }`,
-    `add set ${INET} ${name}_quoted { typeof ${QUOTED_PORT[family]}; flags timeout; }`,
+    `add set ${INET} ${name}_quoted { typeof ${quotedPort}; flags timeout; }`,
     `add chain ${INET} ${name}`,
     `flush set ${INET} ${name}_units`,
     `flush set ${INET} ${name}_quoted`,
@@ -105,7 +110,9 @@ export function permissionProgram(permission: Permission): string {
   ]);
 }
 
-function rulesFor({ wallEndMs }: Permission, family: 4 | 6, name: string): string[] {
+function rulesFor({ wallEndMs }: Permission, family: Family, name: string): string[] {
+  const fields = fieldsOf(family);
+  const quotedPort = payloadText(fields.quotedDestinationPort);
   const isFragment = family === 4 ? "ip frag-off & 0x3fff != 0" : "exthdr frag exists";
   const isOurs = (field: string, set: string): string => `${field} & ${UNIT_MASK} == @${name}_${set}`;
   return [
@@ -113,12 +120,19 @@ function rulesFor({ wallEndMs }: Permission, family: 4 | 6, name: string): strin
     `${isFragment} counter name ${name}_fragments drop`,
     `meta time >= ${Math.max(0, Math.floor(wallEndMs / 1000))} counter name ${name}_ports drop`,
     `meta l4proto { tcp, udp } ${isOurs("th sport", "units")} accept`,
-    `${ECHO[family]} ${isOurs("@th,32,16", "quoted")} accept`,
-    `${ICMP_ERRORS[family]} ${QUOTES_PLAINLY[family]} ${isOurs(QUOTED_PORT[family], "quoted")} accept`,
+    `${ECHO[family]} ${isOurs(payloadText(IDENTIFIER), "quoted")} accept`,
+    `${ICMP_ERRORS[family]} ${quotesPlainly(fields)} ${isOurs(quotedPort, "quoted")} accept`,
     // On a machine that also routes for other hosts: what it has to say to one of them.
     `oifname "lo" ${ICMP_ERRORS[family]} accept`,
     `counter name ${name}_ports drop`,
   ];
+}
+
+/** True of an ICMP error that quotes TCP or UDP, with its ports where `FamilyFields` has them. */
+function quotesPlainly({ family, quotedProtocol }: FamilyFields): string {
+  const isPortKnown = `${payloadText(quotedProtocol)} { ${TCP_AND_UDP.join(", ")} }`;
+  if (family === 6) return isPortKnown;
+  return `${payloadText(QUOTED_IPV4_START)} 0x${PLAIN_IPV4_START.toString(16)} ${isPortKnown}`;
 }
 
 /**
@@ -143,7 +157,7 @@ export function fragmentProgram(ips: readonly string[], devices: readonly string
 
 /** Takes the guard out of the kernel altogether; without error if there is none. */
 export function removalProgram(): string {
-  return lines([INET, NETDEV].flatMap((table) => [`add table ${table}`, `delete table ${table}`]));
+  return lines((["inet", "netdev"] as const).flatMap((family) => tableRemoval(family, GUARD_TABLE)));
 }
 
 /** The name of an address inside the table; different for different addresses. */
@@ -156,10 +170,6 @@ function unitBases({ base, order }: PortBlock): number[] {
   assert(order >= MIN_ORDER && base % UNIT_PORT_COUNT === 0, "a block is whole units");
   const count = portCountOf(order) / UNIT_PORT_COUNT;
   return Array.from({ length: count }, (_, at) => base + at * UNIT_PORT_COUNT);
-}
-
-function familyOf(ip: string): 4 | 6 {
-  return isIPv4(ip) ? 4 : 6;
 }
 
 function lines(all: readonly string[]): string {

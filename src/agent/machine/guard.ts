@@ -10,6 +10,9 @@
  * shared address, and must stay silent with it until the address is gone.
  */
 import { createServer, isIPv6, type Server } from "node:net";
+import type { Family } from "../../core/placement.ts";
+import { parseListing } from "../../linux/nftables/listing.ts";
+import { ruleProbe, type TableFamily } from "../../linux/nftables/statements.ts";
 import { outliveClients } from "../../link/listener.ts";
 import type { ClockReading, LeaseTerm } from "../../core/lease-term.ts";
 import type { PortBlock } from "../../core/port-block.ts";
@@ -23,7 +26,7 @@ import {
   removalProgram,
 } from "./guard-program.ts";
 import { type GuardKernel, GuardWishes } from "./guard-wishes.ts";
-import { KernelFault, runCommand } from "../../link/kernel-commands.ts";
+import { KernelFault, runCommand } from "../../linux/kernel-commands.ts";
 
 /** Whether the kernel can be told here, or why not, in words that follow "since". */
 export type GuardAvailability = { readonly ok: true } | { readonly ok: false; readonly reason: string };
@@ -164,13 +167,12 @@ async function tellKernel(program: string): Promise<void> {
 }
 
 /**
- * Whether packets still come past the guard. To list a chain nft reads all tables first, which
- * takes seconds on a router of a large pool; whether a rule could stand beside the two that ask
- * for the address says as much, and is only asked.
+ * Whether packets still come past the guard: whether a rule could stand beside the two that ask
+ * for the address.
  */
 async function isInForce(): Promise<boolean> {
   try {
-    await runCommand(["nft", "-c", `insert rule inet ${GUARD_TABLE} output index 1 counter`]);
+    await runCommand(["nft", "-c", ruleProbe("inet", GUARD_TABLE, "output", 1)]);
     return true;
   } catch (fault) {
     if (fault instanceof KernelFault && fault.code === "command-failed") return false;
@@ -201,21 +203,19 @@ function takeLock(): Promise<Server> {
 }
 
 /** The addresses of a family that are guarded in the kernel. */
-async function readAddresses(family: 4 | 6): Promise<string[]> {
+async function readAddresses(family: Family): Promise<string[]> {
   const text = await runCommand(["nft", "-j", "list", "set", "inet", GUARD_TABLE, `shared${family}`]);
-  const { nftables } = JSON.parse(text) as { nftables: { set?: { elem?: string[] } }[] };
-  return nftables.flatMap(({ set }) => set?.elem ?? []);
+  return parseListing(text).flatMap(({ set }) => (set?.["elem"] as string[] | undefined) ?? []);
 }
 
 async function readCounters(
-  family: "inet" | "netdev",
+  family: TableFamily,
 ): Promise<{ readonly name: string; readonly packets: number }[]> {
   try {
     const text = await runCommand(["nft", "-j", "list", "counters", "table", family, GUARD_TABLE]);
-    const { nftables } = JSON.parse(text) as {
-      nftables: { counter?: { name: string; packets: number } }[];
-    };
-    return nftables.flatMap(({ counter }) => (counter === undefined ? [] : [counter]));
+    return parseListing(text).flatMap(({ counter }) =>
+      counter === undefined ? [] : [counter as { name: string; packets: number }],
+    );
   } catch (fault) {
     // The second table is missing where the kernel cannot have it.
     if (family === "netdev") return [];

@@ -6,7 +6,7 @@ import { FIRST_LEASABLE_PORT } from "../../core/port-block.ts";
 import { type Finding, note, problem } from "../../link/finding.ts";
 import { needsGuard } from "./guard.ts";
 import { ARP_SETTINGS, isGood } from "./host-setup.ts";
-import { readSetting, runCommand } from "../../link/kernel-commands.ts";
+import { readSetting, runCommand } from "../../linux/kernel-commands.ts";
 import { defaultRouteDevices, type MachineAddress, machineAddresses } from "./machine-addresses.ts";
 
 /** Examines this machine for these shared addresses; nothing is found on a good one but notes. */

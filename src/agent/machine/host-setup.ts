@@ -16,7 +16,7 @@
 import { readFile, rename, rm, writeFile } from "node:fs/promises";
 import { z } from "zod";
 import { needsGuard } from "./guard.ts";
-import { readSetting, writeSetting } from "../../link/kernel-commands.ts";
+import { readSetting, writeSetting } from "../../linux/kernel-commands.ts";
 import { addToLoopback, machineAddresses, removeFromLoopback } from "./machine-addresses.ts";
 
 /** The settings that keep a shared address off the links, and which of their values do. */

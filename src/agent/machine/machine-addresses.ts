@@ -1,5 +1,5 @@
 /** Which addresses this machine has, and on which devices, as `ip` tells. */
-import { KernelFault, runCommand } from "../../link/kernel-commands.ts";
+import { KernelFault, runCommand } from "../../linux/kernel-commands.ts";
 
 /** One address on one device. */
 export interface MachineAddress {

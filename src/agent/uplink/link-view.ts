@@ -7,7 +7,7 @@ import { createSocket } from "node:dgram";
 import { readFile } from "node:fs/promises";
 import { isIPv6 } from "node:net";
 import type { Place } from "../../core/uplink.ts";
-import { runCommand } from "../../link/kernel-commands.ts";
+import { runCommand } from "../../linux/kernel-commands.ts";
 
 /** Knows links and routes. */
 export interface LinkView {

@@ -6,14 +6,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { portCountOf } from "../../core/port-block.ts";
 import type { SteeringTable } from "../../core/steering.ts";
 import { type Finding, good, note, problem } from "../../link/finding.ts";
-import { KernelFault, runCommand } from "../../link/kernel-commands.ts";
-import {
-  canonicalIp,
-  destinationOf,
-  type Family,
-  familyOf,
-  type RouterConfig,
-} from "../steering/router-config.ts";
+import { KernelFault, runCommand } from "../../linux/kernel-commands.ts";
+import { canonicalIp, destinationOf, type RouterConfig } from "../steering/router-config.ts";
+import { type Family, familyOf } from "../../core/placement.ts";
 
 /** Where packets for a host go, and whether it is there. */
 export interface ContactFacts {

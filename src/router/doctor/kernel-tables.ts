@@ -5,10 +5,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { SteeringTable } from "../../core/steering.ts";
 import { type Finding, good, note, problem, unknown } from "../../link/finding.ts";
-import { KernelFault, runCommand } from "../../link/kernel-commands.ts";
-import { NftSession } from "../kernel/nft-session.ts";
+import { KernelFault, runCommand } from "../../linux/kernel-commands.ts";
+import { NftSession } from "../../linux/nft-session.ts";
 import { type UnroutedHost, unroutedHosts } from "../kernel/policy-routing.ts";
-import { familyOf, type RouterConfig } from "../steering/router-config.ts";
+import type { RouterConfig } from "../steering/router-config.ts";
+import { familyOf } from "../../core/placement.ts";
 import { ipOf } from "../rules/steering-elements.ts";
 import {
   type Contents,
@@ -18,9 +19,10 @@ import {
   ruleCommands,
   usedContainers,
 } from "../rules/steering-program.ts";
-import { dropCountsOf, parseListing, snapshotOf } from "../rules/steering-snapshot.ts";
+import { dropCountsOf, snapshotOf } from "../rules/steering-snapshot.ts";
+import { type Listed, parseListing } from "../../linux/nftables/listing.ts";
 import type { DropCounts } from "../steering/steering-kernel.ts";
-import type { TableFamily } from "../rules/steering-structure.ts";
+import type { TableFamily } from "../../linux/nftables/statements.ts";
 import { tryProgram } from "./trial.ts";
 
 /** The kernel as it was found. */
@@ -189,11 +191,7 @@ async function look(config: RouterConfig, table: SteeringTable | null): Promise<
 }
 
 /** Rules come back from the kernel in other words than they went, so they are counted. */
-function chainsShortOf(
-  config: RouterConfig,
-  wanted: Contents,
-  listed: readonly Readonly<Record<string, Record<string, unknown> | undefined>>[],
-): string[] {
+function chainsShortOf(config: RouterConfig, wanted: Contents, listed: readonly Listed[]): string[] {
   const counts = new Map<string, number>();
   const count = (rule: Record<string, unknown> | undefined, by: 1 | -1): void => {
     if (rule === undefined) return;

@@ -4,8 +4,9 @@
  * ingress, in to a routed host or to this machine. Settings tell why an answer is no.
  */
 import { type Finding, problem } from "../../link/finding.ts";
-import { KernelFault, readSetting, runCommand } from "../../link/kernel-commands.ts";
-import { type Family, familyOf, markOf, type RouterConfig } from "../steering/router-config.ts";
+import { KernelFault, readSetting, runCommand } from "../../linux/kernel-commands.ts";
+import { markOf, type RouterConfig } from "../steering/router-config.ts";
+import { type Family, familyOf } from "../../core/placement.ts";
 
 /** A device of this machine. */
 export interface Device {

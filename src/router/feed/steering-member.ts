@@ -5,7 +5,7 @@
  *     pool feed → follower → kernel
  *          ↑ acknowledge ┘
  */
-import { KernelFault } from "../../link/kernel-commands.ts";
+import { KernelFault } from "../../linux/kernel-commands.ts";
 import { type CancelTimer, systemTimers, type Timers } from "../../link/timers.ts";
 import type { SteeringKernel } from "../steering/steering-kernel.ts";
 import { type FeedOptions, PoolFeed } from "./pool-feed.ts";

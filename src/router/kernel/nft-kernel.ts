@@ -6,8 +6,8 @@
  * left as it is: forwarding goes on while a router restarts.
  */
 import type { SteeringTable } from "../../core/steering.ts";
-import { KernelFault, runCommand } from "../../link/kernel-commands.ts";
-import { NftSession } from "./nft-session.ts";
+import { KernelFault, runCommand } from "../../linux/kernel-commands.ts";
+import { NftSession } from "../../linux/nft-session.ts";
 import { areHostsRouted, routeHosts, unrouteFormerHosts, unrouteHosts } from "./policy-routing.ts";
 import { configProblems, type RouterConfig } from "../steering/router-config.ts";
 import type { DropCounts, RepairReport, SteeringDelta, SteeringKernel } from "../steering/steering-kernel.ts";
@@ -19,12 +19,18 @@ import {
   differenceOf,
   elementCommands,
   ruleCommands,
-  transactionText,
   usedContainers,
 } from "../rules/steering-program.ts";
-import { dropCountsOf, parseListing, type Snapshot, snapshotOf } from "../rules/steering-snapshot.ts";
+import {
+  ruleProbe,
+  type TableFamily,
+  tableRemoval,
+  transactionText,
+} from "../../linux/nftables/statements.ts";
+import { dropCountsOf, type Snapshot, snapshotOf } from "../rules/steering-snapshot.ts";
+import { parseListing } from "../../linux/nftables/listing.ts";
 import { REASON_SET } from "../rules/steering-rules.ts";
-import { ABSENT_COUNTER, baseChains, structureText, type TableFamily } from "../rules/steering-structure.ts";
+import { ABSENT_COUNTER, baseChains, structureText } from "../rules/steering-structure.ts";
 
 const TABLES: readonly TableFamily[] = ["netdev", "inet"];
 
@@ -100,10 +106,8 @@ export class NftKernel implements SteeringKernel {
 
   async isInForce(areRoutesIncluded = true): Promise<boolean> {
     const config = this.#config;
-    // To list a chain nft reads all elements of all sets first, which takes seconds in a large
-    // pool. Whether a rule could stand before another says as much: only where one is, it could.
-    const probes = baseChains(config).map(
-      ({ table, chain }) => `insert rule ${table} ${config.table} ${chain["name"] as string} index 0 counter`,
+    const probes = baseChains(config).map(({ table, chain }) =>
+      ruleProbe(table, config.table, chain["name"] as string, 0),
     );
     if (!(await this.#session.isPossible(probes.join(" ; ")))) return false;
     return areRoutesIncluded ? areHostsRouted(config, this.#commands.ip) : true;
@@ -122,11 +126,7 @@ export class NftKernel implements SteeringKernel {
 
   async remove(): Promise<void> {
     const { table: name } = this.#config;
-    // Whether a table is there or not, it is gone afterwards: `add` makes `delete` succeed.
-    const statements = TABLES.flatMap((family) => [
-      `add table ${family} ${name}`,
-      `delete table ${family} ${name}`,
-    ]);
+    const statements = TABLES.flatMap((family) => tableRemoval(family, name));
     await this.#session.run(statements.join(" ; "));
     this.#inUse = null;
     await unrouteHosts(this.#config, this.#commands.ip);

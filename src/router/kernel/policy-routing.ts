@@ -6,16 +6,15 @@
  * local addresses is asked first. There the rule for that table is moved one place down, and
  * ours stand in its place. [RT9]
  */
-import { KernelFault, runCommand } from "../../link/kernel-commands.ts";
+import { KernelFault, runCommand } from "../../linux/kernel-commands.ts";
 import {
-  type Family,
-  familyOf,
   isHostItself,
   isRoutedMark,
   markOf,
   type RouterConfig,
   routedHosts,
 } from "../steering/router-config.ts";
+import { type Family, familyOf } from "../../core/placement.ts";
 
 const FAMILIES: readonly Family[] = [4, 6];
 /** The kernel prefers every route with a smaller one. */

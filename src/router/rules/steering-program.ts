@@ -6,25 +6,17 @@
  * two collections. Rules depend only on which maps have elements at all.
  */
 import type { SteeringTable } from "../../core/steering.ts";
+import { type NftCommand, type TableFamily, transactionText } from "../../linux/nftables/statements.ts";
 import { DROP_REASONS } from "../steering/drop-reasons.ts";
-import { destinationOf, familyOf, type RouterConfig } from "../steering/router-config.ts";
+import { destinationOf, type RouterConfig } from "../steering/router-config.ts";
+import { familyOf } from "../../core/placement.ts";
 import type { PlacedEntry, SteeringDelta, Unreachable } from "../steering/steering-kernel.ts";
 import { addressKey, type Element, forEachElement } from "./steering-elements.ts";
 import { REASON_SET, reasonNumber, type Rule, steeringRules } from "./steering-rules.ts";
-import {
-  baseChains,
-  containers,
-  stackRules,
-  steeringMaps,
-  structureText,
-  type TableFamily,
-} from "./steering-structure.ts";
+import { baseChains, containers, stackRules, steeringMaps, structureText } from "./steering-structure.ts";
 
 /** Elements by `containerId`: data by key. */
 export type Contents = Map<string, Map<string, string | number | null>>;
-
-/** One command of nft's JSON. */
-export type NftCommand = Readonly<Record<string, unknown>>;
 
 /** Elements to take out and to put in, in one transaction. */
 export interface Difference {
@@ -113,11 +105,6 @@ export function printProgram(config: RouterConfig, table: SteeringTable): string
   const difference = differenceBetween(new Map(), contents);
   const rules = ruleCommands(config, usedContainers(contents));
   return [structureText(config), transactionText([...rules, ...elementCommands(config, difference)])];
-}
-
-/** One transaction as nft reads it. */
-export function transactionText(commands: readonly NftCommand[]): string {
-  return JSON.stringify({ nftables: commands });
 }
 
 /** Which maps a collection uses. */

@@ -21,7 +21,7 @@ import {
   payload,
   PORT_WORD,
   TCP_AND_UDP,
-} from "./packet-fields.ts";
+} from "../../linux/nftables/packet-fields.ts";
 import { DROP_REASONS, type DropReason } from "../steering/drop-reasons.ts";
 import type { RouterConfig } from "../steering/router-config.ts";
 import { maskOf, type SteeringMap } from "./steering-elements.ts";

@@ -1,18 +1,14 @@
 /** What the kernel has, as `nft -j list table` tells it. */
+import type { Listed } from "../../linux/nftables/listing.ts";
 import { containerId, type Contents, type NamedObject } from "./steering-program.ts";
 import { DROP_REASONS, type DropReason } from "../steering/drop-reasons.ts";
 import { isHostItself, type RouterConfig } from "../steering/router-config.ts";
 import type { DropCounts } from "../steering/steering-kernel.ts";
 import { addressKey, ipOf } from "./steering-elements.ts";
-import { FAMILIES } from "./packet-fields.ts";
+import { FAMILIES } from "../../linux/nftables/packet-fields.ts";
 import { nameIn, REASON_SET } from "./steering-rules.ts";
-import {
-  ABSENT_COUNTER,
-  baseChains,
-  chainNames,
-  containers,
-  type TableFamily,
-} from "./steering-structure.ts";
+import { ABSENT_COUNTER, baseChains, chainNames, containers } from "./steering-structure.ts";
+import type { TableFamily } from "../../linux/nftables/statements.ts";
 
 /** Our tables as they are in the kernel. */
 export interface Snapshot {
@@ -22,17 +18,11 @@ export interface Snapshot {
   readonly foreign: readonly NamedObject[];
 }
 
-type Listed = Readonly<Record<string, Record<string, unknown> | undefined>>;
 interface ListedElement {
   readonly elem?: { readonly val: unknown; readonly counter?: { readonly packets: number } };
 }
 
 const LISTED_KINDS = ["chain", "map", "set", "counter"] as const;
-
-/** The objects of nft's JSON output. */
-export function parseListing(text: string): Listed[] {
-  return (JSON.parse(text) as { nftables: Listed[] }).nftables;
-}
 
 /** Puts the listings of both tables beside the configuration. */
 export function snapshotOf(config: RouterConfig, listed: readonly Listed[]): Snapshot {

@@ -7,15 +7,17 @@
  * text can give a map's key by example; rules are JSON, since only JSON can mask one part of
  * a concatenated key.
  */
+import type { TableFamily } from "../../linux/nftables/statements.ts";
 import {
   type Expression,
   FAMILIES,
+  fieldsOf,
   type FamilyFields,
   is,
   payload,
   payloadText,
   PORT_WORD,
-} from "./packet-fields.ts";
+} from "../../linux/nftables/packet-fields.ts";
 import { ELEMENT_ORDERS, nameOf, steeringMap, type SteeringMap } from "./steering-elements.ts";
 import {
   firstMarkOf,
@@ -25,9 +27,6 @@ import {
   routedHosts,
 } from "../steering/router-config.ts";
 import { CHAIN_STEMS, REASON_SET, nameIn, type Rule } from "./steering-rules.ts";
-
-/** The two tables, by their nftables family. */
-export type TableFamily = "netdev" | "inet";
 
 /** A set or map whose elements follow the steering table. */
 export interface Container {
@@ -60,7 +59,7 @@ export function steeringMaps(config: RouterConfig): SteeringMap[] {
 /** Everything that has elements of ours. */
 export function containers(config: RouterConfig): Container[] {
   const maps = steeringMaps(config).map((map): Container => {
-    const fields = FAMILIES.find(({ family }) => family === map.family)!;
+    const fields = fieldsOf(map.family);
     const data = map.device === null ? "meta mark" : `${fields.name} daddr`;
     const key = `${payloadText(fields.destination)} . ${payloadText(PORT_WORD)}`;
     return { table: "netdev", name: map.name, kind: "map", declaration: `typeof ${key} : ${data} ;` };

@@ -4,10 +4,8 @@
  * where the operator says nothing.
  */
 import ipaddr from "ipaddr.js";
+import { type Family, familyOf } from "../../core/placement.ts";
 import type { HostReach } from "../../core/steering.ts";
-
-/** The two kinds of addresses, as people call them. */
-export type Family = 4 | 6;
 
 /** How a host is reached, when not simply as a neighbour at the address the pool names. */
 export type HostWay =
@@ -57,11 +55,6 @@ export type Destination =
   | { readonly kind: "neighbour"; readonly device: string; readonly nextHop: string }
   /** Through the kernel's stack with this mark. */
   | { readonly kind: "stack"; readonly mark: number };
-
-/** The family of an address. */
-export function familyOf(ip: string): Family {
-  return ip.includes(":") ? 6 : 4;
-}
 
 /** An address in the one spelling that the kernel's tools print. */
 export function canonicalIp(ip: string): string {

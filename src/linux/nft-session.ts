@@ -14,7 +14,7 @@ import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { KernelFault } from "../../link/kernel-commands.ts";
+import { KernelFault } from "./kernel-commands.ts";
 
 /** A longer line takes a process of its own. */
 const LONGEST_LINE_BYTES = 8192;

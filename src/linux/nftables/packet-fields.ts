@@ -1,12 +1,12 @@
 /**
- * Where the fields that steering asks for stand in a packet, as nftables' raw payload
+ * Where the fields that guard and steering ask for stand in a packet, as nftables' raw payload
  * expressions: IPv4 without and with options alike, ICMP errors with the packet they quote.
  *
- * Ports are always loaded as the lower half of a 32-bit word, so that one kind of key serves
+ * For steering ports are always loaded as the lower half of a 32-bit word, so that one kind of key serves
  * a destination port, a quoted source port and an echo identifier. Raw loads also need no
  * check of the protocol each, which nft would else put before every one of them.
  */
-import type { Family } from "../steering/router-config.ts";
+import type { Family } from "../../core/placement.ts";
 
 /** An expression of nft's JSON. */
 export type Expression = Readonly<Record<string, unknown>>;
@@ -49,6 +49,7 @@ export interface FamilyFields {
   readonly isQuoteUnreadable: readonly Expression[];
   readonly quotedProtocol: Field;
   readonly quotedSource: Field;
+  readonly quotedDestinationPort: Field;
   /** First byte of the quoted source port: a 256th of the address. */
   readonly quotedPortByte: Field;
   readonly quotedPortWord: Field;
@@ -61,6 +62,12 @@ export const ICMP_TYPE: Field = { base: "th", offset: 0, len: 8 };
 export const PORT_WORD: Field = { base: "th", offset: 0, len: 32 };
 /** Checksum and identifier of an echo. */
 export const IDENTIFIER_WORD: Field = { base: "th", offset: 16, len: 32 };
+/** Of an echo. */
+export const IDENTIFIER: Field = { base: "th", offset: 32, len: 16 };
+/** Version and length of the header of an IPv4 packet that an ICMP error quotes. */
+export const QUOTED_IPV4_START: Field = { base: "th", offset: 64, len: 8 };
+/** The same byte of a header without options. */
+export const PLAIN_IPV4_START = 0x45;
 export const TCP_AND_UDP = [6, 17] as const;
 
 /** `@th,16,32` as JSON. */
@@ -100,7 +107,7 @@ const IPV4: FamilyFields = {
   hopLimit: nh(64, 8),
   // Version and length of the header are one byte; fragment offset, hop limit and protocol one word.
   plain: TCP_AND_UDP.map((protocol) => [
-    is(payload(nh(0, 8)), 0x45),
+    is(payload(nh(0, 8)), PLAIN_IPV4_START),
     is({ "&": [payload(nh(48, 32)), 0x1fff_00ff] }, protocol),
   ]),
   protocol: payload(nh(72, 8)),
@@ -110,11 +117,12 @@ const IPV4: FamilyFields = {
   isLaterFragment: isNot({ "&": [payload(nh(48, 16)), 0x1fff] }, 0),
   isQuoteUnreadable: [
     // Our hosts send no IP options; a quote with them is not of our packets.
-    isNot(payload(th(64, 8)), 0x45),
+    isNot(payload(QUOTED_IPV4_START), PLAIN_IPV4_START),
     isNot({ "&": [payload(th(112, 16)), 0x1fff] }, 0),
   ],
   quotedProtocol: th(136, 8),
   quotedSource: th(160, 32),
+  quotedDestinationPort: th(240, 16),
   quotedPortByte: th(224, 8),
   quotedPortWord: th(208, 32),
   quotedIcmpType: th(224, 8),
@@ -140,6 +148,7 @@ const IPV6: FamilyFields = {
   isQuoteUnreadable: [],
   quotedProtocol: th(112, 8),
   quotedSource: th(128, 128),
+  quotedDestinationPort: th(400, 16),
   quotedPortByte: th(384, 8),
   quotedPortWord: th(368, 32),
   quotedIcmpType: th(384, 8),
@@ -148,3 +157,8 @@ const IPV6: FamilyFields = {
 
 /** Both families, IPv4 first. */
 export const FAMILIES: readonly FamilyFields[] = [IPV4, IPV6];
+
+/** The fields of one family. */
+export function fieldsOf(family: Family): FamilyFields {
+  return family === 4 ? IPV4 : IPV6;
+}
