@@ -4,7 +4,7 @@
  * to the kernel and when the kernel had followed.
  */
 import { EdgeToken } from "../src/link/edge-token.ts";
-import { endOnWish, openLog } from "../src/link/process-life.ts";
+import { endOnWish, openLog } from "../src/process/process-life.ts";
 import { StateDirectory } from "../src/link/state-directory.ts";
 import { NftKernel } from "../src/router/kernel/nft-kernel.ts";
 import { DEFAULT_ROUTER_CONFIG } from "../src/router/steering/router-config.ts";

@@ -8,11 +8,11 @@
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import type { Logger } from "pino";
-import { CommandFault, listenReason } from "../link/command-fault.ts";
+import { CommandFault, listenReason } from "../process/command-fault.ts";
 import type { AgentConfig } from "./config.ts";
 import { DestinationPolicy } from "./egress/destination-policy.ts";
 import { Dialler } from "./egress/dial.ts";
-import { EdgeKeys } from "../link/edge-keys.ts";
+import { PublishedKeys } from "../link/published-keys.ts";
 import { Gateway } from "./traffic/gateway/gateway.ts";
 import type { EdgeToken } from "../link/edge-token.ts";
 import type { Machine } from "./machine/guarded-machine.ts";
@@ -41,7 +41,7 @@ export class Agent {
   readonly #ownAddresses = new OwnAddresses({ isShared: (ip) => this.#binder.address(ip) !== undefined });
   readonly #resolver: Resolver;
   readonly #outgoing: Outgoing;
-  readonly #keys: EdgeKeys;
+  readonly #keys: PublishedKeys;
   readonly #gateway: Gateway;
   readonly #token: EdgeToken;
   readonly #machine: Machine;
@@ -69,7 +69,7 @@ export class Agent {
     });
     dialler.onTry = this.#uplinks.onTry;
     this.#outgoing = new Outgoing(dialler, { responseTimeoutMs });
-    this.#keys = new EdgeKeys({
+    this.#keys = new PublishedKeys({
       edge: config.edge,
       kept: state.keptKeys,
       keep: (keys) => state.keepKeys(keys),

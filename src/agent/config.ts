@@ -10,9 +10,8 @@ import {
   readPlace,
   readPool,
   readUrl,
-  readWhenCopied,
-  withCopiedState,
-} from "../link/command-options.ts";
+} from "../process/command-options.ts";
+import { readWhenCopied, withCopiedState } from "../link/copied-state-option.ts";
 import type { WhenCopied } from "../link/state-directory.ts";
 import { gatewayUrl } from "../wire/gateway-url.ts";
 import type { MachineMode } from "./machine/guarded-machine.ts";

@@ -8,10 +8,10 @@
 import { z } from "zod";
 import { EGRESS_AUTHORIZATION } from "../wire/header-names.ts";
 import { problemCodeOf } from "../wire/problem-response.ts";
-import { newCommand, optionInvalid, parsed } from "../link/command-options.ts";
+import { newCommand, optionInvalid, parsed } from "../process/command-options.ts";
 import { EdgeToken } from "../link/edge-token.ts";
-import { good, note, problem, tell, unknown } from "../link/finding.ts";
-import { begin, CommandFault } from "../link/command-fault.ts";
+import { good, note, problem, tell, unknown } from "../process/finding.ts";
+import { begin, CommandFault } from "../process/command-fault.ts";
 import { meaningOf, reasonOf, roundTrips } from "../link/round-trip.ts";
 import { throughEdge } from "../link/edge-round-trip.ts";
 import { guardAvailability, needsGuard } from "./machine/guard.ts";

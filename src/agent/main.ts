@@ -1,7 +1,7 @@
 /** `node src/agent/main.ts`: one agent from its command line to its last signal. */
-import { begin } from "../link/command-fault.ts";
+import { begin } from "../process/command-fault.ts";
 import { EdgeToken } from "../link/edge-token.ts";
-import { endOnWish, openLog } from "../link/process-life.ts";
+import { endOnWish, openLog } from "../process/process-life.ts";
 import { StateDirectory, UNBOUND_STATE } from "../link/state-directory.ts";
 import { Agent } from "./agent.ts";
 import { type AgentConfig, parseConfig } from "./config.ts";

@@ -1,6 +1,6 @@
 /** The command line: it collects the verbs, each of which says in its own file what it is called and takes. */
 import { Command } from "commander";
-import { begin } from "../link/command-fault.ts";
+import { begin } from "../process/command-fault.ts";
 import { commandFault } from "./output/faults.ts";
 import { agent } from "./verbs/agent.ts";
 import { doctor } from "./verbs/doctor.ts";

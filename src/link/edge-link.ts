@@ -12,7 +12,7 @@ import { type RawData, WebSocket } from "ws";
 import { HEARTBEAT, HEARTBEAT_ANSWER } from "../core/messages.ts";
 import type { Outcome } from "../core/outcome.ts";
 import { MAX_MESSAGE_LENGTH } from "../wire/messages.ts";
-import { BackOff } from "./back-off.ts";
+import { BackOff } from "../process/back-off.ts";
 import { adviceOn, codeOfProblem } from "./edge-refusals.ts";
 
 /** What a link carries and to whom. */

@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { decodeJwt } from "jose";
 import type { Role } from "../core/identity.ts";
 import { isName } from "../core/selection.ts";
-import { CommandFault } from "./command-fault.ts";
+import { CommandFault } from "../process/command-fault.ts";
 
 /** A token file, and whom it names. */
 export class EdgeToken {

@@ -13,7 +13,7 @@ import {
 } from "../wire/header-names.ts";
 import { gatewayUrl } from "../wire/gateway-url.ts";
 import { problemCodeOf } from "../wire/problem-response.ts";
-import { type Finding, good, note, problem, unknown } from "./finding.ts";
+import { type Finding, good, note, problem, unknown } from "../process/finding.ts";
 
 const TIMEOUT_MS = 15_000;
 

@@ -12,11 +12,11 @@ import { open, readFile, realpath, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import type { KeySet } from "../wire/keys.ts";
-import { CommandFault } from "./command-fault.ts";
-import { diskFault } from "./disk-faults.ts";
-import { makeDirectory } from "./directories.ts";
-import { DirectoryLock } from "./directory-lock.ts";
-import { parseKeySet } from "./edge-keys.ts";
+import { CommandFault } from "../process/command-fault.ts";
+import { diskFault } from "../process/disk-faults.ts";
+import { makeDirectory } from "../process/directories.ts";
+import { DirectoryLock } from "../process/directory-lock.ts";
+import { parseKeySet } from "./published-keys.ts";
 import { isOther, type MachineIdentity, machineIdentity } from "./machine-identity.ts";
 
 const INSTANCE_FILE = "instance";

@@ -1,5 +1,5 @@
 /** `--dry-run`: prints what the kernel would be told for the pool as it is now, and touches nothing. [RT13] */
-import { CommandFault } from "../link/command-fault.ts";
+import { CommandFault } from "../process/command-fault.ts";
 import type { RouterOptions } from "./command-line.ts";
 import { askPool } from "./feed/pool-question.ts";
 import { contentsOf, printProgram } from "./rules/steering-program.ts";

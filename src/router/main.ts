@@ -1,7 +1,7 @@
 /** `node src/router/main.ts`: one router from its command line to its last signal. */
 import { EdgeToken } from "../link/edge-token.ts";
-import { endOnWish, openLog } from "../link/process-life.ts";
-import { begin, CommandFault } from "../link/command-fault.ts";
+import { endOnWish, openLog } from "../process/process-life.ts";
+import { begin, CommandFault } from "../process/command-fault.ts";
 import { StateDirectory, UNBOUND_STATE } from "../link/state-directory.ts";
 import { parseCommandLine, type RouterOptions } from "./command-line.ts";
 import { dryRun } from "./dry-run.ts";

@@ -9,11 +9,11 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { once } from "node:events";
 import type { Logger } from "pino";
 import { permitsPool } from "../core/identity.ts";
-import { EdgeKeys } from "../link/edge-keys.ts";
+import { PublishedKeys } from "../link/published-keys.ts";
 import type { EdgeToken } from "../link/edge-token.ts";
-import { Flow } from "../link/flow.ts";
-import { outliveClients } from "../link/listener.ts";
-import { CommandFault, listenReason } from "../link/command-fault.ts";
+import { Flow } from "../process/flow.ts";
+import { outliveClients } from "../process/listener.ts";
+import { CommandFault, listenReason } from "../process/command-fault.ts";
 import type { StateDirectory } from "../link/state-directory.ts";
 import { problemReply } from "../wire/problem-response.ts";
 import { bearerOf } from "../wire/tokens.ts";
@@ -29,7 +29,7 @@ export class Router {
   readonly #state: StateDirectory;
   readonly #kernel: SteeringKernel;
   readonly #steering: SteeringMember;
-  readonly #keys: EdgeKeys;
+  readonly #keys: PublishedKeys;
   #server: Server | null = null;
 
   constructor(
@@ -44,7 +44,7 @@ export class Router {
     this.#state = state;
     this.#kernel = kernel;
     this.#log = log;
-    this.#keys = new EdgeKeys({
+    this.#keys = new PublishedKeys({
       edge: options.edge,
       kept: state.keptKeys,
       keep: (keys) => state.keepKeys(keys),

@@ -1,7 +1,7 @@
 /** The ports of one address: every port, no other port, and only while the term lasts. */
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { AddressPorts } from "../../src/agent/egress/address-ports.ts";
-import { readClock } from "../../src/link/clock.ts";
+import { readClock } from "../../src/process/clock.ts";
 import type { HeldPort } from "../../src/agent/egress/held-port.ts";
 import { PortBinder } from "../../src/agent/egress/port-binder.ts";
 

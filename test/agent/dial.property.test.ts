@@ -5,7 +5,7 @@ import * as fc from "fast-check";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { termFrom } from "../../src/core/lease-term.ts";
 import { AddressPorts } from "../../src/agent/egress/address-ports.ts";
-import { readClock } from "../../src/link/clock.ts";
+import { readClock } from "../../src/process/clock.ts";
 import { DestinationPolicy } from "../../src/agent/egress/destination-policy.ts";
 import { type Dialled, Dialler } from "../../src/agent/egress/dial.ts";
 import { Resolver } from "../../src/agent/egress/resolver.ts";

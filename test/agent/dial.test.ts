@@ -4,7 +4,7 @@ import { createServer, type AddressInfo } from "node:net";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { termFrom } from "../../src/core/lease-term.ts";
 import { AddressPorts } from "../../src/agent/egress/address-ports.ts";
-import { readClock } from "../../src/link/clock.ts";
+import { readClock } from "../../src/process/clock.ts";
 import { DestinationPolicy, type PolicyOptions } from "../../src/agent/egress/destination-policy.ts";
 import { Dialler, destinationKey } from "../../src/agent/egress/dial.ts";
 import { Resolver } from "../../src/agent/egress/resolver.ts";

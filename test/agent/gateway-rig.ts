@@ -7,7 +7,7 @@ import type { Identity, Role } from "../../src/core/identity.ts";
 import { termFrom } from "../../src/core/lease-term.ts";
 import type { Lease } from "../../src/core/lease-commands.ts";
 import type { AddressPorts } from "../../src/agent/egress/address-ports.ts";
-import { readClock } from "../../src/link/clock.ts";
+import { readClock } from "../../src/process/clock.ts";
 import { DestinationPolicy } from "../../src/agent/egress/destination-policy.ts";
 import { Dialler } from "../../src/agent/egress/dial.ts";
 import { Gateway } from "../../src/agent/traffic/gateway/gateway.ts";

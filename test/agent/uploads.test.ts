@@ -11,7 +11,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { Uploads } from "../../src/agent/traffic/clients/uploads.ts";
 import type { Identity } from "../../src/core/identity.ts";
 import { grant, refuse } from "../../src/core/outcome.ts";
-import { Flow } from "../../src/link/flow.ts";
+import { Flow } from "../../src/process/flow.ts";
 import {
   eventually,
   exchangeBytes,

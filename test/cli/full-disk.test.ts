@@ -7,7 +7,7 @@ import { text } from "node:stream/consumers";
 import { expect, test, vi } from "vitest";
 import { watchDisk } from "../../src/cli/edge/disk-watch.ts";
 import { Supervisor } from "../../src/cli/supervision/supervisor.ts";
-import { viewProcess } from "../../src/link/process-identity.ts";
+import { viewProcess } from "../../src/process/process-identity.ts";
 import { RunRecords } from "../../src/cli/supervision/run-records.ts";
 import { targetSpec, temporaryDirectory, until } from "./processes.ts";
 

@@ -8,7 +8,7 @@ import { RunRecords } from "../../src/cli/supervision/run-records.ts";
 import { StatePaths } from "../../src/cli/state-paths.ts";
 import { ensureToken } from "../../src/cli/credentials/token-files.ts";
 import { parseWranglerConfig } from "../../src/cli/edge/wrangler-config.ts";
-import { CommandFault } from "../../src/link/command-fault.ts";
+import { CommandFault } from "../../src/process/command-fault.ts";
 import { generateKey, publicPart } from "../../src/wire/keys.ts";
 import { TokenVerifier } from "../../src/wire/tokens.ts";
 import { garbage, mutationsOf } from "../wire/mutations.ts";

@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { Child } from "../../src/cli/supervision/child.ts";
-import { isAlive, ownIdentity, readPsLine, viewProcess } from "../../src/link/process-identity.ts";
+import { isAlive, ownIdentity, readPsLine, viewProcess } from "../../src/process/process-identity.ts";
 import { RunRecords } from "../../src/cli/supervision/run-records.ts";
 import { targetSpec, temporaryDirectory, until, untilStarted } from "./processes.ts";
 

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterEach, expect, test } from "vitest";
 import { refuseIfTaken } from "../../src/cli/supervision/addresses.ts";
-import { viewProcess } from "../../src/link/process-identity.ts";
+import { viewProcess } from "../../src/process/process-identity.ts";
 import { RunRecords } from "../../src/cli/supervision/run-records.ts";
 import { StatePaths } from "../../src/cli/state-paths.ts";
 import { temporaryDirectory, until } from "./processes.ts";

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { Child } from "../../src/cli/supervision/child.ts";
-import { viewProcess } from "../../src/link/process-identity.ts";
+import { viewProcess } from "../../src/process/process-identity.ts";
 import { RunRecords } from "../../src/cli/supervision/run-records.ts";
 import { Supervisor } from "../../src/cli/supervision/supervisor.ts";
 import { targetSpec, temporaryDirectory, until, untilStarted } from "./processes.ts";

@@ -2,7 +2,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import type { Finding } from "../../src/link/finding.ts";
+import type { Finding } from "../../src/process/finding.ts";
 import { Lab } from "./lab.ts";
 import type { LabProcess } from "./lab-process.ts";
 import { hostOnLan, ORIGINS_IPV4, ORIGINS_IPV6, SHARED_IPV4, SHARED_IPV6 } from "./plan.ts";

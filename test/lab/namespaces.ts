@@ -5,7 +5,7 @@
  */
 import { execFile, execFileSync, spawnSync } from "node:child_process";
 import { promisify } from "node:util";
-import { ownIdentity, viewProcess } from "../../src/link/process-identity.ts";
+import { ownIdentity, viewProcess } from "../../src/process/process-identity.ts";
 
 const run = promisify(execFile);
 const NAME = /^ipshard-(\d+)-(\d+)-\d+-[a-z0-9]+$/;

@@ -1,7 +1,7 @@
 /** Time and connections that do only what a test makes them do. */
 import { setImmediate } from "node:timers/promises";
 import type { Link, LinkOptions, OpenLink } from "../../src/link/edge-link.ts";
-import type { CancelTimer, Timers } from "../../src/link/timers.ts";
+import type { CancelTimer, Timers } from "../../src/process/timers.ts";
 
 /** Timers that stand still until they are advanced. */
 export class DrivenTimers implements Timers {

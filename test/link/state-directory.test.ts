@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { isOther, type MachineIdentity, machineIdentity } from "../../src/link/machine-identity.ts";
-import { DirectoryLock } from "../../src/link/directory-lock.ts";
+import { DirectoryLock } from "../../src/process/directory-lock.ts";
 import { StateDirectory, type WhenCopied } from "../../src/link/state-directory.ts";
 import { generateKey, publicPart } from "../../src/wire/keys.ts";
 

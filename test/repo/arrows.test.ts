@@ -55,18 +55,20 @@ const ARROWS = {
     "durable-objects/pool",
     "durable-objects",
   ],
-  "src/link": ["src/core", "src/wire"],
+  "src/process": ["src/core"],
+  "src/link": ["src/core", "src/wire", "src/process"],
   // The language of nftables, and the programs that tell the kernel.
   "src/linux/nftables": ["src/core"],
   "src/linux": [],
-  "src/agent/egress": ["src/core", "src/wire", "src/link"],
-  "src/agent/leasing": ["src/core", "src/wire", "src/link", "src/agent/egress"],
-  "src/agent/machine": ["src/core", "src/link", "src/linux/nftables", "src/linux", "src/agent/egress"],
-  "src/agent/traffic": ["src/core", "src/wire", "src/link", "src/agent/egress"],
-  "src/agent/uplink": ["src/core", "src/link", "src/linux", "src/agent/egress"],
+  "src/agent/egress": ["src/core", "src/wire", "src/process"],
+  "src/agent/leasing": ["src/core", "src/wire", "src/process", "src/link", "src/agent/egress"],
+  "src/agent/machine": ["src/core", "src/process", "src/linux/nftables", "src/linux", "src/agent/egress"],
+  "src/agent/traffic": ["src/core", "src/wire", "src/process", "src/agent/egress"],
+  "src/agent/uplink": ["src/core", "src/process", "src/linux", "src/agent/egress"],
   // Puts the rooms together.
   "src/agent": [
     "src/wire",
+    "src/process",
     "src/link",
     "src/agent/egress",
     "src/agent/leasing",
@@ -75,7 +77,7 @@ const ARROWS = {
     "src/agent/uplink",
   ],
   "src/router/steering": ["src/core"],
-  "src/router/feed": ["src/core", "src/wire", "src/link", "src/linux", "src/router/steering"],
+  "src/router/feed": ["src/core", "src/wire", "src/process", "src/link", "src/linux", "src/router/steering"],
   "src/router/rules": ["src/core", "src/linux/nftables", "src/router/steering"],
   "src/router/kernel": [
     "src/core",
@@ -88,6 +90,7 @@ const ARROWS = {
   "src/router": [
     "src/core",
     "src/wire",
+    "src/process",
     "src/link",
     "src/router/steering",
     "src/router/feed",
@@ -96,6 +99,7 @@ const ARROWS = {
   ],
   "src/router/doctor": [
     "src/core",
+    "src/process",
     "src/link",
     "src/linux/nftables",
     "src/linux",
@@ -105,7 +109,7 @@ const ARROWS = {
     "src/router/kernel",
     "src/router",
   ],
-  "src/cli": ["src/core", "src/wire", "src/api", "src/link"],
+  "src/cli": ["src/core", "src/wire", "src/api", "src/process"],
 } as const;
 type Folder = keyof typeof ARROWS;
 const FOLDERS = Object.keys(ARROWS) as Folder[];

@@ -1,6 +1,6 @@
 /** What a router's doctor says of what it has observed; here nothing is observed. */
 import { describe, expect, test } from "vitest";
-import type { Finding } from "../../src/link/finding.ts";
+import type { Finding } from "../../src/process/finding.ts";
 import { KernelFault } from "../../src/linux/kernel-commands.ts";
 import { contactFindings } from "../../src/router/doctor/host-contact.ts";
 import {

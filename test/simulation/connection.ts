@@ -3,7 +3,7 @@
  * know the same: one may be gone while the other waits, until silence tells.
  */
 import type { Link, LinkOptions } from "../../src/link/edge-link.ts";
-import { BackOff } from "../../src/link/back-off.ts";
+import { BackOff } from "../../src/process/back-off.ts";
 import type { Outcome } from "../../src/core/outcome.ts";
 import type { ObjectEnd } from "./edge-object.ts";
 import type { Process } from "./machine.ts";

@@ -6,7 +6,7 @@
  * A paused process (SIGSTOP) neither hears nor sees its timers; the kernel beneath it goes on.
  */
 import type { ClockReading } from "../../src/core/lease-term.ts";
-import type { CancelTimer, Timers } from "../../src/link/timers.ts";
+import type { CancelTimer, Timers } from "../../src/process/timers.ts";
 import type { Happening, Timeline } from "./timeline.ts";
 
 /** Unix time at which every run begins. */

@@ -9,10 +9,10 @@ import { parseLeaseReply } from "../../wire/messages.ts";
 import { whyAbsent } from "./address-presence.ts";
 import type { AddressPorts } from "../egress/address-ports.ts";
 import type { KeeperPorts } from "../egress/keeper-ports.ts";
-import { type Clock, readClock } from "../../link/clock.ts";
+import { type Clock, readClock } from "../../process/clock.ts";
 import { type Link, type LinkTiming, openEdgeLink, type OpenLink } from "../../link/edge-link.ts";
 import { adviceOn } from "../../link/edge-refusals.ts";
-import { type CancelTimer, systemTimers, type Timers } from "../../link/timers.ts";
+import { type CancelTimer, systemTimers, type Timers } from "../../process/timers.ts";
 import type { KeeperEvent } from "./keeper-options.ts";
 import { LeaseKeeper } from "./lease-keeper.ts";
 

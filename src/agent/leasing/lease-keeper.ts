@@ -11,7 +11,7 @@ import type { Lease } from "../../core/lease-commands.ts";
 import { type ClockReading, type LeaseTerm, remainingMs, termFrom } from "../../core/lease-term.ts";
 import { type LeaseReply, type LeaseRequest, PROTOCOL_VERSION } from "../../core/messages.ts";
 import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../../core/pool-settings.ts";
-import { BackOff } from "../../link/back-off.ts";
+import { BackOff } from "../../process/back-off.ts";
 import { beyondShare, isAtRest, needsSpare, orderWanted, toGiveBack } from "./growth-policy.ts";
 import type { KeeperOptions, KeeperTiming, RefusalCode } from "./keeper-options.ts";
 import { LeaseHoldings } from "./lease-holdings.ts";

@@ -13,7 +13,7 @@ import { createServer, isIPv6, type Server } from "node:net";
 import type { Family } from "../../core/placement.ts";
 import { parseListing } from "../../linux/nftables/listing.ts";
 import { ruleProbe, type TableFamily } from "../../linux/nftables/statements.ts";
-import { outliveClients } from "../../link/listener.ts";
+import { outliveClients } from "../../process/listener.ts";
 import type { ClockReading, LeaseTerm } from "../../core/lease-term.ts";
 import type { PortBlock } from "../../core/port-block.ts";
 import {

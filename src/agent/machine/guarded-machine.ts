@@ -8,9 +8,9 @@
  */
 import { join } from "node:path";
 import type { Logger } from "pino";
-import { CommandFault } from "../../link/command-fault.ts";
+import { CommandFault } from "../../process/command-fault.ts";
 import type { KeeperPorts } from "../egress/keeper-ports.ts";
-import { readClock } from "../../link/clock.ts";
+import { readClock } from "../../process/clock.ts";
 import { Guard, type GuardAvailability, guardAvailability, needsGuard } from "./guard.ts";
 import { GuardedPorts } from "./guarded-ports.ts";
 import { examineHost } from "./host-findings.ts";

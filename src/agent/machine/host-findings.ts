@@ -3,7 +3,7 @@
  * Looks only; changes nothing. [HS3]
  */
 import { FIRST_LEASABLE_PORT } from "../../core/port-block.ts";
-import { type Finding, note, problem } from "../../link/finding.ts";
+import { type Finding, note, problem } from "../../process/finding.ts";
 import { needsGuard } from "./guard.ts";
 import { ARP_SETTINGS, isGood } from "./host-setup.ts";
 import { readSetting, runCommand } from "../../linux/kernel-commands.ts";

@@ -3,7 +3,7 @@ import type { JWK } from "jose";
 import { EVERY_POOL, ISSUED_ROLES, type Identity, type Role } from "../../core/identity.ts";
 import { isName } from "../../core/selection.ts";
 import { signToken } from "../../wire/tokens.ts";
-import { CommandFault } from "../../link/command-fault.ts";
+import { CommandFault } from "../../process/command-fault.ts";
 
 /** What a person asks for, as text. */
 export interface TokenRequest {

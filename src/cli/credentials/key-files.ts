@@ -4,9 +4,9 @@ import { existsSync } from "node:fs";
 import { link, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { JWK } from "jose";
-import { makeDirectory } from "../../link/directories.ts";
+import { makeDirectory } from "../../process/directories.ts";
 import { generateKey, type KeyKind, kindOf, publicPart } from "../../wire/keys.ts";
-import { CommandFault } from "../../link/command-fault.ts";
+import { CommandFault } from "../../process/command-fault.ts";
 import type { StatePaths } from "../state-paths.ts";
 
 /** Both private keys of an installation. */

@@ -2,7 +2,7 @@
 import { readFile, rename, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { JWK } from "jose";
-import { makeDirectory } from "../../link/directories.ts";
+import { makeDirectory } from "../../process/directories.ts";
 import { publicPart } from "../../wire/keys.ts";
 import { TokenVerifier } from "../../wire/tokens.ts";
 import { issueToken, toIdentity } from "./issue-token.ts";

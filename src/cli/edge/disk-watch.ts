@@ -4,7 +4,7 @@
  */
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { diskFault } from "../../link/disk-faults.ts";
+import { diskFault } from "../../process/disk-faults.ts";
 
 const INTERVAL_MS = 2_000;
 /** A page of the edge's database. */

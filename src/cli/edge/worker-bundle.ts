@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { text } from "node:stream/consumers";
-import { CommandFault } from "../../link/command-fault.ts";
+import { CommandFault } from "../../process/command-fault.ts";
 
 const OPTIONS = [
   "--bundle",

@@ -4,7 +4,7 @@
  */
 import { parse } from "smol-toml";
 import { z } from "zod";
-import { CommandFault } from "../../link/command-fault.ts";
+import { CommandFault } from "../../process/command-fault.ts";
 
 const identifier = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/);
 

@@ -1,7 +1,7 @@
 /** Stands for the Internet in `ipshard start`: answers every request with what it saw of it. */
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
-import { outliveClients } from "../../link/listener.ts";
+import { outliveClients } from "../../process/listener.ts";
 
 /** Serves until it is closed. */
 export async function startSampleOrigin(host: string, port: number): Promise<Server> {

@@ -1,7 +1,7 @@
 /** What a fault is to the person who gave the command. */
 import { EdgeAnswerUnreadable, EdgeRefusal, EdgeUnreachable } from "../../api/errors.ts";
-import { CommandFault } from "../../link/command-fault.ts";
-import { diskFault } from "../../link/disk-faults.ts";
+import { CommandFault } from "../../process/command-fault.ts";
+import { diskFault } from "../../process/disk-faults.ts";
 
 const FILE_FAULTS: ReadonlySet<string> = new Set([
   "EACCES",

@@ -1,4 +1,4 @@
-import { CommandFault } from "../../link/command-fault.ts";
+import { CommandFault } from "../../process/command-fault.ts";
 
 /** Prints the result of a command; a file or pipe that does not take it is a failure of the command. [CI1] */
 export async function print(result: string): Promise<void> {

@@ -1,7 +1,7 @@
 /** Looks before a start whether every address and port is there to be listened on. [CI9] */
 import { once } from "node:events";
 import { createServer } from "node:net";
-import { CommandFault } from "../../link/command-fault.ts";
+import { CommandFault } from "../../process/command-fault.ts";
 
 /** A place to listen, and what for. */
 export interface Listening {

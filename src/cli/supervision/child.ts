@@ -9,7 +9,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { makeDirectory } from "../../link/directories.ts";
+import { makeDirectory } from "../../process/directories.ts";
 import type { RunRecords } from "./run-records.ts";
 
 /** What to start. */

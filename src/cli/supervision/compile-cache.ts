@@ -6,7 +6,7 @@
 import { lstatSync } from "node:fs";
 import { userInfo } from "node:os";
 import { join } from "node:path";
-import { makeDirectory } from "../../link/directories.ts";
+import { makeDirectory } from "../../process/directories.ts";
 
 const MODE = 0o700;
 const WRITABLE_BY_OTHERS = 0o022;

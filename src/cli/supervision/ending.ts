@@ -3,8 +3,8 @@
  * gone. A Ctrl-C often arrives twice, from the terminal and from npm; what follows within a
  * second of the first is the same wish, what comes later means "at once". [CI8]
  */
-import { watchLaunchers } from "../../link/launchers.ts";
-import type { ProcessIdentity } from "../../link/process-identity.ts";
+import { watchLaunchers } from "../../process/launchers.ts";
+import type { ProcessIdentity } from "../../process/process-identity.ts";
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 const SAME_WISH_MS = 1_000;

@@ -9,9 +9,9 @@ import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "no
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { z } from "zod";
-import { CommandFault } from "../../link/command-fault.ts";
-import { makeDirectory } from "../../link/directories.ts";
-import { isAlive, ownIdentity, type ProcessIdentity, viewProcess } from "../../link/process-identity.ts";
+import { CommandFault } from "../../process/command-fault.ts";
+import { makeDirectory } from "../../process/directories.ts";
+import { isAlive, ownIdentity, type ProcessIdentity, viewProcess } from "../../process/process-identity.ts";
 
 const identity = z.object({ pid: z.int().positive(), startedAt: z.string() });
 const recordSchema = identity.extend({

@@ -3,8 +3,8 @@
  * little later; one that will not stay up is given up, and the fault says why. [CI7]
  */
 import { Child, type ChildEnd, type ChildSpec, tailOf } from "./child.ts";
-import { CommandFault } from "../../link/command-fault.ts";
-import { diskFault } from "../../link/disk-faults.ts";
+import { CommandFault } from "../../process/command-fault.ts";
+import { diskFault } from "../../process/disk-faults.ts";
 import type { RunRecords } from "./run-records.ts";
 
 /** Times and bounds of restarting. */

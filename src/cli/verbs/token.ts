@@ -1,6 +1,6 @@
 /** `ipshard token`: signs a token with the issuer's key. */
 import { ISSUED_ROLES } from "../../core/identity.ts";
-import { collect } from "../../link/command-options.ts";
+import { collect } from "../../process/command-options.ts";
 import { issueToken, type TokenRequest } from "../credentials/issue-token.ts";
 import { readKey } from "../credentials/key-files.ts";
 import { newVerb, stateOption } from "../options.ts";

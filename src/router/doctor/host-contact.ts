@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { portCountOf } from "../../core/port-block.ts";
 import type { SteeringTable } from "../../core/steering.ts";
-import { type Finding, good, note, problem } from "../../link/finding.ts";
+import { type Finding, good, note, problem } from "../../process/finding.ts";
 import { KernelFault, runCommand } from "../../linux/kernel-commands.ts";
 import { canonicalIp, destinationOf, type RouterConfig } from "../steering/router-config.ts";
 import { type Family, familyOf } from "../../core/placement.ts";

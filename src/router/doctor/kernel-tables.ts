@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { SteeringTable } from "../../core/steering.ts";
-import { type Finding, good, note, problem, unknown } from "../../link/finding.ts";
+import { type Finding, good, note, problem, unknown } from "../../process/finding.ts";
 import { KernelFault, runCommand } from "../../linux/kernel-commands.ts";
 import { NftSession } from "../../linux/nft-session.ts";
 import { type UnroutedHost, unroutedHosts } from "../kernel/policy-routing.ts";

@@ -8,9 +8,9 @@
 import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import type { SteeringTable } from "../../core/steering.ts";
-import { type Finding, good, note, problem, tell, unknown } from "../../link/finding.ts";
-import { begin, CommandFault } from "../../link/command-fault.ts";
-import { newCommand, optionInvalid } from "../../link/command-options.ts";
+import { type Finding, good, note, problem, tell, unknown } from "../../process/finding.ts";
+import { begin, CommandFault } from "../../process/command-fault.ts";
+import { newCommand, optionInvalid } from "../../process/command-options.ts";
 import { EdgeToken } from "../../link/edge-token.ts";
 import { roundTrips } from "../../link/round-trip.ts";
 import { parseCommandLine, type RouterOptions } from "../command-line.ts";

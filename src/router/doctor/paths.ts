@@ -3,7 +3,7 @@
  * `ip route get`: out from the hosts' link, and where a packet is not handed to a neighbour at
  * ingress, in to a routed host or to this machine. Settings tell why an answer is no.
  */
-import { type Finding, problem } from "../../link/finding.ts";
+import { type Finding, problem } from "../../process/finding.ts";
 import { KernelFault, readSetting, runCommand } from "../../linux/kernel-commands.ts";
 import { markOf, type RouterConfig } from "../steering/router-config.ts";
 import { type Family, familyOf } from "../../core/placement.ts";

@@ -2,8 +2,8 @@
 import { decodeJwt } from "jose";
 import { type Identity, permitsPool } from "../../core/identity.ts";
 import { EdgeToken } from "../../link/edge-token.ts";
-import { type Finding, good, note, problem, unknown } from "../../link/finding.ts";
-import { CommandFault } from "../../link/command-fault.ts";
+import { type Finding, good, note, problem, unknown } from "../../process/finding.ts";
+import { CommandFault } from "../../process/command-fault.ts";
 import type { RouterOptions } from "../command-line.ts";
 import type { RunningRouter } from "./running-routers.ts";
 

@@ -7,7 +7,7 @@ import { PROTOCOL_VERSION, type RouterReply, type RouterRequest } from "../../co
 import type { SteeringChange, SteeringTable } from "../../core/steering.ts";
 import { type Link, type LinkTiming, openEdgeLink, type OpenLink } from "../../link/edge-link.ts";
 import { adviceOn } from "../../link/edge-refusals.ts";
-import { type CancelTimer, systemTimers, type Timers } from "../../link/timers.ts";
+import { type CancelTimer, systemTimers, type Timers } from "../../process/timers.ts";
 import { parseRouterReply } from "../../wire/messages.ts";
 
 /** Whom a feed serves. */

@@ -4,7 +4,7 @@
  * how the two travel.
  */
 import type { SteeringChange, SteeringEntry, SteeringTable } from "../../core/steering.ts";
-import { type CancelTimer, systemTimers, type Timers } from "../../link/timers.ts";
+import { type CancelTimer, systemTimers, type Timers } from "../../process/timers.ts";
 import type { RepairReport, SteeringKernel } from "../steering/steering-kernel.ts";
 import { type SteeringAction, SteeringState } from "./steering-state.ts";
 

@@ -6,7 +6,7 @@
  *          ↑ acknowledge ┘
  */
 import { KernelFault } from "../../linux/kernel-commands.ts";
-import { type CancelTimer, systemTimers, type Timers } from "../../link/timers.ts";
+import { type CancelTimer, systemTimers, type Timers } from "../../process/timers.ts";
 import type { SteeringKernel } from "../steering/steering-kernel.ts";
 import { type FeedOptions, PoolFeed } from "./pool-feed.ts";
 import { type FollowerEvent, SteeringFollower } from "./steering-follower.ts";

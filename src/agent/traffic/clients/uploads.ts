@@ -12,7 +12,7 @@ import type { Outcome } from "../../../core/outcome.ts";
 import type { Problem } from "../../../core/problems.ts";
 import { EGRESS_UPLOAD, UPLOADS_PATH } from "../../../wire/header-names.ts";
 import { UPLOAD_NAME, type UploadStanding } from "../../../wire/upload-standing.ts";
-import type { Flow } from "../../../link/flow.ts";
+import type { Flow } from "../../../process/flow.ts";
 
 /** Uploads that are asked for before they came; beyond them the answer comes at once. */
 const MAX_AWAITED = 1_024;

@@ -1,5 +1,5 @@
 /** What a connection calls back, as part of the flow for which it does: the connection may be another's. [GW11] */
-import type { Flow } from "../../../link/flow.ts";
+import type { Flow } from "../../../process/flow.ts";
 import type { ExchangeHandler } from "../http/origin-transport.ts";
 
 /** A handler of which every callback is part of a flow. No closures: it is on the hot path. */

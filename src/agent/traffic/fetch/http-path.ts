@@ -17,7 +17,7 @@ import {
   PROXY_STATUS,
 } from "../../../wire/header-names.ts";
 import type { AddressPorts } from "../../egress/address-ports.ts";
-import type { Flow } from "../../../link/flow.ts";
+import type { Flow } from "../../../process/flow.ts";
 import { FlowHandler } from "./flow-handler.ts";
 import { requestTargetOf } from "../../egress/destination-url.ts";
 import { EgressFault, isStaleConnection, problemOf } from "../../egress/faults.ts";

@@ -11,7 +11,7 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import type { Flow } from "../../../link/flow.ts";
+import type { Flow } from "../../../process/flow.ts";
 
 /** How long after its end a client is given to get its answer unasked. */
 const FIRST_LOOK_MS = 200;

@@ -1,6 +1,6 @@
 /** One connection to an origin, on one leased port: dialled for its first request, then kept. */
 import type { Socket } from "node:net";
-import { Flow } from "../../../link/flow.ts";
+import { Flow } from "../../../process/flow.ts";
 import type { AddressPorts } from "../../egress/address-ports.ts";
 import type { AnswerWaits } from "./answer-waits.ts";
 import type { Dialled, Dialler } from "../../egress/dial.ts";

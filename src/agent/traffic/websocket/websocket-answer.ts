@@ -2,7 +2,7 @@
 import { type IncomingMessage, ServerResponse } from "node:http";
 import { EGRESS_HOST, EGRESS_IP, EGRESS_PORT, PROXY_STATUS } from "../../../wire/header-names.ts";
 import { EgressFault } from "../../egress/faults.ts";
-import type { Flow } from "../../../link/flow.ts";
+import type { Flow } from "../../../process/flow.ts";
 import { type RawHeaders, readResponseHeaders, relayedProxyStatus } from "../http/forwarded-headers.ts";
 import { endInPeace } from "../clients/problem-reply.ts";
 import { writablePhrase } from "../http/reason-phrase.ts";

@@ -3,9 +3,9 @@
  * that nobody reads does not notice its peer's end, and a port would be held for nobody. [GW16]
  */
 import type { Socket } from "node:net";
-import { outliveErrors } from "../../../link/listener.ts";
+import { outliveErrors } from "../../../process/listener.ts";
 import { EgressFault } from "../../egress/faults.ts";
-import type { Flow } from "../../../link/flow.ts";
+import type { Flow } from "../../../process/flow.ts";
 
 /** What a client may send before it has its answer; it should send nothing (RFC 6455 section 4.1). */
 const MAX_EARLY_BYTES = 64 * 1024;

@@ -7,7 +7,7 @@ import { type IncomingMessage, request as httpRequest } from "node:http";
 import type { Socket } from "node:net";
 import { requestTargetOf } from "../../egress/destination-url.ts";
 import { EgressFault } from "../../egress/faults.ts";
-import type { Flow } from "../../../link/flow.ts";
+import type { Flow } from "../../../process/flow.ts";
 import { MAX_RESPONSE_HEADER_BYTES } from "../origins/outgoing.ts";
 import type { UpgradeRequest } from "./websocket-path.ts";
 

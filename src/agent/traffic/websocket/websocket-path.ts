@@ -6,7 +6,7 @@
 import type { IncomingMessage } from "node:http";
 import type { AddressPorts } from "../../egress/address-ports.ts";
 import type { Dialler } from "../../egress/dial.ts";
-import type { Flow } from "../../../link/flow.ts";
+import type { Flow } from "../../../process/flow.ts";
 import type { RawHeaders } from "../http/forwarded-headers.ts";
 import type { SecureSockets } from "../tls/secure-socket.ts";
 import { watchTlsEnd } from "../tls/tls-end.ts";

@@ -9,7 +9,7 @@
  */
 import type { Socket } from "node:net";
 import type { HeldPort } from "../../egress/held-port.ts";
-import type { Flow } from "../../../link/flow.ts";
+import type { Flow } from "../../../process/flow.ts";
 import { PausedPeer } from "../clients/paused-peer.ts";
 import { endInPeace } from "../clients/problem-reply.ts";
 import { noteStreamed } from "../clients/stream-garbage.ts";

@@ -12,10 +12,10 @@ import type { Identity, IdentityRefusal } from "../core/identity.ts";
 import type { Outcome } from "../core/outcome.ts";
 import { type KeySet, kindOf } from "../wire/keys.ts";
 import { TokenVerifier } from "../wire/tokens.ts";
-import { BackOff } from "./back-off.ts";
+import { BackOff } from "../process/back-off.ts";
 
 /** Where keys come from and go to. */
-export interface EdgeKeysOptions {
+export interface PublishedKeysOptions {
   readonly edge: URL;
   /** What was kept of an earlier run. */
   readonly kept: KeySet | null;
@@ -39,8 +39,8 @@ export function parseKeySet(value: unknown): KeySet | null {
 }
 
 /** A verifier that keeps its keys fresh. */
-export class EdgeKeys extends TokenVerifier {
-  readonly #options: EdgeKeysOptions;
+export class PublishedKeys extends TokenVerifier {
+  readonly #options: PublishedKeysOptions;
   readonly #backOff = new BackOff({ firstMs: 200, longestMs: 10_000 }, Math.random);
   #current: string;
   #kids: ReadonlySet<string | undefined>;
@@ -49,7 +49,7 @@ export class EdgeKeys extends TokenVerifier {
   #strangerAtMs = -Infinity;
   #isStopped = false;
 
-  constructor(options: EdgeKeysOptions) {
+  constructor(options: PublishedKeysOptions) {
     const kept = options.kept ?? { keys: [] };
     super(kept);
     this.#options = options;

@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { systemTimers } from "../../src/link/timers.ts";
+import { systemTimers } from "../../src/process/timers.ts";
 
 test("[EL2] a wish is fulfilled once, one withdrawn before never, and withdrawing late does no harm", async () => {
   const calls: string[] = [];
@@ -19,7 +19,7 @@ test("[EL2] a wish is fulfilled once, one withdrawn before never, and withdrawin
 });
 
 test("[AG3] an idle wish lets a process end, another does not", () => {
-  const module = join(import.meta.dirname, "../../src/link/timers.ts");
+  const module = join(import.meta.dirname, "../../src/process/timers.ts");
   const program = `
     import { systemTimers } from ${JSON.stringify(module)};
     systemTimers.after(3_600_000, () => {}, "idle");

@@ -5,9 +5,7 @@
 import { Command, CommanderError, type Option } from "commander";
 import { isName } from "../core/selection.ts";
 import { CommandFault } from "./command-fault.ts";
-import type { WhenCopied } from "./state-directory.ts";
 
-const WHEN_COPIED: readonly [WhenCopied, ...WhenCopied[]] = ["refuse", "renew", "trust"];
 const HOST_AND_PORT = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/;
 
 /** A command whose help goes to `write`. */
@@ -58,24 +56,6 @@ function nearest(command: Command, args: readonly string[]): string {
 /** Gathers an option that may be repeated. */
 export function collect(value: string, before: readonly string[]): readonly string[] {
   return [...before, value];
-}
-
-/** What to do with a copied state directory. */
-export function readWhenCopied(text: string): WhenCopied {
-  const known = WHEN_COPIED.find((each) => each === text);
-  if (known === undefined) {
-    throw optionInvalid(`--copied-state ${text} is none of ${WHEN_COPIED.join(", ")}.`);
-  }
-  return known;
-}
-
-/** Adds the option that says what to do with a copied state directory. */
-export function withCopiedState(command: Command): Command {
-  return command.option(
-    "--copied-state <what>",
-    "of a state directory from another machine: refuse it, renew its identity, or trust it unseen",
-    WHEN_COPIED[0],
-  );
 }
 
 /** The name of a pool. */

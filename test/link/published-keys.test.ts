@@ -1,6 +1,6 @@
 /** Keys of the edge: fetched, kept, and asked for again when a stranger's token comes. */
 import { afterEach, beforeEach, expect, onTestFinished, test } from "vitest";
-import { EdgeKeys, type EdgeKeysOptions } from "../../src/link/edge-keys.ts";
+import { PublishedKeys, type PublishedKeysOptions } from "../../src/link/published-keys.ts";
 import type { JWK } from "jose";
 import { generateKey, type KeySet, publicPart } from "../../src/wire/keys.ts";
 import { signToken } from "../../src/wire/tokens.ts";
@@ -19,9 +19,9 @@ afterEach(async () => {
   await edge.stop();
 });
 
-function keysOf(options: Partial<EdgeKeysOptions> = {}) {
+function keysOf(options: Partial<PublishedKeysOptions> = {}) {
   const kept: KeySet[] = [];
-  const keys = new EdgeKeys({
+  const keys = new PublishedKeys({
     edge: edge.url,
     kept: null,
     keep: (set) => kept.push(set),

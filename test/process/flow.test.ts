@@ -3,16 +3,16 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { Flow } from "../../src/link/flow.ts";
+import { Flow } from "../../src/process/flow.ts";
 
-const LINK = join(import.meta.dirname, "../../src/link");
+const PROCESS = join(import.meta.dirname, "../../src/process");
 
 /** Runs a program with `flow`, `ended` and `reported`; says how it exited and what was ended and reported. */
 async function run(program: string): Promise<{ code: number | null; said: string }> {
   const source = `
-    import { openLog } from ${JSON.stringify(join(LINK, "process-life.ts"))};
-    import { Flow } from ${JSON.stringify(join(LINK, "flow.ts"))};
-    import { systemTimers } from ${JSON.stringify(join(LINK, "timers.ts"))};
+    import { openLog } from ${JSON.stringify(join(PROCESS, "process-life.ts"))};
+    import { Flow } from ${JSON.stringify(join(PROCESS, "flow.ts"))};
+    import { systemTimers } from ${JSON.stringify(join(PROCESS, "timers.ts"))};
     import { EventEmitter } from "node:events";
     openLog({ host: "h1" });
     const flow = new Flow((fault) => console.log("ended", fault.message), (fault) => console.log("reported", fault.message));
