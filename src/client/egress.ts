@@ -4,7 +4,7 @@
  *     const egress = createEgress({ endpoint, token, pool: "default" });
  *     const response = await egress.fetch("https://api.example.com/", { egress: { session: "cart-42" } });
  *
- * Needs nothing but `fetch` itself, so it runs in Node 18 and later, in browsers and in Workers.
+ * Needs nothing but `fetch` itself, so it runs in Node 18.17 and later, in browsers and in Workers.
  */
 import { type Selection, toSelection } from "../core/selection.ts";
 import { formatSelection } from "../wire/selection-header.ts";

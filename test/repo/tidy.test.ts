@@ -180,6 +180,13 @@ test("dependencies are pinned, and what the runtime imports is one", () => {
   expect([...imported].filter((name) => !(name in dependencies))).toEqual([]);
 });
 
+test("the Node that is asked for is the one that is brought, and an older one is enough to begin with", () => {
+  const { engines, devEngines, devDependencies } = JSON.parse(read("package.json"));
+  expect(engines.node).toBe(`>=${parseInt(devDependencies.node, 10)}`);
+  // With this npm does not hold the engines against a clone, only against who installs the package.
+  expect(devEngines.runtime).toEqual({ name: "node", version: ">=20" });
+});
+
 test("the licence is the whole of Apache-2.0", () => {
   const text = read("LICENSE");
   expect(text).toContain("Version 2.0, January 2004");
