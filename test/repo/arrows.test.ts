@@ -114,17 +114,28 @@ const ARROWS = {
 type Folder = keyof typeof ARROWS;
 const FOLDERS = Object.keys(ARROWS) as Folder[];
 
-/** Within the largest room one project holds all folders: what each may import of the others. */
-const TRAFFIC_ARROWS: Readonly<Record<string, readonly string[]>> = {
-  gateway: ["fetch", "websocket", "clients", "origins", "http"],
-  fetch: ["clients", "origins", "http"],
-  websocket: ["clients", "origins", "http", "tls"],
-  clients: [],
-  origins: ["http1", "http2", "http", "tls"],
-  http1: ["http", "tls"],
-  http2: ["http"],
-  http: [],
-  tls: [],
+/** Where one project holds several folders: what each may import of the others. */
+const INNER_ARROWS: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
+  "src/agent/traffic": {
+    gateway: ["fetch", "websocket", "clients", "origins", "http"],
+    fetch: ["clients", "origins", "http"],
+    websocket: ["clients", "origins", "http", "tls"],
+    clients: [],
+    origins: ["http1", "http2", "http", "tls"],
+    http1: ["http", "tls"],
+    http2: ["http"],
+    http: [],
+    tls: [],
+  },
+  "src/cli": {
+    // Each verb by itself: none imports another.
+    verbs: ["one-machine", "edge", "supervision", "credentials", "output"],
+    "one-machine": ["edge", "supervision", "credentials"],
+    edge: ["supervision", "credentials"],
+    supervision: [],
+    credentials: [],
+    output: [],
+  },
 };
 
 /** What does not exist where a folder's code runs. */
@@ -274,27 +285,36 @@ test("the core imports no package either, which compilers permit", async () => {
   expect(foreign).toEqual([]);
 });
 
-test("the folders of the agent's traffic import what is listed, and in one direction", async () => {
-  const room = join(ROOT, "src/agent/traffic");
-  const entries = await readdir(room, { withFileTypes: true });
-  const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
-  expect(folders.toSorted()).toEqual(Object.keys(TRAFFIC_ARROWS).toSorted());
-  const seen = new Set<string>();
-  for (const folder of folders) {
-    for (const file of await readdir(join(room, folder))) {
-      const code = await readFile(join(room, folder, file), "utf8");
-      for (const [, to] of code.matchAll(/"\.\.\/([\w-]+)\//g)) seen.add(`${folder} → ${to}`);
+test.each(Object.entries(INNER_ARROWS))(
+  "the folders of %s import what is listed, and in one direction",
+  async (within, arrows) => {
+    const room = join(ROOT, within);
+    const entries = await readdir(room, { withFileTypes: true });
+    const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+    expect(folders.toSorted()).toEqual(Object.keys(arrows).toSorted());
+    const seen = new Set<string>();
+    for (const folder of folders) {
+      for (const file of await readdir(join(room, folder))) {
+        const code = await readFile(join(room, folder, file), "utf8");
+        for (const [, to] of code.matchAll(/"\.\.\/([\w-]+)\//g)) seen.add(`${folder} → ${to}`);
+      }
     }
-  }
-  const listed = Object.entries(TRAFFIC_ARROWS).flatMap(([from, list]) =>
-    list.map((to) => `${from} → ${to}`),
-  );
-  expect([...seen].toSorted()).toEqual(listed.toSorted());
-  // Each is listed above all that it may import.
-  const order = Object.keys(TRAFFIC_ARROWS);
-  for (const [from, list] of Object.entries(TRAFFIC_ARROWS)) {
-    for (const to of list) expect(order.indexOf(to), `${from} → ${to}`).toBeGreaterThan(order.indexOf(from));
-  }
+    const listed = Object.entries(arrows).flatMap(([from, list]) => list.map((to) => `${from} → ${to}`));
+    expect([...seen].toSorted()).toEqual(listed.toSorted());
+    // Each is listed above all that it may import.
+    const order = Object.keys(arrows);
+    for (const [from, list] of Object.entries(arrows)) {
+      for (const to of list)
+        expect(order.indexOf(to), `${from} → ${to}`).toBeGreaterThan(order.indexOf(from));
+    }
+  },
+);
+
+test("no verb of the command line imports another", async () => {
+  const verbs = join(ROOT, "src/cli/verbs");
+  const code = await Promise.all((await readdir(verbs)).map((file) => readFile(join(verbs, file), "utf8")));
+  expect(code.length).toBeGreaterThan(0);
+  expect(code.filter((text) => /"\.\/[\w-]+\.ts"/.test(text))).toEqual([]);
 });
 
 test("each folder refers to what is listed and no more, and imports something of all of it", async () => {
