@@ -6,7 +6,7 @@
 import { awaitsRouters, type LeaseCommand } from "../../src/core/lease-commands.ts";
 import type { LeaseReply, LeaseRequest } from "../../src/core/messages.ts";
 import { settingsFor } from "../../src/core/share.ts";
-import { parseLeaseRequest } from "../../src/wire/messages.ts";
+import { parseLeaseRequest } from "../../src/wire/message-parsers.ts";
 import { fence, readRequest, refuseRequest } from "../platform/conversation.ts";
 import {
   type Acceptance,

@@ -5,7 +5,7 @@
  */
 import type { PoolReply, PoolRequest } from "../../src/core/messages.ts";
 import { gatewayUrl } from "../../src/wire/gateway-url.ts";
-import { parsePoolRequest } from "../../src/wire/messages.ts";
+import { parsePoolRequest } from "../../src/wire/message-parsers.ts";
 import type { PoolAddress } from "../calls/address-calls.ts";
 import { readRequest, refuseRequest } from "../platform/conversation.ts";
 import { type ObjectSocket, type ObjectWorld, sendTo } from "../platform/object-world.ts";

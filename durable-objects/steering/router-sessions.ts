@@ -4,7 +4,7 @@
  */
 import { acknowledge, beginning } from "../../src/core/acknowledgement.ts";
 import type { RouterReply, RouterRequest } from "../../src/core/messages.ts";
-import { parseRouterRequest } from "../../src/wire/messages.ts";
+import { parseRouterRequest } from "../../src/wire/message-parsers.ts";
 import { fence, readRequest, refuseRequest } from "../platform/conversation.ts";
 import { isOpen, type ObjectSocket, type ObjectWorld, sendTo } from "../platform/object-world.ts";
 import type { News } from "./news.ts";

@@ -5,7 +5,7 @@
 import { z } from "zod";
 import { PROBLEM_CODES } from "../core/problems.ts";
 import { isName } from "../core/selection.ts";
-import { poolSettingsSchema } from "../wire/pool-settings.ts";
+import { poolSettingsSchema } from "../wire/pool-settings-schema.ts";
 
 /** The name of a pool or a host. */
 export const nameSchema = z

@@ -11,7 +11,7 @@ import type { Logger } from "pino";
 import { type RawData, WebSocket } from "ws";
 import { HEARTBEAT, HEARTBEAT_ANSWER } from "../core/messages.ts";
 import type { Outcome } from "../core/outcome.ts";
-import { MAX_MESSAGE_LENGTH } from "../wire/messages.ts";
+import { MAX_MESSAGE_LENGTH } from "../wire/message-parsers.ts";
 import { BackOff } from "../process/back-off.ts";
 import { adviceOn, codeOfProblem } from "./edge-refusals.ts";
 

@@ -8,12 +8,12 @@ import type { JWK } from "jose";
 import { type KeySet, publicPart } from "../wire/keys.ts";
 import { TokenVerifier } from "../wire/tokens.ts";
 import type { Environment } from "./environment.ts";
-import { GatewayTokens } from "./gateway-tokens.ts";
+import { GatewayTokenIssuer } from "./gateway-token-issuer.ts";
 
 /** The keys of one environment and what follows from them. */
 export interface EdgeKeys {
   readonly verifier: TokenVerifier;
-  readonly gatewayTokens: GatewayTokens;
+  readonly gatewayTokens: GatewayTokenIssuer;
   /** Public keys as published. */
   readonly published: KeySet;
 }
@@ -42,6 +42,6 @@ function load({ ISSUER_KEYS: issuerText, EDGE_KEY: edgeText }: Environment): Loa
     edgeText,
     published,
     verifier: new TokenVerifier(published),
-    gatewayTokens: new GatewayTokens(edgeKey),
+    gatewayTokens: new GatewayTokenIssuer(edgeKey),
   };
 }

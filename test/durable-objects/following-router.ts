@@ -1,7 +1,7 @@
 /** A router that follows whatever its pool says, in its own time, and insists on the order of it. */
 import { blocksOverlap } from "../../src/core/port-block.ts";
 import type { SteeringChange, SteeringTable } from "../../src/core/steering.ts";
-import { parseRouterReply } from "../../src/wire/messages.ts";
+import { parseRouterReply } from "../../src/wire/message-parsers.ts";
 import { RouterConnection } from "./objects.ts";
 
 /** What a router steers by: lists in the order of their names, hosts that can be reached. */

@@ -7,7 +7,7 @@ import type { EgressPool } from "../../durable-objects/pool/egress-pool.ts";
 import { LeaseStore } from "../../durable-objects/address/lease-store.ts";
 import { PoolStore } from "../../durable-objects/pool/pool-store.ts";
 import { SteeringStore } from "../../durable-objects/steering/steering-store.ts";
-import { parseLeaseReply, parsePoolReply, parseRouterReply } from "../../src/wire/messages.ts";
+import { parseLeaseReply, parsePoolReply, parseRouterReply } from "../../src/wire/message-parsers.ts";
 import { comparable } from "../contract/lease-history.ts";
 import { garbage, mutationsOf } from "../wire/mutations.ts";
 import { leaseRequests, poolRequests, routerRequests } from "../wire/valid-messages.ts";

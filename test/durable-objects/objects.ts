@@ -6,7 +6,7 @@ import { EgressIp } from "../../durable-objects/address/egress-ip.ts";
 import { HOST_HEADER, ROUTER_HEADER } from "../../durable-objects/calls/peer-headers.ts";
 import { PROTOCOL_VERSION } from "../../src/core/messages.ts";
 import type { SteeringChange, SteeringTable } from "../../src/core/steering.ts";
-import { parseRouterReply } from "../../src/wire/messages.ts";
+import { parseRouterReply } from "../../src/wire/message-parsers.ts";
 import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../../src/core/pool-settings.ts";
 
 export const objects = env as unknown as ObjectBindings;

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { EdgeLink, type LinkTiming } from "../../src/link/edge-link.ts";
 import type { PoolReply } from "../../src/core/messages.ts";
-import { parsePoolReply } from "../../src/wire/messages.ts";
+import { parsePoolReply } from "../../src/wire/message-parsers.ts";
 import { LoopbackEdge, recordingLog, until } from "./loopback-edge.ts";
 
 const QUICK: LinkTiming = {

@@ -11,7 +11,7 @@ import { HEARTBEAT, HEARTBEAT_ANSWER, type PoolRequest } from "../../src/core/me
 import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../../src/core/pool-settings.ts";
 import type { Problem } from "../../src/core/problems.ts";
 import type { KeySet } from "../../src/wire/keys.ts";
-import { parseLeaseRequest, parsePoolRequest } from "../../src/wire/messages.ts";
+import { parseLeaseRequest, parsePoolRequest } from "../../src/wire/message-parsers.ts";
 import { problemReply } from "../../src/wire/problem-response.ts";
 
 const HOST = "h1";

@@ -8,7 +8,7 @@ import {
   parsePoolRequest,
   parseRouterReply,
   parseRouterRequest,
-} from "../../src/wire/messages.ts";
+} from "../../src/wire/message-parsers.ts";
 
 type Parse = (text: string) => { readonly ok: boolean };
 

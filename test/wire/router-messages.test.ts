@@ -5,7 +5,7 @@ import {
   parsePoolRequest,
   parseRouterReply,
   parseRouterRequest,
-} from "../../src/wire/messages.ts";
+} from "../../src/wire/message-parsers.ts";
 
 const MALFORMED = { ok: false, refusal: "message-malformed" };
 const ENTRY = { ip: "192.0.2.1", base: 2048, order: 8, host: "h1", epoch: 7 };

@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from "vitest";
 import { grant } from "../../src/core/outcome.ts";
-import { GATEWAY_TOKEN_MS } from "../../src/worker/gateway-tokens.ts";
+import { GATEWAY_TOKEN_MS } from "../../src/worker/gateway-token-issuer.ts";
 import { PENALTY_MS } from "../../src/worker/edge-state.ts";
 import { HELD_BYTES } from "../../src/worker/request-body.ts";
 import { publicPart } from "../../src/wire/keys.ts";

@@ -5,7 +5,7 @@
 import type { Logger } from "pino";
 import type { LeaseReply, LeaseRequest } from "../../core/messages.ts";
 import { formatRange, rangeOf } from "../../core/port-block.ts";
-import { parseLeaseReply } from "../../wire/messages.ts";
+import { parseLeaseReply } from "../../wire/message-parsers.ts";
 import { whyAbsent } from "./address-presence.ts";
 import type { AddressPorts } from "../egress/address-ports.ts";
 import type { KeeperPorts } from "../egress/keeper-ports.ts";

@@ -3,7 +3,7 @@
  * much room it has on each, so that requests come where they can be served. [PM1]
  */
 import { type AddressRoom, type PoolReply, type PoolRequest, PROTOCOL_VERSION } from "../../core/messages.ts";
-import { parsePoolReply } from "../../wire/messages.ts";
+import { parsePoolReply } from "../../wire/message-parsers.ts";
 import { AddressMember, type MemberOptions } from "./address-member.ts";
 import { type Link, openEdgeLink } from "../../link/edge-link.ts";
 import { adviceOn } from "../../link/edge-refusals.ts";

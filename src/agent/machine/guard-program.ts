@@ -84,7 +84,7 @@ export function frameProgram(): string {
 export function permissionProgram(permission: Permission): string {
   const { ip, blocks } = permission;
   const family = familyOf(ip);
-  const name = nameOf(ip);
+  const name = nameOfAddress(ip);
   const quotedPort = payloadText(fieldsOf(family).quotedDestinationPort);
   const timeoutMs = Math.floor(permission.remainingMs);
   const units = timeoutMs > 0 ? blocks.flatMap(unitBases) : [];
@@ -144,13 +144,13 @@ export function fragmentProgram(ips: readonly string[], devices: readonly string
   assert(devices.every((device) => /^[^\s"/]{1,15}$/.test(device)));
   return lines([
     `add table ${NETDEV}`,
-    ...ips.map((ip) => `add counter ${NETDEV} ${nameOf(ip)}_fragments`),
+    ...ips.map((ip) => `add counter ${NETDEV} ${nameOfAddress(ip)}_fragments`),
     `add chain ${NETDEV} egress { type filter hook egress devices = { ${names} } priority 0; policy accept; }`,
     `flush chain ${NETDEV} egress`,
     ...ips.map((ip) => {
       const isFragment = isIPv4(ip) ? "ip frag-off & 0x3fff != 0" : "exthdr frag exists";
       const from = `${isIPv4(ip) ? "ip" : "ip6"} saddr ${ip}`;
-      return `add rule ${NETDEV} egress ${from} ${isFragment} counter name ${nameOf(ip)}_fragments drop`;
+      return `add rule ${NETDEV} egress ${from} ${isFragment} counter name ${nameOfAddress(ip)}_fragments drop`;
     }),
   ]);
 }
@@ -161,7 +161,7 @@ export function removalProgram(): string {
 }
 
 /** The name of an address inside the table; different for different addresses. */
-export function nameOf(ip: string): string {
+export function nameOfAddress(ip: string): string {
   assert(isIP(ip) !== 0, `${ip} is not an address`);
   return `from_${ip.replaceAll(/[.:]/g, "_")}`;
 }

@@ -20,7 +20,7 @@ import {
   fragmentProgram,
   frameProgram,
   GUARD_TABLE,
-  nameOf,
+  nameOfAddress,
   type Permission,
   permissionProgram,
   removalProgram,
@@ -116,8 +116,8 @@ export class Guard {
       counters.reduce((total, counter) => total + (counter.name === name ? counter.packets : 0), 0);
     return [...this.#wishes.addresses].map((ip) => ({
       ip,
-      foreignPortCount: sum(`${nameOf(ip)}_ports`),
-      fragmentCount: sum(`${nameOf(ip)}_fragments`),
+      foreignPortCount: sum(`${nameOfAddress(ip)}_ports`),
+      fragmentCount: sum(`${nameOfAddress(ip)}_fragments`),
     }));
   }
 

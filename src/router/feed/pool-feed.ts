@@ -8,10 +8,10 @@ import type { SteeringChange, SteeringTable } from "../../core/steering.ts";
 import { type Link, type LinkTiming, openEdgeLink, type OpenLink } from "../../link/edge-link.ts";
 import { adviceOn } from "../../link/edge-refusals.ts";
 import { type CancelTimer, systemTimers, type Timers } from "../../process/timers.ts";
-import { parseRouterReply } from "../../wire/messages.ts";
+import { parseRouterReply } from "../../wire/message-parsers.ts";
 
 /** Whom a feed serves. */
-export interface FeedOptions {
+export interface PoolFeedOptions {
   readonly edge: URL;
   readonly pool: string;
   readonly instance: string;
@@ -32,13 +32,13 @@ const REPEAT_AFTER_MS = 5_000;
 
 /** From `start` to `stop`. */
 export class PoolFeed {
-  readonly #options: FeedOptions;
+  readonly #options: PoolFeedOptions;
   readonly #link: Link;
   /** The parts of the table that is arriving. */
   #parts: SteeringTable[] = [];
   #cancelRepeat: CancelTimer | null = null;
 
-  constructor(options: FeedOptions) {
+  constructor(options: PoolFeedOptions) {
     const { edge, pool, token, log, linkTiming, openLink = openEdgeLink } = options;
     this.#options = options;
     this.#link = openLink<RouterReply>({

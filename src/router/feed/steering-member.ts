@@ -8,11 +8,11 @@
 import { KernelFault } from "../../linux/kernel-commands.ts";
 import { type CancelTimer, systemTimers, type Timers } from "../../process/timers.ts";
 import type { SteeringKernel } from "../steering/steering-kernel.ts";
-import { type FeedOptions, PoolFeed } from "./pool-feed.ts";
+import { type PoolFeedOptions, PoolFeed } from "./pool-feed.ts";
 import { type FollowerEvent, SteeringFollower } from "./steering-follower.ts";
 
 /** Where a router's pool and its kernel are. The kernel stays open when the member stops. */
-export interface SteeringMemberOptions extends Omit<FeedOptions, "onConnected" | "onTable" | "onChange"> {
+export interface SteeringMemberOptions extends Omit<PoolFeedOptions, "onConnected" | "onTable" | "onChange"> {
   readonly kernel: SteeringKernel;
 }
 

@@ -34,7 +34,7 @@ export interface Element {
 
 /** The map that holds elements of this size for packets that go this way. */
 export function steeringMap(family: Family, order: ElementOrder, device: string | null): SteeringMap {
-  const way = device === null ? "stack" : `via_${nameOf(device)}`;
+  const way = device === null ? "stack" : `via_${nameOfDevice(device)}`;
   return { name: `${way}_ip${family}_${order}`, family, order, device };
 }
 
@@ -76,6 +76,6 @@ export function ipOf(key: string): string {
 }
 
 /** A device's name in the letters that nftables takes, still unlike that of every other device. */
-export function nameOf(device: string): string {
+export function nameOfDevice(device: string): string {
   return device.replaceAll(/[^A-Za-z0-9]/g, (letter) => `_${letter.codePointAt(0)!.toString(16)}_`);
 }

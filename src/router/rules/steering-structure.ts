@@ -18,7 +18,7 @@ import {
   payloadText,
   PORT_WORD,
 } from "../../linux/nftables/packet-fields.ts";
-import { ELEMENT_ORDERS, nameOf, steeringMap, type SteeringMap } from "./steering-elements.ts";
+import { ELEMENT_ORDERS, nameOfDevice, steeringMap, type SteeringMap } from "./steering-elements.ts";
 import {
   firstMarkOf,
   isHostItself,
@@ -117,7 +117,7 @@ export function ingressDevicesOf(config: RouterConfig): string[] {
 
 /** The base chain of one device: nft's JSON knows none of several. */
 export function ingressChainOf(device: string): string {
-  return `ingress_${nameOf(device)}`;
+  return `ingress_${nameOfDevice(device)}`;
 }
 
 /** Chains of the netdev table, the base chains left out. */

@@ -17,7 +17,7 @@ import { grant, type Outcome, refuse } from "../core/outcome.ts";
 import { isLeasableBlock, MAX_ORDER, MIN_ORDER, PORT_END } from "../core/port-block.ts";
 import type { HostReach, SteeringChange, SteeringEntry, SteeringTable } from "../core/steering.ts";
 import { MAX_DOUBTS } from "../core/uplink.ts";
-import { poolSettingsSchema } from "./pool-settings.ts";
+import { poolSettingsSchema } from "./pool-settings-schema.ts";
 import { countUpTo, wholeNumber } from "./whole-number.ts";
 
 /** Longest message that is looked at, in characters. */

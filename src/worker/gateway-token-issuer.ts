@@ -22,7 +22,7 @@ interface KeptToken {
 }
 
 /** Signs gateway tokens, and keeps the ones the Worker itself presents. */
-export class GatewayTokens {
+export class GatewayTokenIssuer {
   readonly #key: JWK | null;
   readonly #kept = new Map<string, KeptToken>();
 

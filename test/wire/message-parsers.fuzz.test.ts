@@ -11,9 +11,9 @@ import {
   parsePoolRequest,
   parseRouterReply,
   parseRouterRequest,
-} from "../../src/wire/messages.ts";
+} from "../../src/wire/message-parsers.ts";
 import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../../src/core/pool-settings.ts";
-import { poolSettingsSchema } from "../../src/wire/pool-settings.ts";
+import { poolSettingsSchema } from "../../src/wire/pool-settings-schema.ts";
 import { garbage, mutationsOf } from "./mutations.ts";
 import {
   leaseReplies,

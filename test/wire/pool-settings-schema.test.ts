@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
 import { HOP_BY_HOP, isOwnHeader } from "../../src/wire/header-names.ts";
-import { poolSettingsSchema } from "../../src/wire/pool-settings.ts";
+import { poolSettingsSchema } from "../../src/wire/pool-settings-schema.ts";
 
 describe("settings", () => {
   test("[ME4] have defaults that are valid and as the rules name them", () => {

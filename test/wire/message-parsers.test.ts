@@ -10,7 +10,7 @@ import {
   parseLeaseRequest,
   parsePoolReply,
   parsePoolRequest,
-} from "../../src/wire/messages.ts";
+} from "../../src/wire/message-parsers.ts";
 
 const PARSERS = [parseLeaseRequest, parseLeaseReply, parsePoolRequest, parsePoolReply];
 
