@@ -86,12 +86,10 @@ async function run(): Promise<ClientReport> {
       address.addBlock({ base, order: BLOCK_ORDER, epoch: base });
     }
     address.setTerm({ monotonicEndMs: performance.now() + 3_600_000, wallEndMs: Date.now() + 3_600_000 });
-    const dialler = new Dialler(new Resolver(), new DestinationPolicy({ allowed: ["127.0.0.0/8"] }), {
-      connectTimeoutMs: 10_000,
-      portWaitMs: 0,
-    });
+    const dialler = new Dialler(new Resolver(), { connectTimeoutMs: 10_000, portWaitMs: 0 });
+    const policy = new DestinationPolicy({ allowed: ["127.0.0.0/8"] });
     const openByUs: Open = async () => {
-      const { socket } = await dialler.dial(address, DESTINATION, port);
+      const { socket } = await dialler.dial({ pool: "main", address, policy }, DESTINATION, port);
       socket.on("error", () => {});
       return socket;
     };

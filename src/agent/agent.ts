@@ -1,7 +1,7 @@
 /**
  * The agent of one host: holds leases in one pool, and sends requests from their ports.
  *
- *     pool member → lease keepers → port binder ← traffic paths ← gateway
+ *     pool member → lease keepers → port binder ← traffic paths ← admission ← gateway
  *
  * The left half fills the binder, the right half takes from it; neither knows the other.
  */
@@ -10,8 +10,10 @@ import type { AddressInfo } from "node:net";
 import type { Logger } from "pino";
 import { CommandFault, listenReason } from "../process/command-fault.ts";
 import type { AgentConfig } from "./config.ts";
+import { Admission } from "./admission/admission.ts";
 import { DestinationPolicy } from "./egress/destination-policy.ts";
 import { Dialler } from "./egress/dial.ts";
+import { logFields } from "./egress/flow-context.ts";
 import { PublishedKeys } from "../link/published-keys.ts";
 import { Gateway } from "./traffic/gateway/gateway.ts";
 import type { EdgeToken } from "../link/edge-token.ts";
@@ -42,6 +44,7 @@ export class Agent {
   readonly #resolver: Resolver;
   readonly #outgoing: Outgoing;
   readonly #keys: PublishedKeys;
+  readonly #admission: Admission;
   readonly #gateway: Gateway;
   readonly #token: EdgeToken;
   readonly #machine: Machine;
@@ -57,11 +60,12 @@ export class Agent {
     this.#resolver = new Resolver({ servers: config.nameServers });
     const { allowed, denied } = config;
     const policy = new DestinationPolicy({ allowed, denied, isOwn: (ip) => this.#ownAddresses.isOwn(ip) });
-    const { connectTimeoutMs, responseTimeoutMs } = config;
-    const dialler = new Dialler(this.#resolver, policy, { connectTimeoutMs, portWaitMs: PORT_WAIT_MS });
+    const { pool, connectTimeoutMs, responseTimeoutMs } = config;
+    const dialler = new Dialler(this.#resolver, { connectTimeoutMs, portWaitMs: PORT_WAIT_MS });
+    const trials = new Dialler(this.#resolver, { connectTimeoutMs: TRIAL_TIMEOUT_MS, portWaitMs: 0 });
     this.#uplinks = new UplinkWatch({
       binder: this.#binder,
-      dialler: new Dialler(this.#resolver, policy, { connectTimeoutMs: TRIAL_TIMEOUT_MS, portWaitMs: 0 }),
+      dialler: { dial: (address, host, port) => trials.dial({ pool, address, policy }, host, port) },
       probes: config.probes,
       links: new KernelLinkView(),
       oldestWait: (from) => this.#outgoing.oldestWait(from),
@@ -75,14 +79,23 @@ export class Agent {
       keep: (keys) => state.keepKeys(keys),
       log,
     });
+    this.#admission = new Admission({
+      pool,
+      binder: this.#binder,
+      policy,
+      verifier: this.#keys,
+      familiesOf: (name) => dialler.familiesOf(name),
+    });
     this.#gateway = new Gateway({
       host: token.subject,
-      pool: config.pool,
+      admission: this.#admission,
       binder: this.#binder,
       outgoing: this.#outgoing,
-      verifier: this.#keys,
       describe: async () => ({ ...(await machine.describe()), uplinks: this.#uplinks.describe() }),
-      onFault: (fault) => log.error({ err: fault }, "a request failed by a fault of ours"),
+      onFault: (fault, context) => {
+        const flow = context === null ? {} : logFields(context);
+        log.error({ ...flow, err: fault }, "a request failed by a fault of ours");
+      },
     });
   }
 
@@ -116,7 +129,7 @@ export class Agent {
 
   /** Takes no new requests, lets the others end until the deadline, and gives every lease back. */
   async drain(): Promise<void> {
-    this.#gateway.isDraining = true;
+    this.#admission.isDraining = true;
     await this.#member?.drain(this.#config.drainDeadlineMs);
     await this.#untilClientsAreServed();
     this.#uplinks.stop();

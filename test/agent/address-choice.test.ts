@@ -1,6 +1,6 @@
 /** Which of a host's addresses a request leaves from, when it says and when it does not. */
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { AddressChoice } from "../../src/agent/egress/address-choice.ts";
+import { AddressChoice } from "../../src/agent/admission/address-choice.ts";
 import { PortBinder } from "../../src/agent/egress/port-binder.ts";
 import type { Family } from "../../src/agent/egress/resolver.ts";
 import { startOrigin, startRig } from "./gateway-rig.ts";

@@ -56,7 +56,7 @@ beforeAll(async () => {
   const deaf = await startDeafServer(DEAF, port);
   const nameServer = await startNameServer(NAMES);
   const resolver = new Resolver({ servers: [nameServer.address], timeoutMs: 50 });
-  dialler = new Dialler(resolver, new DestinationPolicy({ allowed: ["127.0.0.0/8", "::1/128"] }), {
+  dialler = new Dialler(resolver, {
     connectTimeoutMs: 400,
     portWaitMs: 100,
   });
@@ -102,6 +102,8 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ type: fc.constant("pass" as const), ms: fc.nat(60) }) },
 );
 
+const policy = new DestinationPolicy({ allowed: ["127.0.0.0/8", "::1/128"] });
+
 async function run(steps: readonly Step[]): Promise<void> {
   const ports = new AddressPorts("127.0.0.19", { holdDownMs: 20 });
   const open: Dialled[] = [];
@@ -115,7 +117,7 @@ async function run(steps: readonly Step[]): Promise<void> {
     if (one.type === "dial") {
       const leaving = one.abortsAfterMs === null ? null : AbortSignal.timeout(one.abortsAfterMs);
       dials.push(
-        dialler.dial(ports, one.host, port, leaving ?? undefined).then(
+        dialler.dial({ pool: "main", address: ports, policy }, one.host, port, leaving ?? undefined).then(
           (dialled) => open.push(dialled),
           () => null,
         ),

@@ -18,6 +18,8 @@ const OWN = "8.8.8.8";
 
 const closing: (() => unknown)[] = [];
 let ports: AddressPorts;
+/** Of the last dialler. */
+let policy: DestinationPolicy;
 /** An origin on 127.0.0.1; nobody listens on its port at other addresses. */
 let port: number;
 let accepted: string[];
@@ -56,14 +58,8 @@ async function dialler(
 ): Promise<Dialler> {
   const nameServer = await startNameServer(records);
   const resolver = new Resolver({ servers: [nameServer.address] });
-  const made = new Dialler(
-    resolver,
-    new DestinationPolicy({ allowed: ["127.0.0.0/8"], ...(isOwn && { isOwn }) }),
-    {
-      connectTimeoutMs,
-      portWaitMs: 2_000,
-    },
-  );
+  policy = new DestinationPolicy({ allowed: ["127.0.0.0/8"], ...(isOwn && { isOwn }) });
+  const made = new Dialler(resolver, { connectTimeoutMs, portWaitMs: 2_000 });
   made.onTry = (from, place) => {
     const at = tries.push(`${from} to ${place.ip}`) - 1;
     return (fault) => (tries[at] += fault === null ? " connected" : ` ${problemOf(fault).code}`);
@@ -283,7 +279,9 @@ it("[RS4] an address of the other family is refused as what it is", async () => 
   });
   const six = new AddressPorts("::1");
   closing.push(() => six.close());
-  await expect((await dialler({})).dial(six, "127.0.0.1", port)).rejects.toMatchObject({
+  const made = await dialler({});
+  const context = { pool: "main", address: six, policy };
+  await expect(made.dial(context, "127.0.0.1", port)).rejects.toMatchObject({
     code: "address-family-mismatch",
     detail: "127.0.0.1 is an IPv4 address; the egress address ::1 is IPv6.",
   });
@@ -328,5 +326,5 @@ it("[RS5] the families of a name are those that the name servers know", async ()
 });
 
 function bound(made: Dialler): { dial: (host: string, signal?: AbortSignal) => ReturnType<Dialler["dial"]> } {
-  return { dial: (host, signal) => made.dial(ports, host, port, signal) };
+  return { dial: (host, signal) => made.dial({ pool: "main", address: ports, policy }, host, port, signal) };
 }

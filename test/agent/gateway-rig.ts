@@ -6,10 +6,12 @@ import { connect, createServer as createNetServer, type Socket } from "node:net"
 import type { Identity, Role } from "../../src/core/identity.ts";
 import { termFrom } from "../../src/core/lease-term.ts";
 import type { Lease } from "../../src/core/lease-commands.ts";
+import { Admission } from "../../src/agent/admission/admission.ts";
 import type { AddressPorts } from "../../src/agent/egress/address-ports.ts";
 import { readClock } from "../../src/process/clock.ts";
 import { DestinationPolicy } from "../../src/agent/egress/destination-policy.ts";
 import { Dialler } from "../../src/agent/egress/dial.ts";
+import type { FlowContext } from "../../src/agent/egress/flow-context.ts";
 import { Gateway } from "../../src/agent/traffic/gateway/gateway.ts";
 import { Outgoing, type OutgoingOptions } from "../../src/agent/traffic/origins/outgoing.ts";
 import { PortBinder } from "../../src/agent/egress/port-binder.ts";
@@ -32,11 +34,14 @@ export interface Rig {
   readonly url: string;
   readonly port: number;
   readonly gateway: Gateway;
+  readonly admission: Admission;
   readonly binder: PortBinder;
   readonly ports: AddressPorts;
   readonly outgoing: Outgoing;
   readonly token: string;
   readonly faults: unknown[];
+  /** The flows that ended with them. */
+  readonly faultyFlows: (FlowContext | null)[];
   readonly tokenFor: (role: Role, pools?: readonly string[], expiresInMs?: number) => Promise<string>;
   /** Fetches a destination through the gateway. */
   readonly fetch: (destination: string, init?: RequestInit) => Promise<Response>;
@@ -60,19 +65,29 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     timeoutMs: options.dnsTimeoutMs ?? 200,
   });
   const policy = new DestinationPolicy({ allowed: options.allow ?? ["127.0.0.0/8"] });
-  const dialler = new Dialler(resolver, policy, {
+  const dialler = new Dialler(resolver, {
     connectTimeoutMs: options.connectTimeoutMs ?? 2_000,
     portWaitMs: 2_000,
   });
   const outgoing = new Outgoing(dialler, options);
   const faults: unknown[] = [];
-  const gateway = new Gateway({
-    host: "h1",
+  const faultyFlows: (FlowContext | null)[] = [];
+  const admission = new Admission({
     pool: "main",
     binder,
-    outgoing,
+    policy,
     verifier,
-    onFault: (fault) => faults.push(fault),
+    familiesOf: (name) => dialler.familiesOf(name),
+  });
+  const gateway = new Gateway({
+    host: "h1",
+    admission,
+    binder,
+    outgoing,
+    onFault: (fault, context) => {
+      faults.push(fault);
+      faultyFlows.push(context);
+    },
   });
   gateway.server.listen(0, "127.0.0.1");
   await once(gateway.server, "listening");
@@ -91,11 +106,13 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     url,
     port,
     gateway,
+    admission,
     binder,
     ports,
     outgoing,
     token,
     faults,
+    faultyFlows,
     tokenFor,
     fetch: (destination, init = {}) => {
       const headers = new Headers(init.headers);

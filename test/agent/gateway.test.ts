@@ -125,9 +125,9 @@ describe("routes", () => {
 describe("health", () => {
   it("[GW15] says what keeps the host from serving, and does not count it", async () => {
     const health = (): Promise<Response> => fetch(`${rig.url}/health`);
-    rig.gateway.isDraining = true;
+    rig.admission.isDraining = true;
     await expectProblem(await health(), 503, "draining");
-    rig.gateway.isDraining = false;
+    rig.admission.isDraining = false;
     rig.ports.setTerm(null);
     const lost = await health();
     expect(await lost.clone().text()).toContain("127.0.0.10");
@@ -182,9 +182,9 @@ describe("selection", () => {
   });
 
   it("[GW8] refuses new requests while it drains", async () => {
-    rig.gateway.isDraining = true;
+    rig.admission.isDraining = true;
     await expectProblem(await rig.fetch(good.url), 503, "draining");
-    rig.gateway.isDraining = false;
+    rig.admission.isDraining = false;
   });
 });
 

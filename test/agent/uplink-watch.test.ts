@@ -11,7 +11,7 @@ import { PortBinder } from "../../src/agent/egress/port-binder.ts";
 import { EgressFault } from "../../src/agent/egress/faults.ts";
 import { Resolver } from "../../src/agent/egress/resolver.ts";
 import { KernelLinkView } from "../../src/agent/uplink/link-view.ts";
-import { type Probe, UplinkWatch } from "../../src/agent/uplink/uplink-watch.ts";
+import { type Probe, type TrialDialler, UplinkWatch } from "../../src/agent/uplink/uplink-watch.ts";
 import { recordingLog, until } from "../link/loopback-edge.ts";
 
 const IP = "127.0.0.10";
@@ -38,14 +38,15 @@ function watching(probes: readonly Probe[] = []) {
   ports.addBlock({ base: 40_000 - (40_000 % 64), order: 6, epoch: 1 });
   const resolver = new Resolver({ servers: ["127.0.0.1:1"] });
   const policy = new DestinationPolicy({ allowed: ["127.0.0.0/8", "192.0.2.0/24"] });
-  const dialler = new Dialler(resolver, policy, { connectTimeoutMs: 300, portWaitMs: 0 });
+  const dialler = new Dialler(resolver, { connectTimeoutMs: 300, portWaitMs: 0 });
   const links = { isLinkUp: true, isUp: async () => links.isLinkUp };
   const waits: { oldest: Wait | null } = { oldest: null };
   const { log, lines } = recordingLog();
-  const trialDialler: Pick<Dialler, "dial"> = {
-    dial: (from, host, port) => {
+  const trialDialler: TrialDialler = {
+    dial: (address, host, port) => {
       if (host === NOWHERE.ip) return Promise.reject(new EgressFault("connection-timeout"));
-      return new Dialler(resolver, policy, { connectTimeoutMs: 300, portWaitMs: 0 }).dial(from, host, port);
+      const trials = new Dialler(resolver, { connectTimeoutMs: 300, portWaitMs: 0 });
+      return trials.dial({ pool: "main", address, policy }, host, port);
     },
   };
   const watch = new UplinkWatch({
@@ -66,7 +67,7 @@ function watching(probes: readonly Probe[] = []) {
     binder.removeAddress(IP);
   });
   const dial = async ({ ip, port }: Place): Promise<void> => {
-    const { socket } = await dialler.dial(ports, ip, port);
+    const { socket } = await dialler.dial({ pool: "main", address: ports, policy }, ip, port);
     socket.destroy();
   };
   /** As the dialler tells of a place that does not answer. */

@@ -165,13 +165,13 @@ describe("an upload", () => {
   });
 
   it("[GW24] has ended without being ready on a host that drains, or has no port left", async () => {
-    rig.gateway.isDraining = true;
+    rig.admission.isDraining = true;
     const drained = newName();
     const before = await askBefore(drained);
     const refused = sendUpload(drained, origin.url);
     expect(await before.standing).toEqual("ended");
     expect((await refused.answered).status).toBe(503);
-    rig.gateway.isDraining = false;
+    rig.admission.isDraining = false;
 
     const silent = await startByteOrigin(() => {});
     for (let port = 0; port < 64; port += 1) sendUpload(newName(), silent.url);

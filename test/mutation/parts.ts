@@ -69,7 +69,8 @@ export const PARTS: Readonly<Record<string, Part>> = {
   },
   dials: {
     sources: [
-      `${AGENT}/egress/address-{choice,race}.ts`,
+      `${AGENT}/admission/address-choice.ts`,
+      `${AGENT}/egress/address-race.ts`,
       `${AGENT}/egress/dial.ts`,
       `${AGENT}/egress/resolver.ts`,
     ],

@@ -61,9 +61,10 @@ const ARROWS = {
   "src/linux/nftables": ["src/core"],
   "src/linux": [],
   "src/agent/egress": ["src/core", "src/wire", "src/process"],
+  "src/agent/admission": ["src/core", "src/wire", "src/agent/egress"],
   "src/agent/leasing": ["src/core", "src/wire", "src/process", "src/link", "src/agent/egress"],
   "src/agent/machine": ["src/core", "src/process", "src/linux/nftables", "src/linux", "src/agent/egress"],
-  "src/agent/traffic": ["src/core", "src/wire", "src/process", "src/agent/egress"],
+  "src/agent/traffic": ["src/core", "src/wire", "src/process", "src/agent/egress", "src/agent/admission"],
   "src/agent/uplink": ["src/core", "src/process", "src/linux", "src/agent/egress"],
   // Puts the rooms together.
   "src/agent": [
@@ -71,6 +72,7 @@ const ARROWS = {
     "src/process",
     "src/link",
     "src/agent/egress",
+    "src/agent/admission",
     "src/agent/leasing",
     "src/agent/machine",
     "src/agent/traffic",

@@ -12,8 +12,8 @@ import { EgressFault } from "./faults.ts";
 import type { AddressPorts } from "./address-ports.ts";
 import { MAX_ADDRESSES, raceAddresses } from "./address-race.ts";
 import { connectFrom, givenUp, isRefusal } from "./connect-from.ts";
-import type { DestinationPolicy } from "./destination-policy.ts";
 import { unmapped } from "./destination-policy.ts";
+import type { EgressContext } from "./flow-context.ts";
 import type { HeldPort } from "./held-port.ts";
 import type { Family, Resolver } from "./resolver.ts";
 
@@ -45,19 +45,18 @@ export class Dialler {
   /** For whoever watches what becomes of connections; in constant time. [BI13] */
   onTry: OnTry | null = null;
   readonly #resolver: Resolver;
-  readonly #policy: DestinationPolicy;
   readonly #limits: DialLimits;
 
-  constructor(resolver: Resolver, policy: DestinationPolicy, limits: DialLimits) {
+  constructor(resolver: Resolver, limits: DialLimits) {
     this.#resolver = resolver;
-    this.#policy = policy;
     this.#limits = limits;
   }
 
   /** Connects to a host (a name or an address, IPv6 without brackets) and a TCP port. */
-  async dial(from: AddressPorts, host: string, port: number, signal?: AbortSignal): Promise<Dialled> {
+  async dial(context: EgressContext, host: string, port: number, signal?: AbortSignal): Promise<Dialled> {
+    const from = context.address;
     const endMs = performance.now() + this.#limits.connectTimeoutMs;
-    const all = await this.#addressesOf(from, host, endMs, signal);
+    const all = await this.#addressesOf(context, host, endMs, signal);
     if (all.length === 1) return this.#dialAddress(from, all[0]!, port, endMs - performance.now(), signal);
     const first = Math.floor(Math.random() * all.length);
     const addresses = [...all.slice(first), ...all.slice(0, first)].slice(0, MAX_ADDRESSES);
@@ -74,7 +73,7 @@ export class Dialler {
   }
 
   async #addressesOf(
-    from: AddressPorts,
+    { address: from, policy }: EgressContext,
     host: string,
     endMs: number,
     signal: AbortSignal | undefined,
@@ -89,7 +88,7 @@ export class Dialler {
     // One prohibited address refuses the whole name: whoever mixes a private address among
     // public ones is rebinding, and which one is dialled must not be a matter of luck. [DE4]
     for (const address of addresses) {
-      let reason = this.#policy.refusalOf(address);
+      let reason = policy.refusalOf(address);
       if (reason instanceof Promise) reason = await reason;
       if (reason === null) continue;
       const subject = isLiteral ? address : `${host} is ${address}, which`;

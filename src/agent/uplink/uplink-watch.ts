@@ -13,7 +13,7 @@ import { type Trial, UplinkHealth, type Wait } from "../../core/uplink-health.ts
 import { type CancelTimer, systemTimers, type Timers } from "../../process/timers.ts";
 import { type Clock, readClock } from "../../process/clock.ts";
 import type { AddressPorts } from "../egress/address-ports.ts";
-import type { Dialler } from "../egress/dial.ts";
+import type { Dialled } from "../egress/dial.ts";
 import type { PortBinder } from "../egress/port-binder.ts";
 import { problemOf } from "../egress/faults.ts";
 import type { LinkView } from "./link-view.ts";
@@ -25,11 +25,16 @@ export interface Probe {
   readonly port: number;
 }
 
+/** Opens connections from an address of this host. */
+export interface TrialDialler {
+  dial(from: AddressPorts, host: string, port: number): Promise<Pick<Dialled, "socket">>;
+}
+
 /** What a watch needs. */
 export interface UplinkWatchOptions {
   readonly binder: Pick<PortBinder, "address" | "addresses">;
   /** For trials alone: it gives up soon, and tells nobody. */
-  readonly dialler: Pick<Dialler, "dial">;
+  readonly dialler: TrialDialler;
   readonly probes: readonly Probe[];
   readonly links: LinkView;
   /** What waits longest for its answer on a connection that stands already; null for nothing. */

@@ -16,7 +16,7 @@ import {
   EGRESS_PORT,
   PROXY_STATUS,
 } from "../../../wire/header-names.ts";
-import type { AddressPorts } from "../../egress/address-ports.ts";
+import type { FlowContext } from "../../egress/flow-context.ts";
 import type { Flow } from "../../../process/flow.ts";
 import { FlowHandler } from "./flow-handler.ts";
 import { requestTargetOf } from "../../egress/destination-url.ts";
@@ -39,15 +39,21 @@ export interface HttpPath {
   readonly outgoing: Outgoing;
   /** Name of this host. */
   readonly host: string;
+  readonly refusals: PathRefusals;
+}
+
+/** How a path says no to the clients of its listener. */
+export interface PathRefusals {
   /** Answers the client with a problem; nothing has been sent to it yet. */
-  readonly refuse: (
+  refuse(
     request: IncomingMessage,
     response: ServerResponse,
     problem: Problem,
     fault: unknown,
-  ) => void;
-  /** Counts what the client can not be told any more. */
-  readonly count: (problem: Problem, fault: unknown) => void;
+    context: FlowContext,
+  ): void;
+  /** Counts what the client cannot be told any more. */
+  count(problem: Problem, fault: unknown, context: FlowContext): void;
 }
 
 /** Largest first piece of a body that is joined to its head. */
@@ -60,7 +66,7 @@ export class HttpExchange implements ExchangeHandler {
   readonly #path: HttpPath;
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
-  readonly #from: AddressPorts;
+  readonly #context: FlowContext;
   readonly #follows: boolean;
   #hop: Hop;
   #hopCount = 0;
@@ -87,14 +93,14 @@ export class HttpExchange implements ExchangeHandler {
     path: HttpPath,
     request: IncomingMessage,
     response: ServerResponse,
-    from: AddressPorts,
+    context: FlowContext,
     hop: Hop,
     follows: boolean,
   ) {
     this.#path = path;
     this.#request = request;
     this.#response = response;
-    this.#from = from;
+    this.#context = context;
     this.#hop = hop;
     this.#follows = follows;
   }
@@ -114,13 +120,13 @@ export class HttpExchange implements ExchangeHandler {
   fail(fault: unknown): void {
     const problem = problemOf(fault);
     if (this.#isOver) {
-      this.#path.count(problem, fault);
+      this.#path.refusals.count(problem, fault, this.#context);
       return;
     }
     this.#isOver = true;
     this.#giveUp(problem.code);
     if (this.#response.headersSent) {
-      this.#path.count(problem, fault);
+      this.#path.refusals.count(problem, fault, this.#context);
       this.#breakOff();
     } else {
       this.#refuse(problem, fault);
@@ -211,7 +217,7 @@ export class HttpExchange implements ExchangeHandler {
   }
 
   #send(anew: boolean): void {
-    this.#connections = this.#path.outgoing.to(this.#from, this.#hop.url.origin);
+    this.#connections = this.#path.outgoing.to(this.#context, this.#hop.url.origin);
     if (anew) this.#dispatch(this.#connections.open());
     else this.#connections.acquire(this.#hop.hasBody, (connection) => this.#dispatch(connection));
   }
@@ -262,7 +268,7 @@ export class HttpExchange implements ExchangeHandler {
     const response = this.#response;
     headers.push(
       EGRESS_IP,
-      this.#from.ip,
+      this.#context.address.ip,
       EGRESS_PORT,
       String(this.#connection!.port),
       EGRESS_HOST,
@@ -366,7 +372,7 @@ export class HttpExchange implements ExchangeHandler {
 
   #refuse(problem: Problem, fault: unknown): void {
     const told = this.#hopCount === 0 ? problem : unfollowed(problem, this.#request.method!, this.#hop.url);
-    this.#path.refuse(this.#request, this.#response, told, fault);
+    this.#path.refusals.refuse(this.#request, this.#response, told, fault, this.#context);
   }
 
   /** What has come goes out, and then the connection ends within the response. [GW5] */

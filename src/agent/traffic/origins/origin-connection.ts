@@ -1,10 +1,10 @@
 /** One connection to an origin, on one leased port: dialled for its first request, then kept. */
 import type { Socket } from "node:net";
 import { Flow } from "../../../process/flow.ts";
-import type { AddressPorts } from "../../egress/address-ports.ts";
 import type { AnswerWaits } from "./answer-waits.ts";
 import type { Dialled, Dialler } from "../../egress/dial.ts";
 import { EgressFault } from "../../egress/faults.ts";
+import type { EgressContext } from "../../egress/flow-context.ts";
 import type { HeldPort } from "../../egress/held-port.ts";
 import type { Http1Origins } from "./http1-origins.ts";
 import { Http1Transport } from "../http1/http1-transport.ts";
@@ -54,7 +54,7 @@ export class OriginConnection {
   isRetired = false;
   /** Its place among the idle ones, for whoever keeps it; -1 for none. */
   idleAt = -1;
-  readonly #from: AddressPorts;
+  readonly #context: EgressContext;
   readonly #options: ConnectionOptions;
   readonly #keeper: ConnectionKeeper;
   /** Of its own: exchanges come and go on it. [GW11] */
@@ -67,9 +67,9 @@ export class OriginConnection {
   #dialling: AbortController | null = null;
   #idleTimer: NodeJS.Timeout | null = null;
 
-  constructor(origin: string, from: AddressPorts, options: ConnectionOptions, keeper: ConnectionKeeper) {
+  constructor(origin: string, context: EgressContext, options: ConnectionOptions, keeper: ConnectionKeeper) {
     this.origin = origin;
-    this.#from = from;
+    this.#context = context;
     this.#options = options;
     this.#keeper = keeper;
     this.#flow = new Flow((fault) => {
@@ -141,7 +141,7 @@ export class OriginConnection {
     this.#dialling = dialling;
     try {
       const dialled = await this.#options.dialler.dial(
-        this.#from,
+        this.#context,
         host,
         Number(port) || (isSecure ? 443 : 80),
         dialling.signal,

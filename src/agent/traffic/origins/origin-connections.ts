@@ -1,22 +1,22 @@
 /**
- * The connections from one egress address to one origin. Each request gets an idle one, or
+ * The connections to one origin that the same flows may share. Each request gets an idle one, or
  * room on an HTTP/2 one, or a new one: there is no upper bound but the ports.
  *
  * A port must be known by request, an idle connection must close when its block drains, and
  * thousands at once must cost no search.
  */
-import type { AddressPorts } from "../../egress/address-ports.ts";
+import type { EgressContext } from "../../egress/flow-context.ts";
 import { type ConnectionOptions, OriginConnection } from "./origin-connection.ts";
 
 /** Called with the connection that a request goes out on. */
 export type OnConnection = (connection: OriginConnection) => void;
 
-/** All connections of one address to one origin. */
+/** All connections of one context to one origin. */
 export class OriginConnections {
   readonly origin: string;
-  readonly #from: AddressPorts;
+  readonly #context: EgressContext;
   readonly #options: ConnectionOptions;
-  readonly #onEmpty: (origin: string) => void;
+  readonly #onEmpty: () => void;
   readonly #all = new Set<OriginConnection>();
   /** Connected, no request on it. The last one is the warmest, so the coldest ones end. */
   readonly #idle: OriginConnection[] = [];
@@ -27,14 +27,9 @@ export class OriginConnections {
   #waiting: OnConnection[] = [];
   #speaks: "unknown" | "h1" | "h2";
 
-  constructor(
-    origin: string,
-    from: AddressPorts,
-    options: ConnectionOptions,
-    onEmpty: (origin: string) => void,
-  ) {
+  constructor(origin: string, context: EgressContext, options: ConnectionOptions, onEmpty: () => void) {
     this.origin = origin;
-    this.#from = from;
+    this.#context = context;
     this.#options = options;
     this.#onEmpty = onEmpty;
     // HTTP/2 is negotiated in TLS; without it nothing has to be found out.
@@ -72,7 +67,7 @@ export class OriginConnections {
 
   /** A new connection for one request, as `acquire` gives it. */
   open(): OriginConnection {
-    const connection = new OriginConnection(this.origin, this.#from, this.#options, this);
+    const connection = new OriginConnection(this.origin, this.#context, this.#options, this);
     this.#all.add(connection);
     connection.running = 1;
     if (this.#speaks === "unknown" && this.#scout === null) this.#scout = connection;
@@ -136,7 +131,7 @@ export class OriginConnections {
       connection.idleAt = -1;
     }
     if (connection === this.#scout) this.#endScouting();
-    if (this.#all.size === 0 && this.#waiting.length === 0) this.#onEmpty(this.origin);
+    if (this.#all.size === 0 && this.#waiting.length === 0) this.#onEmpty();
   }
 
   /** The warmest idle one that takes a request. */

@@ -1,8 +1,10 @@
-/** All connections of this host to destinations, by egress address and origin. */
+/** All connections of this host to destinations, by what the flows on them have in common, and by origin. */
 import type { AddressPorts } from "../../egress/address-ports.ts";
 import type { Dialler } from "../../egress/dial.ts";
+import type { EgressContext } from "../../egress/flow-context.ts";
 import type { Wait } from "../../../core/uplink-health.ts";
 import { AnswerWaits } from "./answer-waits.ts";
+import { connectionKey } from "./connection-key.ts";
 import { Http1Origins } from "./http1-origins.ts";
 import type { ConnectionOptions } from "./origin-connection.ts";
 import { OriginConnections } from "./origin-connections.ts";
@@ -23,17 +25,14 @@ export interface OutgoingOptions {
 /** Largest head of a response, in bytes. */
 export const MAX_RESPONSE_HEADER_BYTES = 128 * 1024;
 
-interface OfAddress {
-  readonly options: ConnectionOptions;
-  readonly byOrigin: Map<string, OriginConnections>;
-}
-
 /** Keeps connections for every address. */
 export class Outgoing {
   readonly dialler: Dialler;
   readonly secureSockets: SecureSockets;
   readonly #options: Omit<ConnectionOptions, "waits">;
-  readonly #byAddress = new Map<AddressPorts, OfAddress>();
+  readonly #ofAddress = new WeakMap<AddressPorts, ConnectionOptions>();
+  /** By key. */
+  readonly #connections = new Map<string, OriginConnections>();
 
   constructor(dialler: Dialler, options: OutgoingOptions = {}) {
     this.dialler = dialler;
@@ -52,41 +51,46 @@ export class Outgoing {
     };
   }
 
-  /** The connections from an address to an origin such as `https://example.com:8443`. */
-  to(from: AddressPorts, origin: string): OriginConnections {
-    let ofAddress = this.#byAddress.get(from);
-    if (ofAddress === undefined) {
-      ofAddress = { options: { ...this.#options, waits: new AnswerWaits() }, byOrigin: new Map() };
-      this.#byAddress.set(from, ofAddress);
-    }
-    const { options, byOrigin } = ofAddress;
-    let connections = byOrigin.get(origin);
+  /** The connections on which a flow may go to an origin such as `https://example.com:8443`. */
+  to(context: EgressContext, origin: string): OriginConnections {
+    const key = connectionKey(context, origin);
+    let connections = this.#connections.get(key);
     if (connections === undefined) {
-      connections = new OriginConnections(origin, from, options, (empty) => byOrigin.delete(empty));
-      byOrigin.set(origin, connections);
+      const { pool, address, policy } = context;
+      // Nothing more of the flow that happens to be the first.
+      const shared: EgressContext = { pool, address, policy };
+      connections = new OriginConnections(origin, shared, this.#optionsOf(address), () => {
+        this.#connections.delete(key);
+      });
+      this.#connections.set(key, connections);
     }
     return connections;
   }
 
   /** The request from an address that has waited longest for anything of its answer; null for none. */
   oldestWait(from: AddressPorts): Wait | null {
-    return this.#byAddress.get(from)?.options.waits.oldest() ?? null;
+    return this.#ofAddress.get(from)?.waits.oldest() ?? null;
   }
 
   /** Connections that stand or are being made. */
   get size(): number {
     let size = 0;
-    for (const { byOrigin } of this.#byAddress.values()) {
-      for (const connections of byOrigin.values()) size += connections.size;
-    }
+    for (const connections of this.#connections.values()) size += connections.size;
     return size;
   }
 
   /** Closes every connection at once. */
   close(): void {
-    for (const { byOrigin } of this.#byAddress.values()) {
-      for (const connections of byOrigin.values()) connections.close();
+    for (const connections of this.#connections.values()) connections.close();
+    this.#connections.clear();
+  }
+
+  #optionsOf(address: AddressPorts): ConnectionOptions {
+    let options = this.#ofAddress.get(address);
+    if (options === undefined) {
+      options = { ...this.#options, waits: new AnswerWaits() };
+      this.#ofAddress.set(address, options);
     }
-    this.#byAddress.clear();
+    return options;
   }
 }

@@ -4,8 +4,8 @@
  * them. The port is held until both have ended. [GW9]
  */
 import type { IncomingMessage } from "node:http";
-import type { AddressPorts } from "../../egress/address-ports.ts";
 import type { Dialler } from "../../egress/dial.ts";
+import type { FlowContext } from "../../egress/flow-context.ts";
 import type { Flow } from "../../../process/flow.ts";
 import type { RawHeaders } from "../http/forwarded-headers.ts";
 import type { SecureSockets } from "../tls/secure-socket.ts";
@@ -37,7 +37,7 @@ export interface UpgradeRequest {
 /** Relays a handshake and then the frames. Throws as long as the client has been told nothing. */
 export async function relayWebSocket(
   path: WebSocketPath,
-  from: AddressPorts,
+  context: FlowContext,
   upgrade: UpgradeRequest,
   flow: Flow,
 ): Promise<void> {
@@ -45,7 +45,7 @@ export async function relayWebSocket(
   const isSecure = url.protocol === "https:";
   const host = url.hostname.startsWith("[") ? url.hostname.slice(1, -1) : url.hostname;
   const port = Number(url.port) || (isSecure ? 443 : 80);
-  const { socket, held } = await path.dialler.dial(from, host, port, client.gone);
+  const { socket, held } = await path.dialler.dial(context, host, port, client.gone);
   // From here on the end of the client is the end of the destination's socket, and of the port.
   client.gone.addEventListener(
     "abort",
@@ -57,7 +57,7 @@ export async function relayWebSocket(
   const isTlsEndInOrder = isSecure ? watchTlsEnd(transport, socket) : () => true;
   const endedInOrder = (): boolean => transport.errored === null && isTlsEndInOrder();
   const answer = await shakeHands(transport, upgrade, path.answerTimeoutMs, flow);
-  const own = { ip: from.ip, port: held.port, host: path.host };
+  const own = { ip: context.address.ip, port: held.port, host: path.host };
   if (answer.kind === "declined") {
     await relayDecline(upgrade, { ...answer, endedInOrder }, own, flow);
     socket.destroy();

@@ -5,9 +5,9 @@ import { rendezvousWeight } from "../../core/placement.ts";
 import type { Problem } from "../../core/problems.ts";
 import type { Selection } from "../../core/selection.ts";
 import { parseSelection } from "../../wire/selection-header.ts";
-import type { AddressPorts } from "./address-ports.ts";
-import type { PortBinder } from "./port-binder.ts";
-import { FAMILIES, type Family } from "./resolver.ts";
+import type { AddressPorts } from "../egress/address-ports.ts";
+import type { PortBinder } from "../egress/port-binder.ts";
+import { FAMILIES, type Family } from "../egress/resolver.ts";
 
 /** Selections that are remembered; the edge sends the same few for every request. */
 const REMEMBERED = 1024;

@@ -1,0 +1,102 @@
+/**
+ * What admits a flow, whichever listener it came to:
+ *
+ *     token → who asks → draining? → destination → address → the flow's context
+ *
+ * A listener reads the token, the selection and the destination in its own way, and says no in its
+ * own way; what is permitted is decided here, and every no is of the one table. [GW7] [GW8]
+ */
+import type { Identity } from "../../core/identity.ts";
+import { grant, type Outcome, refuse } from "../../core/outcome.ts";
+import type { Problem } from "../../core/problems.ts";
+import type { TokenVerifier } from "../../wire/tokens.ts";
+import type { DestinationPolicy } from "../egress/destination-policy.ts";
+import type { FlowContext } from "../egress/flow-context.ts";
+import type { PortBinder } from "../egress/port-binder.ts";
+import { AddressChoice, type FamiliesOf } from "./address-choice.ts";
+import { ClientAccess, type WayOfAsking } from "./client-access.ts";
+
+/** What admission needs of its host. */
+export interface AdmissionOptions {
+  readonly pool: string;
+  readonly binder: PortBinder;
+  /** Where flows may go. */
+  readonly policy: DestinationPolicy;
+  /** Knows the edge's keys; whoever made it keeps them fresh. */
+  readonly verifier: TokenVerifier;
+  readonly familiesOf?: FamiliesOf;
+}
+
+/** What a listener has read of a request for a way out. */
+export interface Asked<Destination> {
+  /** As `identify` has said. */
+  readonly client: Outcome<Identity, Problem>;
+  /** The pool, address and session that are wanted, as in the field `egress`; null for none. */
+  readonly selection: string | null;
+  /** Read only when it is needed, so not for those who may not ask. */
+  readonly destination: () => Outcome<Destination, Problem>;
+}
+
+/** A flow that may leave, and where it goes. */
+export interface Admitted<Destination> {
+  readonly context: FlowContext;
+  readonly destination: Destination;
+}
+
+type Soon<Value> = Value | Promise<Value>;
+
+/** One for all listeners of a host. */
+export class Admission {
+  /** Admits no new flows; those that run go on. */
+  isDraining = false;
+  readonly pool: string;
+  readonly #policy: DestinationPolicy;
+  readonly #access: ClientAccess;
+  readonly #choice: AddressChoice;
+  #flowCount = 0;
+
+  constructor({ pool, binder, policy, verifier, familiesOf }: AdmissionOptions) {
+    this.pool = pool;
+    this.#policy = policy;
+    this.#access = new ClientAccess(verifier, pool);
+    this.#choice = new AddressChoice(binder, pool, familiesOf);
+  }
+
+  /** Who asks. Without a promise when the token is known, as of every request but its first. */
+  identify(token: Outcome<string, Problem>, way: WayOfAsking): Soon<Outcome<Identity, Problem>> {
+    return token.ok ? this.#access.identify(token.value, way) : token;
+  }
+
+  /** Admits one flow. Without a promise unless the destination's families have to be found out. [RS5] */
+  admit<Destination extends { readonly hostname: string }>(
+    asked: Asked<Destination>,
+  ): Soon<Outcome<Admitted<Destination>, Problem>> {
+    if (!asked.client.ok) return asked.client;
+    const learning = this.#choice.prepare(asked.selection, () => {
+      const destination = asked.destination();
+      return destination.ok ? destination.value.hostname : null;
+    });
+    const { value: client } = asked.client;
+    return learning === null ? this.#admit(client, asked) : learning.then(() => this.#admit(client, asked));
+  }
+
+  #admit<Destination extends { readonly hostname: string }>(
+    client: Identity,
+    { selection, destination: read }: Asked<Destination>,
+  ): Outcome<Admitted<Destination>, Problem> {
+    if (this.isDraining) return refuse({ code: "draining" });
+    const destination = read();
+    if (!destination.ok) return destination;
+    const address = this.#choice.choose(selection, destination.value.hostname);
+    if (!address.ok) return address;
+    this.#flowCount += 1;
+    const context: FlowContext = {
+      id: this.#flowCount,
+      client: client.subject,
+      pool: this.pool,
+      address: address.value,
+      policy: this.#policy,
+    };
+    return grant({ context, destination: destination.value });
+  }
+}

@@ -1,0 +1,26 @@
+/** What is known of a flow from its admission to its end, and how much of it a connection knows. */
+import type { AddressPorts } from "./address-ports.ts";
+import type { DestinationPolicy } from "./destination-policy.ts";
+
+/**
+ * From where, and under which rules, something leaves. A dial and a connection to an origin know
+ * this and nothing else of a flow: flows that have all of it in common may share a connection.
+ */
+export interface EgressContext {
+  readonly pool: string;
+  readonly address: AddressPorts;
+  readonly policy: DestinationPolicy;
+}
+
+/** One admitted flow. */
+export interface FlowContext extends EgressContext {
+  /** A number within this process. */
+  readonly id: number;
+  /** Who asked, as the token says. */
+  readonly client: string;
+}
+
+/** What a line of the log says of a flow. */
+export function logFields({ id, client, pool, address }: FlowContext): Readonly<Record<string, unknown>> {
+  return { flow: id, client, pool, ip: address.ip };
+}

@@ -1,0 +1,101 @@
+/** What a gateway tells of its host, and of uploads: everything but the fetch itself. */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Flow } from "../../../process/flow.ts";
+import type { Admission } from "../../admission/admission.ts";
+import type { PortBinder } from "../../egress/port-binder.ts";
+import { sendProblem } from "../clients/problem-reply.ts";
+import { uploadAt, type Uploads } from "../clients/uploads.ts";
+import type { RequestHeaders } from "../http/forwarded-headers.ts";
+import type { Outgoing } from "../origins/outgoing.ts";
+import { addressStatus, lackOf, sendJson } from "./gateway-status.ts";
+import { FETCHING, LOOKING, tokenOf } from "./gateway-token.ts";
+import type { Refusals } from "./refusals.ts";
+
+/** Whom the routes tell of. */
+export interface HostRoutesOptions {
+  /** Name of this host. */
+  readonly host: string;
+  readonly admission: Admission;
+  readonly binder: PortBinder;
+  readonly outgoing: Outgoing;
+  readonly uploads: Uploads;
+  readonly refusals: Refusals;
+  /** Requests and WebSockets under way. */
+  readonly runningCount: () => number;
+  /** What the host wants to add to its status. */
+  readonly describe: (() => Promise<Record<string, unknown>>) | undefined;
+}
+
+/** Serves every route but the fetch. */
+export class HostRoutes {
+  readonly #options: HostRoutesOptions;
+
+  constructor(options: HostRoutesOptions) {
+    this.#options = options;
+  }
+
+  /** Answers a request for a path, as part of its flow. */
+  serve(
+    request: IncomingMessage,
+    response: ServerResponse,
+    path: string,
+    headers: RequestHeaders,
+    flow: Flow,
+  ): Promise<void> | void {
+    const { refusals } = this.#options;
+    const upload = uploadAt(path);
+    if (upload === null && path !== "/health" && path !== "/v1/status") {
+      refusals.refuse(request, response, { code: "route-unknown" });
+    } else if (request.method !== "GET" && request.method !== "HEAD") {
+      refusals.refuse(request, response, { code: "method-unsupported" });
+    } else if (upload !== null) {
+      return this.#sendStanding(request, response, upload, headers, flow);
+    } else if (path === "/health") {
+      this.#sendHealth(request, response);
+    } else {
+      return this.#sendStatus(request, response, headers);
+    }
+  }
+
+  /** Whether this host can serve, and if not what it lacks. [GW15] */
+  #sendHealth(request: IncomingMessage, response: ServerResponse): void {
+    const { binder, admission, host } = this.#options;
+    const lack = lackOf(binder, admission.isDraining);
+    // Whoever asks does not ask for an egress: it is no refusal, and not counted.
+    if (lack === null) sendJson(response, { status: "ok" });
+    else sendProblem(request, response, lack, host);
+  }
+
+  async #sendStanding(
+    request: IncomingMessage,
+    response: ServerResponse,
+    upload: string,
+    headers: RequestHeaders,
+    flow: Flow,
+  ): Promise<void> {
+    const { admission, refusals, uploads } = this.#options;
+    const identity = await admission.identify(tokenOf(headers, FETCHING), FETCHING);
+    if (!identity.ok) return refusals.refuse(request, response, identity.refusal);
+    uploads.answer(upload, identity.value, response, flow);
+  }
+
+  async #sendStatus(
+    request: IncomingMessage,
+    response: ServerResponse,
+    headers: RequestHeaders,
+  ): Promise<void> {
+    const { admission, refusals, host, outgoing, binder } = this.#options;
+    const identity = await admission.identify(tokenOf(headers, LOOKING), LOOKING);
+    if (!identity.ok) return refusals.refuse(request, response, identity.refusal);
+    sendJson(response, {
+      host,
+      pool: admission.pool,
+      draining: admission.isDraining,
+      running: this.#options.runningCount(),
+      connections: outgoing.size,
+      refusals: refusals.counts(),
+      addresses: [...binder.addresses()].map(addressStatus),
+      ...(await this.#options.describe?.()),
+    });
+  }
+}

@@ -1,0 +1,111 @@
+/**
+ * The HTTP server under a gateway: its limits, its connections, and what Node cannot read or
+ * leaves to its user. What is a request, or asks for a WebSocket, is handed on. [GW10] [GW13] [GW14]
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import type { Problem } from "../../../core/problems.ts";
+import { Flow } from "../../../process/flow.ts";
+import { outliveClients } from "../../../process/listener.ts";
+import { EgressFault, problemOf } from "../../egress/faults.ts";
+import { ClientConnection } from "./client-connection.ts";
+import { isWebSocketRequest } from "./head-rules.ts";
+import type { Refusals } from "./refusals.ts";
+
+/** Who serves what comes. */
+export interface GatewayHandlers {
+  readonly onRequest: (
+    request: IncomingMessage,
+    response: ServerResponse,
+    client: ClientConnection | undefined,
+  ) => void;
+  readonly onWebSocket: (request: IncomingMessage, socket: Socket, head: Buffer) => void;
+}
+
+/** Longest request line and header section, in bytes. */
+const MAX_HEADER_BYTES = 32 * 1024;
+const HEADERS_TIMEOUT_MS = 30_000;
+/** Longer than any client keeps a connection for reuse, so that none is closed under a request. */
+const IDLE_CONNECTION_MS = 120_000;
+const CLIENT_SILENCE_MS = 60_000;
+
+/** A server that does not listen yet. */
+export function createGatewayServer(handlers: GatewayHandlers, refusals: Refusals): Server {
+  const clients = new WeakMap<Duplex, ClientConnection>();
+  const server = createServer({
+    maxHeaderSize: MAX_HEADER_BYTES,
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    // A stream lasts as long as it lasts.
+    requestTimeout: 0,
+    keepAliveTimeout: IDLE_CONNECTION_MS,
+    noDelay: true,
+    // A client whose machine is gone says nothing, and may be waited for: the kernel asks it. [GW23]
+    keepAlive: true,
+    keepAliveInitialDelay: CLIENT_SILENCE_MS,
+    // Node's own refusal would have no name.
+    requireHostHeader: false,
+    // What is said on a connection with answers outstanding waits for its turn; frames cannot.
+    shouldUpgradeCallback: (request) =>
+      isWebSocketRequest(request) && clients.get(request.socket)?.isBusy === false,
+  });
+  // Beyond the default of 2,000 Node drops fields silently; the limit on bytes is enough.
+  server.maxHeadersCount = 0;
+  // A client that has sent all it wants to may shut its side, and still wants its answers. [GW14]
+  (server as Server & { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = true;
+  outliveClients(server, refusals.onFault);
+  server.on("connection", (socket: Socket) => {
+    clients.set(socket, new ClientConnection(socket, flowOf(socket, refusals)));
+  });
+  const onRequest = (request: IncomingMessage, response: ServerResponse): void =>
+    handlers.onRequest(request, response, clients.get(request.socket));
+  server.on("request", onRequest);
+  // `100 Continue` is sent when the destination is ready for the body.
+  server.on("checkContinue", onRequest);
+  server.on("checkExpectation", onRequest);
+  server.on("upgrade", (request, socket, head) => handlers.onWebSocket(request, socket as Socket, head));
+  server.on("connect", (_request, socket) => {
+    flowOf(socket, refusals).run(() => {
+      // Node has left it paused, and so deaf to its end.
+      socket.resume();
+      const say = (): void => refusals.refuseOn(socket, { code: "method-unsupported" });
+      const client = clients.get(socket);
+      if (client === undefined) say();
+      else client.conclude(say);
+    });
+  });
+  server.on("clientError", (fault, socket) => {
+    flowOf(socket, refusals).run(() => onClientError(fault, socket, clients.get(socket), refusals));
+  });
+  return server;
+}
+
+/** What concerns a client's connection ends, when it fails, that connection. */
+function flowOf(socket: Duplex, refusals: Refusals): Flow {
+  return new Flow((fault) => {
+    refusals.count(problemOf(fault), fault);
+    socket.destroy();
+  }, refusals.onFault);
+}
+
+/** Node could not read what came: there is a socket, and perhaps requests on it. */
+function onClientError(
+  fault: Error & { readonly code?: string },
+  socket: Duplex,
+  client: ClientConnection | undefined,
+  refusals: Refusals,
+): void {
+  if (fault.code === "ECONNRESET" || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const problem: Problem =
+    fault.code === "HPE_HEADER_OVERFLOW"
+      ? { code: "headers-too-large" }
+      : { code: "request-malformed", detail: fault.code ?? "unreadable" };
+  const say = (): void => refusals.refuseOn(socket, problem);
+  // An end within a body whose length was announced, or a chunk that is none. [GW10]
+  const inBody = new EgressFault("body-length-mismatch");
+  if (client === undefined) say();
+  else client.breakOff(inBody, say);
+}

@@ -1,0 +1,61 @@
+/** How a gateway says no: every refusal has a name and is counted. [GW1] */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import type { Problem, ProblemCode } from "../../../core/problems.ts";
+import { problemOf } from "../../egress/faults.ts";
+import type { FlowContext } from "../../egress/flow-context.ts";
+import { endWithProblem, sendProblem } from "../clients/problem-reply.ts";
+
+/** Told of every fault that nobody foresaw, and of the flow that it ended, if there was one yet. */
+export type OnGatewayFault = (fault: unknown, context: FlowContext | null) => void;
+
+/** The refusals of one gateway. */
+export class Refusals {
+  /** Name of this host. */
+  readonly #host: string;
+  readonly #onFault: OnGatewayFault;
+  readonly #counts = new Map<ProblemCode, number>();
+
+  constructor(host: string, onFault: OnGatewayFault) {
+    this.#host = host;
+    this.#onFault = onFault;
+  }
+
+  /** How often each was said, for the status. */
+  counts(): Readonly<Record<string, number>> {
+    return Object.fromEntries(this.#counts);
+  }
+
+  /** Answers a request with a problem; one whose answer has begun is broken off. */
+  refuse(
+    request: IncomingMessage,
+    response: ServerResponse,
+    problem: Problem,
+    fault: unknown = null,
+    context: FlowContext | null = null,
+  ): void {
+    this.count(problem, fault, context);
+    if (response.headersSent || response.destroyed) response.destroy();
+    else sendProblem(request, response, problem, this.#host);
+  }
+
+  /** Answers on a bare socket, and ends it. */
+  refuseOn(
+    socket: Duplex,
+    problem: Problem,
+    fault: unknown = null,
+    context: FlowContext | null = null,
+  ): void {
+    this.count(problem, fault, context);
+    endWithProblem(socket, problem, this.#host);
+  }
+
+  /** Counts what the client cannot be told any more. */
+  count(problem: Problem, fault: unknown, context: FlowContext | null = null): void {
+    this.#counts.set(problem.code, (this.#counts.get(problem.code) ?? 0) + 1);
+    if (problem.code === "internal-fault") this.#onFault(fault, context);
+  }
+
+  /** Counts a fault that has ended nothing, or has ended it already. */
+  readonly onFault = (fault: unknown): void => this.count(problemOf(fault), fault);
+}

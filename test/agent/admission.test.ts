@@ -1,0 +1,116 @@
+/** What admits a flow, whichever listener asks, and what is known of the flow from then on. */
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { Admission } from "../../src/agent/admission/admission.ts";
+import { DestinationPolicy } from "../../src/agent/egress/destination-policy.ts";
+import { logFields } from "../../src/agent/egress/flow-context.ts";
+import { PortBinder } from "../../src/agent/egress/port-binder.ts";
+import type { Identity } from "../../src/core/identity.ts";
+import { grant, refuse } from "../../src/core/outcome.ts";
+import { generateKey, publicPart } from "../../src/wire/keys.ts";
+import { signToken, TokenVerifier } from "../../src/wire/tokens.ts";
+import { type Rig, startOrigin, startRig } from "./gateway-rig.ts";
+
+const IP = "192.0.2.1";
+const WAY = { role: "gateway", hint: "Ask the edge." } as const;
+const DESTINATION = { hostname: "example.com" };
+
+let binder: PortBinder;
+let admission: Admission;
+let policy: DestinationPolicy;
+let readCount: number;
+let tokenFor: (identity: Partial<Identity>) => Promise<string>;
+
+beforeEach(async () => {
+  binder = new PortBinder();
+  const ports = binder.addAddress(IP);
+  ports.addBlock({ base: 4096, order: 6, epoch: 1 });
+  ports.setTerm({ monotonicEndMs: Infinity, wallEndMs: Infinity });
+  const edge = await generateKey("edge");
+  policy = new DestinationPolicy();
+  const verifier = new TokenVerifier({ keys: [publicPart(edge)] });
+  admission = new Admission({ pool: "main", binder, policy, verifier });
+  readCount = 0;
+  tokenFor = (identity) =>
+    signToken(
+      { role: "gateway", subject: "shop", pools: ["main"], expiresAtMs: Date.now() + 60_000, ...identity },
+      edge,
+    );
+});
+afterEach(() => binder.removeAddress(IP));
+
+async function ask(token: string, selection: string | null = null) {
+  const client = await admission.identify(grant(token), WAY);
+  const destination = () => {
+    readCount += 1;
+    return grant(DESTINATION);
+  };
+  return admission.admit({ client, selection, destination });
+}
+
+test("[GW7] a flow is known by the client of its token, its pool, its address and a number of its own", async () => {
+  const token = await tokenFor({});
+  const first = await ask(token);
+  const second = await ask(await tokenFor({ subject: "office" }), `ip="${IP}"`);
+  const shared = { pool: "main", address: binder.address(IP), policy };
+  expect(first).toMatchObject({ ok: true, value: { destination: DESTINATION } });
+  expect(first.ok && first.value.context).toEqual({ ...shared, id: 1, client: "shop" });
+  expect(second.ok && second.value.context).toEqual({ ...shared, id: 2, client: "office" });
+  expect(first.ok && logFields(first.value.context)).toEqual({
+    flow: 1,
+    client: "shop",
+    pool: "main",
+    ip: IP,
+  });
+});
+
+test("[GW7] a token that is known, and a flow that leaves nothing to find out, are admitted at once", async () => {
+  const token = await tokenFor({});
+  await ask(token);
+  const client = admission.identify(grant(token), WAY);
+  expect(client).toMatchObject({ ok: true, value: { subject: "shop" } });
+  if (client instanceof Promise) throw new Error("The token should be known.");
+  expect(admission.admit({ client, selection: null, destination: () => grant(DESTINATION) })).toMatchObject({
+    ok: true,
+  });
+});
+
+test("[GW7] who may not ask is refused, and where it wanted to go is not even read", async () => {
+  const detail = "The gateway role is required, not client. Ask the edge.";
+  const refused = { ok: false, refusal: { code: "token-signature-invalid" } };
+  expect(await ask(`${await tokenFor({})}x`)).toMatchObject(refused);
+  expect(await ask(await tokenFor({ pools: ["other"] }))).toEqual(refuse({ code: "pool-denied" }));
+  const unread = await admission.identify(refuse({ code: "token-missing", detail: "Say who." }), WAY);
+  expect(admission.admit({ client: unread, selection: null, destination: () => grant(DESTINATION) })).toEqual(
+    refuse({ code: "token-missing", detail: "Say who." }),
+  );
+  expect(readCount).toBe(0);
+  const rig = await startRig();
+  const own = await rig.admission.identify(grant(await rig.tokenFor("client")), WAY);
+  expect(own).toEqual(refuse({ code: "role-denied", detail }));
+  await rig.close();
+});
+
+test("[GW8] a host that drains admits nothing; what the listener says of the destination, and the address, come after", async () => {
+  const token = await tokenFor({});
+  const malformed = refuse({ code: "url-malformed" } as const);
+  const client = await admission.identify(grant(token), WAY);
+  const asked = { client, selection: "pool=other", destination: () => malformed };
+  expect(await admission.admit(asked)).toEqual(malformed);
+  expect(await ask(token, "pool=other")).toMatchObject({ refusal: { code: "pool-unknown" } });
+  expect(await ask(token, 'ip="192.0.2.9"')).toMatchObject({ refusal: { code: "lease-lost" } });
+  admission.isDraining = true;
+  expect(await admission.admit(asked)).toEqual(refuse({ code: "draining" }));
+});
+
+test("[GW11] a fault that nobody foresaw is told with the flow that it ended", async () => {
+  const rig: Rig = await startRig();
+  const origin = await startOrigin((_request, response) => response.end("well"));
+  rig.outgoing.to = () => {
+    throw new Error("a bug");
+  };
+  expect((await rig.fetch(origin.url)).status).toBe(500);
+  expect(rig.faults).toMatchObject([{ message: "a bug" }]);
+  expect(rig.faultyFlows).toMatchObject([{ client: "test", pool: "main", address: { ip: "127.0.0.10" } }]);
+  await rig.close();
+  origin.close();
+});

@@ -1,0 +1,56 @@
+/** Which flows may share a connection to an origin. */
+import { expect, test } from "vitest";
+import { AddressPorts } from "../../src/agent/egress/address-ports.ts";
+import { DestinationPolicy } from "../../src/agent/egress/destination-policy.ts";
+import type { EgressContext, FlowContext } from "../../src/agent/egress/flow-context.ts";
+import { connectionKey } from "../../src/agent/traffic/origins/connection-key.ts";
+import { startOrigin, startRig } from "./gateway-rig.ts";
+
+const ORIGIN = "https://example.com";
+const CONTEXT: EgressContext = {
+  pool: "main",
+  address: new AddressPorts("192.0.2.1"),
+  policy: new DestinationPolicy(),
+};
+/** Another value of every part; the compiler asks for one of each. */
+const OTHERS: EgressContext = {
+  pool: "other",
+  address: new AddressPorts("192.0.2.2"),
+  policy: new DestinationPolicy({ denied: ["198.51.100.0/24"] }),
+};
+
+test.each(Object.keys(OTHERS) as (keyof EgressContext)[])(
+  "[OR31] flows that differ in their %s share no connection",
+  (part) => {
+    const other = { ...CONTEXT, [part]: OTHERS[part] };
+    expect(connectionKey(other, ORIGIN)).not.toBe(connectionKey(CONTEXT, ORIGIN));
+  },
+);
+
+test("[OR31] nor do flows to different origins, whatever a pool is called", () => {
+  expect(connectionKey(CONTEXT, "http://example.com")).not.toBe(connectionKey(CONTEXT, ORIGIN));
+  const spaced = { ...CONTEXT, pool: `main ${ORIGIN}` };
+  expect(connectionKey(spaced, ORIGIN)).not.toBe(connectionKey(CONTEXT, ORIGIN));
+});
+
+test("[OR31] an address that was given up and taken back is another, though it reads the same", () => {
+  const again = { ...CONTEXT, address: new AddressPorts(CONTEXT.address.ip) };
+  expect(connectionKey(again, ORIGIN)).not.toBe(connectionKey(CONTEXT, ORIGIN));
+});
+
+test("[OR31] flows of different clients share one, and the key stays the same", () => {
+  const flow = (id: number, client: string): FlowContext => ({ ...CONTEXT, id, client });
+  expect(connectionKey(flow(1, "shop"), ORIGIN)).toBe(connectionKey(flow(2, "office"), ORIGIN));
+});
+
+test("[OR31] connections of one pool, address and policy are found again by the next flow, and by no other", async () => {
+  const rig = await startRig();
+  const origin = await startOrigin((_request, response) => response.end("well"));
+  await (await rig.fetch(origin.url)).text();
+  const policy = new DestinationPolicy({ allowed: ["127.0.0.0/8"] });
+  const found = rig.outgoing.to({ pool: "main", address: rig.ports, policy }, new URL(origin.url).origin);
+  expect(found.size).toBe(0);
+  expect(rig.outgoing.size).toBe(1);
+  await rig.close();
+  origin.close();
+});
