@@ -20,30 +20,30 @@ const OTHERS: EgressContext = {
 };
 
 test.each(Object.keys(OTHERS) as (keyof EgressContext)[])(
-  "[OR31] flows that differ in their %s share no connection",
+  "[OR33] flows that differ in their %s share no connection",
   (part) => {
     const other = { ...CONTEXT, [part]: OTHERS[part] };
     expect(connectionKey(other, ORIGIN)).not.toBe(connectionKey(CONTEXT, ORIGIN));
   },
 );
 
-test("[OR31] nor do flows to different origins, whatever a pool is called", () => {
+test("[OR33] nor do flows to different origins, whatever a pool is called", () => {
   expect(connectionKey(CONTEXT, "http://example.com")).not.toBe(connectionKey(CONTEXT, ORIGIN));
   const spaced = { ...CONTEXT, pool: `main ${ORIGIN}` };
   expect(connectionKey(spaced, ORIGIN)).not.toBe(connectionKey(CONTEXT, ORIGIN));
 });
 
-test("[OR31] an address that was given up and taken back is another, though it reads the same", () => {
+test("[OR33] an address that was given up and taken back is another, though it reads the same", () => {
   const again = { ...CONTEXT, address: new AddressPorts(CONTEXT.address.ip) };
   expect(connectionKey(again, ORIGIN)).not.toBe(connectionKey(CONTEXT, ORIGIN));
 });
 
-test("[OR31] flows of different clients share one, and the key stays the same", () => {
+test("[OR33] flows of different clients share one, and the key stays the same", () => {
   const flow = (id: number, client: string): FlowContext => ({ ...CONTEXT, id, client });
   expect(connectionKey(flow(1, "shop"), ORIGIN)).toBe(connectionKey(flow(2, "office"), ORIGIN));
 });
 
-test("[OR31] connections of one pool, address and policy are found again by the next flow, and by no other", async () => {
+test("[OR33] connections of one pool, address and policy are found again by the next flow, and by no other", async () => {
   const rig = await startRig();
   const origin = await startOrigin((_request, response) => response.end("well"));
   await (await rig.fetch(origin.url)).text();

@@ -60,7 +60,7 @@ const ARROWS = {
   // The language of nftables, and the programs that tell the kernel.
   "src/linux/nftables": ["src/core"],
   "src/linux": [],
-  "src/agent/egress": ["src/core", "src/wire", "src/process"],
+  "src/agent/egress": ["src/core", "src/process"],
   "src/agent/admission": ["src/core", "src/wire", "src/agent/egress"],
   "src/agent/leasing": ["src/core", "src/wire", "src/process", "src/link", "src/agent/egress"],
   "src/agent/machine": ["src/core", "src/process", "src/linux/nftables", "src/linux", "src/agent/egress"],

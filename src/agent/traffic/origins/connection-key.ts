@@ -1,4 +1,4 @@
-/** Which flows may share connections to an origin: those that have the same key. [OR31] */
+/** Which flows may share connections to an origin: those that have the same key. [OR33] */
 import type { EgressContext } from "../../egress/flow-context.ts";
 
 /**
