@@ -188,7 +188,7 @@ export function recordingLog(): { log: Logger; lines: { level: number; msg: stri
 }
 
 /** Polls until something holds; the test fails, with its name, if it does not in time. */
-export async function until(what: string, holds: () => boolean, timeoutMs = 10_000): Promise<void> {
+export async function until(what: string, holds: () => boolean, timeoutMs = 30_000): Promise<void> {
   const endMs = performance.now() + timeoutMs;
   while (!holds()) {
     if (performance.now() > endMs) throw new Error(`waited in vain until ${what}`);
