@@ -1,0 +1,17 @@
+/**
+ * Changes of the sources that nobody can notice, each with the reason. They are known by the text of
+ * their line, so that they need no care when lines move; one whose line is gone is reported.
+ */
+
+/** A change that makes no difference. */
+export interface Equivalent {
+  /** End of the file's path. */
+  readonly file: string;
+  /** The line on which the change begins, without the space around it. */
+  readonly line: string;
+  /** What stands there instead; without it any change that begins on this line. */
+  readonly replacement?: string;
+  readonly why: string;
+}
+
+export const EQUIVALENTS: readonly Equivalent[] = [];
