@@ -7,7 +7,7 @@
 import { freeBlocks, portTotal } from "../../src/core/buddy-allocator.ts";
 import type { Holder, LeaseRow } from "../../src/core/lease-table.ts";
 import { grant, type Outcome, refuse } from "../../src/core/outcome.ts";
-import type { PoolSettings } from "../../src/core/pool-settings.ts";
+import { leaseSettingsOf, type PoolSettings } from "../../src/core/pool-settings.ts";
 import type { AddressOrder, AddressStanding } from "../calls/address-calls.ts";
 import type { AddressPool } from "../calls/pool-calls.ts";
 import type { Acceptance, ObjectSocket, ObjectWorld } from "../platform/object-world.ts";
@@ -80,8 +80,10 @@ export class AddressService {
     if (this.#table.address()?.ip === null) this.#table.name(name);
     const address = this.#table.address()!;
     if (JSON.stringify(address.table.settings) !== JSON.stringify(settings)) {
+      const before = leaseSettingsOf(address.table.settings);
       this.#table.execute(address, { type: "configure", settings });
-      this.#sessions.tellChanged(address);
+      const isNews = JSON.stringify(before) !== JSON.stringify(leaseSettingsOf(settings));
+      if (isNews) this.#sessions.tellChanged(address);
     }
     // While it retires, time passes as well: what has ended meanwhile is not waited for.
     if (wish !== "serve" || address.table.isRetiring) {

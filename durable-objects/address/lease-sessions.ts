@@ -120,7 +120,10 @@ export class LeaseSessions {
     if (awaitsRouters(address.table, outcome.value)) return this.#hold({ socket, message });
     if (type === "join") this.#handOver({ host, pool, session: outcome.value.session! }, socket);
     const { leases, leaseDurationMs, granted } = outcome.value;
-    const settings = settingsFor(address.table, host, this.#world.nowMs());
+    // Hosts that do not know the pool's own settings apart want these two in every answer.
+    const { hostSilenceMs, steeringDeadlineMs } = address.table.settings;
+    const leaseSettings = settingsFor(address.table, host, this.#world.nowMs());
+    const settings = { ...leaseSettings, hostSilenceMs, steeringDeadlineMs };
     sendTo(socket, {
       type: "answer",
       requestId,

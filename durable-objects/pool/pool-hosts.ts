@@ -4,6 +4,7 @@
  * connection. [DO12]
  */
 import type { PoolReply, PoolRequest } from "../../src/core/messages.ts";
+import { ownSettingsOf } from "../../src/core/pool-settings.ts";
 import { gatewayUrl } from "../../src/wire/gateway-url.ts";
 import { parsePoolRequest } from "../../src/wire/message-parsers.ts";
 import type { PoolAddress } from "../calls/address-calls.ts";
@@ -45,12 +46,12 @@ export class PoolHosts {
     else this.#tried(socket, request.value);
   }
 
-  /** Tells every host which addresses it is to serve now. */
+  /** Tells every host which addresses it is to serve now, and the own settings of the pool. */
   tellAll(): void {
     const { store, sockets } = this.#options;
     const pool = store.pool();
     if (pool === null) return;
-    for (const socket of sockets.enlisted()) this.#tellIps(socket, pool);
+    for (const socket of sockets.enlisted()) this.#tell(socket, pool);
   }
 
   #enlist(
@@ -75,7 +76,7 @@ export class PoolHosts {
     }
     sockets.hear(socket, instance);
     sockets.fenceOthers(socket);
-    this.#tellIps(socket, pool);
+    this.#tell(socket, pool);
   }
 
   #report(socket: ObjectSocket, { draining, rooms }: PoolRequest & { type: "report" }): void {
@@ -115,9 +116,11 @@ export class PoolHosts {
     return ips.length > 0;
   }
 
-  #tellIps(socket: ObjectSocket, { name, isSteered }: StoredPool): void {
+  #tell(socket: ObjectSocket, { name, isSteered, settings: all }: StoredPool): void {
     const ips = this.#options.store.ipsToServe();
-    sendTo(socket, { type: "enlisted", pool: name, ips, steered: isSteered } satisfies PoolReply);
+    const settings = ownSettingsOf(all);
+    const reply: PoolReply = { type: "enlisted", pool: name, ips, steered: isSteered, settings };
+    sendTo(socket, reply);
   }
 }
 

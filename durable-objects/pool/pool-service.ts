@@ -8,7 +8,7 @@
  */
 import { grant, type Outcome, refuse } from "../../src/core/outcome.ts";
 import type { Placement } from "../../src/core/placement.ts";
-import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../../src/core/pool-settings.ts";
+import { DEFAULT_POOL_SETTINGS, ownSettingsOf, type PoolSettings } from "../../src/core/pool-settings.ts";
 import type { Publication } from "../../src/core/publication.ts";
 import type { PoolAddress } from "../calls/address-calls.ts";
 import type { PublishRefusal } from "../calls/pool-calls.ts";
@@ -87,6 +87,8 @@ export class PoolService {
     if (name === undefined) throw new Error("a pool's object is reached by the pool's name");
     const revision = (before?.revision ?? 0) + 1;
     this.#store.putPool({ name, settings, revision, isSteered: before?.isSteered ?? false });
+    const told = before === null ? null : ownSettingsOf(before.settings);
+    if (JSON.stringify(told) !== JSON.stringify(ownSettingsOf(settings))) this.#hosts.tellAll();
     await this.#orders.wakeLater();
     await this.#orders.push();
     return this.#view.describe(this.#store.pool()!);

@@ -6,7 +6,7 @@
  * refuses. Every request of a host carries an id that its answer repeats. [ME1] [ME2]
  */
 import type { Lease, LeaseRefusal } from "./lease-commands.ts";
-import type { PoolSettings } from "./pool-settings.ts";
+import type { LeaseSettings, PoolOwnSettings } from "./pool-settings.ts";
 import type { SteeringChange, SteeringTable } from "./steering.ts";
 import type { AddressUplink, Place } from "./uplink.ts";
 
@@ -44,7 +44,7 @@ export type LeaseReply =
       readonly leaseDurationMs: number | null;
       readonly granted: Lease | null;
       /** The pool's, but for `maxPortsPerHost`: what this host may hold now. [AL6] */
-      readonly settings: PoolSettings;
+      readonly settings: LeaseSettings;
     }
   | {
       readonly type: "refused";
@@ -52,7 +52,7 @@ export type LeaseReply =
       readonly requestId: string;
       readonly code: LeaseRefusal | MessageRefusal;
     }
-  /** Unasked: the pool's settings have changed, and a renewal tells them. [LK12] */
+  /** Unasked: the lease settings of the pool have changed, and a renewal tells them. [LK12] */
   | { readonly type: "changed" };
 
 /** Why a message itself is refused. */
@@ -84,7 +84,7 @@ export type PoolRequest =
   /** The answer to `try`: of the places asked for, those that were reached from the address. [UP2] */
   | { readonly type: "tried"; readonly ip: string; readonly reached: readonly Place[] };
 
-/** EgressPool to host. `enlisted` again whenever the pool's addresses change. */
+/** EgressPool to host. `enlisted` again whenever the addresses or the own settings of the pool change. */
 export type PoolReply =
   | {
       readonly type: "enlisted";
@@ -95,6 +95,8 @@ export type PoolReply =
        * which takes no `uplink` in a report.
        */
       readonly steered?: boolean | undefined;
+      /** Older pools do not tell them. */
+      readonly settings?: PoolOwnSettings | undefined;
     }
   /** Another host cannot reach these from the address: can this one? Asked of hosts that tell their uplink. [UP2] */
   | { readonly type: "try"; readonly ip: string; readonly places: readonly Place[] }

@@ -1,5 +1,7 @@
-/** What an operator may set for a pool; every address of the pool follows it. */
-export interface PoolSettings {
+/** What an operator may set for a pool: how its addresses lease, and what the pool is otherwise. */
+
+/** How an address leases; every answer to a host tells it. */
+export interface LeaseSettings {
   /** How long a lease runs from a renewal. */
   readonly leaseDurationMs: number;
   /** Hold-down between two different hosts on one block (RFC 6888 REQ-8). */
@@ -10,19 +12,42 @@ export interface PoolSettings {
   readonly minPortsPerHost: number;
   /** Ports that one host may hold of one address; told to a host, it is what that one may hold now. [AL6] */
   readonly maxPortsPerHost: number;
+}
+
+/** What a pool sets beside its leases; a host is told when it enlists, and when it changes. [DO11] */
+export interface PoolOwnSettings {
   /** Silence after which a host gets no new requests (liveness, not ownership). [LAW8] */
   readonly hostSilenceMs: number;
   /** Longest wait of a grant for routers that do not acknowledge it. [LAW4] */
   readonly steeringDeadlineMs: number;
 }
 
-/** The settings of a pool about which its operator has said nothing. */
-export const DEFAULT_POOL_SETTINGS: PoolSettings = {
+/** All of a pool's settings; every address of the pool follows them. */
+export interface PoolSettings extends LeaseSettings, PoolOwnSettings {}
+
+/** How addresses lease about which their operator has said nothing. */
+export const DEFAULT_LEASE_SETTINGS: LeaseSettings = {
   leaseDurationMs: 600_000,
   quarantineMs: 120_000,
   firstBlockOrder: 8,
   minPortsPerHost: 512,
   maxPortsPerHost: 32_768,
+};
+
+/** The settings of a pool about which its operator has said nothing. */
+export const DEFAULT_POOL_SETTINGS: PoolSettings = {
+  ...DEFAULT_LEASE_SETTINGS,
   hostSilenceMs: 5_000,
   steeringDeadlineMs: 2_000,
 };
+
+/** Those of a pool's settings by which its addresses lease. */
+export function leaseSettingsOf(settings: PoolSettings): LeaseSettings {
+  const { leaseDurationMs, quarantineMs, firstBlockOrder, minPortsPerHost, maxPortsPerHost } = settings;
+  return { leaseDurationMs, quarantineMs, firstBlockOrder, minPortsPerHost, maxPortsPerHost };
+}
+
+/** Those of a pool's settings that are not about leases. */
+export function ownSettingsOf({ hostSilenceMs, steeringDeadlineMs }: PoolSettings): PoolOwnSettings {
+  return { hostSilenceMs, steeringDeadlineMs };
+}

@@ -9,7 +9,7 @@
  */
 import { type Holder, type LeaseRow, type LeaseTable, portsLeased } from "./lease-table.ts";
 import { LEASABLE_PORT_COUNT, portCountOf, UNIT_PORT_COUNT } from "./port-block.ts";
-import type { PoolSettings } from "./pool-settings.ts";
+import { type LeaseSettings, leaseSettingsOf } from "./pool-settings.ts";
 
 /** Ports a host holds, and those of its own in quarantine that it may take up again. */
 export interface Usage {
@@ -18,7 +18,7 @@ export interface Usage {
 }
 
 /** Ports that every present host can have, in whole units and within the maximum. [AL5] */
-export function minimumOf({ minPortsPerHost, maxPortsPerHost }: PoolSettings): number {
+export function minimumOf({ minPortsPerHost, maxPortsPerHost }: LeaseSettings): number {
   return Math.min(
     Math.ceil(minPortsPerHost / UNIT_PORT_COUNT) * UNIT_PORT_COUNT,
     Math.floor(maxPortsPerHost / UNIT_PORT_COUNT) * UNIT_PORT_COUNT,
@@ -88,7 +88,7 @@ export function resumableBy(
 }
 
 /**
- * The settings as a host is told of them: `maxPortsPerHost` is what it may hold now. [AL6]
+ * The lease settings as a host is told of them: `maxPortsPerHost` is what it may hold now. [AL6]
  *
  * That is the pool's maximum, unless what the present hosts hold and lack of their minimums is
  * more than an address has. Then whoever is above its minimum is asked for the excess, but for
@@ -96,8 +96,9 @@ export function resumableBy(
  * the excess is gone, since any of them may be unable to help: what rests in quarantine is not
  * held any more, so what one has given back the next is not asked for again.
  */
-export function settingsFor(table: LeaseTable, host: string, nowMs: number): PoolSettings {
-  const { settings, holders } = table;
+export function settingsFor(table: LeaseTable, host: string, nowMs: number): LeaseSettings {
+  const { holders } = table;
+  const settings = leaseSettingsOf(table.settings);
   const minimum = minimumOf(settings);
   // Every renewal comes here; nearly always there is room for everybody's minimum on top.
   if (portsLeased(table) + holders.size * minimum <= LEASABLE_PORT_COUNT) return settings;

@@ -17,7 +17,7 @@ import { grant, type Outcome, refuse } from "../core/outcome.ts";
 import { isLeasableBlock, MAX_ORDER, MIN_ORDER, PORT_END } from "../core/port-block.ts";
 import type { HostReach, SteeringChange, SteeringEntry, SteeringTable } from "../core/steering.ts";
 import { MAX_DOUBTS } from "../core/uplink.ts";
-import { poolSettingsSchema } from "./pool-settings-schema.ts";
+import { leaseSettingsSchema, poolOwnSettingsSchema } from "./pool-settings-schema.ts";
 import { countUpTo, wholeNumber } from "./whole-number.ts";
 
 /** Longest message that is looked at, in characters. */
@@ -60,8 +60,7 @@ const leaseReply = z.discriminatedUnion("type", [
     leases: z.array(lease),
     leaseDurationMs: z.number().positive().nullable(),
     granted: lease.nullable(),
-    // A newer edge may have settings that are not known here.
-    settings: z.object(poolSettingsSchema.shape),
+    settings: leaseSettingsSchema,
   }),
   z.object({
     type: z.literal("refused"),
@@ -115,6 +114,7 @@ const poolReply = z.discriminatedUnion("type", [
     pool: z.string(),
     ips: z.array(ip),
     steered: z.boolean().optional(),
+    settings: poolOwnSettingsSchema.optional(),
   }),
   z.object({ type: z.literal("try"), ip, places: z.array(place).max(MAX_DOUBTS) }),
   z.object({ type: z.literal("ejected"), ips: z.array(ip) }),

@@ -68,6 +68,15 @@ describe("settings", () => {
     expect(await h1.ask({ type: "renew", requestId: "r2" })).toMatchObject({ type: "answer" });
     expect(await notJoined.ask("{")).toMatchObject({ type: "refused" });
   });
+
+  it("[DO18] that are not about leases are told to nobody", async () => {
+    const stub = await assignedIp();
+    const host = await HostConnection.open(stub, "h1");
+    await host.join(FIRST);
+    await stub.assign("eu", { ...settings, hostSilenceMs: 60_000, steeringDeadlineMs: 1_000 });
+    host.send({ type: "renew", requestId: "r1" });
+    expect(await host.next()).toMatchObject({ type: "answer" });
+  });
 });
 
 describe("restarts", () => {

@@ -179,6 +179,7 @@ describe("placement", () => {
     const world = await newPool();
     const host = await placedHost(world, "h1");
     await world.stub.configure({ hostSilenceMs: 500 });
+    expect(await host.next()).toMatchObject({ type: "enlisted", settings: { hostSilenceMs: 500 } });
     await vi.waitFor(async () => expect(await hostsPlaced(world.stub)).toEqual([]), { timeout: 5_000 });
     await evictDurableObject(world.stub);
     host.send(HEARTBEAT);
@@ -202,13 +203,34 @@ describe("enlisting", () => {
     const { stub, pool, ip } = await newPool();
     const host = await HostConnection.open(stub, "h1");
     const notEnlisted = await HostConnection.open(stub, "h2");
-    expect(await host.enlist(FIRST)).toEqual({ type: "enlisted", pool, ips: [ip], steered: false });
+    expect(await host.enlist(FIRST)).toEqual({
+      type: "enlisted",
+      pool,
+      ips: [ip],
+      steered: false,
+      settings: { hostSilenceMs: 5_000, steeringDeadlineMs: 2_000 },
+    });
     await evictDurableObject(stub);
     count += 1;
     await stub.addIp(`192.0.2.${count}`, null);
     expect(await host.next()).toMatchObject({ type: "enlisted", pool, ips: [ip, `192.0.2.${count}`] });
     // The first thing the other hears is the answer to what it asks itself.
     expect(await notEnlisted.ask("{")).toMatchObject({ type: "refused" });
+  });
+
+  it("[DO11] hosts are told the pool's own settings, and again when they change", async () => {
+    const { stub } = await newPool();
+    const host = await HostConnection.open(stub, "h1");
+    const settings = { hostSilenceMs: 5_000, steeringDeadlineMs: 2_000 };
+    expect(await host.enlist(FIRST)).toMatchObject({ settings });
+    await evictDurableObject(stub);
+    // How addresses lease is told by them.
+    await stub.configure({ leaseDurationMs: 30_000, steeringDeadlineMs: 2_000 });
+    await stub.configure({ steeringDeadlineMs: 1_000 });
+    expect(await host.next()).toMatchObject({
+      type: "enlisted",
+      settings: { ...settings, steeringDeadlineMs: 1_000 },
+    });
   });
 
   it("[HO1] a twin is refused while the first is live, and may come when it has gone", async () => {

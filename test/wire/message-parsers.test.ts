@@ -3,7 +3,7 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { LEASABLE_BLOCK } from "../core/arbitraries.ts";
 import type { LeaseReply, LeaseRequest, PoolReply, PoolRequest } from "../../src/core/messages.ts";
-import { DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
+import { DEFAULT_LEASE_SETTINGS, DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
 import {
   MAX_MESSAGE_LENGTH,
   parseLeaseReply,
@@ -35,7 +35,7 @@ const leaseReply: fc.Arbitrary<LeaseReply> = fc.oneof(
       leases: fc.array(lease),
       leaseDurationMs: fc.option(fc.integer({ min: 1, max: 86_400_000 })),
       granted: fc.option(lease),
-      settings: fc.constant(DEFAULT_POOL_SETTINGS),
+      settings: fc.constant(DEFAULT_LEASE_SETTINGS),
     },
     plain,
   ),
@@ -137,6 +137,14 @@ describe("a message", () => {
       ok: true,
       value: { type: "enlisted", pool: "eu", ips: [] },
     });
+  });
+
+  test("[ME4] answers with the lease settings; those of the pool itself are passed over there", () => {
+    const [before, now] = [DEFAULT_POOL_SETTINGS, DEFAULT_LEASE_SETTINGS].map((settings) =>
+      parseLeaseReply(JSON.stringify({ ...JSON.parse(answerWith(1024, 6)), settings })),
+    );
+    expect(before).toMatchObject({ ok: true, value: { settings: DEFAULT_LEASE_SETTINGS } });
+    expect(before).toEqual(now);
   });
 
   test("[ME3] [PB2] that leases a block which cannot be leased is refused", () => {

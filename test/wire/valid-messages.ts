@@ -9,7 +9,7 @@ import type {
   RouterReply,
   RouterRequest,
 } from "../../src/core/messages.ts";
-import type { PoolSettings } from "../../src/core/pool-settings.ts";
+import type { LeaseSettings, PoolOwnSettings, PoolSettings } from "../../src/core/pool-settings.ts";
 import { MAX_DOUBTS } from "../../src/core/uplink.ts";
 import type { SteeringChange, SteeringEntry, SteeringTable } from "../../src/core/steering.ts";
 
@@ -30,19 +30,19 @@ const portCount = fc.nat(64_512);
 const lease = fc.tuple(LEASABLE_BLOCK, epoch).map(([{ base, order }, at]) => ({ base, order, epoch: at }));
 const host = fc.stringMatching(/^[a-z0-9][a-z0-9._-]{0,62}$/);
 
+const ofLeases = {
+  leaseDurationMs: fc.integer({ min: 1_000, max: 86_400_000 }),
+  quarantineMs: fc.nat(86_400_000),
+  firstBlockOrder: fc.integer({ min: 6, max: 12 }),
+  minPortsPerHost: portCount,
+  maxPortsPerHost: portCount,
+};
+const ofPools = { hostSilenceMs: fc.integer({ min: 500, max: 600_000 }), steeringDeadlineMs: fc.nat(60_000) };
+const leaseSettings: fc.Arbitrary<LeaseSettings> = fc.record(ofLeases, plain);
+const poolOwnSettings: fc.Arbitrary<PoolOwnSettings> = fc.record(ofPools, plain);
+
 /** Any settings that a pool may have. [ME4] */
-export const poolSettings: fc.Arbitrary<PoolSettings> = fc.record(
-  {
-    leaseDurationMs: fc.integer({ min: 1_000, max: 86_400_000 }),
-    quarantineMs: fc.nat(86_400_000),
-    firstBlockOrder: fc.integer({ min: 6, max: 12 }),
-    minPortsPerHost: portCount,
-    maxPortsPerHost: portCount,
-    hostSilenceMs: fc.integer({ min: 500, max: 600_000 }),
-    steeringDeadlineMs: fc.nat(60_000),
-  },
-  plain,
-);
+export const poolSettings: fc.Arbitrary<PoolSettings> = fc.record({ ...ofLeases, ...ofPools }, plain);
 
 const messageCodes = ["version-unsupported", "message-malformed"] as const;
 
@@ -61,7 +61,7 @@ export const leaseReplies: fc.Arbitrary<LeaseReply> = fc.oneof(
       leases: fc.array(lease, { maxLength: 5 }),
       leaseDurationMs: fc.option(fc.integer({ min: 1, max: 86_400_000 })),
       granted: fc.option(lease),
-      settings: poolSettings,
+      settings: leaseSettings,
     },
     plain,
   ),
@@ -111,7 +111,13 @@ export const poolRequests: fc.Arbitrary<PoolRequest> = fc.oneof(
 
 export const poolReplies: fc.Arbitrary<PoolReply> = fc.oneof(
   fc.record(
-    { type: constant("enlisted"), pool: host, ips: fc.array(ip, { maxLength: 5 }), steered: fc.boolean() },
+    {
+      type: constant("enlisted"),
+      pool: host,
+      ips: fc.array(ip, { maxLength: 5 }),
+      steered: fc.boolean(),
+      settings: poolOwnSettings,
+    },
     { ...plain, requiredKeys: ["type", "pool", "ips"] },
   ),
   fc.record({ type: constant("try"), ip, places }, plain),

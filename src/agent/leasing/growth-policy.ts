@@ -8,7 +8,7 @@
  * operator wants it so, a host holds less than it would like to. [LK6] [LK7] [LK10]
  */
 import type { Lease } from "../../core/lease-commands.ts";
-import type { PoolSettings } from "../../core/pool-settings.ts";
+import type { LeaseSettings } from "../../core/pool-settings.ts";
 import { orderFor, portCountOf, UNIT_PORT_COUNT } from "../../core/port-block.ts";
 import { minimumOf } from "../../core/share.ts";
 import { PRESSURE_SHARE } from "../egress/address-ports.ts";
@@ -34,7 +34,7 @@ export function needsSpare(holdings: Holdings): boolean {
 }
 
 /** The order of the block to ask for; null when there is enough, or as much as one host may have. */
-export function orderWanted(holdings: Holdings, settings: PoolSettings): number | null {
+export function orderWanted(holdings: Holdings, settings: LeaseSettings): number | null {
   if (holdings.active.length === 0) return settings.firstBlockOrder;
   if (holdings.spare !== null) return null;
   if (holdings.heldPortCount + UNIT_PORT_COUNT > settings.maxPortsPerHost) return null;
@@ -42,7 +42,7 @@ export function orderWanted(holdings: Holdings, settings: PoolSettings): number 
 }
 
 /** Whether use is so low that a block could be given back, were it to stay so. */
-export function isAtRest(holdings: Holdings, settings: PoolSettings): boolean {
+export function isAtRest(holdings: Holdings, settings: LeaseSettings): boolean {
   return (
     holdings.busiestCount < portsOf(holdings.active) * REST_SHARE && toGiveBack(holdings, settings) !== null
   );
@@ -52,7 +52,7 @@ export function isAtRest(holdings: Holdings, settings: PoolSettings): boolean {
  * The lease to give back after a long rest: the largest active block that the first block's
  * size and the present use can spare, then a spare that has become too large. [LK7]
  */
-export function toGiveBack(holdings: Holdings, settings: PoolSettings): Lease | null {
+export function toGiveBack(holdings: Holdings, settings: LeaseSettings): Lease | null {
   const { active, spare, busiestCount } = holdings;
   const total = portsOf(active);
   const atLeast = Math.max(portCountOf(settings.firstBlockOrder), busiestCount / ROOMY_SHARE);
@@ -71,7 +71,7 @@ export function toGiveBack(holdings: Holdings, settings: PoolSettings): Lease | 
  */
 export function beyondShare(
   { active, spare }: Holdings,
-  settings: PoolSettings,
+  settings: LeaseSettings,
   flowCount: (lease: Lease) => number,
 ): readonly Lease[] {
   const all = spare === null ? active : [...active, spare];

@@ -10,7 +10,7 @@
 import type { Lease } from "../../core/lease-commands.ts";
 import { type ClockReading, type LeaseTerm, remainingMs, termFrom } from "../../core/lease-term.ts";
 import { type LeaseReply, type LeaseRequest, PROTOCOL_VERSION } from "../../core/messages.ts";
-import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../../core/pool-settings.ts";
+import { DEFAULT_LEASE_SETTINGS, type LeaseSettings } from "../../core/pool-settings.ts";
 import { BackOff } from "../../process/back-off.ts";
 import { beyondShare, isAtRest, needsSpare, orderWanted, toGiveBack } from "./growth-policy.ts";
 import type { KeeperOptions, KeeperTiming, RefusalCode } from "./keeper-options.ts";
@@ -44,7 +44,7 @@ export class LeaseKeeper {
   #isJoined = false;
   #outstanding: Outstanding | null = null;
   #term: LeaseTerm | null = null;
-  #settings: PoolSettings = DEFAULT_POOL_SETTINGS;
+  #settings: LeaseSettings = DEFAULT_LEASE_SETTINGS;
   #highestEpoch: number;
   #renewAtMs = 0;
   /** When to renew because the settings have changed. */
