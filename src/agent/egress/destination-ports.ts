@@ -13,7 +13,6 @@
  * first. [BI14]
  */
 import { UNIT_PORT_COUNT, unitOf } from "../../core/port-block.ts";
-import type { HeldPort } from "./held-port.ts";
 import type { RandomBelow } from "./random-numbers.ts";
 
 /** Full units met in a row before the exact list is consulted. */
@@ -34,6 +33,15 @@ interface UnitMask {
   high: number;
 }
 
+/** A port that rests, in the list of those of its destination. */
+export interface RestingPort {
+  readonly port: number;
+  /** The next that rests towards the same destination. */
+  nextResting: RestingPort | null;
+  /** Rested, until it was needed before its time. */
+  isTakenUp: boolean;
+}
+
 /** What is held towards one destination. */
 export class DestinationPorts {
   /** Remote address, port and protocol as one text. */
@@ -46,8 +54,8 @@ export class DestinationPorts {
   restingCount = 0;
   /** Ports of usable units that are held or rest. */
   #takenCount = 0;
-  #restingFirst: HeldPort | null = null;
-  #restingLast: HeldPort | null = null;
+  #restingFirst: RestingPort | null = null;
+  #restingLast: RestingPort | null = null;
   readonly #usable: UsableUnits;
   readonly #masks = new Map<number, UnitMask>();
   /** Usable units with a free port; null until the choice needs it. */
@@ -103,7 +111,7 @@ export class DestinationPorts {
   }
 
   /** Lets a held port rest. */
-  rest(held: HeldPort): void {
+  rest(held: RestingPort): void {
     this.heldCount -= 1;
     if (this.#usable.has[unitOf(held.port)] === 1) this.usedCount -= 1;
     this.restingCount += 1;
@@ -113,7 +121,7 @@ export class DestinationPorts {
   }
 
   /** Ends the rest of the port that has rested longest, which this must be. */
-  wake(held: HeldPort): void {
+  wake(held: RestingPort): void {
     this.#restingFirst = held.nextResting;
     if (this.#restingFirst === null) this.#restingLast = null;
     held.nextResting = null;

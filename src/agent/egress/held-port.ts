@@ -1,6 +1,6 @@
 /** One port, held towards one destination from its choice until its connection has ended. */
 import type { Lease } from "../../core/lease-commands.ts";
-import type { DestinationPorts } from "./destination-ports.ts";
+import type { DestinationPorts, RestingPort } from "./destination-ports.ts";
 
 /** A lease as the binder uses it. */
 export interface LeasedBlock {
@@ -11,7 +11,7 @@ export interface LeasedBlock {
 }
 
 /** The right to use one port towards one destination. Whoever has it gives it back once. */
-export class HeldPort {
+export class HeldPort implements RestingPort {
   readonly port: number;
   readonly block: LeasedBlock;
   readonly destination: DestinationPorts;
@@ -24,7 +24,7 @@ export class HeldPort {
   /** The next in the queue. */
   next: HeldPort | null = null;
   /** The next that rests towards the same destination. */
-  nextResting: HeldPort | null = null;
+  nextResting: RestingPort | null = null;
   /** Rested, until it was needed before its time. */
   isTakenUp = false;
   /** The kernel has another use for it towards this destination. */

@@ -3,9 +3,9 @@
  * as it comes; either may end first. The response decides: a request that cannot be written any
  * more fails only when nothing is left to be read. [OR22] [OR23]
  */
+import type { Socket } from "node:net";
 import { EgressFault } from "../../egress/faults.ts";
 import { valueOf, type RawHeaders } from "../http/forwarded-headers.ts";
-import type { Http1Transport } from "./http1-transport.ts";
 import { ResponseReader, type ResponseSink } from "./http1-response.ts";
 import type { ExchangeController, ExchangeHandler, OutgoingRequest } from "../http/origin-transport.ts";
 
@@ -19,9 +19,21 @@ const EXPECT_A_BODY: ReadonlySet<string> = new Set([
   "PROPPATCH",
 ]);
 
+/** The connection of a request, as far as the request knows it. */
+export interface Http1Connection {
+  readonly socket: Socket;
+  readonly limits: { readonly responseTimeoutMs: number; readonly maxHeaderBytes: number };
+  /** The `host` of every request. */
+  readonly host: string;
+  /** Whether the origin has closed the connection in order: its end may be that of a response. */
+  endedInOrder(): boolean;
+  /** Free for another request for so long; 0 for not at all. */
+  release(keptAliveMs: number): void;
+}
+
 /** A request under way. */
 export class Http1Exchange implements ExchangeController, ResponseSink {
-  readonly #transport: Http1Transport;
+  readonly #transport: Http1Connection;
   readonly #request: OutgoingRequest;
   readonly #handler: ExchangeHandler;
   readonly #reader: ResponseReader;
@@ -33,7 +45,7 @@ export class Http1Exchange implements ExchangeController, ResponseSink {
   #hasHead = false;
   #isOver = false;
 
-  constructor(transport: Http1Transport, request: OutgoingRequest, handler: ExchangeHandler) {
+  constructor(transport: Http1Connection, request: OutgoingRequest, handler: ExchangeHandler) {
     this.#transport = transport;
     this.#request = request;
     this.#handler = handler;

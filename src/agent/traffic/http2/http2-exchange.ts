@@ -7,7 +7,6 @@ import { type RawHeaders, valueOf } from "../http/forwarded-headers.ts";
 import * as wire from "./http2-frames.ts";
 import { requestFields } from "./http2-request.ts";
 import { Http2Response } from "./http2-response.ts";
-import type { Http2Transport } from "./http2-transport.ts";
 import {
   type ExchangeController,
   type ExchangeHandler,
@@ -18,12 +17,35 @@ import {
 /** How much of a body may come before its reader has taken any: what a slow client may cost. */
 export const STREAM_WINDOW_BYTES = 256 * 1024;
 
+/** The connection of a stream, as far as the stream knows it. */
+export interface Http2Connection {
+  readonly limits: { readonly responseTimeoutMs: number; readonly maxHeaderBytes: number };
+  /** The `:authority` of every request. */
+  readonly authority: string;
+  /** Of the fields of a request, as the origin wants it. */
+  readonly maxListBytes: number;
+  /** Whether the origin has said how it speaks. */
+  readonly hasSettings: boolean;
+  /** Bytes that may be sent on all streams together. */
+  readonly room: number;
+  /** Sends the head of a stream; the stream's number. */
+  open(exchange: Http2Exchange, fields: RawHeaders, isEnd: boolean): number;
+  sendData(stream: number, piece: Buffer): void;
+  endData(stream: number): void;
+  /** Lets the origin send so much more; on stream 0, on all of them together. */
+  giveWindow(stream: number, bytes: number): void;
+  /** The stream is over; with a code, the origin is told. */
+  leave(exchange: Http2Exchange, code: number | null): void;
+  /** No answer has come to what was sent since then. */
+  distrust(sinceMs: number): void;
+}
+
 /** A stream of a connection. */
 export class Http2Exchange implements ExchangeController {
   /** 0 until it is sent. */
   id = 0;
   readonly response: Http2Response;
-  readonly #transport: Http2Transport;
+  readonly #transport: Http2Connection;
   readonly #request: OutgoingRequest;
   readonly #handler: ExchangeHandler;
   #sendWindow = 0;
@@ -41,7 +63,7 @@ export class Http2Exchange implements ExchangeController {
   #timer: NodeJS.Timeout | null = null;
   #timedSinceMs = 0;
 
-  constructor(transport: Http2Transport, request: OutgoingRequest, handler: ExchangeHandler) {
+  constructor(transport: Http2Connection, request: OutgoingRequest, handler: ExchangeHandler) {
     this.#transport = transport;
     this.#request = request;
     this.#handler = handler;

@@ -7,7 +7,7 @@ import { type RawHeaders, readResponseHeaders, relayedProxyStatus } from "../htt
 import { endInPeace } from "../clients/problem-reply.ts";
 import { writablePhrase } from "../http/reason-phrase.ts";
 import type { Declined } from "./websocket-handshake.ts";
-import type { UpgradeRequest } from "./websocket-path.ts";
+import type { UpgradeRequest } from "./upgrade-request.ts";
 
 /** From where the handshake was made. */
 export interface Departure {

@@ -9,7 +9,7 @@ import { requestTargetOf } from "../../egress/destination-url.ts";
 import { EgressFault } from "../../egress/faults.ts";
 import type { Flow } from "../../../process/flow.ts";
 import { MAX_RESPONSE_HEADER_BYTES } from "../origins/outgoing.ts";
-import type { UpgradeRequest } from "./websocket-path.ts";
+import type { UpgradeRequest } from "./upgrade-request.ts";
 
 /** What the other side of a handshake hashes with the key (RFC 6455 section 1.3). */
 const ACCEPT_SUFFIX = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";

@@ -3,15 +3,13 @@
  * an HTTP/1.1 request, and once it has agreed the two sockets are joined, whatever is said on
  * them. The port is held until both have ended. [GW9]
  */
-import type { IncomingMessage } from "node:http";
 import type { Dialler } from "../../egress/dial.ts";
 import type { FlowContext } from "../../egress/flow-context.ts";
 import type { Flow } from "../../../process/flow.ts";
-import type { RawHeaders } from "../http/forwarded-headers.ts";
 import type { SecureSockets } from "../tls/secure-socket.ts";
 import { watchTlsEnd } from "../tls/tls-end.ts";
 import { agreementHead, relayDecline } from "./websocket-answer.ts";
-import type { WebSocketClient } from "./websocket-client.ts";
+import type { UpgradeRequest } from "./upgrade-request.ts";
 import { shakeHands } from "./websocket-handshake.ts";
 import { WebSocketRelay } from "./websocket-relay.ts";
 
@@ -24,14 +22,6 @@ export interface WebSocketPath {
   readonly secureSockets: SecureSockets;
   /** Until the destination answers, once the connection stands. */
   readonly answerTimeoutMs: number;
-}
-
-/** A client's upgrade request, taken off the HTTP server. */
-export interface UpgradeRequest {
-  readonly request: IncomingMessage;
-  readonly client: WebSocketClient;
-  readonly url: URL;
-  readonly headers: RawHeaders;
 }
 
 /** Relays a handshake and then the frames. Throws as long as the client has been told nothing. */
