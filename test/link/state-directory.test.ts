@@ -2,7 +2,20 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
+import {
+  cp,
+  link,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -72,6 +85,24 @@ describe("the lock", () => {
     await end(dead.child, "SIGKILL");
     const holders = await Promise.all(Array.from({ length: 6 }, async () => hold(directory)));
     expect(holders.filter(({ said }) => said.startsWith("holding")).length).toBe(1);
+  });
+
+  test("[SD2] over and over, of many that come together exactly one takes it", async () => {
+    // What an agent left that was killed.
+    const leftover = join(directory, "leftover");
+    const dead = createServer().listen(leftover);
+    await once(dead, "listening");
+    await rename(leftover, join(directory, "kept"));
+    dead.close();
+    await once(dead, "close");
+    for (let round = 0; round < 100; round += 1) {
+      await link(join(directory, "kept"), join(directory, "agent.lock"));
+      const locks = await Promise.all(Array.from({ length: 8 }, () => DirectoryLock.acquire(directory)));
+      const taken = locks.filter((lock) => lock !== null);
+      expect(taken.length).toBe(1);
+      await taken[0]!.release();
+    }
+    expect(await readdir(directory)).toEqual(["kept"]);
   });
 
   test("[SD2] a directory too deep for a socket's path is locked all the same", async () => {
