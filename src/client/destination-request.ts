@@ -35,7 +35,7 @@ export async function readRequest(
   delete edgeInit.duplex;
   if (signal) edgeInit.signal = signal;
   if (given !== null) keepOptions(edgeInit, given);
-  // The body of a Request is a stream to whoever asks, even if it was made of a string.
+  // The body of a Request always reads as a stream, even if it was made from a string.
   const isOwn = body !== undefined && body !== null;
   const sent: SentBody | null = !isOwn ? await settledBody(judged) : isStream(body) ? judged.body : body;
   if (sent !== null) edgeInit.body = sent;
@@ -66,7 +66,7 @@ export function replayed(request: DestinationRequest, location: string | null): 
 }
 
 function toRedirect(given: unknown): Redirect {
-  // Whatever it is, `fetch` reads it as text.
+  // `fetch` converts any value to text.
   const mode = String(given);
   if (mode === "follow" || mode === "manual" || mode === "error") return mode;
   throw new TypeError(`${JSON.stringify(mode)} is not a redirect mode.`);

@@ -12,7 +12,7 @@ export interface EgressSource {
 export function egressOf(response: Response): EgressSource | null {
   const ip = response.headers.get(EGRESS_IP);
   const host = response.headers.get(EGRESS_HOST);
-  // Not zero, which is what Number makes of nothing.
+  // Not zero, which is what Number returns for an empty text.
   const port = Number(response.headers.get(EGRESS_PORT) ?? "none");
   return ip === null || host === null || !Number.isInteger(port) ? null : { ip, port, host };
 }

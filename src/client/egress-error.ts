@@ -39,8 +39,8 @@ export async function refusalOf(response: Response): Promise<EgressError | null>
 
 /**
  * The refusal that a response is when nothing of ipshard has seen the request: the edge's
- * platform answers some by itself, and so may whatever stands before it. Never the
- * destination's word. [CL9]
+ * platform answers some by itself, and so may a proxy before it. It is never the
+ * destination's answer. [CL9]
  */
 export function strangersAnswer(response: Response): EgressError | null {
   const { headers, status, statusText, type } = response;

@@ -67,7 +67,7 @@ export function createEgress(options: EgressOptions): Egress {
     if (header === "") headers.delete(EGRESS);
     else headers.set(EGRESS, header);
     const url = `${base}?url=${encodeURIComponent(request.url)}`;
-    // Called bare: a `fetch` that finds itself a method of something refuses to work.
+    // Called without `this`: a `fetch` that is called as a method of another object throws.
     const fetchEdge = customFetch ?? globalThis.fetch;
     return fetchEdge(url, { ...request.init, method: request.method, headers });
   };

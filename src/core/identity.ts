@@ -49,7 +49,7 @@ export function permitsPool(identity: Identity, pool: string): boolean {
   return identity.pools.includes(pool) || identity.pools.includes(EVERY_POOL);
 }
 
-/** For whom is refused a pool: the ones that the token is for. */
+/** Tells a client that was refused a pool which pools its token permits. */
 export function poolsAllowed({ pools }: Identity): string {
   return pools.length === 0 ? "It names no pool." : `It is for ${pools.join(", ")}.`;
 }

@@ -48,7 +48,7 @@ export type LeaseCommand =
   /** The pool gives the address up, or takes it back. [RE1] */
   | { readonly type: "retire"; readonly isRetiring: boolean };
 
-/** Why a table says no. */
+/** Why a table refuses a command. */
 export type LeaseRefusal =
   /** Another instance of this host holds leases that have not ended. [HO1] */
   | "host-already-present"
@@ -73,7 +73,7 @@ export interface Lease extends PortBlock {
 }
 
 /**
- * The yes. `leases` is everything the host holds after the command: what it has beyond that
+ * What a granted command answers. `leases` is everything the host holds after the command: what it has beyond that
  * it must stop using, what it lacks it may take up. [HO3]
  */
 export interface LeaseAnswer {
@@ -287,7 +287,7 @@ function chooseFor(
   const block = fitting === null ? null : chooseBlock(free, fitting, table.unitHistory, random);
   if (block !== null) return grant({ block, quarantined: null });
 
-  // Rather one of its own that is smaller or larger than asked for than none. [QU3]
+  // Better a block of its own, smaller or larger than asked for, than none. [QU3]
   const smaller = own.filter((row) => row.order < affordable).toSorted((a, b) => b.order - a.order);
   const larger = own.filter((row) => row.order > affordable).toSorted((a, b) => a.order - b.order);
   const inexact = smaller[0] ?? larger[0];
@@ -319,7 +319,7 @@ function laterOf(holder: Holder, expiresAtMs: number): number {
   return Math.max(holder.expiresAtMs, expiresAtMs);
 }
 
-/** Blocks that the routers do not know yet are nobody's business but theirs. [ST4] */
+/** Leaves out blocks that the routers do not know yet: their hosts must not use them. [ST4] */
 function leasesFor(table: LeaseTable, host: string): Lease[] {
   return leasesOf(table, host)
     .filter((row) => row.steered)

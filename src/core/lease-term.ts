@@ -19,7 +19,7 @@ export interface LeaseTerm {
   readonly wallEndMs: number;
 }
 
-/** The part of a lease that its host leaves unused, so that it is silent before the end. */
+/** The part of a lease that its host leaves unused, so that it stops sending before the end. */
 export const TERM_MARGIN = 1 / 50;
 
 /** The term that an answer gives to a request sent at this reading. */
@@ -28,7 +28,7 @@ export function termFrom(sentAt: ClockReading, leaseDurationMs: number): LeaseTe
   return { monotonicEndMs: sentAt.monotonicMs + usableMs, wallEndMs: sentAt.wallMs + usableMs };
 }
 
-/** Time left by the stricter clock; zero or less when the host must be silent. */
+/** Time left by the stricter clock; zero or less when the host must not send. */
 export function remainingMs(term: LeaseTerm, now: ClockReading): number {
   return Math.min(term.monotonicEndMs - now.monotonicMs, term.wallEndMs - now.wallMs);
 }

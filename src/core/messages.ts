@@ -110,7 +110,7 @@ export type PoolRefusal = "host-already-present" | "pool-unknown" | "gateway-inv
 /** Router to EgressPool. */
 export type RouterRequest =
   | { readonly type: "enroll"; readonly version: number; readonly instance: string }
-  /** Wants the table as it is now, once, and to be waited for by nobody. [ST13] */
+  /** Wants the table as it is now, once; no grant waits for this router. [ST13] */
   | { readonly type: "observe"; readonly version: number }
   /**
    * The kernel has followed up to this change. The first one after a table means that the whole

@@ -6,7 +6,7 @@ export type Outcome<Value, Reason> =
   | { readonly ok: true; readonly value: Value }
   | { readonly ok: false; readonly refusal: Reason };
 
-/** The yes. */
+/** The expected yes. */
 export function grant<Value>(value: Value): { readonly ok: true; readonly value: Value } {
   return { ok: true, value };
 }

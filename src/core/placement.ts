@@ -23,8 +23,8 @@ export interface PlacedIp {
 }
 
 /**
- * The published state of a pool. A host that is in neither list has fallen silent: the pool does
- * not hear it, which by itself says nothing of its gateway. [PL8]
+ * The published state of a pool. A host that is in neither list is silent: the pool does
+ * not hear it. Its gateway may still work. [PL8]
  */
 export interface Placement {
   readonly pool: string;
@@ -48,13 +48,13 @@ export type PlacementRefusal =
   | "ip-unknown"
   /** The pool has no address at all. */
   | "pool-empty"
-  /** Nobody serves the address, or none of the pool's, now. */
+  /** No host serves the address now, or any address of the pool. */
   | "no-host";
 
 /** Whether a host is passed over, altogether or on this address. */
 export type Avoid = (host: string, ip: string) => boolean;
 
-/** Passes nobody over. */
+/** Avoids no host. */
 export const NOBODY: Avoid = () => false;
 
 /** The family of an address. */
@@ -73,7 +73,7 @@ export function hasBothFamilies({ ips }: Placement): boolean {
 }
 
 /**
- * Whether the pool hears a host, be it that it gets requests or not. One that has its name and
+ * Whether the pool hears a host, whether it gets requests or not. One that has its name and
  * another gateway has come in its place. [PL8]
  */
 export function isHeard(
@@ -88,7 +88,7 @@ export function isHeard(
  * Orders the pool's addresses for a selection, best first. A session always sees the same
  * order (rendezvous hashing), so it keeps its address and moves only when nobody serves it;
  * with `strict` not even then. With a family only addresses of it are considered, unless the
- * selection names one or there are none: then the host has the say. [PL2] [PL3] [PL6]
+ * selection names one or there are none: then the host decides. [PL2] [PL3] [PL6]
  */
 export function rankIps(
   placement: Placement,

@@ -1,5 +1,5 @@
 /**
- * Every way ipshard says no to a client, in one table: the stable code, the HTTP status, the
+ * Every refusal that a client can get, in one table: the stable code, the HTTP status, the
  * RFC 9209 error type for `proxy-status`, and a title for people. [ER1]
  *
  * A code never changes its meaning. Each edge renders from this table and invents nothing.
@@ -261,7 +261,7 @@ export const PROBLEM_CODES = Object.keys(CATALOGUE) as readonly ProblemCode[];
 export interface Problem {
   readonly code: ProblemCode;
   readonly detail?: string;
-  /** Where a redirect leads that the client alone can follow; it becomes `egress-location`. */
+  /** Where a redirect leads that only the client can follow; sent as `egress-location`. */
   readonly location?: string;
 }
 
@@ -289,7 +289,7 @@ const HOST_REFUSALS = [
   "address-family-mismatch",
 ] as const satisfies readonly ProblemCode[];
 
-/** A refusal that says something of the host, or of its address, rather than of the request. */
+/** A refusal that concerns the host or its address, not the request. */
 export type HostRefusal = (typeof HOST_REFUSALS)[number];
 
 /**

@@ -1,5 +1,5 @@
 /**
- * What a host makes of its tries to connect from one address: whether anything gets out at all.
+ * What a host concludes from its attempts to connect from one address: whether anything gets out.
  *
  * One success proves the uplink, whatever else fails; failures alone prove nothing. So when
  * something fails, or is not answered in time, and nothing has been reached since, a trial is due:
@@ -11,7 +11,7 @@ import { type AddressUplink, isLosing, isSamePlace, MAX_DOUBTS, networkOf, type 
 
 /** How long the outcome of a try is counted, for people and for comparison. */
 export const WINDOW_MS = 30_000;
-/** A try that is not answered for this long is a sign. */
+/** An attempt that is not answered for this long is a sign of trouble. */
 export const PATIENCE_MS = 1_000;
 /** How long a place that was reached is worth trying. */
 const REFERENCE_MS = 600_000;
@@ -23,7 +23,7 @@ export const LATE_TRIAL_INTERVAL_MS = 5_000;
 const LONG_MS = 60_000;
 /** How soon an address is tried of which its operator said where to, while nothing else is reached. */
 export const PROBE_INTERVAL_MS = 5_000;
-/** Comings and goings within this time make the way back longer, up to the longest. */
+/** An address that goes down and up again within this time must stay good for longer, up to the limit. */
 const FLAP_MEMORY_MS = 120_000;
 const LONGEST_RETURN_MS = 30_000;
 const MAX_KNOWN = 256;
@@ -44,7 +44,7 @@ export interface Wait {
   readonly sinceMs: number;
 }
 
-/** What came of trying one place; null when it says nothing of the uplink. */
+/** The result of trying one place; null when it says nothing about the uplink. */
 export interface Trial {
   readonly place: Place;
   readonly isReached: boolean | null;
@@ -57,7 +57,7 @@ export class UplinkHealth {
   readonly #known = new Map<string, Known>();
   /**
    * What was reached lately, which no number of failures may displace: of each network the latest,
-   * so that nobody's ports alone become all that a trial goes by. [UP10]
+   * so that no single owner's ports decide a trial alone. [UP10]
    */
   readonly #references = new Map<string, Known>();
   readonly #pending = new Map<number, Wait>();
@@ -86,7 +86,7 @@ export class UplinkHealth {
     return this.#tryCount;
   }
 
-  /** It stands, was refused by the other side (which is an answer), or failed; null says nothing. */
+  /** It connected, was refused by the other side (which is an answer), or failed; null says nothing. */
   ended(number: number, isReached: boolean | null, nowMs: number): void {
     const pending = this.#pending.get(number);
     this.#pending.delete(number);
@@ -95,7 +95,7 @@ export class UplinkHealth {
     if (isReached) this.#reached(nowMs);
   }
 
-  /** What waits longest for something to come on a connection that stands already; null when nothing does. */
+  /** What waits longest for data on an established connection; null when nothing does. */
   waits(wait: Wait | null, nowMs: number): void {
     this.#oldestWait = wait;
     if (wait !== null && this.#isSign(wait, nowMs)) this.#note(wait.place).wantedAtMs = nowMs;
@@ -122,7 +122,7 @@ export class UplinkHealth {
     this.#isDoubted = false;
     this.#forget(nowMs);
     const [oldest, ...later] = this.#references.values();
-    // Whoever has a few machines may be all that was reached lately, but not all that ever was.
+    // One owner of a few machines may be all that was reached lately, but not all that ever was.
     const references = [...later.slice(1 - REFERENCES_IN_TRIAL).toReversed(), ...(oldest ? [oldest] : [])];
     const failing = [...this.#known.values()]
       .filter((one) => !references.includes(one) && this.#isFailing(one, nowMs))
@@ -140,7 +140,7 @@ export class UplinkHealth {
       if (trials.length === 0) this.#recovered();
       return;
     }
-    // What was reached while this trial went on speaks against it.
+    // What was reached during this trial overrides its result.
     if (this.#reachedAtMs >= this.#triedAtMs) return;
     this.#returningSinceMs = null;
     this.#suspectSinceMs ??= nowMs;

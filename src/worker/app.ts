@@ -60,7 +60,7 @@ app.openAPIRegistry.registerComponent("securitySchemes", "bearer", { type: "http
 app.use("/openapi.json", authenticate(...EVERYBODY));
 app.doc31("/openapi.json", { openapi: "3.1.0", info: { title: "ipshard edge", version: "1" } });
 
-// Without a token nobody learns which paths there are. [WK1]
+// Without a valid token a client does not learn which paths exist. [WK1]
 app.notFound(async (context) => {
   const identity = await identify(tokenOf(context.req.raw.headers), EVERYBODY, context.env);
   if (!identity.ok) return problem(refusedIdentity(identity.refusal, EVERYBODY));

@@ -13,7 +13,7 @@ import { problem } from "./problem.ts";
 /** How long a browser may remember that it was let through. */
 const REMEMBERED_S = "86400";
 
-/** Fields by which an answer speaks for its origin, or has a browser ask its user in its name. */
+/** Fields that change what a browser does with the answer's origin, or make it ask its user. */
 const SPEAKS_FOR_ORIGIN: readonly string[] = [
   // Transport and trust.
   "strict-transport-security",
@@ -56,7 +56,7 @@ export function isFromPage({ headers }: Request): boolean {
   return headers.has("origin") || headers.has("sec-fetch-site");
 }
 
-/** Whether this asks leave for a page, rather than being an OPTIONS to the destination. */
+/** Whether this is a browser's preflight, and not an OPTIONS to the destination. */
 export function isPreflight(request: Request): boolean {
   const { headers } = request;
   return (
@@ -92,7 +92,7 @@ export function readableByPages(response: Response): Response {
     return readableByPages(problem({ code: "response-malformed", detail: `The status is ${status}.` }));
   }
   const shared = new Response(response.body, response);
-  // A refusal speaks for nobody but the edge.
+  // A refusal comes from the edge alone.
   if (problemCodeOf(shared.headers.get(PROXY_STATUS)) === null) keepFromBrowser(shared.headers);
   shared.headers.set("access-control-allow-origin", "*");
   shared.headers.set("access-control-expose-headers", "*");

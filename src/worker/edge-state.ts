@@ -10,7 +10,7 @@ import { LongWaits } from "./long-waits.ts";
 import { PassingMarks } from "./passing-marks.ts";
 import { type Found, type LoadPlacement, PlacementCache } from "./placement-cache.ts";
 
-/** How long a host that failed is passed over, altogether or on one address. [WK8] */
+/** Cooldown: how long a host that failed is avoided, altogether or on one address. [WK8] */
 export const PENALTY_MS = 5_000;
 /** How long a host that had no port free towards a destination is asked after the others. [WK22] */
 export const FULL_MS = 2_000;

@@ -1,6 +1,6 @@
 /**
  * The egress for other Workers: `env.EGRESS.fetch(request)` on a service binding, where the
- * request's URL is the destination. The binding itself is the leave to use it, so there is
+ * request's URL is the destination. The binding itself is the permission to use it, so there is
  * no token; its `props` say which pool and in whose name. [WK15]
  */
 import { WorkerEntrypoint } from "cloudflare:workers";

@@ -1,21 +1,21 @@
 /**
- * A gateway's leave to send the rest of an upload, beyond what is held of it here.
+ * Asks a gateway for permission to send the rest of an upload, beyond what is held of it here.
  *
  * The runtime pumps a body into the sockets as fast as they take it, long before a host has
  * refused; what has gone beyond the held part can be given to no other host. So the rest waits
- * until the gateway says that the destination's connection stands: from then on the host refuses
+ * until the gateway says that the destination is connected: from then on the host refuses
  * nothing. `100 Continue` would say so, but the runtime shows no interim answers, so the gateway
  * is asked for it. [WK43]
  */
 import { EGRESS_AUTHORIZATION, EGRESS_UPLOAD, UPLOADS_PATH } from "../wire/header-names.ts";
 import type { UploadStanding } from "../wire/upload-standing.ts";
 
-/** Longer than a gateway lets anybody wait; something between must have swallowed the question. */
+/** Longer than a gateway takes to answer; something between must have lost the question. */
 const PATIENCE_MS = 45_000;
 /** A connection that had been kept may have ended just then. */
 const MAX_QUESTIONS = 2;
 
-/** The go-ahead of one gateway for one try of an upload. */
+/** The go-ahead of one gateway for one attempt of an upload. */
 export class GoAhead {
   readonly #url: string;
   readonly #authorization: string;
@@ -32,14 +32,14 @@ export class GoAhead {
 
   /**
    * Whether the rest may be sent; false when the upload's own answer is on its way. A gateway
-   * that knows nothing of this, or cannot say, holds nothing up.
+   * that does not know the question, or cannot answer, delays nothing.
    */
   ask(): Promise<boolean> {
     this.#asking ??= this.#ask();
     return this.#asking;
   }
 
-  /** The try is over, or has its answer: nothing is asked any more, and whoever waits goes on. */
+  /** The attempt is over, or has its answer: nothing is asked any more, and waiting code goes on. */
   end(): void {
     this.#ending.abort();
   }
@@ -52,7 +52,7 @@ export class GoAhead {
         const headers = { [EGRESS_AUTHORIZATION]: this.#authorization };
         const response = await fetch(this.#url, { headers, redirect: "manual", signal });
         const standing = response.headers.get(EGRESS_UPLOAD) as UploadStanding | null;
-        // Whoever answers at length knows nothing of this.
+        // A gateway that answers with a body does not know the question.
         await response.body?.cancel();
         clearTimeout(patience);
         return standing !== "ended";

@@ -1,10 +1,10 @@
 /**
- * Gives a request to a host's gateway and its answer back, both streamed and untouched.
+ * Forwards a request to a host's gateway and returns its answer, both streamed and unchanged.
  *
- * Another host is tried when a host refuses for a reason of its own, or is lost, and only
- * while that cannot make anything happen twice: nothing has reached the destination, or the
- * method is idempotent and the body is still here. After a loss that is done once, whatever
- * took the first host down: a request must not go through all of them. [WK10] [WK11] [WK12]
+ * Another host is tried (failover) when a host refuses for a reason of its own, or is lost, and only
+ * while nothing can happen twice: nothing has reached the destination, or the method is idempotent
+ * and the body is still here. After a loss this is done once: a request that takes hosts down must
+ * not go through all of them. [WK10] [WK11] [WK12]
  */
 import { type Outcome, refuse } from "../core/outcome.ts";
 import type { Destined, PlacedHost, PlacementRefusal } from "../core/placement.ts";
@@ -50,14 +50,14 @@ export interface Errand {
 
 type NextHost = Outcome<Destined, PlacementRefusal>;
 
-/** What became of one try; `mayRepeat` is whether another host may be tried. */
+/** The result of one attempt; `mayRepeat` is whether another host may be tried. */
 interface Attempt {
   readonly answer: Response;
   readonly mayRepeat: boolean;
   readonly isLost: boolean;
 }
 
-/** The host was given up, for it is gone. [WK23] */
+/** The host was given up, because it is gone. [WK23] */
 const GONE = "the host fell silent";
 
 const IDEMPOTENT: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
@@ -164,7 +164,7 @@ function send(
   if (egress === null) headers.delete(EGRESS);
   else headers.set(EGRESS, egress);
   headers.set(EGRESS_AUTHORIZATION, `Bearer ${errand.gatewayToken}`);
-  // Not for clients to say.
+  // Clients must not set it.
   headers.delete(EGRESS_UPLOAD);
   const { gateway } = host;
   const init = { method: request.method, headers, redirect: "manual" } as const;
@@ -207,9 +207,9 @@ async function whileThere(
 }
 
 /**
- * Passes a lost host over, until its gateway says that it is there: it was the flow that broke
- * then, and no flow of a client or a destination speaks against a host. While a failure may be
- * the client's, the gateway is asked first. [WK8]
+ * Puts a lost host on cooldown, until its gateway says that it is there: then only the flow broke,
+ * and what a client or a destination sent does not count against a host. While the failure may be
+ * the client's fault, the gateway is asked first. [WK8]
  */
 function blame({ background }: Errand, { host }: Destined, body: RequestBody | null, isGone: boolean): void {
   const nowMs = Date.now();
@@ -233,7 +233,7 @@ function judge(answer: Response): HostRefusal | "answered" | "lost" | "headers-t
   const code = problemCodeOf(answer.headers.get(PROXY_STATUS));
   if (code !== null) return isHostRefusal(code) ? code : "answered";
   if (answer.headers.has(EGRESS_HOST)) return "answered";
-  // Something between the edge and the gateway speaks: a tunnel, or the gateway's HTTP parser.
+  // This answer comes from something between: a tunnel, or the gateway's HTTP parser.
   return status === 431 ? "headers-too-large" : "lost";
 }
 
@@ -242,7 +242,7 @@ function canRepeat(method: string, body: RequestBody | null): boolean {
   return body.isUntouched() || (IDEMPOTENT.has(method) && body.isReplayable());
 }
 
-/** What the client did to make a try fail; null when it was the host. [WK13] */
+/** What the client did to make an attempt fail; null when it was the host. [WK13] */
 function clientFailure(
   { request, target }: Errand,
   body: RequestBody | null,

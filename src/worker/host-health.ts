@@ -1,5 +1,5 @@
 /**
- * Whether a host's gateway is there, found out by asking it: the data path's own word, which
+ * Whether a host's gateway is there, found out by asking it: the answer of the data path, which
  * needs no control plane. What was learnt is shared by the requests of an isolate as plain
  * data, so that many that wait for one host ask it once. [WK24]
  */
@@ -7,7 +7,7 @@ import type { PlacedHost } from "../core/placement.ts";
 
 /** A gateway that has not answered by then is not there. */
 export const ANSWER_DEADLINE_MS = 1_000;
-/** An answer is good for so long, and so long nobody else asks. */
+/** How long an answer is used before the gateway is asked again. */
 const SHARED_MS = 1_000;
 /** Gateways that are remembered; beyond it the oldest is forgotten. */
 const REMEMBERED_GATEWAYS = 4_096;
@@ -42,7 +42,7 @@ export class HostHealth {
   }
 }
 
-/** A gateway that cannot serve says so, and is there; what stands before it speaks otherwise. */
+/** A gateway that cannot serve says so, and is there; a proxy before it answers in another way. */
 async function answers(gateway: string): Promise<boolean> {
   try {
     const signal = AbortSignal.timeout(ANSWER_DEADLINE_MS);

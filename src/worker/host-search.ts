@@ -1,6 +1,6 @@
 /**
- * The hosts that one request may try, one after the other, and what each refusal teaches: this
- * request, and for a while the next ones.
+ * The hosts that one request may try, one after the other. What a refusal says is remembered for
+ * this request, and for a while for the next ones.
  *
  * A refusal concerns no more than it says: a host that drains is passed over altogether, one
  * that lost its lease or is full only on that address, and a wrong family the whole family.
@@ -49,7 +49,7 @@ export class HostSearch {
   readonly #wanted: Wanted;
   #placement: Placement;
   #ranked: Outcome<readonly PlacedIp[], PlacementRefusal>;
-  /** Hosts, and hosts on an address, that this request has done with. */
+  /** Hosts, and hosts on an address, that this request does not try again. */
   readonly #tried = new Set<string>();
   readonly #refusedFamilies = new Set<Family>();
   #isOutdated = false;
@@ -61,7 +61,7 @@ export class HostSearch {
     this.#ranked = this.#rank(this.#likelyFamily());
   }
 
-  /** Whether anybody serves what is wanted. */
+  /** Whether any host serves what is wanted. */
   get isServed(): boolean {
     return this.#ranked.ok && this.#ranked.value.some(({ hosts }) => hosts.length > 0);
   }
@@ -71,12 +71,12 @@ export class HostSearch {
     return this.#ranked.ok ? null : this.#ranked.refusal;
   }
 
-  /** Whether something says that the placement is behind the times. */
+  /** Whether something shows that the placement is out of date. */
   get isOutdated(): boolean {
     return this.#isOutdated;
   }
 
-  /** Goes on by a newer placement; what was tried stays so. */
+  /** Goes on with a newer placement; hosts that were tried count as tried. */
   renew(placement: Placement): void {
     this.#isOutdated = false;
     this.#placement = placement;
@@ -84,7 +84,7 @@ export class HostSearch {
     this.#ranked = this.#rank(refused === undefined ? this.#likelyFamily() : otherFamily(refused));
   }
 
-  /** The host that was to be asked last: who answered, if anybody did. */
+  /** The host that was chosen last: the one that answered, if one did. */
   get latest(): PlacedHost | null {
     return this.#latest;
   }
@@ -133,7 +133,7 @@ export class HostSearch {
 
   /**
    * A host has refused. `isFirstHop` is false when redirects were followed before it did: then
-   * it speaks of a destination that the edge has not seen.
+   * the refusal concerns a destination that the edge does not know.
    */
   refused(code: HostRefusal, { ip, host }: Destined, isFirstHop: boolean): void {
     const nowMs = Date.now();
@@ -158,7 +158,7 @@ export class HostSearch {
     return suspects.has(this.#wanted.destination.place, Date.now());
   }
 
-  /** This one has. */
+  /** Notes that this request has lost two hosts. */
   suspect(): void {
     suspects.add(this.#wanted.destination.place, Date.now());
   }

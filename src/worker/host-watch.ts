@@ -1,10 +1,10 @@
 /**
- * Watches over a request that waits for its answer, or for more of an event stream: a host that falls
- * silent takes nobody along.
+ * Watches a request that waits for its answer, or for more of an event stream, so that a host that is
+ * gone does not leave it waiting.
  *
  * Two must agree that a host is gone: its gateway does not answer, and its pool does not hear
- * it. A gateway that answers has a slow destination; a host that the pool hears is out of this
- * edge's reach for the moment, or busy. Gateways are asked first, so that waiting alone never
+ * it. A gateway that answers has a slow destination; a host that the pool hears is busy, or cannot be
+ * reached from this edge for the moment. Gateways are asked first, so that waiting alone never
  * asks the control plane [LAW9]. [WK23] [WK24] [WK44]
  */
 import { isHeard, type PlacedHost } from "../core/placement.ts";

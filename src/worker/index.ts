@@ -1,4 +1,4 @@
-/** The edge as a Worker: what the runtime is given. */
+/** The edge as a Worker: what the runtime calls. */
 import { app } from "./app.ts";
 import type { Environment } from "./environment.ts";
 import { fetchByGatewayNetwork } from "./gateway-network.ts";

@@ -4,28 +4,28 @@
  * A timer and an abort signal of its own would cost a request as much as all else that the edge does
  * for it. So one timer counts for all who wait at the same time: those who still wait when it ends
  * are looked after by themselves from then on. Between requests only plain data is shared, and the
- * ends of promises: whoever waited goes on in its own context.
+ * ends of promises: each request goes on in its own context.
  */
 import type { Background } from "./environment.ts";
 
-/** The longest that anybody waits unnoticed. */
+/** A wait that is longer than this is noticed. */
 export const UNNOTICED_MS = 1_000;
 
 /** What tells a long wait from an answer. */
 export const LONG = Symbol("long");
 
-/** One wait; whoever began it says when it is over. */
+/** One wait; the code that began it ends it. */
 export interface Wait {
   /** Fulfilled when the wait has become long. */
   readonly isLong: Promise<typeof LONG>;
   readonly end: () => void;
 }
 
-/** What runs while anybody waits, for a second at most. */
+/** The timer that runs while any request waits, for a second at most. */
 interface Count {
   readonly endsAtMs: number;
   readonly waiting: Set<(long: typeof LONG) => void>;
-  /** Ends it early: nobody waits any more. */
+  /** Ends the wait early. */
   readonly stop: () => void;
 }
 
@@ -47,12 +47,12 @@ export class LongWaits {
   #countNow(background: Background): Count {
     const nowMs = Date.now();
     const before = this.#count;
-    // Neither a clock that was set back nor a context that was destroyed may leave anybody uncounted.
+    // No wait may be forgotten, even if the clock was set back or a context was destroyed.
     if (before !== null && nowMs < before.endsAtMs && before.endsAtMs - nowMs <= UNNOTICED_MS) return before;
     const { promise: stopped, resolve: stop } = Promise.withResolvers<void>();
     const count = { endsAtMs: nowMs + UNNOTICED_MS, waiting: before?.waiting ?? new Set<never>(), stop };
     this.#count = count;
-    // It outlives its request: the others must not go uncounted when that is over.
+    // It outlives its request, or the others would be forgotten when that is over.
     background.waitUntil(this.#run(count, stopped));
     return count;
   }
@@ -67,7 +67,7 @@ export class LongWaits {
   async #run(count: Count, stopped: Promise<void>): Promise<void> {
     await Promise.race([scheduler.wait(UNNOTICED_MS), stopped]);
     if (this.#count === count) this.#count = null;
-    // A request that broke off without a word is forgotten here, too.
+    // Forgets requests that broke off without ending their wait, too.
     for (const tell of count.waiting) tell(LONG);
     count.waiting.clear();
   }

@@ -11,7 +11,7 @@ import { grant, type Outcome, refuse } from "../core/outcome.ts";
 import type { Placement } from "../core/placement.ts";
 import type { Background } from "./environment.ts";
 
-/** Age up to which nobody is asked. */
+/** Age up to which the copy is used without asking the pool. */
 export const FRESH_MS = 3_000;
 /** Age up to which a request does not wait for the renewal. */
 export const STALE_MS = 30_000;
@@ -36,7 +36,7 @@ interface Copy {
   found: Found;
   /** When that was asked for. */
   asOfMs: number;
-  /** When anybody asked last, be it answered or not. */
+  /** When the pool was asked last, answered or not. */
   askedAtMs: number;
   endsAtMs: number;
   freshUntilMs: number;
@@ -61,7 +61,7 @@ export class PlacementCache {
     return copy.found;
   }
 
-  /** Asks anew, unless that was done a moment ago: for when the copy leaves no host. */
+  /** Asks the pool again, unless that was done a moment ago: for when the copy leaves no host. */
   reconsider(
     pool: string,
     nowMs: number,
@@ -73,7 +73,7 @@ export class PlacementCache {
     return this.#renew(pool, nowMs, load);
   }
 
-  /** A host said that it lost its lease: the next request asks anew. */
+  /** A host said that it lost its lease: the next request asks the pool again. */
   doubt(pool: string): void {
     const copy = this.#copies.get(pool);
     if (copy === undefined) return;
@@ -81,7 +81,7 @@ export class PlacementCache {
     copy.staleUntilMs = 0;
   }
 
-  /** The copy; after the clock was set back as if it were of now, or it would last for as long. */
+  /** The copy. After the clock was set back it counts as new, or it would last for that much longer. */
   #copyAt(pool: string, nowMs: number): Copy | undefined {
     const copy = this.#copies.get(pool);
     if (copy === undefined || nowMs >= copy.askedAtMs) return copy;
@@ -108,7 +108,7 @@ export class PlacementCache {
       this.#copies.delete(pool);
       return found;
     }
-    // What was asked for later may have come before: this failure says nothing of it.
+    // An answer to a later question may have come already: this failure does not replace it.
     if (copy.asOfMs > nowMs) return copy.found;
     copy.freshUntilMs = Math.max(copy.freshUntilMs, nowMs + PAUSE_AFTER_FAILURE_MS);
     copy.staleUntilMs = Math.max(copy.staleUntilMs, nowMs + STALE_MS);

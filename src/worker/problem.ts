@@ -29,7 +29,7 @@ export function refused(
   return problem(refusal) as Response & TypedResponse<z.infer<typeof problemSchema>, 400, "json">;
 }
 
-/** The answer to a fault of ours: logged in full, told in general. [WK19] */
+/** The answer to a fault of ours: logged in full, told without details. [WK19] */
 export function faultProblem(fault: unknown): Response {
   console.error("internal fault", fault instanceof Error ? (fault.stack ?? fault.message) : fault);
   return problem({ code: "internal-fault" });

@@ -21,9 +21,9 @@ export const HELD_BYTES = 65_536;
 /** Piece in which the rest of a long one goes by. */
 const PIECE_BYTES = 65_536;
 
-/** How long a client may go on sending what nobody wants, so that it gets to read the answer. */
+/** How long a client may go on sending what is not needed any more, so that it can read the answer. */
 const LINGER_MS = 10_000;
-/** The same where the answer says by its end only that it is whole. */
+/** The same where only the end of the answer shows that it is complete. */
 const BRIEF_LINGER_MS = 2_000;
 const BODILESS_STATUSES: ReadonlySet<number> = new Set([101, 204, 205, 304]);
 const BROKEN_OFF = "the client broke its body off";
@@ -40,7 +40,7 @@ export interface BodilessRequest {
   readonly redirect: "manual";
 }
 
-/** A body, for one try after another. */
+/** A body, for one attempt after another. */
 export interface RequestBody {
   /**
    * The request of the next try, with the body. Only for the first, or while `isReplayable`. The
@@ -51,15 +51,15 @@ export interface RequestBody {
   keep(): void;
   /** Whether it can be given out once more from its beginning. */
   isReplayable(): boolean;
-  /** Whether all of it is here, so that it can be given out as often as need be. */
+  /** Whether all of it is here, so that it can be sent any number of times. */
   readonly isHeld: boolean;
   /** Whether nothing of it has been given out. */
   isUntouched(): boolean;
   /** Whether the client stopped before the end. */
   hasFailed(): boolean;
-  /** The answer, which ends no sooner than the body, for a while: the client is heard out. */
+  /** The answer, kept open until the client has sent its body, for a while at most. */
   linger(answer: Response): Response;
-  /** Whether a failure that is not the client's can only be the host's. */
+  /** Whether a failure that is not the client's must be the host's. */
   canBlameHost(): boolean;
 }
 
@@ -78,7 +78,7 @@ export async function bodyOf(request: Request): Promise<Outcome<RequestBody | nu
 }
 
 /**
- * The body of a method for which the runtime lets nobody make one. It can only be passed on
+ * The body of a method for which the runtime allows no new body. It can only be passed on
  * within its own request, and only once.
  */
 class PassedBody implements RequestBody {
@@ -134,7 +134,7 @@ class HeldBody implements RequestBody {
     return true;
   }
 
-  /** Nobody can tell how much of it a lost host has seen. */
+  /** It is unknown how much of it a lost host has seen. */
   isUntouched(): boolean {
     return false;
   }
@@ -184,7 +184,7 @@ class StreamedBody implements RequestBody {
     this.#goAhead = goAhead;
     const { readable, writable } =
       this.#length === null ? new IdentityTransformStream() : new FixedLengthStream(this.#length);
-    // Of a host that takes no more of it the answer speaks, or the failure of the request.
+    // A host takes no more of it: its answer, or the failure of the request, says why.
     this.#feeding = this.#feed(writable, attempt, goAhead).catch(() => {});
     return new Request(gateway + target, { ...init, body: readable, signal: attempt.signal });
   }

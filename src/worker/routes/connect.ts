@@ -1,6 +1,6 @@
 /**
- * The WebSockets of hosts and routers. The Worker settles who that is and where it may go; the
- * rest is between it and the object. [WK17]
+ * The WebSockets of hosts and routers. The Worker decides who connects and to which object; the
+ * rest is between the two. [WK17]
  */
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
@@ -55,7 +55,7 @@ async function connect(
   fetchObject: (request: Request) => Promise<Response>,
 ): Promise<Response> {
   const request = new Request(context.req.raw);
-  // The object believes these headers, so what the client may have put there goes.
+  // The object trusts these headers, so a client's own values are removed.
   request.headers.delete(HOST_HEADER);
   request.headers.delete(ROUTER_HEADER);
   request.headers.set(header, context.get("identity").subject);

@@ -56,7 +56,7 @@ async function answerClient(
   return relay(request, target, identity.value, env, background);
 }
 
-/** A refusal, with what a person who mixed up two things needs to know. */
+/** A refusal, with a hint for people who mixed up two things. */
 function refusedIdentity(code: IdentityRefusal, headers: Headers): Problem {
   if (code === "token-missing" && headers.has("authorization")) {
     return {

@@ -1,5 +1,5 @@
 /**
- * `/v1/gateway-tokens`: leave for a client to talk to the gateways of its pool directly, for
+ * `/v1/gateway-tokens`: permission for a client to talk to the gateways of its pool directly, for
  * when the edge is away or too far. The pool is selected as for a request.
  */
 import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";

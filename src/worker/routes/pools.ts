@@ -90,7 +90,7 @@ function poolStub(env: Environment, pool: string): DurableObjectStub<EgressPool>
   return env.EGRESS_POOL.getByName(pool);
 }
 
-/** A member that is absent must stay absent: it says nothing, rather than "undefined". */
+/** Drops members that are undefined: an absent member must stay absent. */
 function definedOnly<Fields extends object>(
   fields: Fields,
 ): { [Key in keyof Fields]?: NonNullable<Fields[Key]> } {
