@@ -1,6 +1,6 @@
 /**
- * Publishes the blocks of an address to its pool, until the routers know all there is. What this
- * instance does not bring to an end, the alarm begins again. [ST4] [ST5] [ST6]
+ * Publishes the blocks of an address to its pool, until the routers know all of them. If this
+ * instance ends before that, the alarm begins again. [ST4] [ST5] [ST6]
  */
 import { steeringPatienceMs } from "../../src/core/acknowledgement.ts";
 import { isUnpublished, type Publication, publicationOf } from "../../src/core/publication.ts";
@@ -36,7 +36,7 @@ export class AddressPublisher {
     this.#options = options;
   }
 
-  /** Done when what is being published is published, or has failed; null if nothing is. */
+  /** Done when the publication under way has succeeded or failed; null if there is none. */
   get publishing(): Promise<void> | null {
     return this.#publishing;
   }

@@ -1,8 +1,8 @@
 /**
  * One egress IP: owns the table of which host may send from which of its ports.
  *
- * Here are its ways in. The table is `address-table.ts`, what hosts say `lease-sessions.ts`, what
- * the routers hear of it `address-publisher.ts`. [DO6]
+ * Here are its entry points. The table is `address-table.ts`, the messages of hosts are
+ * `lease-sessions.ts`, and what routers are told is `address-publisher.ts`. [DO6]
  */
 import { freeBlocks, portTotal } from "../../src/core/buddy-allocator.ts";
 import type { Holder, LeaseRow } from "../../src/core/lease-table.ts";
@@ -68,7 +68,7 @@ export class AddressService {
     const { name } = this.#world;
     if (name === undefined) throw new Error("an address's object is reached by the address");
     const present = this.#table.address();
-    // To a pool that wants to be rid of it, it is gone.
+    // It is not this pool's, so for a pool that removes it, it has left.
     if (present !== null && present.pool !== pool) {
       return wish === "serve" ? refuse("ip-elsewhere") : grant(LEFT);
     }

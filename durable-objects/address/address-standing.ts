@@ -1,10 +1,10 @@
-/** How an address stands to its pool: served, on its way out, or gone. [RE6] */
+/** The status of an address in its pool: serving, retiring, or left. [RE6] */
 import { type LeaseTable, nextDeadlineMs } from "../../src/core/lease-table.ts";
 import { portCountOf } from "../../src/core/port-block.ts";
 import { isUnpublished } from "../../src/core/publication.ts";
 import type { AddressOrder, AddressStanding } from "../calls/address-calls.ts";
 
-/** What is wished by whoever names no order. */
+/** The order of a caller that names none. */
 export const SERVE: AddressOrder = { revision: null, wish: "serve" };
 
 /** It does not belong to the pool. */

@@ -24,7 +24,7 @@ export class AddressTable {
   readonly #world: ObjectWorld;
   readonly #store: LeaseStore;
   readonly #onUnpublished: (address: StoredAddress) => void;
-  /** Copies of what is stored; whoever fails to store throws the whole instance away. */
+  /** Copies of what is stored; a failure to store throws the whole instance away. */
   #loaded: StoredAddress | null = null;
   #alarmAtMs: number | null = null;
   #alarmSet: Promise<void> = Promise.resolve();

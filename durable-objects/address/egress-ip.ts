@@ -1,6 +1,6 @@
 /**
- * One egress IP as a Durable Object. What it does is `address-service.ts`; here are the ways in
- * that the platform has. [DO6]
+ * One egress IP as a Durable Object: the entry points that the platform calls. The work is done by
+ * `address-service.ts`. [DO6]
  */
 import { DurableObject } from "cloudflare:workers";
 import type { Outcome } from "../../src/core/outcome.ts";

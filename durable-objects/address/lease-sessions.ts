@@ -1,5 +1,5 @@
 /**
- * What hosts and an address say to each other. A host speaks on one connection at a time: the one
+ * The conversation between hosts and an address. A host speaks on one connection at a time: the one
  * on which it joined last. No answer leaves before what it tells of is on disk, and one that tells
  * of a block waits until the routers know that block. [HO2] [DO9] [ST4]
  */
@@ -77,14 +77,14 @@ export class LeaseSessions {
     }
   }
 
-  /** Fail closed, by name: the host keeps what it has and goes on renewing it. [ST6] */
+  /** Fails closed, with a named refusal: the host keeps what it has and goes on renewing it. [ST6] */
   refuseHeld(): void {
     for (const { socket, message } of this.#held.splice(0)) {
       refuseHost(socket, requestIdIn(message), "steering-pending");
     }
   }
 
-  /** New settings come with an answer, and the next renewal may be long in coming. [DO18] */
+  /** Settings are told in answers, and the next renewal may be far away: hosts are told to renew. [DO18] */
   tellChanged({ table, pool }: StoredAddress): void {
     for (const host of table.holders.keys()) {
       for (const socket of this.#world.sockets(host)) {

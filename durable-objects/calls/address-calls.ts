@@ -1,6 +1,6 @@
 /**
- * What a pool asks of an address. The pool says what it wishes until the address says that it is
- * so; either may be restarted in between, and nothing said twice or too late does harm. [RE6]
+ * What a pool asks of an address. The pool repeats an order until the address confirms it. Either may
+ * be restarted in between; a repeated or late order does no harm. [RE6]
  */
 import type { Outcome } from "../../src/core/outcome.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
@@ -25,13 +25,13 @@ export interface AddressOrder {
   readonly wish: "serve" | "retire" | "leave";
 }
 
-/** How an address stands to the pool that asks. */
+/** The status of an address, for the pool that asks. */
 export type AddressStanding =
   | { readonly standing: "serving" }
   | RetiringStanding
   /** It does not belong to this pool, or not any more. */
   | { readonly standing: "left" }
-  /** A newer order of this pool was heeded before; the pool has forgotten it, or an old instance speaks. */
+  /** A newer order was heeded before: the pool has forgotten it, or an old instance of it asks. */
   | { readonly standing: "outdated"; readonly revision: number };
 
 /** Nothing new is granted; what there is comes to an end. */
@@ -39,7 +39,7 @@ export interface RetiringStanding {
   readonly standing: "retiring";
   readonly leasedPortCount: number;
   readonly quarantinedPortCount: number;
-  /** Whether nobody can be sending from it, and the pool knows all there was to publish. */
+  /** Whether no host can be sending from it, and the pool has taken all that was published. */
   readonly isEmpty: boolean;
   /** When it is worth asking again. */
   readonly againInMs: number;

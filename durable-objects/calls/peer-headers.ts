@@ -1,4 +1,4 @@
-/** How the Worker says who asks to be connected to an object, once it has verified the token. [DO5] */
+/** Headers in which the Worker names the verified host or router to an object. [DO5] */
 
 /** Request header in which the Worker names the verified host. */
 export const HOST_HEADER = "ipshard-host";

@@ -14,8 +14,8 @@ export function readRequest<Request, Code>(
 }
 
 /**
- * Says no. A connection whose opening is refused is closed as well: nothing can follow on it, nor
- * on one whose peer speaks another version.
+ * Refuses a message. A connection whose opening is refused is closed as well, and so is one whose
+ * peer speaks another version.
  */
 export function refuseRequest(
   socket: ObjectSocket,

@@ -1,7 +1,7 @@
 /** Waits that end. */
 import type { ObjectWorld } from "./object-world.ts";
 
-/** Told instead of a result that did not come in time. */
+/** Returned in place of a result that did not come in time. */
 export const TIMED_OUT: unique symbol = Symbol("timed out");
 
 /** The result, or `TIMED_OUT`; what was waited for goes on all the same. */

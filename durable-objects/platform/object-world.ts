@@ -29,7 +29,7 @@ export interface ObjectWorld {
   keepAwake(work: Promise<void>): void;
   /** Throws this instance away, with all that is not on disk. */
   abort(reason: string): void;
-  /** Tells whoever operates the edge. */
+  /** Tells the operator of the edge, in the log. */
   report(text: string, fault?: unknown): void;
 }
 
@@ -70,5 +70,5 @@ export function lastHeardMs(world: ObjectWorld, socket: ObjectSocket, heardAtMs:
 export const CLOSE_FENCED = 4001;
 /** What the connection opened with was refused; the reason is the code of the refusal. */
 export const CLOSE_REFUSED = 4002;
-/** What was said could not be taken, and that is not the peer's doing (RFC 6455 section 7.4.1). */
+/** A message could not be taken, through no fault of the peer (RFC 6455 section 7.4.1). */
 export const CLOSE_FAULT = 1011;

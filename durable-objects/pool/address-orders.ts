@@ -1,10 +1,10 @@
 /**
- * Brings the addresses of a pool to what the pool wants of them: its settings, and whether they
- * are served, on their way out, or gone.
+ * Brings the addresses of a pool to the state that the pool wants: its settings, and whether they
+ * serve, retire, or have left.
  *
- * What is wanted is on disk before anybody is told, and whoever has not answered that it is so is
- * asked again, by an alarm that is set before the asking. So it does not matter between which two
- * steps an object is restarted. [DO11] [RE6]
+ * What is wanted is on disk before any address is told. An address that has not confirmed is asked
+ * again, by an alarm that is set before the question. So an object may be restarted between any two
+ * steps. [DO11] [RE6]
  */
 import type { AddressOrder, AddressStanding, PoolAddress } from "../calls/address-calls.ts";
 import type { ObjectWorld } from "../platform/object-world.ts";
@@ -33,7 +33,7 @@ export class AddressOrders {
   readonly #options: OrdersOptions;
   /** One push after the other, so that older settings never overtake newer ones. */
   #push: Promise<void> = Promise.resolve();
-  /** Where the last push had to stop, so that no address is always behind others that fail. */
+  /** Where the last push had to stop, so that addresses that fail cannot starve the others. */
   #askedUpTo = "";
 
   constructor(options: OrdersOptions) {
@@ -61,7 +61,7 @@ export class AddressOrders {
     const ips = this.#takeTurn(first);
     if (ips.length > 0) await this.wakeLater();
     const againInMs = new Map<string, number>();
-    // Lanes, not batches: one that does not answer keeps few others waiting.
+    // Parallel lanes, not batches: an address that does not answer delays few others.
     const queue = ips.values();
     const lane = async (): Promise<void> => {
       for (const ip of queue) againInMs.set(ip, await this.#tell(ip));
@@ -122,7 +122,7 @@ export class AddressOrders {
       store.noteRemaining(ip, standing);
       this.#follows(ip, pool.revision);
       if (!standing.isEmpty) return standing.againInMs;
-      // Nobody can be sending; and as long as the routers are not done with it, no other pool has it.
+      // No host can be sending. Until the routers have forgotten it, no other pool can have it.
       await steering.followed(steering.remove(ip));
       if (!this.#isRetiring(ip)) return RETRY_AFTER_MS;
       const answer = await this.#ask(pool, ip, "leave");
@@ -133,7 +133,7 @@ export class AddressOrders {
     return RETRY_AFTER_MS;
   }
 
-  /** Even an answer to a removal says that the address is the pool's, which may want it back by now. */
+  /** Even an answer to a removal confirms that the address is the pool's, which may want it back by now. */
   #follows(ip: string, revision: number): void {
     const { store, onChange } = this.#options;
     const isNew = !store.isConfirmed(ip);

@@ -1,6 +1,6 @@
 /**
- * One pool as a Durable Object. What it does is `pool-service.ts`; here are the ways in that the
- * platform has.
+ * One pool as a Durable Object: the entry points that the platform calls. The work is done by
+ * `pool-service.ts`.
  */
 import { DurableObject } from "cloudflare:workers";
 import type { Outcome } from "../../src/core/outcome.ts";

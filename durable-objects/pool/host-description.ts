@@ -1,4 +1,4 @@
-/** A host as an administrator sees it. Instance keys are left out, and what nobody can use. */
+/** A host as an administrator sees it, without instance keys and internals. */
 import { type UplinkState, uplinkState } from "../../src/core/uplink.ts";
 import type { StoredHost } from "./pool-store.ts";
 

@@ -1,5 +1,5 @@
 /**
- * What hosts and a pool say to each other: where a host is, what room it has, and which addresses
+ * The conversation between hosts and a pool: where a host is, what room it has, and which addresses
  * it is to serve. What a host says is kept, so that it goes on being placed after a lost
  * connection. [DO12]
  */

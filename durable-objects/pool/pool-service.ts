@@ -2,9 +2,9 @@
  * One pool: the catalogue of its addresses and hosts, the placement that follows, and the
  * steering table for its routers.
  *
- * It knows who is live, never who owns a port [LAW8]. Here are its ways in. What hosts say is
- * `pool-hosts.ts`, what addresses are told `address-orders.ts`, what routers hear `../steering`,
- * and what others see of all that `pool-view.ts`.
+ * It knows who is live, never who owns a port [LAW8]. Here are its entry points. Messages of hosts
+ * are `pool-hosts.ts`, orders to addresses `address-orders.ts`, routers `../steering`, and what
+ * others see of the pool `pool-view.ts`.
  */
 import { grant, type Outcome, refuse } from "../../src/core/outcome.ts";
 import type { Placement } from "../../src/core/placement.ts";
@@ -125,7 +125,7 @@ export class PoolService {
     if (known.retiring === null) {
       this.#store.advanceRevision();
       this.#store.retireIp(ip);
-      // With what is written, so that no host is left untold.
+      // In the same turn as the write, so that every host is told.
       this.#hosts.tellAll();
       await this.#orders.wakeLater();
     }
@@ -173,8 +173,8 @@ export class PoolService {
   }
 
   /**
-   * Hears a host or a router. What fails is not answered, and whoever waits for the answer would
-   * wait for long: its connection ends, so that it asks again. The others go on. [DO6]
+   * Handles a message of a host or a router. If that fails there is no answer; its connection is closed,
+   * so that it asks again at once. The others go on. [DO6]
    */
   async heard(socket: ObjectSocket, message: string | ArrayBuffer): Promise<void> {
     try {

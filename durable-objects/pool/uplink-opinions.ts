@@ -1,5 +1,5 @@
 /**
- * What the hosts of a pool find of one another's way to the Internet. A host that reaches nothing
+ * What the hosts of a pool find out about each other's uplink. A host that reaches nothing
  * from an address, or loses much there, names what it cannot reach; a few others of that address try it once, and when
  * one gets through the host is left out of the placement, for as long as that is found again.
  * All of it is on disk or with the sockets: the object may be put to sleep at any time.
@@ -68,7 +68,7 @@ export class UplinkOpinions {
     for (const stored of store.hosts()) {
       const uplink = stored.rooms.find((room) => room.ip === ip)?.uplink;
       const opinion = stored.opinions[ip];
-      // Nobody is asked about himself, and nobody answers what was not asked.
+      // No host is asked about itself, and an answer without a question does not count.
       if (stored.host === host || uplink === undefined || opinion === undefined) continue;
       if (!uplink.doubts.some((doubt) => reached.some((place) => isSamePlace(place, doubt)))) continue;
       const opinions = { ...stored.opinions, [ip]: { ...opinion, reachedAtMs: nowMs() } satisfies Opinion };
@@ -102,7 +102,7 @@ export class UplinkOpinions {
     return able.slice(0, ASKED_COUNT).map(({ socket }) => socket);
   }
 
-  /** A host that is left out says so in its status, and to whoever operates it. */
+  /** Tells a host that it is left out; it shows that in its status and its log. */
   #tellEjected(ips: readonly string[]): void {
     const { store, isServing, socketOf } = this.#options;
     const serving = store.hosts().filter(isServing);
@@ -121,7 +121,7 @@ export class UplinkOpinions {
   }
 }
 
-/** How a host stands on an address that it has room on; null when it has none. */
+/** The uplink status of a host on an address that it has room on; null when it has none. */
 export function standingOn(
   ip: string,
   { host, rooms, opinions }: Pick<StoredHost, "host" | "rooms" | "opinions">,

@@ -1,4 +1,4 @@
-/** The routers of a pool: what is written of each, how it stands now, and who is expected back. */
+/** The routers of a pool: what is stored of each, its status now, and which are expected back. */
 import { beginning, type RouterStanding } from "../../src/core/acknowledgement.ts";
 import type { ObjectWorld } from "../platform/object-world.ts";
 import type { RouterSockets } from "./router-sockets.ts";
@@ -90,7 +90,7 @@ export class RouterRegister {
   }
 
   /**
-   * Whom a publication waits for. After a restart of the edge no router is connected for a
+   * The routers that a publication waits for. After a restart of the edge no router is connected for a
    * moment: one whose connection was not seen to end is expected back, for as long as it could
    * have been silent. [ST10]
    */

@@ -1,5 +1,5 @@
 /**
- * What routers and a pool say to each other: the whole table when a router enrolls, and from then
+ * The conversation between routers and a pool: the whole table when a router enrolls, and from then
  * on how far it has followed. Progress is kept with each router's socket. [ST13] [ST14]
  */
 import { acknowledge, beginning } from "../../src/core/acknowledgement.ts";
@@ -53,7 +53,7 @@ export class RouterSessions {
   closed(socket: ObjectSocket): void {
     const { sockets, register, news } = this.#options;
     const { router, instance, acknowledged } = attachmentOf(socket);
-    // A connection that a newer one has replaced says nothing of its router.
+    // A connection that a newer one has replaced does not count for its router.
     if (instance !== null) {
       const seenAtMs = sockets.seenAtMs(socket);
       register.note(router, { instance, acknowledged, seenAtMs, isConnected: false });
@@ -82,7 +82,7 @@ export class RouterSessions {
     this.#sendTable(socket, instance);
   }
 
-  /** Nobody waits for it any longer. [ST13] */
+  /** No grant waits for it any longer. [ST13] */
   #observe(socket: ObjectSocket): void {
     const { sockets, news } = this.#options;
     sockets.hear(socket, { isObserver: true });

@@ -20,7 +20,7 @@ export interface WaitOptions {
   readonly news: News;
 }
 
-/** A wait looks again this often, for a router that has fallen silent announces nothing. */
+/** A wait looks again this often, since a router that is gone does not announce it. */
 const LOOK_AGAIN_MS = 500;
 
 /** One per pool object. */

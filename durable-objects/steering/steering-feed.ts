@@ -3,7 +3,7 @@
  *
  * Addresses publish all of their blocks; the difference to what is stored becomes a numbered
  * change, is stored, and goes to every router. Who waits for them is `router-wait.ts`, what they
- * say `router-sessions.ts`. Nothing that matters is in a field: an object may be restarted at any
+ * say `router-sessions.ts`. No state that must last is in a field: an object may be restarted at any
  * time. [ST2] [ST5]
  */
 import { grant, type Outcome, refuse } from "../../src/core/outcome.ts";
@@ -153,7 +153,7 @@ export class SteeringFeed {
     return store.sequence();
   }
 
-  /** Packets for a block must not go to a twin of its host: rather nowhere. [ST12] */
+  /** Packets for a block must not go to a twin of its host: they are dropped instead. [ST12] */
   #placed(change: AddressChange, { blocks }: Publication): AddressChange {
     if (change.put.length === 0) return change;
     const instances = new Map(blocks.map(({ epoch, instance }) => [epoch, instance]));

@@ -199,7 +199,7 @@ const COUNT_IPS = `SELECT count(*) AS count FROM egress_ip WHERE ${PUBLISHED}`;
 const COUNT_REACHES = `SELECT count(*) AS count FROM host WHERE ${REACHABLE}`;
 const COUNT_ENTRIES = "SELECT count(*) AS count FROM steering_entry";
 
-/** No host has a colon in its name, so no router knows where this one is. */
+/** No host has a colon in its name, so no router finds a next hop for this one. */
 function unplaced(host: string): string {
   return `:${host}`;
 }

@@ -15,7 +15,7 @@ export type KernelFaultCode =
   | "device-missing"
   | "guard-in-use";
 
-/** The kernel, or a program that speaks to it, did not do what was asked; the message has its own words. */
+/** The kernel, or a program that talks to it, did not do what was asked; the message quotes it. */
 export class KernelFault extends Error {
   override readonly name = "KernelFault";
   readonly code: KernelFaultCode;

@@ -21,7 +21,7 @@ const LONGEST_LINE_BYTES = 8192;
 const LONGEST_TRANSACTION_MS = 10_000;
 const LONGEST_LOAD_MS = 120_000;
 const LONGEST_LISTING_BYTES = 2 ** 30;
-/** An interactive program is not made to run for years; from time to time a new one takes over. */
+/** nft is not made to run for years; from time to time a new process takes over. */
 const TRANSACTIONS_PER_PROCESS = 10_000;
 
 interface Waiting {
@@ -63,7 +63,7 @@ export class NftSession {
     return this.#unlessMissing(["-j", ...words]);
   }
 
-  /** Whether the kernel would take these statements now; false if it says that there is no such thing. Nothing is done. */
+  /** Whether the kernel would accept these statements now; false if it says that there is no such thing. Changes nothing. */
   async isPossible(statements: string): Promise<boolean> {
     return (await this.#unlessMissing(["-c", statements])) !== null;
   }
@@ -128,7 +128,7 @@ export class NftSession {
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
       if (this.#child === child) this.#hear(text);
     });
-    // The exit tells; a write that came too late need not.
+    // The exit of the program reports it; an error of a late write adds nothing.
     child.stdin.on("error", () => {});
     child.once("error", (cause) => this.#ended(child, missingOr(cause, command!)));
     child.once("close", (code, signal) => {

@@ -1,4 +1,4 @@
-/** `node src/router/main.ts`: one router from its command line to its last signal. */
+/** `node src/router/main.ts`: runs one router until a signal ends it. */
 import { EdgeToken } from "../link/edge-token.ts";
 import { endOnWish, openLog } from "../process/process-life.ts";
 import { begin, CommandFault } from "../process/command-fault.ts";

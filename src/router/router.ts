@@ -3,7 +3,7 @@
  * operators, and its state on disk.
  *
  * Fail-static: without the pool the kernel keeps what it has. A stale entry can only lose
- * packets, since the guard keeps the wrong host silent. [RT6]
+ * packets, since the guard of the wrong host drops what it sends. [RT6]
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { once } from "node:events";

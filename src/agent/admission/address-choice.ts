@@ -73,7 +73,7 @@ export class AddressChoice {
     const families = this.#familiesOfHost(hostname);
     if (families instanceof Promise) return usable;
     const fitting = usable.filter(({ ip }) => families.includes(isIP(ip) as Family));
-    // Whatever is wrong with the destination, the dial says it by its name.
+    // The dial reports what is wrong with the destination.
     return fitting.length > 0 ? fitting : usable;
   }
 

@@ -3,8 +3,8 @@
  *
  *     token → who asks → draining? → destination → address → the flow's context
  *
- * A listener reads the token, the selection and the destination in its own way, and says no in its
- * own way; what is permitted is decided here, and every no is of the one table. [GW7] [GW8]
+ * A listener reads the token, the selection and the destination, and renders refusals, in its own
+ * protocol. What is permitted is decided here, and every refusal is of the one table. [GW7] [GW8]
  */
 import type { Identity } from "../../core/identity.ts";
 import { grant, type Outcome, refuse } from "../../core/outcome.ts";
@@ -22,7 +22,7 @@ export interface AdmissionOptions {
   readonly binder: PortBinder;
   /** Where flows may go. */
   readonly policy: DestinationPolicy;
-  /** Knows the edge's keys; whoever made it keeps them fresh. */
+  /** Knows the edge's keys; its owner keeps them fresh. */
   readonly verifier: TokenVerifier;
   readonly familiesOf?: FamiliesOf;
 }

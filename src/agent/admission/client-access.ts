@@ -11,7 +11,7 @@ export interface WayOfAsking {
   readonly hint: string | null;
 }
 
-/** Judges the tokens of those who ask this host of one pool. */
+/** Judges the tokens of clients of this host and its pool. */
 export class ClientAccess {
   readonly #verifier: TokenVerifier;
   readonly #pool: string;

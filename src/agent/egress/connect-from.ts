@@ -11,7 +11,7 @@ export interface Target {
   readonly port: number;
 }
 
-/** Connects within a time; whatever becomes of it, the port is given back once. */
+/** Connects within a time; whatever the result, the port is given back once. */
 export function connectFrom(
   localAddress: string,
   held: HeldPort,
@@ -39,7 +39,7 @@ export function connectFrom(
       else socket.resetAndDestroy();
     };
     signal?.addEventListener("abort", abort, { once: true });
-    // Stays for good: whoever takes the socket over does so a moment later.
+    // Never removed: the new owner of the socket adds its own listener a moment later.
     socket.on("error", (cause: NodeJS.ErrnoException) => {
       if (isRefusal(cause)) held.isRefused = true;
       fail(cause);
@@ -48,13 +48,13 @@ export function connectFrom(
       clearTimeout(timer);
       signal?.removeEventListener("abort", abort);
       held.release();
-      // Not before: whoever tries again then has one port more.
+      // Only now, so that a further attempt finds this port free.
       reject(fault ?? new EgressFault("connection-terminated"));
     });
     socket.once("connect", () => {
       clearTimeout(timer);
       signal?.removeEventListener("abort", abort);
-      // Fail closed: libraries have been seen to leave from another address silently. [BI8]
+      // Fail closed: some libraries silently use another source address. [BI8]
       if (socket.localAddress !== localAddress || socket.localPort !== held.port) {
         fail(new EgressFault("internal-fault", "The socket is bound elsewhere."));
         return;
@@ -76,7 +76,7 @@ function openSocket(localAddress: string, held: HeldPort, target: Target): Socke
       keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS,
     });
   } catch (fault) {
-    // Nothing that was checked leads here; if something does, it shall not cost the port.
+    // No known path leads here; if one does, the port must not be lost.
     held.release();
     throw fault;
   }
@@ -88,7 +88,7 @@ export function isRefusal(fault: unknown): boolean {
   return code === "EADDRNOTAVAIL" || code === "EADDRINUSE";
 }
 
-/** What becomes of an attempt that nobody waits for any more. */
+/** Cleans up after an attempt that is not needed any more. */
 export function givenUp(): EgressFault {
   return new EgressFault("connection-terminated", "The request was given up.");
 }

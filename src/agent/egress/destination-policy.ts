@@ -86,7 +86,7 @@ export class DestinationPolicy {
   #verdictOf(address: string): Verdict {
     const known = this.#verdicts.get(address);
     if (known !== undefined) return known;
-    // A zone names an interface of this machine, which is nobody's business.
+    // A zone names an interface of this machine, which clients must not choose.
     const isAddress = !address.includes("%") && ipaddr.isValid(address);
     const verdict = isAddress ? this.#judge(ipaddr.parse(address)) : "malformed";
     // Ranges never change, so a verdict stays true; only their number is bounded.

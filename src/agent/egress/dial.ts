@@ -42,7 +42,7 @@ const MAX_PORT_ATTEMPTS = 8;
 
 /** Opens connections to destinations. */
 export class Dialler {
-  /** For whoever watches what becomes of connections; in constant time. [BI13] */
+  /** Observes the results of attempts; must take constant time. [BI13] */
   onTry: OnTry | null = null;
   readonly #resolver: Resolver;
   readonly #limits: DialLimits;
@@ -141,7 +141,7 @@ export function destinationKey(ip: string, port: number): string {
   return `tcp ${ip} ${port}`;
 }
 
-/** An answer of the name servers, unless time is up before or nobody waits any more. */
+/** An answer of the name servers, unless time is up or the dial was given up. */
 function within<Answer>(
   answer: Promise<Answer>,
   timeoutMs: number,

@@ -91,7 +91,7 @@ const PROBLEM_OF_PREFIX: readonly (readonly [string, ProblemCode])[] = [
 
 const OWN_CODES: ReadonlySet<string> = new Set(PROBLEM_CODES);
 
-/** The problem that a fault is to the client; `internal-fault` for what nobody foresaw. */
+/** The problem to tell a client for a fault; `internal-fault` for an unexpected one. */
 export function problemOf(fault: unknown): Problem {
   const { code, detail } = (fault ?? {}) as Readonly<Record<"code" | "detail", unknown>>;
   if (typeof code !== "string") return { code: "internal-fault" };

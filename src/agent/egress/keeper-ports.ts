@@ -1,6 +1,6 @@
 /**
- * What the keeper of an address's leases fills, and everybody else takes ports from. The keeper
- * knows no more of it than this; the machine's guard may stand between the two.
+ * The ports of an address as the lease keeper sees them: the keeper adds and removes blocks, all
+ * others take ports. The machine's guard may be between the keeper and the binder.
  */
 import type { Lease } from "../../core/lease-commands.ts";
 import type { LeaseTerm } from "../../core/lease-term.ts";
@@ -25,8 +25,8 @@ export interface KeeperPorts {
   setTerm(term: LeaseTerm | null): void;
   flowCount(epoch: number): number;
   room(): { readonly portCount: number; readonly busiestCount: number };
-  /** Whether further room may come, so that a flow without a port should wait for it. */
+  /** Whether further capacity may come, so that a flow without a port should wait for it. */
   growthOutstanding: boolean;
-  /** No further room will come for now. */
+  /** No further capacity will come for now. */
   endGrowth(): void;
 }

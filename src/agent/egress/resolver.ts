@@ -131,7 +131,7 @@ export class Resolver {
       const isSilent = code === "ECONNREFUSED" || problemOf(fault).code === "dns-timeout";
       // RFC 8020: a name that does not exist has nothing of any type. Whatever else is said, or
       // not said, may be of this type alone: name servers are known for it (RFC 4074 section 4).
-      // And whoever was told to give up asks nothing more.
+      // After `close` nothing more is asked.
       const mayHaveOther = code !== "ENOTFOUND" && code !== "EBADNAME" && code !== "ECANCELLED";
       return this.#failure(
         new EgressFault(isSilent ? "dns-timeout" : "dns-error", code, fault),
@@ -141,7 +141,7 @@ export class Resolver {
   }
 
   #failure(fault: EgressFault, mayHaveOther: boolean): Answer {
-    // Silence says nothing of the name: ask again at once.
+    // A timeout says nothing about the name: the next question asks again at once.
     const keptMs = fault.code === "dns-timeout" ? 0 : NEGATIVE_TTL_MS;
     return { addresses: [], fault, endsAtMs: this.#now() + keptMs, mayHaveOther };
   }

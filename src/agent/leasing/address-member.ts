@@ -35,7 +35,7 @@ export interface MemberOptions {
   readonly machine?: LeasingMachine;
   /** Whether the host may ask for more than it holds. */
   readonly mayGrow?: () => boolean;
-  /** The room may have changed. */
+  /** The capacity may have changed. */
   readonly onChange: () => void;
   readonly whyAbsent?: (ip: string) => Promise<string | null>;
   readonly presenceIntervalMs?: number;
@@ -123,9 +123,9 @@ export class AddressMember {
   }
 
   /**
-   * A machine whose guard does not listen must not begin to lease, whatever addresses it has.
-   * Once it leases, a kernel that fails to listen takes no flow away: what it was told goes on
-   * until its timeouts, and the binder keeps to the leases meanwhile. [LAW7] [PM5]
+   * A machine whose guard cannot be told must not begin to lease, whatever addresses it has. Once it
+   * leases, a guard that cannot be told ends no flow: the kernel allows what it was told last until
+   * its timeouts, and the binder keeps to the leases meanwhile. [LAW7] [PM5]
    */
   async #whyAbsent(): Promise<string | null> {
     const { ip } = this.#ports;

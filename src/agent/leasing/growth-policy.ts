@@ -2,10 +2,10 @@
  * How many ports a host should hold, judged towards its busiest destination, since a port can
  * serve every destination at once.
  *
- * Beside the active blocks there is one spare as large as all of them together, kept back
- * until it is needed: at 70 % it is activated without asking anybody, and a new one is asked
- * for, so holdings double. Long at rest, they halve again. Where others need the room, or the
- * operator wants it so, a host holds less than it would like to. [LK6] [LK7] [LK10]
+ * Beside the active blocks there is one spare as large as all of them together. At 70 % use it is
+ * activated without asking the edge, and a new one is asked for, so holdings double. After a long
+ * rest they halve again. Where others need the ports, or the operator sets a limit, a host holds
+ * less than it would like to. [LK6] [LK7] [LK10]
  */
 import type { Lease } from "../../core/lease-commands.ts";
 import type { LeaseSettings } from "../../core/pool-settings.ts";
@@ -41,7 +41,7 @@ export function orderWanted(holdings: Holdings, settings: LeaseSettings): number
   return orderFor(portsOf(holdings.active));
 }
 
-/** Whether use is so low that a block could be given back, were it to stay so. */
+/** Whether use is so low that a block could be given back if it stays so. */
 export function isAtRest(holdings: Holdings, settings: LeaseSettings): boolean {
   return (
     holdings.busiestCount < portsOf(holdings.active) * REST_SHARE && toGiveBack(holdings, settings) !== null

@@ -1,10 +1,10 @@
-/** The world of a lease keeper: what it is given, and what it tells. */
+/** What a lease keeper is given, and what it tells. */
 import type { Lease } from "../../core/lease-commands.ts";
 import type { ClockReading } from "../../core/lease-term.ts";
 import type { LeaseReply, LeaseRequest } from "../../core/messages.ts";
 import type { KeeperPorts } from "../egress/keeper-ports.ts";
 
-/** What a keeper tells whoever watches it. */
+/** What a keeper tells its owner. */
 export type KeeperEvent =
   /** Leases were taken up. */
   | { readonly type: "adopted"; readonly leases: readonly Lease[] }
@@ -24,7 +24,7 @@ export type KeeperEvent =
 /** Why a request is not granted. */
 export type RefusalCode = (LeaseReply & { type: "refused" })["code"];
 
-/** The world of a keeper. */
+/** What a keeper is given. */
 export interface KeeperOptions {
   /** The key of the state directory. */
   readonly instance: string;

@@ -18,7 +18,7 @@ interface Held {
   use: Use;
 }
 
-/** What a listing came to. */
+/** What changed by a listing. */
 export interface Reconciliation {
   /** Leases taken up that were not held before. */
   readonly adopted: readonly Lease[];

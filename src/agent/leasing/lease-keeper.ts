@@ -4,8 +4,8 @@
  *
  * It is a state machine without I/O: clocks, chance, a timer and a way to send are arguments,
  * and everything that happens comes in as a call. Each call first asks whether the term is
- * over, whatever the process slept through; then it does what came; then it settles: what
- * should be held, what should be asked next, when to look again. [LK1] [LK2]
+ * over, even if the process was paused; then it handles the event; then it settles what should be
+ * held, what to ask next, and when to look again. [LK1] [LK2]
  */
 import type { Lease } from "../../core/lease-commands.ts";
 import { type ClockReading, type LeaseTerm, remainingMs, termFrom } from "../../core/lease-term.ts";
@@ -68,7 +68,7 @@ export class LeaseKeeper {
     this.#pauseBackOff = new BackOff({ firstMs: 100, longestMs: 5_000 }, random);
   }
 
-  /** The way to the edge is open; whatever was on its way before counts no longer. [LK3] */
+  /** Connected to the edge; answers to earlier requests count no longer. [LK3] */
   connected(): void {
     this.#handle(() => {
       this.#isConnected = true;
@@ -78,7 +78,7 @@ export class LeaseKeeper {
     });
   }
 
-  /** The way to the edge is closed. What is held stays until the term ends. [LAW8] */
+  /** Disconnected from the edge. What is held stays until the term ends. [LAW8] */
   disconnected(): void {
     this.#handle(() => {
       this.#isConnected = false;
@@ -148,7 +148,7 @@ export class LeaseKeeper {
     this.#settle(now);
   }
 
-  /** Silent before the edge can give the blocks away. [LAW2] [LAW3] [LK2] */
+  /** Stops sending before the edge can give the blocks away. [LAW2] [LAW3] [LK2] */
   #lapse(): void {
     this.#term = null;
     this.#holdings.forgetAll();
@@ -187,7 +187,7 @@ export class LeaseKeeper {
 
   #extend(term: LeaseTerm, leaseDurationMs: number, sentAt: ClockReading, now: ClockReading): void {
     this.#renewAtMs = now.monotonicMs;
-    // An answer that slept past its own end gives nothing. [LK2]
+    // An answer that is read after the end of its own term gives nothing. [LK2]
     if (remainingMs(term, now) <= 0) return;
     // Each holds as a whole, by its own two clocks: the wall clock may have been set since the older
     // one was counted, and the machine may have slept. [HO4]
@@ -224,7 +224,7 @@ export class LeaseKeeper {
     } else if (request.type === "acquire") {
       this.#growAtMs = nowMs + this.#growthBackOff.fail();
     } else {
-      // Nothing else is refused by a peer that speaks our language: do not insist.
+      // A peer of this protocol refuses nothing else: do not repeat the request.
       this.#pausedUntilMs = nowMs + this.#pauseBackOff.fail();
     }
   }

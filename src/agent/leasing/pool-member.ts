@@ -22,7 +22,7 @@ export interface Uplinks {
   tryOut(ip: string, places: readonly Place[]): Promise<readonly Place[]>;
   /** The addresses on which the pool sends no requests here. [UP4] */
   ejected(ips: readonly string[]): void;
-  /** Set by whoever is to be told at once that an address became suspect, or good again. */
+  /** Called at once when an address becomes suspect, or good again. */
   onChange: (() => void) | null;
 }
 
@@ -33,7 +33,7 @@ export interface PoolMemberOptions extends Omit<MemberOptions, "onChange" | "may
   readonly gateway: string;
   /** Where routers reach this host. */
   readonly reach?: Reach;
-  /** Watches whether what leaves gets anywhere; nobody does, unless it is given. */
+  /** Watches whether what leaves reaches anything; without it nothing is watched. */
   readonly uplinks?: Uplinks;
   readonly binder: PortBinder;
   /** How long flows may go on when the pool gives an address up. */
@@ -44,7 +44,7 @@ export interface PoolMemberOptions extends Omit<MemberOptions, "onChange" | "may
 /** Changes that nobody announces, such as the use of ports, are looked for this often. */
 const LOOK_INTERVAL_MS = 250;
 const REPORT_INTERVAL_MS = 2_000;
-/** What others found of an address in doubt holds for some seconds: until it is good they are asked again. [UP2] */
+/** Others' findings on an address in doubt last some seconds: until it is good they are asked again. [UP2] */
 const SUSPECT_INTERVAL_MS = 4_000;
 /** Room may come and go with every request. */
 const LEAST_INTERVAL_MS = 100;
@@ -59,7 +59,7 @@ export class PoolMember {
   /** Addresses that are being given up. */
   readonly #leaving = new Map<string, { readonly member: AddressMember; readonly left: Promise<void> }>();
   #ips: readonly string[] = [];
-  /** An older pool takes no word of uplinks. */
+  /** An older pool accepts no report of uplinks. */
   #takesUplinks = false;
   #reachWarning = "";
   #isDraining = false;

@@ -1,6 +1,6 @@
 /**
- * What keeps a host of a steered pool from hearing its replies: routers send what comes for its
- * ports to where it said that it is, and nowhere if it said nothing. [PM7]
+ * What keeps a host of a steered pool from getting its replies: routers send packets for its ports
+ * to the next hop that it told, and drop them if it told none. [PM7]
  */
 import { isIPv6 } from "node:net";
 

@@ -33,7 +33,7 @@ function isServing({ portCount, busiestCount }: AddressRoom): boolean {
   return portCount > busiestCount;
 }
 
-/** What is left decides where requests go: of much, an eighth is worth a message; of little, each half. */
+/** Free ports decide where requests go. Of many, a change by an eighth is told; of few, by a half. */
 function isWorthy(before: AddressRoom, room: AddressRoom): boolean {
   const change = Math.abs(room.busiestCount - before.busiestCount);
   const left = Math.min(freeOf(before), freeOf(room));

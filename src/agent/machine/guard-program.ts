@@ -14,7 +14,7 @@
  *
  * Blocks are kept as their units of 64 ports, so that a packet costs one look into a hash
  * table. Each unit carries the rest of the lease as a timeout of the kernel, so the kernel
- * falls silent without being told. That clock halts while the machine is suspended, and the
+ * stops sending without being told. That clock halts while the machine is suspended, and the
  * rest is counted before the kernel hears of it; so the end of the lease stands in the chain
  * as wall-clock time as well. [GU3]
  *

@@ -1,6 +1,6 @@
 /**
  * What may leave from which address, on its way into the kernel: one transaction after the other,
- * always with what was wished last. How the kernel is spoken to is not known here.
+ * always with the latest wish. How the kernel is told is not known here.
  */
 import { type ClockReading, type LeaseTerm, remainingMs } from "../../core/lease-term.ts";
 import type { PortBlock } from "../../core/port-block.ts";
@@ -97,7 +97,7 @@ export class GuardWishes {
     try {
       await this.#kernel.permit(this.#permissionsOf(wishes));
     } catch {
-      // Perhaps the frame is gone; whatever it is, the kernel's second word counts. [GU8]
+      // The table may be gone: it is made again, and the result of the second attempt counts. [GU8]
       await this.#rebuild(wishes);
     }
     for (const [ip, wish] of wishes) {
@@ -106,7 +106,7 @@ export class GuardWishes {
     }
   }
 
-  /** What nobody of this life has spoken for is silent. */
+  /** Allows nothing for addresses that this run has not named. */
   async #rebuild(wishes: ReadonlyMap<string, Wish>): Promise<void> {
     const silent = [...this.#addresses].map((ip) => [ip, SILENCE] as const);
     await this.#kernel.rebuild(this.#permissionsOf(new Map([...silent, ...this.#told, ...wishes])));

@@ -1,13 +1,13 @@
 /**
  * Keeps the kernel's guard in step with the leases of this host.
  *
- * Whoever keeps an address's leases says at every change of blocks or term what may leave
- * now; the kernel has it once the promise is fulfilled, and a new block may be used only then.
+ * At every change of blocks or term the lease keeper of an address says what may leave now. The
+ * kernel has it once the promise is fulfilled, and a new block may be used only then.
  * Calls that come while the kernel is being told are gathered into the next transaction.
  *
- * Nobody need say that a lease is over: the kernel's own timeouts do. [GU3] And the guard
- * outlives its agent: a machine on which the agent has ended, well or badly, still holds the
- * shared address, and must stay silent with it until the address is gone.
+ * The end of a lease needs no call: the kernel's own timeouts end it. [GU3] And the guard outlives
+ * its agent: a machine whose agent has ended, in whatever way, still has the shared address, and
+ * must not send from it until the address is gone.
  */
 import { createServer, isIPv6, type Server } from "node:net";
 import type { Family } from "../../core/placement.ts";
@@ -78,7 +78,7 @@ export class Guard {
   /**
    * Puts the guard into the kernel. What an earlier agent had allowed stays until its end, for
    * the leases are still this machine's. Throws `guard-in-use` while another agent has it: two
-   * would silence each other.
+   * would undo each other's rules.
    */
   static async open(clock: () => ClockReading): Promise<Guard> {
     const lock = await takeLock();

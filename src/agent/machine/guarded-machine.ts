@@ -101,7 +101,7 @@ export class Machine {
     await this.#grip.setup.undo();
   }
 
-  /** What may keep replies away is said, and left to the operator: it may be meant so. */
+  /** Logs what may keep replies away, and leaves it to the operator: it may be intended. */
   async #tellFindings(ip: string): Promise<void> {
     try {
       for (const { severity, sentence } of await examineHost([ip]))

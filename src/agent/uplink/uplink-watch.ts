@@ -59,7 +59,7 @@ interface Watched {
 
 /** One per agent; from `start` to `stop`. */
 export class UplinkWatch {
-  /** Set by whoever is to be told at once that an address became suspect, or good again. */
+  /** Called at once when an address becomes suspect, or good again. */
   onChange: (() => void) | null = null;
   readonly #options: UplinkWatchOptions;
   readonly #clock: Clock;
@@ -195,7 +195,7 @@ export class UplinkWatch {
     this.#tell(ip, watched);
   }
 
-  /** Null when there was no place to speak of: a name that leads nowhere, or to the other family. */
+  /** Null when there was no place to try: a name without an address, or of the other family. */
   async #try(ip: string, host: string, port: number): Promise<Trial | null> {
     const ports = this.#options.binder.address(ip);
     const named = isIP(host) === 0 ? null : { ip: host, port };
@@ -233,7 +233,7 @@ const LOST: ReadonlySet<string> = new Set([
   "ENETUNREACH",
   "ENETDOWN",
 ]);
-/** Only who was reached can refuse. */
+/** A refusal is an answer: the place was reached. */
 const ANSWERED: ReadonlySet<string> = new Set(["ECONNREFUSED", "ECONNRESET"]);
 
 function wasReached(fault: unknown): boolean | null {

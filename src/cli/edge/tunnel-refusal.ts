@@ -1,5 +1,5 @@
 /**
- * Says no to CONNECT in the edge's place. [WK41]
+ * Refuses CONNECT in place of the edge. [WK41]
  *
  * workerd gives CONNECT to no `fetch` handler: a Worker without a `connect` handler fails, with a
  * bare 500 and an exception in the log, and for one with it workerd has said 200 already. So the

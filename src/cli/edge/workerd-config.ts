@@ -34,7 +34,7 @@ export function workerdConfig(edge: EdgeDeclaration, place: EdgePlace): string {
     '(name = "GATEWAYS", service = "network")',
     ...names.map((name) => `(name = ${quote(name)}, fromEnvironment = ${quote(name)})`),
   ];
-  // The key is part of where an object's rows are: another one would orphan them all.
+  // The key decides where an object's rows are stored: with another one they would be lost.
   const namespaces = edge.objects.map(
     ({ className }) =>
       `(className = ${quote(className)}, uniqueKey = ${quote(`${edge.name}-${className}`)}, enableSql = true)`,

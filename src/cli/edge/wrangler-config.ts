@@ -19,7 +19,7 @@ const schema = z.strictObject({
   migrations: z.array(z.strictObject({ tag: z.string(), new_sqlite_classes: z.array(identifier) })),
   vars: z.record(identifier, z.string()).default({}),
   secrets: z.strictObject({ required: z.array(identifier) }).default({ required: [] }),
-  // How Cloudflare watches a Worker means nothing to one on this machine.
+  // Cloudflare's observability settings have no meaning on this machine.
   observability: z.unknown().optional(),
 });
 

@@ -57,7 +57,7 @@ export async function runStart(state: StatePaths, firstPort: number): Promise<vo
     watchDisk(state.edgeStorage, (sentence) => console.error(sentence), ending.asked);
     await Promise.race([aborted(ending.asked), supervisor.failed]);
   } catch (fault) {
-    // What was interrupted by the wish to end has not failed.
+    // What was interrupted by a signal to end has not failed.
     if (!ending.asked.aborted) throw fault;
   } finally {
     // Hosts first: they give their leases back to an edge that still listens.

@@ -1,4 +1,4 @@
-/** What a fault is to the person who gave the command. */
+/** Turns faults into messages for the person who gave the command. */
 import { EdgeAnswerUnreadable, EdgeRefusal, EdgeUnreachable } from "../../api/errors.ts";
 import { CommandFault } from "../../process/command-fault.ts";
 import { diskFault } from "../../process/disk-faults.ts";

@@ -1,5 +1,5 @@
 /**
- * A process that this one has started and answers for. It is the leader of its own process
+ * A process that this one has started and must end. It is the leader of its own process
  * group: a Ctrl-C at the terminal reaches only the launcher, which then ends its children in
  * the right order. What it says goes to a file, so it outlives the launcher's terminal.
  *
@@ -67,7 +67,7 @@ export class Child {
     try {
       if (child.pid !== undefined) records.add(spec.name, child.pid, spec.mark);
     } catch (fault) {
-      // What cannot be noted must not run.
+      // A process that cannot be recorded must not run.
       child.kill("SIGKILL");
       child.once("exit", dismissKeeper);
       throw fault;

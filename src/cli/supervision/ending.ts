@@ -13,7 +13,7 @@ const SAME_WISH_MS = 1_000;
 export interface Ending {
   /** Aborted at the first wish. */
   readonly asked: AbortSignal;
-  /** Aborted when somebody loses patience. */
+  /** Aborted by a later signal: end at once. */
   readonly urged: AbortSignal;
 }
 
@@ -31,7 +31,7 @@ export function listenForEnding(launchers: readonly ProcessIdentity[]): Ending {
     }
   };
   for (const signal of SIGNALS) process.on(signal, wish);
-  // A closed terminal or pipe is no reason to leave children behind.
+  // A closed terminal or pipe must not leave children behind.
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
   const unwatch = watchLaunchers(launchers, () => asked.abort());
   asked.signal.addEventListener("abort", unwatch);

@@ -1,4 +1,4 @@
-/** Statements of nftables that whoever has tables in the kernel needs, whatever is in them. */
+/** Statements of nftables that every owner of a table needs, whatever is in it. */
 
 /** The families of nftables in which this project has tables. */
 export type TableFamily = "netdev" | "inet";
@@ -11,7 +11,7 @@ export function transactionText(commands: readonly NftCommand[]): string {
   return JSON.stringify({ nftables: commands });
 }
 
-/** Takes a table away. Whether it was there or not, it is gone afterwards: `add` makes `delete` succeed. */
+/** Deletes a table, whether it was there or not: `add` makes `delete` succeed. */
 export function tableRemoval(family: TableFamily, name: string): string[] {
   return [`add table ${family} ${name}`, `delete table ${family} ${name}`];
 }

@@ -1,6 +1,6 @@
 /**
  * Whether the hosts that hold ports are there where this router sends their packets: each next
- * hop is asked anew on its link, which is how the kernel finds it for every packet it hands over.
+ * hop is asked again on its link, as the kernel does for the packets that it forwards.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { portCountOf } from "../../core/port-block.ts";
@@ -119,7 +119,7 @@ function contactOf(
   return way.nextHops.length > 0 ? { kind: "nowhere" } : { kind: "device", device: way.device };
 }
 
-/** One that was heard long ago is asked again at once; packets to it go on meanwhile. */
+/** A neighbour that was heard long ago is asked again at once; packets to it go on meanwhile. */
 async function askNeighbour({ device, nextHop }: NextHop): Promise<boolean> {
   try {
     const known = await neighbour(device, nextHop);

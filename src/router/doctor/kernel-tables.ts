@@ -1,6 +1,6 @@
 /**
- * What of the router is in the kernel, held against what the pool says should be there: tables,
- * rules, elements, routes of routed hosts; and whether connections are tracked all the same.
+ * Compares what the router has in the kernel with what the pool says should be there: tables, rules,
+ * elements, routes of routed hosts. Also checks that no connections are tracked.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { SteeringTable } from "../../core/steering.ts";
@@ -43,7 +43,7 @@ export interface KernelFacts {
   /** Connections of shared addresses that are tracked; null when nobody could tell. */
   readonly trackedCount: number | null;
   readonly drops: DropCounts;
-  /** Why this kernel cannot carry the rules, in the words of nft; null when it can, or they are there. */
+  /** Why this kernel cannot load the rules, as nft says it; null when it can, or they are loaded. */
   readonly trialFault: string | null;
 }
 

@@ -1,6 +1,6 @@
 /**
- * `ipshard doctor router`: what keeps this router from sending packets to their hosts, in
- * sentences, and at the end whether each host that holds ports is there where they go. [RT11] [RT12]
+ * `ipshard doctor router`: says in sentences what keeps this router from sending packets to their
+ * hosts, and at the end whether each host that holds ports answers on its next hop. [RT11] [RT12]
  *
  * It takes the router's own options, or those of the router that runs here. Exit status as for
  * a host: 0 when nothing is wrong, 1 when something is, 2 when it could not be found out.

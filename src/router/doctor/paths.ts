@@ -1,7 +1,7 @@
 /**
- * The ways of packets through a router, as its kernel answers for each when asked with
- * `ip route get`: out from the hosts' link, and where a packet is not handed to a neighbour at
- * ingress, in to a routed host or to this machine. Settings tell why an answer is no.
+ * The paths of packets through a router, as the kernel answers `ip route get` for each: out from the
+ * hosts' link, and in to a routed host or to this machine, where ingress does not forward to a
+ * neighbour. Settings explain why the kernel refuses.
  */
 import { type Finding, problem } from "../../process/finding.ts";
 import { KernelFault, readSetting, runCommand } from "../../linux/kernel-commands.ts";
@@ -29,7 +29,7 @@ export interface PathFacts {
   readonly host: string | null;
   /** The device by which it leaves, or `local`; null when the kernel refuses it. */
   readonly leavesBy: string | null;
-  /** The kernel's words for that. */
+  /** The kernel's message. */
   readonly refusal: string | null;
 }
 
@@ -49,9 +49,9 @@ interface ListedDevice {
   readonly addr_info: readonly { readonly local?: string }[];
 }
 
-/** As far out as an address can be: root name servers. Nothing is sent there. */
+/** Addresses that are certainly on the Internet: root name servers. Nothing is sent there. */
 const OUTSIDE: Readonly<Record<Family, string>> = { 4: "198.41.0.4", 6: "2001:503:ba3e::2:30" };
-/** Addresses beyond these fare like them. */
+/** Further addresses are not looked at: they would have the same result. */
 const MOST_ADDRESSES_ASKED = 16;
 const IPV6_FORWARDING = "net/ipv6/conf/all/forwarding";
 
@@ -71,7 +71,7 @@ export async function observeMachine(
   const paths: PathFacts[] = [];
   const isUp = (name: string): boolean => devices.some((device) => device.name === name && device.isUp);
   for (const path of pathsToAsk(config, ips.slice(0, MOST_ADDRESSES_ASKED), hosts)) {
-    // Of a device that is down enough is said.
+    // A device that is down has been reported.
     if (isUp(path.device) && isUp(deviceTo(config, path) ?? path.device)) paths.push(await ask(config, path));
   }
   const names = [

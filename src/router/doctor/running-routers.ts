@@ -10,7 +10,7 @@ import { parseCommandLine, type RouterOptions } from "../command-line.ts";
 /** One router process. */
 export interface RunningRouter {
   readonly pid: number;
-  /** Stopped by a signal: it hears and says nothing, and the kernel steers on. */
+  /** Stopped by a signal: it does nothing, and the kernel steers on. */
   readonly isPaused: boolean;
   /** As it was started with, paths made absolute. */
   readonly options: RouterOptions;

@@ -1,4 +1,4 @@
-/** Whether a router can take part: its token, its process, what its process says, the pool's word. */
+/** Whether a router can work: its token, its process, and what its process answers. */
 import { decodeJwt } from "jose";
 import { type Identity, permitsPool } from "../../core/identity.ts";
 import { EdgeToken } from "../../link/edge-token.ts";
@@ -16,7 +16,7 @@ export type HealthFacts =
   | { readonly fault: string }
   | { readonly fault: null; readonly isReady: boolean };
 
-/** How a router stands. */
+/** The status of a router. */
 export interface StandingFacts {
   readonly pool: string;
   readonly tokenFile: string;

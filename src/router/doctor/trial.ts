@@ -23,7 +23,7 @@ const ENTRIES = ["192.0.2.1", "2001:db8::1"].flatMap((ip) =>
   ),
 );
 
-/** Null when they can, or when nobody may try; else the first complaint. */
+/** Null when it can, or when this user may not try; else nft's first error. */
 export async function tryProgram(): Promise<string | null> {
   const lines = printProgram(CONFIG, {
     sequence: 1,
@@ -34,7 +34,7 @@ export async function tryProgram(): Promise<string | null> {
   return firstComplaint(["--net", "nft", "-j", "-i"], `${lines.join("\n")}\n`);
 }
 
-/** Interactive, since it is several transactions; so nft complains, and ends well all the same. */
+/** Interactive, since it is several transactions; so nft exits with 0 even after an error. */
 function firstComplaint(args: readonly string[], input: string): Promise<string | null> {
   const env = { PATH: process.env["PATH"], HOME: "/nonexistent", LC_ALL: "C" };
   return new Promise((resolve) => {
@@ -42,7 +42,7 @@ function firstComplaint(args: readonly string[], input: string): Promise<string 
       const isTold = fault === null && complaints.trim() !== "";
       resolve(isTold ? complaints.trim().split("\n")[0]! : null);
     });
-    // One that cannot start does not read.
+    // An nft that cannot start does not read its input.
     child.stdin?.on("error", () => {});
     child.stdin?.end(input);
   });

@@ -16,7 +16,7 @@ export interface PoolFeedOptions {
   readonly pool: string;
   readonly instance: string;
   readonly token: () => Promise<string>;
-  /** Only looks: gets the table once, and nobody waits for it. */
+  /** Observes: gets the table once, and no grant waits for it. */
   readonly isObserver: boolean;
   readonly onConnected: () => void;
   readonly onTable: (table: SteeringTable) => void;
@@ -84,7 +84,7 @@ export class PoolFeed {
     this.#send({ type: "resync" });
   }
 
-  /** As often as it takes, for grants wait until the pool has heard it. [ST14] */
+  /** Repeated until answered, since grants wait until the pool has heard it. [ST14] */
   #open(): void {
     const { instance, isObserver, timers = systemTimers } = this.#options;
     const version = PROTOCOL_VERSION;

@@ -13,7 +13,7 @@ export interface PoolQuestion {
 
 const POOL_TIMEOUT_MS = 10_000;
 
-/** The pool's whole table as the edge tells it now, or why it does not. */
+/** The pool's whole table as it is now, or why the edge does not give it. */
 export async function askPool(
   question: PoolQuestion,
 ): Promise<{ readonly table: SteeringTable } | { readonly fault: string }> {

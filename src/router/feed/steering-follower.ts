@@ -1,14 +1,13 @@
 /**
- * Lets a kernel follow what a pool says, one step after the other. Whoever holds the
- * connection hands in what arrives and sends what is asked to be sent; nothing here knows
- * how the two travel.
+ * Installs in a kernel what a pool says, one step after the other. The owner of the connection
+ * passes in what arrives and sends what is to be sent; nothing here knows the transport.
  */
 import type { SteeringChange, SteeringEntry, SteeringTable } from "../../core/steering.ts";
 import { type CancelTimer, systemTimers, type Timers } from "../../process/timers.ts";
 import type { RepairReport, SteeringKernel } from "../steering/steering-kernel.ts";
 import { type SteeringAction, SteeringState } from "./steering-state.ts";
 
-/** What a follower tells whoever watches it. */
+/** What a follower tells its owner. */
 export type FollowerEvent =
   | { readonly type: "repaired"; readonly report: RepairReport }
   /** The kernel did not follow; it is tried again after `retryInMs`, beginning with a repair. */
@@ -17,7 +16,7 @@ export type FollowerEvent =
   | { readonly type: "displaced" }
   | { readonly type: "outdated"; readonly entry: SteeringEntry; readonly heldEpoch: number };
 
-/** The world of a follower. */
+/** What a follower is given. */
 export interface FollowerOptions {
   readonly kernel: SteeringKernel;
   readonly askTable: () => void;

@@ -16,7 +16,7 @@ export interface SteeringMemberOptions extends Omit<PoolFeedOptions, "onConnecte
   readonly kernel: SteeringKernel;
 }
 
-/** Other programs announce nothing when they take rules away, so it is looked after this often. */
+/** How often the rules are checked: a program that removes them does not announce it. */
 const CHECK_INTERVAL_MS = 1_000;
 /** Routes to hosts beyond tunnels take a command each, so they are looked at less often. */
 const CHECKS_PER_ROUTE_CHECK = 5;
@@ -123,7 +123,7 @@ export class SteeringMember {
       }
       case "kernel-failed": {
         const { fault, retryInMs } = event;
-        // Its words are for operators; where in the code they were heard is not.
+        // The kernel's message is for operators; a stack trace is not.
         const [about, reason] =
           fault instanceof KernelFault
             ? [{ code: fault.code }, `: ${firstLine(fault)}`]
@@ -141,7 +141,7 @@ export class SteeringMember {
   }
 }
 
-/** nft says the same of each rule that hangs on what is wrong. */
+/** nft repeats the message for each rule that depends on the fault. */
 function firstLine({ message }: KernelFault): string {
   return message.split("\n", 1)[0]!;
 }

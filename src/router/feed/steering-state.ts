@@ -1,7 +1,7 @@
 /**
  * What a router knows and what it does next, without I/O. [ST1] [ST2] [ST3]
  *
- * Two things move apart and together again: what the pool has said, and what the kernel has
+ * There are two states: what the pool has said, and what the kernel has
  * followed. Changes may come faster than the kernel follows, so what is told to the kernel
  * is always the difference between the two, however many changes that is; while it is being
  * carried out, further ones gather. Only when the kernel has followed is a number
@@ -24,7 +24,7 @@ export type SteeringAction =
   /** Something came with an epoch from the past and was passed over. [ST3] */
   | { readonly type: "outdated"; readonly entry: SteeringEntry; readonly heldEpoch: number };
 
-/** What is at a place in the kernel while the pool's word about it has changed; null: nothing. */
+/** What the kernel still has at a place where the pool's table has changed; null: nothing. */
 interface Pending {
   readonly entries: Map<string, PlacedEntry | null>;
   readonly ips: Map<string, boolean>;
@@ -74,7 +74,7 @@ export class SteeringState {
     // The former numbers may be those of another life of the pool.
     this.#followedSequence = null;
     this.#coming = null;
-    // What is held and newer stays: a copy from the past must not turn packets round.
+    // A newer entry that is held stays: an old copy of the table must not redirect packets.
     for (const entry of table.entries) {
       for (const held of overlapping(former.get(entry.ip), entry)) {
         if (held.epoch > entry.epoch) this.#set(held);
@@ -86,7 +86,7 @@ export class SteeringState {
     return [...actions, ...this.#proceed()];
   }
 
-  /** The pool sends the next change; the same once more is no matter, a later one shows a gap. [ST1] */
+  /** The pool sends the next change. A repeated one does no harm, a later one shows a gap. [ST1] */
   changed(change: SteeringChange): SteeringAction[] {
     if (this.#isTableAwaited) return [];
     if (this.#sequence === null || change.sequence > this.#sequence + 1) {

@@ -1,6 +1,6 @@
 /**
- * Routes for hosts that are no neighbours: a mark, a rule and a routing table each, so that
- * the kernel forwards as always and tells senders of a smaller MTU. [RT8]
+ * Routes for hosts that are not neighbours: a mark, a rule and a routing table each, so that
+ * the kernel forwards as usual and tells senders of a smaller MTU. [RT8]
  *
  * On a machine that is a host itself the kernel would deliver all of it here, since the table of
  * local addresses is asked first. There the rule for that table is moved one place down, and
@@ -23,7 +23,7 @@ const LAST_METRIC = "4294967295";
 /** Where the rule for local addresses stands, and where it is moved to. */
 const LOCAL_PRIORITY = 0;
 const MOVED_LOCAL_PRIORITY = 1;
-/** Ours stand in front of whatever else there is, and behind that one unless they have to be asked first. */
+/** Our rules come before all other rules, and after the rule for local addresses unless they must come first. */
 const OWN_PRIORITY = 2;
 
 interface ListedRule {
@@ -62,7 +62,7 @@ function marksAt(place: number, present: readonly ListedRule[]): Set<number> {
   return new Set(present.flatMap(({ priority, fwmark }) => (priority === place ? Number(fwmark) : [])));
 }
 
-/** Moves the rule for local addresses behind ours, or back to where it was. At no moment is there none. */
+/** Moves the rule for local addresses behind ours, or back. The rule is never missing in between. */
 export function localRuleLines(isMoved: boolean, present: readonly ListedRule[]): string[][] {
   const isAt = (place: number): boolean => present.some((rule) => isLocalAt(place, rule));
   if (!isMoved && !isAt(MOVED_LOCAL_PRIORITY)) return [];
@@ -119,7 +119,7 @@ export async function routeHosts(config: RouterConfig, ipArgv: readonly string[]
   }
 }
 
-/** What an earlier life of this router had in the kernel and this one has not; after the steering has changed. */
+/** Removes what an earlier run of this router left in the kernel; after the steering has changed. */
 export async function unrouteFormerHosts(config: RouterConfig, ipArgv: readonly string[]): Promise<void> {
   for (const family of FAMILIES) {
     const present = await listRules(ipArgv, family);

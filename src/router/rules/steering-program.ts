@@ -1,5 +1,5 @@
 /**
- * From what the pool says to what the kernel is told, without I/O. [RT1] [RT2] [RT5]
+ * Turns the pool's table into what the kernel is told, without I/O. [RT1] [RT2] [RT5]
  *
  * Everything that varies is elements of sets and maps. So a whole table is a collection of
  * elements, a change is a few of them to delete and to add, and a repair is the difference of
@@ -29,7 +29,7 @@ export function containerId(table: TableFamily, name: string): string {
   return `${table} ${name}`;
 }
 
-/** All elements for a table, and which hosts are left out for want of a way to them. */
+/** All elements for a table, and which hosts are left out because they have no next hop. */
 export function contentsOf(
   config: RouterConfig,
   table: SteeringTable,

@@ -57,7 +57,7 @@ export class SecureSockets {
       // Without an error, as when its block is taken away, TLS would say nothing of the end.
       const onClose = (): void => fail(new EgressFault("connection-terminated"));
       socket.once("close", onClose);
-      // Stays for good: whoever takes the socket over does so a moment later.
+      // Never removed: the new owner of the socket adds its own listener a moment later.
       secured.on("error", fail);
       secured.on("session", (latest: Buffer) => this.#keep(key, latest));
       secured.once("secureConnect", () => {
