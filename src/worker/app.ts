@@ -7,21 +7,21 @@ import { HTTPException } from "hono/http-exception";
 import type { Context } from "hono";
 import { ROUTES } from "../api/routes.ts";
 import type { Role } from "../core/identity.ts";
-import { edgeCounters } from "./control-plane.ts";
-import { edgeKeysOf } from "./edge-keys.ts";
 import {
   authenticate,
   type EdgeContext,
   identify,
   refusedIdentity,
   tokenOf,
-} from "./middleware/authenticate.ts";
-import { faultProblem, problem } from "./problem.ts";
+} from "./identity/authenticate.ts";
+import { edgeKeysOf } from "./identity/edge-keys.ts";
 import { serveConnections } from "./routes/connect.ts";
 import { serveGatewayTokens } from "./routes/gateway-tokens.ts";
 import { serveHosts } from "./routes/hosts.ts";
 import { serveIps } from "./routes/ips.ts";
 import { servePools } from "./routes/pools.ts";
+import { edgeCounters } from "./runtime/control-plane.ts";
+import { faultProblem, problem } from "./runtime/problem.ts";
 
 const EVERYBODY: readonly Role[] = ["client", "host", "router", "admin"];
 const METHODS = ["GET", "PUT", "POST", "PATCH", "DELETE"] as const;

@@ -6,10 +6,10 @@
 import { WorkerEntrypoint } from "cloudflare:workers";
 import { EVERY_POOL, type Identity } from "../core/identity.ts";
 import { FETCH_PATH } from "../wire/header-names.ts";
-import type { Environment } from "./environment.ts";
-import { faultProblem, problem } from "./problem.ts";
-import { relay } from "./relay.ts";
-import { objectionTo } from "./request-head.ts";
+import { relay } from "./egress/relay.ts";
+import { objectionTo } from "./egress/request-head.ts";
+import type { Environment } from "./runtime/environment.ts";
+import { faultProblem, problem } from "./runtime/problem.ts";
 
 /** What the operator may write beside the binding. */
 export interface EgressProps {

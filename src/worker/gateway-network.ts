@@ -4,7 +4,7 @@
  * where workerd passes on what clients want to CONNECT to, so there it leads nowhere. [WK41]
  */
 import { env } from "cloudflare:workers";
-import type { Environment } from "./environment.ts";
+import type { Environment } from "./runtime/environment.ts";
 
 /** Lets `fetch` mean the network of the gateways, where that is another one. */
 export function fetchByGatewayNetwork(): void {

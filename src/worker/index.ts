@@ -1,8 +1,8 @@
 /** The edge as a Worker: what the runtime calls. */
 import { app } from "./app.ts";
-import type { Environment } from "./environment.ts";
 import { fetchByGatewayNetwork } from "./gateway-network.ts";
 import { answerFetch, egressTarget } from "./routes/fetch.ts";
+import type { Environment } from "./runtime/environment.ts";
 
 export { EgressIp } from "../../durable-objects/address/egress-ip.ts";
 export { EgressPool } from "../../durable-objects/pool/egress-pool.ts";

@@ -120,7 +120,7 @@ export const PARTS: Readonly<Record<string, Part>> = {
   },
   // Inside workerd each mutant takes seconds: for hours, or file by file.
   worker: {
-    sources: ["src/worker/*.ts"],
+    sources: ["", "/egress", "/hosts", "/identity", "/runtime"].map((room) => `src/worker${room}/*.ts`),
     tests: ["test/worker/*.test.ts"],
     project: "workerd",
     leastScore: 80,

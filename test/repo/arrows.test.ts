@@ -45,6 +45,17 @@ const ARROWS = {
   ],
   "durable-objects/catalogue": ["durable-objects/storage"],
   "durable-objects": ["durable-objects/address", "durable-objects/catalogue", "durable-objects/pool"],
+  "src/worker/runtime": ["src/core", "src/wire", "src/api", "durable-objects"],
+  "src/worker/hosts": ["src/core", "src/worker/runtime"],
+  "src/worker/identity": ["src/core", "src/wire", "src/worker/runtime"],
+  "src/worker/egress": [
+    "src/core",
+    "src/wire",
+    "src/worker/runtime",
+    "src/worker/hosts",
+    "src/worker/identity",
+  ],
+  // Puts the rooms together, behind its routes.
   "src/worker": [
     "src/core",
     "src/wire",
@@ -54,6 +65,10 @@ const ARROWS = {
     "durable-objects/catalogue",
     "durable-objects/pool",
     "durable-objects",
+    "src/worker/runtime",
+    "src/worker/hosts",
+    "src/worker/identity",
+    "src/worker/egress",
   ],
   "src/process": ["src/core"],
   "src/link": ["src/core", "src/wire", "src/process"],

@@ -35,7 +35,7 @@ const ROUTER_WAIT = "durable-objects/steering/router-wait.ts";
 const KEEPER = "src/agent/leasing/lease-keeper.ts";
 const GUARDED = "src/agent/machine/guarded-ports.ts";
 const ROUTER = "src/router/feed/steering-state.ts";
-const CACHE = "src/worker/placement-cache.ts";
+const CACHE = "src/worker/hosts/placement-cache.ts";
 const GUARD = "test/simulation/guard-kernel.ts";
 
 /** The text with the bug in it. The list must not rot: what is replaced has to be there, once. */

@@ -7,7 +7,7 @@
  */
 import { grant, refuse } from "../../src/core/outcome.ts";
 import { chooseHost, NOBODY, type Placement, rankIps } from "../../src/core/placement.ts";
-import { type Found, PlacementCache } from "../../src/worker/placement-cache.ts";
+import { type Found, PlacementCache } from "../../src/worker/hosts/placement-cache.ts";
 import type { Chance } from "./chance.ts";
 import { type Edge, POOL } from "./edge.ts";
 import { callObject } from "./edge-object.ts";

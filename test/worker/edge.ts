@@ -12,7 +12,7 @@ import { generateKey, publicPart } from "../../src/wire/keys.ts";
 import { problemReply } from "../../src/wire/problem-response.ts";
 import { signToken } from "../../src/wire/tokens.ts";
 import type { UploadStanding } from "../../src/wire/upload-standing.ts";
-import type { Environment } from "../../src/worker/environment.ts";
+import type { Environment } from "../../src/worker/runtime/environment.ts";
 import worker from "../../src/worker/index.ts";
 
 export const issuerKey: JWK = await generateKey("issuer");

@@ -1,8 +1,8 @@
 import { describe, expect, it, vi } from "vitest";
 import { grant } from "../../src/core/outcome.ts";
-import { GATEWAY_TOKEN_MS } from "../../src/worker/gateway-token-issuer.ts";
-import { PENALTY_MS } from "../../src/worker/edge-state.ts";
-import { HELD_BYTES } from "../../src/worker/request-body.ts";
+import { GATEWAY_TOKEN_MS } from "../../src/worker/identity/gateway-token-issuer.ts";
+import { PENALTY_MS } from "../../src/worker/hosts/edge-state.ts";
+import { HELD_BYTES } from "../../src/worker/egress/request-body.ts";
 import { publicPart } from "../../src/wire/keys.ts";
 import { TokenVerifier } from "../../src/wire/tokens.ts";
 import {

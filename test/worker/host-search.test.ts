@@ -2,8 +2,8 @@
 import { describe, expect, it, vi } from "vitest";
 import { grant } from "../../src/core/outcome.ts";
 import type { PlacedIp } from "../../src/core/placement.ts";
-import { FAMILY_MS, FULL_MS } from "../../src/worker/edge-state.ts";
-import { MAX_TRIES } from "../../src/worker/hand-over.ts";
+import { FAMILY_MS, FULL_MS } from "../../src/worker/hosts/edge-state.ts";
+import { MAX_TRIES } from "../../src/worker/egress/hand-over.ts";
 import {
   askedHosts,
   codeOf,

@@ -1,7 +1,7 @@
 /** Which waits are noticed to be long. */
 import { afterEach, expect, it, vi } from "vitest";
-import type { Background } from "../../src/worker/environment.ts";
-import { LONG, LongWaits, UNNOTICED_MS, type Wait } from "../../src/worker/long-waits.ts";
+import type { Background } from "../../src/worker/runtime/environment.ts";
+import { LONG, LongWaits, UNNOTICED_MS, type Wait } from "../../src/worker/hosts/long-waits.ts";
 
 const works: Promise<unknown>[] = [];
 const background: Background = { waitUntil: (work) => void works.push(work) };

@@ -1,10 +1,10 @@
 /** Requests whose hosts are lost, and whose fault that was. */
 import { describe, expect, it, vi } from "vitest";
 import { grant } from "../../src/core/outcome.ts";
-import { SUSPECT_MS } from "../../src/worker/edge-state.ts";
-import { HostHealth } from "../../src/worker/host-health.ts";
-import { PassingMarks } from "../../src/worker/passing-marks.ts";
-import { PATIENCE_MS } from "../../src/worker/placement-cache.ts";
+import { SUSPECT_MS } from "../../src/worker/hosts/edge-state.ts";
+import { HostHealth } from "../../src/worker/hosts/host-health.ts";
+import { PassingMarks } from "../../src/worker/hosts/passing-marks.ts";
+import { PATIENCE_MS } from "../../src/worker/hosts/placement-cache.ts";
 import {
   absentHosts,
   askedHosts,

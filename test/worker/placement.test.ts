@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from "vitest";
 import { grant, refuse } from "../../src/core/outcome.ts";
-import type { Background } from "../../src/worker/environment.ts";
-import { edgeCounters } from "../../src/worker/control-plane.ts";
+import type { Background } from "../../src/worker/runtime/environment.ts";
+import { edgeCounters } from "../../src/worker/runtime/control-plane.ts";
 import {
   type Found,
   FRESH_MS,
@@ -9,7 +9,7 @@ import {
   PATIENCE_MS,
   PlacementCache,
   STALE_MS,
-} from "../../src/worker/placement-cache.ts";
+} from "../../src/worker/hosts/placement-cache.ts";
 import { codeOf, gatewayRefusal, gateways, newEgress, placementOf } from "./edge.ts";
 
 /** A cache, a pool that answers as told, and what was left for the background. */

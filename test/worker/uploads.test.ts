@@ -1,7 +1,7 @@
 /** Uploads that are longer than what the Worker holds of them. */
 import { describe, expect, it } from "vitest";
 import { grant } from "../../src/core/outcome.ts";
-import { HELD_BYTES } from "../../src/worker/request-body.ts";
+import { HELD_BYTES } from "../../src/worker/egress/request-body.ts";
 import {
   askedHosts,
   codeOf,

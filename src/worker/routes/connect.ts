@@ -5,12 +5,12 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { HOST_HEADER, ROUTER_HEADER } from "../../../durable-objects/calls/peer-headers.ts";
+import { ipSchema, nameSchema } from "../../api/schemas.ts";
 import { permitsPool } from "../../core/identity.ts";
 import { EGRESS_AUTHORIZATION } from "../../wire/header-names.ts";
-import { ipSchema, nameSchema } from "../../api/schemas.ts";
-import { askControlPlane } from "../control-plane.ts";
-import { authenticate, type EdgeContext } from "../middleware/authenticate.ts";
-import { problem } from "../problem.ts";
+import { authenticate, type EdgeContext } from "../identity/authenticate.ts";
+import { askControlPlane } from "../runtime/control-plane.ts";
+import { problem } from "../runtime/problem.ts";
 
 /** Serves the connections of hosts to pools and addresses, and of routers to pools. */
 export function serveConnections(app: OpenAPIHono<EdgeContext>): void {

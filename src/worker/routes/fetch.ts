@@ -3,12 +3,12 @@ import type { IdentityRefusal, Role } from "../../core/identity.ts";
 import type { Problem } from "../../core/problems.ts";
 import { EGRESS_AUTHORIZATION, FETCH_PATH } from "../../wire/header-names.ts";
 import { bearerOf } from "../../wire/tokens.ts";
-import { answerPreflight, isFromPage, isPreflight, readableByPages } from "../cross-origin.ts";
-import type { Background, Environment } from "../environment.ts";
-import { identify } from "../middleware/authenticate.ts";
-import { faultProblem, problem } from "../problem.ts";
-import { relay } from "../relay.ts";
-import { objectionTo } from "../request-head.ts";
+import { answerPreflight, isFromPage, isPreflight, readableByPages } from "../egress/cross-origin.ts";
+import { relay } from "../egress/relay.ts";
+import { objectionTo } from "../egress/request-head.ts";
+import { identify } from "../identity/authenticate.ts";
+import type { Background, Environment } from "../runtime/environment.ts";
+import { faultProblem, problem } from "../runtime/problem.ts";
 
 const CLIENT: readonly Role[] = ["client"];
 

@@ -6,11 +6,11 @@ import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
 import { ROUTES } from "../../api/routes.ts";
 import type { Placement } from "../../core/placement.ts";
 import { EGRESS } from "../../wire/header-names.ts";
-import { edgeKeysOf } from "../edge-keys.ts";
-import { placementLoader, placements } from "../edge-state.ts";
-import { authenticate, type EdgeContext } from "../middleware/authenticate.ts";
-import { refused } from "../problem.ts";
-import { poolOf, selectionOf } from "../pool-choice.ts";
+import { placementLoader, placements } from "../hosts/edge-state.ts";
+import { authenticate, type EdgeContext } from "../identity/authenticate.ts";
+import { edgeKeysOf } from "../identity/edge-keys.ts";
+import { poolOf, selectionOf } from "../identity/pool-choice.ts";
+import { refused } from "../runtime/problem.ts";
 
 const makeGatewayToken = createRoute({
   ...ROUTES.makeGatewayToken,

@@ -1,13 +1,13 @@
 /** `/v1/hosts/{host}`: a host in every pool that knows it. For administrators. */
 import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
 import type { z } from "zod";
+import { CATALOGUE_NAME } from "../../../durable-objects/bindings.ts";
 import { ROUTES } from "../../api/routes.ts";
 import type { hostSchema } from "../../api/schemas.ts";
-import { CATALOGUE_NAME } from "../../../durable-objects/bindings.ts";
 import { permitsPool } from "../../core/identity.ts";
-import { askControlPlane } from "../control-plane.ts";
-import { authenticate, type EdgeContext } from "../middleware/authenticate.ts";
-import { refused } from "../problem.ts";
+import { authenticate, type EdgeContext } from "../identity/authenticate.ts";
+import { askControlPlane } from "../runtime/control-plane.ts";
+import { refused } from "../runtime/problem.ts";
 
 const getHost = createRoute({
   ...ROUTES.getHost,

@@ -2,9 +2,9 @@
 import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
 import { ROUTES } from "../../api/routes.ts";
 import { permitsPool } from "../../core/identity.ts";
-import { askControlPlane } from "../control-plane.ts";
-import { authenticate, type EdgeContext } from "../middleware/authenticate.ts";
-import { refused } from "../problem.ts";
+import { authenticate, type EdgeContext } from "../identity/authenticate.ts";
+import { askControlPlane } from "../runtime/control-plane.ts";
+import { refused } from "../runtime/problem.ts";
 
 const getIp = createRoute({
   ...ROUTES.getIp,

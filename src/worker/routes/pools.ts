@@ -4,11 +4,11 @@ import { CATALOGUE_NAME } from "../../../durable-objects/bindings.ts";
 import type { EgressPool } from "../../../durable-objects/pool/egress-pool.ts";
 import { ROUTES } from "../../api/routes.ts";
 import { permitsPool } from "../../core/identity.ts";
-import { askControlPlane } from "../control-plane.ts";
-import { placements } from "../edge-state.ts";
-import type { Environment } from "../environment.ts";
-import { authenticate, type EdgeContext, heldToPools } from "../middleware/authenticate.ts";
-import { refused } from "../problem.ts";
+import { placements } from "../hosts/edge-state.ts";
+import { authenticate, type EdgeContext, heldToPools } from "../identity/authenticate.ts";
+import { askControlPlane } from "../runtime/control-plane.ts";
+import type { Environment } from "../runtime/environment.ts";
+import { refused } from "../runtime/problem.ts";
 
 const security = [{ bearer: [] }];
 const ofPool = { middleware: [authenticate("admin"), heldToPools], security };

@@ -1,9 +1,9 @@
 /** Which pool a request leaves through, by its selection and by what its sender may use. */
-import { EVERY_POOL, type Identity, permitsPool, poolsAllowed } from "../core/identity.ts";
-import { grant, type Outcome, refuse } from "../core/outcome.ts";
-import type { Problem } from "../core/problems.ts";
-import type { Selection } from "../core/selection.ts";
-import { parseSelection } from "../wire/selection-header.ts";
+import { EVERY_POOL, type Identity, permitsPool, poolsAllowed } from "../../core/identity.ts";
+import { grant, type Outcome, refuse } from "../../core/outcome.ts";
+import type { Problem } from "../../core/problems.ts";
+import type { Selection } from "../../core/selection.ts";
+import { parseSelection } from "../../wire/selection-header.ts";
 
 /** Headers whose meaning is remembered; beyond it all are forgotten. */
 const REMEMBERED_HEADERS = 1_024;

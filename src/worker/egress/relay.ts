@@ -2,19 +2,19 @@
  * A request of a known sender through an egress: pool, placement, addresses, gateway token,
  * then the hand-over. In steady state every step answers from memory. [WK5]
  */
-import type { Identity } from "../core/identity.ts";
-import { grant, type Outcome } from "../core/outcome.ts";
-import { EGRESS } from "../wire/header-names.ts";
+import type { Identity } from "../../core/identity.ts";
+import { grant, type Outcome } from "../../core/outcome.ts";
+import { EGRESS } from "../../wire/header-names.ts";
+import { placementLoader, placements } from "../hosts/edge-state.ts";
+import type { Found } from "../hosts/placement-cache.ts";
+import { edgeKeysOf } from "../identity/edge-keys.ts";
+import { poolOf, selectionOf } from "../identity/pool-choice.ts";
+import type { Background, Environment } from "../runtime/environment.ts";
+import { problem } from "../runtime/problem.ts";
 import { Destination } from "./destination.ts";
-import { edgeKeysOf } from "./edge-keys.ts";
-import { placementLoader, placements } from "./edge-state.ts";
-import type { Background, Environment } from "./environment.ts";
 import { lookAfterStream } from "./event-streams.ts";
 import { handOver } from "./hand-over.ts";
 import { HostSearch, type Wanted } from "./host-search.ts";
-import type { Found } from "./placement-cache.ts";
-import { poolOf, selectionOf } from "./pool-choice.ts";
-import { problem } from "./problem.ts";
 
 /** Sends the request; `target` is the path and query at the gateway. */
 export async function relay(

@@ -7,8 +7,8 @@
  * nothing. `100 Continue` would say so, but the runtime shows no interim answers, so the gateway
  * is asked for it. [WK43]
  */
-import { EGRESS_AUTHORIZATION, EGRESS_UPLOAD, UPLOADS_PATH } from "../wire/header-names.ts";
-import type { UploadStanding } from "../wire/upload-standing.ts";
+import { EGRESS_AUTHORIZATION, EGRESS_UPLOAD, UPLOADS_PATH } from "../../wire/header-names.ts";
+import type { UploadStanding } from "../../wire/upload-standing.ts";
 
 /** Longer than a gateway takes to answer; something between must have lost the question. */
 const PATIENCE_MS = 45_000;

@@ -1,9 +1,9 @@
 /** A refusal of the Worker as a `Response`. */
 import type { TypedResponse } from "hono";
 import type { z } from "zod";
-import type { problemSchema } from "../api/schemas.ts";
-import type { Problem } from "../core/problems.ts";
-import { problemReply } from "../wire/problem-response.ts";
+import type { problemSchema } from "../../api/schemas.ts";
+import type { Problem } from "../../core/problems.ts";
+import { problemReply } from "../../wire/problem-response.ts";
 
 /** Renders a problem; `headers` are added, such as `allow` to a 405. */
 export function problem(refusal: Problem, headers: Readonly<Record<string, string>> = {}): Response {

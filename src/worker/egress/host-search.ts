@@ -6,7 +6,7 @@
  * that lost its lease or is full only on that address, and a wrong family the whole family.
  * [WK8] [WK11] [WK20] [WK21] [WK22]
  */
-import { type Outcome, refuse } from "../core/outcome.ts";
+import { type Outcome, refuse } from "../../core/outcome.ts";
 import {
   type Avoid,
   chooseHost,
@@ -21,12 +21,12 @@ import {
   type Placement,
   type PlacementRefusal,
   rankIps,
-} from "../core/placement.ts";
-import type { HostRefusal } from "../core/problems.ts";
-import type { Selection } from "../core/selection.ts";
-import { formatSelection } from "../wire/selection-header.ts";
+} from "../../core/placement.ts";
+import type { HostRefusal } from "../../core/problems.ts";
+import type { Selection } from "../../core/selection.ts";
+import { formatSelection } from "../../wire/selection-header.ts";
+import { fullHosts, penalties, placements, suspects, wrongFamilies } from "../hosts/edge-state.ts";
 import type { Destination } from "./destination.ts";
-import { fullHosts, penalties, placements, suspects, wrongFamilies } from "./edge-state.ts";
 
 /** What a request looks for a host for. */
 export interface Wanted {

@@ -7,9 +7,9 @@
  * waits for the renewal; if that fails the old copy serves on until the end of its lifetime.
  * Copies are plain data: no promise is ever shared between requests. [WK4] [WK5]
  */
-import { grant, type Outcome, refuse } from "../core/outcome.ts";
-import type { Placement } from "../core/placement.ts";
-import type { Background } from "./environment.ts";
+import { grant, type Outcome, refuse } from "../../core/outcome.ts";
+import type { Placement } from "../../core/placement.ts";
+import type { Background } from "../runtime/environment.ts";
 
 /** Age up to which the copy is used without asking the pool. */
 export const FRESH_MS = 3_000;

@@ -6,9 +6,9 @@
  * and the body is still here. After a loss this is done once: a request that takes hosts down must
  * not go through all of them. [WK10] [WK11] [WK12]
  */
-import { type Outcome, refuse } from "../core/outcome.ts";
-import type { Destined, PlacedHost, PlacementRefusal } from "../core/placement.ts";
-import { type HostRefusal, isHostRefusal } from "../core/problems.ts";
+import { type Outcome, refuse } from "../../core/outcome.ts";
+import type { Destined, PlacedHost, PlacementRefusal } from "../../core/placement.ts";
+import { type HostRefusal, isHostRefusal } from "../../core/problems.ts";
 import {
   EGRESS,
   EGRESS_AUTHORIZATION,
@@ -16,16 +16,16 @@ import {
   EGRESS_LOCATION,
   EGRESS_UPLOAD,
   PROXY_STATUS,
-} from "../wire/header-names.ts";
-import { problemCodeOf } from "../wire/problem-response.ts";
-import { edgeCounters } from "./control-plane.ts";
-import { health, longWaits, penalties, placements } from "./edge-state.ts";
-import type { Background } from "./environment.ts";
+} from "../../wire/header-names.ts";
+import { problemCodeOf } from "../../wire/problem-response.ts";
+import { health, longWaits, penalties, placements } from "../hosts/edge-state.ts";
+import { HostWatch } from "../hosts/host-watch.ts";
+import { LONG } from "../hosts/long-waits.ts";
+import type { LoadPlacement } from "../hosts/placement-cache.ts";
+import { edgeCounters } from "../runtime/control-plane.ts";
+import type { Background } from "../runtime/environment.ts";
+import { problem } from "../runtime/problem.ts";
 import type { Departure, HostSearch } from "./host-search.ts";
-import { HostWatch } from "./host-watch.ts";
-import { LONG } from "./long-waits.ts";
-import type { LoadPlacement } from "./placement-cache.ts";
-import { problem } from "./problem.ts";
 import { bodyOf, type RequestBody } from "./request-body.ts";
 import { forwardedFields } from "./request-head.ts";
 

@@ -7,7 +7,7 @@
  * reached from this edge for the moment. Gateways are asked first, so that waiting alone never
  * asks the control plane [LAW9]. [WK23] [WK24] [WK44]
  */
-import { isHeard, type PlacedHost } from "../core/placement.ts";
+import { isHeard, type PlacedHost } from "../../core/placement.ts";
 import { health, penalties, placements } from "./edge-state.ts";
 import type { LoadPlacement } from "./placement-cache.ts";
 

@@ -3,7 +3,7 @@
  * before a gateway could: lengths, transfer codings, upgrades, and which fields are for this
  * connection only. [WK35] [WK36] [WK37]
  */
-import type { Problem } from "../core/problems.ts";
+import type { Problem } from "../../core/problems.ts";
 
 /** Why a request cannot be carried as it was meant; null when it can. */
 export function objectionTo(request: Request): Problem | null {

@@ -2,9 +2,9 @@
  * What one isolate remembers between requests. Plain data, all of it may be lost at any time,
  * and nothing in it is right by being here: hosts judge by leases of their own.
  */
-import { refuse } from "../core/outcome.ts";
-import { askControlPlane } from "./control-plane.ts";
-import type { Environment } from "./environment.ts";
+import { refuse } from "../../core/outcome.ts";
+import { askControlPlane } from "../runtime/control-plane.ts";
+import type { Environment } from "../runtime/environment.ts";
 import { HostHealth } from "./host-health.ts";
 import { LongWaits } from "./long-waits.ts";
 import { PassingMarks } from "./passing-marks.ts";

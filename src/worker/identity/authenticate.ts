@@ -11,9 +11,9 @@ import { grant, type Outcome, refuse } from "../../core/outcome.ts";
 import type { Problem } from "../../core/problems.ts";
 import { EGRESS_AUTHORIZATION } from "../../wire/header-names.ts";
 import { bearerOf } from "../../wire/tokens.ts";
-import { edgeKeysOf } from "../edge-keys.ts";
-import type { Environment } from "../environment.ts";
-import { problem } from "../problem.ts";
+import type { Environment } from "../runtime/environment.ts";
+import { problem } from "../runtime/problem.ts";
+import { edgeKeysOf } from "./edge-keys.ts";
 
 /** What the routes find in their context. */
 export interface EdgeContext {

@@ -2,7 +2,7 @@
  * Every call of a Durable Object goes through here: it is counted, so that a test can prove
  * that a request in steady state makes none, and bounded in time. [WK5]
  */
-import { grant, type Outcome, refuse } from "../core/outcome.ts";
+import { grant, type Outcome, refuse } from "../../core/outcome.ts";
 
 /** What this isolate did since it began. */
 export const edgeCounters = {

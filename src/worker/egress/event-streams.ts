@@ -5,7 +5,7 @@
  * can of any other body. It alone is looked after therefore, at the price of passing through here,
  * and it breaks off when its host is gone. All other bodies pass untouched. [WK44]
  */
-import { HostWatch, STREAM_PACE_MS, type Waiting } from "./host-watch.ts";
+import { HostWatch, STREAM_PACE_MS, type Waiting } from "../hosts/host-watch.ts";
 
 /** The answer; if it is an event stream it ends with an error when the host that sends it is gone. */
 export function lookAfterStream(answer: Response, sender: Waiting): Response {

@@ -6,9 +6,9 @@
  * own origin would be remembered of the edge's, for all destinations and users, so it is kept
  * from the browser, though not from the page. [WK38]
  */
-import { EGRESS_AUTHORIZATION, EGRESS_KEPT, PROXY_STATUS } from "../wire/header-names.ts";
-import { problemCodeOf } from "../wire/problem-response.ts";
-import { problem } from "./problem.ts";
+import { EGRESS_AUTHORIZATION, EGRESS_KEPT, PROXY_STATUS } from "../../wire/header-names.ts";
+import { problemCodeOf } from "../../wire/problem-response.ts";
+import { problem } from "../runtime/problem.ts";
 
 /** How long a browser may remember that it was let through. */
 const REMEMBERED_S = "86400";

@@ -6,7 +6,7 @@
  * are looked after by themselves from then on. Between requests only plain data is shared, and the
  * ends of promises: each request goes on in its own context.
  */
-import type { Background } from "./environment.ts";
+import type { Background } from "../runtime/environment.ts";
 
 /** A wait that is longer than this is noticed. */
 export const UNNOTICED_MS = 1_000;

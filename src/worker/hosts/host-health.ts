@@ -3,7 +3,7 @@
  * needs no control plane. What was learnt is shared by the requests of an isolate as plain
  * data, so that many that wait for one host ask it once. [WK24]
  */
-import type { PlacedHost } from "../core/placement.ts";
+import type { PlacedHost } from "../../core/placement.ts";
 
 /** A gateway that has not answered by then is not there. */
 export const ANSWER_DEADLINE_MS = 1_000;

@@ -1,5 +1,5 @@
 /** What the Worker finds in its environment, as `wrangler.toml` names it. */
-import type { ObjectBindings } from "../../durable-objects/bindings.ts";
+import type { ObjectBindings } from "../../../durable-objects/bindings.ts";
 
 /** Objects, public issuer keys and the edge's own key. */
 export interface Environment extends ObjectBindings {

@@ -13,7 +13,7 @@
  * signal, and its stream is left alone. A host that takes no more of a body fails nothing: its
  * answer may be there already. [WK10] [WK25]
  */
-import { grant, type Outcome, refuse } from "../core/outcome.ts";
+import { grant, type Outcome, refuse } from "../../core/outcome.ts";
 import { GoAhead } from "./go-ahead.ts";
 
 /** The most that is held of one body. */

@@ -5,9 +5,9 @@
  * takes the tokens it verified or signed along. [WK2]
  */
 import type { JWK } from "jose";
-import { type KeySet, publicPart } from "../wire/keys.ts";
-import { TokenVerifier } from "../wire/tokens.ts";
-import type { Environment } from "./environment.ts";
+import { type KeySet, publicPart } from "../../wire/keys.ts";
+import { TokenVerifier } from "../../wire/tokens.ts";
+import type { Environment } from "../runtime/environment.ts";
 import { GatewayTokenIssuer } from "./gateway-token-issuer.ts";
 
 /** The keys of one environment and what follows from them. */

@@ -1,7 +1,7 @@
 /** The short-lived tokens with which the edge, or a client by its leave, uses gateways. [WK3] */
 import type { JWK } from "jose";
-import type { Identity } from "../core/identity.ts";
-import { signToken } from "../wire/tokens.ts";
+import type { Identity } from "../../core/identity.ts";
+import { signToken } from "../../wire/tokens.ts";
 
 /** How long a gateway token is good for. */
 export const GATEWAY_TOKEN_MS = 600_000;
