@@ -102,7 +102,9 @@ export const PARTS: Readonly<Record<string, Part>> = {
       `${AGENT}/traffic/fetch/small-pieces.ts`,
       `${AGENT}/egress/faults.ts`,
     ],
-    tests: ["test/agent/{faults,hpack,http1-response,request-head,small-pieces}.test.ts"],
+    tests: [
+      "test/agent/{faults,hpack,hpack-bounds,http1-response,reason-phrase,request-head,small-pieces}.test.ts",
+    ],
     project: "node",
     leastScore: 80,
   },
