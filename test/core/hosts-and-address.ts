@@ -125,13 +125,16 @@ export class HostsAndAddress {
 
   /** Every present host that is below its minimum gets more, if the minimums fit at all. [AL5] */
   checkMinimums(): void {
-    const shortage = shortageOf(this.table, this.#nowMs);
+    // An object that has slept looks at its clock first: it may move deadlines, and so who is present. [LE6]
+    const table = structuredClone(this.table);
+    execute(table, { type: "tick" }, this.#nowMs, this.#random);
+    const shortage = shortageOf(table, this.#nowMs);
     if (shortage > 0) return;
-    for (const holder of presentHolders(this.table, this.#nowMs)) {
-      if (portsHeldBy(this.table, holder.host) + 64 > this.table.settings.minPortsPerHost) continue;
+    for (const holder of presentHolders(table, this.#nowMs)) {
+      if (portsHeldBy(table, holder.host) + 64 > table.settings.minPortsPerHost) continue;
       const { host, session } = holder;
       const command = { type: "acquire", host, session, requestId: "minimum", order: 6 } as const;
-      const { outcome } = execute(structuredClone(this.table), command, this.#nowMs, this.#random);
+      const { outcome } = execute(structuredClone(table), command, this.#nowMs, this.#random);
       assert(outcome.ok, `${host} cannot reach its minimum`);
     }
   }
