@@ -91,7 +91,7 @@ export async function measureEdge(): Promise<Row[]> {
   }
 }
 
-/** A host that exists for the pool only: it reports room at the stub's gateway. */
+/** A host that exists for the pool only: it reports capacity at the stub's gateway. */
 async function enlist(cluster: Cluster, gateway: string): Promise<WebSocket> {
   const token = await cluster.token("host", "stub");
   const url = `${cluster.edgeUrl.replace("http:", "ws:")}/v1/pools/${POOL}/connect`;

@@ -25,7 +25,7 @@ import {
   removeNamespace,
 } from "../test/lab/namespaces.ts";
 import { type Asker, openAsker } from "./asker.ts";
-import { addressAt, entryAt, HOLDER_COUNT, reachOf } from "./steering-rig.ts";
+import { addressAt, entryAt, HOLDER_COUNT, holderNextHopOf } from "./steering-rig.ts";
 import type { Step, TimedRouterOptions } from "./timed-router.ts";
 
 const STEERED_POOL = "steered";
@@ -88,7 +88,7 @@ export class GrantRig {
     return { steered: await this.#holders(STEERED_IP), plain: await this.#holders(EGRESS_IP) };
   }
 
-  /** The change that the kernel followed since the last call; waits for it. */
+  /** The change that the kernel applied since the last call; waits for it. */
   async nextStep(): Promise<Step> {
     if (this.#steps.length === 0) {
       const came = new Promise<void>((resolve) => {
@@ -129,7 +129,7 @@ export class GrantRig {
   /** A host says how routers reach it. */
   async #enlist(holder: number): Promise<void> {
     const url = `${this.#cluster.edgeUrl}/v1/pools/${STEERED_POOL}/connect`;
-    const { host, ...reach } = reachOf(holder);
+    const { host, ...reach } = holderNextHopOf(holder);
     const asker = await openAsker(url, await this.#token("host", host));
     const enlisted = await asker.say({
       type: "enlist",
@@ -174,7 +174,7 @@ export class GrantRig {
   /** All holders of an address, joined, and all but the last with a block. Answers the last. */
   async #holders(ip: string): Promise<Asker> {
     for (let holder = 0; holder < HOLDER_COUNT; holder += 1) {
-      const token = await this.#token("host", reachOf(holder).host);
+      const token = await this.#token("host", holderNextHopOf(holder).host);
       const asker = await openAsker(`${this.#cluster.edgeUrl}/v1/ips/${ip}/connect`, token);
       this.#askers.push(asker);
       const joined = await asker.ask({

@@ -73,7 +73,8 @@ async function steeredGrant(rig: GrantRig, host: Asker): Promise<SteeredGrant> {
   const grant = await acquire(host);
   const step = await rig.nextStep();
   // By the deadline the host would be told in any case; then it is not this that was measured.
-  if (step.toMs > grant.toMs) throw new Error("a host was told of its block before the kernel had followed");
+  if (step.toMs > grant.toMs)
+    throw new Error("a host was told of its block before the kernel had applied it");
   await release(host, grant);
   await rig.nextStep();
   return {

@@ -73,8 +73,8 @@ export class SteeringRig {
   tableOf(addressCount: number): SteeringTable {
     const ips = Array.from({ length: addressCount }, (_, at) => addressAt(at));
     const entries = ips.flatMap((ip) => Array.from({ length: HOLDER_COUNT }, (_, at) => entryAt(ip, at)));
-    const reaches = Array.from({ length: HOLDER_COUNT }, (_, at) => reachOf(at));
-    return { sequence: 1, ips, entries, reaches };
+    const nextHops = Array.from({ length: HOLDER_COUNT }, (_, at) => holderNextHopOf(at));
+    return { sequence: 1, ips, entries, nextHops };
   }
 
   /** The block of one holder goes to another and, the next time, back; in ms. */
@@ -82,7 +82,7 @@ export class SteeringRig {
     const entry = entryAt(ip, 7);
     const placed = (holder: number) => ({
       entry: { ...entry, host: `h${holder}` },
-      reach: reachOf(holder),
+      nextHop: holderNextHopOf(holder),
     });
     const [from, to] = isThere ? [8, 7] : [7, 8];
     const startMs = performance.now();
@@ -226,7 +226,7 @@ export function entryAt(ip: string, holder: number): SteeringEntry {
 }
 
 /** Where a holder is for the router that steers. */
-export function reachOf(holder: number): { host: string; ipv4: string; ipv6: null } {
+export function holderNextHopOf(holder: number): { host: string; ipv4: string; ipv6: null } {
   return { host: `h${holder}`, ipv4: nextHopOf(holder, 0), ipv6: null };
 }
 

@@ -1,7 +1,7 @@
 /**
  * The router in a process of its own, as `src/router/main.ts` runs it, but for two things: its
  * kernel is that of a network namespace, and it tells its parent when each change was handed
- * to the kernel and when the kernel had followed.
+ * to the kernel and when the kernel had applied it.
  */
 import { EdgeToken } from "../src/link/edge-token.ts";
 import { endOnWish, openLog } from "../src/process/process-life.ts";

@@ -2,11 +2,11 @@
  * Publishes the blocks of an address to its pool, until the routers know all of them. If this
  * instance ends before that, the alarm begins again. [ST4] [ST5] [ST6]
  */
-import { steeringPatienceMs } from "../../src/core/acknowledgement.ts";
+import { steeringTimeoutMs } from "../../src/core/acknowledgement.ts";
 import { isUnpublished, type Publication, publicationOf } from "../../src/core/publication.ts";
 import type { AddressPool } from "../calls/pool-calls.ts";
 import { TIMED_OUT, within } from "../platform/deadline.ts";
-import type { ObjectWorld } from "../platform/object-world.ts";
+import type { ObjectPlatform } from "../platform/object-platform.ts";
 import type { AddressTable } from "./address-table.ts";
 import type { StoredAddress } from "./lease-store.ts";
 
@@ -18,11 +18,11 @@ const PUBLISH_SLACK_MS = 5_000;
 
 /** What the publisher needs of its address. */
 export interface PublisherOptions {
-  readonly world: ObjectWorld;
+  readonly platform: ObjectPlatform;
   readonly table: AddressTable;
   readonly poolOf: (name: string) => AddressPool;
-  /** The routers have followed a publication. */
-  readonly onFollowed: () => void;
+  /** The routers have applied a publication. */
+  readonly onApplied: () => void;
   readonly onFailed: () => void;
 }
 
@@ -43,41 +43,41 @@ export class AddressPublisher {
 
   /** There is something to publish. */
   publishSoon(address: StoredAddress): void {
-    const { world, table } = this.#options;
+    const { platform, table } = this.#options;
     const delayMs = Math.min(LONGEST_RETRY_MS, RETRY_AFTER_MS * 2 ** this.#failureCount);
-    table.wakeBy(world.nowMs() + delayMs);
+    table.wakeBy(platform.nowMs() + delayMs);
     if (this.#publishing !== null) return;
     this.#publishing = this.#publishAll(address);
-    world.keepAwake(this.#publishing);
+    platform.keepAwake(this.#publishing);
   }
 
   /** One publication after the other, until the routers know all there is. */
   async #publishAll(address: StoredAddress): Promise<void> {
-    const { world, table, onFollowed, onFailed } = this.#options;
+    const { platform, table, onApplied, onFailed } = this.#options;
     while (isUnpublished(address.table)) {
       const publication = publicationOf(address.table);
       try {
         await this.#publish(address, publication);
         this.#failureCount = 0;
       } catch (fault) {
-        world.report(`address ${address.ip} could not be published`, fault);
+        platform.report(`address ${address.ip} could not be published`, fault);
         this.#failureCount += 1;
         onFailed();
         break;
       }
-      table.execute(address, { type: "followed", publication });
-      onFollowed();
+      table.execute(address, { type: "applied", publication });
+      onApplied();
     }
     this.#publishing = null;
   }
 
   async #publish({ ip, pool, table }: StoredAddress, publication: Publication): Promise<void> {
     if (ip === null) throw new Error("no pool has named the address yet");
-    const { world, poolOf } = this.#options;
+    const { platform, poolOf } = this.#options;
     const { settings } = table;
     const slackMs = Math.min(PUBLISH_SLACK_MS, Math.floor(settings.leaseDurationMs / 8));
     const answer = (async () => poolOf(pool).publish(ip, publication))();
-    const published = await within(world, steeringPatienceMs(settings) + slackMs, answer);
+    const published = await within(platform, steeringTimeoutMs(settings) + slackMs, answer);
     if (published === TIMED_OUT) throw new Error("the pool does not answer");
     if (!published.ok) throw new Error(published.refusal);
   }

@@ -6,13 +6,13 @@
  */
 import { freeBlocks, portTotal } from "../../src/core/buddy-allocator.ts";
 import type { Holder, LeaseRow } from "../../src/core/lease-table.ts";
-import { grant, type Outcome, refuse } from "../../src/core/outcome.ts";
+import { ok, type Outcome, refuse } from "../../src/core/outcome.ts";
 import { leaseSettingsOf, type PoolSettings } from "../../src/core/pool-settings.ts";
-import type { AddressOrder, AddressStanding } from "../calls/address-calls.ts";
+import type { AddressOrder, AddressStatus } from "../calls/address-calls.ts";
 import type { AddressPool } from "../calls/pool-calls.ts";
-import type { Acceptance, ObjectSocket, ObjectWorld } from "../platform/object-world.ts";
+import type { Acceptance, ObjectPlatform, ObjectSocket } from "../platform/object-platform.ts";
 import { AddressPublisher } from "./address-publisher.ts";
-import { LEFT, SERVE, standingOf } from "./address-standing.ts";
+import { LEFT, SERVE, statusOf } from "./address-status.ts";
 import { AddressTable } from "./address-table.ts";
 import { LeaseSessions } from "./lease-sessions.ts";
 
@@ -31,20 +31,20 @@ export interface AddressDescription {
 
 /** One per egress IP, in the object named as the address. */
 export class AddressService {
-  readonly #world: ObjectWorld;
+  readonly #platform: ObjectPlatform;
   readonly #table: AddressTable;
   readonly #sessions: LeaseSessions;
   readonly #publisher: AddressPublisher;
 
-  constructor(world: ObjectWorld, poolOf: (name: string) => AddressPool) {
-    this.#world = world;
-    this.#table = new AddressTable(world, (address) => this.#publisher.publishSoon(address));
-    this.#sessions = new LeaseSessions(world, this.#table);
+  constructor(platform: ObjectPlatform, poolOf: (name: string) => AddressPool) {
+    this.#platform = platform;
+    this.#table = new AddressTable(platform, (address) => this.#publisher.publishSoon(address));
+    this.#sessions = new LeaseSessions(platform, this.#table);
     this.#publisher = new AddressPublisher({
-      world,
+      platform,
       table: this.#table,
       poolOf,
-      onFollowed: () => this.#sessions.answerHeld(),
+      onApplied: () => this.#sessions.answerHeld(),
       onFailed: () => this.#sessions.refuseHeld(),
     });
   }
@@ -64,18 +64,18 @@ export class AddressService {
     settings: PoolSettings,
     isSteered = false,
     { revision, wish }: AddressOrder = SERVE,
-  ): Promise<Outcome<AddressStanding, "ip-elsewhere">> {
-    const { name } = this.#world;
+  ): Promise<Outcome<AddressStatus, "ip-elsewhere">> {
+    const { name } = this.#platform;
     if (name === undefined) throw new Error("an address's object is reached by the address");
     const present = this.#table.address();
     // It is not this pool's, so for a pool that removes it, it has left.
     if (present !== null && present.pool !== pool) {
-      return wish === "serve" ? refuse("ip-elsewhere") : grant(LEFT);
+      return wish === "serve" ? refuse("ip-elsewhere") : ok(LEFT);
     }
     const heeded = this.#table.orderOf(pool);
-    if (revision !== null && revision < heeded) return grant({ standing: "outdated", revision: heeded });
+    if (revision !== null && revision < heeded) return ok({ status: "outdated", revision: heeded });
     if (revision !== null && revision > heeded) this.#table.noteOrder(pool, revision);
-    if (present === null && wish !== "serve") return grant(LEFT);
+    if (present === null && wish !== "serve") return ok(LEFT);
     if (present === null) this.#table.assign(name, pool, settings);
     if (this.#table.address()?.ip === null) this.#table.name(name);
     const address = this.#table.address()!;
@@ -91,12 +91,12 @@ export class AddressService {
     }
     const begins = isSteered && !address.table.isSteered;
     if (begins) this.#table.execute(address, { type: "steer" });
-    const standing = standingOf(address.table, this.#world.nowMs());
-    const isLeaving = wish === "leave" && standing.standing === "retiring" && standing.isEmpty;
+    const status = statusOf(address.table, this.#platform.nowMs());
+    const isLeaving = wish === "leave" && status.status === "retiring" && status.isEmpty;
     // Nothing is held back then, and nothing is being published: there is no lease to tell of.
     if (isLeaving) this.#table.leave();
     await Promise.all([this.#table.alarmSet, begins ? this.#publisher.publishing : null]);
-    return grant(isLeaving ? LEFT : standing);
+    return ok(isLeaving ? LEFT : status);
   }
 
   /** The table as it stands now. */
@@ -105,7 +105,7 @@ export class AddressService {
     if (address === null) return refuse("ip-unknown");
     this.#table.execute(address, { type: "tick" });
     const { settings, lastEpoch, holders, rows } = address.table;
-    return grant({
+    return ok({
       pool: address.pool,
       retiring: address.table.isRetiring,
       settings,
@@ -119,7 +119,7 @@ export class AddressService {
   /** Connects a host. An address that belongs to no pool has no settings to lease by. [DO7] */
   connect(host: string): Outcome<Acceptance, "ip-unknown"> {
     const address = this.#table.address();
-    return address === null ? refuse("ip-unknown") : grant(this.#sessions.connect(host, address.pool));
+    return address === null ? refuse("ip-unknown") : ok(this.#sessions.connect(host, address.pool));
   }
 
   /** Hears a host; done when it is answered, or held back. */

@@ -14,14 +14,14 @@ import { type LeaseEvent, nextDeadlineMs } from "../../src/core/lease-table.ts";
 import type { Outcome } from "../../src/core/outcome.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import { isUnpublished } from "../../src/core/publication.ts";
-import type { ObjectWorld } from "../platform/object-world.ts";
+import type { ObjectPlatform } from "../platform/object-platform.ts";
 import { migrate } from "../storage/migrate.ts";
 import { ADDRESS_MIGRATIONS } from "./address-schema.ts";
 import { KEPT_PAST_LEASES, LeaseStore, type StoredAddress } from "./lease-store.ts";
 
 /** One per egress IP. */
 export class AddressTable {
-  readonly #world: ObjectWorld;
+  readonly #platform: ObjectPlatform;
   readonly #store: LeaseStore;
   readonly #onUnpublished: (address: StoredAddress) => void;
   /** Copies of what is stored; a failure to store throws the whole instance away. */
@@ -30,11 +30,11 @@ export class AddressTable {
   #alarmSet: Promise<void> = Promise.resolve();
 
   /** `onUnpublished` is told after a command if the pool does not know all there is to publish. */
-  constructor(world: ObjectWorld, onUnpublished: (address: StoredAddress) => void) {
-    this.#world = world;
+  constructor(platform: ObjectPlatform, onUnpublished: (address: StoredAddress) => void) {
+    this.#platform = platform;
     this.#onUnpublished = onUnpublished;
-    migrate(world.storage, ADDRESS_MIGRATIONS);
-    this.#store = new LeaseStore(world.storage);
+    migrate(platform.storage, ADDRESS_MIGRATIONS);
+    this.#store = new LeaseStore(platform.storage);
   }
 
   /** To be told when the object wakes up, and when the alarm rings: the alarm that is set; null for none. */
@@ -56,7 +56,7 @@ export class AddressTable {
   /** Decides, and stores what that comes to. */
   execute(address: StoredAddress, command: LeaseCommand): Outcome<LeaseAnswer, LeaseRefusal> {
     const { events, outcome } = this.#stored(() => {
-      const decision = execute(address.table, command, this.#world.nowMs(), this.#world.random);
+      const decision = execute(address.table, command, this.#platform.nowMs(), this.#platform.random);
       this.#store.append(decision.events);
       return decision;
     });
@@ -72,7 +72,7 @@ export class AddressTable {
     if (deadlineMs === null || (this.#alarmAtMs !== null && this.#alarmAtMs <= deadlineMs)) return;
     this.#alarmAtMs = deadlineMs;
     // Begun in the same turn, it is part of the same commit.
-    this.#alarmSet = this.#world.setAlarm(deadlineMs);
+    this.#alarmSet = this.#platform.setAlarm(deadlineMs);
   }
 
   /** The newest revision of a pool's orders that was heeded; 0 for none. [RE6] */
@@ -110,10 +110,10 @@ export class AddressTable {
   /** Stores all or nothing; after a failure memory may be ahead of the disk, so it goes. [DO6] */
   #stored<Result>(closure: () => Result): Result {
     try {
-      return this.#world.storage.transactionSync(closure);
+      return this.#platform.storage.transactionSync(closure);
     } catch (fault) {
       this.#loaded = null;
-      this.#world.abort(`storage failed: ${String(fault)}`);
+      this.#platform.abort(`storage failed: ${String(fault)}`);
       throw fault;
     }
   }

@@ -5,13 +5,13 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Outcome } from "../../src/core/outcome.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
-import type { AddressOrder, AddressStanding } from "../calls/address-calls.ts";
+import type { AddressOrder, AddressStatus } from "../calls/address-calls.ts";
 import { HOST_HEADER } from "../calls/peer-headers.ts";
 import type { AddressPool } from "../calls/pool-calls.ts";
-import { durableWorld } from "../platform/durable-world.ts";
+import { durablePlatform } from "../platform/durable-platform.ts";
 import { answerClose, answerUpgrade, connectingPeer } from "../platform/upgrade.ts";
 import { type AddressDescription, AddressService } from "./address-service.ts";
-import { SERVE } from "./address-standing.ts";
+import { SERVE } from "./address-status.ts";
 
 /** What the object finds in its environment. */
 export interface AddressBindings {
@@ -24,7 +24,7 @@ export class EgressIp extends DurableObject<AddressBindings> {
 
   constructor(ctx: DurableObjectState, env: AddressBindings) {
     super(ctx, env);
-    this.#service = new AddressService(durableWorld(ctx), (pool) => env.EGRESS_POOL.getByName(pool));
+    this.#service = new AddressService(durablePlatform(ctx), (pool) => env.EGRESS_POOL.getByName(pool));
     void ctx.blockConcurrencyWhile(async () => {
       this.#service.awake(await ctx.storage.getAlarm());
     });
@@ -36,7 +36,7 @@ export class EgressIp extends DurableObject<AddressBindings> {
     settings: PoolSettings,
     isSteered = false,
     order: AddressOrder = SERVE,
-  ): Promise<Outcome<AddressStanding, "ip-elsewhere">> {
+  ): Promise<Outcome<AddressStatus, "ip-elsewhere">> {
     return this.#service.assign(pool, settings, isSteered, order);
   }
 

@@ -12,10 +12,10 @@ import {
   type Acceptance,
   CLOSE_REFUSED,
   isOpen,
+  type ObjectPlatform,
   type ObjectSocket,
-  type ObjectWorld,
   sendTo,
-} from "../platform/object-world.ts";
+} from "../platform/object-platform.ts";
 import type { AddressTable } from "./address-table.ts";
 import type { StoredAddress } from "./lease-store.ts";
 
@@ -40,16 +40,16 @@ const UNNAMED_REQUEST = "";
 
 /** One per egress IP. */
 export class LeaseSessions {
-  readonly #world: ObjectWorld;
+  readonly #platform: ObjectPlatform;
   readonly #table: AddressTable;
   /** What was heard and is answered in the next turn, in the order in which it came. */
   readonly #waiting: Heard[] = [];
   #turn: Promise<void> | null = null;
-  /** What is answered once the routers have followed; its blocks are on disk. [ST4] */
+  /** What is answered once the routers have applied it; its blocks are on disk. [ST4] */
   #held: Heard[] = [];
 
-  constructor(world: ObjectWorld, table: AddressTable) {
-    this.#world = world;
+  constructor(platform: ObjectPlatform, table: AddressTable) {
+    this.#platform = platform;
     this.#table = table;
   }
 
@@ -87,7 +87,7 @@ export class LeaseSessions {
   /** Settings are told in answers, and the next renewal may be far away: hosts are told to renew. [DO18] */
   tellChanged({ table, pool }: StoredAddress): void {
     for (const host of table.holders.keys()) {
-      for (const socket of this.#world.sockets(host)) {
+      for (const socket of this.#platform.sockets(host)) {
         const attached = socket.deserializeAttachment() as LeaseAttachment;
         if (attached.session === null || attached.pool !== pool) continue;
         sendTo(socket, { type: "changed" } satisfies LeaseReply);
@@ -102,7 +102,7 @@ export class LeaseSessions {
    * a host that has no answer asks again. [DO17]
    */
   async #takeTurn(): Promise<void> {
-    await this.#world.wait(0);
+    await this.#platform.wait(0);
     this.#turn = null;
     for (const { socket, message } of this.#waiting.splice(0)) this.#answer(socket, message);
     await this.#table.alarmSet;
@@ -122,7 +122,7 @@ export class LeaseSessions {
     const { leases, leaseDurationMs, granted } = outcome.value;
     // Hosts that do not know the pool's own settings apart want these two in every answer.
     const { hostSilenceMs, steeringDeadlineMs } = address.table.settings;
-    const leaseSettings = settingsFor(address.table, host, this.#world.nowMs());
+    const leaseSettings = settingsFor(address.table, host, this.#platform.nowMs());
     const settings = { ...leaseSettings, hostSilenceMs, steeringDeadlineMs };
     sendTo(socket, {
       type: "answer",
@@ -144,7 +144,7 @@ export class LeaseSessions {
   #handOver(attachment: LeaseAttachment & { session: number }, socket: ObjectSocket): void {
     const { host, session } = attachment;
     socket.serializeAttachment(attachment);
-    for (const other of this.#world.sockets(host)) {
+    for (const other of this.#platform.sockets(host)) {
       const joined = (other.deserializeAttachment() as LeaseAttachment).session;
       if (joined !== null && joined < session && isOpen(other)) fence(other);
     }

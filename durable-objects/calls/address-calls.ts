@@ -12,7 +12,7 @@ export interface PoolAddress {
     settings: PoolSettings,
     isSteered: boolean,
     order: AddressOrder,
-  ): Promise<Outcome<AddressStanding, "ip-elsewhere">>;
+  ): Promise<Outcome<AddressStatus, "ip-elsewhere">>;
   /** Looks at its table, and so ends what is over. */
   describe(): Promise<unknown>;
 }
@@ -26,17 +26,17 @@ export interface AddressOrder {
 }
 
 /** The status of an address, for the pool that asks. */
-export type AddressStanding =
-  | { readonly standing: "serving" }
-  | RetiringStanding
+export type AddressStatus =
+  | { readonly status: "serving" }
+  | RetiringStatus
   /** It does not belong to this pool, or not any more. */
-  | { readonly standing: "left" }
+  | { readonly status: "left" }
   /** A newer order was heeded before: the pool has forgotten it, or an old instance of it asks. */
-  | { readonly standing: "outdated"; readonly revision: number };
+  | { readonly status: "outdated"; readonly revision: number };
 
 /** Nothing new is granted; what there is comes to an end. */
-export interface RetiringStanding {
-  readonly standing: "retiring";
+export interface RetiringStatus {
+  readonly status: "retiring";
   readonly leasedPortCount: number;
   readonly quarantinedPortCount: number;
   /** Whether no host can be sending from it, and the pool has taken all that was published. */

@@ -4,7 +4,7 @@ import type { Publication } from "../../src/core/publication.ts";
 
 /** The pool of an address, as far as the address speaks to it. */
 export interface AddressPool {
-  /** Done when the routers have followed, or their time is over: names those that have not. [ST2] */
+  /** Done when the routers have applied it, or their time is over: names those that have not. [ST2] */
   publish(
     ip: string,
     publication: Publication,

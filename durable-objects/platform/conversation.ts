@@ -1,7 +1,7 @@
 /** What all conversations with hosts and routers have in common: how a message is taken, and refused. */
 import type { LeaseReply, PoolReply, RouterReply } from "../../src/core/messages.ts";
 import { type Outcome, refuse } from "../../src/core/outcome.ts";
-import { CLOSE_FENCED, CLOSE_REFUSED, isOpen, type ObjectSocket, sendTo } from "./object-world.ts";
+import { CLOSE_FENCED, CLOSE_REFUSED, isOpen, type ObjectSocket, sendTo } from "./object-platform.ts";
 
 type Refusal = Extract<LeaseReply | PoolReply | RouterReply, { type: "refused" }>;
 

@@ -3,10 +3,10 @@
  * there, where the token was verified: it comes in a header of the upgrade request and is kept
  * with the socket, since an object is rebuilt while its sockets stay. [DO5]
  */
-import { grant, type Outcome, refuse } from "../../src/core/outcome.ts";
+import { ok, type Outcome, refuse } from "../../src/core/outcome.ts";
 import type { ProblemCode } from "../../src/core/problems.ts";
 import { problemReply } from "../../src/wire/problem-response.ts";
-import type { Acceptance } from "./object-world.ts";
+import type { Acceptance } from "./object-platform.ts";
 
 /** Codes that tell of a close without being sent in one (RFC 6455 section 7.4.1). */
 const UNSENDABLE_CLOSES: ReadonlySet<number> = new Set([1005, 1006, 1015]);
@@ -15,7 +15,7 @@ const UNSENDABLE_CLOSES: ReadonlySet<number> = new Set([1005, 1006, 1015]);
 export function connectingPeer(request: Request, header: string): Outcome<string, ProblemCode> {
   if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") return refuse("upgrade-required");
   const name = request.headers.get(header);
-  return name ? grant(name) : refuse("role-denied");
+  return name ? ok(name) : refuse("role-denied");
 }
 
 /** Takes the connection, or answers the upgrade with the refusal. */

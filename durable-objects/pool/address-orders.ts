@@ -6,14 +6,14 @@
  * again, by an alarm that is set before the question. So an object may be restarted between any two
  * steps. [DO11] [RE6]
  */
-import type { AddressOrder, AddressStanding, PoolAddress } from "../calls/address-calls.ts";
-import type { ObjectWorld } from "../platform/object-world.ts";
+import type { AddressOrder, AddressStatus, PoolAddress } from "../calls/address-calls.ts";
+import type { ObjectPlatform } from "../platform/object-platform.ts";
 import type { SteeringFeed } from "../steering/steering-feed.ts";
 import type { PoolStore, StoredPool } from "./pool-store.ts";
 
 /** What the orders need of their pool. */
 export interface OrdersOptions {
-  readonly world: ObjectWorld;
+  readonly platform: ObjectPlatform;
   readonly store: PoolStore;
   readonly steering: SteeringFeed;
   readonly addressOf: (ip: string) => PoolAddress;
@@ -42,8 +42,8 @@ export class AddressOrders {
 
   /** To be called in the turn that writes what is wanted: whatever comes then, `push` is called again. */
   async wakeLater(): Promise<void> {
-    const { world } = this.#options;
-    await world.setAlarm(world.nowMs() + RETRY_AFTER_MS);
+    const { platform } = this.#options;
+    await platform.setAlarm(platform.nowMs() + RETRY_AFTER_MS);
   }
 
   /**
@@ -57,7 +57,7 @@ export class AddressOrders {
   }
 
   async #pushNow(first: string | null): Promise<void> {
-    const { world } = this.#options;
+    const { platform } = this.#options;
     const ips = this.#takeTurn(first);
     if (ips.length > 0) await this.wakeLater();
     const againInMs = new Map<string, number>();
@@ -69,9 +69,9 @@ export class AddressOrders {
     await Promise.all(Array.from({ length: ASKED_AT_ONCE }, lane));
     // Much may have been wanted meanwhile, and its push may never come.
     const left = this.#toTell();
-    if (left.length === 0) return world.deleteAlarm();
+    if (left.length === 0) return platform.deleteAlarm();
     const soonestMs = Math.min(...left.map((ip) => againInMs.get(ip) ?? RETRY_AFTER_MS));
-    await world.setAlarm(world.nowMs() + soonestMs);
+    await platform.setAlarm(platform.nowMs() + soonestMs);
   }
 
   #toTell(): string[] {
@@ -92,44 +92,44 @@ export class AddressOrders {
 
   /** Tells one address what is wanted of it now; answers when it is to be told again, if ever. */
   async #tell(ip: string): Promise<number> {
-    const { world, store } = this.#options;
+    const { platform, store } = this.#options;
     const pool = store.pool();
     const known = store.ip(ip);
     if (pool === null || known === null) return RETRY_AFTER_MS;
     try {
       const answer = await this.#ask(pool, ip, known.retiring === null ? "serve" : "retire");
       if (!answer.ok) {
-        if (store.isConfirmed(ip)) world.report(`address ${ip} belongs to another pool by now`);
+        if (store.isConfirmed(ip)) platform.report(`address ${ip} belongs to another pool by now`);
         this.#forget(ip);
-      } else if (answer.value.standing === "outdated") {
+      } else if (answer.value.status === "outdated") {
         store.outdo(answer.value.revision);
       } else if (known.retiring !== null) {
         return await this.#retire(pool, ip, answer.value);
-      } else if (answer.value.standing === "serving") {
+      } else if (answer.value.status === "serving") {
         this.#follows(ip, pool.revision);
       }
     } catch (fault) {
-      world.report(`address ${ip} could not be told what its pool wants`, fault);
+      platform.report(`address ${ip} could not be told what its pool wants`, fault);
     }
     return RETRY_AFTER_MS;
   }
 
   /** Takes the next steps that a retiring address allows. [RE2] [RE3] */
-  async #retire(pool: StoredPool, ip: string, answered: AddressStanding): Promise<number> {
-    let standing = answered;
+  async #retire(pool: StoredPool, ip: string, answered: AddressStatus): Promise<number> {
+    let status = answered;
     const { store, steering } = this.#options;
-    if (standing.standing === "retiring") {
-      store.noteRemaining(ip, standing);
+    if (status.status === "retiring") {
+      store.noteRemaining(ip, status);
       this.#follows(ip, pool.revision);
-      if (!standing.isEmpty) return standing.againInMs;
+      if (!status.isEmpty) return status.againInMs;
       // No host can be sending. Until the routers have forgotten it, no other pool can have it.
-      await steering.followed(steering.remove(ip));
+      await steering.applied(steering.remove(ip));
       if (!this.#isRetiring(ip)) return RETRY_AFTER_MS;
       const answer = await this.#ask(pool, ip, "leave");
-      if (answer.ok) standing = answer.value;
+      if (answer.ok) status = answer.value;
     }
     // Taken back meanwhile, it is asked to serve by the next push.
-    if (standing.standing === "left" && this.#isRetiring(ip)) this.#forget(ip);
+    if (status.status === "left" && this.#isRetiring(ip)) this.#forget(ip);
     return RETRY_AFTER_MS;
   }
 

@@ -10,7 +10,7 @@ import type { Publication } from "../../src/core/publication.ts";
 import type { PoolAddress } from "../calls/address-calls.ts";
 import { HOST_HEADER, ROUTER_HEADER } from "../calls/peer-headers.ts";
 import type { PublishRefusal } from "../calls/pool-calls.ts";
-import { durableWorld } from "../platform/durable-world.ts";
+import { durablePlatform } from "../platform/durable-platform.ts";
 import { answerClose, answerUpgrade, connectingPeer } from "../platform/upgrade.ts";
 import type { PoolHost } from "./host-description.ts";
 import { PoolService } from "./pool-service.ts";
@@ -27,7 +27,7 @@ export class EgressPool extends DurableObject<PoolBindings> {
 
   constructor(ctx: DurableObjectState, env: PoolBindings) {
     super(ctx, env);
-    this.#service = new PoolService(durableWorld(ctx), (ip) => env.EGRESS_IP.getByName(ip));
+    this.#service = new PoolService(durablePlatform(ctx), (ip) => env.EGRESS_IP.getByName(ip));
   }
 
   /** Makes the pool if need be, and changes the settings that are given. */

@@ -2,8 +2,8 @@
 import { type UplinkState, uplinkState } from "../../src/core/uplink.ts";
 import type { StoredHost } from "./pool-store.ts";
 
-/** How much room a host has on an address, and whether what leaves there gets anywhere. */
-export interface PoolHostRoom {
+/** How much capacity a host has on an address, and whether what leaves there gets anywhere. */
+export interface PoolHostCapacity {
   readonly ip: string;
   readonly portCount: number;
   readonly busiestCount: number;
@@ -23,7 +23,7 @@ export interface PoolHost {
   readonly reach: { readonly ipv4: string | null; readonly ipv6: string | null };
   /** The worst of its addresses. [UP4] */
   readonly uplink: UplinkState;
-  readonly rooms: readonly PoolHostRoom[];
+  readonly rooms: readonly PoolHostCapacity[];
 }
 
 const WORST_FIRST: readonly UplinkState[] = ["dead", "suspect", "good", "unknown"];
@@ -39,12 +39,12 @@ export function describeHost(
   isEjected: (ip: string) => boolean,
 ): PoolHost {
   const { host, gateway, draining, reach, opinions } = stored;
-  const rooms = stored.rooms.map(({ ip, portCount, busiestCount, uplink = null }): PoolHostRoom => {
+  const rooms = stored.rooms.map(({ ip, portCount, busiestCount, uplink = null }): PoolHostCapacity => {
     const own = uplinkState({ uplink, opinion: opinions[ip] ?? null }, nowMs);
     const state = isEjected(ip) ? "dead" : own === "dead" ? "suspect" : own;
     const { destinationCount = null, failedCount = null } = uplink ?? {};
     return { ip, portCount, busiestCount, uplink: state, destinationCount, failedCount };
   });
-  const worst = WORST_FIRST.find((state) => rooms.some((room) => room.uplink === state));
+  const worst = WORST_FIRST.find((state) => rooms.some((capacity) => capacity.uplink === state));
   return { host, gateway, live, draining, reach, uplink: worst ?? "unknown", rooms };
 }

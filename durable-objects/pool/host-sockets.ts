@@ -9,9 +9,9 @@ import {
   type Acceptance,
   isOpen,
   lastHeardMs,
+  type ObjectPlatform,
   type ObjectSocket,
-  type ObjectWorld,
-} from "../platform/object-world.ts";
+} from "../platform/object-platform.ts";
 import type { StoredHost } from "./pool-store.ts";
 
 /** Stays with a socket. `instance` is null until the host has enlisted on it. */
@@ -28,15 +28,15 @@ const HOSTS_TAG = ":hosts";
 
 /** One per pool object. */
 export class HostSockets {
-  readonly #world: ObjectWorld;
+  readonly #platform: ObjectPlatform;
 
-  constructor(world: ObjectWorld) {
-    this.#world = world;
+  constructor(platform: ObjectPlatform) {
+    this.#platform = platform;
   }
 
   /** Connects a host. */
   connect(host: string): Acceptance {
-    const attachment: HostAttachment = { host, instance: null, heardAtMs: this.#world.nowMs() };
+    const attachment: HostAttachment = { host, instance: null, heardAtMs: this.#platform.nowMs() };
     return { tags: [HOSTS_TAG, host], attachment };
   }
 
@@ -47,13 +47,13 @@ export class HostSockets {
 
   /** Notes that an instance was heard now. */
   hear(socket: ObjectSocket, instance: string): void {
-    const heardAtMs = this.#world.nowMs();
+    const heardAtMs = this.#platform.nowMs();
     socket.serializeAttachment({ ...attachmentOf(socket), instance, heardAtMs } satisfies HostAttachment);
   }
 
   /** Ends the connections that this one replaces. */
   fenceOthers(socket: ObjectSocket): void {
-    for (const other of this.#world.sockets(attachmentOf(socket).host)) {
+    for (const other of this.#platform.sockets(attachmentOf(socket).host)) {
       if (other !== socket && attachmentOf(other).instance !== null && isOpen(other)) {
         other.serializeAttachment({ ...attachmentOf(other), instance: null } satisfies HostAttachment);
         fence(other);
@@ -63,12 +63,12 @@ export class HostSockets {
 
   /** Those on which a host has enlisted. */
   enlisted(): ObjectSocket[] {
-    return this.#world.sockets(HOSTS_TAG).filter((socket) => attachmentOf(socket).instance !== null);
+    return this.#platform.sockets(HOSTS_TAG).filter((socket) => attachmentOf(socket).instance !== null);
   }
 
   /** The connection on which a host has enlisted; a newer one has closed the older. [DO9] */
   socketOf({ host, instance }: Pick<StoredHost, "host" | "instance">): ObjectSocket | undefined {
-    return this.#world
+    return this.#platform
       .sockets(host)
       .find((socket) => isOpen(socket) && attachmentOf(socket).instance === instance);
   }
@@ -78,7 +78,7 @@ export class HostSockets {
     const socket = this.socketOf(stored);
     if (socket === undefined) return false;
     const { heardAtMs } = attachmentOf(socket);
-    return this.#world.nowMs() - lastHeardMs(this.#world, socket, heardAtMs) < hostSilenceMs;
+    return this.#platform.nowMs() - lastHeardMs(this.#platform, socket, heardAtMs) < hostSilenceMs;
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * The conversation between hosts and a pool: where a host is, what room it has, and which addresses
+ * The conversation between hosts and a pool: where a host is, what capacity it has, and which addresses
  * it is to serve. What a host says is kept, so that it goes on being placed after a lost
  * connection. [DO12]
  */
@@ -9,7 +9,7 @@ import { gatewayUrl } from "../../src/wire/gateway-url.ts";
 import { parsePoolRequest } from "../../src/wire/message-parsers.ts";
 import type { PoolAddress } from "../calls/address-calls.ts";
 import { readRequest, refuseRequest } from "../platform/conversation.ts";
-import { type ObjectSocket, type ObjectWorld, sendTo } from "../platform/object-world.ts";
+import { type ObjectPlatform, type ObjectSocket, sendTo } from "../platform/object-platform.ts";
 import type { SteeringFeed } from "../steering/steering-feed.ts";
 import type { HostSockets } from "./host-sockets.ts";
 import type { PoolStore, StoredHost, StoredPool } from "./pool-store.ts";
@@ -17,7 +17,7 @@ import type { UplinkOpinions } from "./uplink-opinions.ts";
 
 /** What the conversation needs of its pool. */
 export interface PoolHostsOptions {
-  readonly world: ObjectWorld;
+  readonly platform: ObjectPlatform;
   readonly store: PoolStore;
   readonly sockets: HostSockets;
   readonly steering: SteeringFeed;
@@ -64,7 +64,8 @@ export class PoolHosts {
     const gateway = gatewayUrl(told);
     if (gateway === null) return refuseHost(socket, "gateway-invalid", true);
     const present = store.host(host);
-    if (this.#isTwin(present, host, instance, pool)) return refuseHost(socket, "host-already-present", true);
+    if (this.#isDuplicate(present, host, instance, pool))
+      return refuseHost(socket, "host-already-present", true);
     // A host that only lost its connection goes on being placed as it said last. [DO12]
     const isBack = present?.instance === instance;
     const report = isBack ? present : { draining: false, rooms: [], opinions: {} };
@@ -102,17 +103,17 @@ export class PoolHosts {
   }
 
   /**
-   * A twin is refused while the first is live, and while routers steer to it, for what comes to a
+   * A duplicate instance is refused while the first is live, and while routers steer to it, for what comes to a
    * host's ports goes to where its enlistment said. A restarted host takes over. [HO1]
    */
-  #isTwin(present: StoredHost | null, host: string, instance: string, pool: StoredPool): boolean {
-    const { world, sockets, steering, addressOf } = this.#options;
+  #isDuplicate(present: StoredHost | null, host: string, instance: string, pool: StoredPool): boolean {
+    const { platform, sockets, steering, addressOf } = this.#options;
     if (present?.instance === instance) return false;
     if (present !== null && sockets.isLive(present, pool.settings)) return true;
-    const ips = pool.isSteered ? steering.ipsOfTwin(host, instance) : [];
+    const ips = pool.isSteered ? steering.ipsOfDuplicate(host, instance) : [];
     // An address that nobody speaks to may be late to notice that a lease is over.
     const looks = ips.map((ip) => addressOf(ip).describe());
-    if (looks.length > 0) world.keepAwake(settled(looks));
+    if (looks.length > 0) platform.keepAwake(settled(looks));
     return ips.length > 0;
   }
 

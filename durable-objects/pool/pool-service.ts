@@ -6,7 +6,7 @@
  * are `pool-hosts.ts`, orders to addresses `address-orders.ts`, routers `../steering`, and what
  * others see of the pool `pool-view.ts`.
  */
-import { grant, type Outcome, refuse } from "../../src/core/outcome.ts";
+import { ok, type Outcome, refuse } from "../../src/core/outcome.ts";
 import type { Placement } from "../../src/core/placement.ts";
 import { DEFAULT_POOL_SETTINGS, ownSettingsOf, type PoolSettings } from "../../src/core/pool-settings.ts";
 import type { Publication } from "../../src/core/publication.ts";
@@ -17,9 +17,9 @@ import {
   type Acceptance,
   CLOSE_FAULT,
   isOpen,
+  type ObjectPlatform,
   type ObjectSocket,
-  type ObjectWorld,
-} from "../platform/object-world.ts";
+} from "../platform/object-platform.ts";
 import { RouterSockets } from "../steering/router-sockets.ts";
 import { SteeringFeed } from "../steering/steering-feed.ts";
 import { SteeringStore } from "../steering/steering-store.ts";
@@ -38,7 +38,7 @@ const BEGIN_DEADLINE_MS = 5_000;
 
 /** One per pool, in the object named as the pool. */
 export class PoolService {
-  readonly #world: ObjectWorld;
+  readonly #platform: ObjectPlatform;
   readonly #store: PoolStore;
   readonly #sockets: HostSockets;
   readonly #steering: SteeringFeed;
@@ -46,22 +46,22 @@ export class PoolService {
   readonly #hosts: PoolHosts;
   readonly #view: PoolView;
 
-  constructor(world: ObjectWorld, addressOf: (ip: string) => PoolAddress) {
-    this.#world = world;
-    migrate(world.storage, POOL_MIGRATIONS);
-    const store = new PoolStore(world.storage);
-    const sockets = new HostSockets(world);
-    const nowMs = (): number => world.nowMs();
+  constructor(platform: ObjectPlatform, addressOf: (ip: string) => PoolAddress) {
+    this.#platform = platform;
+    migrate(platform.storage, POOL_MIGRATIONS);
+    const store = new PoolStore(platform.storage);
+    const sockets = new HostSockets(platform);
+    const nowMs = (): number => platform.nowMs();
     const steering = new SteeringFeed({
-      world,
-      store: new SteeringStore(world.storage),
+      platform,
+      store: new SteeringStore(platform.storage),
       settings: () => store.pool()?.settings ?? DEFAULT_POOL_SETTINGS,
       beginSteering: () => this.#beginSteering(),
     });
     const opinions = new UplinkOpinions({
       store,
       nowMs,
-      random: world.random,
+      random: platform.random,
       isServing: (stored) => this.#view.isServing(stored, store.pool()!.settings),
       socketOf: (stored) => sockets.socketOf(stored),
     });
@@ -69,9 +69,9 @@ export class PoolService {
     this.#sockets = sockets;
     this.#steering = steering;
     this.#view = new PoolView({ nowMs, store, sockets, steering, opinions });
-    this.#hosts = new PoolHosts({ world, store, sockets, steering, opinions, addressOf });
+    this.#hosts = new PoolHosts({ platform, store, sockets, steering, opinions, addressOf });
     this.#orders = new AddressOrders({
-      world,
+      platform,
       store,
       steering,
       addressOf,
@@ -83,7 +83,7 @@ export class PoolService {
   async configure(changes: Partial<PoolSettings>): Promise<PoolDescription> {
     const before = this.#store.pool();
     const settings = { ...DEFAULT_POOL_SETTINGS, ...before?.settings, ...changes };
-    const name = before?.name ?? this.#world.name;
+    const name = before?.name ?? this.#platform.name;
     if (name === undefined) throw new Error("a pool's object is reached by the pool's name");
     const revision = (before?.revision ?? 0) + 1;
     this.#store.putPool({ name, settings, revision, isSteered: before?.isSteered ?? false });
@@ -111,7 +111,7 @@ export class PoolService {
     await this.#orders.push(ip);
     if (this.#store.ip(ip) === null) return refuse("ip-elsewhere");
     if (!this.#store.isConfirmed(ip)) throw new Error(`address ${ip} does not answer yet`);
-    return grant(this.#view.describe(this.#store.pool()!));
+    return ok(this.#view.describe(this.#store.pool()!));
   }
 
   /**
@@ -130,17 +130,17 @@ export class PoolService {
       await this.#orders.wakeLater();
     }
     await this.#orders.push(ip);
-    return grant(this.#view.describe(this.#store.pool()!));
+    return ok(this.#view.describe(this.#store.pool()!));
   }
 
   /** Where requests go now. [DO10] [UP3] */
   async placement(): Promise<Outcome<Placement, "pool-unknown">> {
     const pool = this.#store.pool();
-    return pool === null ? refuse("pool-unknown") : grant(this.#view.placement(pool));
+    return pool === null ? refuse("pool-unknown") : ok(this.#view.placement(pool));
   }
 
   /**
-   * Takes what an address publishes for the routers, and answers when they have followed: the
+   * Takes what an address publishes for the routers, and answers when they have applied it: the
    * routers that have not by the deadline, by name. [ST2]
    */
   async publish(
@@ -153,23 +153,23 @@ export class PoolService {
   /** Settings, addresses, hosts and routers. */
   async describe(): Promise<Outcome<PoolDescription, "pool-unknown">> {
     const pool = this.#store.pool();
-    return pool === null ? refuse("pool-unknown") : grant(this.#view.describe(pool));
+    return pool === null ? refuse("pool-unknown") : ok(this.#view.describe(pool));
   }
 
   /** Every host that ever enlisted. */
   async hosts(): Promise<Outcome<readonly PoolHost[], "pool-unknown">> {
     const described = await this.describe();
-    return described.ok ? grant(described.value.hosts) : described;
+    return described.ok ? ok(described.value.hosts) : described;
   }
 
   /** Connects a host. */
   connectHost(host: string): Outcome<Acceptance, "pool-unknown"> {
-    return this.#store.pool() === null ? refuse("pool-unknown") : grant(this.#sockets.connect(host));
+    return this.#store.pool() === null ? refuse("pool-unknown") : ok(this.#sockets.connect(host));
   }
 
   /** Connects a router. */
   connectRouter(router: string): Outcome<Acceptance, "pool-unknown"> {
-    return this.#store.pool() === null ? refuse("pool-unknown") : grant(this.#steering.connect(router));
+    return this.#store.pool() === null ? refuse("pool-unknown") : ok(this.#steering.connect(router));
   }
 
   /**
@@ -181,7 +181,7 @@ export class PoolService {
       if (RouterSockets.isRouter(socket)) await this.#steering.heard(socket, message);
       else this.#hosts.heard(socket, message);
     } catch (fault) {
-      this.#world.report("a message could not be taken", fault);
+      this.#platform.report("a message could not be taken", fault);
       if (isOpen(socket)) socket.close(CLOSE_FAULT, "internal-fault");
     }
   }
@@ -205,9 +205,9 @@ export class PoolService {
       // From now on it matters whether routers can find them. [PM7]
       this.#hosts.tellAll();
       await this.#orders.wakeLater();
-      this.#world.keepAwake(this.#orders.push());
+      this.#platform.keepAwake(this.#orders.push());
     }
     // No router is ready before all addresses are in its table, if that can be. [ST15]
-    await within(this.#world, BEGIN_DEADLINE_MS, this.#steering.allPublished());
+    await within(this.#platform, BEGIN_DEADLINE_MS, this.#steering.allPublished());
   }
 }

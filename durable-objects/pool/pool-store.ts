@@ -1,7 +1,7 @@
 /** The catalogue of one pool on disk: its settings, addresses, and what its hosts last said. */
-import type { AddressRoom } from "../../src/core/messages.ts";
+import type { AddressCapacity } from "../../src/core/messages.ts";
 import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../../src/core/pool-settings.ts";
-import type { HostReach } from "../../src/core/steering.ts";
+import type { NextHop } from "../../src/core/steering.ts";
 import type { Opinion } from "../../src/core/uplink.ts";
 import {
   numberOf,
@@ -42,8 +42,8 @@ export interface StoredHost {
   readonly instance: string;
   readonly gateway: string;
   readonly draining: boolean;
-  readonly rooms: readonly AddressRoom[];
-  readonly reach: Omit<HostReach, "host">;
+  readonly rooms: readonly AddressCapacity[];
+  readonly reach: Omit<NextHop, "host">;
   /** What other hosts found when they tried what this one cannot reach, by address. [UP2] */
   readonly opinions: Readonly<Record<string, Opinion>>;
 }
@@ -213,7 +213,7 @@ function hostsOf(rows: ReturnType<SqlDatabase["sql"]["exec"]>): StoredHost[] {
     instance: textOf(row, "instance"),
     gateway: textOf(row, "gateway"),
     draining: row["draining"] === 1,
-    rooms: JSON.parse(textOf(row, "rooms")) as AddressRoom[],
+    rooms: JSON.parse(textOf(row, "rooms")) as AddressCapacity[],
     reach: { ipv4: textOrNull(row, "reach_ipv4"), ipv6: textOrNull(row, "reach_ipv6") },
     opinions: JSON.parse(textOf(row, "opinions")) as Record<string, Opinion>,
   }));

@@ -70,7 +70,7 @@ export class PoolView {
     return { pool: name, settings, ips: store.ips(), hosts, ...steering.describe() };
   }
 
-  /** Whether a host gets requests, if it has room. */
+  /** Whether a host gets requests, if it has capacity. */
   isServing(stored: StoredHost, settings: PoolSettings): boolean {
     return !stored.draining && this.#options.sockets.isLive(stored, settings);
   }

@@ -11,9 +11,9 @@ import {
   isOpinionDue,
   isSamePlace,
   type Opinion,
-  type UplinkStanding,
+  type UplinkStatus,
 } from "../../src/core/uplink.ts";
-import { type ObjectSocket, sendTo } from "../platform/object-world.ts";
+import { type ObjectSocket, sendTo } from "../platform/object-platform.ts";
 import type { PoolStore, StoredHost } from "./pool-store.ts";
 
 /** What the opinions need of their pool. */
@@ -66,7 +66,7 @@ export class UplinkOpinions {
   tried(host: string, { ip, reached }: PoolRequest & { type: "tried" }): void {
     const { store, nowMs } = this.#options;
     for (const stored of store.hosts()) {
-      const uplink = stored.rooms.find((room) => room.ip === ip)?.uplink;
+      const uplink = stored.rooms.find((capacity) => capacity.ip === ip)?.uplink;
       const opinion = stored.opinions[ip];
       // No host is asked about itself, and an answer without a question does not count.
       if (stored.host === host || uplink === undefined || opinion === undefined) continue;
@@ -80,7 +80,7 @@ export class UplinkOpinions {
   /** The hosts that get no requests on an address, of those that could serve it now. [UP3] */
   ejected(ip: string, serving: readonly StoredHost[]): ReadonlySet<string> {
     return ejectedHosts(
-      serving.flatMap((stored) => standingOn(ip, stored) ?? []),
+      serving.flatMap((stored) => uplinkStatusOn(ip, stored) ?? []),
       this.#options.nowMs(),
     );
   }
@@ -90,7 +90,7 @@ export class UplinkOpinions {
     const able = store
       .hosts()
       .flatMap((stored) => {
-        const uplink = stored.rooms.find((room) => room.ip === ip && room.portCount > 0)?.uplink;
+        const uplink = stored.rooms.find((capacity) => capacity.ip === ip && capacity.portCount > 0)?.uplink;
         if (stored.host === host || uplink === undefined || !isServing(stored)) return [];
         const socket = socketOf(stored);
         return socket === undefined
@@ -121,11 +121,13 @@ export class UplinkOpinions {
   }
 }
 
-/** The uplink status of a host on an address that it has room on; null when it has none. */
-export function standingOn(
+/** The uplink status of a host on an address that it has capacity on; null when it has none. */
+export function uplinkStatusOn(
   ip: string,
   { host, rooms, opinions }: Pick<StoredHost, "host" | "rooms" | "opinions">,
-): UplinkStanding | null {
-  const room = rooms.find((known) => known.ip === ip && known.portCount > 0);
-  return room === undefined ? null : { host, uplink: room.uplink ?? null, opinion: opinions[ip] ?? null };
+): UplinkStatus | null {
+  const capacity = rooms.find((known) => known.ip === ip && known.portCount > 0);
+  return capacity === undefined
+    ? null
+    : { host, uplink: capacity.uplink ?? null, opinion: opinions[ip] ?? null };
 }

@@ -1,6 +1,6 @@
 /** The routers of a pool: what is stored of each, its status now, and which are expected back. */
-import { beginning, type RouterStanding } from "../../src/core/acknowledgement.ts";
-import type { ObjectWorld } from "../platform/object-world.ts";
+import { beginning, type RouterStatus } from "../../src/core/acknowledgement.ts";
+import type { ObjectPlatform } from "../platform/object-platform.ts";
 import type { RouterSockets } from "./router-sockets.ts";
 import type { SteeringStore, StoredRouter } from "./steering-store.ts";
 
@@ -8,9 +8,9 @@ import type { SteeringStore, StoredRouter } from "./steering-store.ts";
 export interface PoolRouter {
   readonly router: string;
   readonly live: boolean;
-  /** Whether it has followed a whole table on its present connection. */
+  /** Whether it has applied a whole table on its present connection. */
   readonly ready: boolean;
-  /** The last change that its kernel is known to have followed. */
+  /** The last change that its kernel is known to have applied. */
   readonly acknowledged: number | null;
   /** Whether grants have gone ahead of it, so that packets may be lost there. */
   readonly lagging: boolean;
@@ -20,7 +20,7 @@ export interface PoolRouter {
 
 /** What the register needs of its pool. */
 export interface RegisterOptions {
-  readonly world: ObjectWorld;
+  readonly platform: ObjectPlatform;
   readonly store: SteeringStore;
   readonly sockets: RouterSockets;
   readonly silenceMs: () => number;
@@ -35,7 +35,7 @@ export class RouterRegister {
 
   constructor(options: RegisterOptions) {
     this.#options = options;
-    this.#startedAtMs = options.world.nowMs();
+    this.#startedAtMs = options.platform.nowMs();
   }
 
   /** Writes down what is new of a router. */
@@ -45,13 +45,13 @@ export class RouterRegister {
     store.putRouter({ ...unknown, ...store.router(router), ...news, router });
   }
 
-  /** A router has not followed a change by the deadline. */
+  /** A router has not applied a change by the deadline. */
   noteOverdue(router: string, sequence: number): void {
-    this.#options.world.report(`router ${router} has not followed change ${sequence} in time`);
-    const standing = this.#options.sockets.connected().findLast((present) => present.router === router);
+    this.#options.platform.report(`router ${router} has not applied change ${sequence} in time`);
+    const status = this.#options.sockets.connected().findLast((present) => present.router === router);
     // One that was expected back and has not come is away.
-    if (standing === undefined) this.note(router, { overdue: sequence, isConnected: false });
-    else this.note(router, { overdue: sequence, acknowledged: standing.acknowledged });
+    if (status === undefined) this.note(router, { overdue: sequence, isConnected: false });
+    else this.note(router, { overdue: sequence, acknowledged: status.acknowledged });
   }
 
   /** When a router was written of last, in Unix milliseconds; 0 for never. */
@@ -61,21 +61,21 @@ export class RouterRegister {
 
   /** Forgets routers that have been away for long. */
   forgetOld(): void {
-    const { world, store } = this.#options;
-    store.forgetRouters(world.nowMs() - FORGET_AFTER_MS);
+    const { platform, store } = this.#options;
+    store.forgetRouters(platform.nowMs() - FORGET_AFTER_MS);
   }
 
   /** Every router, and the number of the last change. */
   describe(): { readonly steeringSequence: number; readonly routers: readonly PoolRouter[] } {
     const { store, sockets } = this.#options;
     const steeringSequence = store.sequence();
-    const present = new Map(sockets.connected().map((standing) => [standing.router, standing]));
+    const present = new Map(sockets.connected().map((status) => [status.router, status]));
     const routers = store.routers().map((stored): PoolRouter => {
       const { router, overdue } = stored;
-      const standing = present.get(router);
-      const live = standing?.isLive === true;
-      const acknowledged = standing ? standing.acknowledged : stored.acknowledged;
-      // One that is away goes on forwarding by what it followed last.
+      const status = present.get(router);
+      const live = status?.isLive === true;
+      const acknowledged = status ? status.acknowledged : stored.acknowledged;
+      // One that is away goes on forwarding by what it applied last.
       const due = live ? overdue : steeringSequence;
       return {
         router,
@@ -83,7 +83,7 @@ export class RouterRegister {
         ready: live && acknowledged !== null,
         acknowledged,
         lagging: due !== null && (acknowledged === null || acknowledged < due),
-        seenAtMs: standing?.seenAtMs ?? stored.seenAtMs,
+        seenAtMs: status?.seenAtMs ?? stored.seenAtMs,
       };
     });
     return { steeringSequence, routers };
@@ -94,10 +94,10 @@ export class RouterRegister {
    * moment: one whose connection was not seen to end is expected back, for as long as it could
    * have been silent. [ST10]
    */
-  awaited(): RouterStanding[] {
-    const { world, store, sockets, silenceMs } = this.#options;
-    const awaited: RouterStanding[] = sockets.connected();
-    if (world.nowMs() - this.#startedAtMs >= silenceMs()) return awaited;
+  awaited(): RouterStatus[] {
+    const { platform, store, sockets, silenceMs } = this.#options;
+    const awaited: RouterStatus[] = sockets.connected();
+    if (platform.nowMs() - this.#startedAtMs >= silenceMs()) return awaited;
     const present = new Set(awaited.map(({ router }) => router));
     for (const { router, isConnected } of store.routers()) {
       if (isConnected && !present.has(router)) awaited.push({ router, isLive: true, ...beginning(0) });

@@ -1,12 +1,12 @@
 /**
  * The conversation between routers and a pool: the whole table when a router enrolls, and from then
- * on how far it has followed. Progress is kept with each router's socket. [ST13] [ST14]
+ * on how far it is. Progress is kept with each router's socket. [ST13] [ST14]
  */
 import { acknowledge, beginning } from "../../src/core/acknowledgement.ts";
 import type { RouterReply, RouterRequest } from "../../src/core/messages.ts";
 import { parseRouterRequest } from "../../src/wire/message-parsers.ts";
 import { fence, readRequest, refuseRequest } from "../platform/conversation.ts";
-import { isOpen, type ObjectSocket, type ObjectWorld, sendTo } from "../platform/object-world.ts";
+import { isOpen, type ObjectPlatform, type ObjectSocket, sendTo } from "../platform/object-platform.ts";
 import type { News } from "./news.ts";
 import type { RouterRegister } from "./router-register.ts";
 import { attachmentOf, type RouterAttachment, type RouterSockets } from "./router-sockets.ts";
@@ -14,7 +14,7 @@ import type { SteeringStore } from "./steering-store.ts";
 
 /** What the conversation needs of its pool. */
 export interface RouterSessionsOptions {
-  readonly world: ObjectWorld;
+  readonly platform: ObjectPlatform;
   readonly store: SteeringStore;
   readonly sockets: RouterSockets;
   readonly register: RouterRegister;
@@ -67,12 +67,12 @@ export class RouterSessions {
     const { router, instance: enrolled } = attachmentOf(socket);
     // Said again while the table was on its way. [ST14]
     if (!isOpen(socket) || enrolled === instance) return;
-    const isTwin = (other: ObjectSocket): boolean => attachmentOf(other).instance !== instance;
+    const isDuplicate = (other: ObjectSocket): boolean => attachmentOf(other).instance !== instance;
     const others = sockets.enrolled().filter((other) => attachmentOf(other).router === router);
     const isLive = sockets
       .connected()
-      .some((standing) => standing.router === router && standing.isEnrolled && standing.isLive);
-    if (isLive && others.some(isTwin)) return refuseRouter(socket, "router-already-present", true);
+      .some((status) => status.router === router && status.isEnrolled && status.isLive);
+    if (isLive && others.some(isDuplicate)) return refuseRouter(socket, "router-already-present", true);
     for (const other of others) {
       if (other === socket) continue;
       sockets.replace(other);
@@ -92,10 +92,10 @@ export class RouterSessions {
 
   /** From here on the router is told every change. */
   #sendTable(socket: ObjectSocket, instance: string): void {
-    const { world, store, sockets, register, news } = this.#options;
+    const { platform, store, sockets, register, news } = this.#options;
     const { router } = attachmentOf(socket);
     sockets.hear(socket, { instance, ...beginning(store.sequence()) });
-    register.note(router, { instance, seenAtMs: world.nowMs(), isConnected: true });
+    register.note(router, { instance, seenAtMs: platform.nowMs(), isConnected: true });
     this.#sendPieces(socket);
     news.tell();
   }
@@ -111,13 +111,13 @@ export class RouterSessions {
   }
 
   #acknowledged(socket: ObjectSocket, attached: RouterAttachment, sequence: number): void {
-    const { world, store, sockets, register, news } = this.#options;
+    const { platform, store, sockets, register, news } = this.#options;
     const progress = acknowledge(attached, sequence, store.sequence());
     if (!progress.ok) return refuseRouter(socket, progress.refusal);
     const { router } = attached;
     const { acknowledged } = progress.value;
     sockets.hear(socket, progress.value);
-    const nowMs = world.nowMs();
+    const nowMs = platform.nowMs();
     // Each acknowledgement of each router would be a write; the socket remembers it anyway.
     if (acknowledged !== null && nowMs - register.notedAtMs(router) >= NOTE_AFTER_MS) {
       register.note(router, { acknowledged, seenAtMs: nowMs });

@@ -1,18 +1,18 @@
 /**
- * The connections of a pool's routers: who is live, and how far each has followed on its own.
+ * The connections of a pool's routers: who is live, and how far each is, on its own.
  *
- * A router is live from its connection on. Until it has been sent the table there it has followed
+ * A router is live from its connection on. Until it has been sent the table there it has applied
  * nothing, for its kernel may be steering by what it was told on an earlier connection. Progress
  * is kept with the sockets, which outlive the object. [ST10] [ST13] [ST14]
  */
-import { beginning, type Progress, type RouterStanding } from "../../src/core/acknowledgement.ts";
+import { beginning, type Progress, type RouterStatus } from "../../src/core/acknowledgement.ts";
 import {
   type Acceptance,
   isOpen,
   lastHeardMs,
+  type ObjectPlatform,
   type ObjectSocket,
-  type ObjectWorld,
-} from "../platform/object-world.ts";
+} from "../platform/object-platform.ts";
 
 /** Stays with a socket. */
 export interface RouterAttachment extends Progress {
@@ -25,7 +25,7 @@ export interface RouterAttachment extends Progress {
 }
 
 /** A router on one of its connections. */
-export interface ConnectedRouter extends RouterStanding {
+export interface ConnectedRouter extends RouterStatus {
   readonly isEnrolled: boolean;
   /** Unix milliseconds. */
   readonly seenAtMs: number;
@@ -35,12 +35,12 @@ const ROUTERS_TAG = ":routers";
 
 /** One per pool object. */
 export class RouterSockets {
-  readonly #world: ObjectWorld;
+  readonly #platform: ObjectPlatform;
   readonly #silenceMs: () => number;
 
   /** Who was not heard for `silenceMs` is not live. */
-  constructor(world: ObjectWorld, silenceMs: () => number) {
-    this.#world = world;
+  constructor(platform: ObjectPlatform, silenceMs: () => number) {
+    this.#platform = platform;
     this.#silenceMs = silenceMs;
   }
 
@@ -54,7 +54,7 @@ export class RouterSockets {
     const attachment: RouterAttachment = {
       router,
       instance: null,
-      heardAtMs: this.#world.nowMs(),
+      heardAtMs: this.#platform.nowMs(),
       ...beginning(0),
     };
     return { tags: [ROUTERS_TAG, tagOf(router)], attachment };
@@ -65,7 +65,7 @@ export class RouterSockets {
     const attachment: RouterAttachment = {
       ...attachmentOf(socket),
       ...news,
-      heardAtMs: this.#world.nowMs(),
+      heardAtMs: this.#platform.nowMs(),
     };
     socket.serializeAttachment(attachment);
   }
@@ -82,7 +82,7 @@ export class RouterSockets {
 
   /** Every router that is connected; of one with several connections the one it has enrolled on comes last. */
   connected(): ConnectedRouter[] {
-    const nowMs = this.#world.nowMs();
+    const nowMs = this.#platform.nowMs();
     const all = this.#open().map((socket): ConnectedRouter => {
       const { router, instance, tableSequence, acknowledged } = attachmentOf(socket);
       const seenAtMs = this.seenAtMs(socket);
@@ -94,11 +94,11 @@ export class RouterSockets {
 
   /** When its router was heard last. */
   seenAtMs(socket: ObjectSocket): number {
-    return lastHeardMs(this.#world, socket, attachmentOf(socket).heardAtMs);
+    return lastHeardMs(this.#platform, socket, attachmentOf(socket).heardAtMs);
   }
 
   #open(): ObjectSocket[] {
-    const sockets = this.#world.sockets(ROUTERS_TAG);
+    const sockets = this.#platform.sockets(ROUTERS_TAG);
     return sockets.filter((socket) => isOpen(socket) && attachmentOf(socket).isObserver !== true);
   }
 }

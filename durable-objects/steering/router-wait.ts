@@ -3,16 +3,16 @@
  * deadline has passed [LAW4]. A wait that is cut off by a restart is begun again by the address.
  * [ST2] [ST5]
  */
-import { laggardsOf, steeringPatienceMs } from "../../src/core/acknowledgement.ts";
+import { laggardsOf, steeringTimeoutMs } from "../../src/core/acknowledgement.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
-import type { ObjectWorld } from "../platform/object-world.ts";
+import type { ObjectPlatform } from "../platform/object-platform.ts";
 import type { News } from "./news.ts";
 import type { RouterRegister } from "./router-register.ts";
 import type { SteeringStore } from "./steering-store.ts";
 
 /** What a wait needs of its pool. */
 export interface WaitOptions {
-  readonly world: ObjectWorld;
+  readonly platform: ObjectPlatform;
   readonly store: SteeringStore;
   readonly settings: () => PoolSettings;
   readonly register: RouterRegister;
@@ -31,13 +31,13 @@ export class RouterWait {
     this.#options = options;
   }
 
-  /** Waits until all live routers have followed; names those that have not by the deadline. */
-  async followed(sequence: number): Promise<readonly string[]> {
-    const { world, settings, register, news } = this.#options;
-    const patienceMs = steeringPatienceMs(settings());
+  /** Waits until all live routers have applied it; names those that have not by the deadline. */
+  async applied(sequence: number): Promise<readonly string[]> {
+    const { platform, settings, register, news } = this.#options;
+    const timeoutMs = steeringTimeoutMs(settings());
     const done = new AbortController();
     let isOver = false;
-    const over = world.wait(patienceMs, done.signal).then(
+    const over = platform.wait(timeoutMs, done.signal).then(
       () => (isOver = true),
       () => false,
     );
@@ -49,7 +49,7 @@ export class RouterWait {
           for (const router of laggards) register.noteOverdue(router, sequence);
           return laggards;
         }
-        const look = world.wait(LOOK_AGAIN_MS, done.signal).catch(() => {});
+        const look = platform.wait(LOOK_AGAIN_MS, done.signal).catch(() => {});
         await Promise.race([over, news.told, look]);
       }
     } finally {

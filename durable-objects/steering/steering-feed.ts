@@ -6,7 +6,7 @@
  * say `router-sessions.ts`. No state that must last is in a field: an object may be restarted at any
  * time. [ST2] [ST5]
  */
-import { grant, type Outcome, refuse } from "../../src/core/outcome.ts";
+import { ok, type Outcome, refuse } from "../../src/core/outcome.ts";
 import type { RouterReply } from "../../src/core/messages.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import {
@@ -16,9 +16,9 @@ import {
   removalOf,
   toChanges,
 } from "../../src/core/publication.ts";
-import type { HostReach, SteeringChange, SteeringEntry } from "../../src/core/steering.ts";
+import type { NextHop, SteeringChange, SteeringEntry } from "../../src/core/steering.ts";
 import type { PublishRefusal } from "../calls/pool-calls.ts";
-import type { Acceptance, ObjectSocket, ObjectWorld } from "../platform/object-world.ts";
+import type { Acceptance, ObjectPlatform, ObjectSocket } from "../platform/object-platform.ts";
 import { News } from "./news.ts";
 import { type PoolRouter, RouterRegister } from "./router-register.ts";
 import { ITEMS_PER_MESSAGE, RouterSessions } from "./router-sessions.ts";
@@ -28,7 +28,7 @@ import type { SteeringStore } from "./steering-store.ts";
 
 /** What the feed needs of its pool. */
 export interface FeedOptions {
-  readonly world: ObjectWorld;
+  readonly platform: ObjectPlatform;
   readonly store: SteeringStore;
   readonly settings: () => PoolSettings;
   /** Tells all addresses that there are routers, if that is news; done when each has published, or soon. */
@@ -54,29 +54,36 @@ export class SteeringFeed {
   readonly #news = new News();
 
   constructor(options: FeedOptions) {
-    const { world, store, settings, beginSteering } = options;
+    const { platform, store, settings, beginSteering } = options;
     const silenceMs = (): number => settings().hostSilenceMs;
-    const sockets = new RouterSockets(world, silenceMs);
-    const register = new RouterRegister({ world, store, sockets, silenceMs });
+    const sockets = new RouterSockets(platform, silenceMs);
+    const register = new RouterRegister({ platform, store, sockets, silenceMs });
     this.#options = options;
     this.#sockets = sockets;
     this.#register = register;
-    this.#sessions = new RouterSessions({ world, store, sockets, register, news: this.#news, beginSteering });
-    this.#wait = new RouterWait({ world, store, settings, register, news: this.#news });
+    this.#sessions = new RouterSessions({
+      platform,
+      store,
+      sockets,
+      register,
+      news: this.#news,
+      beginSteering,
+    });
+    this.#wait = new RouterWait({ platform, store, settings, register, news: this.#news });
   }
 
-  /** Takes what an address publishes; answers the routers that have not followed in time. */
+  /** Takes what an address publishes; answers the routers that have not applied it in time. */
   async publish(ip: string, publication: Publication): Promise<Outcome<readonly string[], PublishRefusal>> {
-    const waiting: Waiting = { ip, publication, outcome: grant(null) };
+    const waiting: Waiting = { ip, publication, outcome: ok(null) };
     this.#waiting.push(waiting);
     const sequence = await (this.#turn ??= this.#takeTurn());
-    return waiting.outcome.ok ? grant(await this.#wait.followed(sequence)) : waiting.outcome;
+    return waiting.outcome.ok ? ok(await this.#wait.applied(sequence)) : waiting.outcome;
   }
 
   /** Takes an address from the routers, if they have it; answers the number of the change to wait for. [RE4] */
   remove(ip: string): number {
-    const { store, world } = this.#options;
-    const changes = world.storage.transactionSync(() => {
+    const { store, platform } = this.#options;
+    const changes = platform.storage.transactionSync(() => {
       const stored = store.address(ip);
       const removal = stored === null ? null : removalOf(stored);
       if (removal === null) return [];
@@ -88,10 +95,10 @@ export class SteeringFeed {
   }
 
   /** An instance of a host has enlisted: its blocks are steered there from now on. Nobody waits for it. */
-  enlisted({ instance, ...reach }: HostReach & { readonly instance: string }, isNews: boolean): void {
-    const put = this.#options.store.placeEntries(reach.host, instance);
+  enlisted({ instance, ...nextHop }: NextHop & { readonly instance: string }, isNews: boolean): void {
+    const put = this.#options.store.placeEntries(nextHop.host, instance);
     const moved = put.length === 0 ? [] : [{ withdraw: [], put, addIps: [] }];
-    this.#broadcast(this.#number(moved, isNews ? [reach] : []));
+    this.#broadcast(this.#number(moved, isNews ? [nextHop] : []));
   }
 
   /** Connects a router. */
@@ -109,9 +116,9 @@ export class SteeringFeed {
     this.#sessions.closed(socket);
   }
 
-  /** Waits until all live routers have followed a change; names those that have not by the deadline. */
-  async followed(sequence: number): Promise<readonly string[]> {
-    return this.#wait.followed(sequence);
+  /** Waits until all live routers have applied a change; names those that have not by the deadline. */
+  async applied(sequence: number): Promise<readonly string[]> {
+    return this.#wait.applied(sequence);
   }
 
   /** Done when every address has published. */
@@ -125,22 +132,22 @@ export class SteeringFeed {
   }
 
   /** Addresses of which routers steer something to another instance of a host. */
-  ipsOfTwin(host: string, instance: string): string[] {
-    return this.#options.store.ipsOfTwin(host, instance);
+  ipsOfDuplicate(host: string, instance: string): string[] {
+    return this.#options.store.ipsOfDuplicate(host, instance);
   }
 
   /** All that was published at the same moment is one commit and, if it fits, one change. */
   async #takeTurn(): Promise<number> {
-    const { world, store } = this.#options;
-    await world.wait(0);
+    const { platform, store } = this.#options;
+    await platform.wait(0);
     this.#turn = null;
-    const changes = world.storage.transactionSync(() => {
+    const changes = platform.storage.transactionSync(() => {
       const made: AddressChange[] = [];
       for (const waiting of this.#waiting.splice(0)) {
         const { ip, publication } = waiting;
         const stored = store.address(ip);
         const change = stored === null ? refuse("ip-unknown" as const) : changeBy(stored, publication);
-        waiting.outcome = change.ok ? grant(null) : change;
+        waiting.outcome = change.ok ? ok(null) : change;
         if (!change.ok) continue;
         const placed = this.#placed(change.value, publication);
         store.apply(ip, publication, placed);
@@ -153,7 +160,7 @@ export class SteeringFeed {
     return store.sequence();
   }
 
-  /** Packets for a block must not go to a twin of its host: they are dropped instead. [ST12] */
+  /** Packets for a block must not go to a duplicate instance of its host: they are dropped instead. [ST12] */
   #placed(change: AddressChange, { blocks }: Publication): AddressChange {
     if (change.put.length === 0) return change;
     const instances = new Map(blocks.map(({ epoch, instance }) => [epoch, instance]));
@@ -162,8 +169,8 @@ export class SteeringFeed {
     return { ...change, put: change.put.map((entry) => ({ ...entry, host: placeOf(entry) })) };
   }
 
-  #number(addresses: readonly AddressChange[], reaches: readonly HostReach[]): SteeringChange[] {
-    return toChanges(addresses, reaches, ITEMS_PER_MESSAGE, () => this.#options.store.advance());
+  #number(addresses: readonly AddressChange[], nextHops: readonly NextHop[]): SteeringChange[] {
+    return toChanges(addresses, nextHops, ITEMS_PER_MESSAGE, () => this.#options.store.advance());
   }
 
   /** Changes leave when they are stored, as everything that an object sends. */

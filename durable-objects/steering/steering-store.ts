@@ -3,7 +3,7 @@
  * were ever seen. A table may be far larger than memory should hold, so it is read in pieces.
  */
 import type { AddressChange, Publication, PublishedAddress } from "../../src/core/publication.ts";
-import type { HostReach, SteeringEntry, SteeringTable } from "../../src/core/steering.ts";
+import type { NextHop, SteeringEntry, SteeringTable } from "../../src/core/steering.ts";
 import {
   numberOf,
   numberOrNull,
@@ -21,7 +21,7 @@ export interface StoredRouter {
   /** Whether its connection has not been seen to end. */
   readonly isConnected: boolean;
   readonly seenAtMs: number;
-  /** The last change it acknowledged; null until it has followed a table. */
+  /** The last change it acknowledged; null until it has applied a table. */
   readonly acknowledged: number | null;
   /** The last change that it did not acknowledge in time; null for none. */
   readonly overdue: number | null;
@@ -61,7 +61,7 @@ export class SteeringStore {
   }
 
   /** Addresses of which a block belongs to a host that has this name and another instance key. */
-  ipsOfTwin(host: string, instance: string): string[] {
+  ipsOfDuplicate(host: string, instance: string): string[] {
     const query = `SELECT DISTINCT ip FROM steering_entry
       WHERE host IN (?, ?) AND instance NOT IN (?, '')`;
     return this.#rows(query, host, unplaced(host), instance).map((row) => textOf(row, "ip"));
@@ -114,15 +114,15 @@ export class SteeringStore {
 
   /** The whole table in pieces of at most `size` items; one piece if there is nothing. [ST8] */
   *pieces(size: number): Generator<SteeringTable> {
-    const empty: SteeringTable = { sequence: this.sequence(), ips: [], entries: [], reaches: [] };
+    const empty: SteeringTable = { sequence: this.sequence(), ips: [], entries: [], nextHops: [] };
     let isEmpty = true;
     for (const ips of this.#pages(IPS_AFTER, [""], size, (row) => [textOf(row, "ip")])) {
       isEmpty = false;
       yield { ...empty, ips: ips.map((row) => textOf(row, "ip")) };
     }
-    for (const hosts of this.#pages(REACHES_AFTER, [""], size, (row) => [textOf(row, "host")])) {
+    for (const hosts of this.#pages(NEXT_HOPS_AFTER, [""], size, (row) => [textOf(row, "host")])) {
       isEmpty = false;
-      yield { ...empty, reaches: hosts.map(reachOf) };
+      yield { ...empty, nextHops: hosts.map(nextHopOf) };
     }
     for (const entries of this.#pages(ENTRIES_AFTER, ["", 0], size, entryKeyOf)) {
       isEmpty = false;
@@ -134,7 +134,7 @@ export class SteeringStore {
   /** How many pieces there will be. */
   pieceCount(size: number): number {
     let count = 0;
-    for (const counted of [COUNT_IPS, COUNT_REACHES, COUNT_ENTRIES]) {
+    for (const counted of [COUNT_IPS, COUNT_NEXT_HOPS, COUNT_ENTRIES]) {
       count += Math.ceil(numberOf(this.#rows(counted)[0]!, "count") / size);
     }
     return Math.max(1, count);
@@ -191,12 +191,12 @@ export class SteeringStore {
 
 // An address that has published nothing is not steered yet: routers leave it alone.
 const PUBLISHED = "steering_version IS NOT NULL";
-const REACHABLE = "(reach_ipv4 IS NOT NULL OR reach_ipv6 IS NOT NULL)";
+const HAS_NEXT_HOP = "(reach_ipv4 IS NOT NULL OR reach_ipv6 IS NOT NULL)";
 const IPS_AFTER = `SELECT ip FROM egress_ip WHERE ip > ? AND ${PUBLISHED} ORDER BY ip LIMIT ?`;
-const REACHES_AFTER = `SELECT host, reach_ipv4, reach_ipv6 FROM host WHERE host > ? AND ${REACHABLE} ORDER BY host LIMIT ?`;
+const NEXT_HOPS_AFTER = `SELECT host, reach_ipv4, reach_ipv6 FROM host WHERE host > ? AND ${HAS_NEXT_HOP} ORDER BY host LIMIT ?`;
 const ENTRIES_AFTER = "SELECT * FROM steering_entry WHERE (ip, base) > (?, ?) ORDER BY ip, base LIMIT ?";
 const COUNT_IPS = `SELECT count(*) AS count FROM egress_ip WHERE ${PUBLISHED}`;
-const COUNT_REACHES = `SELECT count(*) AS count FROM host WHERE ${REACHABLE}`;
+const COUNT_NEXT_HOPS = `SELECT count(*) AS count FROM host WHERE ${HAS_NEXT_HOP}`;
 const COUNT_ENTRIES = "SELECT count(*) AS count FROM steering_entry";
 
 /** No host has a colon in its name, so no router finds a next hop for this one. */
@@ -218,7 +218,7 @@ function entryOf(row: SqlRow): SteeringEntry {
   };
 }
 
-function reachOf(row: SqlRow): HostReach {
+function nextHopOf(row: SqlRow): NextHop {
   return {
     host: textOf(row, "host"),
     ipv4: textOrNull(row, "reach_ipv4"),

@@ -101,7 +101,7 @@ export function parseConfig(args: readonly string[], write: (text: string) => vo
     connectTimeoutMs: readMs("--connect-timeout", options.connectTimeout),
     responseTimeoutMs: readMs("--response-timeout", options.responseTimeout),
     machine: readMode(options.machine),
-    reach: readReach(options.reach),
+    reach: readOwnNextHop(options.reach),
     probes: options.probe.map(readProbe),
   };
 }
@@ -180,7 +180,7 @@ function readMode(text: string): MachineMode {
   return mode;
 }
 
-function readReach(addresses: readonly string[]): AgentConfig["reach"] {
+function readOwnNextHop(addresses: readonly string[]): AgentConfig["reach"] {
   const wrong = addresses.find((address) => isIP(address) === 0);
   if (wrong !== undefined) throw optionInvalid(`--reach ${wrong} is no IP address, such as 10.0.0.11.`);
   const ipv4 = addresses.filter((address) => isIP(address) === 4);

@@ -73,8 +73,8 @@ export const poolRouterSchema = z
   .object({
     router: z.string(),
     live: z.boolean(),
-    ready: z.boolean().meta({ description: "Whether it has followed a whole table." }),
-    acknowledged: z.int().nullable().meta({ description: "The last change it has followed." }),
+    ready: z.boolean().meta({ description: "Whether it has applied a whole table." }),
+    acknowledged: z.int().nullable().meta({ description: "The last change that it has applied." }),
     lagging: z.boolean().meta({ description: "Whether grants have gone ahead of it." }),
     seenAtMs: z.number().meta({ description: "Unix milliseconds" }),
   })
@@ -125,7 +125,7 @@ export const addressSchema = z
           grantedAtMs: instant,
           endedAtMs: instant.nullable(),
           freeAtMs: instant.nullable(),
-          steered: z.boolean().meta({ description: "Whether the routers have followed its grant." }),
+          steered: z.boolean().meta({ description: "Whether the routers have applied its grant." }),
         }),
       )
       .readonly(),

@@ -8,7 +8,7 @@
 export type SentBody = NonNullable<RequestInit["body"]>;
 
 /** Turns of the event loop in which a body that is there has been read. */
-const PATIENCE_TURNS = 4;
+const MAX_TURNS = 4;
 /** The most that is gathered of a body that comes in pieces. */
 const GATHERED_BYTES = 8 * 1_048_576;
 
@@ -50,7 +50,7 @@ async function bytesOf(request: Request): Promise<ArrayBuffer | null> {
 async function soon(coming: Promise<Piece>): Promise<Piece | null> {
   let turns = 0;
   const later = async (): Promise<null> => {
-    while (turns < PATIENCE_TURNS) {
+    while (turns < MAX_TURNS) {
       turns += 1;
       await new Promise((resolve) => {
         setTimeout(resolve, 0);

@@ -14,7 +14,7 @@ import {
   type LeaseRow,
   type LeaseTable,
 } from "./lease-table.ts";
-import { grant, type Outcome, refuse } from "./outcome.ts";
+import { ok, type Outcome, refuse } from "./outcome.ts";
 import { letTimePass } from "./passing-time.ts";
 import type { PoolSettings } from "./pool-settings.ts";
 import type { Publication } from "./publication.ts";
@@ -43,8 +43,8 @@ export type LeaseCommand =
   | { readonly type: "tick" }
   /** The pool has routers from now on. */
   | { readonly type: "steer" }
-  /** The routers have followed this publication, or their deadline has passed. */
-  | { readonly type: "followed"; readonly publication: Publication }
+  /** The routers have applied this publication, or their deadline has passed. */
+  | { readonly type: "applied"; readonly publication: Publication }
   /** The pool gives the address up, or takes it back. [RE1] */
   | { readonly type: "retire"; readonly isRetiring: boolean };
 
@@ -62,7 +62,7 @@ export type LeaseRefusal =
   | "share-exceeded"
   /** What is left is kept for the minimum of the other hosts, or quarantined, or leased. [AL5] */
   | "address-exhausted"
-  /** The routers have not followed the host's last grant yet, or cannot be told of it. [ST6] */
+  /** The routers have not applied the host's last grant yet, or cannot be told of it. [ST6] */
   | "steering-pending"
   /** The pool has given the address up: what is held may be renewed, and nothing is granted. [RE1] */
   | "ip-retiring";
@@ -121,23 +121,23 @@ function judge(
 ): Outcome<LeaseAnswer, LeaseRefusal> {
   switch (command.type) {
     case "tick":
-      return grant({ leases: [], leaseDurationMs: null, session: null, granted: null });
+      return ok({ leases: [], leaseDurationMs: null, session: null, granted: null });
     case "configure":
       // By a shorter quarantine the time since the last look would be taken for a leap. [LE6]
       record({ type: "clock-read", atMs: nowMs, shiftMs: 0 });
       record({ type: "configured", settings: command.settings });
-      return grant({ leases: [], leaseDurationMs: null, session: null, granted: null });
+      return ok({ leases: [], leaseDurationMs: null, session: null, granted: null });
     case "steer":
       if (!table.isSteered) record({ type: "steering-began" });
-      return grant({ leases: [], leaseDurationMs: null, session: null, granted: null });
+      return ok({ leases: [], leaseDurationMs: null, session: null, granted: null });
     case "retire":
       if (table.isRetiring !== command.isRetiring) {
         record({ type: "retired", isRetiring: command.isRetiring });
       }
-      return grant({ leases: [], leaseDurationMs: null, session: null, granted: null });
-    case "followed":
-      follow(table, command.publication, record);
-      return grant({ leases: [], leaseDurationMs: null, session: null, granted: null });
+      return ok({ leases: [], leaseDurationMs: null, session: null, granted: null });
+    case "applied":
+      apply(table, command.publication, record);
+      return ok({ leases: [], leaseDurationMs: null, session: null, granted: null });
     case "join":
       return join(table, command.host, command.instance, nowMs, record);
     case "renew":
@@ -160,7 +160,7 @@ function join(
   record: (event: LeaseEvent) => void,
 ): Outcome<LeaseAnswer, LeaseRefusal> {
   const present = table.holders.get(host);
-  // A twin is refused for as long as the first could still be sending. [HO1]
+  // A duplicate instance is refused for as long as the first could still be sending. [HO1]
   if (present && present.instance !== instance && leasesOf(table, host).length > 0) {
     return refuse("host-already-present");
   }
@@ -170,7 +170,7 @@ function join(
   // Also of another instance: the one before may come back, and knows of the later end. [LE5]
   const expiresAtMs = present === undefined ? newEndMs : laterOf(present, newEndMs);
   record({ type: "joined", holder: { host, instance, session, expiresAtMs } });
-  return grant({ leases: leasesFor(table, host), leaseDurationMs, session, granted: null });
+  return ok({ leases: leasesFor(table, host), leaseDurationMs, session, granted: null });
 }
 
 function renew(
@@ -181,7 +181,7 @@ function renew(
 ): Outcome<LeaseAnswer, LeaseRefusal> {
   const { leaseDurationMs } = table.settings;
   record({ type: "renewed", host: holder.host, expiresAtMs: laterOf(holder, nowMs + leaseDurationMs) });
-  return grant({
+  return ok({
     leases: leasesFor(table, holder.host),
     leaseDurationMs,
     session: holder.session,
@@ -229,7 +229,7 @@ function acquire(
     record({ type: "granted", row: granted });
   }
   record({ type: "renewed", host: holder.host, expiresAtMs: laterOf(holder, nowMs + leaseDurationMs) });
-  return grant({
+  return ok({
     leases: leasesFor(table, holder.host),
     leaseDurationMs,
     session: holder.session,
@@ -250,7 +250,7 @@ function release(
   }
   const freeAtMs = nowMs + table.settings.quarantineMs;
   record({ type: "ended", epoch: row.epoch, end: "released", endedAtMs: nowMs, freeAtMs });
-  return grant({
+  return ok({
     leases: leasesFor(table, holder.host),
     leaseDurationMs: null,
     session: holder.session,
@@ -279,19 +279,19 @@ function chooseFor(
 
   const own = ownQuarantined(table, holder, Math.min(share, resumableBy(table, usages, holder, nowMs)));
   const exact = own.find((row) => row.order === affordable);
-  if (exact) return grant(takenUp(exact));
+  if (exact) return ok(takenUp(exact));
 
   const free = freeBlocks(table.rows.values());
   const spendable = spendableBy(table, usages, holder, portTotal(free), nowMs);
   const fitting = largestOrderWithin(affordable, spendable);
   const block = fitting === null ? null : chooseBlock(free, fitting, table.unitHistory, random);
-  if (block !== null) return grant({ block, quarantined: null });
+  if (block !== null) return ok({ block, quarantined: null });
 
   // Better a block of its own, smaller or larger than asked for, than none. [QU3]
   const smaller = own.filter((row) => row.order < affordable).toSorted((a, b) => b.order - a.order);
   const larger = own.filter((row) => row.order > affordable).toSorted((a, b) => a.order - b.order);
   const inexact = smaller[0] ?? larger[0];
-  return inexact ? grant(takenUp(inexact)) : refuse("address-exhausted");
+  return inexact ? ok(takenUp(inexact)) : refuse("address-exhausted");
 }
 
 function takenUp(row: LeaseRow): Choice {
@@ -326,12 +326,12 @@ function leasesFor(table: LeaseTable, host: string): Lease[] {
     .map(({ base, order, epoch }) => ({ base, order, epoch }));
 }
 
-/** Whether an answer must be held back until the routers have followed its grant. [ST4] */
+/** Whether an answer must be held back until the routers have applied its grant. [ST4] */
 export function awaitsRouters(table: LeaseTable, { granted }: LeaseAnswer): boolean {
   return granted !== null && table.rows.get(granted.epoch)?.steered === false;
 }
 
-function follow(
+function apply(
   table: LeaseTable,
   { version, lastEpoch }: Publication,
   record: (event: LeaseEvent) => void,

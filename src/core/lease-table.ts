@@ -16,7 +16,7 @@ import type { PoolSettings } from "./pool-settings.ts";
 /** A host as this address knows it. */
 export interface Holder {
   readonly host: string;
-  /** Key of the host's state directory: tells a restart from a twin. [HO1] */
+  /** Key of the host's state directory: tells a restart from a duplicate instance. [HO1] */
   readonly instance: string;
   /** Rises with every join; messages of an older session are refused. [HO2] */
   readonly session: number;
@@ -37,7 +37,7 @@ export interface LeaseRow extends PortBlock {
   readonly endedAtMs: number | null;
   /** When anybody may have the block again; null while leased. */
   readonly freeAtMs: number | null;
-  /** Whether the routers have followed; before that its host is not told of it. [ST4] */
+  /** Whether the routers have applied it; before that its host is not told of it. [ST4] */
   readonly steered: boolean;
 }
 
@@ -52,7 +52,7 @@ export interface LeaseTable {
   isSteered: boolean;
   /** Rises whenever what routers must know of this address changes. [ST5] */
   steeringVersion: number;
-  /** The newest version that the pool has taken and the routers have followed. [ST5] */
+  /** The newest version that the pool has taken and the routers have applied. [ST5] */
   publishedVersion: number;
   /** Whether the pool has given the address up: then nothing is granted any more. [RE1] */
   isRetiring: boolean;
@@ -85,7 +85,7 @@ export type LeaseEvent =
   | { readonly type: "clock-read"; readonly atMs: number; readonly shiftMs: number }
   /** The pool has its first router. */
   | { readonly type: "steering-began" }
-  /** The routers have followed this grant, or their deadline has passed. [ST4] */
+  /** The routers have applied this grant, or their deadline has passed. [ST4] */
   | { readonly type: "steered"; readonly epoch: number }
   | { readonly type: "published"; readonly version: number }
   /** The pool has given the address up, or has taken it back. [RE1] */

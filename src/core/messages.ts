@@ -58,8 +58,8 @@ export type LeaseReply =
 /** Why a message itself is refused. */
 export type MessageRefusal = "version-unsupported" | "message-malformed";
 
-/** How much room a host has on one address, towards its busiest destination. */
-export interface AddressRoom {
+/** How much capacity a host has on one address, towards its busiest destination. */
+export interface AddressCapacity {
   readonly ip: string;
   /** Ports it may use now; 0 while it has no valid lease. */
   readonly portCount: number;
@@ -80,7 +80,7 @@ export type PoolRequest =
       /** Where routers reach this host, by IP address; absent when it does not know. */
       readonly reach?: { readonly ipv4: string | null; readonly ipv6: string | null } | undefined;
     }
-  | { readonly type: "report"; readonly draining: boolean; readonly rooms: readonly AddressRoom[] }
+  | { readonly type: "report"; readonly draining: boolean; readonly rooms: readonly AddressCapacity[] }
   /** The answer to `try`: of the places asked for, those that were reached from the address. [UP2] */
   | { readonly type: "tried"; readonly ip: string; readonly reached: readonly Place[] };
 
@@ -113,7 +113,7 @@ export type RouterRequest =
   /** Wants the table as it is now, once; no grant waits for this router. [ST13] */
   | { readonly type: "observe"; readonly version: number }
   /**
-   * The kernel has followed up to this change. The first one after a table means that the whole
+   * The kernel has applied up to this change. The first one after a table means that the whole
    * table is in force. Each covers all before it; late or repeated ones take nothing back. [ST7]
    */
   | { readonly type: "acknowledge"; readonly sequence: number }

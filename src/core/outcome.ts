@@ -7,7 +7,7 @@ export type Outcome<Value, Reason> =
   | { readonly ok: false; readonly refusal: Reason };
 
 /** The expected yes. */
-export function grant<Value>(value: Value): { readonly ok: true; readonly value: Value } {
+export function ok<Value>(value: Value): { readonly ok: true; readonly value: Value } {
   return { ok: true, value };
 }
 

@@ -1,11 +1,11 @@
 /**
- * Where requests go now: which hosts serve which addresses, with how much room.
+ * Where requests go now: which hosts serve which addresses, with how much capacity.
  *
  * Placement is liveness, not ownership [LAW8]: it may be a few seconds old, and a host that
  * has lost its lease says so itself. The choices here are pure, so that a Worker makes them
  * from a cached copy without asking anybody. [PL1]
  */
-import { grant, type Outcome, refuse } from "./outcome.ts";
+import { ok, type Outcome, refuse } from "./outcome.ts";
 import type { Selection } from "./selection.ts";
 
 /** A live host with valid leases on an address. */
@@ -29,7 +29,7 @@ export interface PlacedIp {
 export interface Placement {
   readonly pool: string;
   readonly ips: readonly PlacedIp[];
-  /** Hosts that the pool hears and that get no new requests: they drain, or have no room at all. */
+  /** Hosts that the pool hears and that get no new requests: they drain, or have no capacity at all. */
   readonly resting: readonly string[];
 }
 
@@ -98,22 +98,22 @@ export function rankIps(
 ): Outcome<readonly PlacedIp[], PlacementRefusal> {
   if (selection.ip !== undefined) {
     const named = placement.ips.find((placed) => placed.ip === selection.ip);
-    return named ? grant([named]) : refuse("ip-unknown");
+    return named ? ok([named]) : refuse("ip-unknown");
   }
   const ips = ofFamily(placement.ips, family);
   if (ips.length === 0) return refuse("pool-empty");
-  if (selection.session === undefined) return grant(ips.length === 1 ? ips : rotate(ips, random));
+  if (selection.session === undefined) return ok(ips.length === 1 ? ips : rotate(ips, random));
   const { session } = selection;
   const ranked = ips
     .map((placed) => ({ placed, weight: rendezvousWeight(session, placed.ip) }))
     .toSorted((a, b) => b.weight - a.weight)
     .map(({ placed }) => placed);
-  return grant(selection.sticky === "strict" ? ranked.slice(0, 1) : ranked);
+  return ok(selection.sticky === "strict" ? ranked.slice(0, 1) : ranked);
 }
 
 /**
  * A host for a request: the first of the ranked addresses that somebody serves, and there one
- * host at random, the more room the likelier.
+ * host at random, the more capacity the likelier.
  */
 export function chooseHost(
   ranked: readonly PlacedIp[],
@@ -121,13 +121,13 @@ export function chooseHost(
   random: () => number,
 ): Outcome<Destined, PlacementRefusal> {
   for (const { ip, hosts } of ranked) {
-    let room = 0;
-    for (const host of hosts) if (!avoid(host.host, ip)) room += roomOf(host);
-    let ticket = random() * room;
+    let capacity = 0;
+    for (const host of hosts) if (!avoid(host.host, ip)) capacity += capacityOf(host);
+    let ticket = random() * capacity;
     for (const host of hosts) {
       if (avoid(host.host, ip)) continue;
-      ticket -= roomOf(host);
-      if (ticket < 0) return grant({ ip, host });
+      ticket -= capacityOf(host);
+      if (ticket < 0) return ok({ ip, host });
     }
   }
   return refuse("no-host");
@@ -140,7 +140,7 @@ function ofFamily(ips: readonly PlacedIp[], family: Family | null): readonly Pla
 }
 
 /** A full host is still worth a try when there is no other: never zero. */
-function roomOf(host: PlacedHost): number {
+function capacityOf(host: PlacedHost): number {
   return Math.max(1, host.portCount - host.busiestCount);
 }
 

@@ -4,9 +4,9 @@
  * good by the next one. [ST5]
  */
 import type { LeaseRow, LeaseTable } from "./lease-table.ts";
-import { type Outcome, grant, refuse } from "./outcome.ts";
+import { type Outcome, ok, refuse } from "./outcome.ts";
 import { blocksOverlap, type PortBlock } from "./port-block.ts";
-import type { HostReach, SteeringChange, SteeringEntry } from "./steering.ts";
+import type { NextHop, SteeringChange, SteeringEntry } from "./steering.ts";
 
 /** A leased block, as the routers of its address must know it. */
 export interface PublishedBlock extends PortBlock {
@@ -76,7 +76,7 @@ export function changeBy(
   );
   if (isOutdated) return refuse("publication-outdated");
   const withdraw = leaving.map(({ base, epoch }) => ({ ip, base, epoch }));
-  return grant({ withdraw, put, addIps: version === null ? [ip] : [] });
+  return ok({ withdraw, put, addIps: version === null ? [ip] : [] });
 }
 
 /** What takes an address out of the steering table; null if routers were never told of it. [RE4] */
@@ -94,7 +94,7 @@ export function removalOf({ ip, version, entries }: PublishedAddress): AddressCh
  */
 export function toChanges(
   addresses: readonly AddressChange[],
-  reaches: readonly HostReach[],
+  nextHops: readonly NextHop[],
   limit: number,
   nextSequence: () => number,
 ): SteeringChange[] {
@@ -106,12 +106,12 @@ export function toChanges(
       count = 0;
       putTo = new Set();
       const sequence = nextSequence();
-      changes.push({ sequence, withdraw: [], put: [], addIps: [], removeIps: [], reaches: [] });
+      changes.push({ sequence, withdraw: [], put: [], addIps: [], removeIps: [], nextHops: [] });
     }
     count += 1;
     return changes.at(-1)!;
   };
-  for (const reach of reaches) current().reaches.push(reach);
+  for (const nextHop of nextHops) current().nextHops.push(nextHop);
   for (const { withdraw, put, addIps, removeIps = [] } of addresses) {
     for (const ip of addIps) current().addIps.push(ip);
     for (const gone of withdraw) {

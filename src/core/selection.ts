@@ -4,7 +4,7 @@
  * its members are judged. Unknown keys are refused, never ignored: a client that asks for
  * `contry=de` must not leave from anywhere else. [SE1]
  */
-import { grant, type Outcome, refuse } from "./outcome.ts";
+import { ok, type Outcome, refuse } from "./outcome.ts";
 
 /** A client's choice. What is absent is left to the pool. */
 export interface Selection {
@@ -54,5 +54,5 @@ export function toSelection(
     }
     selection[key] = value;
   }
-  return grant(selection as Selection);
+  return ok(selection as Selection);
 }

@@ -3,7 +3,7 @@
  * to reach each host. A router needs nothing else, and nothing per flow.
  *
  * Changes are numbered. A router carries them out in order and says up to which number its
- * kernel has followed; only then may a host send from a new block. [LAW4] [ST1] [ST2]
+ * kernel has applied; only then may a host send from a new block. [LAW4] [ST1] [ST2]
  */
 import type { PortBlock } from "./port-block.ts";
 
@@ -16,7 +16,7 @@ export interface SteeringEntry extends PortBlock {
 }
 
 /** Where a host can be reached from the routers: its own address on a shared link, not the egress IP. */
-export interface HostReach {
+export interface NextHop {
   readonly host: string;
   /** Next hop for IPv4 packets; null when unknown. */
   readonly ipv4: string | null;
@@ -31,7 +31,7 @@ export interface SteeringTable {
   /** All addresses of the pool: what is not in an entry of theirs is dropped and counted. */
   readonly ips: readonly string[];
   readonly entries: readonly SteeringEntry[];
-  readonly reaches: readonly HostReach[];
+  readonly nextHops: readonly NextHop[];
 }
 
 /** What one numbered change does, all at once. Withdrawals come first. */
@@ -41,5 +41,5 @@ export interface SteeringChange {
   readonly put: readonly SteeringEntry[];
   readonly addIps: readonly string[];
   readonly removeIps: readonly string[];
-  readonly reaches: readonly HostReach[];
+  readonly nextHops: readonly NextHop[];
 }

@@ -12,7 +12,7 @@ import { type AddressUplink, isLosing, isSamePlace, MAX_DOUBTS, networkOf, type 
 /** How long the outcome of a try is counted, for people and for comparison. */
 export const WINDOW_MS = 30_000;
 /** An attempt that is not answered for this long is a sign of trouble. */
-export const PATIENCE_MS = 1_000;
+export const TIMEOUT_MS = 1_000;
 /** How long a place that was reached is worth trying. */
 const REFERENCE_MS = 600_000;
 /** How long a place that was never reached is worth trying after it was last wanted. */
@@ -183,13 +183,13 @@ export class UplinkHealth {
   }
 
   #isSign({ sinceMs }: Wait, nowMs: number): boolean {
-    return nowMs - sinceMs >= PATIENCE_MS && this.#reachedAtMs < sinceMs;
+    return nowMs - sinceMs >= TIMEOUT_MS && this.#reachedAtMs < sinceMs;
   }
 
   #isFailing({ place, failedAtMs, reachedAtMs }: Known, nowMs: number): boolean {
     if (failedAtMs !== null && failedAtMs > (reachedAtMs ?? -Infinity)) return true;
     const hangs = (wait: Wait): boolean =>
-      isSamePlace(wait.place, place) && nowMs - wait.sinceMs >= PATIENCE_MS;
+      isSamePlace(wait.place, place) && nowMs - wait.sinceMs >= TIMEOUT_MS;
     for (const pending of this.#pending.values()) if (hangs(pending)) return true;
     return this.#oldestWait !== null && hangs(this.#oldestWait);
   }

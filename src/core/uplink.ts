@@ -34,7 +34,7 @@ export interface Opinion {
 }
 
 /** A host that serves an address, as far as its uplink goes. */
-export interface UplinkStanding {
+export interface UplinkStatus {
   readonly host: string;
   /** Null of a host that does not watch its uplink. */
   readonly uplink: AddressUplink | null;
@@ -58,7 +58,7 @@ export const OPINION_MS = 15_000;
 export const ASK_INTERVAL_MS = 3_000;
 
 /** The state of one host's uplink, whatever becomes of it. */
-export function uplinkState({ uplink, opinion }: Omit<UplinkStanding, "host">, nowMs: number): UplinkState {
+export function uplinkState({ uplink, opinion }: Omit<UplinkStatus, "host">, nowMs: number): UplinkState {
   if (uplink === null) return "unknown";
   if (uplink.state === "good") return "good";
   return isContradicted(opinion, nowMs) ? "dead" : "suspect";
@@ -85,30 +85,30 @@ export function isLosing({
  * do, so with many places on either side the worst of those goes too, if there are three and another
  * host reached what it cannot: what nobody reaches a client may have chosen. [UP3] [UP7] [UP9]
  */
-export function ejectedHosts(standings: readonly UplinkStanding[], nowMs: number): ReadonlySet<string> {
-  const dead = standings.filter((standing) => uplinkState(standing, nowMs) === "dead");
-  if (dead.length === standings.length) return new Set();
+export function ejectedHosts(statuses: readonly UplinkStatus[], nowMs: number): ReadonlySet<string> {
+  const dead = statuses.filter((status) => uplinkState(status, nowMs) === "dead");
+  if (dead.length === statuses.length) return new Set();
   const ejected = new Set(dead.map(({ host }) => host));
-  if (dead.length > 0 || standings.length < 3) return ejected;
-  const worst = standings.toSorted((a, b) => failedShare([b]) - failedShare([a]))[0]!;
-  const others = standings.filter((standing) => standing !== worst);
+  if (dead.length > 0 || statuses.length < 3) return ejected;
+  const worst = statuses.toSorted((a, b) => failedShare([b]) - failedShare([a]))[0]!;
+  const others = statuses.filter((status) => status !== worst);
   if (worst.uplink === null || !isLosing(worst.uplink) || !isContradicted(worst.opinion, nowMs))
     return ejected;
   if (failedShare(others) <= SOUND_SHARE && countOf(others) >= MANY_PLACES) ejected.add(worst.host);
   return ejected;
 }
 
-function countOf(standings: readonly UplinkStanding[]): number {
-  return standings.reduce((sum, { uplink }) => sum + (uplink?.destinationCount ?? 0), 0);
+function countOf(statuses: readonly UplinkStatus[]): number {
+  return statuses.reduce((sum, { uplink }) => sum + (uplink?.destinationCount ?? 0), 0);
 }
 
-function failedShare(standings: readonly UplinkStanding[]): number {
-  const failed = standings.reduce((sum, { uplink }) => sum + (uplink?.failedCount ?? 0), 0);
-  return failed / Math.max(1, countOf(standings));
+function failedShare(statuses: readonly UplinkStatus[]): number {
+  const failed = statuses.reduce((sum, { uplink }) => sum + (uplink?.failedCount ?? 0), 0);
+  return failed / Math.max(1, countOf(statuses));
 }
 
 /** Whether others should be asked about this host now. */
-export function isOpinionDue({ uplink, opinion }: Omit<UplinkStanding, "host">, nowMs: number): boolean {
+export function isOpinionDue({ uplink, opinion }: Omit<UplinkStatus, "host">, nowMs: number): boolean {
   if (uplink === null || uplink.doubts.length === 0) return false;
   return opinion === null || Math.abs(nowMs - opinion.askedAtMs) >= ASK_INTERVAL_MS;
 }

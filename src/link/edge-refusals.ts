@@ -25,7 +25,7 @@ const ADVICE: ReadonlyMap<string, string> = new Map(
     "share-exceeded": "This host holds as many ports of the address as the pool lets one host have.",
     "address-exhausted": "The address has no port block left for this host; give the pool another address.",
     "steering-pending":
-      "The routers have not followed this host's last grant, or the edge cannot tell them of it; it is tried again.",
+      "The routers have not applied this host's last grant, or the edge cannot tell them of it; it is tried again.",
     "ip-retiring": "The pool has given the address up; what this host holds of it ends with its connections.",
     "stale-session": "A newer connection of this host has taken over.",
   }),

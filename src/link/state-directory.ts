@@ -3,7 +3,7 @@
  * trusts. One agent at a time has the directory. [SD1]
  *
  * Its identity is that of one machine. A directory that came here with a copied disk is refused:
- * its twin may be sending from the very ports that this one would take up. [LAW1] [SD3]
+ * its duplicate instance may be sending from the very ports that this one would take up. [LAW1] [SD3]
  *
  * Every file is replaced as a whole: written beside, flushed to disk, renamed.
  */
@@ -50,7 +50,7 @@ export const UNBOUND_STATE =
 
 /** The directory of one host. */
 export class StateDirectory {
-  /** Tells a restart of this host from a twin with its name. */
+  /** Tells a restart of this host from a duplicate instance with its name. */
   readonly instance: string;
   /** As of the last run; null if none were kept. */
   readonly keptKeys: KeySet | null;

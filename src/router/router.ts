@@ -61,7 +61,7 @@ export class Router {
     });
   }
 
-  /** Begins to follow the pool; an edge that is away is waited for in the background. */
+  /** Connects to the pool; an edge that is away is waited for in the background. */
   async start(): Promise<void> {
     if (this.#options.listen !== null) {
       await this.#serveStatus(this.#options.listen);
@@ -70,7 +70,7 @@ export class Router {
     this.#steering.start();
   }
 
-  /** Stops following. The kernel steers on by what it has, unless the operator wants it clean. */
+  /** Stops. The kernel steers on by what it has, unless the operator wants it clean. */
   async end(): Promise<void> {
     this.#keys.stop();
     this.#server?.close();
@@ -123,7 +123,7 @@ export class Router {
         pool: this.#options.pool,
         connected: this.#steering.isConnected,
         ready: this.#steering.isReady,
-        followedSequence: this.#steering.followedSequence,
+        followedSequence: this.#steering.appliedSequence,
         drops: await this.#kernel.counts(),
       });
     } catch (fault) {

@@ -13,9 +13,9 @@ import {
   type RouterReply,
   type RouterRequest,
 } from "../core/messages.ts";
-import { grant, type Outcome, refuse } from "../core/outcome.ts";
+import { ok, type Outcome, refuse } from "../core/outcome.ts";
 import { isLeasableBlock, MAX_ORDER, MIN_ORDER, PORT_END } from "../core/port-block.ts";
-import type { HostReach, SteeringChange, SteeringEntry, SteeringTable } from "../core/steering.ts";
+import type { NextHop, SteeringChange, SteeringEntry, SteeringTable } from "../core/steering.ts";
 import { MAX_DOUBTS } from "../core/uplink.ts";
 import { leaseSettingsSchema, poolOwnSettingsSchema } from "./pool-settings-schema.ts";
 import { countUpTo, wholeNumber } from "./whole-number.ts";
@@ -83,7 +83,7 @@ const uplink = z.strictObject({
   failedCount: countUpTo(),
   doubts: z.array(place).max(MAX_DOUBTS),
 });
-const room = z.strictObject({
+const capacity = z.strictObject({
   ip,
   portCount: countUpTo(),
   busiestCount: countUpTo(),
@@ -98,7 +98,7 @@ const poolRequest = z.discriminatedUnion("type", [
     gateway: textOf(1, 2048),
     reach: z.strictObject({ ipv4: z.ipv4().nullable(), ipv6: z.ipv6().nullable() }).optional(),
   }),
-  z.strictObject({ type: z.literal("report"), draining: z.boolean(), rooms: z.array(room).max(4096) }),
+  z.strictObject({ type: z.literal("report"), draining: z.boolean(), rooms: z.array(capacity).max(4096) }),
   z.strictObject({ type: z.literal("tried"), ip, reached: z.array(place).max(MAX_DOUBTS) }),
 ]) satisfies z.ZodType<PoolRequest>;
 
@@ -125,17 +125,17 @@ const sequence = countUpTo();
 const entry = z
   .object({ ip, base: port, order: z.int().min(MIN_ORDER).max(MAX_ORDER), host: z.string().min(1), epoch })
   .refine(isLeasableBlock) satisfies z.ZodType<SteeringEntry>;
-const reach = z.object({
+const nextHop = z.object({
   host: z.string().min(1),
   ipv4: z.ipv4().nullable(),
   ipv6: z.ipv6().nullable(),
-}) satisfies z.ZodType<HostReach>;
+}) satisfies z.ZodType<NextHop>;
 
 const steeringTable = z.object({
   sequence,
   ips: z.array(ip),
   entries: z.array(entry),
-  reaches: z.array(reach),
+  nextHops: z.array(nextHop),
 }) satisfies z.ZodType<SteeringTable>;
 
 const steeringChange = z.object({
@@ -144,7 +144,7 @@ const steeringChange = z.object({
   put: z.array(entry),
   addIps: z.array(ip),
   removeIps: z.array(ip),
-  reaches: z.array(reach),
+  nextHops: z.array(nextHop),
 }) satisfies z.ZodType<SteeringChange>;
 
 const routerRequest = z.discriminatedUnion("type", [
@@ -215,7 +215,7 @@ function parseVersioned<Message>(schema: z.ZodType<Message>, text: string): Outc
 
 function judge<Message>(schema: z.ZodType<Message>, json: unknown): Outcome<Message, MessageRefusal> {
   const result = schema.safeParse(json);
-  return result.success ? grant(result.data) : refuse("message-malformed");
+  return result.success ? ok(result.data) : refuse("message-malformed");
 }
 
 /** Text of so many characters. Halves of characters, which JSON can spell, no disk gives back. */

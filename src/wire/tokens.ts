@@ -3,7 +3,7 @@ import { decodeProtectedHeader, importJWK, type JWK, jwtVerify, SignJWT } from "
 import { z } from "zod";
 import type { Identity, IdentityRefusal, Role } from "../core/identity.ts";
 import { ISSUED_ROLES } from "../core/identity.ts";
-import { grant, type Outcome, refuse } from "../core/outcome.ts";
+import { ok, type Outcome, refuse } from "../core/outcome.ts";
 import { type KeySet, kindOf } from "./keys.ts";
 
 const AUDIENCE = "ipshard";
@@ -56,7 +56,7 @@ export class TokenVerifier {
   /** Who bears this token, if anybody. */
   async verify(token: string, nowMs: number): Promise<Outcome<Identity, IdentityRefusal>> {
     const recalled = this.recall(token, nowMs);
-    if (recalled) return grant(recalled);
+    if (recalled) return ok(recalled);
     this.#known.delete(token);
     const keys = this.#keys;
     const verified = await this.#verifyAnew(token, nowMs);
@@ -88,7 +88,7 @@ export class TokenVerifier {
       if (!claims.success) return refuse("token-malformed");
       const { sub, role, pools, exp } = claims.data;
       if (!maySign(kind, role)) return refuse("token-signature-invalid");
-      return grant({ role, subject: sub, pools, expiresAtMs: exp * 1000 });
+      return ok({ role, subject: sub, pools, expiresAtMs: exp * 1000 });
     } catch (fault) {
       return refuse(refusalOf(fault));
     }

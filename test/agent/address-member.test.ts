@@ -278,16 +278,16 @@ test("[LK6] a flow that takes many ports brings the spare into use, when its cho
   const { timers, ports, link } = world;
   take(world, 180);
   // Not from the middle of a choice.
-  expect(ports.room().portCount).toBe(256);
+  expect(ports.capacity().portCount).toBe(256);
   await timers.advance(0);
-  expect(ports.room().portCount).toBe(512);
+  expect(ports.capacity().portCount).toBe(512);
   expect(lastOf(link)).toMatchObject({ type: "acquire", order: 9 });
   // And so with the next one.
   const next = { base: 8192, order: 9, epoch: 7 };
   answer(link, [FIRST, SPARE, next], next);
   take(world, 180);
   await timers.advance(0);
-  expect(ports.room().portCount).toBe(1024);
+  expect(ports.capacity().portCount).toBe(1024);
 });
 
 test("[LK9] with the edge away a drain is over as soon as nothing flows", async () => {

@@ -51,7 +51,7 @@ it("[BI2] every port of every block can be used, and one port serves many destin
     expect(chosen).toEqual(wanted);
     expect(ports.take(destination)).toEqual({ ok: false, refusal: "port-block-exhausted" });
   }
-  expect(ports.room()).toEqual({ portCount: 1088, busiestCount: 1088 });
+  expect(ports.capacity()).toEqual({ portCount: 1088, busiestCount: 1088 });
 });
 
 it("[BI2] at 99.9 % occupancy the last free ports are found at once", () => {
@@ -125,7 +125,7 @@ it("[BI14] a used port is chosen again only when no other is free, the longest u
   }
   pass(1_500);
   // None of them is in the way: the room is all there.
-  expect(ports.room()).toEqual({ portCount: 64, busiestCount: 0 });
+  expect(ports.capacity()).toEqual({ portCount: 64, busiestCount: 0 });
   expect(ports.heldCounts()).toEqual({ inUse: 0, heldDown: 0 });
   expect(ports.busiestDestination()).toBeNull();
   const used = new Set(first.map(({ port }) => port));
@@ -166,7 +166,7 @@ it("[BI7] a port that the kernel refused stays held for a minute, and counts as 
   }
   pass(59_999);
   expect(ports.take("a")).toEqual({ ok: false, refusal: "port-block-exhausted" });
-  expect(ports.room()).toEqual({ portCount: 64, busiestCount: 64 });
+  expect(ports.capacity()).toEqual({ portCount: 64, busiestCount: 64 });
   pass(1);
   expect(ports.take("a").ok).toBe(true);
 });
@@ -193,7 +193,7 @@ it("[BI4] without a term, or after its end by either clock, there is no port", (
   expect(ports.take("a").ok).toBe(true);
   clock.wallMs += 10_000;
   expect(ports.take("a")).toEqual({ ok: false, refusal: "lease-lost" });
-  expect(ports.room().portCount).toBe(0);
+  expect(ports.capacity().portCount).toBe(0);
   termFor(10_000);
   clock.monotonicMs += 10_000;
   expect(ports.take("a")).toEqual({ ok: false, refusal: "lease-lost" });
@@ -349,17 +349,17 @@ it("[BI4] an address is usable while it has a term and a block, and has room onl
   expect(ports.isUsable()).toBe(false);
   termFor(10_000);
   expect(ports.isUsable()).toBe(false);
-  expect(ports.room()).toEqual({ portCount: 0, busiestCount: 0 });
+  expect(ports.capacity()).toEqual({ portCount: 0, busiestCount: 0 });
   ports.addBlock({ base: 4096, order: 6, epoch: 1 });
   expect(ports.isUsable()).toBe(true);
-  expect(ports.room()).toEqual({ portCount: 64, busiestCount: 0 });
+  expect(ports.capacity()).toEqual({ portCount: 64, busiestCount: 0 });
   ports.drainBlock(1);
   expect(ports.isUsable()).toBe(false);
-  expect(ports.room().portCount).toBe(0);
+  expect(ports.capacity().portCount).toBe(0);
   ports.resumeBlock(1);
   pass(10_000);
   expect(ports.isUsable()).toBe(false);
-  expect(ports.room().portCount).toBe(0);
+  expect(ports.capacity().portCount).toBe(0);
 });
 
 it("[BI4] a term that is taken away, or is over when it comes, resets every connection at once", () => {
@@ -430,7 +430,7 @@ it("[BI5] what is said of a block that is not there changes nothing", () => {
   ports.resumeBlock(1);
   expect(held.isLost).toBe(false);
   expect(ports.flowCount(2)).toBe(0);
-  expect(ports.room()).toEqual({ portCount: 64, busiestCount: 1 });
+  expect(ports.capacity()).toEqual({ portCount: 64, busiestCount: 1 });
 });
 
 it("[BI5] ports that were leased anew stay usable when the old lease goes", () => {
@@ -442,7 +442,7 @@ it("[BI5] ports that were leased anew stay usable when the old lease goes", () =
   expect(old.isLost).toBe(true);
   expect(old.block.isDraining).toBe(true);
   expect([...ports.leases()].map(({ lease }) => lease.epoch)).toEqual([2]);
-  expect(ports.room().portCount).toBe(64);
+  expect(ports.capacity().portCount).toBe(64);
   expect(take("a").block.lease.epoch).toBe(2);
 });
 
@@ -467,12 +467,12 @@ it("[BI6] the busiest destination is the one towards which most ports are held",
   const toB = [take("b"), take("b"), take("b")];
   take("c");
   expect(ports.busiestDestination()).toBe("b");
-  expect(ports.room().busiestCount).toBe(3);
+  expect(ports.capacity().busiestCount).toBe(3);
   for (const held of toB) held.release();
   // Held down, they are in use still.
   expect(ports.busiestDestination()).toBe("b");
   pass(1_500);
-  expect(ports.room().busiestCount).toBe(1);
+  expect(ports.capacity().busiestCount).toBe(1);
   expect(ports.busiestDestination()).toBe("a");
   toA.release();
   pass(1_500);
@@ -493,7 +493,7 @@ it("[BI6] exactly 70 % are pressure, each further port again, and none that is g
   expect(onPressure).toHaveBeenCalledTimes(2);
   held[0]!.release();
   pass(1_500);
-  expect(ports.room()).toEqual({ portCount: 640, busiestCount: 448 });
+  expect(ports.capacity()).toEqual({ portCount: 640, busiestCount: 448 });
   expect(onPressure).toHaveBeenCalledTimes(2);
 });
 
@@ -524,7 +524,7 @@ it("[BI6] whoever waits for a port and goes away gets none, and none is lost to 
   expect((await ports.takeWithin("a", 2_000, leaving.signal)).ok).toBe(false);
   expect((await ports.takeWithin("a", 0)).ok).toBe(false);
   ports.addBlock({ base: 8192, order: 6, epoch: 2 });
-  expect(ports.room()).toEqual({ portCount: 128, busiestCount: 64 });
+  expect(ports.capacity()).toEqual({ portCount: 128, busiestCount: 64 });
 });
 
 it("[BI6] a port that comes free goes to whoever waits for one", async () => {

@@ -5,7 +5,7 @@ import { DestinationPolicy } from "../../src/agent/egress/destination-policy.ts"
 import { logFields } from "../../src/agent/egress/flow-context.ts";
 import { PortBinder } from "../../src/agent/egress/port-binder.ts";
 import type { Identity } from "../../src/core/identity.ts";
-import { grant, refuse } from "../../src/core/outcome.ts";
+import { ok, refuse } from "../../src/core/outcome.ts";
 import { generateKey, publicPart } from "../../src/wire/keys.ts";
 import { signToken, TokenVerifier } from "../../src/wire/tokens.ts";
 import { type Rig, startOrigin, startRig } from "./gateway-rig.ts";
@@ -39,10 +39,10 @@ beforeEach(async () => {
 afterEach(() => binder.removeAddress(IP));
 
 async function ask(token: string, selection: string | null = null) {
-  const client = await admission.identify(grant(token), WAY);
+  const client = await admission.identify(ok(token), WAY);
   const destination = () => {
     readCount += 1;
-    return grant(DESTINATION);
+    return ok(DESTINATION);
   };
   return admission.admit({ client, selection, destination });
 }
@@ -66,10 +66,10 @@ test("[GW7] a flow is known by the client of its token, its pool, its address an
 test("[GW7] a token that is known, and a flow that leaves nothing to find out, are admitted at once", async () => {
   const token = await tokenFor({});
   await ask(token);
-  const client = admission.identify(grant(token), WAY);
+  const client = admission.identify(ok(token), WAY);
   expect(client).toMatchObject({ ok: true, value: { subject: "shop" } });
   if (client instanceof Promise) throw new Error("The token should be known.");
-  expect(admission.admit({ client, selection: null, destination: () => grant(DESTINATION) })).toMatchObject({
+  expect(admission.admit({ client, selection: null, destination: () => ok(DESTINATION) })).toMatchObject({
     ok: true,
   });
 });
@@ -80,12 +80,12 @@ test("[GW7] who may not ask is refused, and where it wanted to go is not even re
   expect(await ask(`${await tokenFor({})}x`)).toMatchObject(refused);
   expect(await ask(await tokenFor({ pools: ["other"] }))).toEqual(refuse({ code: "pool-denied" }));
   const unread = await admission.identify(refuse({ code: "token-missing", detail: "Say who." }), WAY);
-  expect(admission.admit({ client: unread, selection: null, destination: () => grant(DESTINATION) })).toEqual(
+  expect(admission.admit({ client: unread, selection: null, destination: () => ok(DESTINATION) })).toEqual(
     refuse({ code: "token-missing", detail: "Say who." }),
   );
   expect(readCount).toBe(0);
   const rig = await startRig();
-  const own = await rig.admission.identify(grant(await rig.tokenFor("client")), WAY);
+  const own = await rig.admission.identify(ok(await rig.tokenFor("client")), WAY);
   expect(own).toEqual(refuse({ code: "role-denied", detail }));
   await rig.close();
 });
@@ -93,7 +93,7 @@ test("[GW7] who may not ask is refused, and where it wanted to go is not even re
 test("[GW8] a host that drains admits nothing; what the listener says of the destination, and the address, come after", async () => {
   const token = await tokenFor({});
   const malformed = refuse({ code: "url-malformed" } as const);
-  const client = await admission.identify(grant(token), WAY);
+  const client = await admission.identify(ok(token), WAY);
   const asked = { client, selection: "pool=other", destination: () => malformed };
   expect(await admission.admit(asked)).toEqual(malformed);
   expect(await ask(token, "pool=other")).toMatchObject({ refusal: { code: "pool-unknown" } });

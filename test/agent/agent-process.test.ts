@@ -164,9 +164,9 @@ test("[AG3] a later signal ends it at once", async () => {
   const origin = await slowOrigin();
   const running = fetchThrough(agent, origin.url).catch(() => null);
   await until("the request is at the origin", () => origin.waiting.length === 1);
-  const impatience = setInterval(() => agent.child.kill("SIGTERM"), 100);
+  const interruptions = setInterval(() => agent.child.kill("SIGTERM"), 100);
   expect(await agent.exited).toEqual([1, null]);
-  clearInterval(impatience);
+  clearInterval(interruptions);
   await running;
 });
 

@@ -350,7 +350,7 @@ it(
     await eventually(() => rig.ports.flowCount(1) === 0, "no flow is left");
     await eventually(() => rig.gateway.runningCount === 0, "no request is left");
     await eventually(() => rig.ports.heldCounts().heldDown === 0, "no port rests for ever");
-    expect(rig.ports.room()).toEqual({ portCount: 2048, busiestCount: 0 });
+    expect(rig.ports.capacity()).toEqual({ portCount: 2048, busiestCount: 0 });
     expect(rig.ports.busiestDestination()).toBeNull();
     expect(await kernelSocketsOf("0D00007F")).toBe(0);
     expect(rig.faults).toEqual([]);

@@ -96,7 +96,7 @@ class Model {
     return fresh.size > 0 || resting.length === 0 ? fresh : new Set([resting[0]!.port]);
   }
 
-  room(): { portCount: number; busiestCount: number } {
+  capacity(): { portCount: number; busiestCount: number } {
     const ports = new Set(this.portsOf(this.usable.values()));
     const used = DESTINATIONS.map((name) => [...this.held(name)].filter((port) => ports.has(port)).length);
     return { portCount: ports.size, busiestCount: Math.max(...used) };
@@ -112,7 +112,7 @@ function run(commands: readonly Command[]): void {
   ports.setTerm({ monotonicEndMs: Infinity, wallEndMs: Infinity });
   for (const step of commands) {
     carryOut(ports, model, step);
-    expect(ports.room()).toEqual(model.room());
+    expect(ports.capacity()).toEqual(model.capacity());
     for (const { epoch } of LEASES) {
       expect(ports.flowCount(epoch)).toBe(
         [...model.live.values()].filter((flow) => flow.epoch === epoch).length,

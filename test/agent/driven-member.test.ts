@@ -152,24 +152,25 @@ test("[PM1] stopping also stops the giving up of an address that the pool took a
   expect(timers.pendingCount).toBe(0);
 });
 
-test("[PM3] a host that is full says so within a moment, and that it has room again, but not with every request", async () => {
+test("[PM3] a host that is full says so within a moment, and that it has capacity again, but not with every request", async () => {
   const { timers, binder, pool } = await leasing();
   await timers.advance(5_000);
   const reports = () => pool.sent.filter((message) => (message as { type: string }).type === "report");
-  const lastRoom = () => (reports().at(-1) as { rooms: { busiestCount: number }[] }).rooms[0]!.busiestCount;
+  const lastCapacity = () =>
+    (reports().at(-1) as { rooms: { busiestCount: number }[] }).rooms[0]!.busiestCount;
   const taken = Array.from({ length: 256 }, () => binder.address(IP)!.take("tcp 198.51.100.1 443"));
   await timers.advance(250);
-  expect(lastRoom()).toBe(256);
+  expect(lastCapacity()).toBe(256);
   const before = reports().length;
   for (let round = 0; round < 10; round += 1) {
     const one = taken.shift()!;
     if (one.ok) one.value.release();
     // It is held down for a while.
     await timers.advance(1_800);
-    expect(lastRoom()).toBe(255);
+    expect(lastCapacity()).toBe(255);
     taken.push(binder.address(IP)!.take("tcp 198.51.100.1 443"));
     await timers.advance(300);
-    expect(lastRoom()).toBe(256);
+    expect(lastCapacity()).toBe(256);
   }
   expect(reports().length - before).toBe(20);
 });
@@ -211,7 +212,7 @@ test("[UP2] [UP5] a suspect address is told again and again, but only to a pool 
   expect(tried).toEqual([[IP, places], [IP]]);
 });
 
-test("[PM1] a host says who it is and where it can be reached, and is told of by its room at once", async () => {
+test("[PM1] a host says who it is and where it can be reached, and is told of by its capacity at once", async () => {
   const reach = { ipv4: "203.0.113.1", ipv6: null };
   const { pool, lines } = join({ reach });
   expect(pool.path).toBe("/v1/pools/default/connect");
@@ -233,7 +234,7 @@ test("[PM1] a pool that refuses is left, with the reason, and not taken for good
   expect(pool.dropReasons).toEqual([expect.stringContaining("no such pool")]);
 });
 
-test("[PM3] first room is told within a tenth of a second of the last report, more of it after two seconds", async () => {
+test("[PM3] first capacity is told within a tenth of a second of the last report, more of it after two seconds", async () => {
   const { timers, binder, pool, links } = join();
   await timers.advance(0);
   const told = () => reportsOf(pool).map(({ rooms }) => rooms.map(({ busiestCount }) => busiestCount));
@@ -392,7 +393,7 @@ test("[PM3] what cannot wait is told a tenth of a second after the last report, 
   expect(reportsOf(pool)).toHaveLength(2);
 });
 
-test("[PM3] [PM4] one that drains before its pool has taken it tells no room yet", async () => {
+test("[PM3] [PM4] one that drains before its pool has taken it tells no capacity yet", async () => {
   const { timers, member, pool } = await leasing();
   pool.drop();
   pool.reopen();

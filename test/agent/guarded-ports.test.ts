@@ -34,7 +34,7 @@ function notingPorts(): { ports: KeeperPorts; notes: string[] } {
     onSilence: null,
     setTerm: (term) => void notes.push(term === null ? "no term" : "term"),
     flowCount: () => 3,
-    room: () => ({ portCount: 256, busiestCount: 9 }),
+    capacity: () => ({ portCount: 256, busiestCount: 9 }),
     growthOutstanding: false,
     endGrowth: () => void notes.push("end growth"),
   };

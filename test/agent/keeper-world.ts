@@ -89,7 +89,7 @@ export class FakePorts implements KeeperPorts {
     return this.blocks.get(epoch)?.flows ?? 0;
   }
 
-  room(): { portCount: number; busiestCount: number } {
+  capacity(): { portCount: number; busiestCount: number } {
     return { portCount: this.usablePortCount(), busiestCount: this.busiestCount };
   }
 

@@ -30,15 +30,15 @@ describe("taking up", () => {
     expect(second.sentTypes()).toEqual(["join"]);
   });
 
-  test("[HO1] a twin of the host is refused, asks again at leisure, and never sends", () => {
+  test("[HO1] a duplicate instance of the host is refused, asks again at leisure, and never sends", () => {
     const world = new World();
     const host = world.start("h1");
     world.advance(1_000);
-    const twin = world.start("h1", { instance: "instance-of-the-twin" });
+    const duplicate = world.start("h1", { instance: "instance-of-the-twin" });
     world.advance(60_000);
-    expect(twin.events[0]).toEqual({ type: "refused", request: "join", code: "host-already-present" });
-    expect(twin.sent.length).toBeLessThan(60);
-    expect(twin.sendable()).toEqual([]);
+    expect(duplicate.events[0]).toEqual({ type: "refused", request: "join", code: "host-already-present" });
+    expect(duplicate.sent.length).toBeLessThan(60);
+    expect(duplicate.sendable()).toEqual([]);
     expect(host.sendable().length).toBe(1);
   });
 

@@ -2,7 +2,7 @@
 import { setImmediate } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { whyAbsent } from "../../src/agent/leasing/address-presence.ts";
-import { reachFindings } from "../../src/agent/leasing/reach-findings.ts";
+import { nextHopFindings } from "../../src/agent/leasing/next-hop-findings.ts";
 
 const IP = "192.0.2.1";
 
@@ -24,13 +24,13 @@ test("[PM2] to ask leaves no socket behind", async () => {
 });
 
 test("[PM7] in a pool without routers, or found by them, a host has nothing to say", () => {
-  expect(reachFindings(false, [IP], undefined)).toEqual([]);
-  expect(reachFindings(true, [IP], { ipv4: "203.0.113.1", ipv6: null })).toEqual([]);
-  expect(reachFindings(true, ["2001:db8::1"], { ipv4: null, ipv6: "2001:db8::7" })).toEqual([]);
+  expect(nextHopFindings(false, [IP], undefined)).toEqual([]);
+  expect(nextHopFindings(true, [IP], { ipv4: "203.0.113.1", ipv6: null })).toEqual([]);
+  expect(nextHopFindings(true, ["2001:db8::1"], { ipv4: null, ipv6: "2001:db8::7" })).toEqual([]);
 });
 
 test("[PM7] a host that routers do not find says what comes of it and what to give, by family", () => {
-  const [ipv4, ipv6, ...others] = reachFindings(true, [IP, "2001:db8::1"], undefined);
+  const [ipv4, ipv6, ...others] = nextHopFindings(true, [IP, "2001:db8::1"], undefined);
   expect(ipv4).toMatch(
     /drop the replies.* from the pool's IPv4 addresses.*Give --reach with an IPv4 address/,
   );

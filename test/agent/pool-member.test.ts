@@ -51,7 +51,7 @@ function toldPortCount(ip = IP): number | undefined {
   return edge.lastReport()?.rooms.find((room) => room.ip === ip)?.portCount;
 }
 
-test("[PM1] a host enlists, leases on every address of the pool, and tells its room", async () => {
+test("[PM1] a host enlists, leases on every address of the pool, and tells its capacity", async () => {
   edge.ips = [IP, OTHER_IP];
   const { binder, epochs } = join();
   await until("both are told", () => toldPortCount() === 256 && toldPortCount(OTHER_IP) === 256);

@@ -1,13 +1,13 @@
 /** The rules of redirects by themselves: what is one, what goes along, and what is left behind. */
 import { describe, expect, it } from "vitest";
 import { EgressFault } from "../../src/agent/egress/faults.ts";
-import { type Hop, locationOf, nextHop, unfollowed } from "../../src/agent/traffic/fetch/redirect.ts";
+import { type Hop, locationOf, hopAfter, unfollowed } from "../../src/agent/traffic/fetch/redirect.ts";
 
 it("[OR26] credentials stay where they are from, also on the way from https to http and back", () => {
   const headers = ["authorization", "x", "cookie", "y", "accept", "z", "content-md5", "m"];
   const hop = { url: new URL("https://a.test/"), method: "GET", headers, hasBody: false };
   const kept = (from: typeof hop, location: string): readonly string[] => {
-    const next = nextHop(from, 302, location);
+    const next = hopAfter(from, 302, location);
     return next.ok ? next.value.headers : [];
   };
   expect(kept(hop, "/b")).toEqual(headers);
@@ -34,7 +34,7 @@ it("[OR26] credentials stay where they are from, also on the way from https to h
   for (const location of ["//a.test/b", "https://A.TEST/b", "https:b", "?c", "#d", ""]) {
     expect(kept(hop, location), location).toEqual(headers);
   }
-  const away = nextHop(hop, 302, "http://a.test/");
+  const away = hopAfter(hop, 302, "http://a.test/");
   expect(away.ok && kept({ ...away.value, headers: [...away.value.headers] }, "https://a.test/")).toEqual([
     "accept",
     "z",
@@ -48,7 +48,10 @@ it("[OR26] credentials stay where they are from, also on the way from https to h
     "http://a.test:0/",
     "http://a b/",
   ]) {
-    expect(nextHop(hop, 302, location)).toMatchObject({ ok: false, refusal: { code: "response-malformed" } });
+    expect(hopAfter(hop, 302, location)).toMatchObject({
+      ok: false,
+      refusal: { code: "response-malformed" },
+    });
   }
 });
 
@@ -65,7 +68,7 @@ describe("methods", () => {
     [308, "PATCH", "PATCH"],
   ])("[GW6] %d turns %s into %s", (status, method, becomes) => {
     const hop = { url: new URL("http://a.test/"), method, headers: [], hasBody: false };
-    const next = nextHop(hop, status, "/b");
+    const next = hopAfter(hop, status, "/b");
     expect(next.ok && next.value.method).toBe(becomes);
   });
 });
@@ -86,7 +89,7 @@ describe("what a hop takes along", () => {
     hasBody,
   });
   const taken = (status: number, from: Hop): Hop => {
-    const next = nextHop(from, status, "/b");
+    const next = hopAfter(from, status, "/b");
     if (!next.ok) throw new Error(next.refusal.code);
     return next.value;
   };
@@ -118,7 +121,7 @@ describe("what a hop takes along", () => {
   ])(
     "[GW6] after a %d the body of a %s would be sent again, so the client is told where to",
     (status, method) => {
-      expect(nextHop(hop(method, true), status, "/b")).toEqual({
+      expect(hopAfter(hop(method, true), status, "/b")).toEqual({
         ok: false,
         refusal: { code: "redirect-not-replayable", location: "http://a.test/b" },
       });
@@ -126,7 +129,7 @@ describe("what a hop takes along", () => {
   );
 
   it("[GW6] the refusal of a redirect that leads nowhere says why it does", () => {
-    expect(nextHop(hop("GET", false), 302, "ftp://a.test/")).toEqual({
+    expect(hopAfter(hop("GET", false), 302, "ftp://a.test/")).toEqual({
       ok: false,
       refusal: {
         code: "response-malformed",

@@ -39,7 +39,7 @@ function take(count: number): HeldPort[] {
 function rest(...held: HeldPort[]): void {
   for (const one of held) one.release();
   nowMs += HOLD_DOWN_MS;
-  ports.room();
+  ports.capacity();
 }
 
 const EXHAUSTED = { ok: false, refusal: "port-block-exhausted" };
@@ -51,7 +51,7 @@ it("[BI14] a port that was taken up from its rest is held for as long as it is i
   // Where its rest would have ended.
   nowMs += REST_MS;
   expect(ports.take("a")).toEqual(EXHAUSTED);
-  expect(ports.room()).toEqual({ portCount: 64, busiestCount: 64 });
+  expect(ports.capacity()).toEqual({ portCount: 64, busiestCount: 64 });
 });
 
 it("[BI14] no port is taken up of a lease that has gone, or drains", () => {
@@ -82,9 +82,9 @@ it("[BI6] what ends on a block that has gone takes nothing from the use of the o
   ports.addBlock({ base: 8192, order: 6, epoch: 2 });
   take(5);
   ports.removeBlock(1);
-  expect(ports.room()).toEqual({ portCount: 64, busiestCount: 5 });
+  expect(ports.capacity()).toEqual({ portCount: 64, busiestCount: 5 });
   rest(...gone);
-  expect(ports.room()).toEqual({ portCount: 64, busiestCount: 5 });
+  expect(ports.capacity()).toEqual({ portCount: 64, busiestCount: 5 });
   take(59);
   expect(ports.take("a")).toEqual(EXHAUSTED);
 });

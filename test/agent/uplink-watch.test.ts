@@ -4,7 +4,7 @@ import { createServer, type Server } from "node:net";
 import type { AddressInfo } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
 import type { Place } from "../../src/core/uplink.ts";
-import { PATIENCE_MS, type Wait } from "../../src/core/uplink-health.ts";
+import { TIMEOUT_MS, type Wait } from "../../src/core/uplink-health.ts";
 import { DestinationPolicy } from "../../src/agent/egress/destination-policy.ts";
 import { Dialler } from "../../src/agent/egress/dial.ts";
 import { PortBinder } from "../../src/agent/egress/port-binder.ts";
@@ -91,14 +91,14 @@ test("[UP1] a dial that fails is followed by a trial from a leased port, which c
 test("[UP1] a request that waits for its answer is followed by a trial of its place", async () => {
   const { place, seen } = await listener();
   const { watch, waits } = watching();
-  waits.oldest = { place, sinceMs: performance.now() - PATIENCE_MS };
+  waits.oldest = { place, sinceMs: performance.now() - TIMEOUT_MS };
   await until("the trial has come", () => seen.length === 1);
   expect(watch.of(IP).state).toBe("good");
 });
 
 test("[UP1] when the trial of what is waited for reaches nothing the address is suspect", async () => {
   const { watch, waits } = watching();
-  waits.oldest = { place: NOWHERE, sinceMs: performance.now() - PATIENCE_MS };
+  waits.oldest = { place: NOWHERE, sinceMs: performance.now() - TIMEOUT_MS };
   await until("it is suspect", () => watch.of(IP).state === "suspect");
   expect(watch.of(IP).doubts).toEqual([NOWHERE]);
 });

@@ -10,7 +10,7 @@ import { text as readAll } from "node:stream/consumers";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { Uploads } from "../../src/agent/traffic/clients/uploads.ts";
 import type { Identity } from "../../src/core/identity.ts";
-import { grant, refuse } from "../../src/core/outcome.ts";
+import { ok, refuse } from "../../src/core/outcome.ts";
 import { Flow } from "../../src/process/flow.ts";
 import {
   eventually,
@@ -68,18 +68,18 @@ async function ask(name: string, init: RequestInit = {}, token = rig.token): Pro
   return fetch(`${rig.url}/v1/uploads/${name}`, { ...init, headers });
 }
 
-async function standingOf(name: string): Promise<string | null> {
+async function uploadStatusOf(name: string): Promise<string | null> {
   const response = await ask(name);
   expect(response.status).toBe(204);
   return response.headers.get("egress-upload");
 }
 
 /** Asks, and goes on when the question has come to the gateway. */
-async function askBefore(name: string): Promise<{ standing: Promise<string | null> }> {
+async function askBefore(name: string): Promise<{ uploadStatus: Promise<string | null> }> {
   const come = once(rig.gateway.server, "request");
-  const standing = standingOf(name);
+  const uploadStatus = uploadStatusOf(name);
   await come;
-  return { standing };
+  return { uploadStatus };
 }
 
 /** An upload whose body is sent by hand. */
@@ -112,7 +112,7 @@ describe("an upload", () => {
         isConnected = true;
       });
       const { sent, answered } = sendUpload(name, `http://${host}.late.test:${origin.port}/`, fields);
-      expect(await standingOf(name)).toEqual("ready");
+      expect(await uploadStatusOf(name)).toEqual("ready");
       expect(isConnected).toBe(true);
       // Of what it has not got yet the destination need know nothing.
       sent.end(Buffer.alloc(100_000));
@@ -123,10 +123,10 @@ describe("an upload", () => {
 
   it("[GW24] is told of to whoever asks before it comes, and to whoever asks late", async () => {
     const name = newName();
-    const { standing } = await askBefore(name);
+    const { uploadStatus } = await askBefore(name);
     const { sent, answered } = sendUpload(name, origin.url);
-    expect(await standing).toEqual("ready");
-    expect(await standingOf(name)).toEqual("ready");
+    expect(await uploadStatus).toEqual("ready");
+    expect(await uploadStatusOf(name)).toEqual("ready");
     sent.end("x");
     expect((await answered).status).toBe(200);
   });
@@ -138,7 +138,7 @@ describe("an upload", () => {
     });
     const name = newName();
     const { sent, answered } = sendUpload(name, secure.url);
-    expect(await standingOf(name)).toEqual("ready");
+    expect(await uploadStatusOf(name)).toEqual("ready");
     sent.end(Buffer.alloc(100_000));
     expect(await answered).toEqual({ status: 200, text: "taken" });
     secure.close();
@@ -147,7 +147,7 @@ describe("an upload", () => {
   it("[GW24] is told `100 Continue` at the same time, if it asks for that", async () => {
     const name = newName();
     const { sent, answered } = sendUpload(name, origin.url, { expect: "100-continue" });
-    await Promise.all([once(sent, "continue"), standingOf(name)]);
+    await Promise.all([once(sent, "continue"), uploadStatusOf(name)]);
     sent.end("x");
     expect((await answered).status).toBe(200);
   });
@@ -158,9 +158,9 @@ describe("an upload", () => {
     ["the name does not resolve", "http://nowhere.late.test/", 502],
   ])("[GW24] has ended without being ready when %s", async (_what, url, status) => {
     const name = newName();
-    const { standing } = await askBefore(name);
+    const { uploadStatus } = await askBefore(name);
     const { answered } = sendUpload(name, url);
-    expect(await standing).toEqual("ended");
+    expect(await uploadStatus).toEqual("ended");
     expect((await answered).status).toBe(status);
   });
 
@@ -169,28 +169,28 @@ describe("an upload", () => {
     const drained = newName();
     const before = await askBefore(drained);
     const refused = sendUpload(drained, origin.url);
-    expect(await before.standing).toEqual("ended");
+    expect(await before.uploadStatus).toEqual("ended");
     expect((await refused.answered).status).toBe(503);
     rig.admission.isDraining = false;
 
     const silent = await startByteOrigin(() => {});
     for (let port = 0; port < 64; port += 1) sendUpload(newName(), silent.url);
-    await eventually(() => rig.ports.room().busiestCount === 64, "all ports held");
+    await eventually(() => rig.ports.capacity().busiestCount === 64, "all ports held");
     const full = newName();
-    const { standing } = await askBefore(full);
+    const { uploadStatus } = await askBefore(full);
     const { answered } = sendUpload(full, silent.url);
-    expect(await standing).toEqual("ended");
+    expect(await uploadStatus).toEqual("ended");
     expect(JSON.parse((await answered).text)).toMatchObject({ code: "port-block-exhausted" });
     silent.close();
   });
 
   it("[GW24] has ended when its client goes away before it is ready", async () => {
     const name = newName();
-    const { standing } = await askBefore(name);
+    const { uploadStatus } = await askBefore(name);
     const { sent } = sendUpload(name, "http://nobody.silent.test/");
     await eventually(() => rig.gateway.runningCount === 1, "it has come");
     sent.destroy();
-    expect(await standing).toEqual("ended");
+    expect(await uploadStatus).toEqual("ended");
   });
 
   it("[GW24] is told of to nobody else", async () => {
@@ -198,13 +198,13 @@ describe("an upload", () => {
     expect(stranger).not.toBe(rig.token);
     const name = newName();
     const { sent, answered } = sendUpload(name, origin.url);
-    expect(await standingOf(name)).toEqual("ready");
+    expect(await uploadStatusOf(name)).toEqual("ready");
     // The same client by another token of its own is nobody else.
     expect((await ask(name, {}, stranger)).headers.get("egress-upload")).toBe("ready");
     const others = new Uploads();
     const [one, two] = [identity("one"), identity("two")];
     const running = stubResponse();
-    others.announce(name, grant(one), running)!.ready();
+    others.announce(name, ok(one), running)!.ready();
     expect(told(others, name, one)).toEqual(["ready"]);
     expect(told(others, name, two)).toEqual([]);
     sent.end("x");
@@ -292,19 +292,19 @@ describe("what is kept of uploads", () => {
     const kept = new Uploads();
     const name = newName();
     const first = stubResponse();
-    expect(kept.announce(name, grant(somebody), first)).not.toBeNull();
-    expect(kept.announce(name, grant(somebody), stubResponse())).toBeNull();
+    expect(kept.announce(name, ok(somebody), first)).not.toBeNull();
+    expect(kept.announce(name, ok(somebody), stubResponse())).toBeNull();
     first.emit("close");
     expect(told(kept, name, somebody)).toEqual([]);
-    expect(kept.announce(name, grant(somebody), stubResponse())).not.toBeNull();
+    expect(kept.announce(name, ok(somebody), stubResponse())).not.toBeNull();
   });
 
   it("[GW24] is nothing without a name, without leave, or of a client that is gone", () => {
     const kept = new Uploads();
     const gone = Object.assign(stubResponse(), { destroyed: true });
-    expect(kept.announce(null, grant(somebody), stubResponse())).toBeNull();
+    expect(kept.announce(null, ok(somebody), stubResponse())).toBeNull();
     expect(kept.announce(newName(), refuse({ code: "token-expired" }), stubResponse())).toBeNull();
-    expect(kept.announce(newName(), grant(somebody), gone)).toBeNull();
+    expect(kept.announce(newName(), ok(somebody), gone)).toBeNull();
   });
 
   it("[GW24] is bounded where uploads are asked for that do not come", () => {
@@ -327,7 +327,7 @@ describe("what is kept of uploads", () => {
     const asking = [stubResponse(), stubResponse(), stubResponse()];
     kept.answer(name, somebody, asking[0]!, flow);
     const running = stubResponse();
-    const upload = kept.announce(name, grant(somebody), running)!;
+    const upload = kept.announce(name, ok(somebody), running)!;
     kept.answer(name, somebody, asking[1]!, flow);
     kept.answer(name, somebody, asking[2]!, flow);
     asking[2]!.emit("close");

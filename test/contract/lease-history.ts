@@ -52,7 +52,7 @@ const COMMANDS = [
 ] as const;
 const STEERING_COMMANDS = [
   ["steer", 1],
-  ["followed", 3],
+  ["applied", 3],
 ] as const;
 
 function historiesOf(commands: readonly (readonly [Step["command"], number])[]): fc.Arbitrary<History> {
@@ -116,10 +116,10 @@ export function commandFor(
     case "tick":
     case "steer":
       return { type: command };
-    case "followed": {
+    case "applied": {
       const publication = publicationOf(table);
       const lastEpoch = Math.max(0, publication.lastEpoch - (choice % 3));
-      return { type: "followed", publication: { ...publication, lastEpoch } };
+      return { type: "applied", publication: { ...publication, lastEpoch } };
     }
     case "configure":
       return { type: "configure", settings: { ...SETTINGS, quarantineMs: (choice % 3) * 2_000 } };

@@ -294,7 +294,7 @@ function expectSteering(store: SteeringStore, model: Model, pieceSize: number): 
   expect(store.pieceCount(pieceSize)).toBe(pieces.length);
   for (const piece of pieces) {
     expect(piece.sequence).toBe(model.sequence);
-    expect(piece.ips.length + piece.entries.length + piece.reaches.length).toBeLessThanOrEqual(pieceSize);
+    expect(piece.ips.length + piece.entries.length + piece.nextHops.length).toBeLessThanOrEqual(pieceSize);
   }
   expect(wholeOf(pieces)).toEqual(tableOf(model));
 }
@@ -305,7 +305,7 @@ function wholeOf(pieces: readonly SteeringTable[]): Lists {
   return {
     ips: pieces.flatMap((piece) => piece.ips),
     entries: pieces.flatMap((piece) => piece.entries),
-    reaches: pieces.flatMap((piece) => piece.reaches),
+    nextHops: pieces.flatMap((piece) => piece.nextHops),
   };
 }
 
@@ -320,7 +320,7 @@ function tableOf(model: Model): Lists {
   return {
     ips: published.map((known) => known.ip),
     entries: published.flatMap<SteeringEntry>(({ entries }) => entries),
-    reaches: reachable.map(({ host: at, reach: { ipv4, ipv6 } }) => ({ host: at, ipv4, ipv6 })),
+    nextHops: reachable.map(({ host: at, reach: { ipv4, ipv6 } }) => ({ host: at, ipv4, ipv6 })),
   };
 }
 

@@ -3,10 +3,10 @@ import { describe, expect, test } from "vitest";
 import {
   acknowledge,
   beginning,
-  hasFollowed,
+  hasApplied,
   laggardsOf,
   type Progress,
-  steeringPatienceMs,
+  steeringTimeoutMs,
 } from "../../src/core/acknowledgement.ts";
 import { DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
 
@@ -23,17 +23,12 @@ function after(from: number, newest: number, sequences: readonly number[]): Prog
 describe("acknowledgements", () => {
   test("[ST7] count for all changes up to theirs", () => {
     const progress = after(3, 9, [7]);
-    expect([3, 6, 7, 8].map((sequence) => hasFollowed(progress, sequence))).toEqual([
-      true,
-      true,
-      true,
-      false,
-    ]);
+    expect([3, 6, 7, 8].map((sequence) => hasApplied(progress, sequence))).toEqual([true, true, true, false]);
   });
 
   test("[ST7] from before the table say nothing of it", () => {
     expect(after(5, 9, [4]).acknowledged).toBeNull();
-    expect(hasFollowed(after(5, 9, [4]), 0)).toBe(false);
+    expect(hasApplied(after(5, 9, [4]), 0)).toBe(false);
     expect(after(5, 9, [4, 5]).acknowledged).toBe(5);
     expect(after(0, 0, [0]).acknowledged).toBe(0);
   });
@@ -56,7 +51,7 @@ describe("acknowledgements", () => {
 });
 
 describe("a grant", () => {
-  const standing = (router: string, acknowledged: number | null, isLive = true) => ({
+  const status = (router: string, acknowledged: number | null, isLive = true) => ({
     router,
     tableSequence: 0,
     acknowledged,
@@ -64,18 +59,13 @@ describe("a grant", () => {
   });
 
   test("[ST4] waits for live routers that are behind, ready or not, and for no other", () => {
-    const routers = [
-      standing("slow", 6),
-      standing("here", 7),
-      standing("away", 2, false),
-      standing("new", null),
-    ];
+    const routers = [status("slow", 6), status("here", 7), status("away", 2, false), status("new", null)];
     expect(laggardsOf(routers, 7)).toEqual(["new", "slow"]);
     expect(laggardsOf([], 7)).toEqual([]);
   });
 
   test("[ST4] waits for the deadline, but never for more than an eighth of a lease", () => {
-    expect(steeringPatienceMs(DEFAULT_POOL_SETTINGS)).toBe(2_000);
-    expect(steeringPatienceMs({ ...DEFAULT_POOL_SETTINGS, leaseDurationMs: 4_000 })).toBe(500);
+    expect(steeringTimeoutMs(DEFAULT_POOL_SETTINGS)).toBe(2_000);
+    expect(steeringTimeoutMs({ ...DEFAULT_POOL_SETTINGS, leaseDurationMs: 4_000 })).toBe(500);
   });
 });

@@ -40,7 +40,7 @@ describe("the answer", () => {
     { type: "configure", settings: DEFAULT_POOL_SETTINGS },
     { type: "steer" },
     { type: "retire", isRetiring: true },
-    { type: "followed", publication: { version: 0, lastEpoch: 0, blocks: [] } },
+    { type: "applied", publication: { version: 0, lastEpoch: 0, blocks: [] } },
   ])("[LE8] to $type, which no host says, tells of no lease and extends none", (command) => {
     const table = joinedTable("anna");
     run(table, acquireBy(table, "anna", "once"));
@@ -88,7 +88,7 @@ describe("a grant that routers are to follow", () => {
     const { session } = table.holders.get("anna")!;
     const renewed = granted(run(table, { type: "renew", host: "anna", session }).outcome);
     expect(awaitsRouters(table, renewed)).toBe(false);
-    run(table, { type: "followed", publication: publicationOf(table) });
+    run(table, { type: "applied", publication: publicationOf(table) });
     expect(awaitsRouters(table, late)).toBe(false);
   });
 
@@ -122,13 +122,13 @@ describe("what is written", () => {
     const first = publicationOf(table);
     run(table, acquireBy(table, "bert", "b"));
     const second = publicationOf(table);
-    expect(written(table, { type: "followed", publication: second })).toEqual([
+    expect(written(table, { type: "applied", publication: second })).toEqual([
       { type: "steered", epoch: 1 },
       { type: "steered", epoch: 2 },
       { type: "published", version: second.version },
     ]);
     for (const publication of [first, second]) {
-      expect(written(table, { type: "followed", publication })).toEqual([]);
+      expect(written(table, { type: "applied", publication })).toEqual([]);
     }
     expect(table.publishedVersion).toBe(second.version);
   });

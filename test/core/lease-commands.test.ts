@@ -42,7 +42,7 @@ describe("a lease", () => {
     expect(granted(address.renew("anna")).leases).toEqual([]);
   });
 
-  test("[LE5] a twin that comes between takes nothing from the time that the first was told", () => {
+  test("[LE5] a duplicate instance that comes between takes nothing from the time that the first was told", () => {
     const address = new AddressStory();
     address.join("anna", "first");
     address.configure({ leaseDurationMs: 1000 });
@@ -311,7 +311,7 @@ describe("a share", () => {
 });
 
 describe("a host", () => {
-  test("[HO1] its twin is refused while it holds leases, and taken once they are over", () => {
+  test("[HO1] its duplicate instance is refused while it holds leases, and taken once they are over", () => {
     const address = new AddressStory();
     address.join("anna", "first-disk");
     const block = address.take("anna", 8);

@@ -141,7 +141,7 @@ describe("a host for a request", () => {
     expect(chooseHost(ips, () => true, Math.random)).toMatchObject({ refusal: "no-host" });
   });
 
-  test("[PL5] the more room the likelier, in proportion; a full host is a last resort, never nothing", () => {
+  test("[PL5] the more capacity the likelier, in proportion; a full host is a last resort, never nothing", () => {
     const ips = [
       { ip: "192.0.2.1", hosts: [host("anna", 400, 100), host("bert", 100), host("full", 256, 256)] },
     ];

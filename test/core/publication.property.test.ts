@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import {
   acknowledge,
   beginning,
-  hasFollowed,
+  hasApplied,
   laggardsOf,
   type Progress,
 } from "../../src/core/acknowledgement.ts";
@@ -72,7 +72,7 @@ class PublishingAddress {
     const change = changeBy(this.taken, publication);
     if (!change.ok) return;
     this.taken = applied(this.taken, publication, change.value);
-    this.#execute({ type: "followed", publication });
+    this.#execute({ type: "applied", publication });
   }
 
   #execute(command: Parameters<typeof execute>[1]): void {
@@ -155,9 +155,9 @@ describe("numbered changes", () => {
         fc.array(addressChange, { maxLength: 4 }),
         fc.array(reach, { maxLength: 4 }),
         fc.integer({ min: 1, max: 12 }),
-        (addresses, reaches, limit) => {
+        (addresses, nextHops, limit) => {
           let last = 7;
-          const changes = toChanges(addresses, reaches, limit, () => (last += 1));
+          const changes = toChanges(addresses, nextHops, limit, () => (last += 1));
           expect(changes.map(({ sequence }) => sequence)).toEqual(changes.map((_change, at) => 8 + at));
           const sizes = changes.map(sizeOf);
           // All are full but the last, and such as would withdraw what they have put.
@@ -166,7 +166,7 @@ describe("numbered changes", () => {
             expect(sizes[at] === limit || isPutTo).toBe(true);
           }
           for (const size of sizes) expect(size > 0 && size <= limit).toBe(true);
-          expect(changes.flatMap((change) => change.reaches)).toEqual(reaches);
+          expect(changes.flatMap((change) => change.nextHops)).toEqual(nextHops);
           expect(changes.flatMap(({ withdraw }) => withdraw)).toEqual(addresses.flatMap((a) => a.withdraw));
           expect(changes.flatMap(({ put }) => put)).toEqual(addresses.flatMap((a) => a.put));
           expect(changes.flatMap(({ addIps }) => addIps)).toEqual(addresses.flatMap((a) => a.addIps));
@@ -178,8 +178,8 @@ describe("numbered changes", () => {
 });
 
 function sizeOf(change: SteeringChange): number {
-  const { withdraw, put, addIps, removeIps, reaches } = change;
-  return withdraw.length + put.length + addIps.length + removeIps.length + reaches.length;
+  const { withdraw, put, addIps, removeIps, nextHops } = change;
+  return withdraw.length + put.length + addIps.length + removeIps.length + nextHops.length;
 }
 
 describe("the routers of a pool", () => {
@@ -205,18 +205,18 @@ describe("the routers of a pool", () => {
             if (!after.ok) continue;
             progress.set(what.router, after.value);
             for (let sequence = 0; sequence <= newest; sequence += 1) {
-              if (hasFollowed(before, sequence)) expect(hasFollowed(after.value, sequence)).toBe(true);
+              if (hasApplied(before, sequence)) expect(hasApplied(after.value, sequence)).toBe(true);
             }
             if (what.sequence >= before.tableSequence) {
-              expect(hasFollowed(after.value, what.sequence)).toBe(true);
+              expect(hasApplied(after.value, what.sequence)).toBe(true);
             }
           }
-          const standings = routers.map((router) => {
+          const statuses = routers.map((router) => {
             const { tableSequence, acknowledged } = progress.get(router)!;
             return { router, tableSequence, acknowledged, isLive: live.includes(router) };
           });
-          const behind = live.filter((router) => !hasFollowed(progress.get(router)!, newest));
-          expect(laggardsOf(standings, newest)).toEqual(behind.toSorted());
+          const behind = live.filter((router) => !hasApplied(progress.get(router)!, newest));
+          expect(laggardsOf(statuses, newest)).toEqual(behind.toSorted());
         }
       }),
     );

@@ -38,13 +38,13 @@ function renew(table: LeaseTable) {
 }
 
 describe("a table in a steered pool", () => {
-  test("[ST4] keeps a grant from its host until the routers have followed", () => {
+  test("[ST4] keeps a grant from its host until the routers have applied it", () => {
     const table = steeredTable();
     acquire(table, "a");
     expect(renew(table)).toMatchObject({ value: { leases: [] } });
     const publication = publicationOf(table);
     expect(publication.blocks).toMatchObject([{ host: "h1", order: 8, epoch: 1 }]);
-    execute(table, { type: "followed", publication }, START_MS, random);
+    execute(table, { type: "applied", publication }, START_MS, random);
     expect(renew(table)).toMatchObject({ value: { leases: [{ epoch: 1 }] } });
     expect(isUnpublished(table)).toBe(false);
   });
@@ -57,7 +57,7 @@ describe("a table in a steered pool", () => {
     const { session } = table.holders.get("h2")!;
     const request = { type: "acquire", host: "h2", session, requestId: "b", order: 8 } as const;
     execute(table, request, START_MS, random);
-    execute(table, { type: "followed", publication }, START_MS, random);
+    execute(table, { type: "applied", publication }, START_MS, random);
     expect([...table.rows.values()].map(({ steered }) => steered)).toEqual([true, false]);
     expect(isUnpublished(table)).toBe(true);
   });
@@ -67,7 +67,7 @@ describe("a table in a steered pool", () => {
     const first = acquire(table, "a");
     expect(acquire(table, "b")).toEqual({ ok: false, refusal: "steering-pending" });
     expect(acquire(table, "a")).toEqual(first);
-    execute(table, { type: "followed", publication: publicationOf(table) }, START_MS, random);
+    execute(table, { type: "applied", publication: publicationOf(table) }, START_MS, random);
     expect(acquire(table, "b")).toMatchObject({ ok: true, value: { granted: { epoch: 2 } } });
   });
 
@@ -75,7 +75,7 @@ describe("a table in a steered pool", () => {
     const table = steeredTable();
     const publish = () => {
       const publication = publicationOf(table);
-      execute(table, { type: "followed", publication }, START_MS, random);
+      execute(table, { type: "applied", publication }, START_MS, random);
       return publication.version;
     };
     const begun = publish();
@@ -197,11 +197,11 @@ describe("changes", () => {
       host: "h1",
       epoch: epoch + 10,
     }));
-    const reaches = [{ host: "h1", ipv4: "192.0.2.9", ipv6: null }];
+    const nextHops = [{ host: "h1", ipv4: "192.0.2.9", ipv6: null }];
     let sequence = 40;
-    const changes = toChanges([{ withdraw, put, addIps: [IP] }], reaches, 5, () => (sequence += 1));
+    const changes = toChanges([{ withdraw, put, addIps: [IP] }], nextHops, 5, () => (sequence += 1));
     const sizeOf = (change: SteeringChange): number =>
-      change.withdraw.length + change.put.length + change.addIps.length + change.reaches.length;
+      change.withdraw.length + change.put.length + change.addIps.length + change.nextHops.length;
     expect(changes.map(sizeOf)).toEqual([5, 5, 5, 1]);
     expect(changes.map((change) => change.sequence)).toEqual([41, 42, 43, 44]);
     expect(changes.flatMap((change) => change.withdraw)).toEqual(withdraw);

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import type { Place } from "../../src/core/uplink.ts";
 import {
   LATE_TRIAL_INTERVAL_MS,
-  PATIENCE_MS,
+  TIMEOUT_MS,
   PROBE_INTERVAL_MS,
   TRIAL_INTERVAL_MS,
   UplinkHealth,
@@ -65,10 +65,10 @@ test("[UP1] a try that hangs is a sign, unless something else was reached since 
   const health = new UplinkHealth();
   tryOnce(health, GOOD, true, 0);
   health.began(DOWN, 100);
-  expect(health.isTrialDue(100 + PATIENCE_MS - 1)).toBe(false);
-  expect(health.isTrialDue(100 + PATIENCE_MS)).toBe(true);
+  expect(health.isTrialDue(100 + TIMEOUT_MS - 1)).toBe(false);
+  expect(health.isTrialDue(100 + TIMEOUT_MS)).toBe(true);
   tryOnce(health, GOOD, true, 200);
-  expect(health.isTrialDue(100 + PATIENCE_MS)).toBe(false);
+  expect(health.isTrialDue(100 + TIMEOUT_MS)).toBe(false);
 });
 
 test("[UP1] a request that nothing comes of is a sign, also to a place that nobody has dialled for long", () => {
@@ -76,11 +76,11 @@ test("[UP1] a request that nothing comes of is a sign, also to a place that nobo
   tryOnce(health, GOOD, true, 0);
   const atMs = 700_000;
   const wait = { place: GOOD, sinceMs: atMs };
-  health.waits(wait, atMs + PATIENCE_MS - 1);
-  expect(health.isTrialDue(atMs + PATIENCE_MS - 1)).toBe(false);
-  health.waits(wait, atMs + PATIENCE_MS);
-  expect(health.isTrialDue(atMs + PATIENCE_MS)).toBe(true);
-  expect(trial(health, () => true, atMs + PATIENCE_MS)).toEqual([GOOD]);
+  health.waits(wait, atMs + TIMEOUT_MS - 1);
+  expect(health.isTrialDue(atMs + TIMEOUT_MS - 1)).toBe(false);
+  health.waits(wait, atMs + TIMEOUT_MS);
+  expect(health.isTrialDue(atMs + TIMEOUT_MS)).toBe(true);
+  expect(trial(health, () => true, atMs + TIMEOUT_MS)).toEqual([GOOD]);
   // The origin is slow, the way is good: that needs no second trial.
   health.waits(wait, atMs + 60_000);
   expect(health.isTrialDue(atMs + 60_000)).toBe(false);
@@ -290,17 +290,17 @@ test("[UP1] a first try is no sign before it has hung for a second, nor one that
   const health = new UplinkHealth();
   expect(health.isTrialDue(0)).toBe(false);
   const number = health.began(DOWN, 0);
-  expect(health.isTrialDue(PATIENCE_MS - 1)).toBe(false);
-  expect(health.isTrialDue(PATIENCE_MS)).toBe(true);
-  health.ended(number, null, PATIENCE_MS);
-  expect(health.isTrialDue(PATIENCE_MS)).toBe(false);
+  expect(health.isTrialDue(TIMEOUT_MS - 1)).toBe(false);
+  expect(health.isTrialDue(TIMEOUT_MS)).toBe(true);
+  health.ended(number, null, TIMEOUT_MS);
+  expect(health.isTrialDue(TIMEOUT_MS)).toBe(false);
 });
 
 test("[UP1] what was reached in the moment when a try began speaks for it, and for a trial", () => {
   const health = new UplinkHealth();
   tryOnce(health, GOOD, true, 100);
   health.began(DOWN, 100);
-  expect(health.isTrialDue(100 + PATIENCE_MS)).toBe(false);
+  expect(health.isTrialDue(100 + TIMEOUT_MS)).toBe(false);
   tryOnce(health, DOWN, false, 200);
   const places = health.beginTrial(200);
   tryOnce(health, GOOD, true, 200);
@@ -340,8 +340,8 @@ test("[UP1] a trial is of the four that failed and were wanted last, without wha
   other.began(placed(1), 0);
   other.began(placed(2), 1);
   tryOnce(other, placed(3), null, 2);
-  expect(other.beginTrial(PATIENCE_MS)).toEqual([placed(1)]);
-  expect(other.beginTrial(PATIENCE_MS + 1)).toEqual([placed(2), placed(1)]);
+  expect(other.beginTrial(TIMEOUT_MS)).toEqual([placed(1)]);
+  expect(other.beginTrial(TIMEOUT_MS + 1)).toEqual([placed(2), placed(1)]);
 });
 
 test("[UP1] a place is tried for ten minutes after it was reached, for one after it failed", () => {

@@ -5,7 +5,7 @@ import type { EgressIp } from "../../durable-objects/address/egress-ip.ts";
 import { HostConnection, objects, settings } from "./objects.ts";
 
 const SHORT = { ...settings, leaseDurationMs: 1_000, quarantineMs: 1_000 };
-const PATIENCE = { timeout: 10_000, interval: 50 };
+const TIMEOUT = { timeout: 10_000, interval: 50 };
 const LONG_TEST = { timeout: 30_000 };
 
 /** What is on disk, without the look at the clock that asking the object would be. */
@@ -35,16 +35,16 @@ it(
       expect(row).toMatchObject({ epoch: 1, end_reason: "expired" });
       expect(row!["ended_at_ms"]).toBeGreaterThanOrEqual(holder!["expires_at_ms"] as number);
       expect(row!["free_at_ms"]).toBe((row!["ended_at_ms"] as number) + SHORT.quarantineMs);
-    }, PATIENCE);
+    }, TIMEOUT);
     await vi.waitFor(async () => {
       const { live, past } = await storedIn(stub);
       expect(live).toEqual([]);
       expect(past).toMatchObject([{ epoch: 1, host: "h1", end_reason: "expired" }]);
-    }, PATIENCE);
+    }, TIMEOUT);
     // Nothing is left that could end, so nothing wakes the object up any more.
     await vi.waitFor(async () => {
       expect(await storedIn(stub)).toMatchObject({ holders: [], alarmAtMs: null });
-    }, PATIENCE);
+    }, TIMEOUT);
     expect(await host.renew()).toMatchObject({ type: "refused", code: "stale-session" });
   },
 );
@@ -59,7 +59,7 @@ it("[DO8] a host that renews keeps its leases past many alarms", LONG_TEST, asyn
   await vi.waitFor(async () => {
     expect(await host.renew()).toMatchObject({ type: "answer", leases: [granted] });
     expect(Date.now() - startedAtMs).toBeGreaterThan(2_500);
-  }, PATIENCE);
+  }, TIMEOUT);
 });
 
 it("[DO8] a renewal does not move an alarm that comes early enough", async () => {

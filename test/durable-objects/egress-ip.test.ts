@@ -1,20 +1,20 @@
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 import type { EgressIp } from "../../durable-objects/address/egress-ip.ts";
-import { CLOSE_FENCED, CLOSE_REFUSED } from "../../durable-objects/platform/object-world.ts";
+import { CLOSE_FENCED, CLOSE_REFUSED } from "../../durable-objects/platform/object-platform.ts";
 import { HOST_HEADER } from "../../durable-objects/calls/peer-headers.ts";
 import { HEARTBEAT, HEARTBEAT_ANSWER, PROTOCOL_VERSION } from "../../src/core/messages.ts";
 import { HostConnection, objects, type Reply, settings, upgrade } from "./objects.ts";
 
 const FIRST = "first-instance";
-const TWIN = "other-instance";
+const DUPLICATE = "other-instance";
 
 let addressCount = 0;
 
 async function assignedIp() {
   addressCount += 1;
   const stub = objects.EGRESS_IP.getByName(`192.0.2.${addressCount}`);
-  expect(await stub.assign("eu", settings)).toEqual({ ok: true, value: { standing: "serving" } });
+  expect(await stub.assign("eu", settings)).toEqual({ ok: true, value: { status: "serving" } });
   return stub;
 }
 
@@ -87,7 +87,7 @@ describe("restarts", () => {
     const granted: Reply[] = [];
     const steps: (() => Promise<Reply>)[] = [
       () => h1.join(FIRST),
-      () => h2.join(TWIN),
+      () => h2.join(DUPLICATE),
       () => h1.acquire(8),
       () => h2.acquire(7),
       () => h1.acquire(6),
@@ -160,7 +160,7 @@ describe("restarts", () => {
     const h1 = await HostConnection.open(stub, "h1");
     const h2 = await HostConnection.open(stub, "h2");
     await h1.join(FIRST);
-    await h2.join(TWIN);
+    await h2.join(DUPLICATE);
     const { granted } = await h1.acquire(12);
     await h1.release(granted as { base: number; epoch: number });
     await evictDurableObject(stub);
@@ -183,7 +183,10 @@ describe("restarts", () => {
     while ((await h1.acquire(12))["type"] === "answer");
     expect((await h1.renew())["settings"]).toMatchObject({ maxPortsPerHost: 64_512 });
     const h2 = await HostConnection.open(stub, "h2");
-    expect((await h2.join(TWIN))["settings"]).toMatchObject({ minPortsPerHost: 512, maxPortsPerHost: 512 });
+    expect((await h2.join(DUPLICATE))["settings"]).toMatchObject({
+      minPortsPerHost: 512,
+      maxPortsPerHost: 512,
+    });
     expect((await h1.renew())["settings"]).toMatchObject({ maxPortsPerHost: 64_000 });
     expect((await tableOf(stub))["settings"]).toMatchObject({ maxPortsPerHost: 64_512 });
   });
@@ -237,15 +240,15 @@ describe("a turn", () => {
 });
 
 describe("who speaks for a host", () => {
-  it("[HO1] a twin is refused while the first holds leases, and its connection closed", async () => {
+  it("[HO1] a duplicate instance is refused while the first holds leases, and its connection closed", async () => {
     const stub = await assignedIp();
     const first = await HostConnection.open(stub, "h1");
     await first.join(FIRST);
     await first.acquire(8);
     await evictDurableObject(stub);
-    const twin = await HostConnection.open(stub, "h1");
-    expect(await twin.join(TWIN)).toMatchObject({ type: "refused", code: "host-already-present" });
-    expect(await twin.closed).toEqual({ code: CLOSE_REFUSED, reason: "host-already-present" });
+    const duplicate = await HostConnection.open(stub, "h1");
+    expect(await duplicate.join(DUPLICATE)).toMatchObject({ type: "refused", code: "host-already-present" });
+    expect(await duplicate.closed).toEqual({ code: CLOSE_REFUSED, reason: "host-already-present" });
     expect(await first.renew()).toMatchObject({ type: "answer", leases: [{ order: 8 }] });
   });
 
@@ -254,7 +257,7 @@ describe("who speaks for a host", () => {
     const older = await HostConnection.open(stub, "h1");
     const stranger = await HostConnection.open(stub, "h2");
     await older.join(FIRST);
-    await stranger.join(TWIN);
+    await stranger.join(DUPLICATE);
     await evictDurableObject(stub);
     const newer = await HostConnection.open(stub, "h1");
     expect(await newer.join(FIRST)).toMatchObject({ type: "answer" });
@@ -300,7 +303,7 @@ describe("who speaks for a host", () => {
     const h1 = await HostConnection.open(stub, "h1");
     const h2 = await HostConnection.open(stub, "h2");
     await h1.join(FIRST);
-    await h2.join(TWIN);
+    await h2.join(DUPLICATE);
     const { granted } = await h1.acquire(8);
     for (const attempt of [
       h2.release(granted as { base: number; epoch: number }),

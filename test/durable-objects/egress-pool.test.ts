@@ -2,14 +2,14 @@ import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "c
 import { describe, expect, it, vi } from "vitest";
 import { CATALOGUE_NAME } from "../../durable-objects/bindings.ts";
 import type { EgressIp } from "../../durable-objects/address/egress-ip.ts";
-import { CLOSE_FENCED, CLOSE_REFUSED } from "../../durable-objects/platform/object-world.ts";
+import { CLOSE_FENCED, CLOSE_REFUSED } from "../../durable-objects/platform/object-platform.ts";
 import { HOST_HEADER } from "../../durable-objects/calls/peer-headers.ts";
 import { HEARTBEAT, PROTOCOL_VERSION } from "../../src/core/messages.ts";
 import { DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
 import { HostConnection, objects, type Reply, upgrade } from "./objects.ts";
 
 const FIRST = "first-instance";
-const TWIN = "other-instance";
+const DUPLICATE = "other-instance";
 const GATEWAY = "http://127.0.0.1:8001";
 
 let count = 0;
@@ -233,17 +233,17 @@ describe("enlisting", () => {
     });
   });
 
-  it("[HO1] a twin is refused while the first is live, and may come when it has gone", async () => {
+  it("[HO1] a duplicate instance is refused while the first is live, and may come when it has gone", async () => {
     const world = await newPool();
     const first = await placedHost(world, "h1");
     await evictDurableObject(world.stub);
-    const twin = await HostConnection.open(world.stub, "h1");
-    expect(await twin.enlist(TWIN)).toEqual({ type: "refused", code: "host-already-present" });
-    expect(await twin.closed).toEqual({ code: CLOSE_REFUSED, reason: "host-already-present" });
+    const duplicate = await HostConnection.open(world.stub, "h1");
+    expect(await duplicate.enlist(DUPLICATE)).toEqual({ type: "refused", code: "host-already-present" });
+    expect(await duplicate.closed).toEqual({ code: CLOSE_REFUSED, reason: "host-already-present" });
     first.close();
     await first.closed;
     const successor = await HostConnection.open(world.stub, "h1");
-    expect(await successor.enlist(TWIN)).toMatchObject({ type: "enlisted" });
+    expect(await successor.enlist(DUPLICATE)).toMatchObject({ type: "enlisted" });
     // What the first had room for says nothing of the other.
     expect(await hostsPlaced(world.stub)).toEqual([]);
   });

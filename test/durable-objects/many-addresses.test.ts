@@ -2,7 +2,7 @@
 import { runInDurableObject } from "cloudflare:test";
 import { expect, it, vi } from "vitest";
 import type { PoolAddress } from "../../durable-objects/calls/address-calls.ts";
-import { durableWorld } from "../../durable-objects/platform/durable-world.ts";
+import { durablePlatform } from "../../durable-objects/platform/durable-platform.ts";
 import type { EgressPool } from "../../durable-objects/pool/egress-pool.ts";
 import { PoolService } from "../../durable-objects/pool/pool-service.ts";
 import { PoolStore } from "../../durable-objects/pool/pool-store.ts";
@@ -33,7 +33,7 @@ function addresses(seen: Seen, work: Work): (ip: string) => PoolAddress {
       underWay += 1;
       seen.most = Math.max(seen.most, underWay);
       await work(ip).finally(() => (underWay -= 1));
-      return { ok: true, value: { standing: "serving" } };
+      return { ok: true, value: { status: "serving" } };
     },
     describe: async () => {},
   });
@@ -50,14 +50,14 @@ async function withMany(
 ): Promise<void> {
   await runInDurableObject(objects.EGRESS_POOL.getByName(name), async (_instance: EgressPool, state) => {
     const seen: Seen = { asked: [], most: 0, alarmAtMs: null };
-    const world = {
-      ...durableWorld(state),
+    const platform = {
+      ...durablePlatform(state),
       name,
       setAlarm: async (atMs: number) => void (seen.alarmAtMs = atMs),
       deleteAlarm: async () => void (seen.alarmAtMs = null),
       report: () => {},
     };
-    const service = new PoolService(world, addresses(seen, work));
+    const service = new PoolService(platform, addresses(seen, work));
     await service.configure({});
     const store = new PoolStore(state.storage);
     for (let at = 0; at < COUNT; at += 1) store.putIp({ ip: ipOf(at), advertised: null }, 1);

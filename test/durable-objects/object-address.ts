@@ -69,7 +69,7 @@ export class ObjectAddress implements TableKeeper {
       case "release":
         return this.#ask(command);
       case "steer":
-      case "followed":
+      case "applied":
         throw new Error("an address without a pool is not steered");
     }
   }

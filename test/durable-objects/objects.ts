@@ -175,7 +175,7 @@ export class RouterConnection extends Connection {
       sequence: pieces[0]!.sequence,
       ips: pieces.flatMap(({ ips }) => ips),
       entries: pieces.flatMap(({ entries }) => entries),
-      reaches: pieces.flatMap(({ reaches }) => reaches),
+      nextHops: pieces.flatMap(({ nextHops }) => nextHops),
     };
   }
 

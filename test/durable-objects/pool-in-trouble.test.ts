@@ -7,7 +7,7 @@ import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import { HostConnection, interceptOrders, objects, RouterConnection } from "./objects.ts";
 
 const FIRST = "first-instance";
-const TWIN = "other-instance";
+const DUPLICATE = "other-instance";
 const GATEWAY = "http://127.0.0.1:8001";
 /** Longer than any test: what happens sooner did not happen by a deadline. */
 const NEVER_MS = 60_000;
@@ -32,7 +32,7 @@ async function world(changes: Partial<PoolSettings> = {}) {
 
 type World = Awaited<ReturnType<typeof world>>;
 
-/** A router that has followed the whole table. */
+/** A router that has applied the whole table. */
 async function readyRouter({ pool }: World, name: string): Promise<RouterConnection> {
   const router = await RouterConnection.open(pool, name);
   router.acknowledge((await router.enroll(FIRST)).sequence);
@@ -191,7 +191,7 @@ describe("an instance whose name routers steer to its predecessor", () => {
       await storage.deleteAlarm();
     });
     const enlist = async (): Promise<unknown> =>
-      (await HostConnection.open(here.pool, "h1")).enlist(TWIN, "http://127.0.0.1:8002");
+      (await HostConnection.open(here.pool, "h1")).enlist(DUPLICATE, "http://127.0.0.1:8002");
     vi.useFakeTimers({ toFake: ["Date"] });
     vi.setSystemTime(Date.now() + leaseDurationMs + 1_000);
     expect(await runDurableObjectAlarm(here.address)).toBe(false);

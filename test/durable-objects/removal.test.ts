@@ -16,7 +16,7 @@ import {
 const FIRST = "first-instance";
 /** Longer than any test: what happens sooner did not happen by a deadline. */
 const NEVER_MS = 60_000;
-const PATIENCE = { timeout: 10_000, interval: 20 };
+const TIMEOUT = { timeout: 10_000, interval: 20 };
 const LEAVE: AddressOrder = { revision: 1_000, wish: "leave" };
 const ELSEWHERE = { ok: false, refusal: "ip-elsewhere" };
 
@@ -74,7 +74,7 @@ async function ringUntilGone({ pool, address }: World): Promise<void> {
     await evict(pool, address);
     await runDurableObjectAlarm(pool);
     expect(await ipsOf(pool)).toEqual([]);
-  }, PATIENCE);
+  }, TIMEOUT);
   expect(await runDurableObjectAlarm(pool)).toBe(false);
 }
 
@@ -112,9 +112,9 @@ async function hardOfHearing(ip: string) {
   await interceptOrders(address, async (wish, carryOut) => {
     came.push(wish);
     if (wish !== "serve") await mended.promise;
-    const standing = await carryOut();
+    const status = await carryOut();
     if (!isMended) throw new Error("the answer is lost");
-    return standing;
+    return status;
   });
   const mend = () =>
     runInDurableObject(address, () => {
@@ -223,7 +223,7 @@ describe("a removal that is interrupted", () => {
     await here.pool.removeIp(here.ip);
     await mendDisk();
     const { address } = anew(here);
-    const left = { ok: true, value: { standing: "left" } };
+    const left = { ok: true, value: { status: "left" } };
     expect(await address.assign(here.name, settings, false, LEAVE)).toEqual(left);
     expect(await here.other.addIp(here.ip, null)).toMatchObject({ ok: true });
     await ringUntilGone(anew(here));
@@ -234,16 +234,16 @@ describe("a removal that is interrupted", () => {
     const here = await world({ quarantineMs: 0 });
     const tell = (order: AddressOrder) => here.address.assign(here.name, settings, false, order);
     await tell({ revision: 70, wish: "retire" });
-    const outdated = { ok: true, value: { standing: "outdated", revision: 70 } };
+    const outdated = { ok: true, value: { status: "outdated", revision: 70 } };
     expect(await tell({ revision: 69, wish: "serve" })).toEqual(outdated);
     expect(await here.host.acquire(8)).toMatchObject({ code: "ip-retiring" });
-    expect(await tell({ revision: 71, wish: "leave" })).toMatchObject({ value: { standing: "retiring" } });
+    expect(await tell({ revision: 71, wish: "leave" })).toMatchObject({ value: { status: "retiring" } });
     await here.address.assign(here.name, { ...settings, quarantineMs: 0 }, false, {
       revision: 72,
       wish: "retire",
     });
     await here.host.release(here.lease);
-    expect(await tell({ revision: 73, wish: "leave" })).toEqual({ ok: true, value: { standing: "left" } });
+    expect(await tell({ revision: 73, wish: "leave" })).toEqual({ ok: true, value: { status: "left" } });
     await tell({ revision: 72, wish: "serve" });
     expect(await here.address.describe()).toEqual({ ok: false, refusal: "ip-unknown" });
   });
@@ -364,7 +364,7 @@ async function versionOf({ address }: World): Promise<number> {
   );
 }
 
-/** A router that has followed the whole table. */
+/** A router that has applied the whole table. */
 async function readyRouter({ pool, ip }: World): Promise<RouterConnection> {
   const router = await RouterConnection.open(pool, "r1");
   const table = await router.enroll(FIRST);
@@ -397,7 +397,7 @@ describe("the routers of a removed address", () => {
     expect(table).toMatchObject({ sequence: removal.sequence, ips: [], entries: [] });
   });
 
-  it("[RE4] have followed before another pool can have it, whoever is restarted meanwhile", async () => {
+  it("[RE4] have applied it before another pool can have it, whoever is restarted meanwhile", async () => {
     const here = await world({ quarantineMs: 0 });
     const router = await readyRouter(here);
     await here.host.release(here.lease);
@@ -410,7 +410,7 @@ describe("the routers of a removed address", () => {
     expect(await here.other.addIp(here.ip, null)).toEqual(ELSEWHERE);
     await crash(here.pool);
     expect(await removing).toBe("cut off");
-    // The router is expected back, and has followed when it has the table without the address.
+    // The router is expected back, and has applied it when it has the table without the address.
     const { pool } = anew(here);
     const resumed = runDurableObjectAlarm(pool);
     expect(await ipsOf(pool)).toMatchObject([{ retiring: { leasedPortCount: 0 } }]);

@@ -3,7 +3,7 @@ import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
 import type { EgressPool } from "../../durable-objects/pool/egress-pool.ts";
 import { RouterConnection } from "./objects.ts";
-import { acquireSoon, blocksOf, FIRST, readyRouter, statusOf, TWIN, world } from "./steered-world.ts";
+import { acquireSoon, blocksOf, FIRST, readyRouter, statusOf, DUPLICATE, world } from "./steered-world.ts";
 
 describe("a grant", () => {
   it("[ST14] waits for a router that is connected and was not heard to enrol", async () => {
@@ -17,7 +17,7 @@ describe("a grant", () => {
       expect(await statusOf(here, "r1")).toMatchObject({ acknowledged: sequence }),
     );
     expect(here.host.unread).toEqual([]);
-    const table = await silent.enroll(TWIN);
+    const table = await silent.enroll(DUPLICATE);
     expect(table.entries).toMatchObject([{ ip: here.ip, epoch: 1 }]);
     expect(here.host.unread).toEqual([]);
     silent.acknowledge(table.sequence);

@@ -12,10 +12,10 @@ import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import { isUnpublished, publicationOf } from "../../src/core/publication.ts";
 import { type Answer, answerOf } from "../contract/address-contract.ts";
 import { comparable } from "../contract/lease-history.ts";
-import { type FollowedTable, FollowingRouter } from "./following-router.ts";
+import { type AppliedTable, ApplyingRouter } from "./applying-router.ts";
 import { HostConnection, objects, type Reply } from "./objects.ts";
 
-type Reach = FollowedTable["reaches"][number];
+type Reach = AppliedTable["nextHops"][number];
 
 /** Who speaks to an address on which connection. */
 interface Joined {
@@ -36,7 +36,7 @@ export type Target = "pool" | "address";
 
 const SLOW_ROUTER = "r2";
 const LOOK_AGAIN_MS = 5;
-const PATIENCE_MS = 15_000;
+const TIMEOUT_MS = 15_000;
 
 /** `Date` must be fake, and chance be drawn from a generator like `random`. */
 export class SteeredPool {
@@ -44,8 +44,8 @@ export class SteeredPool {
   readonly #settings: PoolSettings;
   readonly #random: () => number;
   readonly #addresses: Address[] = [];
-  readonly #routers = new Map<string, FollowingRouter>();
-  readonly #reaches = new Map<string, Reach>();
+  readonly #routers = new Map<string, ApplyingRouter>();
+  readonly #nextHops = new Map<string, Reach>();
   #isSteered = false;
 
   constructor(name: string, settings: PoolSettings, random: () => number) {
@@ -98,13 +98,13 @@ export class SteeredPool {
     // Routers before hosts: whoever hears of a block finds it on every router. [ST4]
     for (const router of this.#routers.values()) {
       const { epoch } = answer.granted;
-      expect(router.followed.entries).toContainEqual(expect.objectContaining({ ip: address.ip, epoch }));
+      expect(router.applied.entries).toContainEqual(expect.objectContaining({ ip: address.ip, epoch }));
     }
   }
 
   /** A router that comes for the first time, or again on a newer connection. */
   async enroll(name: string): Promise<void> {
-    const router = await FollowingRouter.enroll(this.#pool, name, name === SLOW_ROUTER ? 20 : 0);
+    const router = await ApplyingRouter.enroll(this.#pool, name, name === SLOW_ROUTER ? 20 : 0);
     this.#routers.set(name, router);
     if (this.#isSteered) return;
     this.#isSteered = true;
@@ -131,7 +131,7 @@ export class SteeredPool {
     const connection = await HostConnection.open(this.#pool, host);
     const reply = await connection.enlist(instanceOf(host), "http://127.0.0.1:8001", reach);
     expect(reply).toMatchObject({ type: "enlisted", ips: this.#addresses.map(({ ip }) => ip) });
-    this.#reaches.set(host, { host, ...reach });
+    this.#nextHops.set(host, { host, ...reach });
   }
 
   async evict(target: Target, at: number): Promise<void> {
@@ -166,8 +166,8 @@ export class SteeredPool {
   async expectSettled(): Promise<void> {
     await eventually(async () => {
       const { steeringSequence, routers } = await this.#described();
-      for (const [name, { followed }] of this.#routers) {
-        expect(followed.sequence).toBe(steeringSequence);
+      for (const [name, { applied }] of this.#routers) {
+        expect(applied.sequence).toBe(steeringSequence);
         const standing = { live: true, ready: true, lagging: false, acknowledged: steeringSequence };
         expect(routers.find((known) => known.router === name)).toMatchObject(standing);
       }
@@ -175,13 +175,13 @@ export class SteeredPool {
         expect(comparable((await storedIn(address)).table)).toEqual(comparable(address.table));
       }
     });
-    for (const { followed } of this.#routers.values()) {
-      expect(followed.ips).toEqual(this.#addresses.map(({ ip }) => ip).toSorted());
-      expect(followed.entries).toEqual(this.#entries());
-      const reachable = [...this.#reaches.values()].filter(
+    for (const { applied } of this.#routers.values()) {
+      expect(applied.ips).toEqual(this.#addresses.map(({ ip }) => ip).toSorted());
+      expect(applied.entries).toEqual(this.#entries());
+      const reachable = [...this.#nextHops.values()].filter(
         ({ ipv4, ipv6 }) => ipv4 !== null || ipv6 !== null,
       );
-      expect(followed.reaches).toEqual(reachable.toSorted((a, b) => (a.host < b.host ? -1 : 1)));
+      expect(applied.nextHops).toEqual(reachable.toSorted((a, b) => (a.host < b.host ? -1 : 1)));
     }
   }
 
@@ -199,13 +199,13 @@ export class SteeredPool {
     return target === "pool" ? this.#pool : this.#at(at).stub;
   }
 
-  /** What the core says, once the routers have followed. */
+  /** What the core says, once the routers have applied it. */
   #expected(table: LeaseTable, command: LeaseCommand): Answer {
     const nowMs = Date.now();
     const { outcome } = execute(table, command, nowMs, this.#random);
     if (isUnpublished(table)) {
       const isHeld = outcome.ok && awaitsRouters(table, outcome.value);
-      execute(table, { type: "followed", publication: publicationOf(table) }, nowMs, this.#random);
+      execute(table, { type: "applied", publication: publicationOf(table) }, nowMs, this.#random);
       if (isHeld) return answerOf(execute(table, command, nowMs, this.#random).outcome);
     }
     return answerOf(outcome);
@@ -235,7 +235,7 @@ export class SteeredPool {
     return described.value;
   }
 
-  #entries(): FollowedTable["entries"] {
+  #entries(): AppliedTable["entries"] {
     return this.#addresses
       .flatMap(({ ip, table }) =>
         publicationOf(table).blocks.map(({ base, order, host, epoch }) => ({ ip, base, order, host, epoch })),
@@ -244,7 +244,7 @@ export class SteeredPool {
   }
 }
 
-/** There are no twins: as the commands of a history join, so does everybody. [HO1] */
+/** There are no duplicate instances: as the commands of a history join, so does everybody. [HO1] */
 function instanceOf(host: string): string {
   return `instance-${host}-own`;
 }
@@ -256,7 +256,7 @@ async function eventually(holds: () => Promise<void>): Promise<void> {
     try {
       return await holds();
     } catch (fault) {
-      if (performance.now() - startMs > PATIENCE_MS) throw fault;
+      if (performance.now() - startMs > TIMEOUT_MS) throw fault;
     }
     await scheduler.wait(LOOK_AGAIN_MS);
   }

@@ -1,10 +1,10 @@
-/** A pool with one address, one joined host, and routers that have followed the whole table. */
+/** A pool with one address, one joined host, and routers that have applied the whole table. */
 import { expect, vi } from "vitest";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import { HostConnection, objects, type Reply, RouterConnection } from "./objects.ts";
 
 export const FIRST = "first-instance";
-export const TWIN = "other-instance";
+export const DUPLICATE = "other-instance";
 /** Longer than any test: what happens sooner did not happen by a deadline. */
 const NEVER_MS = 60_000;
 
@@ -26,7 +26,7 @@ export async function world(settings: Partial<PoolSettings> = {}) {
 
 type World = Awaited<ReturnType<typeof world>>;
 
-/** A router that has followed the whole table. */
+/** A router that has applied the whole table. */
 export async function readyRouter({ pool }: Pick<World, "pool">, name = "r1") {
   const router = await RouterConnection.open(pool, name);
   const table = await router.enroll(FIRST);

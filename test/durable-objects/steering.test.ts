@@ -4,9 +4,9 @@ import { describe, expect, it, vi } from "vitest";
 import type { EgressIp } from "../../durable-objects/address/egress-ip.ts";
 import type { EgressPool } from "../../durable-objects/pool/egress-pool.ts";
 import { HostConnection, objects, RouterConnection } from "./objects.ts";
-import { acquireSoon, blocksOf, FIRST, readyRouter, statusOf, TWIN, world } from "./steered-world.ts";
+import { acquireSoon, blocksOf, FIRST, readyRouter, statusOf, DUPLICATE, world } from "./steered-world.ts";
 
-const PATIENCE = { timeout: 10_000, interval: 20 };
+const TIMEOUT = { timeout: 10_000, interval: 20 };
 
 describe("a grant", () => {
   it("[ST4] is told to its host when the router has acknowledged it, and not before", async () => {
@@ -69,7 +69,7 @@ describe("a grant", () => {
     await router.change();
     router.close();
     expect(await here.host.next()).toMatchObject({ type: "answer", granted: { epoch: 1 } });
-    // It goes on forwarding by what it followed last.
+    // It goes on forwarding by what it applied last.
     expect(await statusOf(here, "r1")).toMatchObject({ live: false, ready: false, lagging: true });
   });
 
@@ -125,7 +125,7 @@ describe("a grant", () => {
     router.acknowledge(sequence);
     await vi.waitFor(async () => {
       expect(await here.host.renew()).toMatchObject({ leases: [{ epoch: 1, order: 8 }] });
-    }, PATIENCE);
+    }, TIMEOUT);
   }, 20_000);
 });
 
@@ -169,7 +169,7 @@ describe("a crash between a grant and its acknowledgement", () => {
         storage.sql.exec("SELECT is_steered FROM lease").toArray(),
       );
     expect(await stored()).toEqual([{ is_steered: 0 }]);
-    await vi.waitFor(async () => expect(await stored()).toEqual([{ is_steered: 1 }]), PATIENCE);
+    await vi.waitFor(async () => expect(await stored()).toEqual([{ is_steered: 1 }]), TIMEOUT);
   }, 20_000);
 
   it("[ST5] of the pool makes the address publish again, and the router reads the table", async () => {
@@ -184,7 +184,7 @@ describe("a crash between a grant and its acknowledgement", () => {
     expect(table.entries).toMatchObject([{ ip: here.ip, epoch: 1 }]);
     await vi.waitFor(async () => {
       expect(await here.host.renew()).toMatchObject({ leases: [{ epoch: 1 }] });
-    }, PATIENCE);
+    }, TIMEOUT);
   }, 20_000);
 });
 
@@ -301,7 +301,7 @@ describe("publications", () => {
 });
 
 describe("a router", () => {
-  it("[ST8] that joins late gets the whole table, and is ready when it has followed it", async () => {
+  it("[ST8] that joins late gets the whole table, and is ready when it has applied it", async () => {
     const here = await world();
     const { granted } = await here.host.acquire(8);
     const hostToPool = await HostConnection.open(here.pool, "h1");
@@ -312,7 +312,7 @@ describe("a router", () => {
       sequence: 1,
       ips: [here.ip],
       entries: [{ ip: here.ip, host: "h1", ...granted }],
-      reaches: [{ host: "h1", ipv4: "192.0.2.7", ipv6: null }],
+      nextHops: [{ host: "h1", ipv4: "192.0.2.7", ipv6: null }],
     });
     expect(await statusOf(here, "r1")).toMatchObject({ live: true, ready: false, acknowledged: null });
     router.acknowledge(table.sequence);
@@ -352,13 +352,13 @@ describe("a router", () => {
     expect(await statusOf(here, "r1")).toMatchObject({ acknowledged: 3, lagging: false });
   });
 
-  it("[ST7] that acknowledges several changes at once has followed them all", async () => {
+  it("[ST7] that acknowledges several changes at once has applied them all", async () => {
     const here = await world();
     const { router } = await readyRouter(here);
     acquireSoon(here.host, "a");
     await router.change();
     const other = await HostConnection.open(here.address, "h2");
-    await other.join(TWIN);
+    await other.join(DUPLICATE);
     acquireSoon(other, "b");
     // The address publishes one after the other; the second is told when the first is done.
     router.acknowledge(2);
@@ -384,7 +384,7 @@ describe("a router", () => {
     expect(await here.host.next()).toMatchObject({ type: "answer" });
   });
 
-  it("[ST8] that asks for it gets the whole table again, and grants wait until it has followed", async () => {
+  it("[ST8] that asks for it gets the whole table again, and grants wait until it has applied it", async () => {
     const here = await world();
     const { router } = await readyRouter(here);
     router.send({ type: "resync" });
@@ -397,12 +397,12 @@ describe("a router", () => {
   it("[ST9] is the only instance of its name; its own newer connection replaces the older", async () => {
     const here = await world();
     const { router: first } = await readyRouter(here);
-    const twin = await RouterConnection.open(here.pool, "r1");
-    expect(await twin.ask({ type: "enroll", version: 1, instance: TWIN })).toEqual({
+    const duplicate = await RouterConnection.open(here.pool, "r1");
+    expect(await duplicate.ask({ type: "enroll", version: 1, instance: DUPLICATE })).toEqual({
       type: "refused",
       code: "router-already-present",
     });
-    expect(await twin.closed).toMatchObject({ reason: "router-already-present" });
+    expect(await duplicate.closed).toMatchObject({ reason: "router-already-present" });
     const again = await RouterConnection.open(here.pool, "r1");
     await again.enroll(FIRST);
     expect(await first.closed).toMatchObject({ reason: "stale-session" });
@@ -442,35 +442,35 @@ describe("a router", () => {
     const hostToPool = await HostConnection.open(here.pool, "h1");
     const reach = { ipv4: null, ipv6: "2001:db8::7" };
     await hostToPool.enlist(FIRST, "http://gateway:1", reach);
-    expect(await router.change()).toMatchObject({ sequence: 3, reaches: [{ host: "h1", ...reach }] });
+    expect(await router.change()).toMatchObject({ sequence: 3, nextHops: [{ host: "h1", ...reach }] });
   });
 
-  it("[HO1] [ST12] never sends a host's packets to a twin, however long the host is away", async () => {
+  it("[HO1] [ST12] never sends a host's packets to a duplicate instance, however long the host is away", async () => {
     const here = await world({ hostSilenceMs: 500 });
     const { router } = await readyRouter(here);
-    const reachOf = (last: number) => ({ ipv4: `192.0.2.${last}`, ipv6: null });
-    // The twin enlists while the host is away and has nothing.
-    const twin = await HostConnection.open(here.pool, "h1");
-    await twin.enlist(TWIN, "http://gateway:2", reachOf(2));
-    expect(await router.change()).toMatchObject({ reaches: [{ host: "h1", ...reachOf(2) }] });
-    twin.close();
+    const nextHopOf = (last: number) => ({ ipv4: `192.0.2.${last}`, ipv6: null });
+    // The duplicate instance enlists while the host is away and has nothing.
+    const duplicate = await HostConnection.open(here.pool, "h1");
+    await duplicate.enlist(DUPLICATE, "http://gateway:2", nextHopOf(2));
+    expect(await router.change()).toMatchObject({ nextHops: [{ host: "h1", ...nextHopOf(2) }] });
+    duplicate.close();
     // Then the host gets a block: what comes to it goes nowhere until the host has enlisted.
     acquireSoon(here.host, "a");
     const granted = await router.change();
-    expect(granted).toMatchObject({ put: [{ host: ":h1" }], reaches: [] });
+    expect(granted).toMatchObject({ put: [{ host: ":h1" }], nextHops: [] });
     router.acknowledge(granted.sequence);
     await here.host.next();
     const first = await HostConnection.open(here.pool, "h1");
-    expect(await first.enlist(FIRST, "http://gateway:1", reachOf(1))).toMatchObject({ type: "enlisted" });
+    expect(await first.enlist(FIRST, "http://gateway:1", nextHopOf(1))).toMatchObject({ type: "enlisted" });
     const { epoch } = granted.put[0]!;
     expect(await router.change()).toMatchObject({
       put: [{ host: "h1", epoch }],
-      reaches: [{ host: "h1", ...reachOf(1) }],
+      nextHops: [{ host: "h1", ...nextHopOf(1) }],
     });
-    // While it has the block no twin gets in, silent as the host may be.
+    // While it has the block no duplicate instance gets in, silent as the host may be.
     first.close();
     const again = await HostConnection.open(here.pool, "h1");
-    expect(await again.enlist(TWIN, "http://gateway:2", reachOf(2))).toMatchObject({
+    expect(await again.enlist(DUPLICATE, "http://gateway:2", nextHopOf(2))).toMatchObject({
       code: "host-already-present",
     });
   });

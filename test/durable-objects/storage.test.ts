@@ -49,7 +49,7 @@ it("[DO1] an object brings its storage forward when it starts", async () => {
     }
   });
   await evictDurableObject(stub);
-  expect(await stub.assign("eu", settings)).toEqual({ ok: true, value: { standing: "serving" } });
+  expect(await stub.assign("eu", settings)).toEqual({ ok: true, value: { status: "serving" } });
 });
 
 it("[DO2] an object whose storage is newer than the program refuses to run, and harms nothing", async () => {

@@ -1,7 +1,7 @@
 /** A host that is cut off from the Internet and not from the edge; and a destination that is down. */
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { Deployment, POOL, SHARED } from "./deployment.ts";
-import { until } from "./patience.ts";
+import { until } from "./until.ts";
 
 const HOSTS = ["h1", "h2", "h3"] as const;
 /** As long as a Worker's copy of the placement is fresh, and a little. */

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { Lab } from "./lab.ts";
 import type { LabProcess } from "./lab-process.ts";
-import { until } from "./patience.ts";
+import { until } from "./until.ts";
 import type { Role } from "./plan.ts";
 import type { Order, Sample, WebAnswer, WebRequest } from "./web-client.ts";
 

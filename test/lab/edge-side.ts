@@ -14,7 +14,7 @@ import { signToken } from "../../src/wire/tokens.ts";
 import { WebClient } from "./driven-client.ts";
 import { Lab, type LabOptions } from "./lab.ts";
 import type { LabProcess } from "./lab-process.ts";
-import { until } from "./patience.ts";
+import { until } from "./until.ts";
 import { EDGE, ORIGINS_IPV4, ORIGINS_IPV6, type Role, SHARED_IPV4 } from "./plan.ts";
 import type { WebRequest } from "./web-client.ts";
 
@@ -171,7 +171,7 @@ export abstract class EdgeSide {
     });
   }
 
-  /** Waits until all of these routers follow. */
+  /** Waits until all of these routers have applied it. */
   async untilSteering(names: readonly string[]): Promise<void> {
     await until(async () => {
       const ready = (await this.routers()).filter((router) => router.live && router.ready);

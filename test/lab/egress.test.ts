@@ -6,7 +6,7 @@ import { ORIGIN_PORT } from "./edge-side.ts";
 import { hostOnLan, hostsOf, ORIGINS_IPV4, routersOf, SHARED_IPV4, SHARED_IPV6 } from "./plan.ts";
 import { isIn, sightingsIn } from "./sightings.ts";
 
-const PATIENCE = { timeout: 30_000, interval: 200 };
+const TIMEOUT = { timeout: 30_000, interval: 200 };
 const SIZE = { hosts: 3, routers: 2 };
 const HOSTS = hostsOf(SIZE);
 const ROUTERS = routersOf(SIZE);
@@ -104,7 +104,7 @@ test("[GU8] an agent puts its guard back when another program has loaded its own
   await lab.exec("h1", ["nft", "flush", "ruleset"]);
   await vi.waitUntil(
     async () => (await lab.exec("h1", ["nft", "list", "tables"])).stdout.includes("inet ipshard_guard"),
-    PATIENCE,
+    TIMEOUT,
   );
   for (const from of SHARED) {
     const { status, body } = await client.request(await deployment.to("/seen", { from, host: "h1" }));
@@ -128,7 +128,7 @@ test("[RT10] routers put their rules back when another program has loaded its ow
   await vi.waitUntil(async () => {
     const lists = await Promise.all(ROUTERS.map((router) => lab.exec(router, ["nft", "list", "tables"])));
     return lists.every(({ stdout }) => /netdev.*\n.*inet|inet.*\n.*netdev/.test(stdout));
-  }, PATIENCE);
+  }, TIMEOUT);
   await client.load(8, await Promise.all(SHARED.map((from) => deployment.to("/seen", { from }))));
   await client.progresses(200);
   expect((await client.stop()).filter(({ isRight }) => !isRight)).toEqual([]);

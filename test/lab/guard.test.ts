@@ -17,7 +17,7 @@ const OWN_PORT = 2050;
 const FOREIGN_PORT = 2200;
 const BLOCK = "2048/6";
 /** For what must come, on a machine that may be busy. */
-const PATIENCE = { timeout: 30_000 };
+const TIMEOUT = { timeout: 30_000 };
 const FAMILIES = [
   { name: "IPv4", shared: SHARED_IPV4, origin: ORIGINS_IPV4[0], filter: `src host ${SHARED_IPV4}` },
   { name: "IPv6", shared: SHARED_IPV6, origin: ORIGINS_IPV6[0], filter: `src host ${SHARED_IPV6}` },
@@ -96,7 +96,7 @@ test.each(FAMILIES)(
     // This one gets no answer and would try again and again, so it has a caller of its own.
     const vain = lab.spawnNode("h1", join(import.meta.dirname, "caller.ts"));
     vain.write(`connect ${shared} ${FOREIGN_PORT} ${origin} ${ORIGIN_PORT}`);
-    await vi.waitUntil(async () => (await countsOf(shared)).foreignPortCount >= 26, PATIENCE);
+    await vi.waitUntil(async () => (await countsOf(shared)).foreignPortCount >= 26, TIMEOUT);
     await vain.kill();
     expect(await wire.count("udp")).toBe(5);
     expect(await wire.count(`not port ${OWN_PORT} and not port ${OWN_PORT + 1}`)).toBe(0);
@@ -126,7 +126,7 @@ test.each(FAMILIES)("[GU1] the kernel's own packets are held to the block: $name
   await deliver(route, strays(FOREIGN_PORT));
   // Its own are answered as ever, and come last.
   await deliver(route, strays(OWN_PORT));
-  await vi.waitUntil(async () => (await countsOf(shared)).foreignPortCount >= 4, PATIENCE);
+  await vi.waitUntil(async () => (await countsOf(shared)).foreignPortCount >= 4, TIMEOUT);
   await after.reaches(4);
   expect((await countsOf(shared)).foreignPortCount).toBe(4);
   expect(await after.count(`${reset} and src port ${OWN_PORT}`)).toBe(2);
@@ -140,7 +140,7 @@ test("[GU1] other protocols do not leave from a shared address", async () => {
   const wire = await lab.capture("internet", "eth0", `src host ${SHARED_IPV4}`);
   // An unknown protocol is answered with an ICMP error, which quotes no port.
   await deliver(route, [{ protocol: 132, bytes: Buffer.alloc(32) }]);
-  await vi.waitUntil(async () => (await countsOf(SHARED_IPV4)).foreignPortCount === 1, PATIENCE);
+  await vi.waitUntil(async () => (await countsOf(SHARED_IPV4)).foreignPortCount === 1, TIMEOUT);
   expect(await wire.count()).toBe(0);
 });
 
@@ -162,7 +162,7 @@ test("[GU3] a stopped keeper falls silent at the end of the lease", async () => 
   while ((await caller.ask(datagramFrom(OWN_PORT))) === "ok 1") leftCount += 1;
   expect(leftCount).toBeGreaterThan(0);
   // And stays so, past the end.
-  await vi.waitUntil(() => Date.now() > endMs, PATIENCE);
+  await vi.waitUntil(() => Date.now() > endMs, TIMEOUT);
   expect(await caller.ask(datagramFrom(OWN_PORT, 20))).toBe("ok 0");
   const packets = await wire.packets();
   expect(packets).toHaveLength(leftCount);
@@ -189,7 +189,7 @@ test("[GU3] either clock ends what is allowed", async () => {
   // As if the wall clock had been set back.
   await tellDirectly(1500, 600_000);
   expect(await caller.ask(datagramFrom(OWN_PORT))).toBe("ok 1");
-  await vi.waitUntil(async () => (await caller.ask(datagramFrom(OWN_PORT))) === "ok 0", PATIENCE);
+  await vi.waitUntil(async () => (await caller.ask(datagramFrom(OWN_PORT))) === "ok 0", TIMEOUT);
 });
 
 test.each(FAMILIES)("[GU4] renewal and growth leave no gap: $name", async ({ shared, origin, filter }) => {

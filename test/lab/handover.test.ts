@@ -6,7 +6,7 @@ import { isIn, type Sighting, sightingsIn } from "./sightings.ts";
 
 type Shared = (typeof SHARED)[number];
 
-const PATIENCE = { timeout: 30_000, interval: 100 };
+const TIMEOUT = { timeout: 30_000, interval: 100 };
 const DRAIN_DEADLINE_MS = 3_000;
 const HOSTS = ["h1", "h2", "h3"] as const;
 const SHARED_FILTER = SHARED.map((ip) => `host ${ip}`).join(" or ");
@@ -73,7 +73,7 @@ test("[QU1] [LK9] a drained host's block serves the next after quarantine, and n
   await vi.waitUntil(async () => {
     const now = await blocksOfHost("h3");
     return SHARED.every((ip) => now[ip].length === before[ip].length);
-  }, PATIENCE);
+  }, TIMEOUT);
   const after = await blocksOfHost("h3");
   await client.progresses(64);
   const samples = await client.stop();

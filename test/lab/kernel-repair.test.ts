@@ -5,7 +5,7 @@ import { type HostWay, routedHosts } from "../../src/router/steering/router-conf
 import { FAMILIES, type Family, FREE_PORT, udpTo } from "./packet-kinds.ts";
 import { packet, udp } from "./packets.ts";
 import { hostOnLan } from "./plan.ts";
-import { blocks, CONFIG, moveOf, REACHES, RouterRig, Sending, tableOf } from "./router-rig.ts";
+import { blocks, CONFIG, moveOf, NEXT_HOPS, RouterRig, Sending, tableOf } from "./router-rig.ts";
 
 let rig: RouterRig;
 
@@ -90,7 +90,7 @@ test("[RT2] the first block of another size is asked for from the same instant o
   const [, , small] = blocks() as [SteeringEntry, SteeringEntry, SteeringEntry];
   await rig.kernel.apply({
     removed: [],
-    added: [{ entry: small, reach: REACHES[2]! }],
+    added: [{ entry: small, nextHop: NEXT_HOPS[2]! }],
     removedIps: [],
     addedIps: [],
   });

@@ -4,7 +4,7 @@ import { Deployment, SHARED } from "./deployment.ts";
 import { hostOnManagement } from "./plan.ts";
 import { isIn, sightingsIn } from "./sightings.ts";
 
-const PATIENCE = { timeout: 30_000, interval: 100 };
+const TIMEOUT = { timeout: 30_000, interval: 100 };
 /** While a stream lives, the origin sends this often; a stall is many times as long. */
 const TICK_MS = 100;
 const STALL_MS = 3_000;
@@ -94,7 +94,7 @@ test("[GU3] a host that sleeps past its lease has sent nothing once its ports ar
     const blocks = (await Promise.all(SHARED.map((ip) => deployment.blocksOf(ip)))).flat();
     return blocks.every((block) => block.host !== host);
   };
-  await vi.waitUntil(() => isGone("h3"), PATIENCE);
+  await vi.waitUntil(() => isGone("h3"), TIMEOUT);
   await deployment.takeAllPorts();
   const wire = await lab.capture("h1", "lan0", SHARED.map((ip) => `src host ${ip}`).join(" or "));
   const sleeper = await deployment.newClient();
@@ -107,7 +107,7 @@ test("[GU3] a host that sleeps past its lease has sent nothing once its ports ar
   await vi.waitUntil(async () => {
     const blocks = (await Promise.all(SHARED.map((ip) => deployment.blocksOf(ip)))).flat();
     return blocks.every(({ host, state }) => host !== "h1" || state === "quarantined");
-  }, PATIENCE);
+  }, TIMEOUT);
   const old = new Map(
     await Promise.all(
       SHARED.map(async (ip) => {

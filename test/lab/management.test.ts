@@ -19,7 +19,7 @@ const LEASE_MS = 15_000;
 const SETTINGS = { leaseDurationMs: LEASE_MS, quarantineMs: 2_000, steeringDeadlineMs: 1_000 };
 /** Renewals come every third of a lease: one is missed, a second is not. */
 const SHORT_CUT_MS = 5_500;
-const PATIENCE = { timeout: 30_000, interval: 50 };
+const TIMEOUT = { timeout: 30_000, interval: 50 };
 const LANES = 8;
 const CONNECTED: readonly Role[] = ["edge", ...routersOf(SIZE), ...HOSTS];
 const FROM_SHARED = `tcp and (${SHARED.map((ip) => `src host ${ip}`).join(" or ")})`;
@@ -89,7 +89,7 @@ test("[LAW8] [LK3] a cut longer than a renewal and shorter than a lease breaks n
   // Renewed over connections that work again, or over new ones.
   await vi.waitUntil(
     async () => (await expiries()).every((expiresAtMs) => expiresAtMs > healedAtMs + LEASE_MS),
-    PATIENCE,
+    TIMEOUT,
   );
   await progressEverywhere();
   const samples = await stopEverywhere();
@@ -140,10 +140,10 @@ test("[LK2] [GU1] a cut longer than a lease stops egress by name, and all recove
   // Past the quarantine too, so that the edge has taken everything back.
   await vi.waitUntil(
     async () => [...(await tables()).values()].every(({ blocks }) => blocks.length === 0),
-    PATIENCE,
+    TIMEOUT,
   );
   const healedAtMs = await healAll();
-  await vi.waitUntil(everyoneIsServed, PATIENCE);
+  await vi.waitUntil(everyoneIsServed, TIMEOUT);
   const recoveredAtMs = Date.now();
   await progressEverywhere();
   const after = await tables();

@@ -15,7 +15,7 @@ import { statusOf } from "./router-status.ts";
 const PROBE_COUNT = 50_000;
 const OTHER_COUNT = 500;
 const LANES = 16;
-const PATIENCE = { timeout: 30_000, interval: 100 };
+const TIMEOUT = { timeout: 30_000, interval: 100 };
 const FAMILIES = [
   { shared: SHARED_IPV4, origin: ORIGINS_IPV4[0], stranger: ORIGINS_IPV4[1] },
   { shared: SHARED_IPV6, origin: ORIGINS_IPV6[0], stranger: ORIGINS_IPV6[1] },
@@ -129,7 +129,7 @@ test("[RT4] noise from the Internet is dropped and counted, unanswered, and dist
     const differences = Object.entries(now).map(([name, count]) => [name, count - (before[name] ?? 0)]);
     return Object.fromEntries(differences.filter(([, count]) => count !== 0));
   };
-  await vi.waitFor(async () => expect(await counted(), `seed ${SEED}`).toEqual(expected), PATIENCE);
+  await vi.waitFor(async () => expect(await counted(), `seed ${SEED}`).toEqual(expected), TIMEOUT);
   expect(await replies.packets(), `seed ${SEED}`).toEqual([]);
   for (const capture of atHosts) expect(await capture.packets(), `seed ${SEED}`).toEqual([]);
   expect(samples.filter(({ isRight }) => !isRight)).toEqual([]);

@@ -15,7 +15,7 @@ const ALL = ["h1", "h2", "h3", "h4"] as const;
 /** The carrier sends each connection to either site by a hash: enough at once that both have some. */
 const LANES = 64;
 const PATH = "/stream?ticks=2&everyMs=50";
-const PATIENCE = { timeout: 60_000, interval: 200 };
+const TIMEOUT = { timeout: 60_000, interval: 200 };
 const TO_SHARED = SHARED.map((ip) => `dst host ${ip}`).join(" or ");
 const FROM_SHARED = SHARED.map((ip) => `src host ${ip}`).join(" or ");
 const TOO_BIG = "((icmp[0] == 3 and icmp[1] == 4) or (icmp6 and ip6[40] == 2))";
@@ -78,7 +78,7 @@ async function untilRoutedTo(routers: readonly string[]): Promise<void> {
   await vi.waitUntil(async () => {
     const ways = await Promise.all(SHARED.map(waysOf));
     return ways.every((way) => way === routers.join());
-  }, PATIENCE);
+  }, TIMEOUT);
 }
 
 test("the second set-up serves as it is written, over both sites at once", async () => {

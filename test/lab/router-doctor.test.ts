@@ -18,7 +18,7 @@ import {
 } from "./plan.ts";
 
 const CLI = join(import.meta.dirname, "../../src/cli/main.ts");
-const PATIENCE = { timeout: 30_000, interval: 200 };
+const TIMEOUT = { timeout: 30_000, interval: 200 };
 
 let deployment: Deployment;
 
@@ -71,7 +71,7 @@ async function untilRulesAreBack(): Promise<void> {
   await vi.waitUntil(async () => {
     const { stdout } = await deployment.lab.exec("r1", ["nft", "-t", "list", "ruleset"]);
     return stdout.includes("notrack");
-  }, PATIENCE);
+  }, TIMEOUT);
 }
 
 test("[RT11] [RT12] a sound router is told so, and that every host that holds ports is there", async () => {

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { Deployment, POOL } from "./deployment.ts";
 import { CLI, EDGE_URL } from "./edge-side.ts";
 import type { LabProcess } from "./lab-process.ts";
-import { until } from "./patience.ts";
+import { until } from "./until.ts";
 
 let deployment: Deployment;
 

@@ -18,7 +18,7 @@ const HOSTS = [1, 2, 3] as const;
 const LAST_PORT = 9;
 
 /** Where the hosts are, as the pool says. */
-export const REACHES = HOSTS.map((number) => ({ host: `h${number}`, ...hostOnLan(number) }));
+export const NEXT_HOPS = HOSTS.map((number) => ({ host: `h${number}`, ...hostOnLan(number) }));
 /** A plain router between its uplink and the hosts' link. */
 export const CONFIG: RouterConfig = {
   ...DEFAULT_ROUTER_CONFIG,
@@ -37,14 +37,14 @@ export function blocks(): SteeringEntry[] {
 
 /** The pool's table with these entries. */
 export function tableOf(entries: readonly SteeringEntry[]): SteeringTable {
-  return { sequence: 1, ips: [SHARED_IPV4, SHARED_IPV6], entries, reaches: REACHES };
+  return { sequence: 1, ips: [SHARED_IPV4, SHARED_IPV6], entries, nextHops: NEXT_HOPS };
 }
 
 /** The move of a block to another host. */
 export function moveOf(entry: SteeringEntry, host: string): SteeringDelta {
   const placed = (name: string) => ({
     entry: { ...entry, host: name },
-    reach: REACHES.find((reach) => reach.host === name)!,
+    nextHop: NEXT_HOPS.find((nextHop) => nextHop.host === name)!,
   });
   return { removed: [placed(entry.host)], added: [placed(host)], removedIps: [], addedIps: [] };
 }

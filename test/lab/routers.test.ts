@@ -21,7 +21,7 @@ import type { Sample } from "./web-client.ts";
 const SIZE = { hosts: 3, routers: 2 };
 /** Long silence, so that a router that is cut off counts as live while its grant is waited for. */
 const SETTINGS = { leaseDurationMs: 60_000, steeringDeadlineMs: 1_000, hostSilenceMs: 20_000 };
-const PATIENCE = { timeout: 30_000, interval: 50 };
+const TIMEOUT = { timeout: 30_000, interval: 50 };
 /** One second, and a break of some tenths shows as a gap. */
 const STREAM = "/stream?ticks=20&everyMs=50";
 const LANES = 16;
@@ -111,7 +111,7 @@ test("[RT5] a router killed and started again under load breaks no flow and move
   // With nobody to tell it anything, the kernel steers on.
   await expectForwarding("r1", async () => {
     await deployment.end("r1", "SIGKILL");
-    await vi.waitUntil(async () => !(await isLive("r1")), PATIENCE);
+    await vi.waitUntil(async () => !(await isLive("r1")), TIMEOUT);
     await generation(client);
     await deployment.startRouter("r1");
     await deployment.untilSteering(["r1"]);
@@ -132,7 +132,7 @@ test("[RT5] flows outlive the restart of a router's machine", async () => {
   await deployment.end("r1", "SIGKILL");
   await lab.exec("r1", ["nft", "flush", "ruleset"]);
   const uplink = await lab.capture("r1", "up0", TO_SHARED);
-  await vi.waitUntil(async () => !(await isLive("r1")), PATIENCE);
+  await vi.waitUntil(async () => !(await isLive("r1")), TIMEOUT);
   await generation(client);
   expect(await uplink.count()).toBe(0);
   await deployment.startRouter("r1");
@@ -164,7 +164,7 @@ test("[ST2] [RT6] a router cut off from the edge forwards on, and grants go ahea
   });
 
   await lab.healManagement("r1");
-  await vi.waitUntil(async () => (await deployment.routers()).every(({ lagging }) => !lagging), PATIENCE);
+  await vi.waitUntil(async () => (await deployment.routers()).every(({ lagging }) => !lagging), TIMEOUT);
   expectUnbroken(await client.stop());
   expect(await internet.count(RESETS)).toBe(0);
 

@@ -12,7 +12,7 @@ import { CLI, EDGE_URL, EdgeSide, ORIGIN_PORT } from "./edge-side.ts";
 import type { Lab } from "./lab.ts";
 import type { Output } from "./namespaces.ts";
 import { type BookBlock, type BookCommand, commandsOf } from "./operating-book.ts";
-import { until } from "./patience.ts";
+import { until } from "./until.ts";
 import { EDGE, type Role } from "./plan.ts";
 import { onManagement } from "./set-ups.ts";
 import type { Sample } from "./web-client.ts";

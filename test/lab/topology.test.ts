@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { Lab } from "./lab.ts";
 import type { LabProcess } from "./lab-process.ts";
 import { addNamespace, removeLeftovers } from "./namespaces.ts";
-import { until } from "./patience.ts";
+import { until } from "./until.ts";
 import {
   hostOnLan,
   ORIGINS_IPV4,

@@ -15,7 +15,7 @@ import {
   type MachineFacts,
   type PathFacts,
 } from "../../src/router/doctor/paths.ts";
-import { standingFindings, type StandingFacts } from "../../src/router/doctor/standing.ts";
+import { statusFindings, type StatusFacts } from "../../src/router/doctor/status.ts";
 import type { RouterConfig } from "../../src/router/steering/router-config.ts";
 import { DROP_REASONS, type DropReason } from "../../src/router/steering/drop-reasons.ts";
 import { CONFIG, IPV4, IPV6 } from "./steering-fixture.ts";
@@ -28,7 +28,7 @@ function told(findings: readonly Finding[]): string[] {
 }
 
 describe("the standing of a router", () => {
-  const SOUND: StandingFacts = {
+  const SOUND: StatusFacts = {
     pool: "eu",
     tokenFile: "r1.token",
     token: {
@@ -40,8 +40,8 @@ describe("the standing of a router", () => {
   };
   const RENEWAL = "npx ipshard token --role router --name r1 --pool eu > r1.token";
 
-  function findings(changes: Partial<StandingFacts>): string[] {
-    return told(standingFindings({ ...SOUND, ...changes }, NOW_MS));
+  function findings(changes: Partial<StatusFacts>): string[] {
+    return told(statusFindings({ ...SOUND, ...changes }, NOW_MS));
   }
 
   function withToken(pools: readonly string[], expiresAtMs: number): string[] {

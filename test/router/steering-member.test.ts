@@ -77,14 +77,14 @@ function join() {
   return { timers, kernel, member, link: link!, tellTable, lines };
 }
 
-test("[ST2] what the kernel has followed is acknowledged, and then the router is ready", async () => {
+test("[ST2] what the kernel has applied is acknowledged, and then the router is ready", async () => {
   const { timers, kernel, member, link, tellTable } = join();
   expect(link.path).toBe("/v1/pools/default/steering");
   expect(link.sent).toEqual([{ type: "enroll", version: 1, instance: "instance-1" }]);
   tellTable(7);
-  expect([member.isReady, member.followedSequence]).toEqual([false, null]);
+  expect([member.isReady, member.appliedSequence]).toEqual([false, null]);
   await timers.advance(0);
-  expect([member.isReady, member.followedSequence]).toEqual([true, 7]);
+  expect([member.isReady, member.appliedSequence]).toEqual([true, 7]);
   link.receive({ type: "change", change: change(8, { put: [entry("h2", 8192, 8, 2)] }) });
   await timers.advance(0);
   expect(kernel.steps).toEqual(["repair", "apply"]);
@@ -231,7 +231,7 @@ test("[ST2] a router says once that it is ready, and of each repair what it did 
   expect(lines.slice(3).map(({ level }) => level)).toEqual([INFO, WARN]);
 });
 
-test("[ST2] why the kernel did not follow is told in its own first line, anything else with its stack", async () => {
+test("[ST2] why the kernel did not apply it is told in its own first line, anything else with its stack", async () => {
   const { timers, kernel, tellTable, lines } = join();
   kernel.isBroken = true;
   kernel.fault = new KernelFault("transaction-refused", "No such device\nNo such device, again");
@@ -241,7 +241,7 @@ test("[ST2] why the kernel did not follow is told in its own first line, anythin
     expect.objectContaining({
       level: ERROR,
       code: "transaction-refused",
-      msg: "the kernel did not follow: No such device; again in 100 ms",
+      msg: "the kernel did not apply it: No such device; again in 100 ms",
     }),
   ]);
   expect(lines[0]).not.toHaveProperty("err");
@@ -250,7 +250,7 @@ test("[ST2] why the kernel did not follow is told in its own first line, anythin
   expect(lines.at(-1)).toMatchObject({
     level: ERROR,
     err: { message: "a mistake of ours", stack: expect.stringContaining("steering-member") },
-    msg: "the kernel did not follow; again in 200 ms",
+    msg: "the kernel did not apply it; again in 200 ms",
   });
 });
 

@@ -19,7 +19,7 @@ import {
 import { transactionText } from "../../src/linux/nftables/statements.ts";
 import { dropCountsOf, snapshotOf } from "../../src/router/rules/steering-snapshot.ts";
 import { parseListing } from "../../src/linux/nftables/listing.ts";
-import { CONFIG, entry, IPV4, IPV6, REACHES, table } from "./steering-fixture.ts";
+import { CONFIG, entry, IPV4, IPV6, NEXT_HOPS, table } from "./steering-fixture.ts";
 
 const BLOCK = entry("h1", 2048, 11, 1);
 
@@ -132,8 +132,8 @@ describe("a block", () => {
 
 describe("a transaction", () => {
   test("[RT2] of a block's move is one deletion and one addition, and no rule", () => {
-    const removed = [{ entry: BLOCK, reach: REACHES[0]! }];
-    const added = [{ entry: { ...BLOCK, host: "h2", epoch: 2 }, reach: REACHES[1]! }];
+    const removed = [{ entry: BLOCK, nextHop: NEXT_HOPS[0]! }];
+    const added = [{ entry: { ...BLOCK, host: "h2", epoch: 2 }, nextHop: NEXT_HOPS[1]! }];
     const delta = { removed, added, removedIps: [], addedIps: [] };
     expect(transactionText(elementCommands(CONFIG, differenceOf(CONFIG, delta)))).toBe(
       '{"nftables":[{"delete":{"element":{"family":"netdev","table":"ipshard","name":"via_lan0_ip4_11",' +
@@ -143,8 +143,8 @@ describe("a transaction", () => {
   });
 
   test("[RT2] of a new epoch for the same host is empty", () => {
-    const removed = [{ entry: BLOCK, reach: REACHES[0]! }];
-    const added = [{ entry: { ...BLOCK, epoch: 2 }, reach: REACHES[0]! }];
+    const removed = [{ entry: BLOCK, nextHop: NEXT_HOPS[0]! }];
+    const added = [{ entry: { ...BLOCK, epoch: 2 }, nextHop: NEXT_HOPS[0]! }];
     const delta = { removed, added, removedIps: [], addedIps: [] };
     expect(elementCommands(CONFIG, differenceOf(CONFIG, delta))).toEqual([]);
   });

@@ -12,7 +12,7 @@ import {
   type Difference,
 } from "../../src/router/rules/steering-program.ts";
 import { type SteeringAction, SteeringState } from "../../src/router/feed/steering-state.ts";
-import { change, CONFIG, entry, IPV4, IPV6, reachOf, table } from "./steering-fixture.ts";
+import { change, CONFIG, entry, IPV4, IPV6, nextHopOf, table } from "./steering-fixture.ts";
 
 const ADDRESSES = [IPV4, IPV6, "192.0.2.2"];
 
@@ -62,10 +62,10 @@ class PaperPool {
 
   move(host: string, place: number): SteeringChange {
     this.#sequence += 1;
-    const reach = reachOf(host, place);
-    const reaches = [...this.table.reaches.filter((other) => other.host !== host), reach];
-    this.table = { ...this.table, sequence: this.#sequence, reaches };
-    return change(this.#sequence, { reaches: [reach] });
+    const nextHop = nextHopOf(host, place);
+    const nextHops = [...this.table.nextHops.filter((other) => other.host !== host), nextHop];
+    this.table = { ...this.table, sequence: this.#sequence, nextHops };
+    return change(this.#sequence, { nextHops: [nextHop] });
   }
 }
 
@@ -113,7 +113,7 @@ class World {
     }
   }
 
-  kernelFollows(): void {
+  kernelApplies(): void {
     const action = this.#step;
     this.#step = null;
     if (action?.type === "repair") {
@@ -121,7 +121,7 @@ class World {
       this.kernel.carryOut(differenceBetween(this.kernel.contents, contents));
     } else if (action?.type === "apply") this.kernel.carryOut(differenceOf(CONFIG, action.delta));
     else return;
-    this.take(this.state.followed());
+    this.take(this.state.applied());
   }
 
   kernelFails(): void {
@@ -139,8 +139,8 @@ class World {
 
   expectAtPool(): void {
     this.retry();
-    while (this.#step !== null) this.kernelFollows();
-    expect(this.state.followedSequence).toBe(this.pool.table.sequence);
+    while (this.#step !== null) this.kernelApplies();
+    expect(this.state.appliedSequence).toBe(this.pool.table.sequence);
     expect(flat(this.kernel.contents)).toEqual(flat(contentsOf(CONFIG, this.pool.table).contents));
   }
 
@@ -174,7 +174,7 @@ test("[ST1] [ST2] the kernel ends where the pool is, whatever happened on the wa
             world.pool.say(IPV4, 16, 8, "h1");
             break;
           case "kernel-follows":
-            world.kernelFollows();
+            world.kernelApplies();
             break;
           case "kernel-fails":
             world.kernelFails();

@@ -1,36 +1,36 @@
 /** What a router does when the pool speaks, the kernel is slow, or messages are lost. */
 import { describe, expect, test } from "vitest";
 import { SteeringState } from "../../src/router/feed/steering-state.ts";
-import { change, entry, IPV4, IPV6, reachOf, REACHES, table } from "./steering-fixture.ts";
+import { change, entry, IPV4, IPV6, nextHopOf, NEXT_HOPS, table } from "./steering-fixture.ts";
 
 const FIRST = entry("h1", 2048, 11, 1);
 const SECOND = entry("h2", 4096, 11, 2);
 
-/** A state whose kernel has followed this table. */
+/** A state whose kernel has applied this table. */
 function settled(sequence = 1, entries = [FIRST]): SteeringState {
   const state = new SteeringState();
   expect(state.replaced(table(sequence, entries))).toMatchObject([{ type: "repair" }]);
-  expect(state.followed()).toEqual([{ type: "acknowledge", sequence }]);
+  expect(state.applied()).toEqual([{ type: "acknowledge", sequence }]);
   return state;
 }
 
 describe("changes", () => {
-  test("[ST2] are acknowledged when the kernel has followed, and not before", () => {
+  test("[ST2] are acknowledged when the kernel has applied it, and not before", () => {
     const state = settled();
     expect(state.changed(change(2, { put: [SECOND] }))).toEqual([
       {
         type: "apply",
         delta: {
           removed: [],
-          added: [{ entry: SECOND, reach: REACHES[1] }],
+          added: [{ entry: SECOND, nextHop: NEXT_HOPS[1] }],
           removedIps: [],
           addedIps: [],
         },
       },
     ]);
-    expect(state.followedSequence).toBe(1);
-    expect(state.followed()).toEqual([{ type: "acknowledge", sequence: 2 }]);
-    expect(state.followedSequence).toBe(2);
+    expect(state.appliedSequence).toBe(1);
+    expect(state.applied()).toEqual([{ type: "acknowledge", sequence: 2 }]);
+    expect(state.appliedSequence).toBe(2);
   });
 
   test("[ST1] with a number missing make it ask for the table, once, and wait for it", () => {
@@ -38,14 +38,14 @@ describe("changes", () => {
     expect(state.changed(change(3, { put: [SECOND] }))).toEqual([{ type: "ask-table" }]);
     expect(state.changed(change(4))).toEqual([]);
     expect(state.replaced(table(4, [FIRST, SECOND]))).toMatchObject([{ type: "repair" }]);
-    expect(state.followed()).toEqual([{ type: "acknowledge", sequence: 4 }]);
+    expect(state.applied()).toEqual([{ type: "acknowledge", sequence: 4 }]);
   });
 
   test("[ST1] before any table make it ask for one, and until then the kernel is left alone", () => {
     const state = new SteeringState();
     expect(state.changed(change(1))).toEqual([{ type: "ask-table" }]);
     expect(state.doubted()).toEqual([]);
-    expect([state.table, state.followedSequence]).toEqual([null, null]);
+    expect([state.table, state.appliedSequence]).toEqual([null, null]);
   });
 
   test("[ST1] after a new connection it asks again for a table that never came", () => {
@@ -69,10 +69,10 @@ describe("changes", () => {
     const moved = entry("h2", 6144, 11, 4);
     const withdrawal = { ip: IPV4, base: 6144, epoch: 3 };
     expect(state.changed(change(4, { withdraw: [withdrawal], put: [moved] }))).toEqual([]);
-    const [acknowledged, next] = state.followed();
+    const [acknowledged, next] = state.applied();
     expect(acknowledged).toEqual({ type: "acknowledge", sequence: 2 });
     expect(next).toMatchObject({ type: "apply", delta: { removed: [], added: [{ entry: moved }] } });
-    expect(state.followed()).toEqual([{ type: "acknowledge", sequence: 4 }]);
+    expect(state.applied()).toEqual([{ type: "acknowledge", sequence: 4 }]);
   });
 
   test("[ST1] withdraw before they put, in one step", () => {
@@ -114,26 +114,26 @@ describe("changes", () => {
     state.changed(change(2, { put: [SECOND] }));
     state.changed(change(3, { removeIps: [IPV6], addIps: ["192.0.2.9"] }));
     state.changed(change(4, { removeIps: ["192.0.2.9"], addIps: [IPV6] }));
-    expect(state.followed()).toEqual([
+    expect(state.applied()).toEqual([
       { type: "acknowledge", sequence: 2 },
       { type: "apply", delta: { removed: [], added: [], removedIps: [], addedIps: [] } },
     ]);
   });
 
   test.each([
-    ["IPv4", { ...REACHES[0]!, ipv4: "203.0.113.99" }],
-    ["IPv6", { ...REACHES[0]!, ipv6: "2001:db8:a::99" }],
+    ["IPv4", { ...NEXT_HOPS[0]!, ipv4: "203.0.113.99" }],
+    ["IPv6", { ...NEXT_HOPS[0]!, ipv6: "2001:db8:a::99" }],
   ])("[ST1] of a host's place in %s alone move all that it holds, once", (_family, elsewhere) => {
     const state = settled(1, [FIRST, SECOND]);
     const moved = {
-      removed: [{ entry: FIRST, reach: REACHES[0] }],
-      added: [{ entry: FIRST, reach: elsewhere }],
+      removed: [{ entry: FIRST, nextHop: NEXT_HOPS[0] }],
+      added: [{ entry: FIRST, nextHop: elsewhere }],
     };
-    expect(state.changed(change(2, { reaches: [elsewhere] }))).toMatchObject([
+    expect(state.changed(change(2, { nextHops: [elsewhere] }))).toMatchObject([
       { type: "apply", delta: moved },
     ]);
-    state.followed();
-    expect(state.changed(change(3, { reaches: [elsewhere] }))).toMatchObject([
+    state.applied();
+    expect(state.changed(change(3, { nextHops: [elsewhere] }))).toMatchObject([
       { type: "apply", delta: { removed: [], added: [] } },
     ]);
   });
@@ -141,24 +141,24 @@ describe("changes", () => {
   test("[ST12] of a host whose place nobody knew make what it holds anew", () => {
     const third = entry("h3", 6144, 11, 3);
     const state = settled(1, [FIRST, third]);
-    const reach = reachOf("h3", 3);
-    expect(state.changed(change(2, { reaches: [reach] }))).toMatchObject([
+    const nextHop = nextHopOf("h3", 3);
+    expect(state.changed(change(2, { nextHops: [nextHop] }))).toMatchObject([
       {
         type: "apply",
-        delta: { removed: [{ entry: third, reach: null }], added: [{ entry: third, reach }] },
+        delta: { removed: [{ entry: third, nextHop: null }], added: [{ entry: third, nextHop }] },
       },
     ]);
   });
 
   test("[ST1] of a host's place move all that it holds", () => {
     const state = settled(1, [FIRST, SECOND]);
-    const elsewhere = reachOf("h1", 9);
-    expect(state.changed(change(2, { reaches: [elsewhere] }))).toMatchObject([
+    const elsewhere = nextHopOf("h1", 9);
+    expect(state.changed(change(2, { nextHops: [elsewhere] }))).toMatchObject([
       {
         type: "apply",
         delta: {
-          removed: [{ entry: FIRST, reach: REACHES[0] }],
-          added: [{ entry: FIRST, reach: elsewhere }],
+          removed: [{ entry: FIRST, nextHop: NEXT_HOPS[0] }],
+          added: [{ entry: FIRST, nextHop: elsewhere }],
         },
       },
     ]);
@@ -190,7 +190,7 @@ describe("an epoch from the past", () => {
         entry: old,
         heldEpoch: 9,
       });
-      state.followed();
+      state.applied();
     }
     expect(state.table?.entries).toEqual([entry("h1", 2048, 11, 9)]);
   });
@@ -225,19 +225,19 @@ describe("a kernel that fails", () => {
     state.changed(change(2, { put: [SECOND] }));
     state.failed();
     expect(state.changed(change(3, { put: [entry("h1", 6144, 11, 3)] }))).toEqual([]);
-    expect(state.followedSequence).toBe(1);
+    expect(state.appliedSequence).toBe(1);
     const [step] = state.retry();
     expect(step).toMatchObject({ type: "repair", table: { sequence: 3 } });
-    expect(state.followed()).toEqual([{ type: "acknowledge", sequence: 3 }]);
+    expect(state.applied()).toEqual([{ type: "acknowledge", sequence: 3 }]);
   });
 
-  test("[RT10] that has lost what it had followed is repaired, after the step under way", () => {
+  test("[RT10] that has lost what it had applied is repaired, after the step under way", () => {
     const state = settled();
     expect(state.doubted()).toMatchObject([{ type: "repair", table: { sequence: 1 } }]);
-    expect(state.followed()).toEqual([{ type: "acknowledge", sequence: 1 }]);
+    expect(state.applied()).toEqual([{ type: "acknowledge", sequence: 1 }]);
     expect(state.changed(change(2, { put: [SECOND] }))).toMatchObject([{ type: "apply" }]);
     expect(state.doubted()).toEqual([]);
-    expect(state.followed()).toMatchObject([
+    expect(state.applied()).toMatchObject([
       { type: "acknowledge", sequence: 2 },
       { type: "repair", table: { sequence: 2 } },
     ]);
@@ -247,9 +247,9 @@ describe("a kernel that fails", () => {
     const state = settled(500);
     state.changed(change(501, { put: [SECOND] }));
     expect(state.replaced(table(3, [FIRST]))).toEqual([]);
-    expect(state.followedSequence).toBeNull();
-    const actions = state.followed();
+    expect(state.appliedSequence).toBeNull();
+    const actions = state.applied();
     expect(actions).toMatchObject([{ type: "repair", table: { sequence: 3 } }]);
-    expect(state.followed()).toEqual([{ type: "acknowledge", sequence: 3 }]);
+    expect(state.applied()).toEqual([{ type: "acknowledge", sequence: 3 }]);
   });
 });

@@ -90,7 +90,7 @@ function checkSteering({ edge, routers }: CalmWorld, ip: string, leased: readonl
     ) {
       throw new Violation("calm", `${router.name} steers ${ip} otherwise than it is leased`);
     }
-    const lost = placed.find(({ entry, reach }) => reach === null && entry.host !== BALLAST);
+    const lost = placed.find(({ entry, nextHop }) => nextHop === null && entry.host !== BALLAST);
     if (lost !== undefined) throw new Violation("calm", `${router.name} cannot reach ${lost.entry.host}`);
   }
 }

@@ -15,7 +15,7 @@ const SILENCE_MS = 5_000;
 const HANDSHAKE_MS = 5_000;
 const PROOF_MS = 30_000;
 /** After which the edge gives up a peer that fell silent. */
-const EDGE_PATIENCE_MS = { from: 10_000, to: 90_000 };
+const EDGE_TIMEOUT_MS = { from: 10_000, to: 90_000 };
 
 /** Where a link leads: connects it there and answers. */
 export type Dial = (
@@ -85,7 +85,7 @@ export class Connection {
       if (end !== null) end.object.peerClosed(end);
     };
     if (isSaid && this.up.way.cutAtMs === null) this.up.carry(tell);
-    else timeline.after(chance.between(EDGE_PATIENCE_MS.from, EDGE_PATIENCE_MS.to), tell);
+    else timeline.after(chance.between(EDGE_TIMEOUT_MS.from, EDGE_TIMEOUT_MS.to), tell);
   }
 
   /** When the edge heard the last heartbeat, in true time; null for never. */

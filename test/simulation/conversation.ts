@@ -49,10 +49,10 @@ export class Conversation {
 export function meetReply(reply: RouterReply, meet: Meet): void {
   if (reply.type === "refused") return meetNamed(`router: ${reply.code}`, meet);
   if (reply.type === "table") return meet("router: reads the table");
-  const { put, withdraw, addIps, removeIps, reaches } = reply.change;
+  const { put, withdraw, addIps, removeIps, nextHops } = reply.change;
   if (put.length > 0) meet("router: reads a grant");
   if (withdraw.length > 0) meet("router: reads an end");
   if (addIps.length > 0) meet("router: reads of a new address");
   if (removeIps.length > 0) meet("router: reads that an address is gone");
-  if (reaches.length > 0) meet("router: reads where a host is");
+  if (nextHops.length > 0) meet("router: reads where a host is");
 }

@@ -1,6 +1,6 @@
 /** What the platform of an object promises, when one instance follows another within a moment. */
 import { expect, onTestFinished, test } from "vitest";
-import type { ObjectWorld } from "../../durable-objects/platform/object-world.ts";
+import type { ObjectPlatform } from "../../durable-objects/platform/object-platform.ts";
 import { Chance } from "./chance.ts";
 import { EdgeObject, type Instance } from "./edge-object.ts";
 import { Machine } from "./machine.ts";
@@ -8,19 +8,19 @@ import { FAIR_WEATHER, Network } from "./network.ts";
 import { Timeline } from "./timeline.ts";
 
 class Notebook {
-  readonly world: ObjectWorld;
+  readonly platform: ObjectPlatform;
 
-  constructor(world: ObjectWorld) {
-    this.world = world;
-    world.storage.sql.exec("CREATE TABLE IF NOT EXISTS note (text TEXT)");
+  constructor(platform: ObjectPlatform) {
+    this.platform = platform;
+    platform.storage.sql.exec("CREATE TABLE IF NOT EXISTS note (text TEXT)");
   }
 
   write(text: string): void {
-    this.world.storage.sql.exec("INSERT INTO note VALUES (?)", text);
+    this.platform.storage.sql.exec("INSERT INTO note VALUES (?)", text);
   }
 
   read(): unknown[] {
-    return this.world.storage.sql
+    return this.platform.storage.sql
       .exec("SELECT text FROM note")
       .toArray()
       .map((row) => row["text"]);
@@ -38,7 +38,13 @@ test("an instance finds nothing of what the one before it lost, and keeps what i
   const network = new Network(timeline, new Chance(1), FAIR_WEATHER);
   const dirty = new Set<Instance<unknown>>();
   const machine = new Machine("dc-1", timeline, 1, 0);
-  const object = new EdgeObject("ip 192.0.2.1", machine, network, dirty, (world) => new Notebook(world));
+  const object = new EdgeObject(
+    "ip 192.0.2.1",
+    machine,
+    network,
+    dirty,
+    (platform) => new Notebook(platform),
+  );
   onTestFinished(() => object.close());
   const endTurns = (): void => {
     for (const instance of dirty) object.endTurn(instance as Instance<Notebook>);

@@ -7,7 +7,11 @@
  * (both go), or be superseded: a new one has taken over, and the old one goes on for a while on
  * its own copy, though nothing that it writes is ever confirmed.
  */
-import type { Acceptance, ObjectSocket, ObjectWorld } from "../../durable-objects/platform/object-world.ts";
+import type {
+  Acceptance,
+  ObjectPlatform,
+  ObjectSocket,
+} from "../../durable-objects/platform/object-platform.ts";
 import type { Outcome } from "../../src/core/outcome.ts";
 import type { Connection } from "./connection.ts";
 import type { Machine } from "./machine.ts";
@@ -91,7 +95,7 @@ export class EdgeObject<Program extends ObjectProgram> {
   onWritten: () => void = () => {};
   readonly #network: Network;
   readonly #dirty: Set<Instance<unknown>>;
-  readonly #make: (world: ObjectWorld, instance: () => Instance<Program>) => Program;
+  readonly #make: (platform: ObjectPlatform, instance: () => Instance<Program>) => Program;
   readonly #database: ObjectDatabase;
   #instance: Instance<Program> | null = null;
   #sockets: ObjectEnd[] = [];
@@ -106,7 +110,7 @@ export class EdgeObject<Program extends ObjectProgram> {
     machine: Machine,
     network: Network,
     dirty: Set<Instance<unknown>>,
-    make: (world: ObjectWorld, instance: () => Instance<Program>) => Program,
+    make: (platform: ObjectPlatform, instance: () => Instance<Program>) => Program,
   ) {
     this.name = name;
     this.machine = machine;
@@ -305,7 +309,7 @@ export class EdgeObject<Program extends ObjectProgram> {
     this.#instance = instance;
     this.#dirty.add(instance as unknown as Instance<unknown>);
     try {
-      instance.program = this.#make(this.#worldOf(instance), () => instance);
+      instance.program = this.#make(this.#platformOf(instance), () => instance);
     } catch (fault) {
       // An object that is broken loses its sockets.
       this.onReport(`${this.name} cannot wake up: ${String(fault)}`);
@@ -316,7 +320,7 @@ export class EdgeObject<Program extends ObjectProgram> {
     return instance;
   }
 
-  #worldOf(instance: Instance<Program>): ObjectWorld {
+  #platformOf(instance: Instance<Program>): ObjectPlatform {
     const { timeline, chance } = this.#network;
     const whileAlive = <Result>(what: () => Result): Result => {
       if (instance.isOver) throw new Error(INSTANCE_OVER);

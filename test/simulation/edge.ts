@@ -28,10 +28,10 @@ export const BALLAST = "ballast";
 
 /** What happens at the edge and is worth a look. */
 export interface EdgeWatcher {
-  /** The pool has answered a publication, whether that is ever heard: these routers have not followed. */
+  /** The pool has answered a publication, whether that is ever heard: these routers have not applied it. */
   lagged(ip: string, publication: Publication, laggards: readonly string[]): void;
-  /** An address has heard that the routers have followed a publication, or that their time is over. */
-  followed(ip: string, publication: Publication): void;
+  /** An address has heard that the routers have applied a publication, or that their time is over. */
+  applied(ip: string, publication: Publication): void;
   /** A turn of an address that wrote something is on disk. */
   written(ip: string): void;
 }
@@ -153,7 +153,7 @@ export class Edge {
               if (published.ok) this.#watcher.lagged(ip, publication, published.value);
               return published;
             });
-            if (answer.ok) this.#watcher.followed(ip, publication);
+            if (answer.ok) this.#watcher.applied(ip, publication);
             return answer;
           },
         }));

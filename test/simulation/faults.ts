@@ -26,7 +26,7 @@ export interface Arena {
   readonly chance: Chance;
   readonly scenario: Scenario;
   readonly edge: Edge;
-  /** Machines that have a host each; twins of them at the end. */
+  /** Machines that have a host each; duplicate instances of them at the end. */
   readonly hosts: readonly Host[];
   readonly routers: readonly SimulatedRouter[];
   /** May the clock of this address leap forward by this much? Notes it if so. */
@@ -56,7 +56,7 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   "set-wall-clock": (nemesis) => nemesis.setWallClock(),
   "trouble-guard": (nemesis) => nemesis.troubleGuard(),
   burst: (nemesis) => nemesis.burst(),
-  twin: (nemesis) => nemesis.startTwin(),
+  twin: (nemesis) => nemesis.startDuplicate(),
   "kill-router": (nemesis) => nemesis.killRouter(),
   "power-off-router": (nemesis) => nemesis.powerOffRouter(),
   "reinstall-router": (nemesis) => nemesis.reinstallRouter(),
@@ -261,11 +261,11 @@ export class Nemesis {
     this.#anyHost().burst(20 + this.#arena.chance.below(100));
   }
 
-  startTwin(): void {
+  startDuplicate(): void {
     const { hosts, chance } = this.#arena;
-    const twin = chance.pick(hosts.filter(({ isTwin }) => isTwin));
-    twin.switchOn();
-    this.#during(this.#anyTimeMs(), () => twin.switchOff());
+    const duplicate = chance.pick(hosts.filter(({ isDuplicate }) => isDuplicate));
+    duplicate.switchOn();
+    this.#during(this.#anyTimeMs(), () => duplicate.switchOff());
   }
 
   killRouter(): void {
@@ -435,7 +435,7 @@ export class Nemesis {
 
   #anyHost(): Host {
     return this.#arena.chance.pick(
-      this.#arena.hosts.filter(({ isTwin, machine }) => !isTwin || !machine.isOff),
+      this.#arena.hosts.filter(({ isDuplicate, machine }) => !isDuplicate || !machine.isOff),
     );
   }
 

@@ -68,7 +68,7 @@ export class Host {
   readonly machine: Machine;
   readonly guard: GuardKernel;
   /** Claims the name of another machine's host. */
-  readonly isTwin: boolean;
+  readonly isDuplicate: boolean;
   /** Where routers reach it. */
   readonly reach: string;
   /** How much it wants to send: flows that it opens per second. */
@@ -80,10 +80,16 @@ export class Host {
   #isRestartWanted = false;
   #agent: Agent | null = null;
 
-  constructor(name: string, machine: Machine, reach: string, surroundings: HostSurroundings, isTwin = false) {
+  constructor(
+    name: string,
+    machine: Machine,
+    reach: string,
+    surroundings: HostSurroundings,
+    isDuplicate = false,
+  ) {
     this.name = name;
     this.reach = reach;
-    this.isTwin = isTwin;
+    this.isDuplicate = isDuplicate;
     this.machine = machine;
     this.guard = new GuardKernel(machine);
     this.#surroundings = surroundings;
@@ -105,7 +111,7 @@ export class Host {
 
   /** Ports of an address that the agent would choose from now. */
   portCount(ip: string): number {
-    return this.#agent?.binder.address(ip)?.room().portCount ?? 0;
+    return this.#agent?.binder.address(ip)?.capacity().portCount ?? 0;
   }
 
   /** Whether the agent could send from an address now. */

@@ -81,7 +81,7 @@ interface AddressRecord {
   /** Epochs that were seen to have ended. */
   readonly ended: Set<number>;
   /** The newest epoch in a publication that was answered. */
-  followedEpoch: number;
+  appliedEpoch: number;
   highestEpoch: number;
   readonly lives: BlockLives;
 }
@@ -112,7 +112,7 @@ export class LawChecks {
         grants: new Map(),
         grantedAtMs: new Map(),
         ended: new Set(),
-        followedEpoch: 0,
+        appliedEpoch: 0,
         highestEpoch: 0,
         lives: new BlockLives(world.meet),
       });
@@ -170,13 +170,13 @@ export class LawChecks {
     this.#steering(ip, record);
   }
 
-  /** An address was told that the routers have followed. */
-  followed(ip: string, { lastEpoch }: Publication): void {
+  /** An address was told that the routers have applied it. */
+  applied(ip: string, { lastEpoch }: Publication): void {
     const record = this.#record(ip);
-    record.followedEpoch = Math.max(record.followedEpoch, lastEpoch);
+    record.appliedEpoch = Math.max(record.appliedEpoch, lastEpoch);
   }
 
-  /** The pool has noted which routers have not followed, be its answer lost. */
+  /** The pool has noted which routers have not applied it, be its answer lost. */
   lagged(ip: string, { blocks }: Publication, laggards: readonly string[]): void {
     if (laggards.length === 0) return;
     const { excused } = this.#record(ip);
@@ -200,7 +200,7 @@ export class LawChecks {
         const truth = grant === undefined ? "never written" : `written as ${describe(grant)}`;
         throw new Violation("law 5", `${what}, which was ${truth}`);
       }
-      if (!grant.isSteered && block.epoch > record.followedEpoch) {
+      if (!grant.isSteered && block.epoch > record.appliedEpoch) {
         const what = `${host.machine.name} was told of ${describe(grant)} on ${ip}`;
         throw new Violation("law 4", `${what} before any router could have heard of it`);
       }

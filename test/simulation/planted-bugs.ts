@@ -155,7 +155,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     file: ADDRESS_TABLE,
     from: `      this.#store.append(decision.events);
 `,
-    to: `      void this.#world.wait(1).then(() => this.#store.append(decision.events)).catch(() => {});
+    to: `      void this.#platform.wait(1).then(() => this.#store.append(decision.events)).catch(() => {});
 `,
   },
   {

@@ -16,7 +16,7 @@ export const REGRESSIONS = [
   {
     seed: 45,
     eventCount: 2_000,
-    name: "a twin that enlisted drew the packets of the first host to itself",
+    name: "a duplicate instance that enlisted drew the packets of the first host to itself",
   },
   {
     seed: 31,
@@ -31,11 +31,11 @@ export const REGRESSIONS = [
   {
     seed: 38_599_005_837_484,
     eventCount: 2_000,
-    name: "a late grant to a twin made all packets of the host that had enlisted go nowhere",
+    name: "a late grant to a duplicate instance made all packets of the host that had enlisted go nowhere",
   },
   {
     seed: 43_014_697_700_757,
     eventCount: 2_000,
-    name: "a twin was kept out for as long as nobody spoke to the address of its former blocks",
+    name: "a duplicate instance was kept out for as long as nobody spoke to the address of its former blocks",
   },
 ] as const;

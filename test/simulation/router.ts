@@ -2,7 +2,7 @@
  * A router: a machine whose kernel steers, and the process that lets it follow the pool. The
  * kernel goes on when the process ends, and forgets when the machine is switched off.
  */
-import { grant, type Outcome, refuse } from "../../src/core/outcome.ts";
+import { ok, type Outcome, refuse } from "../../src/core/outcome.ts";
 import { blockContains, blocksOverlap } from "../../src/core/port-block.ts";
 import type { SteeringEntry, SteeringTable } from "../../src/core/steering.ts";
 import type { RepairReport, SteeringKernel } from "../../src/router/steering/steering-kernel.ts";
@@ -20,7 +20,7 @@ import { SILENT_LOG } from "./silent-log.ts";
 export interface KernelEntry {
   readonly entry: SteeringEntry;
   /** Null: nobody has said, so packets are dropped. */
-  readonly reach: string | null;
+  readonly nextHop: string | null;
 }
 
 /** By address, then by base. */
@@ -102,11 +102,11 @@ class SimulatedKernel implements SteeringKernel {
 
   repair(table: SteeringTable): Promise<RepairReport> {
     return this.#soon(() => {
-      const reaches = new Map(table.reaches.map(({ host, ipv4 }) => [host, ipv4]));
+      const nextHops = new Map(table.nextHops.map(({ host, ipv4 }) => [host, ipv4]));
       const before = [...this.#table.entries.values()].flatMap((blocks) =>
         Array.from(blocks.values(), ({ entry }) => entry),
       );
-      const after = table.entries.map((entry) => ({ entry, reach: reaches.get(entry.host) ?? null }));
+      const after = table.entries.map((entry) => ({ entry, nextHop: nextHops.get(entry.host) ?? null }));
       this.#table.change(before, after);
       return { removedCount: before.length, addedCount: after.length, unreachable: [] };
     });
@@ -115,7 +115,7 @@ class SimulatedKernel implements SteeringKernel {
   apply(delta: SteeringDelta): Promise<void> {
     return this.#soon(() => {
       const removed = delta.removed.map(({ entry }) => entry);
-      const added = delta.added.map(({ entry, reach }) => ({ entry, reach: reach?.ipv4 ?? null }));
+      const added = delta.added.map(({ entry, nextHop }) => ({ entry, nextHop: nextHop?.ipv4 ?? null }));
       this.#table.change(removed, added);
     });
   }
@@ -163,7 +163,7 @@ class SimulatedKernel implements SteeringKernel {
 /** What it came to; a law that does not hold is no fault of a kernel. */
 function attempt<Result>(what: () => Result): Outcome<Result, Error> {
   try {
-    return grant(what());
+    return ok(what());
   } catch (fault) {
     if (fault instanceof Violation || !(fault instanceof Error)) throw fault;
     return refuse(fault);

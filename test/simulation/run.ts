@@ -53,9 +53,9 @@ export interface RunOptions {
 }
 
 const EDGE_URL = new URL("http://edge.example");
-/** A router that could follow all this time is expected to have followed. */
+/** A router that could apply all this time is expected to have applied it. */
 const ATTENTION_MS = 4_000;
-/** One that the pool has heard for so long is one that grants wait for, whatever it has followed. */
+/** One that the pool has heard for so long is one that grants wait for, whatever it has applied. */
 const LISTENING_MS = 1_200;
 /** More happen at one time only to what asks for itself again and again. */
 const MOST_IN_ONE_INSTANT = 10_000;
@@ -105,7 +105,7 @@ export class Run {
         this.#noteTaken(ip, publication.version, laggards.length);
         this.#laws.lagged(ip, publication, laggards);
       },
-      followed: (ip, publication) => this.#laws.followed(ip, publication),
+      applied: (ip, publication) => this.#laws.applied(ip, publication),
       written: (ip) => this.#checked(() => this.#laws.table(ip)),
     });
     this.#makeMachines(hostCount, routerCount);
@@ -199,17 +199,17 @@ export class Run {
       object.onReport = (text) => this.#trace(`${object.name} reports: ${text}`);
     }
     for (const router of this.#routers) router.start();
-    for (const host of this.#hosts) if (!host.isTwin) host.start();
+    for (const host of this.#hosts) if (!host.isDuplicate) host.start();
     this.#worker.begin();
     this.#nemesis.begin();
   }
 
   async #endInCalm(): Promise<void> {
     this.#nemesis.calm();
-    const dead = this.#hosts.filter(({ isTwin }) => isTwin);
+    const dead = this.#hosts.filter(({ isDuplicate }) => isDuplicate);
     for (const host of dead) host.switchOff();
     // Some never come back, and now and then nobody does: then alarms alone bring order.
-    const living = this.#hosts.filter(({ isTwin }) => !isTwin);
+    const living = this.#hosts.filter(({ isDuplicate }) => !isDuplicate);
     const lostCount = this.#chance.isLikely(0.1) ? living.length : Number(this.#chance.isLikely(0.3));
     for (const lost of living.splice(living.length - lostCount)) {
       lost.switchOff();
@@ -307,9 +307,9 @@ export class Run {
     for (let at = 1; at <= hostCount; at += 1) {
       this.#hosts.push(new Host(`h${at}`, machineOf(`m${at}`), `10.0.0.${at}`, ofHosts));
     }
-    const twin = new Host("h1", machineOf("m1-twin"), "10.0.0.99", ofHosts, true);
-    twin.machine.isOff = true;
-    this.#hosts.push(twin);
+    const duplicate = new Host("h1", machineOf("m1-twin"), "10.0.0.99", ofHosts, true);
+    duplicate.machine.isOff = true;
+    this.#hosts.push(duplicate);
     for (const host of this.#hosts) {
       host.guard.onChange = (ip) => this.#checked(() => this.#laws.senders(ip));
     }
@@ -342,7 +342,7 @@ export class Run {
     this.#timeline.after(this.#chance.between(5, 300), () => {
       const router = this.#chance.pick(this.#routers);
       if (router.machine.isOff || router.machine.isSuspended) return;
-      const reach = router.kernel.find(ip, port)?.reach ?? null;
+      const reach = router.kernel.find(ip, port)?.nextHop ?? null;
       const machine = this.#hosts.find((candidate) => candidate.reach === reach)?.machine.name ?? null;
       this.#count(machine === null ? "answer dropped" : "answer steered");
       this.#see({
@@ -419,7 +419,7 @@ export class Run {
   #noteTaken(ip: string, version: number, laggardCount: number): void {
     if (this.#takenVersions.get(ip) === version) this.#meet("pool: takes what was published twice");
     this.#takenVersions.set(ip, version);
-    this.#meet(laggardCount === 0 ? "routers: have all followed" : "routers: a grant goes ahead of one");
+    this.#meet(laggardCount === 0 ? "routers: have all applied it" : "routers: a grant goes ahead of one");
   }
 
   #watchAttention(router: SimulatedRouter): void {

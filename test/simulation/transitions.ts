@@ -54,7 +54,7 @@ export const TRANSITIONS = [
   "router: reads that an address is gone",
   "router: reads where a host is",
   "routers: a grant goes ahead of one",
-  "routers: have all followed",
+  "routers: have all applied it",
   "pool: takes what was published twice",
   "object: put to sleep",
   "object: turn lost",

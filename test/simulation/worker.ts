@@ -5,7 +5,7 @@
  * Laws 8 and 9 as a request sees them: no pool is asked while there is a fresh copy that nobody has
  * cast doubt on, and to lose the pool takes no copy away.
  */
-import { grant, refuse } from "../../src/core/outcome.ts";
+import { ok, refuse } from "../../src/core/outcome.ts";
 import { chooseHost, NOBODY, type Placement, rankIps } from "../../src/core/placement.ts";
 import { type Found, PlacementCache } from "../../src/worker/hosts/placement-cache.ts";
 import type { Chance } from "./chance.ts";
@@ -91,7 +91,7 @@ export class SimulatedWorker {
       try {
         const answer = await callObject(null, this.#edge.pool, this.#network, (pool) => pool.placement());
         this.#askedAtMs = Math.max(this.#askedAtMs ?? 0, nowMs);
-        return answer.ok ? grant(answer.value) : refuse("pool-unknown");
+        return answer.ok ? ok(answer.value) : refuse("pool-unknown");
       } catch {
         return refuse("control-plane-unavailable");
       }

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import * as names from "../../src/wire/header-names.ts";
 import { generateKey, kindOf } from "../../src/wire/keys.ts";
-import { UPLOAD_NAME } from "../../src/wire/upload-standing.ts";
+import { UPLOAD_NAME } from "../../src/wire/upload-status.ts";
 
 test("[GW3] [WK18] the fields and paths that are ours keep their names", () => {
   const { HOP_BY_HOP: _sets, isOwnHeader: _functions, ...own } = names;

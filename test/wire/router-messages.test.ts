@@ -13,7 +13,7 @@ const TABLE = {
   sequence: 3,
   ips: ["192.0.2.1", "2001:db8::1"],
   entries: [ENTRY],
-  reaches: [{ host: "h1", ipv4: "10.0.0.1", ipv6: null }],
+  nextHops: [{ host: "h1", ipv4: "10.0.0.1", ipv6: null }],
 };
 const CHANGE = {
   sequence: 4,
@@ -21,7 +21,7 @@ const CHANGE = {
   put: [{ ...ENTRY, epoch: 8 }],
   addIps: [],
   removeIps: [],
-  reaches: [],
+  nextHops: [],
 };
 
 describe("what a router says", () => {

@@ -80,7 +80,7 @@ export const leaseReplies: fc.Arbitrary<LeaseReply> = fc.oneof(
   fc.record({ type: constant("changed") }, plain),
 );
 
-const ownReach = fc.record({ ipv4: fc.option(fc.ipV4()), ipv6: fc.option(fc.ipV6()) }, plain);
+const ownNextHop = fc.record({ ipv4: fc.option(fc.ipV4()), ipv6: fc.option(fc.ipV6()) }, plain);
 const place = fc.record({ ip, port: fc.integer({ min: 1, max: 65_535 }) }, plain);
 const places = fc.array(place, { maxLength: MAX_DOUBTS });
 const uplink = fc.record(
@@ -92,18 +92,18 @@ const uplink = fc.record(
   },
   plain,
 );
-const room = fc.record(
+const capacity = fc.record(
   { ip, portCount, busiestCount: portCount, uplink },
   { ...plain, requiredKeys: ["ip", "portCount", "busiestCount"] },
 );
 
 export const poolRequests: fc.Arbitrary<PoolRequest> = fc.oneof(
   fc.record(
-    { type: constant("enlist"), version, instance, gateway: fc.webUrl(), reach: ownReach },
+    { type: constant("enlist"), version, instance, gateway: fc.webUrl(), reach: ownNextHop },
     { ...plain, requiredKeys: ["type", "version", "instance", "gateway"] },
   ),
   fc.record(
-    { type: constant("report"), draining: fc.boolean(), rooms: fc.array(room, { maxLength: 5 }) },
+    { type: constant("report"), draining: fc.boolean(), rooms: fc.array(capacity, { maxLength: 5 }) },
     plain,
   ),
   fc.record({ type: constant("tried"), ip, reached: places }, plain),
@@ -143,10 +143,13 @@ const entry: fc.Arbitrary<SteeringEntry> = fc
   .map(([at, { base, order }, to, risen]) => ({ ip: at, base, order, host: to, epoch: risen }));
 const ips = fc.array(ip, { maxLength: 3 });
 const entries = fc.array(entry, { maxLength: 3 });
-const reaches = fc.array(fc.record({ host, ipv4: fc.option(fc.ipV4()), ipv6: fc.option(fc.ipV6()) }, plain), {
-  maxLength: 3,
-});
-const table: fc.Arbitrary<SteeringTable> = fc.record({ sequence, ips, entries, reaches }, plain);
+const nextHops = fc.array(
+  fc.record({ host, ipv4: fc.option(fc.ipV4()), ipv6: fc.option(fc.ipV6()) }, plain),
+  {
+    maxLength: 3,
+  },
+);
+const table: fc.Arbitrary<SteeringTable> = fc.record({ sequence, ips, entries, nextHops }, plain);
 const change: fc.Arbitrary<SteeringChange> = fc.record(
   {
     sequence,
@@ -154,7 +157,7 @@ const change: fc.Arbitrary<SteeringChange> = fc.record(
     put: entries,
     addIps: ips,
     removeIps: ips,
-    reaches,
+    nextHops,
   },
   plain,
 );

@@ -4,14 +4,14 @@ import { env as realEnv } from "cloudflare:workers";
 import type { JWK } from "jose";
 import { afterEach, beforeEach, vi } from "vitest";
 import type { Identity } from "../../src/core/identity.ts";
-import { grant, type Outcome } from "../../src/core/outcome.ts";
+import { ok, type Outcome } from "../../src/core/outcome.ts";
 import type { Placement } from "../../src/core/placement.ts";
 import type { ProblemCode } from "../../src/core/problems.ts";
 import { UPLOADS_PATH } from "../../src/wire/header-names.ts";
 import { generateKey, publicPart } from "../../src/wire/keys.ts";
 import { problemReply } from "../../src/wire/problem-response.ts";
 import { signToken } from "../../src/wire/tokens.ts";
-import type { UploadStanding } from "../../src/wire/upload-standing.ts";
+import type { UploadStatus } from "../../src/wire/upload-status.ts";
 import type { Environment } from "../../src/worker/runtime/environment.ts";
 import worker from "../../src/worker/index.ts";
 
@@ -67,7 +67,7 @@ export interface UploadQuestion {
 /** The questions about uploads, in order. */
 export const uploadQuestions: UploadQuestion[] = [];
 /** What gateways say to them; those not in here say that the upload is ready. */
-export const standings = new Map<string, Gateway>();
+export const uploadStatuses = new Map<string, Gateway>();
 /** Gateways by host name; anything else cannot be connected. */
 export const gateways = new Map<string, Gateway>();
 /** The hosts whose gateways were asked, in order. */
@@ -83,7 +83,7 @@ beforeEach(() => {
   absentHosts.clear();
   healthQuestions.clear();
   uploadQuestions.length = 0;
-  standings.clear();
+  uploadStatuses.clear();
   vi.stubGlobal("fetch", async (input: RequestInfo, init?: RequestInit) => {
     const request = new Request(input, init);
     const host = new URL(request.url).hostname.replace(/\.gateway$/, "");
@@ -91,7 +91,7 @@ beforeEach(() => {
     const [, upload] = request.url.split(UPLOADS_PATH);
     if (upload !== undefined) {
       uploadQuestions.push({ host, name: upload, token: request.headers.get("egress-authorization") });
-      const tell = standings.get(host) ?? standing("ready");
+      const tell = uploadStatuses.get(host) ?? uploadStatus("ready");
       return Promise.race([tell(request), untilAborted(request.signal)]);
     }
     askedHosts.push(host);
@@ -115,7 +115,7 @@ function healthOf(host: string): Response {
 }
 
 /** A gateway that says this of every upload. */
-export function standing(upload: UploadStanding): Gateway {
+export function uploadStatus(upload: UploadStatus): Gateway {
   return () => new Response(null, { status: 204, headers: { "egress-upload": upload } });
 }
 
@@ -152,7 +152,7 @@ export interface StubbedPools {
 /** Pools that all have this placement. */
 export function stubPools(placement: Placement): StubbedPools {
   const stubbed = {
-    placement: async () => grant(placement),
+    placement: async () => ok(placement),
     env: {
       ...environment,
       EGRESS_POOL: { getByName: () => ({ placement: () => stubbed.placement() }) } as never,

@@ -1,9 +1,9 @@
 /** Which hosts are asked for one request after another. */
 import { describe, expect, it, vi } from "vitest";
-import { grant } from "../../src/core/outcome.ts";
+import { ok } from "../../src/core/outcome.ts";
 import type { PlacedIp } from "../../src/core/placement.ts";
 import { FAMILY_MS, FULL_MS } from "../../src/worker/hosts/edge-state.ts";
-import { MAX_TRIES } from "../../src/worker/egress/hand-over.ts";
+import { MAX_TRIES } from "../../src/worker/egress/forward.ts";
 import {
   askedHosts,
   codeOf,
@@ -36,7 +36,7 @@ async function bothFamilies(serves: (request: Request) => boolean) {
   const egress = await newEgress(2);
   const { pool, pools, hosts } = egress;
   const ips = [...V4, ...V6].flatMap((ip): readonly PlacedIp[] => placementOf(pool, hosts, ip).ips);
-  pools.placement = async () => grant({ pool, ips, resting: [] });
+  pools.placement = async () => ok({ pool, ips, resting: [] });
   for (const host of hosts) {
     gateways.set(host, (request) =>
       serves(request) ? new Response(ipOf(request)) : gatewayRefusal("address-family-mismatch"),
@@ -146,7 +146,7 @@ describe("hosts that are full", () => {
   it("[WK22] all but one: no request is refused, however many they are", async () => {
     const { send, pool, pools } = await newEgress();
     const hosts = Array.from({ length: 31 }, (_, at) => `full-${pool}-${at}`);
-    pools.placement = async () => grant(placementOf(pool, hosts));
+    pools.placement = async () => ok(placementOf(pool, hosts));
     for (const host of hosts) gateways.set(host, () => gatewayRefusal("port-block-exhausted"));
     gateways.set(hosts[17]!, OK);
     for (let count = 0; count < 20; count += 1) expect((await send()).status).toBe(200);
@@ -174,7 +174,7 @@ describe("hosts that are full", () => {
   it("[WK22] a session asks every host of its address before it leaves it", async () => {
     const { send, pool, pools, hosts } = await newEgress(3);
     const ips = V4.flatMap((ip) => placementOf(pool, hosts, ip).ips);
-    pools.placement = async () => grant({ pool, ips, resting: [] });
+    pools.placement = async () => ok({ pool, ips, resting: [] });
     let roomyHost = hosts[0];
     for (const host of hosts) {
       gateways.set(host, (request) =>
@@ -192,7 +192,7 @@ describe("hosts that are full", () => {
   it(`[WK11] at most ${MAX_TRIES} are asked for one request`, async () => {
     const { send, pool, pools } = await newEgress();
     const hosts = Array.from({ length: MAX_TRIES + 5 }, (_, at) => `many-${pool}-${at}`);
-    pools.placement = async () => grant(placementOf(pool, hosts));
+    pools.placement = async () => ok(placementOf(pool, hosts));
     for (const host of hosts) gateways.set(host, () => gatewayRefusal("port-block-exhausted"));
     expect((await codeOf(await send())).code).toBe("port-block-exhausted");
     expect(new Set(askedHosts).size).toBe(MAX_TRIES);
@@ -204,7 +204,7 @@ describe("an address that is taken away", () => {
   it("[WK20] its hosts are asked again, on another address", async () => {
     const { send, pool, pools, hosts } = await newEgress(2);
     const ips = V4.flatMap((ip) => placementOf(pool, hosts, ip).ips);
-    pools.placement = async () => grant({ pool, ips, resting: [] });
+    pools.placement = async () => ok({ pool, ips, resting: [] });
     for (const host of hosts) {
       gateways.set(host, (request) =>
         ipOf(request) === V4[0] ? gatewayRefusal("lease-lost") : new Response(ipOf(request)),
@@ -218,10 +218,10 @@ describe("an address that is taken away", () => {
   it("[WK11] a request that has no host left asks for the placement of now", async () => {
     vi.useFakeTimers({ toFake: ["Date"] });
     const { send, pool, pools, h1, h2 } = await newEgress(2);
-    pools.placement = async () => grant(placementOf(pool, [h1], V4[0]));
+    pools.placement = async () => ok(placementOf(pool, [h1], V4[0]));
     gateways.set(h1, OK);
     await send();
-    pools.placement = async () => grant(placementOf(pool, [h1, h2], V4[1]));
+    pools.placement = async () => ok(placementOf(pool, [h1, h2], V4[1]));
     for (const host of [h1, h2]) {
       gateways.set(host, (request) =>
         ipOf(request) === V4[0] ? gatewayRefusal("lease-lost") : new Response("moved"),

@@ -1,10 +1,10 @@
 /** Requests whose hosts are lost, and whose fault that was. */
 import { describe, expect, it, vi } from "vitest";
-import { grant } from "../../src/core/outcome.ts";
+import { ok } from "../../src/core/outcome.ts";
 import { SUSPECT_MS } from "../../src/worker/hosts/edge-state.ts";
 import { HostHealth } from "../../src/worker/hosts/host-health.ts";
 import { PassingMarks } from "../../src/worker/hosts/passing-marks.ts";
-import { PATIENCE_MS } from "../../src/worker/hosts/placement-cache.ts";
+import { RENEWAL_INTERVAL_MS } from "../../src/worker/hosts/placement-cache.ts";
 import {
   absentHosts,
   askedHosts,
@@ -66,8 +66,8 @@ describe("a request that takes its host down", () => {
     await send();
     gateways.set(h1, lost);
     gateways.set(h2, OK);
-    pools.placement = async () => grant(placementOf(pool, [h2]));
-    vi.setSystemTime(Date.now() + PATIENCE_MS);
+    pools.placement = async () => ok(placementOf(pool, [h2]));
+    vi.setSystemTime(Date.now() + RENEWAL_INTERVAL_MS);
     expect(await (await send()).text()).toBe("ok");
     expect(askedHosts.slice(-2)).toEqual([h1, h2]);
   });
@@ -139,8 +139,8 @@ describe("a host that falls silent", () => {
     let questions = 0;
     pools.placement = async () => {
       questions += 1;
-      if (questions === 1) return grant(placementOf(pool, [h1, h2]));
-      return grant({ ...placementOf(pool, heard({ h1, h2 })), resting });
+      if (questions === 1) return ok(placementOf(pool, [h1, h2]));
+      return ok({ ...placementOf(pool, heard({ h1, h2 })), resting });
     };
     return { ...egress, questions: () => questions };
   }
@@ -159,7 +159,7 @@ describe("a host that falls silent", () => {
     const old = await pools.placement();
     let isOld = true;
     pools.placement = async () => {
-      const known = isOld ? old : grant({ pool, ips: [{ ip: "192.0.2.1", hosts }], resting: [] });
+      const known = isOld ? old : ok({ pool, ips: [{ ip: "192.0.2.1", hosts }], resting: [] });
       isOld = false;
       return known;
     };

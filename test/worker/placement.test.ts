@@ -1,12 +1,12 @@
 import { describe, expect, it, vi } from "vitest";
-import { grant, refuse } from "../../src/core/outcome.ts";
+import { ok, refuse } from "../../src/core/outcome.ts";
 import type { Background } from "../../src/worker/runtime/environment.ts";
 import { edgeCounters } from "../../src/worker/runtime/control-plane.ts";
 import {
   type Found,
   FRESH_MS,
   LIFETIME_MS,
-  PATIENCE_MS,
+  RENEWAL_INTERVAL_MS,
   PlacementCache,
   STALE_MS,
 } from "../../src/worker/hosts/placement-cache.ts";
@@ -34,8 +34,8 @@ function newCache() {
   };
 }
 
-const OLD = grant(placementOf("eu", ["old"]));
-const NEW = grant(placementOf("eu", ["new"]));
+const OLD = ok(placementOf("eu", ["old"]));
+const NEW = ok(placementOf("eu", ["new"]));
 const LOST = refuse("control-plane-unavailable" as const);
 
 /** With a copy of time 0, and answers that come when they are given. */
@@ -68,28 +68,28 @@ describe("a copy of a placement", () => {
   it("[LAW9] [WK4] comes of a slow answer, be another question on its way by then", async () => {
     const { find, pending, works } = await newSlowCache();
     void find(FRESH_MS);
-    void find(FRESH_MS + PATIENCE_MS);
+    void find(FRESH_MS + RENEWAL_INTERVAL_MS);
     expect(pending).toHaveLength(3);
     pending[1]!.resolve(NEW);
     await works[0];
-    expect(find(FRESH_MS + PATIENCE_MS + 1)).toEqual(NEW);
+    expect(find(FRESH_MS + RENEWAL_INTERVAL_MS + 1)).toEqual(NEW);
     // What was asked for last counts, whatever becomes of the others.
     pending[2]!.resolve(OLD);
     await works[1];
-    expect(find(FRESH_MS + PATIENCE_MS + 2)).toEqual(OLD);
-    expect(find(2 * FRESH_MS + PATIENCE_MS - 1)).toEqual(OLD);
+    expect(find(FRESH_MS + RENEWAL_INTERVAL_MS + 2)).toEqual(OLD);
+    expect(find(2 * FRESH_MS + RENEWAL_INTERVAL_MS - 1)).toEqual(OLD);
     expect(pending).toHaveLength(3);
   });
 
   it("[LAW9] [WK4] is not made older by an earlier question that failed", async () => {
     const { find, pending, works } = await newSlowCache();
     void find(FRESH_MS);
-    void find(FRESH_MS + PATIENCE_MS);
+    void find(FRESH_MS + RENEWAL_INTERVAL_MS);
     pending[2]!.resolve(NEW);
     await works[1];
     pending[1]!.resolve(LOST);
     await works[0];
-    expect(find(2 * FRESH_MS + PATIENCE_MS - 1)).toEqual(NEW);
+    expect(find(2 * FRESH_MS + RENEWAL_INTERVAL_MS - 1)).toEqual(NEW);
     expect(pending).toHaveLength(3);
   });
 
@@ -145,8 +145,8 @@ describe("a copy of a placement", () => {
     const cache = newCache();
     cache.answers.push(OLD, NEW);
     await cache.find(0);
-    expect(cache.reconsider(PATIENCE_MS - 1)).toEqual(OLD);
-    expect(await cache.reconsider(PATIENCE_MS)).toEqual(NEW);
+    expect(cache.reconsider(RENEWAL_INTERVAL_MS - 1)).toEqual(OLD);
+    expect(await cache.reconsider(RENEWAL_INTERVAL_MS)).toEqual(NEW);
   });
 
   it("[WK4] that came later is not replaced by one that was asked for earlier", async () => {
@@ -169,7 +169,7 @@ describe("a copy of a placement", () => {
     await cache.settled();
     expect(cache.find(FRESH_MS)).toEqual(NEW);
     expect(cache.reconsider(0)).toEqual(NEW);
-    expect(await cache.reconsider(PATIENCE_MS)).toEqual(OLD);
+    expect(await cache.reconsider(RENEWAL_INTERVAL_MS)).toEqual(OLD);
   });
 
   it("[WK4] of an unknown pool is unknown for a moment only", async () => {
@@ -207,7 +207,7 @@ describe("the control plane", () => {
     gateways.set(h1, () => gatewayRefusal("lease-lost"));
     gateways.set(h2, () => new Response("from the other"));
     expect(await codeOf(await send())).toEqual({ status: 503, code: "lease-lost" });
-    pools.placement = async () => grant(placementOf(pool, [h2]));
+    pools.placement = async () => ok(placementOf(pool, [h2]));
     expect(await (await send()).text()).toBe("from the other");
   });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { grant } from "../../src/core/outcome.ts";
+import { ok } from "../../src/core/outcome.ts";
 import { ask, codeOf, gateways, newEgress, placementOf, stubPools, tokenFor } from "./edge.ts";
 
 const PATH = "/v1/fetch?url=http%3A%2F%2Forigin.test%2F";
@@ -42,7 +42,7 @@ describe("a selection", () => {
     const { send, h1, pool, pools } = await newEgress();
     const [one] = placementOf(pool, [h1], "192.0.2.1").ips;
     const [two] = placementOf(pool, [h1], "192.0.2.2").ips;
-    pools.placement = async () => grant({ pool, resting: [], ips: [one!, two!] });
+    pools.placement = async () => ok({ pool, resting: [], ips: [one!, two!] });
     gateways.set(h1, (request) => new Response(request.headers.get("egress")));
     for (const ip of ["192.0.2.1", "192.0.2.2"]) {
       const response = await send({ headers: { egress: `ip="${ip}"` } });
@@ -57,7 +57,7 @@ describe("a pool", () => {
     ["whose address nobody serves", [{ ip: "192.0.2.1", hosts: [] }], "no-host"],
   ])("[WK7] %s is refused by name", async (_name, ips, code) => {
     const { send, pool, pools } = await newEgress();
-    pools.placement = async () => grant({ pool, resting: [], ips });
+    pools.placement = async () => ok({ pool, resting: [], ips });
     expect(await codeOf(await send())).toEqual({ status: 503, code });
   });
 });
@@ -68,7 +68,7 @@ function spiedPools() {
   const asked: string[] = [];
   const getByName = (name: string) => {
     if (!asked.includes(name)) asked.push(name);
-    return { placement: async () => grant({ pool: name, ips: [], resting: [] }) };
+    return { placement: async () => ok({ pool: name, ips: [], resting: [] }) };
   };
   return { asked, env: { ...env, EGRESS_POOL: { getByName } as never } };
 }

@@ -34,7 +34,7 @@ describe("a router's connection", () => {
     socket.send(JSON.stringify({ type: "enroll", version: PROTOCOL_VERSION, instance: "instance-1" }));
     const { type, table } = await heard;
     expect(type).toBe("table");
-    expect(table).toMatchObject({ ips: [IP], entries: [], reaches: [] });
+    expect(table).toMatchObject({ ips: [IP], entries: [], nextHops: [] });
     socket.send(JSON.stringify({ type: "acknowledge", sequence: table.sequence }));
     await vi.waitFor(async () => {
       socket.send(HEARTBEAT);

@@ -1,6 +1,6 @@
 /** Uploads that are longer than what the Worker holds of them. */
 import { describe, expect, it } from "vitest";
-import { grant } from "../../src/core/outcome.ts";
+import { ok } from "../../src/core/outcome.ts";
 import { HELD_BYTES } from "../../src/worker/egress/request-body.ts";
 import {
   askedHosts,
@@ -9,8 +9,8 @@ import {
   gateways,
   newEgress,
   placementOf,
-  standing,
-  standings,
+  uploadStatus,
+  uploadStatuses,
   uploadQuestions,
   type Gateway,
 } from "./edge.ts";
@@ -66,8 +66,8 @@ async function firstOf(hostCount: number, first: Gateway, says: Gateway) {
       name = request.headers.get("egress-upload");
       return first(request);
     });
-    standings.set(host, (request) =>
-      name === null || request.url.endsWith(name) ? says(request) : standing("ready")(request),
+    uploadStatuses.set(host, (request) =>
+      name === null || request.url.endsWith(name) ? says(request) : uploadStatus("ready")(request),
     );
   }
   return egress;
@@ -89,7 +89,7 @@ describe.each(FRAMINGS)("an upload %s", (_framing, init) => {
       );
       const ips = ["192.0.2.1", "2001:db8::1"].flatMap((ip) => placementOf(pool, [h1, h2], ip).ips);
       // Of the wrong family an address is, whichever host has it.
-      if (code === "address-family-mismatch") pools.placement = async () => grant({ pool, ips, resting: [] });
+      if (code === "address-family-mismatch") pools.placement = async () => ok({ pool, ips, resting: [] });
       const response = await send(post());
       expect(response.status).toBe(200);
       expect(await isWhole(response)).toBe(true);
@@ -112,7 +112,7 @@ describe.each(FRAMINGS)("an upload %s", (_framing, init) => {
         // Long enough for all of it, if it were not held back.
         await scheduler.wait(100);
         takenBefore = taken;
-        return standing("ready")(request);
+        return uploadStatus("ready")(request);
       },
     );
     const response = await send(post());
@@ -125,9 +125,9 @@ describe.each(FRAMINGS)("an upload %s", (_framing, init) => {
     const { send, hosts } = await newEgress(3);
     const names: string[] = [];
     for (const host of hosts) {
-      standings.set(host, (request) => {
+      uploadStatuses.set(host, (request) => {
         const isThird = names.length >= 2 && !names.slice(0, 2).some((name) => request.url.endsWith(name));
-        return (isThird ? standing("ready") : never)(request);
+        return (isThird ? uploadStatus("ready") : never)(request);
       });
       gateways.set(host, async (request) => {
         names.push(request.headers.get("egress-upload")!);
@@ -144,7 +144,7 @@ describe.each(FRAMINGS)("an upload %s", (_framing, init) => {
   it("[WK43] that every host refuses is refused by name, when each has been asked once", async () => {
     const { send, hosts } = await newEgress(3);
     for (const host of hosts) {
-      standings.set(host, standing("ended"));
+      uploadStatuses.set(host, uploadStatus("ended"));
       gateways.set(host, async (request) => {
         await takeHeld(request);
         return gatewayRefusal("port-block-exhausted");
@@ -156,7 +156,7 @@ describe.each(FRAMINGS)("an upload %s", (_framing, init) => {
 
   it.each<[string, Gateway]>([
     ["knows no such path", () => gatewayRefusal("route-unknown")],
-    ["has never heard of it", standing("unknown")],
+    ["has never heard of it", uploadStatus("unknown")],
     [
       "is not there, but a tunnel that fails",
       () => new Response("<html>tunnel error</html>", { status: 530 }),
@@ -194,7 +194,7 @@ describe.each(FRAMINGS)("an upload %s", (_framing, init) => {
         sent = request.headers;
         return echo(request);
       },
-      standing("ready"),
+      uploadStatus("ready"),
     );
     expect(await isWhole(await send(post()))).toBe(true);
     const headers = sent as Headers | null;

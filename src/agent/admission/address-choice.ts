@@ -1,6 +1,6 @@
 /** Which of this host's addresses a request leaves from. */
 import { isIP } from "node:net";
-import { grant, type Outcome, refuse } from "../../core/outcome.ts";
+import { ok, type Outcome, refuse } from "../../core/outcome.ts";
 import { rendezvousWeight } from "../../core/placement.ts";
 import type { Problem } from "../../core/problems.ts";
 import type { Selection } from "../../core/selection.ts";
@@ -54,14 +54,12 @@ export class AddressChoice {
     if (pool !== undefined && pool !== this.#pool) return refuse({ code: "pool-unknown", detail: pool });
     if (ip !== undefined) {
       const address = this.#binder.address(ip);
-      return address?.isUsable() ? grant(address) : refuse({ code: "lease-lost", detail: ip });
+      return address?.isUsable() ? ok(address) : refuse({ code: "lease-lost", detail: ip });
     }
     const usable = this.#fitting(this.#usable(), hostname);
     if (usable.length === 0) return refuse({ code: "lease-lost" });
-    if (session === undefined) return grant(usable[Math.floor(Math.random() * usable.length)]!);
-    return grant(
-      usable.reduce((best, other) => (weigh(session, other) > weigh(session, best) ? other : best)),
-    );
+    if (session === undefined) return ok(usable[Math.floor(Math.random() * usable.length)]!);
+    return ok(usable.reduce((best, other) => (weigh(session, other) > weigh(session, best) ? other : best)));
   }
 
   #usable(): AddressPorts[] {

@@ -7,7 +7,7 @@
  * protocol. What is permitted is decided here, and every refusal is of the one table. [GW7] [GW8]
  */
 import type { Identity } from "../../core/identity.ts";
-import { grant, type Outcome, refuse } from "../../core/outcome.ts";
+import { ok, type Outcome, refuse } from "../../core/outcome.ts";
 import type { Problem } from "../../core/problems.ts";
 import type { TokenVerifier } from "../../wire/tokens.ts";
 import type { DestinationPolicy } from "../egress/destination-policy.ts";
@@ -97,6 +97,6 @@ export class Admission {
       address: address.value,
       policy: this.#policy,
     };
-    return grant({ context, destination: destination.value });
+    return ok({ context, destination: destination.value });
   }
 }

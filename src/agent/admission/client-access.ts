@@ -1,6 +1,6 @@
 /** Who may use this host: tokens are verified here, against the edge's published keys. [GW7] */
 import { type Identity, permitsPool, type Role } from "../../core/identity.ts";
-import { grant, type Outcome, refuse } from "../../core/outcome.ts";
+import { ok, type Outcome, refuse } from "../../core/outcome.ts";
 import type { Problem } from "../../core/problems.ts";
 import type { TokenVerifier } from "../../wire/tokens.ts";
 
@@ -44,6 +44,6 @@ export class ClientAccess {
       return refuse({ code: "role-denied", detail: hint === null ? detail : `${detail} ${hint}` });
     }
     if (!permitsPool(identity, this.#pool)) return refuse({ code: "pool-denied" });
-    return grant(identity);
+    return ok(identity);
   }
 }

@@ -9,7 +9,7 @@
  */
 import type { Lease } from "../../core/lease-commands.ts";
 import { type LeaseTerm, remainingMs } from "../../core/lease-term.ts";
-import { grant, type Outcome, refuse } from "../../core/outcome.ts";
+import { ok, type Outcome, refuse } from "../../core/outcome.ts";
 import { portCountOf, UNIT_COUNT, UNIT_PORT_COUNT, unitOf } from "../../core/port-block.ts";
 import { type Clock, readClock } from "../../process/clock.ts";
 import { type CancelTimer, systemTimers, type Timers } from "../../process/timers.ts";
@@ -150,7 +150,7 @@ export class AddressPorts implements KeeperPorts {
   }
 
   /** Ports usable now, and how many of them the busiest destination takes. */
-  room(): { readonly portCount: number; readonly busiestCount: number } {
+  capacity(): { readonly portCount: number; readonly busiestCount: number } {
     this.#endHoldDowns();
     const portCount = this.#hasTerm() ? this.#usable.list.length * UNIT_PORT_COUNT : 0;
     return { portCount, busiestCount: this.#busiestCount };
@@ -199,7 +199,7 @@ export class AddressPorts implements KeeperPorts {
     destination.hold(port);
     this.#countUse(destination.usedCount - 1, destination.usedCount);
     const block = this.#blockOfUnit[unitOf(port)]!;
-    return grant(new HeldPort(port, block, destination, this.#holdDown));
+    return ok(new HeldPort(port, block, destination, this.#holdDown));
   }
 
   /**
@@ -217,7 +217,7 @@ export class AddressPorts implements KeeperPorts {
     while (!taken.ok && this.growthOutstanding) {
       const leftMs = endMs - this.#clock().monotonicMs;
       if (leftMs <= 0 || signal?.aborted) break;
-      await this.#untilRoom(leftMs, signal);
+      await this.#untilCapacity(leftMs, signal);
       if (!signal?.aborted) taken = this.take(destinationKey);
     }
     return taken;
@@ -344,7 +344,7 @@ export class AddressPorts implements KeeperPorts {
     this.#useCounts[0]! -= 1;
   }
 
-  #untilRoom(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
+  #untilCapacity(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve) => {
       const wake = (): void => {
         cancel();

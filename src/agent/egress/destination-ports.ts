@@ -6,7 +6,7 @@
  * only for the units of 64 ports in which something is taken: two words each. A choice draws a
  * unit at random, then one of its free ports. When several units in a row turn out full, the
  * destination is nearly exhausted, and from then on it keeps the exact list of its units with
- * room. Building that list costs a fraction of the connections it took to get there, so every
+ * free ports. Building that list costs a fraction of the connections it took to get there, so every
  * choice is constant in time, and every port can be used. [BI1] [BI2]
  *
  * A port that was used rests: it is free, but chosen only when no other is, the longest unused

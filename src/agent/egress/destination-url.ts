@@ -1,5 +1,5 @@
 /** The `url` parameter of a fetch: where a request is to go, or why it is none. [GW2] */
-import { grant, type Outcome, refuse } from "../../core/outcome.ts";
+import { ok, type Outcome, refuse } from "../../core/outcome.ts";
 import type { Problem } from "../../core/problems.ts";
 
 const OVERSIZED_PORT = /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*:\d{5,}(?:[/?#]|$)/i;
@@ -27,7 +27,7 @@ export function checkDestination(text: string, base?: URL): Outcome<URL, Problem
   }
   if (url.username !== "" || url.password !== "") return refuse({ code: "url-credentials" });
   if (url.port === "0") return refuse({ code: "url-port-invalid" });
-  return grant(url);
+  return ok(url);
 }
 
 /** What a request asks its origin for: the URL as it stands, but for origin and fragment. */

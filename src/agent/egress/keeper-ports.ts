@@ -24,7 +24,7 @@ export interface KeeperPorts {
   /** Null: nothing may be sent. */
   setTerm(term: LeaseTerm | null): void;
   flowCount(epoch: number): number;
-  room(): { readonly portCount: number; readonly busiestCount: number };
+  capacity(): { readonly portCount: number; readonly busiestCount: number };
   /** Whether further capacity may come, so that a flow without a port should wait for it. */
   growthOutstanding: boolean;
   /** No further capacity will come for now. */

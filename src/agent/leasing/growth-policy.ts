@@ -16,7 +16,7 @@ import { PRESSURE_SHARE } from "../egress/address-ports.ts";
 /** Use below which a host is at rest. */
 const REST_SHARE = 0.25;
 /** Use that must not be exceeded once a block is given back. */
-const ROOMY_SHARE = 0.5;
+const HALVING_SHARE = 0.5;
 
 /** What a host has on an address: draining blocks are in neither list. */
 export interface Holdings {
@@ -55,7 +55,7 @@ export function isAtRest(holdings: Holdings, settings: LeaseSettings): boolean {
 export function toGiveBack(holdings: Holdings, settings: LeaseSettings): Lease | null {
   const { active, spare, busiestCount } = holdings;
   const total = portsOf(active);
-  const atLeast = Math.max(portCountOf(settings.firstBlockOrder), busiestCount / ROOMY_SHARE);
+  const atLeast = Math.max(portCountOf(settings.firstBlockOrder), busiestCount / HALVING_SHARE);
   const candidates = active
     .filter((lease) => total - portCountOf(lease.order) >= atLeast)
     .toSorted((a, b) => b.order - a.order || b.epoch - a.epoch);

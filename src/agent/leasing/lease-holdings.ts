@@ -60,7 +60,7 @@ export class LeaseHoldings {
       active,
       spare: this.#with("spare")[0] ?? null,
       heldPortCount,
-      busiestCount: this.#ports.room().busiestCount,
+      busiestCount: this.#ports.capacity().busiestCount,
     };
   }
 

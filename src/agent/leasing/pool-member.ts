@@ -1,8 +1,13 @@
 /**
  * This host in its pool: it enlists, serves the addresses that the pool names, and tells how
- * much room it has on each, so that requests come where they can be served. [PM1]
+ * much capacity it has on each, so that requests come where they can be served. [PM1]
  */
-import { type AddressRoom, type PoolReply, type PoolRequest, PROTOCOL_VERSION } from "../../core/messages.ts";
+import {
+  type AddressCapacity,
+  type PoolReply,
+  type PoolRequest,
+  PROTOCOL_VERSION,
+} from "../../core/messages.ts";
 import { parsePoolReply } from "../../wire/message-parsers.ts";
 import { AddressMember, type MemberOptions } from "./address-member.ts";
 import { type Link, openEdgeLink } from "../../link/edge-link.ts";
@@ -10,8 +15,8 @@ import { adviceOn } from "../../link/edge-refusals.ts";
 import { type CancelTimer, systemTimers, type Timers } from "../../process/timers.ts";
 import { type Clock, readClock } from "../../process/clock.ts";
 import type { PortBinder } from "../egress/port-binder.ts";
-import { type Reach, reachFindings } from "./reach-findings.ts";
-import { type RoomReport, urgencyOf } from "./room-report.ts";
+import { type OwnNextHop, nextHopFindings } from "./next-hop-findings.ts";
+import { type CapacityReport, urgencyOf } from "./capacity-report.ts";
 import type { AddressUplink, Place } from "../../core/uplink.ts";
 
 /** What is known of the ways out of this host's addresses. */
@@ -32,7 +37,7 @@ export interface PoolMemberOptions extends Omit<MemberOptions, "onChange" | "may
   /** URL at which the edge reaches this host's gateway. */
   readonly gateway: string;
   /** Where routers reach this host. */
-  readonly reach?: Reach;
+  readonly reach?: OwnNextHop;
   /** Watches whether what leaves reaches anything; without it nothing is watched. */
   readonly uplinks?: Uplinks;
   readonly binder: PortBinder;
@@ -46,7 +51,7 @@ const LOOK_INTERVAL_MS = 250;
 const REPORT_INTERVAL_MS = 2_000;
 /** Others' findings on an address in doubt last some seconds: until it is good they are asked again. [UP2] */
 const SUSPECT_INTERVAL_MS = 4_000;
-/** Room may come and go with every request. */
+/** Capacity may change with every request. */
 const LEAST_INTERVAL_MS = 100;
 
 /** From `start` to `drain` or `stop`. */
@@ -61,13 +66,13 @@ export class PoolMember {
   #ips: readonly string[] = [];
   /** An older pool accepts no report of uplinks. */
   #takesUplinks = false;
-  #reachWarning = "";
+  #nextHopWarning = "";
   #isDraining = false;
   #isStopped = false;
   /** Another host of this name is in the pool. What is held stays, and nothing is added to it. [PM6] */
-  #isTwin = false;
+  #isDuplicate = false;
   /** Null until the pool has taken this host on the present connection. */
-  #told: RoomReport | null = null;
+  #told: CapacityReport | null = null;
   #toldAtMs = 0;
   #cancelLook: CancelTimer | null = null;
 
@@ -129,15 +134,15 @@ export class PoolMember {
   #received(reply: PoolReply): void {
     switch (reply.type) {
       case "refused":
-        this.#isTwin = reply.code === "host-already-present";
+        this.#isDuplicate = reply.code === "host-already-present";
         this.#link.drop(adviceOn(reply.code));
         return;
       case "enlisted":
-        this.#isTwin = false;
+        this.#isDuplicate = false;
         this.#link.confirm();
         this.#ips = reply.ips;
         this.#takesUplinks = reply.steered !== undefined;
-        this.#warnOfReach(reply.steered === true);
+        this.#warnOfNextHop(reply.steered === true);
         this.#serve();
         this.#report();
         return;
@@ -151,11 +156,11 @@ export class PoolMember {
   }
 
   /** Once, until something changes: the pool says the same on every connection. [PM7] */
-  #warnOfReach(isSteered: boolean): void {
-    const findings = reachFindings(isSteered, this.#ips, this.#options.reach);
+  #warnOfNextHop(isSteered: boolean): void {
+    const findings = nextHopFindings(isSteered, this.#ips, this.#options.reach);
     const warning = findings.join(" ");
-    if (warning === this.#reachWarning) return;
-    this.#reachWarning = warning;
+    if (warning === this.#nextHopWarning) return;
+    this.#nextHopWarning = warning;
     for (const finding of findings) this.#options.log.warn({ code: "reach-unknown" }, finding);
   }
 
@@ -173,7 +178,7 @@ export class PoolMember {
       if (this.#members.has(ip) || this.#leaving.has(ip)) continue;
       const member = new AddressMember(binder.addAddress(ip), {
         ...this.#options,
-        mayGrow: () => !this.#isTwin,
+        mayGrow: () => !this.#isDuplicate,
         onChange: () => this.#look(),
       });
       this.#members.set(ip, member);
@@ -236,10 +241,10 @@ export class PoolMember {
     this.#link.send({ type: "report", ...report } satisfies PoolRequest);
   }
 
-  #present(): RoomReport {
-    const rooms: AddressRoom[] = [];
+  #present(): CapacityReport {
+    const rooms: AddressCapacity[] = [];
     for (const ip of this.#members.keys()) {
-      const { portCount, busiestCount } = this.#options.binder.address(ip)!.room();
+      const { portCount, busiestCount } = this.#options.binder.address(ip)!.capacity();
       const uplink = this.#takesUplinks ? this.#options.uplinks?.of(ip) : undefined;
       rooms.push({ ip, portCount, busiestCount, uplink });
     }

@@ -85,8 +85,8 @@ export class GuardedPorts implements KeeperPorts {
     return this.#ports.flowCount(epoch);
   }
 
-  room(): { readonly portCount: number; readonly busiestCount: number } {
-    return this.#ports.room();
+  capacity(): { readonly portCount: number; readonly busiestCount: number } {
+    return this.#ports.capacity();
   }
 
   get growthOutstanding(): boolean {

@@ -99,12 +99,12 @@ function holdersOf({
 
 function contactOf(
   config: RouterConfig,
-  { reaches }: SteeringTable,
+  { nextHops }: SteeringTable,
   host: string,
   family: Family,
 ): ContactFacts["contact"] {
-  const reach = reaches.find((one) => one.host === host) ?? null;
-  const destination = destinationOf(config, host, family, reach);
+  const told = nextHops.find((one) => one.host === host) ?? null;
+  const destination = destinationOf(config, host, family, told);
   if (destination === null) return { kind: "nowhere" };
   if (destination.kind === "neighbour") {
     const { device, nextHop } = destination;

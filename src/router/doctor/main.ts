@@ -19,7 +19,7 @@ import { dropFinding, kernelFaultFinding, kernelFindings, observeKernel } from "
 import { askPool } from "../feed/pool-question.ts";
 import { machineFindings, observeMachine } from "./paths.ts";
 import { type RunningRouter, type RunningRouters, runningRouters, withPathsFrom } from "./running-routers.ts";
-import { observeStanding, standingFindings } from "./standing.ts";
+import { observeStatus, statusFindings } from "./status.ts";
 
 const ABOUT = {
   name: "ipshard doctor router",
@@ -43,9 +43,9 @@ async function examine(
   trip: Trip,
 ): Promise<void> {
   const isPrivileged = await mayAdministerNetwork();
-  const standing = await observeStanding(options, router);
-  for (const finding of standingFindings(standing, Date.now())) tell(finding);
-  const table = standing.token.fault === null ? await examinePool(options) : null;
+  const status = await observeStatus(options, router);
+  for (const finding of statusFindings(status, Date.now())) tell(finding);
+  const table = status.token.fault === null ? await examinePool(options) : null;
   await examineSystem(options, table, isPrivileged);
   if (trip === null) {
     const how = "give --to and --client-token-file, or run npx ipshard doctor on a host";
@@ -68,7 +68,7 @@ async function examinePool(options: RouterOptions): Promise<SteeringTable | null
   tell(
     problem(
       `The edge at ${options.edge.href} does not tell of the pool ${options.pool}: ${answer.fault} ` +
-        "The kernel steers on by what it followed last; new blocks are not steered.",
+        "The kernel steers on by what it applied last; new blocks are not steered.",
     ),
   );
   return null;

@@ -29,7 +29,7 @@ export async function tryProgram(): Promise<string | null> {
     sequence: 1,
     ips: ["192.0.2.1", "2001:db8::1"],
     entries: ENTRIES,
-    reaches: [{ host: "near", ipv4: "192.0.2.2", ipv6: "2001:db8::2" }],
+    nextHops: [{ host: "near", ipv4: "192.0.2.2", ipv6: "2001:db8::2" }],
   });
   return firstComplaint(["--net", "nft", "-j", "-i"], `${lines.join("\n")}\n`);
 }

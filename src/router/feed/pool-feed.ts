@@ -1,6 +1,6 @@
 /**
  * The steering of one pool as it arrives: over one WebSocket, a table in parts and then
- * changes, and back over it what the kernel has followed. [ST7] [ST8]
+ * changes, and back over it what the kernel has applied. [ST7] [ST8]
  */
 import type { Logger } from "pino";
 import { PROTOCOL_VERSION, type RouterReply, type RouterRequest } from "../../core/messages.ts";
@@ -73,7 +73,7 @@ export class PoolFeed {
     this.#link.stop();
   }
 
-  /** Tells the pool up to where the kernel has followed. */
+  /** Tells the pool up to where the kernel has applied. */
   acknowledge(sequence: number): void {
     this.#send({ type: "acknowledge", sequence });
   }
@@ -127,7 +127,7 @@ export class PoolFeed {
       sequence: table.sequence,
       ips: gathered.flatMap(({ ips }) => ips),
       entries: gathered.flatMap(({ entries }) => entries),
-      reaches: gathered.flatMap(({ reaches }) => reaches),
+      nextHops: gathered.flatMap(({ nextHops }) => nextHops),
     });
   }
 }

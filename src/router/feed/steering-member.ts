@@ -1,15 +1,15 @@
 /**
  * A router in its pool: what the pool says goes to the kernel, and what the kernel has
- * followed is acknowledged. Every so often it looks whether the kernel still has it. [RT10]
+ * applied is acknowledged. Every so often it looks whether the kernel still has it. [RT10]
  *
- *     pool feed → follower → kernel
+ *     pool feed → installer → kernel
  *          ↑ acknowledge ┘
  */
 import { KernelFault } from "../../linux/kernel-commands.ts";
 import { type CancelTimer, systemTimers, type Timers } from "../../process/timers.ts";
 import type { SteeringKernel } from "../steering/steering-kernel.ts";
 import { type PoolFeedOptions, PoolFeed } from "./pool-feed.ts";
-import { type FollowerEvent, SteeringFollower } from "./steering-follower.ts";
+import { type InstallerEvent, SteeringInstaller } from "./steering-installer.ts";
 
 /** Where a router's pool and its kernel are. The kernel stays open when the member stops. */
 export interface SteeringMemberOptions extends Omit<PoolFeedOptions, "onConnected" | "onTable" | "onChange"> {
@@ -26,7 +26,7 @@ export class SteeringMember {
   readonly #options: SteeringMemberOptions;
   readonly #timers: Timers;
   readonly #feed: PoolFeed;
-  readonly #follower: SteeringFollower;
+  readonly #installer: SteeringInstaller;
   #isReady = false;
   #isChecking = false;
   #checkCount = 0;
@@ -35,7 +35,7 @@ export class SteeringMember {
   constructor(options: SteeringMemberOptions) {
     this.#options = options;
     this.#timers = options.timers ?? systemTimers;
-    this.#follower = new SteeringFollower({
+    this.#installer = new SteeringInstaller({
       kernel: options.kernel,
       askTable: () => this.#feed.resync(),
       acknowledge: (sequence) => this.#acknowledge(sequence),
@@ -44,9 +44,9 @@ export class SteeringMember {
     });
     this.#feed = new PoolFeed({
       ...options,
-      onConnected: () => this.#follower.connected(),
-      onTable: (table) => this.#follower.table(table),
-      onChange: (change) => this.#follower.change(change),
+      onConnected: () => this.#installer.connected(),
+      onTable: (table) => this.#installer.table(table),
+      onChange: (change) => this.#installer.change(change),
     });
   }
 
@@ -55,28 +55,28 @@ export class SteeringMember {
     return this.#feed.isConnected;
   }
 
-  /** Whether the kernel has followed the pool in this life. */
+  /** Whether the kernel has applied the pool's table in this life. */
   get isReady(): boolean {
     return this.#isReady;
   }
 
-  /** The number up to which the kernel follows; null until it has followed a whole table. */
-  get followedSequence(): number | null {
-    return this.#follower.followedSequence;
+  /** The number up to which the kernel has applied; null until it has applied a whole table. */
+  get appliedSequence(): number | null {
+    return this.#installer.appliedSequence;
   }
 
-  /** Begins to follow the pool; an edge that is away is waited for. */
+  /** Connects to the pool; an edge that is away is waited for. */
   start(): void {
     this.#feed.start();
     this.#checkLater();
   }
 
-  /** Stops following, after the step under way. The kernel keeps what it has. */
+  /** Stops, after the step under way. The kernel keeps what it has. */
   async stop(): Promise<void> {
     this.#cancelCheck?.();
     this.#cancelCheck = null;
     this.#feed.stop();
-    await this.#follower.close();
+    await this.#installer.close();
   }
 
   #checkLater(): void {
@@ -92,7 +92,7 @@ export class SteeringMember {
     this.#isChecking = true;
     try {
       this.#checkCount += 1;
-      await this.#follower.check(this.#checkCount % CHECKS_PER_ROUTE_CHECK === 0);
+      await this.#installer.check(this.#checkCount % CHECKS_PER_ROUTE_CHECK === 0);
     } catch (fault) {
       this.#options.log.error({ err: fault }, "it cannot be seen whether the kernel still steers");
     } finally {
@@ -107,7 +107,7 @@ export class SteeringMember {
     this.#options.log.info({ sequence }, "ready: the kernel steers by the pool's table");
   }
 
-  #tell(event: FollowerEvent): void {
+  #tell(event: InstallerEvent): void {
     const { log } = this.#options;
     switch (event.type) {
       case "repaired": {
@@ -128,7 +128,7 @@ export class SteeringMember {
           fault instanceof KernelFault
             ? [{ code: fault.code }, `: ${firstLine(fault)}`]
             : [{ err: fault }, ""];
-        log.error(about, `the kernel did not follow${reason}; again in ${retryInMs} ms`);
+        log.error(about, `the kernel did not apply it${reason}; again in ${retryInMs} ms`);
         return;
       }
       case "displaced":

@@ -2,24 +2,24 @@
  * What a router knows and what it does next, without I/O. [ST1] [ST2] [ST3]
  *
  * There are two states: what the pool has said, and what the kernel has
- * followed. Changes may come faster than the kernel follows, so what is told to the kernel
+ * applied. Changes may come faster than the kernel applies them, so what is told to the kernel
  * is always the difference between the two, however many changes that is; while it is being
- * carried out, further ones gather. Only when the kernel has followed is a number
+ * carried out, further ones gather. Only when the kernel has applied it is a number
  * acknowledged, since with it hosts begin to send.
  */
 import { blocksOverlap } from "../../core/port-block.ts";
-import type { HostReach, SteeringChange, SteeringEntry, SteeringTable } from "../../core/steering.ts";
+import type { NextHop, SteeringChange, SteeringEntry, SteeringTable } from "../../core/steering.ts";
 import type { PlacedEntry, SteeringDelta } from "../steering/steering-kernel.ts";
 
 /** What the router is to do. At most one `repair` or `apply` is under way at a time. */
 export type SteeringAction =
   /** Ask the pool for the whole table: a change is missing. */
   | { readonly type: "ask-table" }
-  /** Bring the kernel to this table; tell `followed` or `failed`. */
+  /** Bring the kernel to this table; tell `applied` or `failed`. */
   | { readonly type: "repair"; readonly table: SteeringTable }
-  /** Let the kernel follow this; tell `followed` or `failed`. */
+  /** Apply this in the kernel; tell `applied` or `failed`. */
   | { readonly type: "apply"; readonly delta: SteeringDelta }
-  /** Tell the pool up to which number the kernel has followed. [ST2] */
+  /** Tell the pool up to which number the kernel has applied. [ST2] */
   | { readonly type: "acknowledge"; readonly sequence: number }
   /** Something came with an epoch from the past and was passed over. [ST3] */
   | { readonly type: "outdated"; readonly entry: SteeringEntry; readonly heldEpoch: number };
@@ -36,26 +36,26 @@ export class SteeringState {
   #ips = new Set<string>();
   /** By address, then by base: blocks of one address never overlap. */
   #entries = new Map<string, Map<number, SteeringEntry>>();
-  #reaches = new Map<string, HostReach>();
+  #nextHops = new Map<string, NextHop>();
   #pending: Pending = noPending();
   #isUnderWay = false;
-  /** The number that the kernel will have followed when the step under way ends; null: none that counts. */
+  /** The number that the kernel will have applied when the step under way ends; null: none that counts. */
   #coming: number | null = null;
   /** The kernel's content is not known, so the next step is a repair. */
   #mustRepair = true;
   #isTableAwaited = false;
-  #followedSequence: number | null = null;
+  #appliedSequence: number | null = null;
 
-  /** The number up to which the kernel has followed, for the pool to go on from; null: the whole table is needed. */
-  get followedSequence(): number | null {
-    return this.#followedSequence;
+  /** The number up to which the kernel has applied, for the pool to go on from; null: the whole table is needed. */
+  get appliedSequence(): number | null {
+    return this.#appliedSequence;
   }
 
   /** The table as the pool has told it so far; null before the first. */
   get table(): SteeringTable | null {
     if (this.#sequence === null) return null;
     const entries = [...this.#entries.values()].flatMap((blocks) => Array.from(blocks.values()));
-    return { sequence: this.#sequence, ips: [...this.#ips], entries, reaches: [...this.#reaches.values()] };
+    return { sequence: this.#sequence, ips: [...this.#ips], entries, nextHops: [...this.#nextHops.values()] };
   }
 
   /** A new connection to the pool: what was asked on the last one will not be answered. */
@@ -69,10 +69,10 @@ export class SteeringState {
     const former = this.#entries;
     this.#sequence = table.sequence;
     this.#ips = new Set(table.ips);
-    this.#reaches = new Map(table.reaches.map((reach) => [reach.host, reach]));
+    this.#nextHops = new Map(table.nextHops.map((nextHop) => [nextHop.host, nextHop]));
     this.#entries = new Map();
     // The former numbers may be those of another life of the pool.
-    this.#followedSequence = null;
+    this.#appliedSequence = null;
     this.#coming = null;
     // A newer entry that is held stays: an old copy of the table must not redirect packets.
     for (const entry of table.entries) {
@@ -100,8 +100,8 @@ export class SteeringState {
   }
 
   /** The step under way has ended well. */
-  followed(): SteeringAction[] {
-    this.#followedSequence = this.#coming ?? this.#followedSequence;
+  applied(): SteeringAction[] {
+    this.#appliedSequence = this.#coming ?? this.#appliedSequence;
     this.#isUnderWay = false;
     this.#coming = null;
     return [...this.#acknowledgement(), ...this.#proceed()];
@@ -119,19 +119,19 @@ export class SteeringState {
     return this.#proceed();
   }
 
-  /** The kernel has been found without what it had followed. [RT10] */
+  /** The kernel has been found without what it had applied. [RT10] */
   doubted(): SteeringAction[] {
     this.#mustRepair = true;
     return this.#proceed();
   }
 
   #acknowledgement(): SteeringAction[] {
-    const sequence = this.#followedSequence;
+    const sequence = this.#appliedSequence;
     return sequence === null ? [] : [{ type: "acknowledge", sequence }];
   }
 
   #take(change: SteeringChange): SteeringAction[] {
-    for (const reach of change.reaches) this.#takeReach(reach);
+    for (const nextHop of change.nextHops) this.#takeNextHop(nextHop);
     for (const { ip, base, epoch } of change.withdraw) {
       const held = this.#entries.get(ip)?.get(base);
       if (held !== undefined && held.epoch <= epoch) this.#delete(held);
@@ -163,13 +163,13 @@ export class SteeringState {
   }
 
   /** All entries of the host are in the kernel by its old way, so they have to be made anew. */
-  #takeReach(reach: HostReach): void {
-    const before = this.#reaches.get(reach.host);
-    if (before?.ipv4 === reach.ipv4 && before?.ipv6 === reach.ipv6) return;
+  #takeNextHop(nextHop: NextHop): void {
+    const before = this.#nextHops.get(nextHop.host);
+    if (before?.ipv4 === nextHop.ipv4 && before?.ipv6 === nextHop.ipv6) return;
     for (const blocks of this.#entries.values()) {
-      for (const entry of blocks.values()) if (entry.host === reach.host) this.#note(entry);
+      for (const entry of blocks.values()) if (entry.host === nextHop.host) this.#note(entry);
     }
-    this.#reaches.set(reach.host, reach);
+    this.#nextHops.set(nextHop.host, nextHop);
   }
 
   #delete(entry: SteeringEntry): void {
@@ -195,13 +195,13 @@ export class SteeringState {
 
   #placed(ip: string, base: number): PlacedEntry | null {
     const entry = this.#entries.get(ip)?.get(base);
-    return entry === undefined ? null : { entry, reach: this.#reaches.get(entry.host) ?? null };
+    return entry === undefined ? null : { entry, nextHop: this.#nextHops.get(entry.host) ?? null };
   }
 
   /** The next step for the kernel, if there is anything to do and nothing under way. */
   #proceed(): SteeringAction[] {
     if (this.#sequence === null || this.#isUnderWay) return [];
-    if (!this.#mustRepair && this.#followedSequence === this.#sequence) return [];
+    if (!this.#mustRepair && this.#appliedSequence === this.#sequence) return [];
     const step = this.#nextStep();
     this.#mustRepair = false;
     this.#pending = noPending();

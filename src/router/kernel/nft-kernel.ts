@@ -83,7 +83,7 @@ export class NftKernel implements SteeringKernel {
 
   async apply(delta: SteeringDelta): Promise<void> {
     const inUse = this.#inUse;
-    if (inUse === null) throw new Error("a kernel that was never repaired cannot follow a change");
+    if (inUse === null) throw new Error("a kernel that was never repaired cannot apply a change");
     const difference = differenceOf(this.#config, delta);
     const elements = elementCommands(this.#config, difference);
     if (elements.length === 0) return;

@@ -34,7 +34,7 @@ export function contentsOf(
   config: RouterConfig,
   table: SteeringTable,
 ): { contents: Contents; unreachable: Unreachable[] } {
-  const reaches = new Map(table.reaches.map((reach) => [reach.host, reach]));
+  const nextHops = new Map(table.nextHops.map((nextHop) => [nextHop.host, nextHop]));
   const contents: Contents = new Map();
   const unreachable = new Map<string, Unreachable>();
   for (const reason of DROP_REASONS) {
@@ -42,7 +42,7 @@ export function contentsOf(
   }
   for (const ip of table.ips) addAddress(contents, ip);
   for (const entry of table.entries) {
-    const left = addEntry(config, contents, { entry, reach: reaches.get(entry.host) ?? null });
+    const left = addEntry(config, contents, { entry, nextHop: nextHops.get(entry.host) ?? null });
     if (left !== null) unreachable.set(`${left.host} ${left.family}`, left);
   }
   return { contents, unreachable: [...unreachable.values()] };
@@ -123,9 +123,9 @@ function addAddress(contents: Contents, ip: string): void {
 
 /** Gives the host back if there is no way to it. */
 function addEntry(config: RouterConfig, contents: Contents, placed: PlacedEntry): Unreachable | null {
-  const { entry, reach } = placed;
+  const { entry, nextHop } = placed;
   const family = familyOf(entry.ip);
-  const destination = destinationOf(config, entry.host, family, reach);
+  const destination = destinationOf(config, entry.host, family, nextHop);
   if (destination === null) return { host: entry.host, family };
   forEachElement(entry, destination, (_, { container, key, data }: Element) =>
     put(contents, containerId("netdev", container), key, data),

@@ -5,7 +5,7 @@
  */
 import ipaddr from "ipaddr.js";
 import { type Family, familyOf } from "../../core/placement.ts";
-import type { HostReach } from "../../core/steering.ts";
+import type { NextHop } from "../../core/steering.ts";
 
 /** How a host is reached, when not simply as a neighbour at the address the pool names. */
 export type HostWay =
@@ -66,13 +66,13 @@ export function destinationOf(
   config: RouterConfig,
   host: string,
   family: Family,
-  reach: HostReach | null,
+  told: NextHop | null,
 ): Destination | null {
   const way = config.hosts.get(host);
   if (way?.kind === "self") return { kind: "stack", mark: firstMarkOf(config) };
   if (way?.kind === "routed") return { kind: "stack", mark: markOf(config, host) };
   const device = way?.device ?? config.neighbourDevice;
-  const known = family === 4 ? reach?.ipv4 : reach?.ipv6;
+  const known = family === 4 ? told?.ipv4 : told?.ipv6;
   const nextHop = way?.nextHops.find((ip) => familyOf(ip) === family) ?? known ?? null;
   if (device === null || nextHop === null) return null;
   return { kind: "neighbour", device, nextHop: canonicalIp(nextHop) };

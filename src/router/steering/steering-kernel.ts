@@ -4,17 +4,17 @@
  *
  * A back end stands behind this interface, such as that of nftables (`kernel/nft-kernel.ts`).
  */
-import type { HostReach, SteeringEntry, SteeringTable } from "../../core/steering.ts";
+import type { NextHop, SteeringEntry, SteeringTable } from "../../core/steering.ts";
 import type { DropReason } from "./drop-reasons.ts";
 import type { Family } from "../../core/placement.ts";
 
 /** An entry with the way to its host when it was, or is to be, in force. */
 export interface PlacedEntry {
   readonly entry: SteeringEntry;
-  readonly reach: HostReach | null;
+  readonly nextHop: NextHop | null;
 }
 
-/** What the kernel has to follow, entries and addresses resolved. */
+/** What the kernel has to apply, entries and addresses resolved. */
 export interface SteeringDelta {
   readonly removed: readonly PlacedEntry[];
   readonly added: readonly PlacedEntry[];
@@ -45,7 +45,7 @@ export interface DropCounts {
 
 /** What a router steers with; a simulation has its own. */
 export interface SteeringKernel {
-  /** Brings the kernel to follow a table, from whatever it follows now; says what that took. */
+  /** Installs a table in the kernel, from whatever it has now; says what that took. */
   repair(table: SteeringTable): Promise<RepairReport>;
   /** Carries one change out, all at once; only after a repair. When it fails, nothing was done. */
   apply(delta: SteeringDelta): Promise<void>;

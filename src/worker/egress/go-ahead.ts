@@ -8,10 +8,10 @@
  * is asked for it. [WK43]
  */
 import { EGRESS_AUTHORIZATION, EGRESS_UPLOAD, UPLOADS_PATH } from "../../wire/header-names.ts";
-import type { UploadStanding } from "../../wire/upload-standing.ts";
+import type { UploadStatus } from "../../wire/upload-status.ts";
 
 /** Longer than a gateway takes to answer; something between must have lost the question. */
-const PATIENCE_MS = 45_000;
+const TIMEOUT_MS = 45_000;
 /** A connection that had been kept may have ended just then. */
 const MAX_QUESTIONS = 2;
 
@@ -46,21 +46,21 @@ export class GoAhead {
 
   async #ask(): Promise<boolean> {
     const { signal } = this.#ending;
-    const patience = setTimeout(() => this.end(), PATIENCE_MS);
+    const timer = setTimeout(() => this.end(), TIMEOUT_MS);
     for (let count = 0; count < MAX_QUESTIONS && !signal.aborted; count += 1) {
       try {
         const headers = { [EGRESS_AUTHORIZATION]: this.#authorization };
         const response = await fetch(this.#url, { headers, redirect: "manual", signal });
-        const standing = response.headers.get(EGRESS_UPLOAD) as UploadStanding | null;
+        const status = response.headers.get(EGRESS_UPLOAD) as UploadStatus | null;
         // A gateway that answers with a body does not know the question.
         await response.body?.cancel();
-        clearTimeout(patience);
-        return standing !== "ended";
+        clearTimeout(timer);
+        return status !== "ended";
       } catch {
         // No connection, or nobody waits any more.
       }
     }
-    clearTimeout(patience);
+    clearTimeout(timer);
     return true;
   }
 }

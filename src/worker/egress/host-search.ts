@@ -25,7 +25,7 @@ import {
 import type { HostRefusal } from "../../core/problems.ts";
 import type { Selection } from "../../core/selection.ts";
 import { formatSelection } from "../../wire/selection-header.ts";
-import { fullHosts, penalties, placements, suspects, wrongFamilies } from "../hosts/edge-state.ts";
+import { fullHosts, cooldowns, placements, suspects, wrongFamilies } from "../hosts/edge-state.ts";
 import type { Destination } from "./destination.ts";
 
 /** What a request looks for a host for. */
@@ -104,11 +104,11 @@ export class HostSearch {
         ? NOBODY
         : (host, ip) => this.#tried.has(host) || this.#tried.has(onAddress(host, ip));
     const nowMs = Date.now();
-    if (penalties.isEmpty(nowMs) && fullHosts.isEmpty(nowMs))
+    if (cooldowns.isEmpty(nowMs) && fullHosts.isEmpty(nowMs))
       return chooseHost(ranked.value, isTried, Math.random);
     const isBad: Avoid = (host, ip) =>
-      isTried(host, ip) || penalties.has(host, nowMs) || penalties.has(onAddress(host, ip), nowMs);
-    const good = this.#preferRoom(ranked.value, isBad, nowMs);
+      isTried(host, ip) || cooldowns.has(host, nowMs) || cooldowns.has(onAddress(host, ip), nowMs);
+    const good = this.#preferCapacity(ranked.value, isBad, nowMs);
     return good.ok ? good : chooseHost(ranked.value, isTried, Math.random);
   }
 
@@ -140,12 +140,12 @@ export class HostSearch {
     const pair = onAddress(host.host, ip);
     if (code === "draining") {
       this.#tried.add(host.host);
-      penalties.add(host.host, nowMs);
+      cooldowns.add(host.host, nowMs);
     } else {
       this.#tried.add(pair);
     }
     if (code === "lease-lost") {
-      penalties.add(pair, nowMs);
+      cooldowns.add(pair, nowMs);
       placements.doubt(this.#wanted.pool);
     }
     if (code === "lease-lost" || code === "draining") this.#isOutdated = true;
@@ -210,14 +210,18 @@ export class HostSearch {
   }
 
   /** Hosts that were full a moment ago come after others; of a session, before its next address. */
-  #preferRoom(ranked: readonly PlacedIp[], avoid: Avoid, nowMs: number): Outcome<Destined, PlacementRefusal> {
+  #preferCapacity(
+    ranked: readonly PlacedIp[],
+    avoid: Avoid,
+    nowMs: number,
+  ): Outcome<Destined, PlacementRefusal> {
     if (fullHosts.isEmpty(nowMs)) return chooseHost(ranked, avoid, Math.random);
     const isFull: Avoid = (host, ip) =>
       avoid(host, ip) || fullHosts.has(this.#towards(onAddress(host, ip)), nowMs);
     const groups = this.#wanted.selection.session === undefined ? [ranked] : ranked.map((placed) => [placed]);
     for (const group of groups) {
-      const roomy = chooseHost(group, isFull, Math.random);
-      if (roomy.ok) return roomy;
+      const free = chooseHost(group, isFull, Math.random);
+      if (free.ok) return free;
       const any = chooseHost(group, avoid, Math.random);
       if (any.ok) return any;
     }

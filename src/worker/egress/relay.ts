@@ -1,9 +1,9 @@
 /**
  * A request of a known sender through an egress: pool, placement, addresses, gateway token,
- * then the hand-over. In steady state every step answers from memory. [WK5]
+ * then forwarding. In steady state every step answers from memory. [WK5]
  */
 import type { Identity } from "../../core/identity.ts";
-import { grant, type Outcome } from "../../core/outcome.ts";
+import { ok, type Outcome } from "../../core/outcome.ts";
 import { EGRESS } from "../../wire/header-names.ts";
 import { placementLoader, placements } from "../hosts/edge-state.ts";
 import type { Found } from "../hosts/placement-cache.ts";
@@ -13,7 +13,7 @@ import type { Background, Environment } from "../runtime/environment.ts";
 import { problem } from "../runtime/problem.ts";
 import { Destination } from "./destination.ts";
 import { lookAfterStream } from "./event-streams.ts";
-import { handOver } from "./hand-over.ts";
+import { forward } from "./forward.ts";
 import { HostSearch, type Wanted } from "./host-search.ts";
 
 /** Sends the request; `target` is the path and query at the gateway. */
@@ -49,7 +49,7 @@ export async function relay(
   const { gatewayTokens } = edgeKeysOf(env);
   const gatewayToken =
     gatewayTokens.recall(identity, pool, nowMs) ?? (await gatewayTokens.renew(identity, pool, nowMs));
-  const answer = await handOver({
+  const answer = await forward({
     request,
     target,
     pool,
@@ -65,5 +65,5 @@ export async function relay(
 type Search = Outcome<HostSearch, "pool-unknown" | "control-plane-unavailable">;
 
 function searchIn(found: Found, wanted: Wanted): Search {
-  return found.ok ? grant(new HostSearch(wanted, found.value)) : found;
+  return found.ok ? ok(new HostSearch(wanted, found.value)) : found;
 }

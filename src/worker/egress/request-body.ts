@@ -13,7 +13,7 @@
  * signal, and its stream is left alone. A host that takes no more of a body fails nothing: its
  * answer may be there already. [WK10] [WK25]
  */
-import { grant, type Outcome, refuse } from "../../core/outcome.ts";
+import { ok, type Outcome, refuse } from "../../core/outcome.ts";
 import { GoAhead } from "./go-ahead.ts";
 
 /** The most that is held of one body. */
@@ -65,13 +65,13 @@ export interface RequestBody {
 
 /** The body of a request; null when it has none. Refused when the client sends too little. */
 export async function bodyOf(request: Request): Promise<Outcome<RequestBody | null, "body-length-mismatch">> {
-  if (request.body === null) return grant(null);
-  if (BODILESS.has(request.method)) return grant(new PassedBody(request));
+  if (request.body === null) return ok(null);
+  if (BODILESS.has(request.method)) return ok(new PassedBody(request));
   const declared = request.headers.get("content-length");
   const length = declared === null ? null : Number(declared);
-  if (length === null || length > HELD_BYTES) return grant(new StreamedBody(request.body, length));
+  if (length === null || length > HELD_BYTES) return ok(new StreamedBody(request.body, length));
   try {
-    return grant(new HeldBody(await request.arrayBuffer()));
+    return ok(new HeldBody(await request.arrayBuffer()));
   } catch {
     return refuse("body-length-mismatch");
   }

@@ -11,7 +11,7 @@ import { PassingMarks } from "./passing-marks.ts";
 import { type Found, type LoadPlacement, PlacementCache } from "./placement-cache.ts";
 
 /** Cooldown: how long a host that failed is avoided, altogether or on one address. [WK8] */
-export const PENALTY_MS = 5_000;
+export const COOLDOWN_MS = 5_000;
 /** How long a host that had no port free towards a destination is asked after the others. [WK22] */
 export const FULL_MS = 2_000;
 /** How long a name is taken to have no address of a family. [WK21] */
@@ -22,7 +22,7 @@ export const SUSPECT_MS = 60_000;
 /** Copies of placements, by pool. */
 export const placements = new PlacementCache();
 /** Hosts that failed a moment ago, and hosts on an address that they lost. */
-export const penalties = new PassingMarks(PENALTY_MS, 4_096);
+export const cooldowns = new PassingMarks(COOLDOWN_MS, 4_096);
 /** Hosts on an address from which all ports are in use towards a destination. */
 export const fullHosts = new PassingMarks(FULL_MS, 4_096);
 /** Names to which requests cannot go from the addresses of a family. */

@@ -8,7 +8,7 @@
  * asks the control plane [LAW9]. [WK23] [WK24] [WK44]
  */
 import { isHeard, type PlacedHost } from "../../core/placement.ts";
-import { health, penalties, placements } from "./edge-state.ts";
+import { health, cooldowns, placements } from "./edge-state.ts";
 import type { LoadPlacement } from "./placement-cache.ts";
 
 /** How often a host is looked after, and at first. */
@@ -58,7 +58,7 @@ export class HostWatch {
     const isThere = await health.isThere(host);
     if (this.#isStopped) return;
     if (!isThere) {
-      penalties.add(host.host, Date.now());
+      cooldowns.add(host.host, Date.now());
       const found = await placements.reconsider(pool, Date.now(), load, CONSULTATION_MS);
       if (this.#isStopped) return;
       if (found.ok && !isHeard(found.value, host)) return this.#onGone();

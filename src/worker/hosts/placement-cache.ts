@@ -7,7 +7,7 @@
  * waits for the renewal; if that fails the old copy serves on until the end of its lifetime.
  * Copies are plain data: no promise is ever shared between requests. [WK4] [WK5]
  */
-import { grant, type Outcome, refuse } from "../../core/outcome.ts";
+import { ok, type Outcome, refuse } from "../../core/outcome.ts";
 import type { Placement } from "../../core/placement.ts";
 import type { Background } from "../runtime/environment.ts";
 
@@ -20,7 +20,7 @@ export const LIFETIME_MS = 600_000;
 /** How long an unknown pool stays unknown. */
 const UNKNOWN_MS = 1_000;
 /** The least time between two questions about one pool, unless the answer has simply aged. */
-export const PATIENCE_MS = 500;
+export const RENEWAL_INTERVAL_MS = 500;
 /** How long a failed renewal is not repeated. */
 const PAUSE_AFTER_FAILURE_MS = 2_000;
 /** Pools that are remembered at once; beyond it the oldest is forgotten. */
@@ -54,7 +54,7 @@ export class PlacementCache {
     if (nowMs < copy.freshUntilMs) return copy.found;
     const isUsable = nowMs < copy.staleUntilMs;
     // While this request renews it the others take the copy as fresh.
-    copy.freshUntilMs = nowMs + PATIENCE_MS;
+    copy.freshUntilMs = nowMs + RENEWAL_INTERVAL_MS;
     const renewal = this.#renew(pool, nowMs, load);
     if (!isUsable) return renewal;
     background.waitUntil(renewal);
@@ -66,10 +66,10 @@ export class PlacementCache {
     pool: string,
     nowMs: number,
     load: LoadPlacement,
-    patienceMs: number = PATIENCE_MS,
+    intervalMs: number = RENEWAL_INTERVAL_MS,
   ): Found | Promise<Found> {
     const copy = this.#copyAt(pool, nowMs);
-    if (copy !== undefined && nowMs - copy.askedAtMs < patienceMs) return copy.found;
+    if (copy !== undefined && nowMs - copy.askedAtMs < intervalMs) return copy.found;
     return this.#renew(pool, nowMs, load);
   }
 
@@ -123,7 +123,7 @@ export class PlacementCache {
       this.#copies.delete(this.#copies.keys().next().value!);
     }
     this.#copies.set(pool, {
-      found: found.ok ? grant(found.value) : refuse(found.refusal),
+      found: found.ok ? ok(found.value) : refuse(found.refusal),
       asOfMs: nowMs,
       askedAtMs: Math.max(nowMs, present?.askedAtMs ?? nowMs),
       endsAtMs: nowMs + (found.ok ? LIFETIME_MS : UNKNOWN_MS),

@@ -7,7 +7,7 @@ import {
   poolsAllowed,
   type Role,
 } from "../../core/identity.ts";
-import { grant, type Outcome, refuse } from "../../core/outcome.ts";
+import { ok, type Outcome, refuse } from "../../core/outcome.ts";
 import type { Problem } from "../../core/problems.ts";
 import { EGRESS_AUTHORIZATION } from "../../wire/header-names.ts";
 import { bearerOf } from "../../wire/tokens.ts";
@@ -38,7 +38,7 @@ export function identify(
 }
 
 function admit(identity: Identity, roles: readonly Role[]): Outcome<Identity, IdentityRefusal> {
-  return roles.includes(identity.role) ? grant(identity) : refuse("role-denied");
+  return roles.includes(identity.role) ? ok(identity) : refuse("role-denied");
 }
 
 /** The bearer token of a request that goes no further than the edge. */

@@ -1,6 +1,6 @@
 /** Which pool a request leaves through, by its selection and by what its sender may use. */
 import { EVERY_POOL, type Identity, permitsPool, poolsAllowed } from "../../core/identity.ts";
-import { grant, type Outcome, refuse } from "../../core/outcome.ts";
+import { ok, type Outcome, refuse } from "../../core/outcome.ts";
 import type { Problem } from "../../core/problems.ts";
 import type { Selection } from "../../core/selection.ts";
 import { parseSelection } from "../../wire/selection-header.ts";
@@ -9,13 +9,13 @@ import { parseSelection } from "../../wire/selection-header.ts";
 const REMEMBERED_HEADERS = 1_024;
 const remembered = new Map<string, Selection>();
 
-const NOTHING: Outcome<Selection, never> = grant({});
+const NOTHING: Outcome<Selection, never> = ok({});
 
 /** Reads the `egress` header of a request. Parsing costs more than the rest of the hot path. */
 export function selectionOf(header: string | null): Outcome<Selection, Problem> {
   if (header === null) return NOTHING;
   const known = remembered.get(header);
-  if (known !== undefined) return grant(known);
+  if (known !== undefined) return ok(known);
   const parsed = parseSelection(header);
   if (!parsed.ok) {
     const { code, member } = parsed.refusal;
@@ -34,6 +34,6 @@ export function poolOf(identity: Identity, selection: Selection): Outcome<string
     return refuse({ code: "pool-unknown", detail: "The token is for every pool: select one." });
   }
   return permitsPool(identity, pool)
-    ? grant(pool)
+    ? ok(pool)
     : refuse({ code: "pool-denied", detail: poolsAllowed(identity) });
 }

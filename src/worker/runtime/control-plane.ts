@@ -2,7 +2,7 @@
  * Every call of a Durable Object goes through here: it is counted, so that a test can prove
  * that a request in steady state makes none, and bounded in time. [WK5]
  */
-import { grant, type Outcome, refuse } from "../../core/outcome.ts";
+import { ok, type Outcome, refuse } from "../../core/outcome.ts";
 
 /** What this isolate did since it began. */
 export const edgeCounters = {
@@ -30,7 +30,7 @@ export async function askControlPlane<Answer>(
     timer = setTimeout(() => reject(new Error("no answer in time")), ANSWER_DEADLINE_MS);
   });
   try {
-    return grant(await Promise.race([call(), deadline]));
+    return ok(await Promise.race([call(), deadline]));
   } catch (fault) {
     console.warn("control plane fault", fault instanceof Error ? fault.message : fault);
     return refuse("control-plane-unavailable");

@@ -11,20 +11,20 @@ import type { Identity } from "../../../core/identity.ts";
 import type { Outcome } from "../../../core/outcome.ts";
 import type { Problem } from "../../../core/problems.ts";
 import { EGRESS_UPLOAD, UPLOADS_PATH } from "../../../wire/header-names.ts";
-import { UPLOAD_NAME, type UploadStanding } from "../../../wire/upload-standing.ts";
+import { UPLOAD_NAME, type UploadStatus } from "../../../wire/upload-status.ts";
 import type { Flow } from "../../../process/flow.ts";
 
 /** Uploads that are asked for before they came; beyond them the answer comes at once. */
 const MAX_AWAITED = 1_024;
 /** How long anybody waits: longer than it takes to resolve a name, connect and secure. */
-const PATIENCE_MS = 30_000;
+const TIMEOUT_MS = 30_000;
 
-type Told = (standing: UploadStanding) => void;
+type Told = (status: UploadStatus) => void;
 
 /** One upload, from its announcement or the question for it to its end. */
 export class Upload {
   readonly #asking = new Set<Told>();
-  #standing: UploadStanding | null = null;
+  #status: UploadStatus | null = null;
 
   /** Whether nobody waits to be told. */
   get isUnasked(): boolean {
@@ -33,18 +33,18 @@ export class Upload {
 
   /** The destination takes it. */
   ready(): void {
-    this.#become("ready");
+    this.#settle("ready");
   }
 
   /** It has been answered or given up. */
   end(): void {
-    this.#become("ended");
+    this.#settle("ended");
   }
 
   /** Calls back once, when there is something to tell. */
   ask(told: Told): void {
-    if (this.#standing === null) this.#asking.add(told);
-    else told(this.#standing);
+    if (this.#status === null) this.#asking.add(told);
+    else told(this.#status);
   }
 
   /** Nobody is there to be told any more. */
@@ -52,10 +52,10 @@ export class Upload {
     this.#asking.delete(told);
   }
 
-  #become(standing: UploadStanding): void {
+  #settle(status: UploadStatus): void {
     // One that was ready stays so to whoever asks late: its answer will tell the rest.
-    this.#standing ??= standing;
-    for (const told of this.#asking) told(this.#standing);
+    this.#status ??= status;
+    for (const told of this.#asking) told(this.#status);
     this.#asking.clear();
   }
 }
@@ -88,11 +88,11 @@ export class Uploads {
     const key = keyOf(name, sender);
     const upload = this.#running.get(key) ?? this.#await(key);
     if (upload === null) {
-      sendStanding(response, "unknown");
+      sendStatus(response, "unknown");
       return;
     }
-    const told = flow.guard((standing: UploadStanding) => sendStanding(response, standing));
-    const timer = setTimeout(() => told("unknown"), PATIENCE_MS).unref();
+    const told = flow.guard((status: UploadStatus) => sendStatus(response, status));
+    const timer = setTimeout(() => told("unknown"), TIMEOUT_MS).unref();
     response.once("close", () => {
       clearTimeout(timer);
       upload.leave(told);
@@ -123,7 +123,7 @@ function keyOf(name: string, { subject }: Identity): string {
   return `${name} ${subject}`;
 }
 
-function sendStanding(response: ServerResponse, upload: UploadStanding): void {
+function sendStatus(response: ServerResponse, upload: UploadStatus): void {
   if (response.headersSent || response.destroyed) return;
   response.writeHead(204, { [EGRESS_UPLOAD]: upload, "cache-control": "no-store" });
   response.end();

@@ -27,7 +27,7 @@ import type { OriginConnections } from "../origins/origin-connections.ts";
 import { type ExchangeController, type ExchangeHandler, UnprocessedFault } from "../http/origin-transport.ts";
 import type { Outgoing } from "../origins/outgoing.ts";
 import { writablePhrase } from "../http/reason-phrase.ts";
-import { type Hop, locationOf, MAX_REDIRECTS, nextHop, unfollowed } from "./redirect.ts";
+import { type Hop, locationOf, MAX_REDIRECTS, hopAfter, unfollowed } from "./redirect.ts";
 import { RedirectedHop } from "./redirected-hop.ts";
 import { RequestBody } from "../clients/client-body.ts";
 import { SmallPieces } from "./small-pieces.ts";
@@ -338,7 +338,7 @@ export class HttpExchange implements ExchangeHandler {
       this.#refuse({ code: "redirect-loop" }, null);
       return;
     }
-    const next = nextHop(this.#hop, status, location);
+    const next = hopAfter(this.#hop, status, location);
     if (!next.ok) {
       this.#refuse(next.refusal, null);
       return;

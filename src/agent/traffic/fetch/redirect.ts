@@ -1,5 +1,5 @@
 /** Where a redirect leads and what goes there: the rules of `fetch`, one hop at a time. [GW6] */
-import { grant, type Outcome, refuse } from "../../../core/outcome.ts";
+import { ok, type Outcome, refuse } from "../../../core/outcome.ts";
 import { isHostRefusal, type Problem } from "../../../core/problems.ts";
 import { checkDestination } from "../../egress/destination-url.ts";
 import { EgressFault } from "../../egress/faults.ts";
@@ -46,7 +46,7 @@ export function locationOf(status: number, headers: RawHeaders): string | null {
 }
 
 /** The request that a redirect asks for. */
-export function nextHop(hop: Hop, status: number, location: string): Outcome<Hop, Problem> {
+export function hopAfter(hop: Hop, status: number, location: string): Outcome<Hop, Problem> {
   const destination = checkDestination(location, hop.url);
   if (!destination.ok) {
     // The client's URL was good: it is the origin that sent nonsense.
@@ -69,7 +69,7 @@ export function nextHop(hop: Hop, status: number, location: string): Outcome<Hop
     if (becomesGet && OF_A_BODY.has(name)) continue;
     headers.push(name, hop.headers[at + 1]!);
   }
-  return grant({
+  return ok({
     url,
     method: becomesGet ? "GET" : hop.method,
     headers,

@@ -5,9 +5,9 @@ import { rangeOf } from "../../../core/port-block.ts";
 import type { AddressPorts } from "../../egress/address-ports.ts";
 import type { PortBinder } from "../../egress/port-binder.ts";
 
-/** Leases, room and use of an address, for people and for tests. */
+/** Leases, capacity and use of an address, for people and for tests. */
 export function addressStatus(address: AddressPorts): Record<string, unknown> {
-  const { portCount, busiestCount } = address.room();
+  const { portCount, busiestCount } = address.capacity();
   const { inUse, heldDown } = address.heldCounts();
   return {
     ip: address.ip,

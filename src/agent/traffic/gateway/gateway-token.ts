@@ -1,5 +1,5 @@
 /** How tokens come to a gateway: in a field of the request. [GW7] [GW19] */
-import { grant, type Outcome, refuse } from "../../../core/outcome.ts";
+import { ok, type Outcome, refuse } from "../../../core/outcome.ts";
 import type { Problem } from "../../../core/problems.ts";
 import { bearerOf } from "../../../wire/tokens.ts";
 import type { WayOfAsking } from "../../admission/client-access.ts";
@@ -29,5 +29,5 @@ export function tokenOf(
     return refuse({ code: "token-missing", detail: authorization === null ? RIGHT_FIELD : WRONG_FIELD });
   }
   const token = bearerOf(header);
-  return token === null ? refuse({ code: "token-malformed" }) : grant(token);
+  return token === null ? refuse({ code: "token-malformed" }) : ok(token);
 }

@@ -5,9 +5,9 @@
  * Node reads heads strictly, but leaves to its user what RFC 9112 says of their meaning.
  */
 import type { IncomingMessage } from "node:http";
-import { grant, type Outcome, refuse } from "../../../core/outcome.ts";
+import { ok, type Outcome, refuse } from "../../../core/outcome.ts";
 import type { Problem } from "../../../core/problems.ts";
-import { UPLOAD_NAME } from "../../../wire/upload-standing.ts";
+import { UPLOAD_NAME } from "../../../wire/upload-status.ts";
 import type { RequestHeaders } from "../http/forwarded-headers.ts";
 
 /** A request's target, split at the question mark. */
@@ -57,7 +57,7 @@ export function judgeHead(request: IncomingMessage, headers: RequestHeaders): Ou
   if (headers.upload !== null && !UPLOAD_NAME.test(headers.upload)) {
     return malformed("egress-upload is not one name of an upload.");
   }
-  return grant(true);
+  return ok(true);
 }
 
 function malformed(detail: string): Outcome<true, Problem> {

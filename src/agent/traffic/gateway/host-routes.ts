@@ -49,7 +49,7 @@ export class HostRoutes {
     } else if (request.method !== "GET" && request.method !== "HEAD") {
       refusals.refuse(request, response, { code: "method-unsupported" });
     } else if (upload !== null) {
-      return this.#sendStanding(request, response, upload, headers, flow);
+      return this.#sendUploadStatus(request, response, upload, headers, flow);
     } else if (path === "/health") {
       this.#sendHealth(request, response);
     } else {
@@ -66,7 +66,7 @@ export class HostRoutes {
     else sendProblem(request, response, lack, host);
   }
 
-  async #sendStanding(
+  async #sendUploadStatus(
     request: IncomingMessage,
     response: ServerResponse,
     upload: string,

@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from "vitest";
-import { grant } from "../../src/core/outcome.ts";
+import { ok } from "../../src/core/outcome.ts";
 import { GATEWAY_TOKEN_MS } from "../../src/worker/identity/gateway-token-issuer.ts";
-import { PENALTY_MS } from "../../src/worker/hosts/edge-state.ts";
+import { COOLDOWN_MS } from "../../src/worker/hosts/edge-state.ts";
 import { HELD_BYTES } from "../../src/worker/egress/request-body.ts";
 import { publicPart } from "../../src/wire/keys.ts";
 import { TokenVerifier } from "../../src/wire/tokens.ts";
@@ -17,7 +17,7 @@ import {
 } from "./edge.ts";
 
 const realFetch = globalThis.fetch;
-const ok: Gateway = () => new Response("ok");
+const answers: Gateway = () => new Response("ok");
 const lost: Gateway = () => {
   throw new Error("Network connection lost.");
 };
@@ -65,7 +65,7 @@ describe("what reaches a gateway", () => {
     const token = headers.get("egress-authorization")!.slice("Bearer ".length);
     const identity = await verifier.verify(token, Date.now());
     expect(identity).toMatchObject({
-      ok: true,
+      answers: true,
       value: { role: "gateway", subject: "tester", pools: [pool] },
     });
   });
@@ -221,7 +221,7 @@ describe("a host that refuses", () => {
     "[WK11] with %s: another is tried",
     async (code) => {
       const { send, h1, h2, pools, pool } = await newEgress(1);
-      pools.placement = async () => grant(placementOf(pool, [h1, h2]));
+      pools.placement = async () => ok(placementOf(pool, [h1, h2]));
       let first: string | null = null;
       const refuseOnce: Gateway = (request) => {
         first ??= new URL(request.url).hostname;
@@ -299,7 +299,7 @@ describe("a host that is lost", () => {
   it.each(["GET", "HEAD", "OPTIONS", "DELETE"])("[WK12] %s goes to another", async (method) => {
     const { send, h1, h2 } = await newEgress(2);
     gateways.set(h1, lost);
-    gateways.set(h2, ok);
+    gateways.set(h2, answers);
     for (let count = 0; count < 10; count += 1) expect((await send({ method })).status).toBe(200);
   });
 
@@ -343,20 +343,20 @@ describe("a host that is lost", () => {
   it("[WK12] an answer that is not the gateway's counts as lost", async () => {
     const { send, h1, h2 } = await newEgress(2);
     gateways.set(h1, () => new Response("<html>tunnel error</html>", { status: 530 }));
-    gateways.set(h2, ok);
+    gateways.set(h2, answers);
     for (let count = 0; count < 10; count += 1) expect(await (await send()).text()).toBe("ok");
   });
 
   it("[WK8] is passed over for a while", async () => {
     vi.useFakeTimers({ toFake: ["Date"] });
     const { send, h1, h2 } = await newEgress(2);
-    gateways.set(h2, ok);
+    gateways.set(h2, answers);
     vi.spyOn(Math, "random").mockReturnValue(0);
     await send();
     expect(askedHosts).toEqual([h1, h2]);
     await send();
     expect(askedHosts).toEqual([h1, h2, h2]);
-    vi.setSystemTime(Date.now() + PENALTY_MS);
+    vi.setSystemTime(Date.now() + COOLDOWN_MS);
     await send();
     expect(askedHosts).toEqual([h1, h2, h2, h1, h2]);
   });
@@ -364,7 +364,7 @@ describe("a host that is lost", () => {
   it("[WK8] is asked all the same when there is no other", async () => {
     const { send, h1 } = await newEgress(1);
     expect(await codeOf(await send())).toEqual({ status: 502, code: "host-lost" });
-    gateways.set(h1, ok);
+    gateways.set(h1, answers);
     expect((await send()).status).toBe(200);
   });
 });

@@ -5,13 +5,17 @@
 import { isIPv6 } from "node:net";
 
 /** Where routers reach this host. */
-export interface Reach {
+export interface OwnNextHop {
   readonly ipv4: string | null;
   readonly ipv6: string | null;
 }
 
 /** A sentence for each family of the pool's addresses in which no router finds this host. */
-export function reachFindings(steered: boolean, ips: readonly string[], reach: Reach | undefined): string[] {
+export function nextHopFindings(
+  steered: boolean,
+  ips: readonly string[],
+  reach: OwnNextHop | undefined,
+): string[] {
   if (!steered) return [];
   const findings: string[] = [];
   const known = reach ?? { ipv4: null, ipv6: null };

@@ -1,9 +1,9 @@
 /** A Durable Object's platform, as Cloudflare and workerd provide it. */
 import { HEARTBEAT, HEARTBEAT_ANSWER } from "../../src/core/messages.ts";
-import type { ObjectSocket, ObjectWorld } from "./object-world.ts";
+import type { ObjectPlatform, ObjectSocket } from "./object-platform.ts";
 
-/** The world of the object that this state belongs to; heartbeats are answered without waking it up. [DO15] */
-export function durableWorld(ctx: DurableObjectState): ObjectWorld {
+/** The platform of the object that this state belongs to; heartbeats are answered without waking it up. [DO15] */
+export function durablePlatform(ctx: DurableObjectState): ObjectPlatform {
   ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(HEARTBEAT, HEARTBEAT_ANSWER));
   return {
     get name() {

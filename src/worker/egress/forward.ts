@@ -18,7 +18,7 @@ import {
   PROXY_STATUS,
 } from "../../wire/header-names.ts";
 import { problemCodeOf } from "../../wire/problem-response.ts";
-import { health, longWaits, penalties, placements } from "../hosts/edge-state.ts";
+import { health, longWaits, cooldowns, placements } from "../hosts/edge-state.ts";
 import { HostWatch } from "../hosts/host-watch.ts";
 import { LONG } from "../hosts/long-waits.ts";
 import type { LoadPlacement } from "../hosts/placement-cache.ts";
@@ -37,7 +37,7 @@ export const MAX_SUCCESSORS = 3;
 export const MAX_HEADERS_LENGTH = 32_768;
 
 /** A request on its way. */
-export interface Errand {
+export interface Forwarding {
   readonly request: Request;
   /** Path and query at the gateway. */
   readonly target: string;
@@ -63,8 +63,8 @@ const GONE = "the host fell silent";
 const IDEMPOTENT: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
 
 /** Sends the request through the first host that takes it. */
-export async function handOver(errand: Errand): Promise<Response> {
-  const { request, search } = errand;
+export async function forward(forwarding: Forwarding): Promise<Response> {
+  const { request, search } = forwarding;
   let body: RequestBody | null = null;
   if (request.body !== null) {
     const read = await bodyOf(request);
@@ -75,13 +75,13 @@ export async function handOver(errand: Errand): Promise<Response> {
   let before: Response | null = null;
   let isAfterLoss = false;
   for (let count = 1; ; count += 1) {
-    const next = isAfterLoss ? successor(errand) : nextHost(errand);
+    const next = isAfterLoss ? successor(forwarding) : nextHost(forwarding);
     const chosen = next instanceof Promise ? await next : next;
     if (!chosen.ok) return final(before ?? problem({ code: chosen.refusal }), body);
     // Before the next try, which aborts the one that brought it.
     await before?.body?.cancel();
     if (count > 1) edgeCounters.retries += 1;
-    const { answer, mayRepeat, isLost } = await attempt(errand, chosen.value, body);
+    const { answer, mayRepeat, isLost } = await attempt(forwarding, chosen.value, body);
     if (isLost && isAfterLoss) search.suspect();
     if (!mayRepeat || count === MAX_TRIES || (isLost && isAfterLoss)) return final(answer, body);
     before = answer;
@@ -94,34 +94,38 @@ function final(answer: Response, body: RequestBody | null): Response {
 }
 
 /** A host not tried yet; when none is left, by a newer placement if the one at hand was wrong. */
-function nextHost(errand: Errand): NextHost | Promise<NextHost> {
-  const chosen = errand.search.next();
-  return chosen.ok || !errand.search.isOutdated ? chosen : renewedHost(errand);
+function nextHost(forwarding: Forwarding): NextHost | Promise<NextHost> {
+  const chosen = forwarding.search.next();
+  return chosen.ok || !forwarding.search.isOutdated ? chosen : renewedHost(forwarding);
 }
 
-async function renewedHost({ search, pool, load }: Errand): Promise<NextHost> {
+async function renewedHost({ search, pool, load }: Forwarding): Promise<NextHost> {
   const found = await placements.reconsider(pool, Date.now(), load);
   if (found.ok) search.renew(found.value);
   return search.next();
 }
 
 /** A host that says it is there: the one repeat after a loss is not spent on a dead one. [WK12] */
-async function successor(errand: Errand): Promise<NextHost> {
-  const { search } = errand;
+async function successor(forwarding: Forwarding): Promise<NextHost> {
+  const { search } = forwarding;
   for (let count = 1; ; count += 1) {
-    const chosen = await nextHost(errand);
+    const chosen = await nextHost(forwarding);
     if (!chosen.ok || (await health.isThere(chosen.value.host))) return chosen;
-    penalties.add(chosen.value.host.host, Date.now());
+    cooldowns.add(chosen.value.host.host, Date.now());
     search.lost(chosen.value);
     if (count === MAX_SUCCESSORS) return refuse("no-host");
   }
 }
 
-async function attempt(errand: Errand, destined: Destined, body: RequestBody | null): Promise<Attempt> {
-  const { request, search } = errand;
+async function attempt(
+  forwarding: Forwarding,
+  destined: Destined,
+  body: RequestBody | null,
+): Promise<Attempt> {
+  const { request, search } = forwarding;
   try {
     const departure = search.departure(destined, body === null || body.isHeld);
-    const answer = await send(errand, destined, departure, body);
+    const answer = await send(forwarding, destined, departure, body);
     if (answer.status < 400) return answered(answer);
     const verdict = judge(answer);
     if (verdict === "answered") return answered(answer);
@@ -136,11 +140,11 @@ async function attempt(errand: Errand, destined: Destined, body: RequestBody | n
     if (mayRepeat) body?.keep();
     return { answer, mayRepeat, isLost: false };
   } catch (fault) {
-    const failure = clientFailure(errand, body);
+    const failure = clientFailure(forwarding, body);
     if (failure !== null) return answered(problem({ code: failure }));
     const { host } = destined.host;
     search.lost(destined);
-    blame(errand, destined, body, fault === GONE);
+    blame(forwarding, destined, body, fault === GONE);
     console.warn("host lost", host, fault instanceof Error ? fault.message : fault);
     const answer = problem({ code: "host-lost", detail: `Host ${host} did not answer.` });
     const mayRepeat = canRepeat(request.method, body) && !search.isSuspect;
@@ -154,32 +158,32 @@ function answered(answer: Response): Attempt {
 }
 
 function send(
-  errand: Errand,
+  forwarding: Forwarding,
   { host }: Destined,
   { egress }: Departure,
   body: RequestBody | null,
 ): Promise<Response> {
-  const { request, target } = errand;
+  const { request, target } = forwarding;
   const headers = forwardedFields(request);
   if (egress === null) headers.delete(EGRESS);
   else headers.set(EGRESS, egress);
-  headers.set(EGRESS_AUTHORIZATION, `Bearer ${errand.gatewayToken}`);
+  headers.set(EGRESS_AUTHORIZATION, `Bearer ${forwarding.gatewayToken}`);
   // Clients must not set it.
   headers.delete(EGRESS_UPLOAD);
   const { gateway } = host;
   const init = { method: request.method, headers, redirect: "manual" } as const;
-  if (body === null) return whileThere(errand, host, fetch(gateway + target, init));
+  if (body === null) return whileThere(forwarding, host, fetch(gateway + target, init));
   const ending = new AbortController();
   const answer = fetch(body.next({ ...init, gateway, target }, ending));
   const end = (): void => ending.abort();
   // At once: what has not been given out of the body can go to another host.
   answer.catch(end);
-  return whileThere(errand, host, answer, end);
+  return whileThere(forwarding, host, answer, end);
 }
 
 /** The answer of a host; given up when the host is gone. [WK23] */
 async function whileThere(
-  { pool, load, background }: Errand,
+  { pool, load, background }: Forwarding,
   host: PlacedHost,
   answer: Promise<Response>,
   onGone: () => void = () => {},
@@ -211,19 +215,24 @@ async function whileThere(
  * and what a client or a destination sent does not count against a host. While the failure may be
  * the client's fault, the gateway is asked first. [WK8]
  */
-function blame({ background }: Errand, { host }: Destined, body: RequestBody | null, isGone: boolean): void {
+function blame(
+  { background }: Forwarding,
+  { host }: Destined,
+  body: RequestBody | null,
+  isGone: boolean,
+): void {
   const nowMs = Date.now();
-  const isKnown = penalties.has(host.host, nowMs);
+  const isKnown = cooldowns.has(host.host, nowMs);
   const isSure = body === null || body.canBlameHost() || isGone;
-  if (isSure) penalties.add(host.host, nowMs);
+  if (isSure) cooldowns.add(host.host, nowMs);
   if (isGone || (isKnown && isSure)) return;
   const asking = isSure ? health.ask(host.gateway) : health.isThere(host);
   background.waitUntil(judgeByWord(host.host, asking));
 }
 
 async function judgeByWord(host: string, isThere: Promise<boolean>): Promise<void> {
-  if (await isThere) penalties.remove(host);
-  else penalties.add(host, Date.now());
+  if (await isThere) cooldowns.remove(host);
+  else cooldowns.add(host, Date.now());
 }
 
 /** What an answer of 400 or more says; anything below is the destination's for sure. */
@@ -244,7 +253,7 @@ function canRepeat(method: string, body: RequestBody | null): boolean {
 
 /** What the client did to make an attempt fail; null when it was the host. [WK13] */
 function clientFailure(
-  { request, target }: Errand,
+  { request, target }: Forwarding,
   body: RequestBody | null,
 ): "body-length-mismatch" | "headers-too-large" | null {
   if (body?.hasFailed()) return "body-length-mismatch";

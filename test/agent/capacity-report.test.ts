@@ -1,10 +1,10 @@
 /** What of a host's room is worth a message to its pool, and how soon. */
 import { expect, test } from "vitest";
-import { type RoomReport, urgencyOf } from "../../src/agent/leasing/room-report.ts";
+import { type CapacityReport, urgencyOf } from "../../src/agent/leasing/capacity-report.ts";
 
 const IP = "192.0.2.1";
 
-function report(portCount: number, busiestCount: number, draining = false, ip = IP): RoomReport {
+function report(portCount: number, busiestCount: number, draining = false, ip = IP): CapacityReport {
   return { draining, rooms: [{ ip, portCount, busiestCount }] };
 }
 
@@ -35,7 +35,7 @@ test("[PM3] the last port that is taken and the first that is free are told at o
 });
 
 test("[PM3] [UP1] that an address has become suspect is told at once, its figures when they are of note", () => {
-  const withUplink = (state: "good" | "suspect", failedCount: number, port = 443): RoomReport => {
+  const withUplink = (state: "good" | "suspect", failedCount: number, port = 443): CapacityReport => {
     const doubts = state === "suspect" ? [{ ip: "198.51.100.1", port }] : [];
     const uplink = { state, destinationCount: 20, failedCount, doubts };
     return { draining: false, rooms: [{ ip: IP, portCount: 256, busiestCount: 0, uplink }] };

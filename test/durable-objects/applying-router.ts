@@ -5,12 +5,12 @@ import { parseRouterReply } from "../../src/wire/message-parsers.ts";
 import { RouterConnection } from "./objects.ts";
 
 /** What a router steers by: lists in the order of their names, hosts that can be reached. */
-export type FollowedTable = SteeringTable;
+export type AppliedTable = SteeringTable;
 
-const BEFORE_ALL: FollowedTable = { sequence: -1, ips: [], entries: [], reaches: [] };
+const BEFORE_ALL: AppliedTable = { sequence: -1, ips: [], entries: [], nextHops: [] };
 
 /** One connection of a router; what breaks the order of ST1 and ST3 is thrown by the next look at it. */
-export class FollowingRouter {
+export class ApplyingRouter {
   readonly #connection: RouterConnection;
   readonly #delayMs: number;
   #table = BEFORE_ALL;
@@ -23,21 +23,21 @@ export class FollowingRouter {
     this.#delayMs = delayMs;
   }
 
-  /** Comes to the pool; done when it has followed the whole table. It takes its time for each message. */
+  /** Comes to the pool; done when it has applied the whole table. It takes its time for each message. */
   static async enroll(
     pool: Pick<DurableObjectStub, "fetch">,
     name: string,
     delayMs: number,
-  ): Promise<FollowingRouter> {
+  ): Promise<ApplyingRouter> {
     const connection = await RouterConnection.open(pool, name);
-    const router = new FollowingRouter(connection, delayMs);
-    void router.#followAll();
+    const router = new ApplyingRouter(connection, delayMs);
+    void router.#applyAll();
     connection.send({ type: "enroll", version: 1, instance: `${name}-instance` });
     await router.#tableCame.promise;
     return router;
   }
 
-  get followed(): FollowedTable {
+  get applied(): AppliedTable {
     if (this.#fault !== null) throw this.#fault;
     return this.#table;
   }
@@ -52,13 +52,13 @@ export class FollowingRouter {
     this.#connection.close();
   }
 
-  async #followAll(): Promise<void> {
+  async #applyAll(): Promise<void> {
     try {
       for (;;) {
         const text = await this.#connection.nextText();
         // Who does not wait for it is found out.
         await scheduler.wait(this.#delayMs);
-        this.#follow(text);
+        this.#apply(text);
       }
     } catch (fault) {
       this.#fault = fault;
@@ -66,7 +66,7 @@ export class FollowingRouter {
     }
   }
 
-  #follow(text: string): void {
+  #apply(text: string): void {
     const reply = parseRouterReply(text);
     if (!reply.ok || reply.value.type === "refused") throw new Error(text);
     if (reply.value.type === "change") {
@@ -81,7 +81,7 @@ export class FollowingRouter {
       sequence: pieces[0]!.sequence,
       ips: pieces.flatMap(({ ips }) => ips),
       entries: pieces.flatMap(({ entries }) => entries),
-      reaches: pieces.flatMap(({ reaches }) => reaches),
+      nextHops: pieces.flatMap(({ nextHops }) => nextHops),
     });
     this.#connection.acknowledge(this.#table.sequence);
     this.#tableCame.resolve();
@@ -89,7 +89,7 @@ export class FollowingRouter {
 }
 
 /** A table after a change that must fit it exactly. */
-function changed(table: FollowedTable, change: SteeringChange): FollowedTable {
+function changed(table: AppliedTable, change: SteeringChange): AppliedTable {
   if (change.sequence !== table.sequence + 1) throw new Error(`${change.sequence} after ${table.sequence}`);
   const entries = [...table.entries];
   for (const { ip, base, epoch } of change.withdraw) {
@@ -102,21 +102,21 @@ function changed(table: FollowedTable, change: SteeringChange): FollowedTable {
     if (rival !== undefined) throw new Error(`put over another: ${JSON.stringify([entry, rival])}`);
     entries.push(entry);
   }
-  const named = new Set(change.reaches.map(({ host }) => host));
+  const named = new Set(change.nextHops.map(({ host }) => host));
   return sorted({
     sequence: change.sequence,
     ips: [...table.ips.filter((ip) => !change.removeIps.includes(ip)), ...change.addIps],
     entries,
-    reaches: [...table.reaches.filter(({ host }) => !named.has(host)), ...change.reaches],
+    nextHops: [...table.nextHops.filter(({ host }) => !named.has(host)), ...change.nextHops],
   });
 }
 
-function sorted({ sequence, ips, entries, reaches }: SteeringTable): FollowedTable {
+function sorted({ sequence, ips, entries, nextHops }: SteeringTable): AppliedTable {
   return {
     sequence,
     ips: ips.toSorted(),
     entries: entries.toSorted((a, b) => (a.ip === b.ip ? a.base - b.base : a.ip < b.ip ? -1 : 1)),
-    reaches: reaches
+    nextHops: nextHops
       .filter(({ ipv4, ipv6 }) => ipv4 !== null || ipv6 !== null)
       .toSorted((a, b) => (a.host < b.host ? -1 : 1)),
   };

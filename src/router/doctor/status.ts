@@ -17,7 +17,7 @@ export type HealthFacts =
   | { readonly fault: null; readonly isReady: boolean };
 
 /** The status of a router. */
-export interface StandingFacts {
+export interface StatusFacts {
   readonly pool: string;
   readonly tokenFile: string;
   readonly token: TokenFacts;
@@ -32,10 +32,10 @@ const DAY_MS = 86_400_000;
 const NEAR_END_MS = 3 * DAY_MS;
 
 /** Reads the token and asks the process. */
-export async function observeStanding(
+export async function observeStatus(
   options: RouterOptions,
   router: RunningRouter | "hidden" | null,
-): Promise<StandingFacts> {
+): Promise<StatusFacts> {
   const { pool, tokenFile, listen } = options;
   const isServed = listen !== null && router !== null && router !== "hidden" && !router.isPaused;
   return {
@@ -48,11 +48,11 @@ export async function observeStanding(
 }
 
 /** What is wrong with it, in sentences. [RT11] */
-export function standingFindings(facts: StandingFacts, nowMs: number): Finding[] {
+export function statusFindings(facts: StatusFacts, nowMs: number): Finding[] {
   return [...tokenFindings(facts, nowMs), ...processFindings(facts)];
 }
 
-function tokenFindings({ pool, tokenFile, token }: StandingFacts, nowMs: number): Finding[] {
+function tokenFindings({ pool, tokenFile, token }: StatusFacts, nowMs: number): Finding[] {
   if (token.fault !== null) return [problem(token.fault)];
   const { subject, expiresAtMs } = token.identity;
   const renewal = `npx ipshard token --role router --name ${subject} --pool ${pool} > ${tokenFile}`;
@@ -69,11 +69,11 @@ function tokenFindings({ pool, tokenFile, token }: StandingFacts, nowMs: number)
   return findings;
 }
 
-function processFindings({ router, health }: StandingFacts): Finding[] {
+function processFindings({ router, health }: StatusFacts): Finding[] {
   if (router === null) {
     return [
       problem(
-        "No router runs here with this state directory: the kernel steers on by what it followed last, " +
+        "No router runs here with this state directory: the kernel steers on by what it applied last, " +
           "and new blocks are not steered. Start ipshard router.",
       ),
     ];
@@ -87,7 +87,9 @@ function processFindings({ router, health }: StandingFacts): Finding[] {
     return [problem(`${name} runs, but its /health does not answer (${health.fault}): restart it.`)];
   }
   if (health.isReady) return [good(`${name} runs and is ready.`)];
-  return [problem(`${name} is not ready: its kernel has not followed the pool yet. Its log says why.`)];
+  return [
+    problem(`${name} is not ready: its kernel has not applied the pool's table yet. Its log says why.`),
+  ];
 }
 
 async function readToken(file: string): Promise<TokenFacts> {

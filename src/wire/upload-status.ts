@@ -10,7 +10,7 @@
  * - `ended`: it has been answered, or given up.
  * - `unknown`: it has not come, or not got so far, for longer than anybody should wait for it.
  */
-export type UploadStanding = "ready" | "ended" | "unknown";
+export type UploadStatus = "ready" | "ended" | "unknown";
 
 /** What names an upload: chosen at random by its sender, so that nobody else can ask for it. */
 export const UPLOAD_NAME = /^[\w-]{16,64}$/;

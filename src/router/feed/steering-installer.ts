@@ -7,8 +7,8 @@ import { type CancelTimer, systemTimers, type Timers } from "../../process/timer
 import type { RepairReport, SteeringKernel } from "../steering/steering-kernel.ts";
 import { type SteeringAction, SteeringState } from "./steering-state.ts";
 
-/** What a follower tells its owner. */
-export type FollowerEvent =
+/** What an installer tells its owner. */
+export type InstallerEvent =
   | { readonly type: "repaired"; readonly report: RepairReport }
   /** The kernel did not follow; it is tried again after `retryInMs`, beginning with a repair. */
   | { readonly type: "kernel-failed"; readonly fault: unknown; readonly retryInMs: number }
@@ -16,13 +16,13 @@ export type FollowerEvent =
   | { readonly type: "displaced" }
   | { readonly type: "outdated"; readonly entry: SteeringEntry; readonly heldEpoch: number };
 
-/** What a follower is given. */
-export interface FollowerOptions {
+/** What an installer is given. */
+export interface InstallerOptions {
   readonly kernel: SteeringKernel;
   readonly askTable: () => void;
-  /** Called only for numbers that the kernel has followed. [ST2] */
+  /** Called only for numbers that the kernel has applied. [ST2] */
   readonly acknowledge: (sequence: number) => void;
-  readonly onEvent: (event: FollowerEvent) => void;
+  readonly onEvent: (event: InstallerEvent) => void;
   readonly timers?: Timers;
 }
 
@@ -30,25 +30,25 @@ const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 10_000;
 
 /** One per router. */
-export class SteeringFollower {
-  readonly #options: FollowerOptions;
+export class SteeringInstaller {
+  readonly #options: InstallerOptions;
   readonly #state = new SteeringState();
   #retryInMs = FIRST_RETRY_MS;
   #cancelRetry: CancelTimer | null = null;
   #step: Promise<void> = Promise.resolve();
   #isClosed = false;
 
-  constructor(options: FollowerOptions) {
+  constructor(options: InstallerOptions) {
     this.#options = options;
   }
 
   /**
-   * The number up to which the kernel has followed the pool in this life: from there the pool
+   * The number up to which the kernel has applied the pool's table in this life: from there the pool
    * may go on with changes. Null: it has to send the whole table, and until the kernel has
    * followed that, the router is not ready.
    */
-  get followedSequence(): number | null {
-    return this.#state.followedSequence;
+  get appliedSequence(): number | null {
+    return this.#state.appliedSequence;
   }
 
   /** The connection to the pool is new. */
@@ -66,15 +66,15 @@ export class SteeringFollower {
     this.#carryOut(this.#state.changed(change));
   }
 
-  /** Looks whether the kernel still has what it has followed, and repairs it if not. [RT10] */
+  /** Looks whether the kernel still has what it has applied, and repairs it if not. [RT10] */
   async check(areRoutesIncluded = true): Promise<void> {
-    if (this.followedSequence === null) return;
+    if (this.appliedSequence === null) return;
     if (await this.#options.kernel.isInForce(areRoutesIncluded)) return;
     this.#options.onEvent({ type: "displaced" });
     this.#carryOut(this.#state.doubted());
   }
 
-  /** Stops following, after the step under way. The kernel keeps what it has. */
+  /** Stops, after the step under way. The kernel keeps what it has. */
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#cancelRetry?.();
@@ -99,18 +99,18 @@ export class SteeringFollower {
         onEvent(action);
         break;
       case "repair":
-        this.#step = this.#follow(async () => {
+        this.#step = this.#apply(async () => {
           const report = await kernel.repair(action.table);
           onEvent({ type: "repaired", report });
         });
         break;
       case "apply":
-        this.#step = this.#follow(() => kernel.apply(action.delta));
+        this.#step = this.#apply(() => kernel.apply(action.delta));
         break;
     }
   }
 
-  async #follow(step: () => Promise<void>): Promise<void> {
+  async #apply(step: () => Promise<void>): Promise<void> {
     try {
       await step();
     } catch (fault) {
@@ -118,7 +118,7 @@ export class SteeringFollower {
       return;
     }
     this.#retryInMs = FIRST_RETRY_MS;
-    this.#carryOut(this.#state.followed());
+    this.#carryOut(this.#state.applied());
   }
 
   #failed(fault: unknown): void {

@@ -2,20 +2,20 @@
 import { type LeaseTable, nextDeadlineMs } from "../../src/core/lease-table.ts";
 import { portCountOf } from "../../src/core/port-block.ts";
 import { isUnpublished } from "../../src/core/publication.ts";
-import type { AddressOrder, AddressStanding } from "../calls/address-calls.ts";
+import type { AddressOrder, AddressStatus } from "../calls/address-calls.ts";
 
 /** The order of a caller that names none. */
 export const SERVE: AddressOrder = { revision: null, wish: "serve" };
 
 /** It does not belong to the pool. */
-export const LEFT: AddressStanding = { standing: "left" };
+export const LEFT: AddressStatus = { status: "left" };
 
 const SOONEST_MS = 1_000;
 const LATEST_MS = 60_000;
 
 /** How far a table is from being empty, at this time (Unix milliseconds). */
-export function standingOf(table: LeaseTable, nowMs: number): AddressStanding {
-  if (!table.isRetiring) return { standing: "serving" };
+export function statusOf(table: LeaseTable, nowMs: number): AddressStatus {
+  if (!table.isRetiring) return { status: "serving" };
   let leasedPortCount = 0;
   let quarantinedPortCount = 0;
   for (const { state, order } of table.rows.values()) {
@@ -25,5 +25,5 @@ export function standingOf(table: LeaseTable, nowMs: number): AddressStanding {
   const isEmpty = table.rows.size === 0 && !isUnpublished(table);
   const dueInMs = (nextDeadlineMs(table) ?? nowMs) - nowMs;
   const againInMs = Math.min(LATEST_MS, Math.max(SOONEST_MS, dueInMs));
-  return { standing: "retiring", leasedPortCount, quarantinedPortCount, isEmpty, againInMs };
+  return { status: "retiring", leasedPortCount, quarantinedPortCount, isEmpty, againInMs };
 }

@@ -1,6 +1,6 @@
 /**
  * The platform as our objects use it: storage, alarms, sockets, time and chance. Cloudflare's is
- * `durable-world.ts`; whatever else keeps these promises can run the same objects, as the
+ * `durable-platform.ts`; whatever else keeps these promises can run the same objects, as the
  * simulator does.
  *
  * What an object writes between two waits is stored as a whole or not at all, and what it sends
@@ -9,7 +9,7 @@
 import type { SqlDatabase } from "../storage/sql-database.ts";
 
 /** What is asked of the platform. Times are Unix milliseconds by the clock of the object's machine. */
-export interface ObjectWorld {
+export interface ObjectPlatform {
   /** The name by which the object is reached; undefined where the platform does not tell, as in an alarm. */
   readonly name: string | undefined;
   readonly storage: SqlDatabase;
@@ -62,8 +62,8 @@ export function sendTo(socket: ObjectSocket, message: object): void {
 }
 
 /** When the peer was last heard: its last heartbeat, or its last message at `heardAtMs`. */
-export function lastHeardMs(world: ObjectWorld, socket: ObjectSocket, heardAtMs: number): number {
-  return Math.max(heardAtMs, world.heartbeatAtMs(socket) ?? 0);
+export function lastHeardMs(platform: ObjectPlatform, socket: ObjectSocket, heardAtMs: number): number {
+  return Math.max(heardAtMs, platform.heartbeatAtMs(socket) ?? 0);
 }
 
 /** A newer connection of the same host or router has taken over. */

@@ -1,0 +1,53 @@
+/** What a host tells its pool of its capacity, and when that is worth a message. [PM3] */
+import type { AddressCapacity } from "../../core/messages.ts";
+
+/** What was or would be told. */
+export interface CapacityReport {
+  readonly draining: boolean;
+  readonly rooms: readonly AddressCapacity[];
+}
+
+/** How soon a change is to be told. */
+export type Urgency = "now" | "soon" | "never";
+
+/** Share of the ports by which use must have changed to be worth a message. */
+const WORTHY_SHARE = 1 / 8;
+/** Destinations that have failed, or work again. */
+const WORTHY_FAILURES = 3;
+
+/** Compares with what was told last: requests must not be sent where nothing can serve them, all else can wait. */
+export function urgencyOf(told: CapacityReport, present: CapacityReport): Urgency {
+  if (told.draining !== present.draining || told.rooms.length !== present.rooms.length) return "now";
+  let urgency: Urgency = "never";
+  for (const [at, capacity] of present.rooms.entries()) {
+    const before = told.rooms[at]!;
+    if (before.ip !== capacity.ip || isServing(before) !== isServing(capacity)) return "now";
+    if (before.uplink?.state !== capacity.uplink?.state) return "now";
+    if (before.portCount !== capacity.portCount || isWorthy(before, capacity)) urgency = "soon";
+  }
+  return urgency;
+}
+
+/** Whether a request would find a port, wherever it goes. */
+function isServing({ portCount, busiestCount }: AddressCapacity): boolean {
+  return portCount > busiestCount;
+}
+
+/** Free ports decide where requests go. Of many, a change by an eighth is told; of few, by a half. */
+function isWorthy(before: AddressCapacity, capacity: AddressCapacity): boolean {
+  const change = Math.abs(capacity.busiestCount - before.busiestCount);
+  const left = Math.min(freeOf(before), freeOf(capacity));
+  if (change >= Math.max(1, Math.min(capacity.portCount * WORTHY_SHARE, left / 2))) return true;
+  const failures = Math.abs((capacity.uplink?.failedCount ?? 0) - (before.uplink?.failedCount ?? 0));
+  return (
+    failures >= WORTHY_FAILURES || JSON.stringify(doubtsOf(before)) !== JSON.stringify(doubtsOf(capacity))
+  );
+}
+
+function freeOf({ portCount, busiestCount }: AddressCapacity): number {
+  return Math.max(0, portCount - busiestCount);
+}
+
+function doubtsOf({ uplink }: AddressCapacity): unknown {
+  return uplink?.doubts ?? [];
+}
