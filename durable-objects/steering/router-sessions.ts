@@ -7,7 +7,7 @@ import type { RouterReply, RouterRequest } from "../../src/core/messages.ts";
 import { parseRouterRequest } from "../../src/wire/message-parsers.ts";
 import { fence, readRequest, refuseRequest } from "../platform/conversation.ts";
 import { isOpen, type ObjectPlatform, type ObjectSocket, sendTo } from "../platform/object-platform.ts";
-import type { News } from "./news.ts";
+import type { News } from "./signal.ts";
 import type { RouterRegister } from "./router-register.ts";
 import { attachmentOf, type RouterAttachment, type RouterSockets } from "./router-sockets.ts";
 import type { SteeringStore } from "./steering-store.ts";

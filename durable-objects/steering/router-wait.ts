@@ -6,7 +6,7 @@
 import { laggardsOf, steeringTimeoutMs } from "../../src/core/acknowledgement.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import type { ObjectPlatform } from "../platform/object-platform.ts";
-import type { News } from "./news.ts";
+import type { News } from "./signal.ts";
 import type { RouterRegister } from "./router-register.ts";
 import type { SteeringStore } from "./steering-store.ts";
 

@@ -19,7 +19,7 @@ import {
 import type { NextHop, SteeringChange, SteeringEntry } from "../../src/core/steering.ts";
 import type { PublishRefusal } from "../calls/pool-calls.ts";
 import type { Acceptance, ObjectPlatform, ObjectSocket } from "../platform/object-platform.ts";
-import { News } from "./news.ts";
+import { News } from "./signal.ts";
 import { type PoolRouter, RouterRegister } from "./router-register.ts";
 import { ITEMS_PER_MESSAGE, RouterSessions } from "./router-sessions.ts";
 import { RouterSockets } from "./router-sockets.ts";

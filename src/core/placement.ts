@@ -1,12 +1,10 @@
 /**
- * Where requests go now: which hosts serve which addresses, with how much capacity.
+ * Where requests may go now: which hosts serve which addresses, with how much capacity.
  *
  * Placement is liveness, not ownership [LAW8]: it may be a few seconds old, and a host that
- * has lost its lease says so itself. The choices here are pure, so that a Worker makes them
- * from a cached copy without asking anybody. [PL1]
+ * has lost its lease says so itself.
  */
-import { ok, type Outcome, refuse } from "./outcome.ts";
-import type { Selection } from "./selection.ts";
+import { familyOf } from "./address-family.ts";
 
 /** A live host with valid leases on an address. */
 export interface PlacedHost {
@@ -33,40 +31,6 @@ export interface Placement {
   readonly resting: readonly string[];
 }
 
-/** The two kinds of addresses; one cannot send to the other. */
-export type Family = 4 | 6;
-
-/** A host chosen for a request. */
-export interface Destined {
-  readonly ip: string;
-  readonly host: PlacedHost;
-}
-
-/** Why no host could be chosen. */
-export type PlacementRefusal =
-  /** The pool has no such address. */
-  | "ip-unknown"
-  /** The pool has no address at all. */
-  | "pool-empty"
-  /** No host serves the address now, or any address of the pool. */
-  | "no-host";
-
-/** Whether a host is passed over, altogether or on this address. */
-export type Avoid = (host: string, ip: string) => boolean;
-
-/** Avoids no host. */
-export const NOBODY: Avoid = () => false;
-
-/** The family of an address. */
-export function familyOf(ip: string): Family {
-  return ip.includes(":") ? 6 : 4;
-}
-
-/** The other one. */
-export function otherFamily(family: Family): Family {
-  return family === 4 ? 6 : 4;
-}
-
 /** Whether requests can leave by both families, so that it matters which. */
 export function hasBothFamilies({ ips }: Placement): boolean {
   return ips.some(({ ip }) => familyOf(ip) !== familyOf(ips[0]!.ip));
@@ -82,82 +46,4 @@ export function isHeard(
 ): boolean {
   const isPlaced = (placed: PlacedHost): boolean => placed.host === host && placed.gateway === gateway;
   return resting.includes(host) || ips.some(({ hosts }) => hosts.some(isPlaced));
-}
-
-/**
- * Orders the pool's addresses for a selection, best first. A session always sees the same
- * order (rendezvous hashing), so it keeps its address and moves only when nobody serves it;
- * with `strict` not even then. With a family only addresses of it are considered, unless the
- * selection names one or there are none: then the host decides. [PL2] [PL3] [PL6]
- */
-export function rankIps(
-  placement: Placement,
-  selection: Selection,
-  random: () => number,
-  family: Family | null = null,
-): Outcome<readonly PlacedIp[], PlacementRefusal> {
-  if (selection.ip !== undefined) {
-    const named = placement.ips.find((placed) => placed.ip === selection.ip);
-    return named ? ok([named]) : refuse("ip-unknown");
-  }
-  const ips = ofFamily(placement.ips, family);
-  if (ips.length === 0) return refuse("pool-empty");
-  if (selection.session === undefined) return ok(ips.length === 1 ? ips : rotate(ips, random));
-  const { session } = selection;
-  const ranked = ips
-    .map((placed) => ({ placed, weight: rendezvousWeight(session, placed.ip) }))
-    .toSorted((a, b) => b.weight - a.weight)
-    .map(({ placed }) => placed);
-  return ok(selection.sticky === "strict" ? ranked.slice(0, 1) : ranked);
-}
-
-/**
- * A host for a request: the first of the ranked addresses that somebody serves, and there one
- * host at random, the more capacity the likelier.
- */
-export function chooseHost(
-  ranked: readonly PlacedIp[],
-  avoid: Avoid,
-  random: () => number,
-): Outcome<Destined, PlacementRefusal> {
-  for (const { ip, hosts } of ranked) {
-    let capacity = 0;
-    for (const host of hosts) if (!avoid(host.host, ip)) capacity += capacityOf(host);
-    let ticket = random() * capacity;
-    for (const host of hosts) {
-      if (avoid(host.host, ip)) continue;
-      ticket -= capacityOf(host);
-      if (ticket < 0) return ok({ ip, host });
-    }
-  }
-  return refuse("no-host");
-}
-
-function ofFamily(ips: readonly PlacedIp[], family: Family | null): readonly PlacedIp[] {
-  if (family === null) return ips;
-  const fitting = ips.filter(({ ip }) => familyOf(ip) === family);
-  return fitting.length === 0 ? ips : fitting;
-}
-
-/** A full host is still worth a try when there is no other: never zero. */
-function capacityOf(host: PlacedHost): number {
-  return Math.max(1, host.portCount - host.busiestCount);
-}
-
-function rotate(ips: readonly PlacedIp[], random: () => number): readonly PlacedIp[] {
-  const start = Math.floor(random() * ips.length);
-  return [...ips.slice(start), ...ips.slice(0, start)];
-}
-
-/** A 32-bit mix of both names: FNV-1a, then the finalizer of MurmurHash3 to spread it. */
-export function rendezvousWeight(session: string, ip: string): number {
-  let hash = 0x811c9dc5;
-  for (const text of [session, "\0", ip]) {
-    for (let at = 0; at < text.length; at += 1) {
-      hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
-    }
-  }
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  return (hash ^ (hash >>> 16)) >>> 0;
 }

@@ -4,7 +4,7 @@
  */
 import { type Logger, pino } from "pino";
 import { endFlowAtFault } from "./flow.ts";
-import { findLaunchers, watchLaunchers } from "./launchers.ts";
+import { findLaunchers, watchLaunchers } from "./launched-by.ts";
 import { LogOutput } from "./log-output.ts";
 
 /** A Ctrl-C may come from the terminal and from a launcher at once: that is one wish. */

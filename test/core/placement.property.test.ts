@@ -2,13 +2,8 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { seededRandom } from "./address-story.ts";
-import {
-  chooseHost,
-  type PlacedIp,
-  type Placement,
-  rankIps,
-  rendezvousWeight,
-} from "../../src/core/placement.ts";
+import { chooseHost, rankIps, rendezvousWeight } from "../../src/core/host-choice.ts";
+import type { PlacedIp, Placement } from "../../src/core/placement.ts";
 import type { Selection } from "../../src/core/selection.ts";
 
 const NAMES = ["anna", "bert", "cleo", "dora"];

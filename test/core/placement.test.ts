@@ -2,18 +2,14 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { seededRandom } from "./address-story.ts";
+import { type Family, otherFamily } from "../../src/core/address-family.ts";
+import { chooseHost, NOBODY, rankIps, rendezvousWeight } from "../../src/core/host-choice.ts";
 import {
-  chooseHost,
-  type Family,
   hasBothFamilies,
   isHeard,
-  NOBODY,
-  otherFamily,
   type PlacedHost,
   type PlacedIp,
   type Placement,
-  rankIps,
-  rendezvousWeight,
 } from "../../src/core/placement.ts";
 import type { Selection } from "../../src/core/selection.ts";
 

@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { blocksUnder } from "./operating-book.ts";
 import { SetUp } from "./set-up.ts";
-import { CLOUD, ONE_CLOUD } from "./set-ups.ts";
+import { CLOUD, ONE_CLOUD } from "./operating-networks.ts";
 import { isIn, sightingsIn } from "./sightings.ts";
 
 const HOSTS = ["h1", "h2"] as const;

@@ -8,7 +8,7 @@ import type { WebClient } from "./driven-client.ts";
 import { type BookBlock, blocksUnder } from "./operating-book.ts";
 import { SHARED_IPV4, SHARED_IPV6 } from "./plan.ts";
 import { SetUp } from "./set-up.ts";
-import { ONE_LAN, onManagement } from "./set-ups.ts";
+import { ONE_LAN, onManagement } from "./operating-networks.ts";
 import { isIn, sightingsIn } from "./sightings.ts";
 import type { Sample } from "./web-client.ts";
 

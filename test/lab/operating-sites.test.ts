@@ -7,7 +7,7 @@ import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { blocksUnder } from "./operating-book.ts";
 import { BACKBONE, SHARED_IPV4, SHARED_IPV6 } from "./plan.ts";
 import { renamed, type Renaming, SetUp } from "./set-up.ts";
-import { TWO_SITES } from "./set-ups.ts";
+import { TWO_SITES } from "./operating-networks.ts";
 import { isIn, sightingsIn } from "./sightings.ts";
 
 const SHARED = [SHARED_IPV4, SHARED_IPV6] as const;

@@ -14,7 +14,7 @@ import type { Output } from "./namespaces.ts";
 import { type BookBlock, type BookCommand, commandsOf } from "./operating-book.ts";
 import { until } from "./until.ts";
 import { EDGE, type Role } from "./plan.ts";
-import { onManagement } from "./set-ups.ts";
+import { onManagement } from "./operating-networks.ts";
 import type { Sample } from "./web-client.ts";
 import type { Wiring } from "./wiring.ts";
 

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { LogOutput } from "../../src/process/log-output.ts";
-import { findLaunchers } from "../../src/process/launchers.ts";
+import { findLaunchers } from "../../src/process/launched-by.ts";
 import { viewProcess } from "../../src/process/process-identity.ts";
 import { generateKey } from "../../src/wire/keys.ts";
 import { signToken } from "../../src/wire/tokens.ts";

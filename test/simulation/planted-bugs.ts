@@ -20,7 +20,7 @@ export interface PlantedBug {
 
 const TABLE = "src/core/lease-table.ts";
 const COMMANDS = "src/core/lease-commands.ts";
-const TIME = "src/core/passing-time.ts";
+const TIME = "src/core/lease-expiry.ts";
 const TERM = "src/core/lease-term.ts";
 const SHARE = "src/core/share.ts";
 const ALLOCATOR = "src/core/buddy-allocator.ts";

@@ -6,7 +6,8 @@
  * cast doubt on, and to lose the pool takes no copy away.
  */
 import { ok, refuse } from "../../src/core/outcome.ts";
-import { chooseHost, NOBODY, type Placement, rankIps } from "../../src/core/placement.ts";
+import { chooseHost, NOBODY, rankIps } from "../../src/core/host-choice.ts";
+import type { Placement } from "../../src/core/placement.ts";
 import { type Found, PlacementCache } from "../../src/worker/hosts/placement-cache.ts";
 import type { Chance } from "./chance.ts";
 import { type Edge, POOL } from "./edge.ts";

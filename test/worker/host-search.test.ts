@@ -3,7 +3,7 @@ import { describe, expect, it, vi } from "vitest";
 import { ok } from "../../src/core/outcome.ts";
 import type { PlacedIp } from "../../src/core/placement.ts";
 import { FAMILY_MS, FULL_MS } from "../../src/worker/hosts/edge-state.ts";
-import { MAX_TRIES } from "../../src/worker/egress/forward.ts";
+import { MAX_TRIES } from "../../src/worker/egress/forward-with-failover.ts";
 import {
   askedHosts,
   codeOf,

@@ -23,7 +23,7 @@
  */
 import assert from "node:assert/strict";
 import { isIP, isIPv4 } from "node:net";
-import { type Family, familyOf } from "../../core/placement.ts";
+import { type Family, familyOf } from "../../core/address-family.ts";
 import {
   type FamilyFields,
   fieldsOf,

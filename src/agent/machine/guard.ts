@@ -10,7 +10,7 @@
  * must not send from it until the address is gone.
  */
 import { createServer, isIPv6, type Server } from "node:net";
-import type { Family } from "../../core/placement.ts";
+import type { Family } from "../../core/address-family.ts";
 import { parseListing } from "../../linux/nftables/listing.ts";
 import { ruleProbe, type TableFamily } from "../../linux/nftables/statements.ts";
 import { outliveClients } from "../../process/listener.ts";

@@ -2,8 +2,8 @@
 import { refuseIfTaken } from "../supervision/addresses.ts";
 import { watchDisk } from "./disk-watch.ts";
 import { EDGE_NAME, prepareEdge, untilEdgeAnswers } from "./edge-process.ts";
-import { aborted, listenForEnding } from "../supervision/ending.ts";
-import { findLaunchers } from "../../process/launchers.ts";
+import { aborted, listenForEnding } from "../supervision/end-signals.ts";
+import { findLaunchers } from "../../process/launched-by.ts";
 import { ensureKeys } from "../credentials/key-files.ts";
 import { RunRecords } from "../supervision/run-records.ts";
 import type { StatePaths } from "../state-paths.ts";

@@ -6,7 +6,7 @@
  * a destination port, a quoted source port and an echo identifier. Raw loads also need no
  * check of the protocol each, which nft would else put before every one of them.
  */
-import type { Family } from "../../core/placement.ts";
+import type { Family } from "../../core/address-family.ts";
 
 /** An expression of nft's JSON. */
 export type Expression = Readonly<Record<string, unknown>>;

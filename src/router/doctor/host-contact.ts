@@ -8,7 +8,7 @@ import type { SteeringTable } from "../../core/steering.ts";
 import { type Finding, good, note, problem } from "../../process/finding.ts";
 import { KernelFault, runCommand } from "../../linux/kernel-commands.ts";
 import { canonicalIp, destinationOf, type RouterConfig } from "../steering/router-config.ts";
-import { type Family, familyOf } from "../../core/placement.ts";
+import { type Family, familyOf } from "../../core/address-family.ts";
 
 /** Where packets for a host go, and whether it is there. */
 export interface ContactFacts {

@@ -9,7 +9,7 @@ import { KernelFault, runCommand } from "../../linux/kernel-commands.ts";
 import { NftSession } from "../../linux/nft-session.ts";
 import { type UnroutedHost, unroutedHosts } from "../kernel/policy-routing.ts";
 import type { RouterConfig } from "../steering/router-config.ts";
-import { familyOf } from "../../core/placement.ts";
+import { familyOf } from "../../core/address-family.ts";
 import { ipOf } from "../rules/steering-elements.ts";
 import {
   type Contents,

@@ -6,7 +6,7 @@
 import { type Finding, problem } from "../../process/finding.ts";
 import { KernelFault, readSetting, runCommand } from "../../linux/kernel-commands.ts";
 import { markOf, type RouterConfig } from "../steering/router-config.ts";
-import { type Family, familyOf } from "../../core/placement.ts";
+import { type Family, familyOf } from "../../core/address-family.ts";
 
 /** A device of this machine. */
 export interface Device {

@@ -14,7 +14,7 @@ import {
   type RouterConfig,
   routedHosts,
 } from "../steering/router-config.ts";
-import { type Family, familyOf } from "../../core/placement.ts";
+import { type Family, familyOf } from "../../core/address-family.ts";
 
 const FAMILIES: readonly Family[] = [4, 6];
 /** The kernel prefers every route with a smaller one. */

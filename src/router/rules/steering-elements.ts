@@ -9,7 +9,7 @@
 import ipaddr from "ipaddr.js";
 import { type PortBlock, PORT_END, portCountOf } from "../../core/port-block.ts";
 import { type Destination } from "../steering/router-config.ts";
-import { type Family, familyOf } from "../../core/placement.ts";
+import { type Family, familyOf } from "../../core/address-family.ts";
 
 /** Sizes of elements as powers of two, in the order in which the kernel asks for them. */
 export const ELEMENT_ORDERS = [11, 8, 6] as const;

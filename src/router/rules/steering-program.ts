@@ -9,7 +9,7 @@ import type { SteeringTable } from "../../core/steering.ts";
 import { type NftCommand, type TableFamily, transactionText } from "../../linux/nftables/statements.ts";
 import { DROP_REASONS } from "../steering/drop-reasons.ts";
 import { destinationOf, type RouterConfig } from "../steering/router-config.ts";
-import { familyOf } from "../../core/placement.ts";
+import { familyOf } from "../../core/address-family.ts";
 import type { PlacedEntry, SteeringDelta, Unreachable } from "../steering/steering-kernel.ts";
 import { addressKey, type Element, forEachElement } from "./steering-elements.ts";
 import { REASON_SET, reasonNumber, type Rule, steeringRules } from "./steering-rules.ts";

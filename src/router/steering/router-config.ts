@@ -4,7 +4,7 @@
  * where the operator says nothing.
  */
 import ipaddr from "ipaddr.js";
-import { type Family, familyOf } from "../../core/placement.ts";
+import { type Family, familyOf } from "../../core/address-family.ts";
 import type { NextHop } from "../../core/steering.ts";
 
 /** How a host is reached, when not simply as a neighbour at the address the pool names. */

@@ -6,7 +6,7 @@
  */
 import type { NextHop, SteeringEntry, SteeringTable } from "../../core/steering.ts";
 import type { DropReason } from "./drop-reasons.ts";
-import type { Family } from "../../core/placement.ts";
+import type { Family } from "../../core/address-family.ts";
 
 /** An entry with the way to its host when it was, or is to be, in force. */
 export interface PlacedEntry {

@@ -1,5 +1,5 @@
 /** Where a request wants to go, as far as that matters to the edge. The gateway judges the URL. */
-import { type Family, familyOf } from "../../core/placement.ts";
+import { type Family, familyOf } from "../../core/address-family.ts";
 
 /** An IPv4 address in the dress of an IPv6 one, as URLs write it; hosts dial what is within. */
 const MAPPED = /^::ffff:[0-9a-f]{1,4}:[0-9a-f]{1,4}$/;

@@ -7,21 +7,16 @@
  * [WK8] [WK11] [WK20] [WK21] [WK22]
  */
 import { type Outcome, refuse } from "../../core/outcome.ts";
+import { type Family, familyOf, otherFamily } from "../../core/address-family.ts";
 import {
   type Avoid,
   chooseHost,
   type Destined,
-  type Family,
-  familyOf,
-  hasBothFamilies,
   NOBODY,
-  otherFamily,
-  type PlacedHost,
-  type PlacedIp,
-  type Placement,
   type PlacementRefusal,
   rankIps,
-} from "../../core/placement.ts";
+} from "../../core/host-choice.ts";
+import { hasBothFamilies, type PlacedHost, type PlacedIp, type Placement } from "../../core/placement.ts";
 import type { HostRefusal } from "../../core/problems.ts";
 import type { Selection } from "../../core/selection.ts";
 import { formatSelection } from "../../wire/selection-header.ts";

@@ -13,7 +13,7 @@ import type { Background, Environment } from "../runtime/environment.ts";
 import { problem } from "../runtime/problem.ts";
 import { Destination } from "./destination.ts";
 import { lookAfterStream } from "./event-streams.ts";
-import { forward } from "./forward.ts";
+import { forward } from "./forward-with-failover.ts";
 import { HostSearch, type Wanted } from "./host-search.ts";
 
 /** Sends the request; `target` is the path and query at the gateway. */

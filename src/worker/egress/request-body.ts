@@ -4,7 +4,7 @@
  * A short body of known length is held whole. Any other is streamed, and what has been given
  * out is held as long as it is short, so that a host which refuses costs nothing; past that it
  * goes by piece for piece and cannot come back, and therefore not before the host can refuse it no
- * more (`go-ahead.ts`). A length that the client declared stays declared. It is read and written here rather than joined to the host's stream inside the
+ * more (`upload-go-ahead.ts`). A length that the client declared stays declared. It is read and written here rather than joined to the host's stream inside the
  * runtime, which would not tell which of both ends had failed. [WK9] [WK10] [WK43]
  *
  * A body that breaks off must break off for the host as well. The runtime ends a chunked body
@@ -14,7 +14,7 @@
  * answer may be there already. [WK10] [WK25]
  */
 import { ok, type Outcome, refuse } from "../../core/outcome.ts";
-import { GoAhead } from "./go-ahead.ts";
+import { GoAhead } from "./upload-go-ahead.ts";
 
 /** The most that is held of one body. */
 export const HELD_BYTES = 65_536;

@@ -7,7 +7,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { Readable } from "node:stream";
 import { EgressFault } from "../../egress/faults.ts";
 import { PausedPeer } from "./paused-peer.ts";
-import { noteStreamed } from "./stream-garbage.ts";
+import { noteStreamed } from "./collect-garbage.ts";
 
 /** How much may be read ahead of the destination. */
 const READ_AHEAD_BYTES = 64 * 1024;

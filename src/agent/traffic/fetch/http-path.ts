@@ -31,7 +31,7 @@ import { type Hop, locationOf, MAX_REDIRECTS, hopAfter, unfollowed } from "./red
 import { RedirectedHop } from "./redirected-hop.ts";
 import { RequestBody } from "../clients/client-body.ts";
 import { SmallPieces } from "./small-pieces.ts";
-import { noteStreamed } from "../clients/stream-garbage.ts";
+import { noteStreamed } from "../clients/collect-garbage.ts";
 import type { Upload } from "../clients/uploads.ts";
 
 /** What every exchange of a gateway shares. */

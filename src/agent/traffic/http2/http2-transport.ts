@@ -16,7 +16,7 @@ import { encodeFields } from "./hpack-encoder.ts";
 import { Http2Exchange, STREAM_WINDOW_BYTES } from "./http2-exchange.ts";
 import * as wire from "./http2-frames.ts";
 import { Http2Settings } from "./http2-settings.ts";
-import { Http2Streams } from "./http2-streams.ts";
+import { Http2Streams } from "./http2-stream-register.ts";
 import { NuisanceBudget } from "./nuisance-budget.ts";
 import {
   type ExchangeHandler,

@@ -12,7 +12,7 @@ import type { HeldPort } from "../../egress/held-port.ts";
 import type { Flow } from "../../../process/flow.ts";
 import { PausedPeer } from "../clients/paused-peer.ts";
 import { endInPeace } from "../clients/problem-reply.ts";
-import { noteStreamed } from "../clients/stream-garbage.ts";
+import { noteStreamed } from "../clients/collect-garbage.ts";
 import { FrameBoundary, goingAwayFrame } from "./websocket-frames.ts";
 
 /** How long what one end has said last may take to reach the other. */

@@ -3,7 +3,7 @@
  * gone. A Ctrl-C often arrives twice, from the terminal and from npm; what follows within a
  * second of the first is the same wish, what comes later means "at once". [CI8]
  */
-import { watchLaunchers } from "../../process/launchers.ts";
+import { watchLaunchers } from "../../process/launched-by.ts";
 import type { ProcessIdentity } from "../../process/process-identity.ts";
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;

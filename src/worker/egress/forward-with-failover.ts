@@ -7,7 +7,8 @@
  * not go through all of them. [WK10] [WK11] [WK12]
  */
 import { type Outcome, refuse } from "../../core/outcome.ts";
-import type { Destined, PlacedHost, PlacementRefusal } from "../../core/placement.ts";
+import type { Destined, PlacementRefusal } from "../../core/host-choice.ts";
+import type { PlacedHost } from "../../core/placement.ts";
 import { type HostRefusal, isHostRefusal } from "../../core/problems.ts";
 import {
   EGRESS,
