@@ -21,7 +21,7 @@ it("[DO3] a table is read back as it was written, after every command", { timeou
         grantCount += playHistory(storage, history).grantCount;
       });
     }),
-    { numRuns: 25 },
+    { numRuns: 50 },
   );
   expect(grantCount).toBeGreaterThan(25);
 });

@@ -65,7 +65,7 @@ describe("what reaches a gateway", () => {
     const token = headers.get("egress-authorization")!.slice("Bearer ".length);
     const identity = await verifier.verify(token, Date.now());
     expect(identity).toMatchObject({
-      answers: true,
+      ok: true,
       value: { role: "gateway", subject: "tester", pools: [pool] },
     });
   });
