@@ -73,8 +73,8 @@ export type Fate = "put to sleep" | "turn lost" | "superseded" | "superseded, an
 const CONNECTION_OPEN = 1;
 const CONNECTION_CLOSING = 2;
 const CONNECTION_CLOSED = 3;
-const RPC_LIMIT_MS = 10_000;
-const UNREACHABLE = "the object cannot be reached";
+/** Why a call of an object came to nothing. */
+export const UNREACHABLE = "the object cannot be reached";
 const INSTANCE_OVER = "this instance is over";
 /** The last is what the pool itself says to an operator. */
 const FAULTS_MADE_HERE = [DISK_FULL, UNREACHABLE, INSTANCE_OVER, "does not answer"];
@@ -438,49 +438,7 @@ export class EdgeObject<Program extends ObjectProgram> {
   }
 }
 
-function reasonOf(fault: unknown): string {
+/** What a fault says of itself. */
+export function reasonOf(fault: unknown): string {
   return fault instanceof Error ? fault.message : "something that is no error";
-}
-
-/** Calls a method of another object. What it answers is known once both turns are on disk. */
-export function callObject<Program extends ObjectProgram, Result>(
-  caller: Instance<unknown> | null,
-  target: EdgeObject<Program>,
-  network: Network,
-  invoke: (program: Program) => Promise<Result>,
-): Promise<Result> {
-  const { timeline, chance } = network;
-  const { promise, resolve, reject } = Promise.withResolvers<Result>();
-  let isSettled = false;
-  const settle = (how: () => void): void => {
-    if (isSettled || caller?.isOver === true) return;
-    isSettled = true;
-    if (caller === null) how();
-    else caller.object.turnOf(caller as Instance<ObjectProgram>, how);
-  };
-  const lose = (): void => settle(() => reject(new Error(UNREACHABLE)));
-  const from = caller?.object.name ?? "outside";
-  const carry = (way: string, back: string, go: () => void): void => {
-    if (chance.isLikely(network.weather.lossChance)) timeline.after(network.latencyMs(), lose);
-    else timeline.after(network.latencyMs(), () => network.way(way, back).pass(go));
-  };
-  const send = (): void => {
-    timeline.after(RPC_LIMIT_MS, lose);
-    carry(from, target.name, () => {
-      const instance = target.turn((program) =>
-        invoke(program).then(
-          (result) =>
-            instance?.outbox.push(() => carry(target.name, from, () => settle(() => resolve(result)))),
-          (fault: unknown) => {
-            target.suspect(reasonOf(fault));
-            instance?.outbox.push(() => settle(() => reject(fault)));
-          },
-        ),
-      );
-      if (instance === null) lose();
-    });
-  };
-  if (caller === null) send();
-  else caller.outbox.push(send);
-  return promise;
 }

@@ -17,7 +17,8 @@ import type { Outcome } from "../../src/core/outcome.ts";
 import type { Publication } from "../../src/core/publication.ts";
 import type { Chance } from "./chance.ts";
 import { type Connection, objectNameOf } from "./connection.ts";
-import { callObject, EdgeObject, type Instance, type ObjectEnd } from "./edge-object.ts";
+import { EdgeObject, type Instance, type ObjectEnd } from "./edge-object.ts";
+import { callObject } from "./object-calls.ts";
 import { Machine } from "./machine.ts";
 import type { Network } from "./network.ts";
 

@@ -3,38 +3,20 @@
  * fault begins something and, mostly, ends it a while later; when calm comes all is ended.
  *
  * What the protocol cannot bear by its own words is left out, and said here:
- * - A host's wall clock is not set back in a term in which the machine was suspended, or in which
- *   its kernel was slow to take the guard's timeouts: then both of its clocks would be wrong at
- *   once. [HO4] [GU3]
+ * - What both clocks of a host would be wrong by at once (`host-faults.ts`). [HO4] [GU3]
  * - An address's clock does not leap forward, within a lease and its quarantine, by more in all
  *   than half a quarantine as far as the address can believe it. [LE6]
  */
 import type { PoolService } from "../../durable-objects/pool/pool-service.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
-import type { Chance } from "./chance.ts";
+import type { Arena, Spells } from "./arena.ts";
 import type { Edge } from "./edge.ts";
-import { callObject, type EdgeObject, type ObjectProgram } from "./edge-object.ts";
-import type { Host } from "./host.ts";
+import type { EdgeObject, ObjectProgram } from "./edge-object.ts";
+import { callObject } from "./object-calls.ts";
+import { HostFaults } from "./host-faults.ts";
 import type { Machine } from "./machine.ts";
-import { FAIR_WEATHER, type Network, type Way } from "./network.ts";
+import { FAIR_WEATHER, type Way } from "./network.ts";
 import type { SimulatedRouter } from "./router.ts";
-import type { Scenario } from "./scenario.ts";
-
-/** What a nemesis may touch. */
-export interface Arena {
-  readonly network: Network;
-  readonly chance: Chance;
-  readonly scenario: Scenario;
-  readonly edge: Edge;
-  /** Machines that have a host each; duplicate instances of them at the end. */
-  readonly hosts: readonly Host[];
-  readonly routers: readonly SimulatedRouter[];
-  /** May the clock of this address leap forward by this much? Notes it if so. */
-  readonly mayLeap: (ip: string, byMs: number) => boolean;
-  readonly count: (what: string) => void;
-  /** The pool's clock was set: until their next heartbeats it takes hosts and routers for silent. */
-  readonly poolClockSet: () => void;
-}
 
 const USUAL_CLOCK_ERROR_MS = 100;
 const MEND_AGAIN_MS = 3_000;
@@ -47,16 +29,16 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   "cut-machine": (nemesis) => nemesis.cutMachine(),
   "cut-object": (nemesis) => nemesis.cutObject(),
   "bad-weather": (nemesis) => nemesis.badWeather(),
-  "pause-host": (nemesis) => nemesis.pauseHost(),
-  "suspend-host": (nemesis) => nemesis.suspendHost(),
-  "kill-host": (nemesis) => nemesis.killHost(),
-  "power-off-host": (nemesis) => nemesis.powerOffHost(),
-  "reinstall-host": (nemesis) => nemesis.reinstallHost(),
-  "drain-host": (nemesis) => nemesis.drainHost(),
-  "set-wall-clock": (nemesis) => nemesis.setWallClock(),
-  "trouble-guard": (nemesis) => nemesis.troubleGuard(),
-  burst: (nemesis) => nemesis.burst(),
-  twin: (nemesis) => nemesis.startDuplicate(),
+  "pause-host": (nemesis) => nemesis.hosts.pause(),
+  "suspend-host": (nemesis) => nemesis.hosts.suspend(),
+  "kill-host": (nemesis) => nemesis.hosts.kill(),
+  "power-off-host": (nemesis) => nemesis.hosts.powerOff(),
+  "reinstall-host": (nemesis) => nemesis.hosts.reinstall(),
+  "drain-host": (nemesis) => nemesis.hosts.drain(),
+  "set-wall-clock": (nemesis) => nemesis.hosts.setWallClock(),
+  "trouble-guard": (nemesis) => nemesis.hosts.troubleGuard(),
+  burst: (nemesis) => nemesis.hosts.burst(),
+  twin: (nemesis) => nemesis.hosts.startDuplicate(),
   "kill-router": (nemesis) => nemesis.killRouter(),
   "power-off-router": (nemesis) => nemesis.powerOffRouter(),
   "reinstall-router": (nemesis) => nemesis.reinstallRouter(),
@@ -76,19 +58,18 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
 };
 
 /** Begins faults at random times until calm. */
-export class Nemesis {
+export class Nemesis implements Spells {
+  readonly hosts: HostFaults;
   readonly #arena: Arena;
   /** How each fault that lasts is ended. */
   readonly #ends = new Set<() => void>();
-  /** When the monotonic clock of a machine was last no measure; Infinity while it is none. */
-  readonly #haltedAtMs = new Map<Machine, number>();
-  readonly #setBackAtMs = new Map<Machine, number>();
   /** Objects that have judged by a clock that was set: an alarm of that time may ring late. */
   readonly #clockSet = new Set<EdgeObject<ObjectProgram>>();
   #isCalm = false;
 
   constructor(arena: Arena) {
     this.#arena = arena;
+    this.hosts = new HostFaults(arena, this);
   }
 
   begin(): void {
@@ -179,123 +160,39 @@ export class Nemesis {
   badWeather(): void {
     const { network, scenario } = this.#arena;
     network.weather = scenario.badWeather;
-    this.#during(this.#anyTimeMs() * 2, () => {
+    this.during(this.anyTimeMs() * 2, () => {
       network.weather = FAIR_WEATHER;
     });
-  }
-
-  pauseHost(): void {
-    const process = this.#anyHost().process;
-    if (process === null) return;
-    process.pause();
-    this.#during(this.#anyTimeMs(), () => process.continue());
-  }
-
-  suspendHost(): void {
-    const { machine } = this.#anyHost();
-    if (machine.isSuspended || this.#isRecent(this.#setBackAtMs.get(machine))) return;
-    machine.suspend();
-    this.#haltedAtMs.set(machine, Infinity);
-    this.#during(this.#anyTimeMs(), () => {
-      this.#haltedAtMs.set(machine, this.#arena.network.timeline.nowMs);
-      machine.resume();
-    });
-  }
-
-  killHost(): void {
-    const host = this.#anyHost();
-    host.kill();
-    this.#during(this.#anyTimeMs(), () => host.start());
-  }
-
-  powerOffHost(): void {
-    const host = this.#anyHost();
-    if (host.machine.isSuspended) return;
-    host.switchOff();
-    this.#during(this.#anyTimeMs(), () => host.switchOn());
-  }
-
-  reinstallHost(): void {
-    const host = this.#anyHost();
-    if (host.machine.isSuspended) return;
-    host.reinstall();
-    this.#during(this.#anyTimeMs() / 2, () => host.switchOn());
-  }
-
-  drainHost(): void {
-    const host = this.#anyHost();
-    host.drain();
-    this.#during(this.#anyTimeMs() + 4_000, () => host.start());
-  }
-
-  setWallClock(): void {
-    const { chance, network } = this.#arena;
-    const { machine } = this.#anyHost();
-    const isBack = chance.isLikely(0.5);
-    if (isBack && this.#isRecent(this.#haltedAtMs.get(machine))) return;
-    if (isBack) this.#setBackAtMs.set(machine, network.timeline.nowMs);
-    machine.setWall((isBack ? -1 : 1) * chance.between(0, chance.pick([1_000, 30_000, 3_600_000])));
-  }
-
-  troubleGuard(): void {
-    const { machine, guard } = this.#anyHost();
-    const { troubles } = guard;
-    const { chance, network } = this.#arena;
-    machine.trouble();
-    troubles.failureChance = chance.pick([0, 0.3, 1]);
-    const slownessMs = chance.pick([0, 500, 4_000]);
-    const isSlow = slownessMs > 0 && !this.#isRecent(this.#setBackAtMs.get(machine));
-    if (isSlow) {
-      troubles.slownessMs = slownessMs;
-      this.#haltedAtMs.set(machine, Infinity);
-    }
-    this.#during(this.#anyTimeMs(), () => {
-      machine.trouble();
-      troubles.failureChance = 0;
-      troubles.slownessMs = 0;
-      if (isSlow && !machine.isSuspended) this.#haltedAtMs.set(machine, network.timeline.nowMs);
-    });
-  }
-
-  burst(): void {
-    this.#anyHost().burst(20 + this.#arena.chance.below(100));
-  }
-
-  startDuplicate(): void {
-    const { hosts, chance } = this.#arena;
-    const duplicate = chance.pick(hosts.filter(({ isDuplicate }) => isDuplicate));
-    duplicate.switchOn();
-    this.#during(this.#anyTimeMs(), () => duplicate.switchOff());
   }
 
   killRouter(): void {
     const router = this.#anyRouter();
     router?.kill();
-    this.#during(this.#anyTimeMs(), () => router?.start());
+    this.during(this.anyTimeMs(), () => router?.start());
   }
 
   powerOffRouter(): void {
     const router = this.#anyRouter();
     router?.switchOff();
-    this.#during(this.#anyTimeMs(), () => router?.switchOn());
+    this.during(this.anyTimeMs(), () => router?.switchOn());
   }
 
   reinstallRouter(): void {
     const router = this.#anyRouter();
     router?.reinstall();
-    this.#during(this.#anyTimeMs() / 2, () => router?.switchOn());
+    this.during(this.anyTimeMs() / 2, () => router?.switchOn());
   }
 
   suspendRouter(): void {
     const machine = this.#anyRouter()?.machine;
     machine?.suspend();
-    this.#during(this.#anyTimeMs(), () => machine?.resume());
+    this.during(this.anyTimeMs(), () => machine?.resume());
   }
 
   pauseRouter(): void {
     const process = this.#anyRouter()?.process;
     process?.pause();
-    this.#during(this.#anyTimeMs(), () => process?.continue());
+    this.during(this.anyTimeMs(), () => process?.continue());
   }
 
   troubleSteering(): void {
@@ -304,7 +201,7 @@ export class Nemesis {
     const { chance } = this.#arena;
     troubles.failureChance = chance.pick([0, 0.3, 1]);
     troubles.slownessMs = chance.pick([0, 500, 4_000]);
-    this.#during(this.#anyTimeMs(), () => {
+    this.during(this.anyTimeMs(), () => {
       troubles.failureChance = 0;
       troubles.slownessMs = 0;
     });
@@ -323,13 +220,13 @@ export class Nemesis {
   supersedeObject(): void {
     const object = this.anyObject();
     this.#move(object);
-    object.supersede(this.#anyTimeMs());
+    object.supersede(this.anyTimeMs());
   }
 
   fillDisk(): void {
     const { troubles } = this.anyObject();
     troubles.isDiskFull = true;
-    this.#during(this.#anyTimeMs() / 4, () => {
+    this.during(this.anyTimeMs() / 4, () => {
       troubles.isDiskFull = false;
     });
   }
@@ -337,7 +234,7 @@ export class Nemesis {
   slowDisk(): void {
     const { troubles } = this.anyObject();
     troubles.diskDelayMs = this.#arena.chance.between(10, 2_000);
-    this.#during(this.#anyTimeMs(), () => {
+    this.during(this.anyTimeMs(), () => {
       troubles.diskDelayMs = 0;
     });
   }
@@ -385,7 +282,7 @@ export class Nemesis {
       }
     };
     await ask((pool) => pool.removeIp(ip));
-    this.#during(this.#isCalm ? 0 : 2 * this.#anyTimeMs(), () => void ask((pool) => pool.addIp(ip, null)));
+    this.during(this.#isCalm ? 0 : 2 * this.anyTimeMs(), () => void ask((pool) => pool.addIp(ip, null)));
   }
 
   anyObject(): EdgeObject<ObjectProgram> {
@@ -404,12 +301,12 @@ export class Nemesis {
 
   #cut(ways: readonly Way[]): void {
     for (const way of ways) way.cut();
-    this.#during(this.#anyTimeMs(), () => {
+    this.during(this.anyTimeMs(), () => {
       for (const way of ways) way.heal();
     });
   }
 
-  #during(lastsMs: number, end: () => void): void {
+  during(lastsMs: number, end: () => void): void {
     const once = (): void => {
       if (this.#ends.delete(once)) end();
     };
@@ -418,24 +315,12 @@ export class Nemesis {
   }
 
   /** Mostly short; up to twice what a lease lasts. */
-  #anyTimeMs(): number {
+  anyTimeMs(): number {
     const { chance, scenario } = this.#arena;
     const { leaseDurationMs } = scenario.settings;
     return chance.between(
       50,
       chance.pick([500, leaseDurationMs / 2, 1.5 * leaseDurationMs, 2 * leaseDurationMs]),
-    );
-  }
-
-  #isRecent(atMs: number | undefined): boolean {
-    if (atMs === undefined) return false;
-    // The longest lease that an operator may set.
-    return atMs === Infinity || this.#arena.network.timeline.nowMs - atMs < 40_000;
-  }
-
-  #anyHost(): Host {
-    return this.#arena.chance.pick(
-      this.#arena.hosts.filter(({ isDuplicate, machine }) => !isDuplicate || !machine.isOff),
     );
   }
 

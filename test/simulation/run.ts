@@ -10,12 +10,14 @@ import type {
   RouterReply,
   RouterRequest,
 } from "../../src/core/messages.ts";
+import { AddressClocks, LONGEST_LEASE_MS } from "./address-clocks.ts";
+import { Attention } from "./attention.ts";
 import { Chance } from "./chance.ts";
 import { checkCalm } from "./calm-checks.ts";
 import { objectNameOf } from "./connection.ts";
 import { Conversation, meetReply } from "./conversation.ts";
 import { Edge, POOL } from "./edge.ts";
-import { callObject } from "./edge-object.ts";
+import { callObject } from "./object-calls.ts";
 import { FAULTS, Nemesis } from "./faults.ts";
 import type { History, Sighting } from "./history.ts";
 import { type Break, FlowChecks } from "./flow-checks.ts";
@@ -53,15 +55,10 @@ export interface RunOptions {
 }
 
 const EDGE_URL = new URL("http://edge.example");
-/** A router that could apply all this time is expected to have applied it. */
-const ATTENTION_MS = 4_000;
-/** One that the pool has heard for so long is one that grants wait for, whatever it has applied. */
-const LISTENING_MS = 1_200;
 /** More happen at one time only to what asks for itself again and again. */
 const MOST_IN_ONE_INSTANT = 10_000;
 /** After the last fault, beside a lease and its quarantine: connections are given up, made anew, tables sent. */
 const CALM_SLACK_MS = 130_000;
-const LONGEST_LEASE_MS = 15_000;
 
 /** From `run` until it resolves, once. */
 export class Run {
@@ -78,19 +75,13 @@ export class Run {
   readonly #nemesis: Nemesis;
   readonly #laws: LawChecks;
   readonly #flows = new FlowChecks(() => this.#timeline.nowMs);
+  readonly #attention: Attention;
+  readonly #clocks: AddressClocks;
   readonly #hash = new RunHash();
   readonly #history: Sighting[] = [];
   readonly #counts = new Map<string, number>();
-  readonly #leaps: { readonly ip: string; readonly atMs: number; readonly byMs: number }[] = [];
-  /** Since when the pool and each router have heard one another; null while they do not. */
-  readonly #listeningSinceMs = new Map<SimulatedRouter, number | null>();
-  /** Since when each router could follow as well; null while it cannot. */
-  readonly #attentiveSinceMs = new Map<SimulatedRouter, number | null>();
-  /** Since when the pool was seen to have blocks of each address; null while it was not. */
-  readonly #publishedSinceMs = new Map<string, number | null>();
   readonly #conversations = new Map<string, Conversation>();
   readonly #takenVersions = new Map<string, number>();
-  #stormAtMs = -Infinity;
   #violation: Error | null = null;
 
   constructor(seed: number, options: RunOptions = {}) {
@@ -99,7 +90,13 @@ export class Run {
     this.#chance = new Chance(seed);
     this.#scenario = drawScenario(this.#chance, Object.keys(FAULTS));
     this.#network = new Network(this.#timeline, this.#chance, FAIR_WEATHER);
-    const { ips, hostCount, routerCount } = this.#scenario;
+    const { ips, hostCount, routerCount, settings, badWeather } = this.#scenario;
+    this.#attention = new Attention(this.#network, badWeather);
+    this.#clocks = new AddressClocks(this.#timeline, settings.quarantineMs, (ip, byMs, believedMs) => {
+      this.#meet(`clock of an address: set ${byMs > 0 ? "forward" : "back"}`);
+      if (byMs > 0) this.#flows.leapt(ip);
+      this.#see({ type: "clock-set", ip, byMs: believedMs });
+    });
     this.#edge = new Edge(this.#network, this.#chance, ips, {
       lagged: (ip, publication, laggards) => {
         this.#noteTaken(ip, publication.version, laggards.length);
@@ -122,11 +119,8 @@ export class Run {
       edge: this.#edge,
       hosts: this.#hosts,
       routers: this.#routers,
-      poolClockSet: () => {
-        this.#listeningSinceMs.clear();
-        this.#attentiveSinceMs.clear();
-      },
-      mayLeap: (ip, byMs) => this.#mayLeap(ip, byMs),
+      poolClockSet: () => this.#attention.forgetRouters(),
+      mayLeap: (ip, byMs) => this.#clocks.mayLeap(ip, byMs),
       count: (what) => {
         this.#count(`fault: ${what}`);
         this.#trace(`fault: ${what}`);
@@ -139,12 +133,9 @@ export class Run {
         hosts: this.#hosts,
         routers: this.#routers,
         quarantineMs: () => this.#scenario.settings.quarantineMs,
-        believedLeapsMs: (ip, sinceMs) => this.#believedLeapsMs(ip, sinceMs),
-        isListening: (router, sinceMs) => {
-          const listeningSinceMs = this.#listeningSinceMs.get(router) ?? Infinity;
-          return listeningSinceMs <= sinceMs - LISTENING_MS;
-        },
-        isAttentive: (router) => this.#isAttentive(router),
+        believedLeapsMs: (ip, sinceMs) => this.#clocks.believedLeapsMs(ip, sinceMs),
+        isListening: (router, sinceMs) => this.#attention.isListening(router, sinceMs),
+        isAttentive: (router) => this.#attention.isAttentive(router),
         meet: this.#meet,
       },
       ips,
@@ -271,7 +262,7 @@ export class Run {
       await new Promise(setImmediate);
       this.#edge.endTurns();
       this.#hash.addTime(this.#timeline.nowMs);
-      for (const router of this.#routers) this.#watchAttention(router);
+      for (const router of this.#routers) this.#attention.watch(router);
     }
     if (this.#violation !== null) throw this.#violation;
   }
@@ -348,22 +339,16 @@ export class Run {
       this.#see({
         type: "steered",
         router: router.name,
-        isAttentive: this.#isAttentive(router) && this.#isPublished(ip) && this.#isEnlisted(host),
+        isAttentive:
+          this.#attention.isAttentive(router) &&
+          this.#attention.isPublished(ip, this.#edge.pool.database) &&
+          this.#isEnlisted(host),
         ip,
         port,
         machine,
       });
     });
     return true;
-  }
-
-  /** Whether the pool has had blocks of an address for some time: until then routers leave it alone. [ST4] */
-  #isPublished(ip: string): boolean {
-    const { sql } = this.#edge.pool.database;
-    const [row] = sql.exec("SELECT steering_version FROM egress_ip WHERE ip = ?", ip).toArray();
-    const isSo = typeof row?.["steering_version"] === "number";
-    this.#watch(this.#publishedSinceMs, ip, isSo);
-    return this.#isLong(this.#publishedSinceMs.get(ip));
   }
 
   /** Packets of an instance that has not enlisted, while another of its name has, go nowhere. [ST12] */
@@ -420,59 +405,6 @@ export class Run {
     if (this.#takenVersions.get(ip) === version) this.#meet("pool: takes what was published twice");
     this.#takenVersions.set(ip, version);
     this.#meet(laggardCount === 0 ? "routers: have all applied it" : "routers: a grant goes ahead of one");
-  }
-
-  #watchAttention(router: SimulatedRouter): void {
-    const { nowMs } = this.#timeline;
-    const isFair = this.#network.weather === FAIR_WEATHER;
-    if (!isFair) this.#stormAtMs = nowMs;
-    // What was sent in bad weather may still be on its way, with all that was sent behind it.
-    const isClear = nowMs - this.#stormAtMs >= this.#scenario.badWeather.latestMs;
-    const isListening = router.isHeard;
-    const { failureChance, slownessMs } = router.troubles;
-    const isQuick = failureChance === 0 && slownessMs === 0 && !router.isBehind;
-    this.#watch(this.#listeningSinceMs, router, isListening);
-    this.#watch(
-      this.#attentiveSinceMs,
-      router,
-      isListening && router.isReady && isFair && isQuick && isClear,
-    );
-  }
-
-  #watch<What>(sinceMs: Map<What, number | null>, what: What, isSo: boolean): void {
-    if (!isSo) sinceMs.set(what, null);
-    else if ((sinceMs.get(what) ?? null) === null) sinceMs.set(what, this.#timeline.nowMs);
-  }
-
-  #isAttentive(router: SimulatedRouter): boolean {
-    return this.#isLong(this.#attentiveSinceMs.get(router));
-  }
-
-  #isLong(sinceMs: number | null = null): boolean {
-    return sinceMs !== null && this.#timeline.nowMs - sinceMs >= ATTENTION_MS;
-  }
-
-  /** An address takes at most half a quarantine of a forward leap for time that has passed. [LE6] */
-  #believedLeapsMs(ip: string, sinceMs: number): number {
-    const mostMs = Math.max(1_000, this.#scenario.settings.quarantineMs / 2);
-    let believedMs = 0;
-    for (const leap of this.#leaps) {
-      if (leap.ip === ip && leap.atMs >= sinceMs && leap.byMs > 0) believedMs += Math.min(mostMs, leap.byMs);
-    }
-    return believedMs;
-  }
-
-  #mayLeap(ip: string, byMs: number): boolean {
-    const { quarantineMs } = this.#scenario.settings;
-    const windowMs = LONGEST_LEASE_MS + 2 * quarantineMs;
-    const mostMs = Math.max(1_000, quarantineMs / 2);
-    const before = this.#believedLeapsMs(ip, this.#timeline.nowMs - windowMs);
-    if (byMs > 0 && before + Math.min(byMs, mostMs) > mostMs) return false;
-    this.#meet(`clock of an address: set ${byMs > 0 ? "forward" : "back"}`);
-    if (byMs > 0) this.#flows.leapt(ip);
-    this.#leaps.push({ ip, atMs: this.#timeline.nowMs, byMs });
-    this.#see({ type: "clock-set", ip, byMs: byMs > 0 ? Math.min(byMs, mostMs) : byMs });
-    return true;
   }
 
   #trace(text: string): void {

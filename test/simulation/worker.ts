@@ -11,7 +11,7 @@ import type { Placement } from "../../src/core/placement.ts";
 import { type Found, PlacementCache } from "../../src/worker/hosts/placement-cache.ts";
 import type { Chance } from "./chance.ts";
 import { type Edge, POOL } from "./edge.ts";
-import { callObject } from "./edge-object.ts";
+import { callObject } from "./object-calls.ts";
 import type { Host } from "./host.ts";
 import { Violation } from "./law-checks.ts";
 import type { Machine } from "./machine.ts";

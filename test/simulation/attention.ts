@@ -1,0 +1,72 @@
+/** For how long routers could have applied what they are told, and the pool has known of addresses. */
+import { FAIR_WEATHER, type Network, type Weather } from "./network.ts";
+import type { ObjectDatabase } from "./object-database.ts";
+import type { SimulatedRouter } from "./router.ts";
+
+/** A router that could apply all this time is expected to have applied it. */
+const ATTENTION_MS = 4_000;
+/** One that the pool has heard for so long is one that grants wait for, whatever it has applied. */
+const LISTENING_MS = 1_200;
+
+/** One per run. */
+export class Attention {
+  readonly #network: Network;
+  readonly #badWeather: Weather;
+  /** Since when the pool and each router have heard one another; null while they do not. */
+  readonly #listeningSinceMs = new Map<SimulatedRouter, number | null>();
+  /** Since when each router could follow as well; null while it cannot. */
+  readonly #attentiveSinceMs = new Map<SimulatedRouter, number | null>();
+  /** Since when the pool was seen to have blocks of each address; null while it was not. */
+  readonly #publishedSinceMs = new Map<string, number | null>();
+  #stormAtMs = -Infinity;
+
+  constructor(network: Network, badWeather: Weather) {
+    this.#network = network;
+    this.#badWeather = badWeather;
+  }
+
+  /** Looks at a router, after everything that happens. */
+  watch(router: SimulatedRouter): void {
+    const { nowMs } = this.#network.timeline;
+    const isFair = this.#network.weather === FAIR_WEATHER;
+    if (!isFair) this.#stormAtMs = nowMs;
+    // What was sent in bad weather may still be on its way, with all that was sent behind it.
+    const isClear = nowMs - this.#stormAtMs >= this.#badWeather.latestMs;
+    const isListening = router.isHeard;
+    const { failureChance, slownessMs } = router.troubles;
+    const isQuick = failureChance === 0 && slownessMs === 0 && !router.isBehind;
+    this.#note(this.#listeningSinceMs, router, isListening);
+    this.#note(this.#attentiveSinceMs, router, isListening && router.isReady && isFair && isQuick && isClear);
+  }
+
+  /** The pool takes routers for silent until it hears them next. */
+  forgetRouters(): void {
+    this.#listeningSinceMs.clear();
+    this.#attentiveSinceMs.clear();
+  }
+
+  /** Whether grants from this moment on wait for a router. */
+  isListening(router: SimulatedRouter, sinceMs: number): boolean {
+    return (this.#listeningSinceMs.get(router) ?? Infinity) <= sinceMs - LISTENING_MS;
+  }
+
+  isAttentive(router: SimulatedRouter): boolean {
+    return this.#isLong(this.#attentiveSinceMs.get(router));
+  }
+
+  /** Whether the pool has had blocks of an address for some time: until then routers leave it alone. [ST4] */
+  isPublished(ip: string, { sql }: ObjectDatabase): boolean {
+    const [row] = sql.exec("SELECT steering_version FROM egress_ip WHERE ip = ?", ip).toArray();
+    this.#note(this.#publishedSinceMs, ip, typeof row?.["steering_version"] === "number");
+    return this.#isLong(this.#publishedSinceMs.get(ip));
+  }
+
+  #note<What>(sinceMs: Map<What, number | null>, what: What, isSo: boolean): void {
+    if (!isSo) sinceMs.set(what, null);
+    else if ((sinceMs.get(what) ?? null) === null) sinceMs.set(what, this.#network.timeline.nowMs);
+  }
+
+  #isLong(sinceMs: number | null = null): boolean {
+    return sinceMs !== null && this.#network.timeline.nowMs - sinceMs >= ATTENTION_MS;
+  }
+}
