@@ -7,7 +7,7 @@ import type { RouterReply, RouterRequest } from "../../src/core/messages.ts";
 import { parseRouterRequest } from "../../src/wire/message-parsers.ts";
 import { fence, readRequest, refuseRequest } from "../platform/conversation.ts";
 import { isOpen, type ObjectPlatform, type ObjectSocket, sendTo } from "../platform/object-platform.ts";
-import type { News } from "./signal.ts";
+import type { Signal } from "./signal.ts";
 import type { RouterRegister } from "./router-register.ts";
 import { attachmentOf, type RouterAttachment, type RouterSockets } from "./router-sockets.ts";
 import type { SteeringStore } from "./steering-store.ts";
@@ -19,7 +19,7 @@ export interface RouterSessionsOptions {
   readonly sockets: RouterSockets;
   readonly register: RouterRegister;
   /** Told when a router has come, gone or acknowledged. */
-  readonly news: News;
+  readonly news: Signal;
   /** Tells all addresses that there are routers, if that is news; done when each has published, or soon. */
   readonly beginSteering: () => Promise<void>;
 }

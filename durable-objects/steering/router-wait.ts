@@ -6,7 +6,7 @@
 import { laggardsOf, steeringTimeoutMs } from "../../src/core/acknowledgement.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import type { ObjectPlatform } from "../platform/object-platform.ts";
-import type { News } from "./signal.ts";
+import type { Signal } from "./signal.ts";
 import type { RouterRegister } from "./router-register.ts";
 import type { SteeringStore } from "./steering-store.ts";
 
@@ -17,7 +17,7 @@ export interface WaitOptions {
   readonly settings: () => PoolSettings;
   readonly register: RouterRegister;
   /** A router has come, gone or acknowledged, or an address has published. */
-  readonly news: News;
+  readonly news: Signal;
 }
 
 /** A wait looks again this often, since a router that is gone does not announce it. */

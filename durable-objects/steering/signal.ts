@@ -1,5 +1,5 @@
 /** Something that happens again and again, and can be waited for. */
-export class News {
+export class Signal {
   #next = Promise.withResolvers<void>();
 
   /** Resolved when it happens next. */

@@ -19,7 +19,7 @@ import {
 import type { NextHop, SteeringChange, SteeringEntry } from "../../src/core/steering.ts";
 import type { PublishRefusal } from "../calls/pool-calls.ts";
 import type { Acceptance, ObjectPlatform, ObjectSocket } from "../platform/object-platform.ts";
-import { News } from "./signal.ts";
+import { Signal } from "./signal.ts";
 import { type PoolRouter, RouterRegister } from "./router-register.ts";
 import { ITEMS_PER_MESSAGE, RouterSessions } from "./router-sessions.ts";
 import { RouterSockets } from "./router-sockets.ts";
@@ -51,7 +51,7 @@ export class SteeringFeed {
   readonly #wait: RouterWait;
   #turn: Promise<number> | null = null;
   /** A router has come, gone or acknowledged, or an address has published. */
-  readonly #news = new News();
+  readonly #news = new Signal();
 
   constructor(options: FeedOptions) {
     const { platform, store, settings, beginSteering } = options;

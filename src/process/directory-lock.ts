@@ -125,7 +125,7 @@ interface ShortDirectory {
 /** The same directory under a name that leaves room for the socket's, however deep it lies. */
 function shorten(path: string): ShortDirectory {
   if (
-    Buffer.byteLength(path) + LOCK_NAME.length + UNIQUE_LENGTH <= MAX_SOCKET_PATH ||
+    Buffer.byteLength(path) + 1 + LOCK_NAME.length + UNIQUE_LENGTH <= MAX_SOCKET_PATH ||
     process.platform !== "linux"
   ) {
     return { path, close: () => {} };

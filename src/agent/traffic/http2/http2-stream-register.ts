@@ -10,7 +10,7 @@ const MAX_ENDED = 200;
 const LAST_STREAM = 2 ** 30;
 
 /** All of them are opened by us. */
-export class Http2Streams {
+export class Http2StreamRegister {
   readonly #running = new Map<number, Http2Exchange>();
   /** Ended by the origin; the oldest first. */
   readonly #ended = new Set<number>();

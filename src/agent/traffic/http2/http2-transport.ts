@@ -16,7 +16,7 @@ import { encodeFields } from "./hpack-encoder.ts";
 import { Http2Exchange, STREAM_WINDOW_BYTES } from "./http2-exchange.ts";
 import * as wire from "./http2-frames.ts";
 import { Http2Settings } from "./http2-settings.ts";
-import { Http2Streams } from "./http2-stream-register.ts";
+import { Http2StreamRegister } from "./http2-stream-register.ts";
 import { NuisanceBudget } from "./nuisance-budget.ts";
 import {
   type ExchangeHandler,
@@ -63,7 +63,7 @@ export class Http2Transport implements OriginTransport, wire.FrameSink {
   readonly #decoder = new HpackDecoder();
   readonly #settings = new Http2Settings();
   readonly #nuisance = new NuisanceBudget();
-  readonly #streams = new Http2Streams();
+  readonly #streams = new Http2StreamRegister();
   #sendWindow = DEFAULT_WINDOW_BYTES;
   #receiveWindow = CONNECTION_WINDOW_BYTES;
   #owedWindowBytes = 0;
