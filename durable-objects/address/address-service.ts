@@ -79,13 +79,14 @@ export class AddressService {
     if (present === null) this.#table.assign(name, pool, settings);
     if (this.#table.address()?.ip === null) this.#table.name(name);
     const address = this.#table.address()!;
+    // Where no host is left to speak, the pool alone may notice that the clock was set. [LE6]
+    this.#table.execute(address, { type: "tick" });
     if (JSON.stringify(address.table.settings) !== JSON.stringify(settings)) {
       const before = leaseSettingsOf(address.table.settings);
       this.#table.execute(address, { type: "configure", settings });
       const isNews = JSON.stringify(before) !== JSON.stringify(leaseSettingsOf(settings));
       if (isNews) this.#sessions.tellChanged(address);
     }
-    // While it retires, time passes as well: what has ended meanwhile is not waited for.
     if (wish !== "serve" || address.table.isRetiring) {
       this.#table.execute(address, { type: "retire", isRetiring: wish !== "serve" });
     }

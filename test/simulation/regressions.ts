@@ -38,4 +38,9 @@ export const REGRESSIONS = [
     eventCount: 2_000,
     name: "a duplicate instance was kept out for as long as nobody spoke to the address of its former blocks",
   },
+  {
+    seed: 28_187_161_784_606,
+    eventCount: 2_000,
+    name: "an address whose clock was set back waited for its old alarm, though its pool spoke to it",
+  },
 ] as const;
