@@ -61,9 +61,19 @@ export function sendTo(socket: ObjectSocket, message: object): void {
   if (isOpen(socket)) socket.send(JSON.stringify(message));
 }
 
-/** When the peer was last heard: its last heartbeat, or its last message at `heardAtMs`. */
+/**
+ * When the peer was last heard: its last heartbeat, or its last message at `heardAtMs`, whichever
+ * is nearer to now, since one from before the clock was set back seems to be still to come.
+ */
 export function lastHeardMs(platform: ObjectPlatform, socket: ObjectSocket, heardAtMs: number): number {
-  return Math.max(heardAtMs, platform.heartbeatAtMs(socket) ?? 0);
+  const heartbeatAtMs = platform.heartbeatAtMs(socket) ?? 0;
+  const nowMs = platform.nowMs();
+  return Math.abs(nowMs - heartbeatAtMs) < Math.abs(nowMs - heardAtMs) ? heartbeatAtMs : heardAtMs;
+}
+
+/** Whether who was last heard then counts as live. A clock that was set back must not make it last. */
+export function isHeardLately(platform: ObjectPlatform, lastMs: number, silenceMs: number): boolean {
+  return Math.abs(platform.nowMs() - lastMs) < silenceMs;
 }
 
 /** A newer connection of the same host or router has taken over. */

@@ -7,6 +7,7 @@ import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import { fence } from "../platform/conversation.ts";
 import {
   type Acceptance,
+  isHeardLately,
   isOpen,
   lastHeardMs,
   type ObjectPlatform,
@@ -78,7 +79,7 @@ export class HostSockets {
     const socket = this.socketOf(stored);
     if (socket === undefined) return false;
     const { heardAtMs } = attachmentOf(socket);
-    return this.#platform.nowMs() - lastHeardMs(this.#platform, socket, heardAtMs) < hostSilenceMs;
+    return isHeardLately(this.#platform, lastHeardMs(this.#platform, socket, heardAtMs), hostSilenceMs);
   }
 }
 

@@ -8,6 +8,7 @@
 import { beginning, type Progress, type RouterStatus } from "../../src/core/acknowledgement.ts";
 import {
   type Acceptance,
+  isHeardLately,
   isOpen,
   lastHeardMs,
   type ObjectPlatform,
@@ -82,11 +83,10 @@ export class RouterSockets {
 
   /** Every router that is connected; of one with several connections the one it has enrolled on comes last. */
   connected(): ConnectedRouter[] {
-    const nowMs = this.#platform.nowMs();
     const all = this.#open().map((socket): ConnectedRouter => {
       const { router, instance, tableSequence, acknowledged } = attachmentOf(socket);
       const seenAtMs = this.seenAtMs(socket);
-      const isLive = nowMs - seenAtMs < this.#silenceMs();
+      const isLive = isHeardLately(this.#platform, seenAtMs, this.#silenceMs());
       return { router, isEnrolled: instance !== null, tableSequence, acknowledged, isLive, seenAtMs };
     });
     return [...all.filter(({ isEnrolled }) => !isEnrolled), ...all.filter(({ isEnrolled }) => isEnrolled)];

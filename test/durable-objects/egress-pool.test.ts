@@ -1,5 +1,5 @@
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
-import { describe, expect, it, vi } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { CATALOGUE_NAME } from "../../durable-objects/bindings.ts";
 import type { EgressIp } from "../../durable-objects/address/egress-ip.ts";
 import { CLOSE_FENCED, CLOSE_REFUSED } from "../../durable-objects/platform/object-platform.ts";
@@ -45,6 +45,15 @@ async function placedHost({ stub, ip }: Awaited<ReturnType<typeof newPool>>, nam
   });
   return host;
 }
+
+/** Until it is set right, the clock is an hour ahead. */
+function setClockAhead(): void {
+  vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 3_600_000 });
+}
+
+afterEach(() => {
+  vi.useRealTimers();
+});
 
 describe("the catalogue", () => {
   it("[DO10] a pool nobody configured is unknown", async () => {
@@ -187,6 +196,17 @@ describe("placement", () => {
     expect(await hostsPlaced(world.stub)).toMatchObject([{ host: "h1" }]);
   });
 
+  it("[DO10] a host is not placed for what was heard before the clock was set back, but for a heartbeat since", async () => {
+    const world = await newPool();
+    setClockAhead();
+    const host = await placedHost(world, "h1");
+    vi.useRealTimers();
+    expect(await hostsPlaced(world.stub)).toEqual([]);
+    host.send(HEARTBEAT);
+    expect(await host.nextText()).toBe("pong");
+    expect(await hostsPlaced(world.stub)).toMatchObject([{ host: "h1" }]);
+  });
+
   it("[DO12] a host that lost only its connection is placed again at once", async () => {
     const world = await newPool();
     await placedHost(world, "h1");
@@ -246,6 +266,16 @@ describe("enlisting", () => {
     expect(await successor.enlist(DUPLICATE)).toMatchObject({ type: "enlisted" });
     // What the first had room for says nothing of the other.
     expect(await hostsPlaced(world.stub)).toEqual([]);
+  });
+
+  it("[HO1] another instance may come when the first fell silent before the clock was set back", async () => {
+    const world = await newPool();
+    setClockAhead();
+    const first = await placedHost(world, "h1");
+    vi.useRealTimers();
+    const successor = await HostConnection.open(world.stub, "h1");
+    expect(await successor.enlist(DUPLICATE)).toMatchObject({ type: "enlisted" });
+    expect(await first.closed).toMatchObject({ code: CLOSE_FENCED });
   });
 
   it("[DO9] a newer connection of the same instance closes the older", async () => {

@@ -1,9 +1,19 @@
 /** Whom a grant waits for before a router has enrolled, and for whom never. */
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
-import { describe, expect, it, vi } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import type { EgressPool } from "../../durable-objects/pool/egress-pool.ts";
+import { HEARTBEAT } from "../../src/core/messages.ts";
 import { RouterConnection } from "./objects.ts";
 import { acquireSoon, blocksOf, FIRST, readyRouter, statusOf, DUPLICATE, world } from "./steered-world.ts";
+
+/** Until it is set right, the clock is an hour ahead. */
+function setClockAhead(): void {
+  vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 3_600_000 });
+}
+
+afterEach(() => {
+  vi.useRealTimers();
+});
 
 describe("a grant", () => {
   it("[ST14] waits for a router that is connected and was not heard to enrol", async () => {
@@ -102,5 +112,31 @@ describe("a router", () => {
     router.acknowledge((await router.change()).sequence);
     expect(await here.host.next()).toMatchObject({ type: "answer", granted: { epoch: 1 } });
     expect(await statusOf(here, "r1")).toMatchObject({ live: true, ready: true });
+  });
+
+  it("[ST9] that fell silent before the clock was set back makes way for another instance", async () => {
+    const here = await world();
+    setClockAhead();
+    const { router: first } = await readyRouter(here);
+    vi.useRealTimers();
+    expect(await statusOf(here, "r1")).toMatchObject({ live: false });
+    const successor = await RouterConnection.open(here.pool, "r1");
+    expect(await successor.enroll(DUPLICATE)).toMatchObject({ ips: [here.ip] });
+    expect(await first.closed).toMatchObject({ reason: "stale-session" });
+  });
+
+  it("[ST2] is waited for after the clock was set back, from its next heartbeat on", async () => {
+    const here = await world();
+    setClockAhead();
+    const { router } = await readyRouter(here);
+    vi.useRealTimers();
+    router.send(HEARTBEAT);
+    expect(await router.nextText()).toBe("pong");
+    expect(await statusOf(here, "r1")).toMatchObject({ live: true, ready: true });
+    acquireSoon(here.host, "a");
+    const { sequence } = await router.change();
+    expect(here.host.unread).toEqual([]);
+    router.acknowledge(sequence);
+    expect(await here.host.next()).toMatchObject({ type: "answer", granted: { epoch: 1 } });
   });
 });

@@ -43,4 +43,9 @@ export const REGRESSIONS = [
     eventCount: 2_000,
     name: "an address whose clock was set back waited for its old alarm, though its pool spoke to it",
   },
+  {
+    seed: 57_583_833_278_649,
+    eventCount: 2_000,
+    name: "a router that was heard last before the pool's clock was set back kept its successor out",
+  },
 ] as const;
