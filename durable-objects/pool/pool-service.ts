@@ -186,9 +186,13 @@ export class PoolService {
     }
   }
 
-  /** A connection has ended. */
+  /** A connection has ended, be it noted or not. [DO6] */
   closed(socket: ObjectSocket): void {
-    if (RouterSockets.isRouter(socket)) this.#steering.closed(socket);
+    try {
+      if (RouterSockets.isRouter(socket)) this.#steering.closed(socket);
+    } catch (fault) {
+      this.#platform.report("the end of a connection could not be noted", fault);
+    }
   }
 
   /** Tells addresses what they could not be told at once, and looks after those that retire. */

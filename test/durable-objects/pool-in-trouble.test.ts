@@ -96,6 +96,18 @@ describe("a pool whose disk fails", () => {
     const again = await RouterConnection.open(objects.EGRESS_POOL.getByName(here.name), "r1");
     expect(await again.enroll(FIRST)).toMatchObject({ ips: [here.ip] });
   });
+
+  it("[DO6] while a router leaves closes its connection all the same, and no other", async () => {
+    const here = await world();
+    await readyRouter(here, "r1");
+    const leaving = await readyRouter(here, "r2");
+    await runInPool(here, broken("router"));
+    leaving.close();
+    expect(await leaving.closed).toMatchObject({ code: 1000 });
+    expect(await here.pool.describe()).toMatchObject({
+      value: { routers: [{ live: true }, { live: false }] },
+    });
+  });
 });
 
 /** Makes an address take no orders until the returned function is called. */

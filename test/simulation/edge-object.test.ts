@@ -2,7 +2,8 @@
 import { expect, onTestFinished, test } from "vitest";
 import type { ObjectPlatform } from "../../durable-objects/platform/object-platform.ts";
 import { Chance } from "./chance.ts";
-import { EdgeObject, type Instance } from "./edge-object.ts";
+import type { Connection } from "./connection.ts";
+import { EdgeObject, type Instance, type ObjectEnd } from "./edge-object.ts";
 import { Machine } from "./machine.ts";
 import { FAIR_WEATHER, Network } from "./network.ts";
 import { Timeline } from "./timeline.ts";
@@ -28,12 +29,15 @@ class Notebook {
 
   async heard(): Promise<void> {}
 
-  closed(): void {}
+  closed(): void {
+    this.write("closed");
+  }
 
   async alarm(): Promise<void> {}
 }
 
-test("an instance finds nothing of what the one before it lost, and keeps what it writes itself", () => {
+/** An object on a machine of its own, and how its turns end. */
+function newObject() {
   const timeline = new Timeline();
   const network = new Network(timeline, new Chance(1), FAIR_WEATHER);
   const dirty = new Set<Instance<unknown>>();
@@ -50,6 +54,11 @@ test("an instance finds nothing of what the one before it lost, and keeps what i
     for (const instance of dirty) object.endTurn(instance as Instance<Notebook>);
     dirty.clear();
   };
+  return { object, endTurns };
+}
+
+test("an instance finds nothing of what the one before it lost, and keeps what it writes itself", () => {
+  const { object, endTurns } = newObject();
   object.turn((notebook) => notebook.write("kept"));
   endTurns();
   object.turn((notebook) => notebook.write("lost"));
@@ -60,4 +69,24 @@ test("an instance finds nothing of what the one before it lost, and keeps what i
   object.crash();
   object.turn(() => {});
   expect(object.program!.read()).toEqual(["kept", "kept as well"]);
+});
+
+test("a connection whose end could not be noted is gone all the same, as in workerd", async () => {
+  const { object, endTurns } = newObject();
+  const ends: ObjectEnd[] = [];
+  object.accept(
+    {} as Connection,
+    () => ({ ok: true, value: { tags: ["guests"], attachment: {} } }),
+    (outcome) => {
+      if (outcome.ok) ends.push(outcome.value);
+    },
+  );
+  endTurns();
+  expect(object.program!.platform.sockets("guests")).toEqual(ends);
+  object.troubles.isDiskFull = true;
+  object.peerClosed(ends[0]!);
+  await Promise.resolve();
+  endTurns();
+  expect(object.program!.platform.sockets("guests")).toEqual([]);
+  expect(ends).toMatchObject([{ readyState: 3 }]);
 });

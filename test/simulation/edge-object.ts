@@ -254,10 +254,13 @@ export class EdgeObject<Program extends ObjectProgram> {
     const instance = this.#instanceWith(end);
     if (instance === null) return;
     this.turnOf(instance, async (program) => {
-      await program.closed(end);
-      end.readyState = CONNECTION_CLOSED;
-      const at = instance.sockets.indexOf(end);
-      if (at !== -1) instance.sockets.splice(at, 1);
+      try {
+        await program.closed(end);
+      } finally {
+        end.readyState = CONNECTION_CLOSED;
+        const at = instance.sockets.indexOf(end);
+        if (at !== -1) instance.sockets.splice(at, 1);
+      }
     });
   }
 
