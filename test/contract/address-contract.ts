@@ -67,6 +67,9 @@ export async function playOnKeeper(
   const table = emptyLeaseTable(SETTINGS);
   const random = generator(history.seed);
   let nowMs = START_MS;
+  // An address sees the clock as soon as it is given its settings. [LE6]
+  execute(table, { type: "tick" }, nowMs, random);
+  await keeper.ring(nowMs);
   for (const [at, step] of history.steps.entries()) {
     nowMs += step.elapsedMs;
     for (const what of interrupted[at] ?? []) {

@@ -66,8 +66,9 @@ export class SteeredPool {
     const settings = { ...this.#settings, ...changes };
     await this.#pool.configure(settings);
     for (const { table } of this.#addresses) {
-      if (JSON.stringify(table.settings) === JSON.stringify(settings)) continue;
-      this.#expected(table, { type: "configure", settings });
+      const isNews = JSON.stringify(table.settings) !== JSON.stringify(settings);
+      // An address sees the clock whenever its pool speaks to it. [LE6]
+      this.#expected(table, isNews ? { type: "configure", settings } : { type: "tick" });
     }
   }
 
@@ -76,7 +77,7 @@ export class SteeredPool {
     const table = emptyLeaseTable(settings);
     this.#addresses.push({ ip, stub: objects.EGRESS_IP.getByName(ip), table, joined: new Map() });
     expect(await this.#pool.addIp(ip, null)).toMatchObject({ ok: true });
-    if (this.#isSteered) this.#expected(table, { type: "steer" });
+    this.#expected(table, this.#isSteered ? { type: "steer" } : { type: "tick" });
   }
 
   table(at: number): LeaseTable {
