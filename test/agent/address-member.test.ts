@@ -1,5 +1,6 @@
 /** A host on one address, with a time, an edge and a kernel that do as they are told. */
 import { expect, onTestFinished, test } from "vitest";
+import type { PortControl, PortReport } from "../../src/agent/egress/port-messages.ts";
 import { AddressMember, type MemberOptions } from "../../src/agent/leasing/address-member.ts";
 import { PortBinder } from "../../src/agent/egress/port-binder.ts";
 import { DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
@@ -135,7 +136,7 @@ test("[PM5] a kernel that cannot be told is named as the reason, and the address
       prepare: async () => {
         if (isDeaf) throw new Error("nft does not answer");
       },
-      guarded: (ports) => ports,
+      guarded: (_ip, ports) => ports,
     },
     whyAbsent: async () => {
       lookCount += 1;
@@ -159,14 +160,19 @@ test("[PM5] a kernel that cannot be told is named as the reason, and the address
 
 test("[MA3] what the guard has to say late makes the keeper go on at once", async () => {
   const loud = new Set<number>();
-  let guarded: { onSilence?: (() => void) | null } | null = null;
+  let told: PortReport | null = null;
+  const guarded: PortControl = { command: () => {}, onReport: null };
+  const tell = (report: PortReport): void => {
+    told = report;
+    guarded.onReport!({ ...report, lingering: [...loud] });
+  };
   const { member, link, timers } = await leasing({
     machine: {
       prepare: async () => {},
-      guarded: (ports) => {
-        ports.isSilent = (epoch) => !loud.has(epoch);
-        guarded = ports;
-        return ports;
+      guarded: (_ip, ports) => {
+        guarded.command = (command) => ports.command(command);
+        ports.onReport = tell;
+        return guarded;
       },
     },
   });
@@ -176,7 +182,7 @@ test("[MA3] what the guard has to say late makes the keeper go on at once", asyn
   await timers.advance(100);
   const before = link.sent.length;
   loud.clear();
-  guarded!.onSilence!();
+  tell(told!);
   expect(link.sent.slice(before)).toMatchObject([{ type: "release" }]);
 });
 

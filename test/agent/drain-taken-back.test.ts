@@ -1,6 +1,7 @@
 /** An address that is given up and wanted back: nothing of it is cut, and it is used at once. */
 import { expect, test } from "vitest";
 import { AddressPorts } from "../../src/agent/egress/address-ports.ts";
+import { readClock } from "../../src/process/clock.ts";
 import { World } from "./keeper-world.ts";
 
 const DEADLINE_MS = 30_000;
@@ -77,7 +78,7 @@ test("[LK11] given up and wanted back over and over, it ends as it was wanted la
 
 test("[BI5] a block that drains no longer gives its ports again, and its connections stay", () => {
   const ports = new AddressPorts("127.0.0.1");
-  const nowMs = performance.now();
+  const nowMs = readClock().monotonicMs;
   ports.setTerm({ monotonicEndMs: nowMs + 60_000, wallEndMs: Date.now() + 60_000 });
   ports.addBlock({ base: 4096, order: 6, epoch: 1 });
   const first = ports.take("tcp 127.0.0.1 80");

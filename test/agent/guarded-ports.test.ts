@@ -1,13 +1,15 @@
 /** A block behind the guard: used once the kernel lets it out, and not before. */
 import { expect, test } from "vitest";
+import type { PortCommand, PortControl, PortReport } from "../../src/agent/egress/port-messages.ts";
 import { GuardedPorts, type Permitting } from "../../src/agent/machine/guarded-ports.ts";
-import type { KeeperPorts } from "../../src/agent/egress/keeper-ports.ts";
 import type { LeaseTerm } from "../../src/core/lease-term.ts";
 import type { PortBlock } from "../../src/core/port-block.ts";
 
 const IP = "192.0.2.1";
 const TERM: LeaseTerm = { monotonicEndMs: 1_000, wallEndMs: 1_000 };
+const NEXT_TERM: LeaseTerm = { monotonicEndMs: 2_000, wallEndMs: 2_000 };
 const LEASE = { base: 2_048, order: 8, epoch: 7 };
+const OTHER = { base: 4_096, order: 8, epoch: 8 };
 
 /** A kernel that answers when the test says so. */
 function slowKernel() {
@@ -22,169 +24,230 @@ function slowKernel() {
   return { told, guard };
 }
 
-/** A binder that writes down what it is told. */
-function notingPorts(): { ports: KeeperPorts; notes: string[] } {
-  const notes: string[] = [];
-  const ports: KeeperPorts = {
-    addBlock: ({ epoch }) => void notes.push(`add ${epoch}`),
-    drainBlock: (epoch) => void notes.push(`drain ${epoch}`),
-    resumeBlock: (epoch) => void notes.push(`resume ${epoch}`),
-    removeBlock: (epoch) => void notes.push(`remove ${epoch}`),
-    isSilent: () => true,
-    onSilence: null,
-    setTerm: (term) => void notes.push(term === null ? "no term" : "term"),
-    flowCount: () => 3,
-    capacity: () => ({ portCount: 256, busiestCount: 9 }),
-    growthOutstanding: false,
-    endGrowth: () => void notes.push("end growth"),
-  };
-  return { ports, notes };
+/** Ports in another process: they follow and report when the test says so, else at once. */
+class NotingPorts implements PortControl {
+  onReport: ((report: PortReport) => void) | null = null;
+  isApart = false;
+  readonly commands: PortCommand[] = [];
+
+  command(command: PortCommand): void {
+    this.commands.push(command);
+    if (!this.isApart) this.follow();
+  }
+
+  follow(): void {
+    const { number, blocks } = this.commands.at(-1)!;
+    const flows = blocks.map(({ lease: { epoch } }) => ({ epoch, count: 3 }));
+    this.onReport!({ number, busiestCount: 9, flows, lingering: [] });
+  }
+
+  /** What each command said of the blocks: their epochs, those that drain negative. */
+  get notes(): number[][] {
+    return this.commands.map(({ blocks }) =>
+      blocks.map(({ lease, isDraining }) => (isDraining ? -lease.epoch : lease.epoch)),
+    );
+  }
+}
+
+interface Wanted {
+  readonly term?: LeaseTerm | null;
+  readonly draining?: readonly number[];
 }
 
 function rig() {
   const { told, guard } = slowKernel();
-  const { ports, notes } = notingPorts();
+  const ports = new NotingPorts();
   const faults: unknown[] = [];
+  const reports: PortReport[] = [];
   const guarded = new GuardedPorts(IP, ports, guard, (fault) => faults.push(fault));
+  guarded.onReport = (report) => reports.push(report);
   const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-  return { told, notes, faults, guarded, settled };
+  let number = 0;
+  const want = (leases: readonly (typeof LEASE)[], { term = TERM, draining = [] }: Wanted = {}): void => {
+    number += 1;
+    const blocks = leases.map((lease) => ({ lease, isDraining: draining.includes(lease.epoch) }));
+    guarded.command({ number, term, blocks, isGrowing: false });
+  };
+  /** Once the kernel has said yes to all that it was told. */
+  const confirmed = async (): Promise<void> => {
+    for (const { answer } of told) answer();
+    await settled();
+  };
+  return { told, ports, faults, reports, guarded, settled, want, confirmed, last: () => reports.at(-1)! };
 }
 
-test("[MA2] a block reaches the binder when the kernel has said yes, not before", async () => {
-  const { told, notes, guarded, settled } = rig();
-  guarded.setTerm(TERM);
+test("[MA2] a block reaches the ports when the kernel has said yes, not before", async () => {
+  const { told, ports, want, settled } = rig();
+  want([]);
   told[0]!.answer();
-  guarded.addBlock(LEASE);
+  want([LEASE]);
   await settled();
-  expect(notes).toEqual(["term"]);
+  expect(ports.notes).toEqual([[], []]);
   expect(told[1]).toMatchObject({ blocks: [LEASE], term: TERM });
   told[1]!.answer();
   await settled();
-  expect(notes).toEqual(["term", "add 7"]);
+  expect(ports.notes).toEqual([[], [], [7]]);
+  expect(ports.commands.at(-1)).toMatchObject({ term: TERM, isGrowing: false });
 });
 
 test("[MA2] a block without a term waits for one", async () => {
-  const { told, notes, guarded, settled } = rig();
-  guarded.addBlock(LEASE);
+  const { told, ports, want, settled } = rig();
+  want([LEASE], { term: null });
   told[0]!.answer();
   await settled();
-  expect(notes).toEqual([]);
-  guarded.setTerm(TERM);
+  expect(ports.notes).toEqual([[]]);
+  want([LEASE]);
   told[1]!.answer();
   await settled();
-  expect(notes).toEqual(["term", "add 7"]);
+  expect(ports.notes.at(-1)).toEqual([7]);
 });
 
 test("[MA2] what was given up while the kernel was being told is never used", async () => {
-  const { told, notes, guarded, settled } = rig();
-  guarded.setTerm(TERM);
-  guarded.addBlock(LEASE);
-  guarded.removeBlock(LEASE.epoch);
-  for (const { answer } of told) answer();
-  await settled();
-  expect(notes).toEqual(["term", "remove 7"]);
+  const { told, ports, want, confirmed } = rig();
+  want([LEASE]);
+  want([]);
+  await confirmed();
+  expect(ports.notes.flat()).toEqual([]);
   expect(told.at(-1)!.blocks).toEqual([]);
 });
 
-test("[MA2] flows are reset before the kernel shuts their ports, so that the resets get out", () => {
-  const { told, notes, guarded } = rig();
-  guarded.setTerm(TERM);
-  guarded.addBlock(LEASE);
-  const before = told.length;
-  guarded.removeBlock(LEASE.epoch);
-  expect(notes.at(-1)).toBe("remove 7");
-  expect(told.length).toBe(before + 1);
+test("[MA2] what was taken up again waits for a wish that was told since", async () => {
+  const { told, ports, want, settled } = rig();
+  want([LEASE]);
+  want([]);
+  want([LEASE]);
+  told[0]!.answer();
+  await settled();
+  expect(ports.notes.flat()).toEqual([]);
+  told[2]!.answer();
+  await settled();
+  expect(ports.notes.at(-1)).toEqual([7]);
+});
+
+test("[MA2] flows are reset before the kernel shuts their ports, so that the resets get out", async () => {
+  const { told, ports, want, confirmed, settled, last } = rig();
+  want([LEASE, OTHER]);
+  await confirmed();
+  ports.isApart = true;
+  want([OTHER]);
+  expect(ports.notes.at(-1)).toEqual([8]);
+  // The ports have not followed yet, so the kernel keeps letting the block out.
+  expect(told.at(-1)!.blocks).toEqual([OTHER, LEASE]);
+  await confirmed();
+  expect(last().number).toBe(1);
+  ports.follow();
+  expect(told.at(-1)!.blocks).toEqual([OTHER]);
+  expect(last().lingering).toEqual([7]);
+  told.at(-1)!.answer();
+  await settled();
+  expect(last().lingering).toEqual([]);
+});
+
+test("[LAW1] a block that is gone is not let out under a newer term, even if its ports have not followed", async () => {
+  const { told, ports, want, confirmed } = rig();
+  want([LEASE, OTHER]);
+  await confirmed();
+  ports.isApart = true;
+  want([], { term: null });
+  expect(told.at(-1)).toMatchObject({ blocks: [], term: null });
+  want([OTHER], { term: NEXT_TERM });
+  expect(told.at(-1)).toMatchObject({ blocks: [OTHER], term: NEXT_TERM });
+});
+
+test("[LAW1] a block that is gone is not let out where another one overlaps it", async () => {
+  const { told, ports, want, confirmed } = rig();
+  want([LEASE]);
+  await confirmed();
+  ports.isApart = true;
+  const newer = { ...LEASE, epoch: 9 };
+  want([newer]);
+  expect(told.at(-1)!.blocks).toEqual([newer]);
 });
 
 test("[MA2] a kernel that fails keeps new blocks unused until a renewal gets through", async () => {
-  const { told, notes, faults, guarded, settled } = rig();
-  guarded.setTerm(TERM);
-  guarded.addBlock(LEASE);
+  const { told, ports, faults, want, settled } = rig();
+  want([LEASE]);
   told[0]!.answer(new Error("no"));
-  told[1]!.answer(new Error("no"));
   await settled();
-  expect(faults).toHaveLength(2);
-  expect(notes).toEqual(["term"]);
-  guarded.setTerm(TERM);
-  told[2]!.answer();
+  expect(faults).toHaveLength(1);
+  expect(ports.notes.flat()).toEqual([]);
+  want([LEASE], { term: NEXT_TERM });
+  told[1]!.answer();
   await settled();
-  expect(notes).toEqual(["term", "term", "add 7"]);
+  expect(ports.notes.at(-1)).toEqual([7]);
 });
 
-test("[MA3] a removed block is silent when the kernel has said so, and then whoever waits is told", async () => {
-  const { told, notes, guarded, settled } = rig();
-  guarded.onSilence = () => void notes.push("silence");
-  guarded.setTerm(TERM);
-  guarded.addBlock(LEASE);
-  for (const { answer } of told) answer();
-  await settled();
-  guarded.removeBlock(LEASE.epoch);
-  expect(guarded.isSilent(LEASE.epoch)).toBe(false);
+test("[LK13] the keeper is told of a command once the ports have followed it, with what they report", async () => {
+  const { ports, want, confirmed, last, guarded } = rig();
+  want([LEASE]);
+  await confirmed();
+  expect(last()).toEqual({ number: 1, busiestCount: 9, flows: [{ epoch: 7, count: 3 }], lingering: [] });
+  ports.isApart = true;
+  want([LEASE], { draining: [7] });
+  guarded.command({ number: 2, term: TERM, blocks: [], isGrowing: false });
+  expect(ports.notes.slice(-2)).toEqual([[-7], [-7]]);
+  expect(last().number).toBe(1);
+  ports.follow();
+  expect(last().number).toBe(2);
+});
+
+test("[MA3] a removed block lingers until the kernel has said so, and then whoever waits is told", async () => {
+  const { told, reports, want, settled, confirmed, last } = rig();
+  want([LEASE]);
+  await confirmed();
+  want([]);
+  expect(last().lingering).toEqual([7]);
   told.at(-1)!.answer(new Error("the kernel does not listen"));
   await settled();
-  expect(guarded.isSilent(LEASE.epoch)).toBe(false);
-  expect(notes).not.toContain("silence");
+  expect(last().lingering).toEqual([7]);
   // The next renewal tries again.
-  guarded.setTerm(TERM);
+  want([], { term: NEXT_TERM });
   expect(told.at(-1)).toMatchObject({ blocks: [] });
+  const count = reports.length;
   told.at(-1)!.answer();
   await settled();
-  expect(guarded.isSilent(LEASE.epoch)).toBe(true);
-  expect(notes.at(-1)).toBe("silence");
+  expect(reports.slice(count)).toMatchObject([{ lingering: [] }]);
 });
 
 test("[MA3] a block that was removed before the kernel knew of it still waits for its word", async () => {
-  const { told, guarded, settled } = rig();
-  guarded.setTerm(TERM);
-  guarded.addBlock(LEASE);
-  guarded.removeBlock(LEASE.epoch);
-  expect(guarded.isSilent(LEASE.epoch)).toBe(false);
-  for (const { answer } of told) answer();
-  await settled();
-  expect(guarded.isSilent(LEASE.epoch)).toBe(true);
+  const { want, confirmed, last } = rig();
+  want([LEASE]);
+  want([]);
+  expect(last().lingering).toEqual([7]);
+  await confirmed();
+  expect(last().lingering).toEqual([]);
 });
 
 test("[MA3] a block that came back and went again waits for the word on its last removal", async () => {
-  const { told, notes, guarded, settled } = rig();
-  guarded.onSilence = () => void notes.push("silence");
-  guarded.setTerm(TERM);
-  guarded.addBlock(LEASE);
-  for (const { answer } of told) answer();
-  await settled();
-  guarded.removeBlock(LEASE.epoch);
+  const { told, want, settled, confirmed, last } = rig();
+  want([LEASE]);
+  await confirmed();
+  want([]);
   const firstRemoval = told.at(-1)!;
-  guarded.addBlock(LEASE);
+  want([LEASE]);
   const again = told.at(-1)!;
-  guarded.removeBlock(LEASE.epoch);
+  want([]);
   const lastRemoval = told.at(-1)!;
   firstRemoval.answer();
   await settled();
-  expect(guarded.isSilent(LEASE.epoch)).toBe(false);
+  expect(last().lingering).toEqual([7]);
   again.answer();
   await settled();
-  expect(guarded.isSilent(LEASE.epoch)).toBe(false);
-  expect(notes).not.toContain("silence");
+  expect(last().lingering).toEqual([7]);
   lastRemoval.answer();
   await settled();
-  expect(guarded.isSilent(LEASE.epoch)).toBe(true);
-  expect(notes.at(-1)).toBe("silence");
+  expect(last().lingering).toEqual([]);
 });
 
-test("[LK11] a block that drains is taken up again in the binder, or waits for the kernel once more", async () => {
-  const { told, notes, guarded, settled } = rig();
-  guarded.setTerm(TERM);
+test("[LK11] a block that drains and is taken up again needs no word of the kernel, a new one does", async () => {
+  const { told, ports, want, settled } = rig();
+  want([LEASE], { draining: [7] });
+  want([LEASE]);
+  expect(ports.notes.flat()).toEqual([]);
   told[0]!.answer();
-  guarded.addBlock(LEASE);
-  guarded.drainBlock(LEASE.epoch);
-  told[1]!.answer();
   await settled();
-  guarded.resumeBlock(LEASE.epoch);
-  expect(notes).toEqual(["term", `drain ${LEASE.epoch}`]);
-  told[2]!.answer();
-  await settled();
-  guarded.drainBlock(LEASE.epoch);
-  guarded.resumeBlock(LEASE.epoch);
-  const [drain, resume] = [`drain ${LEASE.epoch}`, `resume ${LEASE.epoch}`];
-  expect(notes).toEqual(["term", drain, `add ${LEASE.epoch}`, drain, resume]);
-  expect(told).toHaveLength(3);
+  want([LEASE], { draining: [7] });
+  want([LEASE]);
+  expect(ports.notes.slice(-3)).toEqual([[7], [-7], [7]]);
+  expect(told).toHaveLength(1);
 });

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import type { KeeperEvent } from "../../src/agent/leasing/keeper-options.ts";
 import { LeaseKeeper } from "../../src/agent/leasing/lease-keeper.ts";
-import type { KeeperPorts } from "../../src/agent/egress/keeper-ports.ts";
+import type { PortCommand, PortControl, PortReport } from "../../src/agent/egress/port-messages.ts";
 import { execute, type Lease, type LeaseCommand } from "../../src/core/lease-commands.ts";
 import {
   emptyLeaseTable,
@@ -45,8 +45,8 @@ class Timeline {
   }
 }
 
-/** Stands for the binder's ports of the address. */
-export class FakePorts implements KeeperPorts {
+/** Stands for the binder's ports of the address, behind a guard. */
+export class FakePorts implements PortControl {
   readonly blocks = new Map<number, { lease: Lease; isDraining: boolean; flows: number }>();
   term: LeaseTerm | null = null;
   busiestCount = 0;
@@ -54,48 +54,50 @@ export class FakePorts implements KeeperPorts {
   growthEndCount = 0;
   /** Epochs of which the kernel still lets something out. */
   readonly loud = new Set<number>();
-  onSilence: (() => void) | null = null;
   readonly resetFlows: { epoch: number; flows: number }[] = [];
+  readonly commands: PortCommand[] = [];
+  onReport: ((report: PortReport) => void) | null = null;
+  /** They hear, and report, when `hear` is called. */
+  areApart = false;
+  #unheard: PortCommand[] = [];
+  #number = 0;
 
-  addBlock(lease: Lease): void {
-    if (!this.blocks.has(lease.epoch)) this.blocks.set(lease.epoch, { lease, isDraining: false, flows: 0 });
+  command(command: PortCommand): void {
+    this.#unheard.push(command);
+    if (!this.areApart) this.hear();
   }
 
-  drainBlock(epoch: number): void {
-    const block = this.blocks.get(epoch);
-    if (block) block.isDraining = true;
+  hear(): void {
+    for (const command of this.#unheard.splice(0)) {
+      if (command.number > this.#number) this.#apply(command);
+      this.report();
+    }
   }
 
-  resumeBlock(epoch: number): void {
-    const block = this.blocks.get(epoch);
-    if (block) block.isDraining = false;
-  }
-
-  removeBlock(epoch: number): void {
-    const block = this.blocks.get(epoch);
-    if (block && block.flows > 0) this.resetFlows.push({ epoch, flows: block.flows });
-    this.blocks.delete(epoch);
-  }
-
-  isSilent(epoch: number): boolean {
-    return !this.loud.has(epoch);
-  }
-
-  setTerm(term: LeaseTerm | null): void {
+  #apply(command: PortCommand): void {
+    const { number, term, blocks, isGrowing } = command;
+    this.commands.push(command);
+    this.#number = number;
     this.term = term;
+    const epochs = new Set(blocks.map(({ lease }) => lease.epoch));
+    for (const [epoch, { flows }] of this.blocks) {
+      if (epochs.has(epoch)) continue;
+      if (flows > 0) this.resetFlows.push({ epoch, flows });
+      this.blocks.delete(epoch);
+    }
+    for (const { lease, isDraining } of blocks) {
+      const block = this.blocks.get(lease.epoch);
+      if (block === undefined) this.blocks.set(lease.epoch, { lease, isDraining, flows: 0 });
+      else block.isDraining = isDraining;
+    }
+    if (this.growthOutstanding && !isGrowing) this.growthEndCount += 1;
+    this.growthOutstanding = isGrowing;
   }
 
-  flowCount(epoch: number): number {
-    return this.blocks.get(epoch)?.flows ?? 0;
-  }
-
-  capacity(): { portCount: number; busiestCount: number } {
-    return { portCount: this.usablePortCount(), busiestCount: this.busiestCount };
-  }
-
-  endGrowth(): void {
-    this.growthOutstanding = false;
-    this.growthEndCount += 1;
+  report(): void {
+    const flows = [...this.blocks].map(([epoch, block]) => ({ epoch, count: block.flows }));
+    const lingering = [...this.loud].filter((epoch) => !this.blocks.has(epoch));
+    this.onReport?.({ number: this.#number, busiestCount: this.busiestCount, flows, lingering });
   }
 
   usablePortCount(): number {
@@ -199,7 +201,7 @@ export class FakeHost {
     this.connection = null;
     this.#wake = -1;
     this.ports.blocks.clear();
-    this.ports.setTerm(null);
+    this.ports.term = null;
   }
 
   /** Leases it may send from now. */

@@ -1,6 +1,7 @@
-/** The leases of a host on one address and the binder's blocks: they change together. */
+/** The leases of a host on one address, and what its ports are told of them. */
 import { expect, test } from "vitest";
 import { LeaseHoldings } from "../../src/agent/leasing/lease-holdings.ts";
+import type { PortReport } from "../../src/agent/egress/port-messages.ts";
 import type { Lease } from "../../src/core/lease-commands.ts";
 import { FakePorts } from "./keeper-world.ts";
 
@@ -11,10 +12,27 @@ function lease(epoch: number, order = 8): Lease {
 /** Holdings that have taken up leases of these epochs: of several the last is the spare. */
 function holding(...epochs: number[]) {
   const ports = new FakePorts();
-  const holdings = new LeaseHoldings(ports);
-  const list = (listed: readonly Lease[]) => holdings.reconcile(listed, () => true);
+  const holdings = new LeaseHoldings();
+  let number = 0;
+  let report: PortReport | null = null;
+  ports.onReport = (latest) => (report = latest);
+  const tell = (): void => {
+    number += 1;
+    ports.command({ number, term: null, blocks: holdings.blocks(), isGrowing: false });
+    holdings.noteTold(number);
+  };
+  const list = (listed: readonly Lease[]) => {
+    const changed = holdings.reconcile(listed, () => true);
+    tell();
+    return changed;
+  };
+  const retire = (): void => {
+    tell();
+    holdings.retire(report, false);
+    tell();
+  };
   const taken = list(epochs.map((epoch) => lease(epoch)));
-  return { ports, holdings, list, taken };
+  return { ports, holdings, list, taken, tell, retire, view: () => holdings.view(0), last: () => report };
 }
 
 function epochsOf(leases: readonly Lease[]): number[] {
@@ -22,15 +40,15 @@ function epochsOf(leases: readonly Lease[]): number[] {
 }
 
 test("[LK6] of what is taken up together the newest is held back, and a single block is used", () => {
-  const { ports, holdings } = holding(1, 2, 3);
-  expect([ports.epochs(), holdings.view().spare?.epoch]).toEqual([[1, 2], 3]);
+  const { ports, view } = holding(1, 2, 3);
+  expect([ports.epochs(), view().spare?.epoch]).toEqual([[1, 2], 3]);
   expect(holding(1).ports.epochs()).toEqual([1]);
 });
 
 test("[LK6] a block that is found beside a spare is used, for one spare is enough", () => {
-  const { ports, holdings, list } = holding(1, 2);
+  const { ports, list, view } = holding(1, 2);
   expect(epochsOf(list([1, 2, 3].map((epoch) => lease(epoch))).adopted)).toEqual([3]);
-  expect([ports.epochs(), holdings.view().spare?.epoch]).toEqual([[1, 3], 2]);
+  expect([ports.epochs(), view().spare?.epoch]).toEqual([[1, 3], 2]);
 });
 
 test("[LK4] which of two that overlap is older goes by the epoch, in whatever order they are listed", () => {
@@ -49,43 +67,45 @@ test("[LK4] which of two that overlap is older goes by the epoch, in whatever or
 });
 
 test("[LK6] [LK7] to put the spare to use wakes no block that drains or has left", () => {
-  const { ports, holdings } = holding(1, 2, 3, 4);
+  const { ports, holdings, retire, tell, view, last } = holding(1, 2, 3, 4);
   ports.blocks.get(1)!.flows = 1;
   holdings.drain(1);
   holdings.drain(2);
-  holdings.retire(false);
+  retire();
   holdings.activateSpare();
-  expect(epochsOf(holdings.view().active)).toEqual([3, 4]);
+  tell();
+  expect(epochsOf(view().active)).toEqual([3, 4]);
   expect(ports.epochs()).toEqual([1, 3, 4]);
   expect(ports.blocks.get(1)!.isDraining).toBe(true);
-  expect(holdings.leaving()?.epoch).toBe(2);
+  expect(holdings.leaving(last())?.epoch).toBe(2);
 });
 
 test("[LK11] a drain that is taken back leaves the spare of others and what has left as they are", () => {
-  const { ports, holdings, list } = holding(1, 2);
+  const { ports, holdings, list, tell, view, last } = holding(1, 2);
   ports.blocks.get(1)!.flows = 1;
   holdings.drainAll();
   // A block that came while everything drained, held back.
   list([1, 2, 3, 4].map((epoch) => lease(epoch)));
   holdings.resumeAll();
-  expect(epochsOf(holdings.view().active)).toEqual([1, 3]);
-  expect([holdings.view().spare?.epoch, holdings.leaving()?.epoch]).toEqual([4, 2]);
+  tell();
+  expect(epochsOf(view().active)).toEqual([1, 3]);
+  expect([view().spare?.epoch, holdings.leaving(last())?.epoch]).toEqual([4, 2]);
   expect(ports.blocks.get(1)!.isDraining).toBe(false);
 });
 
 test("[LK7] to drain what is not held, or has left, is nothing", () => {
-  const { ports, holdings } = holding(1);
+  const { ports, holdings, retire } = holding(1);
   holdings.drain(1);
-  holdings.retire(false);
+  retire();
   expect([ports.epochs(), holdings.isOnlyLeaving()]).toEqual([[], true]);
   for (const epoch of [1, 77]) holdings.drain(epoch);
   expect([holdings.has(1), holdings.has(77), holdings.isOnlyLeaving()]).toEqual([true, false, true]);
 });
 
 test("[LK3] [LK9] what was on its way back is not called lost when the edge lists it no longer", () => {
-  const { holdings, list } = holding(1, 2, 3);
+  const { holdings, list, retire } = holding(1, 2, 3);
   holdings.drain(1);
-  holdings.retire(false);
+  retire();
   expect(epochsOf(list([lease(3)]).lost)).toEqual([2]);
   expect([holdings.has(1), holdings.isEmpty]).toEqual([false, false]);
 });

@@ -67,7 +67,7 @@ class Chaos {
       host.connect();
     } else if (kind < 9) {
       host.ports.busiestCount = this.#pick(host.ports.usablePortCount() + 1);
-      host.keeper.pressure();
+      host.ports.report();
     } else {
       for (const block of host.ports.blocks.values()) block.flows = this.#pick(2);
     }

@@ -349,10 +349,10 @@ describe("growing and shrinking", () => {
     const host = world.start("h1");
     world.advance(1_000);
     host.ports.busiestCount = 179;
-    host.keeper.pressure();
+    host.ports.report();
     expect(host.ports.usablePortCount()).toBe(256);
     host.ports.busiestCount = 180;
-    host.keeper.pressure();
+    host.ports.report();
     expect(host.ports.usablePortCount()).toBe(512);
     world.advance(1_000);
     expect(world.rowsOf("h1").map(({ order }) => order)).toEqual([8, 8, 9]);
@@ -364,7 +364,7 @@ describe("growing and shrinking", () => {
     const host = world.start("h1");
     for (let step = 0; step < 600; step += 1) {
       host.ports.busiestCount = host.ports.usablePortCount();
-      host.keeper.pressure();
+      host.ports.report();
       world.timeline.advance(50);
     }
     expect(host.ports.usablePortCount()).toBe(16_384);
@@ -379,7 +379,7 @@ describe("growing and shrinking", () => {
     world.advance(1_000);
     expect(host.ports.growthOutstanding).toBe(true);
     host.ports.busiestCount = 256;
-    host.keeper.pressure();
+    host.ports.report();
     expect(host.ports.usablePortCount()).toBe(512);
     expect(host.ports.growthOutstanding).toBe(false);
     expect(host.ports.growthEndCount).toBeGreaterThan(0);
@@ -397,7 +397,7 @@ describe("growing and shrinking", () => {
     };
     takeAll(0);
     host.ports.busiestCount = 256;
-    host.keeper.pressure();
+    host.ports.report();
     expect(host.ports.growthOutstanding).toBe(true);
     host.sent.length = 0;
     world.advance(190_000);
@@ -415,7 +415,7 @@ describe("growing and shrinking", () => {
     world.advance(1_000);
     for (let step = 0; step < 4; step += 1) {
       host.ports.busiestCount = host.ports.usablePortCount();
-      host.keeper.pressure();
+      host.ports.report();
       world.advance(1_000);
     }
     expect(host.ports.usablePortCount()).toBe(4_096);
@@ -435,7 +435,7 @@ describe("growing and shrinking", () => {
     const host = world.start("h1");
     world.advance(1_000);
     host.ports.busiestCount = 200;
-    host.keeper.pressure();
+    host.ports.report();
     world.advance(1_000);
     for (const block of host.ports.blocks.values()) block.flows = 2;
     host.ports.busiestCount = 0;

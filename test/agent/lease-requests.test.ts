@@ -323,7 +323,7 @@ test("[LK7] only an unbroken rest counts", () => {
   const steps = settled();
   const third = { base: 8192, order: 9, epoch: 3 };
   steps.ports.busiestCount = 200;
-  steps.keeper.pressure();
+  steps.ports.report();
   expect(steps.last).toMatchObject({ type: "acquire", order: 9 });
   steps.answer([FIRST, SPARE, third], third);
   const draining = (): number[] =>
@@ -357,7 +357,7 @@ test("[LK5] a block on its way back is released before what remains is renewed, 
   const steps = settled();
   // Two of three are more than it may hold.
   steps.ports.busiestCount = 200;
-  steps.keeper.pressure();
+  steps.ports.report();
   steps.answer([FIRST, SPARE], null, { maxPortsPerHost: 256, minPortsPerHost: 64 });
   steps.pass(0);
   expect(steps.types()).toEqual(["acquire", "release"]);

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { type Logger, pino } from "pino";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { AddressPorts } from "../../src/agent/egress/address-ports.ts";
+import { PortApplier } from "../../src/agent/egress/port-applier.ts";
 import { Machine } from "../../src/agent/machine/guarded-machine.ts";
 
 let directory: string;
@@ -21,8 +22,8 @@ afterEach(() => rm(directory, { recursive: true, force: true }));
 test("[MA1] an address that cannot leave the machine needs nothing of it", async () => {
   const machine = await Machine.open("auto", directory, log);
   await machine.prepare("127.0.0.10");
-  const ports = new AddressPorts("127.0.0.10");
-  expect(machine.guarded(ports)).toBe(ports);
+  const ports = new PortApplier(new AddressPorts("127.0.0.10"));
+  expect(machine.guarded("127.0.0.10", ports)).toBe(ports);
   await machine.close();
   expect(await readdir(directory)).toEqual([]);
   expect(lines).toEqual([]);

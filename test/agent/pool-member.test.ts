@@ -160,7 +160,7 @@ test("[PM5] a kernel that cannot be told once leasing has begun costs no flow; b
       askedCount += 1;
       if (isDeaf) throw new Error("the kernel does not listen");
     },
-    guarded: (ports) => ports,
+    guarded: (_ip, ports) => ports,
   };
   const { binder } = join({ presenceIntervalMs: 10, machine });
   await until("it was tried often", () => askedCount > 5);

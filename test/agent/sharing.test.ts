@@ -18,7 +18,7 @@ function crowd(world: World, names: readonly string[]): FakeHost[] {
   for (let step = 0; step < 400; step += 1) {
     for (const host of hosts) {
       host.ports.busiestCount = host.ports.usablePortCount();
-      host.keeper.pressure();
+      host.ports.report();
     }
     world.timeline.advance(100);
   }
@@ -106,7 +106,7 @@ describe("a maximum that the operator lowers", () => {
     const host = world.start("h1");
     for (let step = 0; step < 200; step += 1) {
       host.ports.busiestCount = host.ports.usablePortCount();
-      host.keeper.pressure();
+      host.ports.report();
       world.timeline.advance(50);
     }
     expect(heldBy(world, "h1")).toBe(8192);

@@ -12,6 +12,7 @@ import { EgressFault } from "../../src/agent/egress/faults.ts";
 import { Resolver } from "../../src/agent/egress/resolver.ts";
 import { KernelLinkView } from "../../src/agent/uplink/link-view.ts";
 import { type Probe, type TrialDialler, UplinkWatch } from "../../src/agent/uplink/uplink-watch.ts";
+import { readClock } from "../../src/process/clock.ts";
 import { recordingLog, until } from "../link/loopback-edge.ts";
 
 const IP = "127.0.0.10";
@@ -33,7 +34,7 @@ async function listener(): Promise<{ server: Server; place: Place; seen: number[
 function watching(probes: readonly Probe[] = []) {
   const binder = new PortBinder({ holdDownMs: 0 });
   const ports = binder.addAddress(IP);
-  const endMs = performance.now() + 600_000;
+  const endMs = readClock().monotonicMs + 600_000;
   ports.setTerm({ monotonicEndMs: endMs, wallEndMs: Date.now() + 600_000 });
   ports.addBlock({ base: 40_000 - (40_000 % 64), order: 6, epoch: 1 });
   const resolver = new Resolver({ servers: ["127.0.0.1:1"] });

@@ -14,6 +14,7 @@ import type { Break } from "./flow-checks.ts";
 import { GuardKernel, SimulatedGuard } from "./guard-kernel.ts";
 import { type Machine, Process } from "./machine.ts";
 import type { Network } from "./network.ts";
+import { PortsApart } from "./ports-apart.ts";
 import { SILENT_LOG } from "./silent-log.ts";
 
 /** Where every part of a run finds the others. */
@@ -147,6 +148,7 @@ export class Host {
       watch: (url, direction, text) => watch(this, url, direction, text),
     };
     const prepared = new Set<string>();
+    const areApart = chance.isLikely(0.5);
     const epochs = new Map(this.#disk.epochs);
     const member = new PoolMember({
       edge,
@@ -172,7 +174,10 @@ export class Host {
           await guard.allow(ip, [], null);
           prepared.add(ip);
         },
-        guarded: (ports) => new GuardedPorts(ports.ip, ports, guard, () => {}),
+        guarded: (ip, ports) => {
+          const reached = areApart ? new PortsApart(ports, process, network) : ports;
+          return new GuardedPorts(ip, reached, guard, () => {});
+        },
       },
       whyAbsent: () => Promise.resolve(null),
       openLink: (options) => new SimulatedLink(options, world),

@@ -16,7 +16,6 @@ import { type CancelTimer, systemTimers, type Timers } from "../../process/timer
 import { DestinationPorts } from "./destination-ports.ts";
 import { HeldPort, type LeasedBlock } from "./held-port.ts";
 import { HoldQueue } from "./hold-queue.ts";
-import type { KeeperPorts } from "./keeper-ports.ts";
 import { createRandomBelow, type RandomBelow } from "./random-numbers.ts";
 
 /** What a binder can be told about time and chance; the defaults are the real ones. */
@@ -45,7 +44,7 @@ const MAX_RESTING = 32_768;
 const TERM_CHECK_MS = 500;
 
 /** The ports of one egress address on this host. */
-export class AddressPorts implements KeeperPorts {
+export class AddressPorts {
   readonly ip: string;
   /**
    * Called when use towards the busiest destination rises above 70 %, at every further rise,

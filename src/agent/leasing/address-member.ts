@@ -8,7 +8,8 @@ import { formatRange, rangeOf } from "../../core/port-block.ts";
 import { parseLeaseReply } from "../../wire/message-parsers.ts";
 import { whyAbsent } from "./address-presence.ts";
 import type { AddressPorts } from "../egress/address-ports.ts";
-import type { KeeperPorts } from "../egress/keeper-ports.ts";
+import { PortApplier } from "../egress/port-applier.ts";
+import type { PortControl } from "../egress/port-messages.ts";
 import { type Clock, readClock } from "../../process/clock.ts";
 import { type Link, type LinkTiming, openEdgeLink, type OpenLink } from "../../link/edge-link.ts";
 import { adviceOn } from "../../link/edge-refusals.ts";
@@ -20,8 +21,8 @@ import { LeaseKeeper } from "./lease-keeper.ts";
 export interface LeasingMachine {
   /** Makes an address ready to be leased from; while it throws, it must not be. */
   prepare(ip: string): Promise<void>;
-  /** The ports of an address that was prepared, as its keeper should drive them. */
-  guarded(ports: KeeperPorts & { readonly ip: string }): KeeperPorts;
+  /** The ports of an address that was prepared, as its keeper should control them. */
+  guarded(ip: string, ports: PortControl): PortControl;
 }
 
 /** What every address of a host shares. */
@@ -152,7 +153,8 @@ export class AddressMember {
       log: this.#log,
       ...(this.#options.linkTiming === undefined ? {} : { timing: this.#options.linkTiming }),
     });
-    const ports: KeeperPorts = this.#options.machine?.guarded(this.#ports) ?? this.#ports;
+    const applier = new PortApplier(this.#ports);
+    const ports = this.#options.machine?.guarded(ip, applier) ?? applier;
     const keeper = new LeaseKeeper({
       instance,
       ports,
@@ -167,17 +169,6 @@ export class AddressMember {
       highestEpoch: epochs.highestEpoch(ip),
       ...(mayGrow === undefined ? {} : { mayGrow }),
     });
-    if (ports.isSilent !== undefined) ports.onSilence = () => keeper.tick();
-    let isPressed = false;
-    this.#ports.onPressure = () => {
-      // The binder calls from the middle of a choice; blocks are added when it is through.
-      if (isPressed) return;
-      isPressed = true;
-      queueMicrotask(() => {
-        isPressed = false;
-        keeper.pressure();
-      });
-    };
     this.#keeper = keeper;
     this.#link = link;
     link.start();

@@ -2,7 +2,7 @@
 import type { Lease } from "../../core/lease-commands.ts";
 import type { ClockReading } from "../../core/lease-term.ts";
 import type { LeaseReply, LeaseRequest } from "../../core/messages.ts";
-import type { KeeperPorts } from "../egress/keeper-ports.ts";
+import type { PortControl } from "../egress/port-messages.ts";
 
 /** What a keeper tells its owner. */
 export type KeeperEvent =
@@ -28,7 +28,7 @@ export type RefusalCode = (LeaseReply & { type: "refused" })["code"];
 export interface KeeperOptions {
   /** The key of the state directory. */
   readonly instance: string;
-  readonly ports: KeeperPorts;
+  readonly ports: PortControl;
   readonly clock: () => ClockReading;
   /** Numbers in [0, 1). */
   readonly random: () => number;

@@ -1,21 +1,24 @@
 /**
  * The leases of this host on one address, and what each is used for.
  *
- * A lease enters as `active` (its ports are in the binder) or as the `spare` (held back), and
- * leaves through `draining` (no new flows, which may be taken back) and `leaving` (out of the
- * binder, to be released).
- * This table and the binder change together, here alone. [LK5] [LK6]
+ * A lease enters as `active` (its ports are in use) or as the `spare` (held back), and leaves
+ * through `draining` (no new flows, which may be taken back) and `leaving` (out of use, to be
+ * released). The keeper tells the ports of each change; what ends a step is a report of the ports
+ * that knows of it. [LK5] [LK6] [LK13]
  */
 import type { Lease } from "../../core/lease-commands.ts";
 import { blocksOverlap, portCountOf } from "../../core/port-block.ts";
-import type { KeeperPorts } from "../egress/keeper-ports.ts";
+import type { CommandedBlock, PortReport } from "../egress/port-messages.ts";
+import { flowCountOf } from "./commanded-ports.ts";
 import type { Holdings } from "./growth-policy.ts";
 
 type Use = "active" | "spare" | "draining" | "leaving";
 
 interface Held {
   readonly lease: Lease;
-  use: Use;
+  readonly use: Use;
+  /** Number of the command since which the ports know of this use; null while they do not. */
+  toldIn: number | null;
 }
 
 /** What changed by a listing. */
@@ -28,12 +31,7 @@ export interface Reconciliation {
 
 /** The table. */
 export class LeaseHoldings {
-  readonly #ports: KeeperPorts;
   readonly #held = new Map<number, Held>();
-
-  constructor(ports: KeeperPorts) {
-    this.#ports = ports;
-  }
 
   /** Whether a block is kept back. */
   get hasSpare(): boolean {
@@ -51,17 +49,32 @@ export class LeaseHoldings {
     return this.#held.has(epoch);
   }
 
-  /** What is held, for the growth policy. */
-  view(): Holdings {
+  /** Whether some report of the ports can end a step: a drain, a removal, or the wait of a spare. */
+  get awaitsReport(): boolean {
+    for (const { use } of this.#held.values()) if (use !== "active") return true;
+    return false;
+  }
+
+  /** What is held, for the growth policy; `busiestCount` is what the ports report. */
+  view(busiestCount: number): Holdings {
     const active = this.#with("active");
     let heldPortCount = 0;
     for (const { lease } of this.#held.values()) heldPortCount += portCountOf(lease.order);
-    return {
-      active,
-      spare: this.#with("spare")[0] ?? null,
-      heldPortCount,
-      busiestCount: this.#ports.capacity().busiestCount,
-    };
+    return { active, spare: this.#with("spare")[0] ?? null, heldPortCount, busiestCount };
+  }
+
+  /** What the ports should have. */
+  blocks(): CommandedBlock[] {
+    const blocks: CommandedBlock[] = [];
+    for (const { lease, use } of this.#held.values()) {
+      if (use === "active" || use === "draining") blocks.push({ lease, isDraining: use === "draining" });
+    }
+    return blocks;
+  }
+
+  /** The ports were told what they should have, in a command of this number. */
+  noteTold(number: number): void {
+    for (const held of this.#held.values()) held.toldIn ??= number;
   }
 
   /** Brings what is held in line with everything the edge lists. [LK3] */
@@ -75,34 +88,25 @@ export class LeaseHoldings {
       this.forget(lease.epoch);
     }
     const adopted = current.filter(({ epoch }) => !this.#held.has(epoch));
-    for (const lease of adopted) this.#held.set(lease.epoch, { lease, use: "leaving" });
+    for (const lease of adopted) this.#put(lease, "leaving");
     const wanted = adopted.filter(isWanted);
     const activeCount = this.#with("active").length;
     // The newest is held back: after a restart it is the one that was the spare before.
     const heldBack = !this.hasSpare && activeCount + wanted.length > 1 ? wanted.at(-1) : undefined;
-    for (const lease of wanted) {
-      if (lease !== heldBack) this.#ports.addBlock(lease);
-      this.#held.set(lease.epoch, { lease, use: lease === heldBack ? "spare" : "active" });
-    }
+    for (const lease of wanted) this.#put(lease, lease === heldBack ? "spare" : "active");
     return { adopted: wanted, lost };
   }
 
   /** Puts the spare to use. */
   activateSpare(): void {
-    for (const held of this.#held.values()) {
-      if (held.use !== "spare") continue;
-      held.use = "active";
-      this.#ports.addBlock(held.lease);
-    }
+    for (const lease of this.#with("spare")) this.#put(lease, "active");
   }
 
   /** Takes no new flows on a lease; the spare, which has none, leaves at once. */
   drain(epoch: number): void {
     const held = this.#held.get(epoch);
-    if (held?.use === "spare") held.use = "leaving";
-    if (held?.use !== "active") return;
-    held.use = "draining";
-    this.#ports.drainBlock(epoch);
+    if (held?.use === "spare") this.#put(held.lease, "leaving");
+    if (held?.use === "active") this.#put(held.lease, "draining");
   }
 
   /** Takes no new flows at all. */
@@ -112,26 +116,26 @@ export class LeaseHoldings {
 
   /** Takes new flows again on every block that is being drained. What has left by now is gone. [LK11] */
   resumeAll(): void {
+    for (const lease of this.#with("draining")) this.#put(lease, "active");
+  }
+
+  /** Takes drained blocks out of use: those without flows, by a report that knows of their drain, or all. */
+  retire(report: PortReport | null, areFlowsEnded: boolean): void {
     for (const [epoch, held] of this.#held) {
       if (held.use !== "draining") continue;
-      held.use = "active";
-      this.#ports.resumeBlock(epoch);
+      const isEmpty = report !== null && isKnown(held, report) && flowCountOf(report, epoch) === 0;
+      if (isEmpty || areFlowsEnded) this.#put(held.lease, "leaving");
     }
   }
 
-  /** Takes drained blocks without flows, or all drained ones, out of the binder. */
-  retire(areFlowsEnded: boolean): void {
+  /** A lease that can be released now: the ports report that nothing more leaves from it. [MA3] */
+  leaving(report: PortReport | null): Lease | null {
+    if (report === null) return null;
     for (const [epoch, held] of this.#held) {
-      if (held.use !== "draining") continue;
-      if (!areFlowsEnded && this.#ports.flowCount(epoch) > 0) continue;
-      held.use = "leaving";
-      this.#ports.removeBlock(epoch);
+      if (held.use !== "leaving" || !isKnown(held, report) || report.lingering.includes(epoch)) continue;
+      return held.lease;
     }
-  }
-
-  /** A lease that can be released now: nothing more leaves from it. [MA3] */
-  leaving(): Lease | null {
-    return this.#with("leaving").find(({ epoch }) => this.#ports.isSilent?.(epoch) ?? true) ?? null;
+    return null;
   }
 
   /** Whether everything held is to be released. */
@@ -140,15 +144,18 @@ export class LeaseHoldings {
     return true;
   }
 
-  /** Drops a lease at once, with its flows. */
+  /** Drops a lease, with its flows. */
   forget(epoch: number): void {
-    if (this.#held.delete(epoch)) this.#ports.removeBlock(epoch);
+    this.#held.delete(epoch);
   }
 
-  /** Drops everything at once, with all flows. [LK2] */
+  /** Drops everything, with all flows. [LK2] */
   forgetAll(): void {
-    this.#ports.setTerm(null);
-    for (const epoch of this.#held.keys()) this.forget(epoch);
+    this.#held.clear();
+  }
+
+  #put(lease: Lease, use: Use): void {
+    this.#held.set(lease.epoch, { lease, use, toldIn: null });
   }
 
   #with(use: Use): Lease[] {
@@ -156,6 +163,10 @@ export class LeaseHoldings {
     for (const held of this.#held.values()) if (held.use === use) leases.push(held.lease);
     return leases;
   }
+}
+
+function isKnown({ toldIn }: Held, { number }: PortReport): boolean {
+  return toldIn !== null && number >= toldIn;
 }
 
 /** The listed leases in the order of their epochs, without those that a newer one overlaps. [LK4] */

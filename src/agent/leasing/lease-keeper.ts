@@ -2,17 +2,26 @@
  * Keeps this host's leases on one egress address: takes them up, renews them, lets them grow
  * and shrink, and stops in time.
  *
- * It is a state machine without I/O: clocks, chance, a timer and a way to send are arguments,
+ * It is a state machine without I/O: clocks, chance, a timer and ways to send are arguments,
  * and everything that happens comes in as a call. Each call first asks whether the term is
  * over, even if the process was paused; then it handles the event; then it settles what should be
- * held, what to ask next, and when to look again. [LK1] [LK2]
+ * held, what to ask next, and when to look again. The ports of the address are told by commands,
+ * and what the keeper knows of them is in their last report. [LK1] [LK2] [LK13]
  */
 import type { Lease } from "../../core/lease-commands.ts";
 import { type ClockReading, type LeaseTerm, remainingMs, termFrom } from "../../core/lease-term.ts";
 import { type LeaseReply, type LeaseRequest, PROTOCOL_VERSION } from "../../core/messages.ts";
 import { DEFAULT_LEASE_SETTINGS, type LeaseSettings } from "../../core/pool-settings.ts";
 import { BackOff } from "../../process/back-off.ts";
-import { beyondShare, isAtRest, needsSpare, orderWanted, toGiveBack } from "./growth-policy.ts";
+import { CommandedPorts } from "./commanded-ports.ts";
+import {
+  beyondShare,
+  type Holdings,
+  isAtRest,
+  needsSpare,
+  orderWanted,
+  toGiveBack,
+} from "./growth-policy.ts";
 import type { KeeperOptions, KeeperTiming, RefusalCode } from "./keeper-options.ts";
 import { LeaseHoldings } from "./lease-holdings.ts";
 
@@ -35,11 +44,13 @@ interface Outstanding {
 export class LeaseKeeper {
   readonly #options: KeeperOptions;
   readonly #timing: KeeperTiming;
-  readonly #holdings: LeaseHoldings;
+  readonly #ports: CommandedPorts;
+  readonly #holdings = new LeaseHoldings();
   readonly #requestPrefix: string;
   readonly #growthBackOff: BackOff;
   readonly #pauseBackOff: BackOff;
   #requestCount = 0;
+  #isHandling = false;
   #isConnected = false;
   #isJoined = false;
   #outstanding: Outstanding | null = null;
@@ -59,8 +70,8 @@ export class LeaseKeeper {
   constructor(options: KeeperOptions) {
     const { ports, random } = options;
     this.#options = options;
+    this.#ports = new CommandedPorts(ports, () => this.#reported());
     this.#timing = { ...DEFAULT_TIMING, ...options.timing };
-    this.#holdings = new LeaseHoldings(ports);
     this.#highestEpoch = options.highestEpoch;
     // Ids must not repeat over restarts: the edge answers an id it knows with the same block.
     this.#requestPrefix = Math.floor(random() * 2 ** 52).toString(36);
@@ -104,12 +115,6 @@ export class LeaseKeeper {
     this.#handle(() => {});
   }
 
-  /** Use towards some destination is high, or a flow has found no port. */
-  pressure(): void {
-    // It comes with every flow; only a spare can be put to use without asking.
-    if (this.#holdings.hasSpare) this.#handle(() => {});
-  }
-
   /**
    * Takes no new flows, releases every block once its flows have ended, and at the deadline
    * (milliseconds from now) resets the rest. `drained` tells the end. [LK9]
@@ -140,18 +145,42 @@ export class LeaseKeeper {
     return isResumed;
   }
 
-  #handle(what: (now: ClockReading) => void): void {
+  #handle(what: (now: ClockReading) => void, isReported = false): void {
     if (this.#isDrained) return;
-    const now = this.#options.clock();
-    if (this.#term !== null && remainingMs(this.#term, now) <= 0) this.#lapse();
-    what(now);
-    this.#settle(now);
+    this.#isHandling = true;
+    try {
+      // Asked for a report by each call but a report, so that what is decided now goes by the newest.
+      if (!isReported) this.#ports.ask();
+      const now = this.#options.clock();
+      if (this.#term !== null && remainingMs(this.#term, now) <= 0) this.#lapse();
+      what(now);
+      this.#settle(now);
+    } finally {
+      this.#isHandling = false;
+    }
+  }
+
+  /** It comes with every flow when use is high; only some reports change what there is to do. */
+  #reported(): void {
+    if (!this.#isHandling && this.#holdings.awaitsReport) this.#handle(() => {}, true);
+  }
+
+  /** Tells the ports what has changed for them. Growth that was announced goes on unless the end is told. */
+  #tellPorts(isGrowing = this.#ports.areGrowing): void {
+    const content = { term: this.#term, blocks: this.#holdings.blocks(), isGrowing };
+    this.#ports.tell(content, (number) => this.#holdings.noteTold(number));
+  }
+
+  #view(): Holdings {
+    return this.#holdings.view(this.#ports.busiestCount);
   }
 
   /** Stops sending before the edge can give the blocks away. [LAW2] [LAW3] [LK2] */
   #lapse(): void {
     this.#term = null;
     this.#holdings.forgetAll();
+    // At once: what is taken up next may be the same blocks, and their flows are over.
+    this.#tellPorts();
     this.#options.onEvent({ type: "lapsed" });
   }
 
@@ -180,6 +209,8 @@ export class LeaseKeeper {
     const isWanted = ({ epoch }: Lease): boolean =>
       this.#drainEndMs === null && !(isOutdated && epoch === granted?.epoch);
     const { adopted, lost } = this.#holdings.reconcile(leases, isWanted);
+    // Whoever hears of it next finds the ports as they are from now on.
+    this.#tellPorts();
     if (adopted.length > 0) this.#options.onEvent({ type: "adopted", leases: adopted });
     if (lost.length > 0) this.#options.onEvent({ type: "lost", leases: lost });
     this.#noteEpochs(leases);
@@ -193,7 +224,6 @@ export class LeaseKeeper {
     // one was counted, and the machine may have slept. [HO4]
     if (this.#term === null || remainingMs(term, now) >= remainingMs(this.#term, now)) {
       this.#term = term;
-      this.#options.ports.setTerm(term);
     }
     // A third of the lease leaves two more tries; a little earlier, so that hosts spread out.
     const intervalMs = (leaseDurationMs / 3) * (0.9 + 0.1 * this.#options.random());
@@ -236,28 +266,28 @@ export class LeaseKeeper {
 
   #settle(now: ClockReading): void {
     const { monotonicMs } = now;
-    this.#holdings.retire(this.#drainEndMs !== null && monotonicMs >= this.#drainEndMs);
+    this.#tellPorts();
+    this.#holdings.retire(this.#ports.report, this.#drainEndMs !== null && monotonicMs >= this.#drainEndMs);
     if (this.#drainEndMs === null) this.#adjust(monotonicMs);
     if (this.#drainEndMs !== null && this.#isDone(monotonicMs)) return this.#finish();
+    // First what is taken from them: a block is released once they report that.
+    this.#tellPorts();
     this.#ask(monotonicMs);
-    this.#announceGrowth();
+    this.#tellPorts(this.#isGrowing());
     this.#options.wakeIn(this.#sleepMs(now));
   }
 
   /** Gives back what is too much, brings the spare into play, ends a long rest. [LK6] [LK7] [LK10] */
   #adjust(nowMs: number): void {
     if (this.#term === null) return;
-    let holdings = this.#holdings.view();
     // First, since a spare is given back sooner than a block in use.
-    const { ports } = this.#options;
-    for (const { epoch } of beyondShare(holdings, this.#settings, (lease) => ports.flowCount(lease.epoch))) {
-      this.#holdings.drain(epoch);
-      holdings = this.#holdings.view();
-    }
-    if (needsSpare(holdings)) {
-      this.#holdings.activateSpare();
-      holdings = this.#holdings.view();
-    }
+    const { flowCount } = this.#ports;
+    for (const { epoch } of beyondShare(this.#view(), this.#settings, flowCount)) this.#holdings.drain(epoch);
+    this.#tellPorts();
+    // How busy the ports were with other blocks says nothing of these.
+    if (!this.#ports.isReportCurrent) return;
+    if (needsSpare(this.#view())) this.#holdings.activateSpare();
+    const holdings = this.#view();
     if (!isAtRest(holdings, this.#settings)) {
       this.#restSinceMs = null;
       return;
@@ -306,24 +336,20 @@ export class LeaseKeeper {
     // A grant renews as well, so growth may go first.
     if (order !== null && nowMs >= this.#growAtMs) return { type: "acquire", requestId, order };
     if (isRenewalDue && !this.#holdings.isOnlyLeaving()) return { type: "renew", requestId };
-    const leaving = this.#holdings.leaving();
+    const leaving = this.#holdings.leaving(this.#ports.report);
     if (leaving !== null) return { type: "release", requestId, base: leaving.base, epoch: leaving.epoch };
     return isRenewalDue ? { type: "renew", requestId } : null;
   }
 
   #orderToAsk(): number | null {
     const { mayGrow = always } = this.#options;
-    return this.#drainEndMs === null && mayGrow() ? orderWanted(this.#holdings.view(), this.#settings) : null;
+    return this.#drainEndMs === null && mayGrow() ? orderWanted(this.#view(), this.#settings) : null;
   }
 
   /** Flows without a port wait while a spare or an answer may still bring one. [LK8] */
-  #announceGrowth(): void {
-    const { ports } = this.#options;
+  #isGrowing(): boolean {
     const isAsking = this.#outstanding?.request.type === "acquire";
-    const mayGrow =
-      this.#drainEndMs === null && this.#term !== null && (isAsking || this.#holdings.view().spare !== null);
-    if (mayGrow) ports.growthOutstanding = true;
-    else if (ports.growthOutstanding) ports.endGrowth();
+    return this.#drainEndMs === null && this.#term !== null && (isAsking || this.#holdings.hasSpare);
   }
 
   #isDone(nowMs: number): boolean {
@@ -339,7 +365,7 @@ export class LeaseKeeper {
     this.#isDrained = true;
     this.#term = null;
     this.#holdings.forgetAll();
-    this.#options.ports.endGrowth();
+    this.#tellPorts(false);
     this.#options.onEvent({ type: "drained" });
   }
 

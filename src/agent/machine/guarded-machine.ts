@@ -9,7 +9,7 @@
 import { join } from "node:path";
 import type { Logger } from "pino";
 import { CommandFault } from "../../process/command-fault.ts";
-import type { KeeperPorts } from "../egress/keeper-ports.ts";
+import type { PortControl } from "../egress/port-messages.ts";
 import { readClock } from "../../process/clock.ts";
 import { Guard, type GuardAvailability, guardAvailability, needsGuard } from "./guard.ts";
 import { GuardedPorts } from "./guarded-ports.ts";
@@ -79,11 +79,11 @@ export class Machine {
     if (isFirst) await this.#tellFindings(ip);
   }
 
-  /** The ports of an address that was prepared, as its keeper should drive them. */
-  guarded(ports: KeeperPorts & { readonly ip: string }): KeeperPorts {
-    if (this.#grip === null || !needsGuard(ports.ip)) return ports;
-    return new GuardedPorts(ports.ip, ports, this.#grip.guard, (fault) => {
-      this.#log.error({ ip: ports.ip, err: fault }, "the kernel's guard could not be told; new blocks wait");
+  /** The ports of an address that was prepared, as its keeper should control them. */
+  guarded(ip: string, ports: PortControl): PortControl {
+    if (this.#grip === null || !needsGuard(ip)) return ports;
+    return new GuardedPorts(ip, ports, this.#grip.guard, (fault) => {
+      this.#log.error({ ip, err: fault }, "the kernel's guard could not be told; new blocks wait");
     });
   }
 

@@ -1,130 +1,170 @@
 /**
- * The binder's ports of one address, behind the kernel's guard: a block is used only once the
- * kernel lets it out, and is let out no longer than it is used. [MA2]
+ * The ports of one address behind the kernel's guard: a block is used only once the kernel lets it
+ * out, and is let out no longer than it is used. [MA2]
  *
- * The keeper sees what it would see of the binder itself. When the kernel cannot be told, a
+ * The keeper sees what it would see of the ports themselves. When the kernel cannot be told, a
  * new block stays unused and the next renewal tries again: nothing leaves unguarded.
  */
+import { isDeepStrictEqual } from "node:util";
 import type { Lease } from "../../core/lease-commands.ts";
 import type { LeaseTerm } from "../../core/lease-term.ts";
-import type { PortBlock } from "../../core/port-block.ts";
-import type { KeeperPorts } from "../egress/keeper-ports.ts";
+import { blocksOverlap, type PortBlock } from "../../core/port-block.ts";
+import type { PortCommand, PortControl, PortReport } from "../egress/port-messages.ts";
 
 /** The part of the guard that is needed here. */
 export interface Permitting {
   allow(ip: string, blocks: readonly PortBlock[], term: LeaseTerm | null): Promise<void>;
 }
 
+/** A block that the keeper has taken away. */
+interface Removed {
+  readonly lease: Lease;
+  /** The term under which it was removed. */
+  readonly term: LeaseTerm | null;
+  /** Number of the command by which the ports lose it. */
+  readonly number: number;
+  /** The first wish without it; null while its resets may still have to leave. */
+  wish: number | null;
+}
+
+const NOTHING: PortCommand = { number: 0, term: null, blocks: [], isGrowing: false };
+
 /** One address of a host whose guard works. */
-export class GuardedPorts implements KeeperPorts {
+export class GuardedPorts implements PortControl {
+  onReport: ((report: PortReport) => void) | null = null;
   readonly #ip: string;
-  readonly #ports: KeeperPorts;
+  readonly #ports: PortControl;
   readonly #guard: Permitting;
   readonly #onFault: (fault: unknown) => void;
-  /** What the keeper has added, by epoch. */
-  readonly #leases = new Map<number, Lease>();
-  /** Epochs that the binder does not have yet, for the kernel has not said yes. */
-  readonly #waiting = new Set<number>();
-  /** Epochs that were removed and that the kernel may still let out, with the number of the wish that says so. */
-  readonly #lingering = new Map<number, number>();
+  /** What the keeper wants. */
+  #wanted = NOTHING;
+  /** What the ports were told, which has only blocks that the kernel lets out. */
+  #told = NOTHING;
+  /** The keeper's newest command that the ports have followed, as far as the kernel lets them. */
+  #number = 0;
+  /** The first command to the ports that has all of the keeper's newest. */
+  #toldNumber = 0;
+  #report: PortReport | null = null;
+  /** By epoch the first wish that has a block which the ports do not have yet. */
+  readonly #awaited = new Map<number, number>();
+  readonly #removed = new Map<number, Removed>();
   /** Wishes that the guard was told. */
   #wishCount = 0;
-  /** Epochs that the binder has. */
-  readonly #used = new Set<number>();
-  onSilence: (() => void) | null = null;
-  #term: LeaseTerm | null = null;
+  #isCommanding = false;
 
-  constructor(ip: string, ports: KeeperPorts, guard: Permitting, onFault: (fault: unknown) => void) {
+  constructor(ip: string, ports: PortControl, guard: Permitting, onFault: (fault: unknown) => void) {
     this.#ip = ip;
     this.#ports = ports;
     this.#guard = guard;
     this.#onFault = onFault;
+    ports.onReport = (report) => this.#heard(report);
   }
 
-  addBlock(lease: Lease): void {
-    this.#leases.set(lease.epoch, lease);
-    this.#lingering.delete(lease.epoch);
-    this.#waiting.add(lease.epoch);
-    void this.#tellGuard();
+  command(command: PortCommand): void {
+    if (command.number <= this.#wanted.number) return this.#ports.command(this.#told);
+    const before = this.#wanted;
+    this.#wanted = command;
+    const isOther = this.#noteBlocks(before, command);
+    this.#isCommanding = true;
+    // The resets must still get out, so the ports are first.
+    this.#tellPorts();
+    this.#isCommanding = false;
+    if (isOther || !isDeepStrictEqual(before.term, command.term)) void this.#tellGuard();
   }
 
-  drainBlock(epoch: number): void {
-    this.#waiting.delete(epoch);
-    this.#ports.drainBlock(epoch);
+  /** Whether other blocks are wanted than before. */
+  #noteBlocks(before: PortCommand, { blocks }: PortCommand): boolean {
+    const [old, wanted] = [leasesOf(before), leasesOf({ blocks })];
+    const added = [...wanted.keys()].filter((epoch) => !old.has(epoch));
+    const gone = [...old.values()].filter(({ epoch }) => !wanted.has(epoch));
+    for (const epoch of added) {
+      this.#removed.delete(epoch);
+      this.#awaited.set(epoch, this.#wishCount + 1);
+    }
+    for (const lease of gone) {
+      this.#awaited.delete(lease.epoch);
+      const number = this.#told.number + 1;
+      this.#removed.set(lease.epoch, { lease, term: before.term, number, wish: null });
+    }
+    return added.length + gone.length > 0;
   }
 
-  resumeBlock(epoch: number): void {
-    if (this.#used.has(epoch)) return this.#ports.resumeBlock(epoch);
-    // The kernel had not said yes when the drain began: it is asked again.
-    const lease = this.#leases.get(epoch);
-    if (lease !== undefined) this.addBlock(lease);
+  #tellPorts(): void {
+    const { term, blocks, isGrowing } = this.#wanted;
+    const permitted = blocks.filter(({ lease }) => !this.#awaited.has(lease.epoch));
+    this.#told = { number: this.#told.number + 1, term, blocks: permitted, isGrowing };
+    if (this.#isCommanding) this.#toldNumber = this.#told.number;
+    this.#ports.command(this.#told);
   }
 
-  removeBlock(epoch: number): void {
-    this.#used.delete(epoch);
-    this.#waiting.delete(epoch);
-    // The resets must still get out, so the binder is first.
-    this.#ports.removeBlock(epoch);
-    if (!this.#leases.delete(epoch)) return;
-    this.#lingering.set(epoch, this.#wishCount + 1);
-    void this.#tellGuard();
+  #heard(report: PortReport): void {
+    this.#report = report;
+    if (report.number >= this.#toldNumber) this.#number = this.#wanted.number;
+    if (!this.#isCommanding && this.#hasLetGo()) void this.#tellGuard();
+    this.#tellKeeper();
   }
 
-  /** Not before the kernel has confirmed it: another host may be given the block once it is released. [MA3] */
-  isSilent(epoch: number): boolean {
-    return !this.#lingering.has(epoch);
+  /** Whether the ports have let go of a removed block that the kernel still has to shut. */
+  #hasLetGo(): boolean {
+    return [...this.#removed.values()].some(
+      ({ wish, number }) => wish === null && number <= this.#heardNumber,
+    );
   }
 
-  setTerm(term: LeaseTerm | null): void {
-    this.#term = term;
-    this.#ports.setTerm(term);
-    void this.#tellGuard();
+  get #heardNumber(): number {
+    return this.#report?.number ?? 0;
   }
 
-  flowCount(epoch: number): number {
-    return this.#ports.flowCount(epoch);
-  }
-
-  capacity(): { readonly portCount: number; readonly busiestCount: number } {
-    return this.#ports.capacity();
-  }
-
-  get growthOutstanding(): boolean {
-    return this.#ports.growthOutstanding;
-  }
-
-  set growthOutstanding(isOutstanding: boolean) {
-    this.#ports.growthOutstanding = isOutstanding;
-  }
-
-  endGrowth(): void {
-    this.#ports.endGrowth();
+  #tellKeeper(): void {
+    if (this.#report === null) return;
+    // Not before the kernel has confirmed it: another host may be given the block once it is released. [MA3]
+    const lingering = [...this.#report.lingering, ...this.#removed.keys()];
+    this.onReport?.({ ...this.#report, number: this.#number, lingering });
   }
 
   async #tellGuard(): Promise<void> {
     this.#wishCount += 1;
     const wish = this.#wishCount;
-    const permitted = [...this.#leases.values()];
-    const hasTerm = this.#term !== null;
+    const { term } = this.#wanted;
+    const wanted = [...leasesOf(this.#wanted).values()];
+    const closing = this.#stillNeeded(wanted);
+    for (const removed of this.#removed.values()) {
+      if (!closing.includes(removed.lease)) removed.wish ??= wish;
+    }
     try {
-      await this.#guard.allow(this.#ip, permitted, this.#term);
+      await this.#guard.allow(this.#ip, [...wanted, ...closing], term);
     } catch (fault) {
       this.#onFault(fault);
       return;
     }
-    // A block that was taken up again and removed once more since is not what was confirmed.
-    const silent = [...this.#lingering].filter(([, saidIn]) => saidIn <= wish);
-    for (const [epoch] of silent) this.#lingering.delete(epoch);
-    if (hasTerm) this.#use(permitted);
-    if (silent.length > 0) this.onSilence?.();
+    this.#permitted(wish, term !== null);
   }
 
-  #use(permitted: readonly Lease[]): void {
-    for (const lease of permitted) {
-      // It may have been drained or removed while the kernel was being told.
-      if (!this.#waiting.delete(lease.epoch)) continue;
-      this.#used.add(lease.epoch);
-      this.#ports.addBlock(lease);
+  /**
+   * Removed blocks whose resets may still have to leave. Only under the term that they had: a newer
+   * one is not theirs, and another host may hold them by now. [LAW1]
+   */
+  #stillNeeded(wanted: readonly Lease[]): Lease[] {
+    const needed: Lease[] = [];
+    for (const { lease, term, number } of this.#removed.values()) {
+      if (number <= this.#heardNumber || !isDeepStrictEqual(term, this.#wanted.term)) continue;
+      if (!wanted.some((other) => blocksOverlap(lease, other))) needed.push(lease);
     }
+    return needed;
   }
+
+  /** The kernel has done what a wish said. */
+  #permitted(wish: number, hasTerm: boolean): void {
+    // A block that was taken up again and removed once more since is not what was confirmed.
+    const shut = [...this.#removed].filter(([, removed]) => removed.wish !== null && removed.wish <= wish);
+    for (const [epoch] of shut) this.#removed.delete(epoch);
+    const open = hasTerm ? [...this.#awaited].filter(([, from]) => from <= wish) : [];
+    for (const [epoch] of open) this.#awaited.delete(epoch);
+    if (open.length > 0) this.#tellPorts();
+    else if (shut.length > 0) this.#tellKeeper();
+  }
+}
+
+function leasesOf({ blocks }: Pick<PortCommand, "blocks">): Map<number, Lease> {
+  return new Map(blocks.map(({ lease }) => [lease.epoch, lease]));
 }
