@@ -237,8 +237,9 @@ function settingsOf(row: SqlRow): PoolSettings {
 }
 
 /** As `applyEvent` counts them. */
-function changesSteering({ type }: LeaseEvent): boolean {
-  return type === "granted" || type === "ended" || type === "steering-began";
+function changesSteering(event: LeaseEvent): boolean {
+  if (event.type === "retired") return !event.isRetiring;
+  return event.type === "granted" || event.type === "ended" || event.type === "steering-began";
 }
 
 function blockOf(row: SqlRow): { base: number; order: number } {

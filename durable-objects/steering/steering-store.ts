@@ -54,9 +54,13 @@ export class SteeringStore {
     return { ip, version: numberOrNull(row, "steering_version"), entries };
   }
 
-  /** Whether an address that knows its pool has not published yet. */
+  /**
+   * Whether an address that knows its pool has not published yet. Of one that retires and has nothing
+   * leased there is nothing to know; routers may have been told to forget it.
+   */
   hasUnpublished(): boolean {
-    const query = "SELECT 1 FROM egress_ip WHERE is_confirmed = 1 AND steering_version IS NULL LIMIT 1";
+    const query = `SELECT 1 FROM egress_ip WHERE is_confirmed = 1 AND steering_version IS NULL
+      AND (is_retiring = 0 OR leased_port_count IS NOT 0) LIMIT 1`;
     return this.#rows(query).length > 0;
   }
 

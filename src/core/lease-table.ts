@@ -160,6 +160,8 @@ export function applyEvent(table: LeaseTable, event: LeaseEvent): void {
       return;
     case "retired":
       table.isRetiring = event.isRetiring;
+      // Routers may have been told to forget an address that is taken back. [RE2]
+      if (!event.isRetiring) noteSteeringChange(table);
       return;
   }
 }

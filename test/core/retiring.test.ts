@@ -30,6 +30,18 @@ describe("a table that retires", () => {
     expect(run(table, { ...acquire, requestId: "c" }).outcome).toEqual(refused);
   });
 
+  test("[RE2] [ST5] is published again when that is taken back, where there are routers", () => {
+    const { table } = heldTable();
+    const versions = (): number[] =>
+      [true, true, false, false].map((isRetiring) => {
+        run(table, { type: "retire", isRetiring });
+        return table.steeringVersion;
+      });
+    expect(versions()).toEqual([0, 0, 0, 0]);
+    run(table, { type: "steer" });
+    expect(versions()).toEqual([1, 1, 2, 2]);
+  });
+
   test("[RE1] answers a repeated request with the block it got, and renews it", () => {
     const { table, acquire, lease } = heldTable();
     run(table, { type: "retire", isRetiring: true });

@@ -125,6 +125,7 @@ async function hardOfHearing(ip: string) {
 }
 
 afterEach(() => {
+  vi.useRealTimers();
   vi.restoreAllMocks();
 });
 
@@ -199,6 +200,37 @@ describe("an address that was removed", () => {
     here.host.close();
     await ringUntilGone(here);
     expect(await here.address.describe()).toEqual({ ok: false, refusal: "ip-unknown" });
+  });
+});
+
+describe("the alarm of a pool", () => {
+  const alarmInMs = ({ pool }: World) =>
+    runInDurableObject(pool, async (_instance, { storage }) => (await storage.getAlarm())! - Date.now());
+
+  it("[RE6] rings when the first retiring address may have news, sooner when one could not be told", async () => {
+    const here = await world({ leaseDurationMs: 40_000, quarantineMs: 3_600_000 });
+    const second = `203.0.113.${worldCount}`;
+    const third = `192.0.2.${worldCount}`;
+    for (const ip of [second, third]) await here.pool.addIp(ip, null);
+    const host = await HostConnection.open(objects.EGRESS_IP.getByName(second), "h1");
+    await host.join(FIRST);
+    const { granted } = await host.acquire(8);
+    await host.release(granted as World["lease"]);
+    vi.useFakeTimers({ toFake: ["Date"], now: Date.now() });
+    await here.host.renew();
+    await here.pool.removeIp(here.ip);
+    expect(await alarmInMs(here)).toBe(40_000);
+    // Of this one nothing ends within the longest time between two questions.
+    await here.pool.removeIp(second);
+    expect(await alarmInMs(here)).toBe(40_000);
+    let isBroken = true;
+    await interceptOrders(objects.EGRESS_IP.getByName(third), (_wish, carryOut) => {
+      if (!isBroken) return carryOut();
+      isBroken = false;
+      return Promise.reject(new Error("out of order"));
+    });
+    await here.pool.removeIp(third);
+    expect(await alarmInMs(here)).toBe(2_000);
   });
 });
 
@@ -294,6 +326,38 @@ describe("a removal that is interrupted", () => {
     expect(await hostsPlaced(here.pool)).toBe(1);
     expect(await runDurableObjectAlarm(here.pool)).toBe(false);
     member.close();
+  });
+
+  it("[RE2] is taken back even while the address leaves", async () => {
+    const here = await world({ quarantineMs: 0 });
+    await here.host.release(here.lease);
+    const came: string[] = [];
+    const mended = Promise.withResolvers<void>();
+    await interceptOrders(here.address, async (wish, carryOut) => {
+      came.push(wish);
+      const status = await carryOut();
+      if (wish === "leave") await mended.promise;
+      return status;
+    });
+    const removed = here.pool.removeIp(here.ip);
+    await vi.waitFor(() => expect(came).toContain("leave"));
+    const back = here.pool.addIp(here.ip, null);
+    expect(await ipsOf(here.pool)).toMatchObject([{ ip: here.ip, retiring: null }]);
+    await runInDurableObject(here.address, () => mended.resolve());
+    await removed;
+    expect(await back).toMatchObject({ ok: true, value: { ips: [{ ip: here.ip, retiring: null }] } });
+    expect(await here.address.describe()).toMatchObject({ value: { pool: here.name, retiring: false } });
+  });
+
+  it("[RE6] is not over when the address does not heed the order to leave", async () => {
+    const here = await world({ quarantineMs: 0 });
+    await here.host.release(here.lease);
+    await interceptOrders(here.address, async (wish, carryOut) =>
+      wish === "leave" ? { ok: true, value: { status: "outdated", revision: 900 } } : carryOut(),
+    );
+    await here.pool.removeIp(here.ip);
+    expect(await ipsOf(here.pool)).toMatchObject([{ ip: here.ip, retiring: { leasedPortCount: 0 } }]);
+    await ringUntilGone(here);
   });
 
   it("[RE2] cannot be taken back when another pool has the address", async () => {
@@ -395,6 +459,72 @@ describe("the routers of a removed address", () => {
     await gone;
     const table = await (await RouterConnection.open(here.pool, "r2")).enroll(FIRST);
     expect(table).toMatchObject({ sequence: removal.sequence, ips: [], entries: [] });
+  });
+
+  it("[RE4] forget it when another pool has it already, and so do hosts", async () => {
+    const here = await world({ quarantineMs: 0 });
+    const member = await enlistedHost(here);
+    const router = await readyRouter(here);
+    expect(await member.next()).toMatchObject({ steered: true, ips: [here.ip] });
+    await here.host.release(here.lease);
+    router.acknowledge((await router.change()).sequence);
+    await vi.waitFor(async () =>
+      expect(await here.address.assign(here.name, settings, true, LEAVE)).toMatchObject({
+        value: { status: "left" },
+      }),
+    );
+    await here.other.addIp(here.ip, null);
+    await here.pool.configure({ quarantineMs: 1_000 });
+    expect(await router.change()).toMatchObject({ removeIps: [here.ip] });
+    expect(await member.next()).toMatchObject({ ips: [] });
+    expect(await ipsOf(here.pool)).toEqual([]);
+  });
+
+  it("[ST15] keep no other router waiting that comes while they are to forget it", async () => {
+    const here = await world({ quarantineMs: 0 });
+    const router = await readyRouter(here);
+    await here.host.release(here.lease);
+    router.acknowledge((await router.change()).sequence);
+    const removing = here.pool.removeIp(here.ip);
+    const { sequence } = await router.change();
+    const second = await RouterConnection.open(here.pool, "r2");
+    second.send({ type: "enroll", version: 1, instance: FIRST });
+    // Whatever kept the table waiting would let this be answered first.
+    second.send("{");
+    expect(await second.table()).toMatchObject({ sequence, ips: [] });
+    for (const each of [router, second]) each.acknowledge(sequence);
+    expect(await removing).toMatchObject({ ok: true, value: { ips: [] } });
+  });
+
+  it("[ST15] wait for it while it has something leased when the pool is steered", async () => {
+    const here = await world();
+    await here.pool.removeIp(here.ip);
+    const router = await RouterConnection.open(here.pool, "r1");
+    expect(await router.enroll(FIRST)).toMatchObject({ ips: [here.ip], entries: [here.lease] });
+  });
+
+  it("[RE2] know it again when it is taken back while they are to forget it", async () => {
+    const here = await world({ quarantineMs: 0 });
+    const router = await readyRouter(here);
+    await here.host.release(here.lease);
+    router.acknowledge((await router.change()).sequence);
+    const came: string[] = [];
+    await interceptOrders(here.address, (wish, carryOut) => {
+      came.push(wish);
+      return carryOut();
+    });
+    const removing = here.pool.removeIp(here.ip);
+    const removal = await router.change();
+    expect(removal).toMatchObject({ removeIps: [here.ip] });
+    const back = here.pool.addIp(here.ip, null);
+    expect(await ipsOf(here.pool)).toMatchObject([{ ip: here.ip, retiring: null }]);
+    router.acknowledge(removal.sequence);
+    await removing;
+    const change = await router.change();
+    expect(change).toMatchObject({ addIps: [here.ip] });
+    router.acknowledge(change.sequence);
+    expect(await back).toMatchObject({ ok: true });
+    expect(came).toEqual(["retire", "serve"]);
   });
 
   it("[RE4] have applied it before another pool can have it, whoever is restarted meanwhile", async () => {
