@@ -14,4 +14,17 @@ export interface Equivalent {
   readonly why: string;
 }
 
-export const EQUIVALENTS: readonly Equivalent[] = [];
+export const EQUIVALENTS: readonly Equivalent[] = [
+  {
+    file: "durable-objects/pool/address-orders.ts",
+    line: "if (answer.ok) status = answer.value;",
+    replacement: "true",
+    why: "An order to leave is never refused.",
+  },
+  {
+    file: "durable-objects/steering/steering-feed.ts",
+    line: "if (change.put.length === 0) return change;",
+    replacement: "false",
+    why: "It only saves the work of placing nothing.",
+  },
+];

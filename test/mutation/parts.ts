@@ -128,7 +128,7 @@ export const PARTS: Readonly<Record<string, Part>> = {
     leastScore: 80,
   },
   objects: {
-    sources: ["address", "catalogue", "platform", "pool", "steering", "storage"].map(
+    sources: ["address", "calls", "catalogue", "platform", "pool", "steering", "storage"].map(
       (room) => `durable-objects/${room}/*.ts`,
     ),
     tests: ["test/durable-objects/*.test.ts"],
