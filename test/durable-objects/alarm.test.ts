@@ -1,6 +1,7 @@
 /** What time alone does to an address, in real time: leases of a second instead of a mocked clock. */
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { expect, it, vi } from "vitest";
+import { KEPT_PAST_LEASES } from "../../durable-objects/address/lease-store.ts";
 import type { EgressIp } from "../../durable-objects/address/egress-ip.ts";
 import { HostConnection, objects, settings } from "./objects.ts";
 
@@ -129,4 +130,21 @@ it("[DO8] an alarm that comes early, or twice, changes no lease and is set again
   const after = await storedIn(stub);
   expect(after).toEqual({ ...before, alarmAtMs: after.alarmAtMs });
   expect(after.alarmAtMs).not.toBeNull();
+});
+
+it("[DO4] the alarm forgets the oldest past leases beyond those that are kept", async () => {
+  const stub = objects.EGRESS_IP.getByName("203.0.113.6");
+  await stub.assign("eu", settings);
+  const host = await HostConnection.open(stub, "h1");
+  await host.join("first-instance");
+  await host.acquire(8);
+  await runInDurableObject(stub, (_instance: EgressIp, { storage }) => {
+    for (const epoch of [2, 3, KEPT_PAST_LEASES + 2]) {
+      storage.sql.exec("INSERT INTO past_lease VALUES (?, 2048, 6, 'h1', 1, 'released', 2)", epoch);
+    }
+  });
+  expect(await runDurableObjectAlarm(stub)).toBe(true);
+  const { live, past } = await storedIn(stub);
+  expect(past.map(({ epoch }) => epoch)).toEqual([3, KEPT_PAST_LEASES + 2]);
+  expect(live).toMatchObject([{ epoch: 1 }]);
 });

@@ -1,7 +1,8 @@
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import type { EgressIp } from "../../durable-objects/address/egress-ip.ts";
 import { CLOSE_FENCED, CLOSE_REFUSED } from "../../durable-objects/platform/object-platform.ts";
+import { connectingPeer } from "../../durable-objects/platform/upgrade.ts";
 import { HOST_HEADER } from "../../durable-objects/calls/peer-headers.ts";
 import { HEARTBEAT, HEARTBEAT_ANSWER, PROTOCOL_VERSION } from "../../src/core/messages.ts";
 import { HostConnection, objects, type Reply, settings, upgrade } from "./objects.ts";
@@ -24,6 +25,10 @@ async function tableOf(stub: DurableObjectStub<EgressIp>): Promise<Reply> {
   return described.value;
 }
 
+afterEach(() => {
+  vi.useRealTimers();
+});
+
 describe("connecting", () => {
   it("[DO7] an address that belongs to no pool takes no host", async () => {
     const stub = objects.EGRESS_IP.getByName("198.51.100.1");
@@ -44,6 +49,17 @@ describe("connecting", () => {
     const response = await upgrade(await assignedIp(), { [HOST_HEADER]: "h1" });
     expect(response.status).toBe(426);
     expect(await response.json()).toMatchObject({ code: "upgrade-required" });
+  });
+
+  it("[DO5] the word that asks for a WebSocket may have capitals", () => {
+    const request = new Request("http://object/", { headers: { upgrade: "WebSocket", [HOST_HEADER]: "h1" } });
+    expect(connectingPeer(request, HOST_HEADER)).toEqual({ ok: true, value: "h1" });
+  });
+
+  it("[DO9] one that ends without a code is closed back all the same", async () => {
+    const host = await HostConnection.open(await assignedIp(), "h1");
+    host.closeSilently();
+    expect(await host.closed).toEqual({ code: 1000, reason: "" });
   });
 
   it("[DO15] heartbeats are answered", async () => {
@@ -267,6 +283,15 @@ describe("who speaks for a host", () => {
     expect(await stranger.renew()).toMatchObject({ type: "answer" });
   });
 
+  it("[DO9] a connection on which nobody has joined yet stays open when its host joins on another", async () => {
+    const stub = await assignedIp();
+    const waiting = await HostConnection.open(stub, "h1");
+    const joined = await HostConnection.open(stub, "h1");
+    await joined.join(FIRST);
+    expect(await waiting.join(FIRST)).toMatchObject({ type: "answer" });
+    expect(await joined.closed).toEqual({ code: CLOSE_FENCED, reason: "stale-session" });
+  });
+
   it("[HO2] what an older session still sends is refused", async () => {
     const stub = await assignedIp();
     const older = await HostConnection.open(stub, "h1");
@@ -320,6 +345,12 @@ describe("bad input", () => {
     ["no object", "null", ""],
     ["an unknown type", '{"type":"steal","requestId":"x"}', "x"],
     ["a member too many", '{"type":"renew","requestId":"x","host":"h2"}', "x"],
+    [
+      "an id that is just short enough",
+      `{"type":"renew","requestId":"${"x".repeat(64)}","host":"h2"}`,
+      "x".repeat(64),
+    ],
+    ["an id that is a number", '{"type":"renew","requestId":7}', ""],
     ["an id too long", `{"type":"renew","requestId":"${"x".repeat(65)}"}`, ""],
     ["a fraction of a port", '{"type":"release","requestId":"x","base":1024.5,"epoch":1}', "x"],
     ["bytes", new TextEncoder().encode("{}").buffer, ""],
@@ -352,6 +383,44 @@ describe("belonging to a pool", () => {
     const stub = await assignedIp();
     expect(await stub.assign("us", settings)).toEqual({ ok: false, refusal: "ip-elsewhere" });
     expect((await tableOf(stub))["pool"]).toBe("eu");
+  });
+
+  it("[RE6] an address that belongs nowhere has left whoever takes it away", async () => {
+    const stub = objects.EGRESS_IP.getByName("198.51.100.2");
+    for (const wish of ["retire", "leave"] as const) {
+      const left = { ok: true, value: { status: "left" } };
+      expect(await stub.assign("eu", settings, false, { revision: 5, wish })).toEqual(left);
+    }
+    expect(await stub.describe()).toEqual({ ok: false, refusal: "ip-unknown" });
+  });
+
+  it("[RE6] a retiring address is worth asking at its next deadline, in 1 to 60 s", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const stub = await assignedIp();
+    // With a quarantine as long as this a leap of the clock is believed.
+    const unhurried = { ...settings, quarantineMs: 3_600_000 };
+    await stub.assign("eu", unhurried);
+    const host = await HostConnection.open(stub, "h1");
+    await host.join(FIRST);
+    await host.acquire(8);
+    const endsAtMs = Date.now() + settings.leaseDurationMs;
+    for (const [leftMs, againInMs] of [
+      [settings.leaseDurationMs, 60_000],
+      [30_000, 30_000],
+      [300, 1_000],
+    ] as const) {
+      vi.setSystemTime(endsAtMs - leftMs);
+      expect(await stub.assign("eu", unhurried, false, { revision: null, wish: "retire" })).toEqual({
+        ok: true,
+        value: {
+          status: "retiring",
+          leasedPortCount: 256,
+          quarantinedPortCount: 0,
+          isEmpty: false,
+          againInMs,
+        },
+      });
+    }
   });
 
   it("[DO11] new settings hold for the next answer, and after an eviction", async () => {

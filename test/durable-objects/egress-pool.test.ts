@@ -207,6 +207,23 @@ describe("placement", () => {
     expect(await hostsPlaced(world.stub)).toMatchObject([{ host: "h1" }]);
   });
 
+  it("[DO10] a report counts as being heard, and what is refused does not", async () => {
+    const world = await newPool();
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const host = await placedHost(world, "h1");
+    vi.setSystemTime(Date.now() + 4_000);
+    host.send(report(world.ip, 256));
+    expect(await host.ask("{")).toMatchObject({ type: "refused" });
+    vi.setSystemTime(Date.now() + 4_000);
+    expect(await host.ask("{")).toMatchObject({ type: "refused" });
+    expect(await hostsPlaced(world.stub)).toHaveLength(1);
+    vi.setSystemTime(Date.now() + 1_000);
+    expect(await hostsPlaced(world.stub)).toEqual([]);
+    host.send({ type: "tried", ip: world.ip, reached: [] });
+    expect(await host.ask("{")).toMatchObject({ type: "refused" });
+    expect(await hostsPlaced(world.stub)).toHaveLength(1);
+  });
+
   it("[DO12] a host that lost only its connection is placed again at once", async () => {
     const world = await newPool();
     await placedHost(world, "h1");
@@ -278,6 +295,28 @@ describe("enlisting", () => {
     expect(await first.closed).toMatchObject({ code: CLOSE_FENCED });
   });
 
+  it("[HO1] another instance is let in when the first is silent, and ends its connection", async () => {
+    const world = await newPool();
+    const first = await placedHost(world, "h1");
+    await world.stub.configure({ hostSilenceMs: 500 });
+    await vi.waitFor(async () => expect(await hostsPlaced(world.stub)).toEqual([]), { timeout: 5_000 });
+    const successor = await HostConnection.open(world.stub, "h1");
+    expect(await successor.enlist(DUPLICATE)).toMatchObject({ type: "enlisted" });
+    expect(await first.closed).toEqual({ code: CLOSE_FENCED, reason: "stale-session" });
+  });
+
+  it("[DO9] what an older connection still reports is refused", async () => {
+    const world = await newPool();
+    const older = await placedHost(world, "h1");
+    const newer = await HostConnection.open(world.stub, "h1");
+    const enlisted = newer.enlist(FIRST);
+    // It is on its way while the newer connection takes over.
+    older.send(report(world.ip, 7));
+    await enlisted;
+    await older.closed;
+    expect(await hostsPlaced(world.stub)).toMatchObject([{ host: "h1", portCount: 256 }]);
+  });
+
   it("[DO9] a newer connection of the same instance closes the older", async () => {
     const world = await newPool();
     const older = await placedHost(world, "h1");
@@ -314,6 +353,7 @@ describe("enlisting", () => {
     ["bytes", new TextEncoder().encode("{}").buffer],
     ["an unknown type", '{"type":"leave"}'],
     ["a report before it has enlisted", '{"type":"report","draining":false,"rooms":[]}'],
+    ["a trial before it has enlisted", '{"type":"tried","ip":"192.0.2.1","reached":[]}'],
     [
       "room at no address",
       '{"type":"report","draining":false,"rooms":[{"ip":"x","portCount":1,"busiestCount":0}]}',

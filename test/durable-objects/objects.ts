@@ -107,6 +107,11 @@ class Connection {
   close(): void {
     this.#socket.close(1000, "done");
   }
+
+  /** Ends the connection without saying why. */
+  closeSilently(): void {
+    this.#socket.close();
+  }
 }
 
 /** One connection of a host. */

@@ -126,6 +126,33 @@ async function deafen({ address }: World, isAnswering: boolean): Promise<() => P
     });
 }
 
+describe("the first router of a pool", () => {
+  it("[ST15] has the table after 5 s at the latest while an address does not answer", async () => {
+    const here = await world();
+    const mend = await deafen(here, false);
+    const wait = scheduler.wait.bind(scheduler);
+    vi.spyOn(scheduler, "wait").mockImplementation((delayMs, options) =>
+      delayMs === 5_000 ? Promise.resolve() : wait(delayMs, options),
+    );
+    const router = await RouterConnection.open(here.pool, "r1");
+    expect(await router.enroll(FIRST)).toMatchObject({ sequence: 0, ips: [], entries: [] });
+    await mend();
+    expect(await router.change()).toMatchObject({ sequence: 1, addIps: [here.ip] });
+  });
+
+  it("[ST15] waits for no address that has never answered", async () => {
+    const here = await world();
+    await readyRouter(here, "r1");
+    await runInPool(here, "INSERT INTO egress_ip (ip, revision) VALUES ('192.0.2.99', 1000)");
+    const router = await RouterConnection.open(here.pool, "r2");
+    router.send({ type: "enroll", version: 1, instance: FIRST });
+    // Whatever kept the table waiting would let this be answered first.
+    router.send("{");
+    expect(await router.table()).toMatchObject({ ips: [here.ip] });
+    expect(await router.next()).toEqual({ type: "refused", code: "message-malformed" });
+  });
+});
+
 describe("a router that comes to a steered pool", () => {
   it.each([
     ["fails", true],
@@ -185,6 +212,26 @@ describe("a pool that has waited for its routers", () => {
       ({ delayMs, signal }) => delayMs < steeringDeadlineMs && signal === byDeadline[1]!.signal,
     );
     expect(looks.length).toBeGreaterThan(0);
+  });
+});
+
+describe("a pool that does not answer", () => {
+  it("[ST2] [ST6] is given up an eighth of a lease after the routers' time, and told again", async () => {
+    const here = await world({ leaseDurationMs: 32_000, steeringDeadlineMs: 3_000 });
+    const router = await readyRouter(here, "r1");
+    const wait = scheduler.wait.bind(scheduler);
+    const delaysMs: number[] = [];
+    vi.spyOn(scheduler, "wait").mockImplementation((delayMs, options) => {
+      delaysMs.push(delayMs);
+      return delayMs === 7_000 ? Promise.resolve() : wait(delayMs, options);
+    });
+    here.host.send({ type: "acquire", requestId: "a", order: 8 });
+    expect(await here.host.next()).toEqual({ type: "refused", requestId: "a", code: "steering-pending" });
+    expect(delaysMs).toContain(7_000);
+    router.acknowledge((await router.change()).sequence);
+    vi.restoreAllMocks();
+    here.host.send({ type: "acquire", requestId: "a", order: 8 });
+    expect(await here.host.next()).toMatchObject({ requestId: "a", granted: { epoch: 1 } });
   });
 });
 

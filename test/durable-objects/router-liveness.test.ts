@@ -1,4 +1,4 @@
-/** Whom a grant waits for before a router has enrolled, and for whom never. */
+/** Whom a grant waits for and for how long, and what a pool remembers of a router that is away. */
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { EgressPool } from "../../durable-objects/pool/egress-pool.ts";
@@ -11,8 +11,12 @@ function setClockAhead(): void {
   vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 3_600_000 });
 }
 
+/** How often a wait for routers looks again. */
+const LOOK_AGAIN_MS = 500;
+
 afterEach(() => {
   vi.useRealTimers();
+  vi.restoreAllMocks();
 });
 
 describe("a grant", () => {
@@ -85,6 +89,61 @@ describe("a grant", () => {
     const described = await here.pool.describe();
     expect(described).toMatchObject({ ok: true, value: { steeringSequence: 0, routers: [] } });
   });
+
+  it("[ST10] waits for routers that a restart cut off no longer than they may be silent", async () => {
+    const here = await world({ hostSilenceMs: 500 });
+    await readyRouter(here);
+    await evictDurableObject(here.pool, { webSockets: "close" });
+    acquireSoon(here.host, "a");
+    expect(await here.host.next()).toMatchObject({ type: "answer", granted: { epoch: 1 } });
+    expect(await routersNoted(here)).toMatchObject([{ is_connected: 1, overdue: null }]);
+  });
+
+  it("[ST10] does not wait again for such a router when a deadline has passed in vain", async () => {
+    const here = await world({ steeringDeadlineMs: 500 });
+    await readyRouter(here);
+    await evictDurableObject(here.pool, { webSockets: "close" });
+    acquireSoon(here.host, "a");
+    expect(await here.host.next()).toMatchObject({ type: "answer", granted: { epoch: 1 } });
+    expect(await routersNoted(here)).toMatchObject([{ is_connected: 0, overdue: 2 }]);
+  });
+
+  it("[ST4] that went ahead of a router is written down with what the router has", async () => {
+    const here = await world({ steeringDeadlineMs: 500 });
+    await readyRouter(here);
+    acquireSoon(here.host, "a");
+    expect(await here.host.next()).toMatchObject({ type: "answer", granted: { epoch: 1 } });
+    expect(await routersNoted(here)).toMatchObject([{ is_connected: 1, acknowledged: 1, overdue: 2 }]);
+  });
+
+  it("[ST2] goes ahead as soon as the last router has come to it, has gone, or only looks", async () => {
+    const here = await world();
+    const { router } = await readyRouter(here);
+    // Nobody looks again without a reason.
+    const wait = scheduler.wait.bind(scheduler);
+    vi.spyOn(scheduler, "wait").mockImplementation((delayMs, options) =>
+      delayMs === LOOK_AGAIN_MS ? new Promise(() => {}) : wait(delayMs, options),
+    );
+    const endings: ((last: RouterConnection) => void)[] = [
+      (last) => last.close(),
+      (last) => last.send({ type: "observe", version: 1 }),
+    ];
+    for (const [at, end] of endings.entries()) {
+      const last = await RouterConnection.open(here.pool, `last-${at}`);
+      acquireSoon(here.host, `a${at}`);
+      const { sequence } = await router.change();
+      router.acknowledge(sequence);
+      await vi.waitFor(async () =>
+        expect(await statusOf(here, "r1")).toMatchObject({ acknowledged: sequence }),
+      );
+      expect(here.host.unread).toEqual([]);
+      end(last);
+      expect(await here.host.next()).toMatchObject({ requestId: `a${at}`, granted: { epoch: at + 1 } });
+    }
+    acquireSoon(here.host, "b");
+    router.acknowledge((await router.change()).sequence);
+    expect(await here.host.next()).toMatchObject({ requestId: "b", granted: { epoch: 3 } });
+  });
 });
 
 describe("a router", () => {
@@ -139,4 +198,60 @@ describe("a router", () => {
     router.acknowledge(sequence);
     expect(await here.host.next()).toMatchObject({ type: "answer", granted: { epoch: 1 } });
   });
+
+  it("[ST9] is let in under another instance when the first is silent, whose connection ends", async () => {
+    const here = await world({ hostSilenceMs: 500 });
+    const { router: first } = await readyRouter(here);
+    await vi.waitFor(async () => expect(await statusOf(here, "r1")).toMatchObject({ live: false }));
+    const second = await RouterConnection.open(here.pool, "r1");
+    expect(await second.enroll(DUPLICATE)).toMatchObject({ ips: [here.ip] });
+    expect(await first.closed).toEqual({ code: 4001, reason: "stale-session" });
+  });
+
+  it("[ST9] that stays connected is not forgotten, whenever it was written of last", async () => {
+    const here = await world();
+    await readyRouter(here);
+    await runInDurableObject(here.pool, (_instance: EgressPool, { storage }) => {
+      storage.sql.exec("UPDATE router SET seen_at_ms = seen_at_ms - ?", 8 * 86_400_000);
+    });
+    await readyRouter(here, "r2");
+    expect(await statusOf(here, "r1")).toMatchObject({ live: true, ready: true, acknowledged: 1 });
+  });
+
+  it("[ST9] that has gone is known by what it acknowledged last", async () => {
+    const here = await world();
+    const { router } = await readyRouter(here);
+    router.close();
+    await vi.waitFor(async () => expect(await statusOf(here, "r1")).toMatchObject({ live: false }));
+    const standing = { ready: false, acknowledged: 1, lagging: false };
+    expect(await statusOf(here, "r1")).toMatchObject(standing);
+    await evictDurableObject(here.pool);
+    expect(await statusOf(here, "r1")).toMatchObject(standing);
+  });
+
+  it("[ST10] that acknowledges is written of at most once a minute", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const here = await world();
+    const { router } = await readyRouter(here);
+    const noted = async () => (await routersNoted(here))[0];
+    const enrolledAtMs = (await noted())!["seen_at_ms"] as number;
+    expect(await noted()).toMatchObject({ acknowledged: null });
+    for (const [laterMs, acknowledged] of [
+      [59_999, null],
+      [60_000, 1],
+    ] as const) {
+      vi.setSystemTime(enrolledAtMs + laterMs);
+      router.acknowledge(1);
+      expect(await router.ask("{")).toMatchObject({ type: "refused" });
+      expect(await noted()).toMatchObject({ acknowledged, is_connected: 1 });
+    }
+    expect(await noted()).toMatchObject({ seen_at_ms: enrolledAtMs + 60_000 });
+  });
 });
+
+/** What is on disk of the routers of a pool. */
+function routersNoted({ pool }: Pick<Awaited<ReturnType<typeof world>>, "pool">) {
+  return runInDurableObject(pool, (_instance: EgressPool, { storage }) =>
+    storage.sql.exec("SELECT * FROM router ORDER BY router").toArray(),
+  );
+}

@@ -106,6 +106,19 @@ describe("a grant", () => {
     expect(await blocksOf(here)).toHaveLength(1);
   });
 
+  it("[ME2] that is asked twice while it is held back is answered once", async () => {
+    const here = await world();
+    const { router } = await readyRouter(here);
+    acquireSoon(here.host, "a");
+    const { sequence } = await router.change();
+    acquireSoon(here.host, "a");
+    // By then the second one has been heard as well.
+    expect(await here.host.ask("{")).toMatchObject({ code: "message-malformed" });
+    router.acknowledge(sequence);
+    expect(await here.host.next()).toMatchObject({ requestId: "a", granted: { epoch: 1 } });
+    expect(await here.host.ask({ type: "renew", requestId: "b" })).toMatchObject({ requestId: "b" });
+  });
+
   it("[ST6] of which the pool cannot be told is refused by name, and steered later", async () => {
     const here = await world();
     const { router } = await readyRouter(here);
@@ -127,6 +140,28 @@ describe("a grant", () => {
       expect(await here.host.renew()).toMatchObject({ leases: [{ epoch: 1, order: 8 }] });
     }, TIMEOUT);
   }, 20_000);
+});
+
+describe("a pool that cannot be told", () => {
+  const BREAK = `CREATE TRIGGER broken BEFORE UPDATE OF steering_version ON egress_ip
+    BEGIN SELECT RAISE(ABORT, 'disk full'); END`;
+
+  it("[RE3] keeps an address that is empty, until it has taken all that was published", async () => {
+    const here = await world({ quarantineMs: 0 });
+    const { router } = await readyRouter(here);
+    acquireSoon(here.host, "a");
+    router.acknowledge((await router.change()).sequence);
+    const { granted } = await here.host.next();
+    await runInDurableObject(here.pool, (_instance: EgressPool, { storage }) => void storage.sql.exec(BREAK));
+    await here.host.release(granted);
+    const described = await here.pool.describe();
+    if (!described.ok) throw new Error(described.refusal);
+    const order = { revision: 1_000, wish: "leave" } as const;
+    expect(await here.address.assign(here.name, described.value.settings, true, order)).toMatchObject({
+      value: { status: "retiring", leasedPortCount: 0, quarantinedPortCount: 0, isEmpty: false },
+    });
+    expect(await here.address.describe()).toMatchObject({ value: { retiring: true, blocks: [] } });
+  });
 });
 
 describe("a crash between a grant and its acknowledgement", () => {
@@ -323,6 +358,17 @@ describe("a router", () => {
     expect(await here.host.renew()).toMatchObject({ leases: [granted] });
   });
 
+  it("[ST8] [ST5] gets an address from before addresses knew their names", async () => {
+    const here = await world();
+    const { granted } = await here.host.acquire(8);
+    await runInDurableObject(here.address, (_instance: EgressIp, { storage }) => {
+      storage.sql.exec("UPDATE assignment SET ip = NULL");
+    });
+    await evictDurableObject(here.address);
+    const router = await RouterConnection.open(here.pool, "r1");
+    expect(await router.enroll(FIRST)).toMatchObject({ ips: [here.ip], entries: [granted] });
+  });
+
   it("[ST8] gets a table of any size in parts that it can read", async () => {
     const here = await world();
     await runInDurableObject(here.pool, (_instance: EgressPool, { storage }) => {
@@ -338,6 +384,28 @@ describe("a router", () => {
     expect(table.entries).toHaveLength(5_000);
     expect(new Set(table.entries.map(({ epoch }) => epoch)).size).toBe(5_000);
     expect(table.ips).toEqual([here.ip]);
+  });
+
+  it("[ST8] gets addresses and hosts in parts as well, and no part too many", async () => {
+    const here = await world();
+    await readyRouter(here);
+    await runInDurableObject(here.pool, (_instance: EgressPool, { storage }) => {
+      const many = (count: number) =>
+        `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${count})`;
+      storage.sql.exec(
+        `${many(1_500)} INSERT INTO egress_ip (ip, revision, is_confirmed, steering_version)
+        SELECT '2001:db8::' || i, 1000, 1, 1 FROM n`,
+      );
+      storage.sql.exec(
+        `${many(2_000)} INSERT INTO host (host, instance, gateway, draining, rooms, reach_ipv4)
+        SELECT 'n' || i, 'instance', 'http://gateway:1', 0, '[]', '192.0.2.1' FROM n`,
+      );
+    });
+    const router = await RouterConnection.open(here.pool, "r2");
+    const table = await router.enroll(FIRST);
+    expect(new Set(table.ips).size).toBe(1_501);
+    expect(new Set(table.nextHops.map(({ host }) => host)).size).toBe(2_000);
+    expect(await router.ask("{")).toMatchObject({ type: "refused" });
   });
 
   it("[ST7] that acknowledges late, twice or out of order takes nothing back", async () => {
@@ -429,6 +497,23 @@ describe("a router", () => {
     const { table } = await readyRouter(here);
     expect(table.entries).toMatchObject([{ ip: here.ip, epoch: 1 }]);
     expect(await here.host.next()).toMatchObject({ type: "answer", granted: { epoch: 1 } });
+  });
+
+  it("[ST12] hears of a host that is reached otherwise, and of no other enlistment", async () => {
+    const here = await world();
+    const { router } = await readyRouter(here);
+    for (const [ipv4, sequence] of [
+      ["192.0.2.7", 2],
+      ["192.0.2.8", 3],
+    ] as const) {
+      for (let time = 0; time < 2; time += 1) {
+        const member = await HostConnection.open(here.pool, "h1");
+        await member.enlist(FIRST, "http://gateway:1", { ipv4, ipv6: "2001:db8::7" });
+      }
+      const nextHops = [{ host: "h1", ipv4, ipv6: "2001:db8::7" }];
+      expect(await router.change()).toMatchObject({ sequence, put: [], nextHops });
+    }
+    expect(await router.ask("{")).toMatchObject({ type: "refused" });
   });
 
   it("[ST1] is told of a new address and of a host that is reached otherwise, in one numbering", async () => {

@@ -1,12 +1,17 @@
 /** Hosts that reach nothing, and what the others of their address find. */
 import { evictDurableObject } from "cloudflare:test";
-import { describe, expect, it, vi } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { drawFrom } from "./object-address.ts";
 import { HostConnection, objects, type Reply, RouterConnection } from "./objects.ts";
 
 const GATEWAY = "http://127.0.0.1:8001";
 const GOOD = { state: "good", destinationCount: 3, failedCount: 0, doubts: [] };
 const DOUBT = { ip: "198.51.100.9", port: 443 };
 const SUSPECT = { state: "suspect", destinationCount: 3, failedCount: 3, doubts: [DOUBT] };
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
 
 let count = 0;
 
@@ -85,6 +90,135 @@ describe("a host that reaches nothing", () => {
     expect(Object.fromEntries(names)).toEqual({ [ip]: ["h1", "h2"], [ipv6]: ["h2"] });
   });
 
+  it("[UP3] stays left out when it comes back on a new connection", async () => {
+    const { ip, stub, hosts, placed } = await poolOf(2);
+    const [cut, other] = [hosts[0]!, hosts[1]!];
+    report(cut, ip, SUSPECT);
+    await other.next();
+    other.send({ type: "tried", ip, reached: [DOUBT] });
+    expect(await cut.next()).toEqual({ type: "ejected", ips: [ip] });
+    const back = await HostConnection.open(stub, "h1");
+    await back.enlist("instance-1", GATEWAY);
+    expect(await placed()).toEqual(["h2"]);
+    report(back, ip, SUSPECT);
+    expect(await back.next()).toEqual({ type: "ejected", ips: [ip] });
+  });
+
+  it("[UP3] that has been good in between is left out only when others try again", async () => {
+    const { ip, hosts, placed } = await poolOf(2);
+    const [cut, other] = [hosts[0]!, hosts[1]!];
+    report(cut, ip, SUSPECT);
+    await other.next();
+    other.send({ type: "tried", ip, reached: [DOUBT] });
+    await cut.next();
+    report(cut, ip, GOOD);
+    await cut.next();
+    report(cut, ip, SUSPECT);
+    expect(await other.next()).toEqual({ type: "try", ip, places: [DOUBT] });
+    expect(await placed()).toEqual(["h1", "h2"]);
+    expect(cut.unread).toEqual([]);
+  });
+
+  it("[UP4] is told every address from which it is left out, and shown with the worst of them", async () => {
+    const { ip, stub, hosts } = await poolOf(2);
+    const second = `203.0.113.${count}`;
+    await stub.addIp(second, null);
+    const [cut, other] = [hosts[0]!, hosts[1]!];
+    for (const host of hosts) expect(await host.next()).toMatchObject({ type: "enlisted" });
+    const tell = (host: HostConnection, ...uplinks: (object | undefined)[]): void => {
+      const rooms = [ip, second].map((at, number) => ({
+        ip: at,
+        portCount: 256,
+        busiestCount: 3,
+        uplink: uplinks[number],
+      }));
+      host.send({ type: "report", draining: false, rooms });
+    };
+    tell(other, GOOD, GOOD);
+    tell(cut, SUSPECT, GOOD);
+    expect(await other.next()).toMatchObject({ type: "try", ip });
+    other.send({ type: "tried", ip, reached: [DOUBT] });
+    expect(await cut.next()).toEqual({ type: "ejected", ips: [ip] });
+    const known = { portCount: 256, busiestCount: 3, destinationCount: 3 };
+    expect(await stub.hosts()).toMatchObject({
+      value: [
+        {
+          host: "h1",
+          uplink: "dead",
+          rooms: [
+            { ip, ...known, uplink: "dead", failedCount: 3 },
+            { ip: second, ...known, uplink: "good", failedCount: 0 },
+          ],
+        },
+        { host: "h2", uplink: "good" },
+      ],
+    });
+    tell(cut, SUSPECT, SUSPECT);
+    expect(await other.next()).toMatchObject({ type: "try", ip: second });
+    other.send({ type: "tried", ip: second, reached: [DOUBT] });
+    expect(await cut.next()).toEqual({ type: "ejected", ips: [ip, second].toSorted() });
+    tell(other, undefined, GOOD);
+    expect(await other.ask("{")).toMatchObject({ type: "refused" });
+    expect(await stub.hosts()).toMatchObject({
+      value: [
+        { uplink: "dead" },
+        {
+          uplink: "good",
+          rooms: [
+            { ip, uplink: "unknown", destinationCount: null, failedCount: null },
+            { ip: second, uplink: "good", destinationCount: 3, failedCount: 0 },
+          ],
+        },
+      ],
+    });
+  });
+
+  it("[UP2] two others are asked that serve the address, first those that are not suspect", async () => {
+    const { ip, hosts } = await poolOf(6);
+    const [cut, draining, portless, suspect] = hosts as [
+      HostConnection,
+      HostConnection,
+      HostConnection,
+      HostConnection,
+    ];
+    const rooms = [{ ip, portCount: 256, busiestCount: 3, uplink: GOOD }];
+    draining.send({ type: "report", draining: true, rooms });
+    portless.send({ type: "report", draining: false, rooms: [{ ...rooms[0], portCount: 0 }] });
+    report(suspect, ip, { ...SUSPECT, doubts: [] });
+    for (const host of hosts) expect(await host.ask("{")).toMatchObject({ type: "refused" });
+    // By chance alone the suspect one would come first.
+    const chances = [0.1, 0.5, 0.9];
+    drawFrom(() => chances.shift()!);
+    report(cut, ip, SUSPECT);
+    expect(await cut.ask("{")).toMatchObject({ type: "refused" });
+    for (const host of hosts.slice(4)) {
+      expect(await host.next()).toEqual({ type: "try", ip, places: [DOUBT] });
+    }
+    // Asked lately, they are not asked again.
+    report(cut, ip, SUSPECT);
+    for (const host of hosts) expect(await host.ask("{")).toMatchObject({ type: "refused" });
+    expect(chances).toEqual([]);
+  });
+
+  it("[UP2] a suspect one is asked when there is no other, and by chance which of many", async () => {
+    const { ip, hosts } = await poolOf(5);
+    const [cut, suspect] = [hosts[0]!, hosts[1]!];
+    report(suspect, ip, { ...SUSPECT, doubts: [] });
+    expect(await suspect.ask("{")).toMatchObject({ type: "refused" });
+    const chances = [0.1, 0.9, 0.2, 0.5];
+    drawFrom(() => chances.shift()!);
+    report(cut, ip, SUSPECT);
+    expect(await cut.ask("{")).toMatchObject({ type: "refused" });
+    for (const host of [hosts[3]!, hosts[4]!]) expect(await host.next()).toMatchObject({ type: "try" });
+    expect(await hosts[2]!.ask("{")).toMatchObject({ type: "refused" });
+    for (const host of hosts.slice(2)) host.send({ type: "report", draining: true, rooms: [] });
+    for (const host of hosts.slice(2)) expect(await host.ask("{")).toMatchObject({ type: "refused" });
+    report(cut, ip, GOOD);
+    chances.push(0.1);
+    report(cut, ip, SUSPECT);
+    expect(await suspect.next()).toMatchObject({ type: "try" });
+  });
+
   it("[UP3] stays when the others do not reach it either: it is the destination that is down", async () => {
     const { ip, hosts, placed, uplinks } = await poolOf(3);
     report(hosts[0]!, ip, SUSPECT);
@@ -119,6 +253,23 @@ describe("a host that reaches nothing", () => {
     one.send({ type: "tried", ip, reached: [DOUBT] });
     expect(await one.next()).toEqual({ type: "ejected", ips: [] });
     expect(await placed()).toEqual(["h1", "h2"]);
+  });
+
+  it("[UP3] [UP4] is served from again, and shown so, when the other no longer serves", async () => {
+    const { ip, hosts, placed, uplinks } = await poolOf(2);
+    const [cut, other] = [hosts[0]!, hosts[1]!];
+    report(cut, ip, SUSPECT);
+    await other.next();
+    other.send({ type: "tried", ip, reached: [DOUBT] });
+    expect(await cut.next()).toEqual({ type: "ejected", ips: [ip] });
+    other.send({
+      type: "report",
+      draining: true,
+      rooms: [{ ip, portCount: 256, busiestCount: 3, uplink: GOOD }],
+    });
+    expect(await other.ask("{")).toMatchObject({ type: "refused" });
+    expect(await placed()).toEqual(["h1"]);
+    expect(await uplinks()).toEqual({ h1: "suspect", h2: "good" });
   });
 
   it("[UP2] [UP5] hosts that do not watch their uplink are asked nothing and stay", async () => {
