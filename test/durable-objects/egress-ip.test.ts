@@ -2,6 +2,8 @@ import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { EgressIp } from "../../durable-objects/address/egress-ip.ts";
 import { CLOSE_FENCED, CLOSE_REFUSED } from "../../durable-objects/platform/object-platform.ts";
+import { AddressService } from "../../durable-objects/address/address-service.ts";
+import { durablePlatform } from "../../durable-objects/platform/durable-platform.ts";
 import { connectingPeer } from "../../durable-objects/platform/upgrade.ts";
 import { HOST_HEADER } from "../../durable-objects/calls/peer-headers.ts";
 import { HEARTBEAT, HEARTBEAT_ANSWER, PROTOCOL_VERSION } from "../../src/core/messages.ts";
@@ -383,6 +385,19 @@ describe("belonging to a pool", () => {
     const stub = await assignedIp();
     expect(await stub.assign("us", settings)).toEqual({ ok: false, refusal: "ip-elsewhere" });
     expect((await tableOf(stub))["pool"]).toBe("eu");
+  });
+
+  it("[DO7] an address that is not told which it is takes no pool", async () => {
+    await runInDurableObject(
+      objects.EGRESS_IP.getByName("198.51.100.3"),
+      async (_instance: EgressIp, state) => {
+        const service = new AddressService({ ...durablePlatform(state), name: undefined }, () => {
+          throw new Error("there is nothing to tell a pool");
+        });
+        await expect(service.assign("eu", settings)).rejects.toThrow("reached by the address");
+        expect(await service.describe()).toEqual({ ok: false, refusal: "ip-unknown" });
+      },
+    );
   });
 
   it("[RE6] an address that belongs nowhere has left whoever takes it away", async () => {

@@ -110,6 +110,15 @@ describe("a pool whose disk fails", () => {
   });
 });
 
+describe("a pool that has lost what it was", () => {
+  it("[DO10] refuses the next message of a host, and ends its connection", async () => {
+    const here = await world();
+    await runInPool(here, "DELETE FROM pool");
+    expect(await here.member.ask("{")).toEqual({ type: "refused", code: "pool-unknown" });
+    expect(await here.member.closed).toEqual({ code: 4002, reason: "pool-unknown" });
+  });
+});
+
 /** Makes an address take no orders until the returned function is called. */
 async function deafen({ address }: World, isAnswering: boolean): Promise<() => Promise<void>> {
   const mended = Promise.withResolvers<void>();
@@ -138,6 +147,22 @@ describe("the first router of a pool", () => {
     expect(await router.enroll(FIRST)).toMatchObject({ sequence: 0, ips: [], entries: [] });
     await mend();
     expect(await router.change()).toMatchObject({ sequence: 1, addIps: [here.ip] });
+  });
+
+  it("[ST10] is not expected back when it has gone before it could have the table", async () => {
+    const here = await world();
+    const mend = await deafen(here, false);
+    const gone = await RouterConnection.open(here.pool, "r1");
+    gone.send({ type: "enroll", version: 1, instance: FIRST });
+    expect(await gone.ask("{")).toMatchObject({ type: "refused" });
+    gone.close();
+    await gone.closed;
+    await mend();
+    const router = await RouterConnection.open(here.pool, "r2");
+    expect(await router.enroll(FIRST)).toMatchObject({ ips: [here.ip] });
+    const described = await here.pool.describe();
+    if (!described.ok) throw new Error(described.refusal);
+    expect(described.value.routers).toMatchObject([{ router: "r2", live: true }]);
   });
 
   it("[ST15] waits for no address that has never answered", async () => {
@@ -219,6 +244,7 @@ describe("a pool that does not answer", () => {
   it("[ST2] [ST6] is given up an eighth of a lease after the routers' time, and told again", async () => {
     const here = await world({ leaseDurationMs: 32_000, steeringDeadlineMs: 3_000 });
     const router = await readyRouter(here, "r1");
+    const reported = vi.spyOn(console, "error").mockImplementation(() => {});
     const wait = scheduler.wait.bind(scheduler);
     const delaysMs: number[] = [];
     vi.spyOn(scheduler, "wait").mockImplementation((delayMs, options) => {
@@ -228,6 +254,8 @@ describe("a pool that does not answer", () => {
     here.host.send({ type: "acquire", requestId: "a", order: 8 });
     expect(await here.host.next()).toEqual({ type: "refused", requestId: "a", code: "steering-pending" });
     expect(delaysMs).toContain(7_000);
+    const fault = expect.objectContaining({ message: "the pool does not answer" }) as Error;
+    expect(reported.mock.calls).toEqual([[`address ${here.ip} could not be published`, fault]]);
     router.acknowledge((await router.change()).sequence);
     vi.restoreAllMocks();
     here.host.send({ type: "acquire", requestId: "a", order: 8 });

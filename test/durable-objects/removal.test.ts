@@ -156,6 +156,9 @@ describe("an address that was removed", () => {
     await here.pool.removeIp(here.ip);
     expect(await member.next()).toMatchObject({ type: "enlisted", ips: [] });
     expect(await here.pool.placement()).toMatchObject({ value: { ips: [] } });
+    // Giving it up again is told to nobody.
+    await here.pool.removeIp(here.ip);
+    expect(await member.ask("{")).toMatchObject({ type: "refused" });
     await evict(here.pool);
     const back = await HostConnection.open(here.pool, "h1");
     expect(await back.enlist(FIRST)).toMatchObject({ ips: [] });
@@ -474,10 +477,15 @@ describe("the routers of a removed address", () => {
       }),
     );
     await here.other.addIp(here.ip, null);
+    const warned = vi.spyOn(console, "warn").mockImplementation(() => {});
     await here.pool.configure({ quarantineMs: 1_000 });
     expect(await router.change()).toMatchObject({ removeIps: [here.ip] });
     expect(await member.next()).toMatchObject({ ips: [] });
     expect(await ipsOf(here.pool)).toEqual([]);
+    expect(warned.mock.calls).toEqual([[`address ${here.ip} belongs to another pool by now`]]);
+    // Of one that never was the pool's there is nothing to say.
+    expect(await here.pool.addIp(here.ip, null)).toEqual(ELSEWHERE);
+    expect(warned).toHaveBeenCalledTimes(1);
   });
 
   it("[ST15] keep no other router waiting that comes while they are to forget it", async () => {

@@ -109,11 +109,13 @@ describe("a grant", () => {
   });
 
   it("[ST4] that went ahead of a router is written down with what the router has", async () => {
+    const warned = vi.spyOn(console, "warn").mockImplementation(() => {});
     const here = await world({ steeringDeadlineMs: 500 });
     await readyRouter(here);
     acquireSoon(here.host, "a");
     expect(await here.host.next()).toMatchObject({ type: "answer", granted: { epoch: 1 } });
     expect(await routersNoted(here)).toMatchObject([{ is_connected: 1, acknowledged: 1, overdue: 2 }]);
+    expect(warned.mock.calls).toEqual([["router r1 has not applied change 2 in time"]]);
   });
 
   it("[ST2] goes ahead as soon as the last router has come to it, has gone, or only looks", async () => {
@@ -227,6 +229,15 @@ describe("a router", () => {
     expect(await statusOf(here, "r1")).toMatchObject(standing);
     await evictDurableObject(here.pool);
     expect(await statusOf(here, "r1")).toMatchObject(standing);
+  });
+
+  it("[ST10] is not expected back when its connection was seen to break", async () => {
+    const here = await world();
+    await readyRouter(here);
+    await runInDurableObject(here.pool, async (instance: EgressPool, state) => {
+      await instance.webSocketError(state.getWebSockets(":routers")[0]!);
+    });
+    expect(await routersNoted(here)).toMatchObject([{ router: "r1", is_connected: 0, acknowledged: 1 }]);
   });
 
   it("[ST10] that acknowledges is written of at most once a minute", async () => {
