@@ -1,6 +1,6 @@
 /** For how long routers could have applied what they are told, and the pool has known of addresses. */
 import { FAIR_WEATHER, type Network, type Weather } from "./network.ts";
-import type { ObjectDatabase } from "./object-database.ts";
+import type { PoolDisk } from "./pool-disk.ts";
 import type { SimulatedRouter } from "./router.ts";
 
 /** A router that could apply all this time is expected to have applied it. */
@@ -55,9 +55,8 @@ export class Attention {
   }
 
   /** Whether the pool has had blocks of an address for some time: until then routers leave it alone. [ST4] */
-  isPublished(ip: string, { sql }: ObjectDatabase): boolean {
-    const [row] = sql.exec("SELECT steering_version FROM egress_ip WHERE ip = ?", ip).toArray();
-    this.#note(this.#publishedSinceMs, ip, typeof row?.["steering_version"] === "number");
+  isPublished(ip: string, pool: PoolDisk): boolean {
+    this.#note(this.#publishedSinceMs, ip, pool.hasBlocksOf(ip));
     return this.#isLong(this.#publishedSinceMs.get(ip));
   }
 

@@ -96,7 +96,7 @@ export class EdgeObject<Program extends ObjectProgram> {
   readonly #network: Network;
   readonly #dirty: Set<Instance<unknown>>;
   readonly #make: (platform: ObjectPlatform, instance: () => Instance<Program>) => Program;
-  readonly #database: ObjectDatabase;
+  readonly #database = new ObjectDatabase();
   #instance: Instance<Program> | null = null;
   #sockets: ObjectEnd[] = [];
   #alarmAtMs: number | null = null;
@@ -117,7 +117,6 @@ export class EdgeObject<Program extends ObjectProgram> {
     this.#network = network;
     this.#dirty = dirty;
     this.#make = make;
-    this.#database = this.#newDatabase();
   }
 
   /** The program as it runs now, for those who look at it from outside; null while it does not. */
@@ -210,7 +209,7 @@ export class EdgeObject<Program extends ObjectProgram> {
   supersede(forMs: number): void {
     const old = this.#instance;
     if (old === null) return;
-    const fork = this.#newDatabase();
+    const fork = new ObjectDatabase();
     this.#database.copyTo(fork);
     fork.endTurn(true);
     fork.hasWritten = false;
@@ -288,11 +287,6 @@ export class EdgeObject<Program extends ObjectProgram> {
   /** Something failed: what the simulator did not make fail is a bug. */
   suspect(reason: string): void {
     if (!FAULTS_MADE_HERE.some((made) => reason.includes(made))) this.onBug(`${this.name}: ${reason}`);
-  }
-
-  #newDatabase(): ObjectDatabase {
-    const database: ObjectDatabase = new ObjectDatabase(() => database.beginTurn());
-    return database;
   }
 
   #awake(): Instance<Program> | null {

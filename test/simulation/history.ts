@@ -67,3 +67,10 @@ export type Sighting = { readonly atMs: number } &
 
 /** What a run left behind, in the order in which it was seen. */
 export type History = readonly Sighting[];
+
+/** A sighting, but for its time. */
+export type Unseen = Sighting extends infer Each
+  ? Each extends Sighting
+    ? Omit<Each, "atMs">
+    : never
+  : never;

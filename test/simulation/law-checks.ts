@@ -13,10 +13,11 @@ import {
   unitOf,
 } from "../../src/core/port-block.ts";
 import type { SteeringEntry } from "../../src/core/steering.ts";
-import { BlockLives, type LivingBlock } from "./block-lives.ts";
+import { AddressDisk, type StoredLease } from "./address-disk.ts";
+import { BlockLives } from "./block-lives.ts";
 import { type Edge, overlap } from "./edge.ts";
 import type { Host } from "./host.ts";
-import type { SimulatedRouter } from "./router.ts";
+import type { KernelEntries, SimulatedRouter } from "./router.ts";
 import type { Meet } from "./transitions.ts";
 
 /** A law that did not hold. */
@@ -51,10 +52,6 @@ export interface CheckedWorld {
   readonly meet: Meet;
 }
 
-interface StoredLease extends LivingBlock {
-  readonly isLeased: boolean;
-}
-
 /** A machine that could send, by the key of its state directory as well: a new one is another host. */
 interface User {
   readonly machine: string;
@@ -84,6 +81,11 @@ interface AddressRecord {
   appliedEpoch: number;
   highestEpoch: number;
   readonly lives: BlockLives;
+  readonly disk: AddressDisk;
+  /** Leases that were found to be lawful: as long as nothing is written, they are. */
+  lawfulLeases: readonly StoredLease[] | null;
+  /** By router, what it steered when that was found to be lawful, by the holders of now. */
+  readonly lawfulEntries: Map<SimulatedRouter, KernelEntries>;
 }
 
 /** Clocks may be this much faster or slower than true time. */
@@ -115,6 +117,9 @@ export class LawChecks {
         appliedEpoch: 0,
         highestEpoch: 0,
         lives: new BlockLives(world.meet),
+        disk: new AddressDisk(world.edge.address(ip).database),
+        lawfulLeases: null,
+        lawfulEntries: new Map(),
       });
     }
   }
@@ -136,10 +141,10 @@ export class LawChecks {
         }
       }
       senders.push({ host, blocks });
+      const user: User = { machine: host.machine.name, instance: host.instance, untilMs: nowMs };
       for (const block of blocks) {
-        for (const unit of unitsOf(block)) {
-          record.users[unit] = { machine: host.machine.name, instance: host.instance, untilMs: nowMs };
-        }
+        const [first, end] = unitsOf(block);
+        for (let unit = first; unit < end; unit += 1) record.users[unit] = user;
       }
     }
   }
@@ -147,26 +152,13 @@ export class LawChecks {
   /** Laws 3, 5 and 6, and that no block is lost: an address has written. */
   table(ip: string): void {
     const record = this.#record(ip);
-    const rows = this.#rowsOf(ip);
+    const { leases, standing } = record.disk;
+    const isNews = leases !== record.lawfulLeases;
     this.counts.tables += 1;
-    record.lives.look(rows);
-    record.lives.stand(...this.#standingOf(ip));
-    for (const [at, row] of rows.entries()) {
-      if (!isLeasableBlock(row)) throw new Violation("blocks", `${ip}: ${describe(row)} is no block`);
-      const other = rows.slice(at + 1).find((later) => blocksOverlap(row, later));
-      if (other !== undefined) {
-        throw new Violation("blocks", `${ip}: ${describe(row)} and ${describe(other)} share ports`);
-      }
-      const known = record.grants.get(row.epoch);
-      if (known === undefined || known.host !== row.host || known.instance !== row.instance) {
-        if (row.epoch <= record.highestEpoch) {
-          throw new Violation("law 5", `${ip}: ${describe(row)} after epoch ${record.highestEpoch}`);
-        }
-        this.#granted(ip, record, row);
-      }
-      if (!row.isLeased) this.#ended(ip, record, row);
-    }
-    record.highestEpoch = Math.max(record.highestEpoch, ...rows.map(({ epoch }) => epoch));
+    if (isNews) record.lives.look(leases);
+    record.lives.stand(standing.standing, standing.knowsOfRouters);
+    if (isNews) this.#leases(ip, record, leases);
+    record.lawfulLeases = leases;
     this.#steering(ip, record);
   }
 
@@ -217,7 +209,7 @@ export class LawChecks {
         const placed = router.kernel.find(ip, block.base);
         if (placed !== null && placed.entry.epoch >= block.epoch) continue;
         // Another answer may have come earlier: then the block may have been given back since.
-        if (!this.#rowsOf(ip).some(({ epoch, isLeased }) => epoch === block.epoch && isLeased)) continue;
+        if (!record.disk.leases.some(({ epoch, isLeased }) => epoch === block.epoch && isLeased)) continue;
         const what = `${host.machine.name} was told of ${describe({ ...block, host: host.name })} on ${ip}`;
         throw new Violation("law 4", `${what} before ${router.name} steers it`);
       }
@@ -233,21 +225,45 @@ export class LawChecks {
     throw new Violation("law 5", `${what} in the place of ${describe(newer)}`);
   }
 
+  #leases(ip: string, record: AddressRecord, leases: readonly StoredLease[]): void {
+    for (const [at, lease] of leases.entries()) {
+      if (!isLeasableBlock(lease)) throw new Violation("blocks", `${ip}: ${describe(lease)} is no block`);
+      for (let later = at + 1; later < leases.length; later += 1) {
+        const other = leases[later]!;
+        if (!blocksOverlap(lease, other)) continue;
+        throw new Violation("blocks", `${ip}: ${describe(lease)} and ${describe(other)} share ports`);
+      }
+      const known = record.grants.get(lease.epoch);
+      if (known === undefined || known.host !== lease.host || known.instance !== lease.instance) {
+        if (lease.epoch <= record.highestEpoch) {
+          throw new Violation("law 5", `${ip}: ${describe(lease)} after epoch ${record.highestEpoch}`);
+        }
+        this.#granted(ip, record, lease);
+      }
+      if (!lease.isLeased) this.#ended(ip, record, lease);
+    }
+    // They are read in the order of their epochs.
+    record.highestEpoch = Math.max(record.highestEpoch, leases.at(-1)?.epoch ?? 0);
+  }
+
   /** Steering names nobody but the holder or the last holder. */
-  #steering(ip: string, { holders }: AddressRecord): void {
+  #steering(ip: string, { holders, lawfulEntries }: AddressRecord): void {
     for (const router of this.#world.routers) {
-      if (!this.#world.isAttentive(router)) continue;
-      for (const { entry } of router.kernel.entries.get(ip)?.values() ?? []) {
+      const { entries } = router.kernel;
+      if (!this.#world.isAttentive(router) || lawfulEntries.get(router) === entries) continue;
+      for (const { entry } of entries.get(ip)?.values() ?? []) {
         const { host } = entry;
         // It is steered nowhere.
         if (host.startsWith(":")) continue;
-        for (const unit of unitsOf(entry)) {
+        const [first, end] = unitsOf(entry);
+        for (let unit = first; unit < end; unit += 1) {
           const known = holders[unit];
           if (known === undefined || known.current === host || known.last === host) continue;
           const whose = `held by ${known.current}, and by ${known.last} before`;
           throw new Violation("steering", `${router.name} sends ${describe(entry)} of ${ip}, ${whose}`);
         }
       }
+      lawfulEntries.set(router, entries);
     }
   }
 
@@ -255,10 +271,12 @@ export class LawChecks {
     this.counts.grants += 1;
     record.grants.set(row.epoch, row);
     record.grantedAtMs.set(row.epoch, this.#world.nowMs());
-    if (!this.#knowsOfRouters(ip)) record.unsteered.add(row.epoch);
+    record.lawfulEntries.clear();
+    if (!record.disk.standing.knowsOfRouters) record.unsteered.add(row.epoch);
     const nowMs = this.#world.nowMs();
     this.senders(ip);
-    for (const unit of unitsOf(row)) {
+    const [first, end] = unitsOf(row);
+    for (let unit = first; unit < end; unit += 1) {
       const holder = record.holders[unit];
       if (holder?.current !== row.host) {
         record.holders[unit] = { current: row.host, last: holder?.current ?? null };
@@ -288,36 +306,6 @@ export class LawChecks {
     throw new Violation("law 3", what);
   }
 
-  #rowsOf(ip: string): StoredLease[] {
-    const { database } = this.#world.edge.address(ip);
-    const rows = database.sql
-      .exec(
-        "SELECT epoch, base, block_order, host, instance, end_reason, is_steered FROM lease ORDER BY epoch",
-      )
-      .toArray();
-    return rows.map((row) => ({
-      epoch: row["epoch"] as number,
-      base: row["base"] as number,
-      order: row["block_order"] as number,
-      host: row["host"] as string,
-      instance: row["instance"] as string,
-      endReason: row["end_reason"] as string | null,
-      isLeased: row["end_reason"] === null,
-      isSteered: row["is_steered"] === 1,
-    }));
-  }
-
-  #knowsOfRouters(ip: string): boolean {
-    return this.#standingOf(ip)[1];
-  }
-
-  /** How an address stands to its pool, and whether it knows of routers. */
-  #standingOf(ip: string): [standing: string, knowsOfRouters: boolean] {
-    const { sql } = this.#world.edge.address(ip).database;
-    const [row] = sql.exec("SELECT standing, is_steered FROM assignment").toArray();
-    return [row?.["standing"] as string, row?.["is_steered"] === 1];
-  }
-
   #record(ip: string): AddressRecord {
     return this.#records.get(ip)!;
   }
@@ -333,8 +321,8 @@ function describe({ base, order, epoch, host }: HeldBlock): string {
   return `${base}-${base + portCountOf(order) - 1} (epoch ${epoch}, ${host})`;
 }
 
-function* unitsOf({ base, order }: PortBlock): Iterable<number> {
+/** All units of a block, from one on and before another. */
+function unitsOf({ base, order }: PortBlock): [first: number, end: number] {
   const first = unitOf(base);
-  const end = first + portCountOf(order) / 64;
-  for (let unit = first; unit < end; unit += 1) yield unit;
+  return [first, first + portCountOf(order) / 64];
 }

@@ -23,8 +23,8 @@ export interface KernelEntry {
   readonly nextHop: string | null;
 }
 
-/** By address, then by base. */
-type KernelEntries = Map<string, Map<number, KernelEntry>>;
+/** By address, then by base; as soon as anything changes, a new one. */
+export type KernelEntries = ReadonlyMap<string, ReadonlyMap<number, KernelEntry>>;
 
 /** What a router steers by. */
 export class KernelTable {
@@ -51,7 +51,7 @@ export class KernelTable {
    * with other data, as it may be when a former process has not quite ended.
    */
   change(removed: Iterable<SteeringEntry>, added: Iterable<KernelEntry>): void {
-    const draft: KernelEntries = new Map([...this.entries].map(([ip, blocks]) => [ip, new Map(blocks)]));
+    const draft = new Map([...this.entries].map(([ip, blocks]) => [ip, new Map(blocks)]));
     for (const { ip, base } of removed) draft.get(ip)?.delete(base);
     const puts = [...added].map((placed) => ({
       placed,

@@ -4,11 +4,15 @@ export class RunHash {
   #high = 0x84222325;
 
   add(text: string): void {
+    let low = this.#low;
+    let high = this.#high;
     for (let at = 0; at < text.length; at += 1) {
       const code = text.charCodeAt(at);
-      this.#low = Math.imul(this.#low ^ code, 0x01000193);
-      this.#high = Math.imul(this.#high ^ code, 0x01000197) + at;
+      low = Math.imul(low ^ code, 0x01000193);
+      high = (Math.imul(high ^ code, 0x01000197) + at) | 0;
     }
+    this.#low = low;
+    this.#high = high;
   }
 
   /** A true time, to the last bit. */

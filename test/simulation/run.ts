@@ -3,33 +3,27 @@
  * must be well again. Two runs of one seed do the same, bit for bit.
  */
 import type { PoolService } from "../../durable-objects/pool/pool-service.ts";
-import type {
-  LeaseReply,
-  LeaseRequest,
-  PoolReply,
-  RouterReply,
-  RouterRequest,
-} from "../../src/core/messages.ts";
 import { AddressClocks, LONGEST_LEASE_MS } from "./address-clocks.ts";
 import { Attention } from "./attention.ts";
 import { Chance } from "./chance.ts";
 import { checkCalm } from "./calm-checks.ts";
-import { objectNameOf } from "./connection.ts";
-import { Conversation, meetReply } from "./conversation.ts";
 import { Edge, POOL } from "./edge.ts";
 import { callObject } from "./object-calls.ts";
 import { FAULTS, Nemesis } from "./faults.ts";
-import type { History, Sighting } from "./history.ts";
+import type { History, Sighting, Unseen } from "./history.ts";
 import { type Break, FlowChecks } from "./flow-checks.ts";
 import { Host } from "./host.ts";
 import { LawChecks, Violation } from "./law-checks.ts";
 import { Machine } from "./machine.ts";
 import { FAIR_WEATHER, Network } from "./network.ts";
+import { PoolDisk } from "./pool-disk.ts";
 import { SimulatedRouter } from "./router.ts";
 import { RunHash } from "./run-hash.ts";
 import { drawScenario, type Scenario } from "./scenario.ts";
+import { Settling } from "./settling.ts";
 import { Timeline } from "./timeline.ts";
-import { meetNamed, type Transition } from "./transitions.ts";
+import type { Transition } from "./transitions.ts";
+import { Wiretap } from "./wiretap.ts";
 import { SimulatedWorker } from "./worker.ts";
 
 /** What a run came to. */
@@ -66,12 +60,15 @@ export class Run {
   readonly #options: RunOptions;
   readonly #chance: Chance;
   readonly #timeline = new Timeline();
+  readonly #settling = new Settling();
   readonly #network: Network;
   readonly #scenario: Scenario;
   readonly #edge: Edge;
+  readonly #poolDisk: PoolDisk;
   readonly #hosts: Host[] = [];
   readonly #routers: SimulatedRouter[] = [];
   readonly #worker: SimulatedWorker;
+  readonly #wiretap: Wiretap;
   readonly #nemesis: Nemesis;
   readonly #laws: LawChecks;
   readonly #flows = new FlowChecks(() => this.#timeline.nowMs);
@@ -80,7 +77,6 @@ export class Run {
   readonly #hash = new RunHash();
   readonly #history: Sighting[] = [];
   readonly #counts = new Map<string, number>();
-  readonly #conversations = new Map<string, Conversation>();
   readonly #takenVersions = new Map<string, number>();
   #violation: Error | null = null;
 
@@ -105,7 +101,19 @@ export class Run {
       applied: (ip, publication) => this.#laws.applied(ip, publication),
       written: (ip) => this.#checked(() => this.#laws.table(ip)),
     });
+    this.#poolDisk = new PoolDisk(this.#edge.pool.database);
     this.#makeMachines(hostCount, routerCount);
+    this.#wiretap = new Wiretap({
+      record: (who, direction, text) => {
+        this.#hash.add(text);
+        this.#trace(`${who} ${direction} ${text}`);
+      },
+      flows: this.#flows,
+      see: (sighting) => this.#see(sighting),
+      told: (ip, blocks, host) => this.#checked(() => this.#laws.told(ip, blocks, host)),
+      meet: this.#meet,
+      count: (what) => this.#count(what),
+    });
     this.#worker = new SimulatedWorker(this.#edge, this.#network, this.#chance, this.#hosts, {
       count: (what) => this.#count(what),
       violated: (violation) => {
@@ -259,7 +267,7 @@ export class Run {
       inOneInstant = this.#timeline.nowMs === beforeMs ? inOneInstant + 1 : 0;
       if (inOneInstant > MOST_IN_ONE_INSTANT) throw new Error("time stands still");
       // Whatever was promised and is due comes before the next thing happens.
-      await new Promise(setImmediate);
+      await this.#settling.wait();
       this.#edge.endTurns();
       this.#hash.addTime(this.#timeline.nowMs);
       for (const router of this.#routers) this.#attention.watch(router);
@@ -289,7 +297,7 @@ export class Run {
         this.#checked(() => this.#flows.broken(host, ip, port, how)),
       transmit: (host: Host, ip: string, port: number) => this.#transmit(host, ip, port),
       watch: (host: Host, url: URL, direction: "sent" | "read", text: string) =>
-        this.#watchHost(host, url, direction, text),
+        this.#wiretap.host(host, url, direction, text),
       onAgent: (host: Host, what: "started" | "ended") => {
         this.#flows.began(host);
         this.#see({ type: what, machine: host.machine.name });
@@ -307,13 +315,7 @@ export class Run {
     for (let at = 1; at <= routerCount; at += 1) {
       const router: SimulatedRouter = new SimulatedRouter(`r${at}`, machineOf(`router${at}`), {
         ...surroundings,
-        watch: (watched, direction, text) => {
-          this.#hash.add(text);
-          this.#trace(`${watched.name} ${direction} ${text}`);
-          if (direction === "sent")
-            meetNamed(`router: ${(JSON.parse(text) as RouterRequest).type}`, this.#meet);
-          else meetReply(JSON.parse(text) as RouterReply, this.#meet);
-        },
+        watch: (watched, direction, text) => this.#wiretap.router(watched, direction, text),
       });
       router.kernel.onPut = (entry, replaced) => this.#laws.steered(router, entry, replaced);
       this.#routers.push(router);
@@ -341,64 +343,14 @@ export class Run {
         router: router.name,
         isAttentive:
           this.#attention.isAttentive(router) &&
-          this.#attention.isPublished(ip, this.#edge.pool.database) &&
-          this.#isEnlisted(host),
+          this.#attention.isPublished(ip, this.#poolDisk) &&
+          this.#poolDisk.isEnlisted(host),
         ip,
         port,
         machine,
       });
     });
     return true;
-  }
-
-  /** Packets of an instance that has not enlisted, while another of its name has, go nowhere. [ST12] */
-  #isEnlisted(host: Host): boolean {
-    const { sql } = this.#edge.pool.database;
-    const [row] = sql.exec("SELECT instance FROM host WHERE host = ?", host.name).toArray();
-    return row?.["instance"] === host.instance;
-  }
-
-  #watchHost(host: Host, url: URL, direction: "sent" | "read", text: string): void {
-    this.#hash.add(text);
-    this.#trace(`${host.machine.name} ${url.pathname} ${direction} ${text}`);
-    const [kind, ip] = objectNameOf(url).split(" ") as [string, string];
-    const machine = host.machine.name;
-    const conversation = this.#conversationOf(`${machine} ${url.pathname}`);
-    if (kind !== "ip") {
-      if (direction === "sent") return;
-      const reply = JSON.parse(text) as PoolReply;
-      conversation.named(reply);
-      if (reply.type === "enlisted") this.#flows.named(host, reply.ips);
-      return;
-    }
-    if (direction === "sent") {
-      const { requestId } = JSON.parse(text) as { requestId: string };
-      conversation.asked(JSON.parse(text) as LeaseRequest);
-      this.#flows.asked(host, ip, JSON.parse(text) as LeaseRequest);
-      this.#see({ type: "asked", machine, ip, requestId });
-      return;
-    }
-    const reply = JSON.parse(text) as LeaseReply;
-    conversation.told(reply);
-    if (reply.type === "refused") {
-      this.#flows.refused(host, ip, reply.requestId);
-      return this.#count(`refused: ${reply.code}`);
-    }
-    if (reply.type === "changed") return this.#count("settings changed");
-    const { requestId, leaseDurationMs, leases: blocks, granted } = reply;
-    this.#count(granted === null ? "answer" : "grant");
-    this.#see({ type: "told", machine, ip, requestId, leaseDurationMs, blocks, granted });
-    this.#flows.told(host, ip, requestId, leaseDurationMs, blocks);
-    this.#checked(() => this.#laws.told(ip, blocks, host));
-  }
-
-  #conversationOf(whose: string): Conversation {
-    let conversation = this.#conversations.get(whose);
-    if (conversation === undefined) {
-      conversation = new Conversation(this.#meet);
-      this.#conversations.set(whose, conversation);
-    }
-    return conversation;
   }
 
   #noteTaken(ip: string, version: number, laggardCount: number): void {
@@ -411,7 +363,7 @@ export class Run {
     this.#options.trace?.(`${this.#timeline.nowMs.toFixed(3).padStart(12)} ${text}`);
   }
 
-  #see(sighting: DistributiveOmit<Sighting, "atMs">): void {
+  #see(sighting: Unseen): void {
     this.#history.push({ atMs: this.#timeline.nowMs, ...sighting });
   }
 
@@ -431,5 +383,3 @@ export class Run {
     }
   }
 }
-
-type DistributiveOmit<Union, Key extends PropertyKey> = Union extends unknown ? Omit<Union, Key> : never;

@@ -77,8 +77,9 @@ export function unmet(counts: ReadonlyMap<string, number>): Transition[] {
   return TRANSITIONS.filter((transition) => !counts.has(transition));
 }
 
+const NAMES: ReadonlySet<string> = new Set(TRANSITIONS);
+
 /** Meets what has this name, if it is one of them. */
 export function meetNamed(name: string, meet: Meet): void {
-  const transition = TRANSITIONS.find((known) => known === name);
-  if (transition !== undefined) meet(transition);
+  if (NAMES.has(name)) meet(name as Transition);
 }
