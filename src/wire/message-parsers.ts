@@ -25,7 +25,8 @@ export const MAX_MESSAGE_LENGTH = 256 * 1024;
 
 const requestId = textOf(1, 64);
 const version = countUpTo();
-const opening = z.object({ version });
+/** Most requests have none: they go on from one that had. */
+const opening = z.object({ version: version.optional() });
 const instance = textOf(8, 128);
 const port = countUpTo(PORT_END - 1);
 const epoch = z.int().positive();
@@ -208,9 +209,8 @@ function parse<Message>(schema: z.ZodType<Message>, text: string): Outcome<Messa
 /** The version is read before the rest, which another version may well have changed. [ME1] */
 function parseVersioned<Message>(schema: z.ZodType<Message>, text: string): Outcome<Message, MessageRefusal> {
   const json = readJson(text);
-  const opened = opening.safeParse(json);
-  if (opened.success && opened.data.version !== PROTOCOL_VERSION) return refuse("version-unsupported");
-  return judge(schema, json);
+  const spoken = opening.safeParse(json).data?.version ?? PROTOCOL_VERSION;
+  return spoken === PROTOCOL_VERSION ? judge(schema, json) : refuse("version-unsupported");
 }
 
 function judge<Message>(schema: z.ZodType<Message>, json: unknown): Outcome<Message, MessageRefusal> {
