@@ -36,10 +36,22 @@ async function hunt(bug: PlantedBug): Promise<Catch> {
     const byRun = ifWanted(report.violation?.message ?? null);
     const byJudge = ifWanted(verdictOn(report));
     if (byRun === null && byJudge === null) continue;
-    const sound = await new Run(seed).run(EVENT_COUNT);
-    if (sound.violation === null && verdictOn(sound) === null) return { name, seed, byRun, byJudge };
+    if (await isSound(seed)) return { name, seed, byRun, byJudge };
   }
   return { name, seed: MOST_SEEDS, byRun: null, byJudge: null };
+}
+
+const soundness = new Map<number, boolean>();
+
+/** Whether nothing is found in a seed without any bug. */
+async function isSound(seed: number): Promise<boolean> {
+  let isKnownSound = soundness.get(seed);
+  if (isKnownSound === undefined) {
+    const report = await new Run(seed).run(EVENT_COUNT);
+    isKnownSound = report.violation === null && verdictOn(report) === null;
+    soundness.set(seed, isKnownSound);
+  }
+  return isKnownSound;
 }
 
 function verdictOn({ history, tellingMs }: RunReport): string | null {
