@@ -8,14 +8,18 @@ const ATTENTION_MS = 4_000;
 /** One that the pool has heard for so long is one that grants wait for, whatever it has applied. */
 const LISTENING_MS = 1_200;
 
+interface Watched {
+  /** Since when the pool and the router have heard one another; null while they do not. */
+  listeningSinceMs: number | null;
+  /** Since when it could follow as well; null while it cannot. */
+  attentiveSinceMs: number | null;
+}
+
 /** One per run. */
 export class Attention {
   readonly #network: Network;
   readonly #badWeather: Weather;
-  /** Since when the pool and each router have heard one another; null while they do not. */
-  readonly #listeningSinceMs = new Map<SimulatedRouter, number | null>();
-  /** Since when each router could follow as well; null while it cannot. */
-  readonly #attentiveSinceMs = new Map<SimulatedRouter, number | null>();
+  readonly #routers = new Map<SimulatedRouter, Watched>();
   /** Since when the pool was seen to have blocks of each address; null while it was not. */
   readonly #publishedSinceMs = new Map<string, number | null>();
   #stormAtMs = -Infinity;
@@ -35,34 +39,33 @@ export class Attention {
     const isListening = router.isHeard;
     const { failureChance, slownessMs } = router.troubles;
     const isQuick = failureChance === 0 && slownessMs === 0 && !router.isBehind;
-    this.#note(this.#listeningSinceMs, router, isListening);
-    this.#note(this.#attentiveSinceMs, router, isListening && router.isReady && isFair && isQuick && isClear);
+    const isAttentive = isListening && router.isReady && isFair && isQuick && isClear;
+    const before = this.#routers.get(router) ?? { listeningSinceMs: null, attentiveSinceMs: null };
+    this.#routers.set(router, before);
+    before.listeningSinceMs = isListening ? (before.listeningSinceMs ?? nowMs) : null;
+    before.attentiveSinceMs = isAttentive ? (before.attentiveSinceMs ?? nowMs) : null;
   }
 
   /** The pool takes routers for silent until it hears them next. */
   forgetRouters(): void {
-    this.#listeningSinceMs.clear();
-    this.#attentiveSinceMs.clear();
+    this.#routers.clear();
   }
 
   /** Whether grants from this moment on wait for a router. */
   isListening(router: SimulatedRouter, sinceMs: number): boolean {
-    return (this.#listeningSinceMs.get(router) ?? Infinity) <= sinceMs - LISTENING_MS;
+    return (this.#routers.get(router)?.listeningSinceMs ?? Infinity) <= sinceMs - LISTENING_MS;
   }
 
   isAttentive(router: SimulatedRouter): boolean {
-    return this.#isLong(this.#attentiveSinceMs.get(router));
+    return this.#isLong(this.#routers.get(router)?.attentiveSinceMs);
   }
 
   /** Whether the pool has had blocks of an address for some time: until then routers leave it alone. [ST4] */
   isPublished(ip: string, pool: PoolDisk): boolean {
-    this.#note(this.#publishedSinceMs, ip, pool.hasBlocksOf(ip));
-    return this.#isLong(this.#publishedSinceMs.get(ip));
-  }
-
-  #note<What>(sinceMs: Map<What, number | null>, what: What, isSo: boolean): void {
-    if (!isSo) sinceMs.set(what, null);
-    else if ((sinceMs.get(what) ?? null) === null) sinceMs.set(what, this.#network.timeline.nowMs);
+    const { nowMs } = this.#network.timeline;
+    const sinceMs = pool.hasBlocksOf(ip) ? (this.#publishedSinceMs.get(ip) ?? nowMs) : null;
+    this.#publishedSinceMs.set(ip, sinceMs);
+    return this.#isLong(sinceMs);
   }
 
   #isLong(sinceMs: number | null = null): boolean {

@@ -5,7 +5,7 @@
 import type { Link, LinkOptions } from "../../src/link/edge-link.ts";
 import { BackOff } from "../../src/process/back-off.ts";
 import type { Outcome } from "../../src/core/outcome.ts";
-import type { ObjectEnd } from "./edge-object.ts";
+import type { ObjectEnd } from "./object-end.ts";
 import type { Process } from "./machine.ts";
 import { type Network, Stream } from "./network.ts";
 

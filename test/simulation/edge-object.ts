@@ -16,8 +16,9 @@ import type { Outcome } from "../../src/core/outcome.ts";
 import type { Connection } from "./connection.ts";
 import type { Machine } from "./machine.ts";
 import type { Network } from "./network.ts";
+import { ObjectAlarm } from "./object-alarm.ts";
 import { DISK_FULL, ObjectDatabase } from "./object-database.ts";
-import type { Happening } from "./timeline.ts";
+import { CONNECTION_CLOSED, CONNECTION_OPEN, makeEnd, type ObjectEnd } from "./object-end.ts";
 
 /** What the platform calls of a program. */
 export interface ObjectProgram {
@@ -26,19 +27,6 @@ export interface ObjectProgram {
   alarm(): Promise<void>;
   /** When it wakes up, with the alarm that is set. */
   awake?(alarmAtMs: number | null): void;
-}
-
-/** The object's end of a connection. */
-export interface ObjectEnd extends ObjectSocket {
-  readonly object: {
-    heard(end: ObjectEnd, text: string): void;
-    peerClosed(end: ObjectEnd): void;
-    holds(end: ObjectEnd): boolean;
-  };
-  readonly tags: readonly string[];
-  readonly connection: Connection;
-  /** As of the last turn that was kept. */
-  readyState: number;
 }
 
 /** One life of an object's program. */
@@ -70,12 +58,11 @@ export interface ObjectTroubles {
 /** What an instance meets with. */
 export type Fate = "put to sleep" | "turn lost" | "superseded" | "superseded, and has written";
 
-const CONNECTION_OPEN = 1;
-const CONNECTION_CLOSING = 2;
-const CONNECTION_CLOSED = 3;
 /** Why a call of an object came to nothing. */
 export const UNREACHABLE = "the object cannot be reached";
 const INSTANCE_OVER = "this instance is over";
+/** Its stack would take longer to write down than most turns, and nobody reads it. */
+const ABORTED = new Error("aborted");
 /** The last is what the pool itself says to an operator. */
 const FAULTS_MADE_HERE = [DISK_FULL, UNREACHABLE, INSTANCE_OVER, "does not answer"];
 
@@ -99,11 +86,8 @@ export class EdgeObject<Program extends ObjectProgram> {
   readonly #database = new ObjectDatabase();
   #instance: Instance<Program> | null = null;
   #sockets: ObjectEnd[] = [];
-  #alarmAtMs: number | null = null;
-  /** As of the last turn that was kept: an alarm that was not answered rings again. */
-  #keptAlarmAtMs: number | null = null;
   readonly #superseded: Instance<Program>[] = [];
-  #alarm: Happening | null = null;
+  readonly #alarm: ObjectAlarm;
 
   constructor(
     name: string,
@@ -117,6 +101,11 @@ export class EdgeObject<Program extends ObjectProgram> {
     this.#network = network;
     this.#dirty = dirty;
     this.#make = make;
+    this.#alarm = new ObjectAlarm(
+      network,
+      () => this.machine,
+      () => this.ring(),
+    );
   }
 
   /** The program as it runs now, for those who look at it from outside; null while it does not. */
@@ -171,7 +160,7 @@ export class EdgeObject<Program extends ObjectProgram> {
     const { outbox } = instance;
     instance.outbox = [];
     if (!instance.isSuperseded) {
-      this.#keptAlarmAtMs = this.#alarmAtMs;
+      this.#alarm.keep();
       if (hasWritten) this.onWritten();
     }
     if (instance.isSuperseded && hasWritten) this.onFate("superseded, and has written");
@@ -218,7 +207,7 @@ export class EdgeObject<Program extends ObjectProgram> {
     this.onFate("superseded");
     this.#instance = null;
     this.#sockets = [];
-    this.#armAlarm();
+    this.#alarm.arm();
     this.#network.timeline.after(forMs, () => this.#end(copy, true));
   }
 
@@ -236,7 +225,9 @@ export class EdgeObject<Program extends ObjectProgram> {
         instance.outbox.push(() => answer(acceptance));
         return;
       }
-      const end = this.#endOf(connection, acceptance.value);
+      const end = makeEnd(this, connection, acceptance.value, (from, what) => {
+        this.#instanceWith(from)?.outbox.push(what);
+      });
       instance.sockets.push(end);
       instance.outbox.push(() => answer({ ok: true, value: end }));
     });
@@ -265,8 +256,7 @@ export class EdgeObject<Program extends ObjectProgram> {
 
   /** Wakes the program as an alarm does, be it due or not. */
   ring(): void {
-    this.#alarmAtMs = null;
-    this.#armAlarm();
+    this.#alarm.set(null);
     this.turn((program) => program.alarm());
   }
 
@@ -277,7 +267,7 @@ export class EdgeObject<Program extends ObjectProgram> {
 
   /** The clock was set, or the object moved: the alarm is due at another moment. */
   clockChanged(): void {
-    this.#armAlarm();
+    this.#alarm.arm();
   }
 
   close(): void {
@@ -313,7 +303,7 @@ export class EdgeObject<Program extends ObjectProgram> {
       this.#end(instance, true);
       return null;
     }
-    instance.program.awake?.(this.#alarmAtMs);
+    instance.program.awake?.(this.#alarm.atMs);
     return instance;
   }
 
@@ -339,14 +329,14 @@ export class EdgeObject<Program extends ObjectProgram> {
           );
           signal?.addEventListener("abort", () => {
             happening.what = null;
-            reject(new Error("aborted"));
+            reject(ABORTED);
           });
         }),
       setAlarm: async (atMs) => {
-        if (!instance.isSuperseded && !instance.isOver) this.#setAlarm(atMs);
+        if (!instance.isSuperseded && !instance.isOver) this.#alarm.set(atMs);
       },
       deleteAlarm: async () => {
-        if (!instance.isSuperseded && !instance.isOver) this.#setAlarm(null);
+        if (!instance.isSuperseded && !instance.isOver) this.#alarm.set(null);
       },
       sockets: (tag) => instance.sockets.filter(({ tags }) => tags.includes(tag)),
       heartbeatAtMs: (socket) => {
@@ -363,30 +353,6 @@ export class EdgeObject<Program extends ObjectProgram> {
         this.onReport(fault === undefined ? text : `${text}: ${reasonOf(fault)}`);
       },
     };
-  }
-
-  #endOf(connection: Connection, { tags, attachment }: Acceptance): ObjectEnd {
-    let attached = JSON.stringify(attachment);
-    const end: ObjectEnd = {
-      object: this,
-      tags,
-      connection,
-      readyState: CONNECTION_OPEN,
-      send: (text) => {
-        if (end.readyState !== CONNECTION_OPEN) throw new Error("the socket is not open");
-        this.#instanceWith(end)?.outbox.push(() => connection.toPeer(text));
-      },
-      close: (_code, reason) => {
-        if (end.readyState !== CONNECTION_OPEN) return;
-        end.readyState = CONNECTION_CLOSING;
-        this.#instanceWith(end)?.outbox.push(() => connection.closeToPeer(reason));
-      },
-      serializeAttachment: (value) => {
-        attached = JSON.stringify(value);
-      },
-      deserializeAttachment: () => JSON.parse(attached) as unknown,
-    };
-    return end;
   }
 
   /** Sockets outlive instances, but a superseded one has kept its own. */
@@ -411,7 +377,7 @@ export class EdgeObject<Program extends ObjectProgram> {
     this.onReport(`a turn of ${this.name} is lost, with ${instance.outbox.length} messages`);
     instance.outbox = [];
     instance.database.endTurn(false);
-    if (!instance.isSuperseded) this.#setAlarm(this.#keptAlarmAtMs);
+    if (!instance.isSuperseded) this.#alarm.takeBack();
   }
 
   #loseSockets(sockets: ObjectEnd[]): void {
@@ -419,19 +385,6 @@ export class EdgeObject<Program extends ObjectProgram> {
       end.readyState = CONNECTION_CLOSED;
       end.connection.lostByObject();
     }
-  }
-
-  #setAlarm(atMs: number | null): void {
-    this.#alarmAtMs = atMs;
-    this.#armAlarm();
-  }
-
-  #armAlarm(): void {
-    if (this.#alarm !== null) this.#alarm.what = null;
-    this.#alarm = null;
-    if (this.#alarmAtMs === null) return;
-    const delayMs = this.machine.untilWall(this.#alarmAtMs) + this.#network.latencyMs();
-    this.#alarm = this.#network.timeline.after(delayMs, () => this.ring());
   }
 }
 
