@@ -1,13 +1,16 @@
 /**
- * Hunts planted bugs, each in seeds from 1 on until one shows it, and prints a line of JSON for
- * each. What a seed shows without the bug as well does not count, nor what the bug cannot cause.
+ * Hunts planted bugs, each in the first seeds there are until one shows it, and prints a line of JSON
+ * for each. What a seed shows without the bug as well does not count, nor what the bug cannot cause.
  *
  *     node test/simulation/bug-hunt.ts           all bugs
  *     node test/simulation/bug-hunt.ts BUG...    these
  */
+import { Chance } from "./chance.ts";
+import { FAULTS } from "./faults.ts";
 import { PLANTED_BUGS, type PlantedBug } from "./planted-bugs.ts";
 import { plant } from "./planting.ts";
 import { Run, type RunReport } from "./run.ts";
+import { drawScenario } from "./scenario.ts";
 import { judge } from "./second-opinion.ts";
 
 /** How a bug was caught. */
@@ -31,7 +34,7 @@ async function hunt(bug: PlantedBug): Promise<Catch> {
   const planted = await plant(bug);
   const ifWanted = (said: string | null): string | null =>
     said !== null && laws.some((law) => said.startsWith(`${law}: `)) ? said : null;
-  for (let seed = 1; seed <= MOST_SEEDS; seed += 1) {
+  for (const seed of seedsFor(bug)) {
     const report = await new planted.Run(seed).run(EVENT_COUNT);
     const byRun = ifWanted(report.violation?.message ?? null);
     const byJudge = ifWanted(verdictOn(report));
@@ -39,6 +42,24 @@ async function hunt(bug: PlantedBug): Promise<Catch> {
     if (await isSound(seed)) return { name, seed, byRun, byJudge };
   }
   return { name, seed: MOST_SEEDS, byRun: null, byJudge: null };
+}
+
+/** All seeds, those first in which the faults that show the bug happen most often. */
+function seedsFor({ shownBy = [] }: PlantedBug): number[] {
+  const seeds = Array.from({ length: MOST_SEEDS }, (_, at) => at + 1);
+  const rates = new Map(seeds.map((seed) => [seed, rateOf(shownBy, seed)]));
+  return seeds.toSorted((one, other) => rates.get(other)! - rates.get(one)!);
+}
+
+/** How often any of these faults happens in a seed, per millisecond. */
+function rateOf(faults: readonly string[], seed: number): number {
+  const { faultWeights, faultEveryMs } = drawScenario(new Chance(seed), Object.keys(FAULTS));
+  const weightOf = (names: Iterable<string>): number => {
+    let weight = 0;
+    for (const name of names) weight += faultWeights.get(name)!;
+    return weight;
+  };
+  return weightOf(faults) / Math.max(1, weightOf(faultWeights.keys())) / faultEveryMs;
 }
 
 const soundness = new Map<number, boolean>();

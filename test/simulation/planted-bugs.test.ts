@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Catch } from "./bug-hunt.ts";
+import { FAULTS } from "./faults.ts";
 import { PLANTED_BUGS, withBug } from "./planted-bugs.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -44,6 +45,11 @@ describe("a planted bug is found", () => {
     expect(found, "the hunter came that far").toBeDefined();
     expect(found?.byRun ?? found?.byJudge, `after ${found?.seed} seeds`).not.toBeNull();
   });
+});
+
+test("every fault that shows a planted bug exists", () => {
+  const named = PLANTED_BUGS.flatMap(({ shownBy = [] }) => shownBy);
+  expect(named.filter((name) => !Object.hasOwn(FAULTS, name))).toEqual([]);
 });
 
 test("every planted bug still fits its source", () => {

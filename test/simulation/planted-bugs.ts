@@ -12,6 +12,8 @@ export interface PlantedBug {
   readonly name: string;
   /** What may come of it; nothing else counts as a catch. */
   readonly laws: readonly string[];
+  /** Faults that bring it to light; nothing if it soon comes to light by itself. */
+  readonly shownBy?: readonly string[];
   /** From the root of the repository. */
   readonly file: string;
   readonly from: string;
@@ -101,6 +103,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: "leap-believed-in-full",
     laws: ["law 6", "law 1"],
+    shownBy: ["set-object-clock"],
     file: TIME,
     from: "Math.max(0, gapMs - longestMs)",
     to: "0",
@@ -115,6 +118,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: "lease-shrinks",
     laws: ["law 6", "law 4", "law 3", "law 1"],
+    shownBy: ["configure"],
     file: COMMANDS,
     from: "return Math.max(holder.expiresAtMs, expiresAtMs);",
     to: "return expiresAtMs;",
@@ -139,6 +143,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: "renewal-in-memory-only",
     laws: ["law 6", "law 4", "law 1"],
+    shownBy: ["crash-object", "evict-object"],
     file: STORE,
     from: `sql.exec("UPDATE holder SET expires_at_ms = ? WHERE host = ?", event.expiresAtMs, event.host);`,
     to: "",
@@ -153,6 +158,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: "answered-before-written",
     laws: ["law 5", "law 1"],
+    shownBy: ["lose-turn", "crash-object"],
     file: ADDRESS_TABLE,
     from: `      this.#store.append(decision.events);
 `,
@@ -178,6 +184,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: "twin-accepted",
     laws: ["law 5", "law 1", "law 6", "law 3"],
+    shownBy: ["twin"],
     file: COMMANDS,
     from: "present && present.instance !== instance && leasesOf(table, host).length > 0",
     to: "present && present.instance !== instance && leasesOf(table, host).length > 999",
@@ -227,6 +234,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: "time-counts-from-the-answer",
     laws: ["law 3", "law 6", "law 1"],
+    shownBy: ["bad-weather", "slow-disk"],
     file: KEEPER,
     from: "this.#extend(termFrom(sentAt, leaseDurationMs)",
     to: "this.#extend(termFrom(now, leaseDurationMs)",
@@ -234,6 +242,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: "time-counts-from-the-repetition",
     laws: ["law 3", "law 6", "law 1"],
+    shownBy: ["bad-weather", "cut-way"],
     file: KEEPER,
     from: `      this.#options.send(this.#outstanding.request);
       return;`,
@@ -244,6 +253,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: "margin-the-wrong-way-round",
     laws: ["law 3", "law 6", "law 1"],
+    shownBy: ["pause-host", "suspend-host"],
     file: TERM,
     from: "leaseDurationMs * (1 - TERM_MARGIN)",
     to: "leaseDurationMs * (1 + TERM_MARGIN)",
@@ -265,6 +275,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: "guard-without-monotonic-clock",
     laws: ["law 3", "law 6", "law 1"],
+    shownBy: ["set-wall-clock"],
     file: GUARD,
     from: "monotonicEndMs: this.machine.monotonicMs() + timeoutMs,",
     to: "monotonicEndMs: this.machine.monotonicMs() + 1e9,",
@@ -366,6 +377,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: "acknowledgement-not-awaited",
     laws: ["law 4"],
+    shownBy: ["trouble-steering"],
     file: ROUTER_WAIT,
     from: "if (laggards.length === 0) return [];",
     to: "if (laggards.length >= 0) return [];",
@@ -380,6 +392,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: "acknowledged-before-the-kernel-follows",
     laws: ["law 4"],
+    shownBy: ["trouble-steering"],
     file: ROUTER,
     from: `    const actions = this.#take(change);
     return [...actions, ...this.#proceed()];`,
