@@ -133,7 +133,7 @@ it("[DO8] an alarm that comes early, or twice, changes no lease and is set again
 });
 
 it("[DO4] the alarm forgets the oldest past leases beyond those that are kept", async () => {
-  const stub = objects.EGRESS_IP.getByName("203.0.113.6");
+  const stub = objects.EGRESS_IP.getByName("203.0.113.8");
   await stub.assign("eu", settings);
   const host = await HostConnection.open(stub, "h1");
   await host.join("first-instance");

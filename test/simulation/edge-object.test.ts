@@ -3,9 +3,10 @@ import { expect, onTestFinished, test } from "vitest";
 import type { ObjectPlatform } from "../../durable-objects/platform/object-platform.ts";
 import { Chance } from "./chance.ts";
 import type { Connection } from "./connection.ts";
-import { EdgeObject, type Instance, type ObjectEnd } from "./edge-object.ts";
+import { EdgeObject, type Instance } from "./edge-object.ts";
 import { Machine } from "./machine.ts";
 import { FAIR_WEATHER, Network } from "./network.ts";
+import type { ObjectEnd } from "./object-end.ts";
 import { Timeline } from "./timeline.ts";
 
 class Notebook {
