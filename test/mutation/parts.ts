@@ -120,10 +120,29 @@ export const PARTS: Readonly<Record<string, Part>> = {
     project: "node",
     leastScore: 80,
   },
-  // Inside workerd each mutant takes seconds: for hours, or file by file.
+  // Inside workerd each mutant takes seconds for each file of tests: for hours, or some lines of it.
   worker: {
-    sources: ["", "/egress", "/hosts", "/identity", "/runtime"].map((room) => `src/worker${room}/*.ts`),
-    tests: ["test/worker/*.test.ts"],
+    sources: ["", "/identity", "/routes", "/runtime"].map((room) => `src/worker${room}/*.ts`),
+    tests: [
+      "test/worker/{administration,connect,control-plane,cross-origin,entrypoint,identity}.test.ts",
+      "test/worker/{gateway-network,gateway-tokens,pools-of-administrators,request-head}.test.ts",
+      "test/worker/{routes,selection,steering}.test.ts",
+    ],
+    project: "workerd",
+    leastScore: 80,
+  },
+  "worker-egress": {
+    sources: ["src/worker/egress/*.ts"],
+    tests: [
+      "test/worker/{cross-origin,early-answers,forward,host-search,lost-hosts}.test.ts",
+      "test/worker/{placement,request-head,selection,upload-go-ahead,uploads}.test.ts",
+    ],
+    project: "workerd",
+    leastScore: 80,
+  },
+  "worker-hosts": {
+    sources: ["src/worker/hosts/*.ts"],
+    tests: ["test/worker/{host-watch,long-waits,passing-marks,placement}.test.ts"],
     project: "workerd",
     leastScore: 80,
   },
