@@ -110,6 +110,27 @@ describe("pools", () => {
     expect((await administer("GET", "/v1/pools/never")).status).toBe(404);
   });
 
+  it.each([
+    ["{}", "text/plain", "Send it with content-type: application/json."],
+    ['{"settings":{"leaseDurationMs":10}}', "application/json", "settings.leaseDurationMs: "],
+    ['{"unheardOf":1}', "application/json", "Unrecognized key"],
+  ])("[WK16] is told what is wrong with %s as %s", async (body, type, detail) => {
+    const token = await tokenFor({ role: "admin", pools: ["*"] });
+    const headers = { authorization: `Bearer ${token}`, "content-type": type };
+    const told = await ask("/v1/pools/never", { method: "PUT", headers, body });
+    const problem = await told.json<{ code: string; detail: string }>();
+    expect(problem.code).toBe("input-invalid");
+    expect(problem.detail.slice(0, detail.length)).toBe(detail);
+    expect(problem.detail.length).toBeGreaterThanOrEqual(detail.length);
+  });
+
+  it("[WK16] an unknown path is told where to look", async () => {
+    expect(await (await administer("GET", "/v1/nothing")).json()).toMatchObject({
+      code: "route-unknown",
+      detail: "Requests go to /v1/fetch; all else is in /openapi.json.",
+    });
+  });
+
   it("[WK16] what is not JSON is invalid input, not a fault", async () => {
     const token = await tokenFor({ role: "admin", pools: ["*"] });
     const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
@@ -192,6 +213,8 @@ describe("the OpenAPI document", () => {
     for (const methods of Object.values(document.paths)) {
       for (const operation of Object.values(methods)) expect(operation.security).toEqual([{ bearer: [] }]);
     }
+    expect(document).toMatchObject({ openapi: "3.1.0", info: { title: "ipshard edge", version: "1" } });
+    expect(document.components).toHaveProperty("securitySchemes.bearer", { type: "http", scheme: "bearer" });
     expect(document.components.schemas).toHaveProperty(
       "PoolSettings.properties.leaseDurationMs.minimum",
       1_000,

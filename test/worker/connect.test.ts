@@ -93,6 +93,13 @@ describe("a host's connection", () => {
     },
   );
 
+  it.each([
+    ["/v1/ips/nonsense/connect", "That is no address."],
+    ["/v1/pools/NO/connect", "That is no name of a pool."],
+  ])("[WK16] [WK17] to %s is told what is wrong", async (path, detail) => {
+    expect(await (await connect(path)).json()).toMatchObject({ code: "input-invalid", detail });
+  });
+
   it("[WK17] [ID5] to an address of a pool whose name begins as its own is refused", async () => {
     const like = `${pool}-private`;
     const ip = "203.0.113.3";
@@ -136,6 +143,10 @@ describe("a host's connection", () => {
     await ask(`/v1/pools/${pool}/connect`, { headers }, spied);
     expect(seen[0]?.get("ipshard-host")).toBe(h1);
     expect(seen[0]?.has("authorization")).toBe(false);
+    const ours = { "egress-authorization": `Bearer ${token}`, upgrade: "WebSocket" };
+    await ask(`/v1/pools/${pool}/connect`, { headers: ours }, spied);
+    expect(seen[1]?.get("ipshard-host")).toBe(h1);
+    expect(seen[1]?.has("egress-authorization")).toBe(false);
   });
 });
 

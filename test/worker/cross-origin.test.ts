@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { ask, codeOf, gateways, newEgress } from "./edge.ts";
+import { ask, codeOf, environment, gateways, newEgress } from "./edge.ts";
 
 const page = { origin: "https://page.test" };
 
@@ -17,6 +17,32 @@ describe("a page in a browser", () => {
     expect(response.headers.get("access-control-allow-headers")).toBe(
       "egress, egress-authorization, authorization",
     );
+    expect(response.headers.get("access-control-max-age")).toBe("86400");
+    expect(response.headers.get("vary")).toBe(
+      "access-control-request-headers, access-control-request-method",
+    );
+  });
+
+  it("[WK14] that names no fields is let through with any", async () => {
+    const headers = { ...page, "access-control-request-method": "PUT" };
+    const response = await ask("/v1/fetch?url=x", { method: "OPTIONS", headers });
+    expect([response.status, response.headers.get("access-control-allow-headers")]).toEqual([204, "*"]);
+  });
+
+  it.each([
+    ["PUT", { "access-control-request-method": "PUT" }],
+    ["OPTIONS", {}],
+  ])("[WK1] [WK14] needs a token for a %s with %o", async (method, fields) => {
+    const response = await ask("/v1/fetch?url=x", { method, headers: { ...page, ...fields } });
+    expect(response.headers.get("access-control-allow-origin")).toBe("*");
+    expect(await codeOf(response)).toEqual({ status: 401, code: "token-missing" });
+  });
+
+  it("[WK14] [WK19] may read of a fault of ours, too", async () => {
+    const headers = { ...page, "egress-authorization": "Bearer x" };
+    const response = await ask("/v1/fetch?url=x", { headers }, { ...environment, ISSUER_KEYS: "not json" });
+    expect(response.headers.get("access-control-allow-origin")).toBe("*");
+    expect(await codeOf(response)).toEqual({ status: 500, code: "internal-fault" });
   });
 
   it("[WK14] may read what it gets, whatever the origin thinks of pages", async () => {
@@ -59,6 +85,20 @@ const OF_ORIGIN = {
   "use-as-dictionary": 'match="/v1/*"',
   "no-vary-search": "params",
   "set-login": "logged-in",
+  "public-key-pins-report-only": 'pin-sha256="x"; max-age=1',
+  "secure-session-registration": '(ES256);path="/x"',
+  "secure-session-challenge": '"x"',
+  "sec-session-registration": '(ES256);path="/x"',
+  "sec-session-challenge": '"x"',
+  "attribution-reporting-register-source": "{}",
+  "attribution-reporting-register-trigger": "{}",
+  "attribution-reporting-register-os-source": '"https://evil.test"',
+  "attribution-reporting-register-os-trigger": '"https://evil.test"',
+  "observe-browsing-topics": "?1",
+  "shared-storage-write": "clear",
+  "accept-ch": "sec-ch-ua-model",
+  "critical-ch": "sec-ch-ua-model",
+  "origin-agent-cluster": "?0",
 };
 
 describe("the edge's own origin in a browser", () => {
@@ -107,12 +147,32 @@ describe("the edge's own origin in a browser", () => {
 });
 
 describe("an answer of which the runtime makes nothing", () => {
-  it.each([600, 999])("[WK40] with the status %i is refused by name to a page", async (status) => {
+  it.each([199, 600, 999])("[WK40] with the status %i is refused by name to a page", async (status) => {
     const { send, h1 } = await newEgress();
     gateways.set(h1, () => answerWith(status));
     const response = await send({ headers: page });
     expect(response.headers.get("access-control-allow-origin")).toBe("*");
     expect(await codeOf(response)).toEqual({ status: 502, code: "response-malformed" });
+  });
+
+  it("[WK40] is not read any further, and holds no port", async () => {
+    const { send, h1 } = await newEgress();
+    let isCancelled = false;
+    const body = new ReadableStream({
+      cancel() {
+        isCancelled = true;
+      },
+    });
+    gateways.set(h1, () => answerWith(999, body));
+    expect((await send({ headers: page })).status).toBe(502);
+    expect(isCancelled).toBe(true);
+  });
+
+  it.each([200, 599])("[WK40] with the status %i passes to a page", async (status) => {
+    const { send, h1 } = await newEgress();
+    gateways.set(h1, () => new Response("theirs", { status, headers: { "egress-host": h1 } }));
+    const response = await send({ headers: page });
+    expect([response.status, await response.text()]).toEqual([status, "theirs"]);
   });
 
   it("[WK40] passes as it is to whoever is no page", async () => {
@@ -123,9 +183,9 @@ describe("an answer of which the runtime makes nothing", () => {
 });
 
 /** An answer with a status that only the network can bring about. */
-function answerWith(status: number): Response {
+function answerWith(status: number, body: BodyInit = "theirs"): Response {
   const headers = { "egress-host": "h1" };
-  return Object.defineProperty(new Response("theirs", { headers }), "status", { value: status });
+  return Object.defineProperty(new Response(body, { headers }), "status", { value: status });
 }
 
 describe("whoever is not a page", () => {

@@ -32,9 +32,13 @@ export function tokenFor(claims: Partial<Identity> = {}, key: JWK = issuerKey): 
 }
 
 /** Asks the Worker, and waits for the work it left in the background. */
-export async function ask(path: string, init?: RequestInit, env = environment): Promise<Response> {
+export function ask(path: string, init?: RequestInit, env = environment): Promise<Response> {
+  return answerTo(new Request(`http://edge.test${path}`, { redirect: "manual", ...init }), env);
+}
+
+/** The Worker's answer to a request, after the work it left in the background. */
+export async function answerTo(request: Request, env = environment): Promise<Response> {
   const context = createExecutionContext();
-  const request = new Request(`http://edge.test${path}`, { redirect: "manual", ...init });
   const response = await worker.fetch(request as Parameters<typeof worker.fetch>[0], env, context);
   await waitOnExecutionContext(context);
   return response;

@@ -56,6 +56,21 @@ describe("the egress as a service binding", () => {
     });
   });
 
+  it("[WK15] without a name sends in one of its own", async () => {
+    gateways.set(HOST, (request) => {
+      const [, claims] = request.headers.get("egress-authorization")!.split(".");
+      return new Response((JSON.parse(atob(claims!)) as { sub: string }).sub);
+    });
+    const served = await ANY_EGRESS.fetch("http://x.test/", { headers: { egress: "pool=bound" } });
+    expect(await served.text()).toBe("service-binding");
+  });
+
+  it("[WK15] [WK36] refuses what cannot be carried", async () => {
+    const headers = { "transfer-encoding": "gzip, chunked" };
+    const refused = await EGRESS.fetch("http://x.test/", { method: "POST", headers });
+    expect(await codeOf(refused)).toEqual({ status: 501, code: "request-coding-unsupported" });
+  });
+
   it("[WK15] takes a selection, but leaves its own pool never", async () => {
     gateways.set(HOST, (request) => new Response(request.headers.get("egress")));
     const served = await EGRESS.fetch("http://x.test/", { headers: { egress: `ip="${IP}"` } });

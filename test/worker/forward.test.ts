@@ -2,6 +2,7 @@ import { describe, expect, it, vi } from "vitest";
 import { ok } from "../../src/core/outcome.ts";
 import { GATEWAY_TOKEN_MS } from "../../src/worker/identity/gateway-token-issuer.ts";
 import { COOLDOWN_MS } from "../../src/worker/hosts/edge-state.ts";
+import { MAX_HEADERS_LENGTH } from "../../src/worker/egress/forward-with-failover.ts";
 import { HELD_BYTES } from "../../src/worker/egress/request-body.ts";
 import { publicPart } from "../../src/wire/keys.ts";
 import { TokenVerifier } from "../../src/wire/tokens.ts";
@@ -216,6 +217,19 @@ describe("bodies", () => {
   });
 });
 
+describe("a short body that breaks off", () => {
+  it("[WK10] goes to no host", async () => {
+    const { send, h1 } = await newEgress();
+    gateways.set(h1, answers);
+    const body = new ReadableStream({
+      pull: (controller) => controller.error(new Error("client went away")),
+    });
+    const response = await send({ method: "PUT", body, headers: { "content-length": "10" } });
+    expect(await codeOf(response)).toEqual({ status: 400, code: "body-length-mismatch" });
+    expect(askedHosts).toEqual([]);
+  });
+});
+
 describe("a host that refuses", () => {
   it.each(["lease-lost", "draining", "port-block-exhausted"] as const)(
     "[WK11] with %s: another is tried",
@@ -383,5 +397,36 @@ describe("oversized headers", () => {
     const { send, h1 } = await newEgress();
     gateways.set(h1, () => new Response(null, { status: 431 }));
     expect(await codeOf(await send({ headers }))).toEqual({ status: 431, code: "headers-too-large" });
+  });
+});
+
+describe("request headers of exactly 32 KiB", () => {
+  it.each([
+    [0, 502, "host-lost"],
+    [1, 431, "headers-too-large"],
+  ])("[WK13] and %i more with a host that is lost: %i %s", async (moreCount, status, code) => {
+    const { send, token } = await newEgress(1);
+    const search = "?url=http%3A%2F%2Forigin.test%2F";
+    const known = `/v1/fetch${search}egress-authorizationBearer ${token}x-big`.length;
+    const headers = { "x-big": "x".repeat(MAX_HEADERS_LENGTH - known + moreCount) };
+    expect(await codeOf(await send({ method: "POST", headers }, search))).toEqual({ status, code });
+  });
+});
+
+describe("a status that a gateway has for itself", () => {
+  it.each([431, 500, 502, 530])("[WK12] [WK18] %i of a destination passes as it is", async (status) => {
+    const { send, hosts } = await newEgress(2);
+    for (const host of hosts) {
+      gateways.set(host, () => new Response("theirs", { status, headers: { "egress-host": host } }));
+    }
+    const response = await send();
+    expect([response.status, await response.text()]).toEqual([status, "theirs"]);
+    expect(askedHosts).toHaveLength(1);
+  });
+
+  it.each([500, 599])("[WK12] %i that bears no mark of a gateway counts as lost", async (status) => {
+    const { send, hosts } = await newEgress(1);
+    gateways.set(hosts[0]!, () => new Response("theirs", { status }));
+    expect(await codeOf(await send())).toEqual({ status: 502, code: "host-lost" });
   });
 });

@@ -2,6 +2,8 @@
 import { describe, expect, it, vi } from "vitest";
 import { ok } from "../../src/core/outcome.ts";
 import type { PlacedIp } from "../../src/core/placement.ts";
+import type { HostRefusal } from "../../src/core/problems.ts";
+import { edgeCounters } from "../../src/worker/runtime/control-plane.ts";
 import { FAMILY_MS, FULL_MS } from "../../src/worker/hosts/edge-state.ts";
 import { MAX_TRIES } from "../../src/worker/egress/forward-with-failover.ts";
 import {
@@ -12,6 +14,8 @@ import {
   newEgress,
   placementOf,
   type Gateway,
+  uploadStatus,
+  uploadStatuses,
 } from "./edge.ts";
 
 const V4 = ["192.0.2.1", "192.0.2.2"];
@@ -52,6 +56,8 @@ describe("the family of a destination", () => {
     ["http://0xc6.51.100.7/", 4],
     ["https://[2001:db8:1::7]/", 6],
     ["http://[::ffff:198.51.100.7]/", 4],
+    ["http://[2001:db8::ffff:1:2]/", 6],
+    ["http://[::ffff:1:2:3]/", 6],
   ])("[PL7] %s: only addresses of IPv%i are asked", async (url, family) => {
     const { send } = await bothFamilies((request) => isIpv6(request) === (family === 6));
     const seen = new Set<string>();
@@ -115,6 +121,56 @@ describe("the family of a destination", () => {
     await send({ ...long, headers: { egress: "session=s1, sticky=strict" } }, named);
     await send({ ...long, headers: { egress: `ip="${V4[0]}"` } }, named);
     expect(told.filter((egress) => egress?.startsWith("ip="))).toHaveLength(4);
+  });
+
+  it("[WK21] a long body that a host refuses of its own choice is not sent on a second guess", async () => {
+    const { send, hosts, pool } = await bothFamilies(() => true);
+    const told: (string | null)[] = [];
+    for (const host of hosts) {
+      gateways.set(host, (request) => {
+        told.push(request.headers.get("egress"));
+        return told.length === 1 ? gatewayRefusal("address-family-mismatch") : new Response("ok");
+      });
+    }
+    for (const host of hosts) uploadStatuses.set(host, uploadStatus("ended"));
+    const long = { method: "POST", body: new Uint8Array(70_000), headers: { egress: `pool=${pool}` } };
+    await send(long, searchFor("http://guess.test/"));
+    expect(told).toEqual([null, expect.stringMatching(/^ip=/)]);
+  });
+
+  it("[WK21] a long body is sent from a named address by a host of one family, and to a known name", async () => {
+    const { send, pool, pools, h1, h2 } = await newEgress(2);
+    const ips = [...placementOf(pool, [h1], V4[0]).ips, ...placementOf(pool, [h2], V6[0]).ips];
+    pools.placement = async () => ok({ pool, ips, resting: [] });
+    const told: (string | null)[] = [];
+    for (const host of [h1, h2]) {
+      gateways.set(host, (request) => {
+        told.push(request.headers.get("egress"));
+        return new Response("ok");
+      });
+    }
+    await send({ method: "POST", body: new Uint8Array(70_000) }, searchFor("http://one.test/"));
+    expect(told).toEqual([expect.stringMatching(/^ip=/)]);
+
+    const both = await bothFamilies((request) => !isIpv6(request));
+    vi.spyOn(Math, "random").mockReturnValue(0.6);
+    const known = searchFor("http://known.test/");
+    await both.send({}, known);
+    for (let count = 0; count < 3; count += 1) {
+      const response = await both.send({ method: "POST", body: new Uint8Array(70_000) }, known);
+      expect(V4).toContain(await response.text());
+    }
+  });
+
+  it("[PL7] of a name that begins like an IPv4 address is open", async () => {
+    const { send } = await bothFamilies(() => true);
+    const seen = new Set<boolean>();
+    for (const random of [0, 0.99]) {
+      vi.spyOn(Math, "random").mockReturnValue(random);
+      const response = await send({}, searchFor("http://198.51.100.7.test/"));
+      seen.add((await response.text()).includes(":"));
+    }
+    expect(seen.size).toBe(2);
   });
 
   it("[PL6] a session keeps its place within the family, and strict is strict there", async () => {
@@ -197,6 +253,63 @@ describe("hosts that are full", () => {
     expect((await codeOf(await send())).code).toBe("port-block-exhausted");
     expect(new Set(askedHosts).size).toBe(MAX_TRIES);
     expect(askedHosts).toHaveLength(MAX_TRIES);
+  });
+});
+
+describe("a host that refuses one request", () => {
+  /** Two hosts on two addresses, of which the first that is asked refuses; who was asked from where. */
+  async function refusingFirst(code: HostRefusal) {
+    const { send, pool, pools, hosts } = await newEgress(2);
+    const ips = V4.flatMap((ip) => placementOf(pool, hosts, ip).ips);
+    pools.placement = async () => ok({ pool, ips, resting: [] });
+    vi.spyOn(Math, "random").mockReturnValue(0);
+    const asked: string[] = [];
+    for (const host of hosts) {
+      gateways.set(host, (request) => {
+        asked.push(`${host} ${ipOf(request)}`);
+        return asked.length === 1 ? gatewayRefusal(code) : new Response("ok");
+      });
+    }
+    return { send, asked };
+  }
+
+  it("[WK8] [WK20] as draining is asked no more for the next, on no address", async () => {
+    const { send, asked } = await refusingFirst("draining");
+    await send();
+    const [refuser] = asked[0]!.split(" ");
+    for (const ip of V4) await send({ headers: { egress: `ip="${ip}"` } });
+    const after = asked.slice(1).map((pair) => pair.split(" ")[0]);
+    expect(after).toHaveLength(3);
+    expect(after).not.toContain(refuser);
+  });
+
+  it("[WK8] [WK20] for a lost lease is asked no more on that address, and on others as ever", async () => {
+    const { send, asked } = await refusingFirst("lease-lost");
+    await send();
+    const [refuser, refusedIp] = asked[0]!.split(" ");
+    for (const ip of V4) await send({ headers: { egress: `ip="${ip}"` } });
+    expect(asked.slice(2)).not.toContain(asked[0]);
+    expect(asked.slice(2)).toContain(`${refuser} ${V4.find((ip) => ip !== refusedIp)}`);
+  });
+
+  it("[WK11] has its answer cancelled before another is asked, and is counted as a retry", async () => {
+    const { send, h1, h2 } = await newEgress(2);
+    vi.spyOn(Math, "random").mockReturnValue(0);
+    const steps: string[] = [];
+    gateways.set(h1, () => {
+      const { status, headers } = gatewayRefusal("draining");
+      const cancel = (): void => void steps.push("cancelled");
+      return new Response(new ReadableStream({ cancel }), { status, headers });
+    });
+    gateways.set(h2, () => {
+      steps.push("asked");
+      return new Response("ok");
+    });
+    const before = { ...edgeCounters };
+    expect((await send()).status).toBe(200);
+    expect(steps).toEqual(["cancelled", "asked"]);
+    expect(edgeCounters.handedOver - before.handedOver).toBe(1);
+    expect(edgeCounters.retries - before.retries).toBe(1);
   });
 });
 

@@ -11,7 +11,9 @@ function bearing(token: string): RequestInit {
 describe("what answers without a token", () => {
   it("[WK1] health and public keys", async () => {
     expect(await (await ask("/health")).json()).toEqual({ status: "ok" });
-    const published = await (await ask("/.well-known/jwks.json")).json();
+    const answer = await ask("/.well-known/jwks.json");
+    expect(answer.headers.get("cache-control")).toBe("public, max-age=60");
+    const published = await answer.json();
     expect(published).toEqual({ keys: [publicPart(issuerKey), publicPart(edgeKey)] });
     expect(JSON.stringify(published)).not.toContain(edgeKey.d);
   });
@@ -80,6 +82,22 @@ describe("tokens", () => {
       expect(await codeOf(await ask(PATH, { headers }))).toEqual({ status: 403, code: "pool-denied" });
     },
   );
+
+  it("[ID2] at administration ours counts before the standard one", async () => {
+    const good = `Bearer ${await tokenFor({ role: "admin", pools: [] })}`;
+    const other = `Bearer ${await tokenFor({ role: "client" })}`;
+    const asked = (own: string, standard: string) =>
+      ask("/v1/edge", { headers: { "egress-authorization": own, authorization: standard } });
+    expect((await asked(good, other)).status).toBe(200);
+    expect(await codeOf(await asked(other, good))).toEqual({ status: 403, code: "role-denied" });
+  });
+
+  it("[WK39] that are malformed are told no more than that", async () => {
+    for (const path of [PATH, "/v1/pools"]) {
+      const problem = await (await ask(path, bearing("nonsense"))).json<{ code: string; detail?: string }>();
+      expect([path, problem.code, problem.detail]).toEqual([path, "token-malformed", undefined]);
+    }
+  });
 
   it("[WK2] a token that was verified by a replaced key is refused", async () => {
     const token = await tokenFor({ role: "admin", pools: [] });

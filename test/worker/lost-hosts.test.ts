@@ -7,6 +7,8 @@ import { PassingMarks } from "../../src/worker/hosts/passing-marks.ts";
 import { RENEWAL_INTERVAL_MS } from "../../src/worker/hosts/placement-cache.ts";
 import {
   absentHosts,
+  answerTo,
+  ask,
   askedHosts,
   codeOf,
   type Gateway,
@@ -82,7 +84,85 @@ describe("a request that takes its host down", () => {
   });
 });
 
+describe("what a request asks after a loss", () => {
+  it("[WK12] is three hosts at most whether they are there", async () => {
+    const { send, pool, pools } = await newEgress();
+    const hosts = Array.from({ length: 6 }, (_, at) => `absent-${pool}-${at}`);
+    pools.placement = async () => ok(placementOf(pool, hosts));
+    for (const host of hosts) absentHosts.add(host);
+    expect(await codeOf(await send())).toEqual({ status: 502, code: "host-lost" });
+    expect(askedHosts).toHaveLength(1);
+    healthQuestions.delete(askedHosts[0]!);
+    expect([...healthQuestions.values()]).toEqual([1, 1, 1]);
+  });
+
+  it("[WK8] [WK12] passes over for the next request whoever was not there", async () => {
+    const { send, h1, h2, h3 } = await newEgress(3);
+    vi.spyOn(Math, "random").mockReturnValue(0);
+    gateways.set(h3, OK);
+    await send();
+    await send();
+    expect(askedHosts).toEqual([h1, h3, h3]);
+    expect([h1, h2].map((host) => healthQuestions.get(host))).toEqual([1, 1]);
+  });
+
+  it("[WK12] is nothing more towards the port of another, which is not suspected", async () => {
+    const { send, hosts } = await newEgress(4);
+    for (const host of hosts) gateways.set(host, lost);
+    for (const url of ["http://mixed.test/", "http://mixed.test:81/", "https://mixed.test/"]) {
+      askedHosts.length = 0;
+      await send({}, searchFor(url));
+      expect([url, askedHosts.length]).toEqual([url, 2]);
+    }
+    askedHosts.length = 0;
+    await send({}, searchFor("http://mixed.test:80/other"));
+    expect(askedHosts).toHaveLength(1);
+  });
+});
+
 describe("whose fault it was", () => {
+  it("[WK8] is asked of the gateway after each loss anew", async () => {
+    const { send, h1, h2 } = await newEgress(2);
+    vi.spyOn(Math, "random").mockReturnValue(0);
+    gateways.set(h1, lost);
+    gateways.set(h2, OK);
+    await send();
+    absentHosts.add(h1);
+    await send();
+    await send();
+    expect(askedHosts).toEqual([h1, h2, h1, h2, h2]);
+    expect(healthQuestions.get(h1)).toBe(2);
+  });
+
+  it("[WK8] is known of a host that is passed over, and not asked again", async () => {
+    const { send, h1 } = await newEgress(1);
+    gateways.set(h1, lost);
+    absentHosts.add(h1);
+    for (let count = 0; count < 3; count += 1) await send({ method: "POST" });
+    expect(askedHosts).toEqual([h1, h1, h1]);
+    expect(healthQuestions.get(h1)).toBe(1);
+  });
+
+  it.each([
+    ["is there", true],
+    ["is not there", false],
+  ])("[WK8] may be the body's of a GET, of which nobody knows: the gateway %s", async (_what, isThere) => {
+    const { pool, pools, token, h1, h2 } = await newEgress(2);
+    vi.spyOn(Math, "random").mockReturnValue(0);
+    gateways.set(h1, lost);
+    gateways.set(h2, OK);
+    if (!isThere) absentHosts.add(h1);
+    const headers = { "egress-authorization": `Bearer ${token}` };
+    const url = "http://edge.test/v1/fetch?url=http%3A%2F%2Forigin.test%2F";
+    const request = new Request(url, { method: "POST", body: "of a GET", headers });
+    // The runtime makes no such request, but gets them from clients.
+    Object.defineProperty(request, "method", { value: "GET" });
+    expect(await codeOf(await answerTo(request, pools.env))).toEqual({ status: 502, code: "host-lost" });
+    expect(healthQuestions.get(h1)).toBe(1);
+    await ask("/v1/fetch?url=http%3A%2F%2Forigin.test%2F", { method: "POST", headers }, pools.env);
+    expect([pool, ...askedHosts]).toEqual([pool, h1, isThere ? h1 : h2]);
+  });
+
   it("[WK8] a flow that breaks at a host that is there does not speak against it", async () => {
     const { send, h1, h2 } = await newEgress(2);
     vi.spyOn(Math, "random").mockReturnValue(0);
@@ -166,6 +246,31 @@ describe("a host that falls silent", () => {
     absentHosts.add(h1);
     expect(await (await send()).text()).toBe("ok");
     expect(askedHosts).toEqual([h1, h2]);
+  });
+
+  it("[WK23] holds no port when its answer comes after all", async () => {
+    const { send, h1 } = await newSilence((names) => [names.h2]);
+    absentHosts.add(h1);
+    const late = Promise.withResolvers<Response>();
+    gateways.set(h1, () => late.promise);
+    expect(await (await send()).text()).toBe("ok");
+    const cancelled = new Promise<void>((cancel) => {
+      late.resolve(new Response(new ReadableStream({ cancel: () => cancel() })));
+    });
+    await cancelled;
+  });
+
+  it("[WK23] has its upload broken off when it is given up", async () => {
+    const { send, h1 } = await newSilence((names) => [names.h2]);
+    absentHosts.add(h1);
+    let signal: AbortSignal | null = null;
+    gateways.set(h1, (request) => {
+      ({ signal } = request);
+      return silent(request);
+    });
+    const headers = { "content-length": "4" };
+    expect((await send({ method: "PUT", body: "long", headers })).status).toBe(200);
+    expect((signal as AbortSignal | null)?.aborted).toBe(true);
   });
 
   it("[WK23] what cannot be repeated ends as host-lost", async () => {
@@ -255,6 +360,40 @@ describe("a host that falls silent", () => {
     await expect(events.body.read()).rejects.toThrow("the host fell silent");
     void plain.writer.close();
     expect((await rest).done).toBe(true);
+  });
+
+  it("[WK44] an event stream ends as the host ends it, and nobody is looked after any more", async () => {
+    const { send, h1 } = await newEgress(1);
+    const headers = { "content-type": "text/event-stream", "x-a": "1" };
+    gateways.set(h1, () => new Response("data: 1\n\n", { headers }));
+    await send();
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const answer = await send();
+    expect(answer.headers.get("x-a")).toBe("1");
+    expect(await answer.text()).toBe("data: 1\n\n");
+    await vi.waitFor(() => expect(vi.getTimerCount()).toBe(0));
+  });
+
+  it("[WK44] an event stream that breaks at the host breaks for its reader", async () => {
+    const { send, h1 } = await newEgress(1);
+    const body = new ReadableStream({
+      pull: (controller) => controller.error(new Error("broken at the host")),
+    });
+    gateways.set(h1, () => new Response(body, { headers: { "content-type": "text/event-stream" } }));
+    await expect((await send()).text()).rejects.toThrow("broken at the host");
+  });
+
+  it("[WK44] an event stream that nobody reads any more is cancelled at the host with its next event", async () => {
+    const { send, h1 } = await newEgress(1);
+    const { promise: cancelled, resolve: cancel } = Promise.withResolvers<string>();
+    const body = new ReadableStream({
+      pull: (controller) => controller.enqueue(new TextEncoder().encode("data: 1\n\n")),
+      cancel: () => cancel("cancelled"),
+    });
+    gateways.set(h1, () => new Response(body, { headers: { "content-type": "text/event-stream" } }));
+    const answer = await send();
+    await answer.body!.cancel();
+    expect(await cancelled).toBe("cancelled");
   });
 
   it("[WK44] an event stream that is coded passes as it came", async () => {

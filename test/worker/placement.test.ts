@@ -10,7 +10,7 @@ import {
   PlacementCache,
   STALE_MS,
 } from "../../src/worker/hosts/placement-cache.ts";
-import { codeOf, gatewayRefusal, gateways, newEgress, placementOf } from "./edge.ts";
+import { ask, codeOf, gatewayRefusal, gateways, newEgress, placementOf, tokenFor } from "./edge.ts";
 
 /** A cache, a pool that answers as told, and what was left for the background. */
 function newCache() {
@@ -178,6 +178,103 @@ describe("a copy of a placement", () => {
     expect(await cache.find(0)).toEqual(refuse("pool-unknown"));
     expect(cache.find(999)).toEqual(refuse("pool-unknown"));
     expect(await cache.find(1_000)).toEqual(NEW);
+  });
+});
+
+describe("copies of many pools", () => {
+  const keeper: Background = { waitUntil: () => {} };
+
+  it("[WK4] are doubted one by one", async () => {
+    const cache = new PlacementCache();
+    for (const pool of ["eu", "eu-2"]) await cache.find(pool, 0, async () => OLD, keeper);
+    cache.doubt("eu");
+    cache.doubt("unheard-of");
+    expect(await cache.find("eu", 1, async () => NEW, keeper)).toEqual(NEW);
+    expect(cache.find("eu-2", 1, async () => NEW, keeper)).toEqual(OLD);
+  });
+
+  it("[WK4] are kept of 1,024, and the oldest is forgotten", async () => {
+    const cache = new PlacementCache();
+    for (let at = 0; at < 1_024; at += 1) await cache.find(`pool-${at}`, 0, async () => OLD, keeper);
+    expect(cache.find("pool-0", 1, async () => NEW, keeper)).toEqual(OLD);
+    // One that is renewed takes no other's place.
+    expect(await cache.reconsider("pool-1023", RENEWAL_INTERVAL_MS, async () => NEW)).toEqual(NEW);
+    expect(cache.find("pool-0", 1, async () => NEW, keeper)).toEqual(OLD);
+    await cache.find("one-more", 1, async () => OLD, keeper);
+    expect(cache.find("pool-1", 1, async () => NEW, keeper)).toEqual(OLD);
+    expect(await cache.find("pool-0", 1, async () => NEW, keeper)).toEqual(NEW);
+  });
+
+  it("[WK4] of an unknown pool end with it, though the control plane be lost by then", async () => {
+    const cache = newCache();
+    cache.answers.push(refuse("pool-unknown"));
+    await cache.find(0);
+    expect(await cache.find(1_000)).toEqual(LOST);
+  });
+
+  it("[WK24] are reconsidered at the pace that is asked for", async () => {
+    const cache = new PlacementCache();
+    await cache.find("eu", 0, async () => OLD, keeper);
+    expect(cache.reconsider("eu", 1_499, async () => NEW, 1_500)).toEqual(OLD);
+    expect(await cache.reconsider("eu", 1_500, async () => NEW, 1_500)).toEqual(NEW);
+  });
+});
+
+describe("a copy that leaves no host", () => {
+  it("[WK4] [WK11] is asked for again before the request is refused, every half second at most", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const { send, h1, pool, pools } = await newEgress();
+    gateways.set(h1, () => new Response("served"));
+    pools.placement = async () => ok({ pool, ips: [{ ip: "192.0.2.1", hosts: [] }], resting: [] });
+    expect(await codeOf(await send())).toEqual({ status: 503, code: "no-host" });
+    pools.placement = async () => ok(placementOf(pool, [h1]));
+    vi.setSystemTime(Date.now() + RENEWAL_INTERVAL_MS - 1);
+    expect(await codeOf(await send())).toEqual({ status: 503, code: "no-host" });
+    vi.setSystemTime(Date.now() + 1);
+    expect(await (await send()).text()).toBe("served");
+  });
+
+  it("[WK4] [WK11] of an address that has come since is asked for again, too", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const { send, h1, pool, pools } = await newEgress();
+    gateways.set(h1, () => new Response("served"));
+    await send();
+    pools.placement = async () => ok(placementOf(pool, [h1], "192.0.2.2"));
+    vi.setSystemTime(Date.now() + RENEWAL_INTERVAL_MS);
+    expect(await (await send({ headers: { egress: 'ip="192.0.2.2"' } })).text()).toBe("served");
+  });
+
+  it("[WK7] of a pool that there is not is told so", async () => {
+    const { send, pools } = await newEgress();
+    pools.placement = async () => refuse("pool-unknown");
+    expect(await codeOf(await send())).toEqual({ status: 404, code: "pool-unknown" });
+  });
+
+  it.each([
+    ["PUT", "addIp"],
+    ["DELETE", "removeIp"],
+  ])("[WK4] is doubted after a %s of an address", async (method, call) => {
+    const { send, h1, pool, pools } = await newEgress();
+    gateways.set(h1, () => new Response("ok"));
+    await send();
+    const known = await pools.placement();
+    let asked = 0;
+    pools.placement = async () => {
+      asked += 1;
+      return known;
+    };
+    await send();
+    expect(asked).toBe(0);
+    const told = { pool, settings: {}, ips: [], hosts: [], steeringSequence: 0, routers: [] };
+    const env = {
+      ...pools.env,
+      EGRESS_POOL: { getByName: () => ({ [call]: async () => ok(told) }) } as never,
+    };
+    const token = await tokenFor({ role: "admin", pools: ["*"] });
+    const headers = { authorization: `Bearer ${token}` };
+    expect((await ask(`/v1/pools/${pool}/ips/192.0.2.1`, { method, headers }, env)).status).toBe(200);
+    await send();
+    expect(asked).toBe(1);
   });
 });
 

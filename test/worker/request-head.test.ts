@@ -86,6 +86,24 @@ describe("an upgrade that is no WebSocket handshake", () => {
     if (method !== "HEAD") expect(await codeOf(response)).toMatchObject({ code: "upgrade-unsupported" });
   });
 
+  it.each([
+    ["POST", "WebSocket", "A WebSocket begins with a GET that has no body."],
+    ["GET", "h2c", undefined],
+  ])("[WK37] %s with upgrade: %s is told why", async (method, upgrade, detail) => {
+    const { send } = await newEgress();
+    const problem = await (await send({ method, headers: { upgrade } })).json<{ detail?: string }>();
+    expect(problem.detail).toBe(detail);
+  });
+
+  it.each([
+    [{ "content-length": "9".repeat(33) }, `Its content-length is ${"9".repeat(32)}.`],
+    [{ "content-length": "x" }, "Its content-length is no number."],
+    [{ "transfer-encoding": "gzip" }, "Send the body chunked, or with its length."],
+  ])("[WK36] %o is told why", async (headers, detail) => {
+    const { send } = await newEgress();
+    expect(await (await send({ method: "POST", headers })).json()).toMatchObject({ detail });
+  });
+
   it("[WK37] is refused only to those who may use the egress", async () => {
     const headers = { upgrade: "websocket", "content-length": "9007199254740993" };
     const response = await ask("/v1/fetch?url=x", { method: "POST", headers });

@@ -16,6 +16,25 @@ describe("a selection", () => {
     expect(await codeOf(await send({ headers: { egress } }))).toEqual({ status, code });
   });
 
+  it("[WK7] is told which key is wrong, and means the same when it is sent again", async () => {
+    const { send } = await newEgress();
+    for (let count = 0; count < 2; count += 1) {
+      const refused = await send({ headers: { egress: "contry=de" } });
+      expect(await refused.json()).toMatchObject({ detail: 'Look at the key "contry".' });
+      const refusedWhole = await send({ headers: { egress: "==" } });
+      expect(await refusedWhole.json()).not.toHaveProperty("detail");
+    }
+  });
+
+  it("[WK7] that is no pool is told why", async () => {
+    const detailFor = async (pools: string[]): Promise<unknown> => {
+      const headers = { "egress-authorization": `Bearer ${await tokenFor({ pools })}` };
+      return (await (await ask(PATH, { headers })).json<{ detail: unknown }>()).detail;
+    };
+    expect(await detailFor([])).toBe("The token names no pool.");
+    expect(await detailFor(["*"])).toBe("The token is for every pool: select one.");
+  });
+
   it("[WK7] names one of the token's pools, the first by default", async () => {
     const { env, asked } = spiedPools();
     const token = await tokenFor({ pools: ["first", "second"] });

@@ -1,0 +1,107 @@
+/** How often a host is looked after, and when its pool is asked. */
+import { beforeEach, expect, it, vi } from "vitest";
+import { ok, refuse } from "../../src/core/outcome.ts";
+import { HostWatch, STREAM_PACE_MS } from "../../src/worker/hosts/host-watch.ts";
+import type { Found } from "../../src/worker/hosts/placement-cache.ts";
+import { absentHosts, freshNames, gateways, healthQuestions, placementOf } from "./edge.ts";
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ["Date", "setTimeout", "clearTimeout"] });
+});
+
+/** A watch over a host, with the times at which its pool was asked and it was found to be gone. */
+function newWatch(answer: (host: string, pool: string) => Found, paceMs?: number) {
+  const { pool, h1 } = freshNames();
+  const beganAtMs = Date.now();
+  gateways.set(h1, () => new Response("ok"));
+  const askedAtMs: number[] = [];
+  const goneAtMs: number[] = [];
+  const load = async (): Promise<Found> => {
+    askedAtMs.push(Date.now() - beganAtMs);
+    return answer(h1, pool);
+  };
+  const host = placementOf(pool, [h1]).ips[0]!.hosts[0]!;
+  const onGone = (): void => void goneAtMs.push(Date.now() - beganAtMs);
+  const watch = new HostWatch({ host, pool, load }, onGone, paceMs);
+  const looks = (): number => healthQuestions.get(h1) ?? 0;
+  return { h1, watch, askedAtMs, goneAtMs, looks };
+}
+
+const HEARD = (host: string, pool: string): Found => ok(placementOf(pool, [host]));
+const UNHEARD = (_host: string, pool: string): Found => ok(placementOf(pool, ["other"]));
+
+it.each([
+  [undefined, 1_000],
+  [STREAM_PACE_MS, 5_000],
+])(
+  "[WK24] [WK44] a gateway that answers is asked again in turn (%o: %i ms), and its pool never",
+  async (paceMs, everyMs) => {
+    const { watch, looks, askedAtMs } = newWatch(UNHEARD, paceMs);
+    for (const count of [1, 2, 3]) {
+      await vi.advanceTimersByTimeAsync(everyMs - 1);
+      expect(looks()).toBe(count - 1);
+      await vi.advanceTimersByTimeAsync(1);
+      expect(looks()).toBe(count);
+    }
+    watch.stop();
+    await vi.advanceTimersByTimeAsync(2 * everyMs);
+    expect(looks()).toBe(3);
+    expect(vi.getTimerCount()).toBe(0);
+    expect(askedAtMs).toEqual([]);
+  },
+);
+
+it("[WK24] of a gateway that does not answer the pool is asked once in 1.5 s, while it hears the host", async () => {
+  const { h1, watch, askedAtMs, goneAtMs, looks } = newWatch(HEARD);
+  absentHosts.add(h1);
+  await vi.advanceTimersByTimeAsync(4_999);
+  expect(askedAtMs).toEqual([1_000, 2_500, 4_000]);
+  expect(looks()).toBe(4);
+  absentHosts.delete(h1);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(looks()).toBe(5);
+  await vi.advanceTimersByTimeAsync(999);
+  expect(looks()).toBe(5);
+  watch.stop();
+  expect(goneAtMs).toEqual([]);
+});
+
+it("[WK23] a host that neither answers nor is heard is gone, and no longer looked after", async () => {
+  const { h1, goneAtMs, looks } = newWatch(UNHEARD);
+  absentHosts.add(h1);
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(goneAtMs).toEqual([1_000]);
+  expect(looks()).toBe(1);
+});
+
+it("[WK23] [LAW8] a host whose pool cannot be asked is not gone", async () => {
+  const { h1, watch, goneAtMs } = newWatch(() => refuse("control-plane-unavailable"));
+  absentHosts.add(h1);
+  await vi.advanceTimersByTimeAsync(10_000);
+  watch.stop();
+  expect(goneAtMs).toEqual([]);
+});
+
+it.each(["its gateway", "its pool"])(
+  "[WK23] one whose wait ended while %s was asked is not given up",
+  async (whom) => {
+    const pause = Promise.withResolvers<void>();
+    const { pool, h1 } = freshNames();
+    const load = async (): Promise<Found> => {
+      if (whom === "its pool") await pause.promise;
+      return UNHEARD(h1, pool);
+    };
+    if (whom === "its gateway") {
+      vi.stubGlobal("fetch", () => pause.promise.then(() => Promise.reject(new Error("lost"))));
+    }
+    const onGone = vi.fn<() => void>();
+    const host = placementOf(pool, [h1]).ips[0]!.hosts[0]!;
+    const watch = new HostWatch({ host, pool, load }, onGone);
+    await vi.advanceTimersByTimeAsync(1_000);
+    watch.stop();
+    pause.resolve();
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(onGone).not.toHaveBeenCalled();
+    expect(vi.getTimerCount()).toBe(0);
+  },
+);

@@ -1,0 +1,101 @@
+/** What an isolate remembers for a while, and how much of it. */
+import { describe, expect, it, vi } from "vitest";
+import { HostHealth } from "../../src/worker/hosts/host-health.ts";
+import { PassingMarks } from "../../src/worker/hosts/passing-marks.ts";
+import { absentHosts, gateways, healthQuestions, placementOf } from "./edge.ts";
+
+const OK = (): Response => new Response("ok");
+
+describe("a mark", () => {
+  it("[WK8] lasts as long as it should, of its own thing alone", () => {
+    const marks = new PassingMarks(5_000, 10);
+    expect(marks.isEmpty(0)).toBe(true);
+    marks.add("h1", 0);
+    expect([marks.has("h1", 4_999), marks.has("h2", 0), marks.isEmpty(4_999)]).toEqual([true, false, false]);
+    expect(marks.has("h1", 5_000)).toBe(false);
+    expect(marks.isEmpty(0)).toBe(true);
+  });
+
+  it("[WK8] lasts anew when it is set again, and ends when it is taken off", () => {
+    const marks = new PassingMarks(5_000, 10);
+    marks.add("h1", 0);
+    marks.add("h2", 1_000);
+    marks.add("h1", 4_000);
+    expect(marks.isEmpty(5_500)).toBe(false);
+    expect([marks.has("h1", 8_999), marks.has("h2", 8_999)]).toEqual([true, false]);
+    marks.remove("h1");
+    expect(marks.has("h1", 5_000)).toBe(false);
+  });
+
+  it("[WK21] is forgotten for another when there are too many, the oldest first", () => {
+    const marks = new PassingMarks(5_000, 2);
+    marks.add("a", 0);
+    marks.add("b", 0);
+    marks.add("a", 0);
+    expect(["a", "b"].map((key) => marks.has(key, 1))).toEqual([true, true]);
+    marks.add("c", 0);
+    expect(["a", "b", "c"].map((key) => marks.has(key, 1))).toEqual([true, false, true]);
+  });
+});
+
+describe("what a gateway says of itself", () => {
+  const placed = (host: string) => placementOf("eu", [host]).ips[0]!.hosts[0]!;
+
+  it.each<[string, () => Response, boolean]>([
+    ["that it is there", () => Response.json({ status: "ok" }), true],
+    ["that it cannot serve", () => Response.json({ status: "draining" }, { status: 503 }), true],
+    ["nothing", () => Response.json(null), false],
+    ["something else", () => Response.json({ status: 1 }), false],
+    ["another thing", () => Response.json({ ok: true }), false],
+    ["what is no JSON", () => new Response("<html>"), false],
+  ])("[WK23] %s", async (_what, answer, isThere) => {
+    const asked: [unknown, RequestInit | undefined][] = [];
+    vi.stubGlobal("fetch", async (url: unknown, init?: RequestInit) => {
+      asked.push([url, init]);
+      return answer();
+    });
+    expect(await new HostHealth().isThere(placed("said"))).toBe(isThere);
+    expect(asked).toMatchObject([["http://said.gateway/health", { redirect: "manual" }]]);
+  });
+
+  it("[WK23] is nothing when it has said nothing in time", async () => {
+    vi.stubGlobal("fetch", (_url: unknown, { signal }: { signal: AbortSignal }) => {
+      const { promise, reject } = Promise.withResolvers<never>();
+      signal.addEventListener("abort", () => reject(signal.reason));
+      return promise;
+    });
+    expect(await new HostHealth().isThere(placed("mute"))).toBe(false);
+  });
+
+  it("[WK24] is asked once by many, who go by what was known until it has answered", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const health = new HostHealth();
+    gateways.set("asked", OK);
+    absentHosts.add("asked");
+    const [first, second] = [health.isThere(placed("asked")), health.isThere(placed("asked"))];
+    expect([await first, await second]).toEqual([false, true]);
+    expect(await health.isThere(placed("asked"))).toBe(false);
+    expect(healthQuestions.get("asked")).toBe(1);
+    absentHosts.clear();
+    vi.setSystemTime(Date.now() + 999);
+    expect(await health.isThere(placed("asked"))).toBe(false);
+    vi.setSystemTime(Date.now() + 1);
+    const [third, fourth] = [health.isThere(placed("asked")), health.isThere(placed("asked"))];
+    expect([await third, await fourth]).toEqual([true, false]);
+    expect(healthQuestions.get("asked")).toBe(2);
+  });
+
+  it("[WK24] is remembered of 4,096 gateways, and the oldest is forgotten", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const health = new HostHealth();
+    const names = Array.from({ length: 4_096 }, (_, at) => `one-of-many-${at}`);
+    for (const name of names) await health.isThere(placed(name));
+    await health.isThere(placed(names[0]!));
+    await health.isThere(placed(names[1]!));
+    expect([healthQuestions.get(names[0]!), healthQuestions.get(names[1]!)]).toEqual([1, 1]);
+    await health.isThere(placed("one-too-many"));
+    await health.isThere(placed(names[1]!));
+    await health.isThere(placed(names[0]!));
+    expect([healthQuestions.get(names[0]!), healthQuestions.get(names[1]!)]).toEqual([2, 1]);
+  });
+});
