@@ -27,4 +27,16 @@ export const EQUIVALENTS: readonly Equivalent[] = [
     replacement: "false",
     why: "It only saves the work of placing nothing.",
   },
+  {
+    file: "src/worker/hosts/long-waits.ts",
+    line: "if (count?.waiting !== waiting) return;",
+    replacement: "false",
+    why: "Whoever ends as the last of its kind is always of the count that runs.",
+  },
+  {
+    file: "src/worker/hosts/long-waits.ts",
+    line: "if (count?.waiting !== waiting) return;",
+    replacement: "count.waiting",
+    why: "While anybody waits there is a count.",
+  },
 ];

@@ -42,9 +42,11 @@ async function bothFamilies(serves: (request: Request) => boolean) {
   const ips = [...V4, ...V6].flatMap((ip): readonly PlacedIp[] => placementOf(pool, hosts, ip).ips);
   pools.placement = async () => ok({ pool, ips, resting: [] });
   for (const host of hosts) {
-    gateways.set(host, (request) =>
-      serves(request) ? new Response(ipOf(request)) : gatewayRefusal("address-family-mismatch"),
-    );
+    gateways.set(host, async (request) => {
+      // As a host's connection does when it has answered and closes.
+      await request.body?.cancel();
+      return serves(request) ? new Response(ipOf(request)) : gatewayRefusal("address-family-mismatch");
+    });
   }
   return egress;
 }
@@ -106,7 +108,8 @@ describe("the family of a destination", () => {
     const { send, hosts } = await bothFamilies(() => true);
     const told: (string | null)[] = [];
     for (const host of hosts) {
-      gateways.set(host, (request) => {
+      gateways.set(host, async (request) => {
+        await request.body?.cancel();
         told.push(request.headers.get("egress"));
         return new Response("ok");
       });
@@ -127,7 +130,8 @@ describe("the family of a destination", () => {
     const { send, hosts, pool } = await bothFamilies(() => true);
     const told: (string | null)[] = [];
     for (const host of hosts) {
-      gateways.set(host, (request) => {
+      gateways.set(host, async (request) => {
+        await request.body?.cancel();
         told.push(request.headers.get("egress"));
         return told.length === 1 ? gatewayRefusal("address-family-mismatch") : new Response("ok");
       });
@@ -144,7 +148,8 @@ describe("the family of a destination", () => {
     pools.placement = async () => ok({ pool, ips, resting: [] });
     const told: (string | null)[] = [];
     for (const host of [h1, h2]) {
-      gateways.set(host, (request) => {
+      gateways.set(host, async (request) => {
+        await request.body?.cancel();
         told.push(request.headers.get("egress"));
         return new Response("ok");
       });

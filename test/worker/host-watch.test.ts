@@ -82,26 +82,41 @@ it("[WK23] [LAW8] a host whose pool cannot be asked is not gone", async () => {
   expect(goneAtMs).toEqual([]);
 });
 
-it.each(["its gateway", "its pool"])(
-  "[WK23] one whose wait ended while %s was asked is not given up",
-  async (whom) => {
-    const pause = Promise.withResolvers<void>();
-    const { pool, h1 } = freshNames();
-    const load = async (): Promise<Found> => {
-      if (whom === "its pool") await pause.promise;
-      return UNHEARD(h1, pool);
-    };
-    if (whom === "its gateway") {
-      vi.stubGlobal("fetch", () => pause.promise.then(() => Promise.reject(new Error("lost"))));
-    }
-    const onGone = vi.fn<() => void>();
-    const host = placementOf(pool, [h1]).ips[0]!.hosts[0]!;
-    const watch = new HostWatch({ host, pool, load }, onGone);
-    await vi.advanceTimersByTimeAsync(1_000);
-    watch.stop();
-    pause.resolve();
-    await vi.advanceTimersByTimeAsync(5_000);
-    expect(onGone).not.toHaveBeenCalled();
-    expect(vi.getTimerCount()).toBe(0);
-  },
-);
+it.each([
+  ["its gateway was asked, which answers", true, false],
+  ["its gateway was asked, which does not answer", false, false],
+  ["its pool was asked", false, true],
+])("[WK23] one whose wait ended while %s is not given up", async (_what, isThere, isPoolAsked) => {
+  const pause = Promise.withResolvers<void>();
+  const { pool, h1 } = freshNames();
+  const load = vi.fn<() => Promise<Found>>(async () => {
+    await pause.promise;
+    return UNHEARD(h1, pool);
+  });
+  vi.stubGlobal("fetch", async () => {
+    if (!isPoolAsked) await pause.promise;
+    return Response.json(isThere ? { status: "ok" } : null);
+  });
+  const onGone = vi.fn<() => void>();
+  const host = placementOf(pool, [h1]).ips[0]!.hosts[0]!;
+  const watch = new HostWatch({ host, pool, load }, onGone);
+  await vi.advanceTimersByTimeAsync(1_000);
+  watch.stop();
+  pause.resolve();
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(onGone).not.toHaveBeenCalled();
+  expect(load).toHaveBeenCalledTimes(isPoolAsked ? 1 : 0);
+  expect(vi.getTimerCount()).toBe(0);
+});
+
+it("[WK23] [WK19] a fault of the watch is logged, and gives nobody up", async () => {
+  const logged = vi.spyOn(console, "error").mockImplementation(() => {});
+  const fault = new Error("no placement");
+  const { h1, goneAtMs } = newWatch(() => {
+    throw fault;
+  });
+  absentHosts.add(h1);
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(logged).toHaveBeenCalledWith("a host could not be looked after", fault);
+  expect(goneAtMs).toEqual([]);
+});

@@ -16,6 +16,15 @@ describe("a mark", () => {
     expect(marks.isEmpty(0)).toBe(true);
   });
 
+  it("[WK8] that was seen to have ended stays ended, though the clock be set back", () => {
+    const marks = new PassingMarks(5_000, 10);
+    marks.add("h1", 0);
+    expect(marks.isEmpty(5_000)).toBe(true);
+    expect(marks.has("h1", 4_999)).toBe(false);
+    marks.add("h2", 0);
+    expect([marks.has("h2", 5_000), marks.has("h2", 4_999)]).toEqual([false, false]);
+  });
+
   it("[WK8] lasts anew when it is set again, and ends when it is taken off", () => {
     const marks = new PassingMarks(5_000, 10);
     marks.add("h1", 0);

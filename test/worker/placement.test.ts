@@ -141,6 +141,32 @@ describe("a copy of a placement", () => {
     expect(cache.askedCount()).toBe(2);
   });
 
+  it("[WK4] is not asked for again for 2 s after a question that failed", async () => {
+    const cache = newCache();
+    cache.answers.push(OLD);
+    await cache.find(0);
+    cache.doubt();
+    expect(await cache.find(0)).toEqual(OLD);
+    expect(cache.find(1_999)).toEqual(OLD);
+    expect(cache.askedCount()).toBe(2);
+    expect(cache.find(2_000)).toEqual(OLD);
+    expect(cache.askedCount()).toBe(3);
+  });
+
+  it("[WK4] of a pool that is gone is not made to last by an earlier question that failed", async () => {
+    const { find, pending, works } = await newSlowCache();
+    void find(FRESH_MS);
+    void find(FRESH_MS + RENEWAL_INTERVAL_MS);
+    pending[2]!.resolve(refuse("pool-unknown"));
+    await works[1];
+    pending[1]!.resolve(LOST);
+    await works[0];
+    expect(find(FRESH_MS + RENEWAL_INTERVAL_MS + 999)).toEqual(refuse("pool-unknown"));
+    expect(pending).toHaveLength(3);
+    void find(FRESH_MS + RENEWAL_INTERVAL_MS + 1_000);
+    expect(pending).toHaveLength(4);
+  });
+
   it("[WK4] is reconsidered with patience", async () => {
     const cache = newCache();
     cache.answers.push(OLD, NEW);
