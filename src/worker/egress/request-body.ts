@@ -4,8 +4,9 @@
  * A short body of known length is held whole. Any other is streamed, and what has been given
  * out is held as long as it is short, so that a host which refuses costs nothing; past that it
  * goes by piece for piece and cannot come back, and therefore not before the host can refuse it no
- * more (`upload-go-ahead.ts`). A length that the client declared stays declared. It is read and written here rather than joined to the host's stream inside the
- * runtime, which would not tell which of both ends had failed. [WK9] [WK10] [WK43]
+ * more (`upload-go-ahead.ts`). A length that the client declared stays declared. It is read and
+ * written here rather than joined to the host's stream inside the runtime, which would not tell
+ * which of both ends had failed. [WK9] [WK10] [WK43]
  *
  * A body that breaks off must break off for the host as well. The runtime ends a chunked body
  * neatly when its stream is aborted, which would make half a body look like a whole one; only
