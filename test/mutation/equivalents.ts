@@ -28,6 +28,18 @@ export const EQUIVALENTS: readonly Equivalent[] = [
     why: "It only saves the work of placing nothing.",
   },
   {
+    file: "src/worker/egress/destination.ts",
+    line: 'return url === null ? "" : `${url.hostname}:${url.port || url.protocol}`;',
+    replacement: '"Stryker was here!"',
+    why: "It only has to be another than all hosts and ports.",
+  },
+  {
+    file: "src/worker/egress/request-body.ts",
+    line: "this.keep();",
+    replacement: ";",
+    why: "Whoever repeats a request has had its body kept already.",
+  },
+  {
     file: "src/worker/hosts/long-waits.ts",
     line: "if (count?.waiting !== waiting) return;",
     replacement: "false",

@@ -120,6 +120,15 @@ describe("what a request asks after a loss", () => {
   });
 });
 
+describe("a request to what is no URL", () => {
+  it.each(["?url=nowhere", "?url=", ""])("[WK12] is lost like any other: %s", async (search) => {
+    const { send, hosts } = await newEgress(2);
+    for (const host of hosts) gateways.set(host, lost);
+    const response = await send({ method: "DELETE" }, search);
+    expect(await codeOf(response)).toEqual({ status: 502, code: "host-lost" });
+  });
+});
+
 describe("whose fault it was", () => {
   it("[WK8] is asked of the gateway after each loss anew", async () => {
     const { send, h1, h2 } = await newEgress(2);
