@@ -63,6 +63,17 @@ describe("a page in a browser", () => {
     expect(await response.text()).toBe("ok");
   });
 
+  it("[WK14] [WK18] has its WebSocket", async () => {
+    const { send, h1 } = await newEgress();
+    gateways.set(h1, () => {
+      const { 0: client, 1: server } = new WebSocketPair();
+      server.accept();
+      return new Response(null, { status: 101, webSocket: client });
+    });
+    const response = await send({ headers: { ...page, upgrade: "websocket" } });
+    expect([response.status, response.webSocket === null]).toEqual([101, false]);
+  });
+
   it("[WK14] may read why it is refused", async () => {
     const response = await ask("/v1/fetch?url=x", { headers: page });
     expect(response.headers.get("access-control-allow-origin")).toBe("*");
