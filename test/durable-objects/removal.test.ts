@@ -3,6 +3,7 @@ import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "c
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { AddressOrder } from "../../durable-objects/calls/address-calls.ts";
 import type { EgressIp } from "../../durable-objects/address/egress-ip.ts";
+import type { EgressPool } from "../../durable-objects/pool/egress-pool.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import {
   HostConnection,
@@ -66,6 +67,13 @@ async function ipsOf(pool: World["pool"]): Promise<Reply[]> {
   const described = await pool.describe();
   if (!described.ok) throw new Error(described.refusal);
   return [...described.value.ips];
+}
+
+/** Of what the pool wants of its addresses. */
+function revisionOf({ name }: World): Promise<number> {
+  return runInDurableObject(objects.EGRESS_POOL.getByName(name), (_instance: EgressPool, { storage }) =>
+    Number(storage.sql.exec("SELECT revision FROM pool").one()["revision"]),
+  );
 }
 
 /** Rings for the pool until its address is gone; everything sleeps in between. */
@@ -283,11 +291,25 @@ describe("a removal that is interrupted", () => {
     expect(await here.address.describe()).toEqual({ ok: false, refusal: "ip-unknown" });
   });
 
+  it("[RE6] has a revision of its own, and so has what takes it back", async () => {
+    const here = await world();
+    const before = await revisionOf(here);
+    for (const [change, revision] of [
+      [() => here.pool.removeIp(here.ip), before + 1],
+      [() => here.pool.removeIp(here.ip), before + 1],
+      [() => here.pool.addIp(here.ip, null), before + 2],
+    ] as const) {
+      expect(await change()).toMatchObject({ ok: true });
+      expect(await revisionOf(here)).toBe(revision);
+    }
+  });
+
   it("[RE6] by a pool that was restored from an old copy goes on, beyond what was said before", async () => {
     const here = await world({ quarantineMs: 0 });
     await here.host.release(here.lease);
     await here.address.assign(here.name, settings, false, { revision: 500, wish: "serve" });
     expect(await here.pool.removeIp(here.ip)).toMatchObject({ value: { ips: [{ ip: here.ip }] } });
+    expect(await revisionOf(here)).toBeGreaterThan(500);
     await ringUntilGone(here);
     expect(await here.address.describe()).toEqual({ ok: false, refusal: "ip-unknown" });
   });
