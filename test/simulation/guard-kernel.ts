@@ -27,6 +27,8 @@ export interface KernelTroubles {
 
 /** What it was not told is told again with the next renewal, at the latest. */
 const LONGEST_TERM_MS = 20_000;
+/** How long it is remembered what was shut: an agent that was paused hears of it when it goes on. */
+const SHUT_KEPT_MS = 60_000;
 /** Between two transactions. */
 export const KERNEL_TICK_MS = 0.001;
 
@@ -43,6 +45,8 @@ export class GuardKernel {
   /** The longest time from a wish until it was so. */
   longestTellingMs = 0;
   readonly #permissions = new Map<string, Permitted>();
+  /** What it was told not to let out any more, and when; the newest last. */
+  #shut: { readonly ip: string; readonly block: PortBlock; readonly atMs: number }[] = [];
 
   constructor(machine: Machine) {
     this.machine = machine;
@@ -71,6 +75,11 @@ export class GuardKernel {
     return this.#permissions.get(ip)?.told.some((block) => blockContains(block, port)) === true;
   }
 
+  /** Whether it was told of late that this port may not be used any more, which it knew before. */
+  hasShut(ip: string, port: number): boolean {
+    return this.#shut.some((shut) => shut.ip === ip && blockContains(shut.block, port));
+  }
+
   /** True time from now until nothing may leave any more, if no clock is touched. */
   untilSilence(ip: string): number {
     const permission = this.#permissions.get(ip);
@@ -81,6 +90,7 @@ export class GuardKernel {
 
   replace(ip: string, blocks: readonly PortBlock[], leftMs: number, wallEndMs: number): void {
     this.onChange(ip);
+    this.#noteShut(ip, blocks);
     const timeoutMs = Math.floor(leftMs);
     const isSilent = timeoutMs <= 0;
     this.#permissions.set(ip, {
@@ -90,6 +100,15 @@ export class GuardKernel {
       wallEndMs: Math.floor(wallEndMs / 1000) * 1000,
     });
     this.onChange(ip);
+  }
+
+  #noteShut(ip: string, blocks: readonly PortBlock[]): void {
+    const atMs = this.machine.monotonicMs();
+    const gone = (this.#permissions.get(ip)?.told ?? []).filter(
+      ({ base, order }) => !blocks.some((block) => block.base === base && block.order === order),
+    );
+    this.#shut = this.#shut.filter((shut) => shut.atMs > atMs - SHUT_KEPT_MS);
+    for (const block of gone) this.#shut.push({ ip, block, atMs });
   }
 
   /** The machine was switched off. */

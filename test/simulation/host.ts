@@ -61,6 +61,8 @@ interface Agent {
   readonly binder: PortBinder;
   readonly flows: Set<Flow>;
   isDraining: boolean;
+  /** Whether its ports hear of commands some time after its guard. */
+  readonly areApart: boolean;
 }
 
 /** A machine that is, or was, a host. Its name is its host's, which another machine may claim too. */
@@ -108,6 +110,11 @@ export class Host {
 
   get instance(): string {
     return this.#disk.instance;
+  }
+
+  /** Whether a port is of a block that was taken away, which its ports may not have heard of yet. */
+  mayNotHaveHeard(ip: string, port: number): boolean {
+    return this.#agent?.areApart === true && this.guard.hasShut(ip, port);
   }
 
   /** Ports of an address that the agent would choose from now. */
@@ -186,7 +193,7 @@ export class Host {
       random: chance.next,
     });
     this.#lifeCount += 1;
-    this.#agent = { process, member, binder, flows: new Set(), isDraining: false };
+    this.#agent = { process, member, binder, flows: new Set(), isDraining: false, areApart };
     onAgent(this, "started");
     member.start();
     this.#openFlowLater(this.#agent);

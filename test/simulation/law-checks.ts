@@ -178,7 +178,7 @@ export class LawChecks {
   /** A block is used only once the kernel lets it out: an agent has chosen a port for a new flow. [MA2] */
   chosen(ip: string, port: number, host: Host): void {
     this.counts.chosen += 1;
-    if (host.guard.knows(ip, port)) return;
+    if (host.guard.knows(ip, port) || host.mayNotHaveHeard(ip, port)) return;
     throw new Violation("guard", `${host.machine.name} opens ${ip}:${port} before its guard knows of it`);
   }
 
