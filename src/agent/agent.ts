@@ -26,6 +26,7 @@ import { Resolver } from "./egress/resolver.ts";
 import { KernelLinkView } from "./uplink/link-view.ts";
 import { UplinkWatch } from "./uplink/uplink-watch.ts";
 import type { StateDirectory } from "../link/state-directory.ts";
+import { monotonicMs } from "../process/clock.ts";
 
 /** How long a connection waits for a block that is on its way. */
 const PORT_WAIT_MS = 2_000;
@@ -161,8 +162,8 @@ export class Agent {
   }
 
   async #untilClientsAreServed(): Promise<void> {
-    const endMs = performance.now() + CLIENT_GRACE_MS;
-    while (this.#gateway.runningCount > 0 && performance.now() < endMs) {
+    const endMs = monotonicMs() + CLIENT_GRACE_MS;
+    while (this.#gateway.runningCount > 0 && monotonicMs() < endMs) {
       await new Promise((resolve) => {
         setTimeout(resolve, 20);
       });

@@ -7,7 +7,15 @@ export type Clock = () => ClockReading;
 /** `performance.now` counts from the start of its process; the machine's own clock does not. */
 const PROCESS_START_MS = Number(process.hrtime.bigint()) / 1e6 - performance.now();
 
-/** Reads both clocks of this machine. What one process has read, another can compare with. */
+/**
+ * The monotonic clock of this machine, in milliseconds. What one process has read, another can
+ * compare with; within an agent it is the only one, so that no two parts compare different clocks.
+ */
+export function monotonicMs(): number {
+  return PROCESS_START_MS + performance.now();
+}
+
+/** Reads both clocks of this machine. */
 export function readClock(): ClockReading {
-  return { monotonicMs: PROCESS_START_MS + performance.now(), wallMs: Date.now() };
+  return { monotonicMs: monotonicMs(), wallMs: Date.now() };
 }

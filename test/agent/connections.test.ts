@@ -1,4 +1,5 @@
 /** Ports and connections under load: every port, none leaked, HTTP/2, draining, exhaustion. */
+import { readClock } from "../../src/process/clock.ts";
 import { readFile } from "node:fs/promises";
 import { connect } from "node:net";
 import type { TLSSocket } from "node:tls";
@@ -63,13 +64,15 @@ it("[UP1] what waits for its answer is known, on new connections and on those th
   const origin = await holdingOrigin("127.0.0.1");
   const oldest = () => rig.outgoing.oldestWait(rig.ports);
   expect(oldest()).toBeNull();
-  let sinceMs = 0;
+  // By the clock of those who judge the wait.
+  let sinceMs = readClock().monotonicMs;
   for (let round = 1; round <= 3; round += 1) {
     const response = rig.fetch(origin.url);
     await eventually(() => origin.ports.length === round, "the request arrived");
     expect(oldest()).toMatchObject({ place: { ip: "127.0.0.1", port: origin.port } });
     expect(oldest()!.sinceMs).toBeGreaterThan(sinceMs);
     sinceMs = oldest()!.sinceMs;
+    expect(sinceMs).toBeLessThanOrEqual(readClock().monotonicMs);
     origin.letGo();
     await (await response).text();
     expect(oldest()).toBeNull();

@@ -92,14 +92,14 @@ test("[UP1] a dial that fails is followed by a trial from a leased port, which c
 test("[UP1] a request that waits for its answer is followed by a trial of its place", async () => {
   const { place, seen } = await listener();
   const { watch, waits } = watching();
-  waits.oldest = { place, sinceMs: performance.now() - TIMEOUT_MS };
+  waits.oldest = { place, sinceMs: readClock().monotonicMs - TIMEOUT_MS };
   await until("the trial has come", () => seen.length === 1);
   expect(watch.of(IP).state).toBe("good");
 });
 
 test("[UP1] when the trial of what is waited for reaches nothing the address is suspect", async () => {
   const { watch, waits } = watching();
-  waits.oldest = { place: NOWHERE, sinceMs: performance.now() - TIMEOUT_MS };
+  waits.oldest = { place: NOWHERE, sinceMs: readClock().monotonicMs - TIMEOUT_MS };
   await until("it is suspect", () => watch.of(IP).state === "suspect");
   expect(watch.of(IP).doubts).toEqual([NOWHERE]);
 });

@@ -67,7 +67,12 @@ export async function search(switches: readonly string[], how: SearchOptions = {
   const directory = await mkdtemp(join(tmpdir(), "ipshard-model-"));
   const options = { cwd: directory, maxBuffer: MAX_OUTPUT_LENGTH };
   const flags = [...switches, ...(isShortest ? ["SHORTEST"] : [])].map((name) => `-D${name}`);
-  const compile = [endsSoon ? "-O0" : "-O2", `-DMEMLIM=${maxMemoryMb}`, ...(isShortest ? ["-DBFS"] : []), ...COMPILE];
+  const compile = [
+    endsSoon ? "-O0" : "-O2",
+    `-DMEMLIM=${maxMemoryMb}`,
+    ...(isShortest ? ["-DBFS"] : []),
+    ...COMPILE,
+  ];
   try {
     await run("spin", ["-a", ...flags, MODEL], options);
     await run("gcc", compile, options);

@@ -9,7 +9,7 @@
  */
 import type { LeaseRequest } from "../../src/core/messages.ts";
 import { blockContains, type PortBlock } from "../../src/core/port-block.ts";
-import type { Host } from "./host.ts";
+import type { Host, OpenFlow } from "./host.ts";
 import { Violation } from "./law-checks.ts";
 
 /** How a flow was broken off. */
@@ -37,6 +37,8 @@ interface Life {
   ips: ReadonlySet<string>;
   /** When each was last seen not to be named. */
   readonly unnamedAtMs: Map<string, number>;
+  /** When it was first told of each block, by address and epoch. */
+  readonly firstToldAtMs: Map<string, number>;
 }
 
 /** A host counts on 2 % less, and its clocks may be faster. */
@@ -68,6 +70,7 @@ export class FlowChecks {
       standings: new Map(),
       ips: new Set(),
       unnamedAtMs: new Map(),
+      firstToldAtMs: new Map(),
     });
   }
 
@@ -112,6 +115,10 @@ export class FlowChecks {
     const before = life.standings.get(ip);
     const endsAtMs = leaseDurationMs === null ? 0 : sentAtMs + leaseDurationMs * COUNTED_ON - TICK_MS;
     // Others are new, and perhaps kept back as a spare or on their way to the kernel.
+    for (const { epoch } of blocks) {
+      const key = `${ip} ${epoch}`;
+      if (!life.firstToldAtMs.has(key)) life.firstToldAtMs.set(key, this.#nowMs());
+    }
     const isInUse =
       before !== undefined &&
       this.#nowMs() < before.endsAtMs &&
@@ -135,7 +142,7 @@ export class FlowChecks {
   }
 
   /** Law 7: a flow that was open cannot go on. */
-  broken(host: Host, ip: string, port: number, how: Break): void {
+  broken(host: Host, { ip, port, openedAtMs }: OpenFlow, how: Break): void {
     const standing = this.#standingOf(host, ip);
     if (standing === null) return;
     const nowMs = this.#nowMs();
@@ -144,6 +151,8 @@ export class FlowChecks {
     if (isNews && nowMs >= standing.endedBeforeAtMs) return;
     const block = [...standing.blocks].find(([, each]) => blockContains(each, port));
     if (block === undefined) return;
+    // It was opened on an earlier block of the same ports, which ended.
+    if (openedAtMs < (this.#lives.get(host)?.firstToldAtMs.get(`${ip} ${block[0]}`) ?? 0)) return;
     const leftMs = Math.round(standing.endsAtMs - nowMs);
     const what = `a flow of ${host.machine.name} from ${ip}:${port} was ${how}`;
     throw new Violation("law 7", `${what}, and epoch ${block[0]} is its host's for ${leftMs} ms`);

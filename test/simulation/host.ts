@@ -29,7 +29,7 @@ export interface HostSurroundings {
   /** A flow was opened, or could not be for want of a lease. */
   readonly onOpened: (host: Host, ip: string, isWithoutLease: boolean) => void;
   /** A flow that was open cannot go on. */
-  readonly onBroken: (host: Host, ip: string, port: number, how: Break) => void;
+  readonly onBroken: (host: Host, flow: OpenFlow, how: Break) => void;
   /** A packet wants to leave; the guard decides whether it does. */
   readonly transmit: (host: Host, ip: string, port: number) => boolean;
   readonly watch: (host: Host, url: URL, direction: "sent" | "read", text: string) => void;
@@ -48,8 +48,15 @@ interface StateOnDisk {
   epochs: Map<string, number>;
 }
 
-interface Flow {
+/** A flow, as others see it. */
+export interface OpenFlow {
   readonly ip: string;
+  readonly port: number;
+  /** True time. */
+  readonly openedAtMs: number;
+}
+
+interface Flow extends OpenFlow {
   readonly held: HeldPort;
   isOver: boolean;
 }
@@ -280,7 +287,8 @@ export class Host {
     onOpened(this, ip, taken?.ok === false && taken.refusal === "lease-lost");
     if (taken?.ok !== true) return false;
     onChosen(this, ip, taken.value.port);
-    const flow: Flow = { ip, held: taken.value, isOver: false };
+    const openedAtMs = this.machine.trueMs;
+    const flow: Flow = { ip, port: taken.value.port, openedAtMs, held: taken.value, isOver: false };
     agent.flows.add(flow);
     const end = (): void => {
       if (flow.isOver) return;
@@ -291,7 +299,7 @@ export class Host {
       flow.held.release();
     };
     flow.held.onReset = () => {
-      if (!flow.isOver) onBroken(this, ip, flow.held.port, "reset");
+      if (!flow.isOver) onBroken(this, flow, "reset");
       end();
     };
     this.#talk(agent, flow);
@@ -303,8 +311,7 @@ export class Host {
   #talk(agent: Agent, flow: Flow): void {
     if (flow.isOver || agent.process.isOver) return;
     const { transmit, onBroken, chance } = this.#surroundings;
-    const { port } = flow.held;
-    if (!transmit(this, flow.ip, port)) onBroken(this, flow.ip, port, "held back");
+    if (!transmit(this, flow.ip, flow.port)) onBroken(this, flow, "held back");
     this.machine.after(chance.between(100, 4_000), () => this.#talk(agent, flow));
   }
 

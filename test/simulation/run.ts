@@ -12,7 +12,7 @@ import { callObject } from "./object-calls.ts";
 import { FAULTS, Nemesis } from "./faults.ts";
 import type { History, Sighting, Unseen } from "./history.ts";
 import { type Break, FlowChecks } from "./flow-checks.ts";
-import { Host } from "./host.ts";
+import { Host, type OpenFlow } from "./host.ts";
 import { LawChecks, Violation } from "./law-checks.ts";
 import { Machine } from "./machine.ts";
 import { FAIR_WEATHER, Network } from "./network.ts";
@@ -293,8 +293,8 @@ export class Run {
         this.#checked(() => this.#laws.chosen(ip, port, host)),
       onOpened: (host: Host, ip: string, isWithoutLease: boolean) =>
         this.#checked(() => this.#flows.opened(host, ip, isWithoutLease)),
-      onBroken: (host: Host, ip: string, port: number, how: Break) =>
-        this.#checked(() => this.#flows.broken(host, ip, port, how)),
+      onBroken: (host: Host, flow: OpenFlow, how: Break) =>
+        this.#checked(() => this.#flows.broken(host, flow, how)),
       transmit: (host: Host, ip: string, port: number) => this.#transmit(host, ip, port),
       watch: (host: Host, url: URL, direction: "sent" | "read", text: string) =>
         this.#wiretap.host(host, url, direction, text),

@@ -13,6 +13,7 @@
 import { isHostRefusal } from "../../core/problems.ts";
 import { EgressFault, problemOf } from "./faults.ts";
 import { givenUp } from "./connect-from.ts";
+import { monotonicMs } from "../../process/clock.ts";
 
 /** Addresses of one name that one dial tries. */
 export const MAX_ADDRESSES = 16;
@@ -40,7 +41,7 @@ export function raceAddresses<Won>(
   attempt: Attempt<Won>,
   { endMs, discard, signal }: RaceOptions<Won>,
 ): Promise<Won> {
-  const leftMs = endMs - performance.now();
+  const leftMs = endMs - monotonicMs();
   const shareMs = leftMs / Math.ceil(addresses.length / MAX_AT_ONCE);
   const delayMs = Math.max(MIN_ATTEMPT_DELAY_MS, Math.min(ATTEMPT_DELAY_MS, leftMs / addresses.length));
   return new Promise((resolve, reject) => {
@@ -63,7 +64,7 @@ export function raceAddresses<Won>(
     };
     const begin = (): void => {
       clearTimeout(timer);
-      const timeLeftMs = endMs - performance.now();
+      const timeLeftMs = endMs - monotonicMs();
       const mayBegin = begunCount < addresses.length && timeLeftMs > 0;
       if (!mayBegin && running === 0) {
         end();

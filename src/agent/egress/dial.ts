@@ -16,6 +16,7 @@ import { unmapped } from "./destination-policy.ts";
 import type { EgressContext } from "./flow-context.ts";
 import type { HeldPort } from "./held-port.ts";
 import type { Family, Resolver } from "./resolver.ts";
+import { monotonicMs } from "../../process/clock.ts";
 
 /** A connected socket and the port it occupies; the port goes back when the socket closes. */
 export interface Dialled {
@@ -55,9 +56,9 @@ export class Dialler {
   /** Connects to a host (a name or an address, IPv6 without brackets) and a TCP port. */
   async dial(context: EgressContext, host: string, port: number, signal?: AbortSignal): Promise<Dialled> {
     const from = context.address;
-    const endMs = performance.now() + this.#limits.connectTimeoutMs;
+    const endMs = monotonicMs() + this.#limits.connectTimeoutMs;
     const all = await this.#addressesOf(context, host, endMs, signal);
-    if (all.length === 1) return this.#dialAddress(from, all[0]!, port, endMs - performance.now(), signal);
+    if (all.length === 1) return this.#dialAddress(from, all[0]!, port, endMs - monotonicMs(), signal);
     const first = Math.floor(Math.random() * all.length);
     const addresses = [...all.slice(first), ...all.slice(0, first)].slice(0, MAX_ADDRESSES);
     return raceAddresses(
@@ -82,7 +83,7 @@ export class Dialler {
     const isLiteral = isIP(host) !== 0;
     const found = isLiteral
       ? [host]
-      : await within(this.#resolver.resolve(host, family), endMs - performance.now(), signal);
+      : await within(this.#resolver.resolve(host, family), endMs - monotonicMs(), signal);
     // To every kernel a mapped address is the IPv4 address, whatever kind of record it came in.
     const addresses = [...new Set(found.map(unmapped))];
     // One prohibited address refuses the whole name: whoever mixes a private address among
@@ -111,14 +112,14 @@ export class Dialler {
     timeoutMs: number,
     signal: AbortSignal | undefined,
   ): Promise<Dialled> {
-    const endMs = performance.now() + timeoutMs;
+    const endMs = monotonicMs() + timeoutMs;
     const destination = destinationKey(ip, port);
     for (let attempt = 1; ; attempt += 1) {
       const waitMs = Math.min(this.#limits.portWaitMs, timeoutMs);
       const taken = await from.takeWithin(destination, waitMs, signal);
       if (!taken.ok) throw new EgressFault(taken.refusal, `${from.ip} towards ${ip} port ${port}`);
       const held = taken.value;
-      const leftMs = Math.max(0, endMs - performance.now());
+      const leftMs = Math.max(0, endMs - monotonicMs());
       const ended = this.onTry?.(from.ip, { ip, port });
       try {
         const socket = await connectFrom(from.ip, held, { ip, port }, leftMs, signal);

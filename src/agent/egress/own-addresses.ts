@@ -10,6 +10,7 @@
  */
 import { createSocket, type Socket } from "node:dgram";
 import { isIP } from "node:net";
+import { monotonicMs } from "../../process/clock.ts";
 
 const KEPT_MS = 1_000;
 const MAX_ANSWERS = 4_096;
@@ -40,7 +41,7 @@ export class OwnAddresses {
 
   constructor({ isShared, now }: OwnAddressesOptions = {}) {
     this.#isShared = isShared ?? (() => false);
-    this.#now = now ?? (() => performance.now());
+    this.#now = now ?? (() => monotonicMs());
   }
 
   /** Whether a canonical address is the machine's own; at once when that is known. */

@@ -8,6 +8,7 @@
  */
 import { Resolver as CaresResolver } from "node:dns/promises";
 import { EgressFault, problemOf } from "./faults.ts";
+import { monotonicMs } from "../../process/clock.ts";
 
 /** IPv4 or IPv6. */
 export type Family = 4 | 6;
@@ -57,7 +58,7 @@ export class Resolver {
     this.#cares = new CaresResolver({ timeout: options.timeoutMs ?? 2_000, tries: TRIES });
     if (options.servers !== undefined && options.servers.length > 0) this.#cares.setServers(options.servers);
     this.#maxNames = options.maxNames ?? 10_000;
-    this.#now = options.now ?? (() => performance.now());
+    this.#now = options.now ?? (() => monotonicMs());
   }
 
   /**

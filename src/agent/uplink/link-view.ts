@@ -8,6 +8,7 @@ import { readFile } from "node:fs/promises";
 import { isIPv6 } from "node:net";
 import type { Place } from "../../core/uplink.ts";
 import { runCommand } from "../../linux/kernel-commands.ts";
+import { monotonicMs } from "../../process/clock.ts";
 
 /** Knows links and routes. */
 export interface LinkView {
@@ -39,9 +40,9 @@ export class KernelLinkView implements LinkView {
 
   async #deviceTowards(ip: string, place: Place): Promise<string | null> {
     const known = this.#devices.get(ip);
-    if (known !== undefined && performance.now() - known.askedAtMs < DEVICE_LASTS_MS) return known.device;
+    if (known !== undefined && monotonicMs() - known.askedAtMs < DEVICE_LASTS_MS) return known.device;
     const device = await deviceTowards(ip, place);
-    this.#devices.set(ip, { device, askedAtMs: performance.now() });
+    this.#devices.set(ip, { device, askedAtMs: monotonicMs() });
     return device;
   }
 }

@@ -3,6 +3,7 @@
  * such a socket, so its reset would not be met, and a port would be held for nobody. [GW20]
  */
 import type { Duplex } from "node:stream";
+import { monotonicMs } from "../../../process/clock.ts";
 
 const LOOK_EVERY_MS = 1_000;
 
@@ -22,12 +23,12 @@ export class PausedPeer {
   /** It is not read from now on. */
   paused(): void {
     if (this.#timer !== null || this.#socket.destroyed) return;
-    this.#sinceMs = performance.now();
+    this.#sinceMs = monotonicMs();
     this.#socket.once("close", this.resumed);
     this.#timer = setInterval(() => {
       // A write of nothing sends nothing, and fails on a socket that was reset.
       if (this.#socket.writable) this.#socket.write("");
-      this.#onLook?.(performance.now() - this.#sinceMs);
+      this.#onLook?.(monotonicMs() - this.#sinceMs);
     }, LOOK_EVERY_MS).unref();
   }
 

@@ -12,6 +12,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Flow } from "../../../process/flow.ts";
+import { monotonicMs } from "../../../process/clock.ts";
 
 /** How long after its end a client is given to get its answer unasked. */
 const FIRST_LOOK_MS = 200;
@@ -130,7 +131,7 @@ export class ClientConnection {
     const [first] = this.#running;
     if (first === undefined) return;
     const { request, response } = first;
-    const nowMs = performance.now();
+    const nowMs = monotonicMs();
     if (response.headersSent) {
       if (this.#socket.bytesWritten === this.#bytesAtEnd) {
         // An answer that pauses cannot tell; a client that is gone is far more common.

@@ -13,6 +13,7 @@ import {
   type OutgoingRequest,
   UnprocessedFault,
 } from "../http/origin-transport.ts";
+import { monotonicMs } from "../../../process/clock.ts";
 
 /** How much of a body may come before its reader has taken any: what a slow client may cost. */
 export const STREAM_WINDOW_BYTES = 256 * 1024;
@@ -288,7 +289,7 @@ export class Http2Exchange implements ExchangeController {
   /** Interim responses do not stop it, however many there are. */
   #startTimer(): void {
     if (this.response.hasHead || this.#timer !== null) return;
-    this.#timedSinceMs = performance.now();
+    this.#timedSinceMs = monotonicMs();
     this.#timer = setTimeout(() => {
       this.#timer = null;
       // A connection on which nothing at all has come may be dead: no more requests for it.

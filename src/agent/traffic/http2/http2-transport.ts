@@ -25,6 +25,7 @@ import {
   type TransportWatcher,
   UnprocessedFault,
 } from "../http/origin-transport.ts";
+import { monotonicMs } from "../../../process/clock.ts";
 
 /** What bounds an exchange. */
 export interface Http2Limits {
@@ -69,7 +70,7 @@ export class Http2Transport implements OriginTransport, wire.FrameSink {
   #owedWindowBytes = 0;
   #block: { readonly stream: number; readonly isEnd: boolean; readonly pieces: Buffer[] } | null = null;
   #blockBytes = 0;
-  #lastHeardMs = performance.now();
+  #lastHeardMs = monotonicMs();
   #isCorked = false;
   #isFull = false;
   #isGone = false;
@@ -218,7 +219,7 @@ export class Http2Transport implements OriginTransport, wire.FrameSink {
 
   #read(reader: wire.FrameReader, bytes: Buffer): void {
     if (this.#isClosed) return;
-    this.#lastHeardMs = performance.now();
+    this.#lastHeardMs = monotonicMs();
     try {
       reader.read(bytes);
     } catch (fault) {

@@ -4,6 +4,7 @@
  * we did ourselves brings it about. [OR7]
  */
 import { ENHANCE_YOUR_CALM, Http2Error } from "./http2-frames.ts";
+import { monotonicMs } from "../../../process/clock.ts";
 
 const MAX_IN_PERIOD = 10_000;
 const PERIOD_MS = 10_000;
@@ -11,13 +12,13 @@ const PERIOD_MS = 10_000;
 /** Of one connection. */
 export class NuisanceBudget {
   #spent = 0;
-  #sinceMs = performance.now();
+  #sinceMs = monotonicMs();
 
   /** A frame that carried nothing. Throws `Http2Error` beyond the bound. */
   spend(): void {
     this.#spent += 1;
     if (this.#spent <= MAX_IN_PERIOD) return;
-    const nowMs = performance.now();
+    const nowMs = monotonicMs();
     if (nowMs - this.#sinceMs < PERIOD_MS) {
       throw new Http2Error(ENHANCE_YOUR_CALM, "Too many frames carry nothing.");
     }

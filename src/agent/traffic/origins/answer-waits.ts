@@ -4,6 +4,7 @@
  */
 import type { Socket } from "node:net";
 import type { Wait } from "../../../core/uplink-health.ts";
+import { monotonicMs } from "../../../process/clock.ts";
 
 interface Asked {
   readonly sinceMs: number;
@@ -24,7 +25,7 @@ export class AnswerWaits {
       if (!this.#note(socket, asked)) return;
       this.#asked.delete(socket);
     }
-    this.#asked.set(socket, { sinceMs: performance.now(), byteCount: socket.bytesRead });
+    this.#asked.set(socket, { sinceMs: monotonicMs(), byteCount: socket.bytesRead });
   }
 
   /** No request is on it any more. */
