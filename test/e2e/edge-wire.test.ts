@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { createEgress } from "../../src/client/egress.ts";
+import { createEgress } from "../../src/sdk/egress.ts";
 import { Cluster, POOL } from "./cluster.ts";
 import { startNameServer } from "./name-server.ts";
 

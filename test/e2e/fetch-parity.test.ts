@@ -3,7 +3,7 @@
  * the caller gets is alike, or stands here with its reason.
  */
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { createEgress } from "../../src/client/egress.ts";
+import { createEgress } from "../../src/sdk/egress.ts";
 import { Cluster, POOL } from "./cluster.ts";
 import { type Fetch, nameOf, PARITY_CASES } from "./parity-cases.ts";
 import { type ParityOrigin, startParityOrigin } from "./parity-origin.ts";

@@ -6,7 +6,7 @@ import { Readable } from "node:stream";
 import { gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { WebSocket } from "ws";
-import { createEgress } from "../../src/client/egress.ts";
+import { createEgress } from "../../src/sdk/egress.ts";
 import { Cluster, EGRESS_IP, memoryOf, POOL } from "./cluster.ts";
 
 const MEBIBYTE = 1024 * 1024;

@@ -108,9 +108,9 @@ export const PARTS: Readonly<Record<string, Part>> = {
     project: "node",
     leastScore: 80,
   },
-  client: {
-    sources: ["src/client/*.ts"],
-    tests: ["test/client/{egress,destination-body,destination-call}.test.ts"],
+  sdk: {
+    sources: ["src/sdk/*.ts"],
+    tests: ["test/sdk/{egress,destination-body,destination-call}.test.ts"],
     project: "node",
     leastScore: 80,
   },

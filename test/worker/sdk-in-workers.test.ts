@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { createEgress } from "../../src/client/egress.ts";
+import { createEgress } from "../../src/sdk/egress.ts";
 import { ask, gateways, newEgress } from "./edge.ts";
 
 const DESTINATION = "http://origin.test/x";

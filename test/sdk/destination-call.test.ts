@@ -1,7 +1,7 @@
 /** What a call hands to the platform's `fetch`, and what it makes of the answer. */
 import { expect, test } from "vitest";
-import type { SentBody } from "../../src/client/destination-body.ts";
-import { createEgress, EgressError, type EgressOptions, egressOf } from "../../src/client/egress.ts";
+import type { SentBody } from "../../src/sdk/destination-body.ts";
+import { createEgress, EgressError, type EgressOptions, egressOf } from "../../src/sdk/egress.ts";
 
 const DESTINATION = "http://origin.example/a";
 const SOURCE = { "egress-ip": "192.0.2.1", "egress-port": "2051", "egress-host": "h1" };

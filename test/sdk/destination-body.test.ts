@@ -2,7 +2,7 @@
 import type { UnderlyingSource } from "node:stream/web";
 import { setTimeout as delay } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { isStream, type SentBody, settledBody } from "../../src/client/destination-body.ts";
+import { isStream, type SentBody, settledBody } from "../../src/sdk/destination-body.ts";
 
 const URL_OF_IT = "http://origin.example/";
 const MEBIBYTE = 1_048_576;

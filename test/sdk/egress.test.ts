@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { createEgress, EgressError, type EgressOptions, egressOf } from "../../src/client/egress.ts";
+import { createEgress, EgressError, type EgressOptions, egressOf } from "../../src/sdk/egress.ts";
 import { refuseWith, StandInEdge } from "./stand-in-edge.ts";
 
 const DESTINATION = "http://origin.example/a?b=1&c=%20";

@@ -3,7 +3,7 @@ import { createContext, runInContext } from "node:vm";
 import { build } from "esbuild";
 import { expect, test } from "vitest";
 
-const ENTRY = new URL("../../src/client/egress.ts", import.meta.url).pathname;
+const ENTRY = new URL("../../src/sdk/egress.ts", import.meta.url).pathname;
 
 test("[CL5] the SDK bundles for a browser and imports nothing else", async () => {
   const { outputFiles, metafile, warnings } = await build({
