@@ -9,7 +9,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type AnswerOf, type EdgeApi, edgeApi } from "../../src/api/client.ts";
+import { type AnswerOf, type EdgeApi, edgeApi } from "../../src/api/edge-api.ts";
 import type { Role } from "../../src/core/identity.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import { signToken } from "../../src/wire/tokens.ts";

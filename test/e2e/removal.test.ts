@@ -1,7 +1,7 @@
 /** An address is removed while requests leave from it, and given to another pool. */
 import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, expect, test } from "vitest";
-import type { AnswerOf } from "../../src/api/client.ts";
+import type { AnswerOf } from "../../src/api/edge-api.ts";
 import { Cluster, EGRESS_IP, POOL, until } from "./cluster.ts";
 
 const LEAVING = "127.0.0.11";

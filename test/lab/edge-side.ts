@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { onTestFailed } from "vitest";
-import { type AnswerOf, type EdgeApi, edgeApi } from "../../src/api/client.ts";
+import { type AnswerOf, type EdgeApi, edgeApi } from "../../src/api/edge-api.ts";
 import type { Role as TokenRole } from "../../src/core/identity.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import { signToken } from "../../src/wire/tokens.ts";

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import type { Capture } from "./capture.ts";
 import { Deployment, SHARED } from "./deployment.ts";
 import type { WebClient } from "./driven-client.ts";
-import type { AnswerOf } from "../../src/api/client.ts";
+import type { AnswerOf } from "../../src/api/edge-api.ts";
 import type { BlockView } from "./edge-side.ts";
 import { hostsOf, type Role, routersOf } from "./plan.ts";
 import { isIn, sightingsIn } from "./sightings.ts";

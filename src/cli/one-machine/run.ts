@@ -3,7 +3,7 @@
  * origin; all on loopback, without root, until it is told to end.
  */
 import type { Server } from "node:http";
-import { type EdgeApi, edgeApi } from "../../api/client.ts";
+import { type EdgeApi, edgeApi } from "../../api/edge-api.ts";
 import { refuseIfMissing, refuseIfTaken } from "../supervision/addresses.ts";
 import { agentCommand, agentEnvironment } from "../supervision/agent-command.ts";
 import type { ChildSpec } from "../supervision/child.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { type ApiRequest, edgeApi, type EdgeApiOptions } from "../../src/api/client.ts";
+import { type ApiRequest, edgeApi, type EdgeApiOptions } from "../../src/api/edge-api.ts";
 import { EdgeAnswerUnreadable, EdgeRefusal, EdgeUnreachable } from "../../src/api/errors.ts";
 import { type ApiRoute, ROUTES } from "../../src/api/routes.ts";
 import { PROBLEM_CODES, problemDocument, problemKind } from "../../src/core/problems.ts";
