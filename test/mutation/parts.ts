@@ -53,14 +53,14 @@ export const PARTS: Readonly<Record<string, Part>> = {
   ports: {
     sources: [
       `${AGENT}/egress/address-ports.ts`,
-      `${AGENT}/egress/destination-ports.ts`,
       `${AGENT}/egress/h*.ts`,
+      `${AGENT}/egress/per-destination-ports.ts`,
       `${AGENT}/egress/port-binder.ts`,
       `${AGENT}/egress/random-numbers.ts`,
     ],
     tests: [
+      "test/agent/address-ports.property.test.ts",
       "test/agent/address-ports.test.ts",
-      "test/agent/destination-ports.property.test.ts",
       "test/agent/random-numbers.test.ts",
       "test/agent/resting-ports.test.ts",
     ],

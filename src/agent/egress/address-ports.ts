@@ -13,7 +13,7 @@ import { ok, type Outcome, refuse } from "../../core/outcome.ts";
 import { portCountOf, UNIT_COUNT, UNIT_PORT_COUNT, unitOf } from "../../core/port-block.ts";
 import { type Clock, readClock } from "../../process/clock.ts";
 import { type CancelTimer, systemTimers, type Timers } from "../../process/timers.ts";
-import { DestinationPorts } from "./destination-ports.ts";
+import { PerDestinationPorts } from "./per-destination-ports.ts";
 import { HeldPort, type LeasedBlock } from "./held-port.ts";
 import { HoldQueue } from "./hold-queue.ts";
 import { createRandomBelow, type RandomBelow } from "./random-numbers.ts";
@@ -61,7 +61,7 @@ export class AddressPorts {
   readonly #blocks = new Map<number, LeasedBlock>();
   readonly #blockOfUnit: (LeasedBlock | undefined)[] = Array.from({ length: UNIT_COUNT });
   readonly #usable = { list: [] as number[], has: new Uint8Array(UNIT_COUNT) };
-  readonly #destinations = new Map<string, DestinationPorts>();
+  readonly #destinations = new Map<string, PerDestinationPorts>();
   /** Entry n counts the destinations that use n ports. */
   readonly #useCounts: number[] = [0];
   #busiestCount = 0;
@@ -167,7 +167,7 @@ export class AddressPorts {
 
   /** The destination that takes most ports, for people; null when none does. */
   busiestDestination(): string | null {
-    let busiest: DestinationPorts | null = null;
+    let busiest: PerDestinationPorts | null = null;
     for (const destination of this.#destinations.values()) {
       if (destination.heldCount === 0) continue;
       if (busiest === null || destination.usedCount > busiest.usedCount) busiest = destination;
@@ -183,7 +183,7 @@ export class AddressPorts {
     if (!this.#hasTerm()) return refuse("lease-lost");
     this.#endHoldDowns();
     const known = this.#destinations.get(destinationKey);
-    const destination = known ?? new DestinationPorts(destinationKey, this.#usable);
+    const destination = known ?? new PerDestinationPorts(destinationKey, this.#usable);
     let port = destination.choose(this.#random);
     if (port === -1) port = destination.takeUp();
     if (port === -1) {
@@ -336,7 +336,7 @@ export class AddressPorts {
     this.#resting.push(held, nowMs + REST_MS);
   }
 
-  #forgetIdle(destination: DestinationPorts): void {
+  #forgetIdle(destination: PerDestinationPorts): void {
     if (destination.heldCount + destination.restingCount > 0) return;
     if (this.#destinations.get(destination.key) !== destination) return;
     this.#destinations.delete(destination.key);

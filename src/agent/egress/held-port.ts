@@ -1,6 +1,6 @@
 /** One port, held towards one destination from its choice until its connection has ended. */
 import type { Lease } from "../../core/lease-commands.ts";
-import type { DestinationPorts, RestingPort } from "./destination-ports.ts";
+import type { PerDestinationPorts, RestingPort } from "./per-destination-ports.ts";
 
 /** A lease as the binder uses it. */
 export interface LeasedBlock {
@@ -14,7 +14,7 @@ export interface LeasedBlock {
 export class HeldPort implements RestingPort {
   readonly port: number;
   readonly block: LeasedBlock;
-  readonly destination: DestinationPorts;
+  readonly destination: PerDestinationPorts;
   /** Must end the connection at once; set by whoever opens it. */
   onReset: (() => void) | null = null;
   /** The block wants to be given back: an idle connection should close. */
@@ -37,7 +37,7 @@ export class HeldPort implements RestingPort {
   constructor(
     port: number,
     block: LeasedBlock,
-    destination: DestinationPorts,
+    destination: PerDestinationPorts,
     holdDown: (held: HeldPort) => void,
   ) {
     this.port = port;

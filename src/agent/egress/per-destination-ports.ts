@@ -43,7 +43,7 @@ export interface RestingPort {
 }
 
 /** What is held towards one destination. */
-export class DestinationPorts {
+export class PerDestinationPorts {
   /** Remote address, port and protocol as one text. */
   readonly key: string;
   /** Ports held, whether their unit is still usable or not. */
