@@ -3,7 +3,7 @@
  * steering table for its routers.
  *
  * It knows who is live, never who owns a port [LAW8]. Here are its entry points. Messages of hosts
- * are `pool-hosts.ts`, orders to addresses `address-orders.ts`, routers `../steering`, and what
+ * are `host-sessions.ts`, orders to addresses `address-orders.ts`, routers `../steering`, and what
  * others see of the pool `pool-view.ts`.
  */
 import { ok, type Outcome, refuse } from "../../src/core/outcome.ts";
@@ -26,8 +26,8 @@ import { SteeringStore } from "../steering/steering-store.ts";
 import { migrate } from "../storage/migrate.ts";
 import { AddressOrders } from "./address-orders.ts";
 import type { PoolHost } from "./host-description.ts";
+import { HostSessions } from "./host-sessions.ts";
 import { HostSockets } from "./host-sockets.ts";
-import { PoolHosts } from "./pool-hosts.ts";
 import { POOL_MIGRATIONS } from "./pool-schema.ts";
 import { PoolStore } from "./pool-store.ts";
 import { type PoolDescription, PoolView } from "./pool-view.ts";
@@ -43,7 +43,7 @@ export class PoolService {
   readonly #sockets: HostSockets;
   readonly #steering: SteeringFeed;
   readonly #orders: AddressOrders;
-  readonly #hosts: PoolHosts;
+  readonly #hosts: HostSessions;
   readonly #view: PoolView;
 
   constructor(platform: ObjectPlatform, addressOf: (ip: string) => PoolAddress) {
@@ -69,7 +69,7 @@ export class PoolService {
     this.#sockets = sockets;
     this.#steering = steering;
     this.#view = new PoolView({ nowMs, store, sockets, steering, opinions });
-    this.#hosts = new PoolHosts({ platform, store, sockets, steering, opinions, addressOf });
+    this.#hosts = new HostSessions({ platform, store, sockets, steering, opinions, addressOf });
     this.#orders = new AddressOrders({
       platform,
       store,

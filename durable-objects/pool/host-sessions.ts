@@ -16,7 +16,7 @@ import type { PoolStore, StoredHost, StoredPool } from "./pool-store.ts";
 import type { UplinkOpinions } from "./uplink-opinions.ts";
 
 /** What the conversation needs of its pool. */
-export interface PoolHostsOptions {
+export interface HostSessionsOptions {
   readonly platform: ObjectPlatform;
   readonly store: PoolStore;
   readonly sockets: HostSockets;
@@ -28,10 +28,10 @@ export interface PoolHostsOptions {
 const UNREACHABLE = { ipv4: null, ipv6: null };
 
 /** One per pool object. */
-export class PoolHosts {
-  readonly #options: PoolHostsOptions;
+export class HostSessions {
+  readonly #options: HostSessionsOptions;
 
-  constructor(options: PoolHostsOptions) {
+  constructor(options: HostSessionsOptions) {
     this.#options = options;
   }
 
