@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { blocksUnder } from "./operating-book.ts";
-import { SetUp } from "./set-up.ts";
+import { OperatingDeployment } from "./operating-deployment.ts";
 import { CLOUD, ONE_CLOUD } from "./operating-networks.ts";
 import { isIn, sightingsIn } from "./sightings.ts";
 
@@ -23,29 +23,29 @@ const ONE_TO_ONE = `table ip cloud {
   }
 }`;
 
-let setUp: SetUp;
+let deployment: OperatingDeployment;
 
 beforeAll(async () => {
-  setUp = await SetUp.start(ONE_CLOUD, [CLOUD.wire]);
+  deployment = await OperatingDeployment.start(ONE_CLOUD, [CLOUD.wire]);
 });
 
-beforeEach(() => setUp.tellIfTestFails());
+beforeEach(() => deployment.tellIfTestFails());
 
-afterAll(() => setUp?.destroy());
+afterAll(() => deployment?.destroy());
 
 test("the third set-up serves as it is written, and is known by the public address", async () => {
-  const { lab } = setUp;
+  const { lab } = deployment;
   const [tokens] = await blocksUnder("Operating ipshard");
   const [, advertise, router, agent, ...others] = await blocksUnder("3. A cloud");
   expect(others).toEqual([]);
   await lab.exec("carrier", ["nft", "-f", "-"], ONE_TO_ONE);
-  await setUp.follow(tokens!);
-  await setUp.issue("host", "h2");
-  await setUp.follow(advertise!);
-  await setUp.follow(router!);
-  await setUp.follow(agent!);
-  await setUp.follow(agent!, { h1: "h2", "10.8.0.11": "10.8.0.12" });
-  await setUp.untilServing(HOSTS);
+  await deployment.follow(tokens!);
+  await deployment.issue("host", "h2");
+  await deployment.follow(advertise!);
+  await deployment.follow(router!);
+  await deployment.follow(agent!);
+  await deployment.follow(agent!, { h1: "h2", "10.8.0.11": "10.8.0.12" });
+  await deployment.untilServing(HOSTS);
 
   const internet = await lab.capture("internet", "eth0", "tcp");
   const passing = await lab.capture("r1", "eth0", `tcp and src host ${CLOUD.wire}`);
@@ -54,12 +54,12 @@ test("the third set-up serves as it is written, and is known by the public addre
   );
   // Straight to each host, and as a client asks, who knows the edge's URL alone.
   const requests = [...HOSTS, undefined, undefined].map((host) =>
-    setUp.to("/seen", { from: CLOUD.wire, ...(host === undefined ? {} : { host }) }),
+    deployment.to("/seen", { from: CLOUD.wire, ...(host === undefined ? {} : { host }) }),
   );
   const asked = (await Promise.all(requests)).flatMap((request) =>
     Array.from({ length: REQUESTS }, () => request),
   );
-  const answers = await Promise.all(asked.map((request) => setUp.client.request(request)));
+  const answers = await Promise.all(asked.map((request) => deployment.client.request(request)));
 
   for (const { status, headers, body } of answers) {
     expect(status, body).toBe(200);
@@ -71,12 +71,12 @@ test("the third set-up serves as it is written, and is known by the public addre
   const hosts = answers.map(({ headers }) => headers["egress-host"]);
   expect(new Set(hosts)).toEqual(new Set(HOSTS));
   expect(new Set(hosts.slice(HOSTS.length * REQUESTS))).toEqual(new Set(HOSTS));
-  expect(await setUp.api.getPool({ pool: setUp.pool })).toMatchObject({
+  expect(await deployment.api.getPool({ pool: deployment.pool })).toMatchObject({
     ips: [expect.objectContaining({ ip: CLOUD.wire, advertised: CLOUD.advertised })],
   });
   const seen = sightingsIn(await internet.packets());
   expect(seen.every(({ from, to }) => from === CLOUD.advertised || to === CLOUD.advertised)).toBe(true);
-  const blocks = await setUp.blocksOf(CLOUD.wire);
+  const blocks = await deployment.blocksOf(CLOUD.wire);
   for (const [at, arrival] of arrivals.entries()) {
     const own = blocks.filter(({ host }) => host === HOSTS[at]);
     const packets = sightingsIn(await arrival.packets());

@@ -7,7 +7,7 @@ import type { Capture } from "./capture.ts";
 import type { WebClient } from "./driven-client.ts";
 import { type BookBlock, blocksUnder } from "./operating-book.ts";
 import { SHARED_IPV4, SHARED_IPV6 } from "./plan.ts";
-import { SetUp } from "./set-up.ts";
+import { OperatingDeployment } from "./operating-deployment.ts";
 import { ONE_LAN, onManagement } from "./operating-networks.ts";
 import { isIn, sightingsIn } from "./sightings.ts";
 import type { Sample } from "./web-client.ts";
@@ -22,21 +22,21 @@ const TO_SHARED = SHARED.map((ip) => `dst host ${ip}`).join(" or ");
 const FROM_SHARED = SHARED.map((ip) => `src host ${ip}`).join(" or ");
 const RESETS = "(ip and tcp[13] & 4 != 0) or (ip6 and ip6[6] == 6 and ip6[53] & 4 != 0)";
 
-let setUp: SetUp;
+let deployment: OperatingDeployment;
 let book: BookBlock[];
 
 beforeAll(async () => {
-  setUp = await SetUp.start(ONE_LAN, SHARED);
+  deployment = await OperatingDeployment.start(ONE_LAN, SHARED);
   book = await blocksUnder("1. Hosts behind one router");
 });
 
-beforeEach(() => setUp.tellIfTestFails());
+beforeEach(() => deployment.tellIfTestFails());
 
-afterAll(() => setUp?.destroy());
+afterAll(() => deployment?.destroy());
 
 async function loadOf(hosts: readonly string[], path: string): Promise<WebClient> {
-  const load = await setUp.newClient();
-  const requests = hosts.flatMap((host) => SHARED.map((from) => setUp.to(path, { from, host })));
+  const load = await deployment.newClient();
+  const requests = hosts.flatMap((host) => SHARED.map((from) => deployment.to(path, { from, host })));
   await load.load(LANES, await Promise.all(requests));
   return load;
 }
@@ -51,7 +51,7 @@ const CLIENT_REQUESTS = 300;
 
 /** A client that knows the edge's URL alone is served from both addresses by all of these hosts. */
 async function expectServedThroughEdge(hosts: readonly string[]): Promise<void> {
-  const samples = await setUp.askAsClient("/seen", CLIENT_REQUESTS);
+  const samples = await deployment.askAsClient("/seen", CLIENT_REQUESTS);
   expectUnbroken(samples);
   for (const ip of SHARED) {
     const served = samples.filter((sample) => sample.ip === ip).map(({ host }) => host);
@@ -64,7 +64,7 @@ async function expectPortsOf(hosts: readonly string[], capture: Capture): Promis
   const seen = sightingsIn(await capture.packets("tcp"));
   expect(seen.length).toBeGreaterThan(0);
   for (const ip of SHARED) {
-    const own = (await setUp.blocksOf(ip)).filter(({ host }) => hosts.includes(host));
+    const own = (await deployment.blocksOf(ip)).filter(({ host }) => hosts.includes(host));
     const ports = seen.flatMap(({ from, fromPort, to, toPort }) =>
       from === ip ? [fromPort] : to === ip ? [toPort] : [],
     );
@@ -84,20 +84,20 @@ test("the first set-up serves as it is written, and the doctor says so", async (
   const [tokens, ...otherTokens] = await blocksUnder("Operating ipshard");
   const [, router, agent, doctor, ...others] = book;
   expect([...otherTokens, ...others]).toEqual([]);
-  await setUp.follow(tokens!);
-  await setUp.issue("host", "h2");
-  await setUp.follow(router!);
-  await setUp.follow(agent!);
-  await setUp.follow(agent!, H2);
-  await setUp.untilServing(["h1", "h2"]);
-  const said = await setUp.follow(doctor!);
+  await deployment.follow(tokens!);
+  await deployment.issue("host", "h2");
+  await deployment.follow(router!);
+  await deployment.follow(agent!);
+  await deployment.follow(agent!, H2);
+  await deployment.untilServing(["h1", "h2"]);
+  const said = await deployment.follow(doctor!);
   for (const ip of SHARED) {
     expect(said).toContain(`A request left from ${ip}`);
     expect(said).toMatch(
       new RegExp(`^ok +Through the edge at \\S+ a request left from ${ip} port \\d+ of this host, h1`, "m"),
     );
   }
-  const internet = await setUp.lab.capture("internet", "eth0", `${TO_SHARED} or ${FROM_SHARED}`);
+  const internet = await deployment.lab.capture("internet", "eth0", `${TO_SHARED} or ${FROM_SHARED}`);
   await expectServedThroughEdge(["h1", "h2"]);
   await expectPortsOf(["h1", "h2"], internet);
 });
@@ -105,13 +105,13 @@ test("the first set-up serves as it is written, and the doctor says so", async (
 test("[RT9] a router that becomes a host keeps its own ports, and everyone's replies come home", async () => {
   const [combined, ...others] = await blocksUnder("A host that is also the router");
   expect(others).toEqual([]);
-  await setUp.issue("host", "h3");
-  await setUp.end("r1", "SIGTERM");
-  await setUp.follow(combined!);
-  await setUp.untilSteering(["r1"]);
-  await setUp.untilServing(ALL);
+  await deployment.issue("host", "h3");
+  await deployment.end("r1", "SIGTERM");
+  await deployment.follow(combined!);
+  await deployment.untilSteering(["r1"]);
+  await deployment.untilServing(ALL);
 
-  const { lab } = setUp;
+  const { lab } = deployment;
   const internet = await lab.capture("internet", "eth0", `${TO_SHARED} or ${FROM_SHARED}`);
   const link = await lab.capture("r1", "eth1", TO_SHARED);
   const arrivals = [await lab.capture("h1", "eth0", TO_SHARED), await lab.capture("h2", "eth0", TO_SHARED)];
@@ -137,9 +137,9 @@ test("[RT9] a router that becomes a host keeps its own ports, and everyone's rep
 
 /** Packets that the guard of the machine that is both has dropped. */
 async function droppedByGuard(): Promise<number> {
-  const { body } = await setUp.client.request({
+  const { body } = await deployment.client.request({
     url: `http://${onManagement("r1").ipv4}:8443/v1/status`,
-    headers: { authorization: `Bearer ${await setUp.token("admin", "operator")}` },
+    headers: { authorization: `Bearer ${await deployment.token("admin", "operator")}` },
   });
   const { guard } = JSON.parse(body) as { guard: { dropped: { foreignPortCount: number }[] } };
   expect(guard.dropped).toHaveLength(SHARED.length);
@@ -149,13 +149,13 @@ async function droppedByGuard(): Promise<number> {
 test.each(SHARED)(
   "[RT3] [RT9] a host behind a router that is a host learns of the router's own narrow uplink: %s",
   async (from) => {
-    const { lab } = setUp;
+    const { lab } = deployment;
     const tooBig = "(icmp[0] == 3 and icmp[1] == 4) or (icmp6 and ip6[40] == 2)";
     await lab.setMtu("r1", "eth0", 1300);
     const atInternet = await lab.capture("internet", "eth0", FROM_SHARED);
     const arrivals = [await lab.capture("h1", "eth0", tooBig), await lab.capture("h2", "eth0", tooBig)];
-    const request = await setUp.to("/upload", { from, host: "h1", origin: 1 });
-    const { status, body } = await setUp.client.request({
+    const request = await deployment.to("/upload", { from, host: "h1", origin: 1 });
+    const { status, body } = await deployment.client.request({
       ...request,
       method: "POST",
       byteCount: 3_000_000,
@@ -171,13 +171,17 @@ test.each(SHARED)(
 );
 
 test("[RT6] [RT9] the router's process dies and comes back, and nobody notices, its own host neither", async () => {
-  const internet = await setUp.lab.capture("internet", "eth0", `tcp and (${TO_SHARED} or ${FROM_SHARED})`);
+  const internet = await deployment.lab.capture(
+    "internet",
+    "eth0",
+    `tcp and (${TO_SHARED} or ${FROM_SHARED})`,
+  );
   const load = await loadOf(ALL, STREAM);
   await load.progresses(2 * LANES);
-  await setUp.end("r1", "SIGKILL");
+  await deployment.end("r1", "SIGKILL");
   await load.progresses(2 * LANES);
-  setUp.startAgain("r1");
-  await setUp.processOf("r1").waitFor("ready: ");
+  deployment.startAgain("r1");
+  await deployment.processOf("r1").waitFor("ready: ");
   await load.progresses(2 * LANES);
   expectUnbroken(await load.stop());
   expect(await internet.count(RESETS)).toBe(0);
@@ -186,15 +190,15 @@ test("[RT6] [RT9] the router's process dies and comes back, and nobody notices, 
 test.each(["SIGKILL", "SIGTERM"] as const)(
   "[RT9] the agent on the router's machine ends by %s and comes back, and the other hosts do not notice",
   async (signal) => {
-    const internet = await setUp.lab.capture("internet", "eth0", FROM_SHARED);
+    const internet = await deployment.lab.capture("internet", "eth0", FROM_SHARED);
     const load = await loadOf(["h1", "h2"], STREAM);
     await load.progresses(2 * LANES);
-    await setUp.end("h3", signal);
+    await deployment.end("h3", signal);
     await load.progresses(2 * LANES);
-    setUp.startAgain("h3");
+    deployment.startAgain("h3");
     // The edge may still have it for the one that was killed.
-    await setUp.processOf("h3").waitFor("leases taken up");
-    await setUp.untilServing(ALL);
+    await deployment.processOf("h3").waitFor("leases taken up");
+    await deployment.untilServing(ALL);
     await load.progresses(2 * LANES);
     const others = await load.stop();
     expect(others.filter(({ isRight }) => !isRight)).toEqual([]);

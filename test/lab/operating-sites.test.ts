@@ -6,7 +6,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { blocksUnder } from "./operating-book.ts";
 import { BACKBONE, SHARED_IPV4, SHARED_IPV6 } from "./plan.ts";
-import { renamed, type Renaming, SetUp } from "./set-up.ts";
+import { renamed, type Renaming, OperatingDeployment } from "./operating-deployment.ts";
 import { TWO_SITES } from "./operating-networks.ts";
 import { isIn, sightingsIn } from "./sightings.ts";
 
@@ -45,15 +45,15 @@ protocol bgp { local ${own6} as 64499; neighbor ${other6} as 64500; ipv6 ${takin
   .join("\n")}
 `;
 
-let setUp: SetUp;
+let deployment: OperatingDeployment;
 
 beforeAll(async () => {
-  setUp = await SetUp.start(TWO_SITES, SHARED);
+  deployment = await OperatingDeployment.start(TWO_SITES, SHARED);
 });
 
-beforeEach(() => setUp.tellIfTestFails());
+beforeEach(() => deployment.tellIfTestFails());
 
-afterAll(() => setUp?.destroy());
+afterAll(() => deployment?.destroy());
 
 /** The first set-up's words for a host of a site. */
 function atSite(host: string, site: number, number: number): Renaming {
@@ -68,7 +68,7 @@ function atSite(host: string, site: number, number: number): Renaming {
 async function untilRoutedTo(routers: readonly string[]): Promise<void> {
   const waysOf = async (ip: string): Promise<string> => {
     const words = ["ip", "-j", ip.includes(":") ? "-6" : "-4", "route", "show", ip];
-    const [route] = JSON.parse((await setUp.lab.exec("carrier", words)).stdout) as {
+    const [route] = JSON.parse((await deployment.lab.exec("carrier", words)).stdout) as {
       dev?: string;
       nexthops?: { dev: string }[];
     }[];
@@ -82,7 +82,7 @@ async function untilRoutedTo(routers: readonly string[]): Promise<void> {
 }
 
 test("the second set-up serves as it is written, over both sites at once", async () => {
-  const { lab } = setUp;
+  const { lab } = deployment;
   const [tokens] = await blocksUnder("Operating ipshard");
   const [, , agent] = await blocksUnder("1. Hosts behind one router");
   const [, r1, r2, h4, bird, announce, ...others] = await blocksUnder("2. Two sites");
@@ -100,33 +100,33 @@ test("the second set-up serves as it is written, over both sites at once", async
       }
     }`,
   );
-  await setUp.follow(tokens!);
-  await setUp.issue("router", "r2");
-  for (const host of ["h2", "h3", "h4"]) await setUp.issue("host", host);
-  await setUp.startBird("carrier", CARRIER_BIRD);
-  await setUp.startBird("r1", bird!.text);
-  await setUp.startBird("r2", renamed(bird!.text, AT_R2));
-  await setUp.follow(r1!);
-  await setUp.follow(r2!);
-  await setUp.follow(announce!);
-  await setUp.follow(announce!, AT_R2);
-  await setUp.follow(agent!, atSite("h1", 1, 11));
-  await setUp.follow(agent!, atSite("h2", 1, 12));
-  await setUp.follow(agent!, atSite("h3", 2, 11));
-  await setUp.follow(h4!);
-  await setUp.untilServing(ALL);
+  await deployment.follow(tokens!);
+  await deployment.issue("router", "r2");
+  for (const host of ["h2", "h3", "h4"]) await deployment.issue("host", host);
+  await deployment.startBird("carrier", CARRIER_BIRD);
+  await deployment.startBird("r1", bird!.text);
+  await deployment.startBird("r2", renamed(bird!.text, AT_R2));
+  await deployment.follow(r1!);
+  await deployment.follow(r2!);
+  await deployment.follow(announce!);
+  await deployment.follow(announce!, AT_R2);
+  await deployment.follow(agent!, atSite("h1", 1, 11));
+  await deployment.follow(agent!, atSite("h2", 1, 12));
+  await deployment.follow(agent!, atSite("h3", 2, 11));
+  await deployment.follow(h4!);
+  await deployment.untilServing(ALL);
   await untilRoutedTo(["r1", "r2"]);
 
   const uplinks = [await lab.capture("r1", "eth0", TO_SHARED), await lab.capture("r2", "eth0", TO_SHARED)];
   const tunnel = await lab.capture("r1", "vxlan0", `${TO_SHARED} or ${FROM_SHARED}`);
   const lone = await lab.capture("h4", "vxlan4", `${TO_SHARED} or ${FROM_SHARED}`);
-  const load = await setUp.newClient();
-  const requests = ALL.flatMap((host) => SHARED.map((from) => setUp.to(PATH, { from, host })));
+  const load = await deployment.newClient();
+  const requests = ALL.flatMap((host) => SHARED.map((from) => deployment.to(PATH, { from, host })));
   await load.load(LANES, await Promise.all(requests));
   await load.progresses(2_000);
   const samples = await load.stop();
   // As a client asks, who knows the edge's URL alone.
-  const throughEdge = await setUp.askAsClient("/seen", 400);
+  const throughEdge = await deployment.askAsClient("/seen", 400);
 
   expect([...samples, ...throughEdge].filter(({ isRight }) => !isRight)).toEqual([]);
   for (const ip of SHARED) {
@@ -139,7 +139,7 @@ test("the second set-up serves as it is written, over both sites at once", async
     // A site sends by itself; only the lone host sends by a tunnel.
     expect(await tunnel.count(`src host ${ip}`)).toBe(0);
     expect(await lone.count(`src host ${ip}`)).toBeGreaterThan(0);
-    const own = (await setUp.blocksOf(ip)).filter(({ host }) => host === "h4");
+    const own = (await deployment.blocksOf(ip)).filter(({ host }) => host === "h4");
     const strays = sightingsIn(await lone.packets(`tcp and dst host ${ip}`)).filter(
       ({ toPort }) => !isIn(own, toPort),
     );
@@ -151,14 +151,14 @@ test("the second set-up serves as it is written, over both sites at once", async
 });
 
 test("a site that withdraws its announcement breaks no flow", async () => {
-  const load = await setUp.newClient();
+  const load = await deployment.newClient();
   const path = "/stream?ticks=10&everyMs=50";
-  const requests = ALL.flatMap((host) => SHARED.map((from) => setUp.to(path, { from, host })));
+  const requests = ALL.flatMap((host) => SHARED.map((from) => deployment.to(path, { from, host })));
   await load.load(LANES, await Promise.all(requests));
   await load.progresses(2 * LANES);
-  await setUp.command("r2", "birdc disable announce4; birdc disable announce6");
+  await deployment.command("r2", "birdc disable announce4; birdc disable announce6");
   await untilRoutedTo(["r1"]);
-  const uplink = await setUp.lab.capture("r2", "eth0", TO_SHARED);
+  const uplink = await deployment.lab.capture("r2", "eth0", TO_SHARED);
   await load.progresses(2 * LANES);
   const samples = await load.stop();
   expect(samples.filter(({ isRight }) => !isRight)).toEqual([]);
@@ -169,10 +169,10 @@ test.each(SHARED)(
   "[RT8] a large download comes through a tunnel, since its sender is told of the smaller MTU: %s",
   async (from) => {
     const byteCount = 3_000_000;
-    const told = await setUp.lab.capture("internet", "eth0", TOO_BIG);
+    const told = await deployment.lab.capture("internet", "eth0", TOO_BIG);
     for (const host of ["h3", "h4"]) {
-      const request = await setUp.to(`/download?byteCount=${byteCount}`, { from, host });
-      const { status, body } = await setUp.client.request(request);
+      const request = await deployment.to(`/download?byteCount=${byteCount}`, { from, host });
+      const { status, body } = await deployment.client.request(request);
       expect([status, body.length - body.indexOf("\n") - 1]).toEqual([200, byteCount]);
     }
     expect(await told.count()).toBeGreaterThan(0);
@@ -190,13 +190,13 @@ test.each(
 )(
   "[RT3] [RT8] a large upload passes a narrow link, since its message comes through the tunnel to $host: $from",
   async ({ from, host, device }) => {
-    const { lab } = setUp;
+    const { lab } = deployment;
     const byteCount = 3_000_000;
     await lab.narrowBackbone(1280);
     const arrivals = [await lab.capture(host, device, TOO_BIG), await lab.capture("h1", "eth0", TOO_BIG)];
     const through = await lab.capture("r1", host === "h3" ? "vxlan0" : "vxlan4", TOO_BIG);
-    const request = await setUp.to("/upload", { from, host, origin: 1 });
-    const { status, body } = await setUp.client.request({ ...request, method: "POST", byteCount });
+    const request = await deployment.to("/upload", { from, host, origin: 1 });
+    const { status, body } = await deployment.client.request({ ...request, method: "POST", byteCount });
     await lab.narrowBackbone(1500);
     expect(status, body).toBe(200);
     expect(JSON.parse(body)).toMatchObject({ address: from, byteCount });

@@ -35,8 +35,8 @@ export function renamed(text: string, renaming: Renaming): string {
   return other;
 }
 
-/** One standing set-up; its routers and hosts are named as in the document. */
-export class SetUp extends EdgeSide {
+/** One that stands; its routers and hosts are named as in the document. */
+export class OperatingDeployment extends EdgeSide {
   /** Where the operator works: token files, and programs under the names that the document uses. */
   readonly #desk: string;
   readonly #machineOf = new Map<string, Role>();
@@ -48,15 +48,15 @@ export class SetUp extends EdgeSide {
   }
 
   /** The network, the edge and a pool with these addresses; no router and no host. */
-  static async start(wiring: Wiring, shared: readonly string[]): Promise<SetUp> {
+  static async start(wiring: Wiring, shared: readonly string[]): Promise<OperatingDeployment> {
     return EdgeSide.standing(
       { wiring },
-      (lab) => new SetUp(lab, shared),
-      async (setUp) => {
-        await setUp.#furnishDesk();
-        await setUp.#startNameServer();
-        await setUp.startEdgeSide();
-        await setUp.makePool({});
+      (lab) => new OperatingDeployment(lab, shared),
+      async (deployment) => {
+        await deployment.#furnishDesk();
+        await deployment.#startNameServer();
+        await deployment.startEdgeSide();
+        await deployment.makePool({});
       },
     );
   }
