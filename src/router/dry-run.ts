@@ -2,7 +2,7 @@
 import { CommandFault } from "../process/command-fault.ts";
 import type { RouterOptions } from "./command-line.ts";
 import { askPool } from "./feed/pool-question.ts";
-import { contentsOf, printProgram } from "./rules/steering-program.ts";
+import { contentsOf, printTransactions } from "./rules/steering-transactions.ts";
 
 /** Prints line by line; throws `edge-not-answering`. */
 export async function dryRun(options: RouterOptions, print: (line: string) => void): Promise<void> {
@@ -15,7 +15,7 @@ export async function dryRun(options: RouterOptions, print: (line: string) => vo
     );
   }
   const { table } = answer;
-  for (const line of printProgram(config, table)) print(line);
+  for (const line of printTransactions(config, table)) print(line);
   for (const { host, family } of contentsOf(config, table).unreachable) {
     print(`# nobody has said how to reach ${host} by IPv${family}`);
   }

@@ -3,7 +3,7 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { LEASABLE_BLOCK } from "../core/arbitraries.ts";
 import { blocksOverlap } from "../../src/core/port-block.ts";
-import { containerId, type Contents, contentsOf } from "../../src/router/rules/steering-program.ts";
+import { containerId, type Contents, contentsOf } from "../../src/router/rules/steering-transactions.ts";
 import { DROP_REASONS } from "../../src/router/steering/drop-reasons.ts";
 import { dropCountsOf, snapshotOf } from "../../src/router/rules/steering-snapshot.ts";
 import { parseListing } from "../../src/linux/nftables/listing.ts";

@@ -10,7 +10,7 @@ import {
   differenceBetween,
   differenceOf,
   type Difference,
-} from "../../src/router/rules/steering-program.ts";
+} from "../../src/router/rules/steering-transactions.ts";
 import { type SteeringAction, SteeringState } from "../../src/router/feed/steering-state.ts";
 import { change, CONFIG, entry, IPV4, IPV6, nextHopOf, table } from "./steering-fixture.ts";
 

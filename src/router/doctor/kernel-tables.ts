@@ -18,7 +18,7 @@ import {
   differenceBetween,
   ruleCommands,
   usedContainers,
-} from "../rules/steering-program.ts";
+} from "../rules/steering-transactions.ts";
 import { dropCountsOf, snapshotOf } from "../rules/steering-snapshot.ts";
 import { type Listed, parseListing } from "../../linux/nftables/listing.ts";
 import type { DropCounts } from "../steering/steering-kernel.ts";

@@ -5,7 +5,7 @@
  */
 import { execFile } from "node:child_process";
 import { DEFAULT_ROUTER_CONFIG, type RouterConfig } from "../steering/router-config.ts";
-import { printProgram } from "../rules/steering-program.ts";
+import { printTransactions } from "../rules/steering-transactions.ts";
 
 const CONFIG: RouterConfig = {
   ...DEFAULT_ROUTER_CONFIG,
@@ -25,7 +25,7 @@ const ENTRIES = ["192.0.2.1", "2001:db8::1"].flatMap((ip) =>
 
 /** Null when it can, or when this user may not try; else nft's first error. */
 export async function tryProgram(): Promise<string | null> {
-  const lines = printProgram(CONFIG, {
+  const lines = printTransactions(CONFIG, {
     sequence: 1,
     ips: ["192.0.2.1", "2001:db8::1"],
     entries: ENTRIES,

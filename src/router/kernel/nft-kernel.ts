@@ -20,7 +20,7 @@ import {
   elementCommands,
   ruleCommands,
   usedContainers,
-} from "../rules/steering-program.ts";
+} from "../rules/steering-transactions.ts";
 import {
   ruleProbe,
   type TableFamily,

@@ -1,6 +1,6 @@
 /** What the kernel has, as `nft -j list table` tells it. */
 import type { Listed } from "../../linux/nftables/listing.ts";
-import { containerId, type Contents, type NamedObject } from "./steering-program.ts";
+import { containerId, type Contents, type NamedObject } from "./steering-transactions.ts";
 import { DROP_REASONS, type DropReason } from "../steering/drop-reasons.ts";
 import { isHostItself, type RouterConfig } from "../steering/router-config.ts";
 import type { DropCounts } from "../steering/steering-kernel.ts";

@@ -12,10 +12,10 @@ import {
   contentsOf,
   differenceOf,
   elementCommands,
-  printProgram,
+  printTransactions,
   ruleCommands,
   usedContainers,
-} from "../../src/router/rules/steering-program.ts";
+} from "../../src/router/rules/steering-transactions.ts";
 import { transactionText } from "../../src/linux/nftables/statements.ts";
 import { dropCountsOf, snapshotOf } from "../../src/router/rules/steering-snapshot.ts";
 import { parseListing } from "../../src/linux/nftables/listing.ts";
@@ -157,7 +157,7 @@ describe("a transaction", () => {
   });
 
   test("[RT2] on paper is the structure, then all the rest at once", async () => {
-    const [structure, rest] = printProgram(CONFIG, table(1, [BLOCK])) as [string, string];
+    const [structure, rest] = printTransactions(CONFIG, table(1, [BLOCK])) as [string, string];
     const { nftables } = JSON.parse(rest) as { nftables: unknown[] };
     const lines = [
       ...structure.split(/ ; (?=add)/),

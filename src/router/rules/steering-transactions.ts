@@ -100,7 +100,7 @@ export function deletion(config: RouterConfig, { kind, table, name }: NamedObjec
 }
 
 /** What nft would be told to make a table from nothing, one transaction a line. */
-export function printProgram(config: RouterConfig, table: SteeringTable): string[] {
+export function printTransactions(config: RouterConfig, table: SteeringTable): string[] {
   const { contents } = contentsOf(config, table);
   const difference = differenceBetween(new Map(), contents);
   const rules = ruleCommands(config, usedContainers(contents));
