@@ -7,7 +7,7 @@ import { containerId, type Contents, contentsOf } from "../../src/router/rules/s
 import { DROP_REASONS } from "../../src/router/steering/drop-reasons.ts";
 import { dropCountsOf, snapshotOf } from "../../src/router/rules/steering-snapshot.ts";
 import { parseListing } from "../../src/linux/nftables/listing.ts";
-import { containers } from "../../src/router/rules/steering-structure.ts";
+import { containers } from "../../src/router/rules/steering-declarations.ts";
 import { garbage, mutationsOf } from "../wire/mutations.ts";
 import { CONFIG, IPV4, IPV6, table } from "./steering-fixture.ts";
 

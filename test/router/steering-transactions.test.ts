@@ -156,11 +156,11 @@ describe("a transaction", () => {
     expect(asked).toEqual(["via_lan0_ip4_11", "via_lan0_ip4_6"]);
   });
 
-  test("[RT2] on paper is the structure, then all the rest at once", async () => {
-    const [structure, rest] = printTransactions(CONFIG, table(1, [BLOCK])) as [string, string];
+  test("[RT2] on paper are the declarations, then all the rest at once", async () => {
+    const [declarations, rest] = printTransactions(CONFIG, table(1, [BLOCK])) as [string, string];
     const { nftables } = JSON.parse(rest) as { nftables: unknown[] };
     const lines = [
-      ...structure.split(/ ; (?=add)/),
+      ...declarations.split(/ ; (?=add)/),
       "",
       ...nftables.map((command) => JSON.stringify(command)),
     ];

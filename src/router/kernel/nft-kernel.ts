@@ -30,7 +30,7 @@ import {
 import { dropCountsOf, type Snapshot, snapshotOf } from "../rules/steering-snapshot.ts";
 import { parseListing } from "../../linux/nftables/listing.ts";
 import { REASON_SET } from "../rules/steering-rules.ts";
-import { ABSENT_COUNTER, baseChains, structureText } from "../rules/steering-structure.ts";
+import { ABSENT_COUNTER, baseChains, declarationText } from "../rules/steering-declarations.ts";
 
 const TABLES: readonly TableFamily[] = ["netdev", "inet"];
 
@@ -63,7 +63,7 @@ export class NftKernel implements SteeringKernel {
     const { contents, unreachable } = contentsOf(config, table);
     await expectDevices(config, this.#commands.ip);
     await routeHosts(config, this.#commands.ip);
-    await this.#session.run(structureText(config));
+    await this.#session.run(declarationText(config));
     const { contents: present, foreign } = await this.read();
     const difference = differenceBetween(present, contents);
     const inUse = usedContainers(contents);

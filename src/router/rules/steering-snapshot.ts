@@ -7,7 +7,7 @@ import type { DropCounts } from "../steering/steering-kernel.ts";
 import { addressKey, ipOf } from "./steering-elements.ts";
 import { FAMILIES } from "../../linux/nftables/packet-fields.ts";
 import { nameIn, REASON_SET } from "./steering-rules.ts";
-import { ABSENT_COUNTER, baseChains, chainNames, containers } from "./steering-structure.ts";
+import { ABSENT_COUNTER, baseChains, chainNames, containers } from "./steering-declarations.ts";
 import type { TableFamily } from "../../linux/nftables/statements.ts";
 
 /** Our tables as they are in the kernel. */

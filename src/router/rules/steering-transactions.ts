@@ -13,7 +13,13 @@ import { familyOf } from "../../core/address-family.ts";
 import type { PlacedEntry, SteeringDelta, Unreachable } from "../steering/steering-kernel.ts";
 import { addressKey, type Element, forEachElement } from "./steering-elements.ts";
 import { REASON_SET, reasonNumber, type Rule, steeringRules } from "./steering-rules.ts";
-import { baseChains, containers, stackRules, steeringMaps, structureText } from "./steering-structure.ts";
+import {
+  baseChains,
+  containers,
+  stackRules,
+  steeringMaps,
+  declarationText,
+} from "./steering-declarations.ts";
 
 /** Elements by `containerId`: data by key. */
 export type Contents = Map<string, Map<string, string | number | null>>;
@@ -104,7 +110,7 @@ export function printTransactions(config: RouterConfig, table: SteeringTable): s
   const { contents } = contentsOf(config, table);
   const difference = differenceBetween(new Map(), contents);
   const rules = ruleCommands(config, usedContainers(contents));
-  return [structureText(config), transactionText([...rules, ...elementCommands(config, difference)])];
+  return [declarationText(config), transactionText([...rules, ...elementCommands(config, difference)])];
 }
 
 /** Which maps a collection uses. */

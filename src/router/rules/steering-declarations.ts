@@ -69,7 +69,7 @@ export function containers(config: RouterConfig): Container[] {
 }
 
 /** Makes all of it, in one line; does nothing to what is there already. */
-export function structureText(config: RouterConfig): string {
+export function declarationText(config: RouterConfig): string {
   const name = config.table;
   const ofSets = containers(config).map(
     ({ table, kind, name: own, declaration }) => `add ${kind} ${table} ${name} ${own} { ${declaration} }`,
