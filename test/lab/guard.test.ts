@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
-import { permissionProgram, removalProgram } from "../../src/agent/machine/guard-program.ts";
+import { permissionText, removalText } from "../../src/agent/machine/guard-ruleset.ts";
 import type { GuardCount } from "../../src/agent/machine/guard.ts";
 import { Lab } from "./lab.ts";
 import type { LabProcess } from "./lab-process.ts";
@@ -43,7 +43,7 @@ beforeEach(async () => {
 
 afterEach(async () => {
   await keeper.kill();
-  await lab.exec("h1", ["nft", "-f", "-"], removalProgram());
+  await lab.exec("h1", ["nft", "-f", "-"], removalText());
 });
 
 afterAll(() => lab?.destroy());
@@ -176,8 +176,8 @@ test("[GU3] a stopped keeper falls silent at the end of the lease", async () => 
 async function tellDirectly(remainingMs: number, wallLeftMs: number): Promise<void> {
   const blocks = [{ base: 2048, order: 6 }];
   const wallEndMs = Date.now() + wallLeftMs;
-  const program = permissionProgram({ ip: SHARED_IPV4, blocks, remainingMs, wallEndMs });
-  await lab.exec("h1", ["nft", "-f", "-"], program);
+  const text = permissionText({ ip: SHARED_IPV4, blocks, remainingMs, wallEndMs });
+  await lab.exec("h1", ["nft", "-f", "-"], text);
 }
 
 test("[GU3] either clock ends what is allowed", async () => {

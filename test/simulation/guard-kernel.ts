@@ -3,7 +3,7 @@
  * timeouts follow the monotonic clock, and it asks the wall clock as well, as the real rules do.
  */
 import type { Permitting } from "../../src/agent/machine/guarded-ports.ts";
-import type { Permission } from "../../src/agent/machine/guard-program.ts";
+import type { Permission } from "../../src/agent/machine/guard-ruleset.ts";
 import { GuardWishes } from "../../src/agent/machine/guard-wishes.ts";
 import type { LeaseTerm } from "../../src/core/lease-term.ts";
 import { blockContains, type PortBlock } from "../../src/core/port-block.ts";

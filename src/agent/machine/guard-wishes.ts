@@ -4,7 +4,7 @@
  */
 import { type ClockReading, type LeaseTerm, remainingMs } from "../../core/lease-term.ts";
 import type { PortBlock } from "../../core/port-block.ts";
-import type { Permission } from "./guard-program.ts";
+import type { Permission } from "./guard-ruleset.ts";
 
 /** A kernel that has a guard; a simulation has its own. */
 export interface GuardKernel {

@@ -17,14 +17,14 @@ import { outliveClients } from "../../process/listener.ts";
 import type { ClockReading, LeaseTerm } from "../../core/lease-term.ts";
 import type { PortBlock } from "../../core/port-block.ts";
 import {
-  fragmentProgram,
-  frameProgram,
+  fragmentText,
+  frameText,
   GUARD_TABLE,
   nameOfAddress,
   type Permission,
-  permissionProgram,
-  removalProgram,
-} from "./guard-program.ts";
+  permissionText,
+  removalText,
+} from "./guard-ruleset.ts";
 import { type GuardKernel, GuardWishes } from "./guard-wishes.ts";
 import { KernelFault, runCommand } from "../../linux/kernel-commands.ts";
 
@@ -83,7 +83,7 @@ export class Guard {
   static async open(clock: () => ClockReading): Promise<Guard> {
     const lock = await takeLock();
     try {
-      await tellKernel(frameProgram());
+      await tellKernel(frameText());
       return new Guard(clock, lock, [...(await readAddresses(4)), ...(await readAddresses(6))]);
     } catch (fault) {
       lock.close();
@@ -130,19 +130,19 @@ export class Guard {
   /** Takes the guard out of the kernel: for when the addresses are off this machine. The end of this object. */
   async remove(): Promise<void> {
     await this.#wishes.settled();
-    await tellKernel(removalProgram());
+    await tellKernel(removalText());
     this.#lock.close();
   }
 
   async #permit(permissions: readonly Permission[]): Promise<void> {
-    await tellKernel(programOf(permissions));
+    await tellKernel(permissionsText(permissions));
     const isNew = permissions.some(({ ip }) => !this.#wishes.addresses.has(ip));
     if (isNew) await this.#catchFragments(permissions);
   }
 
   /** In one transaction. */
   async #rebuild(permissions: readonly Permission[]): Promise<void> {
-    await tellKernel(frameProgram() + programOf(permissions));
+    await tellKernel(frameText() + permissionsText(permissions));
     await this.#catchFragments(permissions);
   }
 
@@ -150,7 +150,7 @@ export class Guard {
     const ips = new Set([...this.#wishes.addresses, ...permissions.map(({ ip }) => ip)]);
     try {
       const devices = await listDevices();
-      if (devices.length > 0) await tellKernel(fragmentProgram([...ips], devices));
+      if (devices.length > 0) await tellKernel(fragmentText([...ips], devices));
       this.#fragmentFault = null;
     } catch (fault) {
       this.#fragmentFault = fault as Error;
@@ -158,12 +158,12 @@ export class Guard {
   }
 }
 
-function programOf(permissions: readonly Permission[]): string {
-  return permissions.map(permissionProgram).join("");
+function permissionsText(permissions: readonly Permission[]): string {
+  return permissions.map(permissionText).join("");
 }
 
-async function tellKernel(program: string): Promise<void> {
-  await runCommand(["nft", "-f", "-"], program);
+async function tellKernel(text: string): Promise<void> {
+  await runCommand(["nft", "-f", "-"], text);
 }
 
 /**

@@ -62,7 +62,7 @@ const ECHO = {
 } as const;
 
 /** The frame around all addresses; leaves what it finds there of an earlier life, timeouts included. */
-export function frameProgram(): string {
+export function frameText(): string {
   return lines([
     `add table ${INET}`,
     `add map ${INET} departures4 { type ipv4_addr : verdict; }`,
@@ -81,7 +81,7 @@ export function frameProgram(): string {
 }
 
 /** Replaces all that may leave with this source address. */
-export function permissionProgram(permission: Permission): string {
+export function permissionText(permission: Permission): string {
   const { ip, blocks } = permission;
   const family = familyOf(ip);
   const name = nameOfAddress(ip);
@@ -139,7 +139,7 @@ function quotesPlainly({ family, quotedProtocol }: FamilyFields): string {
  * Drops what the kernel splits on its way out: it does so behind the output hook, so this
  * sits on the devices themselves. Replaces what was there. [GU2]
  */
-export function fragmentProgram(ips: readonly string[], devices: readonly string[]): string {
+export function fragmentText(ips: readonly string[], devices: readonly string[]): string {
   const names = devices.map((device) => `"${device}"`).join(", ");
   assert(devices.every((device) => /^[^\s"/]{1,15}$/.test(device)));
   return lines([
@@ -156,7 +156,7 @@ export function fragmentProgram(ips: readonly string[], devices: readonly string
 }
 
 /** Takes the guard out of the kernel altogether; without error if there is none. */
-export function removalProgram(): string {
+export function removalText(): string {
   return lines((["inet", "netdev"] as const).flatMap((family) => tableRemoval(family, GUARD_TABLE)));
 }
 
