@@ -1,6 +1,6 @@
 /**
  * The gateway API of a host: the same as the edge's, for the edge and for clients that come
- * straight here. What is asked for is read and admitted here, and handed over to a path.
+ * straight here. What is asked for is read and admitted here, and handed over to be sent on.
  *
  * Whatever it answers by itself is a problem with a name, and counted. [GW1]
  */
@@ -16,11 +16,11 @@ import { problemOf } from "../../egress/faults.ts";
 import type { FlowContext } from "../../egress/flow-context.ts";
 import type { PortBinder } from "../../egress/port-binder.ts";
 import { Uploads } from "../clients/uploads.ts";
-import { HttpExchange, type HttpPath } from "../fetch/http-path.ts";
+import { ProxiedRequest, type ProxiedRequestOptions } from "../fetch/proxied-request.ts";
 import { readRequestHeaders, type RequestHeaders } from "../http/forwarded-headers.ts";
 import type { Outgoing } from "../origins/outgoing.ts";
 import { WebSocketClient } from "../websocket/websocket-client.ts";
-import { relayWebSocket, type WebSocketPath } from "../websocket/websocket-path.ts";
+import { relayWebSocket, type ProxiedWebSocketOptions } from "../websocket/proxied-websocket.ts";
 import type { ClientConnection } from "./client-connection.ts";
 import { FETCHING, tokenOf } from "./gateway-token.ts";
 import { isWebSocketRequest, judgeHead, targetOf } from "./head-rules.ts";
@@ -48,8 +48,8 @@ export class Gateway {
   readonly #admission: Admission;
   readonly #refusals: Refusals;
   readonly #routes: HostRoutes;
-  readonly #httpPath: HttpPath;
-  readonly #webSocketPath: WebSocketPath;
+  readonly #requestOptions: ProxiedRequestOptions;
+  readonly #webSocketOptions: ProxiedWebSocketOptions;
   readonly #uploads = new Uploads();
   #runningCount = 0;
 
@@ -67,8 +67,8 @@ export class Gateway {
       runningCount: () => this.#runningCount,
       describe,
     });
-    this.#httpPath = { outgoing, host, refusals };
-    this.#webSocketPath = {
+    this.#requestOptions = { outgoing, host, refusals };
+    this.#webSocketOptions = {
       dialler: outgoing.dialler,
       secureSockets: outgoing.secureSockets,
       host,
@@ -76,7 +76,7 @@ export class Gateway {
     };
     this.server = createGatewayServer(
       {
-        onRequest: (request, response, client) => this.#beginExchange(request, response, client),
+        onRequest: (request, response, client) => this.#beginRequest(request, response, client),
         onWebSocket: (request, socket, head) => this.#beginWebSocket(request, socket, head),
       },
       refusals,
@@ -95,16 +95,16 @@ export class Gateway {
     new Flow(onFault, onFault).run(() => this.server.listen(options));
   }
 
-  #beginExchange(
+  #beginRequest(
     request: IncomingMessage,
     response: ServerResponse,
     client: ClientConnection | undefined,
   ): void {
     const flow: Flow = new Flow((fault) => {
-      if (exchange === null) this.#refusals.refuse(request, response, problemOf(fault), fault);
-      else exchange.fail(fault);
+      if (proxied === null) this.#refusals.refuse(request, response, problemOf(fault), fault);
+      else proxied.fail(fault);
     }, this.#refusals.onFault);
-    let exchange: HttpExchange | null = null;
+    let proxied: ProxiedRequest | null = null;
     if (client?.isLast === true) return;
     client?.add(request, response, flow);
     flow.begin(async () => {
@@ -128,8 +128,8 @@ export class Gateway {
         destination: () => parseDestination(query),
       });
       const admitted = admitting instanceof Promise ? await admitting : admitting;
-      exchange = this.#fetch(request, response, headers, admitted);
-      exchange?.start(flow, upload);
+      proxied = this.#fetch(request, response, headers, admitted);
+      proxied?.start(flow, upload);
     });
   }
 
@@ -138,7 +138,7 @@ export class Gateway {
     response: ServerResponse,
     headers: RequestHeaders,
     admitted: Outcome<Admitted<URL>, Problem>,
-  ): HttpExchange | null {
+  ): ProxiedRequest | null {
     // While the token was verified its client may have gone, or its body have broken off.
     if (response.headersSent || response.destroyed) return null;
     if (!admitted.ok) {
@@ -161,7 +161,7 @@ export class Gateway {
       this.#runningCount -= 1;
     });
     const hop = { url, method: request.method!, headers: forwarded, hasBody };
-    return new HttpExchange(this.#httpPath, request, response, context, hop, redirect === "follow");
+    return new ProxiedRequest(this.#requestOptions, request, response, context, hop, redirect === "follow");
   }
 
   #beginWebSocket(request: IncomingMessage, socket: Socket, head: Buffer): void {
@@ -192,7 +192,7 @@ export class Gateway {
         return this.#refusals.refuseOn(socket, { code: "request-malformed", detail });
       }
       const asked = { request, client, url: admitted.value.destination, headers: headers.forwarded };
-      await relayWebSocket(this.#webSocketPath, context, asked, flow);
+      await relayWebSocket(this.#webSocketOptions, context, asked, flow);
     });
   }
 

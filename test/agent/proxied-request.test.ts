@@ -1,4 +1,4 @@
-/** The HTTP path of the gateway, against real origins on loopback. */
+/** Requests through the gateway, against real origins on loopback. */
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { request as httpRequest, type IncomingMessage, type ServerResponse } from "node:http";

@@ -18,7 +18,7 @@ import {
 } from "../../../wire/header-names.ts";
 import type { FlowContext } from "../../egress/flow-context.ts";
 import type { Flow } from "../../../process/flow.ts";
-import { FlowHandler } from "./flow-handler.ts";
+import { HandlerInFlow } from "./handler-in-flow.ts";
 import { requestTargetOf } from "../../egress/destination-url.ts";
 import { EgressFault, isStaleConnection, problemOf } from "../../egress/faults.ts";
 import { type RawHeaders, readResponseHeaders, relayedProxyStatus } from "../http/forwarded-headers.ts";
@@ -34,16 +34,16 @@ import { SmallPieces } from "./small-pieces.ts";
 import { noteStreamed } from "../clients/collect-garbage.ts";
 import type { Upload } from "../clients/uploads.ts";
 
-/** What every exchange of a gateway shares. */
-export interface HttpPath {
+/** What all requests of a gateway share. */
+export interface ProxiedRequestOptions {
   readonly outgoing: Outgoing;
   /** Name of this host. */
   readonly host: string;
-  readonly refusals: PathRefusals;
+  readonly refusals: RequestRefusals;
 }
 
-/** How a path says no to the clients of its listener. */
-export interface PathRefusals {
+/** How a listener says no to its clients. */
+export interface RequestRefusals {
   /** Answers the client with a problem; nothing has been sent to it yet. */
   refuse(
     request: IncomingMessage,
@@ -62,8 +62,8 @@ const MAX_JOINED_BYTES = 4 * 1024;
 const REPEATABLE: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE"]);
 
 /** A request and its response, over as many hops as there are. */
-export class HttpExchange implements ExchangeHandler {
-  readonly #path: HttpPath;
+export class ProxiedRequest implements ExchangeHandler {
+  readonly #options: ProxiedRequestOptions;
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #context: FlowContext;
@@ -90,14 +90,14 @@ export class HttpExchange implements ExchangeHandler {
   });
 
   constructor(
-    path: HttpPath,
+    options: ProxiedRequestOptions,
     request: IncomingMessage,
     response: ServerResponse,
     context: FlowContext,
     hop: Hop,
     follows: boolean,
   ) {
-    this.#path = path;
+    this.#options = options;
     this.#request = request;
     this.#response = response;
     this.#context = context;
@@ -120,13 +120,13 @@ export class HttpExchange implements ExchangeHandler {
   fail(fault: unknown): void {
     const problem = problemOf(fault);
     if (this.#isOver) {
-      this.#path.refusals.count(problem, fault, this.#context);
+      this.#options.refusals.count(problem, fault, this.#context);
       return;
     }
     this.#isOver = true;
     this.#giveUp(problem.code);
     if (this.#response.headersSent) {
-      this.#path.refusals.count(problem, fault, this.#context);
+      this.#options.refusals.count(problem, fault, this.#context);
       this.#breakOff();
     } else {
       this.#refuse(problem, fault);
@@ -217,7 +217,7 @@ export class HttpExchange implements ExchangeHandler {
   }
 
   #send(anew: boolean): void {
-    this.#connections = this.#path.outgoing.to(this.#context, this.#hop.url.origin);
+    this.#connections = this.#options.outgoing.to(this.#context, this.#hop.url.origin);
     if (anew) this.#dispatch(this.#connections.open());
     else this.#connections.acquire(this.#hop.hasBody, (connection) => this.#dispatch(connection));
   }
@@ -236,7 +236,7 @@ export class HttpExchange implements ExchangeHandler {
         headers,
         body: hasBody ? (this.#body ??= this.#openBody()) : null,
       },
-      new FlowHandler(this.#flow!, this.#follows ? (this.#redirected = new RedirectedHop(this)) : this),
+      new HandlerInFlow(this.#flow!, this.#follows ? (this.#redirected = new RedirectedHop(this)) : this),
     );
   }
 
@@ -272,7 +272,7 @@ export class HttpExchange implements ExchangeHandler {
       EGRESS_PORT,
       String(this.#connection!.port),
       EGRESS_HOST,
-      this.#path.host,
+      this.#options.host,
       PROXY_STATUS,
       relayedProxyStatus(proxyStatus, status),
     );
@@ -372,7 +372,7 @@ export class HttpExchange implements ExchangeHandler {
 
   #refuse(problem: Problem, fault: unknown): void {
     const told = this.#hopCount === 0 ? problem : unfollowed(problem, this.#request.method!, this.#hop.url);
-    this.#path.refusals.refuse(this.#request, this.#response, told, fault, this.#context);
+    this.#options.refusals.refuse(this.#request, this.#response, told, fault, this.#context);
   }
 
   /** What has come goes out, and then the connection ends within the response. [GW5] */

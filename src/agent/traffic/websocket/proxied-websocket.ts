@@ -13,8 +13,8 @@ import type { UpgradeRequest } from "./upgrade-request.ts";
 import { shakeHands } from "./websocket-handshake.ts";
 import { WebSocketRelay } from "./websocket-relay.ts";
 
-/** What the upgrades of a gateway share. */
-export interface WebSocketPath {
+/** What all WebSockets of a gateway share. */
+export interface ProxiedWebSocketOptions {
   readonly dialler: Dialler;
   /** Name of this host. */
   readonly host: string;
@@ -26,7 +26,7 @@ export interface WebSocketPath {
 
 /** Relays a handshake and then the frames. Throws as long as the client has been told nothing. */
 export async function relayWebSocket(
-  path: WebSocketPath,
+  options: ProxiedWebSocketOptions,
   context: FlowContext,
   upgrade: UpgradeRequest,
   flow: Flow,
@@ -35,19 +35,19 @@ export async function relayWebSocket(
   const isSecure = url.protocol === "https:";
   const host = url.hostname.startsWith("[") ? url.hostname.slice(1, -1) : url.hostname;
   const port = Number(url.port) || (isSecure ? 443 : 80);
-  const { socket, held } = await path.dialler.dial(context, host, port, client.gone);
+  const { socket, held } = await options.dialler.dial(context, host, port, client.gone);
   // From here on the end of the client is the end of the destination's socket, and of the port.
   client.gone.addEventListener(
     "abort",
     flow.guard(() => socket.destroy()),
   );
   if (client.gone.aborted) socket.destroy();
-  const transport = isSecure ? await path.secureSockets.secure(socket, host, port, ["http/1.1"]) : socket;
+  const transport = isSecure ? await options.secureSockets.secure(socket, host, port, ["http/1.1"]) : socket;
   // Over TLS a connection ends in order by the peer's word alone. [OR27]
   const isTlsEndInOrder = isSecure ? watchTlsEnd(transport, socket) : () => true;
   const endedInOrder = (): boolean => transport.errored === null && isTlsEndInOrder();
-  const answer = await shakeHands(transport, upgrade, path.answerTimeoutMs, flow);
-  const own = { ip: context.address.ip, port: held.port, host: path.host };
+  const answer = await shakeHands(transport, upgrade, options.answerTimeoutMs, flow);
+  const own = { ip: context.address.ip, port: held.port, host: options.host };
   if (answer.kind === "declined") {
     await relayDecline(upgrade, { ...answer, endedInOrder }, own, flow);
     socket.destroy();

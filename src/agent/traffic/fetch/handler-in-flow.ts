@@ -3,7 +3,7 @@ import type { Flow } from "../../../process/flow.ts";
 import type { ExchangeHandler } from "../http/origin-transport.ts";
 
 /** A handler of which every callback is part of a flow. No closures: it is on the hot path. */
-export class FlowHandler implements ExchangeHandler {
+export class HandlerInFlow implements ExchangeHandler {
   readonly #flow: Flow;
   readonly #handler: ExchangeHandler;
 
