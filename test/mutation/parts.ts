@@ -53,7 +53,7 @@ export const PARTS: Readonly<Record<string, Part>> = {
   ports: {
     sources: [
       `${AGENT}/egress/address-ports.ts`,
-      `${AGENT}/egress/h*.ts`,
+      `${AGENT}/egress/{held-port,hold-queue}.ts`,
       `${AGENT}/egress/per-destination-ports.ts`,
       `${AGENT}/egress/port-binder.ts`,
       `${AGENT}/egress/random-numbers.ts`,
@@ -70,11 +70,11 @@ export const PARTS: Readonly<Record<string, Part>> = {
   dials: {
     sources: [
       `${AGENT}/admission/address-choice.ts`,
-      `${AGENT}/egress/address-race.ts`,
       `${AGENT}/egress/dial.ts`,
+      `${AGENT}/egress/happy-eyeballs.ts`,
       `${AGENT}/egress/resolver.ts`,
     ],
-    tests: ["test/agent/address-{choice,race}.test.ts", "test/agent/{dial,resolver}.test.ts"],
+    tests: ["test/agent/{address-choice,dial,happy-eyeballs,resolver}.test.ts"],
     project: "node",
     leastScore: 80,
   },

@@ -10,7 +10,7 @@
 import { isIP, type Socket } from "node:net";
 import { EgressFault } from "./faults.ts";
 import type { AddressPorts } from "./address-ports.ts";
-import { MAX_ADDRESSES, raceAddresses } from "./address-race.ts";
+import { MAX_ADDRESSES, raceAddresses } from "./happy-eyeballs.ts";
 import { connectFrom, givenUp, isRefusal } from "./connect-from.ts";
 import { unmapped } from "./destination-policy.ts";
 import type { EgressContext } from "./flow-context.ts";

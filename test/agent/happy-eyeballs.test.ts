@@ -1,7 +1,7 @@
 /** Happy Eyeballs by a clock of its own: who begins when, who wins, and what becomes of the others. */
 import { getEventListeners } from "node:events";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { raceAddresses } from "../../src/agent/egress/address-race.ts";
+import { raceAddresses } from "../../src/agent/egress/happy-eyeballs.ts";
 import { EgressFault, problemOf } from "../../src/agent/egress/faults.ts";
 
 interface Begun {
