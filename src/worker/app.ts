@@ -15,10 +15,10 @@ import {
   tokenOf,
 } from "./identity/authenticate.ts";
 import { edgeKeysOf } from "./identity/edge-keys.ts";
-import { serveConnections } from "./routes/connect.ts";
 import { serveGatewayTokens } from "./routes/gateway-tokens.ts";
 import { serveHosts } from "./routes/hosts.ts";
 import { serveIps } from "./routes/ips.ts";
+import { servePeerWebSockets } from "./routes/peer-websockets.ts";
 import { servePools } from "./routes/pools.ts";
 import { edgeCounters } from "./runtime/control-plane.ts";
 import { faultProblem, problem } from "./runtime/problem.ts";
@@ -54,7 +54,7 @@ servePools(app);
 serveIps(app);
 serveHosts(app);
 serveGatewayTokens(app);
-serveConnections(app);
+servePeerWebSockets(app);
 
 app.openAPIRegistry.registerComponent("securitySchemes", "bearer", { type: "http", scheme: "bearer" });
 app.use("/openapi.json", authenticate(...EVERYBODY));

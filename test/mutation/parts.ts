@@ -124,7 +124,7 @@ export const PARTS: Readonly<Record<string, Part>> = {
   worker: {
     sources: ["", "/identity", "/routes", "/runtime"].map((room) => `src/worker${room}/*.ts`),
     tests: [
-      "test/worker/{administration,connect,control-plane,cross-origin,identity,service-binding}.test.ts",
+      "test/worker/{administration,control-plane,cross-origin,identity,peer-websockets,service-binding}.test.ts",
       "test/worker/{gateway-network,gateway-tokens,pools-of-administrators,request-head}.test.ts",
       "test/worker/{routes,selection,steering}.test.ts",
     ],

@@ -13,7 +13,7 @@ import { askControlPlane } from "../runtime/control-plane.ts";
 import { problem } from "../runtime/problem.ts";
 
 /** Serves the connections of hosts to pools and addresses, and of routers to pools. */
-export function serveConnections(app: OpenAPIHono<EdgeContext>): void {
+export function servePeerWebSockets(app: OpenAPIHono<EdgeContext>): void {
   app.get("/v1/pools/:pool/connect", authenticate("host"), async (context) =>
     connectToPool(context, context.req.param("pool"), HOST_HEADER),
   );
