@@ -14,7 +14,7 @@ import {
   machineFindings,
   type MachineFacts,
   type PathFacts,
-} from "../../src/router/doctor/paths.ts";
+} from "../../src/router/doctor/forwarding.ts";
 import { statusFindings, type StatusFacts } from "../../src/router/doctor/status.ts";
 import type { RouterConfig } from "../../src/router/steering/router-config.ts";
 import { DROP_REASONS, type DropReason } from "../../src/router/steering/drop-reasons.ts";

@@ -23,7 +23,7 @@ import { dropCountsOf, snapshotOf } from "../rules/steering-snapshot.ts";
 import { type Listed, parseListing } from "../../linux/nftables/listing.ts";
 import type { DropCounts } from "../steering/steering-kernel.ts";
 import type { TableFamily } from "../../linux/nftables/statements.ts";
-import { tryProgram } from "./trial.ts";
+import { tryRuleset } from "./ruleset-trial.ts";
 
 /** The kernel as it was found. */
 export interface KernelFacts {
@@ -80,7 +80,7 @@ export async function observeKernel(
         : { wantedCount, missing: destinations(lasting.added), surplus: destinations(lasting.removed) },
     unrouted: await unroutedHosts(config, ["ip"]),
     trackedCount: await countTracked(table?.ips ?? []),
-    trialFault: areRulesThere ? null : await tryProgram(),
+    trialFault: areRulesThere ? null : await tryRuleset(),
   };
 }
 

@@ -17,7 +17,7 @@ import { parseCommandLine, type RouterOptions } from "../command-line.ts";
 import { contactFindings, contactHosts } from "./host-contact.ts";
 import { dropFinding, kernelFaultFinding, kernelFindings, observeKernel } from "./kernel-tables.ts";
 import { askPool } from "../feed/pool-question.ts";
-import { machineFindings, observeMachine } from "./paths.ts";
+import { machineFindings, observeMachine } from "./forwarding.ts";
 import { type RunningRouter, type RunningRouters, runningRouters, withPathsFrom } from "./running-routers.ts";
 import { observeStatus, statusFindings } from "./status.ts";
 

@@ -24,7 +24,7 @@ const ENTRIES = ["192.0.2.1", "2001:db8::1"].flatMap((ip) =>
 );
 
 /** Null when it can, or when this user may not try; else nft's first error. */
-export async function tryProgram(): Promise<string | null> {
+export async function tryRuleset(): Promise<string | null> {
   const lines = printTransactions(CONFIG, {
     sequence: 1,
     ips: ["192.0.2.1", "2001:db8::1"],
