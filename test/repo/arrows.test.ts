@@ -93,6 +93,8 @@ const ARROWS = {
     "src/agent/traffic",
     "src/agent/uplink",
   ],
+  // What it looks at is the machine; for the rest it asks as a client does.
+  "src/agent/doctor": ["src/wire", "src/process", "src/link", "src/agent/machine"],
   "src/router/steering": ["src/core"],
   "src/router/feed": ["src/core", "src/wire", "src/process", "src/link", "src/linux", "src/router/steering"],
   "src/router/rules": ["src/core", "src/linux/nftables", "src/router/steering"],

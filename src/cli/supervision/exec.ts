@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 /** The programs, beside the folder of the command line, which imports none of them. */
 const PROGRAMS = {
   agent: "../../agent/main.ts",
-  doctor: "../../agent/doctor.ts",
+  doctor: "../../agent/doctor/main.ts",
   router: "../../router/main.ts",
   "router-doctor": "../../router/doctor/main.ts",
 } as const;

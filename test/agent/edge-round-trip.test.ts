@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, expect, test } from "vitest";
-import { throughEdge } from "../../src/link/edge-round-trip.ts";
+import { throughEdge } from "../../src/agent/doctor/edge-round-trip.ts";
 
 const IP = "192.0.2.1";
 const TO = "http://10.0.0.1/";

@@ -3,8 +3,8 @@
  * host. Clients name no host, so the edge is asked again until it chooses this one, and a bounded
  * number of times; that it should never do so by chance is as good as impossible. [HS5]
  */
-import { type Finding, good, problem } from "../process/finding.ts";
-import { type Answer, askFrom, meaningOf, type Sender } from "./round-trip.ts";
+import { type Finding, good, problem } from "../../process/finding.ts";
+import { type Answer, askFrom, meaningOf, type Sender } from "../../link/round-trip.ts";
 
 /** A host as the edge has placed it. */
 export interface PlacedHost {

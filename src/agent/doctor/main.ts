@@ -6,16 +6,16 @@
  * Exit status 0 when nothing is wrong, 1 when something is, 2 when it could not be found out.
  */
 import { z } from "zod";
-import { EGRESS_AUTHORIZATION } from "../wire/header-names.ts";
-import { problemCodeOf } from "../wire/problem-response.ts";
-import { newCommand, optionInvalid, parsed } from "../process/command-options.ts";
-import { EdgeToken } from "../link/edge-token.ts";
-import { good, note, problem, tell, unknown } from "../process/finding.ts";
-import { begin, CommandFault } from "../process/command-fault.ts";
-import { meaningOf, reasonOf, roundTrips } from "../link/round-trip.ts";
-import { throughEdge } from "../link/edge-round-trip.ts";
-import { guardAvailability, needsGuard } from "./machine/guard.ts";
-import { examineHost } from "./machine/host-findings.ts";
+import { EGRESS_AUTHORIZATION } from "../../wire/header-names.ts";
+import { problemCodeOf } from "../../wire/problem-response.ts";
+import { newCommand, optionInvalid, parsed } from "../../process/command-options.ts";
+import { EdgeToken } from "../../link/edge-token.ts";
+import { good, note, problem, tell, unknown } from "../../process/finding.ts";
+import { begin, CommandFault } from "../../process/command-fault.ts";
+import { meaningOf, reasonOf, roundTrips } from "../../link/round-trip.ts";
+import { guardAvailability, needsGuard } from "../machine/guard.ts";
+import { examineHost } from "../machine/host-findings.ts";
+import { throughEdge } from "./edge-round-trip.ts";
 
 interface Words {
   readonly edge: string;
