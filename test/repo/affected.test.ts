@@ -1,6 +1,6 @@
 /** What `npm run test:quick` takes for the tests that a change may break. */
 import { expect, test } from "vitest";
-import { testsAffectedBy } from "../affected.ts";
+import { testsAffectedBy } from "../runner/affected.ts";
 
 test("the tests of a changed file come first, and those that import it from afar come too", async () => {
   const distances = await testsAffectedBy(["src/core/share.ts"]);

@@ -9,7 +9,7 @@ import { execFileSync } from "node:child_process";
 import { dirname, join, relative } from "node:path";
 import { createVitest, type TestSequencer, type TestSpecification, type Vitest } from "vitest/node";
 import { testsAffectedBy } from "./affected.ts";
-import { runToEnd } from "./stage.ts";
+import { runToEnd } from "./vitest-stage.ts";
 
 /** Of the minute and a half that somebody waits; what runs at its end is let go on. */
 const BUDGET_MS = 60_000;

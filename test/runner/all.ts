@@ -10,9 +10,9 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
-import { labAvailability } from "./lab/availability.ts";
-import { modelAvailability } from "./model/spin.ts";
-import { canBeApart, type Counts, nameOf, runStage, runToEnd, type Stage } from "./stage.ts";
+import { labAvailability } from "../lab/availability.ts";
+import { modelAvailability } from "../model/spin.ts";
+import { canBeApart, type Counts, nameOf, runStage, runToEnd, type Stage } from "./vitest-stage.ts";
 
 interface Tally extends Counts {
   readonly name: string;
