@@ -9,7 +9,7 @@ import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import type { Logger } from "pino";
 import { CommandFault, listenReason } from "../process/command-fault.ts";
-import type { AgentConfig } from "./config.ts";
+import type { AgentConfig } from "./command-line.ts";
 import { Admission } from "./admission/admission.ts";
 import { DestinationPolicy } from "./egress/destination-policy.ts";
 import { Dialler } from "./egress/dial.ts";

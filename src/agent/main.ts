@@ -4,7 +4,7 @@ import { EdgeToken } from "../link/edge-token.ts";
 import { endOnWish, openLog } from "../process/process-life.ts";
 import { StateDirectory, UNBOUND_STATE } from "../link/state-directory.ts";
 import { Agent } from "./agent.ts";
-import { type AgentConfig, parseConfig } from "./config.ts";
+import { type AgentConfig, parseConfig } from "./command-line.ts";
 import { Machine } from "./machine/guarded-machine.ts";
 
 async function run(config: AgentConfig): Promise<void> {

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { parseConfig } from "../../src/agent/config.ts";
+import { parseConfig } from "../../src/agent/command-line.ts";
 import { EdgeToken } from "../../src/link/edge-token.ts";
 import type { Role } from "../../src/core/identity.ts";
 import { generateKey } from "../../src/wire/keys.ts";
