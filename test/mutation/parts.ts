@@ -96,7 +96,7 @@ export const PARTS: Readonly<Record<string, Part>> = {
     sources: [
       `${AGENT}/traffic/http/forwarded-headers.ts`,
       `${AGENT}/traffic/http/reason-phrase.ts`,
-      `${AGENT}/traffic/gateway/head-rules.ts`,
+      `${AGENT}/traffic/gateway/request-head.ts`,
       `${AGENT}/traffic/http2/hpack-{decoder,encoder,huffman}.ts`,
       `${AGENT}/traffic/http1/http1-response.ts`,
       `${AGENT}/traffic/fetch/small-pieces.ts`,

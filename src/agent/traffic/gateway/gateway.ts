@@ -23,7 +23,7 @@ import { WebSocketClient } from "../websocket/websocket-client.ts";
 import { relayWebSocket, type ProxiedWebSocketOptions } from "../websocket/proxied-websocket.ts";
 import type { ClientConnection } from "./client-connection.ts";
 import { FETCHING, tokenOf } from "./gateway-token.ts";
-import { isWebSocketRequest, judgeHead, targetOf } from "./head-rules.ts";
+import { isWebSocketRequest, judgeHead, targetOf } from "./request-head.ts";
 import { HostRoutes } from "./host-routes.ts";
 import { createGatewayServer } from "./http-server.ts";
 import { type OnGatewayFault, Refusals } from "./refusals.ts";

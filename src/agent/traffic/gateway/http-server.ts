@@ -10,7 +10,7 @@ import { Flow } from "../../../process/flow.ts";
 import { outliveClients } from "../../../process/listener.ts";
 import { EgressFault, problemOf } from "../../egress/faults.ts";
 import { ClientConnection } from "./client-connection.ts";
-import { isWebSocketRequest } from "./head-rules.ts";
+import { isWebSocketRequest } from "./request-head.ts";
 import type { Refusals } from "./refusals.ts";
 
 /** Who serves what comes. */
