@@ -6,7 +6,7 @@ import type { Dialled, Dialler } from "../../egress/dial.ts";
 import { EgressFault } from "../../egress/faults.ts";
 import type { EgressContext } from "../../egress/flow-context.ts";
 import type { HeldPort } from "../../egress/held-port.ts";
-import type { Http1Origins } from "./http1-origins.ts";
+import type { Http1Required } from "./http1-required.ts";
 import { Http1Transport } from "../http1/http1-transport.ts";
 import { Http2Transport } from "../http2/http2-transport.ts";
 import type {
@@ -22,7 +22,7 @@ export interface ConnectionOptions {
   readonly dialler: Dialler;
   readonly secureSockets: SecureSockets;
   /** Origins that do not want HTTP/2. */
-  readonly http1Origins: Http1Origins;
+  readonly http1Required: Http1Required;
   /** Requests from the same address that wait for their answers. */
   readonly waits: AnswerWaits;
   /** From the end of the request to the final response head. */
@@ -163,9 +163,11 @@ export class OriginConnection {
   }
 
   #secure(host: string, socket: Socket): Promise<Socket> {
-    const { secureSockets, http1Origins } = this.#options;
+    const { secureSockets, http1Required } = this.#options;
     const port = Number(new URL(this.origin).port) || 443;
-    const protocols = http1Origins.has(this.origin) ? (["http/1.1"] as const) : (["h2", "http/1.1"] as const);
+    const protocols = http1Required.has(this.origin)
+      ? (["http/1.1"] as const)
+      : (["h2", "http/1.1"] as const);
     return secureSockets.secure(socket, host, port, protocols);
   }
 
@@ -181,7 +183,7 @@ export class OriginConnection {
       onGone: () => this.retire(),
       onCapacity: () => this.#keeper.onConnected(this),
       onHttp1Required: () => {
-        this.#options.http1Origins.add(this.origin);
+        this.#options.http1Required.add(this.origin);
         this.#keeper.onHttp1Required();
       },
     };

@@ -33,7 +33,7 @@ export class OriginConnections {
     this.#options = options;
     this.#onEmpty = onEmpty;
     // HTTP/2 is negotiated in TLS; without it nothing has to be found out.
-    this.#speaks = origin.startsWith("https:") && !options.http1Origins.has(origin) ? "unknown" : "h1";
+    this.#speaks = origin.startsWith("https:") && !options.http1Required.has(origin) ? "unknown" : "h1";
   }
 
   /** Connections, for the status. */
@@ -106,7 +106,7 @@ export class OriginConnections {
 
   /** From the connection: it stands, or may carry more requests than before, or fewer. */
   onConnected(connection: OriginConnection): void {
-    if (!this.#options.http1Origins.has(this.origin))
+    if (!this.#options.http1Required.has(this.origin))
       this.#speaks = connection.protocol === "h2" ? "h2" : "h1";
     this.#place(connection);
     if (connection === this.#scout) this.#endScouting();

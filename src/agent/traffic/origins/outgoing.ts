@@ -5,7 +5,7 @@ import type { EgressContext } from "../../egress/flow-context.ts";
 import type { Wait } from "../../../core/uplink-health.ts";
 import { AnswerWaits } from "./answer-waits.ts";
 import { connectionKey } from "./connection-key.ts";
-import { Http1Origins } from "./http1-origins.ts";
+import { Http1Required } from "./http1-required.ts";
 import type { ConnectionOptions } from "./origin-connection.ts";
 import { OriginConnections } from "./origin-connections.ts";
 import { SecureSockets } from "../tls/secure-socket.ts";
@@ -44,7 +44,7 @@ export class Outgoing {
     this.#options = {
       dialler,
       secureSockets: this.secureSockets,
-      http1Origins: new Http1Origins(),
+      http1Required: new Http1Required(),
       responseTimeoutMs: options.responseTimeoutMs ?? 60_000,
       idleTimeoutMs: options.idleTimeoutMs ?? 4_000,
       maxHeaderBytes: MAX_RESPONSE_HEADER_BYTES,

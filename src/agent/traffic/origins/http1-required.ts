@@ -4,7 +4,7 @@
 const MAX_ORIGINS = 1_000;
 
 /** The last origins that did. */
-export class Http1Origins {
+export class Http1Required {
   readonly #origins = new Set<string>();
 
   has(origin: string): boolean {
