@@ -116,7 +116,7 @@ function commandLine(write: (text: string) => void): Command {
     .requiredOption("--listen <host:port>", "where the gateway listens")
     .option("--gateway <url>", "the gateway as the edge reaches it (default: where it listens, by http)")
     .option("--allow <cidr>", "a special range that may be a destination; may be repeated", collect, [])
-    .option("--deny <cidr>", "a range that may be no destination; may be repeated", collect, [])
+    .option("--deny <cidr>", "a range that must not be a destination; may be repeated", collect, [])
     .option("--dns <host:port>", "a name server instead of the system's; may be repeated", collect, [])
     .option(
       "--drain-deadline <ms>",
@@ -148,7 +148,7 @@ function commandLine(write: (text: string) => void): Command {
 }
 
 function readRange(option: string, text: string): string {
-  if (!ipaddr.isValidCIDR(text)) throw optionInvalid(`${option} ${text} is no range such as 10.1.0.0/16.`);
+  if (!ipaddr.isValidCIDR(text)) throw optionInvalid(`${option} ${text} is not a range such as 10.1.0.0/16.`);
   return text;
 }
 
@@ -176,13 +176,14 @@ function readProbe(text: string): Probe {
 
 function readMode(text: string): MachineMode {
   const mode = MACHINE_MODES.find((known) => known === text);
-  if (mode === undefined) throw optionInvalid(`--machine ${text} is none of ${MACHINE_MODES.join(", ")}.`);
+  if (mode === undefined)
+    throw optionInvalid(`--machine ${text} is not a mode. The modes are ${MACHINE_MODES.join(", ")}.`);
   return mode;
 }
 
 function readOwnNextHop(addresses: readonly string[]): AgentConfig["reach"] {
   const wrong = addresses.find((address) => isIP(address) === 0);
-  if (wrong !== undefined) throw optionInvalid(`--reach ${wrong} is no IP address, such as 10.0.0.11.`);
+  if (wrong !== undefined) throw optionInvalid(`--reach ${wrong} is not an IP address such as 10.0.0.11.`);
   const ipv4 = addresses.filter((address) => isIP(address) === 4);
   const ipv6 = addresses.filter((address) => isIP(address) === 6);
   if (ipv4.length > 1 || ipv6.length > 1) throw optionInvalid("--reach takes one address of each family.");
@@ -192,7 +193,7 @@ function readOwnNextHop(addresses: readonly string[]): AgentConfig["reach"] {
 function readMs(option: string, text: string): number {
   const ms = Number(text);
   if (!/^\d+$/.test(text) || ms > LONGEST_MS) {
-    throw optionInvalid(`${option} ${text} is no number of milliseconds up to a day.`);
+    throw optionInvalid(`${option} ${text} is not a number of milliseconds up to a day.`);
   }
   return ms;
 }

@@ -17,12 +17,12 @@ const CATALOGUE = {
   "url-missing": {
     status: 400,
     proxyError: "http_request_error",
-    title: "The url parameter is missing: add ?url=https://example.com/ or the like.",
+    title: "The url parameter is missing. Add it, for example ?url=https://example.com/.",
   },
   "url-malformed": {
     status: 400,
     proxyError: "http_request_error",
-    title: "The url is not a whole URL, such as https://example.com/.",
+    title: "The url parameter is not a complete URL such as https://example.com/.",
   },
   "url-scheme-unsupported": {
     status: 400,
@@ -42,12 +42,12 @@ const CATALOGUE = {
   "selection-malformed": {
     status: 400,
     proxyError: "http_request_error",
-    title: 'The egress field does not read like pool=eu, ip="192.0.2.1", with each key once.',
+    title: 'The egress field is malformed. Write it like pool=eu, ip="192.0.2.1", with each key once.',
   },
   "selection-key-unknown": {
     status: 400,
     proxyError: "http_request_error",
-    title: "The egress field has a key that is none of pool, ip, session, sticky.",
+    title: "The egress field has an unknown key. The keys are pool, ip, session and sticky.",
   },
   "selection-value-invalid": {
     status: 400,
@@ -72,7 +72,7 @@ const CATALOGUE = {
   "body-too-large": {
     status: 413,
     proxyError: "http_request_error",
-    title: "The content-length is a larger number than can be counted.",
+    title: "The content-length is too large a number.",
   },
   "request-coding-unsupported": {
     status: 501,
@@ -194,7 +194,7 @@ const CATALOGUE = {
   "address-family-mismatch": {
     status: 502,
     proxyError: "destination_ip_unroutable",
-    title: "The destination has no address of the egress address's family.",
+    title: "The destination has no address of the same IP family as the egress address.",
   },
   "tls-error": {
     status: 502,
@@ -230,12 +230,12 @@ const CATALOGUE = {
   "redirect-not-replayable": {
     status: 502,
     proxyError: "http_protocol_error",
-    title: "The redirect asks for the body again, which was streamed and is gone.",
+    title: "The redirect asks for the body again, but the body was streamed and was not kept.",
   },
   "redirect-unfollowed": {
     status: 502,
     proxyError: "destination_unavailable",
-    title: "The request was answered with a redirect that this host cannot follow.",
+    title: "The destination answered with a redirect that this host cannot follow.",
   },
 
   // What broke on our side.

@@ -280,7 +280,7 @@ test("[RT11] an edge that cannot be reached is named, and the kernel is looked i
       /^The edge at http:\S+ does not tell of the pool default: .* new blocks are not steered/,
     ),
   ]);
-  expect(said).toMatch(/^unknown Without the pool's word/m);
+  expect(said).toMatch(/^unknown Without the pool's table/m);
   expect(code).toBe(1);
 });
 

@@ -70,7 +70,7 @@ async function askPass(edge: string, token: string): Promise<z.infer<typeof pass
     code === null
       ? `it answers with ${response.status}; is --edge the URL of an edge?`
       : `${meaningOf(code)}(${code})`;
-  tell(problem(`The edge at ${edge} gives no leave to ask its hosts: ${why}`));
+  tell(problem(`The edge at ${edge} does not permit this command to ask its hosts: ${why}`));
   return null;
 }
 

@@ -40,7 +40,7 @@ export async function readKey(state: StatePaths, kind: KeyKind): Promise<JWK> {
   if (typeof key?.d !== "string" || typeof key.kid !== "string" || kindOf(key.kid) !== kind) {
     throw new CommandFault(
       "key-malformed",
-      `${file} is not a private ${kind} key of ipshard. Put back the one that was there, or move it away to have one made.`,
+      `${file} is not a private ${kind} key of ipshard. Put the former key back; or move the file away, and a new key is made.`,
     );
   }
   return key;

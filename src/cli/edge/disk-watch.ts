@@ -19,7 +19,7 @@ export function watchDisk(directory: string, report: (sentence: string) => void,
     const words = await probe(file);
     if (words !== null && isUsable) {
       report(
-        `The edge can store nothing in ${directory}: ${words}. Until then no host is granted anything new.`,
+        `The edge can store nothing in ${directory}: ${words}. Until it can, no host is granted anything new.`,
       );
     } else if (words === null && !isUsable) {
       report(`The edge can store in ${directory} again.`);

@@ -16,7 +16,7 @@ const METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 export async function refuseTunnels(): Promise<string> {
   const reply = problemReply({
     code: "method-unsupported",
-    detail: "No tunnels are made here: what is wanted of a destination is asked of /v1/fetch.",
+    detail: "The edge makes no tunnels. Send requests for a destination to /v1/fetch.",
   });
   const fields = {
     ...reply.headers,

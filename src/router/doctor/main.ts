@@ -49,7 +49,7 @@ async function examine(
   await examineSystem(options, table, isPrivileged);
   if (trip === null) {
     const how = "give --to and --client-token-file, or run npx ipshard doctor on a host";
-    return tell(note(`Whether replies come all the way home has not been tried: ${how}.`));
+    return tell(note(`It has not been tried whether replies come back all the way to a host: ${how}.`));
   }
   if (table === null) return;
   const edge = { kind: "edge", url: options.edge.href, token: trip.token } as const;
@@ -93,7 +93,7 @@ async function examineSystem(
     for (const finding of kernelFindings(kernel)) tell(finding);
     tell(dropFinding(kernel));
     if (table === null)
-      return tell(unknown("Without the pool's word nobody knows which hosts should be there."));
+      return tell(unknown("Without the pool's table it is unknown which hosts should be there."));
     for (const finding of contactFindings(await contactHosts(config, table))) tell(finding);
   } catch (fault) {
     tell(kernelFaultFinding(fault, isPrivileged));
