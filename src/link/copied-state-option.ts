@@ -9,7 +9,7 @@ const WHEN_COPIED: readonly [WhenCopied, ...WhenCopied[]] = ["refuse", "renew", 
 export function readWhenCopied(text: string): WhenCopied {
   const known = WHEN_COPIED.find((each) => each === text);
   if (known === undefined) {
-    throw optionInvalid(`--copied-state ${text} is none of ${WHEN_COPIED.join(", ")}.`);
+    throw optionInvalid(`--copied-state ${text} is not one of ${WHEN_COPIED.join(", ")}.`);
   }
   return known;
 }

@@ -130,7 +130,7 @@ function readWays(words: readonly string[]): Map<string, HostWay> {
     const nextHops = (hops ?? "").split(",").filter((hop) => hop !== "");
     if (host === undefined || !isName(host) || (kind === "self") !== (device === undefined)) {
       throw optionInvalid(
-        `--via ${word} is none of host=self, host=neighbour:device[,next-hop], host=routed:device[,next-hop].`,
+        `--via ${word} is not one of host=self, host=neighbour:device[,next-hop], host=routed:device[,next-hop].`,
       );
     }
     if (ways.has(host)) throw optionInvalid(`--via names ${host} twice: give one way to each host.`);
