@@ -26,6 +26,20 @@ it("[WK24] one that lasts is told so, one that ended is not", async () => {
   expect(await longOf(short, long)).toEqual([false, true]);
 });
 
+it("[WK24] the end of one, or its end told twice, makes no other one long", async () => {
+  const waits = new LongWaits();
+  const [first, second] = [waits.begin(background), waits.begin(background)];
+  first.end();
+  first.end();
+  expect(await Promise.race([second.isLong, scheduler.wait(UNNOTICED_MS / 2)])).not.toBe(LONG);
+  expect(await longOf(second)).toEqual([true]);
+  // The one that was told so is forgotten: its end stops no later timer.
+  const third = waits.begin(background);
+  second.end();
+  expect(await Promise.race([third.isLong, scheduler.wait(UNNOTICED_MS / 2)])).not.toBe(LONG);
+  third.end();
+});
+
 it("[WK24] one timer counts for all, and ends with the last of them", async () => {
   const waits = new LongWaits();
   vi.spyOn(scheduler, "wait").mockReturnValueOnce(new Promise(() => {}));

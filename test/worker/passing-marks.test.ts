@@ -25,6 +25,13 @@ describe("a mark", () => {
     expect([marks.has("h2", 5_000), marks.has("h2", 4_999)]).toEqual([false, false]);
   });
 
+  it("[WK8] counts from the moment it is set, and not at all once the clock was set back before that", () => {
+    const marks = new PassingMarks(5_000, 10);
+    marks.add("h1", 10_000);
+    expect([marks.has("h1", 10_000), marks.has("h1", 9_999)]).toEqual([true, false]);
+    expect(marks.has("h1", 0)).toBe(false);
+  });
+
   it("[WK8] lasts anew when it is set again, and ends when it is taken off", () => {
     const marks = new PassingMarks(5_000, 10);
     marks.add("h1", 0);

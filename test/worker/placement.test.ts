@@ -198,6 +198,18 @@ describe("a copy of a placement", () => {
     expect(await cache.reconsider(RENEWAL_INTERVAL_MS)).toEqual(OLD);
   });
 
+  it("[WK4] ages from the time to which the clock was set back, whatever that is", async () => {
+    const cache = newCache();
+    cache.answers.push(OLD, NEW);
+    await cache.find(3_600_000);
+    expect(cache.find(1_000_000)).toEqual(OLD);
+    expect(cache.find(1_000_000 + FRESH_MS - 1)).toEqual(OLD);
+    expect(cache.askedCount()).toBe(1);
+    expect(cache.find(1_000_000 + FRESH_MS)).toEqual(OLD);
+    await cache.settled();
+    expect(cache.find(1_000_000 + FRESH_MS)).toEqual(NEW);
+  });
+
   it("[WK4] of an unknown pool is unknown for a moment only", async () => {
     const cache = newCache();
     cache.answers.push(refuse("pool-unknown"), NEW);
