@@ -3,6 +3,7 @@ import { getEventListeners } from "node:events";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { raceAddresses } from "../../src/agent/egress/happy-eyeballs.ts";
 import { EgressFault, problemOf } from "../../src/agent/egress/faults.ts";
+import { monotonicMs } from "../../src/process/clock.ts";
 
 interface Begun {
   readonly address: string;
@@ -21,7 +22,7 @@ beforeEach(() => {
   vi.useFakeTimers();
   begun = [];
   discarded = [];
-  startMs = performance.now();
+  startMs = monotonicMs();
 });
 afterEach(() => {
   vi.useRealTimers();
@@ -37,7 +38,7 @@ function race(addressCount: number, timeoutMs = 10_000, signal?: AbortSignal): P
         setTimeout(() => reject(new EgressFault("connection-timeout")), attemptMs);
         begun.push({
           address,
-          atMs: performance.now() - startMs,
+          atMs: monotonicMs() - startMs,
           timeoutMs: attemptMs,
           signal: lost,
           connect: () => resolve(address),
