@@ -1,6 +1,7 @@
 /**
  * The ports of an address in another process than their keeper: commands and reports are on their way
- * for a while, in order, and now and then the other process does nothing for seconds.
+ * for a while, and now and then the other process does nothing for seconds. Some overtake others, and
+ * some come twice, which is more than a pipe does: the contract has to bear it.
  */
 import type { PortCommand, PortControl, PortReport } from "../../src/agent/egress/port-messages.ts";
 import type { Process } from "./machine.ts";
@@ -9,6 +10,8 @@ import { FAIR_WEATHER, type Network } from "./network.ts";
 const LONGEST_WAY_MS = 40;
 const STALL_CHANCE = 0.02;
 const LONGEST_STALL_MS = 4_000;
+const OVERTAKING_CHANCE = 0.05;
+const REPEAT_CHANCE = 0.05;
 
 /** Between a keeper, or its guard, and the ports. */
 export class PortsApart implements PortControl {
@@ -40,8 +43,16 @@ export class PortsApart implements PortControl {
     if (isStalled) machine.trouble();
     const longestMs = isStalled ? LONGEST_STALL_MS : LONGEST_WAY_MS;
     const now = machine.monotonicMs();
-    const atMs = Math.max(this.#lastArrivalMs[what], now + chance.between(0, longestMs));
+    const wayMs = chance.between(0, longestMs);
+    if (chance.isLikely(REPEAT_CHANCE)) this.#arrive(chance.between(0, longestMs), deliver);
+    // Whatever is behind it in its queue.
+    if (chance.isLikely(OVERTAKING_CHANCE)) return this.#arrive(wayMs, deliver);
+    const atMs = Math.max(this.#lastArrivalMs[what], now + wayMs);
     this.#lastArrivalMs[what] = atMs;
-    machine.after(atMs - now, () => this.#process.run(deliver));
+    this.#arrive(atMs - now, deliver);
+  }
+
+  #arrive(inMs: number, deliver: () => void): void {
+    this.#process.machine.after(inMs, () => this.#process.run(deliver));
   }
 }
