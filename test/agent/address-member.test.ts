@@ -164,7 +164,7 @@ test("[MA3] what the guard has to say late makes the keeper go on at once", asyn
   const guarded: PortControl = { command: () => {}, onReport: null };
   const tell = (report: PortReport): void => {
     told = report;
-    guarded.onReport!({ ...report, lingering: [...loud] });
+    guarded.onReport?.({ ...report, lingering: [...loud] });
   };
   const { member, link, timers } = await leasing({
     machine: {
@@ -184,6 +184,25 @@ test("[MA3] what the guard has to say late makes the keeper go on at once", asyn
   loud.clear();
   tell(told!);
   expect(link.sent.slice(before)).toMatchObject([{ type: "release" }]);
+});
+
+test("[PM2] what the guard still reports to a member that has ended wakes nobody", async () => {
+  let report: ((late: PortReport) => void) | null = null;
+  const { member, timers } = await leasing({
+    machine: {
+      prepare: async () => {},
+      guarded: (_ip, ports) => {
+        const guarded: PortControl = { command: (command) => ports.command(command), onReport: null };
+        report = (late) => guarded.onReport?.(late);
+        ports.onReport = report;
+        return guarded;
+      },
+    },
+  });
+  member.stop();
+  const { pendingCount } = timers;
+  report!({ number: 1_000_000, busiestCount: 0, flows: [], lingering: [] });
+  expect(timers.pendingCount).toBe(pendingCount);
 });
 
 test("[LK4] epochs are kept under their address; one from before the edge's storage was set back is told and not used", async () => {

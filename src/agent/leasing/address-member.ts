@@ -57,6 +57,7 @@ export class AddressMember {
   readonly #log: Logger;
   readonly #timers: Timers;
   #keeper: LeaseKeeper | null = null;
+  #control: PortControl | null = null;
   #link: Link | null = null;
   #cancelWake: CancelTimer | null = null;
   #cancelPresence: CancelTimer | null = null;
@@ -170,6 +171,7 @@ export class AddressMember {
       ...(mayGrow === undefined ? {} : { mayGrow }),
     });
     this.#keeper = keeper;
+    this.#control = ports;
     this.#link = link;
     link.start();
   }
@@ -193,6 +195,9 @@ export class AddressMember {
   }
 
   #disband(): void {
+    // What the guard or the ports still report is for nobody.
+    if (this.#control !== null) this.#control.onReport = null;
+    this.#control = null;
     this.#ports.onPressure = null;
     this.#keeper = null;
     this.#link?.stop();
