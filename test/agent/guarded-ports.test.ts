@@ -164,6 +164,56 @@ test("[LAW1] a block that is gone is not let out where another one overlaps it",
   expect(told.at(-1)!.blocks).toEqual([newer]);
 });
 
+test("[MA3] a block that was to be shut is not opened again by a report from before, or for another's sake", async () => {
+  const { told, ports, want, confirmed, last } = rig();
+  const third = { base: 8_192, order: 8, epoch: 3 };
+  want([LEASE, OTHER]);
+  await confirmed();
+  want([OTHER]);
+  expect(told.at(-1)!.blocks).toEqual([OTHER]);
+  // Ports that began anew know of nothing yet.
+  ports.onReport!({ number: 0, busiestCount: 0, flows: [], lingering: [] });
+  ports.isApart = true;
+  want([OTHER, third]);
+  expect(told.at(-1)!.blocks).toEqual([OTHER, third]);
+  const overlapping = { ...OTHER, epoch: 9 };
+  want([overlapping, third]);
+  want([third]);
+  expect(told.at(-1)!.blocks).toEqual([third]);
+  ports.follow();
+  await confirmed();
+  expect(last().lingering).toEqual([]);
+});
+
+test("[LK13] a report that was overtaken by a newer one is not passed on", async () => {
+  const { ports, reports, want, confirmed } = rig();
+  want([LEASE]);
+  await confirmed();
+  const { number } = ports.commands.at(-1)!;
+  want([LEASE], { draining: [7] });
+  const count = reports.length;
+  ports.onReport!({ number, busiestCount: 0, flows: [], lingering: [] });
+  expect(reports).toHaveLength(count);
+  expect(reports.at(-1)).toMatchObject({ number: 2, flows: [{ epoch: 7, count: 3 }] });
+});
+
+test("[LK8] flows wait while the kernel has to let out a block that they may use, not when it has failed", async () => {
+  const { told, ports, want, settled } = rig();
+  const growing = (): boolean => ports.commands.at(-1)!.isGrowing;
+  want([LEASE], { draining: [7] });
+  expect(growing()).toBe(false);
+  want([LEASE, OTHER], { draining: [7] });
+  expect(growing()).toBe(true);
+  told.at(-1)!.answer(new Error("no"));
+  await settled();
+  expect(growing()).toBe(false);
+  want([LEASE, OTHER], { term: NEXT_TERM, draining: [7] });
+  expect(growing()).toBe(true);
+  for (const { answer } of told) answer();
+  await settled();
+  expect([growing(), ports.notes.at(-1)]).toEqual([false, [-7, 8]]);
+});
+
 test("[MA2] a kernel that fails keeps new blocks unused until a renewal gets through", async () => {
   const { told, ports, faults, want, settled } = rig();
   want([LEASE]);

@@ -109,3 +109,30 @@ test("[LK3] [LK9] what was on its way back is not called lost when the edge list
   expect(epochsOf(list([lease(3)]).lost)).toEqual([2]);
   expect([holdings.has(1), holdings.isEmpty]).toEqual([false, false]);
 });
+
+test("[LK6] [LK7] a report moves what can take its next step now, and nothing else", () => {
+  const { ports, holdings, tell, last, list } = holding(1);
+  const isMoved = (mayRelease = true): boolean => {
+    ports.report();
+    return holdings.isMovedBy(last()!, mayRelease);
+  };
+  expect(isMoved()).toBe(false);
+  ports.blocks.get(1)!.flows = 1;
+  holdings.drain(1);
+  // The ports do not know of the drain yet, and then of a flow.
+  expect(isMoved()).toBe(false);
+  tell();
+  expect(isMoved()).toBe(false);
+  ports.blocks.get(1)!.flows = 0;
+  expect(isMoved(false)).toBe(true);
+  ports.loud.add(1);
+  holdings.retire(last(), false);
+  expect(isMoved()).toBe(false);
+  tell();
+  expect(isMoved()).toBe(false);
+  ports.loud.clear();
+  expect([isMoved(), isMoved(false)]).toEqual([true, false]);
+  list([2, 3].map((epoch) => lease(epoch)));
+  expect(holdings.hasSpare).toBe(true);
+  expect(isMoved(false)).toBe(true);
+});

@@ -41,7 +41,7 @@ export class OwnAddresses {
 
   constructor({ isShared, now }: OwnAddressesOptions = {}) {
     this.#isShared = isShared ?? (() => false);
-    this.#now = now ?? (() => monotonicMs());
+    this.#now = now ?? monotonicMs;
   }
 
   /** Whether a canonical address is the machine's own; at once when that is known. */

@@ -58,7 +58,7 @@ export class Resolver {
     this.#cares = new CaresResolver({ timeout: options.timeoutMs ?? 2_000, tries: TRIES });
     if (options.servers !== undefined && options.servers.length > 0) this.#cares.setServers(options.servers);
     this.#maxNames = options.maxNames ?? 10_000;
-    this.#now = options.now ?? (() => monotonicMs());
+    this.#now = options.now ?? monotonicMs;
   }
 
   /**

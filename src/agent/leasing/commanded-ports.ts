@@ -10,11 +10,11 @@ export class CommandedPorts {
   #report: PortReport | null = null;
 
   /** `onReport` is called after each report, which may be within `tell` and `ask`. */
-  constructor(control: PortControl, onReport: () => void) {
+  constructor(control: PortControl, onReport: (report: PortReport) => void) {
     this.#control = control;
     control.onReport = (report) => {
       this.#report = report;
-      onReport();
+      onReport(report);
     };
   }
 

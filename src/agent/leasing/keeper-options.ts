@@ -53,3 +53,6 @@ export interface KeeperTiming {
   /** Longest wait of a drain for the releases to be answered, once nothing flows any more. */
   readonly farewellMs: number;
 }
+
+/** What they are otherwise. */
+export const DEFAULT_TIMING: KeeperTiming = { repeatAfterMs: 5_000, restMs: 180_000, farewellMs: 2_000 };

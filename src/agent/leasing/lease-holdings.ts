@@ -49,9 +49,10 @@ export class LeaseHoldings {
     return this.#held.has(epoch);
   }
 
-  /** Whether some report of the ports can end a step: a drain, a removal, or the wait of a spare. */
-  get awaitsReport(): boolean {
-    for (const { use } of this.#held.values()) if (use !== "active") return true;
+  /** Whether a report lets some block take its next step now; a release only while one may be asked for. */
+  isMovedBy(report: PortReport, mayRelease: boolean): boolean {
+    if (mayRelease && this.leaving(report) !== null) return true;
+    for (const held of this.#held.values()) if (held.use === "spare" || isDrained(held, report)) return true;
     return false;
   }
 
@@ -121,10 +122,9 @@ export class LeaseHoldings {
 
   /** Takes drained blocks out of use: those without flows, by a report that knows of their drain, or all. */
   retire(report: PortReport | null, areFlowsEnded: boolean): void {
-    for (const [epoch, held] of this.#held) {
+    for (const held of this.#held.values()) {
       if (held.use !== "draining") continue;
-      const isEmpty = report !== null && isKnown(held, report) && flowCountOf(report, epoch) === 0;
-      if (isEmpty || areFlowsEnded) this.#put(held.lease, "leaving");
+      if (areFlowsEnded || (report !== null && isDrained(held, report))) this.#put(held.lease, "leaving");
     }
   }
 
@@ -163,6 +163,10 @@ export class LeaseHoldings {
     for (const held of this.#held.values()) if (held.use === use) leases.push(held.lease);
     return leases;
   }
+}
+
+function isDrained(held: Held, report: PortReport): boolean {
+  return held.use === "draining" && isKnown(held, report) && flowCountOf(report, held.lease.epoch) === 0;
 }
 
 function isKnown({ toldIn }: Held, { number }: PortReport): boolean {

@@ -12,6 +12,7 @@ import type { Lease } from "../../core/lease-commands.ts";
 import { type ClockReading, type LeaseTerm, remainingMs, termFrom } from "../../core/lease-term.ts";
 import { type LeaseReply, type LeaseRequest, PROTOCOL_VERSION } from "../../core/messages.ts";
 import { DEFAULT_LEASE_SETTINGS, type LeaseSettings } from "../../core/pool-settings.ts";
+import type { PortReport } from "../egress/port-messages.ts";
 import { BackOff } from "../../process/back-off.ts";
 import { CommandedPorts } from "./commanded-ports.ts";
 import {
@@ -22,16 +23,13 @@ import {
   orderWanted,
   toGiveBack,
 } from "./growth-policy.ts";
-import type { KeeperOptions, KeeperTiming, RefusalCode } from "./keeper-options.ts";
+import { DEFAULT_TIMING, type KeeperOptions, type KeeperTiming, type RefusalCode } from "./keeper-options.ts";
 import { LeaseHoldings } from "./lease-holdings.ts";
 
-const DEFAULT_TIMING: KeeperTiming = { repeatAfterMs: 5_000, restMs: 180_000, farewellMs: 2_000 };
 /** Within this time a host renews when the settings of its pool have changed. */
 const HURRY_MS = 1_000;
 /** The wall clock may jump where no timer notices, so the keeper looks at least this often. */
 const LONGEST_SLEEP_MS = 1_000;
-
-const always = (): boolean => true;
 
 interface Outstanding {
   readonly request: LeaseRequest;
@@ -70,7 +68,7 @@ export class LeaseKeeper {
   constructor(options: KeeperOptions) {
     const { ports, random } = options;
     this.#options = options;
-    this.#ports = new CommandedPorts(ports, () => this.#reported());
+    this.#ports = new CommandedPorts(ports, (report) => this.#reported(report));
     this.#timing = { ...DEFAULT_TIMING, ...options.timing };
     this.#highestEpoch = options.highestEpoch;
     // Ids must not repeat over restarts: the edge answers an id it knows with the same block.
@@ -160,9 +158,10 @@ export class LeaseKeeper {
     }
   }
 
-  /** It comes with every flow when use is high; only some reports change what there is to do. */
-  #reported(): void {
-    if (!this.#isHandling && this.#holdings.awaitsReport) this.#handle(() => {}, true);
+  /** It comes with every flow when use is high: most change nothing. */
+  #reported(report: PortReport): void {
+    if (this.#isHandling || !this.#holdings.isMovedBy(report, this.#outstanding === null)) return;
+    this.#handle(() => {}, true);
   }
 
   /** Tells the ports what has changed for them. Growth that was announced goes on unless the end is told. */
@@ -342,14 +341,14 @@ export class LeaseKeeper {
   }
 
   #orderToAsk(): number | null {
-    const { mayGrow = always } = this.#options;
-    return this.#drainEndMs === null && mayGrow() ? orderWanted(this.#view(), this.#settings) : null;
+    const mayGrow = this.#options.mayGrow?.() ?? true;
+    return this.#drainEndMs === null && mayGrow ? orderWanted(this.#view(), this.#settings) : null;
   }
 
   /** Flows without a port wait while a spare or an answer may still bring one. [LK8] */
   #isGrowing(): boolean {
-    const isAsking = this.#outstanding?.request.type === "acquire";
-    return this.#drainEndMs === null && this.#term !== null && (isAsking || this.#holdings.hasSpare);
+    if (this.#drainEndMs !== null || this.#term === null) return false;
+    return this.#outstanding?.request.type === "acquire" || this.#holdings.hasSpare;
   }
 
   #isDone(nowMs: number): boolean {

@@ -21,7 +21,7 @@ interface Removed {
   readonly lease: Lease;
   /** The term under which it was removed. */
   readonly term: LeaseTerm | null;
-  /** Number of the command by which the ports lose it. */
+  /** Number of the command by which the ports lose it; 0 if they never had it. */
   readonly number: number;
   /** The first wish without it; null while its resets may still have to leave. */
   wish: number | null;
@@ -50,6 +50,8 @@ export class GuardedPorts implements PortControl {
   readonly #removed = new Map<number, Removed>();
   /** Wishes that the guard was told. */
   #wishCount = 0;
+  /** Whether the newest of them failed: nothing is opened before the next one. */
+  #hasFailed = false;
   #isCommanding = false;
 
   constructor(ip: string, ports: PortControl, guard: Permitting, onFault: (fault: unknown) => void) {
@@ -64,12 +66,13 @@ export class GuardedPorts implements PortControl {
     if (command.number <= this.#wanted.number) return this.#ports.command(this.#told);
     const before = this.#wanted;
     this.#wanted = command;
-    const isOther = this.#noteBlocks(before, command);
+    const isToldGuard = this.#noteBlocks(before, command) || !isDeepStrictEqual(before.term, command.term);
+    if (isToldGuard) this.#hasFailed = false;
     this.#isCommanding = true;
     // The resets must still get out, so the ports are first.
     this.#tellPorts();
     this.#isCommanding = false;
-    if (isOther || !isDeepStrictEqual(before.term, command.term)) void this.#tellGuard();
+    if (isToldGuard) void this.#tellGuard();
   }
 
   /** Whether other blocks are wanted than before. */
@@ -82,8 +85,7 @@ export class GuardedPorts implements PortControl {
       this.#awaited.set(epoch, this.#wishCount + 1);
     }
     for (const lease of gone) {
-      this.#awaited.delete(lease.epoch);
-      const number = this.#told.number + 1;
+      const number = this.#awaited.delete(lease.epoch) ? 0 : this.#told.number + 1;
       this.#removed.set(lease.epoch, { lease, term: before.term, number, wish: null });
     }
     return added.length + gone.length > 0;
@@ -92,12 +94,21 @@ export class GuardedPorts implements PortControl {
   #tellPorts(): void {
     const { term, blocks, isGrowing } = this.#wanted;
     const permitted = blocks.filter(({ lease }) => !this.#awaited.has(lease.epoch));
-    this.#told = { number: this.#told.number + 1, term, blocks: permitted, isGrowing };
+    const number = this.#told.number + 1;
+    this.#told = { number, term, blocks: permitted, isGrowing: isGrowing || this.#isOpening() };
     if (this.#isCommanding) this.#toldNumber = this.#told.number;
     this.#ports.command(this.#told);
   }
 
+  /** Whether a block for new flows waits for the kernel alone. [LK8] */
+  #isOpening(): boolean {
+    if (this.#hasFailed) return false;
+    return this.#wanted.blocks.some(({ lease, isDraining }) => !isDraining && this.#awaited.has(lease.epoch));
+  }
+
   #heard(report: PortReport): void {
+    // One that was overtaken, or of ports that began anew and have not heard the newest command yet.
+    if (report.number < this.#heardNumber) return;
     this.#report = report;
     if (report.number >= this.#toldNumber) this.#number = this.#wanted.number;
     if (!this.#isCommanding && this.#hasLetGo()) void this.#tellGuard();
@@ -135,9 +146,17 @@ export class GuardedPorts implements PortControl {
       await this.#guard.allow(this.#ip, [...wanted, ...closing], term);
     } catch (fault) {
       this.#onFault(fault);
+      if (wish === this.#wishCount) this.#failed();
       return;
     }
     this.#permitted(wish, term !== null);
+  }
+
+  /** Nobody is to wait for what does not come. */
+  #failed(): void {
+    const wasOpening = this.#isOpening();
+    this.#hasFailed = true;
+    if (wasOpening) this.#tellPorts();
   }
 
   /**
@@ -146,8 +165,10 @@ export class GuardedPorts implements PortControl {
    */
   #stillNeeded(wanted: readonly Lease[]): Lease[] {
     const needed: Lease[] = [];
-    for (const { lease, term, number } of this.#removed.values()) {
-      if (number <= this.#heardNumber || !isDeepStrictEqual(term, this.#wanted.term)) continue;
+    for (const { lease, term, number, wish } of this.#removed.values()) {
+      // What was to be shut once is never opened again for them.
+      if (wish !== null || number <= this.#heardNumber) continue;
+      if (!isDeepStrictEqual(term, this.#wanted.term)) continue;
       if (!wanted.some((other) => blocksOverlap(lease, other))) needed.push(lease);
     }
     return needed;
