@@ -207,7 +207,15 @@ test("[LK8] flows wait while the kernel has to let out a block that they may use
   told.at(-1)!.answer(new Error("no"));
   await settled();
   expect(growing()).toBe(false);
+  // The guard is not told of a drain, so it opens nothing for it.
+  want([LEASE, OTHER]);
+  expect(growing()).toBe(false);
+  want([LEASE, OTHER], { term: TERM, draining: [7] });
+  want([LEASE, OTHER], { term: { ...NEXT_TERM, wallEndMs: 1_500 }, draining: [7] });
+  const overtaken = told.at(-1)!;
   want([LEASE, OTHER], { term: NEXT_TERM, draining: [7] });
+  overtaken.answer(new Error("no"));
+  await settled();
   expect(growing()).toBe(true);
   for (const { answer } of told) answer();
   await settled();
@@ -237,8 +245,40 @@ test("[LK13] the keeper is told of a command once the ports have followed it, wi
   guarded.command({ number: 2, term: TERM, blocks: [], isGrowing: false });
   expect(ports.notes.slice(-2)).toEqual([[-7], [-7]]);
   expect(last().number).toBe(1);
+  // Of what they had before: it says nothing of the drain.
+  ports.onReport!({ number: 2, busiestCount: 9, flows: [], lingering: [] });
+  expect(last()).toMatchObject({ number: 1, flows: [] });
   ports.follow();
   expect(last().number).toBe(2);
+});
+
+test("[LK13] a command counts as followed though the kernel has opened more since", async () => {
+  const { ports, want, confirmed, last } = rig();
+  ports.isApart = true;
+  want([LEASE]);
+  await confirmed();
+  expect(ports.notes).toEqual([[], [7]]);
+  ports.onReport!({ number: 1, busiestCount: 0, flows: [], lingering: [] });
+  expect(last().number).toBe(1);
+});
+
+test("[MA2] the guard is told once of each change, whatever the ports report", async () => {
+  const { told, ports, want, confirmed, last } = rig();
+  want([LEASE, OTHER]);
+  await confirmed();
+  ports.isApart = true;
+  want([OTHER]);
+  const { number } = ports.commands.at(-1)!;
+  for (const heard of [number - 1, number - 1]) {
+    ports.onReport!({ number: heard, busiestCount: 0, flows: [], lingering: [] });
+  }
+  expect(told).toHaveLength(2);
+  for (let time = 0; time < 3; time += 1) ports.follow();
+  expect(told).toHaveLength(3);
+  want([OTHER, LEASE]);
+  expect(told).toHaveLength(4);
+  ports.follow();
+  expect(last().lingering).toEqual([]);
 });
 
 test("[MA3] a removed block lingers until the kernel has said so, and then whoever waits is told", async () => {

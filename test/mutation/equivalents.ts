@@ -16,6 +16,18 @@ export interface Equivalent {
 
 export const EQUIVALENTS: readonly Equivalent[] = [
   {
+    file: "src/agent/egress/port-applier.ts",
+    line: "if (command.number > this.#number) this.#apply(command);",
+    replacement: "command.number >= this.#number",
+    why: "A command that is applied twice changes nothing.",
+  },
+  {
+    file: "src/agent/egress/port-applier.ts",
+    line: "else if (ports.growthOutstanding) ports.endGrowth();",
+    replacement: "true",
+    why: "Where nothing is outstanding nobody waits.",
+  },
+  {
     file: "durable-objects/pool/address-orders.ts",
     line: "if (answer.ok) status = answer.value;",
     replacement: "true",
