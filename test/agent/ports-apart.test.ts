@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { LeaseKeeper } from "../../src/agent/leasing/lease-keeper.ts";
 import type { Lease } from "../../src/core/lease-commands.ts";
 import type { LeaseRequest } from "../../src/core/messages.ts";
-import { DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
+import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../../src/core/pool-settings.ts";
 import { FakePorts } from "./keeper-world.ts";
 
 const FIRST = { base: 4_096, order: 8, epoch: 1 };
@@ -29,9 +29,9 @@ function apart() {
     nowMs += ms;
     keeper.tick();
   };
-  const answer = (leases: readonly Lease[]): void => {
+  const answer = (leases: readonly Lease[], more: Partial<PoolSettings> = {}): void => {
     const { requestId } = sent.at(-1)!;
-    const settings = DEFAULT_POOL_SETTINGS;
+    const settings = { ...DEFAULT_POOL_SETTINGS, ...more };
     keeper.message({ type: "answer", requestId, leases, leaseDurationMs, granted: null, settings });
   };
   keeper.connected();
@@ -95,19 +95,38 @@ test("[LK13] a term is never told with a block that the edge lists no longer", (
   expect(told.flatMap(({ blocks }) => blocks.map(({ lease }) => lease.epoch))).toEqual([3]);
 });
 
-test("[LK7] [LK13] how busy the ports were with other blocks decides nothing", () => {
-  const { ports, pass, answer, sent } = apart();
+test("[LK6] [LK13] the spare is in use once the ports hear of it, and the next is asked for at once", () => {
+  const { ports, pass, sent } = apart();
   ports.busiestCount = 200;
   ports.report();
-  // The spare is told; until they report that, their 200 are of the first block alone.
   expect(sent.at(-1)).toMatchObject({ type: "acquire", order: 9 });
-  const third = { base: 8_192, order: 9, epoch: 3 };
-  answer([FIRST, SPARE, third]);
-  ports.report();
   expect(ports.epochs()).toEqual([1]);
-  ports.busiestCount = 150;
+  ports.hear();
+  pass(1_000);
+  expect(ports.epochs()).toEqual([1, 2]);
+});
+
+test("[LK10] [LK13] how busy the ports were with a block that drains decides nothing about the others", () => {
+  const { ports, pass, answer, sent } = apart();
+  const large = { base: 8_192, order: 10, epoch: 3 };
+  const spare = { base: 16_384, order: 8, epoch: 4 };
+  ports.areApart = false;
+  ports.busiestCount = 100;
+  pass(leaseDurationMs / 3);
+  answer([FIRST, large, spare]);
+  // Most of them from the large block, which is more than it may hold from now on.
+  ports.busiestCount = 400;
+  ports.blocks.get(3)!.flows = 300;
+  pass(leaseDurationMs / 3);
+  expect(sent.at(-1)!.type).toBe("renew");
+  ports.areApart = true;
+  answer([FIRST, large, spare], { maxPortsPerHost: 600, minPortsPerHost: 64 });
+  ports.busiestCount = 100;
   ports.hear();
   pass(1_000);
   ports.hear();
-  expect(ports.epochs()).toEqual([1, 2]);
+  expect([...ports.blocks.values()].map(({ lease, isDraining }) => [lease.epoch, isDraining])).toEqual([
+    [1, false],
+    [3, true],
+  ]);
 });
