@@ -1,14 +1,11 @@
 /** The simulator is only as good as what it would find: bugs are planted, and each has to be found. */
 import { spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Catch } from "./bug-hunt.ts";
-import { FAULTS } from "./faults.ts";
-import { PLANTED_BUGS, withBug } from "./planted-bugs.ts";
+import { PLANTED_BUGS } from "./planted-bugs.ts";
 
-const ROOT = join(import.meta.dirname, "../..");
 const HUNTER_COUNT = 2;
 
 const catches = new Map<string, Catch>();
@@ -45,18 +42,4 @@ describe("a planted bug is found", () => {
     expect(found, "the hunter came that far").toBeDefined();
     expect(found?.byRun ?? found?.byJudge, `after ${found?.seed} seeds`).not.toBeNull();
   });
-});
-
-test("every fault that shows a planted bug exists", () => {
-  const named = PLANTED_BUGS.flatMap(({ shownBy = [] }) => shownBy);
-  expect(named.filter((name) => !Object.hasOwn(FAULTS, name))).toEqual([]);
-});
-
-test("every planted bug still fits its source", () => {
-  for (const bug of PLANTED_BUGS) {
-    const text = readFileSync(join(ROOT, bug.file), "utf8");
-    expect(withBug(bug, text), bug.name).not.toBe(text);
-    expect(() => withBug(bug, ""), bug.name).toThrow("cannot be planted");
-    expect(() => withBug(bug, text + text), bug.name).toThrow("cannot be planted");
-  }
 });

@@ -305,8 +305,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     name: "removed-block-let-out-under-a-newer-term",
     laws: ["law 6", "law 3", "law 2", "law 1", "calm", "guard"],
     file: GUARDED,
-    from: "if (number <= this.#heardNumber || !isDeepStrictEqual(term, this.#wanted.term)) continue;",
-    to: "if (number <= this.#heardNumber) continue;",
+    from: "if (!isDeepStrictEqual(term, this.#wanted.term)) continue;",
+    to: "",
   },
   {
     name: "host-told-before-routers",
