@@ -11,6 +11,7 @@ import type { PoolAddress } from "../calls/address-calls.ts";
 import { readRequest, refuseRequest } from "../platform/conversation.ts";
 import { type ObjectPlatform, type ObjectSocket, sendTo } from "../platform/object-platform.ts";
 import type { SteeringFeed } from "../steering/steering-feed.ts";
+import type { HostAssignments } from "./host-assignments.ts";
 import type { HostSockets } from "./host-sockets.ts";
 import type { PoolStore, StoredHost, StoredPool } from "./pool-store.ts";
 import type { UplinkOpinions } from "./uplink-opinions.ts";
@@ -22,6 +23,7 @@ export interface HostSessionsOptions {
   readonly sockets: HostSockets;
   readonly steering: SteeringFeed;
   readonly opinions: UplinkOpinions;
+  readonly assignments: HostAssignments;
   readonly addressOf: (ip: string) => PoolAddress;
 }
 
@@ -48,10 +50,22 @@ export class HostSessions {
 
   /** Tells every host which addresses it is to serve now, and the own settings of the pool. */
   tellAll(): void {
+    this.#tellThose(() => true);
+  }
+
+  /** Tells some hosts, by name. */
+  tell(hosts: ReadonlySet<string>): void {
+    this.#tellThose((host) => hosts.has(host));
+  }
+
+  #tellThose(isToldTo: (host: string) => boolean): void {
     const { store, sockets } = this.#options;
     const pool = store.pool();
     if (pool === null) return;
-    for (const socket of sockets.enlisted()) this.#tell(socket, pool);
+    for (const socket of sockets.enlisted()) {
+      const { host } = sockets.peerOf(socket);
+      if (isToldTo(host)) this.#tell(socket, host, pool);
+    }
   }
 
   #enlist(
@@ -59,7 +73,7 @@ export class HostSessions {
     { instance, gateway: told, reach = UNREACHABLE }: PoolRequest & { type: "enlist" },
     pool: StoredPool,
   ): void {
-    const { store, sockets, steering } = this.#options;
+    const { store, sockets, steering, assignments } = this.#options;
     const { host } = sockets.peerOf(socket);
     const gateway = gatewayUrl(told);
     if (gateway === null) return refuseHost(socket, "gateway-invalid", true);
@@ -77,19 +91,22 @@ export class HostSessions {
     }
     sockets.hear(socket, instance);
     sockets.fenceOthers(socket);
-    this.#tell(socket, pool);
+    assignments.review(host);
+    this.#tell(socket, host, pool);
   }
 
-  #report(socket: ObjectSocket, { draining, rooms }: PoolRequest & { type: "report" }): void {
-    const { store, sockets, opinions } = this.#options;
+  #report(socket: ObjectSocket, { draining, rooms, leaving = [] }: PoolRequest & { type: "report" }): void {
+    const { store, sockets, opinions, assignments } = this.#options;
     const { host, instance } = sockets.peerOf(socket);
     const stored = store.host(host);
     if (stored === null || instance === null) return refuseHost(socket, "message-malformed");
     sockets.hear(socket, instance);
     // Mostly nothing has changed, and then nothing is written.
+    const present = { ...stored, draining, rooms };
     if (stored.draining !== draining || JSON.stringify(stored.rooms) !== JSON.stringify(rooms)) {
-      store.putHost({ ...stored, draining, rooms });
+      store.putHost(present);
     }
+    assignments.reported(stored, present, leaving);
     const isDoubted = [...stored.rooms, ...rooms].some(({ uplink }) => (uplink?.doubts.length ?? 0) > 0);
     if (isDoubted) opinions.reported(host);
   }
@@ -117,10 +134,10 @@ export class HostSessions {
     return ips.length > 0;
   }
 
-  #tell(socket: ObjectSocket, { name, isSteered, settings: all }: StoredPool): void {
-    const ips = this.#options.store.ipsToServe();
+  #tell(socket: ObjectSocket, host: string, { name, isSteered, settings: all }: StoredPool): void {
+    const { ips, retiring } = this.#options.assignments.of(host);
     const settings = ownSettingsOf(all);
-    const reply: PoolReply = { type: "enlisted", pool: name, ips, steered: isSteered, settings };
+    const reply: PoolReply = { type: "enlisted", pool: name, ips, retiring, steered: isSteered, settings };
     sendTo(socket, reply);
   }
 }

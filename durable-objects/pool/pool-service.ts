@@ -25,6 +25,8 @@ import { SteeringFeed } from "../steering/steering-feed.ts";
 import { SteeringStore } from "../steering/steering-store.ts";
 import { migrate } from "../storage/migrate.ts";
 import { AddressOrders } from "./address-orders.ts";
+import { AssignmentStore } from "./assignment-store.ts";
+import { HostAssignments } from "./host-assignments.ts";
 import type { PoolHost } from "./host-description.ts";
 import { HostSessions } from "./host-sessions.ts";
 import { HostSockets } from "./host-sockets.ts";
@@ -44,6 +46,7 @@ export class PoolService {
   readonly #steering: SteeringFeed;
   readonly #orders: AddressOrders;
   readonly #hosts: HostSessions;
+  readonly #assignments: HostAssignments;
   readonly #view: PoolView;
 
   constructor(platform: ObjectPlatform, addressOf: (ip: string) => PoolAddress) {
@@ -68,14 +71,22 @@ export class PoolService {
     this.#store = store;
     this.#sockets = sockets;
     this.#steering = steering;
-    this.#view = new PoolView({ nowMs, store, sockets, steering, opinions });
-    this.#hosts = new HostSessions({ platform, store, sockets, steering, opinions, addressOf });
+    const assignments = new HostAssignments({
+      nowMs,
+      store,
+      assignments: new AssignmentStore(platform.storage),
+      isServing: (stored) => this.#view.isServing(stored, store.pool()!.settings),
+      onChange: (hosts) => this.#hosts.tell(hosts),
+    });
+    this.#assignments = assignments;
+    this.#view = new PoolView({ nowMs, store, sockets, steering, opinions, assignments });
+    this.#hosts = new HostSessions({ platform, store, sockets, steering, opinions, assignments, addressOf });
     this.#orders = new AddressOrders({
       platform,
       store,
       steering,
       addressOf,
-      onChange: () => this.#hosts.tellAll(),
+      onChange: () => assignments.decide(),
     });
   }
 
@@ -89,6 +100,7 @@ export class PoolService {
     this.#store.putPool({ name, settings, revision, isSteered: before?.isSteered ?? false });
     const told = before === null ? null : ownSettingsOf(before.settings);
     if (JSON.stringify(told) !== JSON.stringify(ownSettingsOf(settings))) this.#hosts.tellAll();
+    this.#assignments.decide();
     await this.#orders.wakeLater();
     await this.#orders.push();
     return this.#view.describe(this.#store.pool()!);
@@ -106,7 +118,7 @@ export class PoolService {
     const known = this.#store.ip(ip);
     this.#store.advanceRevision();
     this.#store.putIp({ ip, advertised }, 0);
-    if (known !== null && known.retiring !== null) this.#hosts.tellAll();
+    if (known !== null && known.retiring !== null) this.#assignments.decide();
     await this.#orders.wakeLater();
     await this.#orders.push(ip);
     if (this.#store.ip(ip) === null) return refuse("ip-elsewhere");
@@ -126,7 +138,7 @@ export class PoolService {
       this.#store.advanceRevision();
       this.#store.retireIp(ip);
       // In the same turn as the write, so that every host is told.
-      this.#hosts.tellAll();
+      this.#assignments.decide();
       await this.#orders.wakeLater();
     }
     await this.#orders.push(ip);
@@ -136,7 +148,9 @@ export class PoolService {
   /** Where requests go now. [DO10] [UP3] */
   async placement(): Promise<Outcome<Placement, "pool-unknown">> {
     const pool = this.#store.pool();
-    return pool === null ? refuse("pool-unknown") : ok(this.#view.placement(pool));
+    if (pool === null) return refuse("pool-unknown");
+    this.#assignments.review();
+    return ok(this.#view.placement(pool));
   }
 
   /**

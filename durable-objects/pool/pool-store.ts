@@ -181,9 +181,11 @@ export class PoolStore {
   /** Keeps what a host said. */
   putHost({ host, instance, gateway, draining, rooms, reach, opinions }: StoredHost): void {
     this.#sql.exec(
-      `INSERT OR REPLACE INTO host
-      (host, instance, gateway, draining, rooms, reach_ipv4, reach_ipv6, opinions)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO host (host, instance, gateway, draining, rooms, reach_ipv4, reach_ipv6, opinions)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+      ON CONFLICT (host) DO UPDATE SET instance = excluded.instance, gateway = excluded.gateway,
+      draining = excluded.draining, rooms = excluded.rooms, reach_ipv4 = excluded.reach_ipv4,
+      reach_ipv6 = excluded.reach_ipv6, opinions = excluded.opinions`,
       host,
       instance,
       gateway,

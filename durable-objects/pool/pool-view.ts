@@ -4,6 +4,7 @@ import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import type { PoolRouter } from "../steering/router-register.ts";
 import type { SteeringFeed } from "../steering/steering-feed.ts";
 import { describeHost, type PoolHost } from "./host-description.ts";
+import type { HostAssignments } from "./host-assignments.ts";
 import type { HostSockets } from "./host-sockets.ts";
 import type { PoolIp, PoolStore, StoredHost, StoredPool } from "./pool-store.ts";
 import type { UplinkOpinions } from "./uplink-opinions.ts";
@@ -26,6 +27,7 @@ export interface PoolViewOptions {
   readonly sockets: HostSockets;
   readonly steering: SteeringFeed;
   readonly opinions: UplinkOpinions;
+  readonly assignments: HostAssignments;
 }
 
 /** One per pool object. */
@@ -38,13 +40,16 @@ export class PoolView {
 
   /** Where requests go now. [DO10] [UP3] */
   placement({ name, settings }: StoredPool): Placement {
-    const { store } = this.#options;
+    const { store, assignments } = this.#options;
     const placed = new Map<string, PlacedHost[]>(store.ipsToServe().map((ip) => [ip, []]));
     const serving = store.hosts().filter((stored) => this.isServing(stored, settings));
     const ejected = this.#ejectedOn([...placed.keys()], serving);
+    const assigned = assignments.hostsByIp();
     for (const { host, gateway, rooms } of serving) {
       for (const { ip, portCount, busiestCount } of rooms) {
         if (portCount === 0 || ejected.get(ip)?.has(host) === true) continue;
+        // What it takes no new flows from, it may not know yet. [AS4]
+        if (assigned.get(ip)?.has(host) !== true) continue;
         placed.get(ip)?.push({ host, gateway, portCount, busiestCount });
       }
     }

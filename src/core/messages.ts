@@ -65,6 +65,8 @@ export interface AddressCapacity {
   readonly portCount: number;
   /** Of these, taken or held down towards the busiest destination. */
   readonly busiestCount: number;
+  /** True while the address is not on the host's machine. [PM2] */
+  readonly absent?: boolean | undefined;
   /** Whether what leaves gets anywhere; absent when the host does not watch it. */
   readonly uplink?: AddressUplink | undefined;
 }
@@ -80,16 +82,29 @@ export type PoolRequest =
       /** Where routers reach this host, by IP address; absent when it does not know. */
       readonly reach?: { readonly ipv4: string | null; readonly ipv6: string | null } | undefined;
     }
-  | { readonly type: "report"; readonly draining: boolean; readonly rooms: readonly AddressCapacity[] }
+  | {
+      readonly type: "report";
+      readonly draining: boolean;
+      readonly rooms: readonly AddressCapacity[];
+      /** Addresses that it does not serve any more, and has not let go of yet. */
+      readonly leaving?: readonly string[] | undefined;
+    }
   /** The answer to `try`: of the places asked for, those that were reached from the address. [UP2] */
   | { readonly type: "tried"; readonly ip: string; readonly reached: readonly Place[] };
 
-/** EgressPool to host. `enlisted` again whenever the addresses or the own settings of the pool change. */
+/** EgressPool to host. `enlisted` again whenever the host's addresses or the own settings of the pool change. */
 export type PoolReply =
   | {
       readonly type: "enlisted";
       readonly pool: string;
+      /** Those that this host is to serve. [AS1] */
       readonly ips: readonly string[];
+      /**
+       * Of those that it is not to serve any more, the ones that leave the pool: only their flows have
+       * a deadline. A pool that does not say is an older one, which takes neither `absent` nor
+       * `leaving` in a report. [AS4]
+       */
+      readonly retiring?: readonly string[] | undefined;
       /**
        * Whether routers must know where this host is. A pool that does not say is an older one,
        * which takes no `uplink` in a report.

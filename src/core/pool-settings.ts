@@ -22,8 +22,14 @@ export interface PoolOwnSettings {
   readonly steeringDeadlineMs: number;
 }
 
+/** How a pool assigns its addresses to its hosts. */
+export interface AssignmentSettings {
+  /** Live hosts that serve each address, where the pool has as many. [AS2] */
+  readonly minHostsPerIp: number;
+}
+
 /** All of a pool's settings; every address of the pool follows them. */
-export interface PoolSettings extends LeaseSettings, PoolOwnSettings {}
+export interface PoolSettings extends LeaseSettings, PoolOwnSettings, AssignmentSettings {}
 
 /** How addresses lease about which their operator has said nothing. */
 export const DEFAULT_LEASE_SETTINGS: LeaseSettings = {
@@ -39,6 +45,8 @@ export const DEFAULT_POOL_SETTINGS: PoolSettings = {
   ...DEFAULT_LEASE_SETTINGS,
   hostSilenceMs: 5_000,
   steeringDeadlineMs: 2_000,
+  // The loss of one leaves two until a third has come in its place.
+  minHostsPerIp: 3,
 };
 
 /** Those of a pool's settings by which its addresses lease. */

@@ -88,6 +88,7 @@ const capacity = z.strictObject({
   ip,
   portCount: countUpTo(),
   busiestCount: countUpTo(),
+  absent: z.boolean().optional(),
   uplink: uplink.optional(),
 });
 
@@ -99,7 +100,12 @@ const poolRequest = z.discriminatedUnion("type", [
     gateway: textOf(1, 2048),
     reach: z.strictObject({ ipv4: z.ipv4().nullable(), ipv6: z.ipv6().nullable() }).optional(),
   }),
-  z.strictObject({ type: z.literal("report"), draining: z.boolean(), rooms: z.array(capacity).max(4096) }),
+  z.strictObject({
+    type: z.literal("report"),
+    draining: z.boolean(),
+    rooms: z.array(capacity).max(4096),
+    leaving: z.array(ip).max(4096).optional(),
+  }),
   z.strictObject({ type: z.literal("tried"), ip, reached: z.array(place).max(MAX_DOUBTS) }),
 ]) satisfies z.ZodType<PoolRequest>;
 
@@ -114,6 +120,7 @@ const poolReply = z.discriminatedUnion("type", [
     type: z.literal("enlisted"),
     pool: z.string(),
     ips: z.array(ip),
+    retiring: z.array(ip).optional(),
     steered: z.boolean().optional(),
     settings: poolOwnSettingsSchema.optional(),
   }),

@@ -1,6 +1,11 @@
 /** The settings of a pool as JSON: checked at the API and on every message that carries some of them. */
 import { z } from "zod";
-import type { LeaseSettings, PoolOwnSettings, PoolSettings } from "../core/pool-settings.ts";
+import type {
+  AssignmentSettings,
+  LeaseSettings,
+  PoolOwnSettings,
+  PoolSettings,
+} from "../core/pool-settings.ts";
 import { LEASABLE_PORT_COUNT, MAX_ORDER, MIN_ORDER } from "../core/port-block.ts";
 import { countUpTo } from "./whole-number.ts";
 
@@ -21,8 +26,14 @@ export const poolOwnSettingsSchema = z.object({
   steeringDeadlineMs: countUpTo(60_000),
 }) satisfies z.ZodType<PoolOwnSettings>;
 
+/** How a pool assigns its addresses. */
+const assignmentSettingsSchema = z.object({
+  minHostsPerIp: z.int().min(1).max(1_008),
+}) satisfies z.ZodType<AssignmentSettings>;
+
 /** Complete settings. */
 export const poolSettingsSchema = z.strictObject({
   ...leaseSettingsSchema.shape,
   ...poolOwnSettingsSchema.shape,
+  ...assignmentSettingsSchema.shape,
 }) satisfies z.ZodType<PoolSettings>;

@@ -27,6 +27,7 @@ const settings = fc.record(
     maxPortsPerHost: fc.constantFrom(16_384, 32_768, 64_512),
     hostSilenceMs: fc.constant(5000),
     steeringDeadlineMs: fc.constant(2000),
+    minHostsPerIp: fc.constant(3),
   },
   { noNullPrototype: true },
 );

@@ -244,6 +244,7 @@ describe("enlisting", () => {
       type: "enlisted",
       pool,
       ips: [ip],
+      retiring: [],
       steered: false,
       settings: { hostSilenceMs: 5_000, steeringDeadlineMs: 2_000 },
     });

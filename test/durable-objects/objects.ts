@@ -79,6 +79,10 @@ class Connection {
     return this.#received;
   }
 
+  forgetUnread(): void {
+    this.#received.length = 0;
+  }
+
   /** The next message of the object. */
   async next(): Promise<Reply> {
     return JSON.parse(await this.nextText()) as Reply;

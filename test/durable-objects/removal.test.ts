@@ -327,12 +327,11 @@ describe("a removal that is interrupted", () => {
     expect(await added).toContain("does not answer yet");
     const removed = here.pool.removeIp(ip);
     await vi.waitFor(() => expect(came).toContain("retire"));
-    expect(await member.next()).toMatchObject({ ips: [here.ip] });
     const back = here.pool.addIp(ip, null);
-    expect(await member.next()).toMatchObject({ ips: [here.ip] });
     await mend();
     await removed;
     expect(await back).toMatchObject({ ok: true });
+    // For the host nothing had changed before.
     expect(await member.next()).toMatchObject({ ips: [here.ip, ip] });
     member.close();
   });

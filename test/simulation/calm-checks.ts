@@ -26,11 +26,35 @@ export interface CalmWorld {
 export async function checkCalm(world: CalmWorld): Promise<void> {
   for (const ip of world.edge.addresses.keys()) {
     const leased = leasedBlocks(world.edge, ip);
-    for (const host of world.living) checkServed(world, host, ip, leased);
+    const assigned = assignedTo(world, ip);
+    checkAssigned(world, ip, assigned);
+    for (const host of assigned) checkServed(world, host, ip, leased);
     checkDead(world, ip);
     checkSteering(world, ip, leased);
   }
   await checkPlacement(world);
+}
+
+/** The living hosts that are to serve an address. */
+function assignedTo({ edge, living }: CalmWorld, ip: string): Host[] {
+  const rows = edge.pool.database.sql
+    .exec("SELECT host FROM assignment WHERE ip = ? AND state = 'serving'", ip)
+    .toArray();
+  const names = new Set(rows.map((row) => row["host"]));
+  return living.filter(({ name }) => names.has(name));
+}
+
+/** An address has hosts enough, and nobody is still to let go of it for another. [AS2] [AS4] */
+function checkAssigned({ edge, living, settings }: CalmWorld, ip: string, assigned: readonly Host[]): void {
+  const least = Math.min(settings.minHostsPerIp, living.length);
+  if (assigned.length < least) {
+    throw new Violation("calm", `${ip} is assigned to ${assigned.length} hosts, ${least} could serve it`);
+  }
+  const moving = edge.pool.database.sql
+    .exec("SELECT host, state FROM assignment WHERE ip = ? AND state <> 'serving'", ip)
+    .toArray()
+    .find((row) => living.some(({ name }) => name === row["host"]));
+  if (moving !== undefined) throw new Violation("calm", `${moving["host"]} is ${moving["state"]} on ${ip}`);
 }
 
 function checkServed(world: CalmWorld, host: Host, ip: string, leased: readonly HeldBlock[]): void {
@@ -95,10 +119,13 @@ function checkSteering({ edge, routers }: CalmWorld, ip: string, leased: readonl
   }
 }
 
-async function checkPlacement({ worker, edge, living }: CalmWorld): Promise<void> {
+async function checkPlacement(world: CalmWorld): Promise<void> {
+  const { worker, edge } = world;
   const placement = await worker.placement();
-  const expected = living.map(({ name }) => name).toSorted();
   for (const ip of edge.addresses.keys()) {
+    const expected = assignedTo(world, ip)
+      .map(({ name }) => name)
+      .toSorted();
     const placed = placement?.ips.find((candidate) => candidate.ip === ip)?.hosts ?? [];
     const names = placed.map(({ host }) => host).toSorted();
     if (names.join() !== expected.join()) {

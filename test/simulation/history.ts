@@ -59,8 +59,16 @@ export type Sighting = { readonly atMs: number } &
     | { readonly type: "started" | "ended"; readonly machine: string }
     /** The clock by which this address judges was set, or runs elsewhere: it shows that much more or less. */
     | { readonly type: "clock-set"; readonly ip: string; readonly byMs: number }
-    /** No faults from now on. `machines` are those that want to send on each address, and can. */
-    | { readonly type: "calm"; readonly machines: readonly string[]; readonly boundMs: number }
+    /**
+     * No faults from now on. `machines` are those that want to send, and can: each does from some
+     * address, and from each address so many of them, or all.
+     */
+    | {
+        readonly type: "calm";
+        readonly machines: readonly string[];
+        readonly leastHosts: number;
+        readonly boundMs: number;
+      }
     /** The run is over. */
     | { readonly type: "over" }
   );

@@ -149,7 +149,13 @@ export class LawfulModel {
   calm(): void {
     this.#asks.length = 0;
     this.#answers.length = 0;
-    this.see({ atMs: this.atMs, type: "calm", machines: NAMES, boundMs: 2 * (LEASE_MS + QUARANTINE_MS) });
+    this.see({
+      atMs: this.atMs,
+      type: "calm",
+      machines: NAMES,
+      leastHosts: NAMES.length,
+      boundMs: 2 * (LEASE_MS + QUARANTINE_MS),
+    });
     // All that was held lapses, and then is free.
     this.wait(LEASE_MS * 1.02 + MOST_FORWARD_MS + MOST_BACKWARD_MS);
     this.wait(QUARANTINE_MS * 1.02 + MOST_FORWARD_MS + MOST_BACKWARD_MS);

@@ -220,7 +220,8 @@ export class Run {
     }
     const settings = { ...this.#scenario.settings, firstBlockOrder: 6 };
     const boundMs = LONGEST_LEASE_MS + settings.quarantineMs + CALM_SLACK_MS;
-    this.#see({ type: "calm", machines: living.map(({ machine }) => machine.name), boundMs });
+    const machines = living.map(({ machine }) => machine.name);
+    this.#see({ type: "calm", machines, leastHosts: settings.minHostsPerIp, boundMs });
     await this.#insist((pool) => pool.configure(settings));
     for (const ip of this.#scenario.ips) await this.#insist((pool) => pool.addIp(ip, null));
     const endMs = this.#timeline.nowMs + boundMs;

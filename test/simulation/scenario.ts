@@ -47,6 +47,7 @@ export function drawScenario(chance: Chance, faults: readonly string[]): Scenari
       maxPortsPerHost,
       hostSilenceMs: chance.pick([1_500, 3_000]),
       steeringDeadlineMs: chance.pick([300, 1_000, 2_000]),
+      minHostsPerIp: chance.pick([1, 2, 3, 3]),
     },
     // Only an address in which all is free can be seen to leave its pool.
     roomUnits: chance.isLikely(0.15) ? LEASABLE_UNITS : neededUnits + chance.below(3),

@@ -174,7 +174,13 @@ describe("a lawful history that goes on", () => {
   test("[CALM] but without a machine that should send breaks the promise of calm", () => {
     fc.assert(
       fc.property(lawful, (model) => {
-        model.see({ atMs: model.atMs, type: "calm", machines: ["x", "y", "z"], boundMs: LEASE_MS });
+        model.see({
+          atMs: model.atMs,
+          type: "calm",
+          machines: ["x", "y", "z"],
+          leastHosts: 3,
+          boundMs: LEASE_MS,
+        });
         const over: Sighting = { atMs: model.atMs + LEASE_MS, type: "over" };
         expect(laws(judge([...continued(model), over]))).toEqual(["calm"]);
       }),

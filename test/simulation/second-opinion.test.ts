@@ -556,7 +556,9 @@ describe("quarantine", () => {
 
 describe("calm", () => {
   function calm(): Story {
-    return new Story().leased(0, "a", "a1", first).see(10, { type: "calm", machines: ["a"], boundMs: 1000 });
+    return new Story()
+      .leased(0, "a", "a1", first)
+      .see(10, { type: "calm", machines: ["a"], leastHosts: 1, boundMs: 1000 });
   }
 
   test("[CALM] who wants to send and can, does so within the bound", () => {
@@ -579,12 +581,31 @@ describe("calm", () => {
 
   test("[CALM] on each address that was promised", () => {
     const unpromised = new Story().see(0, { type: "clock-set", ip: "192.0.2.3", byMs: 1 });
-    unpromised.leased(0, "a", "a1", first).see(10, { type: "calm", machines: ["a"], boundMs: 1000 });
+    unpromised
+      .leased(0, "a", "a1", first)
+      .see(10, { type: "calm", machines: ["a"], leastHosts: 1, boundMs: 1000 });
     expect(unpromised.sent(20, "a", 2050).see(2000, { type: "over" }).laws()).toEqual([]);
     const ip = "192.0.2.2";
     const story = new Story().see(0, { type: "promised", ip, leaseDurationMs: LEASE_MS, quarantineMs: 0 });
-    story.leased(0, "a", "a1", first).see(10, { type: "calm", machines: ["a"], boundMs: 1000 });
+    story
+      .leased(0, "a", "a1", first)
+      .see(10, { type: "calm", machines: ["a"], leastHosts: 1, boundMs: 1000 });
     expect(story.sent(20, "a", 2050).see(2000, { type: "over" }).laws()).toEqual(["calm"]);
+  });
+
+  test("[CALM] as many on an address as it is to have, and nobody on none", () => {
+    const machines = ["a", "b", "c"];
+    const story = (leastHosts: number): Story => {
+      const begun = new Story().leased(0, "a", "a1", first).leased(0, "b", "b1", next);
+      return begun.see(10, { type: "calm", machines, leastHosts, boundMs: 1000 }).sent(20, "a", 2050);
+    };
+    const ended = (last: Story): readonly unknown[] => last.see(2000, { type: "over" }).laws();
+    // The third has not sent at all, though the address has enough.
+    expect(ended(story(2).sent(21, "b", next.base))).toEqual(["calm"]);
+    const others = block(4096, 6, 3);
+    const third = (leastHosts: number): Story =>
+      story(leastHosts).leased(22, "c", "c1", others).sent(23, "c", others.base);
+    expect(ended(third(3).sent(24, "b", next.base))).toEqual([]);
   });
 });
 

@@ -59,10 +59,13 @@ interface Address {
   readonly peaks: { readonly index: number; readonly epoch: number }[];
 }
 
-/** Those who have yet to send, since all faults ended. */
+/** What was promised when all faults ended, and who has sent since. */
 interface Calm {
   readonly byMs: number;
-  readonly waiting: Map<string, { readonly machine: string; readonly ip: string }>;
+  readonly machines: readonly string[];
+  readonly leastHosts: number;
+  /** By address. */
+  readonly senders: ReadonlyMap<string, Set<string>>;
 }
 
 type Seen<Type extends Sighting["type"]> = Extract<Sighting, { type: Type }>;
@@ -269,7 +272,7 @@ class Court {
 
   /** Laws 1, 2 and 3. */
   #judgeSent({ machine, ip, port }: Seen<"sent">): void {
-    for (const calm of this.#calms) calm.waiting.delete(`${machine} ${ip}`);
+    for (const calm of this.#calms) calm.senders.get(ip)?.add(machine);
     const address = this.#address(ip);
     const tenant = tenantOf(address, machine, this.#tellingMs);
     const belief = tenant.believes(port, this.#nowMs);
@@ -324,13 +327,10 @@ class Court {
     return this.#nowMs < term.asked.atMs + this.#shortestMs(address, term.asked, term.durationMs);
   }
 
-  #hearCalm({ machines, boundMs }: Seen<"calm">): void {
-    const waiting: Calm["waiting"] = new Map();
-    for (const [ip, { promises }] of this.#addresses) {
-      if (promises.length === 0) continue;
-      for (const machine of machines) waiting.set(`${machine} ${ip}`, { machine, ip });
-    }
-    this.#calms = [...this.#calms, { byMs: this.#nowMs + boundMs, waiting }];
+  #hearCalm({ machines, leastHosts, boundMs }: Seen<"calm">): void {
+    const promised = [...this.#addresses].filter(([, { promises }]) => promises.length > 0);
+    const senders = new Map(promised.map(([ip]) => [ip, new Set<string>()]));
+    this.#calms = [...this.#calms, { byMs: this.#nowMs + boundMs, machines, leastHosts, senders }];
   }
 
   /** A run that is over, or was seen for less than the bound, proves nothing. */
@@ -338,11 +338,26 @@ class Court {
     if (this.#calms.length === 0) return;
     const isOver = ({ byMs }: Calm) => atMs > byMs || (atMs === byMs && type === "over");
     for (const calm of this.#calms.filter(isOver)) {
-      for (const { machine, ip } of calm.waiting.values()) {
-        this.#break("calm", `${machine} has sent nothing from ${ip} by ${calm.byMs} ms, in spite of calm`);
-      }
+      this.#judgeSenders(calm);
     }
     this.#calms = this.#calms.filter((calm) => !isOver(calm));
+  }
+
+  #judgeSenders({ byMs, machines, leastHosts, senders }: Calm): void {
+    const all = [...senders.values()];
+    const silent = machines.find((machine) => all.length > 0 && !all.some((some) => some.has(machine)));
+    if (silent !== undefined) {
+      this.#break("calm", `${silent} has sent nothing by ${byMs} ms, in spite of calm`);
+      return;
+    }
+    for (const [ip, some] of senders) {
+      const count = machines.filter((machine) => some.has(machine)).length;
+      if (count >= Math.min(leastHosts, machines.length)) continue;
+      this.#break(
+        "calm",
+        `${count} of ${machines.length} have sent from ${ip} by ${byMs} ms, in spite of calm`,
+      );
+    }
   }
 }
 

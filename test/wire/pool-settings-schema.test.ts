@@ -14,6 +14,7 @@ describe("settings", () => {
       maxPortsPerHost: 32_768,
       hostSilenceMs: 5000,
       steeringDeadlineMs: 2000,
+      minHostsPerIp: 3,
     });
   });
 
@@ -29,6 +30,8 @@ describe("settings", () => {
     ["hostSilenceMs", 499],
     ["steeringDeadlineMs", -1],
     ["steeringDeadlineMs", 60_001],
+    ["minHostsPerIp", 0],
+    ["minHostsPerIp", 1_009],
     ["unheardOf", 1],
   ])("[ME4] with %s = %d are refused", (key, value) => {
     expect(poolSettingsSchema.safeParse({ ...DEFAULT_POOL_SETTINGS, [key]: value }).success).toBe(false);

@@ -42,7 +42,10 @@ const leaseSettings: fc.Arbitrary<LeaseSettings> = fc.record(ofLeases, plain);
 const poolOwnSettings: fc.Arbitrary<PoolOwnSettings> = fc.record(ofPools, plain);
 
 /** Any settings that a pool may have. [ME4] */
-export const poolSettings: fc.Arbitrary<PoolSettings> = fc.record({ ...ofLeases, ...ofPools }, plain);
+export const poolSettings: fc.Arbitrary<PoolSettings> = fc.record(
+  { ...ofLeases, ...ofPools, minHostsPerIp: fc.integer({ min: 1, max: 1_008 }) },
+  plain,
+);
 
 const messageCodes = ["version-unsupported", "message-malformed"] as const;
 
@@ -93,7 +96,7 @@ const uplink = fc.record(
   plain,
 );
 const capacity = fc.record(
-  { ip, portCount, busiestCount: portCount, uplink },
+  { ip, portCount, busiestCount: portCount, absent: fc.boolean(), uplink },
   { ...plain, requiredKeys: ["ip", "portCount", "busiestCount"] },
 );
 
@@ -103,8 +106,13 @@ export const poolRequests: fc.Arbitrary<PoolRequest> = fc.oneof(
     { ...plain, requiredKeys: ["type", "version", "instance", "gateway"] },
   ),
   fc.record(
-    { type: constant("report"), draining: fc.boolean(), rooms: fc.array(capacity, { maxLength: 5 }) },
-    plain,
+    {
+      type: constant("report"),
+      draining: fc.boolean(),
+      rooms: fc.array(capacity, { maxLength: 5 }),
+      leaving: fc.array(ip, { maxLength: 5 }),
+    },
+    { ...plain, requiredKeys: ["type", "draining", "rooms"] },
   ),
   fc.record({ type: constant("tried"), ip, reached: places }, plain),
 );
@@ -115,6 +123,7 @@ export const poolReplies: fc.Arbitrary<PoolReply> = fc.oneof(
       type: constant("enlisted"),
       pool: host,
       ips: fc.array(ip, { maxLength: 5 }),
+      retiring: fc.array(ip, { maxLength: 5 }),
       steered: fc.boolean(),
       settings: poolOwnSettings,
     },

@@ -92,6 +92,16 @@ export class AddressMember {
     return promise;
   }
 
+  /** Of what is drained already: flows have only this much time left (milliseconds from now). */
+  hasten(deadlineMs: number): void {
+    this.#keeper?.drain(deadlineMs);
+  }
+
+  /** Whether the address is known not to be on this machine. [PM2] */
+  get isAbsent(): boolean {
+    return this.#absence !== null;
+  }
+
   /** Takes a drain back: no flow is cut, and new ones are taken at once. False if it is too late. [RE8] */
   resume(): boolean {
     if (this.#keeper === null || !this.#keeper.resume()) return false;
@@ -116,7 +126,9 @@ export class AddressMember {
     // A drain that was taken back while this looked has begun to look anew.
     if (this.#isEnding || look !== this.#lookCount) return;
     if (absence !== this.#absence) this.#logPresence(absence);
+    const isChanged = absence !== this.#absence;
     this.#absence = absence;
+    if (isChanged) this.#options.onChange();
     if (absence === null && this.#keeper === null) this.#begin();
     // What cannot be bound is of no use to this host; others may have its blocks.
     if (absence !== null) this.#keeper?.drain(0);

@@ -5,6 +5,7 @@ import type { AddressCapacity } from "../../core/messages.ts";
 export interface CapacityReport {
   readonly draining: boolean;
   readonly rooms: readonly AddressCapacity[];
+  readonly leaving?: readonly string[] | undefined;
 }
 
 /** How soon a change is to be told. */
@@ -18,10 +19,12 @@ const WORTHY_FAILURES = 3;
 /** Compares with what was told last: requests must not be sent where nothing can serve them, all else can wait. */
 export function urgencyOf(told: CapacityReport, present: CapacityReport): Urgency {
   if (told.draining !== present.draining || told.rooms.length !== present.rooms.length) return "now";
+  if (told.leaving?.join() !== present.leaving?.join()) return "now";
   let urgency: Urgency = "never";
   for (const [at, capacity] of present.rooms.entries()) {
     const before = told.rooms[at]!;
     if (before.ip !== capacity.ip || isServing(before) !== isServing(capacity)) return "now";
+    if (before.absent !== capacity.absent) return "now";
     if (before.uplink?.state !== capacity.uplink?.state) return "now";
     if (before.portCount !== capacity.portCount || isWorthy(before, capacity)) urgency = "soon";
   }

@@ -41,7 +41,7 @@ export interface PoolMemberOptions extends Omit<MemberOptions, "onChange" | "may
   /** Watches whether what leaves reaches anything; without it nothing is watched. */
   readonly uplinks?: Uplinks;
   readonly binder: PortBinder;
-  /** How long flows may go on when the pool gives an address up. */
+  /** How long flows may go on when an address leaves the pool. */
   readonly drainDeadlineMs: number;
   readonly reportIntervalMs?: number;
 }
@@ -64,6 +64,8 @@ export class PoolMember {
   /** Addresses that are being given up. */
   readonly #leaving = new Map<string, { readonly member: AddressMember; readonly left: Promise<void> }>();
   #ips: readonly string[] = [];
+  /** Those that leave the pool; null when it is an older one, which tells no others. */
+  #retiring: readonly string[] | null = null;
   /** An older pool accepts no report of uplinks. */
   #takesUplinks = false;
   #nextHopWarning = "";
@@ -109,6 +111,7 @@ export class PoolMember {
     // Before anything else. [PM4]
     if (this.#told !== null) this.#report();
     const drained = [...this.#members.values()].map((member) => member.drain(deadlineMs));
+    for (const { member } of this.#leaving.values()) member.hasten(deadlineMs);
     const left = Array.from(this.#leaving.values(), (leaving) => leaving.left);
     await Promise.all([...drained, ...left]);
     this.#look();
@@ -141,6 +144,7 @@ export class PoolMember {
         this.#isDuplicate = false;
         this.#link.confirm();
         this.#ips = reply.ips;
+        this.#retiring = reply.retiring ?? null;
         this.#takesUplinks = reply.steered !== undefined;
         this.#warnOfNextHop(reply.steered === true);
         this.#serve();
@@ -185,11 +189,21 @@ export class PoolMember {
       log.info({ ip }, "serving an address of the pool");
       member.start();
     }
+    for (const [ip, { member }] of this.#leaving) {
+      if (this.#isRetiring(ip)) member.hasten(this.#options.drainDeadlineMs);
+    }
     for (const [ip, member] of this.#members) if (!this.#ips.includes(ip)) this.#giveUp(ip, member);
   }
 
+  #isRetiring(ip: string): boolean {
+    return this.#retiring === null || this.#retiring.includes(ip);
+  }
+
   #giveUp(ip: string, member: AddressMember): void {
-    this.#options.log.info({ ip }, "the pool has given up an address: draining it");
+    const why = this.#isRetiring(ip)
+      ? "the pool has given up an address: draining it"
+      : "the pool has assigned an address to others: it is left when its flows have ended";
+    this.#options.log.info({ ip }, why);
     this.#members.delete(ip);
     this.#leaving.set(ip, { member, left: this.#leave(ip, member) });
   }
@@ -204,7 +218,8 @@ export class PoolMember {
   }
 
   async #leave(ip: string, member: AddressMember): Promise<void> {
-    if (!(await member.drain(this.#options.drainDeadlineMs))) return;
+    // An address that only changes hosts cuts nothing. [LAW7] [AS4]
+    if (!(await member.drain(this.#isRetiring(ip) ? this.#options.drainDeadlineMs : Infinity))) return;
     this.#options.binder.removeAddress(ip);
     this.#leaving.delete(ip);
     // The pool may have taken it back meanwhile.
@@ -243,11 +258,14 @@ export class PoolMember {
 
   #present(): CapacityReport {
     const rooms: AddressCapacity[] = [];
-    for (const ip of this.#members.keys()) {
+    const isAssigned = this.#retiring !== null;
+    for (const [ip, member] of this.#members) {
       const { portCount, busiestCount } = this.#options.binder.address(ip)!.capacity();
       const uplink = this.#takesUplinks ? this.#options.uplinks?.of(ip) : undefined;
-      rooms.push({ ip, portCount, busiestCount, uplink });
+      const absent = isAssigned && member.isAbsent ? true : undefined;
+      rooms.push({ ip, portCount, busiestCount, absent, uplink });
     }
-    return { draining: this.#isDraining, rooms };
+    const leaving = isAssigned ? [...this.#leaving.keys()] : undefined;
+    return { draining: this.#isDraining, rooms, leaving };
   }
 }

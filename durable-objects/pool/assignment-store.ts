@@ -1,0 +1,62 @@
+/** Which hosts serve which addresses of a pool, on disk. */
+import type { Assignment, AssignmentState } from "../../src/core/address-assignment.ts";
+import { numberOrNull, type SqlDatabase, type SqlRow, textOf } from "../storage/sql-database.ts";
+
+/** Reads and writes the assignment of one pool. Nothing is remembered here: what is asked is read. */
+export class AssignmentStore {
+  readonly #sql: SqlDatabase["sql"];
+
+  constructor(database: Pick<SqlDatabase, "sql">) {
+    this.#sql = database.sql;
+  }
+
+  /** All of it, in the order of hosts and addresses. */
+  all(): Assignment[] {
+    return this.#sql.exec("SELECT host, ip, state FROM assignment").toArray().map(assignmentOf);
+  }
+
+  /** What one host has. */
+  of(host: string): Assignment[] {
+    return this.#sql
+      .exec("SELECT host, ip, state FROM assignment WHERE host = ?", host)
+      .toArray()
+      .map(assignmentOf);
+  }
+
+  /** Keeps how a host stands to an address. */
+  put({ host, ip, state }: Assignment): void {
+    this.#sql.exec(
+      `INSERT INTO assignment (host, ip, state) VALUES (?, ?, ?)
+      ON CONFLICT (host, ip) DO UPDATE SET state = excluded.state`,
+      host,
+      ip,
+      state,
+    );
+  }
+
+  /** A host has nothing of an address any more. */
+  remove({ host, ip }: Pick<Assignment, "host" | "ip">): void {
+    this.#sql.exec("DELETE FROM assignment WHERE host = ? AND ip = ?", host, ip);
+  }
+
+  /** Since when hosts have got no requests (Unix milliseconds), by name; those that get some are absent. */
+  silentSinceMs(): Map<string, number> {
+    const rows = this.#sql
+      .exec("SELECT host, silent_since_ms FROM host WHERE silent_since_ms IS NOT NULL")
+      .toArray();
+    return new Map(rows.map((row) => [textOf(row, "host"), numberOrNull(row, "silent_since_ms")!]));
+  }
+
+  /** Notes since when a host has got no requests; null when it gets some. */
+  noteSilence(host: string, sinceMs: number | null): void {
+    this.#sql.exec("UPDATE host SET silent_since_ms = ? WHERE host = ?", sinceMs, host);
+  }
+}
+
+function assignmentOf(row: SqlRow): Assignment {
+  return {
+    host: textOf(row, "host"),
+    ip: textOf(row, "ip"),
+    state: textOf(row, "state") as AssignmentState,
+  };
+}

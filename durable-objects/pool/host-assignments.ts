@@ -1,0 +1,196 @@
+/**
+ * Keeps up to date which hosts of the pool serve which of its addresses, and says whom to tell.
+ *
+ * What is decided is on disk before a host is told, so an object that restarts goes on from there.
+ * Whether a host has gone is judged when somebody asks for the placement: heartbeats wake nobody,
+ * and while nobody asks no address needs another host. [AS1] [AS6]
+ */
+import { type AssignableHost, assignAddresses, type Assignment } from "../../src/core/address-assignment.ts";
+import { LEASABLE_PORT_COUNT, portCountOf } from "../../src/core/port-block.ts";
+import type { PoolSettings } from "../../src/core/pool-settings.ts";
+import { minimumOf } from "../../src/core/share.ts";
+import type { AssignmentStore } from "./assignment-store.ts";
+import type { PoolStore, StoredHost } from "./pool-store.ts";
+
+/** What the assignments need of their pool. */
+export interface AssignmentsOptions {
+  readonly nowMs: () => number;
+  readonly store: PoolStore;
+  readonly assignments: AssignmentStore;
+  /** Whether a host gets requests. */
+  readonly isServing: (host: StoredHost) => boolean;
+  /** These hosts have other addresses to serve than before. */
+  readonly onChange: (hosts: ReadonlySet<string>) => void;
+}
+
+/** A host that restarts is not replaced: its addresses have others. */
+const RESTART_MS = 15_000;
+
+/** One per pool object. */
+export class HostAssignments {
+  readonly #options: AssignmentsOptions;
+  /** By name, as of the last decision of this instance; null before its first. */
+  #serving: string | null = null;
+  /** When a silent host will count as gone. */
+  #dueAtMs = Infinity;
+  /** Addresses that leave the pool, as this instance told hosts. */
+  #retiring: ReadonlySet<string> = new Set();
+
+  constructor(options: AssignmentsOptions) {
+    this.#options = options;
+  }
+
+  /** The addresses that a host is to serve now, and those that it lets go of because they leave the pool. */
+  of(host: string): { readonly ips: readonly string[]; readonly retiring: readonly string[] } {
+    const { assignments, store } = this.#options;
+    const own = assignments.of(host);
+    const isRetiring = ({ ip }: Assignment): boolean => (store.ip(ip)?.retiring ?? null) !== null;
+    return {
+      ips: own.filter(({ state }) => state !== "leaving").map(({ ip }) => ip),
+      retiring: own.filter(isRetiring).map(({ ip }) => ip),
+    };
+  }
+
+  /** Who may get requests for an address, by address. */
+  hostsByIp(): Map<string, ReadonlySet<string>> {
+    const hosts = new Map<string, Set<string>>();
+    for (const { host, ip, state } of this.#options.assignments.all()) {
+      if (state === "leaving") continue;
+      if (!hosts.has(ip)) hosts.set(ip, new Set());
+      hosts.get(ip)!.add(host);
+    }
+    return hosts;
+  }
+
+  /** A host has said what it serves, and what it has not let go of. */
+  reported(before: StoredHost, now: StoredHost, leaving: readonly string[]): void {
+    const { assignments } = this.#options;
+    const has = new Set([...now.rooms.map(({ ip }) => ip), ...leaving]);
+    const gone = assignments.of(now.host).filter(({ ip, state }) => state === "leaving" && !has.has(ip));
+    for (const assignment of gone) assignments.remove(assignment);
+    const isSame = before.draining === now.draining && standingOf(before) === standingOf(now);
+    if (gone.length > 0 || !isSame) this.decide();
+  }
+
+  /**
+   * Decides anew if a host has come, gone, or been away for long since the last time. The newcomer
+   * is told by the caller, whatever comes of it.
+   */
+  review(newcomer: string | null = null): void {
+    const { store, nowMs } = this.#options;
+    if (nowMs() < this.#dueAtMs && this.#servingNow(store.hosts()) === this.#serving) return;
+    this.decide(newcomer);
+  }
+
+  /** Decides anew; hosts that are concerned are told, but for the newcomer. */
+  decide(newcomer: string | null = null): void {
+    const { store, assignments, onChange } = this.#options;
+    const pool = store.pool();
+    if (pool === null) return;
+    const hosts = store.hosts();
+    const before = assignments.all();
+    const ips = store.ips();
+    const decided = assignAddresses(
+      this.#assignable(hosts, pool.settings),
+      ips.map(({ ip, retiring }) => ({
+        ip,
+        sites: [],
+        // Until it has said that it is the pool's, it may be another's.
+        isDrained: !store.isConfirmed(ip),
+        isRetiring: retiring !== null,
+      })),
+      before,
+      rulesOf(pool.settings),
+    );
+    this.#serving = this.#servingNow(hosts);
+    const changed = this.#write(before, decided);
+    const retiring = new Set(ips.filter((known) => known.retiring !== null).map(({ ip }) => ip));
+    for (const { host, ip } of decided) {
+      if (retiring.has(ip) && !this.#retiring.has(ip)) changed.add(host);
+    }
+    this.#retiring = retiring;
+    if (newcomer !== null) changed.delete(newcomer);
+    if (changed.size > 0) onChange(changed);
+  }
+
+  /** Answers which hosts have other addresses to serve. */
+  #write(before: readonly Assignment[], decided: readonly Assignment[]): Set<string> {
+    const { assignments } = this.#options;
+    const old = new Map(before.map((assignment) => [keyOf(assignment), assignment]));
+    const changed = new Set<string>();
+    for (const assignment of decided) {
+      const known = old.get(keyOf(assignment));
+      old.delete(keyOf(assignment));
+      if (known?.state === assignment.state) continue;
+      assignments.put(assignment);
+      if (isServed(known) !== isServed(assignment)) changed.add(assignment.host);
+    }
+    for (const assignment of old.values()) {
+      assignments.remove(assignment);
+      if (isServed(assignment)) changed.add(assignment.host);
+    }
+    return changed;
+  }
+
+  /** Hosts that have been away for so long that all their leases are over have no addresses any more. */
+  #assignable(hosts: readonly StoredHost[], settings: PoolSettings): AssignableHost[] {
+    const { nowMs, assignments, isServing } = this.#options;
+    const now = nowMs();
+    const goneAfterMs = settings.leaseDurationMs + settings.quarantineMs + RESTART_MS;
+    const silent = assignments.silentSinceMs();
+    const assignable: AssignableHost[] = [];
+    this.#dueAtMs = Infinity;
+    for (const stored of hosts) {
+      const { host } = stored;
+      let sinceMs = silent.get(host) ?? null;
+      const isHeard = isServing(stored);
+      if (isHeard === (sinceMs !== null)) {
+        sinceMs = isHeard ? null : now;
+        assignments.noteSilence(host, sinceMs);
+      }
+      // The clock may have been set back meanwhile.
+      const silentMs = sinceMs === null ? 0 : Math.abs(now - sinceMs);
+      if (silentMs >= goneAfterMs) continue;
+      if (sinceMs !== null) {
+        const nextMs = silentMs < RESTART_MS ? RESTART_MS : goneAfterMs;
+        this.#dueAtMs = Math.min(this.#dueAtMs, now + nextMs - silentMs);
+      }
+      assignable.push({
+        host,
+        site: null,
+        weight: 1,
+        isLive: silentMs < RESTART_MS,
+        isDrained: false,
+        addressCount: 1,
+        established: new Set(stored.rooms.filter(({ portCount }) => portCount > 0).map(({ ip }) => ip)),
+        absent: new Set(stored.rooms.filter(({ absent }) => absent === true).map(({ ip }) => ip)),
+      });
+    }
+    return assignable;
+  }
+
+  #servingNow(hosts: readonly StoredHost[]): string {
+    return hosts
+      .filter(this.#options.isServing)
+      .map(({ host }) => host)
+      .join();
+  }
+}
+
+function rulesOf(settings: PoolSettings) {
+  const least = Math.max(minimumOf(settings), portCountOf(settings.firstBlockOrder));
+  return { leastHosts: settings.minHostsPerIp, mostHosts: Math.floor(LEASABLE_PORT_COUNT / least) };
+}
+
+/** Where a host has ports, and where it never will. */
+function standingOf({ rooms }: StoredHost): string {
+  return rooms.map(({ ip, portCount, absent = false }) => `${ip} ${portCount > 0} ${absent}`).join();
+}
+
+function isServed(assignment: Assignment | undefined): boolean {
+  return assignment !== undefined && assignment.state !== "leaving";
+}
+
+function keyOf({ host, ip }: Assignment): string {
+  return `${host} ${ip}`;
+}

@@ -1,0 +1,257 @@
+/**
+ * Which hosts of a pool serve which of its addresses. [AS1]
+ *
+ * A host serves as few addresses as its demand needs, and an address has at least so many live
+ * hosts that the loss of one leaves others; hosts spread evenly over addresses. What is assigned
+ * already stays, so that a change of either set moves little: it is an argument of each decision.
+ * Nothing that serves is taken before its replacement serves.
+ *
+ * Hosts do not know of one another here, and ports do not matter: who may use which ports is the
+ * business of each address. Addresses of the two families are assigned apart, since a host needs
+ * both.
+ */
+import { type Family, familyOf } from "./address-family.ts";
+import { rendezvousWeight } from "./host-choice.ts";
+import { AssignedAddress, AssignedHost } from "./assignment-sides.ts";
+
+/**
+ * How a host stands to an address that is assigned to it: it serves; it serves until what replaces
+ * the address serves; or it takes no new flows, and lets go of the address when the last has ended.
+ */
+export type AssignmentState = "serving" | "replaced" | "leaving";
+
+/** One address of one host. */
+export interface Assignment {
+  readonly host: string;
+  readonly ip: string;
+  readonly state: AssignmentState;
+}
+
+/** A host as far as its assignment goes. */
+export interface AssignableHost {
+  readonly host: string;
+  /** Where it is; null if it does not say. */
+  readonly site: string | null;
+  /** Its share of the load compared with other hosts: more than 0. */
+  readonly weight: number;
+  /** Whether it gets requests: it is heard, and does not drain by itself. */
+  readonly isLive: boolean;
+  /** Whether the operator drains it. */
+  readonly isDrained: boolean;
+  /** How many addresses of each family its demand needs: at least 1. */
+  readonly addressCount: number;
+  /** The addresses where it has ports, as it said last. */
+  readonly established: ReadonlySet<string>;
+  /** The addresses that are not on its machine, as it said last. */
+  readonly absent: ReadonlySet<string>;
+}
+
+/** An address as far as its assignment goes. */
+export interface AssignableAddress {
+  readonly ip: string;
+  /** Where it is announced; with none it may be served from everywhere. */
+  readonly sites: readonly string[];
+  /** Whether the operator drains it. */
+  readonly isDrained: boolean;
+  /** Whether it leaves the pool: then no host serves it from now on. [RE1] */
+  readonly isRetiring: boolean;
+}
+
+/** What an operator sets. */
+export interface AssignmentRules {
+  /** Live hosts that each address has, if there are as many. */
+  readonly leastHosts: number;
+  /** Hosts of which each can have its minimum of ports on one address. */
+  readonly mostHosts: number;
+}
+
+const FAMILIES: readonly Family[] = [4, 6];
+/** Loads of two addresses that differ by no more than this share of the larger count as even, */
+export const EVEN_SHARE = 0.2;
+/** and so do such that differ by no more than so many hosts of the weight in question. */
+export const EVEN_HOSTS = 2;
+
+/**
+ * What is assigned from now on, given what is. Called again with its own result, and nothing else
+ * changed, it changes nothing; when what it replaced has gone, it comes to rest. [AS2] [AS3] [AS4]
+ */
+export function assignAddresses(
+  hosts: readonly AssignableHost[],
+  addresses: readonly AssignableAddress[],
+  previous: readonly Assignment[],
+  rules: AssignmentRules,
+): Assignment[] {
+  const result: Assignment[] = [];
+  for (const family of FAMILIES) {
+    const ofFamily = addresses.filter(({ ip }) => familyOf(ip) === family);
+    if (ofFamily.length > 0) result.push(...new FamilyAssignment(hosts, ofFamily, previous, rules).decide());
+  }
+  return result;
+}
+
+/** Of one family; it is made for one decision. */
+class FamilyAssignment {
+  readonly #rules: AssignmentRules;
+  readonly #hosts: readonly AssignedHost[];
+  readonly #addresses: readonly AssignedAddress[];
+  /** What hosts of a site may serve. */
+  readonly #bySite = new Map<string | null, readonly AssignedAddress[]>();
+
+  constructor(
+    hosts: readonly AssignableHost[],
+    addresses: readonly AssignableAddress[],
+    previous: readonly Assignment[],
+    rules: AssignmentRules,
+  ) {
+    this.#rules = rules;
+    this.#hosts = hosts.map((host) => new AssignedHost(host));
+    this.#addresses = addresses.map((address) => new AssignedAddress(address));
+    for (const { site } of hosts) {
+      if (this.#bySite.has(site)) continue;
+      this.#bySite.set(
+        site,
+        this.#addresses.filter((address) => address.mayBeServedFrom(site)),
+      );
+    }
+    this.#takeUp(previous);
+  }
+
+  decide(): Assignment[] {
+    for (const host of this.#hosts) this.#giveNeeded(host);
+    for (const address of this.#addresses) this.#giveHosts(address);
+    for (const addresses of this.#bySite.values()) this.#level(addresses);
+    for (const host of this.#hosts) this.#trim(host);
+    for (const host of this.#hosts) this.#letGo(host);
+    return this.#hosts.flatMap(({ name, states }) =>
+      Array.from(states, ([address, state]) => ({ host: name, ip: address.ip, state })),
+    );
+  }
+
+  /** What is assigned already, but for what may not stay so. */
+  #takeUp(previous: readonly Assignment[]): void {
+    const hosts = new Map(this.#hosts.map((host) => [host.name, host]));
+    const addresses = new Map(this.#addresses.map((address) => [address.ip, address]));
+    for (const { host: name, ip, state } of previous) {
+      const [host, address] = [hosts.get(name), addresses.get(ip)];
+      if (host === undefined || address === undefined) continue;
+      const mayStay = !host.isDrained && address.mayBeServedFrom(host.site);
+      const ended = address.isRetiring ? "leaving" : "replaced";
+      host.put(address, state === "leaving" || mayStay ? state : ended);
+    }
+  }
+
+  /** As many addresses as its demand needs. */
+  #giveNeeded(host: AssignedHost): void {
+    if (host.isDrained) return;
+    while (host.usefulCount < host.addressCount) {
+      const address = this.#leastLoaded(host);
+      if (address === null) return;
+      host.put(address, "serving");
+    }
+  }
+
+  #leastLoaded(host: AssignedHost): AssignedAddress | null {
+    const addresses = this.#bySite.get(host.site)!;
+    // Of equal ones not everybody's the same.
+    const start = rendezvousWeight(host.name, "") % Math.max(1, addresses.length);
+    let best: AssignedAddress | null = null;
+    for (let at = 0; at < addresses.length; at += 1) {
+      const address = addresses[(start + at) % addresses.length]!;
+      if ((best !== null && address.load >= best.load) || !this.#mayServe(host, address)) continue;
+      best = address;
+    }
+    return best;
+  }
+
+  /** Whether a host could serve an address that it does not serve. */
+  #mayServe(host: AssignedHost, address: AssignedAddress): boolean {
+    const state = host.states.get(address);
+    if (state === "serving") return false;
+    return state !== undefined || address.hostCount < this.#rules.mostHosts;
+  }
+
+  /** As many live hosts as an address is to have, if there are. */
+  #giveHosts(address: AssignedAddress): void {
+    if (address.isDrained || address.liveCount >= this.#rules.leastHosts) return;
+    const able = this.#hosts
+      .filter((host) => host.isLive && !host.isDrained && !host.isAbsentFrom(address))
+      .filter((host) => address.mayBeServedFrom(host.site) && this.#mayServe(host, address))
+      .map((host) => ({
+        host,
+        // First those that have its ports still: an address that is taken back goes on where it was. [RE8]
+        rank: host.states.has(address) ? 0 : 1,
+        burden: host.burden,
+        tie: rendezvousWeight(host.name, address.ip),
+      }))
+      .toSorted((a, b) => a.rank - b.rank || a.burden - b.burden || a.tie - b.tie);
+    for (const { host } of able) {
+      if (address.liveCount >= this.#rules.leastHosts) return;
+      if (this.#mayServe(host, address)) host.put(address, "serving");
+    }
+  }
+
+  /** Moves hosts from the most loaded addresses of a site to the least loaded, until they are even. [AS3] */
+  #level(addresses: readonly AssignedAddress[]): void {
+    const stuck = new Set<AssignedAddress>();
+    for (;;) {
+      let receiver: AssignedAddress | null = null;
+      for (const address of addresses) {
+        if (stuck.has(address) || address.isDrained) continue;
+        if (receiver === null || address.load < receiver.load) receiver = address;
+      }
+      if (receiver === null) return;
+      if (!this.#relieve(addresses, receiver)) stuck.add(receiver);
+    }
+  }
+
+  /** Moves one host to this address; false if there is none to be moved. */
+  #relieve(addresses: readonly AssignedAddress[], receiver: AssignedAddress): boolean {
+    const donors = addresses
+      .filter(({ load }) => load - receiver.load > load * EVEN_SHARE)
+      .toSorted((a, b) => b.load - a.load);
+    for (const donor of donors) {
+      for (const [host, state] of donor.states) {
+        if (state !== "serving" || !this.#isMovable(host, donor, receiver)) continue;
+        host.put(receiver, "serving");
+        host.put(donor, "replaced");
+        return true;
+      }
+    }
+    return false;
+  }
+
+  #isMovable(host: AssignedHost, donor: AssignedAddress, receiver: AssignedAddress): boolean {
+    if (!host.isLive || host.isDrained || host.isMoving || host.usefulCount > host.addressCount) return false;
+    if (host.isAbsentFrom(donor) || host.isAbsentFrom(receiver)) return false;
+    if (!receiver.mayBeServedFrom(host.site) || !this.#mayServe(host, receiver)) return false;
+    if (donor.load - receiver.load <= EVEN_HOSTS * host.weight) return false;
+    return donor.liveCount > this.#rules.leastHosts;
+  }
+
+  /** Takes what a host has beyond its demand, where the address has hosts enough. */
+  #trim(host: AssignedHost): void {
+    if (!host.isLive || host.isDrained || host.usefulCount <= host.addressCount) return;
+    const heaviestFirst = [...host.states]
+      .filter(([address, state]) => state === "serving" && !host.isAbsentFrom(address))
+      .toSorted(([a], [b]) => b.load - a.load);
+    for (const [address] of heaviestFirst) {
+      if (host.usefulCount <= host.addressCount) return;
+      if (address.establishedCountBeside(host) >= this.#rules.leastHosts) host.put(address, "replaced");
+    }
+  }
+
+  /** Ends what is replaced, once what replaces it serves. [AS4] */
+  #letGo(host: AssignedHost): void {
+    const isReady = host.isDrained || host.isSettled;
+    for (const [address, state] of host.states) {
+      if (state !== "replaced" || !isReady) continue;
+      if (!host.isDrained || this.#isTakenOver(address, host)) host.put(address, "leaving");
+    }
+  }
+
+  /** Whether another serves what a drained host has, or nobody will. */
+  #isTakenOver(address: AssignedAddress, host: AssignedHost): boolean {
+    if (address.isDrained || address.establishedCountBeside(host) > 0) return true;
+    return !this.#hosts.some((other) => other !== host && other.couldServe(address));
+  }
+}

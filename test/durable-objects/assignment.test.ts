@@ -1,0 +1,165 @@
+/** Which hosts a pool names which addresses to, over real connections. */
+import { evictDurableObject } from "cloudflare:test";
+import { describe, expect, it, vi } from "vitest";
+import type { EgressPool } from "../../durable-objects/pool/egress-pool.ts";
+import { HostConnection, objects, type Reply } from "./objects.ts";
+
+type Pool = DurableObjectStub<EgressPool>;
+
+let count = 0;
+
+async function newPool(ipCount: number, minHostsPerIp: number) {
+  count += 1;
+  const stub = objects.EGRESS_POOL.getByName(`assigned-${count}`);
+  await stub.configure({ minHostsPerIp });
+  const ips = Array.from({ length: ipCount }, (_, at) => `198.18.${count}.${at + 1}`);
+  for (const ip of ips) await stub.addIp(ip, null);
+  return { stub, ips };
+}
+
+/** A host that does as it is told, as soon as it reads it. */
+class ObedientHost {
+  readonly name: string;
+  readonly connection: HostConnection;
+  ips: readonly string[] = [];
+  told = 0;
+  /** Addresses whose flows have not ended. */
+  readonly busy = new Set<string>();
+
+  private constructor(name: string, connection: HostConnection) {
+    this.name = name;
+    this.connection = connection;
+  }
+
+  static async enlist(stub: Pool, name: string): Promise<ObedientHost> {
+    const connection = await HostConnection.open(stub, name);
+    const host = new ObedientHost(name, connection);
+    host.#follow(await connection.enlist(`${name}-instance`, "http://127.0.0.1:8001"));
+    return host;
+  }
+
+  /** Hears what it was told since; true if there was anything. */
+  listen(): boolean {
+    const texts = [...this.connection.unread];
+    this.connection.forgetUnread();
+    for (const text of texts) this.#follow(JSON.parse(text) as Reply);
+    return texts.length > 0;
+  }
+
+  report(withPorts: readonly string[] = this.ips): void {
+    const rooms = this.ips.map((ip) => ({
+      ip,
+      portCount: withPorts.includes(ip) ? 256 : 0,
+      busiestCount: 0,
+    }));
+    const leaving = [...this.busy].filter((ip) => !this.ips.includes(ip));
+    this.connection.send({ type: "report", draining: false, rooms, leaving });
+  }
+
+  #follow(reply: Reply): void {
+    this.told += 1;
+    this.ips = reply["ips"] as string[];
+  }
+}
+
+async function hostsPlaced(stub: Pool): Promise<Map<string, string[]>> {
+  const placement = await stub.placement();
+  if (!placement.ok) throw new Error(placement.refusal);
+  return new Map(placement.value.ips.map(({ ip, hosts }) => [ip, hosts.map(({ host }) => host).toSorted()]));
+}
+
+/** Lets hosts report, and be told, until nobody is told anything more. */
+async function settle(stub: Pool, hosts: readonly ObedientHost[]): Promise<void> {
+  for (let isMoving = true; isMoving;) {
+    for (const host of hosts) host.report();
+    // Its answer comes after what the reports brought about.
+    await stub.placement();
+    isMoving = hosts.map((host) => host.listen()).includes(true);
+  }
+}
+
+async function enlisted(stub: Pool, hostCount: number): Promise<ObedientHost[]> {
+  const hosts: ObedientHost[] = [];
+  for (let at = 0; at < hostCount; at += 1) hosts.push(await ObedientHost.enlist(stub, `h${at}`));
+  await settle(stub, hosts);
+  return hosts;
+}
+
+describe("the addresses of a pool", () => {
+  it("[AS1] [AS2] are few to a host, and each has hosts enough, evenly", async () => {
+    const { stub, ips } = await newPool(4, 2);
+    const hosts = await enlisted(stub, 12);
+    expect(hosts.map((host) => host.ips.length)).toEqual(Array(12).fill(1));
+    const placed = await hostsPlaced(stub);
+    const sizes = ips.map((ip) => placed.get(ip)!.length);
+    expect(Math.min(...sizes)).toBeGreaterThanOrEqual(2);
+    expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThanOrEqual(2);
+    for (const { name, ips: own } of hosts) for (const ip of own) expect(placed.get(ip)).toContain(name);
+  });
+
+  it("[AS2] are all of them when hosts are few", async () => {
+    const { stub, ips } = await newPool(3, 3);
+    for (const { ips: own } of await enlisted(stub, 2)) expect(own.toSorted()).toEqual(ips);
+  });
+
+  it("[AS1] stay where they are when the object begins anew and hosts come back", async () => {
+    const { stub } = await newPool(4, 1);
+    const hosts = await enlisted(stub, 8);
+    const before = await hostsPlaced(stub);
+    await evictDurableObject(stub, { webSockets: "close" });
+    const back: ObedientHost[] = [];
+    for (const { name } of hosts.toReversed()) back.push(await ObedientHost.enlist(stub, name));
+    await settle(stub, back);
+    expect(await hostsPlaced(stub)).toEqual(before);
+  });
+
+  it("[AS3] [AS4] move to a new address no more than its share, and are left after it serves", async () => {
+    const { stub, ips } = await newPool(2, 1);
+    const hosts = await enlisted(stub, 12);
+    const before = new Map(hosts.map(({ name, ips: own }) => [name, own]));
+    const added = `198.18.${count}.9`;
+    await stub.addIp(added, null);
+    await vi.waitFor(() => {
+      for (const host of hosts) host.listen();
+      expect(hosts.some((host) => host.ips.includes(added))).toBe(true);
+    });
+    const movers = hosts.filter((host) => host.ips.includes(added));
+    expect(movers.length).toBeGreaterThan(1);
+    expect(movers.length).toBeLessThanOrEqual(4);
+    // They serve both until they have ports of the new one.
+    const [mover] = movers as [ObedientHost];
+    const old = before.get(mover.name)![0]!;
+    expect(mover.ips.toSorted()).toEqual([added, old].toSorted());
+    mover.report([old]);
+    expect((await hostsPlaced(stub)).get(old)).toContain(mover.name);
+    expect(mover.listen()).toBe(false);
+    mover.busy.add(old);
+    mover.report();
+    expect((await hostsPlaced(stub)).get(old)).not.toContain(mover.name);
+    await vi.waitFor(() => expect(mover.listen()).toBe(true));
+    expect(mover.ips).toEqual([added]);
+    for (const host of hosts) if (!movers.includes(host)) expect(host.ips).toEqual(before.get(host.name));
+    await settle(stub, hosts);
+    expect((await hostsPlaced(stub)).get(added)).toHaveLength(movers.length);
+    expect(ips).not.toContain(added);
+  });
+
+  it("[AS5] that are not on a host's machine are made up for", async () => {
+    const { stub, ips } = await newPool(2, 1);
+    const [host] = (await enlisted(stub, 1)) as [ObedientHost];
+    const others = await enlistedAs(stub, ["x", "y", "z"]);
+    await settle(stub, [host, ...others]);
+    const [own] = host.ips as [string];
+    const rooms = host.ips.map((ip) => ({ ip, portCount: 0, busiestCount: 0, absent: true }));
+    host.connection.send({ type: "report", draining: false, rooms });
+    await vi.waitFor(() => expect(host.listen()).toBe(true));
+    expect(host.ips.toSorted()).toEqual(ips);
+    expect((await hostsPlaced(stub)).get(own)).not.toContain(host.name);
+  });
+});
+
+async function enlistedAs(stub: Pool, names: readonly string[]): Promise<ObedientHost[]> {
+  const hosts: ObedientHost[] = [];
+  for (const name of names) hosts.push(await ObedientHost.enlist(stub, name));
+  return hosts;
+}
