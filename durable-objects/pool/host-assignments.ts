@@ -9,22 +9,26 @@ import { type AssignableHost, assignAddresses, type Assignment } from "../../src
 import { LEASABLE_PORT_COUNT, portCountOf } from "../../src/core/port-block.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import { minimumOf } from "../../src/core/share.ts";
+import type { ObjectPlatform } from "../platform/object-platform.ts";
 import type { AssignmentStore } from "./assignment-store.ts";
 import type { PoolStore, StoredHost } from "./pool-store.ts";
 
 /** What the assignments need of their pool. */
 export interface AssignmentsOptions {
-  readonly nowMs: () => number;
+  readonly platform: Pick<ObjectPlatform, "nowMs" | "wait" | "keepAwake" | "report">;
   readonly store: PoolStore;
   readonly assignments: AssignmentStore;
-  /** Whether a host gets requests. */
-  readonly isServing: (host: StoredHost) => boolean;
+  /** Of these hosts, those that get requests. */
+  readonly servingOf: (hosts: readonly StoredHost[]) => readonly StoredHost[];
   /** These hosts have other addresses to serve than before. */
   readonly onChange: (hosts: ReadonlySet<string>) => void;
 }
 
 /** A host that restarts is not replaced: its addresses have others. */
 const RESTART_MS = 15_000;
+/** A decision looks at every host. Where all of them come at once, it is made for many together. */
+const PAUSE_MS_PER_HOST = 0.1;
+const LONGEST_PAUSE_MS = 1_000;
 
 /** One per pool object. */
 export class HostAssignments {
@@ -33,6 +37,9 @@ export class HostAssignments {
   #serving: string | null = null;
   /** When a silent host will count as gone. */
   #dueAtMs = Infinity;
+  /** Before that no decision is made, but the one that waits for it. */
+  #pauseEndMs = -Infinity;
+  #isWaiting = false;
   /** Addresses that leave the pool, as this instance told hosts. */
   #retiring: ReadonlySet<string> = new Set();
 
@@ -69,7 +76,7 @@ export class HostAssignments {
     const gone = assignments.of(now.host).filter(({ ip, state }) => state === "leaving" && !has.has(ip));
     for (const assignment of gone) assignments.remove(assignment);
     const isSame = before.draining === now.draining && standingOf(before) === standingOf(now);
-    if (gone.length > 0 || !isSame) this.decide();
+    if (gone.length > 0 || !isSame) this.#decideSoon(null);
   }
 
   /**
@@ -77,21 +84,46 @@ export class HostAssignments {
    * is told by the caller, whatever comes of it.
    */
   review(newcomer: string | null = null): void {
-    const { store, nowMs } = this.#options;
-    if (nowMs() < this.#dueAtMs && this.#servingNow(store.hosts()) === this.#serving) return;
-    this.decide(newcomer);
+    const { store, platform, servingOf } = this.#options;
+    if (platform.nowMs() < this.#dueAtMs && spelled(servingOf(store.hosts())) === this.#serving) return;
+    this.#decideSoon(newcomer);
+  }
+
+  /** At once, or with all that comes until the pause ends. */
+  #decideSoon(newcomer: string | null): void {
+    const { platform } = this.#options;
+    if (this.#isWaiting) return;
+    const leftMs = this.#pauseEndMs - platform.nowMs();
+    // After the clock was set back there is none.
+    if (leftMs <= 0 || leftMs > LONGEST_PAUSE_MS) return this.decide(newcomer);
+    this.#isWaiting = true;
+    platform.keepAwake(this.#decideAfter(leftMs));
+  }
+
+  async #decideAfter(delayMs: number): Promise<void> {
+    const { platform } = this.#options;
+    await platform.wait(delayMs);
+    this.#isWaiting = false;
+    try {
+      this.decide();
+    } catch (fault) {
+      platform.report("addresses could not be assigned to hosts", fault);
+      // Whatever comes next tries it again.
+      this.#serving = null;
+    }
   }
 
   /** Decides anew; hosts that are concerned are told, but for the newcomer. */
   decide(newcomer: string | null = null): void {
-    const { store, assignments, onChange } = this.#options;
+    const { store, assignments, onChange, servingOf, platform } = this.#options;
     const pool = store.pool();
     if (pool === null) return;
     const hosts = store.hosts();
+    const serving = servingOf(hosts);
     const before = assignments.all();
     const ips = store.ips();
     const decided = assignAddresses(
-      this.#assignable(hosts, pool.settings),
+      this.#assignable(hosts, new Set(serving), pool.settings),
       ips.map(({ ip, retiring }) => ({
         ip,
         sites: [],
@@ -102,13 +134,15 @@ export class HostAssignments {
       before,
       rulesOf(pool.settings),
     );
-    this.#serving = this.#servingNow(hosts);
     const changed = this.#write(before, decided);
     const retiring = new Set(ips.filter((known) => known.retiring !== null).map(({ ip }) => ip));
     for (const { host, ip } of decided) {
       if (retiring.has(ip) && !this.#retiring.has(ip)) changed.add(host);
     }
     this.#retiring = retiring;
+    this.#serving = spelled(serving);
+    const pauseMs = Math.min(LONGEST_PAUSE_MS, Math.floor(hosts.length * PAUSE_MS_PER_HOST));
+    this.#pauseEndMs = platform.nowMs() + pauseMs;
     if (newcomer !== null) changed.delete(newcomer);
     if (changed.size > 0) onChange(changed);
   }
@@ -133,9 +167,13 @@ export class HostAssignments {
   }
 
   /** Hosts that have been away for so long that all their leases are over have no addresses any more. */
-  #assignable(hosts: readonly StoredHost[], settings: PoolSettings): AssignableHost[] {
-    const { nowMs, assignments, isServing } = this.#options;
-    const now = nowMs();
+  #assignable(
+    hosts: readonly StoredHost[],
+    serving: ReadonlySet<StoredHost>,
+    settings: PoolSettings,
+  ): AssignableHost[] {
+    const { platform, assignments } = this.#options;
+    const now = platform.nowMs();
     const goneAfterMs = settings.leaseDurationMs + settings.quarantineMs + RESTART_MS;
     const silent = assignments.silentSinceMs();
     const assignable: AssignableHost[] = [];
@@ -143,7 +181,7 @@ export class HostAssignments {
     for (const stored of hosts) {
       const { host } = stored;
       let sinceMs = silent.get(host) ?? null;
-      const isHeard = isServing(stored);
+      const isHeard = serving.has(stored);
       if (isHeard === (sinceMs !== null)) {
         sinceMs = isHeard ? null : now;
         assignments.noteSilence(host, sinceMs);
@@ -168,13 +206,10 @@ export class HostAssignments {
     }
     return assignable;
   }
+}
 
-  #servingNow(hosts: readonly StoredHost[]): string {
-    return hosts
-      .filter(this.#options.isServing)
-      .map(({ host }) => host)
-      .join();
-  }
+function spelled(hosts: readonly StoredHost[]): string {
+  return hosts.map(({ host }) => host).join();
 }
 
 function rulesOf(settings: PoolSettings) {

@@ -74,6 +74,18 @@ export class HostSockets {
       .find((socket) => isOpen(socket) && attachmentOf(socket).instance === instance);
   }
 
+  /** The instances of hosts that were heard lately, by host: `isLive` for all of them at once. */
+  liveInstances({ hostSilenceMs }: PoolSettings): Map<string, string> {
+    const live = new Map<string, string>();
+    for (const socket of this.#platform.sockets(HOSTS_TAG)) {
+      const { host, instance, heardAtMs } = attachmentOf(socket);
+      if (instance === null || !isOpen(socket)) continue;
+      const heardMs = lastHeardMs(this.#platform, socket, heardAtMs);
+      if (isHeardLately(this.#platform, heardMs, hostSilenceMs)) live.set(host, instance);
+    }
+    return live;
+  }
+
   /** Whether a host was heard lately. */
   isLive(stored: StoredHost, { hostSilenceMs }: PoolSettings): boolean {
     const socket = this.socketOf(stored);

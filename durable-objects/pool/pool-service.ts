@@ -32,7 +32,7 @@ import { HostSessions } from "./host-sessions.ts";
 import { HostSockets } from "./host-sockets.ts";
 import { POOL_MIGRATIONS } from "./pool-schema.ts";
 import { PoolStore } from "./pool-store.ts";
-import { type PoolDescription, PoolView } from "./pool-view.ts";
+import { type PoolDescription, PoolView, servingOf } from "./pool-view.ts";
 import { UplinkOpinions } from "./uplink-opinions.ts";
 
 /** A router waits no longer for addresses that cannot be told of routers. */
@@ -72,10 +72,10 @@ export class PoolService {
     this.#sockets = sockets;
     this.#steering = steering;
     const assignments = new HostAssignments({
-      nowMs,
+      platform,
       store,
       assignments: new AssignmentStore(platform.storage),
-      isServing: (stored) => this.#view.isServing(stored, store.pool()!.settings),
+      servingOf: (hosts) => servingOf(hosts, sockets.liveInstances(store.pool()!.settings)),
       onChange: (hosts) => this.#hosts.tell(hosts),
     });
     this.#assignments = assignments;

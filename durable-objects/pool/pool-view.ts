@@ -42,7 +42,9 @@ export class PoolView {
   placement({ name, settings }: StoredPool): Placement {
     const { store, assignments } = this.#options;
     const placed = new Map<string, PlacedHost[]>(store.ipsToServe().map((ip) => [ip, []]));
-    const serving = store.hosts().filter((stored) => this.isServing(stored, settings));
+    const hosts = store.hosts();
+    const live = this.#options.sockets.liveInstances(settings);
+    const serving = servingOf(hosts, live);
     const ejected = this.#ejectedOn([...placed.keys()], serving);
     const assigned = assignments.hostsByIp();
     for (const { host, gateway, rooms } of serving) {
@@ -54,7 +56,7 @@ export class PoolView {
       }
     }
     const ips = [...placed].map(([ip, hosts]) => ({ ip, hosts }));
-    return { pool: name, ips, resting: this.#resting(ips, settings) };
+    return { pool: name, ips, resting: restingOf(ips, hosts, live) };
   }
 
   /** Settings, addresses, hosts and routers. */
@@ -62,15 +64,11 @@ export class PoolView {
     const { nowMs, store, sockets, steering } = this.#options;
     const now = nowMs();
     const all = store.hosts();
-    const serving = all.filter((stored) => this.isServing(stored, settings));
+    const live = sockets.liveInstances(settings);
+    const serving = servingOf(all, live);
     const ejected = this.#ejectedOn(store.ipsToServe(), serving);
     const hosts = all.map((stored) =>
-      describeHost(
-        stored,
-        sockets.isLive(stored, settings),
-        now,
-        (ip) => ejected.get(ip)?.has(stored.host) === true,
-      ),
+      describeHost(stored, isLive(stored, live), now, (ip) => ejected.get(ip)?.has(stored.host) === true),
     );
     return { pool: name, settings, ips: store.ips(), hosts, ...steering.describe() };
   }
@@ -80,15 +78,29 @@ export class PoolView {
     return !stored.draining && this.#options.sockets.isLive(stored, settings);
   }
 
-  /** Hosts that are heard and get no requests: they drain, or have nothing to send from. [PL8] */
-  #resting(ips: readonly PlacedIp[], settings: PoolSettings): string[] {
-    const { store, sockets } = this.#options;
-    const placed = new Set(ips.flatMap(({ hosts }) => hosts.map(({ host }) => host)));
-    const others = store.hosts().filter(({ host }) => !placed.has(host));
-    return others.filter((stored) => sockets.isLive(stored, settings)).map(({ host }) => host);
-  }
-
   #ejectedOn(ips: readonly string[], serving: readonly StoredHost[]): Map<string, ReadonlySet<string>> {
     return new Map(ips.map((ip) => [ip, this.#options.opinions.ejected(ip, serving)]));
   }
+}
+
+/** Those that get requests, if they have capacity. */
+export function servingOf(
+  hosts: readonly StoredHost[],
+  live: ReadonlyMap<string, string>,
+): readonly StoredHost[] {
+  return hosts.filter((stored) => !stored.draining && isLive(stored, live));
+}
+
+/** Hosts that are heard and get no requests: they drain, or have nothing to send from. [PL8] */
+function restingOf(
+  ips: readonly PlacedIp[],
+  hosts: readonly StoredHost[],
+  live: ReadonlyMap<string, string>,
+): string[] {
+  const placed = new Set(ips.flatMap((ip) => ip.hosts.map(({ host }) => host)));
+  return hosts.filter((stored) => !placed.has(stored.host) && isLive(stored, live)).map(({ host }) => host);
+}
+
+function isLive({ host, instance }: StoredHost, live: ReadonlyMap<string, string>): boolean {
+  return live.get(host) === instance;
 }

@@ -38,10 +38,11 @@ export class PoolOfHosts {
 
   /** Decides once. */
   decide(): Assignment[] {
-    const hosts = [...this.hosts.values()].map((host) => ({
-      ...host,
-      established: new Set([...this.addresses.keys()].filter((ip) => this.isEstablished(host.host, ip))),
-    }));
+    const hosts: AssignableHost[] = [];
+    for (const host of this.hosts.values()) {
+      const established = [...this.addresses.keys()].filter((ip) => this.isEstablished(host.host, ip));
+      hosts.push({ ...host, established: new Set(established) });
+    }
     this.assignments = assignAddresses(hosts, [...this.addresses.values()], this.assignments, this.rules);
     return this.assignments;
   }

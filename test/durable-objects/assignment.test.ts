@@ -1,6 +1,6 @@
 /** Which hosts a pool names which addresses to, over real connections. */
-import { evictDurableObject } from "cloudflare:test";
-import { describe, expect, it, vi } from "vitest";
+import { evictDurableObject, runInDurableObject } from "cloudflare:test";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import type { EgressPool } from "../../durable-objects/pool/egress-pool.ts";
 import { HostConnection, objects, type Reply } from "./objects.ts";
 
@@ -85,6 +85,10 @@ async function enlisted(stub: Pool, hostCount: number): Promise<ObedientHost[]> 
   return hosts;
 }
 
+afterEach(() => {
+  vi.useRealTimers();
+});
+
 describe("the addresses of a pool", () => {
   it("[AS1] [AS2] are few to a host, and each has hosts enough, evenly", async () => {
     const { stub, ips } = await newPool(4, 2);
@@ -142,6 +146,33 @@ describe("the addresses of a pool", () => {
     await settle(stub, hosts);
     expect((await hostsPlaced(stub)).get(added)).toHaveLength(movers.length);
     expect(ips).not.toContain(added);
+    // [AS7] What it still has ports of counts until it says that it has not.
+    expect(await assigned(stub, mover.name)).toEqual([added, old].toSorted());
+    mover.busy.clear();
+    mover.report();
+    await vi.waitFor(async () => expect(await assigned(stub, mover.name)).toEqual([added]));
+  });
+
+  it("[AS6] [AS7] get another host when one is away for longer than a restart takes", async () => {
+    const { stub } = await newPool(2, 2);
+    const hosts = await enlisted(stub, 4);
+    const [lost, ...others] = hosts as [ObedientHost, ...ObedientHost[]];
+    const before = await hostsPlaced(stub);
+    const [ip] = lost.ips as [string];
+    lost.connection.close();
+    await lost.connection.closed;
+    // Noticed, and nothing comes of it yet.
+    expect((await hostsPlaced(stub)).get(ip)).toHaveLength(before.get(ip)!.length - 1);
+    await settle(stub, others);
+    expect((await hostsPlaced(stub)).get(ip)).toHaveLength(before.get(ip)!.length - 1);
+    vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 15_001 });
+    await settle(stub, others);
+    await settle(stub, others);
+    expect((await hostsPlaced(stub)).get(ip)!.length).toBeGreaterThanOrEqual(2);
+    expect(await assigned(stub, lost.name)).toContain(ip);
+    vi.setSystemTime(Date.now() + 720_000);
+    await settle(stub, others);
+    expect(await assigned(stub, lost.name)).toEqual([]);
   });
 
   it("[AS5] that are not on a host's machine are made up for", async () => {
@@ -157,6 +188,16 @@ describe("the addresses of a pool", () => {
     expect((await hostsPlaced(stub)).get(own)).not.toContain(host.name);
   });
 });
+
+/** What the pool has on its disk for a host. */
+function assigned(stub: Pool, host: string): Promise<string[]> {
+  return runInDurableObject(stub, (_instance, state) =>
+    state.storage.sql
+      .exec<{ ip: string }>("SELECT ip FROM assignment WHERE host = ? ORDER BY ip", host)
+      .toArray()
+      .map(({ ip }) => ip),
+  );
+}
 
 async function enlistedAs(stub: Pool, names: readonly string[]): Promise<ObedientHost[]> {
   const hosts: ObedientHost[] = [];

@@ -53,8 +53,9 @@ function checkAssigned({ edge, living, settings }: CalmWorld, ip: string, assign
   const moving = edge.pool.database.sql
     .exec("SELECT host, state FROM assignment WHERE ip = ? AND state <> 'serving'", ip)
     .toArray()
-    .find((row) => living.some(({ name }) => name === row["host"]));
-  if (moving !== undefined) throw new Violation("calm", `${moving["host"]} is ${moving["state"]} on ${ip}`);
+    .map((row) => ({ host: row["host"] as string, state: row["state"] as string }))
+    .find(({ host }) => living.some(({ name }) => name === host));
+  if (moving !== undefined) throw new Violation("calm", `${moving.host} is ${moving.state} on ${ip}`);
 }
 
 function checkServed(world: CalmWorld, host: Host, ip: string, leased: readonly HeldBlock[]): void {

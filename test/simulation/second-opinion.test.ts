@@ -1,78 +1,9 @@
 /** Small histories, right and wrong: whether an outsider sees which law was broken, and cries no wolf. */
 import { describe, expect, test } from "vitest";
-import type { History, SeenBlock, Sighting } from "./history.ts";
+import type { History } from "./history.ts";
 import { judge } from "./second-opinion.ts";
+import { block, first, IP, LEASE_MS, next, QUARANTINE_MS, Story } from "./story.ts";
 
-const IP = "192.0.2.1";
-const LEASE_MS = 600_000;
-const QUARANTINE_MS = 120_000;
-
-type Timeless<Each> = Each extends Sighting ? Omit<Each, "atMs"> : never;
-
-/** A history that is told in order. */
-class Story {
-  readonly sightings: Sighting[] = [];
-
-  constructor() {
-    this.see(0, { type: "promised", ip: IP, leaseDurationMs: LEASE_MS, quarantineMs: QUARANTINE_MS });
-  }
-
-  see(atMs: number, what: Timeless<Sighting>): this {
-    this.sightings.push({ ...what, atMs });
-    return this;
-  }
-
-  asked(atMs: number, machine: string, requestId: string): this {
-    return this.see(atMs, { type: "asked", machine, ip: IP, requestId });
-  }
-
-  told(
-    atMs: number,
-    machine: string,
-    requestId: string,
-    blocks: readonly SeenBlock[],
-    { leaseDurationMs = LEASE_MS, granted = null }: Partial<Extract<Sighting, { type: "told" }>> = {},
-  ): this {
-    return this.see(atMs, { type: "told", machine, ip: IP, requestId, leaseDurationMs, blocks, granted });
-  }
-
-  /** A request and its answer within one instant. */
-  leased(atMs: number, machine: string, requestId: string, ...blocks: readonly SeenBlock[]): this {
-    return this.asked(atMs, machine, requestId).told(atMs, machine, requestId, blocks);
-  }
-
-  /** Asks for something and hears nothing: it may have given back what it has. */
-  yielded(atMs: number, machine: string): this {
-    return this.asked(atMs, machine, `yields at ${atMs}`);
-  }
-
-  sent(atMs: number, machine: string, port: number): this {
-    return this.see(atMs, { type: "sent", machine, ip: IP, port });
-  }
-
-  steered(atMs: number, machine: string | null, port: number, isAttentive = true): this {
-    return this.see(atMs, { type: "steered", router: "r1", isAttentive, ip: IP, port, machine });
-  }
-
-  clockSet(atMs: number, byMs: number): this {
-    return this.see(atMs, { type: "clock-set", ip: IP, byMs });
-  }
-
-  started(atMs: number, machine: string): this {
-    return this.see(atMs, { type: "started", machine });
-  }
-
-  laws(): unknown[] {
-    return judge(this.sightings).map(({ law }) => law);
-  }
-}
-
-function block(base: number, order: number, epoch: number): SeenBlock {
-  return { base, order, epoch };
-}
-
-const first = block(2048, 7, 1);
-const next = block(2048, 7, 2);
 /** The slowest clock of a machine has counted a lease by then, the fastest of an address a quarantine. */
 const LEASE_END_MS = LEASE_MS / 0.99;
 const HOLD_MS = QUARANTINE_MS / 1.01;
@@ -551,61 +482,6 @@ describe("quarantine", () => {
     const shorter = promised(new Story(), 0, 300_000).leased(0, "a", "a1", first).sent(50_000, "a", 2050);
     shorter.yielded(50_000, "a");
     expect(shorter.leased(200_000, "b", "b1", next).laws()).toEqual([6]);
-  });
-});
-
-describe("calm", () => {
-  function calm(): Story {
-    return new Story()
-      .leased(0, "a", "a1", first)
-      .see(10, { type: "calm", machines: ["a"], leastHosts: 1, boundMs: 1000 });
-  }
-
-  test("[CALM] who wants to send and can, does so within the bound", () => {
-    expect(calm().sent(1010, "a", 2050).see(2000, { type: "over" }).laws()).toEqual([]);
-    expect(calm().sent(1011, "a", 2050).laws()).toEqual(["calm"]);
-    expect(calm().see(1010, { type: "over" }).laws()).toEqual(["calm"]);
-    const elsewhere = calm().see(11, {
-      type: "promised",
-      ip: "192.0.2.2",
-      leaseDurationMs: 1,
-      quarantineMs: 1,
-    });
-    expect(elsewhere.sent(12, "a", 2050).see(2000, { type: "over" }).laws()).toEqual([]);
-  });
-
-  test("[CALM] a run that ends before the bound proves nothing", () => {
-    expect(calm().see(1009, { type: "over" }).laws()).toEqual([]);
-    expect(calm().laws()).toEqual([]);
-  });
-
-  test("[CALM] on each address that was promised", () => {
-    const unpromised = new Story().see(0, { type: "clock-set", ip: "192.0.2.3", byMs: 1 });
-    unpromised
-      .leased(0, "a", "a1", first)
-      .see(10, { type: "calm", machines: ["a"], leastHosts: 1, boundMs: 1000 });
-    expect(unpromised.sent(20, "a", 2050).see(2000, { type: "over" }).laws()).toEqual([]);
-    const ip = "192.0.2.2";
-    const story = new Story().see(0, { type: "promised", ip, leaseDurationMs: LEASE_MS, quarantineMs: 0 });
-    story
-      .leased(0, "a", "a1", first)
-      .see(10, { type: "calm", machines: ["a"], leastHosts: 1, boundMs: 1000 });
-    expect(story.sent(20, "a", 2050).see(2000, { type: "over" }).laws()).toEqual(["calm"]);
-  });
-
-  test("[CALM] as many on an address as it is to have, and nobody on none", () => {
-    const machines = ["a", "b", "c"];
-    const story = (leastHosts: number): Story => {
-      const begun = new Story().leased(0, "a", "a1", first).leased(0, "b", "b1", next);
-      return begun.see(10, { type: "calm", machines, leastHosts, boundMs: 1000 }).sent(20, "a", 2050);
-    };
-    const ended = (last: Story): readonly unknown[] => last.see(2000, { type: "over" }).laws();
-    // The third has not sent at all, though the address has enough.
-    expect(ended(story(2).sent(21, "b", next.base))).toEqual(["calm"]);
-    const others = block(4096, 6, 3);
-    const third = (leastHosts: number): Story =>
-      story(leastHosts).leased(22, "c", "c1", others).sent(23, "c", others.base);
-    expect(ended(third(3).sent(24, "b", next.base))).toEqual([]);
   });
 });
 
