@@ -1,6 +1,11 @@
 /** Which hosts serve which addresses of a pool, on disk. */
 import type { Assignment, AssignmentState } from "../../src/core/address-assignment.ts";
+import type { Demand } from "../../src/core/address-demand.ts";
+import type { Family } from "../../src/core/address-family.ts";
 import { numberOrNull, type SqlDatabase, type SqlRow, textOf } from "../storage/sql-database.ts";
+
+/** What is known of the demand of a host, for each family of which it has addresses. */
+export type HostDemand = { readonly [Key in Family]?: Demand };
 
 /** Reads and writes the assignment of one pool. Nothing is remembered here: what is asked is read. */
 export class AssignmentStore {
@@ -37,6 +42,17 @@ export class AssignmentStore {
   /** A host has nothing of an address any more. */
   remove({ host, ip }: Pick<Assignment, "host" | "ip">): void {
     this.#sql.exec("DELETE FROM assignment WHERE host = ? AND ip = ?", host, ip);
+  }
+
+  /** The demand of hosts, by name and family. */
+  demands(): Map<string, HostDemand> {
+    const rows = this.#sql.exec("SELECT host, demand FROM host").toArray();
+    return new Map(rows.map((row) => [textOf(row, "host"), JSON.parse(textOf(row, "demand")) as HostDemand]));
+  }
+
+  /** Keeps the demand of a host. */
+  putDemand(host: string, demand: HostDemand): void {
+    this.#sql.exec("UPDATE host SET demand = ? WHERE host = ?", JSON.stringify(demand), host);
   }
 
   /** Since when hosts have got no requests (Unix milliseconds), by name; those that get some are absent. */

@@ -6,11 +6,19 @@
  * and while nobody asks no address needs another host. [AS1] [AS6]
  */
 import { type AssignableHost, assignAddresses, type Assignment } from "../../src/core/address-assignment.ts";
+import {
+  type AddressUse,
+  type Demand,
+  demandAfter,
+  FIRST_DEMAND,
+  REST_MS,
+} from "../../src/core/address-demand.ts";
+import { type Family, familyOf } from "../../src/core/address-family.ts";
 import { LEASABLE_PORT_COUNT, portCountOf } from "../../src/core/port-block.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import { minimumOf } from "../../src/core/share.ts";
 import type { ObjectPlatform } from "../platform/object-platform.ts";
-import type { AssignmentStore } from "./assignment-store.ts";
+import type { AssignmentStore, HostDemand } from "./assignment-store.ts";
 import type { PoolStore, StoredHost } from "./pool-store.ts";
 
 /** What the assignments need of their pool. */
@@ -24,6 +32,7 @@ export interface AssignmentsOptions {
   readonly onChange: (hosts: ReadonlySet<string>) => void;
 }
 
+const FAMILIES: readonly Family[] = [4, 6];
 /** A host that restarts is not replaced: its addresses have others. */
 const RESTART_MS = 15_000;
 /** A decision looks at every host. Where all of them come at once, it is made for many together. */
@@ -76,7 +85,10 @@ export class HostAssignments {
     const gone = assignments.of(now.host).filter(({ ip, state }) => state === "leaving" && !has.has(ip));
     for (const assignment of gone) assignments.remove(assignment);
     const isSame = before.draining === now.draining && standingOf(before) === standingOf(now);
-    if (gone.length > 0 || !isSame) this.#decideSoon(null);
+    const demand = assignments.demands().get(now.host) ?? {};
+    const counts = this.#demandNow(now, demand);
+    const isShort = FAMILIES.some((family) => counts[family] !== (demand[family]?.addressCount ?? 1));
+    if (gone.length > 0 || !isSame || isShort) this.#decideSoon(null);
   }
 
   /**
@@ -176,6 +188,7 @@ export class HostAssignments {
     const now = platform.nowMs();
     const goneAfterMs = settings.leaseDurationMs + settings.quarantineMs + RESTART_MS;
     const silent = assignments.silentSinceMs();
+    const demands = assignments.demands();
     const assignable: AssignableHost[] = [];
     this.#dueAtMs = Infinity;
     for (const stored of hosts) {
@@ -199,17 +212,57 @@ export class HostAssignments {
         weight: 1,
         isLive: silentMs < RESTART_MS,
         isDrained: false,
-        addressCount: 1,
+        addressCounts: this.#demandNow(stored, demands.get(host) ?? {}),
         established: new Set(stored.rooms.filter(({ portCount }) => portCount > 0).map(({ ip }) => ip)),
         absent: new Set(stored.rooms.filter(({ absent }) => absent === true).map(({ ip }) => ip)),
       });
     }
     return assignable;
   }
+
+  /** Looks at the demand of a host, and keeps what it was; answers the addresses that it needs. [AS8] */
+  #demandNow(stored: StoredHost, before: HostDemand): { [Key in Family]: number } {
+    const { platform, assignments } = this.#options;
+    const nowMs = platform.nowMs();
+    const counts = { 4: 1, 6: 1 };
+    const seen: { [Key in Family]?: Demand } = {};
+    for (const family of FAMILIES) {
+      const uses = usesOf(stored, family);
+      const demand = demandAfter(before[family] ?? FIRST_DEMAND, uses, nowMs);
+      if (uses.length > 0 || before[family] !== undefined) seen[family] = demand;
+      counts[family] = demand.addressCount;
+      if (demand.restSinceMs !== null) {
+        this.#dueAtMs = Math.min(this.#dueAtMs, demand.restSinceMs + REST_MS);
+      }
+    }
+    if (FAMILIES.some((family) => isNews(before[family], seen[family]))) {
+      assignments.putDemand(stored.host, seen);
+    }
+    return counts;
+  }
+}
+
+/** Whether a demand is worth a row: not the mere time of a look at the same use. */
+function isNews(before: Demand | undefined, now: Demand | undefined): boolean {
+  if (before === undefined || now === undefined) return before !== now;
+  return (
+    before.addressCount !== now.addressCount ||
+    before.restSinceMs !== now.restSinceMs ||
+    before.busyCount !== now.busyCount
+  );
 }
 
 function spelled(hosts: readonly StoredHost[]): string {
   return hosts.map(({ host }) => host).join();
+}
+
+/** What a host uses of the addresses of a family where it has ports. */
+function usesOf({ rooms }: StoredHost, family: Family): AddressUse[] {
+  const uses: AddressUse[] = [];
+  for (const { ip, portCount, busiestCount, limit = null } of rooms) {
+    if (portCount > 0 && limit !== null && familyOf(ip) === family) uses.push({ busiestCount, limit });
+  }
+  return uses;
 }
 
 function rulesOf(settings: PoolSettings) {

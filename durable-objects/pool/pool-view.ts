@@ -42,9 +42,9 @@ export class PoolView {
   placement({ name, settings }: StoredPool): Placement {
     const { store, assignments } = this.#options;
     const placed = new Map<string, PlacedHost[]>(store.ipsToServe().map((ip) => [ip, []]));
-    const hosts = store.hosts();
+    const all = store.hosts();
     const live = this.#options.sockets.liveInstances(settings);
-    const serving = servingOf(hosts, live);
+    const serving = servingOf(all, live);
     const ejected = this.#ejectedOn([...placed.keys()], serving);
     const assigned = assignments.hostsByIp();
     for (const { host, gateway, rooms } of serving) {
@@ -56,7 +56,7 @@ export class PoolView {
       }
     }
     const ips = [...placed].map(([ip, hosts]) => ({ ip, hosts }));
-    return { pool: name, ips, resting: restingOf(ips, hosts, live) };
+    return { pool: name, ips, resting: restingOf(ips, all, live) };
   }
 
   /** Settings, addresses, hosts and routers. */

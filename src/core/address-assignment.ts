@@ -38,8 +38,8 @@ export interface AssignableHost {
   readonly isLive: boolean;
   /** Whether the operator drains it. */
   readonly isDrained: boolean;
-  /** How many addresses of each family its demand needs: at least 1. */
-  readonly addressCount: number;
+  /** How many addresses of a family its demand needs: 1 where nothing else is said. [AS8] */
+  readonly addressCounts: { readonly [Key in Family]?: number };
   /** The addresses where it has ports, as it said last. */
   readonly established: ReadonlySet<string>;
   /** The addresses that are not on its machine, as it said last. */
@@ -104,7 +104,8 @@ class FamilyAssignment {
     rules: AssignmentRules,
   ) {
     this.#rules = rules;
-    this.#hosts = hosts.map((host) => new AssignedHost(host));
+    const family = familyOf(addresses[0]!.ip);
+    this.#hosts = hosts.map((host) => new AssignedHost(host, host.addressCounts[family] ?? 1));
     this.#addresses = addresses.map((address) => new AssignedAddress(address));
     for (const { site } of hosts) {
       if (this.#bySite.has(site)) continue;

@@ -5,10 +5,13 @@ import type { AssignableAddress, AssignableHost, AssignmentState } from "./addre
 export class AssignedHost {
   readonly states = new Map<AssignedAddress, AssignmentState>();
   readonly #told: AssignableHost;
+  /** Addresses that its demand needs. */
+  readonly addressCount: number;
   #usefulCount = 0;
 
-  constructor(told: AssignableHost) {
+  constructor(told: AssignableHost, addressCount: number) {
     this.#told = told;
+    this.addressCount = addressCount;
   }
 
   get name(): string {
@@ -29,10 +32,6 @@ export class AssignedHost {
 
   get isDrained(): boolean {
     return this.#told.isDrained;
-  }
-
-  get addressCount(): number {
-    return this.#told.addressCount;
   }
 
   /** Addresses that it is to serve, and can. */

@@ -65,6 +65,8 @@ export interface AddressCapacity {
   readonly portCount: number;
   /** Of these, taken or held down towards the busiest destination. */
   readonly busiestCount: number;
+  /** Ports that it could have of the address, used or not; absent when the host does not tell. [AS8] */
+  readonly limit?: number | undefined;
   /** True while the address is not on the host's machine. [PM2] */
   readonly absent?: boolean | undefined;
   /** Whether what leaves gets anywhere; absent when the host does not watch it. */

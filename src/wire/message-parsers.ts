@@ -88,6 +88,7 @@ const capacity = z.strictObject({
   ip,
   portCount: countUpTo(),
   busiestCount: countUpTo(),
+  limit: countUpTo().optional(),
   absent: z.boolean().optional(),
   uplink: uplink.optional(),
 });

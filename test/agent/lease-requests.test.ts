@@ -366,3 +366,23 @@ test("[LK5] a block on its way back is released before what remains is renewed, 
   steps.pass(1_000);
   expect(steps.last.type).toBe("renew");
 });
+
+test("[AS8] the ports that a host could have are its share, and what it holds once the address has no more", () => {
+  const steps = new Steps();
+  steps.answer([FIRST], FIRST, { maxPortsPerHost: 4096 });
+  expect(steps.keeper.portLimit).toBe(4096);
+  expect(steps.last.type).toBe("acquire");
+  steps.refuse("address-exhausted");
+  expect(steps.keeper.portLimit).toBe(256);
+  steps.pass(1_000);
+  expect(steps.last.type).toBe("acquire");
+  // Who waits for routers may have more.
+  steps.refuse("steering-pending");
+  expect(steps.keeper.portLimit).toBe(4096);
+  steps.pass(2_000);
+  steps.refuse("share-exceeded");
+  expect(steps.keeper.portLimit).toBe(256);
+  steps.pass(4_000);
+  steps.answer([FIRST, SPARE], SPARE, { maxPortsPerHost: 4096 });
+  expect(steps.keeper.portLimit).toBe(4096);
+});

@@ -8,7 +8,10 @@ import {
 } from "../../src/core/address-assignment.ts";
 
 /** What a host of the pool says of itself. */
-export type ToldHost = Omit<AssignableHost, "established">;
+export interface ToldHost extends Omit<AssignableHost, "established" | "addressCounts"> {
+  /** Of each family. */
+  readonly addressCount: number;
+}
 
 /** Hosts and addresses may be changed between steps. */
 export class PoolOfHosts {
@@ -41,7 +44,8 @@ export class PoolOfHosts {
     const hosts: AssignableHost[] = [];
     for (const host of this.hosts.values()) {
       const established = [...this.addresses.keys()].filter((ip) => this.isEstablished(host.host, ip));
-      hosts.push({ ...host, established: new Set(established) });
+      const addressCounts = { 4: host.addressCount, 6: host.addressCount };
+      hosts.push({ ...host, addressCounts, established: new Set(established) });
     }
     this.assignments = assignAddresses(hosts, [...this.addresses.values()], this.assignments, this.rules);
     return this.assignments;

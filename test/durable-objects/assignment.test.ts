@@ -72,8 +72,9 @@ async function hostsPlaced(stub: Pool): Promise<Map<string, string[]>> {
 async function settle(stub: Pool, hosts: readonly ObedientHost[]): Promise<void> {
   for (let isMoving = true; isMoving;) {
     for (const host of hosts) host.report();
-    // Its answer comes after what the reports brought about.
+    // Its answer comes after what the reports brought about, but for a decision that waits for more.
     await stub.placement();
+    await scheduler.wait(20);
     isMoving = hosts.map((host) => host.listen()).includes(true);
   }
 }
@@ -175,6 +176,28 @@ describe("the addresses of a pool", () => {
     expect(await assigned(stub, lost.name)).toEqual([]);
   });
 
+  it("[AS8] are one more for a host that runs short, and one less after a long rest", async () => {
+    const { stub, ips } = await newPool(3, 1);
+    const hosts = await enlistedAs(stub, ["a", "b", "c"]);
+    await settle(stub, hosts);
+    const [host] = hosts as [ObedientHost];
+    const [own] = host.ips as [string];
+    host.connection.send(use(host, 700));
+    await vi.waitFor(() => expect(host.listen()).toBe(true));
+    expect(host.ips).toHaveLength(2);
+    expect(host.ips).toContain(own);
+    // An object that begins anew knows of it.
+    await evictDurableObject(stub);
+    host.connection.send(use(host, 100));
+    await stub.placement();
+    expect(host.listen()).toBe(false);
+    vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 180_001 });
+    host.connection.send(use(host, 100));
+    await vi.waitFor(() => expect(host.listen()).toBe(true));
+    expect(host.ips).toHaveLength(1);
+    expect(ips).toContain(host.ips[0]);
+  });
+
   it("[AS5] that are not on a host's machine are made up for", async () => {
     const { stub, ips } = await newPool(2, 1);
     const [host] = (await enlisted(stub, 1)) as [ObedientHost];
@@ -188,6 +211,12 @@ describe("the addresses of a pool", () => {
     expect((await hostsPlaced(stub)).get(own)).not.toContain(host.name);
   });
 });
+
+/** A report by which a host has this many of 1,000 ports in use on each address. */
+function use(host: ObedientHost, busiestCount: number): object {
+  const rooms = host.ips.map((ip) => ({ ip, portCount: 1_000, busiestCount, limit: 1_000 }));
+  return { type: "report", draining: false, rooms, leaving: [] };
+}
 
 /** What the pool has on its disk for a host. */
 function assigned(stub: Pool, host: string): Promise<string[]> {

@@ -263,6 +263,7 @@ export class Nemesis implements Spells {
       { maxPortsPerHost: chance.pick([128, 256]) },
       { firstBlockOrder: chance.pick([6, 7]) },
       { steeringDeadlineMs: chance.pick([0, 300, 2_000]) },
+      { minHostsPerIp: chance.pick([1, 2, 3]) },
     ]);
     void callObject(null, edge.pool, network, (pool) => pool.configure(changes)).catch(() => {});
   }

@@ -35,8 +35,10 @@ interface Life {
   readonly standings: Map<string, Standing>;
   /** Addresses that its pool has named last. */
   ips: ReadonlySet<string>;
-  /** When each was last seen not to be named. */
+  /** When each was last seen not to be named; Infinity while it is not. */
   readonly unnamedAtMs: Map<string, number>;
+  /** When each was last seen to leave the pool; Infinity while it does. */
+  readonly retiringAtMs: Map<string, number>;
   /** When it was first told of each block, by address and epoch. */
   readonly firstToldAtMs: Map<string, number>;
 }
@@ -70,6 +72,7 @@ export class FlowChecks {
       standings: new Map(),
       ips: new Set(),
       unnamedAtMs: new Map(),
+      retiringAtMs: new Map(),
       firstToldAtMs: new Map(),
     });
   }
@@ -132,10 +135,14 @@ export class FlowChecks {
     });
   }
 
-  /** A host has read which addresses its pool has. */
-  named(host: Host, ips: readonly string[]): void {
+  /** A host has read which addresses it is to serve, and which of the others leave the pool. */
+  named(host: Host, ips: readonly string[], retiring: readonly string[]): void {
     const life = this.#lives.get(host);
     if (life === undefined) return;
+    for (const [ip, atMs] of life.retiringAtMs) {
+      if (atMs === Infinity) life.retiringAtMs.set(ip, this.#nowMs());
+    }
+    for (const ip of retiring) life.retiringAtMs.set(ip, Infinity);
     for (const ip of life.ips) if (!ips.includes(ip)) life.unnamedAtMs.set(ip, Infinity);
     for (const ip of ips) if (life.unnamedAtMs.get(ip) === Infinity) life.unnamedAtMs.set(ip, this.#nowMs());
     life.ips = new Set(ips);
@@ -146,6 +153,8 @@ export class FlowChecks {
     const standing = this.#standingOf(host, ip);
     if (standing === null) return;
     const nowMs = this.#nowMs();
+    // An address that goes to other hosts is no excuse, one that leaves the pool is. [AS4]
+    if ((this.#lives.get(host)!.retiringAtMs.get(ip) ?? -Infinity) > nowMs - TROUBLE_LASTS_MS) return;
     // A host that slept finds its term over before it reads on, and its kernel is told a moment later.
     const isNews = host.runningMs - standing.toldAtRunningMs < ADOPTION_MS;
     if (isNews && nowMs >= standing.endedBeforeAtMs) return;
@@ -163,11 +172,17 @@ export class FlowChecks {
     this.counts.flowsOpened += 1;
     if (!isWithoutLease) return;
     const standing = this.#standingOf(host, ip);
-    if (standing === null || standing.blocks.size === 0) return;
+    if (standing === null || standing.blocks.size === 0 || !this.#isNamed(host, ip)) return;
     if (host.runningMs - standing.sinceRunningMs < ADOPTION_MS) return;
     const leftMs = Math.round(standing.endsAtMs - this.#nowMs());
     const what = `${host.machine.name} opens no flow from ${ip}`;
     throw new Violation("law 8", `${what}, and ${standing.blocks.size} blocks are its own for ${leftMs} ms`);
+  }
+
+  /** Whether a host is to serve an address, and has been for a while. */
+  #isNamed(host: Host, ip: string): boolean {
+    const life = this.#lives.get(host)!;
+    return life.ips.has(ip) && (life.unnamedAtMs.get(ip) ?? -Infinity) <= this.#nowMs() - TROUBLE_LASTS_MS;
   }
 
   /** What a host can count on; null while it has an excuse. */
@@ -178,7 +193,6 @@ export class FlowChecks {
     const nowMs = this.#nowMs();
     if (nowMs >= standing.endsAtMs) return null;
     const recentMs = nowMs - TROUBLE_LASTS_MS;
-    if (!life.ips.has(ip) || (life.unnamedAtMs.get(ip) ?? -Infinity) > recentMs) return null;
     if ((this.#leaptAtMs.get(ip) ?? -Infinity) > recentMs) return null;
     return host.machine.troubledAtMs > recentMs ? null : standing;
   }

@@ -34,6 +34,8 @@ const PUBLISHER = "durable-objects/address/address-publisher.ts";
 const SESSIONS = "durable-objects/address/lease-sessions.ts";
 const POOL_VIEW = "durable-objects/pool/pool-view.ts";
 const ROUTER_WAIT = "durable-objects/steering/router-wait.ts";
+const ASSIGNMENT = "src/core/address-assignment.ts";
+const MEMBER = "src/agent/leasing/pool-member.ts";
 const KEEPER = "src/agent/leasing/lease-keeper.ts";
 const GUARDED = "src/agent/machine/guarded-ports.ts";
 const ROUTER = "src/router/feed/steering-state.ts";
@@ -307,6 +309,27 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     file: GUARDED,
     from: "if (!isDeepStrictEqual(term, this.#wanted.term)) continue;",
     to: "",
+  },
+  {
+    name: "address-given-too-few-hosts",
+    laws: ["calm"],
+    file: ASSIGNMENT,
+    from: "if (address.isDrained || address.liveCount >= this.#rules.leastHosts) return;",
+    to: "if (address.isDrained || address.liveCount >= 1) return;",
+  },
+  {
+    name: "replaced-address-never-left",
+    laws: ["calm"],
+    file: ASSIGNMENT,
+    from: "const isReady = host.isDrained || host.isSettled;",
+    to: "const isReady = host.isDrained;",
+  },
+  {
+    name: "moved-address-cut-at-a-deadline",
+    laws: ["law 7"],
+    file: MEMBER,
+    from: "return this.#retiring === null || this.#retiring.includes(ip);",
+    to: "return true;",
   },
   {
     name: "host-told-before-routers",

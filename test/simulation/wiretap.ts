@@ -90,7 +90,7 @@ export class Wiretap {
   #named(host: Host, conversation: Conversation, text: string): void {
     const reply = JSON.parse(text) as PoolReply;
     conversation.named(reply);
-    if (reply.type === "enlisted") this.#options.flows.named(host, reply.ips);
+    if (reply.type === "enlisted") this.#options.flows.named(host, reply.ips, reply.retiring ?? []);
   }
 
   #lineOf({ machine }: Host, url: URL): Line {

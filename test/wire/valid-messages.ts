@@ -96,7 +96,7 @@ const uplink = fc.record(
   plain,
 );
 const capacity = fc.record(
-  { ip, portCount, busiestCount: portCount, absent: fc.boolean(), uplink },
+  { ip, portCount, busiestCount: portCount, limit: portCount, absent: fc.boolean(), uplink },
   { ...plain, requiredKeys: ["ip", "portCount", "busiestCount"] },
 );
 

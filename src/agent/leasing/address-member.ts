@@ -102,6 +102,11 @@ export class AddressMember {
     return this.#absence !== null;
   }
 
+  /** Ports that this host could have of the address, as far as it knows. [AS8] */
+  get portLimit(): number {
+    return this.#keeper?.portLimit ?? 0;
+  }
+
   /** Takes a drain back: no flow is cut, and new ones are taken at once. False if it is too late. [RE8] */
   resume(): boolean {
     if (this.#keeper === null || !this.#keeper.resume()) return false;

@@ -26,6 +26,7 @@ export function urgencyOf(told: CapacityReport, present: CapacityReport): Urgenc
     if (before.ip !== capacity.ip || isServing(before) !== isServing(capacity)) return "now";
     if (before.absent !== capacity.absent) return "now";
     if (before.uplink?.state !== capacity.uplink?.state) return "now";
+    if (before.limit !== capacity.limit) urgency = "soon";
     if (before.portCount !== capacity.portCount || isWorthy(before, capacity)) urgency = "soon";
   }
   return urgency;

@@ -14,7 +14,9 @@ import { type LeaseReply, type LeaseRequest, PROTOCOL_VERSION } from "../../core
 import { DEFAULT_LEASE_SETTINGS, type LeaseSettings } from "../../core/pool-settings.ts";
 import type { PortReport } from "../egress/port-messages.ts";
 import { BackOff } from "../../process/back-off.ts";
+import { answers } from "./answer-match.ts";
 import { CommandedPorts } from "./commanded-ports.ts";
+import { GrowthAttempts } from "./growth-attempts.ts";
 import {
   beyondShare,
   type Holdings,
@@ -45,7 +47,7 @@ export class LeaseKeeper {
   readonly #ports: CommandedPorts;
   readonly #holdings = new LeaseHoldings();
   readonly #requestPrefix: string;
-  readonly #growthBackOff: BackOff;
+  readonly #growth: GrowthAttempts;
   readonly #pauseBackOff: BackOff;
   #requestCount = 0;
   #isHandling = false;
@@ -59,7 +61,6 @@ export class LeaseKeeper {
   /** When to renew because the settings have changed. */
   #hurryAtMs: number | null = null;
   #pausedUntilMs = 0;
-  #growAtMs = 0;
   #restSinceMs: number | null = null;
   #drainEndMs: number | null = null;
   #farewellEndMs: number | null = null;
@@ -73,7 +74,7 @@ export class LeaseKeeper {
     this.#highestEpoch = options.highestEpoch;
     // Ids must not repeat over restarts: the edge answers an id it knows with the same block.
     this.#requestPrefix = Math.floor(random() * 2 ** 52).toString(36);
-    this.#growthBackOff = new BackOff({ firstMs: 500, longestMs: 30_000 }, random);
+    this.#growth = new GrowthAttempts(random);
     this.#pauseBackOff = new BackOff({ firstMs: 100, longestMs: 5_000 }, random);
   }
 
@@ -135,12 +136,16 @@ export class LeaseKeeper {
       this.#drainEndMs = null;
       this.#farewellEndMs = null;
       // Growth may have been refused because the address was to go.
-      this.#growthBackOff.succeed();
-      this.#growAtMs = 0;
+      this.#growth.beginAnew();
       this.#holdings.resumeAll();
       isResumed = true;
     });
     return isResumed;
+  }
+
+  /** Ports that this host could have of the address, as far as it knows; more may come or go. [AS8] */
+  get portLimit(): number {
+    return this.#growth.isExhausted ? this.#view().heldPortCount : this.#settings.maxPortsPerHost;
   }
 
   #handle(what: (now: ClockReading) => void, isReported = false): void {
@@ -201,9 +206,9 @@ export class LeaseKeeper {
     if (granted !== null && isOutdated) {
       const { epoch } = granted;
       this.#options.onEvent({ type: "epoch-outdated", epoch, highestEpoch: this.#highestEpoch });
-      this.#growAtMs = now.monotonicMs + this.#growthBackOff.fail();
+      this.#growth.failed(null, now.monotonicMs);
     } else if (granted !== null) {
-      this.#growthBackOff.succeed();
+      this.#growth.granted();
     }
     const isWanted = ({ epoch }: Lease): boolean =>
       this.#drainEndMs === null && !(isOutdated && epoch === granted?.epoch);
@@ -251,7 +256,7 @@ export class LeaseKeeper {
       this.#isJoined = false;
       this.#pausedUntilMs = nowMs + this.#pauseBackOff.fail();
     } else if (request.type === "acquire") {
-      this.#growAtMs = nowMs + this.#growthBackOff.fail();
+      this.#growth.failed(code, nowMs);
     } else {
       // A peer of this protocol refuses nothing else: do not repeat the request.
       this.#pausedUntilMs = nowMs + this.#pauseBackOff.fail();
@@ -333,7 +338,7 @@ export class LeaseKeeper {
     const isRenewalDue = nowMs >= Math.min(this.#renewAtMs, this.#hurryAtMs ?? Infinity);
     const order = this.#orderToAsk();
     // A grant renews as well, so growth may go first.
-    if (order !== null && nowMs >= this.#growAtMs) return { type: "acquire", requestId, order };
+    if (order !== null && nowMs >= this.#growth.atMs) return { type: "acquire", requestId, order };
     if (isRenewalDue && !this.#holdings.isOnlyLeaving()) return { type: "renew", requestId };
     const leaving = this.#holdings.leaving(this.#ports.report);
     if (leaving !== null) return { type: "release", requestId, base: leaving.base, epoch: leaving.epoch };
@@ -383,17 +388,9 @@ export class LeaseKeeper {
     if (this.#isConnected && this.#outstanding !== null) {
       consider(this.#outstanding.repeatAtMs);
     } else if (this.#isConnected) {
-      const wishes = [this.#pausedUntilMs, this.#renewAtMs, this.#growAtMs, this.#hurryAtMs ?? 0];
+      const wishes = [this.#pausedUntilMs, this.#renewAtMs, this.#growth.atMs, this.#hurryAtMs ?? 0];
       for (const atMs of wishes) consider(atMs);
     }
     return wakeAtMs - nowMs;
   }
-}
-
-/** A message that could not be read is refused without an id, or with one made up for it. */
-function answers(reply: Exclude<LeaseReply, { type: "changed" }>, request: LeaseRequest): boolean {
-  if (reply.requestId === request.requestId) return true;
-  return (
-    reply.type === "refused" && (reply.code === "message-malformed" || reply.code === "version-unsupported")
-  );
 }

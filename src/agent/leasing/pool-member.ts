@@ -263,7 +263,8 @@ export class PoolMember {
       const { portCount, busiestCount } = this.#options.binder.address(ip)!.capacity();
       const uplink = this.#takesUplinks ? this.#options.uplinks?.of(ip) : undefined;
       const absent = isAssigned && member.isAbsent ? true : undefined;
-      rooms.push({ ip, portCount, busiestCount, absent, uplink });
+      const limit = isAssigned ? member.portLimit : undefined;
+      rooms.push({ ip, portCount, busiestCount, limit, absent, uplink });
     }
     const leaving = isAssigned ? [...this.#leaving.keys()] : undefined;
     return { draining: this.#isDraining, rooms, leaving };
