@@ -33,7 +33,9 @@ const PORT_WAIT_MS = 2_000;
 /** How long a trial of an uplink waits for an answer. */
 const TRIAL_TIMEOUT_MS = 1_500;
 /** After the last flow towards a destination, what is left to be said to clients. */
-const CLIENT_GRACE_MS = 1_000;
+const CLIENT_GRACE_MS = 2_000;
+/** When no request has come for so long, every busy Worker has been refused, and sends none. */
+const QUIET_MS = 500;
 
 /** Runs from `start` until `drain` has resolved. */
 export class Agent {
@@ -161,9 +163,14 @@ export class Agent {
     }
   }
 
+  /**
+   * A Worker that has not heard of the drain yet still sends requests here, which are refused, so that
+   * they go to another host. One that met a closed connection instead might not be repeated. [AG8]
+   */
   async #untilClientsAreServed(): Promise<void> {
     const endMs = monotonicMs() + CLIENT_GRACE_MS;
-    while (this.#gateway.runningCount > 0 && monotonicMs() < endMs) {
+    const isDone = (): boolean => this.#gateway.runningCount === 0 && this.#gateway.isQuietFor(QUIET_MS);
+    while (!isDone() && monotonicMs() < endMs) {
       await new Promise((resolve) => {
         setTimeout(resolve, 20);
       });

@@ -3,6 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, expect, test } from "vitest";
 import type { AnswerOf } from "../../src/api/edge-api.ts";
 import { Cluster, EGRESS_IP, POOL, until } from "./cluster.ts";
+import { load } from "./unpinned-load.ts";
 
 const LEAVING = "127.0.0.11";
 
@@ -13,35 +14,6 @@ afterEach(() => cluster?.stop());
 async function ask(path: string, egress?: string): Promise<Response> {
   const headers = { ...(await cluster.clientHeaders()), ...(egress === undefined ? {} : { egress }) };
   return fetch(cluster.through(cluster.originUrl(path)), { headers });
-}
-
-/** Unpinned requests of all kinds, without a pause, until told to stop; gives those that failed. */
-function load(): { stop: () => Promise<{ sentCount: number; failed: string[] }> } {
-  const sending = { isOver: false, sentCount: 0 };
-  const failed: string[] = [];
-  const lines = Array.from({ length: 6 }, async (_, line) => {
-    const headers = await cluster.clientHeaders();
-    const posted = { method: "POST", headers, body: "x".repeat(20_000) };
-    const init = line % 3 === 0 ? posted : { headers };
-    const path = line % 3 === 0 ? "/upload" : "/seen";
-    while (!sending.isOver) {
-      sending.sentCount += 1;
-      try {
-        const reply = await fetch(cluster.through(cluster.originUrl(path)), init);
-        const text = await reply.text();
-        if (reply.status !== 200) failed.push(`${line}: ${reply.status} ${text}`);
-      } catch (fault) {
-        failed.push(`${line}: ${String(fault)}`);
-      }
-    }
-  });
-  return {
-    stop: async () => {
-      sending.isOver = true;
-      await Promise.all(lines);
-      return { sentCount: sending.sentCount, failed };
-    },
-  };
 }
 
 async function ipsOfPool(): Promise<AnswerOf<"listIps">["ips"]> {
@@ -59,7 +31,7 @@ test("[RE1] [RE3] [PM1] hosts drain a removed address, what is in flight ends by
   const inFlight = ask("/hold", `ip="${LEAVING}"`);
   await until("a request is in flight", async () => (await cluster.askOrigin("held")) === 1);
 
-  const unpinned = load();
+  const unpinned = load(cluster);
   await delay(300);
   await cluster.api.deleteIp({ pool: POOL, ip: LEAVING });
   await until("requests are refused it", async () => (await ask("/seen", `ip="${LEAVING}"`)).status === 404);
@@ -96,7 +68,7 @@ test("[RE2] [RE8] a removal that is taken back cuts nothing, over and over, and 
   const inFlight = ask("/hold", `ip="${LEAVING}"`);
   await until("a request is in flight", async () => (await cluster.askOrigin("held")) === 1);
 
-  const unpinned = load();
+  const unpinned = load(cluster);
   for (const pauseMs of [1_500, 50, 700, 0]) {
     await cluster.api.deleteIp(leaving);
     await delay(pauseMs);

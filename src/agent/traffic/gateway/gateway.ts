@@ -9,6 +9,7 @@ import type { ListenOptions, Socket } from "node:net";
 import { type Outcome, refuse } from "../../../core/outcome.ts";
 import type { Problem } from "../../../core/problems.ts";
 import { FETCH_PATH } from "../../../wire/header-names.ts";
+import { monotonicMs } from "../../../process/clock.ts";
 import { Flow } from "../../../process/flow.ts";
 import type { Admission, Admitted } from "../../admission/admission.ts";
 import { parseDestination } from "../../egress/destination-url.ts";
@@ -52,6 +53,9 @@ export class Gateway {
   readonly #webSocketOptions: ProxiedWebSocketOptions;
   readonly #uploads = new Uploads();
   #runningCount = 0;
+  /** Requests that have not got their whole answer, refused ones included. */
+  #openCount = 0;
+  #lastRequestAtMs = -Infinity;
 
   constructor({ host, admission, binder, outgoing, onFault, describe }: GatewayOptions) {
     const refusals = new Refusals(host, onFault);
@@ -88,6 +92,11 @@ export class Gateway {
     return this.#runningCount;
   }
 
+  /** Whether no request is open, and none has come for so long (milliseconds). */
+  isQuietFor(durationMs: number): boolean {
+    return this.#openCount === 0 && monotonicMs() - this.#lastRequestAtMs >= durationMs;
+  }
+
   /** Listens; events tell when, or why not. */
   listen(options: ListenOptions): void {
     // A listener of a client's socket that escaped its own flow is at least no end of the process.
@@ -106,6 +115,11 @@ export class Gateway {
     }, this.#refusals.onFault);
     let proxied: ProxiedRequest | null = null;
     if (client?.isLast === true) return;
+    this.#lastRequestAtMs = monotonicMs();
+    this.#openCount += 1;
+    response.once("close", () => {
+      this.#openCount -= 1;
+    });
     client?.add(request, response, flow);
     flow.begin(async () => {
       const headers = readRequestHeaders(request.rawHeaders);
