@@ -3,6 +3,9 @@ import { afterEach, expect, test } from "vitest";
 import { Agent, request } from "undici";
 import { Cluster, delay, EGRESS_IP, until } from "./cluster.ts";
 
+/** Between two requests of a lane. Whatever dies, several requests meet it; more would only heat the machine. */
+const PAUSE_MS = 20;
+
 let cluster: Cluster;
 const client = new Agent({ connections: null });
 
@@ -16,7 +19,7 @@ interface Sample {
   readonly body: string;
 }
 
-/** Sends one request after another on several lanes until told to stop. */
+/** Sends one request after another on several lanes, with a short pause, until told to stop. */
 function load(url: string, headers: Record<string, string>, laneCount: number) {
   const samples: Sample[] = [];
   const ending = new AbortController();
@@ -32,6 +35,7 @@ function load(url: string, headers: Record<string, string>, laneCount: number) {
       } catch (fault) {
         samples.push({ atMs, status: 0, code: String(fault), host: null, body: "" });
       }
+      await delay(PAUSE_MS);
     }
   };
   const lanes = Array.from({ length: laneCount }, lane);
