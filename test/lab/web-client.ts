@@ -1,7 +1,7 @@
 /**
  * A client of the egress API inside the laboratory, driven line by line: each line of its input
  * is an order in JSON, each answer a line `#ID JSON`. Single requests, and load: lanes that
- * each send one request after the other until they are told to stop.
+ * each send one request after the other, with a short pause, until they are told to stop.
  */
 import { randomUUID } from "node:crypto";
 import { createInterface } from "node:readline";
@@ -59,6 +59,8 @@ interface Received extends WebAnswer {
   readonly longestGapMs: number;
 }
 
+/** Between two requests of a lane: load is many at once, and as fast as it goes it would only heat the machine. */
+const PAUSE_MS = 25;
 const PAUSE_AFTER_FAILURE_MS = 50;
 
 let samples: Sample[] = [];
@@ -135,7 +137,7 @@ async function lane(request: WebRequest): Promise<void> {
     const taken = await persistentSample(request);
     samples.push(taken);
     // A refusal comes at once, and so would the next.
-    if (!taken.isRight) await delay(PAUSE_AFTER_FAILURE_MS);
+    await delay(taken.isRight ? PAUSE_MS : PAUSE_AFTER_FAILURE_MS);
   }
 }
 
