@@ -6,6 +6,7 @@
  */
 import { measureBind } from "./bind.ts";
 import { measureEdge } from "./edge.ts";
+import { measureElastic } from "./elastic.ts";
 import { measureLease } from "./lease.ts";
 import { printTable, type Row } from "./report.ts";
 import { measureSteering } from "./steering.ts";
@@ -13,6 +14,7 @@ import { measureSteering } from "./steering.ts";
 const BENCHES: Readonly<Record<string, () => Promise<Row[]>>> = {
   bind: measureBind,
   edge: measureEdge,
+  elastic: measureElastic,
   lease: measureLease,
   steering: measureSteering,
 };

@@ -13,6 +13,7 @@
 import { type Family, familyOf } from "./address-family.ts";
 import { rendezvousWeight } from "./host-choice.ts";
 import { AssignedAddress, AssignedHost } from "./assignment-sides.ts";
+import { LeastLoaded } from "./least-loaded.ts";
 
 /**
  * How a host stands to an address that is assigned to it: it serves; it serves until what replaces
@@ -118,7 +119,10 @@ class FamilyAssignment {
   }
 
   decide(): Assignment[] {
-    for (const host of this.#hosts) this.#giveNeeded(host);
+    const leastLoaded = new Map(
+      Array.from(this.#bySite, ([site, addresses]) => [site, new LeastLoaded(addresses)]),
+    );
+    for (const host of this.#hosts) this.#giveNeeded(host, leastLoaded);
     for (const address of this.#addresses) this.#giveHosts(address);
     for (const addresses of this.#bySite.values()) this.#level(addresses);
     for (const host of this.#hosts) this.#trim(host);
@@ -142,26 +146,13 @@ class FamilyAssignment {
   }
 
   /** As many addresses as its demand needs. */
-  #giveNeeded(host: AssignedHost): void {
+  #giveNeeded(host: AssignedHost, leastLoaded: ReadonlyMap<string | null, LeastLoaded>): void {
     if (host.isDrained) return;
     while (host.usefulCount < host.addressCount) {
-      const address = this.#leastLoaded(host);
+      const address = leastLoaded.get(host.site)!.find((each) => this.#mayServe(host, each));
       if (address === null) return;
       host.put(address, "serving");
     }
-  }
-
-  #leastLoaded(host: AssignedHost): AssignedAddress | null {
-    const addresses = this.#bySite.get(host.site)!;
-    // Of equal ones not everybody's the same.
-    const start = rendezvousWeight(host.name, "") % Math.max(1, addresses.length);
-    let best: AssignedAddress | null = null;
-    for (let at = 0; at < addresses.length; at += 1) {
-      const address = addresses[(start + at) % addresses.length]!;
-      if ((best !== null && address.load >= best.load) || !this.#mayServe(host, address)) continue;
-      best = address;
-    }
-    return best;
   }
 
   /** Whether a host could serve an address that it does not serve. */
