@@ -424,8 +424,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     name: "dead-hosts-placed",
     laws: ["calm"],
     file: POOL_VIEW,
-    from: "return !stored.draining && this.#options.sockets.isLive(stored, settings);",
-    to: "return !stored.draining && settings !== null;",
+    from: "return live.get(host) === instance;",
+    to: "return live !== null && host !== instance;",
   },
   {
     name: "placement-never-renewed",
