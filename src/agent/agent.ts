@@ -105,7 +105,7 @@ export class Agent {
   /** Listens, then joins the pool; an edge that is away is waited for in the background. */
   async start(): Promise<void> {
     const { port } = await this.#listen();
-    const { edge, pool, listenHost, gateway, drainDeadlineMs } = this.#config;
+    const { edge, pool, listenHost, gateway, drainDeadlineMs, reach, site, weight } = this.#config;
     const listening = `http://${listenHost.includes(":") ? `[${listenHost}]` : listenHost}:${port}`;
     this.#member = new PoolMember({
       edge,
@@ -113,7 +113,9 @@ export class Agent {
       gateway: gateway ?? listening,
       instance: this.#state.instance,
       token: () => this.#token.read(),
-      reach: this.#config.reach,
+      reach,
+      site,
+      weight,
       binder: this.#binder,
       uplinks: this.#uplinks,
       machine: this.#machine,

@@ -13,6 +13,7 @@ import {
 } from "../process/command-options.ts";
 import { readWhenCopied, withCopiedState } from "../link/copied-state-option.ts";
 import type { WhenCopied } from "../link/state-directory.ts";
+import { DEFAULT_WEIGHT, isLabel, isWeight, LEAST_WEIGHT, MOST_WEIGHT } from "../core/whereabouts.ts";
 import { gatewayUrl } from "../wire/gateway-url.ts";
 import type { MachineMode } from "./machine/guarded-machine.ts";
 import type { Probe } from "./uplink/uplink-watch.ts";
@@ -42,6 +43,10 @@ export interface AgentConfig {
   readonly reach: { readonly ipv4: string | null; readonly ipv6: string | null };
   /** Where something always answers, so that a dead uplink shows before anybody asks for anything. */
   readonly probes: readonly Probe[];
+  /** Where this host is: of the pool's addresses it gets those that are announced there. */
+  readonly site: string | null;
+  /** Its share of the load compared with other hosts. */
+  readonly weight: number;
 }
 
 interface Options {
@@ -61,6 +66,8 @@ interface Options {
   readonly machine: string;
   readonly reach: readonly string[];
   readonly probe: readonly string[];
+  readonly site?: string;
+  readonly weight: string;
 }
 
 const DEFAULT_DRAIN_DEADLINE_MS = 30_000;
@@ -103,6 +110,8 @@ export function parseConfig(args: readonly string[], write: (text: string) => vo
     machine: readMode(options.machine),
     reach: readOwnNextHop(options.reach),
     probes: options.probe.map(readProbe),
+    site: options.site === undefined ? null : readSite(options.site),
+    weight: readWeight(options.weight),
   };
 }
 
@@ -144,7 +153,9 @@ function commandLine(write: (text: string) => void): Command {
       "where something always answers, to see whether the uplink lives; may be repeated",
       collect,
       [],
-    );
+    )
+    .option("--site <name>", "where this host is; it gets the addresses that are announced there")
+    .option("--weight <number>", "its share of the load compared with other hosts", String(DEFAULT_WEIGHT));
 }
 
 function readRange(option: string, text: string): string {
@@ -172,6 +183,19 @@ function readProbe(text: string): Probe {
   const { hostname, port, protocol } = readUrl("--probe", text);
   const host = hostname.startsWith("[") ? hostname.slice(1, -1) : hostname;
   return { host, port: port === "" ? (protocol === "https:" ? 443 : 80) : Number(port) };
+}
+
+function readSite(text: string): string {
+  if (isLabel(text)) return text;
+  throw optionInvalid(
+    `--site ${text} cannot be a site: those have 1 to 63 printable ASCII characters, and no blank at an end.`,
+  );
+}
+
+function readWeight(text: string): number {
+  const weight = Number(text);
+  if (/^\d+(\.\d+)?$/.test(text) && isWeight(weight)) return weight;
+  throw optionInvalid(`--weight ${text} is not a number from ${LEAST_WEIGHT} to ${MOST_WEIGHT}, such as 2.5.`);
 }
 
 function readMode(text: string): MachineMode {

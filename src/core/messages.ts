@@ -83,6 +83,13 @@ export type PoolRequest =
       readonly gateway: string;
       /** Where routers reach this host, by IP address; absent when it does not know. */
       readonly reach?: { readonly ipv4: string | null; readonly ipv6: string | null } | undefined;
+      /**
+       * Where it is; without it the host gets only what is announced everywhere. An older pool takes
+       * neither this nor `weight`, so they are said only where they are configured. [ME5]
+       */
+      readonly site?: string | undefined;
+      /** Its share of the load compared with other hosts; 1 when it does not say. */
+      readonly weight?: number | undefined;
     }
   | {
       readonly type: "report";

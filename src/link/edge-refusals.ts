@@ -21,7 +21,8 @@ const ADVICE: ReadonlyMap<string, string> = new Map(
     "version-unsupported": "The edge speaks another version of the protocol; upgrade this agent or the edge.",
     "control-plane-unavailable":
       "The edge's objects do not answer; it is tried again. At an edge of your own, see whether its disk is full.",
-    "message-malformed": "The edge could not read a message from here; are both of the same version?",
+    "message-malformed":
+      "The edge could not read a message from here; are both of the same version? An older edge takes neither --site nor --weight.",
     "share-exceeded": "This host holds as many ports of the address as the pool lets one host have.",
     "address-exhausted": "The address has no port block left for this host; give the pool another address.",
     "steering-pending":

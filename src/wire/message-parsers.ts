@@ -17,6 +17,7 @@ import { ok, type Outcome, refuse } from "../core/outcome.ts";
 import { isLeasableBlock, MAX_ORDER, MIN_ORDER, PORT_END } from "../core/port-block.ts";
 import type { NextHop, SteeringChange, SteeringEntry, SteeringTable } from "../core/steering.ts";
 import { MAX_DOUBTS } from "../core/uplink.ts";
+import { isLabel, isWeight } from "../core/whereabouts.ts";
 import { leaseSettingsSchema, poolOwnSettingsSchema } from "./pool-settings-schema.ts";
 import { countUpTo, wholeNumber } from "./whole-number.ts";
 
@@ -100,6 +101,8 @@ const poolRequest = z.discriminatedUnion("type", [
     instance,
     gateway: textOf(1, 2048),
     reach: z.strictObject({ ipv4: z.ipv4().nullable(), ipv6: z.ipv6().nullable() }).optional(),
+    site: z.string().refine(isLabel).optional(),
+    weight: z.number().refine(isWeight).optional(),
   }),
   z.strictObject({
     type: z.literal("report"),

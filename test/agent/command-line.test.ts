@@ -63,6 +63,8 @@ test("[AG1] a complete command line is a configuration", () => {
     responseTimeoutMs: 60_000,
     machine: "auto",
     reach: { ipv4: null, ipv6: null },
+    site: null,
+    weight: 1,
   });
   expect(parse({ "--listen": "[::1]:7001" })).toMatchObject({ listenHost: "::1", listenPort: 7001 });
   expect(parse({ "--listen": "0.0.0.0:7001", "--gateway": "https://h1.example" })).toMatchObject({
@@ -88,9 +90,21 @@ test.each([
   ["--drain-deadline", "soon"],
   ["--copied-state", "perhaps"],
   ["--drain-deadline", "-1"],
+  ["--site", ""],
+  ["--site", " fra1"],
+  ["--site", "x".repeat(64)],
+  ["--weight", "0"],
+  ["--weight", "much"],
+  ["--weight", "1e3"],
+  ["--weight", "1000001"],
   ["--unheard-of", "1"],
 ])("[AG1] %s %s is refused by name", (name, value) => {
   expect(() => parse({ [name]: value })).toThrow(expect.objectContaining({ code: "option-invalid" }));
+});
+
+test("[PM8] a host may have a site and a weight", () => {
+  const config = parse({ "--site": "Rack 7, Frankfurt", "--weight": "2.5" });
+  expect(config).toMatchObject({ site: "Rack 7, Frankfurt", weight: 2.5 });
 });
 
 test("[AG1] who asks for help gets help", () => {

@@ -227,6 +227,18 @@ test("[PM1] a host says who it is and where it can be reached, and is told of by
   expect(lines).toHaveLength(1);
 });
 
+test("[PM8] [ME5] a host says its site and weight where they are configured, and only there", () => {
+  expect(join({ site: "fra1", weight: 2.5 }).pool.sent[0]).toMatchObject({ site: "fra1", weight: 2.5 });
+  // What it would be without saying, an older pool must not hear of.
+  const { pool } = join({ site: null, weight: 1 });
+  expect(Object.keys(JSON.parse(JSON.stringify(pool.sent[0])) as object)).toEqual([
+    "type",
+    "version",
+    "instance",
+    "gateway",
+  ]);
+});
+
 test("[PM1] a pool that refuses is left, with the reason, and not taken for good", () => {
   const { pool } = join();
   pool.receive({ type: "refused", code: "pool-unknown" });

@@ -83,6 +83,7 @@ const ARROWS = {
   "src/agent/uplink": ["src/core", "src/process", "src/linux", "src/agent/egress"],
   // Puts the rooms together.
   "src/agent": [
+    "src/core",
     "src/wire",
     "src/process",
     "src/link",

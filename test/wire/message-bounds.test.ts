@@ -19,6 +19,7 @@ const MOST = Array.from({ length: MAX_DOUBTS }, () => LAST);
 const TOO_MANY = [...MOST, ONE];
 const UPLINK = { state: "suspect", destinationCount: 2, failedCount: 1, doubts: [ONE, LAST] };
 const ROOM = { ip: "192.0.2.1", portCount: 64, busiestCount: 3, uplink: UPLINK };
+const ENLIST = { type: "enlist", version: 1, instance: INSTANCE, gateway: "http://192.0.2.9:8800" };
 const REPORT = { type: "report", draining: false, rooms: [ROOM] };
 
 function withUplink(changed: object): object {
@@ -28,7 +29,9 @@ function withUplink(changed: object): object {
 describe("a message", () => {
   test.each<[Parse, object]>([
     [parseLeaseRequest, { type: "release", requestId: "r", base: 65_535, epoch: 1 }],
-    [parsePoolRequest, { type: "enlist", version: 1, instance: INSTANCE, gateway: "http://192.0.2.9:8800" }],
+    [parsePoolRequest, ENLIST],
+    [parsePoolRequest, { ...ENLIST, site: "Rack 7, Frankfurt", weight: 0.001 }],
+    [parsePoolRequest, { ...ENLIST, site: "~".repeat(63), weight: 1_000_000 }],
     [parsePoolRequest, REPORT],
     [parsePoolRequest, withUplink({ state: "good", doubts: [] })],
     [parsePoolRequest, withUplink({ doubts: MOST })],
@@ -47,6 +50,17 @@ describe("a message", () => {
   test.each<[Parse, object]>([
     [parseLeaseRequest, { type: "release", requestId: "r", base: 65_536, epoch: 1 }],
     [parseLeaseRequest, { type: "release", requestId: "r", base: 64, epoch: 0 }],
+    [parsePoolRequest, { ...ENLIST, site: "" }],
+    [parsePoolRequest, { ...ENLIST, site: " fra1" }],
+    [parsePoolRequest, { ...ENLIST, site: "fra1 " }],
+    [parsePoolRequest, { ...ENLIST, site: "fr\na1" }],
+    [parsePoolRequest, { ...ENLIST, site: "körb" }],
+    [parsePoolRequest, { ...ENLIST, site: "~".repeat(64) }],
+    [parsePoolRequest, { ...ENLIST, site: null }],
+    [parsePoolRequest, { ...ENLIST, weight: 0 }],
+    [parsePoolRequest, { ...ENLIST, weight: -1 }],
+    [parsePoolRequest, { ...ENLIST, weight: 1_000_001 }],
+    [parsePoolRequest, { ...ENLIST, weight: "1" }],
     [parsePoolRequest, { ...REPORT, rooms: [{ ...ROOM, more: 1 }] }],
     [parsePoolRequest, withUplink({ more: 1 })],
     [parsePoolRequest, withUplink({ state: "" })],

@@ -11,6 +11,7 @@ import type {
 } from "../../src/core/messages.ts";
 import type { LeaseSettings, PoolOwnSettings, PoolSettings } from "../../src/core/pool-settings.ts";
 import { MAX_DOUBTS } from "../../src/core/uplink.ts";
+import { LEAST_WEIGHT, MOST_WEIGHT } from "../../src/core/whereabouts.ts";
 import type { SteeringChange, SteeringEntry, SteeringTable } from "../../src/core/steering.ts";
 
 const plain = { noNullPrototype: true } as const;
@@ -102,7 +103,15 @@ const capacity = fc.record(
 
 export const poolRequests: fc.Arbitrary<PoolRequest> = fc.oneof(
   fc.record(
-    { type: constant("enlist"), version, instance, gateway: fc.webUrl(), reach: ownNextHop },
+    {
+      type: constant("enlist"),
+      version,
+      instance,
+      gateway: fc.webUrl(),
+      reach: ownNextHop,
+      site: fc.stringMatching(/^[!-~]([ -~]{0,61}[!-~])?$/),
+      weight: fc.double({ min: LEAST_WEIGHT, max: MOST_WEIGHT, noNaN: true }),
+    },
     { ...plain, requiredKeys: ["type", "version", "instance", "gateway"] },
   ),
   fc.record(

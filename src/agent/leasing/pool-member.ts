@@ -18,6 +18,7 @@ import type { PortBinder } from "../egress/port-binder.ts";
 import { type OwnNextHop, nextHopFindings } from "./next-hop-findings.ts";
 import { type CapacityReport, urgencyOf } from "./capacity-report.ts";
 import type { AddressUplink, Place } from "../../core/uplink.ts";
+import { DEFAULT_WEIGHT } from "../../core/whereabouts.ts";
 
 /** What is known of the ways out of this host's addresses. */
 export interface Uplinks {
@@ -38,6 +39,10 @@ export interface PoolMemberOptions extends Omit<MemberOptions, "onChange" | "may
   readonly gateway: string;
   /** Where routers reach this host. */
   readonly reach?: OwnNextHop;
+  /** Where this host is; null or absent if it does not say. */
+  readonly site?: string | null;
+  /** Its share of the load compared with other hosts. */
+  readonly weight?: number;
   /** Watches whether what leaves reaches anything; without it nothing is watched. */
   readonly uplinks?: Uplinks;
   readonly binder: PortBinder;
@@ -129,9 +134,17 @@ export class PoolMember {
   }
 
   #enlist(): void {
-    const { instance, gateway, reach } = this.#options;
-    const version = PROTOCOL_VERSION;
-    this.#link.send({ type: "enlist", version, instance, gateway, reach } satisfies PoolRequest);
+    const { instance, gateway, reach, site, weight } = this.#options;
+    this.#link.send({
+      type: "enlist",
+      version: PROTOCOL_VERSION,
+      instance,
+      gateway,
+      reach,
+      // What is as it would be without saying is not said: an older pool takes neither. [ME5]
+      site: site ?? undefined,
+      weight: weight === DEFAULT_WEIGHT ? undefined : weight,
+    } satisfies PoolRequest);
   }
 
   #received(reply: PoolReply): void {
