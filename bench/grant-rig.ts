@@ -15,6 +15,7 @@ import { join } from "node:path";
 import { PoolStore } from "../durable-objects/pool/pool-store.ts";
 import { SteeringStore } from "../durable-objects/steering/steering-store.ts";
 import { PROTOCOL_VERSION } from "../src/core/messages.ts";
+import { PLACELESS } from "../src/core/whereabouts.ts";
 import { openNodeDatabase } from "../test/contract/node-database.ts";
 import { Cluster, EGRESS_IP, POOL, until } from "../test/e2e/cluster.ts";
 import {
@@ -200,7 +201,7 @@ export class GrantRig {
     database.transactionSync(() => {
       for (let at = from; at < to; at += 1) {
         const ip = addressAt(at);
-        pool.putIp({ ip, advertised: null }, revision);
+        pool.putIp({ ip, advertised: null, ...PLACELESS }, revision);
         const put = Array.from({ length: HOLDER_COUNT }, (_, holder) => entryAt(ip, holder));
         steering.apply(ip, { version: 1, lastEpoch: 0, blocks: [] }, { withdraw: [], put, addIps: [ip] });
       }

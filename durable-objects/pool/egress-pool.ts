@@ -12,6 +12,7 @@ import { HOST_HEADER, ROUTER_HEADER } from "../calls/peer-headers.ts";
 import type { PublishRefusal } from "../calls/pool-calls.ts";
 import { durablePlatform } from "../platform/durable-platform.ts";
 import { answerClose, answerUpgrade, connectingPeer } from "../platform/upgrade.ts";
+import type { AddressChanges } from "./address-changes.ts";
 import type { PoolHost } from "./host-description.ts";
 import { PoolService } from "./pool-service.ts";
 import type { PoolDescription } from "./pool-view.ts";
@@ -35,12 +36,12 @@ export class EgressPool extends DurableObject<PoolBindings> {
     return this.#service.configure(changes);
   }
 
-  /** Adds an address to the pool, or changes what it is advertised as. */
+  /** As the service's `addIp`. */
   async addIp(
     ip: string,
-    advertised: string | null,
+    changes: AddressChanges | null,
   ): Promise<Outcome<PoolDescription, "pool-unknown" | "ip-elsewhere">> {
-    return this.#service.addIp(ip, advertised);
+    return this.#service.addIp(ip, changes);
   }
 
   /** As the service's `removeIp`. */

@@ -42,7 +42,7 @@ const LONGEST_PAUSE_MS = 1_000;
 /** One per pool object. */
 export class HostAssignments {
   readonly #options: AssignmentsOptions;
-  /** By name, as of the last decision of this instance; null before its first. */
+  /** By name and place, as of the last decision of this instance; null before its first. */
   #serving: string | null = null;
   /** When a silent host will count as gone. */
   #dueAtMs = Infinity;
@@ -92,8 +92,8 @@ export class HostAssignments {
   }
 
   /**
-   * Decides anew if a host has come, gone, or been away for long since the last time. The newcomer
-   * is told by the caller, whatever comes of it.
+   * Decides anew if a host has come, gone, moved to another site, or been away for long since the last
+   * time. The newcomer is told by the caller, whatever comes of it. [AS11]
    */
   review(newcomer: string | null = null): void {
     const { store, platform, servingOf } = this.#options;
@@ -136,9 +136,9 @@ export class HostAssignments {
     const ips = store.ips();
     const decided = assignAddresses(
       this.#assignable(hosts, new Set(serving), pool.settings),
-      ips.map(({ ip, retiring }) => ({
+      ips.map(({ ip, sites, retiring }) => ({
         ip,
-        sites: [],
+        sites,
         // Until it has said that it is the pool's, it may be another's.
         isDrained: !store.isConfirmed(ip),
         isRetiring: retiring !== null,
@@ -192,7 +192,7 @@ export class HostAssignments {
     const assignable: AssignableHost[] = [];
     this.#dueAtMs = Infinity;
     for (const stored of hosts) {
-      const { host } = stored;
+      const { host, site, weight } = stored;
       let sinceMs = silent.get(host) ?? null;
       const isHeard = serving.has(stored);
       if (isHeard === (sinceMs !== null)) {
@@ -208,8 +208,8 @@ export class HostAssignments {
       }
       assignable.push({
         host,
-        site: null,
-        weight: 1,
+        site,
+        weight,
         isLive: silentMs < RESTART_MS,
         isDrained: false,
         addressCounts: this.#demandNow(stored, demands.get(host) ?? {}),
@@ -252,8 +252,9 @@ function isNews(before: Demand | undefined, now: Demand | undefined): boolean {
   );
 }
 
+/** A site has no line break, and is the last of its line. */
 function spelled(hosts: readonly StoredHost[]): string {
-  return hosts.map(({ host }) => host).join();
+  return hosts.map(({ host, site, weight }) => `${host} ${weight} ${site ?? ""}`).join("\n");
 }
 
 /** What a host uses of the addresses of a family where it has ports. */

@@ -21,6 +21,9 @@ export interface PoolHost {
   readonly draining: boolean;
   /** Where routers reach it; in a pool with routers nothing comes back to one that they do not. [PM7] */
   readonly reach: { readonly ipv4: string | null; readonly ipv6: string | null };
+  /** Where it is; null if it does not say. */
+  readonly site: string | null;
+  readonly weight: number;
   /** The worst of its addresses. [UP4] */
   readonly uplink: UplinkState;
   readonly rooms: readonly PoolHostCapacity[];
@@ -38,7 +41,7 @@ export function describeHost(
   nowMs: number,
   isEjected: (ip: string) => boolean,
 ): PoolHost {
-  const { host, gateway, draining, reach, opinions } = stored;
+  const { host, gateway, draining, reach, site, weight, opinions } = stored;
   const rooms = stored.rooms.map(({ ip, portCount, busiestCount, uplink = null }): PoolHostCapacity => {
     const own = uplinkState({ uplink, opinion: opinions[ip] ?? null }, nowMs);
     const state = isEjected(ip) ? "dead" : own === "dead" ? "suspect" : own;
@@ -46,5 +49,5 @@ export function describeHost(
     return { ip, portCount, busiestCount, uplink: state, destinationCount, failedCount };
   });
   const worst = WORST_FIRST.find((state) => rooms.some((capacity) => capacity.uplink === state));
-  return { host, gateway, live, draining, reach, uplink: worst ?? "unknown", rooms };
+  return { host, gateway, live, draining, reach, site, weight, uplink: worst ?? "unknown", rooms };
 }

@@ -5,6 +5,7 @@
  */
 import type { PoolReply, PoolRequest } from "../../src/core/messages.ts";
 import { ownSettingsOf } from "../../src/core/pool-settings.ts";
+import { DEFAULT_WEIGHT } from "../../src/core/whereabouts.ts";
 import { gatewayUrl } from "../../src/wire/gateway-url.ts";
 import { parsePoolRequest } from "../../src/wire/message-parsers.ts";
 import type { PoolAddress } from "../calls/address-calls.ts";
@@ -68,11 +69,8 @@ export class HostSessions {
     }
   }
 
-  #enlist(
-    socket: ObjectSocket,
-    { instance, gateway: told, reach = UNREACHABLE }: PoolRequest & { type: "enlist" },
-    pool: StoredPool,
-  ): void {
+  #enlist(socket: ObjectSocket, enlist: PoolRequest & { type: "enlist" }, pool: StoredPool): void {
+    const { instance, gateway: told, reach = UNREACHABLE, site = null, weight = DEFAULT_WEIGHT } = enlist;
     const { store, sockets, steering, assignments } = this.#options;
     const { host } = sockets.peerOf(socket);
     const gateway = gatewayUrl(told);
@@ -84,7 +82,7 @@ export class HostSessions {
     const isBack = present?.instance === instance;
     const report = isBack ? present : { draining: false, rooms: [], opinions: {} };
     const { draining, rooms, opinions } = report;
-    store.putHost({ host, instance, gateway, draining, rooms, reach, opinions });
+    store.putHost({ host, instance, gateway, draining, rooms, reach, site, weight, opinions });
     if (pool.isSteered) {
       const { ipv4, ipv6 } = present?.reach ?? UNREACHABLE;
       steering.enlisted({ host, instance, ...reach }, reach.ipv4 !== ipv4 || reach.ipv6 !== ipv6);

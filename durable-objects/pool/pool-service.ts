@@ -24,6 +24,7 @@ import { RouterSockets } from "../steering/router-sockets.ts";
 import { SteeringFeed } from "../steering/steering-feed.ts";
 import { SteeringStore } from "../steering/steering-store.ts";
 import { migrate } from "../storage/migrate.ts";
+import { type AddressChanges, changedAddress } from "./address-changes.ts";
 import { AddressOrders } from "./address-orders.ts";
 import { AssignmentStore } from "./assignment-store.ts";
 import { HostAssignments } from "./host-assignments.ts";
@@ -107,18 +108,19 @@ export class PoolService {
   }
 
   /**
-   * Adds an address to the pool, changes what it is advertised as, or takes back its removal. The
-   * pool keeps it first: what the address says to it decides whether it stays.
+   * Adds an address to the pool, changes what is given of it, or takes back its removal. The
+   * pool keeps it first: what the address says to it decides whether it stays. [DO19]
    */
   async addIp(
     ip: string,
-    advertised: string | null,
+    changes: AddressChanges | null,
   ): Promise<Outcome<PoolDescription, "pool-unknown" | "ip-elsewhere">> {
     if (this.#store.pool() === null) return refuse("pool-unknown");
     const known = this.#store.ip(ip);
     this.#store.advanceRevision();
-    this.#store.putIp({ ip, advertised }, 0);
-    if (known !== null && known.retiring !== null) this.#assignments.decide();
+    this.#store.putIp(changedAddress(known, ip, changes ?? {}), 0);
+    // It may be served from other sites now. A new one is assigned when it has said that it is the pool's.
+    if (known !== null) this.#assignments.decide();
     await this.#orders.wakeLater();
     await this.#orders.push(ip);
     if (this.#store.ip(ip) === null) return refuse("ip-elsewhere");

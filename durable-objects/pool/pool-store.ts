@@ -3,6 +3,7 @@ import type { AddressCapacity } from "../../src/core/messages.ts";
 import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../../src/core/pool-settings.ts";
 import type { NextHop } from "../../src/core/steering.ts";
 import type { Opinion } from "../../src/core/uplink.ts";
+import type { AddressPlace } from "../../src/core/whereabouts.ts";
 import {
   numberOf,
   numberOrNull,
@@ -22,7 +23,7 @@ export interface StoredPool {
 }
 
 /** An address of the pool. */
-export interface PoolIp {
+export interface PoolIp extends AddressPlace {
   readonly ip: string;
   /** What the Internet sees where a cloud maps the address to another; else null. */
   readonly advertised: string | null;
@@ -44,6 +45,10 @@ export interface StoredHost {
   readonly draining: boolean;
   readonly rooms: readonly AddressCapacity[];
   readonly reach: Omit<NextHop, "host">;
+  /** Where it is; null if it does not say. */
+  readonly site: string | null;
+  /** Its share of the load compared with other hosts. */
+  readonly weight: number;
   /** What other hosts found when they tried what this one cannot reach, by address. [UP2] */
   readonly opinions: Readonly<Record<string, Opinion>>;
 }
@@ -107,11 +112,11 @@ export class PoolStore {
   }
 
   /** The addresses that hosts are to serve: the pool's own for certain, and not retiring. */
-  ipsToServe(): string[] {
+  ipsToServe(): PoolIp[] {
     const rows = this.#sql.exec(
-      "SELECT ip FROM egress_ip WHERE is_retiring = 0 AND is_confirmed = 1 ORDER BY ip",
+      "SELECT * FROM egress_ip WHERE is_retiring = 0 AND is_confirmed = 1 ORDER BY ip",
     );
-    return rows.toArray().map((row) => textOf(row, "ip"));
+    return rows.toArray().map(poolIpOf);
   }
 
   /** Whether an address has ever said that it is the pool's. */
@@ -130,14 +135,19 @@ export class PoolStore {
   }
 
   /** Keeps an address, which is to be served and follows this revision; 0 if it was not told of any. */
-  putIp({ ip, advertised }: Pick<PoolIp, "ip" | "advertised">, revision: number): void {
+  putIp({ ip, advertised, country, sites, tags }: Omit<PoolIp, "retiring">, revision: number): void {
     this.#sql.exec(
-      `INSERT INTO egress_ip (ip, advertised, revision, is_confirmed) VALUES (?, ?, ?, ?)
-      ON CONFLICT (ip) DO UPDATE SET advertised = excluded.advertised, revision = excluded.revision,
+      `INSERT INTO egress_ip (ip, advertised, country, sites, tags, revision, is_confirmed)
+      VALUES (?, ?, ?, ?, ?, ?, ?)
+      ON CONFLICT (ip) DO UPDATE SET advertised = excluded.advertised, country = excluded.country,
+      sites = excluded.sites, tags = excluded.tags, revision = excluded.revision,
       is_confirmed = max(is_confirmed, excluded.is_confirmed),
       is_retiring = 0, leased_port_count = NULL, quarantined_port_count = NULL`,
       ip,
       advertised,
+      country,
+      JSON.stringify(sites),
+      JSON.stringify(tags),
       revision,
       revision > 0 ? 1 : 0,
     );
@@ -179,13 +189,14 @@ export class PoolStore {
   }
 
   /** Keeps what a host said. */
-  putHost({ host, instance, gateway, draining, rooms, reach, opinions }: StoredHost): void {
+  putHost({ host, instance, gateway, draining, rooms, reach, site, weight, opinions }: StoredHost): void {
     this.#sql.exec(
-      `INSERT INTO host (host, instance, gateway, draining, rooms, reach_ipv4, reach_ipv6, opinions)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+      `INSERT INTO host (host, instance, gateway, draining, rooms, reach_ipv4, reach_ipv6, site, weight, opinions)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
       ON CONFLICT (host) DO UPDATE SET instance = excluded.instance, gateway = excluded.gateway,
       draining = excluded.draining, rooms = excluded.rooms, reach_ipv4 = excluded.reach_ipv4,
-      reach_ipv6 = excluded.reach_ipv6, opinions = excluded.opinions`,
+      reach_ipv6 = excluded.reach_ipv6, site = excluded.site, weight = excluded.weight,
+      opinions = excluded.opinions`,
       host,
       instance,
       gateway,
@@ -193,6 +204,8 @@ export class PoolStore {
       JSON.stringify(rooms),
       reach.ipv4,
       reach.ipv6,
+      site,
+      weight,
       JSON.stringify(opinions),
     );
   }
@@ -205,6 +218,9 @@ function poolIpOf(row: SqlRow): PoolIp {
   return {
     ip: textOf(row, "ip"),
     advertised: textOrNull(row, "advertised"),
+    country: textOrNull(row, "country"),
+    sites: JSON.parse(textOf(row, "sites")) as string[],
+    tags: JSON.parse(textOf(row, "tags")) as string[],
     retiring: isRetiring ? { leasedPortCount, quarantinedPortCount } : null,
   };
 }
@@ -217,6 +233,8 @@ function hostsOf(rows: ReturnType<SqlDatabase["sql"]["exec"]>): StoredHost[] {
     draining: row["draining"] === 1,
     rooms: JSON.parse(textOf(row, "rooms")) as AddressCapacity[],
     reach: { ipv4: textOrNull(row, "reach_ipv4"), ipv6: textOrNull(row, "reach_ipv6") },
+    site: textOrNull(row, "site"),
+    weight: numberOf(row, "weight"),
     opinions: JSON.parse(textOf(row, "opinions")) as Record<string, Opinion>,
   }));
 }

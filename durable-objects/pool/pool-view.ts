@@ -41,7 +41,8 @@ export class PoolView {
   /** Where requests go now. [DO10] [UP3] */
   placement({ name, settings }: StoredPool): Placement {
     const { store, assignments } = this.#options;
-    const placed = new Map<string, PlacedHost[]>(store.ipsToServe().map((ip) => [ip, []]));
+    const served = store.ipsToServe();
+    const placed = new Map<string, PlacedHost[]>(served.map(({ ip }) => [ip, []]));
     const all = store.hosts();
     const live = this.#options.sockets.liveInstances(settings);
     const serving = servingOf(all, live);
@@ -55,7 +56,7 @@ export class PoolView {
         placed.get(ip)?.push({ host, gateway, portCount, busiestCount });
       }
     }
-    const ips = [...placed].map(([ip, hosts]) => ({ ip, hosts }));
+    const ips = served.map((known) => placedIp(known, placed.get(known.ip)!));
     return { pool: name, ips, resting: restingOf(ips, all, live) };
   }
 
@@ -66,7 +67,8 @@ export class PoolView {
     const all = store.hosts();
     const live = sockets.liveInstances(settings);
     const serving = servingOf(all, live);
-    const ejected = this.#ejectedOn(store.ipsToServe(), serving);
+    const served = store.ipsToServe().map(({ ip }) => ip);
+    const ejected = this.#ejectedOn(served, serving);
     const hosts = all.map((stored) =>
       describeHost(stored, isLive(stored, live), now, (ip) => ejected.get(ip)?.has(stored.host) === true),
     );
@@ -81,6 +83,16 @@ export class PoolView {
   #ejectedOn(ips: readonly string[], serving: readonly StoredHost[]): Map<string, ReadonlySet<string>> {
     return new Map(ips.map((ip) => [ip, this.#options.opinions.ejected(ip, serving)]));
   }
+}
+
+/** Each isolate asks for it every few seconds, so it has nothing that says nothing. */
+function placedIp({ ip, country, sites }: PoolIp, hosts: readonly PlacedHost[]): PlacedIp {
+  return {
+    ip,
+    hosts,
+    ...(country === null ? {} : { country }),
+    ...(sites.length === 0 ? {} : { sites }),
+  };
 }
 
 /** Those that get requests, if they have capacity. */

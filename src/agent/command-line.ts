@@ -195,7 +195,9 @@ function readSite(text: string): string {
 function readWeight(text: string): number {
   const weight = Number(text);
   if (/^\d+(\.\d+)?$/.test(text) && isWeight(weight)) return weight;
-  throw optionInvalid(`--weight ${text} is not a number from ${LEAST_WEIGHT} to ${MOST_WEIGHT}, such as 2.5.`);
+  throw optionInvalid(
+    `--weight ${text} is not a number from ${LEAST_WEIGHT} to ${MOST_WEIGHT}, such as 2.5.`,
+  );
 }
 
 function readMode(text: string): MachineMode {

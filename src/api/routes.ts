@@ -8,6 +8,7 @@ import {
   edgeSchema,
   gatewayTokenSchema,
   hostSchema,
+  ipChangesSchema,
   ipSchema,
   nameSchema,
   poolHostSchema,
@@ -89,8 +90,8 @@ export const ROUTES = {
   putIp: {
     method: "put",
     path: "/v1/pools/{pool}/ips/{ip}",
-    summary: "Adds an address to a pool, changes what it is advertised as, or takes its removal back",
-    request: { params: ofPool, body: takes(z.strictObject({ advertised: ipSchema.nullish() })) },
+    summary: "Adds an address to a pool, changes what is given of it, or takes its removal back",
+    request: { params: ofPool, body: takes(ipChangesSchema) },
     responses: answers("The pool.", poolSchema),
   },
   deleteIp: {

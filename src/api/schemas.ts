@@ -5,6 +5,7 @@
 import { z } from "zod";
 import { PROBLEM_CODES } from "../core/problems.ts";
 import { isName } from "../core/selection.ts";
+import { countryOf, isLabel, MAX_LABELS } from "../core/whereabouts.ts";
 import { poolSettingsSchema } from "../wire/pool-settings-schema.ts";
 
 /** The name of a pool or a host. */
@@ -22,11 +23,51 @@ export const ipSchema = z
 /** Settings of a pool, all of them. */
 export const settingsSchema = poolSettingsSchema.meta({ id: "PoolSettings" });
 
+const labelSchema = z
+  .string()
+  .refine(isLabel, "1 to 63 printable ASCII characters are expected, with no blank at an end");
+const labelsSchema = z
+  .array(labelSchema)
+  .max(MAX_LABELS)
+  .refine((labels) => new Set(labels).size === labels.length, "each may be given once")
+  .readonly();
+
+/** What can be said of an address when it is added or changed. [DO19] */
+export const ipChangesSchema = z.strictObject({
+  advertised: ipSchema.nullish().meta({
+    description: "What the Internet sees, if it differs. Stays as it is when not given; null takes it away.",
+  }),
+  country: z
+    .string()
+    .refine((text) => countryOf(text) !== null, "a code of two letters is expected, such as de")
+    .toLowerCase()
+    .nullish()
+    .meta({
+      description:
+        "ISO 3166-1 alpha-2 in either case, kept in lower case. Stays as it is when not given; null takes it away.",
+      example: "de",
+    }),
+  sites: labelsSchema.optional().meta({
+    description:
+      "Where it is announced: only hosts of these sites serve it. Stays as it is when not given; none means everywhere.",
+    example: ["fra1"],
+  }),
+  tags: labelsSchema.optional().meta({
+    description: "Words of your own; nothing is chosen by them. Stay as they are when not given.",
+  }),
+});
+
 /** An address of a pool. */
 export const poolIpSchema = z
   .object({
     ip: z.string(),
     advertised: z.string().nullable().meta({ description: "What the Internet sees, if it differs." }),
+    country: z.string().nullable().meta({ description: "ISO 3166-1 alpha-2, in lower case." }),
+    sites: z
+      .array(z.string())
+      .readonly()
+      .meta({ description: "Where it is announced; with none, everywhere." }),
+    tags: z.array(z.string()).readonly(),
     retiring: z
       .object({ leasedPortCount: z.int().nullable(), quarantinedPortCount: z.int().nullable() })
       .nullable()
@@ -52,6 +93,8 @@ export const poolHostSchema = z
     reach: z.object({ ipv4: z.string().nullable(), ipv6: z.string().nullable() }).meta({
       description: "Where routers reach it. What comes back to a host that they do not know is lost.",
     }),
+    site: z.string().nullable().meta({ description: "Where it is; null if it does not say." }),
+    weight: z.number().meta({ description: "Its share of the load compared with other hosts." }),
     uplink: uplinkSchema.meta({ description: "The worst of its addresses." }),
     rooms: z
       .array(

@@ -18,6 +18,10 @@ export interface PlacedHost {
 export interface PlacedIp {
   readonly ip: string;
   readonly hosts: readonly PlacedHost[];
+  /** In lower case; absent when the operator has not said. */
+  readonly country?: string | undefined;
+  /** Where it is announced; absent when that is everywhere. */
+  readonly sites?: readonly string[] | undefined;
 }
 
 /**

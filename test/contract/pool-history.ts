@@ -17,6 +17,7 @@ import { SteeringStore, type StoredRouter } from "../../durable-objects/steering
 import { DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
 import { changeBy, type Publication, type PublishedAddress, removalOf } from "../../src/core/publication.ts";
 import type { SteeringEntry, SteeringTable } from "../../src/core/steering.ts";
+import { LEAST_WEIGHT, MOST_WEIGHT } from "../../src/core/whereabouts.ts";
 
 const plain = { noNullPrototype: true } as const;
 /** Names of every length and letter that a database might fold together or cut off. */
@@ -24,6 +25,9 @@ const name = fc.constantFrom("a", "A", "a%", "a_b", "ä", "b", "h".repeat(63));
 const ip = fc.constantFrom("192.0.2.1", "192.0.2.10", "192.0.2.2", "2001:db8::1");
 const large = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
 const reach = fc.record({ ipv4: fc.option(fc.ipV4()), ipv6: fc.option(fc.ipV6()) }, plain);
+/** Text that JSON and SQL write with care. */
+const label = fc.constantFrom("fra1", "Rack 7, 'B'", '["x"]', "~".repeat(63));
+const labels = fc.uniqueArray(label, { maxLength: 3 });
 
 const pool = fc.record(
   {
@@ -35,7 +39,15 @@ const pool = fc.record(
   plain,
 );
 const address = fc.record(
-  { type: fc.constant("address" as const), ip, advertised: fc.option(fc.string()), revision: fc.nat(20) },
+  {
+    type: fc.constant("address" as const),
+    ip,
+    advertised: fc.option(fc.string()),
+    country: fc.option(fc.constantFrom("de", "nl")),
+    sites: labels,
+    tags: labels,
+    revision: fc.nat(20),
+  },
   plain,
 );
 const retiring = fc.record(
@@ -56,6 +68,8 @@ const host = fc.record(
       maxLength: 3,
     }),
     reach,
+    site: fc.option(label),
+    weight: fc.double({ min: LEAST_WEIGHT, max: MOST_WEIGHT, noNaN: true }),
     opinions: fc.dictionary(ip, fc.record({ askedAtMs: large, reachedAtMs: fc.option(large) }, plain), {
       maxKeys: 2,
       ...plain,
@@ -149,11 +163,12 @@ function carryOut(database: SqlDatabase, model: Model, current: Write): void {
       return catalogue.putPool(model.pool);
     }
     case "address": {
-      const { ip: at, advertised, revision } = current;
+      const { ip: at, advertised, country, sites, tags, revision } = current;
+      const told = { ip: at, advertised, country, sites, tags };
       const known = model.addresses.get(at) ?? { version: null, entries: [], isConfirmed: false };
       const isConfirmed = known.isConfirmed || revision > 0;
-      model.addresses.set(at, { ...known, ip: at, advertised, revision, isConfirmed, retiring: null });
-      return catalogue.putIp({ ip: at, advertised }, revision);
+      model.addresses.set(at, { ...known, ...told, revision, isConfirmed, retiring: null });
+      return catalogue.putIp(told, revision);
     }
     case "following": {
       const known = model.addresses.get(current.ip);
@@ -226,8 +241,8 @@ function advanceRevision(catalogue: PoolStore, model: Model): void {
   }
 }
 
-function poolIpOf({ ip: at, advertised, retiring: left }: ModelAddress): PoolIp {
-  return { ip: at, advertised, retiring: left };
+function poolIpOf({ ip: at, advertised, country, sites, tags, retiring: left }: ModelAddress): PoolIp {
+  return { ip: at, advertised, country, sites, tags, retiring: left };
 }
 
 /** As the pool does it: the difference to what is stored is judged, applied and numbered. */
@@ -275,7 +290,7 @@ function expectCatalogue(store: PoolStore, model: Model): void {
   }
   expect(store.ip("192.0.2.99")).toBeNull();
   const served = addresses.filter((known) => known.isConfirmed && known.retiring === null);
-  expect(store.ipsToServe()).toEqual(served.map((known) => known.ip));
+  expect(store.ipsToServe()).toEqual(served.map(poolIpOf));
   for (const revision of [0, 7, 21]) {
     const toTell = addresses.filter((known) => known.revision < revision || known.retiring !== null);
     expect(store.ipsToTell(revision)).toEqual(toTell.map((known) => known.ip));

@@ -6,6 +6,7 @@ import { CLOSE_FENCED, CLOSE_REFUSED } from "../../durable-objects/platform/obje
 import { HOST_HEADER } from "../../durable-objects/calls/peer-headers.ts";
 import { HEARTBEAT, PROTOCOL_VERSION } from "../../src/core/messages.ts";
 import { DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
+import { PLACELESS } from "../../src/core/whereabouts.ts";
 import { HostConnection, objects, type Reply, upgrade } from "./objects.ts";
 
 const FIRST = "first-instance";
@@ -78,7 +79,7 @@ describe("the catalogue", () => {
       value: {
         pool,
         settings: { ...DEFAULT_POOL_SETTINGS, quarantineMs: 60_000, hostSilenceMs: 3_000 },
-        ips: [{ ip, advertised: null, retiring: null }],
+        ips: [{ ip, advertised: null, ...PLACELESS, retiring: null }],
         hosts: [],
         steeringSequence: 0,
         routers: [],
@@ -90,7 +91,7 @@ describe("the catalogue", () => {
     const { ip } = await newPool();
     const other = await newPool();
     expect(await other.stub.addIp(ip, null)).toEqual({ ok: false, refusal: "ip-elsewhere" });
-    expect(await other.stub.addIp(other.ip, "198.51.100.7")).toMatchObject({
+    expect(await other.stub.addIp(other.ip, { advertised: "198.51.100.7" })).toMatchObject({
       value: { ips: [{ ip: other.ip, advertised: "198.51.100.7", retiring: null }] },
     });
   });

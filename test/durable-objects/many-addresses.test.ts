@@ -6,6 +6,7 @@ import { durablePlatform } from "../../durable-objects/platform/durable-platform
 import type { EgressPool } from "../../durable-objects/pool/egress-pool.ts";
 import { PoolService } from "../../durable-objects/pool/pool-service.ts";
 import { PoolStore } from "../../durable-objects/pool/pool-store.ts";
+import { PLACELESS } from "../../src/core/whereabouts.ts";
 import { objects } from "./objects.ts";
 
 const COUNT = 1_200;
@@ -60,7 +61,9 @@ async function withMany(
     const service = new PoolService(platform, addresses(seen, work));
     await service.configure({});
     const store = new PoolStore(state.storage);
-    for (let at = 0; at < COUNT; at += 1) store.putIp({ ip: ipOf(at), advertised: null }, 1);
+    for (let at = 0; at < COUNT; at += 1) {
+      store.putIp({ ip: ipOf(at), advertised: null, ...PLACELESS }, 1);
+    }
     await run(service, seen, store);
   });
 }

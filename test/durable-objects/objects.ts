@@ -140,8 +140,8 @@ export class HostConnection extends Connection {
     return this.#request({ type: "release", base: lease.base, epoch: lease.epoch });
   }
 
-  enlist(instance: string, gateway = "http://127.0.0.1:8001", reach?: Reach): Promise<Reply> {
-    return this.ask({ type: "enlist", version: PROTOCOL_VERSION, instance, gateway, reach });
+  enlist(instance: string, gateway = "http://127.0.0.1:8001", reach?: Reach, place = {}): Promise<Reply> {
+    return this.ask({ type: "enlist", version: PROTOCOL_VERSION, instance, gateway, reach, ...place });
   }
 
   /** Ids are never used again, not even by a later connection of the same host. */

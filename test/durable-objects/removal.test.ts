@@ -342,7 +342,7 @@ describe("a removal that is interrupted", () => {
     await here.pool.removeIp(here.ip);
     expect(await member.next()).toMatchObject({ ips: [] });
     await evict(here.pool, here.address);
-    const back = await here.pool.addIp(here.ip, "203.0.113.5");
+    const back = await here.pool.addIp(here.ip, { advertised: "203.0.113.5" });
     expect(back).toMatchObject({ value: { ips: [{ advertised: "203.0.113.5", retiring: null }] } });
     expect(await member.next()).toMatchObject({ ips: [here.ip] });
     await evict(here.pool, here.address);

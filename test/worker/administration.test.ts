@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
+import { PLACELESS } from "../../src/core/whereabouts.ts";
 import { administer, ask, codeOf, environment, freshNames, tokenFor } from "./edge.ts";
 
 let ipCount = 0;
@@ -37,13 +38,47 @@ describe("pools", () => {
     const added = await administer("PUT", `/v1/pools/${pool}/ips/${ip}`, { advertised: "203.0.113.9" });
     expect(added.status).toBe(200);
     const ips = await administer("GET", `/v1/pools/${pool}/ips`);
-    expect(await ips.json()).toEqual({ ips: [{ ip, advertised: "203.0.113.9", retiring: null }] });
+    const shown = { ip, advertised: "203.0.113.9", ...PLACELESS, retiring: null };
+    expect(await ips.json()).toEqual({ ips: [shown] });
     const other = fresh().pool;
     await administer("PUT", `/v1/pools/${other}`, {});
     expect(await codeOf(await administer("PUT", `/v1/pools/${other}/ips/${ip}`))).toEqual({
       status: 409,
       code: "ip-elsewhere",
     });
+  });
+
+  it("[WK16] [DO19] say where an address is, and what is not said again stays", async () => {
+    const { pool, ip } = fresh();
+    await administer("PUT", `/v1/pools/${pool}`, {});
+    const put = async (changes?: object): Promise<unknown> => {
+      const response = await administer("PUT", `/v1/pools/${pool}/ips/${ip}`, changes);
+      return (await response.json<{ ips: unknown[] }>()).ips[0];
+    };
+    const place = { advertised: "203.0.113.9", country: "de", sites: ["fra1", "Rack 7"], tags: ["gold"] };
+    expect(await put({ ...place, country: "DE" })).toEqual({ ip, ...place, retiring: null });
+    expect(await put()).toMatchObject(place);
+    expect(await put({})).toMatchObject(place);
+    expect(await put({ tags: [] })).toMatchObject({ ...place, tags: [] });
+    expect(await put({ sites: ["ams1"] })).toMatchObject({ ...place, sites: ["ams1"], tags: [] });
+    expect(await put({ country: null, advertised: null, sites: [] })).toMatchObject(PLACELESS);
+  });
+
+  it.each([
+    [{ country: "germany" }],
+    [{ country: "" }],
+    [{ sites: ["fra1", "fra1"] }],
+    [{ sites: [" fra1"] }],
+    [{ sites: null }],
+    [{ sites: "fra1" }],
+    [{ sites: Array.from({ length: 65 }, (_, at) => `site${at}`) }],
+    [{ tags: [""] }],
+    [{ unheardOf: 1 }],
+  ])("[WK16] %j is nothing that an address can be", async (changes) => {
+    const { pool, ip } = fresh();
+    await administer("PUT", `/v1/pools/${pool}`, {});
+    const response = await administer("PUT", `/v1/pools/${pool}/ips/${ip}`, changes);
+    expect(await codeOf(response)).toEqual({ status: 400, code: "input-invalid" });
   });
 
   it("[WK16] [RE3] give addresses up, which may then be added elsewhere", async () => {

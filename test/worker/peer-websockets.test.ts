@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, it, vi } from "vitest";
 import { HEARTBEAT, PROTOCOL_VERSION } from "../../src/core/messages.ts";
+import { PLACELESS } from "../../src/core/whereabouts.ts";
 import { administer, ask, codeOf, environment, freshNames, gateways, tokenFor } from "./edge.ts";
 
 const { pool, h1 } = freshNames();
@@ -52,8 +53,9 @@ describe("a host's connection", () => {
       const shown = await (await administer("GET", `/v1/hosts/${h1}`)).json<{ pools: unknown[] }>();
       const reach = { ipv4: null, ipv6: null };
       const figures = { uplink: "unknown", destinationCount: null, failedCount: null };
+      const place = { site: null, weight: 1 };
       const host = { pool, host: h1, gateway, live: true, draining: false, reach, uplink: "unknown" };
-      expect(shown.pools).toEqual([{ ...host, rooms: [Object.assign({}, rooms[0], figures)] }]);
+      expect(shown.pools).toEqual([{ ...host, ...place, rooms: [Object.assign({}, rooms[0], figures)] }]);
     });
 
     gateways.set(h1, () => new Response("served"));
@@ -161,7 +163,12 @@ describe("an address that is removed", () => {
     expect(await converse(host, join)).toMatchObject({ type: "answer" });
     const acquire = { type: "acquire", requestId: "2", order: 8 };
     expect(await converse(host, acquire)).toMatchObject({ granted: { order: 8 } });
-    const shown = { ip, advertised: null, retiring: { leasedPortCount: 256, quarantinedPortCount: 0 } };
+    const shown = {
+      ip,
+      advertised: null,
+      ...PLACELESS,
+      retiring: { leasedPortCount: 256, quarantinedPortCount: 0 },
+    };
     for (let time = 0; time < 2; time += 1) {
       const removed = await (await administer("DELETE", path)).json<{ ips: unknown[] }>();
       expect(removed.ips).toContainEqual(shown);

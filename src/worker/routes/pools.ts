@@ -60,9 +60,9 @@ export function servePools(app: OpenAPIHono<EdgeContext>): void {
 
   app.openapi(putIp, async (context) => {
     const { pool, ip } = context.req.valid("param");
-    const { advertised } = context.req.valid("json");
+    const changes = context.req.valid("json");
     const stub = poolStub(context.env, pool);
-    const answer = await askControlPlane(async () => stub.addIp(ip, advertised ?? null));
+    const answer = await askControlPlane(async () => stub.addIp(ip, changes));
     placements.doubt(pool);
     if (!answer.ok) return refused({ code: answer.refusal });
     return answer.value.ok ? context.json(answer.value.value, 200) : refused({ code: answer.value.refusal });
