@@ -6,6 +6,7 @@ import { type Family, familyOf } from "./address-family.ts";
 import { ok, type Outcome, refuse } from "./outcome.ts";
 import type { PlacedHost, PlacedIp, Placement } from "./placement.ts";
 import type { Selection } from "./selection.ts";
+import { isAnnouncedAt } from "./whereabouts.ts";
 
 /** A host chosen for a request. */
 export interface Destined {
@@ -19,6 +20,8 @@ export type PlacementRefusal =
   | "ip-unknown"
   /** The pool has no address at all. */
   | "pool-empty"
+  /** It has addresses, and none of them is what was selected. */
+  | "selection-unserved"
   /** No host serves the address now, or any address of the pool. */
   | "no-host";
 
@@ -28,11 +31,22 @@ export type Avoid = (host: string, ip: string) => boolean;
 /** Avoids no host. */
 export const NOBODY: Avoid = () => false;
 
+/** The addresses that are where a selection wants them. [PL9] */
+export function fittingIps({ ips }: Placement, selection: Selection): readonly PlacedIp[] {
+  const { country, site } = selection;
+  return country === undefined && site === undefined ? ips : ips.filter((placed) => fits(placed, selection));
+}
+
+function fits(placed: PlacedIp, { country, site }: Selection): boolean {
+  if (country !== undefined && placed.country !== country) return false;
+  return site === undefined || isAnnouncedAt(placed.sites ?? [], site);
+}
+
 /**
- * Orders the pool's addresses for a selection, best first. A session always sees the same
+ * Orders the addresses that fit a selection, best first. A session always sees the same
  * order (rendezvous hashing), so it keeps its address and moves only when nobody serves it;
  * with `strict` not even then. With a family only addresses of it are considered, unless the
- * selection names one or there are none: then the host decides. [PL2] [PL3] [PL6]
+ * selection names one or there are none: then the host decides. [PL2] [PL3] [PL6] [PL9]
  */
 export function rankIps(
   placement: Placement,
@@ -42,10 +56,13 @@ export function rankIps(
 ): Outcome<readonly PlacedIp[], PlacementRefusal> {
   if (selection.ip !== undefined) {
     const named = placement.ips.find((placed) => placed.ip === selection.ip);
-    return named ? ok([named]) : refuse("ip-unknown");
+    if (named === undefined) return refuse("ip-unknown");
+    return fits(named, selection) ? ok([named]) : refuse("selection-unserved");
   }
-  const ips = ofFamily(placement.ips, family);
-  if (ips.length === 0) return refuse("pool-empty");
+  if (placement.ips.length === 0) return refuse("pool-empty");
+  const fitting = fittingIps(placement, selection);
+  if (fitting.length === 0) return refuse("selection-unserved");
+  const ips = ofFamily(fitting, family);
   if (selection.session === undefined) return ok(ips.length === 1 ? ips : rotate(ips, random));
   const { session } = selection;
   const ranked = ips

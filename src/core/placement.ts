@@ -36,7 +36,7 @@ export interface Placement {
 }
 
 /** Whether requests can leave by both families, so that it matters which. */
-export function hasBothFamilies({ ips }: Placement): boolean {
+export function hasBothFamilies(ips: readonly PlacedIp[]): boolean {
   return ips.some(({ ip }) => familyOf(ip) !== familyOf(ips[0]!.ip));
 }
 

@@ -47,7 +47,7 @@ const CATALOGUE = {
   "selection-key-unknown": {
     status: 400,
     proxyError: "http_request_error",
-    title: "The egress field has an unknown key. The keys are pool, ip, session and sticky.",
+    title: "The egress field has an unknown key. The keys are pool, ip, country, site, session and sticky.",
   },
   "selection-value-invalid": {
     status: 400,
@@ -130,6 +130,11 @@ const CATALOGUE = {
   // Where it may leave from.
   "pool-unknown": { status: 404, proxyError: "http_request_error", title: "There is no such pool." },
   "ip-unknown": { status: 404, proxyError: "http_request_error", title: "The pool has no such address." },
+  "selection-unserved": {
+    status: 404,
+    proxyError: "http_request_error",
+    title: "The pool has no address that is in this country and at this site.",
+  },
   "host-unknown": { status: 404, proxyError: null, title: "There is no such host." },
   "ip-elsewhere": { status: 409, proxyError: null, title: "The address belongs to another pool." },
   "pool-empty": {

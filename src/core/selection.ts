@@ -5,12 +5,17 @@
  * `contry=de` must not leave from anywhere else. [SE1]
  */
 import { ok, type Outcome, refuse } from "./outcome.ts";
+import { countryOf, isLabel } from "./whereabouts.ts";
 
 /** A client's choice. What is absent is left to the pool. */
 export interface Selection {
   readonly pool?: string;
   /** One address, as text in its canonical form. */
   readonly ip?: string;
+  /** Of the address: ISO 3166-1 alpha-2, taken in either case. */
+  readonly country?: string;
+  /** Where the address is announced. */
+  readonly site?: string;
   /** Requests of one session keep one address. */
   readonly session?: string;
   /** `strict`: refuse rather than move a session to another address. Default `soft`. */
@@ -30,12 +35,21 @@ const NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 const ADDRESS = /^[0-9a-f.:]{2,45}$/;
 const PRINTABLE = /^[\x20-\x7e]+$/;
 
-const isValid: { readonly [Key in keyof Required<Selection>]: (value: string) => boolean } = {
-  pool: (value) => NAME.test(value),
-  ip: (value) => ADDRESS.test(value),
-  session: (value) => value.length <= MAX_SELECTION_VALUE && PRINTABLE.test(value),
-  sticky: (value) => value === "soft" || value === "strict",
+/** What a value means, in its one form; null for none. */
+type Reader = (value: string) => string | null;
+
+const READERS: { readonly [Key in keyof Required<Selection>]: Reader } = {
+  pool: valid((value) => NAME.test(value)),
+  ip: valid((value) => ADDRESS.test(value)),
+  country: countryOf,
+  site: valid(isLabel),
+  session: valid((value) => value.length <= MAX_SELECTION_VALUE && PRINTABLE.test(value)),
+  sticky: valid((value) => value === "soft" || value === "strict"),
 };
+
+function valid(isValid: (value: string) => boolean): Reader {
+  return (value) => (isValid(value) ? value : null);
+}
 
 /** Whether this can be the name of a pool or a host. */
 export function isName(value: string): boolean {
@@ -48,11 +62,10 @@ export function toSelection(
 ): Outcome<Selection, SelectionRefusal> {
   const selection: Record<string, string> = {};
   for (const [key, value] of members) {
-    if (!Object.hasOwn(isValid, key)) return refuse({ code: "selection-key-unknown", member: key });
-    if (!isValid[key as keyof Selection](value)) {
-      return refuse({ code: "selection-value-invalid", member: key });
-    }
-    selection[key] = value;
+    if (!Object.hasOwn(READERS, key)) return refuse({ code: "selection-key-unknown", member: key });
+    const read = READERS[key as keyof Selection](value);
+    if (read === null) return refuse({ code: "selection-value-invalid", member: key });
+    selection[key] = read;
   }
   return ok(selection as Selection);
 }

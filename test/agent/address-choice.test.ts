@@ -108,6 +108,8 @@ it("[GW8] a refusal names what was selected", () => {
     'ip="192.0.2.7"',
     `ip="${FOUR[1]}"`,
     "colour=red",
+    "country=de",
+    `site=fra1, ip="${FOUR[0]}"`,
     "pool=main, pool=main",
     "(",
   ].map((header) => choice.choose(header, "four.test"));
@@ -117,6 +119,13 @@ it("[GW8] a refusal names what was selected", () => {
     // It is served, yet has neither term nor block.
     { ok: false, refusal: { code: "lease-lost", detail: "192.0.2.2" } },
     { ok: false, refusal: { code: "selection-key-unknown", detail: "colour" } },
+    ...Array.from({ length: 2 }, () => ({
+      ok: false,
+      refusal: {
+        code: "selection-key-unknown",
+        detail: "A gateway takes no country and no site: select at the edge by them, or here by ip.",
+      },
+    })),
     expect.objectContaining({ ok: false }),
     { ok: false, refusal: expect.objectContaining({ code: "selection-malformed" }) as unknown },
   ]);

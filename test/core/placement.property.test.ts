@@ -14,10 +14,17 @@ const host = fc.record({
   portCount: fc.nat(64_512),
   busiestCount: fc.nat(64_512),
 });
-const placedIp: fc.Arbitrary<PlacedIp> = fc.record({
-  ip: fc.ipV4(),
-  hosts: fc.uniqueArray(host, { selector: (placed) => placed.host, maxLength: 4 }),
-});
+const country = fc.constantFrom("de", "nl");
+const site = fc.constantFrom("fra1", "ams1", "Rack 7");
+const placedIp: fc.Arbitrary<PlacedIp> = fc.record(
+  {
+    ip: fc.ipV4(),
+    hosts: fc.uniqueArray(host, { selector: (placed) => placed.host, maxLength: 4 }),
+    country,
+    sites: fc.uniqueArray(site, { minLength: 1 }),
+  },
+  { requiredKeys: ["ip", "hosts"] },
+);
 const placement: fc.Arbitrary<Placement> = fc.record({
   pool: fc.constant("eu"),
   ips: fc.uniqueArray(placedIp, { selector: (placed) => placed.ip, maxLength: 8 }),
@@ -75,6 +82,28 @@ describe("the order of addresses", () => {
       fc.property(placement, fc.string(), seed, (where, session, from) => {
         const soft = ranked(where, { session, sticky: "soft" }, from);
         expect(ranked(where, { session, sticky: "strict" }, from)).toEqual(soft.slice(0, 1));
+      }),
+    );
+  });
+
+  test("[PL9] with a country and a site is that of a pool of the fitting addresses alone", () => {
+    const where = fc.record({ country, site }, { requiredKeys: [], noNullPrototype: true });
+    const how = fc.record({ session: fc.string(), sticky }, { requiredKeys: [], noNullPrototype: true });
+    fc.assert(
+      fc.property(placement, where, how, seed, (all, wanted, mode, from) => {
+        const fitting = all.ips.filter(
+          (placed) =>
+            (wanted.country === undefined || placed.country === wanted.country) &&
+            (wanted.site === undefined || (placed.sites ?? [wanted.site]).includes(wanted.site)),
+        );
+        const outcome = rankIps(all, { ...wanted, ...mode }, seededRandom(from));
+        if (fitting.length > 0)
+          expect(outcome).toEqual(rankIps({ ...all, ips: fitting }, mode, seededRandom(from)));
+        else
+          expect(outcome).toEqual({
+            ok: false,
+            refusal: all.ips.length === 0 ? "pool-empty" : "selection-unserved",
+          });
       }),
     );
   });

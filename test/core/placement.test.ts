@@ -244,12 +244,52 @@ describe("the family of a request", () => {
   });
 
   test("[PL6] matters in a pool with addresses of both, in whatever order", () => {
-    expect(hasBothFamilies(mixed)).toBe(true);
-    expect(hasBothFamilies(served(["2001:db8::1", "2001:db8::2", "192.0.2.1"]))).toBe(true);
-    expect(hasBothFamilies(served(["192.0.2.1", "192.0.2.2"]))).toBe(false);
-    expect(hasBothFamilies(served(["2001:db8::1"]))).toBe(false);
-    expect(hasBothFamilies(placementOf())).toBe(false);
+    expect(hasBothFamilies(mixed.ips)).toBe(true);
+    expect(hasBothFamilies(served(["2001:db8::1", "2001:db8::2", "192.0.2.1"]).ips)).toBe(true);
+    expect(hasBothFamilies(served(["192.0.2.1", "192.0.2.2"]).ips)).toBe(false);
+    expect(hasBothFamilies(served(["2001:db8::1"]).ips)).toBe(false);
+    expect(hasBothFamilies([])).toBe(false);
     expect([otherFamily(4), otherFamily(6)]).toEqual([6, 4]);
+  });
+});
+
+describe("the country and the site of a request", () => {
+  const at = (ip: string, where: Pick<PlacedIp, "country" | "sites">): PlacedIp => {
+    return { ip, hosts: [host(`host-of-${ip}`)], ...where };
+  };
+  const placement = placementOf(
+    at("192.0.2.1", { country: "de", sites: ["fra1", "fra2"] }),
+    at("192.0.2.2", { country: "de" }),
+    at("192.0.2.3", { country: "nl", sites: ["ams1"] }),
+    at("192.0.2.4", {}),
+    at("2001:db8::3", { country: "nl", sites: ["ams1"] }),
+  );
+  const ranked = (selection: Selection, family: Family | null = null, where = placement): unknown => {
+    const outcome = rankIps(where, selection, () => 0, family);
+    return outcome.ok ? outcome.value.map(({ ip }) => ip) : outcome.refusal;
+  };
+
+  test("[PL9] leave the addresses that have them, and of those that are everywhere all for a site", () => {
+    expect(ranked({ country: "de" })).toEqual(["192.0.2.1", "192.0.2.2"]);
+    expect(ranked({ site: "fra1" })).toEqual(["192.0.2.1", "192.0.2.2", "192.0.2.4"]);
+    expect(ranked({ site: "fra1", country: "de" })).toEqual(["192.0.2.1", "192.0.2.2"]);
+    expect(ranked({ site: "fra2", country: "nl" })).toBe("selection-unserved");
+    expect(ranked({ country: "fr" })).toBe("selection-unserved");
+    expect(ranked({ country: "fr" }, null, placementOf())).toBe("pool-empty");
+  });
+
+  test("[PL9] refuse an address that is elsewhere, and name one that is not there", () => {
+    expect(ranked({ ip: "192.0.2.1", country: "de", site: "fra2" })).toEqual(["192.0.2.1"]);
+    expect(ranked({ ip: "192.0.2.1", country: "nl" })).toBe("selection-unserved");
+    expect(ranked({ ip: "192.0.2.1", site: "ams1" })).toBe("selection-unserved");
+    expect(ranked({ ip: "192.0.2.4", country: "de" })).toBe("selection-unserved");
+    expect(ranked({ ip: "192.0.2.9", country: "de" })).toBe("ip-unknown");
+  });
+
+  test("[PL9] [PL6] come before the family, which is the host's to refuse where none of it fits", () => {
+    expect(ranked({ country: "nl" }, 6)).toEqual(["2001:db8::3"]);
+    expect(ranked({ country: "nl" }, 4)).toEqual(["192.0.2.3"]);
+    expect(ranked({ country: "de" }, 6)).toEqual(["192.0.2.1", "192.0.2.2"]);
   });
 });
 

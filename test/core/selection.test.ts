@@ -12,7 +12,8 @@ const invalid = (member: string) => ({ code: "selection-value-invalid", member }
 
 describe("a selection", () => {
   test("[SE1] has all the members that were given, and none that was not", () => {
-    const members = { pool: "eu", ip: "192.0.2.1", session: "cart 42", sticky: "strict" };
+    const place = { country: "de", site: "Rack 7, Frankfurt" };
+    const members = { pool: "eu", ip: "192.0.2.1", ...place, session: "cart 42", sticky: "strict" };
     expect(toSelection(Object.entries(members))).toEqual({ ok: true, value: members });
     expect(toSelection([])).toEqual({ ok: true, value: {} });
   });
@@ -82,6 +83,26 @@ describe("an address", () => {
     `${longest}0`,
   ])("[SE3] may not be '%s'", (ip) => {
     expect(judged("ip", ip)).toEqual(invalid("ip"));
+  });
+});
+
+describe("a country", () => {
+  test.each(["de", "DE", "dE"])("[SE3] may be %s, and is then de", (country) => {
+    expect(judged("country", country)).toEqual({ country: "de" });
+  });
+
+  test.each(["", "d", "deu", "d-", "de ", "Germany"])("[SE3] may not be '%s'", (country) => {
+    expect(judged("country", country)).toEqual(invalid("country"));
+  });
+});
+
+describe("a site", () => {
+  test.each(["fra1", "Rack 7, Frankfurt", "x".repeat(63)])("[SE3] may be '%s', as it is written", (site) => {
+    expect(judged("site", site)).toEqual({ site });
+  });
+
+  test.each(["", " fra1", "fra1 ", "fr\na1", "köln", "x".repeat(64)])("[SE3] may not be '%s'", (site) => {
+    expect(judged("site", site)).toEqual(invalid("site"));
   });
 });
 

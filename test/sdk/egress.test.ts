@@ -62,6 +62,12 @@ test("[CL1] a call's own selection wins over the egress's, key by key", async ()
   expect(edge.takeSeen().headers["egress"]).toBeUndefined();
 });
 
+test("[CL1] [SE1] a country and a site are selected as anywhere else", async () => {
+  await egressWith({ country: "DE" }).fetch(DESTINATION, { egress: { site: "Rack 7" } });
+  expect(edge.takeSeen().headers["egress"]).toBe('country="de", site="Rack 7"');
+  expect(() => egressWith({ country: "Germany" })).toThrow(/"country".*selection-value-invalid/);
+});
+
 test("[CL1] a Request is accepted, with its method, headers and body, and init wins over it", async () => {
   const request = new Request(DESTINATION, {
     method: "PUT",

@@ -13,6 +13,8 @@ const selection: fc.Arbitrary<Selection> = fc.record(
   {
     pool: fc.stringMatching(/^[a-z0-9][a-z0-9._-]{0,62}$/),
     ip: fc.oneof(fc.ipV4(), fc.constantFrom("2001:db8::1", "::ffff:192.0.2.1")),
+    country: fc.stringMatching(/^[a-z]{2}$/),
+    site: fc.stringMatching(/^[!-~]([ -~]{0,61}[!-~])?$/),
     session: fc.stringMatching(/^[\x20-\x7e]{1,128}$/),
     sticky: fc.constantFrom("soft" as const, "strict" as const),
   },
@@ -26,6 +28,10 @@ describe("the egress header", () => {
       value: { pool: "eu", session: "cart 42", sticky: "strict" },
     });
     expect(parseSelection('ip="192.0.2.1"')).toEqual({ ok: true, value: { ip: "192.0.2.1" } });
+    expect(parseSelection('country=DE, site="Rack 7, B"')).toEqual({
+      ok: true,
+      value: { country: "de", site: "Rack 7, B" },
+    });
   });
 
   test("[SE1] absent or empty, it leaves everything to the pool", () => {
@@ -54,6 +60,8 @@ describe("the egress header", () => {
     expect(codeOf("pool=EU")).toBe("selection-value-invalid pool");
     expect(codeOf('pool=""')).toBe("selection-value-invalid pool");
     expect(codeOf('ip="example.com"')).toBe("selection-value-invalid ip");
+    expect(codeOf("country=germany")).toBe("selection-value-invalid country");
+    expect(codeOf('site=" fra1"')).toBe("selection-value-invalid site");
     expect(codeOf("sticky=always")).toBe("selection-value-invalid sticky");
     expect(codeOf('session=""')).toBe("selection-value-invalid session");
     expect(codeOf(`session="${"x".repeat(MAX_SELECTION_VALUE)}"`)).toBe("granted");

@@ -1,6 +1,16 @@
 import { describe, expect, it } from "vitest";
 import { ok } from "../../src/core/outcome.ts";
-import { ask, codeOf, gateways, newEgress, placementOf, stubPools, tokenFor } from "./edge.ts";
+import {
+  ask,
+  askedHosts,
+  codeOf,
+  gatewayRefusal,
+  gateways,
+  newEgress,
+  placementOf,
+  stubPools,
+  tokenFor,
+} from "./edge.ts";
 
 const PATH = "/v1/fetch?url=http%3A%2F%2Forigin.test%2F";
 
@@ -11,6 +21,9 @@ describe("a selection", () => {
     ["no dictionary", "==", 400, "selection-malformed"],
     ["a bad value", 'pool="NOT A NAME"', 400, "selection-value-invalid"],
     ["an address the pool lacks", 'ip="192.0.2.77"', 404, "ip-unknown"],
+    ["a country that is none", "country=germany", 400, "selection-value-invalid"],
+    ["a country the pool has no address in", "country=de", 404, "selection-unserved"],
+    ["an address that is not in the country", 'ip="192.0.2.1", country=de', 404, "selection-unserved"],
   ])("[WK7] with %s is refused", async (_name, egress, status, code) => {
     const { send } = await newEgress();
     expect(await codeOf(await send({ headers: { egress } }))).toEqual({ status, code });
@@ -67,6 +80,58 @@ describe("a selection", () => {
       const response = await send({ headers: { egress: `ip="${ip}"` } });
       expect(await response.text()).toBe(`ip="${ip}"`);
     }
+  });
+});
+
+describe("a country and a site", () => {
+  it("[PL9] [WK7] choose the address that the gateway is told, one with a session too", async () => {
+    const { send, h1, pool, pools } = await newEgress();
+    const [de] = placementOf(pool, [h1], "192.0.2.1").ips;
+    const [nl] = placementOf(pool, [h1], "192.0.2.2").ips;
+    const ips = [
+      { ...de!, country: "de", sites: ["fra1"] },
+      { ...nl!, country: "nl", sites: ["ams1"] },
+    ];
+    pools.placement = async () => ok({ pool, resting: [], ips });
+    gateways.set(h1, (request) => new Response(request.headers.get("egress")));
+    for (const egress of ["country=NL", "site=ams1", "site=ams1, country=nl, session=a, sticky=strict"]) {
+      for (let sent = 0; sent < 5; sent += 1) {
+        expect(await (await send({ headers: { egress } })).text()).toBe('ip="192.0.2.2"');
+      }
+    }
+    for (const session of ["a", "b", "c", "d"]) {
+      const egress = `country=de, session=${session}`;
+      expect(await (await send({ headers: { egress } })).text()).toBe('ip="192.0.2.1"');
+    }
+  });
+
+  it("[PL9] [WK21] leave no choice to the host, though a body cannot come back", async () => {
+    const { send, h1, pool, pools } = await newEgress();
+    const ips = ["192.0.2.1", "2001:db8::1"].flatMap((ip) =>
+      placementOf(pool, [h1], ip).ips.map((placed) => Object.assign({}, placed, { country: "de" })),
+    );
+    pools.placement = async () => ok({ pool, resting: [], ips });
+    gateways.set(h1, async (request) => {
+      const told = request.headers.get("egress");
+      await request.arrayBuffer();
+      return new Response(told ?? "open");
+    });
+    const body = new Uint8Array(100_000);
+    const search = "?url=http%3A%2F%2Fsome.test%2F";
+    expect(await (await send({ method: "POST", body }, search)).text()).toBe("open");
+    const headers = { egress: "country=de" };
+    expect(await (await send({ method: "POST", body, headers }, search)).text()).toMatch(/^ip="/);
+  });
+
+  it("[PL9] [PL6] of one family alone: when its host refuses it, no other is asked in vain", async () => {
+    const { send, h1, h2, pool, pools } = await newEgress(2);
+    const [four] = placementOf(pool, [h1, h2], "192.0.2.1").ips;
+    const [six] = placementOf(pool, [h2], "2001:db8::1").ips;
+    pools.placement = async () => ok({ pool, resting: [], ips: [{ ...four!, country: "de" }, six!] });
+    for (const host of [h1, h2]) gateways.set(host, () => gatewayRefusal("address-family-mismatch"));
+    const refused = await send({ headers: { egress: "country=de" } }, "?url=http%3A%2F%2F[2001:db8::9]%2F");
+    expect((await codeOf(refused)).code).toBe("address-family-mismatch");
+    expect(askedHosts).toHaveLength(1);
   });
 });
 

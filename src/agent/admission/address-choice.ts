@@ -86,12 +86,24 @@ export class AddressChoice {
     let known = this.#known.get(key);
     if (known === undefined) {
       const parsed = parseSelection(header);
-      known = parsed.ok ? parsed : refuse({ code: parsed.refusal.code, detail: parsed.refusal.member });
+      known = parsed.ok
+        ? judged(parsed.value)
+        : refuse({ code: parsed.refusal.code, detail: parsed.refusal.member });
       if (this.#known.size >= REMEMBERED) this.#known.delete(this.#known.keys().next().value!);
       this.#known.set(key, known);
     }
     return known;
   }
+}
+
+/**
+ * A host knows its addresses and not where they are: that is the pool's, which the edge asks. What a
+ * client selects by it is refused here, never ignored. [GW8]
+ */
+function judged(selection: Selection): Outcome<Selection, Problem> {
+  if (selection.country === undefined && selection.site === undefined) return ok(selection);
+  const detail = "A gateway takes no country and no site: select at the edge by them, or here by ip.";
+  return refuse({ code: "selection-key-unknown", detail });
 }
 
 function weigh(session: string, address: AddressPorts): number {

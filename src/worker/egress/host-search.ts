@@ -12,6 +12,7 @@ import {
   type Avoid,
   chooseHost,
   type Destined,
+  fittingIps,
   NOBODY,
   type PlacementRefusal,
   rankIps,
@@ -43,6 +44,8 @@ const FAMILIES: readonly Family[] = [4, 6];
 export class HostSearch {
   readonly #wanted: Wanted;
   #placement: Placement;
+  /** The addresses that are where the selection wants them. */
+  #fitting: readonly PlacedIp[];
   #ranked: Outcome<readonly PlacedIp[], PlacementRefusal>;
   /** Hosts, and hosts on an address, that this request does not try again. */
   readonly #tried = new Set<string>();
@@ -53,6 +56,7 @@ export class HostSearch {
   constructor(wanted: Wanted, placement: Placement) {
     this.#wanted = wanted;
     this.#placement = placement;
+    this.#fitting = fittingIps(placement, wanted.selection);
     this.#ranked = this.#rank(this.#likelyFamily());
   }
 
@@ -75,6 +79,7 @@ export class HostSearch {
   renew(placement: Placement): void {
     this.#isOutdated = false;
     this.#placement = placement;
+    this.#fitting = fittingIps(placement, this.#wanted.selection);
     const [refused] = this.#refusedFamilies;
     this.#ranked = this.#rank(refused === undefined ? this.#likelyFamily() : otherFamily(refused));
   }
@@ -166,14 +171,14 @@ export class HostSearch {
     }
     const other = otherFamily(family);
     const mayLeave =
-      selection.ip === undefined && !this.#refusedFamilies.has(other) && hasBothFamilies(this.#placement);
+      selection.ip === undefined && !this.#refusedFamilies.has(other) && hasBothFamilies(this.#fitting);
     this.#ranked = mayLeave ? this.#rank(other) : refuse("no-host");
   }
 
   /** The family of an address, or what has been learnt of a name; null when either may do. */
   #likelyFamily(): Family | null {
     const { destination, selection } = this.#wanted;
-    if (selection.ip !== undefined || !hasBothFamilies(this.#placement)) return null;
+    if (selection.ip !== undefined || !hasBothFamilies(this.#fitting)) return null;
     const { family, name } = destination;
     if (family !== null) return family;
     const nowMs = Date.now();
@@ -186,7 +191,9 @@ export class HostSearch {
   #isFamilyOpen(): boolean {
     const { destination, selection } = this.#wanted;
     if (selection.ip !== undefined || selection.sticky === "strict") return false;
-    if (this.#refusedFamilies.size > 0 || !hasBothFamilies(this.#placement)) return false;
+    // A host does not know where its addresses are.
+    if (selection.country !== undefined || selection.site !== undefined) return false;
+    if (this.#refusedFamilies.size > 0 || !hasBothFamilies(this.#fitting)) return false;
     return destination.family === null && this.#likelyFamily() === null;
   }
 
