@@ -15,7 +15,12 @@ const change = fc.oneof(
   {
     weight: 6,
     arbitrary: fc.record(
-      { type: fc.constant("host" as const), host: hostName, site, weight: fc.constantFrom(1, 1, 2, 0.5) },
+      {
+        type: fc.constant("host" as const),
+        host: hostName,
+        site,
+        weight: fc.constantFrom(1, 1, 2, 0.1, 0.7, 1_000),
+      },
       plain,
     ),
   },
