@@ -135,9 +135,9 @@ export class AddressOrders {
 
   /** Even an answer to a removal confirms that the address is the pool's, which may want it back by now. */
   #follows(ip: string, revision: number): void {
-    const { store, onChange } = this.#options;
+    const { platform, store, onChange } = this.#options;
     const isNew = !store.isConfirmed(ip);
-    store.markFollowing(ip, revision);
+    store.markFollowing(ip, revision, platform.nowMs());
     if (isNew) onChange();
   }
 

@@ -69,6 +69,8 @@ export const POOL_MIGRATIONS: Migrations = [
     "ALTER TABLE host ADD COLUMN is_drained INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE host ADD COLUMN demand TEXT NOT NULL DEFAULT '{}'",
     "ALTER TABLE egress_ip ADD COLUMN country TEXT",
+    "ALTER TABLE egress_ip ADD COLUMN added_at_ms INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE pool ADD COLUMN made_at_ms INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE egress_ip ADD COLUMN sites TEXT NOT NULL DEFAULT '[]'",
     "ALTER TABLE egress_ip ADD COLUMN tags TEXT NOT NULL DEFAULT '[]'",
     "ALTER TABLE egress_ip ADD COLUMN is_drained INTEGER NOT NULL DEFAULT 0",

@@ -99,6 +99,7 @@ export class PoolService {
     if (name === undefined) throw new Error("a pool's object is reached by the pool's name");
     const revision = (before?.revision ?? 0) + 1;
     this.#store.putPool({ name, settings, revision, isSteered: before?.isSteered ?? false });
+    if (before === null) this.#store.noteMade(this.#platform.nowMs());
     const told = before === null ? null : ownSettingsOf(before.settings);
     if (JSON.stringify(told) !== JSON.stringify(ownSettingsOf(settings))) this.#hosts.tellAll();
     this.#assignments.decide();

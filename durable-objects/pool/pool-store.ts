@@ -173,9 +173,32 @@ export class PoolStore {
     this.#sql.exec("DELETE FROM egress_ip WHERE ip = ?", ip);
   }
 
-  /** Notes that an address is as this revision wants it. */
-  markFollowing(ip: string, revision: number): void {
-    this.#sql.exec("UPDATE egress_ip SET revision = ?, is_confirmed = 1 WHERE ip = ?", revision, ip);
+  /** Notes that an address is as this revision wants it, at this time (Unix milliseconds). */
+  markFollowing(ip: string, revision: number, nowMs: number): void {
+    this.#sql.exec(
+      `UPDATE egress_ip SET revision = ?, is_confirmed = 1,
+      added_at_ms = CASE WHEN is_confirmed = 1 THEN added_at_ms ELSE ? END WHERE ip = ?`,
+      revision,
+      nowMs,
+      ip,
+    );
+  }
+
+  /** Since when each address has been the pool's for certain (Unix milliseconds); 0 for always. */
+  addedAtMs(): Map<string, number> {
+    const rows = this.#sql.exec("SELECT ip, added_at_ms FROM egress_ip").toArray();
+    return new Map(rows.map((row) => [textOf(row, "ip"), numberOf(row, "added_at_ms")]));
+  }
+
+  /** When the pool was made (Unix milliseconds); 0 for long ago. */
+  madeAtMs(): number {
+    const row = this.#sql.exec("SELECT made_at_ms FROM pool").toArray()[0];
+    return row === undefined ? 0 : numberOf(row, "made_at_ms");
+  }
+
+  /** Notes when the pool was made. */
+  noteMade(atMs: number): void {
+    this.#sql.exec("UPDATE pool SET made_at_ms = ?", atMs);
   }
 
   /** A host by name. */

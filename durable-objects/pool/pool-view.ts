@@ -1,6 +1,7 @@
 /** A pool as others see it: the placement by which requests are sent, and what an administrator reads. */
 import type { PlacedHost, PlacedIp, Placement } from "../../src/core/placement.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
+import { LONGEST_TTL_S, SETTING_UP_MS } from "../../src/core/session-hold.ts";
 import type { PoolRouter } from "../steering/router-register.ts";
 import type { SteeringFeed } from "../steering/steering-feed.ts";
 import { describeHost, type PoolHost } from "./host-description.ts";
@@ -30,6 +31,9 @@ export interface PoolViewOptions {
   readonly assignments: HostAssignments;
 }
 
+/** A Worker that does not know of an address yet may make promises for so long. */
+const LONGEST_COPY_MS = 60_000;
+
 /** One per pool object. */
 export class PoolView {
   readonly #options: PoolViewOptions;
@@ -56,8 +60,32 @@ export class PoolView {
         placed.get(ip)?.push({ host, gateway, portCount, busiestCount });
       }
     }
-    const ips = served.map((known) => placedIp(known, placed.get(known.ip)!));
-    return { pool: name, ips, resting: restingOf(ips, all, live) };
+    const age = this.#ageOfAddresses();
+    const ips = served.map((known) => placedIp(known, placed.get(known.ip)!, age.of(known.ip)));
+    const retiring = store.ips().filter((known) => known.retiring !== null);
+    return {
+      pool: name,
+      ips,
+      resting: restingOf(ips, all, live),
+      ...(retiring.length === 0 ? {} : { retiring: retiring.map((known) => placedIp(known, [], null)) }),
+      ...age.settingUp,
+    };
+  }
+
+  /** What sessions have to know of when addresses came. [PL10] */
+  #ageOfAddresses() {
+    const { nowMs, store } = this.#options;
+    const addedAtMs = store.addedAtMs();
+    const settingUpUntilMs = store.madeAtMs() + SETTING_UP_MS;
+    return {
+      settingUp: nowMs() < settingUpUntilMs ? { settingUpUntilMs } : {},
+      of: (ip: string): number | null => {
+        const atMs = addedAtMs.get(ip)!;
+        const sinceMs = atMs + LONGEST_COPY_MS;
+        const isOld = atMs < settingUpUntilMs || nowMs() >= sinceMs + LONGEST_TTL_S * 1_000;
+        return isOld ? null : sinceMs;
+      },
+    };
   }
 
   /** Settings, addresses, hosts and routers. */
@@ -86,12 +114,17 @@ export class PoolView {
 }
 
 /** Each isolate asks for it every few seconds, so it has nothing that says nothing. */
-function placedIp({ ip, country, sites }: PoolIp, hosts: readonly PlacedHost[]): PlacedIp {
+function placedIp(
+  { ip, country, sites }: PoolIp,
+  hosts: readonly PlacedHost[],
+  sinceMs: number | null,
+): PlacedIp {
   return {
     ip,
     hosts,
     ...(country === null ? {} : { country }),
     ...(sites.length === 0 ? {} : { sites }),
+    ...(sinceMs === null ? {} : { sinceMs }),
   };
 }
 

@@ -11,7 +11,7 @@
  * both.
  */
 import { type Family, familyOf } from "./address-family.ts";
-import { rendezvousWeight } from "./host-choice.ts";
+import { rendezvousWeight } from "./rendezvous.ts";
 import { AssignedAddress, AssignedHost } from "./assignment-sides.ts";
 import { LeastLoaded } from "./least-loaded.ts";
 

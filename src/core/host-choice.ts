@@ -6,6 +6,8 @@ import { type Family, familyOf } from "./address-family.ts";
 import { ok, type Outcome, refuse } from "./outcome.ts";
 import type { PlacedHost, PlacedIp, Placement } from "./placement.ts";
 import type { Selection } from "./selection.ts";
+import { rendezvousWeight } from "./rendezvous.ts";
+import { countingIps } from "./session-hold.ts";
 import { isAnnouncedAt } from "./whereabouts.ts";
 
 /** A host chosen for a request. */
@@ -45,7 +47,8 @@ function fits(placed: PlacedIp, { country, site }: Selection): boolean {
 /**
  * Orders the addresses that fit a selection, best first. A session always sees the same
  * order (rendezvous hashing), so it keeps its address and moves only when nobody serves it;
- * with `strict` not even then. With a family only addresses of it are considered, unless the
+ * with `strict` not even then; with `ttl`, at this time (Unix milliseconds), addresses that were
+ * added lately do not count yet. With a family only addresses of it are considered, unless the
  * selection names one or there are none: then the host decides. [PL2] [PL3] [PL6] [PL9]
  */
 export function rankIps(
@@ -53,6 +56,7 @@ export function rankIps(
   selection: Selection,
   random: () => number,
   family: Family | null = null,
+  nowMs = 0,
 ): Outcome<readonly PlacedIp[], PlacementRefusal> {
   if (selection.ip !== undefined) {
     const named = placement.ips.find((placed) => placed.ip === selection.ip);
@@ -64,12 +68,24 @@ export function rankIps(
   if (fitting.length === 0) return refuse("selection-unserved");
   const ips = ofFamily(fitting, family);
   if (selection.session === undefined) return ok(ips.length === 1 ? ips : rotate(ips, random));
-  const { session } = selection;
-  const ranked = ips
+  const { session, sticky, ttl } = selection;
+  const candidates = sessionIps(placement, selection, family);
+  const ranked = (ttl === undefined ? candidates : countingIps(candidates, ttl, nowMs))
     .map((placed) => ({ placed, weight: rendezvousWeight(session, placed.ip) }))
     .toSorted((a, b) => b.weight - a.weight)
     .map(({ placed }) => placed);
-  return ok(selection.sticky === "strict" ? ranked.slice(0, 1) : ranked);
+  return ok(sticky === "strict" ? ranked.slice(0, 1) : ranked);
+}
+
+/** The addresses that could be a session's: a strict one is refused while its own leaves the pool. [PL3] */
+export function sessionIps(
+  placement: Placement,
+  selection: Selection,
+  family: Family | null,
+): readonly PlacedIp[] {
+  const { ips, retiring = [] } = placement;
+  const all = selection.sticky === "strict" ? [...ips, ...retiring] : ips;
+  return ofFamily(fittingIps({ ...placement, ips: all }, selection), family);
 }
 
 /**
@@ -108,17 +124,4 @@ function capacityOf(host: PlacedHost): number {
 function rotate(ips: readonly PlacedIp[], random: () => number): readonly PlacedIp[] {
   const start = Math.floor(random() * ips.length);
   return [...ips.slice(start), ...ips.slice(0, start)];
-}
-
-/** A 32-bit mix of both names: FNV-1a, then the finalizer of MurmurHash3 to spread it. */
-export function rendezvousWeight(session: string, ip: string): number {
-  let hash = 0x811c9dc5;
-  for (const text of [session, "\0", ip]) {
-    for (let at = 0; at < text.length; at += 1) {
-      hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
-    }
-  }
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  return (hash ^ (hash >>> 16)) >>> 0;
 }

@@ -22,6 +22,8 @@ export interface PlacedIp {
   readonly country?: string | undefined;
   /** Where it is announced; absent when that is everywhere. */
   readonly sites?: readonly string[] | undefined;
+  /** When it was added (Unix milliseconds); absent when it counts for every session. [PL10] */
+  readonly sinceMs?: number | undefined;
 }
 
 /**
@@ -33,6 +35,10 @@ export interface Placement {
   readonly ips: readonly PlacedIp[];
   /** Hosts that the pool hears and that get no new requests: they drain, or have no capacity at all. */
   readonly resting: readonly string[];
+  /** Addresses that leave the pool, without hosts; absent when there are none. [PL3] */
+  readonly retiring?: readonly PlacedIp[] | undefined;
+  /** Until when added addresses count for sessions at once (Unix milliseconds); absent once that is past. */
+  readonly settingUpUntilMs?: number | undefined;
 }
 
 /** Whether requests can leave by both families, so that it matters which. */

@@ -47,7 +47,8 @@ const CATALOGUE = {
   "selection-key-unknown": {
     status: 400,
     proxyError: "http_request_error",
-    title: "The egress field has an unknown key. The keys are pool, ip, country, site, session and sticky.",
+    title:
+      "The egress field has an unknown key. The keys are pool, ip, country, site, session, sticky and ttl.",
   },
   "selection-value-invalid": {
     status: 400,

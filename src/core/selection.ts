@@ -5,6 +5,7 @@
  * `contry=de` must not leave from anywhere else. [SE1]
  */
 import { ok, type Outcome, refuse } from "./outcome.ts";
+import { LONGEST_TTL_S } from "./session-hold.ts";
 import { countryOf, isLabel } from "./whereabouts.ts";
 
 /** A client's choice. What is absent is left to the pool. */
@@ -20,6 +21,8 @@ export interface Selection {
   readonly session?: string;
   /** `strict`: refuse rather than move a session to another address. Default `soft`. */
   readonly sticky?: "soft" | "strict";
+  /** For how long a session is to keep its address though addresses are added: seconds. [PL10] */
+  readonly ttl?: number;
 }
 
 /** Why a selection is refused; `member` names the offending key. */
@@ -33,10 +36,11 @@ export const MAX_SELECTION_VALUE = 128;
 
 const NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 const ADDRESS = /^[0-9a-f.:]{2,45}$/;
+const SECONDS = /^[1-9][0-9]{0,4}$/;
 const PRINTABLE = /^[\x20-\x7e]+$/;
 
 /** What a value means, in its one form; null for none. */
-type Reader = (value: string) => string | null;
+type Reader = (value: string) => string | number | null;
 
 const READERS: { readonly [Key in keyof Required<Selection>]: Reader } = {
   pool: valid((value) => NAME.test(value)),
@@ -45,6 +49,7 @@ const READERS: { readonly [Key in keyof Required<Selection>]: Reader } = {
   site: valid(isLabel),
   session: valid((value) => value.length <= MAX_SELECTION_VALUE && PRINTABLE.test(value)),
   sticky: valid((value) => value === "soft" || value === "strict"),
+  ttl: (value) => (SECONDS.test(value) && Number(value) <= LONGEST_TTL_S ? Number(value) : null),
 };
 
 function valid(isValid: (value: string) => boolean): Reader {
@@ -60,12 +65,16 @@ export function isName(value: string): boolean {
 export function toSelection(
   members: Iterable<readonly [string, string]>,
 ): Outcome<Selection, SelectionRefusal> {
-  const selection: Record<string, string> = {};
+  const selection: Record<string, string | number> = {};
   for (const [key, value] of members) {
     if (!Object.hasOwn(READERS, key)) return refuse({ code: "selection-key-unknown", member: key });
     const read = READERS[key as keyof Selection](value);
     if (read === null) return refuse({ code: "selection-value-invalid", member: key });
     selection[key] = read;
+  }
+  // Without a session there is nothing to keep.
+  if (selection["ttl"] !== undefined && selection["session"] === undefined) {
+    return refuse({ code: "selection-value-invalid", member: "ttl" });
   }
   return ok(selection as Selection);
 }

@@ -17,6 +17,11 @@ export const EGRESS_IP = "egress-ip";
 export const EGRESS_PORT = "egress-port";
 /** Response: the host that sent it. */
 export const EGRESS_HOST = "egress-host";
+/**
+ * Response, to a session with a `ttl`: until when it keeps the address, as a date of RFC 9651
+ * (`@` and Unix seconds). [PL10]
+ */
+export const EGRESS_SESSION_UNTIL = "egress-session-until";
 /** Response: where the followed redirects ended. */
 export const EGRESS_LOCATION = "egress-location";
 /**

@@ -17,6 +17,7 @@ export function parseSelection(header: string | null): Outcome<Selection, Select
       if (parameters.size > 0) throw new TypeError("parameters have no meaning here");
       if (typeof value === "string") return [key, value];
       if (value instanceof Token) return [key, value.toString()];
+      if (key === "ttl" && typeof value === "number" && Number.isInteger(value)) return [key, String(value)];
       throw new TypeError("only strings and tokens have a meaning here");
     });
   } catch {
@@ -31,5 +32,5 @@ export function parseSelection(header: string | null): Outcome<Selection, Select
 
 /** Writes the header. */
 export function formatSelection(selection: Selection): string {
-  return serializeDictionary(selection as Record<string, string>);
+  return serializeDictionary(selection as Record<string, string | number>);
 }

@@ -174,7 +174,7 @@ function carryOut(database: SqlDatabase, model: Model, current: Write): void {
       const known = model.addresses.get(current.ip);
       const { revision } = current;
       if (known) model.addresses.set(current.ip, { ...known, revision, isConfirmed: true });
-      return catalogue.markFollowing(current.ip, current.revision);
+      return catalogue.markFollowing(current.ip, current.revision, 0);
     }
     case "retiring":
       return retire(catalogue, model, current);

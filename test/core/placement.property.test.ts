@@ -2,7 +2,8 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { seededRandom } from "./address-story.ts";
-import { chooseHost, rankIps, rendezvousWeight } from "../../src/core/host-choice.ts";
+import { chooseHost, rankIps } from "../../src/core/host-choice.ts";
+import { rendezvousWeight } from "../../src/core/rendezvous.ts";
 import type { PlacedIp, Placement } from "../../src/core/placement.ts";
 import type { Selection } from "../../src/core/selection.ts";
 

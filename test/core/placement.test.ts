@@ -3,7 +3,8 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { seededRandom } from "./address-story.ts";
 import { type Family, otherFamily } from "../../src/core/address-family.ts";
-import { chooseHost, NOBODY, rankIps, rendezvousWeight } from "../../src/core/host-choice.ts";
+import { chooseHost, NOBODY, rankIps } from "../../src/core/host-choice.ts";
+import { rendezvousWeight } from "../../src/core/rendezvous.ts";
 import {
   hasBothFamilies,
   isHeard,

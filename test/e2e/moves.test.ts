@@ -29,8 +29,8 @@ test("[AS3] [AS4] [AG8] [LAW7] addresses and hosts are added and taken away, and
     agentArgs: ["--drain-deadline=60000"],
   });
   const headers = await cluster.clientHeaders();
-  // One from each host, over the whole test.
-  const held = Array.from({ length: 12 }, () =>
+  // So many that none of four hosts is left out, over the whole test.
+  const held = Array.from({ length: 48 }, () =>
     fetch(cluster.through(cluster.originUrl("/hold")), { headers }),
   );
   await until("requests are in flight", async () => (await cluster.askOrigin("held")) === held.length);
@@ -48,6 +48,15 @@ test("[AS3] [AS4] [AG8] [LAW7] addresses and hosts are added and taken away, and
   await cluster.askOrigin("release");
   for (const reply of await Promise.all(held)) expect(await reply.text()).toBe("released");
   await untilSpread(hosts, IPS);
+
+  // A session that asks for it is told until when it keeps its address. [PL10]
+  const kept = { ...headers, egress: "session=cart, ttl=600" };
+  const answer = await fetch(cluster.through(cluster.originUrl("/seen")), { headers: kept });
+  const until10Minutes =
+    Number(/^@(\d+)$/.exec(answer.headers.get("egress-session-until") ?? "")?.[1]) * 1_000;
+  expect(until10Minutes).toBeGreaterThan(Date.now());
+  expect(until10Minutes).toBeLessThanOrEqual(Date.now() + 600_000);
+  await answer.arrayBuffer();
 
   await cluster.startHost("h5");
   await until("the newcomer serves", async () => (await cluster.status("h5")).addresses.length > 0);

@@ -10,6 +10,7 @@ test("[GW3] [WK18] the fields and paths that are ours keep their names", () => {
     EGRESS: "egress",
     EGRESS_AUTHORIZATION: "egress-authorization",
     EGRESS_REDIRECT: "egress-redirect",
+    EGRESS_SESSION_UNTIL: "egress-session-until",
     EGRESS_UPLOAD: "egress-upload",
     EGRESS_IP: "egress-ip",
     EGRESS_PORT: "egress-port",

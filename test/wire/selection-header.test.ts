@@ -48,10 +48,24 @@ describe("the egress header", () => {
     );
   });
 
+  test("[SE3] a ttl is whole seconds, a day at most, and of a session", () => {
+    expect(parseSelection("session=cart, ttl=600")).toEqual({
+      ok: true,
+      value: { session: "cart", ttl: 600 },
+    });
+    expect(parseSelection('session=cart, ttl="86400"')).toMatchObject({ value: { ttl: 86_400 } });
+    expect(formatSelection({ session: "cart", ttl: 600 })).toBe('session="cart", ttl=600');
+    for (const ttl of ["0", "-1", "86401", "100000", "tomorrow", '"060"', '"1.5"']) {
+      expect(codeOf(`session=cart, ttl=${ttl}`), ttl).toBe("selection-value-invalid ttl");
+    }
+    expect(codeOf("session=cart, ttl=1.5")).toBe("selection-malformed");
+    expect(codeOf("ttl=600")).toBe("selection-value-invalid ttl");
+  });
+
   test("[SE1] an unknown key is refused by name, never ignored", () => {
     expect(codeOf("contry=de")).toBe("selection-key-unknown contry");
-    expect(codeOf("pool=eu, ttl=60")).toBe("selection-malformed");
-    expect(codeOf('pool=eu, ttl="60"')).toBe("selection-key-unknown ttl");
+    expect(codeOf("pool=eu, size=60")).toBe("selection-malformed");
+    expect(codeOf('pool=eu, tll="60"')).toBe("selection-key-unknown tll");
     expect(codeOf('constructor="x"')).toBe("selection-key-unknown constructor");
     expect(toSelection([["__proto__", "x"]])).toMatchObject({ refusal: { code: "selection-key-unknown" } });
   });

@@ -1,7 +1,7 @@
 /** Which of this host's addresses a request leaves from. */
 import { isIP } from "node:net";
 import { ok, type Outcome, refuse } from "../../core/outcome.ts";
-import { rendezvousWeight } from "../../core/host-choice.ts";
+import { rendezvousWeight } from "../../core/rendezvous.ts";
 import type { Problem } from "../../core/problems.ts";
 import type { Selection } from "../../core/selection.ts";
 import { parseSelection } from "../../wire/selection-header.ts";

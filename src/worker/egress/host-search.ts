@@ -16,9 +16,11 @@ import {
   NOBODY,
   type PlacementRefusal,
   rankIps,
+  sessionIps,
 } from "../../core/host-choice.ts";
 import { hasBothFamilies, type PlacedHost, type PlacedIp, type Placement } from "../../core/placement.ts";
 import type { HostRefusal } from "../../core/problems.ts";
+import { heldUntilMs } from "../../core/session-hold.ts";
 import type { Selection } from "../../core/selection.ts";
 import { formatSelection } from "../../wire/selection-header.ts";
 import { fullHosts, cooldowns, placements, suspects, wrongFamilies } from "../hosts/edge-state.ts";
@@ -52,6 +54,7 @@ export class HostSearch {
   readonly #refusedFamilies = new Set<Family>();
   #isOutdated = false;
   #latest: PlacedHost | null = null;
+  #latestIp: string | null = null;
 
   constructor(wanted: Wanted, placement: Placement) {
     this.#wanted = wanted;
@@ -92,7 +95,10 @@ export class HostSearch {
   /** The next host to ask. */
   next(): Outcome<Destined, PlacementRefusal> {
     const chosen = this.#choose();
-    if (chosen.ok) this.#latest = chosen.value.host;
+    if (chosen.ok) {
+      this.#latest = chosen.value.host;
+      this.#latestIp = chosen.value.ip;
+    }
     return chosen;
   }
 
@@ -153,6 +159,21 @@ export class HostSearch {
     if (code === "address-family-mismatch") this.#refuseFamily(familyOf(ip), isFirstHop, nowMs);
   }
 
+  /**
+   * Until when the session keeps the address that was chosen last (Unix milliseconds); null when nothing
+   * is promised: no `ttl` was asked for, or the address is not the session's own. [PL10]
+   */
+  get heldUntilMs(): number | null {
+    const { session, ttl } = this.#wanted.selection;
+    const ip = this.#latestIp;
+    if (session === undefined || ttl === undefined || ip === null || !this.#ranked.ok) return null;
+    if (this.#ranked.value[0]?.ip !== ip) return null;
+    const family = hasBothFamilies(this.#placement.ips) ? familyOf(ip) : null;
+    const ips = sessionIps(this.#placement, this.#wanted.selection, family);
+    const { settingUpUntilMs = null } = this.#placement;
+    return heldUntilMs(session, ttl, ip, ips, settingUpUntilMs, Date.now());
+  }
+
   /** Whether another request to this destination has just lost two hosts. [WK12] */
   get isSuspect(): boolean {
     return suspects.has(this.#wanted.destination.place, Date.now());
@@ -208,7 +229,7 @@ export class HostSearch {
   }
 
   #rank(family: Family | null): Outcome<readonly PlacedIp[], PlacementRefusal> {
-    return rankIps(this.#placement, this.#wanted.selection, Math.random, family);
+    return rankIps(this.#placement, this.#wanted.selection, Math.random, family, Date.now());
   }
 
   /** Hosts that were full a moment ago come after others; of a session, before its next address. */

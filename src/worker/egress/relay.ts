@@ -4,7 +4,7 @@
  */
 import type { Identity } from "../../core/identity.ts";
 import { ok, type Outcome } from "../../core/outcome.ts";
-import { EGRESS } from "../../wire/header-names.ts";
+import { EGRESS, EGRESS_IP, EGRESS_SESSION_UNTIL } from "../../wire/header-names.ts";
 import { placementLoader, placements } from "../hosts/edge-state.ts";
 import type { Found } from "../hosts/placement-cache.ts";
 import { edgeKeysOf } from "../identity/edge-keys.ts";
@@ -58,8 +58,17 @@ export async function relay(
     load,
     background,
   });
+  const told = wanted.selection.ttl === undefined ? answer : tellHold(answer, search.value.heldUntilMs);
   const host = search.value.latest;
-  return host === null ? answer : lookAfterStream(answer, { host, pool, load });
+  return host === null ? told : lookAfterStream(told, { host, pool, load });
+}
+
+/** An answer that came through an address says until when the session keeps it. [PL10] */
+function tellHold(answer: Response, heldUntilMs: number | null): Response {
+  if (heldUntilMs === null || !answer.headers.has(EGRESS_IP) || answer.webSocket !== null) return answer;
+  const told = new Response(answer.body, answer);
+  told.headers.set(EGRESS_SESSION_UNTIL, `@${Math.floor(heldUntilMs / 1_000)}`);
+  return told;
 }
 
 type Search = Outcome<HostSearch, "pool-unknown" | "control-plane-unavailable">;
