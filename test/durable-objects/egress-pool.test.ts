@@ -159,9 +159,36 @@ describe("placement", () => {
           },
         ],
         resting: [],
+        settingUpUntilMs: expect.any(Number) as number,
       },
     });
     host.close();
+  });
+
+  it("[PL10] tells of an address that came after the pool's first minutes when it came, for a day", async () => {
+    const { stub, ip } = await newPool();
+    const placed = async (): Promise<Reply> => ((await stub.placement()) as Reply)["value"] as Reply;
+    expect((await placed())["settingUpUntilMs"]).toBeGreaterThan(Date.now());
+    vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 600_001 });
+    count += 1;
+    const added = `192.0.2.${count}`;
+    await stub.addIp(added, null);
+    const addedAtMs = Date.now();
+    await evictDurableObject(stub);
+    const { ips, ...rest } = await placed();
+    expect(rest).not.toHaveProperty("settingUpUntilMs");
+    // A minute later, for Workers that have an older copy.
+    expect(ips).toEqual([
+      { ip, hosts: [] },
+      { ip: added, hosts: [], sinceMs: addedAtMs + 60_000 },
+    ]);
+    vi.setSystemTime(addedAtMs + 60_000 + 86_400_000);
+    expect((await placed())["ips"]).toEqual([
+      { ip, hosts: [] },
+      { ip: added, hosts: [] },
+    ]);
+    await stub.removeIp(added);
+    expect((await placed())["retiring"] ?? []).toEqual([]);
   });
 
   it.each([
