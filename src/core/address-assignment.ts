@@ -244,6 +244,12 @@ class FamilyAssignment {
   /** Whether another serves what a drained host has, or nobody will. */
   #isTakenOver(address: AssignedAddress, host: AssignedHost): boolean {
     if (address.isDrained || address.establishedCountBeside(host) > 0) return true;
-    return !this.#hosts.some((other) => other !== host && other.couldServe(address));
+    return !this.#hosts.some(
+      (other) =>
+        other !== host &&
+        other.couldServe(address) &&
+        // On a full address nobody else can have ports before this host gives its own back.
+        (other.states.get(address) === "serving" || this.#mayServe(other, address)),
+    );
   }
 }
