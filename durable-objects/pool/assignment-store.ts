@@ -2,7 +2,13 @@
 import type { Assignment, AssignmentState } from "../../src/core/address-assignment.ts";
 import type { Demand } from "../../src/core/address-demand.ts";
 import type { Family } from "../../src/core/address-family.ts";
-import { numberOrNull, type SqlDatabase, type SqlRow, textOf } from "../storage/sql-database.ts";
+import type { LeavingAddress } from "../../src/core/messages.ts";
+import { numberOf, numberOrNull, type SqlDatabase, type SqlRow, textOf } from "../storage/sql-database.ts";
+
+/** What a host still has of an address that it leaves, as it said last. */
+export interface LeftAddress extends LeavingAddress {
+  readonly host: string;
+}
 
 /** What is known of the demand of a host, for each family of which it has addresses. */
 export type HostDemand = { readonly [Key in Family]?: Demand };
@@ -28,14 +34,42 @@ export class AssignmentStore {
       .map(assignmentOf);
   }
 
-  /** Keeps how a host stands to an address. */
+  /** Keeps how a host stands to an address, which it has told nothing of since. */
   put({ host, ip, state }: Assignment): void {
     this.#sql.exec(
       `INSERT INTO assignment (host, ip, state) VALUES (?, ?, ?)
-      ON CONFLICT (host, ip) DO UPDATE SET state = excluded.state`,
+      ON CONFLICT (host, ip) DO UPDATE
+      SET state = excluded.state, port_count = NULL, flow_count = NULL`,
       host,
       ip,
       state,
+    );
+  }
+
+  /** What hosts still have of addresses that they leave; absent are those of which they have not told. */
+  left(): LeftAddress[] {
+    const rows = this.#sql.exec(
+      "SELECT host, ip, port_count, flow_count FROM assignment WHERE flow_count IS NOT NULL",
+    );
+    return rows.toArray().map((row) => ({
+      host: textOf(row, "host"),
+      ip: textOf(row, "ip"),
+      portCount: numberOf(row, "port_count"),
+      flowCount: numberOf(row, "flow_count"),
+    }));
+  }
+
+  /** Keeps what a host still has of an address, if it leaves it. Nothing is written that is known. */
+  noteLeft({ host, ip, portCount, flowCount }: LeftAddress): void {
+    this.#sql.exec(
+      `UPDATE assignment SET port_count = ?, flow_count = ?
+      WHERE host = ? AND ip = ? AND state = 'leaving' AND (port_count IS NOT ? OR flow_count IS NOT ?)`,
+      portCount,
+      flowCount,
+      host,
+      ip,
+      portCount,
+      flowCount,
     );
   }
 

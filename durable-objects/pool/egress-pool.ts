@@ -49,6 +49,22 @@ export class EgressPool extends DurableObject<PoolBindings> {
     return this.#service.removeIp(ip);
   }
 
+  /** As the service's `drainHost`. */
+  async drainHost(
+    host: string,
+    isDrained: boolean,
+  ): Promise<Outcome<PoolDescription, "pool-unknown" | "host-unknown">> {
+    return this.#service.drainHost(host, isDrained);
+  }
+
+  /** As the service's `drainIp`. */
+  async drainIp(
+    ip: string,
+    isDrained: boolean,
+  ): Promise<Outcome<PoolDescription, "pool-unknown" | "ip-unknown">> {
+    return this.#service.drainIp(ip, isDrained);
+  }
+
   /** Where requests go now. */
   async placement(): Promise<Outcome<Placement, "pool-unknown">> {
     return this.#service.placement();

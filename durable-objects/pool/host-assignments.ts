@@ -17,8 +17,10 @@ import { type Family, familyOf } from "../../src/core/address-family.ts";
 import { LEASABLE_PORT_COUNT, portCountOf } from "../../src/core/port-block.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import { minimumOf } from "../../src/core/share.ts";
+import type { AddressCapacity, LeavingAddress } from "../../src/core/messages.ts";
 import type { ObjectPlatform } from "../platform/object-platform.ts";
 import type { AssignmentStore, HostDemand } from "./assignment-store.ts";
+import type { DrainStore } from "./drain-store.ts";
 import type { PoolStore, StoredHost } from "./pool-store.ts";
 
 /** What the assignments need of their pool. */
@@ -26,6 +28,8 @@ export interface AssignmentsOptions {
   readonly platform: Pick<ObjectPlatform, "nowMs" | "wait" | "keepAwake" | "report">;
   readonly store: PoolStore;
   readonly assignments: AssignmentStore;
+  /** What the operator drains. */
+  readonly drains: DrainStore;
   /** Of these hosts, those that get requests. */
   readonly servingOf: (hosts: readonly StoredHost[]) => readonly StoredHost[];
   /** These hosts have other addresses to serve than before. */
@@ -79,9 +83,10 @@ export class HostAssignments {
   }
 
   /** A host has said what it serves, and what it has not let go of. */
-  reported(before: StoredHost, now: StoredHost, leaving: readonly string[]): void {
+  reported(before: StoredHost, now: StoredHost, leaving: readonly LeavingAddress[]): void {
     const { assignments } = this.#options;
-    const has = new Set([...now.rooms.map(({ ip }) => ip), ...leaving]);
+    const has = new Set([...now.rooms, ...leaving].map(({ ip }) => ip));
+    for (const left of leaving) assignments.noteLeft({ ...left, host: now.host });
     const gone = assignments.of(now.host).filter(({ ip, state }) => state === "leaving" && !has.has(ip));
     for (const assignment of gone) assignments.remove(assignment);
     const isSame = before.draining === now.draining && standingOf(before) === standingOf(now);
@@ -127,20 +132,21 @@ export class HostAssignments {
 
   /** Decides anew; hosts that are concerned are told, but for the newcomer. */
   decide(newcomer: string | null = null): void {
-    const { store, assignments, onChange, servingOf, platform } = this.#options;
+    const { store, assignments, drains, onChange, servingOf, platform } = this.#options;
     const pool = store.pool();
     if (pool === null) return;
     const hosts = store.hosts();
     const serving = servingOf(hosts);
     const before = assignments.all();
     const ips = store.ips();
+    const drained = drains.ips();
     const decided = assignAddresses(
       this.#assignable(hosts, new Set(serving), pool.settings),
       ips.map(({ ip, sites, retiring }) => ({
         ip,
         sites,
         // Until it has said that it is the pool's, it may be another's.
-        isDrained: !store.isConfirmed(ip),
+        isDrained: drained.has(ip) || !store.isConfirmed(ip),
         isRetiring: retiring !== null,
       })),
       before,
@@ -184,7 +190,8 @@ export class HostAssignments {
     serving: ReadonlySet<StoredHost>,
     settings: PoolSettings,
   ): AssignableHost[] {
-    const { platform, assignments } = this.#options;
+    const { platform, assignments, drains } = this.#options;
+    const drained = drains.hosts();
     const now = platform.nowMs();
     const goneAfterMs = settings.leaseDurationMs + settings.quarantineMs + RESTART_MS;
     const silent = assignments.silentSinceMs();
@@ -211,9 +218,10 @@ export class HostAssignments {
         site,
         weight,
         isLive: silentMs < RESTART_MS,
-        isDrained: false,
+        isDrained: drained.has(host),
         addressCounts: this.#demandNow(stored, demands.get(host) ?? {}),
-        established: new Set(stored.rooms.filter(({ portCount }) => portCount > 0).map(({ ip }) => ip)),
+        // One that is away for a moment is not replaced, and takes nothing over either.
+        established: new Set(isHeard ? stored.rooms.filter(hasPorts).map(({ ip }) => ip) : []),
         absent: new Set(stored.rooms.filter(({ absent }) => absent === true).map(({ ip }) => ip)),
       });
     }
@@ -274,6 +282,10 @@ function rulesOf(settings: PoolSettings) {
 /** Where a host has ports, and where it never will. */
 function standingOf({ rooms }: StoredHost): string {
   return rooms.map(({ ip, portCount, absent = false }) => `${ip} ${portCount > 0} ${absent}`).join();
+}
+
+function hasPorts({ portCount }: AddressCapacity): boolean {
+  return portCount > 0;
 }
 
 function isServed(assignment: Assignment | undefined): boolean {

@@ -1,5 +1,6 @@
 /** A host as an administrator sees it, without instance keys and internals. */
 import { type UplinkState, uplinkState } from "../../src/core/uplink.ts";
+import type { DrainProgress, DrainReport, LeavingIp } from "./operator-drains.ts";
 import type { StoredHost } from "./pool-store.ts";
 
 /** How much capacity a host has on an address, and whether what leaves there gets anywhere. */
@@ -27,6 +28,10 @@ export interface PoolHost {
   /** The worst of its addresses. [UP4] */
   readonly uplink: UplinkState;
   readonly rooms: readonly PoolHostCapacity[];
+  /** What it has of addresses that it takes no new flows from. [AS4] */
+  readonly leaving: readonly LeavingIp[];
+  /** Null unless its operator drains it; `draining` is what it does by itself. [DR5] */
+  readonly drain: DrainProgress | null;
 }
 
 const WORST_FIRST: readonly UplinkState[] = ["dead", "suspect", "good", "unknown"];
@@ -40,6 +45,7 @@ export function describeHost(
   live: boolean,
   nowMs: number,
   isEjected: (ip: string) => boolean,
+  drains: DrainReport,
 ): PoolHost {
   const { host, gateway, draining, reach, site, weight, opinions } = stored;
   const rooms = stored.rooms.map(({ ip, portCount, busiestCount, uplink = null }): PoolHostCapacity => {
@@ -49,5 +55,18 @@ export function describeHost(
     return { ip, portCount, busiestCount, uplink: state, destinationCount, failedCount };
   });
   const worst = WORST_FIRST.find((state) => rooms.some((capacity) => capacity.uplink === state));
-  return { host, gateway, live, draining, reach, site, weight, uplink: worst ?? "unknown", rooms };
+  const [leaving, drain] = [drains.leaving(host), drains.host(host)];
+  return {
+    host,
+    gateway,
+    live,
+    draining,
+    reach,
+    site,
+    weight,
+    uplink: worst ?? "unknown",
+    rooms,
+    leaving,
+    drain,
+  };
 }

@@ -61,23 +61,26 @@ export const POOL_MIGRATIONS: Migrations = [
   // Uplinks. What others found of a host, by address.
   ["ALTER TABLE host ADD COLUMN opinions TEXT NOT NULL DEFAULT '{}'"],
   // Assignment: which host serves which address; since when a host gets no requests, where it is,
-  // how many addresses its demand needs; where an address is; what the operator drains.
+  // how many addresses its demand needs; where an address is; since when the operator drains it.
+  // Of an address that a host leaves, its ports and flows are null until the host has told them.
   [
     "ALTER TABLE host ADD COLUMN silent_since_ms INTEGER",
     "ALTER TABLE host ADD COLUMN site TEXT",
     "ALTER TABLE host ADD COLUMN weight REAL NOT NULL DEFAULT 1",
-    "ALTER TABLE host ADD COLUMN is_drained INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE host ADD COLUMN drained_since_ms INTEGER",
     "ALTER TABLE host ADD COLUMN demand TEXT NOT NULL DEFAULT '{}'",
     "ALTER TABLE egress_ip ADD COLUMN country TEXT",
     "ALTER TABLE egress_ip ADD COLUMN added_at_ms INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE pool ADD COLUMN made_at_ms INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE egress_ip ADD COLUMN sites TEXT NOT NULL DEFAULT '[]'",
     "ALTER TABLE egress_ip ADD COLUMN tags TEXT NOT NULL DEFAULT '[]'",
-    "ALTER TABLE egress_ip ADD COLUMN is_drained INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE egress_ip ADD COLUMN drained_since_ms INTEGER",
     `CREATE TABLE assignment (
       host TEXT NOT NULL,
       ip TEXT NOT NULL,
       state TEXT NOT NULL CHECK (state IN ('serving', 'replaced', 'leaving')),
+      port_count INTEGER,
+      flow_count INTEGER,
       PRIMARY KEY (host, ip)
     ) WITHOUT ROWID`,
   ],

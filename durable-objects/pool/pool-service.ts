@@ -27,10 +27,12 @@ import { migrate } from "../storage/migrate.ts";
 import { type AddressChanges, changedAddress } from "./address-changes.ts";
 import { AddressOrders } from "./address-orders.ts";
 import { AssignmentStore } from "./assignment-store.ts";
+import { DrainStore } from "./drain-store.ts";
 import { HostAssignments } from "./host-assignments.ts";
 import type { PoolHost } from "./host-description.ts";
 import { HostSessions } from "./host-sessions.ts";
 import { HostSockets } from "./host-sockets.ts";
+import { OperatorDrains } from "./operator-drains.ts";
 import { POOL_MIGRATIONS } from "./pool-schema.ts";
 import { PoolStore } from "./pool-store.ts";
 import { type PoolDescription, PoolView, servingOf } from "./pool-view.ts";
@@ -48,6 +50,7 @@ export class PoolService {
   readonly #orders: AddressOrders;
   readonly #hosts: HostSessions;
   readonly #assignments: HostAssignments;
+  readonly #drains: OperatorDrains;
   readonly #view: PoolView;
 
   constructor(platform: ObjectPlatform, addressOf: (ip: string) => PoolAddress) {
@@ -72,23 +75,23 @@ export class PoolService {
     this.#store = store;
     this.#sockets = sockets;
     this.#steering = steering;
+    const assigned = new AssignmentStore(platform.storage);
+    const drained = new DrainStore(platform.storage);
     const assignments = new HostAssignments({
       platform,
       store,
-      assignments: new AssignmentStore(platform.storage),
+      assignments: assigned,
+      drains: drained,
       servingOf: (hosts) => servingOf(hosts, sockets.liveInstances(store.pool()!.settings)),
       onChange: (hosts) => this.#hosts.tell(hosts),
     });
     this.#assignments = assignments;
-    this.#view = new PoolView({ nowMs, store, sockets, steering, opinions, assignments });
+    const onChange = (): void => assignments.decide();
+    const drains = new OperatorDrains({ nowMs, store, drains: drained, assignments: assigned, onChange });
+    this.#drains = drains;
+    this.#view = new PoolView({ nowMs, store, sockets, steering, opinions, assignments, drains });
     this.#hosts = new HostSessions({ platform, store, sockets, steering, opinions, assignments, addressOf });
-    this.#orders = new AddressOrders({
-      platform,
-      store,
-      steering,
-      addressOf,
-      onChange: () => assignments.decide(),
-    });
+    this.#orders = new AddressOrders({ platform, store, steering, addressOf, onChange });
   }
 
   /** Makes the pool if need be, and changes the settings that are given. */
@@ -146,6 +149,24 @@ export class PoolService {
     }
     await this.#orders.push(ip);
     return ok(this.#view.describe(this.#store.pool()!));
+  }
+
+  /** Assigns a host nothing from now on, or something again; nothing of it is cut. May be repeated. [DR1] */
+  async drainHost(
+    host: string,
+    isDrained: boolean,
+  ): Promise<Outcome<PoolDescription, "pool-unknown" | "host-unknown">> {
+    if (this.#store.pool() === null) return refuse("pool-unknown");
+    return this.#drains.setHost(host, isDrained) ? this.describe() : refuse("host-unknown");
+  }
+
+  /** Assigns an address to no host from now on, or to some again; it stays in the pool. [DR2] */
+  async drainIp(
+    ip: string,
+    isDrained: boolean,
+  ): Promise<Outcome<PoolDescription, "pool-unknown" | "ip-unknown">> {
+    if (this.#store.pool() === null) return refuse("pool-unknown");
+    return this.#drains.setIp(ip, isDrained) ? this.describe() : refuse("ip-unknown");
   }
 
   /** Where requests go now. [DO10] [UP3] */

@@ -6,15 +6,22 @@ import type { PoolRouter } from "../steering/router-register.ts";
 import type { SteeringFeed } from "../steering/steering-feed.ts";
 import { describeHost, type PoolHost } from "./host-description.ts";
 import type { HostAssignments } from "./host-assignments.ts";
+import type { DrainProgress, OperatorDrains } from "./operator-drains.ts";
 import type { HostSockets } from "./host-sockets.ts";
 import type { PoolIp, PoolStore, StoredHost, StoredPool } from "./pool-store.ts";
 import type { UplinkOpinions } from "./uplink-opinions.ts";
+
+/** An address as an administrator sees it. */
+export interface DescribedIp extends PoolIp {
+  /** Null unless the operator drains it. [DR5] */
+  readonly drain: DrainProgress | null;
+}
 
 /** A pool as an administrator sees it. */
 export interface PoolDescription {
   readonly pool: string;
   readonly settings: PoolSettings;
-  readonly ips: readonly PoolIp[];
+  readonly ips: readonly DescribedIp[];
   readonly hosts: readonly PoolHost[];
   /** Number of the last change of the steering table; 0 in a pool without routers. */
   readonly steeringSequence: number;
@@ -29,6 +36,7 @@ export interface PoolViewOptions {
   readonly steering: SteeringFeed;
   readonly opinions: UplinkOpinions;
   readonly assignments: HostAssignments;
+  readonly drains: OperatorDrains;
 }
 
 /** A Worker that does not know of an address yet may make promises for so long. */
@@ -90,17 +98,22 @@ export class PoolView {
 
   /** Settings, addresses, hosts and routers. */
   describe({ name, settings }: StoredPool): PoolDescription {
-    const { nowMs, store, sockets, steering } = this.#options;
+    const { nowMs, store, sockets, steering, drains } = this.#options;
     const now = nowMs();
     const all = store.hosts();
     const live = sockets.liveInstances(settings);
     const serving = servingOf(all, live);
     const served = store.ipsToServe().map(({ ip }) => ip);
     const ejected = this.#ejectedOn(served, serving);
-    const hosts = all.map((stored) =>
-      describeHost(stored, isLive(stored, live), now, (ip) => ejected.get(ip)?.has(stored.host) === true),
-    );
-    return { pool: name, settings, ips: store.ips(), hosts, ...steering.describe() };
+    const drained = drains.report(all);
+    const hosts = all.map((stored) => {
+      const isEjected = (ip: string): boolean => ejected.get(ip)?.has(stored.host) === true;
+      return describeHost(stored, isLive(stored, live), now, isEjected, drained);
+    });
+    const ips = store
+      .ips()
+      .map((known): DescribedIp => Object.assign({ drain: drained.ip(known.ip) }, known));
+    return { pool: name, settings, ips, hosts, ...steering.describe() };
   }
 
   /** Whether a host gets requests, if it has capacity. */

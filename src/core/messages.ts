@@ -73,6 +73,15 @@ export interface AddressCapacity {
   readonly uplink?: AddressUplink | undefined;
 }
 
+/** What a host still has of an address that it takes no new flows from. [AS7] */
+export interface LeavingAddress {
+  readonly ip: string;
+  /** Ports of the blocks that it has not let go of. */
+  readonly portCount: number;
+  /** Flows that have not ended. */
+  readonly flowCount: number;
+}
+
 /** Host to EgressPool. */
 export type PoolRequest =
   | {
@@ -96,7 +105,7 @@ export type PoolRequest =
       readonly draining: boolean;
       readonly rooms: readonly AddressCapacity[];
       /** Addresses that it does not serve any more, and has not let go of yet. */
-      readonly leaving?: readonly string[] | undefined;
+      readonly leaving?: readonly LeavingAddress[] | undefined;
     }
   /** The answer to `try`: of the places asked for, those that were reached from the address. [UP2] */
   | { readonly type: "tried"; readonly ip: string; readonly reached: readonly Place[] };

@@ -93,6 +93,7 @@ const capacity = z.strictObject({
   absent: z.boolean().optional(),
   uplink: uplink.optional(),
 });
+const leavingAddress = z.strictObject({ ip, portCount: countUpTo(), flowCount: countUpTo() });
 
 const poolRequest = z.discriminatedUnion("type", [
   z.strictObject({
@@ -108,7 +109,7 @@ const poolRequest = z.discriminatedUnion("type", [
     type: z.literal("report"),
     draining: z.boolean(),
     rooms: z.array(capacity).max(4096),
-    leaving: z.array(ip).max(4096).optional(),
+    leaving: z.array(leavingAddress).max(4096).optional(),
   }),
   z.strictObject({ type: z.literal("tried"), ip, reached: z.array(place).max(MAX_DOUBTS) }),
 ]) satisfies z.ZodType<PoolRequest>;

@@ -48,3 +48,21 @@ test("[PM3] [UP1] that an address has become suspect is told at once, its figure
   expect(urgencyOf(withUplink("good", 5), withUplink("good", 2))).toBe("soon");
   expect(urgencyOf(withUplink("suspect", 1), withUplink("suspect", 1, 80))).toBe("soon");
 });
+
+test("[PM3] [AS7] what is left of an address is told soon when it is of note, and its end at once", () => {
+  const withLeft = (flowCount: number, portCount = 256, ip = IP): CapacityReport => ({
+    draining: false,
+    rooms: [],
+    leaving: [{ ip, portCount, flowCount }],
+  });
+  const nothing = { draining: false, rooms: [], leaving: [] };
+  expect(urgencyOf(nothing, withLeft(3))).toBe("now");
+  expect(urgencyOf(withLeft(0), nothing)).toBe("now");
+  expect(urgencyOf(withLeft(3), withLeft(3, 256, "192.0.2.2"))).toBe("now");
+  expect(urgencyOf(withLeft(3), withLeft(3))).toBe("never");
+  expect(urgencyOf(withLeft(3), withLeft(2))).toBe("soon");
+  // Of eighty an eighth, and one less.
+  expect(urgencyOf(withLeft(80), withLeft(70))).toBe("soon");
+  expect(urgencyOf(withLeft(80), withLeft(71))).toBe("never");
+  expect(urgencyOf(withLeft(3), withLeft(3, 512))).toBe("soon");
+});

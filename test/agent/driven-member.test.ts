@@ -54,6 +54,7 @@ function typesOf(messages: readonly object[]): string[] {
 interface Report {
   readonly type: string;
   readonly draining: boolean;
+  readonly leaving?: readonly object[];
   readonly rooms: readonly {
     readonly ip: string;
     readonly portCount: number;
@@ -293,6 +294,42 @@ test("[PM1] [RE8] what the pool gives up and takes back is told, drains, and is 
   expect([ports.isUsable(), reportsOf(pool).at(-1)!.rooms.length]).toEqual([true, 1]);
   expect(binder.address(IP)).toBe(ports);
   expect(links).toEqual([pool, address]);
+});
+
+test("[AS7] what is left of an address that others serve is told: what remains at once, less of it soon", async () => {
+  const { timers, binder, pool, address } = await leasing();
+  const take = () => {
+    const taken = binder.address(IP)!.take("tcp 198.51.100.1 443");
+    if (!taken.ok) throw new Error(taken.refusal);
+    return taken.value;
+  };
+  const flows = [take(), take()];
+  pool.receive({ type: "enlisted", pool: "default", ips: [], retiring: [] });
+  const told = () => reportsOf(pool).map(({ leaving }) => leaving);
+  const left = (flowCount: number) => [{ ip: IP, portCount: 256, flowCount }];
+  expect(told().at(-1)).toEqual(left(2));
+  const before = told().length;
+  flows[0]!.release();
+  await timers.advance(1_000);
+  expect(told().slice(before)).toEqual([]);
+  await timers.advance(1_500);
+  expect(told().slice(before)).toEqual([left(1)]);
+  // No flow of it has a deadline.
+  await timers.advance(LEASE_MS / 4);
+  expect(told().slice(before)).toEqual([left(1)]);
+  flows[1]!.release();
+  await timers.advance(5_000);
+  answer(address, []);
+  await timers.advance(5_000);
+  expect(told().at(-1)).toEqual([]);
+  expect(binder.address(IP)).toBeUndefined();
+});
+
+test("[AS7] an older pool, which names no retiring addresses, is told nothing of what is left", async () => {
+  const { binder, pool } = await leasing();
+  expect(binder.address(IP)!.take("tcp 198.51.100.1 443").ok).toBe(true);
+  pool.receive({ type: "enlisted", pool: "default", ips: [] });
+  expect(reportsOf(pool).at(-1)).toEqual({ type: "report", draining: false, rooms: [] });
 });
 
 test("[PM1] what has drained is forgotten, and leased anew when the pool has wanted it back too late", async () => {

@@ -4,6 +4,8 @@
  */
 import * as fc from "fast-check";
 import { expect } from "vitest";
+import { AssignmentStore, type LeftAddress } from "../../durable-objects/pool/assignment-store.ts";
+import { DrainStore } from "../../durable-objects/pool/drain-store.ts";
 import {
   type PoolIp,
   PoolStore,
@@ -14,6 +16,7 @@ import { POOL_MIGRATIONS } from "../../durable-objects/pool/pool-schema.ts";
 import { migrate } from "../../durable-objects/storage/migrate.ts";
 import type { SqlDatabase } from "../../durable-objects/storage/sql-database.ts";
 import { SteeringStore, type StoredRouter } from "../../durable-objects/steering/steering-store.ts";
+import type { Assignment } from "../../src/core/address-assignment.ts";
 import { DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
 import { changeBy, type Publication, type PublishedAddress, removalOf } from "../../src/core/publication.ts";
 import type { SteeringEntry, SteeringTable } from "../../src/core/steering.ts";
@@ -55,6 +58,28 @@ const retiring = fc.record(
   plain,
 );
 const removal = fc.record({ type: fc.constant("removal" as const), ip }, plain);
+/** Of hosts and addresses alike, those that there are not among them. */
+const drain = fc.record(
+  {
+    type: fc.constant("drain" as const),
+    host: name,
+    ip,
+    sinceMs: fc.option(large),
+  },
+  plain,
+);
+const assignment = fc.record(
+  {
+    type: fc.constant("assignment" as const),
+    host: name,
+    ip,
+    state: fc.constantFrom("serving", "replaced", "leaving", null),
+    /** Told of whether it leaves or not. */
+    told: fc.record({ portCount: fc.nat(64_512), flowCount: fc.nat(100_000) }, plain),
+    isTold: fc.boolean(),
+  },
+  plain,
+);
 const advance = fc.record({ type: fc.constant("advance" as const) }, plain);
 const following = fc.record({ type: fc.constant("following" as const), ip, revision: fc.nat(20) }, plain);
 const host = fc.record(
@@ -104,7 +129,8 @@ const publication = fc.record(
 const write = fc.oneof(
   { weight: 4, arbitrary: fc.oneof(pool, address, following, host, router, forget) },
   { weight: 1, arbitrary: fc.oneof(retiring, removal, advance) },
-  { weight: 2, arbitrary: publication },
+  { weight: 3, arbitrary: publication },
+  { weight: 2, arbitrary: fc.oneof(drain, assignment) },
 );
 
 type Valued<Source> = Source extends fc.Arbitrary<infer Value> ? Value : never;
@@ -123,6 +149,7 @@ export const poolHistories: fc.Arbitrary<PoolHistory> = fc.record({
 });
 
 interface ModelAddress extends PublishedAddress, PoolIp {
+  readonly drainedSinceMs: number | null;
   readonly revision: number;
   readonly isConfirmed: boolean;
 }
@@ -133,6 +160,9 @@ class Model {
   sequence = 0;
   readonly addresses = new Map<string, ModelAddress>();
   readonly hosts = new Map<string, StoredHost>();
+  readonly drainedHosts = new Map<string, number>();
+  readonly assignments = new Map<string, Assignment>();
+  readonly left = new Map<string, LeftAddress>();
   readonly routers = new Map<string, StoredRouter>();
 }
 
@@ -149,6 +179,7 @@ export function playPoolHistory(
     });
     expectCatalogue(new PoolStore(database), model);
     expectSteering(new SteeringStore(database), model, pieceSize);
+    expectDrains(database, model);
   }
   return { changeCount: model.sequence };
 }
@@ -165,7 +196,12 @@ function carryOut(database: SqlDatabase, model: Model, current: Write): void {
     case "address": {
       const { ip: at, advertised, country, sites, tags, revision } = current;
       const told = { ip: at, advertised, country, sites, tags };
-      const known = model.addresses.get(at) ?? { version: null, entries: [], isConfirmed: false };
+      const known = model.addresses.get(at) ?? {
+        version: null,
+        entries: [],
+        isConfirmed: false,
+        drainedSinceMs: null,
+      };
       const isConfirmed = known.isConfirmed || revision > 0;
       model.addresses.set(at, { ...known, ...told, revision, isConfirmed, retiring: null });
       return catalogue.putIp(told, revision);
@@ -180,6 +216,10 @@ function carryOut(database: SqlDatabase, model: Model, current: Write): void {
       return retire(catalogue, model, current);
     case "removal":
       return remove(database, model, current.ip);
+    case "drain":
+      return putDrain(database, model, current);
+    case "assignment":
+      return assign(database, model, current);
     case "advance":
       return advanceRevision(catalogue, model);
     case "host": {
@@ -229,6 +269,58 @@ function remove(database: SqlDatabase, model: Model, at: string): void {
   expect(steering.address(at)).toEqual({ ip: at, version: null, entries: [] });
   new PoolStore(database).forgetIp(at);
   model.addresses.delete(at);
+}
+
+function putDrain(
+  database: SqlDatabase,
+  model: Model,
+  { host: to, ip: at, sinceMs }: Extract<Write, { type: "drain" }>,
+): void {
+  const drains = new DrainStore(database);
+  drains.putHost(to, sinceMs);
+  drains.putIp(at, sinceMs);
+  const known = model.addresses.get(at);
+  if (known !== undefined) model.addresses.set(at, { ...known, drainedSinceMs: sinceMs });
+  if (sinceMs === null) model.drainedHosts.delete(to);
+  else if (model.hosts.has(to)) model.drainedHosts.set(to, sinceMs);
+}
+
+/** What is told of an address counts while the host leaves it, and until it stands otherwise to it. */
+function assign(
+  database: SqlDatabase,
+  model: Model,
+  { host: to, ip: at, state, told, isTold }: Extract<Write, { type: "assignment" }>,
+): void {
+  const store = new AssignmentStore(database);
+  const key = `${to} ${at}`;
+  model.left.delete(key);
+  if (state === null) {
+    store.remove({ host: to, ip: at });
+    model.assignments.delete(key);
+  } else {
+    store.put({ host: to, ip: at, state });
+    model.assignments.set(key, { host: to, ip: at, state });
+  }
+  if (!isTold) return;
+  const left = { host: to, ip: at, ...told };
+  store.noteLeft(left);
+  store.noteLeft(left);
+  if (state === "leaving") model.left.set(key, left);
+}
+
+function expectDrains(database: SqlDatabase, model: Model): void {
+  const drains = new DrainStore(database);
+  const assignments = new AssignmentStore(database);
+  expect(drains.hosts()).toEqual(model.drainedHosts);
+  const drained = [...model.addresses.values()].filter((known) => known.drainedSinceMs !== null);
+  expect(drains.ips()).toEqual(new Map(drained.map((known) => [known.ip, known.drainedSinceMs])));
+  const order = byText<Pick<Assignment, "host" | "ip">>((known) => `${known.host} ${known.ip}`);
+  const assigned = [...model.assignments.values()].toSorted(order);
+  expect(assignments.all().toSorted(order)).toEqual(assigned);
+  for (const { host: to } of assigned) {
+    expect(assignments.of(to).toSorted(order)).toEqual(assigned.filter((known) => known.host === to));
+  }
+  expect(assignments.left().toSorted(order)).toEqual([...model.left.values()].toSorted(order));
 }
 
 function advanceRevision(catalogue: PoolStore, model: Model): void {

@@ -52,7 +52,9 @@ class ObedientHost {
       portCount: withPorts.includes(ip) ? 256 : 0,
       busiestCount: 0,
     }));
-    const leaving = [...this.busy].filter((ip) => !this.ips.includes(ip));
+    const leaving = [...this.busy]
+      .filter((ip) => !this.ips.includes(ip))
+      .map((ip) => ({ ip, portCount: 256, flowCount: 1 }));
     this.connection.send({ type: "report", draining: false, rooms, leaving });
   }
 
@@ -192,7 +194,9 @@ describe("the addresses of a pool", () => {
     await stub.placement();
     expect(host.listen()).toBe(false);
     vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 180_001 });
-    host.connection.send(use(host, 100));
+    // None of them was heard in that time, and only such as are heard make it dispensable.
+    for (const other of hosts) other.connection.send(use(other, 100));
+    await stub.placement();
     await vi.waitFor(() => expect(host.listen()).toBe(true));
     expect(host.ips).toHaveLength(1);
     expect(ips).toContain(host.ips[0]);

@@ -79,7 +79,7 @@ describe("the catalogue", () => {
       value: {
         pool,
         settings: { ...DEFAULT_POOL_SETTINGS, quarantineMs: 60_000, hostSilenceMs: 3_000 },
-        ips: [{ ip, advertised: null, ...PLACELESS, retiring: null }],
+        ips: [{ ip, advertised: null, ...PLACELESS, retiring: null, drain: null }],
         hosts: [],
         steeringSequence: 0,
         routers: [],

@@ -119,7 +119,7 @@ export const poolRequests: fc.Arbitrary<PoolRequest> = fc.oneof(
       type: constant("report"),
       draining: fc.boolean(),
       rooms: fc.array(capacity, { maxLength: 5 }),
-      leaving: fc.array(ip, { maxLength: 5 }),
+      leaving: fc.array(fc.record({ ip, portCount, flowCount: portCount }, plain), { maxLength: 5 }),
     },
     { ...plain, requiredKeys: ["type", "draining", "rooms"] },
   ),

@@ -1,11 +1,11 @@
 /** What a host tells its pool of its capacity, and when that is worth a message. [PM3] */
-import type { AddressCapacity } from "../../core/messages.ts";
+import type { AddressCapacity, LeavingAddress } from "../../core/messages.ts";
 
 /** What was or would be told. */
 export interface CapacityReport {
   readonly draining: boolean;
   readonly rooms: readonly AddressCapacity[];
-  readonly leaving?: readonly string[] | undefined;
+  readonly leaving?: readonly LeavingAddress[] | undefined;
 }
 
 /** How soon a change is to be told. */
@@ -19,8 +19,11 @@ const WORTHY_FAILURES = 3;
 /** Compares with what was told last: requests must not be sent where nothing can serve them, all else can wait. */
 export function urgencyOf(told: CapacityReport, present: CapacityReport): Urgency {
   if (told.draining !== present.draining || told.rooms.length !== present.rooms.length) return "now";
-  if (told.leaving?.join() !== present.leaving?.join()) return "now";
+  if (ipsOf(told.leaving).join() !== ipsOf(present.leaving).join()) return "now";
   let urgency: Urgency = "never";
+  for (const [at, leaving] of (present.leaving ?? []).entries()) {
+    if (isWorthyOfLeaving(told.leaving![at]!, leaving)) urgency = "soon";
+  }
   for (const [at, capacity] of present.rooms.entries()) {
     const before = told.rooms[at]!;
     if (before.ip !== capacity.ip || isServing(before) !== isServing(capacity)) return "now";
@@ -30,6 +33,18 @@ export function urgencyOf(told: CapacityReport, present: CapacityReport): Urgenc
     if (before.portCount !== capacity.portCount || isWorthy(before, capacity)) urgency = "soon";
   }
   return urgency;
+}
+
+function ipsOf(leaving: readonly LeavingAddress[] = []): string[] {
+  return leaving.map(({ ip }) => ip);
+}
+
+/** An operator waits for the end: of many flows an eighth is told, of few each, and the last for certain. */
+function isWorthyOfLeaving(before: LeavingAddress, leaving: LeavingAddress): boolean {
+  if (before.portCount !== leaving.portCount) return true;
+  const change = Math.abs(before.flowCount - leaving.flowCount);
+  const isLast = leaving.flowCount === 0 && change > 0;
+  return isLast || change >= Math.max(1, before.flowCount * WORTHY_SHARE);
 }
 
 /** Whether a request would find a port, wherever it goes. */

@@ -4,16 +4,19 @@
  */
 import {
   type AddressCapacity,
+  type LeavingAddress,
   type PoolReply,
   type PoolRequest,
   PROTOCOL_VERSION,
 } from "../../core/messages.ts";
+import { portCountOf } from "../../core/port-block.ts";
 import { parsePoolReply } from "../../wire/message-parsers.ts";
 import { AddressMember, type MemberOptions } from "./address-member.ts";
 import { type Link, openEdgeLink } from "../../link/edge-link.ts";
 import { adviceOn } from "../../link/edge-refusals.ts";
 import { type CancelTimer, systemTimers, type Timers } from "../../process/timers.ts";
 import { type Clock, readClock } from "../../process/clock.ts";
+import type { AddressPorts } from "../egress/address-ports.ts";
 import type { PortBinder } from "../egress/port-binder.ts";
 import { type OwnNextHop, nextHopFindings } from "./next-hop-findings.ts";
 import { type CapacityReport, urgencyOf } from "./capacity-report.ts";
@@ -279,7 +282,16 @@ export class PoolMember {
       const limit = isAssigned ? member.portLimit : undefined;
       rooms.push({ ip, portCount, busiestCount, limit, absent, uplink });
     }
-    const leaving = isAssigned ? [...this.#leaving.keys()] : undefined;
+    const leaving = isAssigned
+      ? Array.from(this.#leaving.keys(), (ip) => remainderOf(this.#options.binder.address(ip)!))
+      : undefined;
     return { draining: this.#isDraining, rooms, leaving };
   }
+}
+
+/** What is left of an address that takes no new flows. */
+function remainderOf(address: AddressPorts): LeavingAddress {
+  let portCount = 0;
+  for (const { lease } of address.leases()) portCount += portCountOf(lease.order);
+  return { ip: address.ip, portCount, flowCount: address.heldCounts().inUse };
 }
