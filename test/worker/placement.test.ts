@@ -346,6 +346,24 @@ describe("the control plane", () => {
     expect(await (await send()).text()).toBe("from the other");
   });
 
+  it("[WK45] is waited for when it was asked a moment ago and the only host has let go of the address", async () => {
+    const { send, h1, h2, pool, pools } = await newEgress();
+    let [isMoved, asked] = [false, 0];
+    gateways.set(h1, () => {
+      isMoved = true;
+      return gatewayRefusal("lease-lost");
+    });
+    gateways.set(h2, () => new Response("from the other"));
+    pools.placement = async () => {
+      asked += 1;
+      return ok(placementOf(pool, isMoved ? [h2] : [h1]));
+    };
+    const replies = await Promise.all(Array.from({ length: 10 }, () => send()));
+    expect(await Promise.all(replies.map((reply) => reply.text()))).toEqual(Array(10).fill("from the other"));
+    // Nobody holds a copy at first, so each of them asks; then one does for all.
+    expect(asked).toBeLessThanOrEqual(11);
+  });
+
   it("[WK6] that fails refuses a request which has no copy to go by", async () => {
     const { send, pools } = await newEgress();
     let asked = 0;

@@ -27,6 +27,7 @@ import { edgeCounters } from "../runtime/control-plane.ts";
 import type { Background } from "../runtime/environment.ts";
 import { problem } from "../runtime/problem.ts";
 import type { Departure, HostSearch } from "./host-search.ts";
+import { newerPlacement } from "./newer-placement.ts";
 import { bodyOf, type RequestBody } from "./request-body.ts";
 import { forwardedFields } from "./request-head.ts";
 
@@ -101,7 +102,9 @@ function nextHost(forwarding: Forwarding): NextHost | Promise<NextHost> {
 }
 
 async function renewedHost({ search, pool, load }: Forwarding): Promise<NextHost> {
-  const found = await placements.reconsider(pool, Date.now(), load);
+  const found = search.isLeaseLost
+    ? await newerPlacement(pool, load)
+    : await placements.reconsider(pool, Date.now(), load);
   if (found.ok) search.renew(found.value);
   return search.next();
 }

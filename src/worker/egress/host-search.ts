@@ -53,6 +53,7 @@ export class HostSearch {
   readonly #tried = new Set<string>();
   readonly #refusedFamilies = new Set<Family>();
   #isOutdated = false;
+  #isLeaseLost = false;
   #latest: PlacedHost | null = null;
   #latestIp: string | null = null;
 
@@ -78,9 +79,15 @@ export class HostSearch {
     return this.#isOutdated;
   }
 
+  /** Whether a host has said that it does not serve an address any more: another may by now. [WK45] */
+  get isLeaseLost(): boolean {
+    return this.#isLeaseLost;
+  }
+
   /** Goes on with a newer placement; hosts that were tried count as tried. */
   renew(placement: Placement): void {
     this.#isOutdated = false;
+    this.#isLeaseLost = false;
     this.#placement = placement;
     this.#fitting = fittingIps(placement, this.#wanted.selection);
     const [refused] = this.#refusedFamilies;
@@ -151,6 +158,7 @@ export class HostSearch {
       this.#tried.add(pair);
     }
     if (code === "lease-lost") {
+      this.#isLeaseLost = true;
       cooldowns.add(pair, nowMs);
       placements.doubt(this.#wanted.pool);
     }

@@ -73,6 +73,11 @@ export class PlacementCache {
     return this.#renew(pool, nowMs, load);
   }
 
+  /** Whether the copy was asked for at this time or later. */
+  isAsOf(pool: string, sinceMs: number): boolean {
+    return (this.#copies.get(pool)?.asOfMs ?? -Infinity) >= sinceMs;
+  }
+
   /** A host said that it lost its lease: the next request asks the pool again. */
   doubt(pool: string): void {
     const copy = this.#copies.get(pool);
