@@ -54,6 +54,7 @@ function takes<Schema extends z.ZodObject>(schema: Schema) {
 
 const inPool = z.object({ pool: nameSchema });
 const ofPool = z.object({ pool: nameSchema, ip: ipSchema });
+const hostOfPool = z.object({ pool: nameSchema, host: nameSchema });
 
 /** All of them, by what they do. */
 export const ROUTES = {
@@ -100,6 +101,34 @@ export const ROUTES = {
     summary: "Removes an address from a pool: at once from use, and for good when no port of it is held",
     request: { params: ofPool },
     responses: answers("The pool, in which the address is retiring or gone.", poolSchema),
+  },
+  drainIp: {
+    method: "post",
+    path: "/v1/pools/{pool}/ips/{ip}/drain",
+    summary: "Empties an address, which stays in the pool: its hosts serve others, and no flow is cut",
+    request: { params: ofPool },
+    responses: answers("The pool, in which the address drains.", poolSchema),
+  },
+  resumeIp: {
+    method: "post",
+    path: "/v1/pools/{pool}/ips/{ip}/resume",
+    summary: "Ends the drain of an address: hosts may serve it again",
+    request: { params: ofPool },
+    responses: answers("The pool.", poolSchema),
+  },
+  drainHost: {
+    method: "post",
+    path: "/v1/pools/{pool}/hosts/{host}/drain",
+    summary: "Empties a host: others serve its addresses, and no flow is cut",
+    request: { params: hostOfPool },
+    responses: answers("The pool, in which the host drains.", poolSchema),
+  },
+  resumeHost: {
+    method: "post",
+    path: "/v1/pools/{pool}/hosts/{host}/resume",
+    summary: "Ends the drain of a host: it is assigned addresses again",
+    request: { params: hostOfPool },
+    responses: answers("The pool.", poolSchema),
   },
   listHosts: {
     method: "get",

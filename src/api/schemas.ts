@@ -57,6 +57,21 @@ export const ipChangesSchema = z.strictObject({
   }),
 });
 
+const drainSchema = z
+  .object({
+    state: z.enum(["draining", "drained"]).meta({
+      description:
+        "Draining while ports of it are held, or what is to replace it does not serve yet; then drained.",
+    }),
+    sinceMs: z.number().meta({ description: "Unix milliseconds" }),
+    portCount: z.int().meta({ description: "Ports still held, as hosts said last." }),
+    flowCount: z.int().nullable().meta({
+      description: "Flows on them; null while new ones are still taken, or not told yet.",
+    }),
+  })
+  .meta({ id: "Drain" });
+const ofOperator = { description: "How far a drain by the operator has come; null without one." };
+
 /** An address of a pool. */
 export const poolIpSchema = z
   .object({
@@ -75,6 +90,7 @@ export const poolIpSchema = z
         description:
           "Of an address that was removed: how many ports are still held, as it said last. It is gone when none is.",
       }),
+    drain: drainSchema.nullable().meta(ofOperator),
   })
   .meta({ id: "PoolIp" });
 
@@ -89,7 +105,9 @@ export const poolHostSchema = z
     host: z.string(),
     gateway: z.string(),
     live: z.boolean(),
-    draining: z.boolean(),
+    draining: z
+      .boolean()
+      .meta({ description: "Whether it gives everything back by itself, as when it ends." }),
     reach: z.object({ ipv4: z.string().nullable(), ipv6: z.string().nullable() }).meta({
       description: "Where routers reach it. What comes back to a host that they do not know is lost.",
     }),
@@ -108,6 +126,11 @@ export const poolHostSchema = z
         }),
       )
       .readonly(),
+    leaving: z
+      .array(z.object({ ip: z.string(), portCount: z.int(), flowCount: z.int() }))
+      .readonly()
+      .meta({ description: "Addresses that it takes no new flows from, and has not let go of." }),
+    drain: drainSchema.nullable().meta(ofOperator),
   })
   .meta({ id: "PoolHost" });
 

@@ -15,6 +15,7 @@ import {
   tokenOf,
 } from "./identity/authenticate.ts";
 import { edgeKeysOf } from "./identity/edge-keys.ts";
+import { serveDrains } from "./routes/drains.ts";
 import { serveGatewayTokens } from "./routes/gateway-tokens.ts";
 import { serveHosts } from "./routes/hosts.ts";
 import { serveIps } from "./routes/ips.ts";
@@ -53,6 +54,7 @@ app.openapi(getEdge, (context) => context.json({ ...edgeCounters }, 200));
 servePools(app);
 serveIps(app);
 serveHosts(app);
+serveDrains(app);
 serveGatewayTokens(app);
 servePeerWebSockets(app);
 

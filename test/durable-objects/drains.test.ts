@@ -264,7 +264,7 @@ describe("an address that its operator drains", () => {
     await settle(stub, back);
     expect((await placed(stub)).get(drained)).toEqual([]);
     // Changing what it is advertised as says nothing of its drain.
-    await stub.addIp(drained, "203.0.113.1");
+    await stub.addIp(drained, { advertised: "203.0.113.1" });
     expect(await ipOf(stub, drained)).toMatchObject({ drain: { state: "drained" } });
     await stub.drainIp(drained, false);
     await settle(stub, back);

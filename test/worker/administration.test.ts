@@ -38,7 +38,7 @@ describe("pools", () => {
     const added = await administer("PUT", `/v1/pools/${pool}/ips/${ip}`, { advertised: "203.0.113.9" });
     expect(added.status).toBe(200);
     const ips = await administer("GET", `/v1/pools/${pool}/ips`);
-    const shown = { ip, advertised: "203.0.113.9", ...PLACELESS, retiring: null };
+    const shown = { ip, advertised: "203.0.113.9", ...PLACELESS, retiring: null, drain: null };
     expect(await ips.json()).toEqual({ ips: [shown] });
     const other = fresh().pool;
     await administer("PUT", `/v1/pools/${other}`, {});
@@ -56,7 +56,7 @@ describe("pools", () => {
       return (await response.json<{ ips: unknown[] }>()).ips[0];
     };
     const place = { advertised: "203.0.113.9", country: "de", sites: ["fra1", "Rack 7"], tags: ["gold"] };
-    expect(await put({ ...place, country: "DE" })).toEqual({ ip, ...place, retiring: null });
+    expect(await put({ ...place, country: "DE" })).toEqual({ ip, ...place, retiring: null, drain: null });
     expect(await put()).toMatchObject(place);
     expect(await put({})).toMatchObject(place);
     expect(await put({ tags: [] })).toMatchObject({ ...place, tags: [] });
@@ -79,6 +79,27 @@ describe("pools", () => {
     await administer("PUT", `/v1/pools/${pool}`, {});
     const response = await administer("PUT", `/v1/pools/${pool}/ips/${ip}`, changes);
     expect(await codeOf(response)).toEqual({ status: 400, code: "input-invalid" });
+  });
+
+  it("[DR1] [DR5] drain an address and resume it, and refuse by name what they do not have", async () => {
+    const { pool, ip } = fresh();
+    const path = `/v1/pools/${pool}/ips/${ip}`;
+    expect(await codeOf(await administer("POST", `${path}/drain`))).toMatchObject({ code: "pool-unknown" });
+    await administer("PUT", `/v1/pools/${pool}`, {});
+    for (const verb of ["drain", "resume"]) {
+      const unknown = { status: 404, code: "ip-unknown" };
+      expect(await codeOf(await administer("POST", `${path}/${verb}`))).toEqual(unknown);
+      const host = await administer("POST", `/v1/pools/${pool}/hosts/nobody/${verb}`);
+      expect(await codeOf(host)).toEqual({ status: 404, code: "host-unknown" });
+    }
+    await administer("PUT", path);
+    const drained = { state: "drained", portCount: 0, flowCount: 0 };
+    for (let time = 0; time < 2; time += 1) {
+      const answer = await administer("POST", `${path}/drain`);
+      expect([answer.status, await answer.json()]).toMatchObject([200, { ips: [{ ip, drain: drained }] }]);
+    }
+    const resumed = await administer("POST", `${path}/resume`);
+    expect(await resumed.json()).toMatchObject({ ips: [{ ip, drain: null }] });
   });
 
   it("[WK16] [RE3] give addresses up, which may then be added elsewhere", async () => {
@@ -242,6 +263,10 @@ describe("the OpenAPI document", () => {
       "GET /v1/pools/{pool}/hosts",
       "GET /v1/pools/{pool}/ips",
       "POST /v1/gateway-tokens",
+      "POST /v1/pools/{pool}/hosts/{host}/drain",
+      "POST /v1/pools/{pool}/hosts/{host}/resume",
+      "POST /v1/pools/{pool}/ips/{ip}/drain",
+      "POST /v1/pools/{pool}/ips/{ip}/resume",
       "PUT /v1/pools/{pool}",
       "PUT /v1/pools/{pool}/ips/{ip}",
     ]);

@@ -58,7 +58,7 @@ describe("an object that fails", () => {
   });
 
   it("[WK16] a pool that is listed and not made yet hides no host", async () => {
-    const host = { host: "h1", gateway: "http://h1.gateway", live: true, rooms: [] };
+    const host = { host: "h1", gateway: "http://h1.gateway", live: true, rooms: [], leaving: [] };
     const hosts: Record<string, unknown> = { made: ok([host]), listed: refuse("pool-unknown") };
     const env = {
       ...environment,

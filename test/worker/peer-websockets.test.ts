@@ -55,7 +55,8 @@ describe("a host's connection", () => {
       const figures = { uplink: "unknown", destinationCount: null, failedCount: null };
       const place = { site: null, weight: 1 };
       const host = { pool, host: h1, gateway, live: true, draining: false, reach, uplink: "unknown" };
-      expect(shown.pools).toEqual([{ ...host, ...place, rooms: [Object.assign({}, rooms[0], figures)] }]);
+      const own = { ...place, rooms: [Object.assign({}, rooms[0], figures)], leaving: [], drain: null };
+      expect(shown.pools).toEqual([{ ...host, ...own }]);
     });
 
     gateways.set(h1, () => new Response("served"));
@@ -167,6 +168,7 @@ describe("an address that is removed", () => {
       ip,
       advertised: null,
       ...PLACELESS,
+      drain: null,
       retiring: { leasedPortCount: 256, quarantinedPortCount: 0 },
     };
     for (let time = 0; time < 2; time += 1) {

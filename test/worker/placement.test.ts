@@ -289,9 +289,13 @@ describe("a copy that leaves no host", () => {
   });
 
   it.each([
-    ["PUT", "addIp"],
-    ["DELETE", "removeIp"],
-  ])("[WK4] is doubted after a %s of an address", async (method, call) => {
+    ["PUT", "ips/192.0.2.1", "addIp"],
+    ["DELETE", "ips/192.0.2.1", "removeIp"],
+    ["POST", "ips/192.0.2.1/drain", "drainIp"],
+    ["POST", "ips/192.0.2.1/resume", "drainIp"],
+    ["POST", "hosts/h1/drain", "drainHost"],
+    ["POST", "hosts/h1/resume", "drainHost"],
+  ])("[WK4] is doubted after a %s of %s", async (method, path, call) => {
     const { send, h1, pool, pools } = await newEgress();
     gateways.set(h1, () => new Response("ok"));
     await send();
@@ -310,7 +314,7 @@ describe("a copy that leaves no host", () => {
     };
     const token = await tokenFor({ role: "admin", pools: ["*"] });
     const headers = { authorization: `Bearer ${token}` };
-    expect((await ask(`/v1/pools/${pool}/ips/192.0.2.1`, { method, headers }, env)).status).toBe(200);
+    expect((await ask(`/v1/pools/${pool}/${path}`, { method, headers }, env)).status).toBe(200);
     await send();
     expect(asked).toBe(1);
   });

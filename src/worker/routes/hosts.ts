@@ -35,7 +35,8 @@ export function serveHosts(app: OpenAPIHono<EdgeContext>): void {
       if (!answer.ok) return refused({ code: answer.refusal });
       if (!answer.value.ok) continue;
       for (const known of answer.value.value) {
-        if (known.host === host) pools.push({ pool, ...known, rooms: [...known.rooms] });
+        if (known.host === host)
+          pools.push({ pool, ...known, rooms: [...known.rooms], leaving: [...known.leaving] });
       }
     }
     return pools.length > 0 ? context.json({ host, pools }, 200) : refused({ code: "host-unknown" });

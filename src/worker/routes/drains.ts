@@ -1,0 +1,55 @@
+/** Drains of hosts and addresses by the operator, and their ends. For administrators. [DR1] */
+import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
+import type { PoolDescription } from "../../../durable-objects/pool/pool-view.ts";
+import { ROUTES } from "../../api/routes.ts";
+import type { Outcome } from "../../core/outcome.ts";
+import { placements } from "../hosts/edge-state.ts";
+import { authenticate, type EdgeContext, heldToPools } from "../identity/authenticate.ts";
+import { askControlPlane } from "../runtime/control-plane.ts";
+import type { Environment } from "../runtime/environment.ts";
+import { refused } from "../runtime/problem.ts";
+
+const ofPool = { middleware: [authenticate("admin"), heldToPools], security: [{ bearer: [] }] };
+
+const drainHost = createRoute({ ...ROUTES.drainHost, ...ofPool });
+const resumeHost = createRoute({ ...ROUTES.resumeHost, ...ofPool });
+const drainIp = createRoute({ ...ROUTES.drainIp, ...ofPool });
+const resumeIp = createRoute({ ...ROUTES.resumeIp, ...ofPool });
+
+/** Serves the routes of drains. */
+export function serveDrains(app: OpenAPIHono<EdgeContext>): void {
+  for (const [route, isDrained] of [
+    [drainHost, true],
+    [resumeHost, false],
+  ] as const) {
+    app.openapi(route, async (context) => {
+      const { pool, host } = context.req.valid("param");
+      const answer = await drain(context.env, pool, (stub) => stub.drainHost(host, isDrained));
+      return answer.ok ? context.json(answer.value, 200) : refused({ code: answer.refusal });
+    });
+  }
+  for (const [route, isDrained] of [
+    [drainIp, true],
+    [resumeIp, false],
+  ] as const) {
+    app.openapi(route, async (context) => {
+      const { pool, ip } = context.req.valid("param");
+      const answer = await drain(context.env, pool, (stub) => stub.drainIp(ip, isDrained));
+      return answer.ok ? context.json(answer.value, 200) : refused({ code: answer.refusal });
+    });
+  }
+}
+
+type PoolStub = ReturnType<Environment["EGRESS_POOL"]["getByName"]>;
+type DrainRefusal = "pool-unknown" | "host-unknown" | "ip-unknown";
+
+/** Other hosts may be asked from now on, so the next request looks anew. */
+async function drain(
+  env: Environment,
+  pool: string,
+  change: (stub: PoolStub) => Promise<Outcome<PoolDescription, DrainRefusal>>,
+) {
+  const answer = await askControlPlane(() => change(env.EGRESS_POOL.getByName(pool)));
+  placements.doubt(pool);
+  return answer.ok ? answer.value : answer;
+}
