@@ -127,9 +127,9 @@ const publication = fc.record(
 );
 
 const write = fc.oneof(
-  { weight: 4, arbitrary: fc.oneof(pool, address, following, host, router, forget) },
-  { weight: 1, arbitrary: fc.oneof(retiring, removal, advance) },
-  { weight: 3, arbitrary: publication },
+  { weight: 8, arbitrary: fc.oneof(pool, address, following, host, router, forget) },
+  { weight: 2, arbitrary: fc.oneof(retiring, removal, advance) },
+  { weight: 5, arbitrary: publication },
   { weight: 2, arbitrary: fc.oneof(drain, assignment) },
 );
 
@@ -144,7 +144,7 @@ export interface PoolHistory {
 
 /** Histories that write most things more than once. */
 export const poolHistories: fc.Arbitrary<PoolHistory> = fc.record({
-  writes: fc.array(write, { minLength: 10, maxLength: 60, size: "max" }),
+  writes: fc.array(write, { minLength: 10, maxLength: 80, size: "max" }),
   pieceSize: fc.integer({ min: 1, max: 9 }),
 });
 

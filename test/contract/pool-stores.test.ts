@@ -9,7 +9,7 @@ test("[DO3] [ST8] the stores of a pool read back what was written, and the table
     fc.property(poolHistories, (history) => {
       changeCount += playPoolHistory(openNodeDatabase(), history).changeCount;
     }),
-    { numRuns: 60 },
+    { numRuns: 90 },
   );
   // Histories in which nothing is ever published would prove nothing.
   expect(changeCount).toBeGreaterThan(60);
