@@ -55,6 +55,7 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   "set-object-clock": (nemesis) => nemesis.setObjectClock(),
   configure: (nemesis) => nemesis.configure(),
   "remove-address": (nemesis) => nemesis.removeAddress(),
+  "operator-drains": (nemesis) => nemesis.drainByOperator(),
 };
 
 /** Begins faults at random times until calm. */
@@ -274,16 +275,36 @@ export class Nemesis implements Spells {
 
   /** The operator gives it back a while later, whatever has become of it, but says nothing twice at once. */
   async #removeForAWhile(ip: string): Promise<void> {
+    await this.#askPool((pool) => pool.removeIp(ip));
+    const giveBack = (): void => void this.#askPool((pool) => pool.addIp(ip, null));
+    this.during(this.#isCalm ? 0 : 2 * this.anyTimeMs(), giveBack);
+  }
+
+  /** A host or an address, for a while. */
+  drainByOperator(): void {
+    const { chance, hosts, scenario } = this.#arena;
+    const ip = chance.pick(scenario.ips);
+    const { name } = chance.pick(hosts);
+    const isAddress = chance.isLikely(0.4);
+    void this.#drainForAWhile((pool, isDrained) =>
+      isAddress ? pool.drainIp(ip, isDrained) : pool.drainHost(name, isDrained),
+    );
+  }
+
+  /** The operator resumes it a while later, but says nothing twice at once. */
+  async #drainForAWhile(drain: (pool: PoolService, isDrained: boolean) => Promise<unknown>): Promise<void> {
+    await this.#askPool((pool) => drain(pool, true));
+    const resume = (): void => void this.#askPool((pool) => drain(pool, false));
+    this.during(this.#isCalm ? 0 : 2 * this.anyTimeMs(), resume);
+  }
+
+  async #askPool(what: (pool: PoolService) => Promise<unknown>): Promise<void> {
     const { edge, network } = this.#arena;
-    const ask = async (what: (pool: PoolService) => Promise<unknown>): Promise<void> => {
-      try {
-        await callObject(null, edge.pool, network, what);
-      } catch {
-        // It may have been done all the same.
-      }
-    };
-    await ask((pool) => pool.removeIp(ip));
-    this.during(this.#isCalm ? 0 : 2 * this.anyTimeMs(), () => void ask((pool) => pool.addIp(ip, null)));
+    try {
+      await callObject(null, edge.pool, network, what);
+    } catch {
+      // It may have been done all the same.
+    }
   }
 
   anyObject(): EdgeObject<ObjectProgram> {

@@ -115,7 +115,9 @@ export class FlowChecks {
     if (life === undefined || asked?.requestId !== requestId) return;
     life.asked.delete(ip);
     const { sentAtMs } = asked;
-    const before = life.standings.get(ip);
+    // What was given back whole says nothing of what is taken up later: the address was left.
+    const known = life.standings.get(ip);
+    const before = known !== undefined && known.blocks.size > 0 ? known : undefined;
     const endsAtMs = leaseDurationMs === null ? 0 : sentAtMs + leaseDurationMs * COUNTED_ON - TICK_MS;
     // Others are new, and perhaps kept back as a spare or on their way to the kernel.
     for (const { epoch } of blocks) {

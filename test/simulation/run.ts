@@ -224,6 +224,9 @@ export class Run {
     this.#see({ type: "calm", machines, leastHosts: settings.minHostsPerIp, boundMs });
     await this.#insist((pool) => pool.configure(settings));
     for (const ip of this.#scenario.ips) await this.#insist((pool) => pool.addIp(ip, null));
+    // What the operator has not resumed yet, or nobody heard of.
+    for (const ip of this.#scenario.ips) await this.#insist((pool) => pool.drainIp(ip, false));
+    for (const { name } of living) await this.#insist((pool) => pool.drainHost(name, false));
     const endMs = this.#timeline.nowMs + boundMs;
     await this.#stepWhile(() => this.#timeline.nowMs < endMs);
     const checked = checkCalm({
