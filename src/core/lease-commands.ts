@@ -15,7 +15,7 @@ import {
   type LeaseTable,
 } from "./lease-table.ts";
 import { ok, type Outcome, refuse } from "./outcome.ts";
-import { letTimePass } from "./lease-expiry.ts";
+import { letTimePass } from "./time-passing.ts";
 import type { PoolSettings } from "./pool-settings.ts";
 import type { Publication } from "./publication.ts";
 import { MAX_ORDER, MIN_ORDER, type PortBlock, portCountOf } from "./port-block.ts";

@@ -50,21 +50,6 @@ export async function readRequest(
   };
 }
 
-/**
- * The same request, to where a redirect that keeps method and body leads; null if the place
- * is unknown or the body is gone.
- */
-export function replayed(request: DestinationRequest, location: string | null): DestinationRequest | null {
-  if (location === null || !URL.canParse(location) || isStream(request.init.body)) return null;
-  const headers = new Headers(request.headers);
-  if (new URL(location).origin !== new URL(request.url).origin) {
-    // Credentials are for the origin that they were given for.
-    headers.delete("authorization");
-    headers.delete("cookie");
-  }
-  return { ...request, url: withoutFragment(location), headers };
-}
-
 function toRedirect(given: unknown): Redirect {
   // `fetch` converts any value to text.
   const mode = String(given);

@@ -15,9 +15,10 @@ import {
   EGRESS_REDIRECT,
   FETCH_PATH,
 } from "../wire/header-names.ts";
-import { type DestinationRequest, readRequest, replayed } from "./destination-request.ts";
+import { type DestinationRequest, readRequest } from "./destination-request.ts";
 import { asDestination } from "./destination-response.ts";
 import { refusalOf, strangersAnswer } from "./egress-error.ts";
+import { replayed } from "./redirect-replay.ts";
 
 export { egressOf, type EgressSource } from "./destination-response.ts";
 export { EgressError, type EgressErrorCode } from "./egress-error.ts";

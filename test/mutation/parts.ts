@@ -121,7 +121,7 @@ export const PARTS: Readonly<Record<string, Part>> = {
     leastScore: 80,
   },
   router: {
-    sources: ["src/router/feed/steering-state.ts", "src/router/feed/steering-member.ts"],
+    sources: ["src/router/feed/steering-progress.ts", "src/router/feed/steering-member.ts"],
     tests: ["test/router/steering-{state,member}*.test.ts"],
     project: "node",
     leastScore: 80,

@@ -22,7 +22,7 @@ export interface PlantedBug {
 
 const TABLE = "src/core/lease-table.ts";
 const COMMANDS = "src/core/lease-commands.ts";
-const TIME = "src/core/lease-expiry.ts";
+const TIME = "src/core/time-passing.ts";
 const TERM = "src/core/lease-term.ts";
 const SHARE = "src/core/share.ts";
 const ALLOCATOR = "src/core/buddy-allocator.ts";
@@ -38,7 +38,7 @@ const ASSIGNMENT = "src/core/address-assignment.ts";
 const MEMBER = "src/agent/leasing/pool-member.ts";
 const KEEPER = "src/agent/leasing/lease-keeper.ts";
 const GUARDED = "src/agent/machine/guarded-ports.ts";
-const ROUTER = "src/router/feed/steering-state.ts";
+const ROUTER = "src/router/feed/steering-progress.ts";
 const CACHE = "src/worker/hosts/placement-cache.ts";
 const GUARD = "test/simulation/guard-kernel.ts";
 

@@ -5,7 +5,7 @@
 import type { SteeringChange, SteeringEntry, SteeringTable } from "../../core/steering.ts";
 import { type CancelTimer, systemTimers, type Timers } from "../../process/timers.ts";
 import type { RepairReport, SteeringKernel } from "../steering/steering-kernel.ts";
-import { type SteeringAction, SteeringState } from "./steering-state.ts";
+import { type SteeringAction, SteeringState } from "./steering-progress.ts";
 
 /** What an installer tells its owner. */
 export type InstallerEvent =

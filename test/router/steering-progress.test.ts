@@ -1,6 +1,6 @@
 /** What a router does when the pool speaks, the kernel is slow, or messages are lost. */
 import { describe, expect, test } from "vitest";
-import { SteeringState } from "../../src/router/feed/steering-state.ts";
+import { SteeringState } from "../../src/router/feed/steering-progress.ts";
 import { change, entry, IPV4, IPV6, nextHopOf, NEXT_HOPS, table } from "./steering-fixture.ts";
 
 const FIRST = entry("h1", 2048, 11, 1);

@@ -11,7 +11,7 @@ import {
   differenceOf,
   type Difference,
 } from "../../src/router/rules/steering-transactions.ts";
-import { type SteeringAction, SteeringState } from "../../src/router/feed/steering-state.ts";
+import { type SteeringAction, SteeringState } from "../../src/router/feed/steering-progress.ts";
 import { change, CONFIG, entry, IPV4, IPV6, nextHopOf, table } from "./steering-fixture.ts";
 
 const ADDRESSES = [IPV4, IPV6, "192.0.2.2"];
