@@ -44,7 +44,7 @@ function assignedTo({ edge, living }: CalmWorld, ip: string): Host[] {
   return living.filter(({ name }) => names.has(name));
 }
 
-/** An address has hosts enough, and nobody is still to let go of it for another. [AS2] [AS4] */
+/** An address has hosts enough, and nobody is taken to hold on to it who has let go of it. [AS2] [AS4] */
 function checkAssigned({ edge, living, settings }: CalmWorld, ip: string, assigned: readonly Host[]): void {
   const least = Math.min(settings.minHostsPerIp, living.length);
   if (assigned.length < least) {
@@ -54,7 +54,10 @@ function checkAssigned({ edge, living, settings }: CalmWorld, ip: string, assign
     .exec("SELECT host, state FROM assignment WHERE ip = ? AND state <> 'serving'", ip)
     .toArray()
     .map((row) => ({ host: row["host"] as string, state: row["state"] as string }))
-    .find(({ host }) => living.some(({ name }) => name === host));
+    .find(({ host, state }) => {
+      const own = living.find(({ name }) => name === host);
+      return own !== undefined && (state !== "leaving" || !own.has(ip));
+    });
   if (moving !== undefined) throw new Violation("calm", `${moving.host} is ${moving.state} on ${ip}`);
 }
 

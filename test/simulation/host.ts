@@ -124,6 +124,11 @@ export class Host {
     return this.#agent?.areApart === true && this.guard.hasShut(ip, port);
   }
 
+  /** Whether the agent has not let go of an address. */
+  has(ip: string): boolean {
+    return this.#agent?.binder.address(ip) !== undefined;
+  }
+
   /** Ports of an address that the agent would choose from now. */
   portCount(ip: string): number {
     return this.#agent?.binder.address(ip)?.capacity().portCount ?? 0;
