@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { ok } from "../../src/core/outcome.ts";
+import type { PlacedIp } from "../../src/core/placement.ts";
+import { rendezvousWeight } from "../../src/core/rendezvous.ts";
 import {
   ask,
   askedHosts,
@@ -156,3 +158,63 @@ function spiedPools() {
   };
   return { asked, env: { ...env, EGRESS_POOL: { getByName } as never } };
 }
+
+describe("a session with a ttl", () => {
+  const TTL_S = 600;
+
+  /** Seconds from now until when a session is told that it keeps its address; null when nothing is said. */
+  async function heldFor(
+    places: (serve: (ip: string) => PlacedIp) => readonly PlacedIp[],
+    egress: string,
+    answer = () => new Response("here", { headers: { "egress-ip": "192.0.2.1" } }),
+  ): Promise<number | null> {
+    const { send, h1, pool, pools } = await newEgress();
+    const ips = places((ip) => placementOf(pool, [h1], ip).ips[0]!);
+    pools.placement = async () => ok({ pool, resting: [], ips });
+    gateways.set(h1, answer);
+    const told = (await send({ headers: { egress } })).headers.get("egress-session-until");
+    if (told === null) return null;
+    expect(told).toMatch(/^@[0-9]+$/);
+    return Number(told.slice(1)) - Date.now() / 1_000;
+  }
+
+  /** The first session that ranks this address before that one. */
+  function sessionOf(ip: string, before: string): string {
+    for (let at = 0; ; at += 1) {
+      if (rendezvousWeight(`s${at}`, ip) > rendezvousWeight(`s${at}`, before)) return `s${at}`;
+    }
+  }
+
+  it("[PL10] is told until when it keeps its address, and no other request is", async () => {
+    const one = (serve: (ip: string) => PlacedIp) => [serve("192.0.2.1")];
+    const told = await heldFor(one, `session=a, ttl=${TTL_S}`);
+    expect(told).toBeGreaterThan(TTL_S - 10);
+    expect(told).toBeLessThanOrEqual(TTL_S);
+    expect(await heldFor(one, "session=a")).toBeNull();
+    // What did not leave from there promises nothing.
+    const refusal = () => gatewayRefusal("connection-refused");
+    expect(await heldFor(one, `session=a, ttl=${TTL_S}`, refusal)).toBeNull();
+  });
+
+  it("[PL10] is promised nothing where its own address has no host", async () => {
+    const own = sessionOf("192.0.2.1", "192.0.2.2");
+    const places = (serve: (ip: string) => PlacedIp) => [
+      { ...serve("192.0.2.1"), hosts: [] },
+      serve("192.0.2.2"),
+    ];
+    expect(await heldFor(places, `session=${own}, ttl=${TTL_S}`)).toBeNull();
+  });
+
+  it("[PL10] is told of the time when an address that came lately moves it, of either family", async () => {
+    for (const young of ["192.0.2.2", "2001:db8::2"]) {
+      const moved = sessionOf(young, "192.0.2.1");
+      const places = (serve: (ip: string) => PlacedIp) => [
+        serve("192.0.2.1"),
+        { ...serve(young), sinceMs: Date.now() - (TTL_S - 100) * 1_000 },
+      ];
+      const told = await heldFor(places, `session=${moved}, ttl=${TTL_S}`);
+      expect(told, young).toBeGreaterThan(90);
+      expect(told, young).toBeLessThanOrEqual(100);
+    }
+  });
+});

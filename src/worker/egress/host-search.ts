@@ -176,8 +176,8 @@ export class HostSearch {
     const ip = this.#latestIp;
     if (session === undefined || ttl === undefined || ip === null || !this.#ranked.ok) return null;
     if (this.#ranked.value[0]?.ip !== ip) return null;
-    const family = hasBothFamilies(this.#placement.ips) ? familyOf(ip) : null;
-    const ips = sessionIps(this.#placement, this.#wanted.selection, family);
+    // Of both families: where the destination's is not known, an address of either may come before it.
+    const ips = sessionIps(this.#placement, this.#wanted.selection, null);
     const { settingUpUntilMs = null } = this.#placement;
     return heldUntilMs(session, ttl, ip, ips, settingUpUntilMs, Date.now());
   }
