@@ -84,6 +84,12 @@ export class AssignmentStore {
     return new Map(rows.map((row) => [textOf(row, "host"), JSON.parse(textOf(row, "demand")) as HostDemand]));
   }
 
+  /** The demand of one host. */
+  demandOf(host: string): HostDemand {
+    const row = this.#sql.exec("SELECT demand FROM host WHERE host = ?", host).toArray()[0];
+    return row === undefined ? {} : (JSON.parse(textOf(row, "demand")) as HostDemand);
+  }
+
   /** Keeps the demand of a host. */
   putDemand(host: string, demand: HostDemand): void {
     this.#sql.exec("UPDATE host SET demand = ? WHERE host = ?", JSON.stringify(demand), host);

@@ -90,7 +90,7 @@ export class HostAssignments {
     const gone = assignments.of(now.host).filter(({ ip, state }) => state === "leaving" && !has.has(ip));
     for (const assignment of gone) assignments.remove(assignment);
     const isSame = before.draining === now.draining && standingOf(before) === standingOf(now);
-    const demand = assignments.demands().get(now.host) ?? {};
+    const demand = assignments.demandOf(now.host);
     const counts = this.#demandNow(now, demand);
     const isShort = FAMILIES.some((family) => counts[family] !== (demand[family]?.addressCount ?? 1));
     if (gone.length > 0 || !isSame || isShort) this.#decideSoon(null);

@@ -192,15 +192,15 @@ class FamilyAssignment {
         if (receiver === null || address.load < receiver.load) receiver = address;
       }
       if (receiver === null) return;
-      if (!this.#relieve(addresses, receiver)) stuck.add(receiver);
+      const donors = donorsTo(receiver, addresses);
+      // Nor is there any to an address that has more.
+      if (donors.length === 0) return;
+      if (!this.#relieve(donors, receiver)) stuck.add(receiver);
     }
   }
 
   /** Moves one host to this address; false if there is none to be moved. */
-  #relieve(addresses: readonly AssignedAddress[], receiver: AssignedAddress): boolean {
-    const donors = addresses
-      .filter(({ load }) => load - receiver.load > load * EVEN_SHARE)
-      .toSorted((a, b) => b.load - a.load);
+  #relieve(donors: readonly AssignedAddress[], receiver: AssignedAddress): boolean {
     for (const donor of donors) {
       for (const [host, state] of donor.states) {
         if (state !== "serving" || !this.#isMovable(host, donor, receiver)) continue;
@@ -252,4 +252,11 @@ class FamilyAssignment {
         (other.states.get(address) === "serving" || this.#mayServe(other, address)),
     );
   }
+}
+
+/** Addresses that are not even with this one, which has less; those with most first. [AS3] */
+function donorsTo(receiver: AssignedAddress, addresses: readonly AssignedAddress[]): AssignedAddress[] {
+  return addresses
+    .filter(({ load }) => load - receiver.load > load * EVEN_SHARE)
+    .toSorted((a, b) => b.load - a.load);
 }
