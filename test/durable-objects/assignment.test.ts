@@ -1,10 +1,8 @@
 /** Which hosts a pool names which addresses to, over real connections. */
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import type { EgressPool } from "../../durable-objects/pool/egress-pool.ts";
-import { HostConnection, objects, type Reply } from "./objects.ts";
-
-type Pool = DurableObjectStub<EgressPool>;
+import { enlistAll, hostNames, hostsPlaced, type ObedientHost, type Pool, settle } from "./obedient-host.ts";
+import { objects } from "./objects.ts";
 
 let count = 0;
 
@@ -17,73 +15,8 @@ async function newPool(ipCount: number, minHostsPerIp: number) {
   return { stub, ips };
 }
 
-/** A host that does as it is told, as soon as it reads it. */
-class ObedientHost {
-  readonly name: string;
-  readonly connection: HostConnection;
-  ips: readonly string[] = [];
-  told = 0;
-  /** Addresses whose flows have not ended. */
-  readonly busy = new Set<string>();
-
-  private constructor(name: string, connection: HostConnection) {
-    this.name = name;
-    this.connection = connection;
-  }
-
-  static async enlist(stub: Pool, name: string): Promise<ObedientHost> {
-    const connection = await HostConnection.open(stub, name);
-    const host = new ObedientHost(name, connection);
-    host.#follow(await connection.enlist(`${name}-instance`, "http://127.0.0.1:8001"));
-    return host;
-  }
-
-  /** Hears what it was told since; true if there was anything. */
-  listen(): boolean {
-    const texts = [...this.connection.unread];
-    this.connection.forgetUnread();
-    for (const text of texts) this.#follow(JSON.parse(text) as Reply);
-    return texts.length > 0;
-  }
-
-  report(withPorts: readonly string[] = this.ips): void {
-    const rooms = this.ips.map((ip) => ({
-      ip,
-      portCount: withPorts.includes(ip) ? 256 : 0,
-      busiestCount: 0,
-    }));
-    const leaving = [...this.busy]
-      .filter((ip) => !this.ips.includes(ip))
-      .map((ip) => ({ ip, portCount: 256, flowCount: 1 }));
-    this.connection.send({ type: "report", draining: false, rooms, leaving });
-  }
-
-  #follow(reply: Reply): void {
-    this.told += 1;
-    this.ips = reply["ips"] as string[];
-  }
-}
-
-async function hostsPlaced(stub: Pool): Promise<Map<string, string[]>> {
-  const placement = await stub.placement();
-  if (!placement.ok) throw new Error(placement.refusal);
-  return new Map(placement.value.ips.map(({ ip, hosts }) => [ip, hosts.map(({ host }) => host).toSorted()]));
-}
-
-/** Lets hosts report, and be told, until nobody is told anything more. */
-async function settle(stub: Pool, hosts: readonly ObedientHost[]): Promise<void> {
-  for (let isMoving = true; isMoving;) {
-    for (const host of hosts) host.report();
-    // Its answer comes after what the reports brought about, but for a decision that waits for more.
-    await stub.placement();
-    await scheduler.wait(20);
-    isMoving = hosts.map((host) => host.listen()).includes(true);
-  }
-}
-
 async function enlisted(stub: Pool, hostCount: number): Promise<ObedientHost[]> {
-  const hosts: ObedientHost[] = [];
-  for (let at = 0; at < hostCount; at += 1) hosts.push(await ObedientHost.enlist(stub, `h${at}`));
+  const hosts = await enlistAll(stub, hostNames(hostCount));
   await settle(stub, hosts);
   return hosts;
 }
@@ -114,8 +47,7 @@ describe("the addresses of a pool", () => {
     const hosts = await enlisted(stub, 8);
     const before = await hostsPlaced(stub);
     await evictDurableObject(stub, { webSockets: "close" });
-    const back: ObedientHost[] = [];
-    for (const { name } of hosts.toReversed()) back.push(await ObedientHost.enlist(stub, name));
+    const back = await enlistAll(stub, hosts.map(({ name }) => name).toReversed());
     await settle(stub, back);
     expect(await hostsPlaced(stub)).toEqual(before);
   });
@@ -140,7 +72,7 @@ describe("the addresses of a pool", () => {
     mover.report([old]);
     expect((await hostsPlaced(stub)).get(old)).toContain(mover.name);
     expect(mover.listen()).toBe(false);
-    mover.busy.add(old);
+    mover.flows.set(old, 1);
     mover.report();
     expect((await hostsPlaced(stub)).get(old)).not.toContain(mover.name);
     await vi.waitFor(() => expect(mover.listen()).toBe(true));
@@ -151,7 +83,7 @@ describe("the addresses of a pool", () => {
     expect(ips).not.toContain(added);
     // [AS7] What it still has ports of counts until it says that it has not.
     expect(await assigned(stub, mover.name)).toEqual([added, old].toSorted());
-    mover.busy.clear();
+    mover.flows.clear();
     mover.report();
     await vi.waitFor(async () => expect(await assigned(stub, mover.name)).toEqual([added]));
   });
@@ -180,7 +112,7 @@ describe("the addresses of a pool", () => {
 
   it("[AS8] are one more for a host that runs short, and one less after a long rest", async () => {
     const { stub, ips } = await newPool(3, 1);
-    const hosts = await enlistedAs(stub, ["a", "b", "c"]);
+    const hosts = await enlistAll(stub, ["a", "b", "c"]);
     await settle(stub, hosts);
     const [host] = hosts as [ObedientHost];
     const [own] = host.ips as [string];
@@ -205,7 +137,7 @@ describe("the addresses of a pool", () => {
   it("[AS5] that are not on a host's machine are made up for", async () => {
     const { stub, ips } = await newPool(2, 1);
     const [host] = (await enlisted(stub, 1)) as [ObedientHost];
-    const others = await enlistedAs(stub, ["x", "y", "z"]);
+    const others = await enlistAll(stub, ["x", "y", "z"]);
     await settle(stub, [host, ...others]);
     const [own] = host.ips as [string];
     const rooms = host.ips.map((ip) => ({ ip, portCount: 0, busiestCount: 0, absent: true }));
@@ -230,10 +162,4 @@ function assigned(stub: Pool, host: string): Promise<string[]> {
       .toArray()
       .map(({ ip }) => ip),
   );
-}
-
-async function enlistedAs(stub: Pool, names: readonly string[]): Promise<ObedientHost[]> {
-  const hosts: ObedientHost[] = [];
-  for (const name of names) hosts.push(await ObedientHost.enlist(stub, name));
-  return hosts;
 }

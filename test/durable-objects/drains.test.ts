@@ -1,56 +1,10 @@
 /** What an operator drains: who serves it then, what is shown of it, and what survives. */
 import { evictDurableObject } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
-import type { EgressPool } from "../../durable-objects/pool/egress-pool.ts";
-import { HostConnection, objects, type Reply } from "./objects.ts";
-
-type Pool = DurableObjectStub<EgressPool>;
+import { enlistAll, hostNames, hostsPlaced, type ObedientHost, type Pool, settle } from "./obedient-host.ts";
+import { HostConnection, objects } from "./objects.ts";
 
 let count = 0;
-
-/** A host that does as it is told; what it leaves it keeps, with so many flows, until these are none. */
-class Host {
-  readonly name: string;
-  readonly connection: HostConnection;
-  readonly flows = new Map<string, number>();
-  ips: readonly string[] = [];
-  #had = new Set<string>();
-
-  private constructor(name: string, connection: HostConnection) {
-    this.name = name;
-    this.connection = connection;
-  }
-
-  static async enlist(stub: Pool, name: string): Promise<Host> {
-    const host = new Host(name, await HostConnection.open(stub, name));
-    host.#follow(await host.connection.enlist(`${name}-instance`, "http://127.0.0.1:8001"));
-    return host;
-  }
-
-  listen(): boolean {
-    const texts = [...this.connection.unread];
-    this.connection.forgetUnread();
-    for (const text of texts) this.#follow(JSON.parse(text) as Reply);
-    return texts.length > 0;
-  }
-
-  report(withPorts: readonly string[] = this.ips): void {
-    const rooms = this.ips.map((ip) => ({
-      ip,
-      portCount: withPorts.includes(ip) ? 256 : 0,
-      busiestCount: 0,
-    }));
-    const leaving = [...this.#had]
-      .filter((ip) => !this.ips.includes(ip) && (this.flows.get(ip) ?? 0) > 0)
-      .map((ip) => ({ ip, portCount: 256, flowCount: this.flows.get(ip)! }));
-    this.connection.send({ type: "report", draining: false, rooms, leaving });
-  }
-
-  #follow(reply: Reply): void {
-    this.ips = reply["ips"] as string[];
-    for (const ip of this.ips) this.#had.add(ip);
-  }
-}
 
 async function newPool(ipCount: number, hostCount: number, minHostsPerIp = 3) {
   count += 1;
@@ -58,26 +12,9 @@ async function newPool(ipCount: number, hostCount: number, minHostsPerIp = 3) {
   await stub.configure({ minHostsPerIp });
   const ips = Array.from({ length: ipCount }, (_, at) => `198.19.${count}.${at + 1}`);
   for (const ip of ips) await stub.addIp(ip, null);
-  const hosts: Host[] = [];
-  for (let at = 0; at < hostCount; at += 1) hosts.push(await Host.enlist(stub, `h${at}`));
+  const hosts = await enlistAll(stub, hostNames(hostCount));
   await settle(stub, hosts);
   return { stub, ips, hosts };
-}
-
-/** Lets hosts report, and be told, until nobody is told anything more. */
-async function settle(stub: Pool, hosts: readonly Host[]): Promise<void> {
-  for (let isMoving = true; isMoving;) {
-    for (const host of hosts) host.report();
-    // Its answer comes after what the reports brought about.
-    await stub.placement();
-    isMoving = hosts.map((host) => host.listen()).includes(true);
-  }
-}
-
-async function placed(stub: Pool): Promise<Map<string, string[]>> {
-  const placement = await stub.placement();
-  if (!placement.ok) throw new Error(placement.refusal);
-  return new Map(placement.value.ips.map(({ ip, hosts }) => [ip, hosts.map(({ host }) => host).toSorted()]));
 }
 
 async function described(stub: Pool) {
@@ -97,7 +34,7 @@ async function ipOf(stub: Pool, ip: string) {
 describe("a host that its operator drains", () => {
   it("[DR1] [DR5] serves nothing, is not cut, and shows what is left until nothing is", async () => {
     const { stub, ips, hosts } = await newPool(2, 3);
-    const [h0] = hosts as [Host];
+    const [h0] = hosts as [ObedientHost];
     h0.flows.set(ips[0]!, 2);
     expect(await hostOf(stub, "h0")).toMatchObject({ drain: null, leaving: [] });
     const sinceMs = Date.now();
@@ -105,7 +42,7 @@ describe("a host that its operator drains", () => {
     // The others have ports of both already, so nobody waits.
     await vi.waitFor(() => expect(h0.listen()).toBe(true));
     expect(h0.ips).toEqual([]);
-    for (const names of (await placed(stub)).values()) expect(names).toEqual(["h1", "h2"]);
+    for (const names of (await hostsPlaced(stub)).values()) expect(names).toEqual(["h1", "h2"]);
     expect(await hostOf(stub, "h0")).toMatchObject({ drain: { state: "draining", flowCount: null } });
     await settle(stub, hosts);
     const leaving = [{ ip: ips[0]!, portCount: 256, flowCount: 2 }];
@@ -123,40 +60,40 @@ describe("a host that its operator drains", () => {
 
   it("[DR1] that serves alone goes on until another has ports", async () => {
     const { stub, ips, hosts } = await newPool(2, 2, 1);
-    const [h0, h1] = hosts as [Host, Host];
+    const [h0, h1] = hosts as [ObedientHost, ObedientHost];
     const [own] = h0.ips as [string];
     expect([h0.ips, h1.ips]).toEqual([[own], ips.filter((ip) => ip !== own)]);
     await stub.drainHost("h0", true);
     await vi.waitFor(() => expect(h1.listen()).toBe(true));
     expect(h1.ips.toSorted()).toEqual(ips);
     h1.report(h1.ips.filter((ip) => ip !== own));
-    expect((await placed(stub)).get(own)).toEqual(["h0"]);
+    expect((await hostsPlaced(stub)).get(own)).toEqual(["h0"]);
     expect([h0.listen(), h0.ips]).toEqual([false, [own]]);
     expect(await hostOf(stub, "h0")).toMatchObject({ drain: { state: "draining", portCount: 256 } });
     h1.report();
     await vi.waitFor(() => expect(h0.listen()).toBe(true));
     expect(h0.ips).toEqual([]);
-    expect((await placed(stub)).get(own)).toEqual(["h1"]);
+    expect((await hostsPlaced(stub)).get(own)).toEqual(["h1"]);
   });
 
   it("[DR1] is not relieved by one that takes no requests at the moment, ports or not", async () => {
     const { stub, ips, hosts } = await newPool(1, 2);
     const [ip] = ips as [string];
-    const [h0, h1] = hosts as [Host, Host];
+    const [h0, h1] = hosts as [ObedientHost, ObedientHost];
     const rooms = [{ ip, portCount: 256, busiestCount: 0 }];
     h1.connection.send({ type: "report", draining: true, rooms });
-    await vi.waitFor(async () => expect((await placed(stub)).get(ip)).toEqual(["h0"]));
+    await vi.waitFor(async () => expect((await hostsPlaced(stub)).get(ip)).toEqual(["h0"]));
     await stub.drainHost("h0", true);
-    expect((await placed(stub)).get(ip)).toEqual(["h0"]);
+    expect((await hostsPlaced(stub)).get(ip)).toEqual(["h0"]);
     expect([h0.listen(), h0.ips]).toEqual([false, [ip]]);
     h1.report();
     await vi.waitFor(() => expect(h0.listen()).toBe(true));
-    expect((await placed(stub)).get(ip)).toEqual(["h1"]);
+    expect((await hostsPlaced(stub)).get(ip)).toEqual(["h1"]);
   });
 
   it("[DR1] [DR4] is drained still when the object, the connection, and the host's instance are others", async () => {
     const { stub, ips, hosts } = await newPool(2, 3);
-    const [h0] = hosts as [Host];
+    const [h0] = hosts as [ObedientHost];
     h0.flows.set(ips[1]!, 5);
     await stub.drainHost("h0", true);
     await vi.waitFor(() => expect(h0.listen()).toBe(true));
@@ -177,7 +114,7 @@ describe("a host that its operator drains", () => {
 
   it("[DR3] resumed, serves again, with what it has not let go of first", async () => {
     const { stub, ips, hosts } = await newPool(2, 3);
-    const [h0] = hosts as [Host];
+    const [h0] = hosts as [ObedientHost];
     h0.flows.set(ips[0]!, 1);
     for (let time = 0; time < 2; time += 1) await stub.drainHost("h0", true);
     await vi.waitFor(() => expect(h0.listen()).toBe(true));
@@ -186,19 +123,19 @@ describe("a host that its operator drains", () => {
       expect(await stub.drainHost("h0", false)).toMatchObject({ ok: true });
     await settle(stub, hosts);
     expect(h0.ips.toSorted()).toEqual(ips);
-    for (const names of (await placed(stub)).values()) expect(names).toEqual(["h0", "h1", "h2"]);
+    for (const names of (await hostsPlaced(stub)).values()) expect(names).toEqual(["h0", "h1", "h2"]);
     expect(await hostOf(stub, "h0")).toMatchObject({ drain: null, leaving: [] });
   });
 
   it("[DR6] as the last one leaves its addresses without a host", async () => {
     const { stub, ips, hosts } = await newPool(2, 1);
-    const [h0] = hosts as [Host];
+    const [h0] = hosts as [ObedientHost];
     await stub.drainHost("h0", true);
     await vi.waitFor(() => expect(h0.listen()).toBe(true));
-    expect(await placed(stub)).toEqual(new Map(ips.map((ip) => [ip, []])));
+    expect(await hostsPlaced(stub)).toEqual(new Map(ips.map((ip) => [ip, []])));
     await stub.drainHost("h0", false);
     await settle(stub, hosts);
-    for (const names of (await placed(stub)).values()) expect(names).toEqual(["h0"]);
+    for (const names of (await hostsPlaced(stub)).values()) expect(names).toEqual(["h0"]);
   });
 });
 
@@ -218,11 +155,11 @@ describe("an address that its operator drains", () => {
       }
     });
     // It is served until what replaces it is.
-    const [first, second] = owners as [Host, Host];
-    expect((await placed(stub)).get(drained)).toEqual(owners.map(({ name }) => name).toSorted());
+    const [first, second] = owners as [ObedientHost, ObedientHost];
+    expect((await hostsPlaced(stub)).get(drained)).toEqual(owners.map(({ name }) => name).toSorted());
     first.report();
     await vi.waitFor(() => expect(first.listen()).toBe(true));
-    expect((await placed(stub)).get(drained)).toEqual([second.name]);
+    expect((await hostsPlaced(stub)).get(drained)).toEqual([second.name]);
     first.report();
     const served = await ipOf(stub, drained);
     expect(served).toMatchObject({
@@ -241,7 +178,7 @@ describe("an address that its operator drains", () => {
     expect(await ipOf(stub, drained)).toMatchObject({
       drain: { state: "drained", portCount: 0, flowCount: 0 },
     });
-    expect(await placed(stub)).toEqual(
+    expect(await hostsPlaced(stub)).toEqual(
       new Map([
         [drained, []],
         [other, ["h0", "h1", "h2", "h3"]],
@@ -259,16 +196,18 @@ describe("an address that its operator drains", () => {
     expect(before).toMatchObject({ drain: { flowCount: 3 } });
     await evictDurableObject(stub, { webSockets: "close" });
     expect(await ipOf(stub, drained)).toEqual(before);
-    const back: Host[] = [];
-    for (const { name } of hosts) back.push(await Host.enlist(stub, name));
+    const back = await enlistAll(
+      stub,
+      hosts.map(({ name }) => name),
+    );
     await settle(stub, back);
-    expect((await placed(stub)).get(drained)).toEqual([]);
+    expect((await hostsPlaced(stub)).get(drained)).toEqual([]);
     // Changing what it is advertised as says nothing of its drain.
     await stub.addIp(drained, { advertised: "203.0.113.1" });
     expect(await ipOf(stub, drained)).toMatchObject({ drain: { state: "drained" } });
     await stub.drainIp(drained, false);
     await settle(stub, back);
-    expect((await placed(stub)).get(drained)).toEqual(["h0", "h1", "h2"]);
+    expect((await hostsPlaced(stub)).get(drained)).toEqual(["h0", "h1", "h2"]);
     expect(await ipOf(stub, drained)).toMatchObject({ drain: null });
   });
 
