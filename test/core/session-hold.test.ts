@@ -3,7 +3,8 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { rankIps, sessionIps } from "../../src/core/host-choice.ts";
 import type { PlacedIp, Placement } from "../../src/core/placement.ts";
-import { heldUntilMs } from "../../src/core/session-hold.ts";
+import { rendezvousWeight } from "../../src/core/rendezvous.ts";
+import { countingIps, heldUntilMs } from "../../src/core/session-hold.ts";
 
 const HOST = { host: "h1", gateway: "http://gateway.example", portCount: 100, busiestCount: 0 };
 
@@ -82,5 +83,39 @@ describe("a session with a ttl", () => {
     const strict = rankIps(leaving, { session: "cart", sticky: "strict" }, Math.random);
     expect(strict).toEqual({ ok: true, value: retiring });
     expect(rest.map((each) => each.ip)).toContain(addressOf(leaving, "cart", 600, 0));
+  });
+});
+
+describe("an address that was added lately", () => {
+  const numbersOf = (ips: readonly PlacedIp[]): number[] => ips.map(({ ip }) => Number(ip.split(".")[3]));
+  /** The first session that ranks the second address before the first. */
+  const session = Array.from({ length: 50 }, (_, at) => `s${at}`).find(
+    (name) => rendezvousWeight(name, "192.0.2.2") > rendezvousWeight(name, "192.0.2.1"),
+  )!;
+  const other = Array.from({ length: 50 }, (_, at) => `s${at}`).find(
+    (name) => rendezvousWeight(name, "192.0.2.2") < rendezvousWeight(name, "192.0.2.1"),
+  )!;
+
+  test("[PL10] counts from the moment when it has been there for the ttl", () => {
+    const ips = [placed(1), placed(2, 10_000)];
+    expect(numbersOf(countingIps(ips, 5, 14_999))).toEqual([1]);
+    expect(numbersOf(countingIps(ips, 5, 15_000))).toEqual([1, 2]);
+    expect(addressOf(placementOf(ips), session, 5, 14_999)).toBe("192.0.2.1");
+    expect(addressOf(placementOf(ips), session, 5, 15_000)).toBe("192.0.2.2");
+  });
+
+  test("[PL10] counts at once where there is no other, the oldest of them alone", () => {
+    expect(
+      numbersOf(countingIps([placed(1, 20_000), placed(2, 10_000), placed(3, 10_000)], 50, 21_000)),
+    ).toEqual([2, 3]);
+  });
+
+  test("[PL10] ends the promise to the sessions that it will draw, and to no others", () => {
+    const placement = placementOf([placed(1), placed(2, 10_000)]);
+    expect(promiseOf(placement, session, 5, 11_000)).toBe(15_000);
+    expect(promiseOf(placement, other, 5, 11_000)).toBe(16_000);
+    // Once it counts it draws nobody any more.
+    expect(promiseOf(placement, session, 5, 15_000)).toBe(20_000);
+    expect(promiseOf(placement, other, 5, 15_000)).toBe(20_000);
   });
 });
