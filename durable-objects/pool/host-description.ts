@@ -1,4 +1,5 @@
 /** A host as an administrator sees it, without instance keys and internals. */
+import type { Destination } from "../../src/core/busiest-destination.ts";
 import { type UplinkState, uplinkState } from "../../src/core/uplink.ts";
 import type { DrainProgress, DrainReport, LeavingIp } from "./operator-drains.ts";
 import type { StoredHost } from "./pool-store.ts";
@@ -8,6 +9,8 @@ export interface PoolHostCapacity {
   readonly ip: string;
   readonly portCount: number;
   readonly busiestCount: number;
+  /** Null when nothing is in use, or the host does not tell. [PM9] */
+  readonly busiestDestination: Destination | null;
   readonly uplink: UplinkState;
   /** Of the destinations dialled lately; null when the host does not tell. */
   readonly destinationCount: number | null;
@@ -48,11 +51,20 @@ export function describeHost(
   drains: DrainReport,
 ): PoolHost {
   const { host, gateway, draining, reach, site, weight, opinions } = stored;
-  const rooms = stored.rooms.map(({ ip, portCount, busiestCount, uplink = null }): PoolHostCapacity => {
+  const rooms = stored.rooms.map(({ uplink = null, ...room }): PoolHostCapacity => {
+    const { ip, portCount, busiestCount, busiestDestination = null } = room;
     const own = uplinkState({ uplink, opinion: opinions[ip] ?? null }, nowMs);
     const state = isEjected(ip) ? "dead" : own === "dead" ? "suspect" : own;
     const { destinationCount = null, failedCount = null } = uplink ?? {};
-    return { ip, portCount, busiestCount, uplink: state, destinationCount, failedCount };
+    return {
+      ip,
+      portCount,
+      busiestCount,
+      busiestDestination,
+      uplink: state,
+      destinationCount,
+      failedCount,
+    };
   });
   const worst = WORST_FIRST.find((state) => rooms.some((capacity) => capacity.uplink === state));
   const [leaving, drain] = [drains.leaving(host), drains.host(host)];

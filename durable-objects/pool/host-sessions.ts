@@ -28,6 +28,8 @@ export interface HostSessionsOptions {
   readonly addressOf: (ip: string) => PoolAddress;
 }
 
+/** Members of a report that came after those by which hosts tell older pools apart. [ME6] */
+const TAKES = ["busiestDestination"] as const;
 const UNREACHABLE = { ipv4: null, ipv6: null };
 
 /** One per pool object. */
@@ -135,8 +137,8 @@ export class HostSessions {
   #tell(socket: ObjectSocket, host: string, { name, isSteered, settings: all }: StoredPool): void {
     const { ips, retiring } = this.#options.assignments.of(host);
     const settings = ownSettingsOf(all);
-    const reply: PoolReply = { type: "enlisted", pool: name, ips, retiring, steered: isSteered, settings };
-    sendTo(socket, reply);
+    const known = { type: "enlisted", pool: name, ips, retiring, steered: isSteered } as const;
+    sendTo(socket, { ...known, takes: TAKES, settings } satisfies PoolReply);
   }
 }
 

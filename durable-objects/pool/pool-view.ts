@@ -1,4 +1,5 @@
 /** A pool as others see it: the placement by which requests are sent, and what an administrator reads. */
+import { type BusyDestination, busiestOf } from "../../src/core/busiest-destination.ts";
 import type { PlacedHost, PlacedIp, Placement } from "../../src/core/placement.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import { LONGEST_TTL_S, SETTING_UP_MS } from "../../src/core/session-hold.ts";
@@ -15,6 +16,8 @@ import type { UplinkOpinions } from "./uplink-opinions.ts";
 export interface DescribedIp extends PoolIp {
   /** Null unless the operator drains it. [DR5] */
   readonly drain: DrainProgress | null;
+  /** Where its ports are in use most, by what the live hosts say of themselves; null for nowhere. [PM9] */
+  readonly busiestDestination: BusyDestination | null;
 }
 
 /** A pool as an administrator sees it. */
@@ -110,9 +113,12 @@ export class PoolView {
       const isEjected = (ip: string): boolean => ejected.get(ip)?.has(stored.host) === true;
       return describeHost(stored, isLive(stored, live), now, isEjected, drained);
     });
-    const ips = store
-      .ips()
-      .map((known): DescribedIp => Object.assign({ drain: drained.ip(known.ip) }, known));
+    const told = all.filter((stored) => isLive(stored, live)).flatMap((stored) => stored.rooms);
+    const roomsByIp = Map.groupBy(told, ({ ip }) => ip);
+    const ips = store.ips().map((known): DescribedIp => {
+      const busiestDestination = busiestOf(roomsByIp.get(known.ip) ?? []);
+      return Object.assign({ drain: drained.ip(known.ip), busiestDestination }, known);
+    });
     return { pool: name, settings, ips, hosts, ...steering.describe() };
   }
 

@@ -72,6 +72,12 @@ const drainSchema = z
   .meta({ id: "Drain" });
 const ofOperator = { description: "How far a drain by the operator has come; null without one." };
 
+const destinationSchema = z.object({
+  protocol: z.enum(["tcp", "udp"]),
+  ip: z.string(),
+  port: z.int(),
+});
+
 /** An address of a pool. */
 export const poolIpSchema = z
   .object({
@@ -91,6 +97,13 @@ export const poolIpSchema = z
           "Of an address that was removed: how many ports are still held, as it said last. It is gone when none is.",
       }),
     drain: drainSchema.nullable().meta(ofOperator),
+    busiestDestination: destinationSchema
+      .extend({ portCount: z.int().meta({ description: "Ports in use towards it, of all these hosts." }) })
+      .nullable()
+      .meta({
+        description:
+          "Where its ports are in use most, by what its live hosts said last: each tells its own busiest destination. Null when nothing is in use.",
+      }),
   })
   .meta({ id: "PoolIp" });
 
@@ -119,7 +132,10 @@ export const poolHostSchema = z
         z.object({
           ip: z.string(),
           portCount: z.int(),
-          busiestCount: z.int(),
+          busiestCount: z.int().meta({ description: "Of these, in use towards the busiest destination." }),
+          busiestDestination: destinationSchema.nullable().meta({
+            description: "That destination; null when nothing is in use, or an older host does not tell.",
+          }),
           uplink: uplinkSchema,
           destinationCount: z.int().nullable().meta({ description: "Destinations dialled lately." }),
           failedCount: z.int().nullable().meta({ description: "Of these, not reached." }),

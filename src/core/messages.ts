@@ -5,6 +5,7 @@
  * A connection opens with a message that names the version; a peer that does not know it
  * refuses. Every request of a host carries an id that its answer repeats. [ME1] [ME2]
  */
+import type { Destination } from "./busiest-destination.ts";
 import type { Lease, LeaseRefusal } from "./lease-commands.ts";
 import type { LeaseSettings, PoolOwnSettings } from "./pool-settings.ts";
 import type { SteeringChange, SteeringTable } from "./steering.ts";
@@ -65,6 +66,8 @@ export interface AddressCapacity {
   readonly portCount: number;
   /** Of these, taken or held down towards the busiest destination. */
   readonly busiestCount: number;
+  /** That destination; absent when nothing is in use, or the pool does not take it. [PM9] */
+  readonly busiestDestination?: Destination | undefined;
   /** Ports that it could have of the address, used or not; absent when the host does not tell. [AS8] */
   readonly limit?: number | undefined;
   /** True while the address is not on the host's machine. [PM2] */
@@ -128,6 +131,10 @@ export type PoolReply =
        * which takes no `uplink` in a report.
        */
       readonly steered?: boolean | undefined;
+      /**
+       * Further members that the pool takes in a report; a host leaves out what is not named here. [ME6]
+       */
+      readonly takes?: readonly string[] | undefined;
       /** Older pools do not tell them. */
       readonly settings?: PoolOwnSettings | undefined;
     }

@@ -85,10 +85,12 @@ const uplink = z.strictObject({
   failedCount: countUpTo(),
   doubts: z.array(place).max(MAX_DOUBTS),
 });
+const destination = z.strictObject({ protocol: z.enum(["tcp", "udp"]), ...place.shape });
 const capacity = z.strictObject({
   ip,
   portCount: countUpTo(),
   busiestCount: countUpTo(),
+  busiestDestination: destination.optional(),
   limit: countUpTo().optional(),
   absent: z.boolean().optional(),
   uplink: uplink.optional(),
@@ -127,6 +129,7 @@ const poolReply = z.discriminatedUnion("type", [
     ips: z.array(ip),
     retiring: z.array(ip).optional(),
     steered: z.boolean().optional(),
+    takes: z.array(z.string()).optional(),
     settings: poolOwnSettingsSchema.optional(),
   }),
   z.object({ type: z.literal("try"), ip, places: z.array(place).max(MAX_DOUBTS) }),

@@ -96,9 +96,15 @@ class Model {
     return fresh.size > 0 || resting.length === 0 ? fresh : new Set([resting[0]!.port]);
   }
 
+  /** Ports of usable blocks that are held towards a destination. */
+  used(name: string): number {
+    const ports = new Set(this.portsOf(this.usable.values()));
+    return [...this.held(name)].filter((port) => ports.has(port)).length;
+  }
+
   capacity(): { portCount: number; busiestCount: number } {
     const ports = new Set(this.portsOf(this.usable.values()));
-    const used = DESTINATIONS.map((name) => [...this.held(name)].filter((port) => ports.has(port)).length);
+    const used = DESTINATIONS.map((name) => this.used(name));
     return { portCount: ports.size, busiestCount: Math.max(...used) };
   }
 }
@@ -113,6 +119,8 @@ function run(commands: readonly Command[]): void {
   for (const step of commands) {
     carryOut(ports, model, step);
     expect(ports.capacity()).toEqual(model.capacity());
+    const busiest = ports.busiestDestination();
+    expect(busiest === null ? 0 : model.used(busiest)).toBe(model.capacity().busiestCount);
     for (const { epoch } of LEASES) {
       expect(ports.flowCount(epoch)).toBe(
         [...model.live.values()].filter((flow) => flow.epoch === epoch).length,

@@ -49,6 +49,19 @@ test("[PM3] [UP1] that an address has become suspect is told at once, its figure
   expect(urgencyOf(withUplink("suspect", 1), withUplink("suspect", 1, 80))).toBe("soon");
 });
 
+test("[PM9] that another destination is the busiest is told some time, where much is in use", () => {
+  const towards = (port: number, busiestCount: number): CapacityReport => {
+    const busiestDestination = { protocol: "tcp", ip: "198.51.100.1", port } as const;
+    return { draining: false, rooms: [{ ip: IP, portCount: 256, busiestCount, busiestDestination }] };
+  };
+  expect(urgencyOf(towards(443, 32), towards(80, 32))).toBe("later");
+  expect(urgencyOf(towards(443, 31), towards(80, 31))).toBe("never");
+  expect(urgencyOf(towards(443, 32), towards(443, 32))).toBe("never");
+  expect(urgencyOf(report(256, 0), report(256, 0))).toBe("never");
+  // With what is told sooner it goes along.
+  expect(urgencyOf(towards(443, 32), towards(80, 96))).toBe("soon");
+});
+
 test("[PM3] [AS7] what is left of an address is told soon when it is of note, and its end at once", () => {
   const withLeft = (flowCount: number, portCount = 256, ip = IP): CapacityReport => ({
     draining: false,

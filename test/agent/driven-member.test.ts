@@ -59,6 +59,7 @@ interface Report {
     readonly ip: string;
     readonly portCount: number;
     readonly busiestCount: number;
+    readonly busiestDestination?: object;
   }[];
 }
 
@@ -265,6 +266,28 @@ test("[PM3] first capacity is told within a tenth of a second of the last report
   Array.from({ length: 10 }, () => binder.address(IP)!.take("tcp 198.51.100.1 443"));
   await timers.advance(60_000);
   expect(told()).toHaveLength(3);
+});
+
+test("[PM9] [ME6] a host tells its busiest destination with its capacity, to a pool that takes it", async () => {
+  const { timers, binder, pool } = await leasing();
+  const told = () => reportsOf(pool).map(({ rooms }) => rooms[0]!.busiestDestination);
+  const take = (key: string, count: number) => {
+    const takenOnes = Array.from({ length: count }, () => binder.address(IP)!.take(key));
+    return takenOnes.map((taken) => (taken.ok ? taken.value : null));
+  };
+  const first = take("tcp 198.51.100.1 443", 40);
+  await timers.advance(2_500);
+  expect(told().at(-1)).toBeUndefined();
+  pool.receive({ type: "enlisted", pool: "default", ips: [IP], takes: ["busiestDestination"] });
+  expect(told().at(-1)).toEqual({ protocol: "tcp", ip: "198.51.100.1", port: 443 });
+  // As many elsewhere, instead: told by itself, though not soon.
+  for (const held of first) held?.release();
+  take("tcp 2001:db8::1 80", 40);
+  const before = told().length;
+  await timers.advance(10_000);
+  expect(told().slice(before)).toEqual([]);
+  await timers.advance(21_000);
+  expect(told().slice(before)).toEqual([{ protocol: "tcp", ip: "2001:db8::1", port: 80 }]);
 });
 
 test("[PM3] without a connection it tells nothing, and with the next one everything", async () => {

@@ -79,7 +79,7 @@ describe("the catalogue", () => {
       value: {
         pool,
         settings: { ...DEFAULT_POOL_SETTINGS, quarantineMs: 60_000, hostSilenceMs: 3_000 },
-        ips: [{ ip, advertised: null, ...PLACELESS, retiring: null, drain: null }],
+        ips: [{ ip, advertised: null, ...PLACELESS, retiring: null, drain: null, busiestDestination: null }],
         hosts: [],
         steeringSequence: 0,
         routers: [],
@@ -274,6 +274,7 @@ describe("enlisting", () => {
       ips: [ip],
       retiring: [],
       steered: false,
+      takes: ["busiestDestination"],
       settings: { hostSilenceMs: 5_000, steeringDeadlineMs: 2_000 },
     });
     await evictDurableObject(stub);

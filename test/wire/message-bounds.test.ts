@@ -22,6 +22,10 @@ const ROOM = { ip: "192.0.2.1", portCount: 64, busiestCount: 3, uplink: UPLINK }
 const ENLIST = { type: "enlist", version: 1, instance: INSTANCE, gateway: "http://192.0.2.9:8800" };
 const REPORT = { type: "report", draining: false, rooms: [ROOM] };
 
+function towards(busiestDestination: object): object {
+  return { ...REPORT, rooms: [{ ...ROOM, busiestDestination }] };
+}
+
 function withUplink(changed: object): object {
   return { ...REPORT, rooms: [{ ...ROOM, uplink: { ...UPLINK, ...changed } }] };
 }
@@ -35,6 +39,8 @@ describe("a message", () => {
     [parsePoolRequest, REPORT],
     [parsePoolRequest, withUplink({ state: "good", doubts: [] })],
     [parsePoolRequest, withUplink({ doubts: MOST })],
+    [parsePoolRequest, towards({ protocol: "tcp", ...ONE })],
+    [parsePoolRequest, towards({ protocol: "udp", ...LAST })],
     [parsePoolRequest, { type: "tried", ip: "192.0.2.1", reached: MOST }],
     [parsePoolReply, { type: "try", ip: "192.0.2.1", places: MOST }],
     [parsePoolReply, { type: "ejected", ips: ["192.0.2.1", "2001:db8::1"] }],
@@ -70,6 +76,9 @@ describe("a message", () => {
     [parsePoolRequest, withUplink({ doubts: [{ ...ONE, port: 65_536 }] })],
     [parsePoolRequest, withUplink({ doubts: [{ ...ONE, more: 1 }] })],
     [parsePoolRequest, withUplink({ doubts: [{ ...ONE, ip: "a.example" }] })],
+    [parsePoolRequest, towards({ protocol: "icmp", ...ONE })],
+    [parsePoolRequest, towards({ protocol: "tcp", ...ONE, port: 0 })],
+    [parsePoolRequest, towards({ protocol: "tcp", ...ONE, more: 1 })],
     [parsePoolRequest, { type: "", ip: "192.0.2.1", reached: [] }],
     [parsePoolRequest, { type: "tried", ip: "192.0.2.1", reached: TOO_MANY }],
     [parsePoolReply, { type: "try", ip: "192.0.2.1", places: TOO_MANY }],

@@ -96,8 +96,24 @@ const uplink = fc.record(
   },
   plain,
 );
+const busiestDestination = fc.record(
+  {
+    protocol: fc.constantFrom("tcp" as const, "udp" as const),
+    ip,
+    port: fc.integer({ min: 1, max: 65_535 }),
+  },
+  plain,
+);
 const capacity = fc.record(
-  { ip, portCount, busiestCount: portCount, limit: portCount, absent: fc.boolean(), uplink },
+  {
+    ip,
+    portCount,
+    busiestCount: portCount,
+    busiestDestination,
+    limit: portCount,
+    absent: fc.boolean(),
+    uplink,
+  },
   { ...plain, requiredKeys: ["ip", "portCount", "busiestCount"] },
 );
 
@@ -134,6 +150,7 @@ export const poolReplies: fc.Arbitrary<PoolReply> = fc.oneof(
       ips: fc.array(ip, { maxLength: 5 }),
       retiring: fc.array(ip, { maxLength: 5 }),
       steered: fc.boolean(),
+      takes: fc.array(fc.string(), { maxLength: 3 }),
       settings: poolOwnSettings,
     },
     { ...plain, requiredKeys: ["type", "pool", "ips"] },

@@ -38,7 +38,8 @@ describe("pools", () => {
     const added = await administer("PUT", `/v1/pools/${pool}/ips/${ip}`, { advertised: "203.0.113.9" });
     expect(added.status).toBe(200);
     const ips = await administer("GET", `/v1/pools/${pool}/ips`);
-    const shown = { ip, advertised: "203.0.113.9", ...PLACELESS, retiring: null, drain: null };
+    const rest = { retiring: null, drain: null, busiestDestination: null };
+    const shown = { ip, advertised: "203.0.113.9", ...PLACELESS, ...rest };
     expect(await ips.json()).toEqual({ ips: [shown] });
     const other = fresh().pool;
     await administer("PUT", `/v1/pools/${other}`, {});
@@ -56,7 +57,8 @@ describe("pools", () => {
       return (await response.json<{ ips: unknown[] }>()).ips[0];
     };
     const place = { advertised: "203.0.113.9", country: "de", sites: ["fra1", "Rack 7"], tags: ["gold"] };
-    expect(await put({ ...place, country: "DE" })).toEqual({ ip, ...place, retiring: null, drain: null });
+    const rest = { retiring: null, drain: null, busiestDestination: null };
+    expect(await put({ ...place, country: "DE" })).toEqual({ ip, ...place, ...rest });
     expect(await put()).toMatchObject(place);
     expect(await put({})).toMatchObject(place);
     expect(await put({ tags: [] })).toMatchObject({ ...place, tags: [] });

@@ -33,6 +33,24 @@ function converse(socket: WebSocket, message: unknown): Promise<Record<string, u
 }
 
 describe("a host's connection", () => {
+  it("[PM9] tells where its ports are in use most, and the pool shows it, for its addresses too", async () => {
+    const toPool = (await connect(`/v1/pools/${pool}/connect`)).webSocket!;
+    toPool.accept();
+    const enlist = { type: "enlist", version: PROTOCOL_VERSION, instance: "instance-1", gateway: "http://x" };
+    expect(await converse(toPool, enlist)).toMatchObject({ takes: ["busiestDestination"] });
+    const busiestDestination = { protocol: "tcp", ip: "198.51.100.1", port: 443 };
+    const rooms = [{ ip: IP, portCount: 256, busiestCount: 70, busiestDestination }];
+    toPool.send(JSON.stringify({ type: "report", draining: false, rooms }));
+    await vi.waitFor(async () => {
+      const shown = await (await administer("GET", `/v1/pools/${pool}`)).json<{ ips: object[] }>();
+      expect(shown).toMatchObject({ hosts: [{ rooms }] });
+      expect(shown.ips).toContainEqual(
+        expect.objectContaining({ ip: IP, busiestDestination: { ...busiestDestination, portCount: 70 } }),
+      );
+    });
+    toPool.close();
+  });
+
   it("[WK17] leads through its pool and address to a served request", async () => {
     const toIp = (await connect(`/v1/ips/${IP}/connect`)).webSocket!;
     toIp.accept();
@@ -55,7 +73,8 @@ describe("a host's connection", () => {
       const figures = { uplink: "unknown", destinationCount: null, failedCount: null };
       const place = { site: null, weight: 1 };
       const host = { pool, host: h1, gateway, live: true, draining: false, reach, uplink: "unknown" };
-      const own = { ...place, rooms: [Object.assign({}, rooms[0], figures)], leaving: [], drain: null };
+      const room = { ...rooms[0], busiestDestination: null, ...figures };
+      const own = { ...place, rooms: [room], leaving: [], drain: null };
       expect(shown.pools).toEqual([{ ...host, ...own }]);
     });
 
@@ -169,6 +188,7 @@ describe("an address that is removed", () => {
       advertised: null,
       ...PLACELESS,
       drain: null,
+      busiestDestination: null,
       retiring: { leasedPortCount: 256, quarantinedPortCount: 0 },
     };
     for (let time = 0; time < 2; time += 1) {

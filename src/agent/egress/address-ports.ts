@@ -65,6 +65,8 @@ export class AddressPorts {
   /** Entry n counts the destinations that use n ports. */
   readonly #useCounts: number[] = [0];
   #busiestCount = 0;
+  /** What was found to be the busiest destination last. */
+  #busiest: PerDestinationPorts | null = null;
   readonly #heldDown = new HoldQueue();
   readonly #refused = new HoldQueue();
   readonly #resting = new HoldQueue();
@@ -165,13 +167,19 @@ export class AddressPorts {
     return { inUse, heldDown: Math.max(0, held - inUse) };
   }
 
-  /** The destination that takes most ports, for people; null when none does. */
+  /** The destination that takes most ports, of equal ones the one it was before; null when none does. */
   busiestDestination(): string | null {
-    let busiest: PerDestinationPorts | null = null;
+    this.#endHoldDowns();
+    let busiest = this.#busiest;
+    // Mostly it is still the same, and then the others need not be looked at.
+    if (busiest !== null && busiest.heldCount > 0 && busiest.usedCount === this.#busiestCount)
+      return busiest.key;
+    busiest = null;
     for (const destination of this.#destinations.values()) {
       if (destination.heldCount === 0) continue;
       if (busiest === null || destination.usedCount > busiest.usedCount) busiest = destination;
     }
+    this.#busiest = busiest;
     return busiest?.key ?? null;
   }
 

@@ -12,6 +12,7 @@ import { EgressFault } from "./faults.ts";
 import type { AddressPorts } from "./address-ports.ts";
 import { MAX_ADDRESSES, raceAddresses } from "./happy-eyeballs.ts";
 import { connectFrom, givenUp, isRefusal } from "./connect-from.ts";
+import { destinationKey } from "./destination-key.ts";
 import { unmapped } from "./destination-policy.ts";
 import type { EgressContext } from "./flow-context.ts";
 import type { HeldPort } from "./held-port.ts";
@@ -135,11 +136,6 @@ export class Dialler {
       }
     }
   }
-}
-
-/** What a port is held towards. */
-export function destinationKey(ip: string, port: number): string {
-  return `tcp ${ip} ${port}`;
 }
 
 /** An answer of the name servers, unless time is up or the dial was given up. */

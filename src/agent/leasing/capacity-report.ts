@@ -1,4 +1,5 @@
 /** What a host tells its pool of its capacity, and when that is worth a message. [PM3] */
+import { isDeepStrictEqual } from "node:util";
 import type { AddressCapacity, LeavingAddress } from "../../core/messages.ts";
 
 /** What was or would be told. */
@@ -9,7 +10,7 @@ export interface CapacityReport {
 }
 
 /** How soon a change is to be told. */
-export type Urgency = "now" | "soon" | "never";
+export type Urgency = "now" | "soon" | "later" | "never";
 
 /** Share of the ports by which use must have changed to be worth a message. */
 const WORTHY_SHARE = 1 / 8;
@@ -21,16 +22,20 @@ export function urgencyOf(told: CapacityReport, present: CapacityReport): Urgenc
   if (told.draining !== present.draining || told.rooms.length !== present.rooms.length) return "now";
   if (ipsOf(told.leaving).join() !== ipsOf(present.leaving).join()) return "now";
   let urgency: Urgency = "never";
+  const raise = (to: "soon" | "later"): void => {
+    if (urgency !== "soon") urgency = to;
+  };
   for (const [at, leaving] of (present.leaving ?? []).entries()) {
-    if (isWorthyOfLeaving(told.leaving![at]!, leaving)) urgency = "soon";
+    if (isWorthyOfLeaving(told.leaving![at]!, leaving)) raise("soon");
   }
   for (const [at, capacity] of present.rooms.entries()) {
     const before = told.rooms[at]!;
     if (before.ip !== capacity.ip || isServing(before) !== isServing(capacity)) return "now";
     if (before.absent !== capacity.absent) return "now";
     if (before.uplink?.state !== capacity.uplink?.state) return "now";
-    if (before.limit !== capacity.limit) urgency = "soon";
-    if (before.portCount !== capacity.portCount || isWorthy(before, capacity)) urgency = "soon";
+    if (before.limit !== capacity.limit) raise("soon");
+    if (before.portCount !== capacity.portCount || isWorthy(before, capacity)) raise("soon");
+    if (isElsewhere(before, capacity)) raise("later");
   }
   return urgency;
 }
@@ -61,6 +66,12 @@ function isWorthy(before: AddressCapacity, capacity: AddressCapacity): boolean {
   return (
     failures >= WORTHY_FAILURES || JSON.stringify(doubtsOf(before)) !== JSON.stringify(doubtsOf(capacity))
   );
+}
+
+/** Which destination is the busiest decides nothing, so it is told alone only where much of the ports is in use. */
+function isElsewhere(before: AddressCapacity, { portCount, busiestCount, ...now }: AddressCapacity): boolean {
+  if (busiestCount < Math.max(1, portCount * WORTHY_SHARE)) return false;
+  return !isDeepStrictEqual(before.busiestDestination, now.busiestDestination);
 }
 
 function freeOf({ portCount, busiestCount }: AddressCapacity): number {

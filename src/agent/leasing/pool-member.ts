@@ -17,6 +17,7 @@ import { adviceOn } from "../../link/edge-refusals.ts";
 import { type CancelTimer, systemTimers, type Timers } from "../../process/timers.ts";
 import { type Clock, readClock } from "../../process/clock.ts";
 import type { AddressPorts } from "../egress/address-ports.ts";
+import { destinationOf } from "../egress/destination-key.ts";
 import type { PortBinder } from "../egress/port-binder.ts";
 import { type OwnNextHop, nextHopFindings } from "./next-hop-findings.ts";
 import { type CapacityReport, urgencyOf } from "./capacity-report.ts";
@@ -59,6 +60,8 @@ const LOOK_INTERVAL_MS = 250;
 const REPORT_INTERVAL_MS = 2_000;
 /** Others' findings on an address in doubt last some seconds: until it is good they are asked again. [UP2] */
 const SUSPECT_INTERVAL_MS = 4_000;
+/** What only people look at. */
+const LATE_INTERVAL_MS = 30_000;
 /** Capacity may change with every request. */
 const LEAST_INTERVAL_MS = 100;
 
@@ -74,6 +77,8 @@ export class PoolMember {
   #ips: readonly string[] = [];
   /** Those that leave the pool; null when it is an older one, which tells no others. */
   #retiring: readonly string[] | null = null;
+  /** What a report may say beyond what older pools take. [ME6] */
+  #takes: readonly string[] = [];
   /** An older pool accepts no report of uplinks. */
   #takesUplinks = false;
   #nextHopWarning = "";
@@ -161,6 +166,7 @@ export class PoolMember {
         this.#link.confirm();
         this.#ips = reply.ips;
         this.#retiring = reply.retiring ?? null;
+        this.#takes = reply.takes ?? [];
         this.#takesUplinks = reply.steered !== undefined;
         this.#warnOfNextHop(reply.steered === true);
         this.#serve();
@@ -256,7 +262,8 @@ export class PoolMember {
     const present = this.#present();
     const urgency = urgencyOf(this.#told, present);
     const isDoubted = present.rooms.some(({ uplink }) => (uplink?.doubts.length ?? 0) > 0);
-    const dueMs = { now: LEAST_INTERVAL_MS, soon: this.#options.reportIntervalMs ?? REPORT_INTERVAL_MS };
+    const soon = this.#options.reportIntervalMs ?? REPORT_INTERVAL_MS;
+    const dueMs = { now: LEAST_INTERVAL_MS, soon, later: LATE_INTERVAL_MS };
     if (urgency === "never") {
       if (isDoubted && sinceMs >= SUSPECT_INTERVAL_MS) this.#report();
       return;
@@ -276,11 +283,14 @@ export class PoolMember {
     const rooms: AddressCapacity[] = [];
     const isAssigned = this.#retiring !== null;
     for (const [ip, member] of this.#members) {
-      const { portCount, busiestCount } = this.#options.binder.address(ip)!.capacity();
+      const ports = this.#options.binder.address(ip)!;
+      const { portCount, busiestCount } = ports.capacity();
       const uplink = this.#takesUplinks ? this.#options.uplinks?.of(ip) : undefined;
       const absent = isAssigned && member.isAbsent ? true : undefined;
       const limit = isAssigned ? member.portLimit : undefined;
-      rooms.push({ ip, portCount, busiestCount, limit, absent, uplink });
+      const key = this.#takes.includes("busiestDestination") ? ports.busiestDestination() : null;
+      const busiestDestination = key === null ? undefined : destinationOf(key);
+      rooms.push({ ip, portCount, busiestCount, busiestDestination, limit, absent, uplink });
     }
     const leaving = isAssigned
       ? Array.from(this.#leaving.keys(), (ip) => remainderOf(this.#options.binder.address(ip)!))
