@@ -105,7 +105,7 @@ export class Agent {
   /** Listens, then joins the pool; an edge that is away is waited for in the background. */
   async start(): Promise<void> {
     const { port } = await this.#listen();
-    const { edge, pool, listenHost, gateway, drainDeadlineMs, reach, site, weight } = this.#config;
+    const { edge, pool, listenHost, gateway, drainDeadlineMs, reach, site, weight, restMs } = this.#config;
     const listening = `http://${listenHost.includes(":") ? `[${listenHost}]` : listenHost}:${port}`;
     this.#member = new PoolMember({
       edge,
@@ -132,6 +132,7 @@ export class Agent {
     this.#member.start();
   }
 
+      keeperTiming: { restMs },
   /** Takes no new requests, lets the others end until the deadline, and gives every lease back. */
   async drain(): Promise<void> {
     this.#admission.isDraining = true;

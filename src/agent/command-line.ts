@@ -15,6 +15,7 @@ import { readWhenCopied, withCopiedState } from "../link/copied-state-option.ts"
 import type { WhenCopied } from "../link/state-directory.ts";
 import { DEFAULT_WEIGHT, isLabel, isWeight, LEAST_WEIGHT, MOST_WEIGHT } from "../core/whereabouts.ts";
 import { gatewayUrl } from "../wire/gateway-url.ts";
+import { DEFAULT_TIMING } from "./leasing/keeper-options.ts";
 import type { MachineMode } from "./machine/guarded-machine.ts";
 import type { Probe } from "./uplink/uplink-watch.ts";
 
@@ -37,6 +38,8 @@ export interface AgentConfig {
   readonly connectTimeoutMs: number;
   /** Until a destination begins to answer. */
   readonly responseTimeoutMs: number;
+  /** How long ports must have been of no use before a block of them is given back. */
+  readonly restMs: number;
   /** What the agent may do to the machine's kernel. */
   readonly machine: MachineMode;
   /** Where routers reach this host, at most one address of each family; its own, not a shared one. */
@@ -63,6 +66,7 @@ interface Options {
   readonly drainDeadline: string;
   readonly connectTimeout: string;
   readonly responseTimeout: string;
+  readonly rest: string;
   readonly machine: string;
   readonly reach: readonly string[];
   readonly probe: readonly string[];
@@ -107,6 +111,7 @@ export function parseConfig(args: readonly string[], write: (text: string) => vo
     drainDeadlineMs: readMs("--drain-deadline", options.drainDeadline),
     connectTimeoutMs: readMs("--connect-timeout", options.connectTimeout),
     responseTimeoutMs: readMs("--response-timeout", options.responseTimeout),
+    restMs: readMs("--rest", options.rest),
     machine: readMode(options.machine),
     reach: readOwnNextHop(options.reach),
     probes: options.probe.map(readProbe),
@@ -141,6 +146,11 @@ function commandLine(write: (text: string) => void): Command {
       "--response-timeout <ms>",
       "how long a destination may take to begin its answer",
       String(DEFAULT_RESPONSE_TIMEOUT_MS),
+    )
+    .option(
+      "--rest <ms>",
+      "how long ports must have been of no use before a block of them is given back",
+      String(DEFAULT_TIMING.restMs),
     )
     .option(
       "--machine <mode>",

@@ -14,7 +14,7 @@ import { type Clock, readClock } from "../../process/clock.ts";
 import { type Link, type LinkTiming, openEdgeLink, type OpenLink } from "../../link/edge-link.ts";
 import { adviceOn } from "../../link/edge-refusals.ts";
 import { type CancelTimer, systemTimers, type Timers } from "../../process/timers.ts";
-import type { KeeperEvent } from "./keeper-options.ts";
+import type { KeeperEvent, KeeperTiming } from "./keeper-options.ts";
 import { LeaseKeeper } from "./lease-keeper.ts";
 
 /** The machine under the addresses, which may have a guard that the leases must be told to. */
@@ -41,6 +41,7 @@ export interface MemberOptions {
   readonly whyAbsent?: (ip: string) => Promise<string | null>;
   readonly presenceIntervalMs?: number;
   readonly linkTiming?: Partial<LinkTiming>;
+  readonly keeperTiming?: Partial<KeeperTiming>;
   readonly openLink?: OpenLink;
   readonly clock?: Clock;
   readonly timers?: Timers;
@@ -158,7 +159,7 @@ export class AddressMember {
   }
 
   #begin(): void {
-    const { edge, instance, token, epochs, mayGrow, openLink = openEdgeLink } = this.#options;
+    const { edge, instance, token, epochs, mayGrow, keeperTiming, openLink = openEdgeLink } = this.#options;
     const { ip } = this.#ports;
     const link = openLink<LeaseReply>({
       name: `address ${ip}`,
@@ -186,6 +187,7 @@ export class AddressMember {
       onEvent: (event) => this.#onEvent(event),
       highestEpoch: epochs.highestEpoch(ip),
       ...(mayGrow === undefined ? {} : { mayGrow }),
+      ...(keeperTiming === undefined ? {} : { timing: keeperTiming }),
     });
     this.#keeper = keeper;
     this.#control = ports;
