@@ -18,6 +18,7 @@ import { PublishedKeys } from "../link/published-keys.ts";
 import { Gateway } from "./traffic/gateway/gateway.ts";
 import type { EdgeToken } from "../link/edge-token.ts";
 import type { Machine } from "./machine/guarded-machine.ts";
+import { OpenSockets } from "./egress/open-sockets.ts";
 import { OwnAddresses } from "./egress/own-addresses.ts";
 import { Outgoing } from "./traffic/origins/outgoing.ts";
 import { PoolMember } from "./leasing/pool-member.ts";
@@ -27,6 +28,7 @@ import { KernelLinkView } from "./uplink/link-view.ts";
 import { UplinkWatch } from "./uplink/uplink-watch.ts";
 import type { StateDirectory } from "../link/state-directory.ts";
 import { monotonicMs } from "../process/clock.ts";
+import { descriptorLimit } from "../process/descriptors.ts";
 
 /** How long a connection waits for a block that is on its way. */
 const PORT_WAIT_MS = 2_000;
@@ -64,7 +66,15 @@ export class Agent {
     const { allowed, denied } = config;
     const policy = new DestinationPolicy({ allowed, denied, isOwn: (ip) => this.#ownAddresses.isOwn(ip) });
     const { pool, connectTimeoutMs, responseTimeoutMs } = config;
-    const dialler = new Dialler(this.#resolver, { connectTimeoutMs, portWaitMs: PORT_WAIT_MS });
+    const sockets = OpenSockets.within(descriptorLimit());
+    sockets.onFull = () => {
+      const advice = "Allow the process more open files (ulimit -n, LimitNOFILE), or add a host.";
+      log.warn(
+        { code: "connections-exhausted" },
+        `no room for more than ${sockets.max} connections. ${advice}`,
+      );
+    };
+    const dialler = new Dialler(this.#resolver, { connectTimeoutMs, portWaitMs: PORT_WAIT_MS }, sockets);
     const trials = new Dialler(this.#resolver, { connectTimeoutMs: TRIAL_TIMEOUT_MS, portWaitMs: 0 });
     this.#uplinks = new UplinkWatch({
       binder: this.#binder,
@@ -94,6 +104,7 @@ export class Agent {
       admission: this.#admission,
       binder: this.#binder,
       outgoing: this.#outgoing,
+      sockets,
       describe: async () => ({ ...(await machine.describe()), uplinks: this.#uplinks.describe() }),
       onFault: (fault, context) => {
         const flow = context === null ? {} : logFields(context);
@@ -121,6 +132,7 @@ export class Agent {
       machine: this.#machine,
       epochs: this.#state,
       drainDeadlineMs,
+      keeperTiming: { restMs },
       log: this.#log,
     });
     this.#log.info(
@@ -132,7 +144,6 @@ export class Agent {
     this.#member.start();
   }
 
-      keeperTiming: { restMs },
   /** Takes no new requests, lets the others end until the deadline, and gives every lease back. */
   async drain(): Promise<void> {
     this.#admission.isDraining = true;

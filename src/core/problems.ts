@@ -159,6 +159,11 @@ const CATALOGUE = {
     proxyError: "connection_limit_reached",
     title: "Every leased port is in use towards this destination.",
   },
+  "connections-exhausted": {
+    status: 503,
+    proxyError: "connection_limit_reached",
+    title: "The host has as many connections as its process may have.",
+  },
   "control-plane-unavailable": {
     status: 503,
     proxyError: "proxy_internal_error",
@@ -292,6 +297,7 @@ const HOST_REFUSALS = [
   "lease-lost",
   "draining",
   "port-block-exhausted",
+  "connections-exhausted",
   "address-family-mismatch",
 ] as const satisfies readonly ProblemCode[];
 

@@ -10,6 +10,7 @@ it.each([
   ["ECONNRESET", "connection-terminated"],
   ["EHOSTUNREACH", "destination-unroutable"],
   ["ENETUNREACH", "destination-unroutable"],
+  ["EMFILE", "connections-exhausted"],
   ["ENOTFOUND", "dns-error"],
   ["ETIMEOUT", "dns-timeout"],
   ["EPROTO", "tls-error"],
@@ -20,7 +21,7 @@ it.each([
   ["ERR_TLS_CERT_ALTNAME_INVALID", "tls-certificate-invalid"],
   ["HPE_INVALID_CONSTANT", "response-malformed"],
   ["HPE_HEADER_OVERFLOW", "response-headers-too-large"],
-  ["EMFILE", "internal-fault"],
+  ["ENOMEM", "internal-fault"],
   ["constructor", "internal-fault"],
 ])("[GW1] %s is %s", (code, problem) => {
   expect(problemOf(withCode(code)).code).toBe(problem);

@@ -14,6 +14,7 @@ import { Dialler } from "../../src/agent/egress/dial.ts";
 import type { FlowContext } from "../../src/agent/egress/flow-context.ts";
 import { Gateway } from "../../src/agent/traffic/gateway/gateway.ts";
 import { Outgoing, type OutgoingOptions } from "../../src/agent/traffic/origins/outgoing.ts";
+import { OpenSockets } from "../../src/agent/egress/open-sockets.ts";
 import { PortBinder } from "../../src/agent/egress/port-binder.ts";
 import { Resolver } from "../../src/agent/egress/resolver.ts";
 import { generateKey, publicPart } from "../../src/wire/keys.ts";
@@ -28,6 +29,8 @@ export interface RigOptions extends OutgoingOptions {
   readonly records?: Readonly<Record<string, readonly string[]>>;
   readonly connectTimeoutMs?: number;
   readonly dnsTimeoutMs?: number;
+  /** Those of clients and destinations together. */
+  readonly maxConnections?: number;
 }
 
 export interface Rig {
@@ -65,10 +68,9 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     timeoutMs: options.dnsTimeoutMs ?? 200,
   });
   const policy = new DestinationPolicy({ allowed: options.allow ?? ["127.0.0.0/8"] });
-  const dialler = new Dialler(resolver, {
-    connectTimeoutMs: options.connectTimeoutMs ?? 2_000,
-    portWaitMs: 2_000,
-  });
+  const limits = { connectTimeoutMs: options.connectTimeoutMs ?? 2_000, portWaitMs: 2_000 };
+  const sockets = new OpenSockets(options.maxConnections ?? Infinity);
+  const dialler = new Dialler(resolver, limits, sockets);
   const outgoing = new Outgoing(dialler, options);
   const faults: unknown[] = [];
   const faultyFlows: (FlowContext | null)[] = [];
@@ -84,6 +86,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     admission,
     binder,
     outgoing,
+    sockets,
     onFault: (fault, context) => {
       faults.push(fault);
       faultyFlows.push(context);

@@ -64,9 +64,15 @@ describe("the catalogue of problems", () => {
     expect(problemDocument({ code: "no-host", detail: "pool eu" })).toMatchObject({ detail: "pool eu" });
   });
 
-  test("[PL4] four refusals say that nothing was sent and another host may be asked", () => {
+  test("[PL4] five refusals say that nothing was sent and another host may be asked", () => {
     const movable = PROBLEM_CODES.filter(isHostRefusal).toSorted();
-    expect(movable).toEqual(["address-family-mismatch", "draining", "lease-lost", "port-block-exhausted"]);
+    expect(movable).toEqual([
+      "address-family-mismatch",
+      "connections-exhausted",
+      "draining",
+      "lease-lost",
+      "port-block-exhausted",
+    ]);
     for (const code of movable) expect(problemKind(code).status).toBeGreaterThan(500);
     expect(isHostRefusal("constructor")).toBe(false);
   });

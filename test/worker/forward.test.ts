@@ -231,7 +231,7 @@ describe("a short body that breaks off", () => {
 });
 
 describe("a host that refuses", () => {
-  it.each(["lease-lost", "draining", "port-block-exhausted"] as const)(
+  it.each(["lease-lost", "draining", "port-block-exhausted", "connections-exhausted"] as const)(
     "[WK11] with %s: another is tried",
     async (code) => {
       const { send, h1, h2, pools, pool } = await newEgress(1);

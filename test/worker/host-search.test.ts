@@ -278,15 +278,18 @@ describe("a host that refuses one request", () => {
     return { send, asked };
   }
 
-  it("[WK8] [WK20] as draining is asked no more for the next, on no address", async () => {
-    const { send, asked } = await refusingFirst("draining");
-    await send();
-    const [refuser] = asked[0]!.split(" ");
-    for (const ip of V4) await send({ headers: { egress: `ip="${ip}"` } });
-    const after = asked.slice(1).map((pair) => pair.split(" ")[0]);
-    expect(after).toHaveLength(3);
-    expect(after).not.toContain(refuser);
-  });
+  it.each(["draining", "connections-exhausted"] as const)(
+    "[WK8] [WK20] with %s is asked no more for the next, on no address",
+    async (code) => {
+      const { send, asked } = await refusingFirst(code);
+      await send();
+      const [refuser] = asked[0]!.split(" ");
+      for (const ip of V4) await send({ headers: { egress: `ip="${ip}"` } });
+      const after = asked.slice(1).map((pair) => pair.split(" ")[0]);
+      expect(after).toHaveLength(3);
+      expect(after).not.toContain(refuser);
+    },
+  );
 
   it("[WK8] [WK20] for a lost lease is asked no more on that address, and on others as ever", async () => {
     const { send, asked } = await refusingFirst("lease-lost");

@@ -2,6 +2,7 @@
 import { connect, type Socket } from "node:net";
 import { EgressFault } from "./faults.ts";
 import type { HeldPort } from "./held-port.ts";
+import type { OpenSockets } from "./open-sockets.ts";
 
 const KEEP_ALIVE_DELAY_MS = 60_000;
 
@@ -18,6 +19,7 @@ export function connectFrom(
   target: Target,
   timeoutMs: number,
   signal: AbortSignal | undefined,
+  sockets: OpenSockets,
 ): Promise<Socket> {
   // Between the choice of the port and this moment its lease may have ended.
   if (held.isLost || signal?.aborted) {
@@ -26,6 +28,7 @@ export function connectFrom(
   }
   return new Promise((resolve, reject) => {
     const socket = openSocket(localAddress, held, target);
+    sockets.note(socket);
     let fault: unknown = null;
     const fail = (cause: unknown): void => {
       clearTimeout(timer);

@@ -16,6 +16,7 @@ import { destinationKey } from "./destination-key.ts";
 import { unmapped } from "./destination-policy.ts";
 import type { EgressContext } from "./flow-context.ts";
 import type { HeldPort } from "./held-port.ts";
+import { OpenSockets } from "./open-sockets.ts";
 import type { Family, Resolver } from "./resolver.ts";
 import { monotonicMs } from "../../process/clock.ts";
 
@@ -48,10 +49,12 @@ export class Dialler {
   onTry: OnTry | null = null;
   readonly #resolver: Resolver;
   readonly #limits: DialLimits;
+  readonly #sockets: OpenSockets;
 
-  constructor(resolver: Resolver, limits: DialLimits) {
+  constructor(resolver: Resolver, limits: DialLimits, sockets = new OpenSockets(Infinity)) {
     this.#resolver = resolver;
     this.#limits = limits;
+    this.#sockets = sockets;
   }
 
   /** Connects to a host (a name or an address, IPv6 without brackets) and a TCP port. */
@@ -116,6 +119,7 @@ export class Dialler {
     const endMs = monotonicMs() + timeoutMs;
     const destination = destinationKey(ip, port);
     for (let attempt = 1; ; attempt += 1) {
+      if (this.#sockets.isFull) throw new EgressFault("connections-exhausted");
       const waitMs = Math.min(this.#limits.portWaitMs, timeoutMs);
       const taken = await from.takeWithin(destination, waitMs, signal);
       if (!taken.ok) throw new EgressFault(taken.refusal, `${from.ip} towards ${ip} port ${port}`);
@@ -123,7 +127,7 @@ export class Dialler {
       const leftMs = Math.max(0, endMs - monotonicMs());
       const ended = this.onTry?.(from.ip, { ip, port });
       try {
-        const socket = await connectFrom(from.ip, held, { ip, port }, leftMs, signal);
+        const socket = await connectFrom(from.ip, held, { ip, port }, leftMs, signal, this.#sockets);
         ended?.(null);
         return { socket, held };
       } catch (fault) {

@@ -38,6 +38,9 @@ const PROBLEM_OF: ReadonlyMap<string, ProblemCode> = new Map(
     EACCES: "destination-unroutable",
     EPERM: "destination-unroutable",
 
+    EMFILE: "connections-exhausted",
+    ENFILE: "connections-exhausted",
+
     ENOTFOUND: "dns-error",
     ENODATA: "dns-error",
     EFORMERR: "dns-error",

@@ -151,7 +151,7 @@ export class HostSearch {
   refused(code: HostRefusal, { ip, host }: Destined, isFirstHop: boolean): void {
     const nowMs = Date.now();
     const pair = onAddress(host.host, ip);
-    if (code === "draining") {
+    if (code === "draining" || code === "connections-exhausted") {
       this.#tried.add(host.host);
       cooldowns.add(host.host, nowMs);
     } else {

@@ -15,6 +15,7 @@ import type { Admission, Admitted } from "../../admission/admission.ts";
 import { parseDestination } from "../../egress/destination-url.ts";
 import { problemOf } from "../../egress/faults.ts";
 import type { FlowContext } from "../../egress/flow-context.ts";
+import type { OpenSockets } from "../../egress/open-sockets.ts";
 import type { PortBinder } from "../../egress/port-binder.ts";
 import { Uploads } from "../clients/uploads.ts";
 import { ProxiedRequest, type ProxiedRequestOptions } from "../fetch/proxied-request.ts";
@@ -36,6 +37,8 @@ export interface GatewayOptions {
   readonly admission: Admission;
   readonly binder: PortBinder;
   readonly outgoing: Outgoing;
+  /** Counts the connections of clients; without it they are not. */
+  readonly sockets?: OpenSockets;
   readonly onFault: OnGatewayFault;
   /** What the host wants to add to its status. */
   readonly describe?: () => Promise<Record<string, unknown>>;
@@ -57,7 +60,7 @@ export class Gateway {
   #openCount = 0;
   #lastRequestAtMs = -Infinity;
 
-  constructor({ host, admission, binder, outgoing, onFault, describe }: GatewayOptions) {
+  constructor({ host, admission, binder, outgoing, sockets, onFault, describe }: GatewayOptions) {
     const refusals = new Refusals(host, onFault);
     this.#admission = admission;
     this.#refusals = refusals;
@@ -84,6 +87,7 @@ export class Gateway {
         onWebSocket: (request, socket, head) => this.#beginWebSocket(request, socket, head),
       },
       refusals,
+      sockets,
     );
   }
 

@@ -8,6 +8,7 @@ import type { Duplex } from "node:stream";
 import type { Problem } from "../../../core/problems.ts";
 import { Flow } from "../../../process/flow.ts";
 import { outliveClients } from "../../../process/listener.ts";
+import type { OpenSockets } from "../../egress/open-sockets.ts";
 import { EgressFault, problemOf } from "../../egress/faults.ts";
 import { ClientConnection } from "./client-connection.ts";
 import { isWebSocketRequest } from "./request-head.ts";
@@ -31,7 +32,11 @@ const IDLE_CONNECTION_MS = 120_000;
 const CLIENT_SILENCE_MS = 60_000;
 
 /** A server that does not listen yet. */
-export function createGatewayServer(handlers: GatewayHandlers, refusals: Refusals): Server {
+export function createGatewayServer(
+  handlers: GatewayHandlers,
+  refusals: Refusals,
+  sockets: OpenSockets | undefined,
+): Server {
   const clients = new WeakMap<Duplex, ClientConnection>();
   const server = createServer({
     maxHeaderSize: MAX_HEADER_BYTES,
@@ -55,6 +60,12 @@ export function createGatewayServer(handlers: GatewayHandlers, refusals: Refusal
   (server as Server & { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = true;
   outliveClients(server, refusals.onFault);
   server.on("connection", (socket: Socket) => {
+    if (sockets?.isOverfull === true) {
+      refusals.count({ code: "connections-exhausted" }, null);
+      socket.resetAndDestroy();
+      return;
+    }
+    sockets?.note(socket);
     clients.set(socket, new ClientConnection(socket, flowOf(socket, refusals)));
   });
   const onRequest = (request: IncomingMessage, response: ServerResponse): void =>
