@@ -55,4 +55,6 @@ export const ADDRESS_MIGRATIONS: Migrations = [
     "ALTER TABLE assignment ADD COLUMN standing TEXT NOT NULL DEFAULT 'serving'",
     "CREATE TABLE pool_order (pool TEXT PRIMARY KEY, revision INTEGER NOT NULL) WITHOUT ROWID",
   ],
+  // Hosts that were refused more, for a fair share.
+  ["CREATE TABLE want (host TEXT PRIMARY KEY, at_ms INTEGER NOT NULL) WITHOUT ROWID"],
 ];

@@ -10,6 +10,7 @@
 import { markUnused } from "../../src/core/buddy-allocator.ts";
 import {
   emptyLeaseTable,
+  type Holder,
   type LeaseEvent,
   type LeaseRow,
   type LeaseTable,
@@ -58,6 +59,7 @@ export class LeaseStore {
   leave(): void {
     this.#sql.exec("UPDATE assignment SET standing = 'left'");
     this.#sql.exec("DELETE FROM holder");
+    this.#sql.exec("DELETE FROM want");
   }
 
   /** The newest revision of a pool's orders that was heeded; 0 for none. [RE6] */
@@ -93,6 +95,9 @@ export class LeaseStore {
       const expiresAtMs = numberOf(row, "expires_at_ms");
       const host = textOf(row, "host");
       table.holders.set(host, { host, instance: textOf(row, "instance"), session, expiresAtMs });
+    }
+    for (const row of this.#rows("SELECT * FROM want")) {
+      table.wants.set(textOf(row, "host"), numberOf(row, "at_ms"));
     }
     // In the order of epochs a later use of a unit comes after an earlier one.
     const recalled = this.#rows("SELECT * FROM past_lease ORDER BY epoch DESC LIMIT ?", RECALLED_PAST_LEASES);
@@ -133,20 +138,17 @@ export class LeaseStore {
       case "configured":
         sql.exec("UPDATE assignment SET settings = ?", JSON.stringify(event.settings));
         return;
-      case "joined": {
-        const { host, instance, session, expiresAtMs } = event.holder;
-        sql.exec(
-          "INSERT OR REPLACE INTO holder (host, instance, session, expires_at_ms) VALUES (?, ?, ?, ?)",
-          host,
-          instance,
-          session,
-          expiresAtMs,
-        );
-        sql.exec("UPDATE assignment SET last_session = max(last_session, ?)", session);
+      case "joined":
+        this.#putHolder(event.holder);
         return;
-      }
       case "renewed":
         sql.exec("UPDATE holder SET expires_at_ms = ? WHERE host = ?", event.expiresAtMs, event.host);
+        return;
+      case "wanted":
+        sql.exec("INSERT OR REPLACE INTO want (host, at_ms) VALUES (?, ?)", event.host, event.atMs);
+        return;
+      case "satisfied":
+        sql.exec("DELETE FROM want WHERE host = ?", event.host);
         return;
       case "granted":
         this.#insertLease(event.row);
@@ -171,6 +173,7 @@ export class LeaseStore {
         return;
       case "left":
         sql.exec("DELETE FROM holder WHERE host = ?", event.host);
+        sql.exec("DELETE FROM want WHERE host = ?", event.host);
         return;
       case "clock-read":
         sql.exec("UPDATE assignment SET seen_at_ms = ?", event.atMs);
@@ -191,6 +194,17 @@ export class LeaseStore {
         sql.exec("UPDATE assignment SET standing = ?", event.isRetiring ? "retiring" : "serving");
         return;
     }
+  }
+
+  #putHolder({ host, instance, session, expiresAtMs }: Holder): void {
+    this.#sql.exec(
+      "INSERT OR REPLACE INTO holder (host, instance, session, expires_at_ms) VALUES (?, ?, ?, ?)",
+      host,
+      instance,
+      session,
+      expiresAtMs,
+    );
+    this.#sql.exec("UPDATE assignment SET last_session = max(last_session, ?)", session);
   }
 
   #insertLease(row: LeaseRow): void {

@@ -18,8 +18,9 @@ import { ok, type Outcome, refuse } from "./outcome.ts";
 import { letTimePass } from "./time-passing.ts";
 import type { PoolSettings } from "./pool-settings.ts";
 import type { Publication } from "./publication.ts";
-import { MAX_ORDER, MIN_ORDER, type PortBlock, portCountOf } from "./port-block.ts";
-import { isOwnQuarantined, resumableBy, spendableBy, usageByHost } from "./share.ts";
+import { MAX_ORDER, MIN_ORDER, type PortBlock, portCountOf, UNIT_PORT_COUNT } from "./port-block.ts";
+import { isWantFresh } from "./fair-share.ts";
+import { fairShareOf, isOwnQuarantined, resumableBy, spendableBy, usageByHost } from "./share.ts";
 
 /** What can be asked of a table. `session` comes from the connection, never from the message. */
 export type LeaseCommand =
@@ -210,7 +211,13 @@ function acquire(
     if (held.some((row) => !row.steered)) return refuse("steering-pending");
     if (table.isRetiring) return refuse("ip-retiring");
     const chosen = chooseFor(table, holder, order, nowMs, random);
-    if (!chosen.ok) return chosen;
+    if (!chosen.ok) {
+      const isNews = !isWantFresh(table, holder.host, nowMs);
+      if (chosen.refusal === "address-exhausted" && isNews) {
+        record({ type: "wanted", host: holder.host, atMs: nowMs });
+      }
+      return chosen;
+    }
     const { block, quarantined } = chosen.value;
     // The last holder takes its own block up again: the old row ends, the epoch rises. [QU3]
     if (quarantined !== null) record({ type: "freed", epoch: quarantined });
@@ -227,6 +234,7 @@ function acquire(
       steered: !table.isSteered,
     };
     record({ type: "granted", row: granted });
+    if (table.wants.has(holder.host)) record({ type: "satisfied", host: holder.host });
   }
   record({ type: "renewed", host: holder.host, expiresAtMs: laterOf(holder, nowMs + leaseDurationMs) });
   return ok({
@@ -273,9 +281,12 @@ function chooseFor(
   random: () => number,
 ): Outcome<Choice, LeaseRefusal> {
   const usages = usageByHost(table);
-  const share = table.settings.maxPortsPerHost - usages.get(holder.host)!.held;
+  const fairShare = fairShareOf(table, usages, nowMs)?.portCount ?? Infinity;
+  const { held } = usages.get(holder.host)!;
+  const maximum = table.settings.maxPortsPerHost - held;
+  const share = Math.min(maximum, fairShare - held);
   const affordable = largestOrderWithin(order, share);
-  if (affordable === null) return refuse("share-exceeded");
+  if (affordable === null) return refuse(maximum < UNIT_PORT_COUNT ? "share-exceeded" : "address-exhausted");
 
   const own = ownQuarantined(table, holder, Math.min(share, resumableBy(table, usages, holder, nowMs)));
   const exact = own.find((row) => row.order === affordable);

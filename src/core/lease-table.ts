@@ -57,6 +57,8 @@ export interface LeaseTable {
   /** Whether the pool has given the address up: then nothing is granted any more. [RE1] */
   isRetiring: boolean;
   readonly holders: Map<string, Holder>;
+  /** When a host was last refused more because there was none, by host. [AL7] */
+  readonly wants: Map<string, number>;
   /** By epoch; blocks of different rows never overlap. */
   readonly rows: Map<number, LeaseRow>;
   readonly unitHistory: UnitHistory;
@@ -79,6 +81,10 @@ export type LeaseEvent =
       readonly freeAtMs: number;
     }
   | { readonly type: "freed"; readonly epoch: number }
+  /** A host was refused more because there was none. [AL7] */
+  | { readonly type: "wanted"; readonly host: string; readonly atMs: number }
+  /** It has got some. */
+  | { readonly type: "satisfied"; readonly host: string }
   /** A host whose time is over and who has no block any more is forgotten. [HO5] */
   | { readonly type: "left"; readonly host: string }
   /** The clock was looked at; all deadlines that lie ahead move by `shiftMs`. [LE6] */
@@ -103,6 +109,7 @@ export function emptyLeaseTable(settings: PoolSettings): LeaseTable {
     publishedVersion: 0,
     isRetiring: false,
     holders: new Map(),
+    wants: new Map(),
     rows: new Map(),
     unitHistory: emptyUnitHistory(),
   };
@@ -123,6 +130,12 @@ export function applyEvent(table: LeaseTable, event: LeaseEvent): void {
       table.holders.set(event.host, { ...holder, expiresAtMs: event.expiresAtMs });
       return;
     }
+    case "wanted":
+      table.wants.set(event.host, event.atMs);
+      return;
+    case "satisfied":
+      table.wants.delete(event.host);
+      return;
     case "granted":
       table.rows.set(event.row.epoch, event.row);
       table.lastEpoch = Math.max(table.lastEpoch, event.row.epoch);
@@ -143,6 +156,7 @@ export function applyEvent(table: LeaseTable, event: LeaseEvent): void {
     }
     case "left":
       table.holders.delete(event.host);
+      table.wants.delete(event.host);
       return;
     case "clock-read":
       table.seenAtMs = event.atMs;

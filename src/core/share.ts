@@ -1,6 +1,6 @@
 /**
  * How the ports of an address are divided when they do not suffice for everybody's wishes: each
- * present host can have its minimum, whoever came first.
+ * present host can have its minimum, whoever came first, and beyond it a fair share. [AL7]
  *
  * Two rules keep that. A grant leaves free what the others still need for theirs [AL5]; and when
  * that was not possible, because a host came to an address that was already full, those who hold
@@ -9,7 +9,21 @@
  */
 import { type Holder, type LeaseRow, type LeaseTable, portsLeased } from "./lease-table.ts";
 import { LEASABLE_PORT_COUNT, portCountOf, UNIT_PORT_COUNT } from "./port-block.ts";
+import { isWanting, levelOf } from "./fair-share.ts";
 import { type LeaseSettings, leaseSettingsOf } from "./pool-settings.ts";
+
+/** A host that wants more counts with so many times what it holds. */
+const WANTED_GROWTH = 4;
+
+/** With this part of a fair share a host has nearly the same as the others. */
+const NEARLY = 7 / 8;
+
+/** What any host may hold, while some want more than there is. */
+export interface FairShare {
+  readonly portCount: number;
+  /** Whether all that want more have nearly as much: then nobody need give back. */
+  readonly isReached: boolean;
+}
 
 /** Ports a host holds, and those of its own in quarantine that it may take up again. */
 export interface Usage {
@@ -88,10 +102,10 @@ export function resumableBy(
 }
 
 /**
- * The lease settings as a host is told of them: `maxPortsPerHost` is what it may hold now. [AL6]
+ * The lease settings as a host is told of them: `maxPortsPerHost` is what it may hold now. [AL6] [AL7]
  *
- * That is the pool's maximum, unless what the present hosts hold and lack of their minimums is
- * more than an address has. Then whoever is above its minimum is asked for the excess, but for
+ * That is the pool's maximum, or a fair share if that is less, unless what the present hosts hold and
+ * lack of their minimums is more than an address has. Then whoever is above its minimum is asked for the excess, but for
  * no more than half of what it holds, so that no single one bears it all. Each is asked until
  * the excess is gone, since any of them may be unable to help: what rests in quarantine is not
  * held any more, so what one has given back the next is not asked for again.
@@ -101,15 +115,66 @@ export function settingsFor(table: LeaseTable, host: string, nowMs: number): Lea
   const settings = leaseSettingsOf(table.settings);
   const minimum = minimumOf(settings);
   // Every renewal comes here; nearly always there is room for everybody's minimum on top.
-  if (portsLeased(table) + holders.size * minimum <= LEASABLE_PORT_COUNT) return settings;
+  const isRoomy = portsLeased(table) + holders.size * minimum <= LEASABLE_PORT_COUNT;
+  if (isRoomy && table.wants.size === 0) return settings;
   const usages = usageByHost(table);
+  const { held } = usages.get(host)!;
+  const fair = fairShareOf(table, usages, nowMs);
+  const maxPortsPerHost = Math.min(
+    settings.maxPortsPerHost,
+    shareBesideMinimums(table, usages, host, nowMs),
+    // Once all have nearly the same, blocks would go to and fro for ever.
+    fair === null ? Infinity : fair.isReached ? Math.max(held, fair.portCount) : fair.portCount,
+  );
+  return { ...settings, maxPortsPerHost };
+}
+
+/** What a host may hold beside the minimums of the others; no bound while these fit. [AL6] */
+function shareBesideMinimums(
+  { holders, settings }: LeaseTable,
+  usages: ReadonlyMap<string, Usage>,
+  host: string,
+  nowMs: number,
+): number {
+  const minimum = minimumOf(settings);
   let excess = -LEASABLE_PORT_COUNT;
   for (const holder of holders.values()) excess += spokenFor(holder, usages, minimum, nowMs);
-  if (excess <= 0) return settings;
+  if (excess <= 0) return Infinity;
   const { held } = usages.get(host)!;
   const half = Math.floor(held / 2 / UNIT_PORT_COUNT) * UNIT_PORT_COUNT;
-  const share = Math.max(minimum, half, held - excess);
-  return { ...settings, maxPortsPerHost: Math.min(settings.maxPortsPerHost, share) };
+  return Math.max(minimum, half, held - excess);
+}
+
+/**
+ * The most ports that any host may hold while some want more than there are, though they have their
+ * minimum: whole units, and at least a minimum. Null while nobody does. What rests in quarantine
+ * counts as there. [AL7]
+ *
+ * Without it those that came first would keep everything beyond the minimums, however much others
+ * need. How much a host wants nobody knows, so it counts with a multiple of what it holds: in a few
+ * steps it comes to a fair share, and one that wants little costs the others little.
+ */
+export function fairShareOf(
+  table: LeaseTable,
+  usages: ReadonlyMap<string, Usage>,
+  nowMs: number,
+): FairShare | null {
+  // Every grant comes here.
+  if (table.wants.size === 0) return null;
+  const minimum = minimumOf(table.settings);
+  const needs: number[] = [];
+  let leastShare = Infinity;
+  for (const holder of table.holders.values()) {
+    const { held } = usages.get(holder.host)!;
+    const isPresent = nowMs < holder.expiresAtMs;
+    const wants = isPresent && held >= minimum && isWanting(table, holder.host, nowMs);
+    needs.push(wants ? held * WANTED_GROWTH : spokenFor(holder, usages, minimum, nowMs));
+    if (wants) leastShare = Math.min(leastShare, held);
+  }
+  if (leastShare === Infinity) return null;
+  const units = Math.floor(levelOf(LEASABLE_PORT_COUNT, needs) / UNIT_PORT_COUNT);
+  const portCount = Math.max(minimum, units * UNIT_PORT_COUNT);
+  return { portCount, isReached: leastShare >= portCount * NEARLY };
 }
 
 /** What a host holds, or its minimum if that is more and the host is present. */

@@ -100,6 +100,33 @@ describe("a newcomer to a full address", () => {
   });
 });
 
+describe("three hosts that want more than there is", () => {
+  test("[AL7] [LK10] come to fair shares in a few steps, though two of them had everything, and stay there", () => {
+    const world = new World({});
+    const hosts = crowd(world, ["h1", "h2"]);
+    const late = world.start("h3");
+    const all = [...hosts, late];
+    const press = (): void => {
+      for (const { ports } of all) {
+        ports.busiestCount = ports.usablePortCount();
+        ports.report();
+        for (const block of ports.blocks.values()) block.flows = block.isDraining ? 0 : 1;
+      }
+    };
+    // Its minimum, and then four times as much in each step.
+    pass(world, 4 * BOUND_MS, press);
+    const third = LEASABLE_PORT_COUNT / 3;
+    const held = all.map(({ name }) => heldBy(world, name));
+    for (const count of held) expect(count).toBeLessThanOrEqual(third * (17 / 16));
+    for (const count of held) expect(count).toBeGreaterThanOrEqual(third * (7 / 8));
+    for (const { ports } of all) expect(ports.resetFlows).toEqual([]);
+    const epochs = (): number[] => [...world.table.rows.keys()].toSorted((a, b) => a - b);
+    const before = epochs();
+    pass(world, 5 * LEASE_MS, press);
+    expect(epochs()).toEqual(before);
+  });
+});
+
 describe("a maximum that the operator lowers", () => {
   test("[LK10] is followed at the next answer, blocks with flows when these have ended", () => {
     const world = new World({ maxPortsPerHost: 8192 });

@@ -51,6 +51,30 @@ describe("a lease store on the SQLite of Node", () => {
     expect(grantCount).toBeGreaterThan(100);
   });
 
+  test("[DO3] [AL7] remembers who wants more than there is, until a grant or the host's end", () => {
+    const { store } = emptyStore();
+    const wants = () => [...store.load()!.table.wants];
+    const joined = (host: string): LeaseEvent => {
+      return { type: "joined", holder: { host, instance: "an-instance", session: 1, expiresAtMs: 9 } };
+    };
+    store.append(["h1", "h2", "h3"].map(joined));
+    store.append(["h1", "h2", "h3"].map((host, at): LeaseEvent => ({ type: "wanted", host, atMs: at })));
+    store.append([{ type: "wanted", host: "h2", atMs: 7 }]);
+    expect(wants()).toEqual([
+      ["h1", 0],
+      ["h2", 7],
+      ["h3", 2],
+    ]);
+    store.append([
+      { type: "left", host: "h3" },
+      { type: "satisfied", host: "h1" },
+    ]);
+    expect(wants()).toEqual([["h2", 7]]);
+    store.leave();
+    store.assign("192.0.2.1", "eu", DEFAULT_POOL_SETTINGS);
+    expect(wants()).toEqual([]);
+  });
+
   test("[DO4] remembers who held a block, and until when", () => {
     const { database, store } = emptyStore();
     store.append(pastLease(7));

@@ -15,6 +15,8 @@ function fullOf(hosts: readonly string[], minPortsPerHost = 512): AddressStory {
   for (const host of hosts) address.join(host);
   for (let round = 0; round < 64; round += 1) for (const host of hosts) address.acquire(host, 11);
   for (const host of hosts) address.takeAll(host);
+  // By then it is forgotten that they wanted more. [AL7]
+  address.wait(90_000);
   return address;
 }
 
@@ -158,8 +160,8 @@ describe("what was given up for another", () => {
     const address = fullOf(["anna", "bert"]);
     address.join("dora");
     releaseSome(address, "anna", portsHeldBy(address.table, "anna") - address.told("anna"));
+    for (const host of ["anna", "bert"]) expect(address.told(host)).toBe(ALL);
     for (const host of ["anna", "bert"]) {
-      expect(address.told(host)).toBe(ALL);
       for (const order of [6, 9, 12]) expect(refusal(address.acquire(host, order))).toBe("address-exhausted");
     }
     address.wait(QUARANTINE);
@@ -177,7 +179,7 @@ describe("what was given up for another", () => {
     for (const lease of given) address.release("anna", lease);
     expect(address.take("anna", 11)).toMatchObject({ order: 11 });
     expect(refusal(address.acquire("anna", 11))).toBe("address-exhausted");
-    expect(address.told("bert")).toBe(ALL);
+    expect(address.told("bert")).toBeGreaterThanOrEqual(portsHeldBy(address.table, "bert"));
   });
 
   test("[QU3] goes back to a host below its minimum, however many others are below theirs", () => {

@@ -44,7 +44,15 @@ it("[DO1] an object brings its storage forward when it starts", async () => {
   const stub = objects.EGRESS_IP.getByName("192.0.2.1");
   await runInDurableObject(stub, (_instance: EgressIp, { storage }) => {
     // As it was before there was any schema.
-    for (const table of ["assignment", "holder", "lease", "past_lease", "pool_order", "schema_version"]) {
+    for (const table of [
+      "assignment",
+      "holder",
+      "lease",
+      "past_lease",
+      "pool_order",
+      "want",
+      "schema_version",
+    ]) {
       storage.sql.exec(`DROP TABLE ${table}`);
     }
   });
