@@ -127,9 +127,15 @@ export abstract class EdgeSide {
     return file;
   }
 
-  /** Leaves no port of the shared addresses free: a host that sends nothing takes and keeps them. */
-  async takeAllPorts(): Promise<void> {
-    const args = [EDGE_URL, await this.tokenFile("host", "taker"), ...this.shared];
+  /**
+   * Hosts that send nothing take what they may of addresses, and keep it. One that may have everything
+   * leaves no port of them free.
+   */
+  async takePorts(hosts: readonly string[] = ["taker"], ips = this.shared): Promise<void> {
+    const file = join(this.lab.directory, "takers.tokens");
+    const tokens = await Promise.all(hosts.map((host) => this.token("host", host)));
+    await writeFile(file, tokens.join("\n"));
+    const args = [EDGE_URL, file, ...ips];
     const taker = this.lab.spawnNode("edge", join(import.meta.dirname, "lease-taker.ts"), args);
     await taker.waitFor("all is taken");
   }

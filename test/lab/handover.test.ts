@@ -52,7 +52,7 @@ function portAt(packet: Sighting, ip: string): number {
 
 test("[QU1] [LK9] a drained host's block serves the next after quarantine, and no packet of either is misdelivered", async () => {
   const { lab, client } = deployment;
-  await deployment.takeAllPorts();
+  await deployment.takePorts();
   const wires = await Promise.all(
     HOSTS.map((host) => lab.capture(host, "lan0", `tcp and (${SHARED_FILTER})`)),
   );

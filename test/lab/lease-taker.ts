@@ -1,21 +1,19 @@
 /**
- * A host that takes all there is: every free port of some addresses, and renews what it has
- * until it is ended. It sends nothing; it is there so that the next block to become free is
- * the only one.
+ * Hosts that take all they may: every free port of some addresses, one host after the other, and
+ * renew what they have until they are ended. They send nothing; they are there so that little is
+ * left for others.
  *
- *     node lease-taker.ts EDGE TOKEN-FILE IP...
+ *     node lease-taker.ts EDGE TOKEN-FILE IP...      a token of a host in each line
  */
 import { readFile } from "node:fs/promises";
 import { WebSocket } from "ws";
 import { type LeaseReply, type LeaseRequest, PROTOCOL_VERSION } from "../../src/core/messages.ts";
 import { MAX_ORDER } from "../../src/core/port-block.ts";
 
-const RENEW_INTERVAL_MS = 500;
-
 const [edge, tokenFile, ...ips] = process.argv.slice(2);
-const token = (await readFile(tokenFile!, "utf8")).trim();
+const tokens = (await readFile(tokenFile!, "utf8")).trim().split("\n");
 
-async function takeAll(ip: string): Promise<void> {
+async function takeAll(ip: string, token: string): Promise<void> {
   const url = new URL(`/v1/ips/${encodeURIComponent(ip)}/connect`, edge);
   const socket = new WebSocket(url, { headers: { authorization: `Bearer ${token}` } });
   let count = 0;
@@ -27,17 +25,22 @@ async function takeAll(ip: string): Promise<void> {
   });
   const { promise, resolve } = Promise.withResolvers<void>();
   let isFull = false;
+  let leaseDurationMs = 0;
   socket.on("message", (data: Buffer) => {
     const reply = JSON.parse(data.toString()) as LeaseReply;
-    if (reply.type === "refused" && reply.code !== "address-exhausted") throw new Error(reply.code);
     if (isFull) return;
-    if (reply.type === "answer") return ask({ type: "acquire", requestId: nextId(), order: MAX_ORDER });
+    if (reply.type === "answer") {
+      leaseDurationMs = reply.leaseDurationMs ?? leaseDurationMs;
+      return ask({ type: "acquire", requestId: nextId(), order: MAX_ORDER });
+    }
+    if (reply.type !== "refused") return;
+    if (reply.code !== "address-exhausted" && reply.code !== "share-exceeded") throw new Error(reply.code);
     isFull = true;
-    setInterval(() => ask({ type: "renew", requestId: nextId() }), RENEW_INTERVAL_MS);
+    setInterval(() => ask({ type: "renew", requestId: nextId() }), leaseDurationMs / 5);
     resolve();
   });
   return promise;
 }
 
-await Promise.all(ips.map(takeAll));
+for (const token of tokens) await Promise.all(ips.map((ip) => takeAll(ip, token)));
 console.log("all is taken");

@@ -95,7 +95,7 @@ test("[GU3] a host that sleeps past its lease has sent nothing once its ports ar
     return blocks.every((block) => block.host !== host);
   };
   await vi.waitUntil(() => isGone("h3"), TIMEOUT);
-  await deployment.takeAllPorts();
+  await deployment.takePorts();
   const wire = await lab.capture("h1", "lan0", SHARED.map((ip) => `src host ${ip}`).join(" or "));
   const sleeper = await deployment.newClient();
   await sleeper.load(8, await streamsOf(["h1"], 600));
