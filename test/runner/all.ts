@@ -26,7 +26,8 @@ const CHECKS = ["format", "lint", "types", "unused"] as const;
 const LANE_COUNT = 3;
 /** The longest first, so that none is left over at the end. */
 const STAGES: readonly Stage[] = [
-  { project: "lab", isNetworker: true },
+  { project: "lab", shard: "1/2", isNetworker: true },
+  { project: "lab", shard: "2/2", isNetworker: true },
   { project: "e2e", shard: "1/2" },
   { project: "e2e", shard: "2/2" },
   { project: "fuzz" },
