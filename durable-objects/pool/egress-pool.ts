@@ -65,9 +65,9 @@ export class EgressPool extends DurableObject<PoolBindings> {
     return this.#service.drainIp(ip, isDrained);
   }
 
-  /** Where requests go now. */
-  async placement(): Promise<Outcome<Placement, "pool-unknown">> {
-    return this.#service.placement();
+  /** As the service's `placement`. */
+  async placement(missed?: readonly string[]): Promise<Outcome<Placement, "pool-unknown">> {
+    return this.#service.placement(missed);
   }
 
   /** As the service's `publish`. */

@@ -35,6 +35,8 @@ const UNREACHABLE = { ipv4: null, ipv6: null };
 /** One per pool object. */
 export class HostSessions {
   readonly #options: HostSessionsOptions;
+  /** What all hosts have been told by this instance; null before that. */
+  #toldSilenceMs: number | null = null;
 
   constructor(options: HostSessionsOptions) {
     this.#options = options;
@@ -61,13 +63,29 @@ export class HostSessions {
     this.#tellThose((host) => hosts.has(host));
   }
 
+  /**
+   * Somebody misses these hosts: each is told once more what it is to serve, which it answers with a
+   * report. One that says nothing is not there. [DO20]
+   */
+  doubt(hosts: Iterable<string>): void {
+    const { store, sockets } = this.#options;
+    const pool = store.pool();
+    for (const name of hosts) {
+      const stored = store.host(name);
+      const socket = stored === null ? undefined : sockets.socketOf(stored);
+      if (socket === undefined || pool === null || !sockets.beginAsking(socket)) continue;
+      this.#tell(socket, name, pool, sockets.silenceMs(pool.settings));
+    }
+  }
+
   #tellThose(isToldTo: (host: string) => boolean): void {
     const { store, sockets } = this.#options;
     const pool = store.pool();
     if (pool === null) return;
+    const silenceMs = sockets.silenceMs(pool.settings);
     for (const socket of sockets.enlisted()) {
       const { host } = sockets.peerOf(socket);
-      if (isToldTo(host)) this.#tell(socket, host, pool);
+      if (isToldTo(host)) this.#tell(socket, host, pool, silenceMs);
     }
   }
 
@@ -92,7 +110,19 @@ export class HostSessions {
     sockets.hear(socket, instance);
     sockets.fenceOthers(socket);
     assignments.review(host);
-    this.#tell(socket, host, pool);
+    const silenceMs = sockets.silenceMs(pool.settings);
+    this.#tell(socket, host, pool, silenceMs);
+    if (silenceMs !== this.#toldSilenceMs) this.#tellSilence(pool, silenceMs);
+  }
+
+  /** With the number of hosts, what they are told of their silence changes now and then. */
+  #tellSilence(pool: StoredPool, silenceMs: number): void {
+    const { sockets } = this.#options;
+    this.#toldSilenceMs = silenceMs;
+    for (const socket of sockets.enlisted()) {
+      const { host } = sockets.peerOf(socket);
+      if (sockets.isToldOther(socket, silenceMs)) this.#tell(socket, host, pool, silenceMs);
+    }
   }
 
   #report(socket: ObjectSocket, { draining, rooms, leaving = [] }: PoolRequest & { type: "report" }): void {
@@ -126,7 +156,11 @@ export class HostSessions {
   #isDuplicate(present: StoredHost | null, host: string, instance: string, pool: StoredPool): boolean {
     const { platform, sockets, steering, addressOf } = this.#options;
     if (present?.instance === instance) return false;
-    if (present !== null && sockets.isLive(present, pool.settings)) return true;
+    if (present !== null && sockets.isLive(present, pool.settings)) {
+      // It may have gone without a word, and this be what has come in its place.
+      this.doubt([host]);
+      return true;
+    }
     const ips = pool.isSteered ? steering.ipsOfDuplicate(host, instance) : [];
     // An address that nobody speaks to may be late to notice that a lease is over.
     const looks = ips.map((ip) => addressOf(ip).describe());
@@ -134,9 +168,16 @@ export class HostSessions {
     return ips.length > 0;
   }
 
-  #tell(socket: ObjectSocket, host: string, { name, isSteered, settings: all }: StoredPool): void {
-    const { ips, retiring } = this.#options.assignments.of(host);
-    const settings = ownSettingsOf(all);
+  #tell(
+    socket: ObjectSocket,
+    host: string,
+    { name, isSteered, settings: all }: StoredPool,
+    hostSilenceMs: number,
+  ): void {
+    const { sockets, assignments } = this.#options;
+    const { ips, retiring } = assignments.of(host);
+    sockets.noteSilence(socket, hostSilenceMs, all);
+    const settings = { ...ownSettingsOf(all), hostSilenceMs };
     const known = { type: "enlisted", pool: name, ips, retiring, steered: isSteered } as const;
     sendTo(socket, { ...known, takes: TAKES, settings } satisfies PoolReply);
   }

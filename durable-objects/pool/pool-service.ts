@@ -40,6 +40,8 @@ import { UplinkOpinions } from "./uplink-opinions.ts";
 
 /** A router waits no longer for addresses that cannot be told of routers. */
 const BEGIN_DEADLINE_MS = 5_000;
+/** Hosts that are looked after for one question; the others are missed again. */
+const MOST_MISSED = 64;
 
 /** One per pool, in the object named as the pool. */
 export class PoolService {
@@ -169,10 +171,14 @@ export class PoolService {
     return this.#drains.setIp(ip, isDrained) ? this.describe() : refuse("ip-unknown");
   }
 
-  /** Where requests go now. [DO10] [UP3] */
-  async placement(): Promise<Outcome<Placement, "pool-unknown">> {
+  /**
+   * Where requests go now. Who asks names the hosts that it misses: those are asked for a word, and
+   * what comes of it shows when the placement is asked for again. [DO10] [DO20] [UP3]
+   */
+  async placement(missed: readonly string[] = []): Promise<Outcome<Placement, "pool-unknown">> {
     const pool = this.#store.pool();
     if (pool === null) return refuse("pool-unknown");
+    this.#hosts.doubt(new Set(missed.slice(0, MOST_MISSED)));
     this.#assignments.review();
     return ok(this.#view.placement(pool));
   }

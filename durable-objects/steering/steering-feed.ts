@@ -55,7 +55,7 @@ export class SteeringFeed {
 
   constructor(options: FeedOptions) {
     const { platform, store, settings, beginSteering } = options;
-    const silenceMs = (): number => settings().hostSilenceMs;
+    const silenceMs = (): number => settings().routerSilenceMs;
     const sockets = new RouterSockets(platform, silenceMs);
     const register = new RouterRegister({ platform, store, sockets, silenceMs });
     this.#options = options;

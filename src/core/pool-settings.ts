@@ -16,10 +16,19 @@ export interface LeaseSettings {
 
 /** What a pool sets beside its leases; a host is told when it enlists, and when it changes. [DO11] */
 export interface PoolOwnSettings {
-  /** Silence after which a host gets no new requests (liveness, not ownership). [LAW8] */
+  /**
+   * Silence after which a host gets no new requests (liveness, not ownership); told to a host, it is
+   * what holds in a pool of as many hosts. [LAW8] [DO20]
+   */
   readonly hostSilenceMs: number;
   /** Longest wait of a grant for routers that do not acknowledge it. [LAW4] */
   readonly steeringDeadlineMs: number;
+}
+
+/** What a pool sets for its routers alone. */
+export interface RouterSettings {
+  /** Silence after which no grant waits for a router any more. */
+  readonly routerSilenceMs: number;
 }
 
 /** How a pool assigns its addresses to its hosts. */
@@ -29,7 +38,7 @@ export interface AssignmentSettings {
 }
 
 /** All of a pool's settings; every address of the pool follows them. */
-export interface PoolSettings extends LeaseSettings, PoolOwnSettings, AssignmentSettings {}
+export interface PoolSettings extends LeaseSettings, PoolOwnSettings, RouterSettings, AssignmentSettings {}
 
 /** How addresses lease about which their operator has said nothing. */
 export const DEFAULT_LEASE_SETTINGS: LeaseSettings = {
@@ -43,8 +52,10 @@ export const DEFAULT_LEASE_SETTINGS: LeaseSettings = {
 /** The settings of a pool about which its operator has said nothing. */
 export const DEFAULT_POOL_SETTINGS: PoolSettings = {
   ...DEFAULT_LEASE_SETTINGS,
-  hostSilenceMs: 5_000,
+  // A heartbeat in 20 s. A host that is missed is found within seconds, by asking it.
+  hostSilenceMs: 50_000,
   steeringDeadlineMs: 2_000,
+  routerSilenceMs: 5_000,
   // The loss of one leaves two until a third has come in its place.
   minHostsPerIp: 3,
 };

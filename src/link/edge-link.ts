@@ -1,7 +1,8 @@
 /**
  * A WebSocket to the edge that comes back by itself.
  *
- * Heartbeats go out every so often; an edge that is silent for too long is taken for dead. A
+ * Heartbeats go out every so often, as rarely as its user permits. An edge that owes a word, be it
+ * the answer to a heartbeat or to a question, and is silent for too long is taken for dead. A
  * message that cannot be read ends the connection, since what followed it could not be trusted
  * either. Whoever uses the link says when a connection has proved good; until then every end
  * makes the next wait longer. [EL1] [EL2] [EL3]
@@ -42,6 +43,10 @@ export interface Link {
   stop(): void;
   /** Sends a message, if there is a connection; whoever needs an answer asks again. */
   send(message: object): void;
+  /** The same, with a message that the edge answers: a connection on which no word comes is ended. */
+  ask(message: object): void;
+  /** Lets a heartbeat go out this often, in milliseconds, on this connection and on later ones. */
+  beatEvery(intervalMs: number): void;
   /** The connection has proved good: should it end, the next one comes soon. */
   confirm(): void;
   /** Ends the present connection; the next one is made after a wait. */
@@ -56,8 +61,9 @@ export const openEdgeLink: OpenLink = (options) => new EdgeLink(options);
 
 /** All in milliseconds. */
 export interface LinkTiming {
+  /** Until somebody asks for another. */
   readonly heartbeatMs: number;
-  /** Without a word for this long the edge is taken for dead. */
+  /** Without a word for this long, where one is due, the edge is taken for dead. */
   readonly silenceMs: number;
   readonly handshakeMs: number;
   /** Within it a new connection proves good, or is given up. */
@@ -74,6 +80,8 @@ const DEFAULT_TIMING: LinkTiming = {
   firstRetryMs: 100,
   longestRetryMs: 5_000,
 };
+/** Looks at an edge that owes a word, within the time that it has for it. */
+const LOOKS_PER_SILENCE = 5;
 /** The same trouble is not logged more often. */
 const REPEAT_LOG_MS = 60_000;
 const MAX_REFUSAL_LENGTH = 16 * 1024;
@@ -90,8 +98,10 @@ export class EdgeLink<Message> implements Link {
   #attempt = 0;
   #socket: WebSocket | null = null;
   #isOpen = false;
-  #heardAtMs = 0;
+  #heartbeatMs: number;
   #heartbeat: NodeJS.Timeout | null = null;
+  /** Runs while the edge owes a word. */
+  #patience: NodeJS.Timeout | null = null;
   #proof: NodeJS.Timeout | null = null;
   #retry: NodeJS.Timeout | null = null;
   #lastTrouble = { text: "", atMs: 0 };
@@ -99,6 +109,7 @@ export class EdgeLink<Message> implements Link {
   constructor(options: LinkOptions<Message>) {
     this.#options = options;
     this.#timing = { ...DEFAULT_TIMING, ...options.timing };
+    this.#heartbeatMs = this.#timing.heartbeatMs;
     const { firstRetryMs, longestRetryMs } = this.#timing;
     this.#backOff = new BackOff({ firstMs: firstRetryMs, longestMs: longestRetryMs }, Math.random);
   }
@@ -122,6 +133,17 @@ export class EdgeLink<Message> implements Link {
 
   send(message: object): void {
     if (this.#isOpen) this.#socket?.send(JSON.stringify(message), () => {});
+  }
+
+  ask(message: object): void {
+    this.send(message);
+    if (this.#isOpen) this.#awaitWord();
+  }
+
+  beatEvery(intervalMs: number): void {
+    if (intervalMs === this.#heartbeatMs) return;
+    this.#heartbeatMs = intervalMs;
+    if (this.#isOpen) this.#beatFromNow();
   }
 
   confirm(): void {
@@ -175,18 +197,48 @@ export class EdgeLink<Message> implements Link {
 
   #opened(): void {
     this.#isOpen = true;
-    this.#heardAtMs = performance.now();
-    let beatAtMs = this.#heardAtMs;
-    this.#heartbeat = setInterval(() => {
-      const nowMs = performance.now();
-      // A process that was paused has not listened; that says nothing of the edge.
-      if (nowMs - beatAtMs > this.#timing.silenceMs / 2) this.#heardAtMs = nowMs;
-      beatAtMs = nowMs;
-      if (nowMs - this.#heardAtMs > this.#timing.silenceMs) this.drop("The edge has fallen silent.");
-      else this.#socket?.send(HEARTBEAT, () => {});
-    }, this.#timing.heartbeatMs);
+    this.#beatFromNow();
     this.#awaitProof(this.#timing.proofMs);
     this.#options.onOpen();
+  }
+
+  /** Hosts that were connected at the same moment do not go on beating at the same moments. */
+  #beatFromNow(): void {
+    this.#beatIn(this.#heartbeatMs * Math.random());
+  }
+
+  #beatIn(delayMs: number): void {
+    if (this.#heartbeat !== null) clearTimeout(this.#heartbeat);
+    this.#heartbeat = setTimeout(() => {
+      this.#beatIn(this.#heartbeatMs);
+      this.#beat();
+      this.#awaitWord();
+    }, delayMs);
+  }
+
+  #beat(): void {
+    this.#socket?.send(HEARTBEAT, () => {});
+  }
+
+  /** From now on the edge owes a word; a heartbeat gets one even where an answer takes long. */
+  #awaitWord(): void {
+    if (this.#patience !== null) return;
+    const { silenceMs } = this.#timing;
+    let sinceMs = performance.now();
+    let lookedAtMs = sinceMs;
+    this.#patience = setInterval(() => {
+      const nowMs = performance.now();
+      // A process that was paused has not listened; that says nothing of the edge.
+      if (nowMs - lookedAtMs > silenceMs / 2) sinceMs = nowMs;
+      lookedAtMs = nowMs;
+      if (nowMs - sinceMs > silenceMs) this.drop("The edge has fallen silent.");
+      else this.#beat();
+    }, silenceMs / LOOKS_PER_SILENCE);
+  }
+
+  #wordCame(): void {
+    if (this.#patience !== null) clearInterval(this.#patience);
+    this.#patience = null;
   }
 
   /** An object of the edge may have lost what was said to it, though heartbeats are answered. */
@@ -198,7 +250,7 @@ export class EdgeLink<Message> implements Link {
   }
 
   #received(data: RawData, isBinary: boolean): void {
-    this.#heardAtMs = performance.now();
+    this.#wordCame();
     const text = isBinary ? "" : (data as Buffer).toString("utf8");
     if (text === HEARTBEAT_ANSWER) return;
     const message = this.#options.parse(text);
@@ -232,8 +284,9 @@ export class EdgeLink<Message> implements Link {
     this.#socket = null;
     this.#isOpen = false;
     this.#attempt += 1;
-    if (this.#heartbeat !== null) clearInterval(this.#heartbeat);
+    if (this.#heartbeat !== null) clearTimeout(this.#heartbeat);
     this.#heartbeat = null;
+    this.#wordCame();
     this.#awaitProof(null);
     if (socket?.readyState === WebSocket.OPEN && !this.#isStarted) socket.close(1000);
     else socket?.terminate();

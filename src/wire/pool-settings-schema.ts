@@ -5,6 +5,7 @@ import type {
   LeaseSettings,
   PoolOwnSettings,
   PoolSettings,
+  RouterSettings,
 } from "../core/pool-settings.ts";
 import { LEASABLE_PORT_COUNT, MAX_ORDER, MIN_ORDER } from "../core/port-block.ts";
 import { countUpTo } from "./whole-number.ts";
@@ -26,6 +27,11 @@ export const poolOwnSettingsSchema = z.object({
   steeringDeadlineMs: countUpTo(60_000),
 }) satisfies z.ZodType<PoolOwnSettings>;
 
+/** What a pool sets for its routers. */
+const routerSettingsSchema = z.object({
+  routerSilenceMs: z.int().min(500).max(600_000),
+}) satisfies z.ZodType<RouterSettings>;
+
 /** How a pool assigns its addresses. */
 const assignmentSettingsSchema = z.object({
   minHostsPerIp: z.int().min(1).max(1_008),
@@ -35,5 +41,6 @@ const assignmentSettingsSchema = z.object({
 export const poolSettingsSchema = z.strictObject({
   ...leaseSettingsSchema.shape,
   ...poolOwnSettingsSchema.shape,
+  ...routerSettingsSchema.shape,
   ...assignmentSettingsSchema.shape,
 }) satisfies z.ZodType<PoolSettings>;

@@ -290,6 +290,60 @@ test("[PM9] [ME6] a host tells its busiest destination with its capacity, to a p
   expect(told().slice(before)).toEqual([{ protocol: "tcp", ip: "2001:db8::1", port: 80 }]);
 });
 
+test("[PM10] a host beats as its pool's silence permits, and an older pool, which tells none, as ever", () => {
+  const { pool } = join();
+  expect(pool.heartbeatMs).toBeNull();
+  const tell = (hostSilenceMs: number): void => {
+    const settings = { hostSilenceMs, steeringDeadlineMs: 2_000 };
+    pool.receive({ type: "enlisted", pool: "default", ips: [IP], settings });
+  };
+  tell(50_000);
+  expect(pool.heartbeatMs).toBe(20_000);
+  tell(5_000);
+  expect(pool.heartbeatMs).toBe(2_000);
+});
+
+test("[PM10] each time that its pool tells it what to serve a host answers with a report", async () => {
+  const { pool, timers } = await leasing();
+  await timers.advance(10_000);
+  const count = reportsOf(pool).length;
+  pool.receive({ type: "enlisted", pool: "default", ips: [IP] });
+  expect(reportsOf(pool).length).toBe(count + 1);
+});
+
+test("[PM3] in a large pool, what can wait is told more rarely", async () => {
+  const { pool, timers, binder, address } = await leasing();
+  const settings = { hostSilenceMs: 200_000, steeringDeadlineMs: 2_000 };
+  pool.receive({ type: "enlisted", pool: "default", ips: [IP], settings });
+  const count = reportsOf(pool).length;
+  for (let taken = 0; taken < 100; taken += 1) binder.address(IP)!.take("tcp 198.51.100.1 443");
+  await timers.advance(7_900);
+  expect(reportsOf(pool).length).toBe(count);
+  await timers.advance(500);
+  expect(reportsOf(pool).length).toBe(count + 1);
+  expect(address.isOpen).toBe(true);
+});
+
+test.each([
+  [600_000, 60_000],
+  [86_400_000, 60_000],
+  [60_000, 6_000],
+  [3_000, 1_000],
+])(
+  "[EL1] with leases of %i ms the connection to an address beats each %i ms",
+  async (leaseMs, heartbeatMs) => {
+    const { timers, links } = join();
+    await timers.advance(0);
+    const address = links[1]!;
+    expect(address.heartbeatMs).toBeNull();
+    const { requestId } = address.sent.at(-1) as { requestId: string };
+    const settings = { ...DEFAULT_POOL_SETTINGS, leaseDurationMs: leaseMs };
+    const told = { type: "answer", requestId, leases: [FIRST], granted: null, settings };
+    address.receive({ ...told, leaseDurationMs: leaseMs });
+    expect(address.heartbeatMs).toBe(heartbeatMs);
+  },
+);
+
 test("[PM3] without a connection it tells nothing, and with the next one everything", async () => {
   const { timers, binder, pool } = await leasing();
   await timers.advance(1_000);

@@ -52,6 +52,11 @@ function setClockAhead(): void {
   vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 3_600_000 });
 }
 
+/** Lets so much time pass for objects, while the clock does as it is told. */
+function pass(durationMs: number): void {
+  vi.setSystemTime(Date.now() + durationMs);
+}
+
 afterEach(() => {
   vi.useRealTimers();
 });
@@ -239,13 +244,13 @@ describe("placement", () => {
     const world = await newPool();
     vi.useFakeTimers({ toFake: ["Date"] });
     const host = await placedHost(world, "h1");
-    vi.setSystemTime(Date.now() + 4_000);
+    vi.setSystemTime(Date.now() + 40_000);
     host.send(report(world.ip, 256));
     expect(await host.ask("{")).toMatchObject({ type: "refused" });
-    vi.setSystemTime(Date.now() + 4_000);
+    vi.setSystemTime(Date.now() + 40_000);
     expect(await host.ask("{")).toMatchObject({ type: "refused" });
     expect(await hostsPlaced(world.stub)).toHaveLength(1);
-    vi.setSystemTime(Date.now() + 1_000);
+    vi.setSystemTime(Date.now() + 10_000);
     expect(await hostsPlaced(world.stub)).toEqual([]);
     host.send({ type: "tried", ip: world.ip, reached: [] });
     expect(await host.ask("{")).toMatchObject({ type: "refused" });
@@ -275,7 +280,7 @@ describe("enlisting", () => {
       retiring: [],
       steered: false,
       takes: ["busiestDestination"],
-      settings: { hostSilenceMs: 5_000, steeringDeadlineMs: 2_000 },
+      settings: { hostSilenceMs: 50_000, steeringDeadlineMs: 2_000 },
     });
     await evictDurableObject(stub);
     count += 1;
@@ -288,7 +293,7 @@ describe("enlisting", () => {
   it("[DO11] hosts are told the pool's own settings, and again when they change", async () => {
     const { stub } = await newPool();
     const host = await HostConnection.open(stub, "h1");
-    const settings = { hostSilenceMs: 5_000, steeringDeadlineMs: 2_000 };
+    const settings = { hostSilenceMs: 50_000, steeringDeadlineMs: 2_000 };
     expect(await host.enlist(FIRST)).toMatchObject({ settings });
     await evictDurableObject(stub);
     // How addresses lease is told by them.
@@ -313,6 +318,20 @@ describe("enlisting", () => {
     expect(await successor.enlist(DUPLICATE)).toMatchObject({ type: "enlisted" });
     // What the first had room for says nothing of the other.
     expect(await hostsPlaced(world.stub)).toEqual([]);
+  });
+
+  it("[HO1] [DO20] another instance is let in soon after the first has gone without a word", async () => {
+    const world = await newPool();
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const first = await placedHost(world, "h1");
+    pass(10_000);
+    const early = await HostConnection.open(world.stub, "h1");
+    expect(await early.enlist(DUPLICATE)).toEqual({ type: "refused", code: "host-already-present" });
+    expect(await first.next()).toMatchObject({ type: "enlisted" });
+    pass(1_500);
+    const successor = await HostConnection.open(world.stub, "h1");
+    expect(await successor.enlist(DUPLICATE)).toMatchObject({ type: "enlisted" });
+    expect(await first.closed).toMatchObject({ code: CLOSE_FENCED });
   });
 
   it("[HO1] another instance may come when the first fell silent before the clock was set back", async () => {

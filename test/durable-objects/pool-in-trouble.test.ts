@@ -20,7 +20,12 @@ async function world(changes: Partial<PoolSettings> = {}) {
   const name = `troubled-${worldCount}`;
   const pool = objects.EGRESS_POOL.getByName(name);
   const ip = `203.0.113.${worldCount}`;
-  await pool.configure({ steeringDeadlineMs: NEVER_MS, hostSilenceMs: NEVER_MS, ...changes });
+  await pool.configure({
+    steeringDeadlineMs: NEVER_MS,
+    routerSilenceMs: NEVER_MS,
+    hostSilenceMs: NEVER_MS,
+    ...changes,
+  });
   expect(await pool.addIp(ip, null)).toMatchObject({ ok: true });
   const address = objects.EGRESS_IP.getByName(ip);
   const host = await HostConnection.open(address, "h1");

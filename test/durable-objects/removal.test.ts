@@ -30,7 +30,12 @@ async function world(changes: Partial<PoolSettings> = {}) {
   const pool = objects.EGRESS_POOL.getByName(name);
   const other = objects.EGRESS_POOL.getByName(`entered-${worldCount}`);
   const ip = `198.51.100.${worldCount}`;
-  const shared = { steeringDeadlineMs: NEVER_MS, hostSilenceMs: NEVER_MS, ...changes };
+  const shared = {
+    steeringDeadlineMs: NEVER_MS,
+    routerSilenceMs: NEVER_MS,
+    hostSilenceMs: NEVER_MS,
+    ...changes,
+  };
   for (const each of [pool, other]) await each.configure(shared);
   expect(await pool.addIp(ip, null)).toMatchObject({ ok: true });
   const address = objects.EGRESS_IP.getByName(ip);

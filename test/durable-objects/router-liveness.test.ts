@@ -91,7 +91,7 @@ describe("a grant", () => {
   });
 
   it("[ST10] waits for routers that a restart cut off no longer than they may be silent", async () => {
-    const here = await world({ hostSilenceMs: 500 });
+    const here = await world({ routerSilenceMs: 500 });
     await readyRouter(here);
     await evictDurableObject(here.pool, { webSockets: "close" });
     acquireSoon(here.host, "a");
@@ -202,7 +202,7 @@ describe("a router", () => {
   });
 
   it("[ST9] is let in under another instance when the first is silent, whose connection ends", async () => {
-    const here = await world({ hostSilenceMs: 500 });
+    const here = await world({ routerSilenceMs: 500 });
     const { router: first } = await readyRouter(here);
     await vi.waitFor(async () => expect(await statusOf(here, "r1")).toMatchObject({ live: false }));
     const second = await RouterConnection.open(here.pool, "r1");

@@ -16,7 +16,12 @@ export async function world(settings: Partial<PoolSettings> = {}) {
   const name = `steered-${worldCount}`;
   const pool = objects.EGRESS_POOL.getByName(name);
   const ip = `198.51.100.${worldCount}`;
-  await pool.configure({ steeringDeadlineMs: NEVER_MS, hostSilenceMs: NEVER_MS, ...settings });
+  await pool.configure({
+    steeringDeadlineMs: NEVER_MS,
+    routerSilenceMs: NEVER_MS,
+    hostSilenceMs: NEVER_MS,
+    ...settings,
+  });
   expect(await pool.addIp(ip, null)).toMatchObject({ ok: true });
   const address = objects.EGRESS_IP.getByName(ip);
   const host = await HostConnection.open(address, "h1");

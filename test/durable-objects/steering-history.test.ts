@@ -14,6 +14,7 @@ const SETTINGS = {
   quarantineMs: 40_000,
   minPortsPerHost: 64,
   hostSilenceMs: 600_000,
+  routerSilenceMs: 600_000,
   steeringDeadlineMs: 60_000,
 };
 

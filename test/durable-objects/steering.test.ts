@@ -74,7 +74,7 @@ describe("a grant", () => {
   });
 
   it("[ST4] waits no longer for a router that has fallen silent", async () => {
-    const here = await world({ hostSilenceMs: 800 });
+    const here = await world({ routerSilenceMs: 800 });
     const { router } = await readyRouter(here);
     acquireSoon(here.host, "a");
     await router.change();
@@ -531,7 +531,7 @@ describe("a router", () => {
   });
 
   it("[HO1] [ST12] never sends a host's packets to a duplicate instance, however long the host is away", async () => {
-    const here = await world({ hostSilenceMs: 500 });
+    const here = await world({ routerSilenceMs: 500 });
     const { router } = await readyRouter(here);
     const nextHopOf = (last: number) => ({ ipv4: `192.0.2.${last}`, ipv6: null });
     // The duplicate instance enlists while the host is away and has nothing.

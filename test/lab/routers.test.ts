@@ -20,7 +20,7 @@ import type { Sample } from "./web-client.ts";
 
 const SIZE = { hosts: 3, routers: 2 };
 /** Long silence, so that a router that is cut off counts as live while its grant is waited for. */
-const SETTINGS = { leaseDurationMs: 60_000, steeringDeadlineMs: 1_000, hostSilenceMs: 20_000 };
+const SETTINGS = { leaseDurationMs: 60_000, steeringDeadlineMs: 1_000, routerSilenceMs: 20_000 };
 const TIMEOUT = { timeout: 30_000, interval: 50 };
 /** One second, and a break of some tenths shows as a gap. */
 const STREAM = "/stream?ticks=20&everyMs=50";

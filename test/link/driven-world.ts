@@ -41,6 +41,8 @@ export class DrivenLink implements Link {
   readonly sent: object[] = [];
   /** How often the connection was called good. */
   confirmCount = 0;
+  /** As its user wants it; null until it says so. */
+  heartbeatMs: number | null = null;
   readonly dropReasons: string[] = [];
   readonly #options: LinkOptions<unknown>;
 
@@ -71,6 +73,14 @@ export class DrivenLink implements Link {
 
   send(message: object): void {
     if (this.isOpen) this.sent.push(message);
+  }
+
+  ask(message: object): void {
+    this.send(message);
+  }
+
+  beatEvery(intervalMs: number): void {
+    this.heartbeatMs = intervalMs;
   }
 
   confirm(): void {

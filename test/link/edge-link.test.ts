@@ -59,6 +59,44 @@ describe("while all is well", () => {
     expect(calls).toEqual(["open"]);
   });
 
+  test("[EL1] it beats as often as it is told, on this connection and on the next", async () => {
+    const { link } = linkTo({ heartbeatMs: 60_000 });
+    const beats = (): number => edge.connections.at(-1)!.received.filter((text) => text === "ping").length;
+    await until("the link is open", () => link.isOpen);
+    link.beatEvery(60_000);
+    await until("some time has passed", after(100));
+    expect(beats()).toBe(0);
+    link.beatEvery(10);
+    await until("some heartbeats", () => beats() > 5);
+    edge.dropAll();
+    await until("it is open again", () => edge.connections.length === 2 && link.isOpen);
+    await until("some heartbeats", () => beats() > 5);
+    link.beatEvery(60_000);
+    const count = beats();
+    await until("some time has passed", after(100));
+    expect(beats()).toBeLessThanOrEqual(count + 1);
+  });
+
+  test("[EL3] an edge that owes no word may be silent", async () => {
+    const { link, calls } = linkTo({ heartbeatMs: 60_000 });
+    await until("the link is open", () => link.isOpen);
+    edge.isSilent = true;
+    // Nobody answers a report.
+    link.send({ type: "report", draining: false, rooms: [] });
+    await until("the time for a word has passed twice", after(250));
+    expect([calls, edge.upgradeCount]).toEqual([["open"], 1]);
+  });
+
+  test("[EL3] an edge that takes long to answer is not dead while it answers heartbeats", async () => {
+    const { link, calls } = linkTo({ heartbeatMs: 60_000 });
+    await until("the link is open", () => link.isOpen);
+    // The loopback edge answers no report.
+    link.ask({ type: "report", draining: false, rooms: [] });
+    await until("the time for a word has passed twice", after(250));
+    expect(calls).toEqual(["open"]);
+    expect(edge.connections[0]!.received.filter((text) => text === "ping").length).toBe(1);
+  });
+
   test("[EL1] a stopped link closes its connection and makes no other", async () => {
     const { link, calls } = linkTo();
     await until("the link is open", () => link.isOpen);
@@ -123,6 +161,20 @@ describe("when the edge fails", () => {
     edge.isSilent = false;
     expect(lines.map(({ msg }) => msg)).toContain("pool default: The edge has fallen silent.");
     await until("it is open again", () => link.isOpen);
+  });
+
+  test("[EL3] an edge that does not answer a question is taken for dead, long before the next heartbeat", async () => {
+    const { link, calls, lines } = linkTo({ heartbeatMs: 60_000 });
+    await until("the link is open", () => link.isOpen);
+    edge.isSilent = true;
+    link.ask({ type: "renew", requestId: "r-1" });
+    await until("it gave up", () => calls.includes("close"));
+    edge.isSilent = false;
+    expect(lines.map(({ msg }) => msg)).toContain("pool default: The edge has fallen silent.");
+    await until("it is open again", () => link.isOpen);
+    link.stop();
+    link.ask({ type: "renew", requestId: "r-2" });
+    expect(edge.connections.at(-1)!.received).toEqual([]);
   });
 
   test("[EL3] an edge that answers heartbeats alone is given up, one that has answered is not", async () => {

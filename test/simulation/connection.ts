@@ -10,7 +10,7 @@ import type { Process } from "./machine.ts";
 import { type Network, Stream } from "./network.ts";
 
 /** As those of the real link. */
-const HEARTBEAT_MS = 1_000;
+const FIRST_HEARTBEAT_MS = 1_000;
 const SILENCE_MS = 5_000;
 const HANDSHAKE_MS = 5_000;
 const PROOF_MS = 30_000;
@@ -33,11 +33,20 @@ export class Connection {
   readonly #link: SimulatedLink<unknown>;
   readonly #process: Process;
   #end: ObjectEnd | null = null;
-  #openedAtMs = 0;
+  #isLost = false;
+  /** Heartbeats go out this often, counted from then; and the last one before that. */
+  #beats: { readonly everyMs: number; readonly fromMs: number; readonly beforeMs: number | null };
   /** When the peer's end went. */
   #closedAtMs: number | null = null;
 
-  constructor(network: Network, link: SimulatedLink<unknown>, process: Process, objectName: string) {
+  constructor(
+    network: Network,
+    link: SimulatedLink<unknown>,
+    process: Process,
+    objectName: string,
+    everyMs: number,
+  ) {
+    this.#beats = { everyMs, fromMs: network.timeline.nowMs, beforeMs: null };
     this.#network = network;
     this.#link = link;
     this.#process = process;
@@ -49,7 +58,7 @@ export class Connection {
   /** The edge has taken the connection. */
   accepted(end: ObjectEnd): void {
     this.#end = end;
-    this.#openedAtMs = this.#network.timeline.nowMs;
+    this.#beats = { ...this.#beats, fromMs: this.#network.timeline.nowMs };
     this.down.carry(() => this.#link.opened(this, end));
   }
 
@@ -70,8 +79,25 @@ export class Connection {
 
   /** The object has lost its end without a word; mostly the peer hears of it at once. */
   lostByObject(): void {
+    this.#isLost = true;
     if (this.#network.chance.isLikely(0.7)) this.closeToPeer("");
-    else this.#process.after(SILENCE_MS, () => this.#link.closed(this, ""));
+    else this.#link.lookLater(this, this.untilBeatMs);
+  }
+
+  /** Whether nothing comes through any more, be it for a while. */
+  get isDead(): boolean {
+    return this.#isLost || (this.up.way.cutAtMs ?? this.down.way.cutAtMs) !== null;
+  }
+
+  /** Until the next heartbeat. */
+  get untilBeatMs(): number {
+    const { everyMs, fromMs } = this.#beats;
+    return everyMs - ((this.#network.timeline.nowMs - fromMs) % everyMs);
+  }
+
+  beatEvery(everyMs: number): void {
+    if (everyMs === this.#beats.everyMs) return;
+    this.#beats = { everyMs, fromMs: this.#network.timeline.nowMs, beforeMs: this.heartbeatAtMs() };
   }
 
   /** The peer's end is gone. */
@@ -96,8 +122,9 @@ export class Connection {
       this.#process.stoppedAtMs ?? Infinity,
       this.up.way.cutAtMs ?? Infinity,
     );
-    const beats = Math.floor((lastMs - this.#openedAtMs) / HEARTBEAT_MS);
-    return beats < 1 ? null : this.#openedAtMs + beats * HEARTBEAT_MS;
+    const { everyMs, fromMs, beforeMs } = this.#beats;
+    const beats = Math.floor((lastMs - fromMs) / everyMs);
+    return beats < 1 ? beforeMs : fromMs + beats * everyMs;
   }
 }
 
@@ -120,6 +147,7 @@ export class SimulatedLink<Message> implements Link {
   readonly #world: LinkWorld;
   readonly #backOff: BackOff;
   #isStarted = false;
+  #heartbeatMs = FIRST_HEARTBEAT_MS;
   #connection: Connection | null = null;
   #end: ObjectEnd | null = null;
   #cancel: () => void = () => {};
@@ -142,7 +170,7 @@ export class SimulatedLink<Message> implements Link {
     const end = this.#end;
     const connection = this.#connection;
     if (end === null || connection === null) return false;
-    return end.object.holds(end) && (connection.up.way.cutAtMs ?? connection.down.way.cutAtMs) === null;
+    return end.object.holds(end) && !connection.isDead;
   }
 
   start(): void {
@@ -166,6 +194,23 @@ export class SimulatedLink<Message> implements Link {
     const deliver = (): void => end.object.heard(end, text);
     if (this.isCareless) connection.up.carryCarelessly(deliver);
     else connection.up.carry(deliver);
+  }
+
+  ask(message: object): void {
+    this.send(message);
+    if (this.#end !== null && this.#connection !== null) this.lookLater(this.#connection, 0);
+  }
+
+  beatEvery(intervalMs: number): void {
+    this.#heartbeatMs = intervalMs;
+    this.#connection?.beatEvery(intervalMs);
+  }
+
+  /** When a word has been due for long, from then on, a connection is ended on which none can come. */
+  lookLater(connection: Connection, dueInMs: number): void {
+    this.#world.process.after(dueInMs + SILENCE_MS, () => {
+      if (this.#connection === connection && connection.isDead) this.drop("silence");
+    });
   }
 
   confirm(): void {
@@ -206,7 +251,13 @@ export class SimulatedLink<Message> implements Link {
   #connect(): void {
     const { network, process, dial, peer } = this.#world;
     const { url } = this.#options;
-    const connection = new Connection(network, this as SimulatedLink<unknown>, process, objectNameOf(url));
+    const connection = new Connection(
+      network,
+      this as SimulatedLink<unknown>,
+      process,
+      objectNameOf(url),
+      this.#heartbeatMs,
+    );
     this.#connection = connection;
     this.#cancel = process.after(HANDSHAKE_MS, () => this.drop("no handshake"));
     connection.up.carry(() =>
@@ -229,13 +280,7 @@ export class SimulatedLink<Message> implements Link {
   }
 
   #watchWays(connection: Connection): () => void {
-    const look = (): void => {
-      this.#world.process.after(SILENCE_MS, () => {
-        const { up, down } = connection;
-        if (this.#connection === connection && (up.way.cutAtMs ?? down.way.cutAtMs) !== null)
-          this.drop("silence");
-      });
-    };
+    const look = (): void => this.lookLater(connection, connection.untilBeatMs);
     const unwatch = [connection.up.way.watch(look), connection.down.way.watch(look)];
     return () => {
       for (const end of unwatch) end();

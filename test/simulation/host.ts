@@ -139,6 +139,11 @@ export class Host {
     return this.#agent?.process.isRunning === true && this.#agent.binder.address(ip)?.isUsable() === true;
   }
 
+  /** Whether its gateway answers. */
+  get isAnswering(): boolean {
+    return this.#agent?.process.isRunning === true;
+  }
+
   /** Whether the agent gives everything back. */
   get isDraining(): boolean {
     return this.#agent?.isDraining === true;

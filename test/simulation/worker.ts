@@ -1,6 +1,7 @@
 /**
  * The Worker of a run: requests go where its copy of the placement says, with the real cache. It
- * hears from a host that has lost its lease, as the real one does.
+ * hears from a host that has lost its lease, and tells the pool which hosts it misses, as the real
+ * one does.
  *
  * Laws 8 and 9 as a request sees them: no pool is asked while there is a fresh copy that nobody has
  * cast doubt on, and to lose the pool takes no copy away.
@@ -8,6 +9,7 @@
 import { ok, refuse } from "../../src/core/outcome.ts";
 import { chooseHost, NOBODY, rankIps } from "../../src/core/host-choice.ts";
 import type { Placement } from "../../src/core/placement.ts";
+import { HostDoubts } from "../../src/worker/hosts/host-doubts.ts";
 import { type Found, PlacementCache } from "../../src/worker/hosts/placement-cache.ts";
 import type { Chance } from "./chance.ts";
 import { type Edge, POOL } from "./edge.ts";
@@ -32,6 +34,7 @@ export interface WorkerWatch {
 /** One isolate of the Worker. */
 export class SimulatedWorker {
   readonly #cache = new PlacementCache();
+  readonly #doubts = new HostDoubts();
   readonly #edge: Edge;
   readonly #network: Network;
   readonly #chance: Chance;
@@ -75,7 +78,13 @@ export class SimulatedWorker {
     if (!chosen.ok) return this.#count(`request refused: ${chosen.refusal}`);
     const { ip, host } = chosen.value;
     const target = this.#hosts.find(({ machine }) => host.gateway.includes(`${machine.name}:`));
-    const isServed = target?.serve(ip) === true;
+    if (target?.isAnswering !== true) {
+      // The next question tells the pool, which is asked no sooner for that.
+      this.#doubts.add(POOL, host.host, this.#machine.wallMs());
+      return this.#count("request lost with its host");
+    }
+    this.#doubts.remove(POOL, host.host);
+    const isServed = target.serve(ip);
     if (!isServed) this.#doubt();
     this.#count(isServed ? "request served" : "request refused by its host");
   }
@@ -90,7 +99,11 @@ export class SimulatedWorker {
       this.#checkNeed();
       const { nowMs } = this.#network.timeline;
       try {
-        const answer = await callObject(null, this.#edge.pool, this.#network, (pool) => pool.placement());
+        const missed = this.#doubts.tell(POOL, this.#machine.wallMs());
+        if (missed.length > 0) this.#count("hosts missed");
+        const answer = await callObject(null, this.#edge.pool, this.#network, (pool) =>
+          pool.placement(missed),
+        );
         this.#askedAtMs = Math.max(this.#askedAtMs ?? 0, nowMs);
         return answer.ok ? ok(answer.value) : refuse("pool-unknown");
       } catch {

@@ -12,8 +12,9 @@ describe("settings", () => {
       firstBlockOrder: 8,
       minPortsPerHost: 512,
       maxPortsPerHost: 32_768,
-      hostSilenceMs: 5000,
+      hostSilenceMs: 50_000,
       steeringDeadlineMs: 2000,
+      routerSilenceMs: 5000,
       minHostsPerIp: 3,
     });
   });

@@ -38,13 +38,19 @@ const ofLeases = {
   minPortsPerHost: portCount,
   maxPortsPerHost: portCount,
 };
-const ofPools = { hostSilenceMs: fc.integer({ min: 500, max: 600_000 }), steeringDeadlineMs: fc.nat(60_000) };
+const silenceMs = fc.integer({ min: 500, max: 600_000 });
+const ofPools = { hostSilenceMs: silenceMs, steeringDeadlineMs: fc.nat(60_000) };
 const leaseSettings: fc.Arbitrary<LeaseSettings> = fc.record(ofLeases, plain);
 const poolOwnSettings: fc.Arbitrary<PoolOwnSettings> = fc.record(ofPools, plain);
 
 /** Any settings that a pool may have. [ME4] */
 export const poolSettings: fc.Arbitrary<PoolSettings> = fc.record(
-  { ...ofLeases, ...ofPools, minHostsPerIp: fc.integer({ min: 1, max: 1_008 }) },
+  {
+    ...ofLeases,
+    ...ofPools,
+    routerSilenceMs: silenceMs,
+    minHostsPerIp: fc.integer({ min: 1, max: 1_008 }),
+  },
   plain,
 );
 

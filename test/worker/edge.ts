@@ -150,7 +150,8 @@ export function placementOf(pool: string, hosts: readonly string[], ip = "192.0.
 /** An environment whose pools answer as told; `placement` may be replaced between requests. */
 export interface StubbedPools {
   readonly env: Environment;
-  placement: () => Promise<Outcome<Placement, "pool-unknown">>;
+  /** With the hosts that the Worker misses. */
+  placement: (missed?: readonly string[]) => Promise<Outcome<Placement, "pool-unknown">>;
 }
 
 /** Pools that all have this placement. */
@@ -159,7 +160,9 @@ export function stubPools(placement: Placement): StubbedPools {
     placement: async () => ok(placement),
     env: {
       ...environment,
-      EGRESS_POOL: { getByName: () => ({ placement: () => stubbed.placement() }) } as never,
+      EGRESS_POOL: {
+        getByName: () => ({ placement: (missed: readonly string[]) => stubbed.placement(missed) }),
+      } as never,
     },
   } as StubbedPools;
   return stubbed;

@@ -1,6 +1,7 @@
 /** How often a host is looked after, and when its pool is asked. */
 import { beforeEach, expect, it, vi } from "vitest";
 import { ok, refuse } from "../../src/core/outcome.ts";
+import { hostDoubts, placements } from "../../src/worker/hosts/edge-state.ts";
 import { HostWatch, STREAM_PACE_MS } from "../../src/worker/hosts/host-watch.ts";
 import type { Found } from "../../src/worker/hosts/placement-cache.ts";
 import { absentHosts, freshNames, gateways, healthQuestions, placementOf } from "./edge.ts";
@@ -18,13 +19,15 @@ function newWatch(answer: (host: string, pool: string) => Found, paceMs?: number
   const goneAtMs: number[] = [];
   const load = async (): Promise<Found> => {
     askedAtMs.push(Date.now() - beganAtMs);
+    // As every question does.
+    hostDoubts.tell(pool, Date.now());
     return answer(h1, pool);
   };
   const host = placementOf(pool, [h1]).ips[0]!.hosts[0]!;
   const onGone = (): void => void goneAtMs.push(Date.now() - beganAtMs);
   const watch = new HostWatch({ host, pool, load }, onGone, paceMs);
   const looks = (): number => healthQuestions.get(h1) ?? 0;
-  return { h1, watch, askedAtMs, goneAtMs, looks };
+  return { h1, host, pool, load, watch, askedAtMs, goneAtMs, looks };
 }
 
 const HEARD = (host: string, pool: string): Found => ok(placementOf(pool, [host]));
@@ -119,4 +122,16 @@ it("[WK23] [WK19] a fault of the watch is logged, and gives nobody up", async ()
   await vi.advanceTimersByTimeAsync(1_000);
   expect(logged).toHaveBeenCalledWith("a host could not be looked after", fault);
   expect(goneAtMs).toEqual([]);
+});
+
+it("[WK24] [WK46] the pool is told of a host that has just come into doubt within half a second", async () => {
+  const { h1, pool, load, watch, askedAtMs } = newWatch(HEARD);
+  absentHosts.add(h1);
+  await placements.find(pool, Date.now(), load, { waitUntil: () => {} });
+  await vi.advanceTimersByTimeAsync(600);
+  await placements.reconsider(pool, Date.now(), load);
+  await vi.advanceTimersByTimeAsync(4_400);
+  watch.stop();
+  // Looked after at 1,000, when the pool had been asked 0.4 s before by one that did not know.
+  expect(askedAtMs).toEqual([0, 600, 1_500, 3_000, 4_500]);
 });

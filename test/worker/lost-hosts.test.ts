@@ -241,6 +241,28 @@ describe("a host that falls silent", () => {
     expect(askedHosts).toEqual([h1, h2]);
   });
 
+  it("[WK46] is told to its pool by the questions that are asked anyway, as long as it is missed", async () => {
+    const { send, h1, h2, pool, pools } = await newEgress(2);
+    vi.spyOn(Math, "random").mockReturnValue(0);
+    gateways.set(h2, OK);
+    const asked: (readonly string[] | undefined)[] = [];
+    pools.placement = async (missed) => {
+      asked.push(missed);
+      return ok(placementOf(pool, [h1, h2]));
+    };
+    vi.useFakeTimers({ toFake: ["Date"] });
+    // The first has no gateway: its loss is made good by the other, and nobody asks the pool for that.
+    expect(await (await send()).text()).toBe("ok");
+    expect([asked, askedHosts]).toEqual([[[]], [h1, h2]]);
+    vi.setSystemTime(Date.now() + 4_000);
+    await send();
+    await vi.waitFor(() => expect(asked).toEqual([[], [h1]]));
+    gateways.set(h1, OK);
+    vi.setSystemTime(Date.now() + 4_000);
+    await send();
+    await vi.waitFor(() => expect(asked).toEqual([[], [h1], []]));
+  });
+
   it("[WK23] [PL8] is given up also when another has come in its place, under its name", async () => {
     const { send, h1, h2, pool, pools } = await newSilence((names) => [names.h2]);
     const [first, second] = placementOf(pool, [h1, h2]).ips[0]!.hosts;

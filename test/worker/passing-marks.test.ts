@@ -1,5 +1,6 @@
 /** What an isolate remembers for a while, and how much of it. */
 import { describe, expect, it, vi } from "vitest";
+import { HostDoubts } from "../../src/worker/hosts/host-doubts.ts";
 import { HostHealth } from "../../src/worker/hosts/host-health.ts";
 import { PassingMarks } from "../../src/worker/hosts/passing-marks.ts";
 import { absentHosts, gateways, healthQuestions, placementOf } from "./edge.ts";
@@ -43,6 +44,17 @@ describe("a mark", () => {
     expect(marks.has("h1", 5_000)).toBe(false);
   });
 
+  it("[WK46] is told with all others that last", () => {
+    const marks = new PassingMarks(5_000, 10);
+    for (const [at, key] of ["b", "a", "c"].entries()) marks.add(key, at * 1_000);
+    marks.remove("a");
+    expect([marks.present(2_000), marks.present(5_000), marks.present(7_000)]).toEqual([
+      ["b", "c"],
+      ["c"],
+      [],
+    ]);
+  });
+
   it("[WK21] is forgotten for another when there are too many, the oldest first", () => {
     const marks = new PassingMarks(5_000, 2);
     marks.add("a", 0);
@@ -51,6 +63,32 @@ describe("a mark", () => {
     expect(["a", "b"].map((key) => marks.has(key, 1))).toEqual([true, true]);
     marks.add("c", 0);
     expect(["a", "b", "c"].map((key) => marks.has(key, 1))).toEqual([true, false, true]);
+  });
+});
+
+describe("a host in doubt", () => {
+  it("[WK46] is told to its own pool, until its gateway answers or nobody has missed it for 5 s", () => {
+    const doubts = new HostDoubts();
+    doubts.add("eu", "h1", 0);
+    doubts.add("eu", "h2", 1_000);
+    doubts.add("eu-2", "h1", 1_000);
+    expect(doubts.tell("eu", 2_000)).toEqual(["h1", "h2"]);
+    doubts.remove("eu", "h2");
+    doubts.add("eu", "h1", 3_000);
+    expect([doubts.tell("eu", 7_999), doubts.tell("eu", 8_000)]).toEqual([["h1"], []]);
+    expect(doubts.tell("eu-2", 5_999)).toEqual(["h1"]);
+    expect(doubts.tell("us", 2_000)).toEqual([]);
+  });
+
+  it("[WK46] counts as told once it was, until its gateway answers", () => {
+    const doubts = new HostDoubts();
+    doubts.add("eu", "h1", 0);
+    expect(doubts.isTold("eu", "h1", 0)).toBe(false);
+    doubts.tell("eu", 0);
+    expect([doubts.isTold("eu", "h1", 1), doubts.isTold("us", "h1", 1)]).toEqual([true, false]);
+    doubts.remove("eu", "h1");
+    doubts.add("eu", "h1", 1);
+    expect(doubts.isTold("eu", "h1", 1)).toBe(false);
   });
 });
 

@@ -50,6 +50,11 @@ export interface MemberOptions {
 }
 
 const PRESENCE_INTERVAL_MS = 10_000;
+/** What lies on the way forgets connections that are quiet for long. */
+const LONGEST_HEARTBEAT_MS = 60_000;
+const SHORTEST_HEARTBEAT_MS = 1_000;
+/** So a connection that has died is missed early in a lease, however short that is. */
+const BEATS_PER_LEASE = 10;
 
 /** From `start` until `drain` has resolved. */
 export class AddressMember {
@@ -179,7 +184,7 @@ export class AddressMember {
       ports,
       clock: this.#options.clock ?? readClock,
       random: this.#options.random ?? Math.random,
-      send: (request: LeaseRequest) => link.send(request),
+      send: (request: LeaseRequest) => link.ask(request),
       wakeIn: (delayMs) => {
         this.#cancelWake?.();
         this.#cancelWake = this.#timers.after(Math.max(1, Math.ceil(delayMs)), () => keeper.tick());
@@ -196,7 +201,10 @@ export class AddressMember {
   }
 
   #received(link: Link, keeper: LeaseKeeper, reply: LeaseReply): void {
-    if (reply.type === "answer") link.confirm();
+    if (reply.type === "answer") {
+      link.confirm();
+      if (reply.leaseDurationMs !== null) link.beatEvery(heartbeatMsOf(reply.leaseDurationMs));
+    }
     keeper.message(reply);
   }
 
@@ -281,4 +289,13 @@ export class AddressMember {
 
 function describeLease(lease: { base: number; order: number; epoch: number }): string {
   return `${formatRange(rangeOf(lease))} epoch ${lease.epoch}`;
+}
+
+/**
+ * Nobody judges by these heartbeats whether this host is there: they are for a connection that has
+ * died while nothing was asked. Requests find that as well, so only short leases need them often. [EL1]
+ */
+function heartbeatMsOf(leaseDurationMs: number): number {
+  const intervalMs = Math.floor(leaseDurationMs / BEATS_PER_LEASE);
+  return Math.min(Math.max(intervalMs, SHORTEST_HEARTBEAT_MS), LONGEST_HEARTBEAT_MS);
 }

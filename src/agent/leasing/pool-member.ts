@@ -9,6 +9,7 @@ import {
   type PoolRequest,
   PROTOCOL_VERSION,
 } from "../../core/messages.ts";
+import { heartbeatMsFor, reportIntervalMsFor } from "../../core/liveness.ts";
 import { portCountOf } from "../../core/port-block.ts";
 import { parsePoolReply } from "../../wire/message-parsers.ts";
 import { AddressMember, type MemberOptions } from "./address-member.ts";
@@ -57,7 +58,6 @@ export interface PoolMemberOptions extends Omit<MemberOptions, "onChange" | "may
 
 /** Changes that nobody announces, such as the use of ports, are looked for this often. */
 const LOOK_INTERVAL_MS = 250;
-const REPORT_INTERVAL_MS = 2_000;
 /** Others' findings on an address in doubt last some seconds: until it is good they are asked again. [UP2] */
 const SUSPECT_INTERVAL_MS = 4_000;
 /** What only people look at. */
@@ -81,6 +81,7 @@ export class PoolMember {
   #takes: readonly string[] = [];
   /** An older pool accepts no report of uplinks. */
   #takesUplinks = false;
+  #reportIntervalMs = reportIntervalMsFor(0);
   #nextHopWarning = "";
   #isDraining = false;
   #isStopped = false;
@@ -143,7 +144,7 @@ export class PoolMember {
 
   #enlist(): void {
     const { instance, gateway, reach, site, weight } = this.#options;
-    this.#link.send({
+    this.#link.ask({
       type: "enlist",
       version: PROTOCOL_VERSION,
       instance,
@@ -164,6 +165,7 @@ export class PoolMember {
       case "enlisted":
         this.#isDuplicate = false;
         this.#link.confirm();
+        this.#followSilence(reply.settings?.hostSilenceMs);
         this.#ips = reply.ips;
         this.#retiring = reply.retiring ?? null;
         this.#takes = reply.takes ?? [];
@@ -179,6 +181,13 @@ export class PoolMember {
         this.#options.uplinks?.ejected(reply.ips);
         return;
     }
+  }
+
+  /** The larger a pool, the more rarely its hosts speak. An older pool does not say after how much silence. [PM9] */
+  #followSilence(silenceMs: number | undefined): void {
+    if (silenceMs === undefined) return;
+    this.#link.beatEvery(heartbeatMsFor(silenceMs));
+    this.#reportIntervalMs = reportIntervalMsFor(silenceMs);
   }
 
   /** Once, until something changes: the pool says the same on every connection. [PM7] */
@@ -262,7 +271,7 @@ export class PoolMember {
     const present = this.#present();
     const urgency = urgencyOf(this.#told, present);
     const isDoubted = present.rooms.some(({ uplink }) => (uplink?.doubts.length ?? 0) > 0);
-    const soon = this.#options.reportIntervalMs ?? REPORT_INTERVAL_MS;
+    const soon = this.#options.reportIntervalMs ?? this.#reportIntervalMs;
     const dueMs = { now: LEAST_INTERVAL_MS, soon, later: LATE_INTERVAL_MS };
     if (urgency === "never") {
       if (isDoubted && sinceMs >= SUSPECT_INTERVAL_MS) this.#report();

@@ -19,7 +19,7 @@ import {
   PROXY_STATUS,
 } from "../../wire/header-names.ts";
 import { problemCodeOf } from "../../wire/problem-response.ts";
-import { health, longWaits, cooldowns, placements } from "../hosts/edge-state.ts";
+import { health, hostDoubts, longWaits, cooldowns, missHost, placements } from "../hosts/edge-state.ts";
 import { HostWatch } from "../hosts/host-watch.ts";
 import { LONG } from "../hosts/long-waits.ts";
 import type { LoadPlacement } from "../hosts/placement-cache.ts";
@@ -115,7 +115,7 @@ async function successor(forwarding: Forwarding): Promise<NextHost> {
   for (let count = 1; ; count += 1) {
     const chosen = await nextHost(forwarding);
     if (!chosen.ok || (await health.isThere(chosen.value.host))) return chosen;
-    cooldowns.add(chosen.value.host.host, Date.now());
+    missHost(forwarding.pool, chosen.value.host.host);
     search.lost(chosen.value);
     if (count === MAX_SUCCESSORS) return refuse("no-host");
   }
@@ -220,7 +220,7 @@ async function whileThere(
  * the client's fault, the gateway is asked first. [WK8]
  */
 function blame(
-  { background }: Forwarding,
+  { background, pool }: Forwarding,
   { host }: Destined,
   body: RequestBody | null,
   isGone: boolean,
@@ -231,12 +231,13 @@ function blame(
   if (isSure) cooldowns.add(host.host, nowMs);
   if (isGone || (isKnown && isSure)) return;
   const asking = isSure ? health.ask(host.gateway) : health.isThere(host);
-  background.waitUntil(judgeByWord(host.host, asking));
+  background.waitUntil(judgeByWord(pool, host.host, asking));
 }
 
-async function judgeByWord(host: string, isThere: Promise<boolean>): Promise<void> {
-  if (await isThere) cooldowns.remove(host);
-  else cooldowns.add(host, Date.now());
+async function judgeByWord(pool: string, host: string, isThere: Promise<boolean>): Promise<void> {
+  if (!(await isThere)) return missHost(pool, host);
+  cooldowns.remove(host);
+  hostDoubts.remove(pool, host);
 }
 
 /** What an answer of 400 or more says; anything below is the destination's for sure. */

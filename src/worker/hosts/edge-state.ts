@@ -5,6 +5,7 @@
 import { refuse } from "../../core/outcome.ts";
 import { askControlPlane } from "../runtime/control-plane.ts";
 import type { Environment } from "../runtime/environment.ts";
+import { HostDoubts } from "./host-doubts.ts";
 import { HostHealth } from "./host-health.ts";
 import { LongWaits } from "./long-waits.ts";
 import { PassingMarks } from "./passing-marks.ts";
@@ -32,13 +33,24 @@ export const suspects = new PassingMarks(SUSPECT_MS, 1_024);
 /** What gateways said when they were asked whether they are there. */
 export const health = new HostHealth();
 
+/** Hosts that their pools are to look after. */
+export const hostDoubts = new HostDoubts();
+
+/** The gateway of a host does not answer: it is passed over, and its pool is to look after it. */
+export function missHost(pool: string, host: string): void {
+  const nowMs = Date.now();
+  cooldowns.add(host, nowMs);
+  hostDoubts.add(pool, host, nowMs);
+}
+
 /** Requests whose answer has not come yet. */
 export const longWaits = new LongWaits();
 
 /** How to ask a pool's object for its placement. */
 export function placementLoader(env: Environment): LoadPlacement {
   return async (pool): Promise<Found> => {
-    const answer = await askControlPlane(async () => env.EGRESS_POOL.getByName(pool).placement());
+    const missed = hostDoubts.tell(pool, Date.now());
+    const answer = await askControlPlane(async () => env.EGRESS_POOL.getByName(pool).placement(missed));
     return answer.ok ? answer.value : refuse(answer.refusal);
   };
 }

@@ -2,14 +2,14 @@
  * Watches a request that waits for its answer, or for more of an event stream, so that a host that is
  * gone does not leave it waiting.
  *
- * Two must agree that a host is gone: its gateway does not answer, and its pool does not hear
- * it. A gateway that answers has a slow destination; a host that the pool hears is busy, or cannot be
+ * Two must agree that a host is gone: its gateway does not answer, and its pool, which asks it for a
+ * word then, does not hear it. A gateway that answers has a slow destination; a host that the pool hears is busy, or cannot be
  * reached from this edge for the moment. Gateways are asked first, so that waiting alone never
  * asks the control plane [LAW9]. [WK23] [WK24] [WK44]
  */
 import { isHeard, type PlacedHost } from "../../core/placement.ts";
-import { health, cooldowns, placements } from "./edge-state.ts";
-import type { LoadPlacement } from "./placement-cache.ts";
+import { health, hostDoubts, missHost, placements } from "./edge-state.ts";
+import { type LoadPlacement, RENEWAL_INTERVAL_MS } from "./placement-cache.ts";
 
 /** How often a host is looked after, and at first. */
 const REQUEST_PACE_MS = 1_000;
@@ -17,7 +17,7 @@ const REQUEST_PACE_MS = 1_000;
 export const STREAM_PACE_MS = 5_000;
 /** How often, when the gateway did not answer. */
 const WORRIED_LOOK_MS = 500;
-/** The least time between two questions about one pool from here. */
+/** The least time between two questions about one pool from here, which its hosts have to answer. */
 const CONSULTATION_MS = 1_500;
 
 /** Where a request waits. */
@@ -57,9 +57,15 @@ export class HostWatch {
     const { host, pool, load } = this.#waiting;
     const isThere = await health.isThere(host);
     if (this.#isStopped) return;
-    if (!isThere) {
-      cooldowns.add(host.host, Date.now());
-      const found = await placements.reconsider(pool, Date.now(), load, CONSULTATION_MS);
+    if (isThere) {
+      hostDoubts.remove(pool, host.host);
+    } else {
+      missHost(pool, host.host);
+      const nowMs = Date.now();
+      // The pool can look after it only once it has been told.
+      const isTold = hostDoubts.isTold(pool, host.host, nowMs);
+      const intervalMs = isTold ? CONSULTATION_MS : RENEWAL_INTERVAL_MS;
+      const found = await placements.reconsider(pool, nowMs, load, intervalMs);
       if (this.#isStopped) return;
       if (found.ok && !isHeard(found.value, host)) return this.#onGone();
     }

@@ -35,6 +35,11 @@ export class PassingMarks {
     return false;
   }
 
+  /** All that is marked now, oldest marks first. */
+  present(nowMs: number): string[] {
+    return [...this.#untilMs].filter(([, untilMs]) => this.#lasts(untilMs, nowMs)).map(([key]) => key);
+  }
+
   /** Whether nothing is marked now: the common case, which should cost nothing. */
   isEmpty(nowMs: number): boolean {
     for (const [key, untilMs] of this.#untilMs) {
