@@ -57,4 +57,11 @@ export const ADDRESS_MIGRATIONS: Migrations = [
   ],
   // Hosts that were refused more, for a fair share.
   ["CREATE TABLE want (host TEXT PRIMARY KEY, at_ms INTEGER NOT NULL) WITHOUT ROWID"],
+  // The times of hosts that renewed together: one row for all of them. Beside it the holder's own time counts.
+  [
+    `CREATE TABLE renewed_together (
+      id INTEGER PRIMARY KEY CHECK (id = 1),
+      expires_at_ms TEXT NOT NULL
+    )`,
+  ],
 ];

@@ -55,16 +55,25 @@ export class AddressTable {
 
   /** Decides, and stores what that comes to. */
   execute(address: StoredAddress, command: LeaseCommand): Outcome<LeaseAnswer, LeaseRefusal> {
-    const { events, outcome } = this.#stored(() => {
-      const decision = execute(address.table, command, this.#platform.nowMs(), this.#platform.random);
-      this.#store.append(decision.events);
-      return decision;
+    return this.executeAll(address, [command])[0]!;
+  }
+
+  /** The same with several commands, one after the other, that are stored as one. */
+  executeAll(
+    address: StoredAddress,
+    commands: readonly LeaseCommand[],
+  ): Outcome<LeaseAnswer, LeaseRefusal>[] {
+    const decisions = this.#stored(() => {
+      const nowMs = this.#platform.nowMs();
+      const made = commands.map((command) => execute(address.table, command, nowMs, this.#platform.random));
+      this.#store.append(made.flatMap(({ events }) => events));
+      return made;
     });
-    if (this.#alarmAtMs === null || !events.every(endsNothingSooner)) {
+    if (this.#alarmAtMs === null || !decisions.every(({ events }) => events.every(endsNothingSooner))) {
       this.wakeBy(nextDeadlineMs(address.table));
     }
     if (isUnpublished(address.table)) this.#onUnpublished(address);
-    return outcome;
+    return decisions.map(({ outcome }) => outcome);
   }
 
   /** An alarm that comes too early costs less than moving it at every renewal. [DO8] */

@@ -3,11 +3,18 @@
  * on which it joined last. No answer leaves before what it tells of is on disk, and one that tells
  * of a block waits until the routers know that block. [HO2] [DO9] [ST4]
  */
-import { awaitsRouters, type LeaseCommand } from "../../src/core/lease-commands.ts";
-import type { LeaseReply, LeaseRequest } from "../../src/core/messages.ts";
+import {
+  awaitsRouters,
+  type LeaseAnswer,
+  type LeaseCommand,
+  type LeaseRefusal,
+} from "../../src/core/lease-commands.ts";
+import type { LeaseReply, LeaseRequest, MessageRefusal } from "../../src/core/messages.ts";
+import type { Outcome } from "../../src/core/outcome.ts";
 import { settingsFor } from "../../src/core/share.ts";
 import { parseLeaseRequest } from "../../src/wire/message-parsers.ts";
 import { fence, readRequest, refuseRequest } from "../platform/conversation.ts";
+import { within } from "../platform/deadline.ts";
 import {
   type Acceptance,
   CLOSE_REFUSED,
@@ -31,7 +38,20 @@ interface LeaseAttachment {
 interface Heard {
   readonly socket: ObjectSocket;
   readonly message: string | ArrayBuffer;
+  readonly request: Outcome<LeaseRequest, MessageRefusal>;
 }
+
+/** A request that can be carried out. */
+interface Asked {
+  readonly heard: Heard;
+  readonly request: LeaseRequest;
+  readonly host: string;
+  readonly pool: string;
+  readonly session: number | null;
+}
+
+/** Hosts of an address renew at moments that they have in common: so long others are waited for. [DO21] */
+const GATHERING_MS = 250;
 
 /** Sessions count from 1, so this one is always stale. */
 const NO_SESSION = 0;
@@ -45,6 +65,9 @@ export class LeaseSessions {
   /** What was heard and is answered in the next turn, in the order in which it came. */
   readonly #waiting: Heard[] = [];
   #turn: Promise<void> | null = null;
+  /** What waits is to be answered now, and whoever waits for more is told. */
+  #isDue = false;
+  #due = Promise.withResolvers<void>();
   /** What is answered once the routers have applied it; its blocks are on disk. [ST4] */
   #held: Heard[] = [];
 
@@ -61,8 +84,18 @@ export class LeaseSessions {
 
   /** Hears a host; done when it is answered, or held back. */
   async heard(socket: ObjectSocket, message: string | ArrayBuffer): Promise<void> {
-    this.#waiting.push({ socket, message });
+    const request = readRequest(message, parseLeaseRequest);
+    this.#waiting.push({ socket, message, request });
+    if (!isRenewal(request) || this.#isGathered()) {
+      this.#isDue = true;
+      this.#due.resolve();
+    }
     await (this.#turn ??= this.#takeTurn());
+  }
+
+  /** Whether every host that could renew waits for it, as far as can be told by their number. */
+  #isGathered(): boolean {
+    return this.#waiting.length >= (this.#table.address()?.table.holders.size ?? 0);
   }
 
   /** Done when all is heard that was said before. */
@@ -72,9 +105,7 @@ export class LeaseSessions {
 
   /** A request that is asked again gets the block it got, and the leases as they are now. [ME2] */
   answerHeld(): void {
-    for (const { socket, message } of this.#held.splice(0)) {
-      if (isOpen(socket)) this.#answer(socket, message);
-    }
+    for (const heard of this.#held.splice(0)) if (isOpen(heard.socket)) this.#answer([heard]);
   }
 
   /** Fails closed, with a named refusal: the host keeps what it has and goes on renewing it. [ST6] */
@@ -97,27 +128,46 @@ export class LeaseSessions {
 
   /**
    * Answers everything that waits. What an object does in one turn is one commit, and the commit
-   * is what a command costs: those that come at the same moment share it. Each is a transaction
-   * of its own all the same, and every answer waits for the disk. Nothing is lost with the queue:
-   * a host that has no answer asks again. [DO17]
+   * is what a command costs: those that come at the same moment share it. Renewals that follow one
+   * another are one transaction, and one row; anything else is a transaction of its own. Every
+   * answer waits for the disk. Nothing is lost with the queue: a host that has no answer asks
+   * again. [DO17] [DO21]
    */
   async #takeTurn(): Promise<void> {
+    if (!this.#isDue) await within(this.#platform, GATHERING_MS, this.#due.promise);
     await this.#platform.wait(0);
     this.#turn = null;
-    for (const { socket, message } of this.#waiting.splice(0)) this.#answer(socket, message);
+    this.#isDue = false;
+    this.#due = Promise.withResolvers();
+    for (const together of inTransactions(this.#waiting.splice(0))) this.#answer(together);
     await this.#table.alarmSet;
   }
 
-  #answer(socket: ObjectSocket, message: string | ArrayBuffer): void {
+  /** Answers what is one transaction. */
+  #answer(together: readonly Heard[]): void {
     const address = this.#table.address();
-    const { host, session, pool } = socket.deserializeAttachment() as LeaseAttachment;
-    if (address === null || address.pool !== pool) return socket.close(CLOSE_REFUSED, "ip-unknown");
-    const request = readRequest(message, parseLeaseRequest);
-    if (!request.ok) return refuseHost(socket, requestIdIn(message), request.refusal);
-    const { requestId, type } = request.value;
-    const outcome = this.#table.execute(address, commandOf(request.value, host, session));
+    const asked: Asked[] = [];
+    for (const heard of together) {
+      const { socket, message, request } = heard;
+      const { host, session, pool } = socket.deserializeAttachment() as LeaseAttachment;
+      if (address === null || address.pool !== pool) socket.close(CLOSE_REFUSED, "ip-unknown");
+      else if (!request.ok) refuseHost(socket, requestIdIn(message), request.refusal);
+      else asked.push({ heard, request: request.value, host, pool, session });
+    }
+    if (address === null || asked.length === 0) return;
+    const commands = asked.map(({ request, host, session }) => commandOf(request, host, session));
+    const outcomes = this.#table.executeAll(address, commands);
+    for (const [at, outcome] of outcomes.entries()) this.#tell(address, asked[at]!, outcome);
+  }
+
+  #tell(
+    address: StoredAddress,
+    { heard, request: { requestId, type }, host, pool }: Asked,
+    outcome: Outcome<LeaseAnswer, LeaseRefusal>,
+  ): void {
+    const { socket } = heard;
     if (!outcome.ok) return refuseHost(socket, requestId, outcome.refusal, type === "join");
-    if (awaitsRouters(address.table, outcome.value)) return this.#hold({ socket, message });
+    if (awaitsRouters(address.table, outcome.value)) return this.#hold(heard);
     if (type === "join") this.#handOver({ host, pool, session: outcome.value.session! }, socket);
     const { leases, leaseDurationMs, granted } = outcome.value;
     // Hosts that do not know the pool's own settings apart want these two in every answer.
@@ -149,6 +199,27 @@ export class LeaseSessions {
       if (joined !== null && joined < session && isOpen(other)) fence(other);
     }
   }
+}
+
+function isRenewal(request: Heard["request"]): boolean {
+  return request.ok && request.value.type === "renew";
+}
+
+/** Renewals that follow one another, and everything else by itself; the order stays. */
+function inTransactions(heard: readonly Heard[]): Heard[][] {
+  const transactions: Heard[][] = [];
+  let renewals: Heard[] | null = null;
+  for (const one of heard) {
+    const isOne = isRenewal(one.request);
+    if (isOne && renewals !== null) {
+      renewals.push(one);
+      continue;
+    }
+    const transaction = [one];
+    transactions.push(transaction);
+    renewals = isOne ? transaction : null;
+  }
+  return transactions;
 }
 
 function commandOf(request: LeaseRequest, host: string, session: number | null): LeaseCommand {

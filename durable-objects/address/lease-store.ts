@@ -2,7 +2,8 @@
  * The table of an address on disk. It is written event by event and read whole: the table
  * that comes back equals the table that wrote it. [LE2] [DO3]
  *
- * Costs are laid out for what happens most. A renewal updates the one row of its holder. A
+ * Costs are laid out for what happens most. A renewal updates the one row of its holder, and many that
+ * come together update one row for all of them: of a holder's two times the later one counts. A
  * grant adds one row. A lease that is over leaves the live rows for the history ("who held
  * these ports then?"), which is bounded; only its recent part is read again, to know which
  * blocks have been unused longest.
@@ -60,6 +61,7 @@ export class LeaseStore {
     this.#sql.exec("UPDATE assignment SET standing = 'left'");
     this.#sql.exec("DELETE FROM holder");
     this.#sql.exec("DELETE FROM want");
+    this.#sql.exec("DELETE FROM renewed_together");
   }
 
   /** The newest revision of a pool's orders that was heeded; 0 for none. [RE6] */
@@ -90,10 +92,11 @@ export class LeaseStore {
     table.steeringVersion = numberOf(assignment, "steering_version");
     table.publishedVersion = numberOf(assignment, "published_version");
     table.isRetiring = assignment["standing"] === "retiring";
+    const together = this.#renewedTogether();
     for (const row of this.#rows("SELECT * FROM holder")) {
       const session = numberOf(row, "session");
-      const expiresAtMs = numberOf(row, "expires_at_ms");
       const host = textOf(row, "host");
+      const expiresAtMs = Math.max(numberOf(row, "expires_at_ms"), together.get(host) ?? 0);
       table.holders.set(host, { host, instance: textOf(row, "instance"), session, expiresAtMs });
     }
     for (const row of this.#rows("SELECT * FROM want")) {
@@ -115,10 +118,48 @@ export class LeaseStore {
 
   /** Writes what a command came to; to be called in one transaction. */
   append(events: readonly LeaseEvent[]): void {
+    const renewed = events.filter((event) => event.type === "renewed");
     for (const event of events) {
-      this.#write(event);
+      if (event.type !== "renewed" || renewed.length === 1) this.#write(event);
       if (changesSteering(event)) this.#sql.exec(COUNT_STEERING_CHANGE);
     }
+    // Last: before it, time has passed for those that were there.
+    if (renewed.length > 1) this.#renewTogether(renewed);
+  }
+
+  /** One row, however many they are. [DO16] */
+  #renewTogether(renewed: readonly (LeaseEvent & { type: "renewed" })[]): void {
+    const together = this.#renewedTogether();
+    for (const { host, expiresAtMs } of renewed) together.set(host, expiresAtMs);
+    this.#putTogether(together);
+  }
+
+  /** Should it come back, only its own time counts. */
+  #forgetTogether(host: string): void {
+    const together = this.#renewedTogether();
+    if (together.delete(host)) this.#putTogether(together);
+  }
+
+  #shiftTogether(shiftMs: number): void {
+    const together = this.#renewedTogether();
+    if (together.size === 0) return;
+    for (const [host, atMs] of together) together.set(host, atMs + shiftMs);
+    this.#putTogether(together);
+  }
+
+  /** By host. */
+  #renewedTogether(): Map<string, number> {
+    const [row] = this.#rows("SELECT expires_at_ms FROM renewed_together");
+    const entries = row === undefined ? [] : JSON.parse(textOf(row, "expires_at_ms"));
+    return new Map(entries as [string, number][]);
+  }
+
+  #putTogether(expiresAtMs: ReadonlyMap<string, number>): void {
+    this.#sql.exec(
+      `INSERT INTO renewed_together (id, expires_at_ms) VALUES (1, ?)
+      ON CONFLICT (id) DO UPDATE SET expires_at_ms = excluded.expires_at_ms`,
+      JSON.stringify([...expiresAtMs]),
+    );
   }
 
   /**
@@ -174,12 +215,14 @@ export class LeaseStore {
       case "left":
         sql.exec("DELETE FROM holder WHERE host = ?", event.host);
         sql.exec("DELETE FROM want WHERE host = ?", event.host);
+        this.#forgetTogether(event.host);
         return;
       case "clock-read":
         sql.exec("UPDATE assignment SET seen_at_ms = ?", event.atMs);
         if (event.shiftMs === 0) return;
         sql.exec("UPDATE holder SET expires_at_ms = expires_at_ms + ?", event.shiftMs);
         sql.exec("UPDATE lease SET free_at_ms = free_at_ms + ? WHERE free_at_ms IS NOT NULL", event.shiftMs);
+        this.#shiftTogether(event.shiftMs);
         return;
       case "steering-began":
         sql.exec("UPDATE assignment SET is_steered = 1");

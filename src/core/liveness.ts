@@ -4,7 +4,7 @@
  * A pool tells each host after how much silence it counts as gone; the host beats several times
  * within that. Where many hosts come together the pool tells a longer time, so that all their
  * heartbeats together stay few. A host that is gone is found sooner than by silence: whoever
- * misses it says so, and the pool asks it. [DO10] [DO20] [PM9]
+ * misses it says so, and the pool asks it. [DO10] [DO20] [PM10]
  */
 
 /** Heartbeats of a host within the silence after which it counts as gone: one may get lost. */

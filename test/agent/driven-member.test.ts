@@ -130,6 +130,8 @@ test("[PM6] refused after it has leased it keeps and renews that, and grows when
   expect(Array.from({ length: 240 }, take)).toEqual(Array(240).fill(true));
   pool.reopen();
   pool.receive({ type: "enlisted", pool: "default", ips: [IP] });
+  // A renewal may be on its way.
+  answer(address, [FIRST, spare]);
   await timers.advance(LEASE_MS / 3);
   expect(typesOf(address.sent.slice(sentBefore + sent.length))).toContain("acquire");
 });

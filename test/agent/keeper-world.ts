@@ -141,6 +141,7 @@ export class FakeHost {
       ports: this.ports,
       clock: () => this.clock(),
       random: world.random,
+      renewalPhase: 0,
       highestEpoch,
       send: (request) => {
         assert(this.connection !== null, "a keeper sends on an open connection only");

@@ -23,6 +23,7 @@ function apart() {
     send: (request) => sent.push(request),
     wakeIn: () => {},
     onEvent: () => {},
+    renewalPhase: 0,
     highestEpoch: 0,
   });
   const pass = (ms: number): void => {

@@ -10,7 +10,13 @@ import { ADDRESS_MIGRATIONS } from "../../durable-objects/address/address-schema
 import { migrate } from "../../durable-objects/storage/migrate.ts";
 import type { SqlDatabase } from "../../durable-objects/storage/sql-database.ts";
 import { execute, type LeaseCommand } from "../../src/core/lease-commands.ts";
-import { applyEvent, emptyLeaseTable, leasesOf, type LeaseTable } from "../../src/core/lease-table.ts";
+import {
+  applyEvent,
+  emptyLeaseTable,
+  type LeaseEvent,
+  leasesOf,
+  type LeaseTable,
+} from "../../src/core/lease-table.ts";
 import { publicationOf } from "../../src/core/publication.ts";
 import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../../src/core/pool-settings.ts";
 
@@ -43,7 +49,7 @@ export interface History {
 /** Without routers; as often as they are named. */
 const COMMANDS = [
   ["join", 2],
-  ["renew", 1],
+  ["renew", 2],
   ["acquire", 5],
   ["release", 2],
   ["tick", 1],
@@ -89,7 +95,10 @@ export function playHistory(database: SqlDatabase, history: History): { readonly
   let nowMs = 1_800_000_000_000;
   for (const [at, current] of history.steps.entries()) {
     nowMs += current.elapsedMs;
-    const { events } = execute(table, commandFor(table, current, `r${at}`), nowMs, random);
+    const events: LeaseEvent[] = [];
+    for (const command of commandsFor(table, current, `r${at}`)) {
+      events.push(...execute(table, command, nowMs, random).events);
+    }
     database.transactionSync(() => {
       store.append(events);
     });
@@ -102,6 +111,13 @@ export function playHistory(database: SqlDatabase, history: History): { readonly
     expect(comparable(stored!.table)).toEqual(expected);
   }
   return { grantCount: table.lastEpoch };
+}
+
+/** What a step asks in one transaction: some renewals come with those of all other hosts. [DO21] */
+function commandsFor(table: LeaseTable, step: Step, requestId: string): LeaseCommand[] {
+  const command = commandFor(table, step, requestId);
+  if (command.type !== "renew" || step.choice % 2 === 0) return [command];
+  return Array.from(table.holders.values(), ({ host, session }) => ({ type: "renew", host, session }));
 }
 
 /** The command of a step, made to fit the table: mostly one that could be granted. */

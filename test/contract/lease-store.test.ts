@@ -129,4 +129,53 @@ describe("a lease store on the SQLite of Node", () => {
     expect(written([renewed])).toBe(1);
     expect(written([pastLease(1)[0]!, renewed])).toBe(2);
   });
+
+  test("[DO16] renewals that come together write one row, and any later time of a host counts", () => {
+    const { database, store } = emptyStore();
+    const names = Array.from({ length: 31 }, (_none, at) => `h${at}`);
+    for (const [at, host] of names.entries()) {
+      store.append([
+        { type: "joined", holder: { host, instance: "instance", session: at, expiresAtMs: 100 } },
+      ]);
+    }
+    const totalChanges = (): number =>
+      Number(database.sql.exec("SELECT total_changes() AS count").toArray()[0]!["count"]);
+    const timesOf = (): number[] =>
+      Array.from(new LeaseStore(database).load()!.table.holders.values(), ({ expiresAtMs }) => expiresAtMs);
+    const renewedAll = (expiresAtMs: number): LeaseEvent[] =>
+      names.map((host) => ({ type: "renewed", host, expiresAtMs }));
+    for (const expiresAtMs of [200, 300]) {
+      const before = totalChanges();
+      store.append(renewedAll(expiresAtMs));
+      expect(totalChanges() - before).toBe(1);
+      expect(timesOf()).toEqual(names.map(() => expiresAtMs));
+    }
+    store.append([{ type: "renewed", host: "h0", expiresAtMs: 400 }]);
+    expect(timesOf().slice(0, 2)).toEqual([400, 300]);
+    store.append([{ type: "clock-read", atMs: 1, shiftMs: -50 }]);
+    expect(timesOf().slice(0, 2)).toEqual([350, 250]);
+    store.append([{ type: "left", host: "h1" }]);
+    // Its clock may have been set back since.
+    const holder = { host: "h1", instance: "instance", session: 99, expiresAtMs: 10 };
+    store.append([{ type: "joined", holder }]);
+    expect(new LeaseStore(database).load()!.table.holders.get("h1")).toEqual(holder);
+    store.leave();
+    store.assign("192.0.2.1", "us", DEFAULT_POOL_SETTINGS);
+    store.append([{ type: "joined", holder }]);
+    expect(timesOf()).toEqual([10]);
+  });
+
+  test("[DO1] finds the hosts of a table from before renewals were written together", () => {
+    const database = openNodeDatabase();
+    migrate(database, ADDRESS_MIGRATIONS.slice(0, 3));
+    database.sql.exec("INSERT INTO assignment (id, ip, pool, settings) VALUES (1, '192.0.2.1', 'eu', '{}')");
+    database.sql.exec(
+      "INSERT INTO holder (host, instance, session, expires_at_ms) VALUES ('constructor', 'i', 7, 123)",
+    );
+    migrate(database, ADDRESS_MIGRATIONS);
+    const { table } = new LeaseStore(database).load()!;
+    expect([...table.holders.values()]).toEqual([
+      { host: "constructor", instance: "i", session: 7, expiresAtMs: 123 },
+    ]);
+  });
 });

@@ -14,7 +14,7 @@ describe("a heartbeat", () => {
     [200_000, 80_000],
     // Whatever lies on the way would forget a connection that is quiet for longer.
     [600_000, 80_000],
-  ])("[PM9] of a host that counts as gone after %i ms is due each %i ms", (silenceMs, heartbeatMs) => {
+  ])("[PM10] of a host that counts as gone after %i ms is due each %i ms", (silenceMs, heartbeatMs) => {
     expect(heartbeatMsFor(silenceMs)).toBe(heartbeatMs);
   });
 });

@@ -21,6 +21,12 @@ async function assignedIp() {
   return stub;
 }
 
+function delay(durationMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, durationMs);
+  });
+}
+
 async function tableOf(stub: DurableObjectStub<EgressIp>): Promise<Reply> {
   const described = await stub.describe();
   if (!described.ok) throw new Error(described.refusal);
@@ -116,7 +122,7 @@ describe("restarts", () => {
     ];
     for (const step of steps) {
       const answer = await step();
-      const { minHostsPerIp: _, ...told } = settings;
+      const { minHostsPerIp: _least, routerSilenceMs: _routers, ...told } = settings;
       expect(answer).toMatchObject({ type: "answer", settings: told });
       if (answer["granted"] !== null) granted.push(answer);
       const before = await tableOf(stub);
@@ -255,6 +261,73 @@ describe("a turn", () => {
     expect(sent.map(({ turnCount }) => turnCount as number)).toEqual([1, 1, 1, 1]);
     expect(sent[2]!["leases"]).toEqual([sent[0]!["granted"]]);
     expect((await tableOf(stub))["blocks"]).toHaveLength(2);
+  });
+});
+
+describe("renewals", () => {
+  /** Those whose times are in the one row. */
+  const together = (stub: DurableObjectStub<EgressIp>): Promise<string[]> =>
+    runInDurableObject(stub, (_instance, { storage }) =>
+      storage.sql
+        .exec("SELECT entry.value ->> 0 AS host FROM renewed_together, json_each(expires_at_ms) AS entry")
+        .toArray()
+        .map(({ host }) => host as string)
+        .toSorted(),
+    );
+
+  it("[DO21] that come within a quarter of a second are one row, and each is answered", async () => {
+    const stub = await assignedIp();
+    const names = ["h1", "h2", "h3", "h4"];
+    const hosts = await Promise.all(names.map((name) => HostConnection.open(stub, name)));
+    for (const host of hosts) await host.join(FIRST);
+    const [h1, h2, h3, h4] = hosts as [HostConnection, HostConnection, HostConnection, HostConnection];
+    const first = h1.renew();
+    await delay(50);
+    const all = [first, h2.renew(), h3.renew()];
+    for (const answer of await Promise.all(all)) {
+      expect(answer).toMatchObject({ type: "answer", leaseDurationMs: settings.leaseDurationMs });
+    }
+    expect(await together(stub)).toEqual(["h1", "h2", "h3"]);
+    // What the object remembers is what it wrote.
+    const holders = async () => (await tableOf(stub))["holders"] as Reply[];
+    const remembered = await holders();
+    await evictDurableObject(stub);
+    expect(await holders()).toEqual(remembered);
+    // One that comes alone has its own row.
+    expect(await h4.renew()).toMatchObject({ type: "answer" });
+    expect(await together(stub)).toEqual(["h1", "h2", "h3"]);
+  });
+
+  it("[DO21] wait for no other when all hosts have renewed, or when anything else is asked", async () => {
+    const stub = await assignedIp();
+    const [h1, h2] = [await HostConnection.open(stub, "h1"), await HostConnection.open(stub, "h2")];
+    for (const host of [h1, h2]) await host.join(FIRST);
+    const waits = await runInDurableObject(stub, async (instance: EgressIp) => {
+      const told: string[] = [];
+      const socketOf = (host: string, session: number) =>
+        ({
+          readyState: WebSocket.OPEN,
+          deserializeAttachment: () => ({ host, session, pool: "eu" }),
+          send: (text: string) => told.push((JSON.parse(text) as Reply)["requestId"] as string),
+        }) as unknown as WebSocket;
+      const renew = (requestId: string) => JSON.stringify({ type: "renew", requestId });
+      const of = async (...said: [WebSocket, string][]): Promise<string[]> => {
+        const answered = said.map(([socket, text]) => instance.webSocketMessage(socket, text));
+        await Promise.race([Promise.all(answered), delay(100)]);
+        const early = told.splice(0);
+        await Promise.all(answered);
+        told.length = 0;
+        return early;
+      };
+      const [one, other] = [socketOf("h1", 1), socketOf("h2", 2)];
+      return [
+        await of([one, renew("a")]),
+        await of([one, renew("b")], [other, renew("c")]),
+        await of([one, renew("d")], [other, JSON.stringify({ type: "acquire", requestId: "e", order: 6 })]),
+        await of([one, renew("f")], [other, "{"]),
+      ];
+    });
+    expect(waits).toEqual([[], ["b", "c"], ["d", "e"], ["f", ""]]);
   });
 });
 

@@ -44,17 +44,8 @@ it("[DO1] an object brings its storage forward when it starts", async () => {
   const stub = objects.EGRESS_IP.getByName("192.0.2.1");
   await runInDurableObject(stub, (_instance: EgressIp, { storage }) => {
     // As it was before there was any schema.
-    for (const table of [
-      "assignment",
-      "holder",
-      "lease",
-      "past_lease",
-      "pool_order",
-      "want",
-      "schema_version",
-    ]) {
-      storage.sql.exec(`DROP TABLE ${table}`);
-    }
+    const tables = ["assignment", "holder", "lease", "past_lease", "pool_order", "want", "renewed_together"];
+    for (const table of [...tables, "schema_version"]) storage.sql.exec(`DROP TABLE ${table}`);
   });
   await evictDurableObject(stub);
   expect(await stub.assign("eu", settings)).toEqual({ ok: true, value: { status: "serving" } });

@@ -150,6 +150,15 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     to: "",
   },
   {
+    name: "renewals-together-in-memory-only",
+    laws: ["law 6", "law 4", "law 1"],
+    shownBy: ["crash-object", "evict-object"],
+    file: STORE,
+    from: `    if (renewed.length > 1) this.#renewTogether(renewed);
+`,
+    to: "",
+  },
+  {
     name: "end-in-memory-only",
     laws: ["bug"],
     file: STORE,
@@ -161,9 +170,10 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     laws: ["law 5", "law 1"],
     shownBy: ["lose-turn", "crash-object"],
     file: ADDRESS_TABLE,
-    from: `      this.#store.append(decision.events);
+    from: `      this.#store.append(made.flatMap(({ events }) => events));
 `,
-    to: `      void this.#platform.wait(1).then(() => this.#store.append(decision.events)).catch(() => {});
+    to: `      const late = made.flatMap(({ events }) => events);
+      void this.#platform.wait(1).then(() => this.#store.append(late)).catch(() => {});
 `,
   },
   {

@@ -56,6 +56,7 @@ export const TRANSITIONS = [
   "routers: a grant goes ahead of one",
   "routers: have all applied it",
   "pool: takes what was published twice",
+  "pool: is told of hosts that are missed",
   "object: put to sleep",
   "object: turn lost",
   "object: superseded",

@@ -18,6 +18,7 @@ import type { Host } from "./host.ts";
 import { Violation } from "./law-checks.ts";
 import type { Machine } from "./machine.ts";
 import type { Network } from "./network.ts";
+import type { Transition } from "./transitions.ts";
 
 const MEAN_INTERVAL_MS = 400;
 /** So long at least after a question that was answered no request asks again. */
@@ -100,7 +101,7 @@ export class SimulatedWorker {
       const { nowMs } = this.#network.timeline;
       try {
         const missed = this.#doubts.tell(POOL, this.#machine.wallMs());
-        if (missed.length > 0) this.#count("hosts missed");
+        if (missed.length > 0) this.#count("pool: is told of hosts that are missed" satisfies Transition);
         const answer = await callObject(null, this.#edge.pool, this.#network, (pool) =>
           pool.placement(missed),
         );

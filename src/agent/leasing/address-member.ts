@@ -5,6 +5,7 @@
 import type { Logger } from "pino";
 import type { LeaseReply, LeaseRequest } from "../../core/messages.ts";
 import { formatRange, rangeOf } from "../../core/port-block.ts";
+import { renewalPhaseOf } from "../../core/renewal-time.ts";
 import { parseLeaseReply } from "../../wire/message-parsers.ts";
 import { whyAbsent } from "./address-presence.ts";
 import type { AddressPorts } from "../egress/address-ports.ts";
@@ -191,6 +192,7 @@ export class AddressMember {
       },
       onEvent: (event) => this.#onEvent(event),
       highestEpoch: epochs.highestEpoch(ip),
+      renewalPhase: renewalPhaseOf(ip),
       ...(mayGrow === undefined ? {} : { mayGrow }),
       ...(keeperTiming === undefined ? {} : { timing: keeperTiming }),
     });

@@ -39,6 +39,8 @@ export interface KeeperOptions {
   readonly onEvent: (event: KeeperEvent) => void;
   /** The highest epoch seen on this address in earlier lives; 0 for none. */
   readonly highestEpoch: number;
+  /** Where the moments lie at which hosts of the address renew, as `renewalPhaseOf` tells. */
+  readonly renewalPhase: number;
   /** Whether more may be asked for now; always, unless it is given. */
   readonly mayGrow?: () => boolean;
   readonly timing?: Partial<KeeperTiming>;

@@ -11,6 +11,7 @@
 import type { Lease } from "../../core/lease-commands.ts";
 import { type ClockReading, type LeaseTerm, remainingMs, termFrom } from "../../core/lease-term.ts";
 import { type LeaseReply, type LeaseRequest, PROTOCOL_VERSION } from "../../core/messages.ts";
+import { renewalDelayMs } from "../../core/renewal-time.ts";
 import { DEFAULT_LEASE_SETTINGS, type LeaseSettings } from "../../core/pool-settings.ts";
 import type { PortReport } from "../egress/port-messages.ts";
 import { BackOff } from "../../process/back-off.ts";
@@ -229,9 +230,8 @@ export class LeaseKeeper {
     if (this.#term === null || remainingMs(term, now) >= remainingMs(this.#term, now)) {
       this.#term = term;
     }
-    // A third of the lease leaves two more tries; a little earlier, so that hosts spread out.
-    const intervalMs = (leaseDurationMs / 3) * (0.9 + 0.1 * this.#options.random());
-    this.#renewAtMs = sentAt.monotonicMs + intervalMs;
+    const { renewalPhase } = this.#options;
+    this.#renewAtMs = sentAt.monotonicMs + renewalDelayMs(sentAt.wallMs, leaseDurationMs, renewalPhase);
   }
 
   /** Renews soon, though not together with every other host of the address. [LK12] */

@@ -183,7 +183,7 @@ export class PoolMember {
     }
   }
 
-  /** The larger a pool, the more rarely its hosts speak. An older pool does not say after how much silence. [PM9] */
+  /** The larger a pool, the more rarely its hosts speak. An older pool does not say after how much silence. [PM10] */
   #followSilence(silenceMs: number | undefined): void {
     if (silenceMs === undefined) return;
     this.#link.beatEvery(heartbeatMsFor(silenceMs));
