@@ -1,5 +1,5 @@
 /** How rarely hosts may speak, and how that follows from their number. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { heartbeatMsFor, reportIntervalMsFor, silenceMsFor } from "../../src/core/liveness.ts";
 import { DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
