@@ -130,6 +130,14 @@ export const ROUTES = {
     request: { params: hostOfPool },
     responses: answers("The pool.", poolSchema),
   },
+  deleteHost: {
+    method: "delete",
+    path: "/v1/pools/{pool}/hosts/{host}",
+    summary:
+      "Forgets a host that is gone for good: its static slot ends, and is another's after the quarantine",
+    request: { params: hostOfPool },
+    responses: answers("The pool without the host.", poolSchema),
+  },
   listHosts: {
     method: "get",
     path: "/v1/pools/{pool}/hosts",

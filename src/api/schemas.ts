@@ -147,6 +147,10 @@ export const poolHostSchema = z
       .readonly()
       .meta({ description: "Addresses that it takes no new flows from, and has not let go of." }),
     drain: drainSchema.nullable().meta(ofOperator),
+    slots: z
+      .array(z.object({ ip: z.string(), slot: z.int(), firstPort: z.int(), lastPort: z.int() }))
+      .readonly()
+      .meta({ description: "In a static pool: the slots that are its own for good, counted from 0." }),
   })
   .meta({ id: "PoolHost" });
 
@@ -172,6 +176,18 @@ export const poolSchema = z
     settings: settingsSchema,
     ips: z.array(poolIpSchema).readonly(),
     hosts: z.array(poolHostSchema).readonly(),
+    slots: z
+      .object({
+        portsPerSlot: z.int(),
+        slotsPerIp: z.int().meta({ description: "Hosts that one address can have." }),
+        lostPortsPerIp: z.int().meta({ description: "Ports of each address that are in no slot." }),
+        slotCount: z.int().meta({ description: "Of all addresses that serve." }),
+        takenCount: z.int().nullable().meta({
+          description: "Of these, held or in quarantine; null while not every address answers.",
+        }),
+      })
+      .nullable()
+      .meta({ description: "What a static pool has room for; null for any other." }),
     steeringSequence: z.int().meta({ description: "Number of the last change of the steering table." }),
     routers: z.array(poolRouterSchema).readonly(),
   })
@@ -195,7 +211,15 @@ export const addressSchema = z
     settings: settingsSchema,
     lastEpoch: z.int(),
     freePortCount: z.int(),
-    holders: z.array(z.object({ host: z.string(), session: z.int(), expiresAtMs: instant })).readonly(),
+    holders: z
+      .array(
+        z.object({
+          host: z.string(),
+          session: z.int(),
+          expiresAtMs: instant.nullable().meta({ description: "Null for a host with a static slot." }),
+        }),
+      )
+      .readonly(),
     blocks: z
       .array(
         z.object({

@@ -64,6 +64,8 @@ export interface AssignmentRules {
   readonly leastHosts: number;
   /** Hosts of which each can have its minimum of ports on one address. */
   readonly mostHosts: number;
+  /** Whether a host keeps its address for good: nothing is moved for the sake of others. [SM7] */
+  readonly isStatic?: boolean;
 }
 
 const FAMILIES: readonly Family[] = [4, 6];
@@ -123,13 +125,17 @@ class FamilyAssignment {
       Array.from(this.#bySite, ([site, addresses]) => [site, new LeastLoaded(addresses)]),
     );
     for (const host of this.#hosts) this.#giveNeeded(host, leastLoaded);
-    for (const address of this.#addresses) this.#giveHosts(address);
-    for (const addresses of this.#bySite.values()) this.#level(addresses);
-    for (const host of this.#hosts) this.#trim(host);
+    if (this.#rules.isStatic !== true) this.#balance();
     for (const host of this.#hosts) this.#letGo(host);
     return this.#hosts.flatMap(({ name, states }) =>
       Array.from(states, ([address, state]) => ({ host: name, ip: address.ip, state })),
     );
+  }
+
+  #balance(): void {
+    for (const address of this.#addresses) this.#giveHosts(address);
+    for (const addresses of this.#bySite.values()) this.#level(addresses);
+    for (const host of this.#hosts) this.#trim(host);
   }
 
   /** What is assigned already, but for what may not stay so. */

@@ -21,6 +21,7 @@ import type { Publication } from "./publication.ts";
 import { MAX_ORDER, MIN_ORDER, type PortBlock, portCountOf, UNIT_PORT_COUNT } from "./port-block.ts";
 import { isWantFresh } from "./fair-share.ts";
 import { fairShareOf, isOwnQuarantined, resumableBy, spendableBy, usageByHost } from "./share.ts";
+import { chooseSlot, isStatic, settingsToFollow } from "./static-slots.ts";
 
 /** What can be asked of a table. `session` comes from the connection, never from the message. */
 export type LeaseCommand =
@@ -47,7 +48,9 @@ export type LeaseCommand =
   /** The routers have applied this publication, or their deadline has passed. */
   | { readonly type: "applied"; readonly publication: Publication }
   /** The pool gives the address up, or takes it back. [RE1] */
-  | { readonly type: "retire"; readonly isRetiring: boolean };
+  | { readonly type: "retire"; readonly isRetiring: boolean }
+  /** The operator says that whoever bears a host's name is gone for good. [SM5] */
+  | { readonly type: "remove"; readonly host: string };
 
 /** Why a table refuses a command. */
 export type LeaseRefusal =
@@ -126,7 +129,7 @@ function judge(
     case "configure":
       // By a shorter quarantine the time since the last look would be taken for a leap. [LE6]
       record({ type: "clock-read", atMs: nowMs, shiftMs: 0 });
-      record({ type: "configured", settings: command.settings });
+      record({ type: "configured", settings: settingsToFollow(table, command.settings) });
       return ok({ leases: [], leaseDurationMs: null, session: null, granted: null });
     case "steer":
       if (!table.isSteered) record({ type: "steering-began" });
@@ -135,6 +138,9 @@ function judge(
       if (table.isRetiring !== command.isRetiring) {
         record({ type: "retired", isRetiring: command.isRetiring });
       }
+      return ok({ leases: [], leaseDurationMs: null, session: null, granted: null });
+    case "remove":
+      remove(table, command.host, nowMs, record);
       return ok({ leases: [], leaseDurationMs: null, session: null, granted: null });
     case "applied":
       apply(table, command.publication, record);
@@ -181,7 +187,11 @@ function renew(
   record: (event: LeaseEvent) => void,
 ): Outcome<LeaseAnswer, LeaseRefusal> {
   const { leaseDurationMs } = table.settings;
-  record({ type: "renewed", host: holder.host, expiresAtMs: laterOf(holder, nowMs + leaseDurationMs) });
+  const isEndless = isStatic(table.settings) && leasesOf(table, holder.host).length > 0;
+  // A slot has no end that could be put off, so asking for it costs no row. [SM3]
+  if (!isEndless) {
+    record({ type: "renewed", host: holder.host, expiresAtMs: laterOf(holder, nowMs + leaseDurationMs) });
+  }
   return ok({
     leases: leasesFor(table, holder.host),
     leaseDurationMs,
@@ -209,10 +219,15 @@ function acquire(
   if (granted === undefined) {
     // One request at a time: a host that gave up on an answer finds that block in its leases. [ST6]
     if (held.some((row) => !row.steered)) return refuse("steering-pending");
+    // A slot that could not be told of when it was granted is asked for like one that is not there. [SM2]
+    if (isStatic(table.settings)) granted = held[0];
+  }
+  if (granted === undefined) {
     if (table.isRetiring) return refuse("ip-retiring");
     const chosen = chooseFor(table, holder, order, nowMs, random);
     if (!chosen.ok) {
-      const isNews = !isWantFresh(table, holder.host, nowMs);
+      // Nobody can make room for another where each has one slot.
+      const isNews = !isStatic(table.settings) && !isWantFresh(table, holder.host, nowMs);
       if (chosen.refusal === "address-exhausted" && isNews) {
         record({ type: "wanted", host: holder.host, atMs: nowMs });
       }
@@ -266,6 +281,16 @@ function release(
   });
 }
 
+/** Leases that end with time are left to it: their host may still be sending, and stops in time. */
+function remove(table: LeaseTable, host: string, nowMs: number, record: (event: LeaseEvent) => void): void {
+  if (!isStatic(table.settings)) return;
+  const { quarantineMs } = table.settings;
+  for (const row of leasesOf(table, host)) {
+    const freeAtMs = nowMs + quarantineMs;
+    record({ type: "ended", epoch: row.epoch, end: "removed", endedAtMs: nowMs, freeAtMs });
+  }
+}
+
 interface Choice {
   readonly block: PortBlock;
   /** Epoch of the host's own quarantined row that it takes up; null for a free block. */
@@ -280,6 +305,8 @@ function chooseFor(
   nowMs: number,
   random: () => number,
 ): Outcome<Choice, LeaseRefusal> {
+  const { staticPortsPerHost } = table.settings;
+  if (staticPortsPerHost !== null) return chooseSlotFor(table, holder, staticPortsPerHost);
   const usages = usageByHost(table);
   const fairShare = fairShareOf(table, usages, nowMs)?.portCount ?? Infinity;
   const { held } = usages.get(holder.host)!;
@@ -303,6 +330,20 @@ function chooseFor(
   const larger = own.filter((row) => row.order > affordable).toSorted((a, b) => a.order - b.order);
   const inexact = smaller[0] ?? larger[0];
   return inexact ? ok(takenUp(inexact)) : refuse("address-exhausted");
+}
+
+/** The slot that it had, while that rests; else any that is free. Whatever order it asks for. [SM2] */
+function chooseSlotFor(
+  table: LeaseTable,
+  holder: Holder,
+  portsPerSlot: number,
+): Outcome<Choice, LeaseRefusal> {
+  const own = ownQuarantined(table, holder, portsPerSlot).find(
+    ({ order }) => portCountOf(order) === portsPerSlot,
+  );
+  if (own !== undefined) return ok(takenUp(own));
+  const slot = chooseSlot(table, portsPerSlot);
+  return slot.ok ? ok({ block: slot.value, quarantined: null }) : slot;
 }
 
 function takenUp(row: LeaseRow): Choice {

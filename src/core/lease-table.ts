@@ -65,7 +65,11 @@ export interface LeaseTable {
 }
 
 /** Why a lease ended. */
-export type LeaseEnd = "released" | "expired";
+export type LeaseEnd =
+  | "released"
+  | "expired"
+  /** The operator has said that its host is gone for good. [SM5] */
+  | "removed";
 
 /** Everything that can change a table. */
 export type LeaseEvent =
@@ -235,20 +239,37 @@ export function longestGapMs(settings: PoolSettings): number {
 
 /**
  * When the table must be looked at again, for the alarm: something ends, or the clock has not
- * been seen for too long. Null when there is neither host nor block. [LE7]
+ * been seen for too long. Null when nothing can end by time: there is neither host nor block, or
+ * there are slots and nothing else. [LE7]
  */
 export function nextDeadlineMs(table: LeaseTable): number | null {
-  if (isUnused(table)) return null;
+  if (!awaitsTime(table)) return null;
   // Alarms come a little late. Were this one due at the very end of the gap, each would be taken
   // for a leap, and every deadline be moved and written for a few milliseconds.
   let next = table.seenAtMs + Math.floor((longestGapMs(table.settings) * 5) / 6);
   const hostsWithRows = new Set<string>();
   for (const row of table.rows.values()) {
     hostsWithRows.add(row.host);
-    next = Math.min(next, row.freeAtMs ?? table.holders.get(row.host)!.expiresAtMs);
+    next = Math.min(next, row.freeAtMs ?? endOfLeaseMs(table, row));
   }
   for (const holder of table.holders.values()) {
     if (!hostsWithRows.has(holder.host)) next = Math.min(next, holder.expiresAtMs);
   }
   return next;
+}
+
+/** Whether time alone can change the table: something has an end that lies ahead. */
+function awaitsTime(table: LeaseTable): boolean {
+  if (table.settings.staticPortsPerHost === null) return !isUnused(table);
+  const slotted = new Set<string>();
+  for (const { state, host } of table.rows.values()) {
+    if (state === "quarantined") return true;
+    slotted.add(host);
+  }
+  return [...table.holders.keys()].some((host) => !slotted.has(host));
+}
+
+/** A slot has none. [SM3] */
+function endOfLeaseMs({ settings, holders }: LeaseTable, { host }: LeaseRow): number {
+  return settings.staticPortsPerHost === null ? holders.get(host)!.expiresAtMs : Infinity;
 }

@@ -28,7 +28,19 @@ export function termFrom(sentAt: ClockReading, leaseDurationMs: number): LeaseTe
   return { monotonicEndMs: sentAt.monotonicMs + usableMs, wallEndMs: sentAt.wallMs + usableMs };
 }
 
-/** Time left by the stricter clock; zero or less when the host must not send. */
+/** Later than any time; unlike infinity, JSON can say it to another process. */
+const NEVER_MS = Number.MAX_SAFE_INTEGER;
+
+/** The term of a lease that no time ends, whatever the clocks say. [SM3] */
+export const ENDLESS_TERM: LeaseTerm = { monotonicEndMs: NEVER_MS, wallEndMs: NEVER_MS };
+
+/** Whether no time ends it. */
+export function isEndless(term: LeaseTerm | null): boolean {
+  return term?.monotonicEndMs === NEVER_MS;
+}
+
+/** Time left by the stricter clock; zero or less when the host must not send; infinite without an end. */
 export function remainingMs(term: LeaseTerm, now: ClockReading): number {
+  if (isEndless(term)) return Infinity;
   return Math.min(term.monotonicEndMs - now.monotonicMs, term.wallEndMs - now.wallMs);
 }

@@ -137,6 +137,8 @@ export type PoolReply =
       readonly takes?: readonly string[] | undefined;
       /** Older pools do not tell them. */
       readonly settings?: PoolOwnSettings | undefined;
+      /** Why this host has no address of some family: in a static pool every slot may be another's. [SM7] */
+      readonly shortage?: "address-exhausted" | undefined;
     }
   /** Another host cannot reach these from the address: can this one? Asked of hosts that tell their uplink. [UP2] */
   | { readonly type: "try"; readonly ip: string; readonly places: readonly Place[] }

@@ -12,6 +12,11 @@ export interface LeaseSettings {
   readonly minPortsPerHost: number;
   /** Ports that one host may hold of one address; told to a host, it is what that one may hold now. [AL6] */
   readonly maxPortsPerHost: number;
+  /**
+   * Ports of the one slot of each address that a host keeps for good, a power of two; null for leases
+   * that end with time. Without effect then: the three before this. [SM1]
+   */
+  readonly staticPortsPerHost: number | null;
 }
 
 /** What a pool sets beside its leases; a host is told when it enlists, and when it changes. [DO11] */
@@ -47,6 +52,7 @@ export const DEFAULT_LEASE_SETTINGS: LeaseSettings = {
   firstBlockOrder: 8,
   minPortsPerHost: 512,
   maxPortsPerHost: 32_768,
+  staticPortsPerHost: null,
 };
 
 /** The settings of a pool about which its operator has said nothing. */
@@ -61,9 +67,22 @@ export const DEFAULT_POOL_SETTINGS: PoolSettings = {
 };
 
 /** Those of a pool's settings by which its addresses lease. */
-export function leaseSettingsOf(settings: PoolSettings): LeaseSettings {
-  const { leaseDurationMs, quarantineMs, firstBlockOrder, minPortsPerHost, maxPortsPerHost } = settings;
-  return { leaseDurationMs, quarantineMs, firstBlockOrder, minPortsPerHost, maxPortsPerHost };
+export function leaseSettingsOf({
+  leaseDurationMs,
+  quarantineMs,
+  firstBlockOrder,
+  minPortsPerHost,
+  maxPortsPerHost,
+  staticPortsPerHost,
+}: PoolSettings): LeaseSettings {
+  return {
+    leaseDurationMs,
+    quarantineMs,
+    firstBlockOrder,
+    minPortsPerHost,
+    maxPortsPerHost,
+    staticPortsPerHost,
+  };
 }
 
 /** Those of a pool's settings that are not about leases. */

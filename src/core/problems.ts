@@ -136,6 +136,17 @@ const CATALOGUE = {
     proxyError: "http_request_error",
     title: "The pool has no address that is in this country and at this site.",
   },
+  "pool-in-use": {
+    status: 409,
+    proxyError: null,
+    title:
+      "Ports of the pool are leased: whether it is static, and how large its slots are, can be changed once none is.",
+  },
+  "host-in-use": {
+    status: 409,
+    proxyError: null,
+    title: "The host is heard, or leases of it may not be over. End its agent first, or wait until they are.",
+  },
   "host-unknown": { status: 404, proxyError: null, title: "There is no such host." },
   "ip-elsewhere": { status: 409, proxyError: null, title: "The address belongs to another pool." },
   "pool-empty": {

@@ -11,6 +11,7 @@ import { type Holder, type LeaseRow, type LeaseTable, portsLeased } from "./leas
 import { LEASABLE_PORT_COUNT, portCountOf, UNIT_PORT_COUNT } from "./port-block.ts";
 import { isWanting, levelOf } from "./fair-share.ts";
 import { type LeaseSettings, leaseSettingsOf } from "./pool-settings.ts";
+import { isStatic, settingsOfSlot } from "./static-slots.ts";
 
 /** A host that wants more counts with so many times what it holds. */
 const WANTED_GROWTH = 4;
@@ -113,6 +114,7 @@ export function resumableBy(
 export function settingsFor(table: LeaseTable, host: string, nowMs: number): LeaseSettings {
   const { holders } = table;
   const settings = leaseSettingsOf(table.settings);
+  if (isStatic(settings)) return settingsOfSlot(settings);
   const minimum = minimumOf(settings);
   // Every renewal comes here; nearly always there is room for everybody's minimum on top.
   const isRoomy = portsLeased(table) + holders.size * minimum <= LEASABLE_PORT_COUNT;

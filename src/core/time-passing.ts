@@ -9,13 +9,15 @@
  * hours longer. [LE6]
  */
 import { isUnused, type LeaseEvent, type LeaseTable, longestGapMs } from "./lease-table.ts";
+import { isStatic } from "./static-slots.ts";
 
 /** Lets time pass up to this moment, before any command is judged. [LE4] */
 export function letTimePass(table: LeaseTable, nowMs: number, record: (event: LeaseEvent) => void): void {
   lookAtClock(table, nowMs, record);
   const over = new Set<string>();
   for (const holder of table.holders.values()) if (nowMs >= holder.expiresAtMs) over.add(holder.host);
-  if (over.size > 0) endLeasesOf(over, table, record);
+  // A slot stands, no matter how long its host is away, and what the clock says. [SM3]
+  if (over.size > 0 && !isStatic(table.settings)) endLeasesOf(over, table, record);
   for (const row of table.rows.values()) {
     if (row.freeAtMs !== null && nowMs >= row.freeAtMs) record({ type: "freed", epoch: row.epoch });
   }

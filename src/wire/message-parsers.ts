@@ -131,6 +131,7 @@ const poolReply = z.discriminatedUnion("type", [
     steered: z.boolean().optional(),
     takes: z.array(z.string()).optional(),
     settings: poolOwnSettingsSchema.optional(),
+    shortage: z.literal("address-exhausted").optional(),
   }),
   z.object({ type: z.literal("try"), ip, places: z.array(place).max(MAX_DOUBTS) }),
   z.object({ type: z.literal("ejected"), ips: z.array(ip) }),

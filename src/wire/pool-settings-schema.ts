@@ -7,18 +7,25 @@ import type {
   PoolSettings,
   RouterSettings,
 } from "../core/pool-settings.ts";
-import { LEASABLE_PORT_COUNT, MAX_ORDER, MIN_ORDER } from "../core/port-block.ts";
+import { LEASABLE_PORT_COUNT, MAX_ORDER, MIN_ORDER, portCountOf } from "../core/port-block.ts";
 import { countUpTo } from "./whole-number.ts";
 
 const portCount = countUpTo(LEASABLE_PORT_COUNT);
+const ORDERS = Array.from({ length: MAX_ORDER - MIN_ORDER + 1 }, (_, at) => MIN_ORDER + at);
+const staticPortsPerHost = z.literal(ORDERS.map(portCountOf)).nullable();
 
-/** How addresses lease. A newer edge may have settings that are not known here. */
-export const leaseSettingsSchema = z.object({
+const leaseSettings = z.object({
   leaseDurationMs: z.int().min(1_000).max(86_400_000),
   quarantineMs: countUpTo(86_400_000),
   firstBlockOrder: z.int().min(MIN_ORDER).max(MAX_ORDER),
   minPortsPerHost: portCount,
   maxPortsPerHost: portCount,
+  staticPortsPerHost,
+}) satisfies z.ZodType<LeaseSettings>;
+
+/** How addresses lease, as hosts are told. A newer edge may have settings that are not known here; an older one has no slots. */
+export const leaseSettingsSchema = leaseSettings.extend({
+  staticPortsPerHost: staticPortsPerHost.default(null),
 }) satisfies z.ZodType<LeaseSettings>;
 
 /** What a pool sets beside its leases. A newer edge may have settings that are not known here. */
@@ -39,7 +46,7 @@ const assignmentSettingsSchema = z.object({
 
 /** Complete settings. */
 export const poolSettingsSchema = z.strictObject({
-  ...leaseSettingsSchema.shape,
+  ...leaseSettings.shape,
   ...poolOwnSettingsSchema.shape,
   ...routerSettingsSchema.shape,
   ...assignmentSettingsSchema.shape,

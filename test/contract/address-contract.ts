@@ -12,6 +12,7 @@ import { migrate } from "../../durable-objects/storage/migrate.ts";
 import type { SqlDatabase } from "../../durable-objects/storage/sql-database.ts";
 import { execute, type Lease, type LeaseCommand, type LeaseDecision } from "../../src/core/lease-commands.ts";
 import { emptyLeaseTable, type LeaseTable, nextDeadlineMs } from "../../src/core/lease-table.ts";
+import { settingsToFollow } from "../../src/core/static-slots.ts";
 import { commandFor, comparable, generator, type History, POOL, SETTINGS } from "./lease-history.ts";
 
 /** What a host learns of a command. */
@@ -102,7 +103,11 @@ function realCommand(table: LeaseTable, command: LeaseCommand): LeaseCommand {
     return command.isRetiring || table.isRetiring ? command : { type: "tick" };
   }
   if (command.type !== "configure") return command;
-  return JSON.stringify(command.settings) === JSON.stringify(table.settings) ? { type: "tick" } : command;
+  // An object that is told its settings again would follow later what it could not follow then. [SM6]
+  const settings = settingsToFollow(table, command.settings);
+  return JSON.stringify(settings) === JSON.stringify(table.settings)
+    ? { type: "tick" }
+    : { ...command, settings };
 }
 
 /** The core and a lease store, with nothing around them. */

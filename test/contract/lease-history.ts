@@ -54,6 +54,7 @@ const COMMANDS = [
   ["release", 2],
   ["tick", 1],
   ["configure", 1],
+  ["remove", 1],
   ["retire", 1],
 ] as const;
 const STEERING_COMMANDS = [
@@ -138,7 +139,17 @@ export function commandFor(
       return { type: "applied", publication: { ...publication, lastEpoch } };
     }
     case "configure":
-      return { type: "configure", settings: { ...SETTINGS, quarantineMs: (choice % 3) * 2_000 } };
+      return {
+        type: "configure",
+        settings: {
+          ...SETTINGS,
+          quarantineMs: (choice % 3) * 2_000,
+          // Mostly it is too late for that. [SM6]
+          staticPortsPerHost: choice > 9 ? 4_096 : null,
+        },
+      };
+    case "remove":
+      return { type: "remove", host: name };
     case "retire":
       // Rather taken back than not, else nothing is ever granted.
       return { type: "retire", isRetiring: choice % 3 === 0 };

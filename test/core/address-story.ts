@@ -66,6 +66,15 @@ export class AddressStory {
     return this.#carryOut({ type: "release", host, session, base: lease.base, epoch: lease.epoch });
   }
 
+  /** The operator says that it is gone for good. */
+  remove(host: string): void {
+    this.#carryOut({ type: "remove", host });
+  }
+
+  retire(isRetiring: boolean): void {
+    this.#carryOut({ type: "retire", isRetiring });
+  }
+
   /** Asks for the largest blocks until it is refused. */
   takeAll(host: string): void {
     for (;;) if (!this.acquire(host, MAX_ORDER).ok) return;

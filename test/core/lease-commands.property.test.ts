@@ -25,6 +25,7 @@ const settings = fc.record(
     firstBlockOrder: fc.constant(8),
     minPortsPerHost: fc.constantFrom(0, 512, 8192),
     maxPortsPerHost: fc.constantFrom(16_384, 32_768, 64_512),
+    staticPortsPerHost: fc.constant(null),
     hostSilenceMs: fc.constant(50_000),
     routerSilenceMs: fc.constant(5000),
     steeringDeadlineMs: fc.constant(2000),

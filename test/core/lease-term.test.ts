@@ -1,9 +1,18 @@
 /** How long a host believes in its leases. */
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { remainingMs, TERM_MARGIN, termFrom } from "../../src/core/lease-term.ts";
+import { ENDLESS_TERM, isEndless, remainingMs, TERM_MARGIN, termFrom } from "../../src/core/lease-term.ts";
 
 const LEASE = 600_000;
+
+test("[SM3] a slot's term has no end by any clock, and is the same in another process", () => {
+  for (const now of [0, 1e12, -1e15, 8.64e15]) {
+    expect(remainingMs(ENDLESS_TERM, { monotonicMs: now, wallMs: -now })).toBe(Infinity);
+  }
+  expect(isEndless(JSON.parse(JSON.stringify(ENDLESS_TERM)))).toBe(true);
+  expect(isEndless(termFrom({ monotonicMs: 0, wallMs: 0 }, LEASE))).toBe(false);
+  expect(isEndless(null)).toBe(false);
+});
 
 describe("a lease's term at its host", () => {
   test("[HO4] counts from before the request was sent and keeps a margin", () => {

@@ -37,6 +37,7 @@ const ofLeases = {
   firstBlockOrder: fc.integer({ min: 6, max: 12 }),
   minPortsPerHost: portCount,
   maxPortsPerHost: portCount,
+  staticPortsPerHost: fc.constantFrom(null, 64, 128, 256, 512, 1_024, 2_048, 4_096),
 };
 const silenceMs = fc.integer({ min: 500, max: 600_000 });
 const ofPools = { hostSilenceMs: silenceMs, steeringDeadlineMs: fc.nat(60_000) };
@@ -158,6 +159,7 @@ export const poolReplies: fc.Arbitrary<PoolReply> = fc.oneof(
       steered: fc.boolean(),
       takes: fc.array(fc.string(), { maxLength: 3 }),
       settings: poolOwnSettings,
+      shortage: constant("address-exhausted"),
     },
     { ...plain, requiredKeys: ["type", "pool", "ips"] },
   ),
