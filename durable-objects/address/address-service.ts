@@ -5,16 +5,22 @@
  * `lease-sessions.ts`, and what routers are told is `address-publisher.ts`. [DO6]
  */
 import { freeBlocks, portTotal } from "../../src/core/buddy-allocator.ts";
-import type { Holder, LeaseRow } from "../../src/core/lease-table.ts";
+import { type Holder, leasesOf, type LeaseRow } from "../../src/core/lease-table.ts";
 import { ok, type Outcome, refuse } from "../../src/core/outcome.ts";
 import { leaseSettingsOf, type PoolSettings } from "../../src/core/pool-settings.ts";
-import type { AddressOrder, AddressStatus } from "../calls/address-calls.ts";
+import { isStatic, settingsToFollow } from "../../src/core/static-slots.ts";
+import type { AddressOrder, AddressStatus, HeldBlock } from "../calls/address-calls.ts";
 import type { AddressPool } from "../calls/pool-calls.ts";
 import type { Acceptance, ObjectPlatform, ObjectSocket } from "../platform/object-platform.ts";
 import { AddressPublisher } from "./address-publisher.ts";
 import { LEFT, SERVE, statusOf } from "./address-status.ts";
 import { AddressTable } from "./address-table.ts";
 import { LeaseSessions } from "./lease-sessions.ts";
+
+/** A host of an address; it has no end while it has a slot. */
+export interface DescribedHolder extends Omit<Holder, "instance" | "expiresAtMs"> {
+  readonly expiresAtMs: number | null;
+}
 
 /** An address as an administrator sees it. Instance keys are left out: they prove identity. */
 export interface AddressDescription {
@@ -24,7 +30,7 @@ export interface AddressDescription {
   readonly settings: PoolSettings;
   readonly lastEpoch: number;
   readonly freePortCount: number;
-  readonly holders: readonly Omit<Holder, "instance">[];
+  readonly holders: readonly DescribedHolder[];
   /** Leased and quarantined, oldest epoch first. */
   readonly blocks: readonly Omit<LeaseRow, "instance" | "requestId">[];
 }
@@ -81,10 +87,11 @@ export class AddressService {
     const address = this.#table.address()!;
     // Where no host is left to speak, the pool alone may notice that the clock was set. [LE6]
     this.#table.execute(address, { type: "tick" });
-    if (JSON.stringify(address.table.settings) !== JSON.stringify(settings)) {
+    const wanted = settingsToFollow(address.table, settings);
+    if (JSON.stringify(address.table.settings) !== JSON.stringify(wanted)) {
       const before = leaseSettingsOf(address.table.settings);
       this.#table.execute(address, { type: "configure", settings });
-      const isNews = JSON.stringify(before) !== JSON.stringify(leaseSettingsOf(settings));
+      const isNews = JSON.stringify(before) !== JSON.stringify(leaseSettingsOf(address.table.settings));
       if (isNews) this.#sessions.tellChanged(address);
     }
     if (wish !== "serve" || address.table.isRetiring) {
@@ -97,7 +104,9 @@ export class AddressService {
     // Nothing is held back then, and nothing is being published: there is no lease to tell of.
     if (isLeaving) this.#table.leave();
     await Promise.all([this.#table.alarmSet, begins ? this.#publisher.publishing : null]);
-    return ok(isLeaving ? LEFT : status);
+    if (isLeaving) return ok(LEFT);
+    const isFollowing = address.table.settings.staticPortsPerHost === settings.staticPortsPerHost;
+    return ok(isFollowing || status.status !== "serving" ? status : { status: "leased" });
   }
 
   /** The table as it stands now. */
@@ -112,9 +121,39 @@ export class AddressService {
       settings,
       lastEpoch,
       freePortCount: portTotal(freeBlocks(rows.values())),
-      holders: [...holders.values()].map(({ instance: _secret, ...holder }) => holder),
+      holders: [...holders.values()].map(({ host, session, expiresAtMs }) => {
+        const hasSlot = isStatic(settings) && leasesOf(address.table, host).length > 0;
+        return { host, session, expiresAtMs: hasSlot ? null : expiresAtMs };
+      }),
       blocks: [...rows.values()].map(({ instance: _secret, requestId: _private, ...row }) => row),
     });
+  }
+
+  /** What is not free of it now; nothing of an address that belongs to no pool. */
+  async held(): Promise<readonly HeldBlock[]> {
+    const address = this.#table.address();
+    if (address === null) return [];
+    this.#table.execute(address, { type: "tick" });
+    return [...address.table.rows.values()].map(({ host, base, order, state }) => ({
+      host,
+      base,
+      order,
+      isLeased: state === "leased",
+    }));
+  }
+
+  /**
+   * Ends the slots of a host that is gone for good, by its operator's word. Should it be there all the
+   * same, it is told to ask what it still has. May be repeated; false if it had nothing. [SM5]
+   */
+  async removeHost(pool: string, host: string): Promise<boolean> {
+    const address = this.#table.address();
+    if (address === null || address.pool !== pool) return false;
+    const hadAny = [...address.table.rows.values()].some((row) => row.host === host);
+    this.#table.execute(address, { type: "remove", host });
+    this.#sessions.tellChanged(address, [host]);
+    await this.#table.alarmSet;
+    return hadAny;
   }
 
   /** Connects a host. An address that belongs to no pool has no settings to lease by. [DO7] */

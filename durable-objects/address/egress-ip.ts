@@ -5,7 +5,7 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Outcome } from "../../src/core/outcome.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
-import type { AddressOrder, AddressStatus } from "../calls/address-calls.ts";
+import type { AddressOrder, AddressStatus, HeldBlock } from "../calls/address-calls.ts";
 import { HOST_HEADER } from "../calls/peer-headers.ts";
 import type { AddressPool } from "../calls/pool-calls.ts";
 import { durablePlatform } from "../platform/durable-platform.ts";
@@ -43,6 +43,16 @@ export class EgressIp extends DurableObject<AddressBindings> {
   /** The table as it stands now. */
   async describe(): Promise<Outcome<AddressDescription, "ip-unknown">> {
     return this.#service.describe();
+  }
+
+  /** As the service's `held`. */
+  async held(): Promise<readonly HeldBlock[]> {
+    return this.#service.held();
+  }
+
+  /** As the service's `removeHost`. */
+  async removeHost(pool: string, host: string): Promise<boolean> {
+    return this.#service.removeHost(pool, host);
   }
 
   /** Connects a host. */

@@ -116,8 +116,8 @@ export class LeaseSessions {
   }
 
   /** Settings are told in answers, and the next renewal may be far away: hosts are told to renew. [DO18] */
-  tellChanged({ table, pool }: StoredAddress): void {
-    for (const host of table.holders.keys()) {
+  tellChanged({ table, pool }: StoredAddress, hosts: Iterable<string> = table.holders.keys()): void {
+    for (const host of hosts) {
       for (const socket of this.#platform.sockets(host)) {
         const attached = socket.deserializeAttachment() as LeaseAttachment;
         if (attached.session === null || attached.pool !== pool) continue;

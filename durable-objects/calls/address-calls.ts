@@ -4,6 +4,7 @@
  */
 import type { Outcome } from "../../src/core/outcome.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
+import type { PortBlock } from "../../src/core/port-block.ts";
 
 /** An address, as far as its pool speaks to it. */
 export interface PoolAddress {
@@ -15,6 +16,20 @@ export interface PoolAddress {
   ): Promise<Outcome<AddressStatus, "ip-elsewhere">>;
   /** Looks at its table, and so ends what is over. */
   describe(): Promise<unknown>;
+  /** What is not free of it now. */
+  held(): Promise<readonly HeldBlock[]>;
+  /**
+   * A host is gone for good, by its operator's word: its slots end. May be repeated; false if it had
+   * nothing of the address. [SM5]
+   */
+  removeHost(pool: string, host: string): Promise<boolean>;
+}
+
+/** A block that is not free. */
+export interface HeldBlock extends PortBlock {
+  readonly host: string;
+  /** Else it is in quarantine, and the host is who had it last. */
+  readonly isLeased: boolean;
 }
 
 /** What a pool wants of an address, as of a revision of the pool. */
@@ -28,6 +43,8 @@ export interface AddressOrder {
 /** The status of an address, for the pool that asks. */
 export type AddressStatus =
   | { readonly status: "serving" }
+  /** It serves, and cannot follow the size of slots before nothing is leased. [SM6] */
+  | { readonly status: "leased" }
   | RetiringStatus
   /** It does not belong to this pool, or not any more. */
   | { readonly status: "left" }

@@ -78,6 +78,11 @@ export class AssignmentStore {
     this.#sql.exec("DELETE FROM assignment WHERE host = ? AND ip = ?", host, ip);
   }
 
+  /** Forgets all that a host has. */
+  forget(host: string): void {
+    this.#sql.exec("DELETE FROM assignment WHERE host = ?", host);
+  }
+
   /** The demand of hosts, by name and family. */
   demands(): Map<string, HostDemand> {
     const rows = this.#sql.exec("SELECT host, demand FROM host").toArray();

@@ -14,7 +14,7 @@ import { durablePlatform } from "../platform/durable-platform.ts";
 import { answerClose, answerUpgrade, connectingPeer } from "../platform/upgrade.ts";
 import type { AddressChanges } from "./address-changes.ts";
 import type { PoolHost } from "./host-description.ts";
-import { PoolService } from "./pool-service.ts";
+import { PoolService, type RemovalRefusal } from "./pool-service.ts";
 import type { PoolDescription } from "./pool-view.ts";
 
 /** What the object finds in its environment. */
@@ -31,8 +31,8 @@ export class EgressPool extends DurableObject<PoolBindings> {
     this.#service = new PoolService(durablePlatform(ctx), (ip) => env.EGRESS_IP.getByName(ip));
   }
 
-  /** Makes the pool if need be, and changes the settings that are given. */
-  async configure(changes: Partial<PoolSettings>): Promise<PoolDescription> {
+  /** As the service's `configure`. */
+  async configure(changes: Partial<PoolSettings>): ReturnType<PoolService["configure"]> {
     return this.#service.configure(changes);
   }
 
@@ -55,6 +55,11 @@ export class EgressPool extends DurableObject<PoolBindings> {
     isDrained: boolean,
   ): Promise<Outcome<PoolDescription, "pool-unknown" | "host-unknown">> {
     return this.#service.drainHost(host, isDrained);
+  }
+
+  /** As the service's `removeHost`. */
+  async removeHost(host: string): Promise<Outcome<PoolDescription, RemovalRefusal>> {
+    return this.#service.removeHost(host);
   }
 
   /** As the service's `drainIp`. */

@@ -5,7 +5,12 @@
  * Whether a host has gone is judged when somebody asks for the placement: heartbeats wake nobody,
  * and while nobody asks no address needs another host. [AS1] [AS6]
  */
-import { type AssignableHost, assignAddresses, type Assignment } from "../../src/core/address-assignment.ts";
+import {
+  type AssignableHost,
+  assignAddresses,
+  type Assignment,
+  type AssignmentRules,
+} from "../../src/core/address-assignment.ts";
 import {
   type AddressUse,
   type Demand,
@@ -17,11 +22,13 @@ import { type Family, familyOf } from "../../src/core/address-family.ts";
 import { LEASABLE_PORT_COUNT, portCountOf } from "../../src/core/port-block.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import { minimumOf } from "../../src/core/share.ts";
+import { isStatic, slotLayout } from "../../src/core/static-slots.ts";
 import type { AddressCapacity, LeavingAddress } from "../../src/core/messages.ts";
 import type { ObjectPlatform } from "../platform/object-platform.ts";
 import type { AssignmentStore, HostDemand } from "./assignment-store.ts";
 import type { DrainStore } from "./drain-store.ts";
 import type { PoolStore, StoredHost } from "./pool-store.ts";
+import { isWithoutSlot } from "./static-places.ts";
 
 /** What the assignments need of their pool. */
 export interface AssignmentsOptions {
@@ -53,6 +60,8 @@ export class HostAssignments {
   /** Before that no decision is made, but the one that waits for it. */
   #pauseEndMs = -Infinity;
   #isWaiting = false;
+  /** Hosts that are without a slot since there is none, as of the last decision. */
+  #exhausted: ReadonlySet<string> = new Set();
   /** Addresses that leave the pool, as this instance told hosts. */
   #retiring: ReadonlySet<string> = new Set();
 
@@ -61,14 +70,48 @@ export class HostAssignments {
   }
 
   /** The addresses that a host is to serve now, and those that it lets go of because they leave the pool. */
-  of(host: string): { readonly ips: readonly string[]; readonly retiring: readonly string[] } {
+  of(host: string): {
+    readonly ips: readonly string[];
+    readonly retiring: readonly string[];
+    /** Of a static pool: whether the host has no address of a family in which every slot is somebody's. [SM7] */
+    readonly isExhausted: boolean;
+  } {
     const { assignments, store } = this.#options;
     const own = assignments.of(host);
     const isRetiring = ({ ip }: Assignment): boolean => (store.ip(ip)?.retiring ?? null) !== null;
+    const ips = own.filter(({ state }) => state !== "leaving").map(({ ip }) => ip);
     return {
-      ips: own.filter(({ state }) => state !== "leaving").map(({ ip }) => ip),
+      ips,
       retiring: own.filter(isRetiring).map(({ ip }) => ip),
+      isExhausted: isWithoutSlot(this.#options, host, ips),
     };
+  }
+
+  /** All addresses of which a host may hold something. */
+  ipsOf(host: string): string[] {
+    return this.#options.assignments.of(host).map(({ ip }) => ip);
+  }
+
+  /**
+   * Whether a host may be forgotten at its operator's word: it is not heard, and what it had ends then,
+   * or is over for certain. [SM5]
+   */
+  isRemovable(stored: StoredHost): boolean {
+    const { store, servingOf, assignments, platform } = this.#options;
+    const { settings } = store.pool()!;
+    // One that drains is heard as well.
+    if (servingOf([{ ...stored, draining: false }]).length > 0) return false;
+    if (isStatic(settings)) return true;
+    // Since when it is silent is noted by a decision.
+    this.decide();
+    const sinceMs = assignments.silentSinceMs().get(stored.host) ?? platform.nowMs();
+    return Math.abs(platform.nowMs() - sinceMs) >= goneAfterMs(settings);
+  }
+
+  /** The operator has removed a host. */
+  forget(host: string): void {
+    this.#options.assignments.forget(host);
+    this.decide();
   }
 
   /** Who may get requests for an address, by address. */
@@ -90,10 +133,17 @@ export class HostAssignments {
     const gone = assignments.of(now.host).filter(({ ip, state }) => state === "leaving" && !has.has(ip));
     for (const assignment of gone) assignments.remove(assignment);
     const isSame = before.draining === now.draining && standingOf(before) === standingOf(now);
+    if (gone.length > 0 || !isSame || this.#isShort(now)) this.#decideSoon(null);
+  }
+
+  /** Whether the demand of a host needs more addresses than before, or less. */
+  #isShort(now: StoredHost): boolean {
+    const { assignments, store } = this.#options;
+    // One address is all that a host of a static pool has.
+    if (isStatic(store.pool()!.settings)) return false;
     const demand = assignments.demandOf(now.host);
     const counts = this.#demandNow(now, demand);
-    const isShort = FAMILIES.some((family) => counts[family] !== (demand[family]?.addressCount ?? 1));
-    if (gone.length > 0 || !isSame || isShort) this.#decideSoon(null);
+    return FAMILIES.some((family) => counts[family] !== (demand[family]?.addressCount ?? 1));
   }
 
   /**
@@ -158,11 +208,32 @@ export class HostAssignments {
       if (retiring.has(ip) && !this.#retiring.has(ip)) changed.add(host);
     }
     this.#retiring = retiring;
+    if (isStatic(pool.settings)) this.#noteExhausted(serving, changed);
     this.#serving = spelled(serving);
     const pauseMs = Math.min(LONGEST_PAUSE_MS, Math.floor(hosts.length * PAUSE_MS_PER_HOST));
     this.#pauseEndMs = platform.nowMs() + pauseMs;
     if (newcomer !== null) changed.delete(newcomer);
     if (changed.size > 0) onChange(changed);
+  }
+
+  /** Hosts are told when there is no slot for them, and when there is one again. [SM7] */
+  #noteExhausted(serving: readonly StoredHost[], changed: Set<string>): void {
+    const { assignments } = this.#options;
+    const exhausted = new Set<string>();
+    for (const { host } of serving) {
+      const own = assignments.of(host).filter(({ state }) => state !== "leaving");
+      if (
+        isWithoutSlot(
+          this.#options,
+          host,
+          own.map(({ ip }) => ip),
+        )
+      )
+        exhausted.add(host);
+    }
+    for (const host of exhausted) if (!this.#exhausted.has(host)) changed.add(host);
+    for (const host of this.#exhausted) if (!exhausted.has(host)) changed.add(host);
+    this.#exhausted = exhausted;
   }
 
   /** Answers which hosts have other addresses to serve. */
@@ -193,7 +264,10 @@ export class HostAssignments {
     const { platform, assignments, drains } = this.#options;
     const drained = drains.hosts();
     const now = platform.nowMs();
-    const goneAfterMs = settings.leaseDurationMs + settings.quarantineMs + RESTART_MS;
+    const goneMs = goneAfterMs(settings);
+    const keepsPlaces = isStatic(settings);
+    // What it has it has for good, heard or not. [SM7]
+    const placed = new Set(keepsPlaces ? assignments.all().map(({ host }) => host) : []);
     const silent = assignments.silentSinceMs();
     const demands = assignments.demands();
     const assignable: AssignableHost[] = [];
@@ -208,10 +282,10 @@ export class HostAssignments {
       }
       // The clock may have been set back meanwhile.
       const silentMs = sinceMs === null ? 0 : Math.abs(now - sinceMs);
-      if (silentMs >= goneAfterMs) continue;
+      if (silentMs >= goneMs && !placed.has(host)) continue;
       if (sinceMs !== null) {
-        const nextMs = silentMs < RESTART_MS ? RESTART_MS : goneAfterMs;
-        this.#dueAtMs = Math.min(this.#dueAtMs, now + nextMs - silentMs);
+        const nextMs = silentMs < RESTART_MS ? RESTART_MS : goneMs;
+        if (silentMs < nextMs) this.#dueAtMs = Math.min(this.#dueAtMs, now + nextMs - silentMs);
       }
       assignable.push({
         host,
@@ -219,10 +293,13 @@ export class HostAssignments {
         weight,
         isLive: silentMs < RESTART_MS,
         isDrained: drained.has(host),
-        addressCounts: this.#demandNow(stored, demands.get(host) ?? {}),
+        addressCounts: keepsPlaces ? {} : this.#demandNow(stored, demands.get(host) ?? {}),
         // One that is away for a moment is not replaced, and takes nothing over either.
         established: new Set(isHeard ? stored.rooms.filter(hasPorts).map(({ ip }) => ip) : []),
-        absent: new Set(stored.rooms.filter(({ absent }) => absent === true).map(({ ip }) => ip)),
+        // Whoever waits for its address to be put on its machine has no other meanwhile. [SM7]
+        absent: new Set(
+          stored.rooms.filter(({ absent }) => absent === true && !keepsPlaces).map(({ ip }) => ip),
+        ),
       });
     }
     return assignable;
@@ -250,6 +327,11 @@ export class HostAssignments {
   }
 }
 
+/** Silence after which all leases of a host are over. */
+function goneAfterMs({ leaseDurationMs, quarantineMs }: PoolSettings): number {
+  return leaseDurationMs + quarantineMs + RESTART_MS;
+}
+
 /** Whether a demand is worth a row: not the mere time of a look at the same use. */
 function isNews(before: Demand | undefined, now: Demand | undefined): boolean {
   if (before === undefined || now === undefined) return before !== now;
@@ -274,7 +356,11 @@ function usesOf({ rooms }: StoredHost, family: Family): AddressUse[] {
   return uses;
 }
 
-function rulesOf(settings: PoolSettings) {
+function rulesOf(settings: PoolSettings): AssignmentRules {
+  const { staticPortsPerHost } = settings;
+  if (staticPortsPerHost !== null) {
+    return { leastHosts: 1, mostHosts: slotLayout(staticPortsPerHost).slotCount, isStatic: true };
+  }
   const least = Math.max(minimumOf(settings), portCountOf(settings.firstBlockOrder));
   return { leastHosts: settings.minHostsPerIp, mostHosts: Math.floor(LEASABLE_PORT_COUNT / least) };
 }

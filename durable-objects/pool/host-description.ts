@@ -3,6 +3,7 @@ import type { Destination } from "../../src/core/busiest-destination.ts";
 import { type UplinkState, uplinkState } from "../../src/core/uplink.ts";
 import type { DrainProgress, DrainReport, LeavingIp } from "./operator-drains.ts";
 import type { StoredHost } from "./pool-store.ts";
+import type { HeldSlot } from "./static-places.ts";
 
 /** How much capacity a host has on an address, and whether what leaves there gets anywhere. */
 export interface PoolHostCapacity {
@@ -35,6 +36,8 @@ export interface PoolHost {
   readonly leaving: readonly LeavingIp[];
   /** Null unless its operator drains it; `draining` is what it does by itself. [DR5] */
   readonly drain: DrainProgress | null;
+  /** Its slots of a static pool, held or not heard of for long. [SM8] */
+  readonly slots: readonly HeldSlot[];
 }
 
 const WORST_FIRST: readonly UplinkState[] = ["dead", "suspect", "good", "unknown"];
@@ -49,6 +52,7 @@ export function describeHost(
   nowMs: number,
   isEjected: (ip: string) => boolean,
   drains: DrainReport,
+  slots: readonly HeldSlot[],
 ): PoolHost {
   const { host, gateway, draining, reach, site, weight, opinions } = stored;
   const rooms = stored.rooms.map(({ uplink = null, ...room }): PoolHostCapacity => {
@@ -80,5 +84,6 @@ export function describeHost(
     rooms,
     leaving,
     drain,
+    slots,
   };
 }

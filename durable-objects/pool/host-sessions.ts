@@ -5,6 +5,7 @@
  */
 import type { PoolReply, PoolRequest } from "../../src/core/messages.ts";
 import { ownSettingsOf } from "../../src/core/pool-settings.ts";
+import { isStatic } from "../../src/core/static-slots.ts";
 import { DEFAULT_WEIGHT } from "../../src/core/whereabouts.ts";
 import { gatewayUrl } from "../../src/wire/gateway-url.ts";
 import { parsePoolRequest } from "../../src/wire/message-parsers.ts";
@@ -154,13 +155,15 @@ export class HostSessions {
    * host's ports goes to where its enlistment said. A restarted host takes over. [HO1]
    */
   #isDuplicate(present: StoredHost | null, host: string, instance: string, pool: StoredPool): boolean {
-    const { platform, sockets, steering, addressOf } = this.#options;
+    const { platform, sockets, steering, assignments, addressOf } = this.#options;
     if (present?.instance === instance) return false;
     if (present !== null && sockets.isLive(present, pool.settings)) {
       // It may have gone without a word, and this be what has come in its place.
       this.doubt([host]);
       return true;
     }
+    // Heard or not, it may be sending from its slot for good. [SM5]
+    if (present !== null && isStatic(pool.settings) && assignments.ipsOf(host).length > 0) return true;
     const ips = pool.isSteered ? steering.ipsOfDuplicate(host, instance) : [];
     // An address that nobody speaks to may be late to notice that a lease is over.
     const looks = ips.map((ip) => addressOf(ip).describe());
@@ -175,11 +178,18 @@ export class HostSessions {
     hostSilenceMs: number,
   ): void {
     const { sockets, assignments } = this.#options;
-    const { ips, retiring } = assignments.of(host);
+    const { ips, retiring, isExhausted } = assignments.of(host);
     sockets.noteSilence(socket, hostSilenceMs, all);
-    const settings = { ...ownSettingsOf(all), hostSilenceMs };
-    const known = { type: "enlisted", pool: name, ips, retiring, steered: isSteered } as const;
-    sendTo(socket, { ...known, takes: TAKES, settings } satisfies PoolReply);
+    sendTo(socket, {
+      type: "enlisted",
+      pool: name,
+      ips,
+      retiring,
+      steered: isSteered,
+      takes: TAKES,
+      settings: { ...ownSettingsOf(all), hostSilenceMs },
+      ...(isExhausted ? { shortage: "address-exhausted" } : {}),
+    } satisfies PoolReply);
   }
 }
 

@@ -10,6 +10,7 @@ import { ok, type Outcome, refuse } from "../../src/core/outcome.ts";
 import type { Placement } from "../../src/core/placement.ts";
 import { DEFAULT_POOL_SETTINGS, ownSettingsOf, type PoolSettings } from "../../src/core/pool-settings.ts";
 import type { Publication } from "../../src/core/publication.ts";
+import { isStatic } from "../../src/core/static-slots.ts";
 import type { PoolAddress } from "../calls/address-calls.ts";
 import type { PublishRefusal } from "../calls/pool-calls.ts";
 import { within } from "../platform/deadline.ts";
@@ -26,6 +27,7 @@ import { SteeringStore } from "../steering/steering-store.ts";
 import { migrate } from "../storage/migrate.ts";
 import { type AddressChanges, changedAddress } from "./address-changes.ts";
 import { AddressOrders } from "./address-orders.ts";
+import { AddressQuestions } from "./address-questions.ts";
 import { AssignmentStore } from "./assignment-store.ts";
 import { DrainStore } from "./drain-store.ts";
 import { HostAssignments } from "./host-assignments.ts";
@@ -37,6 +39,9 @@ import { POOL_MIGRATIONS } from "./pool-schema.ts";
 import { PoolStore } from "./pool-store.ts";
 import { type PoolDescription, PoolView, servingOf } from "./pool-view.ts";
 import { UplinkOpinions } from "./uplink-opinions.ts";
+
+/** Why a host is not removed. */
+export type RemovalRefusal = "pool-unknown" | "host-unknown" | "host-in-use" | "control-plane-unavailable";
 
 /** A router waits no longer for addresses that cannot be told of routers. */
 const BEGIN_DEADLINE_MS = 5_000;
@@ -53,6 +58,7 @@ export class PoolService {
   readonly #hosts: HostSessions;
   readonly #assignments: HostAssignments;
   readonly #drains: OperatorDrains;
+  readonly #questions: AddressQuestions;
   readonly #view: PoolView;
 
   constructor(platform: ObjectPlatform, addressOf: (ip: string) => PoolAddress) {
@@ -93,11 +99,25 @@ export class PoolService {
     this.#drains = drains;
     this.#view = new PoolView({ nowMs, store, sockets, steering, opinions, assignments, drains });
     this.#hosts = new HostSessions({ platform, store, sockets, steering, opinions, assignments, addressOf });
+    this.#questions = new AddressQuestions({ platform, store, addressOf });
     this.#orders = new AddressOrders({ platform, store, steering, addressOf, onChange });
   }
 
-  /** Makes the pool if need be, and changes the settings that are given. */
-  async configure(changes: Partial<PoolSettings>): Promise<PoolDescription> {
+  /**
+   * Makes the pool if need be, and changes the settings that are given. Whether it is static, and how
+   * large its slots are, is changed only while nothing is leased. What is leased in between, before an
+   * address has heard of the change, stays as it is, and the address follows when that is over. [SM6]
+   */
+  async configure(
+    changes: Partial<PoolSettings>,
+  ): Promise<Outcome<PoolDescription, "pool-in-use" | "control-plane-unavailable">> {
+    const kind = this.#store.pool()?.settings.staticPortsPerHost;
+    const isOtherKind = changes.staticPortsPerHost !== undefined && changes.staticPortsPerHost !== kind;
+    if (kind !== undefined && isOtherKind) {
+      const held = [...(await this.#questions.held()).values()];
+      if (held.includes(null)) return refuse("control-plane-unavailable");
+      if (held.some((blocks) => blocks!.some(({ isLeased }) => isLeased))) return refuse("pool-in-use");
+    }
     const before = this.#store.pool();
     const settings = { ...DEFAULT_POOL_SETTINGS, ...before?.settings, ...changes };
     const name = before?.name ?? this.#platform.name;
@@ -110,7 +130,7 @@ export class PoolService {
     this.#assignments.decide();
     await this.#orders.wakeLater();
     await this.#orders.push();
-    return this.#view.describe(this.#store.pool()!);
+    return ok(await this.#described());
   }
 
   /**
@@ -131,7 +151,7 @@ export class PoolService {
     await this.#orders.push(ip);
     if (this.#store.ip(ip) === null) return refuse("ip-elsewhere");
     if (!this.#store.isConfirmed(ip)) throw new Error(`address ${ip} does not answer yet`);
-    return ok(this.#view.describe(this.#store.pool()!));
+    return ok(await this.#described());
   }
 
   /**
@@ -150,7 +170,7 @@ export class PoolService {
       await this.#orders.wakeLater();
     }
     await this.#orders.push(ip);
-    return ok(this.#view.describe(this.#store.pool()!));
+    return ok(await this.#described());
   }
 
   /** Assigns a host nothing from now on, or something again; nothing of it is cut. May be repeated. [DR1] */
@@ -169,6 +189,30 @@ export class PoolService {
   ): Promise<Outcome<PoolDescription, "pool-unknown" | "ip-unknown">> {
     if (this.#store.pool() === null) return refuse("pool-unknown");
     return this.#drains.setIp(ip, isDrained) ? this.describe() : refuse("ip-unknown");
+  }
+
+  /**
+   * Forgets a host that is gone for good, by its operator's word. In a static pool its slots end now,
+   * rest, and are free again. Other leases end by time, so such a host is forgotten only when that is
+   * over. Whoever is heard is refused. May be repeated. [SM5]
+   */
+  async removeHost(host: string): Promise<Outcome<PoolDescription, RemovalRefusal>> {
+    if (this.#store.pool() === null) return refuse("pool-unknown");
+    const stored = this.#store.host(host);
+    if (stored !== null && !this.#assignments.isRemovable(stored)) {
+      // It may have gone without a word: asked again, the pool knows.
+      this.#hosts.doubt([host]);
+      return refuse("host-in-use");
+    }
+    const hadAny = await this.#questions.remove(host);
+    if (hadAny === null) return refuse("control-plane-unavailable");
+    // It may have come back meanwhile: then it is told what it has left.
+    const present = this.#store.host(host);
+    if (present === null && !hadAny) return refuse("host-unknown");
+    if (present !== null && !this.#assignments.isRemovable(present)) return refuse("host-in-use");
+    this.#store.forgetHost(host);
+    this.#assignments.forget(host);
+    return ok(await this.#described());
   }
 
   /**
@@ -196,8 +240,14 @@ export class PoolService {
 
   /** Settings, addresses, hosts and routers. */
   async describe(): Promise<Outcome<PoolDescription, "pool-unknown">> {
-    const pool = this.#store.pool();
-    return pool === null ? refuse("pool-unknown") : ok(this.#view.describe(pool));
+    return this.#store.pool() === null ? refuse("pool-unknown") : ok(await this.#described());
+  }
+
+  /** Of a static pool the addresses are asked, since they alone know who has which slot. */
+  async #described(): Promise<PoolDescription> {
+    const isStaticNow = isStatic(this.#store.pool()!.settings);
+    const held = isStaticNow ? await this.#questions.held() : new Map<string, null>();
+    return this.#view.describe(this.#store.pool()!, held);
   }
 
   /** Every host that ever enlisted. */

@@ -211,6 +211,11 @@ export class PoolStore {
     return hostsOf(this.#sql.exec("SELECT * FROM host ORDER BY host"));
   }
 
+  /** Forgets a host. */
+  forgetHost(host: string): void {
+    this.#sql.exec("DELETE FROM host WHERE host = ?", host);
+  }
+
   /** Keeps what a host said. */
   putHost({ host, instance, gateway, draining, rooms, reach, site, weight, opinions }: StoredHost): void {
     this.#sql.exec(

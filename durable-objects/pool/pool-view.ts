@@ -7,6 +7,7 @@ import type { PoolRouter } from "../steering/router-register.ts";
 import type { SteeringFeed } from "../steering/steering-feed.ts";
 import { describeHost, type PoolHost } from "./host-description.ts";
 import type { HostAssignments } from "./host-assignments.ts";
+import { type HeldByIp, type SlotCapacity, slotCapacity, slotsByHost } from "./static-places.ts";
 import type { DrainProgress, OperatorDrains } from "./operator-drains.ts";
 import type { HostSockets } from "./host-sockets.ts";
 import type { PoolIp, PoolStore, StoredHost, StoredPool } from "./pool-store.ts";
@@ -26,6 +27,8 @@ export interface PoolDescription {
   readonly settings: PoolSettings;
   readonly ips: readonly DescribedIp[];
   readonly hosts: readonly PoolHost[];
+  /** What a static pool has room for; null for any other. [SM8] */
+  readonly slots: SlotCapacity | null;
   /** Number of the last change of the steering table; 0 in a pool without routers. */
   readonly steeringSequence: number;
   readonly routers: readonly PoolRouter[];
@@ -99,8 +102,8 @@ export class PoolView {
     };
   }
 
-  /** Settings, addresses, hosts and routers. */
-  describe({ name, settings }: StoredPool): PoolDescription {
+  /** Settings, addresses, hosts and routers; of a static pool also what its addresses hold. */
+  describe({ name, settings }: StoredPool, held: HeldByIp): PoolDescription {
     const { nowMs, store, sockets, steering, drains } = this.#options;
     const now = nowMs();
     const all = store.hosts();
@@ -109,9 +112,11 @@ export class PoolView {
     const served = store.ipsToServe().map(({ ip }) => ip);
     const ejected = this.#ejectedOn(served, serving);
     const drained = drains.report(all);
+    const slotsOfHosts = slotsByHost(settings, held);
     const hosts = all.map((stored) => {
       const isEjected = (ip: string): boolean => ejected.get(ip)?.has(stored.host) === true;
-      return describeHost(stored, isLive(stored, live), now, isEjected, drained);
+      const slots = slotsOfHosts.get(stored.host) ?? [];
+      return describeHost(stored, isLive(stored, live), now, isEjected, drained, slots);
     });
     const told = all.filter((stored) => isLive(stored, live)).flatMap((stored) => stored.rooms);
     const roomsByIp = Map.groupBy(told, ({ ip }) => ip);
@@ -119,7 +124,8 @@ export class PoolView {
       const busiestDestination = busiestOf(roomsByIp.get(known.ip) ?? []);
       return Object.assign({ drain: drained.ip(known.ip), busiestDestination }, known);
     });
-    return { pool: name, settings, ips, hosts, ...steering.describe() };
+    const slots = slotCapacity(settings, held, served);
+    return { pool: name, settings, ips, hosts, slots, ...steering.describe() };
   }
 
   /** Whether a host gets requests, if it has capacity. */

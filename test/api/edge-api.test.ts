@@ -12,6 +12,7 @@ const POOL = {
   settings: DEFAULT_POOL_SETTINGS,
   ips: [],
   hosts: [],
+  slots: null,
   steeringSequence: 0,
   routers: [],
 };

@@ -86,6 +86,7 @@ describe("the catalogue", () => {
         settings: { ...DEFAULT_POOL_SETTINGS, quarantineMs: 60_000, hostSilenceMs: 3_000 },
         ips: [{ ip, advertised: null, ...PLACELESS, retiring: null, drain: null, busiestDestination: null }],
         hosts: [],
+        slots: null,
         steeringSequence: 0,
         routers: [],
       },

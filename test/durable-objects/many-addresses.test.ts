@@ -37,6 +37,8 @@ function addresses(seen: Seen, work: Work): (ip: string) => PoolAddress {
       return { ok: true, value: { status: "serving" } };
     },
     describe: async () => {},
+    held: async () => [],
+    removeHost: async () => false,
   });
 }
 

@@ -68,6 +68,9 @@ export class ObjectAddress implements TableKeeper {
       case "acquire":
       case "release":
         return this.#ask(command);
+      case "remove":
+        await this.#stub.removeHost(POOL, command.host);
+        return null;
       case "steer":
       case "applied":
         throw new Error("an address without a pool is not steered");

@@ -162,7 +162,7 @@ describe("a router", () => {
     const { sequence, entries } = await enrolled;
     expect(entries).toMatchObject([{ ip: here.ip, ...granted }]);
     router.acknowledge(sequence);
-    expect(await told).toMatchObject({ steeringSequence: 1 });
+    expect(await told).toMatchObject({ value: { steeringSequence: 1 } });
   });
 
   it("[ST14] that enrols again on the same connection gets no second table", async () => {

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
 import { PLACELESS } from "../../src/core/whereabouts.ts";
 import { administer, ask, codeOf, environment, freshNames, tokenFor } from "./edge.ts";
@@ -9,6 +9,21 @@ let ipCount = 0;
 function fresh() {
   ipCount += 1;
   return { pool: freshNames().pool, ip: `198.51.100.${ipCount}` };
+}
+
+/** Speaks to an object as the host h1, one message after the other; the connection stays. */
+async function say(stub: Pick<DurableObjectStub, "fetch">, messages: readonly object[]): Promise<WebSocket> {
+  const headers = { upgrade: "websocket", "ipshard-host": "h1" };
+  const { webSocket } = await stub.fetch("http://object/connect", { headers });
+  webSocket!.accept();
+  for (const message of messages) {
+    const answered = new Promise((resolve) =>
+      webSocket!.addEventListener("message", resolve, { once: true }),
+    );
+    webSocket!.send(JSON.stringify(message));
+    await answered;
+  }
+  return webSocket!;
 }
 
 describe("pools", () => {
@@ -22,6 +37,7 @@ describe("pools", () => {
       settings,
       ips: [],
       hosts: [],
+      slots: null,
       steeringSequence: 0,
       routers: [],
     });
@@ -102,6 +118,71 @@ describe("pools", () => {
     }
     const resumed = await administer("POST", `${path}/resume`);
     expect(await resumed.json()).toMatchObject({ ips: [{ ip, drain: null }] });
+  });
+
+  it("[SM8] say exactly what a static one has room for, and stay static until they are told otherwise", async () => {
+    const { pool, ip } = fresh();
+    const path = `/v1/pools/${pool}`;
+    const put = async (settings: object): Promise<unknown> =>
+      (await administer("PUT", path, { settings })).json();
+    expect(await put({ staticPortsPerHost: 2_048 })).toMatchObject({
+      slots: { slotCount: 0, takenCount: 0 },
+    });
+    const slots = {
+      portsPerSlot: 2_048,
+      slotsPerIp: 31,
+      lostPortsPerIp: 1_024,
+      slotCount: 31,
+      takenCount: 0,
+    };
+    expect(await (await administer("PUT", `${path}/ips/${ip}`)).json()).toMatchObject({ slots });
+    expect(await put({ quarantineMs: 1_000 })).toMatchObject({ slots });
+    expect(await put({ staticPortsPerHost: null })).toMatchObject({
+      slots: null,
+      settings: { staticPortsPerHost: null },
+    });
+  });
+
+  it.each([0, 32, 1_000, 8_192, "2048"])("[ME4] have no slots of %j ports", async (staticPortsPerHost) => {
+    const { pool } = fresh();
+    const response = await administer("PUT", `/v1/pools/${pool}`, { settings: { staticPortsPerHost } });
+    expect(await codeOf(response)).toEqual({ status: 400, code: "input-invalid" });
+  });
+
+  it("[SM5] [SM6] refuse by name to change what is leased, and to remove who is heard or nobody", async () => {
+    const { pool, ip } = fresh();
+    const path = `/v1/pools/${pool}`;
+    const remove = (): Promise<Response> => administer("DELETE", `${path}/hosts/h1`);
+    expect(await codeOf(await remove())).toEqual({ status: 404, code: "pool-unknown" });
+    await administer("PUT", path, { settings: { staticPortsPerHost: 4_096, hostSilenceMs: 500 } });
+    expect(await codeOf(await remove())).toEqual({ status: 404, code: "host-unknown" });
+    await administer("PUT", `${path}/ips/${ip}`);
+    const instance = "instance-of-h1";
+    const inPool = await say(environment.EGRESS_POOL.getByName(pool), [
+      { type: "enlist", version: 1, instance, gateway: "http://127.0.0.1:1" },
+    ]);
+    await say(environment.EGRESS_IP.getByName(ip), [
+      { type: "join", version: 1, requestId: "a", instance },
+      { type: "acquire", requestId: "b", order: 12 },
+    ]);
+    const changed = await administer("PUT", path, { settings: { staticPortsPerHost: 2_048 } });
+    expect(await codeOf(changed)).toEqual({ status: 409, code: "pool-in-use" });
+    expect(await codeOf(await remove())).toEqual({ status: 409, code: "host-in-use" });
+    const slot = { ip, slot: 0, firstPort: 4_096, lastPort: 8_191 };
+    expect(await (await administer("GET", path)).json()).toMatchObject({
+      hosts: [{ host: "h1", slots: [slot] }],
+    });
+    expect(await (await administer("GET", "/v1/hosts/h1")).json()).toMatchObject({
+      pools: [{ slots: [slot] }],
+    });
+    expect(await (await administer("GET", `/v1/ips/${ip}`)).json()).toMatchObject({
+      holders: [{ host: "h1", expiresAtMs: null }],
+    });
+    inPool.close(1000, "done");
+    await vi.waitFor(async () => {
+      expect(await (await administer("GET", path)).json()).toMatchObject({ hosts: [{ live: false }] });
+    });
+    expect(await (await remove()).json()).toMatchObject({ hosts: [], slots: { takenCount: 1 } });
   });
 
   it("[WK16] [RE3] give addresses up, which may then be added elsewhere", async () => {
@@ -256,6 +337,7 @@ describe("the OpenAPI document", () => {
       Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
     );
     expect(operations.toSorted()).toEqual([
+      "DELETE /v1/pools/{pool}/hosts/{host}",
       "DELETE /v1/pools/{pool}/ips/{ip}",
       "GET /v1/edge",
       "GET /v1/hosts/{host}",

@@ -74,7 +74,7 @@ describe("a host's connection", () => {
       const place = { site: null, weight: 1 };
       const host = { pool, host: h1, gateway, live: true, draining: false, reach, uplink: "unknown" };
       const room = { ...rooms[0], busiestDestination: null, ...figures };
-      const own = { ...place, rooms: [room], leaving: [], drain: null };
+      const own = { ...place, rooms: [room], leaving: [], drain: null, slots: [] };
       expect(shown.pools).toEqual([{ ...host, ...own }]);
     });
 

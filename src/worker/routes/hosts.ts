@@ -1,17 +1,24 @@
-/** `/v1/hosts/{host}`: a host in every pool that knows it. For administrators. */
+/** `/v1/hosts/{host}`, a host in every pool that knows it, and its removal from one. For administrators. */
 import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
 import type { z } from "zod";
 import { CATALOGUE_NAME } from "../../../durable-objects/bindings.ts";
 import { ROUTES } from "../../api/routes.ts";
 import type { hostSchema } from "../../api/schemas.ts";
 import { permitsPool } from "../../core/identity.ts";
-import { authenticate, type EdgeContext } from "../identity/authenticate.ts";
+import { placements } from "../hosts/edge-state.ts";
+import { authenticate, type EdgeContext, heldToPools } from "../identity/authenticate.ts";
 import { askControlPlane } from "../runtime/control-plane.ts";
 import { refused } from "../runtime/problem.ts";
 
 const getHost = createRoute({
   ...ROUTES.getHost,
   middleware: authenticate("admin"),
+  security: [{ bearer: [] }],
+});
+
+const deleteHost = createRoute({
+  ...ROUTES.deleteHost,
+  middleware: [authenticate("admin"), heldToPools],
   security: [{ bearer: [] }],
 });
 
@@ -40,5 +47,14 @@ export function serveHosts(app: OpenAPIHono<EdgeContext>): void {
       }
     }
     return pools.length > 0 ? context.json({ host, pools }, 200) : refused({ code: "host-unknown" });
+  });
+
+  app.openapi(deleteHost, async (context) => {
+    const { pool, host } = context.req.valid("param");
+    const stub = context.env.EGRESS_POOL.getByName(pool);
+    const answer = await askControlPlane(async () => stub.removeHost(host));
+    placements.doubt(pool);
+    if (!answer.ok) return refused({ code: answer.refusal });
+    return answer.value.ok ? context.json(answer.value.value, 200) : refused({ code: answer.value.refusal });
   });
 }

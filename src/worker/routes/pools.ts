@@ -40,7 +40,9 @@ export function servePools(app: OpenAPIHono<EdgeContext>): void {
     if (!added.ok) return refused({ code: added.refusal });
     const stub = poolStub(context.env, pool);
     const configured = await askControlPlane(async () => stub.configure(definedOnly(settings ?? {})));
-    return configured.ok ? context.json(configured.value, 200) : refused({ code: configured.refusal });
+    if (!configured.ok) return refused({ code: configured.refusal });
+    const outcome = configured.value;
+    return outcome.ok ? context.json(outcome.value, 200) : refused({ code: outcome.refusal });
   });
 
   app.openapi(getPool, async (context) => {
@@ -93,8 +95,8 @@ function poolStub(env: Environment, pool: string): DurableObjectStub<EgressPool>
 /** Drops members that are undefined: an absent member must stay absent. */
 function definedOnly<Fields extends object>(
   fields: Fields,
-): { [Key in keyof Fields]?: NonNullable<Fields[Key]> } {
+): { [Key in keyof Fields]?: Exclude<Fields[Key], undefined> } {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
-    [Key in keyof Fields]?: NonNullable<Fields[Key]>;
+    [Key in keyof Fields]?: Exclude<Fields[Key], undefined>;
   };
 }
