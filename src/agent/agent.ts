@@ -131,6 +131,7 @@ export class Agent {
       uplinks: this.#uplinks,
       machine: this.#machine,
       epochs: this.#state,
+      slots: this.#state.slots,
       drainDeadlineMs,
       keeperTiming: { restMs },
       log: this.#log,

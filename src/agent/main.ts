@@ -24,8 +24,8 @@ async function run(config: AgentConfig): Promise<void> {
   }
   endOnWish({
     log,
-    beginning: "taking no new requests, giving the leases back",
-    done: "all leases given back",
+    beginning: "taking no new requests, giving the leases back, but for static slots",
+    done: "all leases given back that end with time",
     end: () => agent.drain(),
   });
 }

@@ -14,7 +14,7 @@ const ADVICE: ReadonlyMap<string, string> = new Map(
     "pool-unknown": "The edge has no such pool; create it, and it is joined then.",
     "ip-unknown": "The edge knows no such address; it was taken out of its pool or never added.",
     "host-already-present":
-      "Another agent with this host's name is there and holds leases; if it is gone for good, its leases end by themselves.",
+      "Another agent with this host's name is there and holds leases; if it is gone for good, its leases end by themselves, or, in a static pool, when the pool's administrator deletes the host: DELETE /v1/pools/POOL/hosts/HOST.",
     "router-already-present":
       "Another router with this one's name is there; give each a token with a name of its own.",
     "gateway-invalid": "The edge does not take this host's gateway URL; set --gateway to one it can reach.",
@@ -24,7 +24,8 @@ const ADVICE: ReadonlyMap<string, string> = new Map(
     "message-malformed":
       "The edge could not read a message from here; are both of the same version? An older edge takes neither --site nor --weight.",
     "share-exceeded": "This host holds as many ports of the address as the pool lets one host have.",
-    "address-exhausted": "The address has no port block left for this host; give the pool another address.",
+    "address-exhausted":
+      "No port block is left for this host: give the pool another address, or, in a static pool, delete hosts that are gone for good.",
     "steering-pending":
       "The routers have not applied this host's last grant, or the edge cannot tell them of it; it is tried again.",
     "ip-retiring": "The pool has given the address up; what this host holds of it ends with its connections.",

@@ -1,6 +1,6 @@
 /**
  * What a host remembers over restarts: who it is, which epochs it has seen, which keys it
- * trusts. One agent at a time has the directory. [SD1]
+ * trusts, which static slots are its own. One agent at a time has the directory. [SD1]
  *
  * Its identity is that of one machine. A directory that came here with a copied disk is refused:
  * its duplicate instance may be sending from the very ports that this one would take up. [LAW1] [SD3]
@@ -8,7 +8,7 @@
  * Every file is replaced as a whole: written beside, flushed to disk, renamed.
  */
 import { randomBytes } from "node:crypto";
-import { open, readFile, realpath, rename, rm } from "node:fs/promises";
+import { realpath, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import type { KeySet } from "../wire/keys.ts";
@@ -17,12 +17,15 @@ import { diskFault } from "../process/disk-faults.ts";
 import { makeDirectory } from "../process/directories.ts";
 import { DirectoryLock } from "../process/directory-lock.ts";
 import { parseKeySet } from "./published-keys.ts";
+import { DamagedSlots, KeptSlots } from "./kept-slots.ts";
+import { readOptional, replaceFile } from "./replace-file.ts";
 import { isOther, type MachineIdentity, machineIdentity } from "./machine-identity.ts";
 
 const INSTANCE_FILE = "instance";
 const EPOCHS_FILE = "epochs.json";
 const KEYS_FILE = "edge-keys.json";
 const MACHINE_FILE = "machine.json";
+const SLOTS_FILE = "static-slots.json";
 const INSTANCE_BYTES = 24;
 const RETRY_MS = 5_000;
 const NO_MACHINE: MachineIdentity = new Map();
@@ -56,6 +59,8 @@ export class StateDirectory {
   readonly keptKeys: KeySet | null;
   /** Whether a copy of the directory would be noticed; false on a machine that has no id. [SD3] */
   readonly isBound: boolean;
+  /** The static slots of this host. */
+  readonly slots: KeptSlots;
   readonly #path: string;
   readonly #lock: DirectoryLock;
   readonly #epochs: Map<string, number>;
@@ -73,6 +78,7 @@ export class StateDirectory {
       epochs: Map<string, number>;
       keptKeys: KeySet | null;
       isBound: boolean;
+      slots: KeptSlots;
     },
     onFault: (sentence: string) => void,
   ) {
@@ -81,6 +87,7 @@ export class StateDirectory {
     this.instance = contents.instance;
     this.keptKeys = contents.keptKeys;
     this.isBound = contents.isBound;
+    this.slots = contents.slots;
     this.#epochs = contents.epochs;
     this.#onFault = onFault;
   }
@@ -101,7 +108,8 @@ export class StateDirectory {
       const instance = (await readInstance(path)) ?? (await makeInstance(path));
       const epochs = await readEpochs(path);
       const keptKeys = await readKeys(path);
-      return new StateDirectory(path, lock, { instance, epochs, keptKeys, isBound }, onFault);
+      const slots = await readSlots(path, instance);
+      return new StateDirectory(path, lock, { instance, epochs, keptKeys, isBound, slots }, onFault);
     } catch (fault) {
       await lock.release();
       if (fault instanceof CommandFault) throw fault;
@@ -136,6 +144,7 @@ export class StateDirectory {
     // A last try for what could not be written.
     if (this.#unwritten.size > 0) this.#writing ??= this.#writeAll();
     await this.#writing;
+    await this.slots.settled();
     if (this.#retry !== null) clearTimeout(this.#retry);
     await this.#lock.release();
   }
@@ -234,7 +243,7 @@ async function readMachine(path: string): Promise<MachineIdentity> {
 }
 
 async function beginAnew(path: string): Promise<void> {
-  for (const file of [EPOCHS_FILE, KEYS_FILE]) await rm(join(path, file), { force: true });
+  for (const file of [EPOCHS_FILE, KEYS_FILE, SLOTS_FILE]) await rm(join(path, file), { force: true });
   await makeInstance(path);
 }
 
@@ -269,6 +278,20 @@ async function readEpochs(path: string): Promise<Map<string, number>> {
   return new Map(Object.entries(epochs.data));
 }
 
+async function readSlots(path: string, instance: string): Promise<KeptSlots> {
+  try {
+    return await KeptSlots.open(join(path, SLOTS_FILE), instance);
+  } catch (fault) {
+    if (!(fault instanceof DamagedSlots)) throw fault;
+    throw new CommandFault(
+      "state-unusable",
+      `${join(path, SLOTS_FILE)} is damaged, so it is not known which ports are this host's. ` +
+        "Remove the file and start again: the edge tells the ports, once it is reached.",
+      fault,
+    );
+  }
+}
+
 async function readKeys(path: string): Promise<KeySet | null> {
   const text = await readOptional(join(path, KEYS_FILE));
   // Without keys nobody is let in until the edge has given them again.
@@ -288,25 +311,4 @@ function readJson(text: string): unknown {
   } catch {
     return undefined;
   }
-}
-
-async function readOptional(file: string): Promise<string | null> {
-  try {
-    return await readFile(file, "utf8");
-  } catch (fault) {
-    if ((fault as NodeJS.ErrnoException).code === "ENOENT") return null;
-    throw fault;
-  }
-}
-
-async function replaceFile(file: string, contents: string): Promise<void> {
-  const beside = `${file}.new`;
-  const handle = await open(beside, "w", 0o600);
-  try {
-    await handle.writeFile(contents);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-  await rename(beside, file);
 }

@@ -25,6 +25,7 @@ function begin(options: Partial<MemberOptions> = {}) {
   let changeCount = 0;
   const member = new AddressMember(ports, {
     edge: new URL("http://edge.example"),
+    pool: "default",
     instance: "instance-1",
     token: async () => "the-token",
     epochs: { highestEpoch: () => 4, noteEpoch: (ip, epoch) => void noted.push([ip, epoch]) },

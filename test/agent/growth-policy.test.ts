@@ -10,6 +10,7 @@ import {
 } from "../../src/agent/leasing/growth-policy.ts";
 import type { Lease } from "../../src/core/lease-commands.ts";
 import { DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
+import { settingsOfSlot } from "../../src/core/static-slots.ts";
 
 function lease(epoch: number, order: number): Lease {
   return { base: epoch * 4096, order, epoch };
@@ -143,4 +144,14 @@ describe("what is beyond a host's share", () => {
     expect(given([], lease(1, 12), { most: 0 })).toEqual([]);
     expect(given([lease(1, 12), lease(2, 11)], lease(3, 6), { most: 1024, least: 512 })).toEqual([1, 3]);
   });
+});
+
+test("[SM4] a slot is asked for when nothing is held of it any more, and nothing beside it is kept or given back", () => {
+  const settings = settingsOfSlot({ ...DEFAULT_POOL_SETTINGS, staticPortsPerHost: 256 });
+  expect(orderWanted(holdings([], null), settings)).toBe(8);
+  expect(orderWanted({ ...holdings([], null), heldPortCount: 256 }, settings)).toBeNull();
+  expect(orderWanted(holdings([8], null, 256), settings)).toBeNull();
+  expect(isAtRest(holdings([8], null), settings)).toBe(false);
+  expect(toGiveBack(holdings([8], null), settings)).toBeNull();
+  expect(beyondShare(holdings([8], null), settings, () => 0)).toEqual([]);
 });

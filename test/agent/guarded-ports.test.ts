@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import type { PortCommand, PortControl, PortReport } from "../../src/agent/egress/port-messages.ts";
 import { GuardedPorts, type Permitting } from "../../src/agent/machine/guarded-ports.ts";
-import type { LeaseTerm } from "../../src/core/lease-term.ts";
+import { ENDLESS_TERM, type LeaseTerm } from "../../src/core/lease-term.ts";
 import type { PortBlock } from "../../src/core/port-block.ts";
 
 const IP = "192.0.2.1";
@@ -339,5 +339,37 @@ test("[LK11] a block that drains and is taken up again needs no word of the kern
   want([LEASE], { draining: [7] });
   want([LEASE]);
   expect(ports.notes.slice(-3)).toEqual([[7], [-7], [7]]);
+  expect(told).toHaveLength(1);
+});
+
+test("[MA2] [SM3] what the kernel could not be told of a slot is tried again by itself, since nothing is renewed", async () => {
+  const { told, ports, want, guarded, settled } = rig();
+  want([LEASE], { term: ENDLESS_TERM });
+  told[0]!.answer(new Error("the kernel does not listen"));
+  await settled();
+  const ask = (): void => guarded.command({ number: 1, term: ENDLESS_TERM, blocks: [], isGrowing: false });
+  for (let time = 0; time < 4; time += 1) ask();
+  expect(told).toHaveLength(1);
+  ask();
+  expect(told).toHaveLength(2);
+  told[1]!.answer(new Error("nor does it now"));
+  await settled();
+  for (let time = 0; time < 5; time += 1) ask();
+  expect(told[2]).toMatchObject({ blocks: [LEASE], term: ENDLESS_TERM });
+  told[2]!.answer();
+  await settled();
+  expect(ports.notes.at(-1)).toEqual([7]);
+  for (let time = 0; time < 9; time += 1) ask();
+  expect(told).toHaveLength(3);
+});
+
+test("[MA2] under a term that ends nothing is tried before it is renewed", async () => {
+  const { told, want, guarded, settled } = rig();
+  want([LEASE]);
+  told[0]!.answer(new Error("the kernel does not listen"));
+  await settled();
+  for (let time = 0; time < 9; time += 1) {
+    guarded.command({ number: 1, term: TERM, blocks: [], isGrowing: false });
+  }
   expect(told).toHaveLength(1);
 });

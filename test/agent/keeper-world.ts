@@ -130,12 +130,21 @@ export class FakeHost {
   #wake = 0;
   /** Rises with every connection; null while there is none. */
   connection: number | null = null;
+  /** How what it says gets on its way. */
+  carry: (request: LeaseRequest) => void;
   session: number | null = null;
 
-  constructor(world: World, name: string, instance: string, highestEpoch: number) {
+  constructor(
+    world: World,
+    name: string,
+    instance: string,
+    highestEpoch: number,
+    slots: readonly Lease[] = [],
+  ) {
     this.#world = world;
     this.name = name;
     this.highestEpoch = highestEpoch;
+    this.carry = (request) => world.carryRequest(this, request);
     this.keeper = new LeaseKeeper({
       instance,
       ports: this.ports,
@@ -143,10 +152,11 @@ export class FakeHost {
       random: world.random,
       renewalPhase: 0,
       highestEpoch,
+      slots,
       send: (request) => {
         assert(this.connection !== null, "a keeper sends on an open connection only");
         this.sent.push(request);
-        world.carryRequest(this, request);
+        this.carry(request);
       },
       wakeIn: (delayMs) => {
         this.#wake += 1;
@@ -252,6 +262,14 @@ export class World {
     );
     this.hosts.push(host);
     host.connect();
+    return host;
+  }
+
+  /** A new life of a host that has these slots on its disk, and no edge. */
+  startAlone(name: string, slots: readonly Lease[]): FakeHost {
+    const host = new FakeHost(this, name, `instance-of-${name}`, 0, slots);
+    this.hosts.push(host);
+    host.keeper.tick();
     return host;
   }
 

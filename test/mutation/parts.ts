@@ -87,6 +87,7 @@ export const PARTS: Readonly<Record<string, Part>> = {
       "test/agent/driven-member.test.ts",
       "test/agent/drain-taken-back.test.ts",
       "test/agent/address-member.test.ts",
+      "test/agent/static-{keeper,member}.test.ts",
       "test/agent/{growth-policy,lease-holdings,lease-requests,own-place,capacity-report,ports-apart}.test.ts",
     ],
     project: "node",

@@ -17,6 +17,7 @@ import { adviceOn } from "../../link/edge-refusals.ts";
 import { type CancelTimer, systemTimers, type Timers } from "../../process/timers.ts";
 import type { KeeperEvent, KeeperTiming } from "./keeper-options.ts";
 import { LeaseKeeper } from "./lease-keeper.ts";
+import { SlotRecord, type SlotStore } from "./slot-record.ts";
 
 /** The machine under the addresses, which may have a guard that the leases must be told to. */
 export interface LeasingMachine {
@@ -33,6 +34,9 @@ export interface MemberOptions {
   readonly token: () => Promise<string>;
   /** Epochs of earlier runs, and of this one for the next. */
   readonly epochs: { highestEpoch(ip: string): number; noteEpoch(ip: string, epoch: number): void };
+  readonly pool: string;
+  /** The static slots of this host, over restarts; without it none are kept. */
+  readonly slots?: SlotStore;
   readonly log: Logger;
   readonly machine?: LeasingMachine;
   /** Whether the host may ask for more than it holds. */
@@ -56,12 +60,14 @@ const LONGEST_HEARTBEAT_MS = 60_000;
 const SHORTEST_HEARTBEAT_MS = 1_000;
 /** So a connection that has died is missed early in a lease, however short that is. */
 const BEATS_PER_LEASE = 10;
+const NOTHING_KEPT: SlotStore = { of: () => new Map(), keep: () => Promise.resolve() };
 
 /** From `start` until `drain` has resolved. */
 export class AddressMember {
   readonly #options: MemberOptions;
   readonly #ports: AddressPorts;
   readonly #log: Logger;
+  readonly #record: SlotRecord;
   readonly #timers: Timers;
   #keeper: LeaseKeeper | null = null;
   #control: PortControl | null = null;
@@ -78,6 +84,8 @@ export class AddressMember {
     this.#options = options;
     this.#log = options.log.child({ ip: ports.ip });
     this.#timers = options.timers ?? systemTimers;
+    const { pool, slots = NOTHING_KEPT } = options;
+    this.#record = new SlotRecord({ store: slots, pool, ip: ports.ip, log: this.#log });
   }
 
   /** Begins to lease as soon as the address is there. */
@@ -86,22 +94,24 @@ export class AddressMember {
   }
 
   /**
-   * Gives everything back: flows may end by themselves until the deadline (milliseconds from now).
-   * False if that was taken back.
+   * Gives everything back, except static slots that are kept: flows may end by themselves until the
+   * deadline (milliseconds from now). False if that was taken back.
    */
-  drain(deadlineMs: number): Promise<boolean> {
+  drain(deadlineMs: number, keepsSlots = false): Promise<boolean> {
     this.#isEnding = true;
     this.#cancelPresence?.();
-    if (this.#keeper === null) return Promise.resolve(true);
+    const isNothingHeld = this.#keeper === null && (keepsSlots || this.#record.slots().length === 0);
+    if (isNothingHeld) return Promise.resolve(true);
     const { promise, resolve } = Promise.withResolvers<boolean>();
     this.#ended = resolve;
-    this.#keeper.drain(deadlineMs);
+    if (this.#keeper === null) this.#begin((keeper) => keeper.drain(deadlineMs, keepsSlots));
+    else this.#keeper.drain(deadlineMs, keepsSlots);
     return promise;
   }
 
   /** Of what is drained already: flows have only this much time left (milliseconds from now). */
-  hasten(deadlineMs: number): void {
-    this.#keeper?.drain(deadlineMs);
+  hasten(deadlineMs: number, keepsSlots = false): void {
+    this.#keeper?.drain(deadlineMs, keepsSlots);
   }
 
   /** Whether the address is known not to be on this machine. [PM2] */
@@ -141,9 +151,9 @@ export class AddressMember {
     const isChanged = absence !== this.#absence;
     this.#absence = absence;
     if (isChanged) this.#options.onChange();
-    if (absence === null && this.#keeper === null) this.#begin();
-    // What cannot be bound is of no use to this host; others may have its blocks.
-    if (absence !== null) this.#keeper?.drain(0);
+    if (absence === null && this.#keeper === null) this.#begin((keeper) => this.#useSlots(keeper));
+    // What cannot be bound is of no use to this host; others may have its blocks, but for its slots.
+    if (absence !== null) this.#keeper?.drain(0, true);
     const lookInMs = this.#options.presenceIntervalMs ?? PRESENCE_INTERVAL_MS;
     this.#cancelPresence = this.#timers.after(lookInMs, () => void this.#lookForAddress(), "idle");
   }
@@ -164,7 +174,8 @@ export class AddressMember {
     return (this.#options.whyAbsent ?? whyAbsent)(ip);
   }
 
-  #begin(): void {
+  /** `first` is done before the edge is spoken to. */
+  #begin(first: (keeper: LeaseKeeper) => void): void {
     const { edge, instance, token, epochs, mayGrow, keeperTiming, openLink = openEdgeLink } = this.#options;
     const { ip } = this.#ports;
     const link = openLink<LeaseReply>({
@@ -185,7 +196,7 @@ export class AddressMember {
       ports,
       clock: this.#options.clock ?? readClock,
       random: this.#options.random ?? Math.random,
-      send: (request: LeaseRequest) => link.ask(request),
+      send: (request: LeaseRequest) => this.#record.sending(request, () => link.ask(request)),
       wakeIn: (delayMs) => {
         this.#cancelWake?.();
         this.#cancelWake = this.#timers.after(Math.max(1, Math.ceil(delayMs)), () => keeper.tick());
@@ -193,12 +204,14 @@ export class AddressMember {
       onEvent: (event) => this.#onEvent(event),
       highestEpoch: epochs.highestEpoch(ip),
       renewalPhase: renewalPhaseOf(ip),
+      slots: this.#record.slots(),
       ...(mayGrow === undefined ? {} : { mayGrow }),
       ...(keeperTiming === undefined ? {} : { timing: keeperTiming }),
     });
     this.#keeper = keeper;
     this.#control = ports;
     this.#link = link;
+    first(keeper);
     link.start();
   }
 
@@ -207,7 +220,15 @@ export class AddressMember {
       link.confirm();
       if (reply.leaseDurationMs !== null) link.beatEvery(heartbeatMsOf(reply.leaseDurationMs));
     }
-    keeper.message(reply);
+    this.#record.received(reply, () => keeper.message(reply));
+  }
+
+  /** What is its own by its disk it uses before anybody is asked. [SM9] */
+  #useSlots(keeper: LeaseKeeper): void {
+    const slots = this.#record.slots();
+    if (slots.length === 0) return;
+    this.#log.info({ leases: slots.map(describeLease) }, "static slots taken up from the state directory");
+    keeper.tick();
   }
 
   #onEvent(event: KeeperEvent): void {

@@ -11,6 +11,7 @@ import type { Lease } from "../../core/lease-commands.ts";
 import type { LeaseSettings } from "../../core/pool-settings.ts";
 import { orderFor, portCountOf, UNIT_PORT_COUNT } from "../../core/port-block.ts";
 import { minimumOf } from "../../core/share.ts";
+import { isStatic } from "../../core/static-slots.ts";
 import { PRESSURE_SHARE } from "../egress/address-ports.ts";
 
 /** Use below which a host is at rest. */
@@ -35,6 +36,8 @@ export function needsSpare(holdings: Holdings): boolean {
 
 /** The order of the block to ask for; null when there is enough, or as much as one host may have. */
 export function orderWanted(holdings: Holdings, settings: LeaseSettings): number | null {
+  // The one slot that there is may still have to be given back; then it can be had again. [SM4]
+  if (isStatic(settings) && holdings.heldPortCount > 0) return null;
   if (holdings.active.length === 0) return settings.firstBlockOrder;
   if (holdings.spare !== null) return null;
   if (holdings.heldPortCount + UNIT_PORT_COUNT > settings.maxPortsPerHost) return null;

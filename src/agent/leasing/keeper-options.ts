@@ -2,6 +2,9 @@
 import type { Lease } from "../../core/lease-commands.ts";
 import type { ClockReading } from "../../core/lease-term.ts";
 import type { LeaseReply, LeaseRequest } from "../../core/messages.ts";
+import { DEFAULT_LEASE_SETTINGS, type LeaseSettings } from "../../core/pool-settings.ts";
+import { portCountOf } from "../../core/port-block.ts";
+import { settingsOfSlot } from "../../core/static-slots.ts";
 import type { PortControl } from "../egress/port-messages.ts";
 
 /** What a keeper tells its owner. */
@@ -41,6 +44,8 @@ export interface KeeperOptions {
   readonly highestEpoch: number;
   /** Where the moments lie at which hosts of the address renew, as `renewalPhaseOf` tells. */
   readonly renewalPhase: number;
+  /** Static slots that are this host's for good, by its own disk: used at once. [SM9] */
+  readonly slots?: readonly Lease[];
   /** Whether more may be asked for now; always, unless it is given. */
   readonly mayGrow?: () => boolean;
   readonly timing?: Partial<KeeperTiming>;
@@ -58,3 +63,9 @@ export interface KeeperTiming {
 
 /** What they are otherwise. */
 export const DEFAULT_TIMING: KeeperTiming = { repeatAfterMs: 5_000, restMs: 180_000, farewellMs: 2_000 };
+
+/** The settings by which a keeper goes until the edge tells them: with slots from the disk, those of a slot. */
+export function settingsAtStart([slot]: readonly Lease[]): LeaseSettings {
+  if (slot === undefined) return DEFAULT_LEASE_SETTINGS;
+  return settingsOfSlot({ ...DEFAULT_LEASE_SETTINGS, staticPortsPerHost: portCountOf(slot.order) });
+}

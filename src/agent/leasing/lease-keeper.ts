@@ -9,14 +9,15 @@
  * and what the keeper knows of them is in their last report. [LK1] [LK2] [LK13]
  */
 import type { Lease } from "../../core/lease-commands.ts";
-import { type ClockReading, type LeaseTerm, remainingMs, termFrom } from "../../core/lease-term.ts";
+import type { ClockReading } from "../../core/lease-term.ts";
 import { type LeaseReply, type LeaseRequest, PROTOCOL_VERSION } from "../../core/messages.ts";
-import { renewalDelayMs } from "../../core/renewal-time.ts";
-import { DEFAULT_LEASE_SETTINGS, type LeaseSettings } from "../../core/pool-settings.ts";
+import type { LeaseSettings } from "../../core/pool-settings.ts";
+import { isStatic } from "../../core/static-slots.ts";
 import type { PortReport } from "../egress/port-messages.ts";
 import { BackOff } from "../../process/back-off.ts";
 import { answers } from "./answer-match.ts";
 import { CommandedPorts } from "./commanded-ports.ts";
+import { CountedTerm } from "./counted-term.ts";
 import { GrowthAttempts } from "./growth-attempts.ts";
 import {
   beyondShare,
@@ -26,7 +27,14 @@ import {
   orderWanted,
   toGiveBack,
 } from "./growth-policy.ts";
-import { DEFAULT_TIMING, type KeeperOptions, type KeeperTiming, type RefusalCode } from "./keeper-options.ts";
+import {
+  DEFAULT_TIMING,
+  type KeeperOptions,
+  type KeeperTiming,
+  type RefusalCode,
+  settingsAtStart,
+} from "./keeper-options.ts";
+import { KeeperDrain } from "./keeper-drain.ts";
 import { LeaseHoldings } from "./lease-holdings.ts";
 
 /** Within this time a host renews when the settings of its pool have changed. */
@@ -55,24 +63,27 @@ export class LeaseKeeper {
   #isConnected = false;
   #isJoined = false;
   #outstanding: Outstanding | null = null;
-  #term: LeaseTerm | null = null;
-  #settings: LeaseSettings = DEFAULT_LEASE_SETTINGS;
+  readonly #term: CountedTerm;
+  #settings: LeaseSettings;
   #highestEpoch: number;
-  #renewAtMs = 0;
   /** When to renew because the settings have changed. */
   #hurryAtMs: number | null = null;
   #pausedUntilMs = 0;
   #restSinceMs: number | null = null;
-  #drainEndMs: number | null = null;
-  #farewellEndMs: number | null = null;
+  readonly #drain: KeeperDrain;
   #isDrained = false;
 
   constructor(options: KeeperOptions) {
-    const { ports, random } = options;
+    const { ports, random, renewalPhase } = options;
     this.#options = options;
     this.#ports = new CommandedPorts(ports, (report) => this.#reported(report));
     this.#timing = { ...DEFAULT_TIMING, ...options.timing };
-    this.#highestEpoch = options.highestEpoch;
+    this.#drain = new KeeperDrain(this.#timing.farewellMs);
+    const { slots = [] } = options;
+    this.#term = new CountedTerm(slots.length > 0, renewalPhase);
+    this.#settings = settingsAtStart(slots);
+    this.#holdings.reconcile(slots, () => true);
+    this.#highestEpoch = Math.max(options.highestEpoch, ...slots.map(({ epoch }) => epoch));
     // Ids must not repeat over restarts: the edge answers an id it knows with the same block.
     this.#requestPrefix = Math.floor(random() * 2 ** 52).toString(36);
     this.#growth = new GrowthAttempts(random);
@@ -117,11 +128,12 @@ export class LeaseKeeper {
 
   /**
    * Takes no new flows, releases every block once its flows have ended, and at the deadline
-   * (milliseconds from now) resets the rest. `drained` tells the end. [LK9]
+   * (milliseconds from now) resets the rest. `drained` tells the end. Static slots may be kept: then
+   * they are out of use, and not released. [LK9] [SM9]
    */
-  drain(deadlineMs: number): void {
+  drain(deadlineMs: number, keepsSlots = false): void {
     this.#handle((now) => {
-      this.#drainEndMs = Math.min(this.#drainEndMs ?? Infinity, now.monotonicMs + deadlineMs);
+      this.#drain.begin(now.monotonicMs + deadlineMs, keepsSlots);
       this.#holdings.drainAll();
     });
   }
@@ -133,9 +145,7 @@ export class LeaseKeeper {
   resume(): boolean {
     let isResumed = false;
     this.#handle(({ monotonicMs }) => {
-      if (this.#drainEndMs === null || monotonicMs >= this.#drainEndMs) return;
-      this.#drainEndMs = null;
-      this.#farewellEndMs = null;
+      if (!this.#drain.takeBack(monotonicMs)) return;
       // Growth may have been refused because the address was to go.
       this.#growth.beginAnew();
       this.#holdings.resumeAll();
@@ -156,7 +166,7 @@ export class LeaseKeeper {
       // Asked for a report by each call but a report, so that what is decided now goes by the newest.
       if (!isReported) this.#ports.ask();
       const now = this.#options.clock();
-      if (this.#term !== null && remainingMs(this.#term, now) <= 0) this.#lapse();
+      if (this.#term.isOver(now)) this.#lapse();
       what(now);
       this.#settle(now);
     } finally {
@@ -172,7 +182,7 @@ export class LeaseKeeper {
 
   /** Tells the ports what has changed for them. Growth that was announced goes on unless the end is told. */
   #tellPorts(isGrowing = this.#ports.areGrowing): void {
-    const content = { term: this.#term, blocks: this.#holdings.blocks(), isGrowing };
+    const content = { term: this.#term.value, blocks: this.#holdings.blocks(), isGrowing };
     this.#ports.tell(content, (number) => this.#holdings.noteTold(number));
   }
 
@@ -182,7 +192,7 @@ export class LeaseKeeper {
 
   /** Stops sending before the edge can give the blocks away. [LAW2] [LAW3] [LK2] */
   #lapse(): void {
-    this.#term = null;
+    this.#term.end();
     this.#holdings.forgetAll();
     // At once: what is taken up next may be the same blocks, and their flows are over.
     this.#tellPorts();
@@ -194,14 +204,13 @@ export class LeaseKeeper {
     reply: LeaseReply & { type: "answer" },
     now: ClockReading,
   ): void {
-    const { leases, leaseDurationMs, granted } = reply;
+    const { leases, granted } = reply;
     this.#settings = reply.settings;
     this.#pauseBackOff.succeed();
     if (request.type === "join") this.#isJoined = true;
     if (request.type === "release") this.#released(request.epoch);
-    if (leaseDurationMs !== null)
-      this.#extend(termFrom(sentAt, leaseDurationMs), leaseDurationMs, sentAt, now);
-    if (this.#term === null) return;
+    this.#term.answered(reply, sentAt, now);
+    if (this.#term.value === null) return;
     const isOutdated =
       granted !== null && !this.#holdings.has(granted.epoch) && granted.epoch <= this.#highestEpoch;
     if (granted !== null && isOutdated) {
@@ -212,26 +221,13 @@ export class LeaseKeeper {
       this.#growth.granted();
     }
     const isWanted = ({ epoch }: Lease): boolean =>
-      this.#drainEndMs === null && !(isOutdated && epoch === granted?.epoch);
+      !this.#drain.isOn && !(isOutdated && epoch === granted?.epoch);
     const { adopted, lost } = this.#holdings.reconcile(leases, isWanted);
     // Whoever hears of it next finds the ports as they are from now on.
     this.#tellPorts();
     if (adopted.length > 0) this.#options.onEvent({ type: "adopted", leases: adopted });
     if (lost.length > 0) this.#options.onEvent({ type: "lost", leases: lost });
     this.#noteEpochs(leases);
-  }
-
-  #extend(term: LeaseTerm, leaseDurationMs: number, sentAt: ClockReading, now: ClockReading): void {
-    this.#renewAtMs = now.monotonicMs;
-    // An answer that is read after the end of its own term gives nothing. [LK2]
-    if (remainingMs(term, now) <= 0) return;
-    // Each holds as a whole, by its own two clocks: the wall clock may have been set since the older
-    // one was counted, and the machine may have slept. [HO4]
-    if (this.#term === null || remainingMs(term, now) >= remainingMs(this.#term, now)) {
-      this.#term = term;
-    }
-    const { renewalPhase } = this.#options;
-    this.#renewAtMs = sentAt.monotonicMs + renewalDelayMs(sentAt.wallMs, leaseDurationMs, renewalPhase);
   }
 
   /** Renews soon, though not together with every other host of the address. [LK12] */
@@ -271,9 +267,9 @@ export class LeaseKeeper {
   #settle(now: ClockReading): void {
     const { monotonicMs } = now;
     this.#tellPorts();
-    this.#holdings.retire(this.#ports.report, this.#drainEndMs !== null && monotonicMs >= this.#drainEndMs);
-    if (this.#drainEndMs === null) this.#adjust(monotonicMs);
-    if (this.#drainEndMs !== null && this.#isDone(monotonicMs)) return this.#finish();
+    this.#holdings.retire(this.#ports.report, this.#drain.isDue(monotonicMs));
+    if (!this.#drain.isOn) this.#adjust(monotonicMs);
+    if (this.#drain.isOn && this.#isDone(monotonicMs)) return this.#finish();
     // First what is taken from them: a block is released once they report that.
     this.#tellPorts();
     this.#ask(monotonicMs);
@@ -283,7 +279,7 @@ export class LeaseKeeper {
 
   /** Gives back what is too much, brings the spare into play, ends a long rest. [LK6] [LK7] [LK10] */
   #adjust(nowMs: number): void {
-    if (this.#term === null) return;
+    if (this.#term.value === null) return;
     // First, since a spare is given back sooner than a block in use.
     const { flowCount } = this.#ports;
     for (const { epoch } of beyondShare(this.#view(), this.#settings, flowCount)) this.#holdings.drain(epoch);
@@ -332,42 +328,48 @@ export class LeaseKeeper {
   #chooseRequest(nowMs: number, requestId: string): LeaseRequest | null {
     if (nowMs < this.#pausedUntilMs) return null;
     // Without a term it is not known what is still held, nor whether the edge remembers us.
-    if (!this.#isJoined || this.#term === null) {
+    if (!this.#isJoined || this.#term.value === null) {
       return { type: "join", version: PROTOCOL_VERSION, requestId, instance: this.#options.instance };
     }
-    const isRenewalDue = nowMs >= Math.min(this.#renewAtMs, this.#hurryAtMs ?? Infinity);
+    const isRenewalDue = nowMs >= Math.min(this.#term.renewAtMs, this.#hurryAtMs ?? Infinity);
     const order = this.#orderToAsk();
     // A grant renews as well, so growth may go first.
     if (order !== null && nowMs >= this.#growth.atMs) return { type: "acquire", requestId, order };
     if (isRenewalDue && !this.#holdings.isOnlyLeaving()) return { type: "renew", requestId };
-    const leaving = this.#holdings.leaving(this.#ports.report);
+    const leaving = this.#areSlotsKept() ? null : this.#holdings.leaving(this.#ports.report);
     if (leaving !== null) return { type: "release", requestId, base: leaving.base, epoch: leaving.epoch };
     return isRenewalDue ? { type: "renew", requestId } : null;
   }
 
   #orderToAsk(): number | null {
     const mayGrow = this.#options.mayGrow?.() ?? true;
-    return this.#drainEndMs === null && mayGrow ? orderWanted(this.#view(), this.#settings) : null;
+    return !this.#drain.isOn && mayGrow ? orderWanted(this.#view(), this.#settings) : null;
   }
 
   /** Flows without a port wait while a spare or an answer may still bring one. [LK8] */
   #isGrowing(): boolean {
-    if (this.#drainEndMs !== null || this.#term === null) return false;
+    if (this.#drain.isOn || this.#term.value === null) return false;
     return this.#outstanding?.request.type === "acquire" || this.#holdings.hasSpare;
   }
 
   #isDone(nowMs: number): boolean {
     if (!this.#holdings.isOnlyLeaving()) return false;
-    this.#farewellEndMs ??= nowMs + this.#timing.farewellMs;
+    if (this.#areSlotsKept()) return true;
+    // A slot that is not given back would be nobody's for good.
+    if (isStatic(this.#settings) && !this.#holdings.isEmpty) return false;
     // Without the edge nothing can be released: the leases end by themselves.
-    if (!this.#isConnected || nowMs >= this.#farewellEndMs) return true;
+    if (this.#drain.isFarewellOver(nowMs) || !this.#isConnected) return true;
     // An answer on its way may still bring a block that should be given back.
     return this.#isJoined && this.#holdings.isEmpty && this.#outstanding === null;
   }
 
+  #areSlotsKept(): boolean {
+    return this.#drain.keepsSlots && isStatic(this.#settings);
+  }
+
   #finish(): void {
     this.#isDrained = true;
-    this.#term = null;
+    this.#term.end();
     this.#holdings.forgetAll();
     this.#tellPorts(false);
     this.#options.onEvent({ type: "drained" });
@@ -383,12 +385,12 @@ export class LeaseKeeper {
     const consider = (atMs: number): void => {
       if (atMs > nowMs) wakeAtMs = Math.min(wakeAtMs, atMs);
     };
-    if (this.#term !== null) consider(nowMs + remainingMs(this.#term, now));
-    for (const atMs of [this.#drainEndMs, this.#farewellEndMs]) if (atMs !== null) consider(atMs);
+    consider(nowMs + this.#term.leftMs(now));
+    for (const atMs of this.#drain.wakeAtMs) if (atMs !== null) consider(atMs);
     if (this.#isConnected && this.#outstanding !== null) {
       consider(this.#outstanding.repeatAtMs);
     } else if (this.#isConnected) {
-      const wishes = [this.#pausedUntilMs, this.#renewAtMs, this.#growth.atMs, this.#hurryAtMs ?? 0];
+      const wishes = [this.#pausedUntilMs, this.#term.renewAtMs, this.#growth.atMs, this.#hurryAtMs ?? 0];
       for (const atMs of wishes) consider(atMs);
     }
     return wakeAtMs - nowMs;

@@ -39,7 +39,6 @@ export interface Uplinks {
 
 /** What a pool's member needs beside what its addresses need. */
 export interface PoolMemberOptions extends Omit<MemberOptions, "onChange" | "mayGrow"> {
-  readonly pool: string;
   /** URL at which the edge reaches this host's gateway. */
   readonly gateway: string;
   /** Where routers reach this host. */
@@ -83,6 +82,7 @@ export class PoolMember {
   #takesUplinks = false;
   #reportIntervalMs = reportIntervalMsFor(0);
   #nextHopWarning = "";
+  #shortage: "address-exhausted" | null = null;
   #isDraining = false;
   #isStopped = false;
   /** Another host of this name is in the pool. What is held stays, and nothing is added to it. [PM6] */
@@ -115,17 +115,24 @@ export class PoolMember {
 
   /** Begins to enlist, and goes on trying. */
   start(): void {
+    // Until the pool says which addresses are its own, its disk does. [SM9]
+    const { slots, pool } = this.#options;
+    this.#ips = [...(slots?.of(pool).keys() ?? [])];
+    this.#serve();
     this.#link.start();
     this.#lookIn(LOOK_INTERVAL_MS);
   }
 
-  /** Asks for no new requests, and gives everything back as the flows end, at the latest after this time. */
+  /**
+   * Asks for no new requests, and gives everything back as the flows end, at the latest after this
+   * time. Static slots stay this host's.
+   */
   async drain(deadlineMs: number): Promise<void> {
     this.#isDraining = true;
     // Before anything else. [PM4]
     if (this.#told !== null) this.#report();
-    const drained = [...this.#members.values()].map((member) => member.drain(deadlineMs));
-    for (const { member } of this.#leaving.values()) member.hasten(deadlineMs);
+    const drained = [...this.#members.values()].map((member) => member.drain(deadlineMs, true));
+    for (const { member } of this.#leaving.values()) member.hasten(deadlineMs, true);
     const left = Array.from(this.#leaving.values(), (leaving) => leaving.left);
     await Promise.all([...drained, ...left]);
     this.#look();
@@ -171,6 +178,7 @@ export class PoolMember {
         this.#takes = reply.takes ?? [];
         this.#takesUplinks = reply.steered !== undefined;
         this.#warnOfNextHop(reply.steered === true);
+        this.#warnOfShortage(reply.shortage ?? null);
         this.#serve();
         this.#report();
         return;
@@ -197,6 +205,12 @@ export class PoolMember {
     if (warning === this.#nextHopWarning) return;
     this.#nextHopWarning = warning;
     for (const finding of findings) this.#options.log.warn({ code: "reach-unknown" }, finding);
+  }
+
+  /** Once, until it is over. [SM7] */
+  #warnOfShortage(code: "address-exhausted" | null): void {
+    if (code !== null && code !== this.#shortage) this.#options.log.error({ code }, adviceOn(code));
+    this.#shortage = code;
   }
 
   async #try(ip: string, places: readonly Place[]): Promise<void> {

@@ -14,7 +14,7 @@
  *
  * Blocks are kept as their units of 64 ports, so that a packet costs one look into a hash
  * table. Each unit carries the rest of the lease as a timeout of the kernel, so the kernel
- * stops sending without being told. That clock halts while the machine is suspended, and the
+ * stops sending without being told (a static slot, which has no end, has no timeout). That clock halts while the machine is suspended, and the
  * rest is counted before the kernel hears of it; so the end of the lease stands in the chain
  * as wall-clock time as well. [GU3]
  *
@@ -43,9 +43,9 @@ export const GUARD_TABLE = "ipshard_guard";
 export interface Permission {
   readonly ip: string;
   readonly blocks: readonly PortBlock[];
-  /** Time left from now on, in milliseconds; nothing is allowed at less than one. */
+  /** Time left from now on, in milliseconds; nothing is allowed at less than one. Infinite for no end. [SM3] */
   readonly remainingMs: number;
-  /** The end as Unix time in milliseconds, rounded down to a second. */
+  /** The end as Unix time in milliseconds, rounded down to a second; infinite for none. */
   readonly wallEndMs: number;
 }
 
@@ -88,7 +88,8 @@ export function permissionText(permission: Permission): string {
   const quotedPort = payloadText(fieldsOf(family).quotedDestinationPort);
   const timeoutMs = Math.floor(permission.remainingMs);
   const units = timeoutMs > 0 ? blocks.flatMap(unitBases) : [];
-  const elements = units.map((base) => `${base} timeout ${timeoutMs}ms`).join(", ");
+  const ends = Number.isFinite(timeoutMs) ? ` timeout ${timeoutMs}ms` : "";
+  const elements = units.map((base) => `${base}${ends}`).join(", ");
   return lines([
     `add counter ${INET} ${name}_ports`,
     `add counter ${INET} ${name}_fragments`,
@@ -118,7 +119,9 @@ function rulesFor({ wallEndMs }: Permission, family: Family, name: string): stri
   return [
     "notrack",
     `${isFragment} counter name ${name}_fragments drop`,
-    `meta time >= ${Math.max(0, Math.floor(wallEndMs / 1000))} counter name ${name}_ports drop`,
+    ...(Number.isFinite(wallEndMs)
+      ? [`meta time >= ${Math.max(0, Math.floor(wallEndMs / 1000))} counter name ${name}_ports drop`]
+      : []),
     `meta l4proto { tcp, udp } ${isOurs("th sport", "units")} accept`,
     `${ECHO[family]} ${isOurs(payloadText(IDENTIFIER), "quoted")} accept`,
     `${ICMP_ERRORS[family]} ${quotesPlainly(fields)} ${isOurs(quotedPort, "quoted")} accept`,

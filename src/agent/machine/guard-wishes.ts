@@ -2,7 +2,7 @@
  * What may leave from which address, on its way into the kernel: one transaction after the other,
  * always with the latest wish. How the kernel is told is not known here.
  */
-import { type ClockReading, type LeaseTerm, remainingMs } from "../../core/lease-term.ts";
+import { type ClockReading, isEndless, type LeaseTerm, remainingMs } from "../../core/lease-term.ts";
 import type { PortBlock } from "../../core/port-block.ts";
 import type { Permission } from "./guard-ruleset.ts";
 
@@ -118,7 +118,7 @@ export class GuardWishes {
       ip,
       blocks,
       remainingMs: term === null ? 0 : remainingMs(term, now),
-      wallEndMs: term?.wallEndMs ?? 0,
+      wallEndMs: isEndless(term) ? Infinity : (term?.wallEndMs ?? 0),
     }));
   }
 }

@@ -7,7 +7,7 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import type { Lease } from "../../core/lease-commands.ts";
-import type { LeaseTerm } from "../../core/lease-term.ts";
+import { isEndless, type LeaseTerm } from "../../core/lease-term.ts";
 import { blocksOverlap, type PortBlock } from "../../core/port-block.ts";
 import type { PortCommand, PortControl, PortReport } from "../egress/port-messages.ts";
 
@@ -26,6 +26,9 @@ interface Removed {
   /** The first wish without it; null while its resets may still have to leave. */
   wish: number | null;
 }
+
+/** A keeper asks for a report about once a second. */
+const ASKS_BETWEEN_TRIES = 5;
 
 const NOTHING: PortCommand = { number: 0, term: null, blocks: [], isGrowing: false };
 
@@ -52,6 +55,8 @@ export class GuardedPorts implements PortControl {
   #wishCount = 0;
   /** Whether the newest of them failed: nothing is opened before the next one. */
   #hasFailed = false;
+  /** How often the keeper has asked since then. */
+  #asksSinceFailure = 0;
   #isCommanding = false;
 
   constructor(ip: string, ports: PortControl, guard: Permitting, onFault: (fault: unknown) => void) {
@@ -63,7 +68,10 @@ export class GuardedPorts implements PortControl {
   }
 
   command(command: PortCommand): void {
-    if (command.number <= this.#wanted.number) return this.#ports.command(this.#told);
+    if (command.number <= this.#wanted.number) {
+      this.#tryAgain();
+      return this.#ports.command(this.#told);
+    }
     const before = this.#wanted;
     this.#wanted = command;
     const isToldGuard = this.#noteBlocks(before, command) || !isDeepStrictEqual(before.term, command.term);
@@ -73,6 +81,15 @@ export class GuardedPorts implements PortControl {
     this.#tellPorts();
     this.#isCommanding = false;
     if (isToldGuard) void this.#tellGuard();
+  }
+
+  /** A term that ends is renewed, and so the guard is told again; of one without an end it would never hear. */
+  #tryAgain(): void {
+    if (!this.#hasFailed || !isEndless(this.#wanted.term)) return;
+    this.#asksSinceFailure += 1;
+    if (this.#asksSinceFailure < ASKS_BETWEEN_TRIES) return;
+    this.#hasFailed = false;
+    void this.#tellGuard();
   }
 
   /** Whether other blocks are wanted than before. */
@@ -156,6 +173,7 @@ export class GuardedPorts implements PortControl {
   #failed(): void {
     const wasOpening = this.#isOpening();
     this.#hasFailed = true;
+    this.#asksSinceFailure = 0;
     if (wasOpening) this.#tellPorts();
   }
 
