@@ -45,7 +45,9 @@ async function tables(): Promise<Map<string, AnswerOf<"getIp">>> {
 }
 
 async function expiries(): Promise<number[]> {
-  return [...(await tables()).values()].flatMap(({ holders }) => holders.map((holder) => holder.expiresAtMs));
+  return [...(await tables()).values()].flatMap(({ holders }) =>
+    holders.map((holder) => holder.expiresAtMs!),
+  );
 }
 
 async function cutAll(): Promise<void> {

@@ -32,7 +32,27 @@ export async function checkCalm(world: CalmWorld): Promise<void> {
     checkDead(world, ip);
     checkSteering(world, ip, leased);
   }
+  checkSlots(world);
   await checkPlacement(world);
+}
+
+/**
+ * In a static pool everybody who lives has a slot, on disk and at the edge, and nobody has one on its disk
+ * that is not its own. One of which its host was never told may be beside it at the edge. [SM2] [SM5] [SM9]
+ */
+function checkSlots(world: CalmWorld): void {
+  if (world.settings.staticPortsPerHost === null) return;
+  for (const host of world.living) {
+    const slots = [...world.edge.addresses.keys()].flatMap((ip) =>
+      leasedBlocks(world.edge, ip).filter((block) => block.host === host.name),
+    );
+    const kept = host.keptSlots();
+    if (kept.length === 1 && slots.some(({ epoch }) => epoch === kept[0]!.epoch)) continue;
+    throw new Violation(
+      "calm",
+      `${host.name} has ${kept.length} slots on its disk, ${slots.length} at the edge`,
+    );
+  }
 }
 
 /** The living hosts that are to serve an address. */
@@ -46,7 +66,9 @@ function assignedTo({ edge, living }: CalmWorld, ip: string): Host[] {
 
 /** An address has hosts enough, and nobody is taken to hold on to it who has let go of it. [AS2] [AS4] */
 function checkAssigned({ edge, living, settings }: CalmWorld, ip: string, assigned: readonly Host[]): void {
-  const least = Math.min(settings.minHostsPerIp, living.length);
+  // In a static pool each host has one address, and none is moved for another's sake. [SM7]
+  const isStatic = settings.staticPortsPerHost !== null;
+  const least = isStatic ? 0 : Math.min(settings.minHostsPerIp, living.length);
   if (assigned.length < least) {
     throw new Violation("calm", `${ip} is assigned to ${assigned.length} hosts, ${least} could serve it`);
   }
@@ -64,7 +86,8 @@ function checkAssigned({ edge, living, settings }: CalmWorld, ip: string, assign
 function checkServed(world: CalmWorld, host: Host, ip: string, leased: readonly HeldBlock[]): void {
   const portCount = host.portCount(ip);
   // Beside what it uses a host wants a spare as large, and is refused nothing of its minimum.
-  const least = Math.min(2 * portCountOf(world.settings.firstBlockOrder), minimumOf(world.settings));
+  const wanted = Math.min(2 * portCountOf(world.settings.firstBlockOrder), minimumOf(world.settings));
+  const least = world.settings.staticPortsPerHost ?? wanted;
   const held = leased.filter((block) => block.host === host.name);
   const heldCount = held.reduce((sum, { order }) => sum + portCountOf(order), 0);
   if (portCount < 64 || heldCount < least) {

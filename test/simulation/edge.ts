@@ -60,6 +60,9 @@ export class Edge {
             address.assign(pool, settings, isSteered, order),
           ),
         describe: () => callObject(instance(), this.address(ip), network, (address) => address.describe()),
+        held: () => callObject(instance(), this.address(ip), network, (address) => address.held()),
+        removeHost: (pool, host) =>
+          callObject(instance(), this.address(ip), network, (address) => address.removeHost(pool, host)),
       }));
     });
     for (const ip of ips) this.addresses.set(ip, this.#makeAddress(ip));

@@ -145,7 +145,10 @@ export class FlowChecks {
       if (atMs === Infinity) life.retiringAtMs.set(ip, this.#nowMs());
     }
     for (const ip of retiring) life.retiringAtMs.set(ip, Infinity);
-    for (const ip of life.ips) if (!ips.includes(ip)) life.unnamedAtMs.set(ip, Infinity);
+    // By its own disk it may serve what was never named to this agent. [SM9]
+    for (const ip of [...life.ips, ...life.standings.keys()]) {
+      if (!ips.includes(ip)) life.unnamedAtMs.set(ip, Infinity);
+    }
     for (const ip of ips) if (life.unnamedAtMs.get(ip) === Infinity) life.unnamedAtMs.set(ip, this.#nowMs());
     life.ips = new Set(ips);
   }

@@ -5,6 +5,7 @@
  */
 import type { Arena, Spells } from "./arena.ts";
 import type { Host } from "./host.ts";
+import { callObject } from "./object-calls.ts";
 import type { Machine } from "./machine.ts";
 
 /** One per nemesis. */
@@ -54,8 +55,31 @@ export class HostFaults {
   reinstall(): void {
     const host = this.#anyHost();
     if (host.machine.isSuspended) return;
+    const { network, edge, scenario } = this.#arena;
+    const { name } = host;
     host.reinstall();
+    if (scenario.settings.staticPortsPerHost !== null) {
+      // What it was is gone for good, and its operator says so: once, and perhaps in vain.
+      this.#spells.during(this.#spells.anyTimeMs(), () => {
+        if (this.#isGone(name)) {
+          void callObject(null, edge.pool, network, (pool) => pool.removeHost(name)).catch(() => {});
+        }
+      });
+    }
     this.#spells.during(this.#spells.anyTimeMs() / 2, () => host.switchOn());
+  }
+
+  /** Whether no machine of this name has a slot, on its disk or in its kernel, so that the operator is right. */
+  #isGone(name: string): boolean {
+    const { edge, hosts } = this.#arena;
+    const [row] = edge.pool.database.sql.exec("SELECT instance FROM host WHERE host = ?", name).toArray();
+    return hosts.every(
+      ({ name: its, instance, guard, keptSlots }) =>
+        its !== name ||
+        (instance !== row?.["instance"] &&
+          keptSlots().length === 0 &&
+          [...guard.ips()].every((ip) => guard.permitted(ip).length === 0)),
+    );
   }
 
   drain(): void {

@@ -7,6 +7,7 @@
 import { GuardedPorts } from "../../src/agent/machine/guarded-ports.ts";
 import { PoolMember } from "../../src/agent/leasing/pool-member.ts";
 import type { HeldPort } from "../../src/agent/egress/held-port.ts";
+import type { Lease } from "../../src/core/lease-commands.ts";
 import { PortBinder } from "../../src/agent/egress/port-binder.ts";
 import type { Chance } from "./chance.ts";
 import { type Dial, type LinkWorld, SimulatedLink } from "./connection.ts";
@@ -46,6 +47,8 @@ const AFTERLIFE_MS = 15_000;
 interface StateOnDisk {
   instance: string;
   epochs: Map<string, number>;
+  /** The static slots, by address: on it for good when that is said. */
+  slots: Map<string, readonly Lease[]>;
 }
 
 /** A flow, as others see it. */
@@ -103,7 +106,7 @@ export class Host {
     this.machine = machine;
     this.guard = new GuardKernel(machine);
     this.#surroundings = surroundings;
-    this.#disk = { instance: this.#newInstance(), epochs: new Map() };
+    this.#disk = { instance: this.#newInstance(), epochs: new Map(), slots: new Map() };
   }
 
   get process(): Process | null {
@@ -123,6 +126,9 @@ export class Host {
   mayNotHaveHeard(ip: string, port: number): boolean {
     return this.#agent?.areApart === true && this.guard.hasShut(ip, port);
   }
+
+  /** What its disk has of static slots. */
+  readonly keptSlots = (): readonly Lease[] => [...this.#disk.slots.values()].flat();
 
   /** Whether the agent has not let go of an address. */
   has(ip: string): boolean {
@@ -192,6 +198,17 @@ export class Host {
           process.after(chance.between(1, DISK_DELAY_MS), () => this.#writeEpoch(ip, epoch));
         },
       },
+      slots: {
+        of: () => this.#disk.slots,
+        keep: (_pool, ip, slots) =>
+          new Promise((resolve) => {
+            process.after(chance.between(1, DISK_DELAY_MS), () => {
+              this.#disk.slots.set(ip, slots);
+              // Between the two it may be killed.
+              process.after(1, resolve);
+            });
+          }),
+      },
       machine: {
         prepare: async (ip) => {
           if (prepared.has(ip)) return;
@@ -243,6 +260,7 @@ export class Host {
     this.switchOff();
     this.#disk.instance = this.#newInstance();
     this.#disk.epochs.clear();
+    this.#disk.slots.clear();
   }
 
   /** SIGTERM: gives everything back, and ends. */

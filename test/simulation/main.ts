@@ -6,6 +6,7 @@
  *     npm run sim -- --threads 1                   on so many threads, instead of all that there are
  *     npm run sim -- --seed 17                     one seed, twice, with all that was counted
  *     npm run sim -- --seed 17 --trace             one seed, with all that was said and done
+ *     npm run sim -- --static                      any of these, in static pools
  */
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
@@ -22,7 +23,8 @@ const MOST_THREADS = 1_024;
 const USAGE = `usage: npm run sim                                 ${DEFAULT_SEED_COUNT} fresh seeds
        npm run sim -- [--seeds N] [--events N] [--threads N]
                                                    N seeds, with N events under faults each, on N threads
-       npm run sim -- --seed N [--trace]          one seed, twice; with all that was said and done`;
+       npm run sim -- --seed N [--trace]          one seed, twice; with all that was said and done
+       npm run sim -- --static                    any of these, in static pools`;
 /** Exit status when nothing could be found out. */
 const UNKNOWN = 2;
 
@@ -41,11 +43,12 @@ else if (asked.trace === true) giveUp("--trace shows one seed: say which, with -
 else await runMany(freshSeeds(seedCount ?? DEFAULT_SEED_COUNT));
 
 async function runOne(seed: number): Promise<void> {
-  const options =
-    asked.trace === true ? { trace: (line: string) => void process.stdout.write(`${line}\n`) } : {};
+  const isStatic = asked.static === true;
+  const trace = (line: string): void => void process.stdout.write(`${line}\n`);
+  const options = asked.trace === true ? { isStatic, trace } : { isStatic };
   const result = await runSeed(seed, eventCount, options);
   for (const [what, count] of result.counts) console.log(`${String(count).padStart(8)}  ${what}`);
-  const again = await runSeed(seed, eventCount);
+  const again = await runSeed(seed, eventCount, { isStatic });
   console.log(`seed ${seed}: ${result.eventCount} events, ${Math.round(result.lastedMs / 1000)} s simulated`);
   console.log(`hash ${result.hash}, and ${again.hash} when run again`);
   if (result.problem !== null) console.log(result.problem);
@@ -78,7 +81,7 @@ ${failed.length === 0 ? "every law held" : `${failed.length} seeds broke a law`}
     conclude();
     process.exit(UNKNOWN);
   });
-  await sweep({ seeds: chosen, eventCount, threadCount }, (result) => {
+  await sweep({ seeds: chosen, eventCount, threadCount, isStatic: asked.static === true }, (result) => {
     doneCount += 1;
     happenedCount += result.eventCount;
     simulatedMs += result.lastedMs;
@@ -103,6 +106,7 @@ function optionsOf(args: string[]) {
       events: option,
       threads: option,
       trace: flag,
+      static: flag,
       help: flag,
     };
     return parseArgs({ args, options }).values;

@@ -7,7 +7,7 @@ import { AddressClocks, LONGEST_LEASE_MS } from "./address-clocks.ts";
 import { Attention } from "./attention.ts";
 import { Chance } from "./chance.ts";
 import { checkCalm } from "./calm-checks.ts";
-import { Edge, POOL } from "./edge.ts";
+import { BALLAST, Edge, POOL } from "./edge.ts";
 import { callObject } from "./object-calls.ts";
 import { FAULTS, Nemesis } from "./faults.ts";
 import type { History, Sighting, Unseen } from "./history.ts";
@@ -19,7 +19,7 @@ import { FAIR_WEATHER, Network } from "./network.ts";
 import { PoolDisk } from "./pool-disk.ts";
 import { SimulatedRouter } from "./router.ts";
 import { RunHash } from "./run-hash.ts";
-import { drawScenario, type Scenario } from "./scenario.ts";
+import { drawScenario, inStaticPool, type Scenario } from "./scenario.ts";
 import { Settling } from "./settling.ts";
 import { Timeline } from "./timeline.ts";
 import type { Transition } from "./transitions.ts";
@@ -46,6 +46,8 @@ export interface RunReport {
 export interface RunOptions {
   /** Gets a line for everything that is said or done. */
   readonly trace?: (line: string) => void;
+  /** Runs the seed in a static pool. */
+  readonly isStatic?: boolean;
 }
 
 const EDGE_URL = new URL("http://edge.example");
@@ -84,7 +86,8 @@ export class Run {
     this.#seed = seed;
     this.#options = options;
     this.#chance = new Chance(seed);
-    this.#scenario = drawScenario(this.#chance, Object.keys(FAULTS));
+    const drawn = drawScenario(this.#chance, Object.keys(FAULTS));
+    this.#scenario = options.isStatic === true ? inStaticPool(drawn) : drawn;
     this.#network = new Network(this.#timeline, this.#chance, FAIR_WEATHER);
     const { ips, hostCount, routerCount, settings, badWeather } = this.#scenario;
     this.#attention = new Attention(this.#network, badWeather);
@@ -227,6 +230,7 @@ export class Run {
     // What the operator has not resumed yet, or nobody heard of.
     for (const ip of this.#scenario.ips) await this.#insist((pool) => pool.drainIp(ip, false));
     for (const { name } of living) await this.#insist((pool) => pool.drainHost(name, false));
+    if (settings.staticPortsPerHost !== null) await this.#removeGone(living, settings.hostSilenceMs);
     const endMs = this.#timeline.nowMs + boundMs;
     await this.#stepWhile(() => this.#timeline.nowMs < endMs);
     const checked = checkCalm({
@@ -238,6 +242,39 @@ export class Run {
       settings,
     });
     await this.#settle(checked);
+  }
+
+  /**
+   * The operator removes each name of which the edge knows an instance that is gone for good, or more
+   * than one slot. Whoever lives under that name is ended before, and started anew. [SM5]
+   */
+  async #removeGone(living: readonly Host[], silenceMs: number): Promise<void> {
+    for (let stale = this.#staleNames(living); stale.size > 0; stale = this.#staleNames(living)) {
+      const ended = living.filter(({ name }) => stale.has(name));
+      for (const host of ended) host.switchOff();
+      const noticedMs = this.#timeline.nowMs + 2 * silenceMs;
+      await this.#stepWhile(() => this.#timeline.nowMs < noticedMs);
+      for (const name of stale) await this.#insist((pool) => pool.removeHost(name));
+      for (const host of ended) host.switchOn();
+    }
+  }
+
+  #staleNames(living: readonly Host[]): Set<string> {
+    const instances = new Map(living.map(({ name, instance }) => [name, instance]));
+    const known = [
+      ...this.#edge.pool.database.sql.exec("SELECT host, instance FROM host").toArray(),
+      ...this.#slotRows(),
+    ];
+    const counts = Map.groupBy(this.#slotRows(), (row) => row["host"] as string);
+    const stale = known
+      .map((row) => [row["host"] as string, row["instance"] as string] as const)
+      .filter(([name, instance]) => instances.get(name) !== instance || (counts.get(name)?.length ?? 0) > 1);
+    return new Set(stale.map(([name]) => name).filter((name) => name !== BALLAST));
+  }
+
+  #slotRows() {
+    const leased = "SELECT host, instance FROM lease WHERE ended_at_ms IS NULL";
+    return this.#scenario.ips.flatMap((ip) => this.#edge.address(ip).database.sql.exec(leased).toArray());
   }
 
   /** What an operator does until it is done. */

@@ -22,6 +22,10 @@ export interface Scenario {
   readonly faultWeights: ReadonlyMap<string, number>;
 }
 
+/** Slots are one unit each: as many as hosts and their duplicates may hold, and some that rest. */
+const STATIC_PORTS = UNIT_PORT_COUNT;
+const STATIC_UNITS_PER_HOST = 3;
+
 const LEASABLE_UNITS = LEASABLE_PORT_COUNT / UNIT_PORT_COUNT;
 const IPS = ["192.0.2.1", "192.0.2.2"];
 
@@ -63,5 +67,15 @@ export function drawScenario(chance: Chance, faults: readonly string[]): Scenari
     faultEveryMs: chance.pick([150, 400, 1_000]),
     // Runs that know few kinds of trouble find what runs that know all of them drown.
     faultWeights: new Map(faults.map((name) => [name, chance.pick([0, 0, 1, 1, 3])])),
+  };
+}
+
+/** The same in a static pool. */
+export function inStaticPool(scenario: Scenario): Scenario {
+  const { settings, hostCount } = scenario;
+  return {
+    ...scenario,
+    settings: { ...settings, staticPortsPerHost: STATIC_PORTS },
+    roomUnits: hostCount * STATIC_UNITS_PER_HOST + (scenario.roomUnits % 4),
   };
 }

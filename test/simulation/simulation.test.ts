@@ -11,12 +11,17 @@ import { sweep } from "./sweep.ts";
 
 const EVENT_COUNT = 2_000;
 const FRESH_SEED_COUNT = 300;
+const STATIC_SEED_COUNT = 30;
 
-async function resultsOf(seeds: readonly number[]): Promise<SeedResult[]> {
+async function resultsOf(seeds: readonly number[], isStatic = false): Promise<SeedResult[]> {
   const results: SeedResult[] = [];
   const threadCount = availableParallelism();
-  await sweep({ seeds, eventCount: EVENT_COUNT, threadCount }, (result) => results.push(result));
+  await sweep({ seeds, eventCount: EVENT_COUNT, threadCount, isStatic }, (result) => results.push(result));
   return results;
+}
+
+function problemsOf(results: readonly SeedResult[]): string[] {
+  return results.flatMap(({ seed, problem }) => (problem === null ? [] : [`seed ${seed}: ${problem}`]));
 }
 
 describe("the laws under every fault", () => {
@@ -24,16 +29,25 @@ describe("the laws under every fault", () => {
     const seeds = freshSeeds(FRESH_SEED_COUNT);
     console.log(`simulating the seeds from ${seeds[0]} on`);
     const results = await resultsOf(seeds);
-    const problems = results.flatMap(({ seed, problem }) =>
-      problem === null ? [] : [`seed ${seed}: ${problem}`],
-    );
-    expect(problems).toEqual([]);
+    expect(problemsOf(results)).toEqual([]);
     expect(results).toHaveLength(FRESH_SEED_COUNT);
     // A run in which nothing is granted, sent or refused would break no law either.
     const total = (what: string): number =>
       results.reduce((sum, { counts }) => sum + (counts.get(what) ?? 0), 0);
     for (const what of ["grants", "told", "entries", "packet sent", "packet held back", "answer steered"]) {
       expect(total(what), what).toBeGreaterThan(FRESH_SEED_COUNT);
+    }
+  });
+
+  test(`hold in static pools, for ${STATIC_SEED_COUNT} seeds`, { timeout: 600_000 }, async () => {
+    const seeds = freshSeeds(STATIC_SEED_COUNT);
+    console.log(`simulating the seeds from ${seeds[0]} on, with --static`);
+    const results = await resultsOf(seeds, true);
+    expect(problemsOf(results)).toEqual([]);
+    expect(results).toHaveLength(STATIC_SEED_COUNT);
+    for (const what of ["grants", "packet sent", "flowsOpened"]) {
+      const total = results.reduce((sum, { counts }) => sum + (counts.get(what) ?? 0), 0);
+      expect(total, what).toBeGreaterThan(STATIC_SEED_COUNT);
     }
   });
 

@@ -8,33 +8,34 @@ export interface Sweep {
   /** Events under faults in each. */
   readonly eventCount: number;
   readonly threadCount: number;
+  /** Whether their pools are static. */
+  readonly isStatic?: boolean;
 }
 
 /** Runs all of them; `tell` hears of each as it ends, in no particular order. */
 export async function sweep(
-  { seeds, eventCount, threadCount }: Sweep,
+  { seeds, eventCount, threadCount, isStatic = false }: Sweep,
   tell: (result: SeedResult) => void,
 ): Promise<void> {
   const left = seeds.toReversed();
   const threads = Array.from({ length: Math.min(threadCount, seeds.length) }, () =>
-    work(left, eventCount, tell),
+    work(left, { eventCount, isStatic }, tell),
   );
   await Promise.all(threads);
 }
 
-async function work(left: number[], eventCount: number, tell: (result: SeedResult) => void): Promise<void> {
-  while (left.length > 0) await workUntilLost(left, eventCount, tell);
+/** What all seeds of a sweep have in common. */
+type SeedKind = Required<Pick<Sweep, "eventCount" | "isStatic">>;
+
+async function work(left: number[], kind: SeedKind, tell: (result: SeedResult) => void): Promise<void> {
+  while (left.length > 0) await workUntilLost(left, kind, tell);
 }
 
 /** What nobody catches ends a thread: that is what came of its seed, and the others are another thread's. */
-function workUntilLost(
-  left: number[],
-  eventCount: number,
-  tell: (result: SeedResult) => void,
-): Promise<void> {
+function workUntilLost(left: number[], kind: SeedKind, tell: (result: SeedResult) => void): Promise<void> {
   const { port1: port, port2: threadPort } = new MessageChannel();
   const worker = new Worker(new URL(import.meta.url), {
-    workerData: { eventCount, port: threadPort },
+    workerData: { ...kind, port: threadPort },
     transferList: [threadPort],
   });
   let present: number | null = null;
@@ -64,9 +65,9 @@ function lost(seed: number, fault: unknown): SeedResult {
 }
 
 if (!isMainThread) {
-  const { eventCount, port } = workerData as { readonly eventCount: number; readonly port: MessagePort };
+  const { eventCount, isStatic, port } = workerData as SeedKind & { readonly port: MessagePort };
   port.on("message", (seed: number | null) => {
     if (seed === null) port.close();
-    else void runSeed(seed, eventCount).then((result) => port.postMessage(result));
+    else void runSeed(seed, eventCount, { isStatic }).then((result) => port.postMessage(result));
   });
 }
