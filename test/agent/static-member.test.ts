@@ -1,4 +1,5 @@
 /** A host of a static pool, with a disk, a time and an edge that do as they are told. */
+import type { PortControl } from "../../src/agent/egress/port-messages.ts";
 import { expect, onTestFinished, test } from "vitest";
 import { PoolMember, type PoolMemberOptions } from "../../src/agent/leasing/pool-member.ts";
 import { PortBinder } from "../../src/agent/egress/port-binder.ts";
@@ -217,6 +218,7 @@ test("[SM9] a slot that was never put to use by this process is given back all t
   const { timers, pool, address, binder } = start(disk, { whyAbsent: async () => "EADDRNOTAVAIL" });
   // Before it has been looked whether the address is there.
   enlisted(pool, []);
+  await timers.advance(0);
   answer(address(), [SLOT]);
   await timers.advance(0);
   expect(disk.slots.size).toBe(0);
@@ -224,6 +226,27 @@ test("[SM9] a slot that was never put to use by this process is given back all t
   answer(address(), []);
   await timers.advance(0);
   expect(binder.address(IP)).toBeUndefined();
+});
+
+test("[SM9] [MA1] nor is the guard told of it before it has been told that nothing leaves yet", async () => {
+  const disk = new DrivenDisk();
+  disk.slots.set(IP, [SLOT]);
+  const ready = Promise.withResolvers<void>();
+  const done: string[] = [];
+  const machine = {
+    prepare: () => ready.promise.then(() => void done.push("prepared")),
+    guarded: (_ip: string, ports: PortControl) => {
+      done.push("controlled");
+      return ports;
+    },
+  };
+  const { timers, pool } = start(disk, { machine });
+  enlisted(pool, []);
+  await timers.advance(0);
+  expect(done).toEqual([]);
+  ready.resolve();
+  await timers.advance(0);
+  expect([done[0], done.at(-1)]).toEqual(["prepared", "controlled"]);
 });
 
 test("[SM9] a host that ends gives no slot back, and waits for no edge", async () => {

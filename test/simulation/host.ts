@@ -177,7 +177,7 @@ export class Host {
       peer: this.name,
       watch: (url, direction, text) => watch(this, url, direction, text),
     };
-    const prepared = new Set<string>();
+    const prepared = new Map<string, Promise<void>>();
     const areApart = chance.isLikely(0.5);
     const epochs = new Map(this.#disk.epochs);
     const member = new PoolMember({
@@ -211,9 +211,10 @@ export class Host {
       },
       machine: {
         prepare: async (ip) => {
-          if (prepared.has(ip)) return;
-          await guard.allow(ip, [], null);
-          prepared.add(ip);
+          const first = prepared.get(ip) ?? guard.allow(ip, [], null);
+          prepared.set(ip, first);
+          first.catch(() => prepared.delete(ip));
+          await first;
         },
         guarded: (ip, ports) => {
           const reached = areApart ? new PortsApart(ports, process, network) : ports;

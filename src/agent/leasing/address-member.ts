@@ -76,6 +76,7 @@ export class AddressMember {
   #cancelPresence: CancelTimer | null = null;
   #absence: string | null = null;
   #isEnding = false;
+  #isStopped = false;
   #lookCount = 0;
   #ended: ((isDrained: boolean) => void) | null = null;
 
@@ -104,9 +105,19 @@ export class AddressMember {
     if (isNothingHeld) return Promise.resolve(true);
     const { promise, resolve } = Promise.withResolvers<boolean>();
     this.#ended = resolve;
-    if (this.#keeper === null) this.#begin((keeper) => keeper.drain(deadlineMs, keepsSlots));
+    if (this.#keeper === null) void this.#giveSlotsBack(deadlineMs);
     else this.#keeper.drain(deadlineMs, keepsSlots);
     return promise;
+  }
+
+  /** Of an address that this process has not used yet: like a first use, not before the guard listens. */
+  async #giveSlotsBack(deadlineMs: number): Promise<void> {
+    const absence = await this.#whyAbsent();
+    if (this.#isStopped) return;
+    // An address that is gone from the machine has its slot all the same.
+    if (absence !== "kernel-unavailable") return this.#begin((keeper) => keeper.drain(deadlineMs));
+    const againInMs = this.#options.presenceIntervalMs ?? PRESENCE_INTERVAL_MS;
+    this.#cancelPresence = this.#timers.after(againInMs, () => void this.#giveSlotsBack(deadlineMs), "idle");
   }
 
   /** Of what is drained already: flows have only this much time left (milliseconds from now). */
@@ -137,6 +148,7 @@ export class AddressMember {
   /** Ends at once, releasing nothing: leases end by themselves, or a restart takes them up. */
   stop(): void {
     this.#isEnding = true;
+    this.#isStopped = true;
     this.#cancelPresence?.();
     this.#disband();
   }

@@ -32,7 +32,8 @@ export class Machine {
   readonly #log: Logger;
   readonly #setupFile: string;
   readonly #availability: GuardAvailability;
-  readonly #prepared = new Set<string>();
+  /** Addresses of which the guard was told that nothing leaves yet. */
+  readonly #prepared = new Map<string, Promise<void>>();
   #grip: Grip | null = null;
   #opening: Promise<Grip> | null = null;
   #hasWarned = false;
@@ -68,13 +69,20 @@ export class Machine {
       return;
     }
     const { guard, setup } = await this.#hold();
+    // Once: later the address's keeper speaks to the guard, and this would take back what it said. Who
+    // asks while it is under way waits for the same.
+    const first = this.#prepared.get(ip) ?? guard.allow(ip, [], null);
     const isFirst = !this.#prepared.has(ip);
-    // Once: later the address's keeper speaks to the guard, and this would take back what it said.
-    if (isFirst) await guard.allow(ip, [], null);
-    else if (await guard.restore()) {
+    this.#prepared.set(ip, first);
+    try {
+      await first;
+    } catch (fault) {
+      if (this.#prepared.get(ip) === first) this.#prepared.delete(ip);
+      throw fault;
+    }
+    if (!isFirst && (await guard.restore())) {
       this.#log.error("another program had taken the guard out of the kernel; it is there again");
     }
-    this.#prepared.add(ip);
     await setup.add(ip);
     if (isFirst) await this.#tellFindings(ip);
   }
