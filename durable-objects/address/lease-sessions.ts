@@ -11,7 +11,8 @@ import {
 } from "../../src/core/lease-commands.ts";
 import type { LeaseReply, LeaseRequest, MessageRefusal } from "../../src/core/messages.ts";
 import type { Outcome } from "../../src/core/outcome.ts";
-import { settingsFor } from "../../src/core/share.ts";
+import { roomFor, settingsFor } from "../../src/core/share.ts";
+import { Shortage } from "../../src/core/shortage.ts";
 import { parseLeaseRequest } from "../../src/wire/message-parsers.ts";
 import { fence, readRequest, refuseRequest } from "../platform/conversation.ts";
 import { within } from "../platform/deadline.ts";
@@ -70,6 +71,7 @@ export class LeaseSessions {
   #due = Promise.withResolvers<void>();
   /** What is answered once the routers have applied it; its blocks are on disk. [ST4] */
   #held: Heard[] = [];
+  readonly #shortage = new Shortage();
 
   constructor(platform: ObjectPlatform, table: AddressTable) {
     this.#platform = platform;
@@ -115,7 +117,10 @@ export class LeaseSessions {
     }
   }
 
-  /** Settings are told in answers, and the next renewal may be far away: hosts are told to renew. [DO18] */
+  /**
+   * Settings, and what is left, are told in answers, and the next renewal may be far away: hosts are
+   * told to renew. [DO18] [AL9]
+   */
   tellChanged({ table, pool }: StoredAddress, hosts: Iterable<string> = table.holders.keys()): void {
     for (const host of hosts) {
       for (const socket of this.#platform.sockets(host)) {
@@ -166,13 +171,16 @@ export class LeaseSessions {
     outcome: Outcome<LeaseAnswer, LeaseRefusal>,
   ): void {
     const { socket } = heard;
+    const nowMs = this.#platform.nowMs();
+    const isRefused = !outcome.ok && outcome.refusal === "address-exhausted";
+    if (this.#shortage.isNews(address.table, isRefused, nowMs)) this.tellChanged(address);
     if (!outcome.ok) return refuseHost(socket, requestId, outcome.refusal, type === "join");
     if (awaitsRouters(address.table, outcome.value)) return this.#hold(heard);
     if (type === "join") this.#handOver({ host, pool, session: outcome.value.session! }, socket);
     const { leases, leaseDurationMs, granted } = outcome.value;
     // Hosts that do not know the pool's own settings apart want these two in every answer.
     const { hostSilenceMs, steeringDeadlineMs } = address.table.settings;
-    const leaseSettings = settingsFor(address.table, host, this.#platform.nowMs());
+    const leaseSettings = settingsFor(address.table, host, nowMs);
     const settings = { ...leaseSettings, hostSilenceMs, steeringDeadlineMs };
     sendTo(socket, {
       type: "answer",
@@ -181,6 +189,7 @@ export class LeaseSessions {
       leaseDurationMs,
       granted,
       settings,
+      room: roomFor(address.table, host, nowMs),
     } satisfies LeaseReply);
   }
 

@@ -11,22 +11,16 @@ import {
   type Assignment,
   type AssignmentRules,
 } from "../../src/core/address-assignment.ts";
-import {
-  type AddressUse,
-  type Demand,
-  demandAfter,
-  FIRST_DEMAND,
-  REST_MS,
-} from "../../src/core/address-demand.ts";
-import { type Family, familyOf } from "../../src/core/address-family.ts";
+import { freePortCounts, portsOf } from "../../src/core/address-demand.ts";
 import { LEASABLE_PORT_COUNT, portCountOf } from "../../src/core/port-block.ts";
-import type { PoolSettings } from "../../src/core/pool-settings.ts";
+import { DEFAULT_LEASE_SETTINGS, type PoolSettings } from "../../src/core/pool-settings.ts";
 import { minimumOf } from "../../src/core/share.ts";
 import { isStatic, slotLayout } from "../../src/core/static-slots.ts";
 import type { AddressCapacity, LeavingAddress } from "../../src/core/messages.ts";
 import type { ObjectPlatform } from "../platform/object-platform.ts";
-import type { AssignmentStore, HostDemand } from "./assignment-store.ts";
+import type { AssignmentStore } from "./assignment-store.ts";
 import type { DrainStore } from "./drain-store.ts";
+import { FAMILIES, HostDemands, usesOf } from "./host-demands.ts";
 import type { PoolStore, StoredHost } from "./pool-store.ts";
 import { isWithoutSlot } from "./static-places.ts";
 
@@ -43,7 +37,6 @@ export interface AssignmentsOptions {
   readonly onChange: (hosts: ReadonlySet<string>) => void;
 }
 
-const FAMILIES: readonly Family[] = [4, 6];
 /** A host that restarts is not replaced: its addresses have others. */
 const RESTART_MS = 15_000;
 /** A decision looks at every host. Where all of them come at once, it is made for many together. */
@@ -53,6 +46,7 @@ const LONGEST_PAUSE_MS = 1_000;
 /** One per pool object. */
 export class HostAssignments {
   readonly #options: AssignmentsOptions;
+  readonly #demands: HostDemands;
   /** By name and place, as of the last decision of this instance; null before its first. */
   #serving: string | null = null;
   /** When a silent host will count as gone. */
@@ -67,6 +61,7 @@ export class HostAssignments {
 
   constructor(options: AssignmentsOptions) {
     this.#options = options;
+    this.#demands = new HostDemands(options);
   }
 
   /** The addresses that a host is to serve now, and those that it lets go of because they leave the pool. */
@@ -142,8 +137,8 @@ export class HostAssignments {
     // One address is all that a host of a static pool has.
     if (isStatic(store.pool()!.settings)) return false;
     const demand = assignments.demandOf(now.host);
-    const counts = this.#demandNow(now, demand);
-    return FAMILIES.some((family) => counts[family] !== (demand[family]?.addressCount ?? 1));
+    const { addressCounts } = this.#demands.lookAt(now, demand, this.#leastPorts());
+    return FAMILIES.some((family) => addressCounts[family] !== (demand[family]?.addressCount ?? 1));
   }
 
   /**
@@ -190,6 +185,7 @@ export class HostAssignments {
     const before = assignments.all();
     const ips = store.ips();
     const drained = drains.ips();
+    const free = freePortCounts(hosts.map(({ rooms }) => rooms));
     const decided = assignAddresses(
       this.#assignable(hosts, new Set(serving), pool.settings),
       ips.map(({ ip, sites, retiring }) => ({
@@ -198,6 +194,7 @@ export class HostAssignments {
         // Until it has said that it is the pool's, it may be another's.
         isDrained: drained.has(ip) || !store.isConfirmed(ip),
         isRetiring: retiring !== null,
+        freePortCount: free.get(ip) ?? LEASABLE_PORT_COUNT,
       })),
       before,
       rulesOf(pool.settings),
@@ -255,6 +252,11 @@ export class HostAssignments {
     return changed;
   }
 
+  /** Ports that every host can have of each of its addresses, whatever the others ask for. [AL5] */
+  #leastPorts(): number {
+    return minimumOf(this.#options.store.pool()?.settings ?? DEFAULT_LEASE_SETTINGS);
+  }
+
   /** Hosts that have been away for so long that all their leases are over have no addresses any more. */
   #assignable(
     hosts: readonly StoredHost[],
@@ -270,6 +272,7 @@ export class HostAssignments {
     const placed = new Set(keepsPlaces ? assignments.all().map(({ host }) => host) : []);
     const silent = assignments.silentSinceMs();
     const demands = assignments.demands();
+    const leastPorts = minimumOf(settings);
     const assignable: AssignableHost[] = [];
     this.#dueAtMs = Infinity;
     for (const stored of hosts) {
@@ -287,43 +290,27 @@ export class HostAssignments {
         const nextMs = silentMs < RESTART_MS ? RESTART_MS : goneMs;
         if (silentMs < nextMs) this.#dueAtMs = Math.min(this.#dueAtMs, now + nextMs - silentMs);
       }
+      const { addressCounts, dueAtMs } = keepsPlaces
+        ? { addressCounts: {}, dueAtMs: Infinity }
+        : this.#demands.lookAt(stored, demands.get(host) ?? {}, leastPorts);
+      this.#dueAtMs = Math.min(this.#dueAtMs, dueAtMs);
       assignable.push({
         host,
         site,
         weight,
         isLive: silentMs < RESTART_MS,
         isDrained: drained.has(host),
-        addressCounts: keepsPlaces ? {} : this.#demandNow(stored, demands.get(host) ?? {}),
+        addressCounts,
         // One that is away for a moment is not replaced, and takes nothing over either.
         established: new Set(isHeard ? stored.rooms.filter(hasPorts).map(({ ip }) => ip) : []),
         // Whoever waits for its address to be put on its machine has no other meanwhile. [SM7]
         absent: new Set(
           stored.rooms.filter(({ absent }) => absent === true && !keepsPlaces).map(({ ip }) => ip),
         ),
+        ports: { 4: portsOf(usesOf(stored, 4)), 6: portsOf(usesOf(stored, 6)) },
       });
     }
     return assignable;
-  }
-
-  /** Looks at the demand of a host, and keeps what it was; answers the addresses that it needs. [AS8] */
-  #demandNow(stored: StoredHost, before: HostDemand): { [Key in Family]: number } {
-    const { platform, assignments } = this.#options;
-    const nowMs = platform.nowMs();
-    const counts = { 4: 1, 6: 1 };
-    const seen: { [Key in Family]?: Demand } = {};
-    for (const family of FAMILIES) {
-      const uses = usesOf(stored, family);
-      const demand = demandAfter(before[family] ?? FIRST_DEMAND, uses, nowMs);
-      if (uses.length > 0 || before[family] !== undefined) seen[family] = demand;
-      counts[family] = demand.addressCount;
-      if (demand.restSinceMs !== null) {
-        this.#dueAtMs = Math.min(this.#dueAtMs, demand.restSinceMs + REST_MS);
-      }
-    }
-    if (FAMILIES.some((family) => isNews(before[family], seen[family]))) {
-      assignments.putDemand(stored.host, seen);
-    }
-    return counts;
   }
 }
 
@@ -332,28 +319,9 @@ function goneAfterMs({ leaseDurationMs, quarantineMs }: PoolSettings): number {
   return leaseDurationMs + quarantineMs + RESTART_MS;
 }
 
-/** Whether a demand is worth a row: not the mere time of a look at the same use. */
-function isNews(before: Demand | undefined, now: Demand | undefined): boolean {
-  if (before === undefined || now === undefined) return before !== now;
-  return (
-    before.addressCount !== now.addressCount ||
-    before.restSinceMs !== now.restSinceMs ||
-    before.busyCount !== now.busyCount
-  );
-}
-
 /** A site has no line break, and is the last of its line. */
 function spelled(hosts: readonly StoredHost[]): string {
   return hosts.map(({ host, site, weight }) => `${host} ${weight} ${site ?? ""}`).join("\n");
-}
-
-/** What a host uses of the addresses of a family where it has ports. */
-function usesOf({ rooms }: StoredHost, family: Family): AddressUse[] {
-  const uses: AddressUse[] = [];
-  for (const { ip, portCount, busiestCount, limit = null } of rooms) {
-    if (portCount > 0 && limit !== null && familyOf(ip) === family) uses.push({ busiestCount, limit });
-  }
-  return uses;
 }
 
 function rulesOf(settings: PoolSettings): AssignmentRules {

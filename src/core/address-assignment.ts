@@ -28,6 +28,13 @@ export interface Assignment {
   readonly state: AssignmentState;
 }
 
+/** The ports of a host on all addresses of a family together, towards its busiest destinations. */
+export interface HostPorts {
+  readonly busyCount: number;
+  /** Those that it could still use. */
+  readonly unusedCount: number;
+}
+
 /** A host as far as its assignment goes. */
 export interface AssignableHost {
   readonly host: string;
@@ -45,6 +52,8 @@ export interface AssignableHost {
   readonly established: ReadonlySet<string>;
   /** The addresses that are not on its machine, as it said last. */
   readonly absent: ReadonlySet<string>;
+  /** Its ports where it serves, as it said last; none where it does not say. */
+  readonly ports?: { readonly [Key in Family]?: HostPorts };
 }
 
 /** An address as far as its assignment goes. */
@@ -56,6 +65,8 @@ export interface AssignableAddress {
   readonly isDrained: boolean;
   /** Whether it leaves the pool: then no host serves it from now on. [RE1] */
   readonly isRetiring: boolean;
+  /** Its ports that no host has, as hosts said last; all where none says. */
+  readonly freePortCount?: number;
 }
 
 /** What an operator sets. */
@@ -69,6 +80,10 @@ export interface AssignmentRules {
 }
 
 const FAMILIES: readonly Family[] = [4, 6];
+/** A further address has so many times more to use than a host has where it serves, or would not help it; */
+const FURTHER_GAIN = 2;
+/** and at least so many ports. */
+const FURTHER_LEAST = 2_048;
 /** Loads of two addresses that differ by no more than this share of the larger count as even, */
 export const EVEN_SHARE = 0.2;
 /** and so do such that differ by no more than so many hosts of the weight in question. */
@@ -108,7 +123,7 @@ class FamilyAssignment {
   ) {
     this.#rules = rules;
     const family = familyOf(addresses[0]!.ip);
-    this.#hosts = hosts.map((host) => new AssignedHost(host, host.addressCounts[family] ?? 1));
+    this.#hosts = hosts.map((host) => new AssignedHost(host, family));
     this.#addresses = addresses.map((address) => new AssignedAddress(address));
     for (const { site } of hosts) {
       if (this.#bySite.has(site)) continue;
@@ -155,10 +170,29 @@ class FamilyAssignment {
   #giveNeeded(host: AssignedHost, leastLoaded: ReadonlyMap<string | null, LeastLoaded>): void {
     if (host.isDrained) return;
     while (host.usefulCount < host.addressCount) {
-      const address = leastLoaded.get(host.site)!.find((each) => this.#mayServe(host, each));
+      const address =
+        host.usefulCount === 0
+          ? leastLoaded.get(host.site)!.find((each) => this.#mayServe(host, each))
+          : this.#roomiest(host);
       if (address === null) return;
       host.put(address, "serving");
     }
+  }
+
+  /**
+   * Of the addresses that a host could serve besides its own, the one with most free ports, if these
+   * are more than it can use now: where all are equally full, one more would help nobody. [AS8]
+   */
+  #roomiest(host: AssignedHost): AssignedAddress | null {
+    let roomiest: AssignedAddress | null = null;
+    let most = Math.max(FURTHER_LEAST, host.ports.unusedCount * FURTHER_GAIN);
+    for (const address of this.#bySite.get(host.site)!) {
+      if (address.freePortCount < most || !this.#mayServe(host, address)) continue;
+      roomiest = address;
+      most = address.freePortCount + 1;
+    }
+    if (roomiest !== null) roomiest.freePortCount -= FURTHER_LEAST;
+    return roomiest;
   }
 
   /** Whether a host could serve an address that it does not serve. */
@@ -212,6 +246,7 @@ class FamilyAssignment {
         if (state !== "serving" || !this.#isMovable(host, donor, receiver)) continue;
         host.put(receiver, "serving");
         host.put(donor, "replaced");
+        receiver.freePortCount -= host.ports.busyCount;
         return true;
       }
     }
@@ -222,6 +257,8 @@ class FamilyAssignment {
     if (!host.isLive || host.isDrained || host.isMoving || host.usefulCount > host.addressCount) return false;
     if (host.isAbsentFrom(donor) || host.isAbsentFrom(receiver)) return false;
     if (!receiver.mayBeServedFrom(host.site) || !this.#mayServe(host, receiver)) return false;
+    // It takes its load along, and what is in use on the donor stays there for a while.
+    if (receiver.freePortCount < host.ports.busyCount * FURTHER_GAIN) return false;
     if (donor.load - receiver.load <= EVEN_HOSTS * host.weight) return false;
     return donor.liveCount > this.#rules.leastHosts;
   }

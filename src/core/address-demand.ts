@@ -7,6 +7,10 @@
  * has would be little used without it, and has been so for long: a wave of use moves nothing.
  */
 
+import type { HostPorts } from "./address-assignment.ts";
+import type { AddressCapacity } from "./messages.ts";
+import { LEASABLE_PORT_COUNT } from "./port-block.ts";
+
 /** Use of what a host could have at which it needs a further address. */
 export const SHORT_SHARE = 0.7;
 /** Use of what it could have with one address less, below which it does not need that one. */
@@ -41,7 +45,12 @@ export interface AddressUse {
 export const FIRST_DEMAND: Demand = { addressCount: 1, restSinceMs: null, busyCount: 0, atMs: 0 };
 
 /** The demand after a look at what is in use on the addresses where the host has ports. */
-export function demandAfter(before: Demand, uses: readonly AddressUse[], nowMs: number): Demand {
+export function demandAfter(
+  before: Demand,
+  uses: readonly AddressUse[],
+  nowMs: number,
+  leastPorts = 0,
+): Demand {
   if (uses.length === 0) return before;
   let [busyCount, limit, largest] = [0, 0, 0];
   for (const use of uses) {
@@ -49,6 +58,7 @@ export function demandAfter(before: Demand, uses: readonly AddressUse[], nowMs: 
     limit += use.limit;
     largest = Math.max(largest, use.limit);
   }
+  limit = Math.max(limit, leastPorts);
   const seen = { busyCount, atMs: nowMs };
   const { addressCount } = before;
   if (Math.max(busyCount, foreseen(before, seen)) >= limit * SHORT_SHARE) {
@@ -62,6 +72,28 @@ export function demandAfter(before: Demand, uses: readonly AddressUse[], nowMs: 
   // Whichever way the clock was set meanwhile.
   if (Math.abs(nowMs - restSinceMs) < REST_MS) return { ...seen, addressCount, restSinceMs };
   return { ...seen, addressCount: addressCount - 1, restSinceMs: null };
+}
+
+/** The ports of a host on all addresses of a family together. */
+export function portsOf(uses: readonly AddressUse[]): HostPorts {
+  const ports = { busyCount: 0, unusedCount: 0 };
+  for (const { busiestCount, limit } of uses) {
+    ports.busyCount += busiestCount;
+    ports.unusedCount += Math.max(0, limit - busiestCount);
+  }
+  return ports;
+}
+
+/** Ports of each address that no host has, by what each host said of those that it serves: by the least. */
+export function freePortCounts(rooms: Iterable<readonly AddressCapacity[]>): Map<string, number> {
+  const free = new Map<string, number>();
+  for (const ofHost of rooms) {
+    for (const { ip, portCount, limit } of ofHost) {
+      if (portCount === 0 || limit === undefined) continue;
+      free.set(ip, Math.min(free.get(ip) ?? LEASABLE_PORT_COUNT, Math.max(0, limit - portCount)));
+    }
+  }
+  return free;
 }
 
 function foreseen(before: Demand, { busyCount, atMs }: Pick<Demand, "busyCount" | "atMs">): number {

@@ -1,5 +1,7 @@
 /** The two sides of an assignment while it is decided: hosts and addresses, each with what it has. */
-import type { AssignableAddress, AssignableHost, AssignmentState } from "./address-assignment.ts";
+import type { AssignableAddress, AssignableHost, AssignmentState, HostPorts } from "./address-assignment.ts";
+import type { Family } from "./address-family.ts";
+import { LEASABLE_PORT_COUNT } from "./port-block.ts";
 
 /** A host and the addresses of one family that are assigned to it. */
 export class AssignedHost {
@@ -7,11 +9,13 @@ export class AssignedHost {
   readonly #told: AssignableHost;
   /** Addresses that its demand needs. */
   readonly addressCount: number;
+  readonly ports: HostPorts;
   #usefulCount = 0;
 
-  constructor(told: AssignableHost, addressCount: number) {
+  constructor(told: AssignableHost, family: Family) {
     this.#told = told;
-    this.addressCount = addressCount;
+    this.addressCount = told.addressCounts[family] ?? 1;
+    this.ports = told.ports?.[family] ?? { busyCount: 0, unusedCount: 0 };
   }
 
   get name(): string {
@@ -96,12 +100,15 @@ export class AssignedAddress {
   load = 0;
   /** Of these, the live ones. */
   liveCount = 0;
+  /** Its ports that no host has or will soon have. */
+  freePortCount: number;
   readonly #told: AssignableAddress;
   readonly #sites: ReadonlySet<string>;
 
   constructor(told: AssignableAddress) {
     this.#told = told;
     this.#sites = new Set(told.sites);
+    this.freePortCount = told.freePortCount ?? LEASABLE_PORT_COUNT;
   }
 
   get ip(): string {

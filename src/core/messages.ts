@@ -8,6 +8,7 @@
 import type { Destination } from "./busiest-destination.ts";
 import type { Lease, LeaseRefusal } from "./lease-commands.ts";
 import type { LeaseSettings, PoolOwnSettings } from "./pool-settings.ts";
+import type { Room } from "./share.ts";
 import type { SteeringChange, SteeringTable } from "./steering.ts";
 import type { AddressUplink, Place } from "./uplink.ts";
 
@@ -46,6 +47,8 @@ export type LeaseReply =
       readonly granted: Lease | null;
       /** The pool's, but for `maxPortsPerHost`: what this host may hold now. [AL6] */
       readonly settings: LeaseSettings;
+      /** What the address has left for it; an older edge does not tell. [AL8] */
+      readonly room?: Room | undefined;
     }
   | {
       readonly type: "refused";
@@ -53,7 +56,7 @@ export type LeaseReply =
       readonly requestId: string;
       readonly code: LeaseRefusal | MessageRefusal;
     }
-  /** Unasked: the lease settings of the pool have changed, and a renewal tells them. [LK12] */
+  /** Unasked: the lease settings of the pool, or what the address has left, have changed; a renewal tells. [LK12] */
   | { readonly type: "changed" };
 
 /** Why a message itself is refused. */

@@ -26,6 +26,9 @@ export interface FairShare {
   readonly isReached: boolean;
 }
 
+/** More is asked for than is needed, since some may be unable to help. */
+const ASKED_TIMES = 2;
+
 /** Ports a host holds, and those of its own in quarantine that it may take up again. */
 export interface Usage {
   held: number;
@@ -106,9 +109,10 @@ export function resumableBy(
  * The lease settings as a host is told of them: `maxPortsPerHost` is what it may hold now. [AL6] [AL7]
  *
  * That is the pool's maximum, or a fair share if that is less, unless what the present hosts hold and
- * lack of their minimums is more than an address has. Then whoever is above its minimum is asked for the excess, but for
- * no more than half of what it holds, so that no single one bears it all. Each is asked until
- * the excess is gone, since any of them may be unable to help: what rests in quarantine is not
+ * lack of their minimums is more than an address has. Then whoever is above its minimum is asked for
+ * twice its part of the excess, by what it holds above that, but for no more than the excess or half of
+ * what it holds. Were each asked for all of it, a full address would lose most of its ports for one
+ * newcomer; were each asked for its part alone, one that cannot help would be waited for. What rests in quarantine is not
  * held any more, so what one has given back the next is not asked for again.
  */
 export function settingsFor(table: LeaseTable, host: string, nowMs: number): LeaseSettings {
@@ -140,11 +144,16 @@ function shareBesideMinimums(
 ): number {
   const minimum = minimumOf(settings);
   let excess = -LEASABLE_PORT_COUNT;
-  for (const holder of holders.values()) excess += spokenFor(holder, usages, minimum, nowMs);
+  let above = 0;
+  for (const holder of holders.values()) {
+    excess += spokenFor(holder, usages, minimum, nowMs);
+    above += Math.max(0, usages.get(holder.host)!.held - minimum);
+  }
   if (excess <= 0) return Infinity;
   const { held } = usages.get(host)!;
   const half = Math.floor(held / 2 / UNIT_PORT_COUNT) * UNIT_PORT_COUNT;
-  return Math.max(minimum, half, held - excess);
+  const part = above === 0 ? excess : Math.ceil((ASKED_TIMES * excess * (held - minimum)) / above);
+  return Math.max(minimum, half, held - Math.min(excess, part));
 }
 
 /**
@@ -177,6 +186,32 @@ export function fairShareOf(
   const units = Math.floor(levelOf(LEASABLE_PORT_COUNT, needs) / UNIT_PORT_COUNT);
   const portCount = Math.max(minimum, units * UNIT_PORT_COUNT);
   return { portCount, isReached: leastShare >= portCount * NEARLY };
+}
+
+/**
+ * What an address has left for a host beyond what it holds. It is told with each answer, so that
+ * hosts keep less ahead, and look for another address, as this one fills. [AL8]
+ */
+export interface Room {
+  /** Ports that nobody leases, those in quarantine included, without those to which other hosts have a claim. */
+  readonly portCount: number;
+  /** Hosts that may want them: those that are present. */
+  readonly hostCount: number;
+}
+
+/** What is left for this host. */
+export function roomFor(table: LeaseTable, host: string, nowMs: number): Room {
+  const usages = usageByHost(table);
+  const minimum = minimumOf(table.settings);
+  let portCount = LEASABLE_PORT_COUNT - portsLeased(table);
+  let hostCount = 0;
+  for (const holder of table.holders.values()) {
+    if (nowMs >= holder.expiresAtMs) continue;
+    hostCount += 1;
+    const { held, resting } = usages.get(holder.host)!;
+    if (holder.host !== host) portCount -= Math.max(0, minimum - held - resting);
+  }
+  return { portCount: Math.max(0, portCount), hostCount };
 }
 
 /** What a host holds, or its minimum if that is more and the host is present. */

@@ -63,6 +63,7 @@ const leaseReply = z.discriminatedUnion("type", [
     leaseDurationMs: z.number().positive().nullable(),
     granted: lease.nullable(),
     settings: leaseSettingsSchema,
+    room: z.object({ portCount: countUpTo(), hostCount: countUpTo() }).optional(),
   }),
   z.object({
     type: z.literal("refused"),

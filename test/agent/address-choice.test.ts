@@ -191,3 +191,29 @@ it("[RS5] at a gateway with both families no open request is lost to the wrong o
     await rig.close();
   }
 });
+
+it("[GW26] passes over an address whose busiest destination has all its ports, while another has some", () => {
+  serve(...FOUR);
+  const [full, other] = FOUR.map((ip) => binder.address(ip)!);
+  const held = Array.from({ length: 64 }, () => full!.take("tcp 198.51.100.1 443"));
+  expect(held.every(({ ok }) => ok)).toBe(true);
+  expect(chosen(null, "four.test")).toEqual(new Set([FOUR[1]]));
+  expect(chosen(`ip="${FOUR[0]}"`, "four.test")).toEqual(new Set([FOUR[0]]));
+  // With nothing left anywhere both are tried alike.
+  for (let port = 0; port < 64; port += 1) other!.take("tcp 198.51.100.2 443");
+  expect(chosen(null, "four.test", 200)).toEqual(new Set(FOUR));
+  for (const taken of held) if (taken.ok) taken.value.release();
+});
+
+it("[GW26] draws addresses in proportion to their free ports", () => {
+  serve(...FOUR);
+  binder.address(FOUR[1]!)!.addBlock({ base: 8192, order: 10, epoch: 2 });
+  let few = 0;
+  for (let time = 0; time < 1_000; time += 1) {
+    const address = choice.choose(null, "four.test");
+    if (address.ok && address.value.ip === FOUR[0]) few += 1;
+  }
+  // 64 of 1,152 ports: 56 times on average.
+  expect(few).toBeGreaterThan(10);
+  expect(few).toBeLessThan(150);
+});

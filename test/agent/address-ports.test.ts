@@ -260,8 +260,9 @@ it("[BI6] it waits no longer than told, and not at all without growth", async ()
   expect(await second).toEqual({ ok: false, refusal: "port-block-exhausted" });
 });
 
-it("[BI6] pressure is told of from 70 % towards one destination", () => {
+it("[BI6] pressure is told of from the count on that is set, towards one destination", () => {
   termFor(60_000);
+  ports.pressureCount = 45;
   ports.addBlock({ base: 4096, order: 6, epoch: 1 });
   const onPressure = vi.fn<() => void>();
   ports.onPressure = onPressure;
@@ -485,8 +486,9 @@ it("[BI6] the busiest destination is the one towards which most ports are held",
   expect(ports.busiestDestination()).toBe("c");
 });
 
-it("[BI6] exactly 70 % are pressure, each further port again, and none that is given back", () => {
+it("[BI6] exactly the count is pressure, each further port again, and none that is given back", () => {
   termFor(60_000);
+  ports.pressureCount = 448;
   ports.addBlock({ base: 4096, order: 9, epoch: 1 });
   ports.addBlock({ base: 8192, order: 7, epoch: 2 });
   const onPressure = vi.fn<() => void>();

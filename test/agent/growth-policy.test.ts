@@ -22,7 +22,7 @@ function holdings(orders: readonly number[], spareOrder: number | null, busiestC
   const spare = spareOrder === null ? null : lease(orders.length + 1, spareOrder);
   const held = spare === null ? active : [...active, spare];
   const heldPortCount = held.reduce((sum, { order }) => sum + 2 ** order, 0);
-  return { active, spare, heldPortCount, busiestCount };
+  return { active, spare, heldPortCount, busiestCount, growthPerSecond: 0, room: null };
 }
 
 describe("the spare", () => {
@@ -105,7 +105,7 @@ describe("what is beyond a host's share", () => {
     limits: { most: number; least?: number },
     flows: Readonly<Record<number, number>> = {},
   ): number[] => {
-    const held: Holdings = { active, spare, heldPortCount: 0, busiestCount: 0 };
+    const held: Holdings = { ...holdings([], null), active, spare };
     const settings = {
       ...DEFAULT_POOL_SETTINGS,
       maxPortsPerHost: limits.most,

@@ -66,7 +66,7 @@ function rig() {
   const want = (leases: readonly (typeof LEASE)[], { term = TERM, draining = [] }: Wanted = {}): void => {
     number += 1;
     const blocks = leases.map((lease) => ({ lease, isDraining: draining.includes(lease.epoch) }));
-    guarded.command({ number, term, blocks, isGrowing: false });
+    guarded.command({ number, term, blocks, isGrowing: false, pressureCount: 0 });
   };
   /** Once the kernel has said yes to all that it was told. */
   const confirmed = async (): Promise<void> => {
@@ -87,7 +87,7 @@ test("[MA2] a block reaches the ports when the kernel has said yes, not before",
   told[1]!.answer();
   await settled();
   expect(ports.notes).toEqual([[], [], [7]]);
-  expect(ports.commands.at(-1)).toMatchObject({ term: TERM, isGrowing: false });
+  expect(ports.commands.at(-1)).toMatchObject({ term: TERM, isGrowing: false, pressureCount: 0 });
 });
 
 test("[MA2] a block without a term waits for one", async () => {
@@ -242,7 +242,7 @@ test("[LK13] the keeper is told of a command once the ports have followed it, wi
   expect(last()).toEqual({ number: 1, busiestCount: 9, flows: [{ epoch: 7, count: 3 }], lingering: [] });
   ports.isApart = true;
   want([LEASE], { draining: [7] });
-  guarded.command({ number: 2, term: TERM, blocks: [], isGrowing: false });
+  guarded.command({ number: 2, term: TERM, blocks: [], isGrowing: false, pressureCount: 0 });
   expect(ports.notes.slice(-2)).toEqual([[-7], [-7]]);
   expect(last().number).toBe(1);
   // Of what they had before: it says nothing of the drain.
@@ -347,7 +347,8 @@ test("[MA2] [SM3] what the kernel could not be told of a slot is tried again by 
   want([LEASE], { term: ENDLESS_TERM });
   told[0]!.answer(new Error("the kernel does not listen"));
   await settled();
-  const ask = (): void => guarded.command({ number: 1, term: ENDLESS_TERM, blocks: [], isGrowing: false });
+  const ask = (): void =>
+    guarded.command({ number: 1, term: ENDLESS_TERM, blocks: [], isGrowing: false, pressureCount: 0 });
   for (let time = 0; time < 4; time += 1) ask();
   expect(told).toHaveLength(1);
   ask();
@@ -369,7 +370,7 @@ test("[MA2] under a term that ends nothing is tried before it is renewed", async
   told[0]!.answer(new Error("the kernel does not listen"));
   await settled();
   for (let time = 0; time < 9; time += 1) {
-    guarded.command({ number: 1, term: TERM, blocks: [], isGrowing: false });
+    guarded.command({ number: 1, term: TERM, blocks: [], isGrowing: false, pressureCount: 0 });
   }
   expect(told).toHaveLength(1);
 });

@@ -18,7 +18,7 @@ function holding(...epochs: number[]) {
   ports.onReport = (latest) => (report = latest);
   const tell = (): void => {
     number += 1;
-    ports.command({ number, term: null, blocks: holdings.blocks(), isGrowing: false });
+    ports.command({ number, term: null, blocks: holdings.blocks(), isGrowing: false, pressureCount: 0 });
     holdings.noteTold(number);
   };
   const list = (listed: readonly Lease[]) => {
@@ -32,7 +32,16 @@ function holding(...epochs: number[]) {
     tell();
   };
   const taken = list(epochs.map((epoch) => lease(epoch)));
-  return { ports, holdings, list, taken, tell, retire, view: () => holdings.view(0), last: () => report };
+  return {
+    ports,
+    holdings,
+    list,
+    taken,
+    tell,
+    retire,
+    view: () => holdings.view({ busiestCount: 0, growthPerSecond: 0, room: null }),
+    last: () => report,
+  };
 }
 
 function epochsOf(leases: readonly Lease[]): number[] {

@@ -24,7 +24,7 @@ function rig() {
   ): PortCommand => {
     number += 1;
     const blocks = leases.map((lease) => ({ lease, isDraining: draining.includes(lease.epoch) }));
-    const command = { number, term: TERM, blocks, isGrowing: false, ...rest };
+    const command = { number, term: TERM, blocks, isGrowing: false, pressureCount: 45, ...rest };
     applier.command(command);
     return command;
   };

@@ -45,7 +45,9 @@ export class AddressChoice {
 
   /**
    * The address for an `egress` header; never another than the one it names. Without a name it
-   * is one of a family that the destination has, as far as that is known. [GW8] [RS5]
+   * is one of a family that the destination has, as far as that is known; without a session it is drawn
+   * in proportion to the ports that its busiest destination leaves free, so that one which has none
+   * left is passed over while another has some. [GW8] [GW26] [RS5]
    */
   choose(header: string | null, hostname: string): Outcome<AddressPorts, Problem> {
     const selected = this.#read(header);
@@ -58,7 +60,7 @@ export class AddressChoice {
     }
     const usable = this.#fitting(this.#usable(), hostname);
     if (usable.length === 0) return refuse({ code: "lease-lost" });
-    if (session === undefined) return ok(usable[Math.floor(Math.random() * usable.length)]!);
+    if (session === undefined) return ok(drawByFreePorts(usable));
     return ok(usable.reduce((best, other) => (weigh(session, other) > weigh(session, best) ? other : best)));
   }
 
@@ -104,6 +106,22 @@ function judged(selection: Selection): Outcome<Selection, Problem> {
   if (selection.country === undefined && selection.site === undefined) return ok(selection);
   const detail = "A gateway takes no country and no site: select at the edge by them, or here by ip.";
   return refuse({ code: "selection-key-unknown", detail });
+}
+
+function drawByFreePorts(addresses: readonly AddressPorts[]): AddressPorts {
+  if (addresses.length === 1) return addresses[0]!;
+  const free = addresses.map((address) => {
+    const { portCount, busiestCount } = address.capacity();
+    return Math.max(0, portCount - busiestCount);
+  });
+  const total = free.reduce((sum, count) => sum + count, 0);
+  let drawn = Math.random() * total;
+  for (const [at, address] of addresses.entries()) {
+    drawn -= free[at]!;
+    if (drawn < 0) return address;
+  }
+  // None has any left: one that comes free may be of any.
+  return addresses[Math.floor(Math.random() * addresses.length)]!;
 }
 
 function weigh(session: string, address: AddressPorts): number {

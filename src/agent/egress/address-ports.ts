@@ -32,8 +32,6 @@ export interface BinderOptions {
 /** Why no port can be had. */
 export type PortRefusal = "lease-lost" | "port-block-exhausted";
 
-/** Share of the ports in use towards one destination from which on growth is called for. */
-export const PRESSURE_SHARE = 0.7;
 /** How long a port that the kernel refused stays held: Linux keeps a TIME_WAIT for a minute. */
 const REFUSED_MS = 60_000;
 /** How long a used port is not chosen while there are others: the longest TIME_WAIT in use. */
@@ -47,10 +45,12 @@ const TERM_CHECK_MS = 500;
 export class AddressPorts {
   readonly ip: string;
   /**
-   * Called when use towards the busiest destination rises above 70 %, at every further rise,
+   * Called when use towards the busiest destination rises to `pressureCount`, at every further rise,
    * and when a choice fails: the moment to ask for another block.
    */
   onPressure: (() => void) | null = null;
+  /** Set by whoever asks for blocks: connections to one destination. */
+  pressureCount = Infinity;
   /** Set by whoever asks for blocks, while an answer may still bring one. */
   growthOutstanding = false;
 
@@ -294,9 +294,7 @@ export class AddressPorts {
     } else {
       while (this.#busiestCount > 0 && counts[this.#busiestCount] === 0) this.#busiestCount -= 1;
     }
-    if (after > before && after >= this.#usable.list.length * UNIT_PORT_COUNT * PRESSURE_SHARE) {
-      this.onPressure?.();
-    }
+    if (after > before && after >= this.pressureCount) this.onPressure?.();
   }
 
   /** One function for all held ports of this address: called once by each, at its end. */

@@ -19,7 +19,7 @@ export class PortApplier implements PortControl {
     this.#report();
   }
 
-  #apply({ number, term, blocks, isGrowing }: PortCommand): void {
+  #apply({ number, term, blocks, isGrowing, pressureCount }: PortCommand): void {
     const ports = this.#ports;
     this.#number = number;
     const epochs = new Set(blocks.map(({ lease }) => lease.epoch));
@@ -31,6 +31,7 @@ export class PortApplier implements PortControl {
       if (isDraining) ports.drainBlock(lease.epoch);
       else ports.resumeBlock(lease.epoch);
     }
+    ports.pressureCount = pressureCount;
     if (isGrowing) ports.growthOutstanding = true;
     else if (ports.growthOutstanding) ports.endGrowth();
   }

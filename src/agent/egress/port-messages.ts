@@ -19,6 +19,8 @@ export interface PortCommand {
   readonly blocks: readonly CommandedBlock[];
   /** Whether more ports may come, so that a flow without a port should wait for them. */
   readonly isGrowing: boolean;
+  /** While more ports may come: use towards the busiest destination from which on to report each rise. */
+  readonly pressureCount: number;
 }
 
 /** A block that may have flows. */

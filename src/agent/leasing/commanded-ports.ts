@@ -6,7 +6,7 @@ import type { PortCommand, PortControl, PortReport } from "../egress/port-messag
 /** One per keeper. */
 export class CommandedPorts {
   readonly #control: PortControl;
-  #command: PortCommand = { number: 0, term: null, blocks: [], isGrowing: false };
+  #command: PortCommand = { number: 0, term: null, blocks: [], isGrowing: false, pressureCount: 0 };
   #report: PortReport | null = null;
 
   /** `onReport` is called after each report, which may be within `tell` and `ask`. */

@@ -1,5 +1,6 @@
 /** When a host may ask for another block, and whether it was refused the last one. [LK5] */
 import type { RefusalCode } from "./keeper-options.ts";
+import { UNIT_PORT_COUNT } from "../../core/port-block.ts";
 import { BackOff } from "../../process/back-off.ts";
 
 /** One per keeper. Times are of the monotonic clock, in milliseconds. */
@@ -32,6 +33,11 @@ export class GrowthAttempts {
   failed(code: RefusalCode | null, nowMs: number): void {
     this.#atMs = nowMs + this.#backOff.fail();
     if (code !== null) this.#isExhausted = code === "address-exhausted" || code === "share-exceeded";
+  }
+
+  /** The address tells how many ports it has left: with some, it is worth a question. */
+  heardOf(portCount: number): void {
+    if (this.#isExhausted && portCount >= UNIT_PORT_COUNT) this.#atMs = 0;
   }
 
   /** What was refused before says nothing any more. */

@@ -2,22 +2,33 @@
  * How many ports a host should hold, judged towards its busiest destination, since a port can
  * serve every destination at once.
  *
- * Beside the active blocks there is one spare as large as all of them together. At 70 % use it is
- * activated without asking the edge, and a new one is asked for, so holdings double. After a long
- * rest they halve again. Where others need the ports, or the operator sets a limit, a host holds
- * less than it would like to. [LK6] [LK7] [LK10]
+ * Beside the active blocks there is one spare. It is activated without asking the edge before the
+ * active ones are used up, and a new one is asked for; after a long rest the host gives back what it
+ * does not need. How much is kept ahead follows from how much room the address has: all that is
+ * active once more where there is plenty, so holdings double; less where ports are dear, so that
+ * others find some; and what is needed within the next seconds in any case. Where others need the
+ * ports, or the operator sets a limit, a host holds less than it would like to. [LK6] [LK7] [LK10] [LK14]
  */
 import type { Lease } from "../../core/lease-commands.ts";
 import type { LeaseSettings } from "../../core/pool-settings.ts";
 import { orderFor, portCountOf, UNIT_PORT_COUNT } from "../../core/port-block.ts";
-import { minimumOf } from "../../core/share.ts";
+import { minimumOf, type Room } from "../../core/share.ts";
 import { isStatic } from "../../core/static-slots.ts";
-import { PRESSURE_SHARE } from "../egress/address-ports.ts";
 
-/** Use below which a host is at rest. */
+/** Use of the active ports at which the spare is activated, where ports are plenty. */
+const PRESSURE_SHARE = 0.7;
+/** Use below which a host is at rest, where ports are plenty. */
 const REST_SHARE = 0.25;
-/** Use that must not be exceeded once a block is given back. */
+/** Use that must not be exceeded once a block is given back, where ports are plenty. */
 const HALVING_SHARE = 0.5;
+/** Part of what is left for each host that it keeps ahead: the rest is for whoever needs it first. */
+const AHEAD_SHARE = 0.5;
+/** Where ports are dear a host rests when it has so many times more than it keeps ahead. */
+const DEAR_REST_FACTOR = 4;
+/** and only for so much of the usual time. */
+const DEAR_REST_SHARE = 1 / 6;
+/** A block comes some seconds after it is asked for: routers may take two. */
+const LEAD_SECONDS = 3;
 
 /** What a host has on an address: draining blocks are in neither list. */
 export interface Holdings {
@@ -27,11 +38,34 @@ export interface Holdings {
   readonly heldPortCount: number;
   /** Ports in use towards the busiest destination, of the active ones. */
   readonly busiestCount: number;
+  /** By how much that grows in a second. */
+  readonly growthPerSecond: number;
+  /** What the address has left; null where the edge does not tell. [AL8] */
+  readonly room: Room | null;
+}
+
+/** Ports to be kept ahead: of use, and beside the active blocks. [LK14] */
+export function portsAhead({ active, growthPerSecond, room }: Holdings): number {
+  const part = room === null ? Infinity : room.portCount / Math.max(1, room.hostCount);
+  const wanted = Math.min(portsOf(active), Math.floor(part * AHEAD_SHARE));
+  return Math.max(UNIT_PORT_COUNT, wanted, Math.ceil(growthPerSecond * LEAD_SECONDS));
+}
+
+/** Whether the spare is so much more than is to be kept ahead that others should have it at once. */
+export function isSpareTooLarge(holdings: Holdings): boolean {
+  const { spare } = holdings;
+  return spare !== null && portCountOf(spare.order) > portsAhead(holdings) * DEAR_REST_FACTOR;
+}
+
+/** Use towards the busiest destination from which on the spare is to be active. */
+export function pressureCount(holdings: Holdings): number {
+  const portCount = portsOf(holdings.active);
+  return Math.max(Math.ceil(portCount * PRESSURE_SHARE), portCount - portsAhead(holdings));
 }
 
 /** Whether the spare should be activated now. */
 export function needsSpare(holdings: Holdings): boolean {
-  return holdings.spare !== null && holdings.busiestCount >= portsOf(holdings.active) * PRESSURE_SHARE;
+  return holdings.spare !== null && holdings.busiestCount >= pressureCount(holdings);
 }
 
 /** The order of the block to ask for; null when there is enough, or as much as one host may have. */
@@ -41,14 +75,22 @@ export function orderWanted(holdings: Holdings, settings: LeaseSettings): number
   if (holdings.active.length === 0) return settings.firstBlockOrder;
   if (holdings.spare !== null) return null;
   if (holdings.heldPortCount + UNIT_PORT_COUNT > settings.maxPortsPerHost) return null;
-  return orderFor(portsOf(holdings.active));
+  return orderFor(portsAhead(holdings));
+}
+
+/** How much of the usual rest must pass before something is given back: less where ports are dear. */
+export function restShare(holdings: Holdings): number {
+  const dearness = portsAhead(holdings) / portsOf(holdings.active);
+  return Math.min(1, Math.max(DEAR_REST_SHARE, dearness));
 }
 
 /** Whether use is so low that a block could be given back if it stays so. */
 export function isAtRest(holdings: Holdings, settings: LeaseSettings): boolean {
-  return (
-    holdings.busiestCount < portsOf(holdings.active) * REST_SHARE && toGiveBack(holdings, settings) !== null
-  );
+  const portCount = portsOf(holdings.active);
+  const free = portCount - holdings.busiestCount;
+  const isLittleUsed = holdings.busiestCount < portCount * REST_SHARE;
+  const isTooMuch = free > portsAhead(holdings) * DEAR_REST_FACTOR;
+  return (isLittleUsed || isTooMuch) && toGiveBack(holdings, settings) !== null;
 }
 
 /**
@@ -58,7 +100,9 @@ export function isAtRest(holdings: Holdings, settings: LeaseSettings): boolean {
 export function toGiveBack(holdings: Holdings, settings: LeaseSettings): Lease | null {
   const { active, spare, busiestCount } = holdings;
   const total = portsOf(active);
-  const atLeast = Math.max(portCountOf(settings.firstBlockOrder), busiestCount / HALVING_SHARE);
+  const ahead = portsAhead(holdings);
+  const needed = Math.min(busiestCount / HALVING_SHARE, busiestCount + ahead * (DEAR_REST_FACTOR / 2));
+  const atLeast = Math.max(portCountOf(settings.firstBlockOrder), needed);
   const candidates = active
     .filter((lease) => total - portCountOf(lease.order) >= atLeast)
     .toSorted((a, b) => b.order - a.order || b.epoch - a.epoch);

@@ -56,12 +56,12 @@ export class LeaseHoldings {
     return false;
   }
 
-  /** What is held, for the growth policy; `busiestCount` is what the ports report. */
-  view(busiestCount: number): Holdings {
+  /** What is held, for the growth policy, with what the ports report and the edge tells. */
+  view(use: Pick<Holdings, "busiestCount" | "growthPerSecond" | "room">): Holdings {
     const active = this.#with("active");
     let heldPortCount = 0;
     for (const { lease } of this.#held.values()) heldPortCount += portCountOf(lease.order);
-    return { active, spare: this.#with("spare")[0] ?? null, heldPortCount, busiestCount };
+    return { active, spare: this.#with("spare")[0] ?? null, heldPortCount, ...use };
   }
 
   /** What the ports should have. */

@@ -12,6 +12,7 @@ import type { Lease } from "../../core/lease-commands.ts";
 import type { ClockReading } from "../../core/lease-term.ts";
 import { type LeaseReply, type LeaseRequest, PROTOCOL_VERSION } from "../../core/messages.ts";
 import type { LeaseSettings } from "../../core/pool-settings.ts";
+import type { Room } from "../../core/share.ts";
 import { isStatic } from "../../core/static-slots.ts";
 import type { PortReport } from "../egress/port-messages.ts";
 import { BackOff } from "../../process/back-off.ts";
@@ -23,8 +24,10 @@ import {
   beyondShare,
   type Holdings,
   isAtRest,
+  isSpareTooLarge,
   needsSpare,
   orderWanted,
+  pressureCount,
   toGiveBack,
 } from "./growth-policy.ts";
 import {
@@ -36,6 +39,9 @@ import {
 } from "./keeper-options.ts";
 import { KeeperDrain } from "./keeper-drain.ts";
 import { LeaseHoldings } from "./lease-holdings.ts";
+import { RequestIds, type Unnamed } from "./request-ids.ts";
+import { RestWatch } from "./rest-watch.ts";
+import { UseTrend } from "./use-trend.ts";
 
 /** Within this time a host renews when the settings of its pool have changed. */
 const HURRY_MS = 1_000;
@@ -55,21 +61,23 @@ export class LeaseKeeper {
   readonly #timing: KeeperTiming;
   readonly #ports: CommandedPorts;
   readonly #holdings = new LeaseHoldings();
-  readonly #requestPrefix: string;
+  readonly #requestIds: RequestIds;
   readonly #growth: GrowthAttempts;
   readonly #pauseBackOff: BackOff;
-  #requestCount = 0;
   #isHandling = false;
   #isConnected = false;
   #isJoined = false;
   #outstanding: Outstanding | null = null;
   readonly #term: CountedTerm;
   #settings: LeaseSettings;
+  /** As the last answer told. */
+  #room: Room | null = null;
+  readonly #trend = new UseTrend();
   #highestEpoch: number;
   /** When to renew because the settings have changed. */
   #hurryAtMs: number | null = null;
   #pausedUntilMs = 0;
-  #restSinceMs: number | null = null;
+  readonly #rest: RestWatch;
   readonly #drain: KeeperDrain;
   #isDrained = false;
 
@@ -78,14 +86,14 @@ export class LeaseKeeper {
     this.#options = options;
     this.#ports = new CommandedPorts(ports, (report) => this.#reported(report));
     this.#timing = { ...DEFAULT_TIMING, ...options.timing };
+    this.#rest = new RestWatch(this.#timing.restMs);
     this.#drain = new KeeperDrain(this.#timing.farewellMs);
     const { slots = [] } = options;
     this.#term = new CountedTerm(slots.length > 0, renewalPhase);
     this.#settings = settingsAtStart(slots);
     this.#holdings.reconcile(slots, () => true);
     this.#highestEpoch = Math.max(options.highestEpoch, ...slots.map(({ epoch }) => epoch));
-    // Ids must not repeat over restarts: the edge answers an id it knows with the same block.
-    this.#requestPrefix = Math.floor(random() * 2 ** 52).toString(36);
+    this.#requestIds = new RequestIds(random);
     this.#growth = new GrowthAttempts(random);
     this.#pauseBackOff = new BackOff({ firstMs: 100, longestMs: 5_000 }, random);
   }
@@ -156,7 +164,9 @@ export class LeaseKeeper {
 
   /** Ports that this host could have of the address, as far as it knows; more may come or go. [AS8] */
   get portLimit(): number {
-    return this.#growth.isExhausted ? this.#view().heldPortCount : this.#settings.maxPortsPerHost;
+    const { heldPortCount } = this.#view();
+    if (this.#growth.isExhausted) return heldPortCount;
+    return Math.min(this.#settings.maxPortsPerHost, heldPortCount + (this.#room?.portCount ?? Infinity));
   }
 
   #handle(what: (now: ClockReading) => void, isReported = false): void {
@@ -182,12 +192,18 @@ export class LeaseKeeper {
 
   /** Tells the ports what has changed for them. Growth that was announced goes on unless the end is told. */
   #tellPorts(isGrowing = this.#ports.areGrowing): void {
-    const content = { term: this.#term.value, blocks: this.#holdings.blocks(), isGrowing };
+    const content = {
+      term: this.#term.value,
+      blocks: this.#holdings.blocks(),
+      isGrowing,
+      pressureCount: pressureCount(this.#view()),
+    };
     this.#ports.tell(content, (number) => this.#holdings.noteTold(number));
   }
 
   #view(): Holdings {
-    return this.#holdings.view(this.#ports.busiestCount);
+    const { busiestCount } = this.#ports;
+    return this.#holdings.view({ busiestCount, growthPerSecond: this.#trend.perSecond, room: this.#room });
   }
 
   /** Stops sending before the edge can give the blocks away. [LAW2] [LAW3] [LK2] */
@@ -206,6 +222,8 @@ export class LeaseKeeper {
   ): void {
     const { leases, granted } = reply;
     this.#settings = reply.settings;
+    this.#room = reply.room ?? null;
+    if (reply.room !== undefined && request.type !== "acquire") this.#growth.heardOf(reply.room.portCount);
     this.#pauseBackOff.succeed();
     if (request.type === "join") this.#isJoined = true;
     if (request.type === "release") this.#released(request.epoch);
@@ -286,17 +304,14 @@ export class LeaseKeeper {
     this.#tellPorts();
     // How busy the ports were with other blocks says nothing of these.
     if (!this.#ports.isReportCurrent) return;
+    this.#trend.note(this.#ports.busiestCount, nowMs);
     if (needsSpare(this.#view())) this.#holdings.activateSpare();
-    const holdings = this.#view();
-    if (!isAtRest(holdings, this.#settings)) {
-      this.#restSinceMs = null;
-      return;
+    else if (isSpareTooLarge(this.#view())) this.#holdings.drain(this.#view().spare!.epoch);
+    if (!this.#rest.isOver(this.#view(), this.#settings, nowMs)) return;
+    // All that it can spare: were it one block for each rest, a host that had many would take hours.
+    for (let view = this.#view(); isAtRest(view, this.#settings); view = this.#view()) {
+      this.#holdings.drain(toGiveBack(view, this.#settings)!.epoch);
     }
-    this.#restSinceMs ??= nowMs;
-    if (nowMs - this.#restSinceMs < this.#timing.restMs) return;
-    this.#restSinceMs = null;
-    const lease = toGiveBack(holdings, this.#settings);
-    if (lease !== null) this.#holdings.drain(lease.epoch);
   }
 
   /** Sends the next request, or the present one once more. One at a time. [LK5] */
@@ -309,8 +324,9 @@ export class LeaseKeeper {
       this.#options.send(this.#outstanding.request);
       return;
     }
-    const request = this.#nextRequest(nowMs);
-    if (request === null) return;
+    const wish = this.#chooseRequest(nowMs);
+    if (wish === null) return;
+    const request = this.#requestIds.named(wish);
     // Read anew, since this must be from before the sending and as late as that allows.
     const sentAt = this.#options.clock();
     if (request.type !== "release") this.#hurryAtMs = null;
@@ -318,27 +334,20 @@ export class LeaseKeeper {
     this.#options.send(request);
   }
 
-  #nextRequest(nowMs: number): LeaseRequest | null {
-    const requestId = `${this.#requestPrefix}-${this.#requestCount}`;
-    const request = this.#chooseRequest(nowMs, requestId);
-    if (request !== null) this.#requestCount += 1;
-    return request;
-  }
-
-  #chooseRequest(nowMs: number, requestId: string): LeaseRequest | null {
+  #chooseRequest(nowMs: number): Unnamed | null {
     if (nowMs < this.#pausedUntilMs) return null;
     // Without a term it is not known what is still held, nor whether the edge remembers us.
     if (!this.#isJoined || this.#term.value === null) {
-      return { type: "join", version: PROTOCOL_VERSION, requestId, instance: this.#options.instance };
+      return { type: "join", version: PROTOCOL_VERSION, instance: this.#options.instance };
     }
     const isRenewalDue = nowMs >= Math.min(this.#term.renewAtMs, this.#hurryAtMs ?? Infinity);
     const order = this.#orderToAsk();
     // A grant renews as well, so growth may go first.
-    if (order !== null && nowMs >= this.#growth.atMs) return { type: "acquire", requestId, order };
-    if (isRenewalDue && !this.#holdings.isOnlyLeaving()) return { type: "renew", requestId };
+    if (order !== null && nowMs >= this.#growth.atMs) return { type: "acquire", order };
+    if (isRenewalDue && !this.#holdings.isOnlyLeaving()) return { type: "renew" };
     const leaving = this.#areSlotsKept() ? null : this.#holdings.leaving(this.#ports.report);
-    if (leaving !== null) return { type: "release", requestId, base: leaving.base, epoch: leaving.epoch };
-    return isRenewalDue ? { type: "renew", requestId } : null;
+    if (leaving !== null) return { type: "release", base: leaving.base, epoch: leaving.epoch };
+    return isRenewalDue ? { type: "renew" } : null;
   }
 
   #orderToAsk(): number | null {
@@ -381,18 +390,11 @@ export class LeaseKeeper {
 
   #sleepMs(now: ClockReading): number {
     const nowMs = now.monotonicMs;
-    let wakeAtMs = nowMs + LONGEST_SLEEP_MS;
-    const consider = (atMs: number): void => {
-      if (atMs > nowMs) wakeAtMs = Math.min(wakeAtMs, atMs);
-    };
-    consider(nowMs + this.#term.leftMs(now));
-    for (const atMs of this.#drain.wakeAtMs) if (atMs !== null) consider(atMs);
-    if (this.#isConnected && this.#outstanding !== null) {
-      consider(this.#outstanding.repeatAtMs);
-    } else if (this.#isConnected) {
-      const wishes = [this.#pausedUntilMs, this.#term.renewAtMs, this.#growth.atMs, this.#hurryAtMs ?? 0];
-      for (const atMs of wishes) consider(atMs);
-    }
-    return wakeAtMs - nowMs;
+    const wishes = [nowMs + this.#term.leftMs(now), ...this.#drain.wakeAtMs];
+    const next = [this.#pausedUntilMs, this.#term.renewAtMs, this.#growth.atMs, this.#hurryAtMs];
+    if (this.#isConnected)
+      wishes.push(...(this.#outstanding === null ? next : [this.#outstanding.repeatAtMs]));
+    const ahead = wishes.filter((atMs) => atMs !== null && atMs > nowMs) as number[];
+    return Math.min(LONGEST_SLEEP_MS, ...ahead.map((atMs) => atMs - nowMs));
   }
 }

@@ -30,7 +30,7 @@ interface Removed {
 /** A keeper asks for a report about once a second. */
 const ASKS_BETWEEN_TRIES = 5;
 
-const NOTHING: PortCommand = { number: 0, term: null, blocks: [], isGrowing: false };
+const NOTHING: PortCommand = { number: 0, term: null, blocks: [], isGrowing: false, pressureCount: 0 };
 
 /** One address of a host whose guard works. */
 export class GuardedPorts implements PortControl {
@@ -109,10 +109,11 @@ export class GuardedPorts implements PortControl {
   }
 
   #tellPorts(): void {
-    const { term, blocks, isGrowing } = this.#wanted;
+    const { term, blocks, isGrowing, pressureCount } = this.#wanted;
     const permitted = blocks.filter(({ lease }) => !this.#awaited.has(lease.epoch));
     const number = this.#told.number + 1;
-    this.#told = { number, term, blocks: permitted, isGrowing: isGrowing || this.#isOpening() };
+    const isOpening = this.#isOpening();
+    this.#told = { number, term, blocks: permitted, isGrowing: isGrowing || isOpening, pressureCount };
     if (this.#isCommanding) this.#toldNumber = this.#told.number;
     this.#ports.command(this.#told);
   }

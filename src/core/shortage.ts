@@ -1,0 +1,34 @@
+/**
+ * When the hosts of an address should hear that it runs short of ports.
+ *
+ * What is left is told with each answer, and a host that rests asks for nothing until its next
+ * renewal, minutes later. So when an address becomes short, and while hosts are refused on it, all
+ * of them are told to renew: whoever keeps more ahead than is left for it then gives that back. [AL9]
+ */
+import { type LeaseTable, portsLeased } from "./lease-table.ts";
+import { LEASABLE_PORT_COUNT } from "./port-block.ts";
+
+/** An address with fewer ports than this part of them to lease is short, */
+const SHORT_SHARE = 1 / 16;
+/** until it has this part again. */
+const AMPLE_SHARE = 1 / 8;
+/** While hosts are refused, all are told again after so long. */
+const AGAIN_AFTER_MS = 10_000;
+
+/** One per address; it may be forgotten at any time, and then tells once more. */
+export class Shortage {
+  #isShort = false;
+  #toldAtMs = -Infinity;
+
+  /** Whether hosts should be told, after a command that may have been refused for lack of ports. */
+  isNews(table: LeaseTable, isRefused: boolean, nowMs: number): boolean {
+    const share = 1 - portsLeased(table) / LEASABLE_PORT_COUNT;
+    const wasShort = this.#isShort;
+    this.#isShort = wasShort ? share < AMPLE_SHARE : share < SHORT_SHARE;
+    // Whichever way the clock was set meanwhile.
+    const isDue = Math.abs(nowMs - this.#toldAtMs) >= AGAIN_AFTER_MS;
+    if (!(this.#isShort && !wasShort) && !(isRefused && isDue)) return false;
+    this.#toldAtMs = nowMs;
+    return true;
+  }
+}
