@@ -7,6 +7,7 @@ import type {
 } from "../../../src/core/messages.ts";
 import type { ClockReading } from "../../../src/core/lease-term.ts";
 import { portCountOf } from "../../../src/core/port-block.ts";
+import { renewalPhaseOf } from "../../../src/core/renewal-time.ts";
 import { type CapacityReport, urgencyOf } from "../../../src/agent/leasing/capacity-report.ts";
 import { LeaseKeeper } from "../../../src/agent/leasing/lease-keeper.ts";
 import type { Chance } from "../chance.ts";
@@ -180,6 +181,7 @@ export class DayHost {
       isGone: false,
       keeper: new LeaseKeeper({
         instance: `instance-of-${this.#index}`,
+        renewalPhase: renewalPhaseOf(ip),
         ports,
         clock,
         random: this.#chance.next,
