@@ -4,8 +4,12 @@ import {
   beyondShare,
   type Holdings,
   isAtRest,
+  isSpareTooLarge,
   needsSpare,
   orderWanted,
+  portsAhead,
+  pressureCount,
+  restShare,
   toGiveBack,
 } from "../../src/agent/leasing/growth-policy.ts";
 import type { Lease } from "../../src/core/lease-commands.ts";
@@ -154,4 +158,55 @@ test("[SM4] a slot is asked for when nothing is held of it any more, and nothing
   expect(isAtRest(holdings([8], null), settings)).toBe(false);
   expect(toGiveBack(holdings([8], null), settings)).toBeNull();
   expect(beyondShare(holdings([8], null), settings, () => 0)).toEqual([]);
+});
+
+describe("what is kept ahead", () => {
+  const ahead = (portCount: number, hostCount: number, rest: Partial<Holdings> = {}): number =>
+    portsAhead({ ...holdings([12, 12], null), room: { portCount, hostCount }, ...rest });
+
+  test("[LK14] is all that is active, or half of an even part of what the address has left", () => {
+    expect(portsAhead(holdings([12, 12], null))).toBe(8192);
+    expect(ahead(60_000, 1)).toBe(8192);
+    expect(ahead(20_000, 10)).toBe(1000);
+    expect(ahead(2_001, 10)).toBe(100);
+    expect(ahead(0, 10)).toBe(64);
+    expect(ahead(1_000, 0)).toBe(500);
+  });
+
+  test("[LK14] is at least what is needed within three seconds", () => {
+    expect(ahead(0, 10, { growthPerSecond: 100 })).toBe(300);
+    expect(ahead(0, 10, { growthPerSecond: 1 })).toBe(64);
+    expect(ahead(60_000, 1, { growthPerSecond: 4_000 })).toBe(12_000);
+  });
+
+  const dear = { room: { portCount: 2_560, hostCount: 10 } };
+
+  test("[LK6] [LK14] where ports are dear the spare is small, and activated when no more than it is free", () => {
+    const before = { ...holdings([12], 7), ...dear };
+    expect(orderWanted({ ...before, spare: null }, DEFAULT_POOL_SETTINGS)).toBe(7);
+    expect(pressureCount(before)).toBe(4096 - 128);
+    expect(needsSpare({ ...before, busiestCount: 3967 })).toBe(false);
+    expect(needsSpare({ ...before, busiestCount: 3968 })).toBe(true);
+  });
+
+  test("[LK7] a spare of more than four times that is given back at once", () => {
+    expect(isSpareTooLarge({ ...holdings([12], 9), ...dear })).toBe(false);
+    expect(isSpareTooLarge({ ...holdings([12], 10), ...dear })).toBe(true);
+    expect(isSpareTooLarge({ ...holdings([12], null), ...dear })).toBe(false);
+    expect(isSpareTooLarge(holdings([8], 10))).toBe(false);
+  });
+
+  test("[LK7] where ports are dear a host rests with four times that free, and keeps twice that", () => {
+    const resting = (busiestCount: number) => ({ ...holdings([12, 9, 8], null, busiestCount), ...dear });
+    expect(isAtRest(resting(4864 - 513), DEFAULT_POOL_SETTINGS)).toBe(true);
+    expect(isAtRest(resting(4864 - 512), DEFAULT_POOL_SETTINGS)).toBe(false);
+    expect(toGiveBack(resting(4864 - 512 - 256), DEFAULT_POOL_SETTINGS)).toEqual(lease(2, 9));
+    expect(toGiveBack(resting(4864 - 512), DEFAULT_POOL_SETTINGS)).toEqual(lease(3, 8));
+  });
+
+  test("[LK7] and rests for less long, but at least a sixth", () => {
+    expect(restShare(holdings([12], null))).toBe(1);
+    expect(restShare({ ...holdings([10], null), room: { portCount: 5_120, hostCount: 5 } })).toBe(0.5);
+    expect(restShare({ ...holdings([12], null), ...dear })).toBe(1 / 6);
+  });
 });

@@ -320,3 +320,58 @@ describe("what is drained", () => {
     expect(back.filter((pair) => left.has(pair)).length).toBeGreaterThanOrEqual(3);
   });
 });
+
+describe("free ports", () => {
+  const needy = { addressCount: 2, ports: { 4: { busyCount: 6_000, unusedCount: 2_000 } } };
+
+  test("[AS3] decide which further address a host gets, not its hosts", () => {
+    const pool = settled([A, B, C], 3);
+    const [own] = pool.ipsOf("h0");
+    const [many, few] = [A, B, C].filter((ip) => ip !== own);
+    pool.changeAddress(own!, { freePortCount: 60_000 });
+    pool.changeAddress(many!, { freePortCount: 9_000 });
+    pool.changeAddress(few!, { freePortCount: 8_000 });
+    pool.changeHost("h0", needy);
+    pool.settle();
+    expect(pool.ipsOf("h0").toSorted()).toEqual([own!, many!].toSorted());
+  });
+
+  test("[AS3] that are too few make no further address", () => {
+    const pool = settled([A, B], 2);
+    const [own] = pool.ipsOf("h0");
+    const other = own === A ? B : A;
+    pool.changeHost("h0", needy);
+    pool.changeAddress(other, { freePortCount: 3_999 });
+    pool.settle();
+    expect(pool.ipsOf("h0")).toEqual([own]);
+    pool.changeAddress(other, { freePortCount: 4_000 });
+    pool.settle();
+    expect(pool.ipsOf("h0")).toHaveLength(2);
+  });
+
+  test("[AS3] count once: hosts that come in one decision spread", () => {
+    const pool = settled([A, B, C], 9, 1);
+    for (const ip of [B, C]) pool.changeAddress(ip, { freePortCount: 6_000 });
+    pool.changeAddress(A, { freePortCount: 0 });
+    const full = pool.hostsOf(A).map(({ host }) => host);
+    for (const host of full)
+      pool.changeHost(host, { ...needy, ports: { 4: { busyCount: 1, unusedCount: 1 } } });
+    pool.settle();
+    const further = full.map((host) => pool.ipsOf(host).find((ip) => ip !== A));
+    expect(new Set(further)).toEqual(new Set([B, C]));
+  });
+
+  test("[AS3] keep a host where it is, if the address with fewer hosts has too few for it", () => {
+    const pool = settled([A], 9);
+    for (let at = 0; at < 9; at += 1) {
+      pool.changeHost(`h${at}`, { ports: { 4: { busyCount: 6_000, unusedCount: 2_000 } } });
+    }
+    pool.addAddress(B, { freePortCount: 11_999 });
+    pool.settle();
+    // One, since an address is to have a host.
+    expect(countsOf(pool)).toEqual([8, 1]);
+    pool.changeAddress(B, { freePortCount: 64_512 });
+    pool.settle();
+    expect(pool.hostsOf(B).length).toBeGreaterThan(2);
+  });
+});

@@ -1,7 +1,14 @@
 /** When a host is given a further address, and when one is taken back. */
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type Demand, demandAfter, FIRST_DEMAND, REST_MS } from "../../src/core/address-demand.ts";
+import {
+  type Demand,
+  demandAfter,
+  FIRST_DEMAND,
+  freePortCounts,
+  portsOf,
+  REST_MS,
+} from "../../src/core/address-demand.ts";
 
 const LIMIT = 10_000;
 
@@ -78,5 +85,40 @@ describe("the demand of a host", () => {
         expect(new Set(counts.slice(-10)).size).toBe(1);
       }),
     );
+  });
+});
+
+describe("what hosts say of their ports", () => {
+  test("[AS8] a host that has less than its minimum needs no further address for that", () => {
+    const uses = [{ busiestCount: 300, limit: 320 }];
+    expect(demandAfter(FIRST_DEMAND, uses, 60_000).addressCount).toBe(2);
+    expect(demandAfter(FIRST_DEMAND, uses, 60_000, 512).addressCount).toBe(1);
+    expect(demandAfter(FIRST_DEMAND, [{ busiestCount: 359, limit: 320 }], 60_000, 512).addressCount).toBe(2);
+  });
+
+  test("[AS3] the ports of its addresses count together, none below nothing", () => {
+    const uses = [
+      { busiestCount: 300, limit: 1000 },
+      { busiestCount: 50, limit: 40 },
+    ];
+    expect(portsOf(uses)).toEqual({ busyCount: 350, unusedCount: 700 });
+  });
+
+  test("[AS3] an address has as few free ports as any of its hosts says", () => {
+    const room = (ip: string, portCount: number, limit?: number) => ({
+      ip,
+      portCount,
+      busiestCount: 0,
+      limit,
+    });
+    const free = freePortCounts([
+      [room("a", 1000, 9000), room("b", 500, 400)],
+      [room("a", 200, 5000), room("c", 0, 700)],
+      [room("d", 100)],
+    ]);
+    expect([...free]).toEqual([
+      ["a", 4800],
+      ["b", 0],
+    ]);
   });
 });

@@ -39,6 +39,10 @@ export class PoolOfHosts {
     this.addresses.set(ip, { ip, sites: [], isDrained: false, isRetiring: false, ...told });
   }
 
+  changeAddress(ip: string, told: Partial<AssignableAddress>): void {
+    this.addresses.set(ip, { ...this.addresses.get(ip)!, ...told });
+  }
+
   /** Decides once. */
   decide(): Assignment[] {
     const hosts: AssignableHost[] = [];

@@ -20,6 +20,6 @@ export class RequestIds {
   named(request: Unnamed): LeaseRequest {
     const requestId = `${this.#prefix}-${this.#count}`;
     this.#count += 1;
-    return { ...request, requestId } as LeaseRequest;
+    return { ...request, requestId };
   }
 }

@@ -1,0 +1,78 @@
+/** What an address tells hosts of the ports that it has left. */
+import { describe, expect, test } from "vitest";
+import { portsLeased } from "../../src/core/lease-table.ts";
+import { roomFor } from "../../src/core/share.ts";
+import { Shortage } from "../../src/core/shortage.ts";
+import { AddressStory } from "./address-story.ts";
+
+const ALL = 64_512;
+
+function roomOf(address: AddressStory, host: string) {
+  return roomFor(address.table, host, address.nowMs);
+}
+
+describe("the room of an address", () => {
+  test("[AL8] is what nobody leases, without what the others still have a claim to", () => {
+    const address = new AddressStory({ maxPortsPerHost: ALL, minPortsPerHost: 512 });
+    address.join("anna");
+    expect(roomOf(address, "anna")).toEqual({ portCount: ALL, hostCount: 1 });
+    address.join("bert");
+    address.take("bert", 8);
+    expect(roomOf(address, "anna")).toEqual({ portCount: ALL - 256 - 256, hostCount: 2 });
+    expect(roomOf(address, "bert")).toEqual({ portCount: ALL - 256 - 512, hostCount: 2 });
+  });
+
+  test("[AL8] counts what rests in quarantine, and no host whose time is over", () => {
+    const address = new AddressStory({ maxPortsPerHost: ALL, minPortsPerHost: 64, leaseDurationMs: 600_000 });
+    address.join("anna");
+    address.join("bert");
+    address.release("bert", address.take("bert", 12));
+    expect(roomOf(address, "anna")).toEqual({ portCount: ALL, hostCount: 2 });
+    address.wait(400_000);
+    address.renew("anna");
+    address.wait(250_000);
+    expect(roomOf(address, "anna").hostCount).toBe(1);
+  });
+
+  test("[AL8] is never below nothing", () => {
+    const address = new AddressStory({ minPortsPerHost: 4096 });
+    for (let at = 0; at < 30; at += 1) address.join(`h${at}`);
+    expect(roomOf(address, "h0")).toEqual({ portCount: 0, hostCount: 30 });
+  });
+});
+
+describe("hosts are told that an address is short", () => {
+  /** An address of which so many ports are leased, in blocks of 64. */
+  function leased(portCount: number): AddressStory {
+    const address = new AddressStory({ maxPortsPerHost: ALL, minPortsPerHost: 0 });
+    address.join("anna");
+    while (portsLeased(address.table) < portCount) {
+      const missing = portCount - portsLeased(address.table);
+      address.take("anna", Math.min(12, Math.floor(Math.log2(missing))));
+    }
+    return address;
+  }
+
+  test("[AL9] once, when less than a sixteenth is left, and again after an eighth was so", () => {
+    const shortage = new Shortage();
+    const isNews = (portCount: number): boolean => shortage.isNews(leased(portCount).table, false, 1_000);
+    expect(isNews(ALL - 4096)).toBe(false);
+    expect(isNews(ALL - 4032)).toBe(false);
+    expect(isNews(ALL - 3968)).toBe(true);
+    expect(isNews(ALL - 64)).toBe(false);
+    expect(isNews(ALL - 8000)).toBe(false);
+    expect(isNews(ALL - 3968)).toBe(false);
+    expect(isNews(ALL - 8064)).toBe(false);
+    expect(isNews(ALL - 3968)).toBe(true);
+  });
+
+  test("[AL9] while hosts are refused, every ten seconds, whichever way the clock goes", () => {
+    const shortage = new Shortage();
+    const { table } = leased(1024);
+    expect(shortage.isNews(table, true, 100_000)).toBe(true);
+    expect(shortage.isNews(table, true, 109_999)).toBe(false);
+    expect(shortage.isNews(table, true, 110_000)).toBe(true);
+    expect(shortage.isNews(table, false, 150_000)).toBe(false);
+    expect(shortage.isNews(table, true, 20_000)).toBe(true);
+  });
+});
