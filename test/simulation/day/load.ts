@@ -31,7 +31,7 @@ const SIZE_SPREAD = 0.5;
 /** Hosts are of three places, so many parts of a day apart. */
 const PLACES = 3;
 const PLACE_SHIFT = 1 / 24;
-const BURSTS_A_DAY = 12;
+const SECONDS_BETWEEN_BURSTS = 7_200;
 const BURST_FACTORS = { from: 1.5, to: 3 };
 /** A burst rises and ends within so many seconds. */
 const BURST_EDGE_SECONDS = 15;
@@ -91,7 +91,7 @@ function burstsOf(chance: Chance, seconds: number): Burst[] {
   const bursts: Burst[] = [];
   let at = 0;
   for (;;) {
-    at += (-Math.log(1 - chance.next()) * seconds) / BURSTS_A_DAY;
+    at += -Math.log(1 - chance.next()) * SECONDS_BETWEEN_BURSTS;
     if (at >= seconds) return bursts;
     const endsAt = at + chance.between(BURST_SECONDS.from, BURST_SECONDS.to);
     bursts.push({ beginsAt: at, endsAt, factor: chance.between(BURST_FACTORS.from, BURST_FACTORS.to) });
