@@ -1,7 +1,7 @@
 /**
  * Does assigning addresses to hosts stay near-linear? One decision for 10, 1,000 and 10,000 hosts on
  * a tenth as many addresses: all of them new, none changed, a host more, an address more. Each is set
- * beside the same decision for few hosts, in time per host.
+ * beside the same decision for few hosts, in time per host. And how long does a plan take?
  */
 import {
   type AssignableAddress,
@@ -9,6 +9,10 @@ import {
   assignAddresses,
   type Assignment,
 } from "../src/core/address-assignment.ts";
+import { DEFAULT_POOL_SETTINGS } from "../src/core/pool-settings.ts";
+import { USUAL_LOAD } from "../src/plan/load.ts";
+import { pictureOf } from "../src/plan/plan-picture.ts";
+import { planFor, USUAL_ADDRESS_PRICE } from "../src/plan/plan.ts";
 import { compared, median, nowMs, plain, type Row } from "./report.ts";
 
 const HOST_COUNTS = [10, 1_000, 10_000] as const;
@@ -17,6 +21,8 @@ const RULES = { leastHosts: 3, mostHosts: 126 };
 /** Hosts for which decisions are made in one round, so that a round of few takes long enough. */
 const HOSTS_PER_ROUND = 20_000;
 const ROUNDS = 5;
+const PLANNED_HOSTS = 10_000;
+const PLAN_ROUNDS = 15;
 /** Time per host may at most be so many times that of few hosts. */
 const NEAR_LINEAR = 4;
 
@@ -80,7 +86,38 @@ export async function measureElastic(): Promise<Row[]> {
       );
     }
   }
-  return rows;
+  return [...rows, ...measurePlan()];
+}
+
+/** A plan for as many hosts as a pool may ever have, and its picture. */
+function measurePlan(): Row[] {
+  const load = {
+    ...USUAL_LOAD,
+    sites: ["fra", "ams", "lon", "mad"].map((site) => ({ site, hostCount: PLANNED_HOSTS / 4 })),
+    connectionsPerSecond: 10 * PLANNED_HOSTS,
+  };
+  const settings = DEFAULT_POOL_SETTINGS;
+  const options = { settings, addressPrice: USUAL_ADDRESS_PRICE, growth: 0.05, addressCount: null };
+  const timeOf = (make: () => unknown): number => {
+    const figures = Array.from({ length: PLAN_ROUNDS }, () => {
+      const startMs = nowMs();
+      make();
+      return nowMs() - startMs;
+    });
+    return median(figures);
+  };
+  return [
+    plain(
+      `plan for ${PLANNED_HOSTS} hosts`,
+      "ms",
+      timeOf(() => planFor(load, options)),
+    ),
+    plain(
+      `picture of it`,
+      "ms",
+      timeOf(() => pictureOf(load, settings)),
+    ),
+  ];
 }
 
 function decide({ hosts, addresses, assigned }: Pool): Assignment[] {

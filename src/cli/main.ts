@@ -6,6 +6,7 @@ import { agent } from "./verbs/agent.ts";
 import { doctor } from "./verbs/doctor.ts";
 import { edge } from "./verbs/edge.ts";
 import { keys } from "./verbs/keys.ts";
+import { plan } from "./verbs/plan.ts";
 import { router } from "./verbs/router.ts";
 import { start } from "./verbs/start.ts";
 import { token } from "./verbs/token.ts";
@@ -15,7 +16,7 @@ const program = new Command("ipshard")
   .description("One shared egress IP address over many hosts, with the port as the sharding key.")
   .version(packageVersion(), "-V, --version", "print the version");
 
-for (const verb of [start, edge, agent, router, doctor, keys, token]) program.addCommand(verb);
+for (const verb of [start, edge, agent, router, doctor, keys, token, plan]) program.addCommand(verb);
 
 await begin("ipshard", async () => {
   try {

@@ -6,6 +6,8 @@ import { Command, CommanderError, type Option } from "commander";
 import { isName } from "../core/selection.ts";
 import { CommandFault } from "./command-fault.ts";
 
+const DURATION = /^([1-9]\d{0,5})(ms|s|m|h|d)$/;
+const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 const HOST_AND_PORT = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/;
 
 /** A command whose help goes to `write`. */
@@ -88,6 +90,20 @@ export function readPlace(option: string, text: string): { readonly host: string
       `${option} ${text} is not of the form host:port, such as 127.0.0.1:8443 or [::1]:8443.`,
     );
   return { host: (match[1] ?? match[2])!, port };
+}
+
+/** A time such as `500ms`, `45s`, `10m`, `12h` or `30d`, in milliseconds. */
+export function readDuration(
+  option: string,
+  text: string,
+  { leastMs, mostMs }: { readonly leastMs: number; readonly mostMs: number },
+): number {
+  const match = DURATION.exec(text);
+  const durationMs = match ? Number(match[1]) * UNIT_MS[match[2]!]! : NaN;
+  if (durationMs >= leastMs && durationMs <= mostMs) return durationMs;
+  throw optionInvalid(
+    `${option} is ${JSON.stringify(text)}; it must be a time such as 45s, 10m, 12h or 30d, at most ${Math.floor(mostMs / UNIT_MS.d!)}d.`,
+  );
 }
 
 /** The refusal of an option, for `throw`. */

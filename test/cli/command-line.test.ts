@@ -39,6 +39,7 @@ test.each([
   [["strat"], "start"],
   [["agnet", "--edge", "http://127.0.0.1:1"], "agent"],
   [["start", "--prot", "9000"], "--port"],
+  [["plan", "--connections-per-second", "1", "--host", "3"], "--hosts"],
   [["token", "--role", "client", "--nmae", "a", "--name", "a"], "--name"],
   // Options of programs of their own, both with and without what they require.
   [["agent", "--egde", "http://127.0.0.1:1"], "--edge"],

@@ -1,6 +1,7 @@
 import { readFile, stat, writeFile } from "node:fs/promises";
 import { expect, test } from "vitest";
-import { issueToken, parseDuration, toIdentity } from "../../src/cli/credentials/issue-token.ts";
+import { issueToken, toIdentity } from "../../src/cli/credentials/issue-token.ts";
+import { readDuration } from "../../src/process/command-options.ts";
 import { ensureKeys, issuerKeySet, readKey } from "../../src/cli/credentials/key-files.ts";
 
 import { StatePaths } from "../../src/cli/state-paths.ts";
@@ -75,6 +76,7 @@ test.each([
   [{ pools: ["eu", "../x"] }, "--pool"],
   [{ ttl: "0d" }, "--ttl"],
   [{ ttl: "5" }, "--ttl"],
+  [{ ttl: "999ms" }, "--ttl"],
   [{ ttl: "-5d" }, "--ttl"],
   [{ ttl: "1e3d" }, "--ttl"],
   [{ ttl: "99999d" }, "--ttl"],
@@ -86,7 +88,9 @@ test.each([
 });
 
 test("[CI3] times are read in their units", () => {
-  expect(["45s", "10m", "12h", "30d"].map(parseDuration)).toEqual([45_000, 600_000, 43_200_000, 30 * DAY_MS]);
+  const bounds = { leastMs: 500, mostMs: 30 * DAY_MS };
+  const read = ["500ms", "45s", "10m", "12h", "30d"].map((text) => readDuration("--ttl", text, bounds));
+  expect(read).toEqual([500, 45_000, 600_000, 43_200_000, 30 * DAY_MS]);
 });
 
 test("[CI10] a kept token stays the same until it nears its end", async () => {

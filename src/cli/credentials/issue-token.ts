@@ -4,6 +4,7 @@ import { EVERY_POOL, ISSUED_ROLES, type Identity, type Role } from "../../core/i
 import { isName } from "../../core/selection.ts";
 import { signToken } from "../../wire/tokens.ts";
 import { CommandFault } from "../../process/command-fault.ts";
+import { readDuration } from "../../process/command-options.ts";
 
 /** What a person asks for, as text. */
 export interface TokenRequest {
@@ -13,9 +14,7 @@ export interface TokenRequest {
   readonly ttl: string;
 }
 
-const DURATION = /^([1-9]\d{0,5})([smhd])$/;
-const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-const MAX_TTL_MS = 3_650 * 86_400_000;
+const TTL = { leastMs: 1_000, mostMs: 3_650 * 86_400_000 };
 
 /** The identity that was asked for; throws `option-invalid`, naming the option. */
 export function toIdentity(request: TokenRequest, nowMs: number): Identity {
@@ -27,21 +26,13 @@ export function toIdentity(request: TokenRequest, nowMs: number): Identity {
   for (const pool of request.pools) {
     if (pool !== EVERY_POOL && !isName(pool)) throw invalid("--pool", pool, `the name of a pool, or '*'`);
   }
-  const expiresAtMs = nowMs + parseDuration(request.ttl);
+  const expiresAtMs = nowMs + readDuration("--ttl", request.ttl, TTL);
   return { role, subject: request.name, pools: poolsOf(role, request.pools), expiresAtMs };
 }
 
 /** Signs the token that was asked for. */
 export async function issueToken(request: TokenRequest, key: JWK, nowMs: number): Promise<string> {
   return signToken(toIdentity(request, nowMs), key);
-}
-
-/** Reads `45s`, `10m`, `12h`, `30d`. */
-export function parseDuration(text: string): number {
-  const match = DURATION.exec(text);
-  const durationMs = match ? Number(match[1]) * UNIT_MS[match[2]!]! : NaN;
-  if (!(durationMs <= MAX_TTL_MS)) throw invalid("--ttl", text, "a time such as 45s, 10m, 12h or 30d");
-  return durationMs;
 }
 
 function poolsOf(role: Role, pools: readonly string[]): readonly string[] {
