@@ -4,7 +4,7 @@
  * Here are its entry points. The table is `address-table.ts`, the messages of hosts are
  * `lease-sessions.ts`, and what routers are told is `address-publisher.ts`. [DO6]
  */
-import { freeBlocks, portTotal } from "../../src/core/buddy-allocator.ts";
+import { freePortCount } from "../../src/core/buddy-allocator.ts";
 import { type Holder, leasesOf, type LeaseRow } from "../../src/core/lease-table.ts";
 import { ok, type Outcome, refuse } from "../../src/core/outcome.ts";
 import { leaseSettingsOf, type PoolSettings } from "../../src/core/pool-settings.ts";
@@ -114,13 +114,13 @@ export class AddressService {
     const address = this.#table.address();
     if (address === null) return refuse("ip-unknown");
     this.#table.execute(address, { type: "tick" });
-    const { settings, lastEpoch, holders, rows } = address.table;
+    const { settings, lastEpoch, holders, rows, index } = address.table;
     return ok({
       pool: address.pool,
       retiring: address.table.isRetiring,
       settings,
       lastEpoch,
-      freePortCount: portTotal(freeBlocks(rows.values())),
+      freePortCount: freePortCount(index.occupancy),
       holders: [...holders.values()].map(({ host, session, expiresAtMs }) => {
         const hasSlot = isStatic(settings) && leasesOf(address.table, host).length > 0;
         return { host, session, expiresAtMs: hasSlot ? null : expiresAtMs };

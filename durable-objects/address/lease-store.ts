@@ -11,6 +11,7 @@
 import { markUnused } from "../../src/core/buddy-allocator.ts";
 import {
   emptyLeaseTable,
+  fillLeaseTable,
   type Holder,
   type LeaseEvent,
   type LeaseRow,
@@ -93,11 +94,12 @@ export class LeaseStore {
     table.publishedVersion = numberOf(assignment, "published_version");
     table.isRetiring = assignment["standing"] === "retiring";
     const together = this.#renewedTogether();
+    const holders: Holder[] = [];
     for (const row of this.#rows("SELECT * FROM holder")) {
       const session = numberOf(row, "session");
       const host = textOf(row, "host");
       const expiresAtMs = Math.max(numberOf(row, "expires_at_ms"), together.get(host) ?? 0);
-      table.holders.set(host, { host, instance: textOf(row, "instance"), session, expiresAtMs });
+      holders.push({ host, instance: textOf(row, "instance"), session, expiresAtMs });
     }
     for (const row of this.#rows("SELECT * FROM want")) {
       table.wants.set(textOf(row, "host"), numberOf(row, "at_ms"));
@@ -108,11 +110,11 @@ export class LeaseStore {
       markUnused(table.unitHistory, blockOf(row), numberOf(row, "ended_at_ms"));
       table.lastEpoch = Math.max(table.lastEpoch, numberOf(row, "epoch"));
     }
-    for (const row of this.#rows("SELECT * FROM lease ORDER BY epoch")) {
-      const lease = leaseRowOf(row);
-      table.rows.set(lease.epoch, lease);
+    const leases = this.#rows("SELECT * FROM lease ORDER BY epoch").map(leaseRowOf);
+    for (const lease of leases) {
       table.lastEpoch = Math.max(table.lastEpoch, lease.epoch);
     }
+    fillLeaseTable(table, { holders, rows: leases });
     return { ip: textOrNull(assignment, "ip"), pool: textOf(assignment, "pool"), table };
   }
 

@@ -5,7 +5,7 @@
  * Time passes first: before any command is judged, leases that have ended are quarantined
  * and quarantines that are over are lifted, however late the alarm is. [LE4]
  */
-import { chooseBlock, freeBlocks, portTotal } from "./buddy-allocator.ts";
+import { chooseFree, freePortCount } from "./buddy-allocator.ts";
 import {
   applyEvent,
   type Holder,
@@ -13,6 +13,7 @@ import {
   type LeaseEvent,
   type LeaseRow,
   type LeaseTable,
+  rowsOf,
 } from "./lease-table.ts";
 import { ok, type Outcome, refuse } from "./outcome.ts";
 import { letTimePass } from "./time-passing.ts";
@@ -20,8 +21,9 @@ import type { PoolSettings } from "./pool-settings.ts";
 import type { Publication } from "./publication.ts";
 import { MAX_ORDER, MIN_ORDER, type PortBlock, portCountOf, UNIT_PORT_COUNT } from "./port-block.ts";
 import { isWantFresh } from "./fair-share.ts";
-import { fairShareOf, isOwnQuarantined, resumableBy, spendableBy, usageByHost } from "./share.ts";
+import { fairShareOf, resumableBy, spendableBy, usageByHost } from "./share.ts";
 import { chooseSlot, isStatic, settingsToFollow } from "./static-slots.ts";
+import { isOwnQuarantined } from "./table-index.ts";
 
 /** What can be asked of a table. `session` comes from the connection, never from the message. */
 export type LeaseCommand =
@@ -319,10 +321,10 @@ function chooseFor(
   const exact = own.find((row) => row.order === affordable);
   if (exact) return ok(takenUp(exact));
 
-  const free = freeBlocks(table.rows.values());
-  const spendable = spendableBy(table, usages, holder, portTotal(free), nowMs);
+  const { occupancy } = table.index;
+  const spendable = spendableBy(table, usages, holder, freePortCount(occupancy), nowMs);
   const fitting = largestOrderWithin(affordable, spendable);
-  const block = fitting === null ? null : chooseBlock(free, fitting, table.unitHistory, random);
+  const block = fitting === null ? null : chooseFree(occupancy, fitting, random);
   if (block !== null) return ok({ block, quarantined: null });
 
   // Better a block of its own, smaller or larger than asked for, than none. [QU3]
@@ -353,7 +355,7 @@ function takenUp(row: LeaseRow): Choice {
 /** Quarantined blocks, none larger than this, that this very instance held last. */
 function ownQuarantined(table: LeaseTable, holder: Holder, portCount: number): LeaseRow[] {
   const own: LeaseRow[] = [];
-  for (const row of table.rows.values()) {
+  for (const row of rowsOf(table, holder.host)) {
     if (isOwnQuarantined(row, holder) && portCountOf(row.order) <= portCount) own.push(row);
   }
   return own;

@@ -10,8 +10,18 @@
  * from disk equals the memory that wrote it. [LE2]
  */
 import { emptyUnitHistory, markUnused, type UnitHistory } from "./buddy-allocator.ts";
-import { type PortBlock, portCountOf } from "./port-block.ts";
+import type { PortBlock } from "./port-block.ts";
 import type { PoolSettings } from "./pool-settings.ts";
+import {
+  emptyTableIndex,
+  indexHolder,
+  indexOf,
+  indexRow,
+  reindexRow,
+  type TableIndex,
+  unindexHolder,
+  unindexRow,
+} from "./table-index.ts";
 
 /** A host as this address knows it. */
 export interface Holder {
@@ -56,12 +66,21 @@ export interface LeaseTable {
   publishedVersion: number;
   /** Whether the pool has given the address up: then nothing is granted any more. [RE1] */
   isRetiring: boolean;
-  readonly holders: Map<string, Holder>;
+  readonly holders: ReadonlyMap<string, Holder>;
   /** When a host was last refused more because there was none, by host. [AL7] */
   readonly wants: Map<string, number>;
   /** By epoch; blocks of different rows never overlap. */
-  readonly rows: Map<number, LeaseRow>;
+  readonly rows: ReadonlyMap<number, LeaseRow>;
+  /** Follows from holders and rows. [AL10] */
+  readonly index: TableIndex;
   readonly unitHistory: UnitHistory;
+}
+
+/** A table as it is written here. */
+interface WritableTable extends LeaseTable {
+  readonly holders: Map<string, Holder>;
+  readonly rows: Map<number, LeaseRow>;
+  index: TableIndex;
 }
 
 /** Why a lease ended. */
@@ -103,6 +122,7 @@ export type LeaseEvent =
 
 /** A table in which everything is free. */
 export function emptyLeaseTable(settings: PoolSettings): LeaseTable {
+  const unitHistory = emptyUnitHistory();
   return {
     settings,
     lastEpoch: 0,
@@ -115,18 +135,32 @@ export function emptyLeaseTable(settings: PoolSettings): LeaseTable {
     holders: new Map(),
     wants: new Map(),
     rows: new Map(),
-    unitHistory: emptyUnitHistory(),
+    index: emptyTableIndex(unitHistory),
+    unitHistory,
   };
 }
 
+/** Puts what was stored into an empty table; rows come in the order of their epochs. */
+export function fillLeaseTable(
+  table: LeaseTable,
+  stored: { readonly holders: Iterable<Holder>; readonly rows: Iterable<LeaseRow> },
+): void {
+  const writable = table as WritableTable;
+  for (const holder of stored.holders) writable.holders.set(holder.host, holder);
+  for (const row of stored.rows) writable.rows.set(row.epoch, row);
+  writable.index = indexOf(table.unitHistory, table.holders.values(), table.rows.values());
+}
+
 /** Carries one event out. Events are facts: they are applied, not judged. */
-export function applyEvent(table: LeaseTable, event: LeaseEvent): void {
+export function applyEvent(readable: LeaseTable, event: LeaseEvent): void {
+  const table = readable as WritableTable;
   switch (event.type) {
     case "configured":
       table.settings = event.settings;
       return;
     case "joined":
       table.holders.set(event.holder.host, event.holder);
+      indexHolder(table.index, event.holder);
       table.lastSession = Math.max(table.lastSession, event.holder.session);
       return;
     case "renewed": {
@@ -142,13 +176,13 @@ export function applyEvent(table: LeaseTable, event: LeaseEvent): void {
       return;
     case "granted":
       table.rows.set(event.row.epoch, event.row);
+      indexRow(table.index, event.row);
       table.lastEpoch = Math.max(table.lastEpoch, event.row.epoch);
       noteSteeringChange(table);
       return;
     case "ended": {
-      const row = table.rows.get(event.epoch)!;
       const { endedAtMs, freeAtMs } = event;
-      table.rows.set(event.epoch, { ...row, state: "quarantined", endedAtMs, freeAtMs });
+      alterRow(table, event.epoch, { state: "quarantined", endedAtMs, freeAtMs });
       noteSteeringChange(table);
       return;
     }
@@ -156,10 +190,12 @@ export function applyEvent(table: LeaseTable, event: LeaseEvent): void {
       const row = table.rows.get(event.epoch)!;
       table.rows.delete(event.epoch);
       markUnused(table.unitHistory, row, row.endedAtMs ?? 0);
+      unindexRow(table.index, row);
       return;
     }
     case "left":
       table.holders.delete(event.host);
+      unindexHolder(table.index, event.host);
       table.wants.delete(event.host);
       return;
     case "clock-read":
@@ -171,7 +207,7 @@ export function applyEvent(table: LeaseTable, event: LeaseEvent): void {
       noteSteeringChange(table);
       return;
     case "steered":
-      table.rows.set(event.epoch, { ...table.rows.get(event.epoch)!, steered: true });
+      alterRow(table, event.epoch, { steered: true });
       return;
     case "published":
       table.publishedVersion = event.version;
@@ -189,13 +225,21 @@ function noteSteeringChange(table: LeaseTable): void {
   if (table.isSteered) table.steeringVersion += 1;
 }
 
-function shiftDeadlines(table: LeaseTable, shiftMs: number): void {
+function alterRow(table: WritableTable, epoch: number, change: Partial<LeaseRow>): void {
+  const before = table.rows.get(epoch)!;
+  const after = { ...before, ...change };
+  table.rows.set(epoch, after);
+  reindexRow(table.index, before, after);
+}
+
+function shiftDeadlines(table: WritableTable, shiftMs: number): void {
   for (const holder of table.holders.values()) {
     table.holders.set(holder.host, { ...holder, expiresAtMs: holder.expiresAtMs + shiftMs });
   }
   for (const row of table.rows.values()) {
     if (row.freeAtMs !== null) table.rows.set(row.epoch, { ...row, freeAtMs: row.freeAtMs + shiftMs });
   }
+  table.index = indexOf(table.unitHistory, table.holders.values(), table.rows.values());
 }
 
 /** Whether there is neither host nor block. */
@@ -203,29 +247,26 @@ export function isUnused(table: LeaseTable): boolean {
   return table.holders.size === 0 && table.rows.size === 0;
 }
 
+/** The blocks of a host, leased and quarantined, oldest epoch first. */
+export function rowsOf({ index }: LeaseTable, host: string): Iterable<LeaseRow> {
+  return index.parts.get(host)?.rows.values() ?? [];
+}
+
 /** The leases a host holds, oldest epoch first. */
 export function leasesOf(table: LeaseTable, host: string): LeaseRow[] {
   const leases: LeaseRow[] = [];
-  for (const row of table.rows.values()) {
-    if (row.host === host && row.state === "leased") leases.push(row);
-  }
+  for (const row of rowsOf(table, host)) if (row.state === "leased") leases.push(row);
   return leases;
 }
 
 /** Ports a host holds. */
-export function portsHeldBy(table: LeaseTable, host: string): number {
-  let held = 0;
-  for (const row of table.rows.values()) {
-    if (row.host === host && row.state === "leased") held += portCountOf(row.order);
-  }
-  return held;
+export function portsHeldBy({ index }: LeaseTable, host: string): number {
+  return index.parts.get(host)?.held ?? 0;
 }
 
 /** Ports that are leased to anybody. */
-export function portsLeased(table: LeaseTable): number {
-  let leased = 0;
-  for (const row of table.rows.values()) if (row.state === "leased") leased += portCountOf(row.order);
-  return leased;
+export function portsLeased({ index }: LeaseTable): number {
+  return index.portsLeased;
 }
 
 /**
@@ -247,13 +288,13 @@ export function nextDeadlineMs(table: LeaseTable): number | null {
   // Alarms come a little late. Were this one due at the very end of the gap, each would be taken
   // for a leap, and every deadline be moved and written for a few milliseconds.
   let next = table.seenAtMs + Math.floor((longestGapMs(table.settings) * 5) / 6);
-  const hostsWithRows = new Set<string>();
-  for (const row of table.rows.values()) {
-    hostsWithRows.add(row.host);
-    next = Math.min(next, row.freeAtMs ?? endOfLeaseMs(table, row));
-  }
-  for (const holder of table.holders.values()) {
-    if (!hostsWithRows.has(holder.host)) next = Math.min(next, holder.expiresAtMs);
+  const isEndless = table.settings.staticPortsPerHost !== null;
+  const { parts, quarantined } = table.index;
+  next = Math.min(next, quarantined[0]?.freeAtMs ?? Infinity);
+  for (const { host, expiresAtMs } of table.holders.values()) {
+    const { held, rows } = parts.get(host)!;
+    // A slot has no end [SM3]; and one that only has what rests is forgotten with the last of that.
+    if ((held > 0 && !isEndless) || rows.size === 0) next = Math.min(next, expiresAtMs);
   }
   return next;
 }
@@ -261,15 +302,6 @@ export function nextDeadlineMs(table: LeaseTable): number | null {
 /** Whether time alone can change the table: something has an end that lies ahead. */
 function awaitsTime(table: LeaseTable): boolean {
   if (table.settings.staticPortsPerHost === null) return !isUnused(table);
-  const slotted = new Set<string>();
-  for (const { state, host } of table.rows.values()) {
-    if (state === "quarantined") return true;
-    slotted.add(host);
-  }
-  return [...table.holders.keys()].some((host) => !slotted.has(host));
-}
-
-/** A slot has none. [SM3] */
-function endOfLeaseMs({ settings, holders }: LeaseTable, { host }: LeaseRow): number {
-  return settings.staticPortsPerHost === null ? holders.get(host)!.expiresAtMs : Infinity;
+  const { parts, quarantined } = table.index;
+  return quarantined.length > 0 || [...parts.values()].some(({ held }) => held === 0);
 }

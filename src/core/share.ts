@@ -7,11 +7,12 @@
  * more are told to hold less [AL6]. Nothing is taken from anybody: a host gives back by itself,
  * as its connections end.
  */
-import { type Holder, type LeaseRow, type LeaseTable, portsLeased } from "./lease-table.ts";
-import { LEASABLE_PORT_COUNT, portCountOf, UNIT_PORT_COUNT } from "./port-block.ts";
+import { type Holder, type LeaseTable, portsLeased } from "./lease-table.ts";
+import { LEASABLE_PORT_COUNT, UNIT_PORT_COUNT } from "./port-block.ts";
 import { isWanting, levelOf } from "./fair-share.ts";
 import { type LeaseSettings, leaseSettingsOf } from "./pool-settings.ts";
 import { isStatic, settingsOfSlot } from "./static-slots.ts";
+import type { Usage } from "./table-index.ts";
 
 /** A host that wants more counts with so many times what it holds. */
 const WANTED_GROWTH = 4;
@@ -29,12 +30,6 @@ export interface FairShare {
 /** More is asked for than is needed, since some may be unable to help. */
 const ASKED_TIMES = 2;
 
-/** Ports a host holds, and those of its own in quarantine that it may take up again. */
-export interface Usage {
-  held: number;
-  resting: number;
-}
-
 /** Ports that every present host can have, in whole units and within the maximum. [AL5] */
 export function minimumOf({ minPortsPerHost, maxPortsPerHost }: LeaseSettings): number {
   return Math.min(
@@ -44,20 +39,8 @@ export function minimumOf({ minPortsPerHost, maxPortsPerHost }: LeaseSettings): 
 }
 
 /** What each host of a table holds, by its name. */
-export function usageByHost(table: LeaseTable): Map<string, Usage> {
-  const usages = new Map<string, Usage>();
-  for (const holder of table.holders.values()) usages.set(holder.host, { held: 0, resting: 0 });
-  for (const row of table.rows.values()) {
-    const usage = usages.get(row.host)!;
-    if (row.state === "leased") usage.held += portCountOf(row.order);
-    else if (isOwnQuarantined(row, table.holders.get(row.host)!)) usage.resting += portCountOf(row.order);
-  }
-  return usages;
-}
-
-/** Whether a block is in quarantine and this very instance held it last. [QU3] */
-export function isOwnQuarantined(row: LeaseRow, holder: Holder): boolean {
-  return row.state === "quarantined" && row.host === holder.host && row.instance === holder.instance;
+export function usageByHost({ index }: LeaseTable): ReadonlyMap<string, Usage> {
+  return index.parts;
 }
 
 /**

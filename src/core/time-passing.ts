@@ -8,7 +8,14 @@
  * the clock is set back by more than that, so that the blocks of a dead host are not held for
  * hours longer. [LE6]
  */
-import { isUnused, type LeaseEvent, type LeaseTable, longestGapMs } from "./lease-table.ts";
+import {
+  isUnused,
+  type LeaseEvent,
+  type LeaseRow,
+  leasesOf,
+  type LeaseTable,
+  longestGapMs,
+} from "./lease-table.ts";
 import { isStatic } from "./static-slots.ts";
 
 /** Lets time pass up to this moment, before any command is judged. [LE4] */
@@ -18,12 +25,18 @@ export function letTimePass(table: LeaseTable, nowMs: number, record: (event: Le
   for (const holder of table.holders.values()) if (nowMs >= holder.expiresAtMs) over.add(holder.host);
   // A slot stands, no matter how long its host is away, and what the clock says. [SM3]
   if (over.size > 0 && !isStatic(table.settings)) endLeasesOf(over, table, record);
-  for (const row of table.rows.values()) {
-    if (row.freeAtMs !== null && nowMs >= row.freeAtMs) record({ type: "freed", epoch: row.epoch });
+  for (const { epoch } of restedBy(nowMs, table)) record({ type: "freed", epoch });
+  for (const host of over) if (table.index.parts.get(host)!.rows.size === 0) record({ type: "left", host });
+}
+
+/** What has rested long enough, oldest first. */
+function restedBy(nowMs: number, { index: { quarantined } }: LeaseTable): LeaseRow[] {
+  const rested: LeaseRow[] = [];
+  for (const row of quarantined) {
+    if (nowMs < row.freeAtMs!) break;
+    rested.push(row);
   }
-  if (over.size === 0) return;
-  for (const row of table.rows.values()) over.delete(row.host);
-  for (const host of over) record({ type: "left", host });
+  return rested.toSorted(byEpoch);
 }
 
 function endLeasesOf(
@@ -31,13 +44,17 @@ function endLeasesOf(
   table: LeaseTable,
   record: (event: LeaseEvent) => void,
 ): void {
-  for (const row of table.rows.values()) {
-    if (row.state !== "leased" || !hosts.has(row.host)) continue;
+  const leases = [...hosts].flatMap((host) => leasesOf(table, host));
+  for (const row of leases.toSorted(byEpoch)) {
     // Quarantine counts from the end of the lease, not from when the end was noticed. [QU2]
     const endedAtMs = table.holders.get(row.host)!.expiresAtMs;
     const freeAtMs = endedAtMs + table.settings.quarantineMs;
     record({ type: "ended", epoch: row.epoch, end: "expired", endedAtMs, freeAtMs });
   }
+}
+
+function byEpoch(a: LeaseRow, b: LeaseRow): number {
+  return a.epoch - b.epoch;
 }
 
 function lookAtClock(table: LeaseTable, nowMs: number, record: (event: LeaseEvent) => void): void {

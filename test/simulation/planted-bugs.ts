@@ -24,7 +24,7 @@ const TABLE = "src/core/lease-table.ts";
 const COMMANDS = "src/core/lease-commands.ts";
 const TIME = "src/core/time-passing.ts";
 const TERM = "src/core/lease-term.ts";
-const SHARE = "src/core/share.ts";
+const INDEX = "src/core/table-index.ts";
 const ALLOCATOR = "src/core/buddy-allocator.ts";
 const ACKNOWLEDGEMENT = "src/core/acknowledgement.ts";
 const STORE = "durable-objects/address/lease-store.ts";
@@ -78,8 +78,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     name: "quarantine-ends-the-wrong-way-round",
     laws: ["law 6", "law 1"],
     file: TIME,
-    from: "nowMs >= row.freeAtMs)",
-    to: "nowMs <= row.freeAtMs)",
+    from: "if (nowMs < row.freeAtMs!) break;",
+    to: "if (nowMs > row.freeAtMs!) break;",
   },
   {
     name: "lease-ends-the-wrong-way-round",
@@ -204,23 +204,25 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: "quarantined-block-to-another-instance",
     laws: ["law 6", "law 1"],
-    file: SHARE,
-    from: " && row.instance === holder.instance;",
+    file: INDEX,
+    from: " && row.instance === instance;",
     to: ";",
   },
   {
     name: "quarantined-block-to-another-host",
     laws: ["law 6", "law 1"],
-    file: SHARE,
-    from: "row.host === holder.host && row.instance === holder.instance;",
-    to: "holder.host !== '';",
+    file: COMMANDS,
+    from: `for (const row of rowsOf(table, holder.host)) {
+    if (isOwnQuarantined(row, holder) && `,
+    to: `for (const row of table.rows.values()) {
+    if (row.state === "quarantined" && `,
   },
   {
     name: "half-taken-block-counts-as-free",
     laws: ["blocks"],
     file: ALLOCATOR,
-    from: "const takenHere = takenBefore[end]! - takenBefore[first]!;",
-    to: "const takenHere = takenBefore[first + 1]! - takenBefore[first]!;",
+    from: "const takenHere = taken[nodeOf(base, order)]!;",
+    to: "const takenHere = taken[nodeOf(base, Math.max(MIN_ORDER, order - 1))]!;",
   },
   {
     name: "alarm-set-once",
@@ -237,9 +239,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     from: `this.#table.execute(address, { type: "tick" });
     this.#table.prune(`,
     to: `const { rows } = address.table;
-    for (const { epoch, freeAtMs } of rows.values()) {
-      if (freeAtMs !== null) rows.set(epoch, { ...rows.get(epoch)!, freeAtMs: 0 });
-    }
+    for (const row of rows.values()) if (row.freeAtMs !== null) Object.assign(row, { freeAtMs: 0 });
     this.#table.execute(address, { type: "tick" });
     this.#table.prune(`,
   },
