@@ -31,7 +31,9 @@ export async function openAsker(url: string, token: string): Promise<Asker> {
   let requestCount = 0;
   socket.on("message", (data: Buffer) => {
     const text = data.toString();
-    waiting.shift()?.(text.startsWith("{") ? (JSON.parse(text) as Record<string, any>) : {});
+    const answer = text.startsWith("{") ? (JSON.parse(text) as Record<string, any>) : {};
+    // That is told unasked. [LK12]
+    if (answer["type"] !== "changed") waiting.shift()?.(answer);
   });
   return {
     ask: (message) => {
