@@ -1,7 +1,8 @@
 /**
  * Does assigning addresses to hosts stay near-linear? One decision for 10, 1,000 and 10,000 hosts on
  * a tenth as many addresses: all of them new, none changed, a host more, an address more. Each is set
- * beside the same decision for few hosts, in time per host. And how long does a plan take?
+ * beside the same decision for few hosts, in time per host. How long does a plan take? And does a lease
+ * cost more as its address fills?
  */
 import {
   type AssignableAddress,
@@ -13,6 +14,7 @@ import { DEFAULT_POOL_SETTINGS } from "../src/core/pool-settings.ts";
 import { USUAL_LOAD } from "../src/plan/load.ts";
 import { pictureOf } from "../src/plan/plan-picture.ts";
 import { planFor, USUAL_ADDRESS_PRICE } from "../src/plan/plan.ts";
+import { measureLeaseChurn } from "./lease-churn.ts";
 import { compared, median, nowMs, plain, type Row } from "./report.ts";
 
 const HOST_COUNTS = [10, 1_000, 10_000] as const;
@@ -86,7 +88,7 @@ export async function measureElastic(): Promise<Row[]> {
       );
     }
   }
-  return [...rows, ...measurePlan()];
+  return [...rows, ...measurePlan(), ...measureLeaseChurn()];
 }
 
 /** A plan for as many hosts as a pool may ever have, and its picture. */
