@@ -300,7 +300,7 @@ export function nextDeadlineMs(table: LeaseTable): number | null {
 }
 
 /** Whether time alone can change the table: something has an end that lies ahead. */
-function awaitsTime(table: LeaseTable): boolean {
+export function awaitsTime(table: LeaseTable): boolean {
   if (table.settings.staticPortsPerHost === null) return !isUnused(table);
   const { parts, quarantined } = table.index;
   return quarantined.length > 0 || [...parts.values()].some(({ held }) => held === 0);

@@ -7,6 +7,7 @@
  */
 import { type LeaseTable, portsLeased } from "./lease-table.ts";
 import { LEASABLE_PORT_COUNT } from "./port-block.ts";
+import { isStatic } from "./static-slots.ts";
 
 /** An address with fewer ports than this part of them to lease is short, */
 const SHORT_SHARE = 1 / 16;
@@ -22,6 +23,8 @@ export class Shortage {
 
   /** Whether hosts should be told, after a command that may have been refused for lack of ports. */
   isNews(table: LeaseTable, isRefused: boolean, nowMs: number): boolean {
+    // A slot is not given back for the sake of others. [SM4]
+    if (isStatic(table.settings)) return false;
     const share = 1 - portsLeased(table) / LEASABLE_PORT_COUNT;
     const wasShort = this.#isShort;
     this.#isShort = wasShort ? share < AMPLE_SHARE : share < SHORT_SHARE;

@@ -9,7 +9,7 @@
  * hours longer. [LE6]
  */
 import {
-  isUnused,
+  awaitsTime,
   type LeaseEvent,
   type LeaseRow,
   leasesOf,
@@ -65,5 +65,6 @@ function lookAtClock(table: LeaseTable, nowMs: number, record: (event: LeaseEven
   // A step back by less than the gap is left alone, as one forward is: a clock that goes to and fro
   // would otherwise take a gap from every deadline each time that it comes back.
   const shiftMs = Math.min(0, gapMs + longestMs) + Math.max(0, gapMs - longestMs);
-  record({ type: "clock-read", atMs: nowMs, shiftMs: isUnused(table) ? 0 : shiftMs });
+  // Where nothing has an end no alarm looks at the clock, and each look would else write all holders anew.
+  record({ type: "clock-read", atMs: nowMs, shiftMs: awaitsTime(table) ? shiftMs : 0 });
 }

@@ -66,6 +66,15 @@ describe("hosts are told that an address is short", () => {
     expect(isNews(ALL - 3968)).toBe(true);
   });
 
+  test("[AL9] [SM4] not where each has a slot, which nobody gives back for another", () => {
+    const address = new AddressStory({ staticPortsPerHost: 4_096 });
+    for (let at = 0; at < 15; at += 1) {
+      address.join(`h${at}`);
+      address.take(`h${at}`, 12);
+    }
+    expect(new Shortage().isNews(address.table, true, 100_000)).toBe(false);
+  });
+
   test("[AL9] while hosts are refused, every ten seconds, whichever way the clock goes", () => {
     const shortage = new Shortage();
     const { table } = leased(1024);

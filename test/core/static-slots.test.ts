@@ -156,6 +156,23 @@ describe("a slot", () => {
     expect(address.events).toHaveLength(count);
   });
 
+  test("[SM3] [LE6] renewals that are far apart are no leap by which the time of every host is written anew", () => {
+    const address = staticStory();
+    for (const host of ["anna", "bert"]) {
+      address.join(host);
+      address.take(host, 11);
+    }
+    const count = address.events.length;
+    address.wait(200_000);
+    address.renew("anna");
+    expect(address.events.slice(count)).toMatchObject([{ type: "clock-read", shiftMs: 0 }]);
+    // Where something has an end, what seems too long is not believed.
+    address.release("bert", leasesOf(address.table, "bert")[0]!);
+    address.setClockBy(200_000);
+    address.tick();
+    expect(address.events.at(-1)).toMatchObject({ type: "clock-read", shiftMs: 140_000 });
+  });
+
   test("[SM3] [HO5] a host without one is forgotten when its time is over", () => {
     const address = staticStory();
     address.join("anna");
