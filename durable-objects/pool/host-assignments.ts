@@ -17,6 +17,7 @@ import { DEFAULT_LEASE_SETTINGS, type PoolSettings } from "../../src/core/pool-s
 import { minimumOf } from "../../src/core/share.ts";
 import { isStatic, slotLayout } from "../../src/core/static-slots.ts";
 import type { AddressCapacity, LeavingAddress } from "../../src/core/messages.ts";
+import { familyOf } from "../../src/core/address-family.ts";
 import type { ObjectPlatform } from "../platform/object-platform.ts";
 import type { AssignmentStore } from "./assignment-store.ts";
 import type { DrainStore } from "./drain-store.ts";
@@ -39,6 +40,8 @@ export interface AssignmentsOptions {
 
 /** A host that restarts is not replaced: its addresses have others. */
 const RESTART_MS = 15_000;
+/** Hosts that need a further address, and found none with free ports, are looked at again. */
+const SHORT_AGAIN_MS = 10_000;
 /** A decision looks at every host. Where all of them come at once, it is made for many together. */
 const PAUSE_MS_PER_HOST = 0.1;
 const LONGEST_PAUSE_MS = 1_000;
@@ -185,9 +188,12 @@ export class HostAssignments {
     const before = assignments.all();
     const ips = store.ips();
     const drained = drains.ips();
-    const free = freePortCounts(hosts.map(({ rooms }) => rooms));
+    // What one said that is gone since says nothing of what is free now.
+    const rooms = serving.map((stored) => stored.rooms);
+    const free = freePortCounts(rooms, pool.settings.maxPortsPerHost);
+    const assignable = this.#assignable(hosts, new Set(serving), pool.settings);
     const decided = assignAddresses(
-      this.#assignable(hosts, new Set(serving), pool.settings),
+      assignable,
       ips.map(({ ip, sites, retiring }) => ({
         ip,
         sites,
@@ -199,6 +205,10 @@ export class HostAssignments {
       before,
       rulesOf(pool.settings),
     );
+    // Ports may become free without a word that would bring about a decision.
+    if (isAnyShort(assignable, decided)) {
+      this.#dueAtMs = Math.min(this.#dueAtMs, platform.nowMs() + SHORT_AGAIN_MS);
+    }
     const changed = this.#write(before, decided);
     const retiring = new Set(ips.filter((known) => known.retiring !== null).map(({ ip }) => ip));
     for (const { host, ip } of decided) {
@@ -312,6 +322,21 @@ export class HostAssignments {
     }
     return assignable;
   }
+}
+
+/** Whether a host has fewer addresses than it needs: further ones, for the first is given wherever it may be. */
+function isAnyShort(hosts: readonly AssignableHost[], decided: readonly Assignment[]): boolean {
+  const counts = new Map<string, number>();
+  for (const { host, ip, state } of decided) {
+    const key = `${host} ${familyOf(ip)}`;
+    if (state === "serving") counts.set(key, (counts.get(key) ?? 0) + 1);
+  }
+  return hosts.some(({ host, isDrained, addressCounts }) =>
+    FAMILIES.some((family) => {
+      const count = counts.get(`${host} ${family}`) ?? 0;
+      return !isDrained && count > 0 && count < (addressCounts[family] ?? 1);
+    }),
+  );
 }
 
 /** Silence after which all leases of a host are over. */

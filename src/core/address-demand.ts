@@ -9,7 +9,7 @@
 
 import type { HostPorts } from "./address-assignment.ts";
 import type { AddressCapacity } from "./messages.ts";
-import { LEASABLE_PORT_COUNT } from "./port-block.ts";
+import { LEASABLE_PORT_COUNT, UNIT_PORT_COUNT } from "./port-block.ts";
 
 /** Use of what a host could have at which it needs a further address. */
 export const SHORT_SHARE = 0.7;
@@ -84,16 +84,27 @@ export function portsOf(uses: readonly AddressUse[]): HostPorts {
   return ports;
 }
 
-/** Ports of each address that no host has, by what each host said of those that it serves: by the least. */
-export function freePortCounts(rooms: Iterable<readonly AddressCapacity[]>): Map<string, number> {
-  const free = new Map<string, number>();
+/**
+ * Ports of each address that no host has, by what each host said of those that it serves: by the least,
+ * but for hosts that may hold no more whatever is free (`maxPortsPerHost`), and no more than all of them leave.
+ */
+export function freePortCounts(
+  rooms: Iterable<readonly AddressCapacity[]>,
+  maxPortsPerHost: number,
+): Map<string, number> {
+  const left = new Map<string, number>();
+  const least = new Map<string, number>();
   for (const ofHost of rooms) {
     for (const { ip, portCount, limit } of ofHost) {
       if (portCount === 0 || limit === undefined) continue;
-      free.set(ip, Math.min(free.get(ip) ?? LEASABLE_PORT_COUNT, Math.max(0, limit - portCount)));
+      left.set(ip, (left.get(ip) ?? LEASABLE_PORT_COUNT) - portCount);
+      if (limit + UNIT_PORT_COUNT > maxPortsPerHost) continue;
+      least.set(ip, Math.min(least.get(ip) ?? Infinity, limit - portCount));
     }
   }
-  return free;
+  return new Map(
+    Array.from(left, ([ip, count]) => [ip, Math.max(0, Math.min(count, least.get(ip) ?? Infinity))]),
+  );
 }
 
 function foreseen(before: Demand, { busyCount, atMs }: Pick<Demand, "busyCount" | "atMs">): number {

@@ -104,6 +104,15 @@ describe("what hosts say of their ports", () => {
     expect(portsOf(uses)).toEqual({ busyCount: 350, unusedCount: 700 });
   });
 
+  test("[AS3] a host that has all that one may have says nothing of what others find", () => {
+    const full = { ip: "a", portCount: 4_000, busiestCount: 4_000, limit: 4_096 };
+    expect(freePortCounts([[full]], 4_096).get("a")).toBe(64_512 - 4_000);
+    // As soon as it could have one unit more, it would have said more if there were any.
+    expect(freePortCounts([[full]], 4_160).get("a")).toBe(96);
+    const many = Array.from({ length: 17 }, () => [full]);
+    expect(freePortCounts(many, 4_096).get("a")).toBe(0);
+  });
+
   test("[AS3] an address has as few free ports as any of its hosts says", () => {
     const room = (ip: string, portCount: number, limit?: number) => ({
       ip,
@@ -111,11 +120,12 @@ describe("what hosts say of their ports", () => {
       busiestCount: 0,
       limit,
     });
-    const free = freePortCounts([
+    const hosts = [
       [room("a", 1000, 9000), room("b", 500, 400)],
       [room("a", 200, 5000), room("c", 0, 700)],
       [room("d", 100)],
-    ]);
+    ];
+    const free = freePortCounts(hosts, 32_768);
     expect([...free]).toEqual([
       ["a", 4800],
       ["b", 0],

@@ -133,6 +133,35 @@ describe("the addresses of a pool", () => {
     expect(host.ips).toHaveLength(1);
     expect(ips).toContain(host.ips[0]);
   });
+  it("[AS3] are one more as soon as another has free ports, without any other news", async () => {
+    const { stub } = await newPool(2, 1);
+    const [host, other] = (await enlistAll(stub, ["a", "b"])) as [ObedientHost, ObedientHost];
+    await settle(stub, [host, other]);
+    expect([...host.ips, ...other.ips]).toHaveLength(2);
+    other.connection.send(use(other, 100));
+    host.connection.send(use(host, 700));
+    await stub.placement();
+    expect(host.listen()).toBe(false);
+    other.connection.send(use(other, 100, 20_000));
+    await stub.placement();
+    vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 10_001 });
+    await stub.placement();
+    await vi.waitFor(() => expect(host.listen()).toBe(true));
+    expect(host.ips).toHaveLength(2);
+  });
+
+  it("[AS3] are not as full as a host said that is gone", async () => {
+    const { stub } = await newPool(2, 1);
+    const [host, other] = (await enlistAll(stub, ["a", "b"])) as [ObedientHost, ObedientHost];
+    await settle(stub, [host, other]);
+    other.connection.send(use(other, 1_000));
+    await stub.placement();
+    other.connection.close();
+    await other.connection.closed;
+    host.connection.send(use(host, 700));
+    await vi.waitFor(() => expect(host.listen()).toBe(true));
+    expect(host.ips).toHaveLength(2);
+  });
 
   it("[AS5] that are not on a host's machine are made up for", async () => {
     const { stub, ips } = await newPool(2, 1);
@@ -148,9 +177,9 @@ describe("the addresses of a pool", () => {
   });
 });
 
-/** A report by which a host has this many of 1,000 ports in use on each address. */
-function use(host: ObedientHost, busiestCount: number): object {
-  const rooms = host.ips.map((ip) => ({ ip, portCount: 1_000, busiestCount, limit: 1_000 }));
+/** A report by which a host has this many of 1,000 ports in use on each address, where it could have `limit`. */
+function use(host: ObedientHost, busiestCount: number, limit = 1_000): object {
+  const rooms = host.ips.map((ip) => ({ ip, portCount: 1_000, busiestCount, limit }));
   return { type: "report", draining: false, rooms, leaving: [] };
 }
 

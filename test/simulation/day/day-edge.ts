@@ -198,7 +198,8 @@ export class DayEdge {
     const least = Math.max(minimumOf(this.#settings), portCountOf(this.#settings.firstBlockOrder));
     const before = new Map<string, string>();
     for (const [host, ips] of this.#servedBy(this.#assignments)) before.set(host, ips.join());
-    const free = freePortCounts(Array.from(this.#hosts.values(), ({ rooms }) => rooms));
+    const rooms = Array.from(this.#hosts.values(), (known) => known.rooms);
+    const free = freePortCounts(rooms, this.#settings.maxPortsPerHost);
     this.#assignments = assignAddresses(
       Array.from(this.#hosts, ([host, known]) => assignable(host, known)),
       this.ips.map((ip) => ({
