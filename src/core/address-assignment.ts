@@ -244,9 +244,9 @@ class FamilyAssignment {
     for (const donor of donors) {
       for (const [host, state] of donor.states) {
         if (state !== "serving" || !this.#isMovable(host, donor, receiver)) continue;
+        receiver.freePortCount -= host.busyPerAddress;
         host.put(receiver, "serving");
         host.put(donor, "replaced");
-        receiver.freePortCount -= host.ports.busyCount;
         return true;
       }
     }
@@ -258,7 +258,7 @@ class FamilyAssignment {
     if (host.isAbsentFrom(donor) || host.isAbsentFrom(receiver)) return false;
     if (!receiver.mayBeServedFrom(host.site) || !this.#mayServe(host, receiver)) return false;
     // It takes its load along, and what is in use on the donor stays there for a while.
-    if (receiver.freePortCount < host.ports.busyCount * FURTHER_GAIN) return false;
+    if (receiver.freePortCount < host.busyPerAddress * FURTHER_GAIN) return false;
     if (donor.load - receiver.load <= EVEN_HOSTS * host.weight) return false;
     return donor.liveCount > this.#rules.leastHosts;
   }

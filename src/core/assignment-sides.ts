@@ -43,6 +43,11 @@ export class AssignedHost {
     return this.#usefulCount;
   }
 
+  /** Ports that it uses of each of its addresses, on the average. */
+  get busyPerAddress(): number {
+    return Math.ceil(this.ports.busyCount / Math.max(1, this.#usefulCount));
+  }
+
   /** How much it has for its weight. */
   get burden(): number {
     return this.#usefulCount / this.weight;

@@ -374,4 +374,17 @@ describe("free ports", () => {
     pool.settle();
     expect(pool.hostsOf(B).length).toBeGreaterThan(2);
   });
+
+  test("[AS3] of an address that is added suffice for a host that would bring its use of one, not of all", () => {
+    const pool = new PoolOfHosts({ leastHosts: 1 });
+    for (const ip of [A, B]) pool.addAddress(ip);
+    for (let at = 0; at < 9; at += 1) {
+      pool.addHost(`h${at}`, { addressCount: 2, ports: { 4: { busyCount: 40_000, unusedCount: 0 } } });
+    }
+    pool.settle();
+    expect(countsOf(pool)).toEqual([9, 9]);
+    pool.addAddress(C);
+    pool.settle();
+    expect(pool.hostsOf(C).length).toBeGreaterThan(2);
+  });
 });

@@ -52,6 +52,15 @@ describe("a fair share", () => {
     expect(address.told("anna")).toBe(32_768);
   });
 
+  test("[AL7] comes to a host without any port too, where the pool promises no minimum", () => {
+    const address = new AddressStory({ maxPortsPerHost: 32_768, quarantineMs: 0, minPortsPerHost: 0 });
+    for (const host of ["anna", "bert", "cleo"]) address.join(host);
+    for (const host of ["anna", "bert"]) address.takeAll(host);
+    expect(refusal(address.acquire("cleo", 9))).toBe("address-exhausted");
+    expect(address.told("anna")).toBe((ALL - 4 * 64) / 2);
+    expect(address.told("cleo")).toBe((ALL - 4 * 64) / 2);
+  });
+
   test("[AL7] is granted to nobody twice: a host that has it is refused what others wait for", () => {
     const address = uneven();
     expect(refusal(address.acquire("cleo", 9))).toBe("address-exhausted");
