@@ -287,6 +287,8 @@ class FamilyAssignment {
   /** Whether another serves what a drained host has, or nobody will. */
   #isTakenOver(address: AssignedAddress, host: AssignedHost): boolean {
     if (address.isDrained || address.establishedCountBeside(host) > 0) return true;
+    // Nothing is moved there for its sake.
+    if (this.#rules.isStatic === true) return true;
     return !this.#hosts.some(
       (other) =>
         other !== host &&

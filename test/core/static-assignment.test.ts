@@ -61,6 +61,14 @@ describe("a host of a static pool", () => {
     pool.settle();
     expect(pool.ipsOf(moved!.host)).toEqual([C]);
   });
+
+  test("[SM7] [DR1] lets go when it is drained, though it is alone there: nobody comes in its place", () => {
+    const pool = settled([A, B], 2);
+    pool.changeHost("h0", { isDrained: true });
+    pool.settle();
+    expect(pool.assignments.filter(({ host }) => host === "h0")).toEqual([]);
+    expect(pool.ipsOf("h1")).toHaveLength(1);
+  });
 });
 
 const change = fc.oneof(
