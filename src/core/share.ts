@@ -162,7 +162,9 @@ export function fairShareOf(
     const { held } = usages.get(holder.host)!;
     const isPresent = nowMs < holder.expiresAtMs;
     const wants = isPresent && held >= minimum && isWanting(table, holder.host, nowMs);
-    needs.push(wants ? Math.max(held, UNIT_PORT_COUNT) * WANTED_GROWTH : spokenFor(holder, usages, minimum, nowMs));
+    needs.push(
+      wants ? Math.max(held, UNIT_PORT_COUNT) * WANTED_GROWTH : spokenFor(holder, usages, minimum, nowMs),
+    );
     if (wants) leastShare = Math.min(leastShare, held);
   }
   if (leastShare === Infinity) return null;
