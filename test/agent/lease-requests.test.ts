@@ -396,3 +396,36 @@ test("[AS8] the ports that a host could have are its share, and what it holds on
   steps.answer([FIRST, SPARE], SPARE, { maxPortsPerHost: 4096 });
   expect(steps.keeper.portLimit).toBe(4096);
 });
+
+/** One that had a spare of 4,096 ports on an address with little left, and has given it back. */
+function content(): Steps {
+  const large = { base: 8192, order: 12, epoch: 2 };
+  const steps = new Steps();
+  const answer = (leases: readonly Lease[]): void => {
+    const { requestId } = steps.last;
+    const told = { leaseDurationMs: LEASE_MS, granted: null, settings: DEFAULT_POOL_SETTINGS };
+    const room = { portCount: 6_400, hostCount: 50 };
+    steps.keeper.message({ type: "answer", requestId, leases, room, ...told });
+  };
+  answer([FIRST, large]);
+  expect(steps.last).toMatchObject({ type: "release", epoch: 2 });
+  answer([FIRST]);
+  steps.forget();
+  return steps;
+}
+
+test("[LK7] a spare that was too large is not asked for again at once: it would be the same block", () => {
+  const steps = content();
+  for (let second = 0; second < 29; second += 1) steps.pass(1_000);
+  expect(steps.types()).toEqual([]);
+  steps.pass(1_000);
+  expect(steps.types()).toEqual(["acquire"]);
+});
+
+test("[LK7] after it gave a spare back, a host has another as soon as it needs one", () => {
+  const steps = content();
+  steps.ports.busiestCount = 256;
+  steps.ports.report();
+  steps.pass(1);
+  expect(steps.types()).toEqual(["acquire"]);
+});

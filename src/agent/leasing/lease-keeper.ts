@@ -82,13 +82,12 @@ export class LeaseKeeper {
   #isDrained = false;
 
   constructor(options: KeeperOptions) {
-    const { ports, random, renewalPhase } = options;
+    const { ports, random, renewalPhase, slots = [] } = options;
     this.#options = options;
     this.#ports = new CommandedPorts(ports, (report) => this.#reported(report));
     this.#timing = { ...DEFAULT_TIMING, ...options.timing };
     this.#rest = new RestWatch(this.#timing.restMs);
     this.#drain = new KeeperDrain(this.#timing.farewellMs);
-    const { slots = [] } = options;
     this.#term = new CountedTerm(slots.length > 0, renewalPhase);
     this.#settings = settingsAtStart(slots);
     this.#holdings.reconcile(slots, () => true);
@@ -120,7 +119,11 @@ export class LeaseKeeper {
   /** The edge has answered something. */
   message(reply: LeaseReply): void {
     this.#handle((now) => {
-      if (reply.type === "changed") return this.#hurry(now);
+      if (reply.type === "changed") {
+        // Whatever is on its way was perhaps answered before; its answer must not put the renewal off. [LK12]
+        this.#hurryAtMs ??= now.monotonicMs + HURRY_MS * this.#options.random();
+        return;
+      }
       const outstanding = this.#outstanding;
       if (outstanding === null || !answers(reply, outstanding.request)) return;
       this.#outstanding = null;
@@ -248,12 +251,6 @@ export class LeaseKeeper {
     this.#noteEpochs(leases);
   }
 
-  /** Renews soon, though not together with every other host of the address. [LK12] */
-  #hurry({ monotonicMs }: ClockReading): void {
-    // Whatever is on its way was perhaps answered before; its answer must not put the renewal off.
-    this.#hurryAtMs ??= monotonicMs + HURRY_MS * this.#options.random();
-  }
-
   #noteEpochs(leases: readonly Lease[]): void {
     const epoch = Math.max(this.#highestEpoch, ...leases.map((lease) => lease.epoch));
     if (epoch === this.#highestEpoch) return;
@@ -261,11 +258,10 @@ export class LeaseKeeper {
     this.#options.onEvent({ type: "epoch-seen", epoch });
   }
 
-  #refused(request: LeaseRequest, code: RefusalCode, now: ClockReading): void {
+  #refused(request: LeaseRequest, code: RefusalCode, { monotonicMs: nowMs }: ClockReading): void {
     // A block that is not held under its epoch needs no release.
     if (request.type === "release" && code === "stale-epoch") return this.#released(request.epoch);
     this.#options.onEvent({ type: "refused", request: request.type, code });
-    const nowMs = now.monotonicMs;
     if (request.type === "join" || code === "stale-session") {
       this.#isJoined = false;
       this.#pausedUntilMs = nowMs + this.#pauseBackOff.fail();
@@ -306,7 +302,10 @@ export class LeaseKeeper {
     if (!this.#ports.isReportCurrent) return;
     this.#trend.note(this.#ports.busiestCount, nowMs);
     if (needsSpare(this.#view())) this.#holdings.activateSpare();
-    else if (isSpareTooLarge(this.#view())) this.#holdings.drain(this.#view().spare!.epoch);
+    else if (isSpareTooLarge(this.#view())) {
+      this.#holdings.drain(this.#view().spare!.epoch);
+      this.#growth.gaveBack(nowMs);
+    }
     if (!this.#rest.isOver(this.#view(), this.#settings, nowMs)) return;
     // All that it can spare: were it one block for each rest, a host that had many would take hours.
     for (let view = this.#view(); isAtRest(view, this.#settings); view = this.#view()) {
@@ -343,7 +342,7 @@ export class LeaseKeeper {
     const isRenewalDue = nowMs >= Math.min(this.#term.renewAtMs, this.#hurryAtMs ?? Infinity);
     const order = this.#orderToAsk();
     // A grant renews as well, so growth may go first.
-    if (order !== null && nowMs >= this.#growth.atMs) return { type: "acquire", order };
+    if (order !== null && this.#growth.mayAsk(this.#view(), nowMs)) return { type: "acquire", order };
     if (isRenewalDue && !this.#holdings.isOnlyLeaving()) return { type: "renew" };
     const leaving = this.#areSlotsKept() ? null : this.#holdings.leaving(this.#ports.report);
     if (leaving !== null) return { type: "release", base: leaving.base, epoch: leaving.epoch };
