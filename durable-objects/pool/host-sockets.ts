@@ -33,7 +33,7 @@ interface HostAttachment {
 const HOSTS_TAG = ":hosts";
 
 /** A host that was asked for a word, and has said none for so long, is not there. */
-const WORD_MS = 1_500;
+const WORD_MS = 3_000;
 /** Who was heard within this time is not asked. */
 const HEARD_JUST_NOW_MS = 1_000;
 /** Hosts that are asked within a second, at most: their answers are to be few beside the heartbeats. */
