@@ -10,6 +10,7 @@
  */
 import {
   awaitsTime,
+  isUnused,
   type LeaseEvent,
   type LeaseRow,
   leasesOf,
@@ -65,6 +66,8 @@ function lookAtClock(table: LeaseTable, nowMs: number, record: (event: LeaseEven
   // A step back by less than the gap is left alone, as one forward is: a clock that goes to and fro
   // would otherwise take a gap from every deadline each time that it comes back.
   const shiftMs = Math.min(0, gapMs + longestMs) + Math.max(0, gapMs - longestMs);
-  // Where nothing has an end no alarm looks at the clock, and each look would else write all holders anew.
-  record({ type: "clock-read", atMs: nowMs, shiftMs: awaitsTime(table) ? shiftMs : 0 });
+  // Where nothing has an end no alarm looks at the clock, and each look would else write all holders
+  // anew. What was reckoned by a clock that is set back since is to end all the same, once it has an end.
+  const isMoved = shiftMs < 0 ? !isUnused(table) : awaitsTime(table);
+  record({ type: "clock-read", atMs: nowMs, shiftMs: isMoved ? shiftMs : 0 });
 }

@@ -24,8 +24,8 @@ export interface Catch {
   readonly byJudge: string | null;
 }
 
-/** More than eight times what any bug has needed yet. */
-const MOST_SEEDS = 300;
+/** More than four times what any bug has needed yet. */
+const MOST_SEEDS = 600;
 /** Under faults; the calm that follows takes about 7,000, so that fewer would be a waste. */
 const EVENT_COUNT = 4_000;
 

@@ -318,6 +318,8 @@ export class Nemesis implements Spells {
     const ip = ipOf(edge, object);
     if (ip !== null && !this.#arena.mayLeap(ip, byMs)) return;
     object.machine = machine;
+    // Also of one that sleeps, and is not there to be ended or replaced.
+    object.clockChanged();
     if (ip === null) this.#arena.poolClockSet();
   }
 
