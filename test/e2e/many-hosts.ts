@@ -49,13 +49,19 @@ export async function runManyHosts(
       await until(`${next} hosts serve`, () => servingCount() === next, timeoutMs);
     }
     const seconds = (performance.now() - startMs) / 1000;
-    const { hosts: placed } = await cluster.apiAs("client", "tester", [POOL]).makeGatewayToken();
+    const client = cluster.apiAs("client", "tester", [POOL]);
+    let placedCounts: number[] = [];
+    // The last to come have told the pool a moment ago, and the Worker's copy of it is seconds old.
+    const areAllPlaced = async (): Promise<boolean> => {
+      const { hosts: placed } = await client.makeGatewayToken();
+      placedCounts = ips.map((ip) => placed.filter((host) => host.ips.includes(ip)).length);
+      return placedCounts.reduce((sum, count) => sum + count, 0) >= hostCount;
+    };
+    await until("all hosts are placed", areAllPlaced, timeoutMs);
     return {
       servingCount: servingCount(),
       mostAddresses: Math.max(...hosts.map(({ served }) => served.length)),
-      placedCounts: ips
-        .map((ip) => placed.filter((host) => host.ips.includes(ip)).length)
-        .toSorted((a, b) => a - b),
+      placedCounts: placedCounts.toSorted((a, b) => a - b),
       edgeBytes: await residentBytes(await cluster.workerdPid()),
       seconds,
     };
