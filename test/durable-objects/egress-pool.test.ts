@@ -329,7 +329,7 @@ describe("enlisting", () => {
     const early = await HostConnection.open(world.stub, "h1");
     expect(await early.enlist(DUPLICATE)).toEqual({ type: "refused", code: "host-already-present" });
     expect(await first.next()).toMatchObject({ type: "enlisted" });
-    pass(1_500);
+    pass(3_000);
     const successor = await HostConnection.open(world.stub, "h1");
     expect(await successor.enlist(DUPLICATE)).toMatchObject({ type: "enlisted" });
     expect(await first.closed).toMatchObject({ code: CLOSE_FENCED });
