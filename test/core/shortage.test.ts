@@ -75,13 +75,40 @@ describe("hosts are told that an address is short", () => {
     expect(new Shortage().isNews(address.table, true, 100_000)).toBe(false);
   });
 
-  test("[AL9] while hosts are refused, every ten seconds, whichever way the clock goes", () => {
+  /** Until hosts are told, when one is refused in each second. */
+  function pauseOf(shortage: Shortage, table: AddressStory["table"], fromMs: number): number {
+    for (let seconds = 1; seconds < 1_000; seconds += 1) {
+      if (shortage.isNews(table, true, fromMs + seconds * 1_000)) return seconds;
+    }
+    throw new Error("nobody is told any more");
+  }
+
+  test("[AL9] while hosts are refused, each time after twice as long, up to 160 s", () => {
     const shortage = new Shortage();
     const { table } = leased(1024);
-    expect(shortage.isNews(table, true, 100_000)).toBe(true);
-    expect(shortage.isNews(table, true, 109_999)).toBe(false);
-    expect(shortage.isNews(table, true, 110_000)).toBe(true);
-    expect(shortage.isNews(table, false, 150_000)).toBe(false);
-    expect(shortage.isNews(table, true, 20_000)).toBe(true);
+    let nowMs = 100_000;
+    expect(shortage.isNews(table, true, nowMs)).toBe(true);
+    const pauses: number[] = [];
+    for (let time = 0; time < 6; time += 1) {
+      pauses.push(pauseOf(shortage, table, nowMs));
+      nowMs += pauses.at(-1)! * 1_000;
+    }
+    expect(pauses).toEqual([20, 40, 80, 160, 160, 160]);
+    expect(shortage.isNews(table, false, nowMs + 500_000)).toBe(false);
+    // Whichever way the clock goes.
+    expect(shortage.isNews(table, true, nowMs - 200_000)).toBe(true);
+  });
+
+  test("[AL9] soon again when ports were given back, or a host has come", () => {
+    const shortage = new Shortage();
+    const address = leased(1024);
+    for (let atMs = 0; atMs <= 600_000; atMs += 10_000) shortage.isNews(address.table, true, atMs);
+    address.join("bert");
+    expect(pauseOf(shortage, address.table, 600_000)).toBeLessThanOrEqual(20);
+    const patient = new Shortage();
+    for (let atMs = 0; atMs <= 600_000; atMs += 10_000) patient.isNews(address.table, true, atMs);
+    const [block] = address.table.rows.values();
+    address.release("anna", block!);
+    expect(pauseOf(patient, address.table, 600_000)).toBeLessThanOrEqual(10);
   });
 });
