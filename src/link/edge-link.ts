@@ -29,6 +29,8 @@ export interface LinkOptions<Message> {
   readonly onMessage: (message: Message) => void;
   /** After every `onOpen`, once. */
   readonly onClose: () => void;
+  /** The edge takes no connection, or ends this one, for this reason; told before `onClose`. */
+  readonly onRefused?: (code: string) => void;
   readonly log: Logger;
   readonly timing?: Partial<LinkTiming>;
 }
@@ -185,13 +187,14 @@ export class EdgeLink<Message> implements Link {
     socket.on("open", () => whenCurrent(() => this.#opened()));
     socket.on("message", (data, isBinary) => whenCurrent(() => this.#received(data, isBinary)));
     socket.on("unexpected-response", (_request, response) => {
-      void this.#refused(response).then((why) => whenCurrent(() => this.drop(why)));
+      void this.#refusalOf(response).then(({ code, why }) => whenCurrent(() => this.#refused(code, why)));
     });
     // Stays on for good: an abandoned socket still reports how it ended.
     socket.on("error", (fault) => whenCurrent(() => this.drop(describeFault(fault))));
     socket.on("close", (_code, reason) => {
       const text = reason.toString();
-      whenCurrent(() => this.drop(text === "" ? "The edge closed the connection." : adviceOn(text)));
+      const why = text === "" ? "The edge closed the connection." : adviceOn(text);
+      whenCurrent(() => this.#refused(text === "" ? null : text, why));
     });
   }
 
@@ -262,7 +265,12 @@ export class EdgeLink<Message> implements Link {
     this.drop("The edge sent a message that cannot be read; are both of the same version?");
   }
 
-  async #refused(response: IncomingMessage): Promise<string> {
+  #refused(code: string | null, why: string): void {
+    if (code !== null) this.#options.onRefused?.(code);
+    this.drop(why);
+  }
+
+  async #refusalOf(response: IncomingMessage): Promise<{ code: string | null; why: string }> {
     let body = "";
     try {
       for await (const chunk of response.setEncoding("utf8")) {
@@ -273,9 +281,12 @@ export class EdgeLink<Message> implements Link {
       // What has come says enough.
     }
     const code = codeOfProblem(body);
-    return code === null
-      ? `The edge answered ${response.statusCode} and no WebSocket; is --edge the URL of an edge?`
-      : `${adviceOn(code)} (${response.statusCode} ${code})`;
+    const { statusCode } = response;
+    const why =
+      code === null
+        ? `The edge answered ${statusCode} and no WebSocket; is --edge the URL of an edge?`
+        : `${adviceOn(code)} (${statusCode} ${code})`;
+    return { code, why };
   }
 
   #disconnect(): void {

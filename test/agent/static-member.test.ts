@@ -301,3 +301,46 @@ test("[SM6] of a pool that is not static nothing is kept, and what was is struck
   await timers.advance(0);
   expect(disk.slots.size).toBe(0);
 });
+
+test("[SM10] an address that the edge does not know has no slot of this host: it is reset, and off the disk", async () => {
+  const { timers, pool, address, disk, binder, lines } = await slotted();
+  expect(binder.address(IP)!.isUsable()).toBe(true);
+  address().refuse("token-expired");
+  await timers.advance(0);
+  expect([binder.address(IP)!.isUsable(), disk.slots.get(IP)]).toEqual([true, [SLOT]]);
+  address().refuse("ip-unknown");
+  await timers.advance(0);
+  expect([binder.address(IP)!.isUsable(), disk.slots.size]).toEqual([false, 0]);
+  expect(lines.some(({ msg }) => msg.includes("no such address any more"))).toBe(true);
+  // And so it can be left, though nothing can be released.
+  enlisted(pool, []);
+  await timers.advance(10_000);
+  expect(binder.address(IP)).toBeUndefined();
+});
+
+test("[SM10] so a host that was removed while it was away, and whose address left, begins no life with its slot", async () => {
+  const disk = new DrivenDisk();
+  disk.slots.set(IP, [SLOT]);
+  const { timers, pool, address, binder } = start(disk);
+  await timers.advance(0);
+  enlisted(pool, []);
+  await timers.advance(0);
+  address().refuse("ip-unknown");
+  await timers.advance(10_000);
+  expect([disk.slots.size, binder.address(IP)]).toEqual([0, undefined]);
+});
+
+test("[SM9] [LK3] a slot whose connection ends while it is written down is used all the same", async () => {
+  const disk = new DrivenDisk();
+  const { timers, pool, address, binder } = start(disk);
+  enlisted(pool);
+  await timers.advance(0);
+  answer(address(), []);
+  answer(address(), [SLOT], SLOT);
+  // The disk has it a moment later.
+  expect(binder.address(IP)!.isUsable()).toBe(false);
+  address().drop("cut");
+  await timers.advance(0);
+  expect(disk.slots.get(IP)).toEqual([SLOT]);
+  expect(binder.address(IP)!.isUsable()).toBe(true);
+});

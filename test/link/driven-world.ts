@@ -92,6 +92,12 @@ export class DrivenLink implements Link {
     this.#close();
   }
 
+  /** The edge ends the connection for this reason. */
+  refuse(code: string): void {
+    this.#options.onRefused?.(code);
+    this.drop(code);
+  }
+
   /** What the edge says; it must be readable. */
   receive(message: object): void {
     const parsed = this.#options.parse(JSON.stringify(message));

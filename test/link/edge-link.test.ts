@@ -27,6 +27,7 @@ afterEach(async () => {
 function linkTo(timing: Partial<LinkTiming> = QUICK, token = async () => "the-token") {
   const calls: string[] = [];
   const messages: PoolReply[] = [];
+  const refusals: string[] = [];
   const { log, lines } = recordingLog();
   const link = new EdgeLink<PoolReply>({
     name: "pool default",
@@ -35,13 +36,14 @@ function linkTo(timing: Partial<LinkTiming> = QUICK, token = async () => "the-to
     parse: parsePoolReply,
     onOpen: () => calls.push("open"),
     onClose: () => calls.push("close"),
+    onRefused: (code) => refusals.push(code),
     onMessage: (message) => messages.push(message),
     log,
     timing: { ...QUICK, ...timing },
   });
   onTestFinished(() => link.stop());
   link.start();
-  return { link, calls, messages, lines };
+  return { link, calls, messages, lines, refusals };
 }
 
 describe("while all is well", () => {
@@ -210,9 +212,10 @@ describe("when the edge refuses", () => {
     ["pool-unknown", "The edge has no such pool; create it, and it is joined then. (404"],
   ] as const)("[EL2] the reason is logged in words: %s", async (code, sentence) => {
     edge.refusal = { code };
-    const { link, lines } = linkTo();
+    const { link, lines, refusals } = linkTo();
     await until("it was logged", () => lines.length > 0);
     expect(lines[0]!.msg).toContain(sentence);
+    expect(refusals[0]).toBe(code);
     edge.refusal = null;
     await until("it is let in", () => link.isOpen);
   });

@@ -244,8 +244,11 @@ export class SimulatedLink<Message> implements Link {
     });
   }
 
-  closed(connection: Connection, _reason: string): void {
-    this.#whenCurrent(connection, () => this.drop("closed"));
+  closed(connection: Connection, reason: string): void {
+    this.#whenCurrent(connection, () => {
+      this.#options.onRefused?.(reason);
+      this.drop("closed");
+    });
   }
 
   #connect(): void {

@@ -195,9 +195,11 @@ export class AddressMember {
       url: new URL(`/v1/ips/${encodeURIComponent(ip)}/connect`, edge),
       token,
       parse: parseLeaseReply,
-      onOpen: () => keeper.connected(),
+      onOpen: () => this.#record.inOrder(() => keeper.connected()),
       onMessage: (reply) => this.#received(link, keeper, reply),
-      onClose: () => keeper.disconnected(),
+      // What was granted before is its own: heard in another order, it would count for nothing. [LK3]
+      onClose: () => this.#record.inOrder(() => keeper.disconnected()),
+      onRefused: (code) => this.#refused(keeper, code),
       log: this.#log,
       ...(this.#options.linkTiming === undefined ? {} : { timing: this.#options.linkTiming }),
     });
@@ -233,6 +235,13 @@ export class AddressMember {
       if (reply.leaseDurationMs !== null) link.beatEvery(heartbeatMsOf(reply.leaseDurationMs));
     }
     this.#record.received(reply, () => keeper.message(reply));
+  }
+
+  /** An address leaves its pool only when nothing of it is held: what the disk says is of the past. [SM10] */
+  #refused(keeper: LeaseKeeper, code: string): void {
+    if (code !== "ip-unknown") return;
+    this.#record.inOrder(() => keeper.disown());
+    this.#record.forget();
   }
 
   /** What is its own by its disk it uses before anybody is asked. [SM9] */
@@ -296,6 +305,11 @@ export class AddressMember {
         this.#log.warn(
           { leases: event.leases.map(describeLease) },
           "the edge no longer lists these leases; their connections were reset",
+        );
+        return;
+      case "disowned":
+        this.#log.error(
+          "the edge has no such address any more: its static slots are given up, their connections were reset",
         );
         return;
       case "lapsed":

@@ -52,6 +52,11 @@ export class CountedTerm {
     return this.#term === null ? Infinity : remainingMs(this.#term, now);
   }
 
+  /** Whether no time ends it. */
+  get isEndless(): boolean {
+    return isEndless(this.#term);
+  }
+
   /** Nothing may be used any more. */
   end(): void {
     this.#term = null;

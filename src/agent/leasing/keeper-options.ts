@@ -15,6 +15,8 @@ export type KeeperEvent =
   | { readonly type: "lost"; readonly leases: readonly Lease[] }
   /** The term is over: everything was dropped and reset. [LK2] */
   | { readonly type: "lapsed" }
+  /** The edge has no such address any more: static slots were dropped and reset. [SM10] */
+  | { readonly type: "disowned" }
   /** The highest epoch ever seen on this address has risen; to be kept. [LK4] */
   | { readonly type: "epoch-seen"; readonly epoch: number }
   /** A grant came with an epoch from the past: the edge's table is an old copy. [LK4] */

@@ -16,7 +16,7 @@ import type { Room } from "../../core/share.ts";
 import { isStatic } from "../../core/static-slots.ts";
 import type { PortReport } from "../egress/port-messages.ts";
 import { BackOff } from "../../process/back-off.ts";
-import { answers } from "./answer-match.ts";
+import { answers, type Outstanding } from "./answer-match.ts";
 import { CommandedPorts } from "./commanded-ports.ts";
 import { CountedTerm } from "./counted-term.ts";
 import { GrowthAttempts } from "./growth-attempts.ts";
@@ -47,13 +47,6 @@ import { UseTrend } from "./use-trend.ts";
 const HURRY_MS = 1_000;
 /** The wall clock may jump where no timer notices, so the keeper looks at least this often. */
 const LONGEST_SLEEP_MS = 1_000;
-
-interface Outstanding {
-  readonly request: LeaseRequest;
-  /** Before it was sent for the first time: no answer to any repetition counts from later. */
-  readonly sentAt: ClockReading;
-  repeatAtMs: number;
-}
 
 /** One per egress address of a host. */
 export class LeaseKeeper {
@@ -113,6 +106,13 @@ export class LeaseKeeper {
       this.#isConnected = false;
       this.#isJoined = false;
       this.#outstanding = null;
+    });
+  }
+
+  /** The edge knows of no slot of this host. What ends with time goes on until then. [SM10] */
+  disown(): void {
+    this.#handle(() => {
+      if (this.#term.isEndless) this.#lapse("disowned");
     });
   }
 
@@ -210,12 +210,12 @@ export class LeaseKeeper {
   }
 
   /** Stops sending before the edge can give the blocks away. [LAW2] [LAW3] [LK2] */
-  #lapse(): void {
+  #lapse(type: "lapsed" | "disowned" = "lapsed"): void {
     this.#term.end();
     this.#holdings.forgetAll();
     // At once: what is taken up next may be the same blocks, and their flows are over.
     this.#tellPorts();
-    this.#options.onEvent({ type: "lapsed" });
+    this.#options.onEvent({ type });
   }
 
   #answered(
@@ -319,7 +319,7 @@ export class LeaseKeeper {
     if (this.#outstanding !== null) {
       if (nowMs < this.#outstanding.repeatAtMs) return;
       // Under the same id: had only the answer been lost, the edge gives the same block again.
-      this.#outstanding.repeatAtMs = nowMs + this.#repeatAfterMs();
+      this.#outstanding.repeatAtMs = nowMs + this.#repeatAfterMs;
       this.#options.send(this.#outstanding.request);
       return;
     }
@@ -329,7 +329,7 @@ export class LeaseKeeper {
     // Read anew, since this must be from before the sending and as late as that allows.
     const sentAt = this.#options.clock();
     if (request.type !== "release") this.#hurryAtMs = null;
-    this.#outstanding = { request, sentAt, repeatAtMs: nowMs + this.#repeatAfterMs() };
+    this.#outstanding = { request, sentAt, repeatAtMs: nowMs + this.#repeatAfterMs };
     this.#options.send(request);
   }
 
@@ -383,7 +383,7 @@ export class LeaseKeeper {
     this.#options.onEvent({ type: "drained" });
   }
 
-  #repeatAfterMs(): number {
+  get #repeatAfterMs(): number {
     return Math.min(this.#timing.repeatAfterMs, this.#settings.leaseDurationMs / 6);
   }
 

@@ -56,6 +56,19 @@ export class SlotRecord {
     if (slots.length < this.slots().length) this.#write(slots, () => {});
   }
 
+  /** Does what came after an answer that waits for the disk when that is passed on, else at once. */
+  inOrder(what: () => void): void {
+    if (this.#writing === null) what();
+    else void this.#writing.then(() => this.inOrder(what));
+  }
+
+  /** Strikes out all: the edge has no table any more in which they could stand. */
+  forget(): void {
+    this.inOrder(() => {
+      if (this.slots().length > 0) this.#write([], () => {});
+    });
+  }
+
   /** Sends a request: a release when what it gives back is struck out. */
   sending(request: LeaseRequest, send: () => void): void {
     this.#askedId = request.requestId;
