@@ -41,3 +41,13 @@ test("[LK5] addresses have their moments apart from one another", () => {
   expect(new Set(phases.map((at) => Math.floor(at * 10))).size).toBe(10);
   expect(renewalPhaseOf("192.0.2.1")).toBe(phases[1]);
 });
+
+test("[LK5] a moment of the grid lies where the phase says, from the beginning of Unix time on", () => {
+  // Steps of 180 s, for leases of ten minutes; moments at 0, 180, 360 s and so on, later by the phase.
+  expect(renewalDelayMs(0, 600_000, 0)).toBe(180_000);
+  expect(renewalDelayMs(10_000, 600_000, 0)).toBe(170_000);
+  expect(renewalDelayMs(170_000, 600_000, 0)).toBe(190_000);
+  expect(renewalDelayMs(10_000, 600_000, 0.5)).toBe(80_000);
+  expect(renewalDelayMs(100_000, 600_000, 0.5)).toBe(170_000);
+  expect(renewalPhaseOf("192.0.2.1")).not.toBe(renewalPhaseOf("192.0.2.2"));
+});

@@ -259,3 +259,46 @@ describe("a slot", () => {
     expect(address.table.settings.staticPortsPerHost).toBe(2_048);
   });
 });
+
+describe("time on a static address", () => {
+  const settings = { staticPortsPerHost: 2_048 };
+
+  test("[SM3] [LE7] where every host has its slot nothing is waited for", () => {
+    const address = new AddressStory(settings);
+    address.join("anna");
+    expect(nextDeadlineMs(address.table)).not.toBeNull();
+    address.take("anna", 11);
+    expect(nextDeadlineMs(address.table)).toBeNull();
+    address.join("bert");
+    expect(nextDeadlineMs(address.table)).not.toBeNull();
+  });
+
+  test("[SM3] [LE7] what rests is waited for, and a host without a slot is forgotten at its time", () => {
+    const address = new AddressStory(settings);
+    for (const host of ["anna", "bert"]) {
+      address.join(host);
+      address.take(host, 11);
+    }
+    address.remove("bert");
+    expect(nextDeadlineMs(address.table)).toBeLessThanOrEqual(address.nowMs + QUARANTINE);
+    address.wait(DAY);
+    expect([...address.table.holders.keys()]).toEqual(["anna"]);
+    expect(nextDeadlineMs(address.table)).toBeNull();
+  });
+
+  test("[LE6] [SM3] set back, the clock takes the ends of hosts along, whose slots may go later", () => {
+    const address = new AddressStory(settings);
+    address.setClockBy(DAY);
+    address.join("anna");
+    address.take("anna", 11);
+    const { expiresAtMs } = address.table.holders.get("anna")!;
+    address.setClockBy(-DAY);
+    address.tick();
+    const moved = address.table.holders.get("anna")!.expiresAtMs;
+    expect(moved).toBeLessThan(expiresAtMs - DAY + 2 * QUARANTINE);
+    // Forward nothing moves: no alarm looks at the clock, and each look would be taken for a leap.
+    address.setClockBy(DAY);
+    address.tick();
+    expect(address.table.holders.get("anna")!.expiresAtMs).toBe(moved);
+  });
+});
