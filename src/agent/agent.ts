@@ -48,7 +48,8 @@ export class Agent {
 
   /** Listens, then joins the pool; an edge that is away is waited for in the background. */
   async start(): Promise<void> {
-    const { port } = await this.#dataPlane.listen();
+    const places = await this.#dataPlane.listen();
+    const { port } = places.gateway;
     const { edge, pool, listenHost, gateway, drainDeadlineMs, reach, site, weight, restMs } = this.#config;
     const listening = `http://${listenHost.includes(":") ? `[${listenHost}]` : listenHost}:${port}`;
     const { binder, uplinks } = this.#dataPlane;
@@ -74,6 +75,10 @@ export class Agent {
       { pool, edge: edge.href, gateway: gateway ?? listening },
       `the gateway listens on ${listening}`,
     );
+    for (const { address, port: at } of places.proxies) {
+      const place = address.includes(":") ? `[${address}]:${at}` : `${address}:${at}`;
+      this.#log.info({ pool }, `a proxy listens on ${place}, for HTTP and SOCKS5`);
+    }
     this.#keys.start();
     uplinks.start();
     this.#member.start();

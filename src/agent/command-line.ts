@@ -7,6 +7,7 @@ import {
   newCommand,
   optionInvalid,
   parsed,
+  readDuration,
   readPlace,
   readPool,
   readUrl,
@@ -14,6 +15,7 @@ import {
 import { readWhenCopied, withCopiedState } from "../link/copied-state-option.ts";
 import type { WhenCopied } from "../link/state-directory.ts";
 import { DEFAULT_WEIGHT, isLabel, isWeight, LEAST_WEIGHT, MOST_WEIGHT } from "../core/whereabouts.ts";
+import { isName } from "../core/selection.ts";
 import { gatewayUrl } from "../wire/gateway-url.ts";
 import { DEFAULT_TIMING } from "./leasing/keeper-options.ts";
 import type { MachineMode } from "./machine/guarded-machine.ts";
@@ -28,6 +30,14 @@ export interface AgentConfig {
   readonly whenCopied: WhenCopied;
   readonly listenHost: string;
   readonly listenPort: number;
+  /** Where proxies listen. */
+  readonly proxies: readonly { readonly host: string; readonly port: number }[];
+  /** Where clients of the proxies may come from without credentials, and what they are called. */
+  readonly proxySources: readonly { readonly range: string; readonly name: string }[];
+  /** What the proxies add to requests. */
+  readonly proxyMarks: { readonly via: string | null; readonly isForwardedTold: boolean };
+  /** How long nothing may pass through a tunnel before it is ended. */
+  readonly tunnelIdleMs: number;
   /** As the edge reaches it; null to make one from where the agent listens. */
   readonly gateway: string | null;
   readonly allowed: readonly string[];
@@ -59,6 +69,11 @@ interface Options {
   readonly state: string;
   readonly copiedState: string;
   readonly listen: string;
+  readonly proxy: readonly string[];
+  readonly proxySource: readonly string[];
+  readonly proxyVia?: string;
+  readonly proxyForwarded?: true;
+  readonly tunnelIdle: string;
   readonly gateway?: string;
   readonly allow: readonly string[];
   readonly deny: readonly string[];
@@ -82,6 +97,13 @@ const DEFAULT_CONNECT_TIMEOUT_MS = 10_000;
  */
 const DEFAULT_RESPONSE_TIMEOUT_MS = 60_000;
 const LONGEST_MS = 86_400_000;
+/** RFC 5382 REQ-5. */
+const LEAST_TUNNEL_IDLE_MS = 7_440_000;
+/** Whoever is on the machine may use its proxies, unless sources are given. */
+const LOCAL_SOURCES: readonly string[] = ["127.0.0.0/8=local", "::1/128=local"];
+/** A range that is larger is no list of clients. */
+const SHORTEST_PREFIX = { ipv4: 8, ipv6: 16 } as const;
+const TOKEN = /^[!#$%&'*+\-.^_`|~\w]+$/;
 const MACHINE_MODES: readonly [MachineMode, ...MachineMode[]] = ["auto", "require", "off"];
 
 /** Reads the arguments after the program's name; null when only help was asked for. Throws `option-invalid`. */
@@ -104,6 +126,16 @@ export function parseConfig(args: readonly string[], write: (text: string) => vo
     whenCopied: readWhenCopied(options.copiedState),
     listenHost,
     listenPort,
+    proxies: options.proxy.map((text) => readPlace("--proxy", text)),
+    proxySources: (options.proxySource.length > 0 ? options.proxySource : LOCAL_SOURCES).map(readSource),
+    proxyMarks: {
+      via: options.proxyVia === undefined ? null : readVia(options.proxyVia),
+      isForwardedTold: options.proxyForwarded === true,
+    },
+    tunnelIdleMs: readDuration("--tunnel-idle", options.tunnelIdle, {
+      leastMs: LEAST_TUNNEL_IDLE_MS,
+      mostMs: LONGEST_MS,
+    }),
     gateway,
     allowed: options.allow.map((text) => readRange("--allow", text)),
     denied: options.deny.map((text) => readRange("--deny", text)),
@@ -129,6 +161,20 @@ function commandLine(write: (text: string) => void): Command {
     .requiredOption("--state <directory>", "what this host remembers; one for each agent")
     .requiredOption("--listen <host:port>", "where the gateway listens")
     .option("--gateway <url>", "the gateway as the edge reaches it (default: where it listens, by http)")
+    .option("--proxy <host:port>", "where a proxy listens, for HTTP and SOCKS5; may be repeated", collect, [])
+    .option(
+      "--proxy-source <cidr=name>",
+      "where clients of the proxies need no token, and what they are called; may be repeated (default: this machine, as local)",
+      collect,
+      [],
+    )
+    .option("--proxy-via <name>", "add Via with this name to what the proxies forward")
+    .option("--proxy-forwarded", "tell destinations the address of a proxy's client, in Forwarded")
+    .option(
+      "--tunnel-idle <time>",
+      "how long nothing may pass through a tunnel before it is ended, at least 124m",
+      "124m",
+    )
     .option("--allow <cidr>", "a special range that may be a destination; may be repeated", collect, [])
     .option("--deny <cidr>", "a range that must not be a destination; may be repeated", collect, [])
     .option("--dns <host:port>", "a name server instead of the system's; may be repeated", collect, [])
@@ -166,6 +212,28 @@ function commandLine(write: (text: string) => void): Command {
     )
     .option("--site <name>", "where this host is; it gets the addresses that are announced there")
     .option("--weight <number>", "its share of the load compared with other hosts", String(DEFAULT_WEIGHT));
+}
+
+/** A range of addresses and the name of the client that is there. */
+function readSource(text: string): { readonly range: string; readonly name: string } {
+  const [range = "", name = "", ...more] = text.split("=");
+  if (more.length > 0 || !ipaddr.isValidCIDR(range) || !isName(name)) {
+    throw optionInvalid(`--proxy-source ${text} is not of the form range=name, such as 10.1.0.0/16=office.`);
+  }
+  const [address, length] = ipaddr.parseCIDR(range);
+  if (length < SHORTEST_PREFIX[address.kind()]) {
+    throw optionInvalid(
+      `--proxy-source ${text}: so large a range would make this an open proxy. Give tokens to such clients.`,
+    );
+  }
+  return { range, name };
+}
+
+function readVia(text: string): string {
+  if (TOKEN.test(text)) return text;
+  throw optionInvalid(
+    `--proxy-via ${text} cannot be a name in Via: letters, digits and !#$%&'*+-.^_\`|~ only.`,
+  );
 }
 
 function readRange(option: string, text: string): string {

@@ -7,7 +7,7 @@
  * It holds no lease: whoever keeps the leases fills the binder.
  */
 import { once } from "node:events";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Server } from "node:net";
 import type { Logger } from "pino";
 import { CommandFault, listenReason } from "../process/command-fault.ts";
 import { monotonicMs } from "../process/clock.ts";
@@ -17,11 +17,14 @@ import { Admission } from "./admission/admission.ts";
 import type { AgentConfig } from "./command-line.ts";
 import { DestinationPolicy } from "./egress/destination-policy.ts";
 import { Dialler } from "./egress/dial.ts";
-import { logFields } from "./egress/flow-context.ts";
+import { type FlowContext, logFields } from "./egress/flow-context.ts";
 import { OpenSockets } from "./egress/open-sockets.ts";
 import { OwnAddresses } from "./egress/own-addresses.ts";
 import { PortBinder } from "./egress/port-binder.ts";
 import { Resolver } from "./egress/resolver.ts";
+import { ProxyListener } from "./traffic/proxy/proxy-listener.ts";
+import type { RefusalCounts } from "./traffic/clients/refusals.ts";
+import { IDLE_LIMITS, IdleTunnels } from "./traffic/tunnel/idle-tunnels.ts";
 import { Gateway } from "./traffic/gateway/gateway.ts";
 import { Outgoing } from "./traffic/origins/outgoing.ts";
 import { KernelLinkView } from "./uplink/link-view.ts";
@@ -58,6 +61,7 @@ export class DataPlane {
   readonly #outgoing: Outgoing;
   readonly #admission: Admission;
   readonly #gateway: Gateway;
+  readonly #proxy: ProxyListener;
 
   constructor({ config, host, verifier, describe, log }: DataPlaneOptions) {
     this.#config = config;
@@ -84,36 +88,40 @@ export class DataPlane {
       verifier,
       familiesOf: (name) => dialler.familiesOf(name),
     });
-    this.#gateway = new Gateway({
+    const refusalCounts: RefusalCounts = new Map();
+    const shared = {
       host,
       admission: this.#admission,
-      binder: this.binder,
       outgoing: this.#outgoing,
       sockets,
-      describe: async () => ({ ...(await describe()), uplinks: this.uplinks.describe() }),
-      onFault: (fault, context) => {
+      refusalCounts,
+      onFault: (fault: unknown, context: FlowContext | null): void => {
         const flow = context === null ? {} : logFields(context);
         log.error({ ...flow, err: fault }, "a request failed by a fault of ours");
       },
+    };
+    this.#gateway = new Gateway({
+      ...shared,
+      binder: this.binder,
+      describe: async () => ({ ...(await describe()), uplinks: this.uplinks.describe() }),
     });
+    const { proxySources: sources, proxyMarks: marks, tunnelIdleMs: openMs } = config;
+    const idle = new IdleTunnels({ ...IDLE_LIMITS, openMs });
+    this.#proxy = new ProxyListener({ ...shared, sources, marks, idle });
   }
 
-  /** Where the gateway listens now. Throws `listen-failed`. */
-  async listen(): Promise<AddressInfo> {
-    const { listenHost, listenPort } = this.#config;
-    const { server } = this.#gateway;
-    try {
-      this.#gateway.listen({ host: listenHost, port: listenPort });
-      await once(server, "listening");
-      return server.address() as AddressInfo;
-    } catch (fault) {
-      const why = listenReason(fault);
-      throw new CommandFault(
-        "listen-failed",
-        `Cannot listen on ${listenHost}:${listenPort}: ${why}. Choose another place with --listen.`,
-        fault,
-      );
+  /** Where the gateway and the proxies listen now. Throws `listen-failed`. */
+  async listen(): Promise<{ readonly gateway: AddressInfo; readonly proxies: readonly AddressInfo[] }> {
+    const { listenHost, listenPort, proxies } = this.#config;
+    const gateway = await listening("--listen", { host: listenHost, port: listenPort }, (place) => {
+      this.#gateway.listen(place);
+      return this.#gateway.server;
+    });
+    const places: AddressInfo[] = [];
+    for (const proxy of proxies) {
+      places.push(await listening("--proxy", proxy, (place) => this.#proxy.listen(place)));
     }
+    return { gateway, proxies: places };
   }
 
   /** Admits no new flows; those that run go on. */
@@ -140,9 +148,27 @@ export class DataPlane {
     this.uplinks.stop();
     this.#gateway.server.close();
     this.#gateway.server.closeAllConnections();
+    this.#proxy.close();
     this.#outgoing.close();
     this.#resolver.close();
     this.#ownAddresses.close();
+  }
+}
+
+async function listening(
+  option: string,
+  place: { readonly host: string; readonly port: number },
+  listen: (place: { readonly host: string; readonly port: number }) => Server,
+): Promise<AddressInfo> {
+  try {
+    const server = listen(place);
+    await once(server, "listening");
+    return server.address() as AddressInfo;
+  } catch (fault) {
+    const { host, port } = place;
+    const why = listenReason(fault);
+    const message = `Cannot listen on ${host}:${port}: ${why}. Choose another place with ${option}.`;
+    throw new CommandFault("listen-failed", message, fault);
   }
 }
 

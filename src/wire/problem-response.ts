@@ -10,9 +10,10 @@ export interface ProblemReply {
   readonly body: string;
 }
 
-/** Renders a problem. */
-export function problemReply(problem: Problem): ProblemReply {
-  const { status, proxyError } = problemKind(problem.code);
+/** Renders a problem; a proxy asks for its credentials by a status of their own (RFC 9110 section 15.5.8). */
+export function problemReply(problem: Problem, isProxy = false): ProblemReply {
+  const { status: written, proxyError } = problemKind(problem.code);
+  const status = isProxy && written === 401 ? 407 : written;
   const parameters = new Map<string, Token | string>();
   if (proxyError !== null) parameters.set("error", new Token(proxyError));
   // The code rides along, so that a client which never reads the body can still tell.
@@ -26,7 +27,7 @@ export function problemReply(problem: Problem): ProblemReply {
       [PROXY_STATUS]: serializeList([member]),
       ...(problem.location === undefined ? {} : { [EGRESS_LOCATION]: problem.location }),
     },
-    body: JSON.stringify(problemDocument(problem)),
+    body: JSON.stringify({ ...problemDocument(problem), status }),
   };
 }
 

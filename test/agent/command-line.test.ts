@@ -58,6 +58,13 @@ test("[AG1] a complete command line is a configuration", () => {
     allowed: ["10.0.0.0/8", "fd00::/8"],
     denied: ["8.0.0.0/8"],
     nameServers: ["127.0.0.1:5353"],
+    proxies: [],
+    proxySources: [
+      { range: "127.0.0.0/8", name: "local" },
+      { range: "::1/128", name: "local" },
+    ],
+    proxyMarks: { via: null, isForwardedTold: false },
+    tunnelIdleMs: 7_440_000,
     drainDeadlineMs: 30_000,
     connectTimeoutMs: 10_000,
     responseTimeoutMs: 60_000,
@@ -99,9 +106,36 @@ test.each([
   ["--weight", "much"],
   ["--weight", "1e3"],
   ["--weight", "1000001"],
+  ["--proxy", "3128"],
+  ["--proxy", "127.0.0.1:70000"],
+  ["--proxy-source", "10.0.0.0/8"],
+  ["--proxy-source", "10.0.0.1=office"],
+  ["--proxy-source", "0.0.0.0/0=world"],
+  ["--proxy-source", "8.0.0.0/7=half"],
+  ["--proxy-source", "2000::/3=world"],
+  ["--proxy-source", "10.0.0.0/8=Our Office"],
+  ["--proxy-via", "two words"],
+  ["--tunnel-idle", "2h"],
+  ["--tunnel-idle", "2d"],
   ["--unheard-of", "1"],
 ])("[AG1] %s %s is refused by name", (name, value) => {
   expect(() => parse({ [name]: value })).toThrow(expect.objectContaining({ code: "option-invalid" }));
+});
+
+test("[PX3] sources are given instead of this machine, each with a name", () => {
+  const args = ["--proxy", "127.0.0.1:3128", "--proxy", "[::1]:3128", "--proxy-source", "10.1.0.0/16=office"];
+  const config = parse({}, ...args, "--proxy-source", "fd00:1::/32=lab", "--tunnel-idle", "5h");
+  expect(config).toMatchObject({
+    proxies: [
+      { host: "127.0.0.1", port: 3128 },
+      { host: "::1", port: 3128 },
+    ],
+    proxySources: [
+      { range: "10.1.0.0/16", name: "office" },
+      { range: "fd00:1::/32", name: "lab" },
+    ],
+    tunnelIdleMs: 18_000_000,
+  });
 });
 
 test("[PM8] a host may have a site and a weight", () => {

@@ -139,9 +139,12 @@ const FOLDERS = Object.keys(ARROWS) as Folder[];
 const INNER_ARROWS: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
   "src/agent/traffic": {
     gateway: ["fetch", "websocket", "clients", "origins", "http"],
+    proxy: ["socks", "tunnel", "fetch", "websocket", "clients", "origins", "http"],
+    socks: ["tunnel", "clients"],
+    tunnel: ["clients"],
     fetch: ["clients", "origins", "http"],
     websocket: ["clients", "origins", "http", "tls"],
-    clients: [],
+    clients: ["http"],
     origins: ["http1", "http2", "http", "tls"],
     http1: ["http", "tls"],
     http2: ["http"],

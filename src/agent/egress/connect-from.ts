@@ -10,6 +10,8 @@ const KEEP_ALIVE_DELAY_MS = 60_000;
 export interface Target {
   readonly ip: string;
   readonly port: number;
+  /** Whether our direction outlives the peer's end; without it the socket ends with the peer. */
+  readonly allowHalfOpen?: boolean;
 }
 
 /** Connects within a time; whatever the result, the port is given back once. */
@@ -74,6 +76,7 @@ function openSocket(localAddress: string, held: HeldPort, target: Target): Socke
       port: target.port,
       localAddress,
       localPort: held.port,
+      allowHalfOpen: target.allowHalfOpen ?? false,
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS,

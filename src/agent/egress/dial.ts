@@ -11,7 +11,7 @@ import { isIP, type Socket } from "node:net";
 import { EgressFault } from "./faults.ts";
 import type { AddressPorts } from "./address-ports.ts";
 import { MAX_ADDRESSES, raceAddresses } from "./happy-eyeballs.ts";
-import { connectFrom, givenUp, isRefusal } from "./connect-from.ts";
+import { connectFrom, givenUp, isRefusal, type Target } from "./connect-from.ts";
 import { destinationKey } from "./destination-key.ts";
 import { unmapped } from "./destination-policy.ts";
 import type { EgressContext } from "./flow-context.ts";
@@ -57,17 +57,28 @@ export class Dialler {
     this.#sockets = sockets;
   }
 
-  /** Connects to a host (a name or an address, IPv6 without brackets) and a TCP port. */
-  async dial(context: EgressContext, host: string, port: number, signal?: AbortSignal): Promise<Dialled> {
+  /**
+   * Connects to a host (a name or an address, IPv6 without brackets) and a TCP port. With
+   * `allowHalfOpen` the socket outlives the end of what the destination says.
+   */
+  async dial(
+    context: EgressContext,
+    host: string,
+    port: number,
+    signal?: AbortSignal,
+    allowHalfOpen = false,
+  ): Promise<Dialled> {
     const from = context.address;
+    const to = { port, allowHalfOpen };
     const endMs = monotonicMs() + this.#limits.connectTimeoutMs;
     const all = await this.#addressesOf(context, host, endMs, signal);
-    if (all.length === 1) return this.#dialAddress(from, all[0]!, port, endMs - monotonicMs(), signal);
+    if (all.length === 1)
+      return this.#dialAddress(from, { ...to, ip: all[0]! }, endMs - monotonicMs(), signal);
     const first = Math.floor(Math.random() * all.length);
     const addresses = [...all.slice(first), ...all.slice(0, first)].slice(0, MAX_ADDRESSES);
     return raceAddresses(
       addresses,
-      (ip, timeoutMs, lost) => this.#dialAddress(from, ip, port, timeoutMs, lost),
+      (ip, timeoutMs, lost) => this.#dialAddress(from, { ...to, ip }, timeoutMs, lost),
       { endMs, signal, discard: ({ socket }) => socket.destroy() },
     );
   }
@@ -111,11 +122,11 @@ export class Dialler {
 
   async #dialAddress(
     from: AddressPorts,
-    ip: string,
-    port: number,
+    target: Target,
     timeoutMs: number,
     signal: AbortSignal | undefined,
   ): Promise<Dialled> {
+    const { ip, port } = target;
     const endMs = monotonicMs() + timeoutMs;
     const destination = destinationKey(ip, port);
     for (let attempt = 1; ; attempt += 1) {
@@ -127,7 +138,7 @@ export class Dialler {
       const leftMs = Math.max(0, endMs - monotonicMs());
       const ended = this.onTry?.(from.ip, { ip, port });
       try {
-        const socket = await connectFrom(from.ip, held, { ip, port }, leftMs, signal, this.#sockets);
+        const socket = await connectFrom(from.ip, held, target, leftMs, signal, this.#sockets);
         ended?.(null);
         return { socket, held };
       } catch (fault) {

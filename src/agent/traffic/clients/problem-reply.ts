@@ -1,4 +1,4 @@
-/** Problems on their way to a client of the gateway: on a response, or on a bare socket. [GW1] */
+/** Problems on their way to a client: on a response, or on a bare socket. [GW1] */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
@@ -13,14 +13,22 @@ const LINGER_MS = 2_000;
 const READING_METHODS = "GET, HEAD";
 const NOTHING = Buffer.alloc(0);
 
+/** Who says no. */
+export interface Speaker {
+  /** Name of this host. */
+  readonly host: string;
+  /** A proxy asks for credentials of its own, and tells a stranger nothing else. [PX2] */
+  readonly isProxy: boolean;
+}
+
 /** Answers a request with a problem. */
 export function sendProblem(
   request: IncomingMessage,
   response: ServerResponse,
   problem: Problem,
-  host: string,
+  speaker: Speaker,
 ): void {
-  const { status, headers, body } = replyOf(problem, host);
+  const { status, headers, body } = replyOf(problem, speaker);
   const isUnread = !request.complete;
   response.writeHead(status, {
     ...headers,
@@ -32,12 +40,12 @@ export function sendProblem(
 }
 
 /** Answers on a socket on which there is no response object, and ends it. */
-export function endWithProblem(socket: Duplex, problem: Problem, host: string): void {
+export function endWithProblem(socket: Duplex, problem: Problem, speaker: Speaker): void {
   if (!socket.writable) {
     socket.destroy();
     return;
   }
-  const { status, headers, body } = replyOf(problem, host);
+  const { status, headers, body } = replyOf(problem, speaker);
   const lines = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}`,
     ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
@@ -57,15 +65,16 @@ export function endInPeace(socket: Duplex, lastBytes: Buffer = NOTHING): void {
   socket.end(lastBytes);
 }
 
-function replyOf(problem: Problem, host: string): ReturnType<typeof problemReply> {
-  const { status, headers, body } = problemReply(problem);
+function replyOf(problem: Problem, { host, isProxy }: Speaker): ReturnType<typeof problemReply> {
+  const { status, headers, body } = problemReply(problem, isProxy);
   return {
     status,
     headers: {
       ...headers,
-      [EGRESS_HOST]: host,
-      // RFC 9110 sections 15.5.2 and 15.5.6: what would do, with every no of this kind.
+      ...(status === 407 ? {} : { [EGRESS_HOST]: host }),
+      // RFC 9110 sections 15.5.2, 15.5.8 and 15.5.6: what would do, with every no of this kind.
       ...(status === 401 ? { "www-authenticate": "Bearer" } : {}),
+      ...(status === 407 ? { "proxy-authenticate": 'Basic realm="ipshard", charset="UTF-8"' } : {}),
       ...(status === 405 ? { allow: READING_METHODS } : {}),
       "content-length": String(Buffer.byteLength(body)),
     },

@@ -40,6 +40,8 @@ export interface ProxiedRequestOptions {
   /** Name of this host. */
   readonly host: string;
   readonly refusals: RequestRefusals;
+  /** The pseudonym of this proxy in the answer's `via`; absent or null for none. */
+  readonly via?: string | null;
 }
 
 /** How a listener says no to its clients. */
@@ -276,6 +278,8 @@ export class ProxiedRequest implements ExchangeHandler {
       PROXY_STATUS,
       relayedProxyStatus(proxyStatus, status),
     );
+    const { via } = this.#options;
+    if (via != null) headers.push("via", `1.1 ${via}`);
     if (this.#follows && this.#hopCount > 0) headers.push(EGRESS_LOCATION, this.#hop.url.href);
     // What the origin does not say is not for us to say.
     response.sendDate = false;

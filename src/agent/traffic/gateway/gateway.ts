@@ -23,12 +23,12 @@ import { readRequestHeaders, type RequestHeaders } from "../http/forwarded-heade
 import type { Outgoing } from "../origins/outgoing.ts";
 import { WebSocketClient } from "../websocket/websocket-client.ts";
 import { relayWebSocket, type ProxiedWebSocketOptions } from "../websocket/proxied-websocket.ts";
-import type { ClientConnection } from "./client-connection.ts";
+import type { ClientConnection } from "../clients/client-connection.ts";
 import { FETCHING, tokenOf } from "./gateway-token.ts";
-import { isWebSocketRequest, judgeHead, targetOf } from "./request-head.ts";
+import { isWebSocketRequest, judgeHead, targetOf } from "../clients/request-head.ts";
 import { HostRoutes } from "./host-routes.ts";
-import { createGatewayServer } from "./http-server.ts";
-import { type OnGatewayFault, Refusals } from "./refusals.ts";
+import { createRequestServer } from "../clients/http-server.ts";
+import { type OnListenerFault, type RefusalCounts, Refusals } from "../clients/refusals.ts";
 
 /** What a gateway needs of its host. */
 export interface GatewayOptions {
@@ -39,7 +39,9 @@ export interface GatewayOptions {
   readonly outgoing: Outgoing;
   /** Counts the connections of clients; without it they are not. */
   readonly sockets?: OpenSockets;
-  readonly onFault: OnGatewayFault;
+  readonly onFault: OnListenerFault;
+  /** Shared with the other listeners of the process. */
+  readonly refusalCounts?: RefusalCounts;
   /** What the host wants to add to its status. */
   readonly describe?: () => Promise<Record<string, unknown>>;
 }
@@ -60,8 +62,9 @@ export class Gateway {
   #openCount = 0;
   #lastRequestAtMs = -Infinity;
 
-  constructor({ host, admission, binder, outgoing, sockets, onFault, describe }: GatewayOptions) {
-    const refusals = new Refusals(host, onFault);
+  constructor(options: GatewayOptions) {
+    const { host, admission, binder, outgoing, sockets, onFault, describe } = options;
+    const refusals = new Refusals({ host, isProxy: false }, onFault, options.refusalCounts);
     this.#admission = admission;
     this.#refusals = refusals;
     this.#routes = new HostRoutes({
@@ -81,7 +84,7 @@ export class Gateway {
       host,
       answerTimeoutMs: WEBSOCKET_ANSWER_MS,
     };
-    this.server = createGatewayServer(
+    this.server = createRequestServer(
       {
         onRequest: (request, response, client) => this.#beginRequest(request, response, client),
         onWebSocket: (request, socket, head) => this.#beginWebSocket(request, socket, head),

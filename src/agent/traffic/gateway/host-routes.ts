@@ -9,7 +9,7 @@ import type { RequestHeaders } from "../http/forwarded-headers.ts";
 import type { Outgoing } from "../origins/outgoing.ts";
 import { addressStatus, lackOf, sendJson } from "./gateway-status.ts";
 import { FETCHING, LOOKING, tokenOf } from "./gateway-token.ts";
-import type { Refusals } from "./refusals.ts";
+import type { Refusals } from "../clients/refusals.ts";
 
 /** Whom the routes tell of. */
 export interface HostRoutesOptions {
@@ -63,7 +63,7 @@ export class HostRoutes {
     const lack = lackOf(binder, admission.isDraining);
     // Whoever asks does not ask for an egress: it is no refusal, and not counted.
     if (lack === null) sendJson(response, { status: "ok" });
-    else sendProblem(request, response, lack, host);
+    else sendProblem(request, response, lack, { host, isProxy: false });
   }
 
   async #sendUploadStatus(

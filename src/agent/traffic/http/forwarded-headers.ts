@@ -31,8 +31,9 @@ export interface RequestHeaders {
   readonly hosts: readonly string[];
   /** All of `transfer-encoding`. */
   readonly transferCoding: string | null;
-  /** There is more than one `egress-authorization`. */
+  /** There is more than one `egress-authorization`, or more than one `proxy-authorization`. */
   readonly isTokenRepeated: boolean;
+  readonly proxyAuthorization: string | null;
 }
 
 /** Fields that say who stands before us; the destination must learn nothing of the client from us. */
@@ -42,8 +43,11 @@ function isEdgeHeader(name: string): boolean {
   );
 }
 
-/** Splits the fields of a request; `raw` is Node's `rawHeaders`. */
-export function readRequestHeaders(raw: readonly string[]): RequestHeaders {
+/**
+ * Splits the fields of a request; `raw` is Node's `rawHeaders`. Behind an edge some fields are the
+ * edge's and stay here; what a client sends through a proxy is its own.
+ */
+export function readRequestHeaders(raw: readonly string[], isBehindEdge = true): RequestHeaders {
   const forwarded: RawHeaders = [];
   let authorization: string | null = null;
   let egressAuthorization: string | null = null;
@@ -55,14 +59,18 @@ export function readRequestHeaders(raw: readonly string[]): RequestHeaders {
   const hosts: string[] = [];
   let transferCoding: string | null = null;
   let isTokenRepeated = false;
+  let proxyAuthorization: string | null = null;
   for (let at = 0; at < raw.length; at += 2) {
     const name = raw[at]!.toLowerCase();
     const value = raw[at + 1]!;
     if (name === "host") hosts.push(value);
     else if (name === "connection") connection += `,${value}`;
     else if (name === EGRESS_AUTHORIZATION) {
-      isTokenRepeated = egressAuthorization !== null;
+      isTokenRepeated ||= egressAuthorization !== null;
       egressAuthorization = value;
+    } else if (name === "proxy-authorization") {
+      isTokenRepeated ||= proxyAuthorization !== null;
+      proxyAuthorization = value;
     }
     // Repeated dictionaries are one dictionary (RFC 9651), in which a repeated key is refused.
     else if (name === EGRESS) egress = egress === null ? value : `${egress}, ${value}`;
@@ -72,7 +80,7 @@ export function readRequestHeaders(raw: readonly string[]): RequestHeaders {
       hasBody = true;
       transferCoding = transferCoding === null ? value : `${transferCoding}, ${value}`;
     } else if (!HOP_BY_HOP.has(name) && name !== "expect" && !isOwnHeader(name)) {
-      if (isEdgeHeader(name)) continue;
+      if (isBehindEdge && isEdgeHeader(name)) continue;
       if (name === "authorization") authorization = value;
       else if (name === "content-length" && Number(value) > 0) hasBody = true;
       forwarded.push(name, value);
@@ -89,6 +97,7 @@ export function readRequestHeaders(raw: readonly string[]): RequestHeaders {
     hosts,
     transferCoding,
     isTokenRepeated,
+    proxyAuthorization,
   };
 }
 

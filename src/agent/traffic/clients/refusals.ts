@@ -1,24 +1,27 @@
-/** How a gateway says no: every refusal has a name and is counted. [GW1] */
+/** How a listener says no: every refusal has a name and is counted. [GW1] */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Problem, ProblemCode } from "../../../core/problems.ts";
 import { problemOf } from "../../egress/faults.ts";
 import type { FlowContext } from "../../egress/flow-context.ts";
-import { endWithProblem, sendProblem } from "../clients/problem-reply.ts";
+import { endWithProblem, sendProblem, type Speaker } from "./problem-reply.ts";
 
 /** Told of every fault that nobody foresaw, and of the flow that it ended, if there was one yet. */
-export type OnGatewayFault = (fault: unknown, context: FlowContext | null) => void;
+export type OnListenerFault = (fault: unknown, context: FlowContext | null) => void;
 
-/** The refusals of one gateway. */
+/** How often each refusal was said, by all listeners of a process. */
+export type RefusalCounts = Map<ProblemCode, number>;
+
+/** The refusals of one listener. */
 export class Refusals {
-  /** Name of this host. */
-  readonly #host: string;
-  readonly #onFault: OnGatewayFault;
-  readonly #counts = new Map<ProblemCode, number>();
+  readonly #speaker: Speaker;
+  readonly #onFault: OnListenerFault;
+  readonly #counts: RefusalCounts;
 
-  constructor(host: string, onFault: OnGatewayFault) {
-    this.#host = host;
+  constructor(speaker: Speaker, onFault: OnListenerFault, counts: RefusalCounts = new Map()) {
+    this.#speaker = speaker;
     this.#onFault = onFault;
+    this.#counts = counts;
   }
 
   /** How often each was said, for the status. */
@@ -36,7 +39,7 @@ export class Refusals {
   ): void {
     this.count(problem, fault, context);
     if (response.headersSent || response.destroyed) response.destroy();
-    else sendProblem(request, response, problem, this.#host);
+    else sendProblem(request, response, problem, this.#speaker);
   }
 
   /** Answers on a bare socket, and ends it. */
@@ -47,7 +50,7 @@ export class Refusals {
     context: FlowContext | null = null,
   ): void {
     this.count(problem, fault, context);
-    endWithProblem(socket, problem, this.#host);
+    endWithProblem(socket, problem, this.#speaker);
   }
 
   /** Counts what the client cannot be told any more. */

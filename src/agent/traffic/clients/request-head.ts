@@ -53,7 +53,7 @@ export function judgeHead(request: IncomingMessage, headers: RequestHeaders): Ou
       return refuse({ code: "request-coding-unsupported", detail: transferCoding });
     }
   }
-  if (headers.isTokenRepeated) return malformed("egress-authorization is there more than once.");
+  if (headers.isTokenRepeated) return malformed("There is more than one token.");
   if (headers.upload !== null && !UPLOAD_NAME.test(headers.upload)) {
     return malformed("egress-upload is not one name of an upload.");
   }

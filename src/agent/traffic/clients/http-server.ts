@@ -1,5 +1,5 @@
 /**
- * The HTTP server under a gateway: its limits, its connections, and what Node cannot read or
+ * The HTTP server under a listener: its limits, its connections, and what Node cannot read or
  * leaves to its user. What is a request, or asks for a WebSocket, is handed on. [GW10] [GW13] [GW14]
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
@@ -11,17 +11,19 @@ import { outliveClients } from "../../../process/listener.ts";
 import type { OpenSockets } from "../../egress/open-sockets.ts";
 import { EgressFault, problemOf } from "../../egress/faults.ts";
 import { ClientConnection } from "./client-connection.ts";
-import { isWebSocketRequest } from "./request-head.ts";
 import type { Refusals } from "./refusals.ts";
+import { isWebSocketRequest } from "./request-head.ts";
 
 /** Who serves what comes. */
-export interface GatewayHandlers {
+export interface RequestHandlers {
   readonly onRequest: (
     request: IncomingMessage,
     response: ServerResponse,
     client: ClientConnection | undefined,
   ) => void;
   readonly onWebSocket: (request: IncomingMessage, socket: Socket, head: Buffer) => void;
+  /** Asks for a tunnel, which nothing that came before waits for any more. Absent where there are none. */
+  readonly onConnect?: (request: IncomingMessage, socket: Socket, head: Buffer) => void;
 }
 
 /** Longest request line and header section, in bytes. */
@@ -32,8 +34,8 @@ const IDLE_CONNECTION_MS = 120_000;
 const CLIENT_SILENCE_MS = 60_000;
 
 /** A server that does not listen yet. */
-export function createGatewayServer(
-  handlers: GatewayHandlers,
+export function createRequestServer(
+  handlers: RequestHandlers,
   refusals: Refusals,
   sockets: OpenSockets | undefined,
 ): Server {
@@ -75,11 +77,15 @@ export function createGatewayServer(
   server.on("checkContinue", onRequest);
   server.on("checkExpectation", onRequest);
   server.on("upgrade", (request, socket, head) => handlers.onWebSocket(request, socket as Socket, head));
-  server.on("connect", (_request, socket) => {
+  server.on("connect", (request, socket, head) => {
     flowOf(socket, refusals).run(() => {
+      const { onConnect } = handlers;
       // Node has left it paused, and so deaf to its end.
-      socket.resume();
-      const say = (): void => refusals.refuseOn(socket, { code: "method-unsupported" });
+      if (onConnect === undefined) socket.resume();
+      const say = (): void => {
+        if (onConnect === undefined) refusals.refuseOn(socket, { code: "method-unsupported" });
+        else onConnect(request, socket as Socket, head);
+      };
       const client = clients.get(socket);
       if (client === undefined) say();
       else client.conclude(say);
@@ -92,7 +98,7 @@ export function createGatewayServer(
 }
 
 /** What concerns a client's connection ends, when it fails, that connection. */
-function flowOf(socket: Duplex, refusals: Refusals): Flow {
+export function flowOf(socket: Duplex, refusals: Refusals): Flow {
   return new Flow((fault) => {
     refusals.count(problemOf(fault), fault);
     socket.destroy();

@@ -1,0 +1,188 @@
+/**
+ * A port to which programs come that speak *proxy*. The first byte says in which protocol:
+ *
+ *     05        SOCKS5
+ *     04        SOCKS4, refused
+ *     a letter  HTTP: a whole URL, or CONNECT
+ *
+ * A CONNECT that comes alone and clean, as nearly all do, is read here; all other HTTP goes to the
+ * server that reads the gateway's requests, too. [PX1]
+ */
+import type { Server as HttpServer } from "node:http";
+import { createServer, type ListenOptions, type Server, type Socket } from "node:net";
+import type { Identity } from "../../../core/identity.ts";
+import type { Flow } from "../../../process/flow.ts";
+import { outliveClients } from "../../../process/listener.ts";
+import type { Admission } from "../../admission/admission.ts";
+import type { OpenSockets } from "../../egress/open-sockets.ts";
+import { createRequestServer, flowOf } from "../clients/http-server.ts";
+import { endInPeace } from "../clients/problem-reply.ts";
+import { type OnListenerFault, type RefusalCounts, Refusals } from "../clients/refusals.ts";
+import type { Outgoing } from "../origins/outgoing.ts";
+import { SocksConnection, type SocksOptions } from "../socks/socks-connection.ts";
+import { IdleTunnels } from "../tunnel/idle-tunnels.ts";
+import { readConnectHead } from "./connect-head.ts";
+import { type ConnectOptions, serveConnect } from "./connect-method.ts";
+import { ForwardProxy } from "./forward-proxy.ts";
+import { ProxyAccess, type ProxySource } from "./proxy-access.ts";
+import { credentialsOf } from "./proxy-credentials.ts";
+import type { ProxyMarks } from "./proxy-marks.ts";
+import { askerOf } from "./proxy-question.ts";
+
+/** What the proxies of a host need. */
+export interface ProxyOptions {
+  /** Name of this host. */
+  readonly host: string;
+  readonly admission: Admission;
+  readonly outgoing: Outgoing;
+  /** Where clients may come from without credentials. */
+  readonly sources: readonly ProxySource[];
+  readonly marks: ProxyMarks;
+  /** Counts the connections of clients; without it they are not. */
+  readonly sockets?: OpenSockets;
+  readonly idle?: IdleTunnels;
+  readonly refusalCounts?: RefusalCounts;
+  readonly onFault: OnListenerFault;
+}
+
+const FIRST_BYTES_MS = 30_000;
+const CLIENT_SILENCE_MS = 60_000;
+const SOCKS5 = 0x05;
+const SOCKS4 = 0x04;
+/** "Request rejected or failed", in the only words of SOCKS4. */
+const SOCKS4_REFUSED = Buffer.from([0, 0x5b, 0, 0, 0, 0, 0, 0]);
+
+/** All proxy ports of one process. */
+export class ProxyListener {
+  readonly #servers: Server[] = [];
+  readonly #clients = new Set<Socket>();
+  readonly #sockets: OpenSockets | undefined;
+  readonly #refusals: Refusals;
+  readonly #access: ProxyAccess;
+  readonly #connect: ConnectOptions;
+  readonly #socks: SocksOptions;
+  readonly #forward: ForwardProxy;
+  readonly #http: HttpServer;
+  /** Of connections that were handed to the HTTP server. */
+  readonly #clientsAt = new WeakMap<Socket, Identity | null>();
+
+  constructor(options: ProxyOptions) {
+    const { host, admission, outgoing, marks, onFault, refusalCounts } = options;
+    const { idle = new IdleTunnels() } = options;
+    const refusals = new Refusals({ host, isProxy: true }, onFault, refusalCounts);
+    const access = new ProxyAccess(admission, options.sources);
+    this.#sockets = options.sockets;
+    this.#refusals = refusals;
+    this.#access = access;
+    const { dialler } = outgoing;
+    this.#connect = { host, admission, dialler, idle, access, refusals };
+    this.#socks = {
+      admission,
+      dialler,
+      idle,
+      refusals,
+      identify: ({ userName, password }, clientAt) =>
+        askerOf(access, credentialsOf(userName, password), clientAt),
+    };
+    this.#forward = new ForwardProxy({ host, admission, access, outgoing, refusals, marks });
+    this.#http = this.#createHttpServer();
+  }
+
+  /** Listens at one more place; events of the server tell when, or why not. */
+  listen(options: ListenOptions): Server {
+    const server = createServer({
+      allowHalfOpen: true,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: CLIENT_SILENCE_MS,
+    });
+    outliveClients(server, this.#refusals.onFault);
+    server.on("connection", (socket) => this.#onConnection(socket));
+    this.#servers.push(server);
+    server.listen(options);
+    return server;
+  }
+
+  /** Connections of clients. */
+  get clientCount(): number {
+    return this.#clients.size;
+  }
+
+  /** Ends everything at once. */
+  close(): void {
+    for (const server of this.#servers) server.close();
+    for (const client of this.#clients) client.destroy();
+    this.#http.emit("close");
+  }
+
+  #createHttpServer(): HttpServer {
+    const clientOf = (socket: Socket): Identity | null => this.#clientsAt.get(socket) ?? null;
+    const server = createRequestServer(
+      {
+        onRequest: (request, response, client) =>
+          this.#forward.beginRequest(request, response, client, clientOf(request.socket)),
+        onWebSocket: (request, socket, head) =>
+          this.#forward.beginWebSocket(request, socket, head, clientOf(socket)),
+        onConnect: (request, socket, head) => {
+          const { url = "", rawHeaders: fields, httpVersion } = request;
+          const asked = { target: url, isHttp11: httpVersion === "1.1", fields, rest: head };
+          serveConnect(this.#connect, socket, clientOf(socket), asked);
+        },
+      },
+      this.#refusals,
+      undefined,
+    );
+    // It is given its connections and never listens, but its limits on time begin with this event.
+    server.emit("listening");
+    return server;
+  }
+
+  #onConnection(socket: Socket): void {
+    if (this.#sockets?.isOverfull === true) {
+      this.#refusals.count({ code: "connections-exhausted" }, null);
+      socket.resetAndDestroy();
+      return;
+    }
+    this.#sockets?.note(socket);
+    this.#clients.add(socket);
+    const flow = flowOf(socket, this.#refusals);
+    const timer = setTimeout(() => socket.destroy(), FIRST_BYTES_MS).unref();
+    socket.once("close", () => {
+      clearTimeout(timer);
+      this.#clients.delete(socket);
+    });
+    const onEnd = (): void => void socket.end();
+    socket.once("end", onEnd);
+    socket.once(
+      "data",
+      flow.guard((bytes: Buffer) => {
+        clearTimeout(timer);
+        socket.off("end", onEnd);
+        this.#onFirstBytes(socket, bytes, flow);
+      }),
+    );
+  }
+
+  #onFirstBytes(socket: Socket, bytes: Buffer, flow: Flow): void {
+    const clientAt = this.#access.clientAt(socket.remoteAddress);
+    if (bytes[0] === SOCKS5) {
+      new SocksConnection(this.#socks, socket, clientAt).read(bytes);
+      return;
+    }
+    if (bytes[0] === SOCKS4) {
+      this.#refusals.count({ code: "socks-malformed", detail: "SOCKS4 is not spoken." }, null);
+      endInPeace(socket, SOCKS4_REFUSED);
+      return;
+    }
+    const connect = readConnectHead(bytes);
+    if (connect !== null) {
+      serveConnect(this.#connect, socket, clientAt, { ...connect, isHttp11: true });
+      return;
+    }
+    this.#clientsAt.set(socket, clientAt);
+    socket.pause();
+    socket.unshift(bytes);
+    this.#http.emit("connection", socket);
+    flow.run(() => socket.resume());
+  }
+}

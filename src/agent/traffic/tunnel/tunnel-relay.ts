@@ -1,0 +1,96 @@
+/**
+ * Two sockets joined, byte for byte, until both directions have ended:
+ *
+ *     client ──bytes──▶ destination
+ *     client ◀──bytes── destination
+ *
+ * A direction ends by itself (FIN), and the other goes on; a reset is passed on as a reset. What one
+ * side does not take stops the other, so nothing is kept but what is on its way. [TN2] [TN3]
+ */
+import type { Socket } from "node:net";
+import { Socket as NetSocket } from "node:net";
+import { TLSSocket } from "node:tls";
+import type { Flow } from "../../../process/flow.ts";
+import type { HeldPort } from "../../egress/held-port.ts";
+import { noteStreamed } from "../clients/collect-garbage.ts";
+import { PausedPeer } from "../clients/paused-peer.ts";
+import type { IdleTunnels, WatchedTunnel } from "./idle-tunnels.ts";
+
+/** A tunnel that stands. Both sockets must allow a half-open connection. */
+export class TunnelRelay implements WatchedTunnel {
+  usedAtMs: number;
+  readonly #client: Socket;
+  readonly #destination: Socket;
+  readonly #flow: Flow;
+  readonly #idle: IdleTunnels;
+  #closedCount = 0;
+
+  constructor(client: Socket, destination: Socket, flow: Flow, idle: IdleTunnels) {
+    this.#client = client;
+    this.#destination = destination;
+    this.#flow = flow;
+    this.#idle = idle;
+    this.usedAtMs = idle.nowMs;
+  }
+
+  /** Joins the two; what the client had said already goes first. */
+  join(held: HeldPort, fromClient: readonly Buffer[]): void {
+    const cut = held.onReset;
+    held.onReset = this.#flow.guard(() => {
+      cut?.();
+      reset(this.#client);
+    });
+    this.#idle.add(this);
+    for (const chunk of fromClient) this.#destination.write(chunk);
+    this.#pump(this.#client, this.#destination);
+    this.#pump(this.#destination, this.#client);
+  }
+
+  /** Whether one side has said all it has to say. */
+  get isHalfClosed(): boolean {
+    return this.#client.readableEnded || this.#destination.readableEnded;
+  }
+
+  /** Nothing has passed for too long: both sides are told by a reset, as for a connection that is forgotten. */
+  expire(): void {
+    reset(this.#client);
+    reset(this.#destination);
+  }
+
+  #pump(from: Socket, to: Socket): void {
+    let peer: PausedPeer | null = null;
+    const onData = this.#flow.guard((chunk: Buffer) => {
+      this.usedAtMs = this.#idle.nowMs;
+      noteStreamed(chunk.length);
+      if (to.write(chunk)) return;
+      from.pause();
+      peer ??= new PausedPeer(from);
+      peer.paused();
+    });
+    const onDrain = this.#flow.guard(() => {
+      this.usedAtMs = this.#idle.nowMs;
+      peer?.resumed();
+      from.resume();
+    });
+    const onEnd = this.#flow.guard(() => to.end());
+    const onClose = this.#flow.guard(() => {
+      // Both ends in order are no news to the other side, which has had its FIN.
+      if (from.errored !== null || !from.readableEnded || !from.writableFinished) reset(to);
+      this.#closedCount += 1;
+      if (this.#closedCount === 2) this.#idle.remove(this);
+    });
+    from.on("data", onData);
+    to.on("drain", onDrain);
+    from.once("end", onEnd);
+    from.once("close", onClose);
+    if (from.readableEnded) onEnd();
+    if (from.closed) onClose();
+    else from.resume();
+  }
+}
+
+/** Ends a connection as one that failed: by a reset, where it is not inside TLS. */
+export function reset(socket: Socket): void {
+  if (socket instanceof NetSocket && !(socket instanceof TLSSocket)) socket.resetAndDestroy();
+  else socket.destroy();
+}

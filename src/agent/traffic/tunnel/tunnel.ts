@@ -1,0 +1,90 @@
+/**
+ * A tunnel through this host: whoever asks for it is admitted, the destination is dialled, its client
+ * is told, and the two sockets are joined. How it is asked for and answered is the listener's. [TN1]
+ */
+import type { Socket } from "node:net";
+import type { Identity } from "../../../core/identity.ts";
+import { ok, type Outcome } from "../../../core/outcome.ts";
+import type { Problem } from "../../../core/problems.ts";
+import type { Flow } from "../../../process/flow.ts";
+import type { Admission } from "../../admission/admission.ts";
+import type { Dialler } from "../../egress/dial.ts";
+import { type DestinationPlace, dialHostOf } from "../../egress/destination-place.ts";
+import type { FlowContext } from "../../egress/flow-context.ts";
+import type { HeldPort } from "../../egress/held-port.ts";
+import type { IdleTunnels } from "./idle-tunnels.ts";
+import { TunnelClient } from "./tunnel-client.ts";
+import { TunnelRelay } from "./tunnel-relay.ts";
+
+/** What all tunnels of a process share. */
+export interface TunnelOptions {
+  readonly admission: Admission;
+  readonly dialler: Dialler;
+  readonly idle: IdleTunnels;
+}
+
+/** A tunnel as it is asked for. */
+export interface AskedTunnel {
+  readonly client: Identity;
+  readonly selection: string | null;
+  readonly destination: Outcome<DestinationPlace, Problem>;
+}
+
+/** Where a tunnel leaves from. */
+export interface TunnelEnd {
+  readonly context: FlowContext;
+  readonly held: HeldPort;
+  readonly destination: Socket;
+}
+
+/** One tunnel, from its question to its answer; from then on the relay is on its own. */
+export class Tunnel {
+  /** Once it is admitted. */
+  context: FlowContext | null = null;
+  /** The answer is on its way: no other can be given. */
+  isAnswered = false;
+  readonly #options: TunnelOptions;
+  readonly #flow: Flow;
+  readonly #client: TunnelClient;
+
+  /** Listens to the client from now on; `head` is what was read behind the question. */
+  constructor(options: TunnelOptions, client: Socket, head: Buffer, flow: Flow) {
+    this.#options = options;
+    this.#flow = flow;
+    this.#client = new TunnelClient(client, head, flow);
+  }
+
+  /** Whether nobody waits for the answer any more. */
+  get isGone(): boolean {
+    return this.#client.gone.aborted;
+  }
+
+  /**
+   * Opens it. `answer` writes that it stands, and nothing else. A refusal is returned as long as the
+   * client has been told nothing; a fault of the dial is thrown.
+   */
+  async open(asked: AskedTunnel, answer: (end: TunnelEnd) => void): Promise<Problem | null> {
+    const { admission, dialler, idle } = this.#options;
+    const { client, selection, destination } = asked;
+    const admitting = admission.admit({ client: ok(client), selection, destination: () => destination });
+    const admitted = admitting instanceof Promise ? await admitting : admitting;
+    if (!admitted.ok) return admitted.refusal;
+    const { context, destination: place } = admitted.value;
+    this.context = context;
+    const { socket, held } = await dialler.dial(
+      context,
+      dialHostOf(place),
+      place.port,
+      this.#client.gone,
+      true,
+    );
+    if (this.isGone) {
+      socket.destroy();
+      return null;
+    }
+    this.isAnswered = true;
+    answer({ context, held, destination: socket });
+    new TunnelRelay(this.#client.socket, socket, this.#flow, idle).join(held, this.#client.takeOver());
+    return null;
+  }
+}
