@@ -36,6 +36,8 @@ export interface AgentConfig {
   readonly proxySources: readonly { readonly range: string; readonly name: string }[];
   /** What the proxies add to requests. */
   readonly proxyMarks: { readonly via: string | null; readonly isForwardedTold: boolean };
+  /** With which the proxies speak TLS, besides; null for not at all. */
+  readonly proxyCertificate: { readonly certificate: string; readonly key: string } | null;
   /** How long nothing may pass through a tunnel before it is ended. */
   readonly tunnelIdleMs: number;
   /** As the edge reaches it; null to make one from where the agent listens. */
@@ -73,6 +75,8 @@ interface Options {
   readonly proxySource: readonly string[];
   readonly proxyVia?: string;
   readonly proxyForwarded?: true;
+  readonly proxyCertificate?: string;
+  readonly proxyKey?: string;
   readonly tunnelIdle: string;
   readonly gateway?: string;
   readonly allow: readonly string[];
@@ -132,6 +136,7 @@ export function parseConfig(args: readonly string[], write: (text: string) => vo
       via: options.proxyVia === undefined ? null : readVia(options.proxyVia),
       isForwardedTold: options.proxyForwarded === true,
     },
+    proxyCertificate: readCertificate(options),
     tunnelIdleMs: readDuration("--tunnel-idle", options.tunnelIdle, {
       leastMs: LEAST_TUNNEL_IDLE_MS,
       mostMs: LONGEST_MS,
@@ -170,6 +175,8 @@ function commandLine(write: (text: string) => void): Command {
     )
     .option("--proxy-via <name>", "add Via with this name to what the proxies forward")
     .option("--proxy-forwarded", "tell destinations the address of a proxy's client, in Forwarded")
+    .option("--proxy-certificate <file>", "a certificate in PEM form: the proxies speak TLS and HTTP/2, too")
+    .option("--proxy-key <file>", "the key of that certificate")
     .option(
       "--tunnel-idle <time>",
       "how long nothing may pass through a tunnel before it is ended, at least 124m",
@@ -227,6 +234,15 @@ function readSource(text: string): { readonly range: string; readonly name: stri
     );
   }
   return { range, name };
+}
+
+function readCertificate({
+  proxyCertificate: certificate,
+  proxyKey: key,
+}: Options): AgentConfig["proxyCertificate"] {
+  if (certificate === undefined && key === undefined) return null;
+  if (certificate !== undefined && key !== undefined) return { certificate, key };
+  throw optionInvalid("--proxy-certificate and --proxy-key are given together.");
 }
 
 function readVia(text: string): string {

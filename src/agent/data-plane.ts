@@ -22,6 +22,7 @@ import { OpenSockets } from "./egress/open-sockets.ts";
 import { OwnAddresses } from "./egress/own-addresses.ts";
 import { PortBinder } from "./egress/port-binder.ts";
 import { Resolver } from "./egress/resolver.ts";
+import { type CertificateFiles, ProxyCertificate } from "./traffic/proxy/proxy-certificate.ts";
 import { ProxyListener } from "./traffic/proxy/proxy-listener.ts";
 import type { RefusalCounts } from "./traffic/clients/refusals.ts";
 import { IDLE_LIMITS, IdleTunnels } from "./traffic/tunnel/idle-tunnels.ts";
@@ -56,12 +57,14 @@ export class DataPlane {
   readonly binder = new PortBinder();
   readonly uplinks: UplinkWatch;
   readonly #config: AgentConfig;
+  readonly #log: Logger;
   readonly #ownAddresses = new OwnAddresses({ isShared: (ip) => this.binder.address(ip) !== undefined });
   readonly #resolver: Resolver;
   readonly #outgoing: Outgoing;
   readonly #admission: Admission;
   readonly #gateway: Gateway;
   readonly #proxy: ProxyListener;
+  #certificate: ProxyCertificate | null = null;
 
   constructor({ config, host, verifier, describe, log }: DataPlaneOptions) {
     this.#config = config;
@@ -107,12 +110,20 @@ export class DataPlane {
     });
     const { proxySources: sources, proxyMarks: marks, tunnelIdleMs: openMs } = config;
     const idle = new IdleTunnels({ ...IDLE_LIMITS, openMs });
-    this.#proxy = new ProxyListener({ ...shared, sources, marks, idle });
+    this.#log = log;
+    this.#proxy = new ProxyListener({
+      ...shared,
+      sources,
+      marks,
+      idle,
+      certificate: () => this.#certificate?.pair ?? null,
+    });
   }
 
   /** Where the gateway and the proxies listen now. Throws `listen-failed`. */
   async listen(): Promise<{ readonly gateway: AddressInfo; readonly proxies: readonly AddressInfo[] }> {
-    const { listenHost, listenPort, proxies } = this.#config;
+    const { listenHost, listenPort, proxies, proxyCertificate } = this.#config;
+    if (proxyCertificate !== null) this.#certificate = await this.#openCertificate(proxyCertificate);
     const gateway = await listening("--listen", { host: listenHost, port: listenPort }, (place) => {
       this.#gateway.listen(place);
       return this.#gateway.server;
@@ -122,6 +133,21 @@ export class DataPlane {
       places.push(await listening("--proxy", proxy, (place) => this.#proxy.listen(place)));
     }
     return { gateway, proxies: places };
+  }
+
+  async #openCertificate(files: CertificateFiles): Promise<ProxyCertificate> {
+    try {
+      return await ProxyCertificate.open(files, (fault) => {
+        this.#log.error(
+          { err: fault },
+          "the proxies' certificate could not be read again: the old one is kept",
+        );
+      });
+    } catch (fault) {
+      const { certificate, key } = files;
+      const message = `The certificate ${certificate} and its key ${key} cannot be used: ${(fault as Error).message}.`;
+      throw new CommandFault("option-invalid", message, fault);
+    }
   }
 
   /** Admits no new flows; those that run go on. */
@@ -149,6 +175,7 @@ export class DataPlane {
     this.#gateway.server.close();
     this.#gateway.server.closeAllConnections();
     this.#proxy.close();
+    this.#certificate?.close();
     this.#outgoing.close();
     this.#resolver.close();
     this.#ownAddresses.close();

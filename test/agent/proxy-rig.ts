@@ -15,7 +15,7 @@ export interface ProxyRig extends Rig {
 }
 
 export async function startProxyRig(
-  options: RigOptions & Partial<Pick<ProxyOptions, "sources" | "marks" | "idle">> = {},
+  options: RigOptions & Partial<Pick<ProxyOptions, "sources" | "marks" | "idle" | "certificate">> = {},
 ): Promise<ProxyRig> {
   const rig = await startRig({ leases: [{ base: 20_480, order: 11, epoch: 1 }], ...options });
   const idle = options.idle ?? new IdleTunnels();
@@ -27,6 +27,7 @@ export async function startProxyRig(
     sources: options.sources ?? [{ range: "127.0.0.0/8", name: "local" }],
     marks: options.marks ?? { via: null, isForwardedTold: false },
     idle,
+    ...(options.certificate === undefined ? {} : { certificate: options.certificate }),
     refusalCounts: counts,
     onFault: (fault, context) => {
       rig.faults.push(fault);

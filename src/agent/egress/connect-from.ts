@@ -3,6 +3,7 @@ import { connect, type Socket } from "node:net";
 import { EgressFault } from "./faults.ts";
 import type { HeldPort } from "./held-port.ts";
 import type { OpenSockets } from "./open-sockets.ts";
+import { resetSocket } from "../../process/socket-reset.ts";
 
 const KEEP_ALIVE_DELAY_MS = 60_000;
 
@@ -41,7 +42,7 @@ export function connectFrom(
     const timer = setTimeout(() => fail(new EgressFault("connection-timeout")), timeoutMs);
     held.onReset = () => {
       if (socket.connecting) fail(new EgressFault("lease-lost"));
-      else socket.resetAndDestroy();
+      else resetSocket(socket);
     };
     signal?.addEventListener("abort", abort, { once: true });
     // Never removed: the new owner of the socket adds its own listener a moment later.

@@ -3,7 +3,7 @@
  * that fails is destroyed, and with the client's own would go the connection on which the client
  * is to be told. Nothing is read before the destination's connection stands. [GW4]
  */
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { ClientRequest, ClientResponse } from "./client-exchange.ts";
 import { Readable } from "node:stream";
 import { EgressFault } from "../../egress/faults.ts";
 import { PausedPeer } from "./paused-peer.ts";
@@ -18,13 +18,13 @@ const LINGER_MS = 10_000;
 
 /** Streams a request's body; `onFirstRead` is called when the destination is ready for it. */
 export class RequestBody extends Readable {
-  readonly #request: IncomingMessage;
-  readonly #response: ServerResponse;
+  readonly #request: ClientRequest;
+  readonly #response: ClientResponse;
   #onFirstRead: (() => void) | null;
   /** Made at the first pause. */
   #peer: PausedPeer | null = null;
 
-  constructor(request: IncomingMessage, response: ServerResponse, onFirstRead: () => void) {
+  constructor(request: ClientRequest, response: ClientResponse, onFirstRead: () => void) {
     super({ highWaterMark: READ_AHEAD_BYTES });
     this.#request = request;
     this.#response = response;
@@ -84,7 +84,7 @@ export class RequestBody extends Readable {
  * Reads a request to its end without using it: as long as its response is on its way, for some
  * clients read nothing before they have sent everything, and then for a while. [OR23]
  */
-export function discardRest(request: IncomingMessage, response: ServerResponse): void {
+export function discardRest(request: ClientRequest, response: ClientResponse): void {
   if (request.complete || request.destroyed) return;
   const linger = (): void => {
     const timer = setTimeout(() => request.destroy(), LINGER_MS).unref();

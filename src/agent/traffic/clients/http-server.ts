@@ -7,6 +7,7 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Problem } from "../../../core/problems.ts";
 import { Flow } from "../../../process/flow.ts";
+import { resetSocket } from "../../../process/socket-reset.ts";
 import { outliveClients } from "../../../process/listener.ts";
 import type { OpenSockets } from "../../egress/open-sockets.ts";
 import { EgressFault, problemOf } from "../../egress/faults.ts";
@@ -64,7 +65,7 @@ export function createRequestServer(
   server.on("connection", (socket: Socket) => {
     if (sockets?.isOverfull === true) {
       refusals.count({ code: "connections-exhausted" }, null);
-      socket.resetAndDestroy();
+      resetSocket(socket);
       return;
     }
     sockets?.note(socket);

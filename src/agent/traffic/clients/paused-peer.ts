@@ -2,20 +2,29 @@
  * The end of a peer that is not being read, since what it sends has nowhere to go: nobody polls
  * such a socket, so its reset would not be met, and a port would be held for nobody. [GW20]
  */
-import type { Duplex } from "node:stream";
 import { monotonicMs } from "../../../process/clock.ts";
 
 const LOOK_EVERY_MS = 1_000;
 
+/** What can be paused: a socket, or a stream of HTTP/2, whose reset its session meets by itself. */
+export interface Peer {
+  readonly destroyed: boolean;
+  /** Whether a write may show that it is gone. */
+  readonly writable: boolean;
+  write(text: string): unknown;
+  once(event: "close", listener: () => void): unknown;
+  off(event: "close", listener: () => void): unknown;
+}
+
 /** Looks for the reset of one peer while it is paused. */
 export class PausedPeer {
-  readonly #socket: Duplex;
+  readonly #socket: Peer;
   readonly #onLook: ((pausedMs: number) => void) | null;
   #timer: NodeJS.Timeout | null = null;
   #sinceMs = 0;
 
   /** `onLook` is told how long it has been paused without a break. */
-  constructor(socket: Duplex, onLook: ((pausedMs: number) => void) | null = null) {
+  constructor(socket: Peer, onLook: ((pausedMs: number) => void) | null = null) {
     this.#socket = socket;
     this.#onLook = onLook;
   }

@@ -1,6 +1,7 @@
 /** Problems on their way to a client: on a response, or on a bare socket. [GW1] */
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { ClientRequest, ClientResponse } from "./client-exchange.ts";
 import { STATUS_CODES } from "node:http";
+import { constants, type ServerHttp2Stream } from "node:http2";
 import type { Duplex } from "node:stream";
 import type { Problem } from "../../../core/problems.ts";
 import { EGRESS_HOST } from "../../../wire/header-names.ts";
@@ -23,8 +24,8 @@ export interface Speaker {
 
 /** Answers a request with a problem. */
 export function sendProblem(
-  request: IncomingMessage,
-  response: ServerResponse,
+  request: ClientRequest,
+  response: ClientResponse,
   problem: Problem,
   speaker: Speaker,
 ): void {
@@ -54,6 +55,19 @@ export function endWithProblem(socket: Duplex, problem: Problem, speaker: Speake
     body,
   ];
   endInPeace(socket, Buffer.from(lines.join("\r\n")));
+}
+
+/** Answers on a stream of HTTP/2, and ends it. */
+export function endStreamWithProblem(stream: ServerHttp2Stream, problem: Problem, speaker: Speaker): void {
+  if (stream.destroyed || stream.headersSent) {
+    stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+    return;
+  }
+  const { status, headers, body } = replyOf(problem, speaker);
+  stream.respond({ ...headers, ":status": status });
+  // What the client still sends is of no use (RFC 9113 section 8.1).
+  stream.end(body, () => stream.close(constants.NGHTTP2_NO_ERROR));
+  stream.resume();
 }
 
 /** Ends a socket, with these bytes if there are any, and gives its peer the time to read them. */

@@ -1,10 +1,11 @@
 /** How a listener says no: every refusal has a name and is counted. [GW1] */
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { ClientRequest, ClientResponse } from "./client-exchange.ts";
+import type { ServerHttp2Stream } from "node:http2";
 import type { Duplex } from "node:stream";
 import type { Problem, ProblemCode } from "../../../core/problems.ts";
 import { problemOf } from "../../egress/faults.ts";
 import type { FlowContext } from "../../egress/flow-context.ts";
-import { endWithProblem, sendProblem, type Speaker } from "./problem-reply.ts";
+import { endStreamWithProblem, endWithProblem, sendProblem, type Speaker } from "./problem-reply.ts";
 
 /** Told of every fault that nobody foresaw, and of the flow that it ended, if there was one yet. */
 export type OnListenerFault = (fault: unknown, context: FlowContext | null) => void;
@@ -31,8 +32,8 @@ export class Refusals {
 
   /** Answers a request with a problem; one whose answer has begun is broken off. */
   refuse(
-    request: IncomingMessage,
-    response: ServerResponse,
+    request: ClientRequest,
+    response: ClientResponse,
     problem: Problem,
     fault: unknown = null,
     context: FlowContext | null = null,
@@ -51,6 +52,17 @@ export class Refusals {
   ): void {
     this.count(problem, fault, context);
     endWithProblem(socket, problem, this.#speaker);
+  }
+
+  /** Answers on a stream of HTTP/2; one whose answer has begun is broken off. */
+  refuseStream(
+    stream: ServerHttp2Stream,
+    problem: Problem,
+    fault: unknown = null,
+    context: FlowContext | null = null,
+  ): void {
+    this.count(problem, fault, context);
+    endStreamWithProblem(stream, problem, this.#speaker);
   }
 
   /** Counts what the client cannot be told any more. */

@@ -8,6 +8,7 @@ import type { IncomingMessage } from "node:http";
 import { ok, type Outcome, refuse } from "../../../core/outcome.ts";
 import type { Problem } from "../../../core/problems.ts";
 import { UPLOAD_NAME } from "../../../wire/upload-status.ts";
+import type { ClientRequest } from "./client-exchange.ts";
 import type { RequestHeaders } from "../http/forwarded-headers.ts";
 
 /** A request's target, split at the question mark. */
@@ -65,7 +66,7 @@ function malformed(detail: string): Outcome<true, Problem> {
 }
 
 /** Whether a request asks for a WebSocket; any other upgrade is ignored (RFC 9110 section 7.8). */
-export function isWebSocketRequest(request: IncomingMessage): boolean {
+export function isWebSocketRequest(request: ClientRequest): boolean {
   const { method, httpVersion, headers } = request;
   if (method !== "GET" || httpVersion !== "1.1" || headers.upgrade === undefined) return false;
   return listIncludes(headers.upgrade, "websocket") && listIncludes(headers.connection ?? "", "upgrade");

@@ -2,12 +2,12 @@
  * One HTTP request through the gateway, streamed both ways:
  *
  *     client ─▶ RequestBody ─▶ transport ─▶ origin
- *     client ◀─ ServerResponse ◀─ this ◀─ transport ◀─ origin
+ *     client ◀─ ClientResponse ◀─ this ◀─ transport ◀─ origin
  *
  * Nothing is buffered: a slow client pauses the origin and a slow origin the client. A response
  * that breaks off breaks off for the client too; it never looks complete. [GW4] [GW5]
  */
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { ClientRequest, ClientResponse } from "../clients/client-exchange.ts";
 import type { Problem, ProblemCode } from "../../../core/problems.ts";
 import {
   EGRESS_HOST,
@@ -48,8 +48,8 @@ export interface ProxiedRequestOptions {
 export interface RequestRefusals {
   /** Answers the client with a problem; nothing has been sent to it yet. */
   refuse(
-    request: IncomingMessage,
-    response: ServerResponse,
+    request: ClientRequest,
+    response: ClientResponse,
     problem: Problem,
     fault: unknown,
     context: FlowContext,
@@ -66,8 +66,8 @@ const REPEATABLE: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRAC
 /** A request and its response, over as many hops as there are. */
 export class ProxiedRequest implements ExchangeHandler {
   readonly #options: ProxiedRequestOptions;
-  readonly #request: IncomingMessage;
-  readonly #response: ServerResponse;
+  readonly #request: ClientRequest;
+  readonly #response: ClientResponse;
   readonly #context: FlowContext;
   readonly #follows: boolean;
   #hop: Hop;
@@ -93,8 +93,8 @@ export class ProxiedRequest implements ExchangeHandler {
 
   constructor(
     options: ProxiedRequestOptions,
-    request: IncomingMessage,
-    response: ServerResponse,
+    request: ClientRequest,
+    response: ClientResponse,
     context: FlowContext,
     hop: Hop,
     follows: boolean,
@@ -249,7 +249,7 @@ export class ProxiedRequest implements ExchangeHandler {
       if (this.#response.headersSent) return;
       const { headers, httpVersion } = this.#request;
       // HTTP/1.0 has no such thing, nor is every expectation this one (RFC 9110 section 10.1.1).
-      if (httpVersion === "1.1" && headers.expect?.toLowerCase() === "100-continue") {
+      if (httpVersion !== "1.0" && headers.expect?.toLowerCase() === "100-continue") {
         this.#response.writeContinue();
       }
     });
@@ -258,7 +258,7 @@ export class ProxiedRequest implements ExchangeHandler {
   /** An interim response is the client's too (RFC 9110 section 15.2), but `100` is of one connection. */
   #writeInterim(status: number, headers: RawHeaders): void {
     // Whether an answer with a redirect to follow will be the client's, nobody knows yet.
-    if (status === 100 || this.#follows || this.#request.httpVersionMinor === 0) return;
+    if (status === 100 || this.#follows || this.#request.httpVersion === "1.0") return;
     try {
       this.#response.writeInformation(status, headers);
     } catch {
@@ -387,7 +387,7 @@ export class ProxiedRequest implements ExchangeHandler {
     const { socket } = this.#response;
     if (socket === null) this.#response.destroy();
     // To an HTTP/1.0 client a clean end of the connection is the end of the body.
-    else if (this.#request.httpVersionMinor === 0) socket.write("", () => socket.resetAndDestroy());
+    else if (this.#request.httpVersion === "1.0") socket.write("", () => socket.resetAndDestroy());
     else socket.destroySoon();
   }
 }

@@ -2,12 +2,15 @@
  * CONNECT (RFC 9110 section 9.3.6): answered by a status line in every case, and on failure by a
  * problem document. Whatever the answer, nothing but the tunnel follows on the connection. [PX5] [PX6]
  */
+import type { Duplex } from "node:stream";
 import type { Socket } from "node:net";
 import type { Identity } from "../../../core/identity.ts";
+import type { Problem } from "../../../core/problems.ts";
 import { Flow } from "../../../process/flow.ts";
 import { EGRESS_HOST, EGRESS_IP, EGRESS_PORT, PROXY_NAME, PROXY_STATUS } from "../../../wire/header-names.ts";
 import { parsePlace } from "../../egress/destination-place.ts";
 import { problemOf } from "../../egress/faults.ts";
+import type { FlowContext } from "../../egress/flow-context.ts";
 import type { Refusals } from "../clients/refusals.ts";
 import { readRequestHeaders, type RequestHeaders } from "../http/forwarded-headers.ts";
 import { Tunnel, type TunnelEnd, type TunnelOptions } from "../tunnel/tunnel.ts";
@@ -25,19 +28,43 @@ export interface ConnectOptions extends TunnelOptions {
 /** A CONNECT as it was read. */
 export interface ConnectRequest {
   readonly target: string;
-  readonly isHttp11: boolean;
+  /** What is wrong with it in its version of HTTP; absent or null for nothing. */
+  readonly wrong?: string | null;
   /** Names and values in turn. */
   readonly fields: readonly string[];
   /** What was read behind the head. */
   readonly rest: Buffer;
 }
 
-/** Serves one CONNECT on a connection that has been read up to its end. */
+/** How a CONNECT is answered, in its version of HTTP. */
+export interface ConnectReply {
+  /** It stands; names and values. */
+  agree(fields: readonly (readonly [string, string])[]): void;
+  /** Instead of that. */
+  refuse(problem: Problem, fault: unknown, context: FlowContext | null): void;
+  /** Ends it within the tunnel. */
+  breakOff(): void;
+}
+
+/** On a connection of HTTP/1. */
+export function connectReplyOn(socket: Socket, refusals: Refusals): ConnectReply {
+  return {
+    agree: (fields) => {
+      const lines = fields.map(([name, value]) => `${name}: ${value}\r\n`);
+      socket.write(`HTTP/1.1 200 Connection established\r\n${lines.join("")}\r\n`, "latin1");
+    },
+    refuse: (problem, fault, context) => refusals.refuseOn(socket, problem, fault, context),
+    breakOff: () => void socket.destroy(),
+  };
+}
+
+/** Serves one CONNECT that has been read up to its end. */
 export function serveConnect(
   options: ConnectOptions,
-  socket: Socket,
+  client: Duplex,
   clientAt: Identity | null,
   request: ConnectRequest,
+  reply: ConnectReply,
 ): void {
   const { access, refusals } = options;
   let tunnel: Tunnel | null = null;
@@ -45,42 +72,45 @@ export function serveConnect(
     const problem = problemOf(fault);
     const context = tunnel?.context ?? null;
     if (tunnel === null || (!tunnel.isAnswered && !tunnel.isGone)) {
-      refusals.refuseOn(socket, problem, fault, context);
+      reply.refuse(problem, fault, context);
     } else {
       refusals.count(problem, fault, context);
-      socket.destroy();
+      reply.breakOff();
     }
   }, refusals.onFault);
   flow.begin(async () => {
     const headers = readRequestHeaders(request.fields, false);
-    const wrong = wrongOf(request, headers);
-    if (wrong !== null) return refusals.refuseOn(socket, { code: "request-malformed", detail: wrong });
-    tunnel = new Tunnel(options, socket, request.rest, flow);
+    const wrong = request.wrong ?? wrongOf(headers);
+    if (wrong !== null) return reply.refuse({ code: "request-malformed", detail: wrong }, null, null);
+    tunnel = new Tunnel(options, client, request.rest, flow);
     const asking = askerOfRequest(access, headers, clientAt);
     const asker = asking instanceof Promise ? await asking : asking;
-    if (!asker.ok) return refusals.refuseOn(socket, asker.refusal);
+    if (!asker.ok) return reply.refuse(asker.refusal, null, null);
     const asked = { ...asker.value, destination: parsePlace(request.target) };
-    const refusal = await tunnel.open(asked, (end) => {
-      socket.write(agreement(end, options.host), "latin1");
-    });
-    if (refusal !== null) refusals.refuseOn(socket, refusal, null, tunnel.context);
+    const refusal = await tunnel.open(asked, (end) => reply.agree(agreement(end, options.host)));
+    if (refusal !== null) reply.refuse(refusal, null, tunnel.context);
   });
 }
 
 /** What no reader of a head objects to, and we do; null for nothing. */
-function wrongOf({ isHttp11 }: ConnectRequest, headers: RequestHeaders): string | null {
+function wrongOf(headers: RequestHeaders): string | null {
   // RFC 9110 section 9.3.6: a CONNECT has no content, and where it would end nobody agrees on.
   if (headers.hasBody) return "A CONNECT has no body.";
   if (headers.isTokenRepeated) return "There is more than one token.";
-  if (headers.hosts.length > 1) return "There is more than one host field.";
-  if (headers.hosts.length === 0 && isHttp11) return "The host field is missing.";
-  return null;
+  return headers.hosts.length > 1 ? "There is more than one host field." : null;
 }
 
-function agreement({ context, held }: TunnelEnd, host: string): string {
-  return (
-    "HTTP/1.1 200 Connection established\r\n" +
-    `${EGRESS_IP}: ${context.address.ip}\r\n${EGRESS_PORT}: ${held.port}\r\n${EGRESS_HOST}: ${host}\r\n` +
-    `${PROXY_STATUS}: ${PROXY_NAME}\r\n\r\n`
-  );
+/** RFC 9112 section 3.2: each request of HTTP/1.1 has a host, and says so. */
+export function wrongHost(isHttp11: boolean, fields: readonly string[]): string | null {
+  const hasHost = fields.some((name, at) => at % 2 === 0 && name.toLowerCase() === "host");
+  return isHttp11 && !hasHost ? "The host field is missing." : null;
+}
+
+function agreement({ context, held }: TunnelEnd, host: string): readonly (readonly [string, string])[] {
+  return [
+    [EGRESS_IP, context.address.ip],
+    [EGRESS_PORT, String(held.port)],
+    [EGRESS_HOST, host],
+    [PROXY_STATUS, PROXY_NAME],
+  ];
 }

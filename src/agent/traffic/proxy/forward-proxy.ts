@@ -3,6 +3,7 @@
  * What follows on the connection is in step, whatever came before. [PX7] [PX8] [PX9]
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { ClientRequest, ClientResponse } from "../clients/client-exchange.ts";
 import type { Socket } from "node:net";
 import type { Identity } from "../../../core/identity.ts";
 import { ok, type Outcome, refuse } from "../../../core/outcome.ts";
@@ -23,6 +24,7 @@ import { WebSocketClient } from "../websocket/websocket-client.ts";
 import { answerHere, forwardsLeft } from "./max-forwards.ts";
 import type { ProxyAccess } from "./proxy-access.ts";
 import { askerOfRequest } from "./proxy-question.ts";
+import type { Http2Request } from "./http2-exchange.ts";
 import { type ProxyMarks, marksOf } from "./proxy-marks.ts";
 
 /** What the forward proxy of a host needs. */
@@ -87,6 +89,27 @@ export class ForwardProxy {
     });
   }
 
+  /** Serves one request of HTTP/2, whose framing its reader has judged. */
+  beginStream(request: Http2Request, response: ClientResponse, clientAt: Identity | null): void {
+    const { refusals } = this.#options;
+    let proxied: ProxiedRequest | null = null;
+    const flow: Flow = new Flow((fault) => {
+      if (proxied === null) refusals.refuse(request, response, problemOf(fault), fault);
+      else proxied.fail(fault);
+    }, refusals.onFault);
+    flow.begin(async () => {
+      const { hasBody } = request;
+      const headers = { ...readRequestHeaders(request.rawHeaders, false), hasBody };
+      if (headers.isTokenRepeated) {
+        const detail = "There is more than one token.";
+        return refusals.refuse(request, response, { code: "request-malformed", detail });
+      }
+      const admitted = await this.#admit(request, headers, clientAt);
+      proxied = this.#forward(request, response, headers, admitted);
+      proxied?.start(flow, null);
+    });
+  }
+
   /** Serves a request for a WebSocket, on a socket that nobody else uses any more. */
   beginWebSocket(request: IncomingMessage, socket: Socket, head: Buffer, clientAt: Identity | null): void {
     const { refusals } = this.#options;
@@ -119,7 +142,7 @@ export class ForwardProxy {
   }
 
   async #admit(
-    request: IncomingMessage,
+    request: Pick<ClientRequest, "url">,
     headers: RequestHeaders,
     clientAt: Identity | null,
   ): Promise<Outcome<Admitted<URL>, Problem>> {
@@ -132,8 +155,8 @@ export class ForwardProxy {
   }
 
   #forward(
-    request: IncomingMessage,
-    response: ServerResponse,
+    request: ClientRequest,
+    response: ClientResponse,
     headers: RequestHeaders,
     admitted: Outcome<Admitted<URL>, Problem>,
   ): ProxiedRequest | null {
@@ -160,7 +183,7 @@ export class ForwardProxy {
       answerHere(request, response, marks.via);
       return null;
     }
-    forwarded.push(...marksOf(marks, request.socket));
+    forwarded.push(...marksOf(marks, request.socket.remoteAddress));
     const { context, destination: url } = admitted.value;
     const hop = { url, method, headers: forwarded, hasBody };
     return new ProxiedRequest(this.#requestOptions, request, response, context, hop, false);

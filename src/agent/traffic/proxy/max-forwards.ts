@@ -2,7 +2,7 @@
  * `Max-Forwards` (RFC 9110 section 7.6.2): how many more proxies a TRACE or an OPTIONS may pass. The
  * last one answers itself. [PX9]
  */
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { ClientRequest, ClientResponse } from "../clients/client-exchange.ts";
 import { ok, type Outcome, refuse } from "../../../core/outcome.ts";
 import type { Problem } from "../../../core/problems.ts";
 import type { RawHeaders } from "../http/forwarded-headers.ts";
@@ -28,11 +28,12 @@ export function forwardsLeft(method: string, headers: RawHeaders): Outcome<"some
 }
 
 /** Answers as the last proxy: a TRACE with the request as it came, but for secrets; an OPTIONS with what there is. */
-export function answerHere(request: IncomingMessage, response: ServerResponse, via: string | null): void {
+export function answerHere(request: ClientRequest, response: ClientResponse, via: string | null): void {
   const marks = via === null ? {} : { via: `1.1 ${via}` };
   request.resume();
   if (request.method === "OPTIONS") {
-    response.writeHead(200, { ...marks, "content-length": 0 }).end();
+    response.writeHead(200, { ...marks, "content-length": 0 });
+    response.end();
     return;
   }
   const lines = [`TRACE ${request.url} HTTP/${request.httpVersion}`];

@@ -4,15 +4,18 @@
  *     05        SOCKS5
  *     04        SOCKS4, refused
  *     a letter  HTTP: a whole URL, or CONNECT
+ *     16        TLS, where there is a certificate, and within it the same again, or HTTP/2
  *
  * A CONNECT that comes alone and clean, as nearly all do, is read here; all other HTTP goes to the
  * server that reads the gateway's requests, too. [PX1]
  */
 import type { Server as HttpServer } from "node:http";
 import { createServer, type ListenOptions, type Server, type Socket } from "node:net";
+import { createServer as createTlsServer, type Server as TlsServer, TLSSocket } from "node:tls";
 import type { Identity } from "../../../core/identity.ts";
 import type { Flow } from "../../../process/flow.ts";
-import { outliveClients } from "../../../process/listener.ts";
+import { outliveClients, outliveErrors } from "../../../process/listener.ts";
+import { resetSocket } from "../../../process/socket-reset.ts";
 import type { Admission } from "../../admission/admission.ts";
 import type { OpenSockets } from "../../egress/open-sockets.ts";
 import { createRequestServer, flowOf } from "../clients/http-server.ts";
@@ -22,10 +25,12 @@ import type { Outgoing } from "../origins/outgoing.ts";
 import { SocksConnection, type SocksOptions } from "../socks/socks-connection.ts";
 import { IdleTunnels } from "../tunnel/idle-tunnels.ts";
 import { readConnectHead } from "./connect-head.ts";
-import { type ConnectOptions, serveConnect } from "./connect-method.ts";
+import { type ConnectOptions, connectReplyOn, serveConnect, wrongHost } from "./connect-method.ts";
 import { ForwardProxy } from "./forward-proxy.ts";
+import { Http2Proxy } from "./http2-proxy.ts";
 import { ProxyAccess, type ProxySource } from "./proxy-access.ts";
 import { credentialsOf } from "./proxy-credentials.ts";
+import type { PemPair } from "./proxy-certificate.ts";
 import type { ProxyMarks } from "./proxy-marks.ts";
 import { askerOf } from "./proxy-question.ts";
 
@@ -43,10 +48,15 @@ export interface ProxyOptions {
   readonly idle?: IdleTunnels;
   readonly refusalCounts?: RefusalCounts;
   readonly onFault: OnListenerFault;
+  /** With what TLS is offered to the next client; without it, or null, it is not. */
+  readonly certificate?: () => PemPair | null;
 }
 
 const FIRST_BYTES_MS = 30_000;
 const CLIENT_SILENCE_MS = 60_000;
+const HANDSHAKE_MS = 10_000;
+/** The type of a record of TLS that holds a handshake. */
+const TLS_HANDSHAKE = 0x16;
 const SOCKS5 = 0x05;
 const SOCKS4 = 0x04;
 /** "Request rejected or failed", in the only words of SOCKS4. */
@@ -63,6 +73,11 @@ export class ProxyListener {
   readonly #socks: SocksOptions;
   readonly #forward: ForwardProxy;
   readonly #http: HttpServer;
+  readonly #http2: Http2Proxy;
+  readonly #certificate: () => PemPair | null;
+  readonly #tls: TlsServer;
+  /** With which it was told to speak. */
+  #pair: PemPair | null = null;
   /** Of connections that were handed to the HTTP server. */
   readonly #clientsAt = new WeakMap<Socket, Identity | null>();
 
@@ -86,6 +101,9 @@ export class ProxyListener {
     };
     this.#forward = new ForwardProxy({ host, admission, access, outgoing, refusals, marks });
     this.#http = this.#createHttpServer();
+    this.#http2 = new Http2Proxy({ connect: this.#connect, forward: this.#forward, refusals });
+    this.#certificate = options.certificate ?? (() => null);
+    this.#tls = this.#createTlsServer();
   }
 
   /** Listens at one more place; events of the server tell when, or why not. */
@@ -125,8 +143,15 @@ export class ProxyListener {
           this.#forward.beginWebSocket(request, socket, head, clientOf(socket)),
         onConnect: (request, socket, head) => {
           const { url = "", rawHeaders: fields, httpVersion } = request;
-          const asked = { target: url, isHttp11: httpVersion === "1.1", fields, rest: head };
-          serveConnect(this.#connect, socket, clientOf(socket), asked);
+          const wrong = wrongHost(httpVersion === "1.1", fields);
+          const reply = connectReplyOn(socket, this.#refusals);
+          serveConnect(
+            this.#connect,
+            socket,
+            clientOf(socket),
+            { target: url, wrong, fields, rest: head },
+            reply,
+          );
         },
       },
       this.#refusals,
@@ -140,30 +165,39 @@ export class ProxyListener {
   #onConnection(socket: Socket): void {
     if (this.#sockets?.isOverfull === true) {
       this.#refusals.count({ code: "connections-exhausted" }, null);
-      socket.resetAndDestroy();
+      resetSocket(socket);
       return;
     }
     this.#sockets?.note(socket);
     this.#clients.add(socket);
+    socket.once("close", () => this.#clients.delete(socket));
+    this.#awaitBytes(socket, (bytes, flow) => this.#onFirstBytes(socket, bytes, flow));
+  }
+
+  /** Hangs up on who says nothing. */
+  #awaitBytes(socket: Socket, onBytes: (bytes: Buffer, flow: Flow) => void): void {
     const flow = flowOf(socket, this.#refusals);
     const timer = setTimeout(() => socket.destroy(), FIRST_BYTES_MS).unref();
-    socket.once("close", () => {
-      clearTimeout(timer);
-      this.#clients.delete(socket);
-    });
+    const onClose = (): void => clearTimeout(timer);
     const onEnd = (): void => void socket.end();
+    socket.once("close", onClose);
     socket.once("end", onEnd);
     socket.once(
       "data",
       flow.guard((bytes: Buffer) => {
         clearTimeout(timer);
         socket.off("end", onEnd);
-        this.#onFirstBytes(socket, bytes, flow);
+        socket.off("close", onClose);
+        onBytes(bytes, flow);
       }),
     );
   }
 
   #onFirstBytes(socket: Socket, bytes: Buffer, flow: Flow): void {
+    if (bytes[0] === TLS_HANDSHAKE && !(socket instanceof TLSSocket)) {
+      const pair = this.#certificate();
+      if (pair !== null) return this.#secure(socket, bytes, pair);
+    }
     const clientAt = this.#access.clientAt(socket.remoteAddress);
     if (bytes[0] === SOCKS5) {
       new SocksConnection(this.#socks, socket, clientAt).read(bytes);
@@ -176,7 +210,9 @@ export class ProxyListener {
     }
     const connect = readConnectHead(bytes);
     if (connect !== null) {
-      serveConnect(this.#connect, socket, clientAt, { ...connect, isHttp11: true });
+      const wrong = wrongHost(true, connect.fields);
+      const reply = connectReplyOn(socket, this.#refusals);
+      serveConnect(this.#connect, socket, clientAt, { ...connect, wrong }, reply);
       return;
     }
     this.#clientsAt.set(socket, clientAt);
@@ -184,5 +220,29 @@ export class ProxyListener {
     socket.unshift(bytes);
     this.#http.emit("connection", socket);
     flow.run(() => socket.resume());
+  }
+
+  #secure(socket: Socket, bytes: Buffer, pair: PemPair): void {
+    if (pair !== this.#pair) this.#tls.setSecureContext({ ...pair, minVersion: "TLSv1.2" });
+    this.#pair = pair;
+    socket.pause();
+    socket.unshift(bytes);
+    this.#tls.emit("connection", socket);
+  }
+
+  /** What is within TLS is looked at like what came without, but for HTTP/2, which was agreed on. */
+  #createTlsServer(): TlsServer {
+    const server = createTlsServer({
+      ALPNProtocols: ["h2", "http/1.1"],
+      allowHalfOpen: true,
+      handshakeTimeout: HANDSHAKE_MS,
+    });
+    server.on("secureConnection", (socket) => {
+      outliveErrors(socket);
+      if (socket.alpnProtocol === "h2") this.#http2.accept(socket);
+      else this.#awaitBytes(socket, (bytes, flow) => this.#onFirstBytes(socket, bytes, flow));
+    });
+    server.on("tlsClientError", (_fault, socket) => socket.destroy());
+    return server;
   }
 }

@@ -1,5 +1,4 @@
 /** What a proxy adds to a request so that others see it: nothing, unless it is asked to. [PX8] */
-import type { Socket } from "node:net";
 import { isIP } from "node:net";
 
 /** Which marks are made. */
@@ -11,10 +10,9 @@ export interface ProxyMarks {
 }
 
 /** Names and values in turn. */
-export function marksOf({ via, isForwardedTold }: ProxyMarks, client: Socket): string[] {
+export function marksOf({ via, isForwardedTold }: ProxyMarks, remoteAddress: string | undefined): string[] {
   const fields: string[] = [];
   if (via !== null) fields.push("via", `1.1 ${via}`);
-  const { remoteAddress } = client;
   if (isForwardedTold && remoteAddress !== undefined) {
     const ip = remoteAddress.replace(/^::ffff:(?=\d+\.)/, "");
     fields.push("forwarded", `for=${isIP(ip) === 6 ? `"[${ip}]"` : ip}`);

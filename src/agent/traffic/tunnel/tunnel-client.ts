@@ -2,7 +2,7 @@
  * The client of a tunnel while its destination is dialled. It may speak before it has its answer, and
  * is read from the first moment: a socket that nobody reads does not notice its peer's reset. [TN1]
  */
-import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { Flow } from "../../../process/flow.ts";
 import { PausedPeer } from "../clients/paused-peer.ts";
 
@@ -11,7 +11,7 @@ const MAX_EARLY_BYTES = 64 * 1024;
 
 /** A client that waits for its destination. */
 export class TunnelClient {
-  readonly socket: Socket;
+  readonly socket: Duplex;
   readonly #gone = new AbortController();
   readonly #peer: PausedPeer;
   readonly #early: Buffer[] = [];
@@ -20,7 +20,7 @@ export class TunnelClient {
   #earlyBytes = 0;
 
   /** `head` is what was read behind the question. */
-  constructor(socket: Socket, head: Buffer, flow: Flow) {
+  constructor(socket: Duplex, head: Buffer, flow: Flow) {
     this.socket = socket;
     this.#peer = new PausedPeer(socket);
     this.#onData = flow.guard((chunk) => this.#keep(chunk));

@@ -7,9 +7,10 @@
  * A direction ends by itself (FIN), and the other goes on; a reset is passed on as a reset. What one
  * side does not take stops the other, so nothing is kept but what is on its way. [TN2] [TN3]
  */
-import type { Socket } from "node:net";
-import { Socket as NetSocket } from "node:net";
-import { TLSSocket } from "node:tls";
+import { constants, type ServerHttp2Stream } from "node:http2";
+import { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { resetSocket } from "../../../process/socket-reset.ts";
 import type { Flow } from "../../../process/flow.ts";
 import type { HeldPort } from "../../egress/held-port.ts";
 import { noteStreamed } from "../clients/collect-garbage.ts";
@@ -19,13 +20,13 @@ import type { IdleTunnels, WatchedTunnel } from "./idle-tunnels.ts";
 /** A tunnel that stands. Both sockets must allow a half-open connection. */
 export class TunnelRelay implements WatchedTunnel {
   usedAtMs: number;
-  readonly #client: Socket;
+  readonly #client: Duplex;
   readonly #destination: Socket;
   readonly #flow: Flow;
   readonly #idle: IdleTunnels;
   #closedCount = 0;
 
-  constructor(client: Socket, destination: Socket, flow: Flow, idle: IdleTunnels) {
+  constructor(client: Duplex, destination: Socket, flow: Flow, idle: IdleTunnels) {
     this.#client = client;
     this.#destination = destination;
     this.#flow = flow;
@@ -57,7 +58,7 @@ export class TunnelRelay implements WatchedTunnel {
     reset(this.#destination);
   }
 
-  #pump(from: Socket, to: Socket): void {
+  #pump(from: Duplex, to: Duplex): void {
     let peer: PausedPeer | null = null;
     const onData = this.#flow.guard((chunk: Buffer) => {
       this.usedAtMs = this.#idle.nowMs;
@@ -75,7 +76,7 @@ export class TunnelRelay implements WatchedTunnel {
     const onEnd = this.#flow.guard(() => to.end());
     const onClose = this.#flow.guard(() => {
       // Both ends in order are no news to the other side, which has had its FIN.
-      if (from.errored !== null || !from.readableEnded || !from.writableFinished) reset(to);
+      if (hasFailed(from)) reset(to);
       this.#closedCount += 1;
       if (this.#closedCount === 2) this.#idle.remove(this);
     });
@@ -89,8 +90,16 @@ export class TunnelRelay implements WatchedTunnel {
   }
 }
 
-/** Ends a connection as one that failed: by a reset, where it is not inside TLS. */
-export function reset(socket: Socket): void {
-  if (socket instanceof NetSocket && !(socket instanceof TLSSocket)) socket.resetAndDestroy();
-  else socket.destroy();
+/** Whether what has closed did so before both directions had ended, or by a reset. */
+function hasFailed(peer: Duplex): boolean {
+  if (peer.errored !== null || !peer.readableEnded || !peer.writableFinished) return true;
+  // A stream of HTTP/2 that was cancelled looks as if it had ended.
+  return "rstCode" in peer && peer.rstCode !== constants.NGHTTP2_NO_ERROR;
+}
+
+/** Ends a connection as one that failed: by a reset, and a stream of HTTP/2 by its error for that. */
+export function reset(peer: Duplex): void {
+  if (peer instanceof Socket && peer.constructor === Socket) resetSocket(peer);
+  else if ("rstCode" in peer) (peer as ServerHttp2Stream).close(constants.NGHTTP2_CONNECT_ERROR);
+  else peer.destroy();
 }

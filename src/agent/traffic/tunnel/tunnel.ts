@@ -3,6 +3,7 @@
  * is told, and the two sockets are joined. How it is asked for and answered is the listener's. [TN1]
  */
 import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { Identity } from "../../../core/identity.ts";
 import { ok, type Outcome } from "../../../core/outcome.ts";
 import type { Problem } from "../../../core/problems.ts";
@@ -48,7 +49,7 @@ export class Tunnel {
   readonly #client: TunnelClient;
 
   /** Listens to the client from now on; `head` is what was read behind the question. */
-  constructor(options: TunnelOptions, client: Socket, head: Buffer, flow: Flow) {
+  constructor(options: TunnelOptions, client: Duplex, head: Buffer, flow: Flow) {
     this.#options = options;
     this.#flow = flow;
     this.#client = new TunnelClient(client, head, flow);
