@@ -28,6 +28,7 @@ import type { RefusalCounts } from "./traffic/clients/refusals.ts";
 import { IDLE_LIMITS, IdleTunnels } from "./traffic/tunnel/idle-tunnels.ts";
 import { Gateway } from "./traffic/gateway/gateway.ts";
 import { Outgoing } from "./traffic/origins/outgoing.ts";
+import { UdpAssociations } from "./traffic/socks/udp-associations.ts";
 import { KernelLinkView } from "./uplink/link-view.ts";
 import { UplinkWatch } from "./uplink/uplink-watch.ts";
 
@@ -65,6 +66,7 @@ export class DataPlane {
   readonly #gateway: Gateway;
   readonly #proxy: ProxyListener;
   #certificate: ProxyCertificate | null = null;
+  readonly #associations: UdpAssociations;
 
   constructor({ config, host, verifier, describe, log }: DataPlaneOptions) {
     this.#config = config;
@@ -106,7 +108,20 @@ export class DataPlane {
     this.#gateway = new Gateway({
       ...shared,
       binder: this.binder,
-      describe: async () => ({ ...(await describe()), uplinks: this.uplinks.describe() }),
+      describe: async () => ({
+        ...(await describe()),
+        uplinks: this.uplinks.describe(),
+        udp: this.#associations.describe(),
+      }),
+    });
+    this.#associations = new UdpAssociations({
+      admission: this.#admission,
+      resolver: this.#resolver,
+      sockets,
+      onEnded: (context, { egressPlace: { port }, tally }, problem) => {
+        const fields = { ...logFields(context), port, ...tally.describe(), code: problem?.code };
+        log.debug(fields, "a UDP association has ended");
+      },
     });
     const { proxySources: sources, proxyMarks: marks, tunnelIdleMs: openMs } = config;
     const idle = new IdleTunnels({ ...IDLE_LIMITS, openMs });
@@ -117,6 +132,7 @@ export class DataPlane {
       marks,
       idle,
       certificate: () => this.#certificate?.pair ?? null,
+      associations: this.#associations,
     });
   }
 
@@ -176,6 +192,7 @@ export class DataPlane {
     this.#gateway.server.closeAllConnections();
     this.#proxy.close();
     this.#certificate?.close();
+    this.#associations.close();
     this.#outgoing.close();
     this.#resolver.close();
     this.#ownAddresses.close();

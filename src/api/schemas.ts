@@ -102,7 +102,7 @@ export const poolIpSchema = z
       .nullable()
       .meta({
         description:
-          "Where its ports are in use most, by what its live hosts said last: each tells its own busiest destination. Null when nothing is in use.",
+          "Where its ports are in use most, by what its live hosts said last: each tells its own busiest destination. Null when nothing is in use, or most by UDP, which has no one destination.",
       }),
   })
   .meta({ id: "PoolIp" });
@@ -134,7 +134,8 @@ export const poolHostSchema = z
           portCount: z.int(),
           busiestCount: z.int().meta({ description: "Of these, in use towards the busiest destination." }),
           busiestDestination: destinationSchema.nullable().meta({
-            description: "That destination; null when nothing is in use, or an older host does not tell.",
+            description:
+              "That destination; null when nothing is in use, or most by UDP, or an older host does not tell.",
           }),
           uplink: uplinkSchema,
           destinationCount: z.int().nullable().meta({ description: "Destinations dialled lately." }),

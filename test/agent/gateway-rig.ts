@@ -41,6 +41,7 @@ export interface Rig {
   readonly binder: PortBinder;
   readonly ports: AddressPorts;
   readonly outgoing: Outgoing;
+  readonly resolver: Resolver;
   readonly token: string;
   readonly faults: unknown[];
   /** The flows that ended with them. */
@@ -113,6 +114,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     binder,
     ports,
     outgoing,
+    resolver,
     token,
     faults,
     faultyFlows,

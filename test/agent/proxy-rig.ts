@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, type Socket } from "node:net";
 import { ProxyListener, type ProxyOptions } from "../../src/agent/traffic/proxy/proxy-listener.ts";
+import { UdpAssociations } from "../../src/agent/traffic/socks/udp-associations.ts";
 import { IdleTunnels } from "../../src/agent/traffic/tunnel/idle-tunnels.ts";
 import type { ProblemCode } from "../../src/core/problems.ts";
 import { type Rig, type RigOptions, startRig } from "./gateway-rig.ts";
@@ -10,6 +11,7 @@ export interface ProxyRig extends Rig {
   readonly proxyPort: number;
   readonly proxy: ProxyListener;
   readonly idle: IdleTunnels;
+  readonly associations: UdpAssociations;
   /** How often each refusal was said. */
   readonly counts: Map<ProblemCode, number>;
 }
@@ -19,6 +21,7 @@ export async function startProxyRig(
 ): Promise<ProxyRig> {
   const rig = await startRig({ leases: [{ base: 20_480, order: 11, epoch: 1 }], ...options });
   const idle = options.idle ?? new IdleTunnels();
+  const associations = new UdpAssociations({ admission: rig.admission, resolver: rig.resolver });
   const counts = new Map<ProblemCode, number>();
   const proxy = new ProxyListener({
     host: "h1",
@@ -28,6 +31,7 @@ export async function startProxyRig(
     marks: options.marks ?? { via: null, isForwardedTold: false },
     idle,
     ...(options.certificate === undefined ? {} : { certificate: options.certificate }),
+    associations,
     refusalCounts: counts,
     onFault: (fault, context) => {
       rig.faults.push(fault);
@@ -41,7 +45,7 @@ export async function startProxyRig(
     proxy.close();
     await rig.close();
   };
-  return { ...rig, proxyPort, proxy, idle, counts, close };
+  return { ...rig, proxyPort, proxy, idle, associations, counts, close };
 }
 
 /** A client that reads and writes bytes. */

@@ -51,6 +51,35 @@ it("[RS1] keeps an answer for its time to live and then asks again", async () =>
   expect(server.count()).toBe(2);
 });
 
+it("[RS1] [RS4] what is remembered is known at once, and nothing is asked for it", async () => {
+  const server = await counted({ "a.test": ["192.0.2.1"], "six.test": ["2001:db8::1"] });
+  let nowMs = 0;
+  const resolver = new Resolver({ servers: [server.address], now: () => nowMs });
+  const known = (name: string): unknown => {
+    const remembered = resolver.remembered(name, 4);
+    if (remembered === null) return "unknown";
+    return remembered.ok ? remembered.value : remembered.refusal.code;
+  };
+  expect(["a.test", "six.test", "none.test", "localhost"].map(known)).toEqual([
+    "unknown",
+    "unknown",
+    "unknown",
+    ["127.0.0.1"],
+  ]);
+  for (const name of ["a.test", "six.test", "none.test"]) {
+    await resolver.resolve(name, 4).catch(() => null);
+  }
+  const askedCount = server.count();
+  expect(["a.test.", "six.test", "none.test"].map(known)).toEqual([
+    ["192.0.2.1"],
+    ["2001:db8::1"],
+    "dns-error",
+  ]);
+  nowMs = 30_000;
+  expect(["a.test", "six.test", "none.test"].map(known)).toEqual(["unknown", "unknown", "unknown"]);
+  expect(server.count()).toBe(askedCount);
+});
+
 it("[RS2] asks one question once, however many wait for it", async () => {
   const server = await counted({ "a.test": ["192.0.2.1"] });
   const resolver = new Resolver({ servers: [server.address] });

@@ -137,7 +137,12 @@ export class AddressPorts {
 
   /** Whether the term lasts and there is a block. */
   isUsable(): boolean {
-    return this.#usable.list.length > 0 && this.#hasTerm();
+    return this.#usable.list.length > 0 && this.hasTerm;
+  }
+
+  /** Whether the term lasts at this moment: what has no connection is asked for by each datagram. [UD2] */
+  get hasTerm(): boolean {
+    return this.#term !== null && remainingMs(this.#term, this.#clock()) > 0;
   }
 
   /** Connections on a block. */
@@ -153,7 +158,7 @@ export class AddressPorts {
   /** Ports usable now, and how many of them the busiest destination takes. */
   capacity(): { readonly portCount: number; readonly busiestCount: number } {
     this.#endHoldDowns();
-    const portCount = this.#hasTerm() ? this.#usable.list.length * UNIT_PORT_COUNT : 0;
+    const portCount = this.hasTerm ? this.#usable.list.length * UNIT_PORT_COUNT : 0;
     return { portCount, busiestCount: this.#busiestCount };
   }
 
@@ -188,7 +193,7 @@ export class AddressPorts {
    * were used lately, and holds it. Constant time. [BI1] [BI14]
    */
   take(destinationKey: string): Outcome<HeldPort, PortRefusal> {
-    if (!this.#hasTerm()) return refuse("lease-lost");
+    if (!this.hasTerm) return refuse("lease-lost");
     this.#endHoldDowns();
     const known = this.#destinations.get(destinationKey);
     const destination = known ?? new PerDestinationPorts(destinationKey, this.#usable);
@@ -242,10 +247,6 @@ export class AddressPorts {
     for (const epoch of this.#blocks.keys()) this.removeBlock(epoch);
     this.#cancelHoldDownWatch?.();
     this.#cancelHoldDownWatch = null;
-  }
-
-  #hasTerm(): boolean {
-    return this.#term !== null && remainingMs(this.#term, this.#clock()) > 0;
   }
 
   #watchTerm(): void {

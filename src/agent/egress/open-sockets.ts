@@ -3,12 +3,16 @@
  * may have. Each takes a descriptor of its process, which needs some for itself: without them it
  * could not tell the kernel's guard that its leases go on, and all its flows would end. [GW25]
  */
-import type { Socket } from "node:net";
 
 /** Descriptors that an agent keeps for itself: its edge, its listener, name servers, nft, files. */
 const OWN_DESCRIPTORS = 192;
 /** Of these, what clients may take, so that they can be refused by name. */
 const LAST_CLIENTS = 64;
+
+/** What has a descriptor until it says that it has closed: a connection, or a socket of UDP. */
+interface Closing {
+  once(event: "close", listener: () => void): unknown;
+}
 
 /** One per agent. */
 export class OpenSockets {
@@ -38,7 +42,7 @@ export class OpenSockets {
   }
 
   /** Counts a socket until it has closed. */
-  note(socket: Socket): void {
+  note(socket: Closing): void {
     this.#count += 1;
     if (this.isFull && !this.#isTold) {
       this.#isTold = true;

@@ -7,6 +7,7 @@
  * "wrong family" and "no such name" are told apart. [RS4]
  */
 import { Resolver as CaresResolver } from "node:dns/promises";
+import { ok, type Outcome, refuse } from "../../core/outcome.ts";
 import { EgressFault, problemOf } from "./faults.ts";
 import { monotonicMs } from "../../process/clock.ts";
 
@@ -77,6 +78,17 @@ export class Resolver {
     throw answer.fault;
   }
 
+  /** What `resolve` would give or throw, where that is remembered; null where it would have to ask. */
+  remembered(name: string, family: Family): Outcome<readonly string[], EgressFault> | null {
+    const canonical = canonicalName(name);
+    if (isLoopback(canonical)) return ok(LOOPBACK[family]);
+    const answer = this.#known(`${family} ${canonical}`);
+    if (answer === null || answer.fault === null) return answer && ok(answer.addresses);
+    if (!answer.mayHaveOther) return refuse(answer.fault);
+    const other = this.#known(`${family === 4 ? 6 : 4} ${canonical}`);
+    return other && (other.fault === null ? ok(other.addresses) : refuse(answer.fault));
+  }
+
   /** Of which families a name has addresses, at once when that is known; never throws. */
   familiesOf(name: string): readonly Family[] | Promise<readonly Family[]> {
     const canonical = canonicalName(name);
@@ -94,8 +106,12 @@ export class Resolver {
 
   #answer(name: string, family: Family): Answer | Promise<Answer> {
     const key = `${family} ${name}`;
+    return this.#known(key) ?? this.#ask(key, name, family);
+  }
+
+  #known(key: string): Answer | null {
     const known = this.#answers.get(key);
-    return known !== undefined && this.#now() < known.endsAtMs ? known : this.#ask(key, name, family);
+    return known !== undefined && this.#now() < known.endsAtMs ? known : null;
   }
 
   #ask(key: string, name: string, family: Family): Promise<Answer> {

@@ -23,6 +23,7 @@ import { endInPeace } from "../clients/problem-reply.ts";
 import { type OnListenerFault, type RefusalCounts, Refusals } from "../clients/refusals.ts";
 import type { Outgoing } from "../origins/outgoing.ts";
 import { SocksConnection, type SocksOptions } from "../socks/socks-connection.ts";
+import type { UdpAssociations } from "../socks/udp-associations.ts";
 import { IdleTunnels } from "../tunnel/idle-tunnels.ts";
 import { readConnectHead } from "./connect-head.ts";
 import { type ConnectOptions, connectReplyOn, serveConnect, wrongHost } from "./connect-method.ts";
@@ -46,6 +47,8 @@ export interface ProxyOptions {
   /** Counts the connections of clients; without it they are not. */
   readonly sockets?: OpenSockets;
   readonly idle?: IdleTunnels;
+  /** For clients that send datagrams. */
+  readonly associations: UdpAssociations;
   readonly refusalCounts?: RefusalCounts;
   readonly onFault: OnListenerFault;
   /** With what TLS is offered to the next client; without it, or null, it is not. */
@@ -96,6 +99,7 @@ export class ProxyListener {
       dialler,
       idle,
       refusals,
+      associations: options.associations,
       identify: ({ userName, password }, clientAt) =>
         askerOf(access, credentialsOf(userName, password), clientAt),
     };

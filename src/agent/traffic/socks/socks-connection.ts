@@ -1,7 +1,7 @@
 /**
  * One client of SOCKS5, from its greeting to its tunnel:
  *
- *     methods → login (RFC 1929) → request → reply → bytes
+ *     methods → login (RFC 1929) → request → reply → bytes, or the end of an association
  *
  * Whatever it says wrong, its connection ends and nothing else. A login that is refused hears nothing
  * but that. [SX1] [SX2] [SX3]
@@ -31,6 +31,7 @@ import {
   SocksMalformed,
   type SocksRequest,
 } from "./socks-messages.ts";
+import type { UdpAssociations } from "./udp-associations.ts";
 
 /** Who asks, and what it selects, as in the field `egress`. */
 export interface SocksAsker {
@@ -43,6 +44,7 @@ type Judged = Outcome<SocksAsker, Problem>;
 /** What all SOCKS connections of a host share. */
 export interface SocksOptions extends TunnelOptions {
   readonly refusals: Refusals;
+  readonly associations: UdpAssociations;
   /** By its login, and by where it comes from. */
   readonly identify: (login: Login, clientAt: Identity | null) => Judged | Promise<Judged>;
 }
@@ -154,9 +156,11 @@ export class SocksConnection {
   }
 
   #request({ command, address }: SocksRequest): void {
-    if (command !== Command.connect) return this.#refuse({ code: "method-unsupported" });
+    const isKnown = command === Command.connect || command === Command.udpAssociate;
+    if (!isKnown) return this.#refuse({ code: "method-unsupported" });
     if (address === null) return this.#refuse({ code: "address-type-unsupported" });
     this.#handOver();
+    if (command === Command.udpAssociate) return this.#associate(address);
     const asked = { ...this.#asker!, destination: destinationOf(address) };
     this.#flow.begin(async () => {
       const tunnel = new Tunnel(this.#options, this.#socket, this.#bytes, this.#flow);
@@ -165,6 +169,27 @@ export class SocksConnection {
         this.#socket.write(replyMessage(0, { ip: context.address.ip, port: held.port }));
       });
       if (refusal !== null) this.#refuse(refusal);
+    });
+  }
+
+  /** The connection says nothing more: it stands for as long as the association is wanted. [UD2] */
+  #associate(announced: SocksAddress): void {
+    const socket = this.#socket;
+    socket.on("data", ignore);
+    // Half a connection is none.
+    socket.once("end", () => void socket.end());
+    this.#flow.begin(async () => {
+      const opened = await this.#options.associations.open(
+        { ...this.#asker!, announced },
+        socket,
+        this.#flow.guard((problem, context) => {
+          if (problem === null) return void socket.destroy();
+          this.#options.refusals.count(problem, null, context);
+          socket.resetAndDestroy();
+        }),
+      );
+      if (opened.ok) socket.write(replyMessage(0, opened.value.relayPlace));
+      else if (!socket.destroyed) this.#refuse(opened.refusal);
     });
   }
 
@@ -201,6 +226,10 @@ export class SocksConnection {
     refusals.count(problem, fault, this.#tunnel?.context ?? null);
     this.#socket.destroy();
   }
+}
+
+function ignore(): void {
+  // What a client says where there is nothing to be said.
 }
 
 function destinationOf({ host, isName, port }: SocksAddress): Outcome<DestinationPlace, Problem> {

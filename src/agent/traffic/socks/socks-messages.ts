@@ -98,8 +98,14 @@ export function readAddress(
   if (bytes.length < portAt + 2) return "more";
   const host = bytes.subarray(hostAt, portAt);
   const isName = type === AddressType.name;
-  const text = isName ? host.toString("latin1") : ipaddr.fromByteArray([...host]).toString();
+  const text = isName ? host.toString("latin1") : addressText(host);
   return { address: { host: text, isName, port: bytes.readUInt16BE(portAt) }, endAt: portAt + 2 };
+}
+
+/** Each datagram has one, so what is simple is not left to the library. */
+function addressText(bytes: Buffer): string {
+  if (bytes.length === 4) return `${bytes[0]}.${bytes[1]}.${bytes[2]}.${bytes[3]}`;
+  return ipaddr.fromByteArray([...bytes]).toString();
 }
 
 /** The answer to a greeting. */

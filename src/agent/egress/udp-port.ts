@@ -1,0 +1,127 @@
+/**
+ * One leased port for UDP, and the socket on it: whatever it sends, to whomever, leaves from there.
+ *
+ *     port of a leased block → bound, alone → lease ends, or closed → held down → free
+ *
+ * The port is held as a connection's is: it is a flow of its block, and is closed at the end of the
+ * term. [UD1] [UD2]
+ */
+import { ok, type Outcome, refuse } from "../../core/outcome.ts";
+import type { Problem } from "../../core/problems.ts";
+import type { AddressPorts } from "./address-ports.ts";
+import { DatagramSocket, type OnDatagram } from "./datagram-socket.ts";
+import { UDP_KEY } from "./destination-key.ts";
+import { problemOf } from "./faults.ts";
+import type { HeldPort } from "./held-port.ts";
+import type { OpenSockets } from "./open-sockets.ts";
+
+/** How a port is come by. */
+export interface UdpPortOptions {
+  readonly sockets: OpenSockets;
+  /** How long to wait for a port while growth is outstanding. */
+  readonly portWaitMs: number;
+  /** Whether nobody wants it any more. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Ports tried when somebody else on this machine has bound them. */
+const MAX_PORT_ATTEMPTS = 8;
+
+/** From `open` until `close`, or until its lease ends. */
+export class UdpPort {
+  /** Called when the lease has ended, and with it the socket. */
+  onLost: (() => void) | null = null;
+  /** The block wants to be given back. */
+  onDrain: (() => void) | null = null;
+  readonly #from: AddressPorts;
+  readonly #held: HeldPort;
+  readonly #socket: DatagramSocket;
+
+  private constructor(from: AddressPorts, held: HeldPort, socket: DatagramSocket) {
+    this.#from = from;
+    this.#held = held;
+    this.#socket = socket;
+    held.onReset = () => {
+      this.close();
+      this.onLost?.();
+    };
+    held.onDrain = () => this.onDrain?.();
+  }
+
+  get ip(): string {
+    return this.#from.ip;
+  }
+
+  get port(): number {
+    return this.#held.port;
+  }
+
+  /** Whether the lease has ended. */
+  get isLost(): boolean {
+    return this.#held.isLost;
+  }
+
+  set onDatagram(listener: OnDatagram) {
+    this.#socket.onDatagram = listener;
+  }
+
+  set onFault(listener: (fault: unknown) => void) {
+    this.#socket.onFault = listener;
+  }
+
+  /** Takes a port of the address and binds it, or says why there is none. */
+  static async open(from: AddressPorts, options: UdpPortOptions): Promise<Outcome<UdpPort, Problem>> {
+    const { sockets, portWaitMs, signal } = options;
+    for (let attempt = 1; attempt <= MAX_PORT_ATTEMPTS; attempt += 1) {
+      if (sockets.isFull) return refuse({ code: "connections-exhausted" });
+      const taken = await from.takeWithin(UDP_KEY, portWaitMs, signal);
+      if (!taken.ok) return refuse({ code: taken.refusal, detail: `${from.ip} for UDP` });
+      const bound = await UdpPort.#bind(from, taken.value, sockets);
+      if (bound.ok || !taken.value.isRefused) return bound;
+    }
+    return refuse({ code: "port-block-exhausted", detail: "Others have bound the ports of the block." });
+  }
+
+  /** Whatever becomes of it, the port is given back once. */
+  static async #bind(
+    from: AddressPorts,
+    held: HeldPort,
+    sockets: OpenSockets,
+  ): Promise<Outcome<UdpPort, Problem>> {
+    let socket: DatagramSocket | null = null;
+    try {
+      // Between the choice of the port and this moment its lease may have ended.
+      if (!held.isLost) socket = await DatagramSocket.bind(from.ip, held.port, sockets);
+    } catch (fault) {
+      const { code } = fault as { readonly code?: string };
+      held.isRefused = code === "EADDRINUSE";
+      held.release();
+      // As a dial has it: the kernel does not know the address.
+      if (code === "EADDRNOTAVAIL")
+        return refuse({ code: "port-block-exhausted", detail: `${from.ip}: ${code}` });
+      return refuse(problemOf(fault));
+    }
+    if (socket !== null && !held.isLost) return ok(new UdpPort(from, held, socket));
+    socket?.close();
+    held.release();
+    return refuse({ code: "lease-lost" });
+  }
+
+  /**
+   * Sends a datagram; false when too much waits already, or the term is over, and then it is not sent.
+   * A process that was paused past the end finds what has come meanwhile before its timers tell it.
+   */
+  send(payload: Buffer, ip: string, port: number): boolean {
+    if (!this.#from.hasTerm) {
+      this.#held.reset();
+      return false;
+    }
+    return this.#socket.send(payload, ip, port);
+  }
+
+  /** Closes the socket, and gives the port back once. */
+  close(): void {
+    this.#socket.close();
+    this.#held.release();
+  }
+}
