@@ -36,6 +36,8 @@ export interface DeploymentOptions extends Partial<LabSize> {
   readonly idleHosts?: readonly string[];
   /** More arguments for every agent. */
   readonly agentArgs?: readonly string[];
+  /** Where every host has a proxy on the management network; without it none has. */
+  readonly proxyPort?: number;
 }
 
 /** One standing deployment, in a laboratory of its own. */
@@ -78,6 +80,9 @@ export class Deployment extends EdgeSide {
       "--allow=198.51.100.0/24",
       "--allow=2001:db8::/32",
       "--machine=require",
+      ...(this.#options.proxyPort === undefined
+        ? []
+        : [`--proxy=${hostOnManagement(number).ipv4}:${this.#options.proxyPort}`]),
       ...(this.#options.agentArgs ?? []),
     ];
     this.run(name, name, [process.execPath, AGENT, ...(await this.#common("host", name)), ...args]);
