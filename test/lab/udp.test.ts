@@ -127,6 +127,8 @@ test("[UD1] [LAW1] PySocks by three hosts at once: the Internet sees ports of th
   for (const uplink of uplinks) {
     expect(await uplink.count(`src host ${SHARED_IPV4}`)).toBeGreaterThan(0);
     expect(await uplink.count(`dst host ${SHARED_IPV4}`)).toBeGreaterThan(0);
+    // The kernel forbids others to split what leaves.
+    expect(await uplink.count(`src host ${SHARED_IPV4} and ip[6] & 0x40 == 0`)).toBe(0);
   }
 });
 
