@@ -1,7 +1,9 @@
 /** UDP ASSOCIATE as clients of SOCKS5 ask for it, through the listener. */
+import { connect as connectTls } from "node:tls";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { eventually } from "./gateway-rig.ts";
 import { ByteClient, type ProxyRig, startProxyRig } from "./proxy-rig.ts";
+import { CERTIFICATE, KEY } from "./tls-origin.ts";
 import { UdpEnd, unwrapped, wrapped } from "./udp-rig.ts";
 
 let rig: ProxyRig;
@@ -9,7 +11,10 @@ let client: UdpEnd;
 let echo: UdpEnd;
 
 beforeAll(async () => {
-  rig = await startProxyRig({ records: { "echo.test": ["127.0.0.1"] } });
+  rig = await startProxyRig({
+    certificate: () => ({ cert: Buffer.from(CERTIFICATE), key: Buffer.from(KEY) }),
+    records: { "echo.test": ["127.0.0.1"] },
+  });
   client = await UdpEnd.bind();
   echo = await UdpEnd.bind();
 });
@@ -85,6 +90,28 @@ test("[UD2] when its lease ends its connection is reset, counted by name", async
   rig.ports.removeBlock(1);
   await control.until(({ wasReset }) => wasReset, "the reset");
   expect(Object.fromEntries(rig.counts)).toEqual({ "lease-lost": 1 });
+  rig.ports.addBlock({ base: 20_480, order: 11, epoch: 1 });
+});
+
+test("[UD2] [PX11] within TLS it is asked for the same way, and ends with that connection, or that with it", async () => {
+  for (const isLeaseLost of [false, true]) {
+    const control = connectTls({ port: rig.proxyPort, host: "127.0.0.1", ca: CERTIFICATE });
+    control.on("error", () => {});
+    let said = Buffer.alloc(0);
+    control.on("data", (bytes: Buffer) => (said = Buffer.concat([said, bytes])));
+    control.write(Buffer.from([5, 1, 0, 5, 3, 0, ...ANYWHERE]));
+    await eventually(() => said.length === 12, "both answers");
+    const place = { ip: said.subarray(6, 10).join("."), port: said.readUInt16BE(10) };
+    const one = await UdpEnd.bind();
+    await one.send(wrapped("127.0.0.1", echo.port, "over TLS"), place);
+    await eventually(() => echo.heard.some(({ text }) => text === "over TLS"), "it arrives");
+    echo.heard.length = 0;
+    one.close();
+    if (isLeaseLost) rig.ports.removeBlock(1);
+    else control.end();
+    await eventually(() => control.closed, "the connection has ended");
+    expect(rig.associations.size).toBe(0);
+  }
   rig.ports.addBlock({ base: 20_480, order: 11, epoch: 1 });
 });
 

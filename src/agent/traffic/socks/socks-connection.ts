@@ -15,6 +15,7 @@ import { type DestinationPlace, placeOf } from "../../egress/destination-place.t
 import { problemOf } from "../../egress/faults.ts";
 import { endInPeace } from "../clients/problem-reply.ts";
 import type { Refusals } from "../clients/refusals.ts";
+import { reset } from "../tunnel/tunnel-relay.ts";
 import { Tunnel, type TunnelOptions } from "../tunnel/tunnel.ts";
 import {
   Command,
@@ -185,7 +186,7 @@ export class SocksConnection {
         this.#flow.guard((problem, context) => {
           if (problem === null) return void socket.destroy();
           this.#options.refusals.count(problem, null, context);
-          socket.resetAndDestroy();
+          reset(socket);
         }),
       );
       if (opened.ok) socket.write(replyMessage(0, opened.value.relayPlace));
