@@ -33,6 +33,7 @@ export function connectFrom(
     const socket = openSocket(localAddress, held, target);
     sockets.note(socket);
     let fault: unknown = null;
+    let isConnected = false;
     const fail = (cause: unknown): void => {
       clearTimeout(timer);
       fault ??= cause;
@@ -54,8 +55,8 @@ export function connectFrom(
       clearTimeout(timer);
       signal?.removeEventListener("abort", abort);
       held.release();
-      // Only now, so that a further attempt finds this port free.
-      reject(fault ?? new EgressFault("connection-terminated"));
+      // Only now, so that a further attempt finds this port free. A fault is dear, and mostly nobody waits.
+      if (!isConnected) reject(fault ?? new EgressFault("connection-terminated"));
     });
     socket.once("connect", () => {
       clearTimeout(timer);
@@ -65,6 +66,7 @@ export function connectFrom(
         fail(new EgressFault("internal-fault", "The socket is bound elsewhere."));
         return;
       }
+      isConnected = true;
       resolve(socket);
     });
   });

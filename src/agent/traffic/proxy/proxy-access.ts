@@ -20,6 +20,9 @@ const PROXYING: WayOfAsking = {
   hint: "A proxy takes the token of a client as password: ipshard token --role client.",
 };
 
+/** Addresses of clients that are remembered, listed or not. */
+const REMEMBERED = 4_096;
+
 /** One for all proxies of a host. */
 export class ProxyAccess {
   readonly #admission: Admission;
@@ -28,6 +31,8 @@ export class ProxyAccess {
     readonly name: string;
   }[];
 
+  readonly #known = new Map<string, Identity | null>();
+
   constructor(admission: Admission, sources: readonly ProxySource[]) {
     this.#admission = admission;
     this.#sources = sources.map(({ range, name }) => ({ range: ipaddr.parseCIDR(range), name }));
@@ -35,7 +40,18 @@ export class ProxyAccess {
 
   /** The client that is known by where it comes from; null for a stranger. To be asked once a connection. */
   clientAt(ip: string | undefined): Identity | null {
-    if (ip === undefined || !ipaddr.isValid(ip)) return null;
+    if (ip === undefined) return null;
+    let client = this.#known.get(ip);
+    if (client === undefined) {
+      client = this.#findClientAt(ip);
+      if (this.#known.size >= REMEMBERED) this.#known.clear();
+      this.#known.set(ip, client);
+    }
+    return client;
+  }
+
+  #findClientAt(ip: string): Identity | null {
+    if (!ipaddr.isValid(ip)) return null;
     const address = ipaddr.process(ip);
     for (const { range, name } of this.#sources) {
       if (address.kind() !== range[0].kind() || !address.match(range)) continue;
