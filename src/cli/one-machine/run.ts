@@ -29,8 +29,8 @@ const HOSTS = ["h1", "h2"] as const;
 const POOL = "default";
 const LAUNCHER_NAME = "launcher";
 
-/** Ports from the first on: the edge, a gateway for each host, the origin. */
-export const PORT_COUNT = 2 + HOSTS.length;
+/** Ports from the first on: the edge, a gateway for each host, the origin, a proxy for each host. */
+export const PORT_COUNT = 2 + 2 * HOSTS.length;
 
 const READY_TIMEOUT_MS = 30_000;
 /** A Ctrl-C lets requests in flight end for this long. */
@@ -105,7 +105,8 @@ async function startParts(
   }
   const originUrl = `http://${ORIGIN_IP}:${originPort(firstPort)}`;
   const tokenFiles = { client: client.file, admin: operator.file };
-  console.log(welcome({ edgeUrl, originUrl, ip: SHARED_IP, hosts: HOSTS, tokenFiles }));
+  const proxy = `${LOOPBACK}:${proxyPort(firstPort, 0)}`;
+  console.log(welcome({ edgeUrl, originUrl, proxy, ip: SHARED_IP, hosts: HOSTS, tokenFiles }));
 }
 
 /** Whether all hosts are placed on the address, which none is without a lease. */
@@ -129,6 +130,7 @@ async function agentSpec(
     "token-file": file,
     state: state.hostState(host),
     listen: `${LOOPBACK}:${gatewayPort(firstPort, index)}`,
+    proxy: `${LOOPBACK}:${proxyPort(firstPort, index)}`,
     // The sample origin is on loopback, which a host refuses unless it is told otherwise.
     allow: "127.0.0.0/8",
     "drain-deadline": String(DRAIN_DEADLINE_MS),
@@ -156,6 +158,11 @@ function placesOf(firstPort: number) {
       purpose: `the gateway of host ${host}`,
     })),
     { host: ORIGIN_IP, port: originPort(firstPort), purpose: "the sample origin" },
+    ...HOSTS.map((host, index) => ({
+      host: LOOPBACK,
+      port: proxyPort(firstPort, index),
+      purpose: `the proxy of host ${host}`,
+    })),
   ];
 }
 
@@ -165,4 +172,8 @@ function gatewayPort(firstPort: number, index: number): number {
 
 function originPort(firstPort: number): number {
   return firstPort + 1 + HOSTS.length;
+}
+
+function proxyPort(firstPort: number, index: number): number {
+  return firstPort + 2 + HOSTS.length + index;
 }

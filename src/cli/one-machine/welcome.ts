@@ -1,18 +1,20 @@
-/** What a person reads once everything runs: what there is, and three commands that work. */
+/** What a person reads once everything runs: what there is, and four commands that work. */
 import { FETCH_PATH } from "../../wire/header-names.ts";
 
 /** What there is. */
 export interface Welcome {
   readonly edgeUrl: string;
   readonly originUrl: string;
+  /** Where a host's proxy listens. */
+  readonly proxy: string;
   readonly ip: string;
   readonly hosts: readonly string[];
   /** Absolute paths. */
   readonly tokenFiles: { readonly client: string; readonly admin: string };
 }
 
-/** Three commands for any POSIX shell, in any directory. */
-export function commandsToTry({ edgeUrl, originUrl, ip, tokenFiles }: Welcome): string[] {
+/** Four commands for any POSIX shell, in any directory. */
+export function commandsToTry({ edgeUrl, originUrl, proxy, ip, tokenFiles }: Welcome): string[] {
   const fetchUrl = (path: string): string => `'${edgeUrl}${FETCH_PATH}?url=${originUrl}${path}'`;
   const client = `-H "egress-authorization: Bearer $(cat ${quote(tokenFiles.client)})"`;
   const admin = `-H "authorization: Bearer $(cat ${quote(tokenFiles.admin)})"`;
@@ -20,12 +22,13 @@ export function commandsToTry({ edgeUrl, originUrl, ip, tokenFiles }: Welcome): 
     `curl -i ${client} ${fetchUrl("/hello")}`,
     `curl -i ${client} -H 'egress: session=cart-42' -d 'some=body' ${fetchUrl("/cart")}`,
     `curl -s ${admin} ${edgeUrl}/v1/ips/${ip}`,
+    `curl -i -x http://${proxy} ${originUrl}/proxied`,
   ];
 }
 
 /** The whole text. */
 export function welcome(what: Welcome): string {
-  const [get, post, table] = commandsToTry(what);
+  const [get, post, table, proxied] = commandsToTry(what);
   return `
 ipshard runs. Hosts ${what.hosts.join(" and ")} share the address ${what.ip}, each on its own ports.
 Edge: ${what.edgeUrl}   Sample origin: ${what.originUrl} (answers with the address and port it saw)
@@ -41,6 +44,9 @@ Try, in another terminal:
 
 3. Which host holds which ports:
    ${table}
+
+4. The same address for a program that speaks proxy (HTTP, CONNECT and SOCKS5 on one port):
+   ${proxied}
 
 Ctrl-C ends it all.`;
 }
