@@ -93,16 +93,17 @@ test(
     const launch = start(state, await freePorts());
     await launch.untilSaid(READY);
     const commands = launch.said.split("\n").filter((line) => line.startsWith("   curl"));
-    expect(commands.length).toBe(3);
+    expect(commands.length).toBe(4);
     const answers: string[] = [];
     for (const command of commands) {
       const { stdout } = await runFile("sh", ["-c", command], { cwd: "/" });
       answers.push(stdout);
     }
-    const [get, post, table] = answers as [string, string, string];
+    const [get, post, table, proxied] = answers as [string, string, string, string];
     expect(get).toMatch(/^HTTP\/1.1 200 OK/);
     expect(get).toMatch(/"address":"127.0.0.10".*"method":"GET","path":"\/hello"/);
     expect(post).toMatch(/"address":"127.0.0.10".*"method":"POST","path":"\/cart"/);
+    expect(proxied).toMatch(/"address":"127.0.0.10".*"method":"GET","path":"\/proxied"/);
     for (const host of ["h1", "h2"]) expect(table).toContain(`"host":"${host}"`);
 
     const children = runningIn(state);
@@ -254,7 +255,7 @@ test(
     for (const [args, said] of [
       [["token", "--role", "client", "--name", "a"], /no issuer key.*\[key-missing\]/],
       [["token", "--role", "king", "--name", "a"], /--role is "king"|key-missing/],
-      [["start", "--port", "65533"], /from 1 to 65530/],
+      [["start", "--port", "65531"], /from 1 to 65530/],
       [["edge", "--port", "x"], /from 1 to 65535/],
       [["fly"], /unknown command/],
     ] as const) {
