@@ -1,5 +1,6 @@
 /** One attempt: a socket bound to a held port, connected to one address, and checked. [BI7] [BI8] */
 import { connect, type Socket } from "node:net";
+import { BulkRead } from "./bulk-read.ts";
 import { EgressFault } from "./faults.ts";
 import type { HeldPort } from "./held-port.ts";
 import type { OpenSockets } from "./open-sockets.ts";
@@ -11,8 +12,11 @@ const KEEP_ALIVE_DELAY_MS = 60_000;
 export interface Target {
   readonly ip: string;
   readonly port: number;
-  /** Whether our direction outlives the peer's end; without it the socket ends with the peer. */
-  readonly allowHalfOpen?: boolean;
+  /**
+   * Its bytes are passed on as they are: our direction outlives the peer's end, and what comes is read
+   * by `BulkRead`, without events. Without it the socket ends with the peer.
+   */
+  readonly isForTunnel?: boolean;
 }
 
 /** Connects within a time; whatever the result, the port is given back once. */
@@ -73,17 +77,21 @@ export function connectFrom(
 }
 
 function openSocket(localAddress: string, held: HeldPort, target: Target): Socket {
+  const read = target.isForTunnel === true ? new BulkRead() : null;
   try {
-    return connect({
+    const socket = connect({
       host: target.ip,
       port: target.port,
       localAddress,
       localPort: held.port,
-      allowHalfOpen: target.allowHalfOpen ?? false,
+      allowHalfOpen: read !== null,
+      ...(read === null ? {} : { onread: read.onread }),
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS,
     });
+    if (read !== null) BulkRead.note(socket, read);
+    return socket;
   } catch (fault) {
     // No known path leads here; if one does, the port must not be lost.
     held.release();

@@ -59,17 +59,17 @@ export class Dialler {
 
   /**
    * Connects to a host (a name or an address, IPv6 without brackets) and a TCP port. With
-   * `allowHalfOpen` the socket outlives the end of what the destination says.
+   * `isForTunnel` its bytes are to be passed on as they are (`Target`).
    */
   async dial(
     context: EgressContext,
     host: string,
     port: number,
     signal?: AbortSignal,
-    allowHalfOpen = false,
+    isForTunnel = false,
   ): Promise<Dialled> {
     const from = context.address;
-    const to = { port, allowHalfOpen };
+    const to = { port, isForTunnel };
     const endMs = monotonicMs() + this.#limits.connectTimeoutMs;
     const all = await this.#addressesOf(context, host, endMs, signal);
     if (all.length === 1)

@@ -12,10 +12,14 @@ import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { resetSocket } from "../../../process/socket-reset.ts";
 import type { Flow } from "../../../process/flow.ts";
+import { BulkRead } from "../../egress/bulk-read.ts";
 import type { HeldPort } from "../../egress/held-port.ts";
 import { noteStreamed } from "../clients/collect-garbage.ts";
 import { PausedPeer } from "../clients/paused-peer.ts";
 import type { IdleTunnels, WatchedTunnel } from "./idle-tunnels.ts";
+
+/** A few bytes are sooner copied than their buffer is replaced. */
+const LEAST_LENT_BYTES = 8 * 1024;
 
 /** A tunnel that stands. Both sockets must allow a half-open connection. */
 export class TunnelRelay implements WatchedTunnel {
@@ -60,14 +64,10 @@ export class TunnelRelay implements WatchedTunnel {
 
   #pump(from: Duplex, to: Duplex): void {
     let peer: PausedPeer | null = null;
-    const onData = this.#flow.guard((chunk: Buffer) => {
-      this.usedAtMs = this.#idle.nowMs;
-      noteStreamed(chunk.length);
-      if (to.write(chunk)) return;
-      from.pause();
+    const pause = (): void => {
       peer ??= new PausedPeer(from);
       peer.paused();
-    });
+    };
     const onDrain = this.#flow.guard(() => {
       this.usedAtMs = this.#idle.nowMs;
       peer?.resumed();
@@ -80,13 +80,36 @@ export class TunnelRelay implements WatchedTunnel {
       this.#closedCount += 1;
       if (this.#closedCount === 2) this.#idle.remove(this);
     });
-    from.on("data", onData);
+    this.#read(from, to, pause);
     to.on("drain", onDrain);
     from.once("end", onEnd);
     from.once("close", onClose);
     if (from.readableEnded) onEnd();
     if (from.closed) onClose();
     else from.resume();
+  }
+
+  #read(from: Duplex, to: Duplex, pause: () => void): void {
+    const bulk = from instanceof Socket ? BulkRead.of(from) : undefined;
+    if (bulk === undefined) {
+      const onData = this.#flow.guard((chunk: Buffer) => {
+        this.usedAtMs = this.#idle.nowMs;
+        noteStreamed(chunk.length);
+        if (to.write(chunk)) return;
+        from.pause();
+        pause();
+      });
+      from.on("data", onData);
+      return;
+    }
+    bulk.begin((bytes) => {
+      this.usedAtMs = this.#idle.nowMs;
+      const isCopied = bytes.length < LEAST_LENT_BYTES;
+      const goesOn = to.write(isCopied ? Buffer.from(bytes) : bytes);
+      if (!goesOn) pause();
+      // What the kernel has taken at once is not needed any more.
+      return { goesOn, isKept: !isCopied && to.writableLength > 0 };
+    });
   }
 }
 
