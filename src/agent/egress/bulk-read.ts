@@ -14,7 +14,8 @@ import type { OnReadOpts, Socket } from "node:net";
  */
 export type ReadSink = (bytes: Buffer) => { readonly goesOn: boolean; readonly isKept: boolean };
 
-const LEAST_BYTES = 4 * 1024;
+/** From the pool that Node has for small buffers. */
+const LEAST_BYTES = 2 * 1024;
 const MOST_BYTES = 256 * 1024;
 /** A buffer that is filled is too small; one of which so little is used is too large. */
 const GROWTH = 4;
@@ -26,7 +27,7 @@ const reads = new WeakMap<Socket, BulkRead>();
 export class BulkRead {
   /** For `connect`. */
   readonly onread: OnReadOpts;
-  #buffer = Buffer.allocUnsafeSlow(LEAST_BYTES);
+  #buffer = Buffer.allocUnsafe(LEAST_BYTES);
   #sink: ReadSink | null = null;
   readonly #early: Buffer[] = [];
 
@@ -60,7 +61,7 @@ export class BulkRead {
     }
     const { goesOn, isKept } = this.#sink(bytes);
     const size = sizeAfter(buffer.length, byteCount);
-    if (isKept || size !== buffer.length) this.#buffer = Buffer.allocUnsafeSlow(size);
+    if (isKept || size !== buffer.length) this.#buffer = Buffer.allocUnsafe(size);
     return goesOn;
   }
 }

@@ -95,7 +95,7 @@ export class TunnelRelay implements WatchedTunnel {
       const onData = this.#flow.guard((chunk: Buffer) => {
         this.usedAtMs = this.#idle.nowMs;
         noteStreamed(chunk.length);
-        if (to.write(chunk)) return;
+        if (passOn(chunk, to)) return;
         from.pause();
         pause();
       });
@@ -105,12 +105,17 @@ export class TunnelRelay implements WatchedTunnel {
     bulk.begin((bytes) => {
       this.usedAtMs = this.#idle.nowMs;
       const isCopied = bytes.length < LEAST_LENT_BYTES;
-      const goesOn = to.write(isCopied ? Buffer.from(bytes) : bytes);
+      const goesOn = passOn(isCopied ? Buffer.from(bytes) : bytes, to);
       if (!goesOn) pause();
       // What the kernel has taken at once is not needed any more.
       return { goesOn, isKept: !isCopied && to.writableLength > 0 };
     });
   }
+}
+
+/** Whether more may come. What the kernel has taken at once is gone, however large it was. */
+function passOn(bytes: Buffer, to: Duplex): boolean {
+  return to.write(bytes) || (to.writableLength === 0 && !to.destroyed);
 }
 
 /** Whether what has closed did so before both directions had ended, or by a reset. */
