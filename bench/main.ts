@@ -8,6 +8,7 @@ import { measureBind } from "./bind.ts";
 import { measureEdge } from "./edge.ts";
 import { measureElastic } from "./elastic.ts";
 import { measureLease } from "./lease.ts";
+import { measureProxy } from "./proxy.ts";
 import { printTable, type Row } from "./report.ts";
 import { measureSteering } from "./steering.ts";
 
@@ -16,6 +17,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Row[]>>> = {
   edge: measureEdge,
   elastic: measureElastic,
   lease: measureLease,
+  proxy: measureProxy,
   steering: measureSteering,
 };
 
