@@ -60,6 +60,18 @@ const CATALOGUE = {
     8,
     "The destination is not of the form host:port, such as db.example.com:5432 or [2001:db8::1]:443.",
   ),
+  "subprotocol-missing": kind(
+    400,
+    "http_request_error",
+    1,
+    "TCP is carried by a WebSocket with the subprotocol ipshard.tcp.v1; offer it.",
+  ),
+  "carrier-malformed": kind(
+    400,
+    "http_request_error",
+    1,
+    "What came over the WebSocket that carries the connection breaks the rules of its subprotocol.",
+  ),
   "socks-malformed": kind(
     400,
     "http_request_error",
@@ -183,6 +195,12 @@ const CATALOGUE = {
     "connection_terminated",
     4,
     "The destination ended the connection before it answered.",
+  ),
+  "connection-idle": kind(
+    504,
+    "connection_read_timeout",
+    1,
+    "Nothing passed on the connection for longer than it may rest.",
   ),
   "destination-unroutable": kind(
     502,

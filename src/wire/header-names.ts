@@ -37,6 +37,12 @@ export const PROXY_NAME = "ipshard";
 /** Path of the egress API, on the edge and on every host's gateway. */
 export const FETCH_PATH = "/v1/fetch";
 
+/** Path of TCP connections, at both as well. */
+export const CONNECT_PATH = "/v1/connect";
+
+/** Request over a service binding: a TCP connection to `host:port` is wanted, whatever the URL is. */
+export const EGRESS_CONNECT = "egress-connect";
+
 /** At a gateway: begins the path under which an upload is asked for by its name. */
 export const UPLOADS_PATH = "/v1/uploads/";
 

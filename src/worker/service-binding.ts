@@ -1,13 +1,14 @@
 /**
  * The egress for other Workers: `env.EGRESS.fetch(request)` on a service binding, where the
- * request's URL is the destination. The binding itself is the permission to use it, so there is
- * no token; its `props` say which pool and in whose name. [WK15]
+ * request's URL is the destination; or, for TCP, a field that the SDK sets. The binding itself is
+ * the permission to use it, so there is no token; its `props` say which pool and in whose name.
+ * [WK15] [RC7]
  */
 import { WorkerEntrypoint } from "cloudflare:workers";
 import { EVERY_POOL, type Identity } from "../core/identity.ts";
-import { FETCH_PATH } from "../wire/header-names.ts";
+import { CONNECT_PATH, EGRESS_CONNECT, FETCH_PATH } from "../wire/header-names.ts";
 import { relay } from "./egress/relay.ts";
-import { objectionTo } from "./egress/request-head.ts";
+import { objectionTo, objectionToConnect } from "./egress/request-head.ts";
 import type { Environment } from "./runtime/environment.ts";
 import { faultProblem, problem } from "./runtime/problem.ts";
 
@@ -28,7 +29,13 @@ export class Egress extends WorkerEntrypoint<Environment, EgressProps | undefine
     try {
       const objection = objectionTo(request);
       if (objection !== null) return problem(objection);
-      const target = `${FETCH_PATH}?url=${encodeURIComponent(request.url)}`;
+      const connect = request.headers.get(EGRESS_CONNECT);
+      const refusal = connect === null ? null : objectionToConnect(request);
+      if (refusal !== null) return refusal;
+      const target =
+        connect === null
+          ? `${FETCH_PATH}?url=${encodeURIComponent(request.url)}`
+          : `${CONNECT_PATH}?${connect}`;
       return await relay(request, target, identityOf(this.ctx.props), this.env, this.ctx);
     } catch (fault) {
       return faultProblem(fault);

@@ -31,6 +31,9 @@ export interface RigOptions extends OutgoingOptions {
   readonly dnsTimeoutMs?: number;
   /** Those of clients and destinations together. */
   readonly maxConnections?: number;
+  /** How long a TCP connection may rest, and its client be silent before it is asked. */
+  readonly tcpIdleMs?: number;
+  readonly tcpSilenceMs?: number;
 }
 
 export interface Rig {
@@ -88,6 +91,8 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     binder,
     outgoing,
     sockets,
+    ...(options.tcpIdleMs === undefined ? {} : { tcpIdleMs: options.tcpIdleMs }),
+    ...(options.tcpSilenceMs === undefined ? {} : { tcpSilenceMs: options.tcpSilenceMs }),
     onFault: (fault, context) => {
       faults.push(fault);
       faultyFlows.push(context);

@@ -112,7 +112,7 @@ test("by HTTP", async () => {
 });
 
 test("by the SDK", async () => {
-  const block = filledIn(await blockOf("ts", "createEgress"), {
+  const block = filledIn(await blockOf("ts", "createEgress({ endpoint:"), {
     "http://127.0.0.1:8787": cluster.edgeUrl,
     [EXAMPLE]: cluster.originUrl("/upload"),
   });
@@ -167,7 +167,7 @@ test("by a service binding", async () => {
   const [{ binding, service, entrypoint, props }] = services as [(typeof services)[number]];
   const declaration = parseWranglerConfig(await readFile(join(ROOT, "wrangler.toml"), "utf8"));
   expect(service).toBe(declaration.name);
-  const block = filledIn(await blockOf("ts", "env.EGRESS"), { [EXAMPLE]: cluster.originUrl("/seen") });
+  const block = filledIn(await blockOf("ts", "env.EGRESS.fetch"), { [EXAMPLE]: cluster.originUrl("/seen") });
   const shop = join(cluster.directory, "edge", "shop.js");
   await build({
     stdin: { contents: `export default { async fetch(request, env) { ${block} return response; } };` },

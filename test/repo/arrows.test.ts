@@ -18,6 +18,8 @@ const ARROWS = {
   "src/api": ["src/core", "src/wire"],
   "src/plan": ["src/core"],
   "src/sdk": ["src/core", "src/wire"],
+  // What only Node has, and drivers that were written for it.
+  "src/sdk/node": ["src/sdk"],
   "durable-objects/storage": [],
   // All that an address and a pool know of each other.
   "durable-objects/calls": ["src/core"],
@@ -138,11 +140,12 @@ const FOLDERS = Object.keys(ARROWS) as Folder[];
 /** Where one project holds several folders: what each may import of the others. */
 const INNER_ARROWS: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
   "src/agent/traffic": {
-    gateway: ["fetch", "websocket", "clients", "origins", "http"],
+    gateway: ["fetch", "raw-tcp", "websocket", "clients", "origins", "http"],
     proxy: ["socks", "tunnel", "fetch", "websocket", "clients", "origins", "http"],
     socks: ["tunnel", "clients"],
     tunnel: ["clients"],
     fetch: ["clients", "origins", "http"],
+    "raw-tcp": ["websocket", "clients", "tls"],
     websocket: ["clients", "origins", "http", "tls"],
     clients: ["http"],
     origins: ["http1", "http2", "http", "tls"],
@@ -177,6 +180,7 @@ const UNKNOWN: readonly (readonly [Folder, string, string])[] = [
   ["src/plan", 'export * from "node:fs";', "node:fs"],
   ["src/sdk", 'export * from "node:fs";', "node:fs"],
   ["src/sdk", "export const { pid } = process;", "process"],
+  ["src/sdk/node", 'export * from "cloudflare:workers";', "cloudflare:workers"],
   ["src/linux/nftables", 'export * from "node:fs";', "node:fs"],
   ["src/router/steering", 'export * from "node:fs";', "node:fs"],
   ["src/router/rules", 'export * from "node:fs";', "node:fs"],

@@ -4,6 +4,7 @@
  * connection only. [WK35] [WK36] [WK37]
  */
 import type { Problem } from "../../core/problems.ts";
+import { problem } from "../runtime/problem.ts";
 
 /** Why a request cannot be carried as it was meant; null when it can. */
 export function objectionTo(request: Request): Problem | null {
@@ -20,6 +21,12 @@ export function objectionTo(request: Request): Problem | null {
   }
   const upgrade = headers.get("upgrade");
   return upgrade === null ? null : objectionToUpgrade(request, upgrade);
+}
+
+/** The answer to a request for a TCP connection that asks for no WebSocket; null when it does. [RC1] */
+export function objectionToConnect({ headers }: Request): Response | null {
+  if (headers.has("upgrade")) return null;
+  return problem({ code: "upgrade-required" }, { upgrade: "websocket" });
 }
 
 /**

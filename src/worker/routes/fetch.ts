@@ -1,11 +1,14 @@
-/** The egress API: any method to `/v1/fetch?url=…`. The one path on which speed matters. */
+/**
+ * The egress API: any method to `/v1/fetch?url=…`, and WebSockets that carry TCP at `/v1/connect?to=…`.
+ * The one path on which speed matters.
+ */
 import type { IdentityRefusal, Role } from "../../core/identity.ts";
 import type { Problem } from "../../core/problems.ts";
-import { EGRESS_AUTHORIZATION, FETCH_PATH } from "../../wire/header-names.ts";
+import { CONNECT_PATH, EGRESS_AUTHORIZATION, FETCH_PATH } from "../../wire/header-names.ts";
 import { bearerOf } from "../../wire/tokens.ts";
 import { answerPreflight, isFromPage, isPreflight, readableByPages } from "../egress/cross-origin.ts";
 import { relay } from "../egress/relay.ts";
-import { objectionTo } from "../egress/request-head.ts";
+import { objectionTo, objectionToConnect } from "../egress/request-head.ts";
 import { identify } from "../identity/authenticate.ts";
 import type { Background, Environment } from "../runtime/environment.ts";
 import { faultProblem, problem } from "../runtime/problem.ts";
@@ -18,8 +21,9 @@ const AFTER_SCHEME = "http://".length;
 /** The path and query of a URL that is for the egress API; null for any other. */
 export function egressTarget(url: string): string | null {
   const at = url.indexOf("/", AFTER_SCHEME + 1);
-  if (!url.startsWith(FETCH_PATH, at)) return null;
-  const end = at + FETCH_PATH.length;
+  const path = url.startsWith(FETCH_PATH, at) ? FETCH_PATH : CONNECT_PATH;
+  if (!url.startsWith(path, at)) return null;
+  const end = at + path.length;
   return url.length === end || url[end] === "?" ? url.slice(at) : null;
 }
 
@@ -53,6 +57,10 @@ async function answerClient(
   if (!identity.ok) return problem(refusedIdentity(identity.refusal, request.headers));
   const objection = objectionTo(request);
   if (objection !== null) return problem(objection);
+  if (target.startsWith(CONNECT_PATH)) {
+    const refusal = objectionToConnect(request);
+    if (refusal !== null) return refusal;
+  }
   return relay(request, target, identity.value, env, background);
 }
 

@@ -33,6 +33,8 @@ export function sendProblem(
   const isUnread = !request.complete;
   response.writeHead(status, {
     ...headers,
+    // RFC 9110 section 7.8: what stands in `upgrade` is for this connection only.
+    ...(status === 426 ? { connection: response.shouldKeepAlive ? "upgrade" : "close, upgrade" } : {}),
     // A client that waits for `100 Continue` may or may not send its body after this.
     ...(isUnread && request.headers.expect !== undefined ? { connection: "close" } : {}),
   });
@@ -86,10 +88,11 @@ function replyOf(problem: Problem, { host, isProxy }: Speaker): ReturnType<typeo
     headers: {
       ...headers,
       ...(status === 407 ? {} : { [EGRESS_HOST]: host }),
-      // RFC 9110 sections 15.5.2, 15.5.8 and 15.5.6: what would do, with every no of this kind.
+      // RFC 9110 sections 15.5.2, 15.5.8, 15.5.6 and 15.5.22: what would do, with every no of this kind.
       ...(status === 401 ? { "www-authenticate": "Bearer" } : {}),
       ...(status === 407 ? { "proxy-authenticate": 'Basic realm="ipshard", charset="UTF-8"' } : {}),
       ...(status === 405 ? { allow: READING_METHODS } : {}),
+      ...(status === 426 ? { upgrade: "websocket" } : {}),
       "content-length": String(Buffer.byteLength(body)),
     },
     body,

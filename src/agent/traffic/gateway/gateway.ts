@@ -8,7 +8,8 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { ListenOptions, Socket } from "node:net";
 import { type Outcome, refuse } from "../../../core/outcome.ts";
 import type { Problem } from "../../../core/problems.ts";
-import { FETCH_PATH } from "../../../wire/header-names.ts";
+import { CONNECT_PATH, FETCH_PATH } from "../../../wire/header-names.ts";
+import { SILENCE_MS } from "../../../wire/tcp-carrier.ts";
 import { monotonicMs } from "../../../process/clock.ts";
 import { Flow } from "../../../process/flow.ts";
 import type { Admission, Admitted } from "../../admission/admission.ts";
@@ -21,6 +22,9 @@ import { Uploads } from "../clients/uploads.ts";
 import { ProxiedRequest, type ProxiedRequestOptions } from "../fetch/proxied-request.ts";
 import { readRequestHeaders, type RequestHeaders } from "../http/forwarded-headers.ts";
 import type { Outgoing } from "../origins/outgoing.ts";
+import { type CarriedTcpOptions, carryTcp } from "../raw-tcp/carried-tcp.ts";
+import { CarrierServer } from "../raw-tcp/carrier-server.ts";
+import { objectionToHandshake, parseTcpDestination } from "../raw-tcp/connect-request.ts";
 import { WebSocketClient } from "../websocket/websocket-client.ts";
 import { relayWebSocket, type ProxiedWebSocketOptions } from "../websocket/proxied-websocket.ts";
 import type { ClientConnection } from "../clients/client-connection.ts";
@@ -44,9 +48,14 @@ export interface GatewayOptions {
   readonly refusalCounts?: RefusalCounts;
   /** What the host wants to add to its status. */
   readonly describe?: () => Promise<Record<string, unknown>>;
+  /** How long a TCP connection may rest, and its client be silent before it is asked. */
+  readonly tcpIdleMs?: number;
+  readonly tcpSilenceMs?: number;
 }
 
 const WEBSOCKET_ANSWER_MS = 30_000;
+/** RFC 5382 REQ-5: at least two hours and four minutes. */
+const TCP_IDLE_MS = 7_500_000;
 
 /** Serves the gateway API of one host. */
 export class Gateway {
@@ -56,6 +65,7 @@ export class Gateway {
   readonly #routes: HostRoutes;
   readonly #requestOptions: ProxiedRequestOptions;
   readonly #webSocketOptions: ProxiedWebSocketOptions;
+  readonly #tcpOptions: CarriedTcpOptions;
   readonly #uploads = new Uploads();
   #runningCount = 0;
   /** Requests that have not got their whole answer, refused ones included. */
@@ -83,6 +93,15 @@ export class Gateway {
       secureSockets: outgoing.secureSockets,
       host,
       answerTimeoutMs: WEBSOCKET_ANSWER_MS,
+    };
+    this.#tcpOptions = {
+      carriers: new CarrierServer(),
+      dialler: outgoing.dialler,
+      secureSockets: outgoing.secureSockets,
+      host,
+      idleMs: options.tcpIdleMs ?? TCP_IDLE_MS,
+      silenceMs: options.tcpSilenceMs ?? SILENCE_MS,
+      onFailure: (problem, fault, context) => refusals.count(problem, fault, context),
     };
     this.server = createRequestServer(
       {
@@ -205,30 +224,41 @@ export class Gateway {
     flow.begin(async () => {
       client = new WebSocketClient(socket, head, flow);
       const headers = readRequestHeaders(request.rawHeaders);
-      const admitted = await this.#admitWebSocket(request, headers);
+      const judged = judgeUpgrade(request, headers);
+      if (!judged.ok) return this.#refusals.refuseOn(socket, judged.refusal);
+      const { path, query } = targetOf(request);
+      const admitted =
+        path === CONNECT_PATH
+          ? await this.#admitUpgrade(headers, () => parseTcpDestination(query))
+          : await this.#admitUpgrade(headers, () => parseDestination(query));
       if (!admitted.ok) return this.#refusals.refuseOn(socket, admitted.refusal);
+      const { destination } = admitted.value;
       ({ context } = admitted.value);
-      if (headers.hasBody) {
-        const detail = "The request for a WebSocket has no body.";
-        return this.#refusals.refuseOn(socket, { code: "request-malformed", detail });
+      if (destination instanceof URL) {
+        const asked = { request, client, url: destination, headers: headers.forwarded };
+        return relayWebSocket(this.#webSocketOptions, context, asked, flow);
       }
-      const asked = { request, client, url: admitted.value.destination, headers: headers.forwarded };
-      await relayWebSocket(this.#webSocketOptions, context, asked, flow);
+      const objection = objectionToHandshake(request);
+      if (objection !== null) return this.#refusals.refuseOn(socket, objection);
+      await carryTcp(this.#tcpOptions, context, { request, client, destination }, flow);
     });
   }
 
-  async #admitWebSocket(
-    request: IncomingMessage,
+  async #admitUpgrade<Destination extends { readonly hostname: string }>(
     headers: RequestHeaders,
-  ): Promise<Outcome<Admitted<URL>, Problem>> {
-    const judged = judgeHead(request, headers);
-    if (!judged.ok) return judged;
-    const { path, query } = targetOf(request);
-    if (path !== FETCH_PATH) return refuse({ code: "route-unknown" });
-    return this.#admission.admit({
-      client: await this.#admission.identify(tokenOf(headers, FETCHING), FETCHING),
-      selection: headers.egress,
-      destination: () => parseDestination(query),
-    });
+    destination: () => Outcome<Destination, Problem>,
+  ): Promise<Outcome<Admitted<Destination>, Problem>> {
+    const client = await this.#admission.identify(tokenOf(headers, FETCHING), FETCHING);
+    return this.#admission.admit({ client, selection: headers.egress, destination });
   }
+}
+
+/** What must be right about an upgrade before it matters who asks. */
+function judgeUpgrade(request: IncomingMessage, headers: RequestHeaders): Outcome<true, Problem> {
+  const judged = judgeHead(request, headers);
+  if (!judged.ok) return judged;
+  const { path } = targetOf(request);
+  if (path !== FETCH_PATH && path !== CONNECT_PATH) return refuse({ code: "route-unknown" });
+  const detail = "The request for a WebSocket has no body.";
+  return headers.hasBody ? refuse({ code: "request-malformed", detail }) : judged;
 }

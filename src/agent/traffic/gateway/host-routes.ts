@@ -1,5 +1,6 @@
 /** What a gateway tells of its host, and of uploads: everything but the fetch itself. */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { CONNECT_PATH } from "../../../wire/header-names.ts";
 import type { Flow } from "../../../process/flow.ts";
 import type { Admission } from "../../admission/admission.ts";
 import type { PortBinder } from "../../egress/port-binder.ts";
@@ -44,7 +45,9 @@ export class HostRoutes {
   ): Promise<void> | void {
     const { refusals } = this.#options;
     const upload = uploadAt(path);
-    if (upload === null && path !== "/health" && path !== "/v1/status") {
+    if (path === CONNECT_PATH) {
+      refusals.refuse(request, response, { code: "upgrade-required" });
+    } else if (upload === null && path !== "/health" && path !== "/v1/status") {
       refusals.refuse(request, response, { code: "route-unknown" });
     } else if (request.method !== "GET" && request.method !== "HEAD") {
       refusals.refuse(request, response, { code: "method-unsupported" });

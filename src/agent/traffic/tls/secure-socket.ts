@@ -32,7 +32,10 @@ export class SecureSockets {
     this.#context = createSecureContext(authorities === undefined ? {} : { ca: [...authorities] });
   }
 
-  /** Makes a socket to a host (a name or an address, IPv6 without brackets) secure; it ends with it. */
+  /**
+   * Makes a socket to a host (a name or an address, IPv6 without brackets) secure; it ends with it. Without
+   * protocols none is negotiated.
+   */
   secure(socket: Socket, host: string, port: number, protocols: readonly SecureProtocol[]): Promise<Socket> {
     const name = verifiedName(host);
     const key = `${name} ${port}`;
@@ -43,7 +46,7 @@ export class SecureSockets {
         host: name,
         // An address is no server name.
         ...(isIP(name) === 0 ? { servername: name } : {}),
-        ALPNProtocols: [...protocols],
+        ...(protocols.length === 0 ? {} : { ALPNProtocols: [...protocols] }),
         secureContext: this.#context,
         ...(session === undefined ? {} : { session }),
       });
