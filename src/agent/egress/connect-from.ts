@@ -8,15 +8,18 @@ import { resetSocket } from "../../process/socket-reset.ts";
 
 const KEEP_ALIVE_DELAY_MS = 60_000;
 
-/** Where an attempt goes to. */
-export interface Target {
+/** How a connection is used. */
+export interface ConnectionUse {
+  /** Our direction outlives the peer's end; without it the socket ends with the peer. */
+  readonly allowHalfOpen?: boolean;
+  /** What comes is read by `BulkRead`, and not told in events. */
+  readonly readsInBulk?: boolean;
+}
+
+/** Where an attempt goes to, and what for. */
+export interface Target extends ConnectionUse {
   readonly ip: string;
   readonly port: number;
-  /**
-   * Its bytes are passed on as they are: our direction outlives the peer's end, and what comes is read
-   * by `BulkRead`, without events. Without it the socket ends with the peer.
-   */
-  readonly isForTunnel?: boolean;
 }
 
 /** Connects within a time; whatever the result, the port is given back once. */
@@ -77,14 +80,14 @@ export function connectFrom(
 }
 
 function openSocket(localAddress: string, held: HeldPort, target: Target): Socket {
-  const read = target.isForTunnel === true ? new BulkRead() : null;
+  const read = target.readsInBulk === true ? new BulkRead() : null;
   try {
     const socket = connect({
       host: target.ip,
       port: target.port,
       localAddress,
       localPort: held.port,
-      allowHalfOpen: read !== null,
+      allowHalfOpen: target.allowHalfOpen === true,
       ...(read === null ? {} : { onread: read.onread }),
       noDelay: true,
       keepAlive: true,

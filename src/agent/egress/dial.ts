@@ -11,7 +11,7 @@ import { isIP, type Socket } from "node:net";
 import { EgressFault } from "./faults.ts";
 import type { AddressPorts } from "./address-ports.ts";
 import { MAX_ADDRESSES, raceAddresses } from "./happy-eyeballs.ts";
-import { connectFrom, givenUp, isRefusal, type Target } from "./connect-from.ts";
+import { type ConnectionUse, connectFrom, givenUp, isRefusal, type Target } from "./connect-from.ts";
 import { destinationKey } from "./destination-key.ts";
 import { unmapped } from "./destination-policy.ts";
 import type { EgressContext } from "./flow-context.ts";
@@ -57,19 +57,16 @@ export class Dialler {
     this.#sockets = sockets;
   }
 
-  /**
-   * Connects to a host (a name or an address, IPv6 without brackets) and a TCP port. With
-   * `isForTunnel` its bytes are to be passed on as they are (`Target`).
-   */
+  /** Connects to a host (a name or an address, IPv6 without brackets) and a TCP port. */
   async dial(
     context: EgressContext,
     host: string,
     port: number,
     signal?: AbortSignal,
-    isForTunnel = false,
+    use: ConnectionUse = {},
   ): Promise<Dialled> {
     const from = context.address;
-    const to = { port, isForTunnel };
+    const to = { ...use, port };
     const endMs = monotonicMs() + this.#limits.connectTimeoutMs;
     const all = await this.#addressesOf(context, host, endMs, signal);
     if (all.length === 1)

@@ -54,7 +54,9 @@ export async function carryTcp(
   const { port, isSecure, certificateName } = destination;
   const host = dialHostOf(destination);
   // Either direction may end before the other.
-  const { socket, held } = await options.dialler.dial(context, host, port, client.gone, true);
+  const { socket, held } = await options.dialler.dial(context, host, port, client.gone, {
+    allowHalfOpen: true,
+  });
   // Until it is agreed, the end of the client is the end of the destination's socket, and of the port.
   const onGone = flow.guard(() => resetSocket(socket));
   client.gone.addEventListener("abort", onGone);

@@ -38,6 +38,8 @@ export interface TunnelEnd {
   readonly destination: Socket;
 }
 
+const USE = { allowHalfOpen: true, readsInBulk: true };
+
 /** One tunnel, from its question to its answer; from then on the relay is on its own. */
 export class Tunnel {
   /** Once it is admitted. */
@@ -77,7 +79,7 @@ export class Tunnel {
       dialHostOf(place),
       place.port,
       this.#client.gone,
-      true,
+      USE,
     );
     if (this.isGone) {
       socket.destroy();
