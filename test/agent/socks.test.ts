@@ -1,6 +1,8 @@
 /** SOCKS5 as its clients speak it, whole and in pieces. */
+import { setTimeout as delay } from "node:timers/promises";
 import * as fc from "fast-check";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { readLogin } from "../../src/agent/traffic/socks/socks-messages.ts";
 import { PROBLEM_CODES, problemKind } from "../../src/core/problems.ts";
 import { eventually, type Origin, startOrigin } from "./gateway-rig.ts";
 import { ByteClient, type ProxyRig, startProxyRig } from "./proxy-rig.ts";
@@ -158,6 +160,43 @@ describe("who may", () => {
     );
     expect([...(await eager.take(5))]).toEqual([5, 2, 1, 0, 5]);
     eager.socket.destroy();
+  });
+
+  test("[SX4] lengths that are written as characters, with the whole token as password", async () => {
+    const written = (text: string): Buffer =>
+      Buffer.from(`${String.fromCodePoint(text.length)}${text}`, "utf8");
+    for (const userName of ["pool=main", `session=${"s".repeat(124)}`, "session=a"]) {
+      const client = new ByteClient(strict.proxyPort);
+      client.write(Buffer.from([5, 2, 0, 2]));
+      expect([...(await client.take(2))]).toEqual([5, 2]);
+      const message = Buffer.concat([Buffer.from([1]), written(userName), written(token)]);
+      // In two pieces, wherever the first ends.
+      client.write(message.subarray(0, 2));
+      await delay(5);
+      client.write(message.subarray(2));
+      expect([...(await client.take(2))]).toEqual([1, 0]);
+      client.write(connectTo(ipv4(127, 0, 0, 1), origin.port));
+      expect((await client.take(10))[1]).toBe(0);
+      client.socket.destroy();
+    }
+  });
+
+  test("[SX4] every login is read as it was written, in either way, and only when all of it has come", () => {
+    const text = fc.string({ unit: "grapheme-ascii", maxLength: 255 });
+    const asByte = (value: string): Buffer => Buffer.concat([Buffer.from([value.length]), Buffer.from(value)]);
+    const asCharacter = (value: string): Buffer =>
+      Buffer.concat([Buffer.from(String.fromCodePoint(value.length)), Buffer.from(value)]);
+    fc.assert(
+      fc.property(text, text, fc.boolean(), (userName, password, isStrict) => {
+        const encode = isStrict ? asByte : asCharacter;
+        const message = Buffer.concat([Buffer.from([1]), encode(userName), encode(password)]);
+        for (let length = 0; length < message.length; length += 1) {
+          expect(readLogin(message.subarray(0, length))).toBe(null);
+        }
+        const read = readLogin(Buffer.concat([message, Buffer.from([5])]));
+        expect(read).toEqual({ message: { userName, password }, byteCount: message.length });
+      }),
+    );
   });
 
   test("[PX2] a stranger is refused with its login, and so is a selection that is wrong", async () => {

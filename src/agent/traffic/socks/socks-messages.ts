@@ -53,16 +53,38 @@ export function readGreeting(bytes: Buffer): Read<readonly number[]> {
 export function readLogin(bytes: Buffer): Read<Login> {
   if (bytes.length === 0) return null;
   if (bytes[0] !== LOGIN_VERSION) throw new SocksMalformed("The login is not of version 1.");
-  if (bytes.length < 2) return null;
-  const passwordAt = 2 + bytes[1]!;
-  if (bytes.length <= passwordAt) return null;
-  const byteCount = passwordAt + 1 + bytes[passwordAt]!;
-  if (bytes.length < byteCount) return null;
-  const message = {
-    userName: bytes.toString("utf8", 2, passwordAt),
-    password: bytes.toString("utf8", passwordAt + 1, byteCount),
-  };
-  return { message, byteCount };
+  const userName = readText(bytes, 1);
+  if (userName === null) return null;
+  const password = readText(bytes, userName.endAt);
+  if (password === null) return null;
+  return { message: { userName: userName.text, password: password.text }, byteCount: password.endAt };
+}
+
+/**
+ * A text after its length. PySocks, by which Python's requests speak SOCKS, writes the length as a
+ * character of UTF-8: in two bytes from 128 on. No text that means something begins with the second of
+ * them, so what was meant is certain. [SX4]
+ */
+function readText(bytes: Buffer, at: number): { readonly text: string; readonly endAt: number } | null {
+  const first = bytes[at];
+  if (first === undefined) return null;
+  let beginAt = at + 1;
+  let length = first;
+  if (first >= 0xc2 && first <= 0xdf) {
+    const second = bytes[beginAt];
+    if (second === undefined) return null;
+    if (isContinuation(second)) {
+      beginAt += 1;
+      length = ((first & 0x1f) << 6) | (second & 0x3f);
+    }
+  }
+  const endAt = beginAt + length;
+  return bytes.length < endAt ? null : { text: bytes.toString("utf8", beginAt, endAt), endAt };
+}
+
+/** Whether a character of UTF-8 goes on with it, and none begins. */
+function isContinuation(byte: number): boolean {
+  return (byte & 0xc0) === 0x80;
 }
 
 /** RFC 1928 section 4. */
