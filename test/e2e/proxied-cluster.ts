@@ -88,7 +88,12 @@ export class ProxiedCluster {
   static async start(agentArgs: readonly string[] = []): Promise<ProxiedCluster> {
     const names = await startNameServer({
       [SECURE_NAME]: [SERVER_IP],
-      ...Object.fromEntries(Array.from({ length: NAME_COUNT }, (_, at) => [nameAt(at), ["127.0.0.20"]])),
+      ...Object.fromEntries(
+        Array.from({ length: NAME_COUNT }, (_, at) => [
+          [`o${at}.origin.test`, ["127.0.0.20"]],
+          [`s${at}.server.test`, [SERVER_IP]],
+        ]).flat(),
+      ),
     });
     const seen: { address: string; port: number }[] = [];
     const secure = secureOrigin();
@@ -136,7 +141,12 @@ export class ProxiedCluster {
    * came, so that no connection that a proxy has kept serves what comes next.
    */
   get originName(): string {
-    return nameAt(this.#lookCount);
+    return `o${this.#lookCount}.origin.test`;
+  }
+
+  /** The same for servers of this process. */
+  get serverName(): string {
+    return `s${this.#lookCount}.server.test`;
   }
 
   /** A URL of the origin by its name. */
@@ -219,10 +229,6 @@ export class ProxiedCluster {
     for (const close of this.#closers) close();
     await this.cluster.stop();
   }
-}
-
-function nameAt(at: number): string {
-  return `o${at}.origin.test`;
 }
 
 /** Listens on a free port, and notes who connects; what closes it and all of its connections. */
