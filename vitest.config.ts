@@ -2,6 +2,7 @@
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { kCurrentWorker } from "miniflare";
 import { defineConfig } from "vitest/config";
+import { lackingTests } from "./test/e2e/client-programs.ts";
 import { generateKey } from "./src/wire/keys.ts";
 
 const ofObjects = ["test/durable-objects/**/*.test.ts"];
@@ -74,6 +75,8 @@ export default defineConfig({
         test: {
           name: "e2e",
           include: throughProcesses,
+          // Programs that are not here; `npm test` says which.
+          exclude: lackingTests().map(({ name }) => `test/e2e/${name}.test.ts`),
           fileParallelism: false,
           testTimeout: 180_000,
           hookTimeout: 60_000,

@@ -183,7 +183,8 @@ describe("who may", () => {
 
   test("[SX4] every login is read as it was written, in either way, and only when all of it has come", () => {
     const text = fc.string({ unit: "grapheme-ascii", maxLength: 255 });
-    const asByte = (value: string): Buffer => Buffer.concat([Buffer.from([value.length]), Buffer.from(value)]);
+    const asByte = (value: string): Buffer =>
+      Buffer.concat([Buffer.from([value.length]), Buffer.from(value)]);
     const asCharacter = (value: string): Buffer =>
       Buffer.concat([Buffer.from(String.fromCodePoint(value.length)), Buffer.from(value)]);
     fc.assert(

@@ -232,10 +232,7 @@ export class ProxiedCluster {
 }
 
 /** Listens on a free port, and notes who connects; what closes it and all of its connections. */
-async function listenAndNote(
-  server: Server,
-  seen: { address: string; port: number }[],
-): Promise<() => void> {
+async function listenAndNote(server: Server, seen: { address: string; port: number }[]): Promise<() => void> {
   const sockets = new Set<Socket>();
   server.on("connection", (socket: Socket) => {
     seen.push({ address: socket.remoteAddress ?? "", port: socket.remotePort ?? 0 });

@@ -54,7 +54,7 @@ test("HTTP: one connection for many requests to two destinations, each with its 
   const local = rig.cluster.originUrl("/status?code=204", 1);
   const out = ["-o", "/dev/null", "-w", "%{http_code} %{num_connects} %{remote_port}\n"];
   const urls = [rig.named("/seen"), local, rig.named("/cookies"), rig.named("/nothing"), local];
-  const told = await curl(["-x", rig.proxyUrl("http"), ...urls.flatMap((url) => [...out, url])]);
+  const told = await curl(["-x", rig.proxyUrl("http"), ...urls.flatMap((url) => out.concat(url))]);
   const { port } = new URL(rig.proxyUrl("http"));
   expect(told.trim().split("\n")).toEqual([
     `200 1 ${port}`,
@@ -180,7 +180,11 @@ test("by SOCKS, too: the token's beginning is in the user name", async () => {
   // curl sends no more than the protocol has room for.
   const { code, stderr } = await rig.run("curl", [
     ...QUIET,
-    ...["-x", rig.proxyUrl("socks5h", "", "h2"), "-U", `pool=default:${rig.token}`, rig.named("/seen")],
+    "-x",
+    rig.proxyUrl("socks5h", "", "h2"),
+    "-U",
+    `pool=default:${rig.token}`,
+    rig.named("/seen"),
   ]);
   expect(code).toBe(SOCKS_REFUSED);
   expect(stderr).toContain("Excessive password length");
@@ -194,7 +198,7 @@ test("a selection counts wherever it comes from: one that cannot be served is re
   expect(await problemOf(["-x", proxy, "-U", user, url])).toEqual(refused);
   expect(await problemOf(["-x", whole, url])).toEqual(refused);
   expect(await problemOf([url], { env: { http_proxy: whole } })).toEqual(refused);
-  expect(await problemOf(["-x", proxy, "--proxy-header", "egress: ip=\"127.0.0.99\"", url])).toEqual(refused);
+  expect(await problemOf(["-x", proxy, "--proxy-header", 'egress: ip="127.0.0.99"', url])).toEqual(refused);
   expect(await problemOf(["-x", proxy, "-U", `nonsense:${rig.token}`, url])).toEqual({
     code: 0,
     problem: "selection-malformed",
@@ -292,7 +296,9 @@ test("100 Continue: curl is told to wait, and told to go on, and hears a refusal
   await writeFile(file, UPLOAD);
   const proxy = ["-x", rig.proxyUrl("http"), "-T", file];
   const asking = await rig.run("curl", [...QUIET, "-v", ...proxy, "-X", "POST", rig.named("/upload")]);
-  expect(asking.stderr).toMatch(/> Expect: 100-continue[\s\S]*< HTTP\/1\.1 100 Continue[\s\S]*< HTTP\/1\.1 200/);
+  expect(asking.stderr).toMatch(
+    /> Expect: 100-continue[\s\S]*< HTTP\/1\.1 100 Continue[\s\S]*< HTTP\/1\.1 200/,
+  );
   const closed = `http://127.0.0.20:${await freePort()}/`;
   const refused = await rig.run("curl", [...QUIET, "-v", ...proxy, "--expect100-timeout", "60", closed]);
   expect(refused.stderr).not.toContain("100 Continue");
@@ -307,9 +313,18 @@ test("a WebSocket by the forward proxy: the handshake and what the server says",
   });
   const port = await rig.serve(server);
   const key = "dGhlIHNhbXBsZSBub25jZQ==";
-  const fields = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", `Sec-WebSocket-Key: ${key}`];
+  const fields = [
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    `Sec-WebSocket-Key: ${key}`,
+  ];
   const told = await curl([
-    ...["-i", "-N", "-x", rig.proxyUrl("http"), ...fields.flatMap((field) => ["-H", field])],
+    "-i",
+    "-N",
+    "-x",
+    rig.proxyUrl("http"),
+    ...fields.flatMap((field) => ["-H", field]),
     `http://${SERVER_IP}:${port}/`,
   ]);
   expect(told).toMatch(/^HTTP\/1\.1 101 /);
@@ -320,7 +335,10 @@ test("a WebSocket by the forward proxy: the handshake and what the server says",
 
 test.each(["http", "socks5h"])("%s: a hundred at once, and large answers", async (scheme) => {
   const urls = Array.from({ length: 100 }, (_, at) => [
-    ...["-o", "/dev/null", "-w", "%{http_code} %{size_download}\n"],
+    "-o",
+    "/dev/null",
+    "-w",
+    "%{http_code} %{size_download}\n",
     rig.named(`/download?bytes=${100_000 + at}&framing=${at % 2 === 0 ? "length" : "chunked"}`),
   ]);
   const told = await curl(["-Z", "--parallel-max", "100", "-x", rig.proxyUrl(scheme), ...urls.flat()]);
@@ -330,7 +348,10 @@ test.each(["http", "socks5h"])("%s: a hundred at once, and large answers", async
 });
 
 test("answers that break off are broken for curl, too, and curl that goes away leaves nothing", async () => {
-  for (const args of [["-x", rig.proxyUrl("http")], ["-x", rig.proxyUrl("socks5h")]]) {
+  for (const args of [
+    ["-x", rig.proxyUrl("http")],
+    ["-x", rig.proxyUrl("socks5h")],
+  ]) {
     const chunked = await rig.run("curl", [...QUIET, ...args, rig.named("/reset")]);
     const sized = await rig.run("curl", [...QUIET, ...args, rig.named("/reset?framing=length")]);
     expect([chunked.code, sized.code].every((code) => code === 18 || code === 56)).toBe(true);

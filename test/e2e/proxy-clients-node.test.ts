@@ -142,7 +142,10 @@ test("NODE_USE_ENV_PROXY: uploads in streams arrive whole", async () => {
 
 /** undici's ways to a proxy: what makes the dispatcher, given who asks. */
 const DISPATCHERS: readonly (readonly [name: string, make: (who: string) => Dispatcher])[] = [
-  ["ProxyAgent", (who) => new ProxyAgent({ uri: rig.proxyUrl("http", who, "h2"), requestTls: { ca: CERTIFICATE } })],
+  [
+    "ProxyAgent",
+    (who) => new ProxyAgent({ uri: rig.proxyUrl("http", who, "h2"), requestTls: { ca: CERTIFICATE } }),
+  ],
   [
     "ProxyAgent in tunnels",
     (who) =>
@@ -171,7 +174,11 @@ test.each(DISPATCHERS)("undici: %s", async (_name, make) => {
   expect(await plain.body.json()).toMatchObject({ address: EGRESS_IP });
   const secure = await undiciFetch(rig.secure("/"), { dispatcher });
   expect(await secure.json()).toMatchObject({ address: EGRESS_IP });
-  const upload = await request(rig.named("/upload"), { dispatcher, method: "PUT", body: Buffer.alloc(2_000_000) });
+  const upload = await request(rig.named("/upload"), {
+    dispatcher,
+    method: "PUT",
+    body: Buffer.alloc(2_000_000),
+  });
   expect(await upload.body.json()).toMatchObject({ byteCount: 2_000_000 });
   const many = Array.from({ length: 50 }, async (_, at) => {
     const answer = await request(rig.named(`/download?bytes=${10_000 + at}`), { dispatcher });
@@ -183,19 +190,24 @@ test.each(DISPATCHERS)("undici: %s", async (_name, make) => {
   await dispatcher.close();
 });
 
-test.each(DISPATCHERS)("undici: %s of a stranger, and of one who selects what is not there", async (_name, make) => {
-  const url = rig.named("/seen");
-  for (const who of ["", rig.loginInUrl("ip=127.0.0.99")]) {
-    const dispatcher = make(who);
-    const outcome = await request(url, { dispatcher }).then(
-      async ({ statusCode, body }) => `${statusCode} ${await body.text()}`,
-      (fault: Error) => fault.message,
-    );
-    expect(outcome).toMatch(who === "" ? /407|No acceptable authentication/ : /503|lease-lost|general SOCKS server failure/i);
-    await dispatcher.destroy();
-  }
-  expect(await rig.egresses()).toEqual([]);
-});
+test.each(DISPATCHERS)(
+  "undici: %s of a stranger, and of one who selects what is not there",
+  async (_name, make) => {
+    const url = rig.named("/seen");
+    for (const who of ["", rig.loginInUrl("ip=127.0.0.99")]) {
+      const dispatcher = make(who);
+      const outcome = await request(url, { dispatcher }).then(
+        async ({ statusCode, body }) => `${statusCode} ${await body.text()}`,
+        (fault: Error) => fault.message,
+      );
+      expect(outcome).toMatch(
+        who === "" ? /407|No acceptable authentication/ : /503|lease-lost|general SOCKS server failure/i,
+      );
+      await dispatcher.destroy();
+    }
+    expect(await rig.egresses()).toEqual([]);
+  },
+);
 
 /** What a WebSocket of the origin says to what it is told. */
 async function echoed(dispatcher: Dispatcher): Promise<unknown> {

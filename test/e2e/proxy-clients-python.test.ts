@@ -2,11 +2,9 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { PYTHON } from "./client-programs.ts";
 import { EGRESS_IP } from "./cluster.ts";
 import { DIRECT, FROM_H1, FROM_H2, ProxiedCluster } from "./proxied-cluster.ts";
-
-/** The one that Debian's packages are for. */
-const PYTHON = "/usr/bin/python3";
 
 /** Asks for a URL by one client; prints the status and the answer's text, or what was raised. */
 const ASK = `
@@ -100,7 +98,10 @@ test.each(["urllib", "requests"])("%s: token and selection, percent-encoded or n
   const env = { http_proxy: elsewhere, https_proxy: elsewhere };
   expect((await ask(client, rig.named("/seen"), env)).text).toContain('"lease-lost"');
   expect((await ask(client, rig.secure("/"), env)).fault).toContain("503");
-  const stranger = { http_proxy: rig.proxyUrl("http", "", "h2"), https_proxy: rig.proxyUrl("http", "", "h2") };
+  const stranger = {
+    http_proxy: rig.proxyUrl("http", "", "h2"),
+    https_proxy: rig.proxyUrl("http", "", "h2"),
+  };
   expect((await ask(client, rig.named("/seen"), stranger)).text).toContain('"token-missing"');
   expect((await ask(client, rig.secure("/"), stranger)).fault).toContain("407");
   expect(await rig.egresses()).toEqual([]);
@@ -181,7 +182,9 @@ test("urllib has no SOCKS: it says so for http, and for https it asks by CONNECT
 });
 
 test("at the end nothing is held", async () => {
-  expect(addressIn(await ask("requests", rig.named("/seen"), { http_proxy: rig.proxyUrl("http") }))).toBe(EGRESS_IP);
+  expect(addressIn(await ask("requests", rig.named("/seen"), { http_proxy: rig.proxyUrl("http") }))).toBe(
+    EGRESS_IP,
+  );
   await rig.untilNothingIsHeld();
   expect(await rig.egresses()).toEqual(FROM_H1);
 });

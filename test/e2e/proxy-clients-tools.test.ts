@@ -10,6 +10,7 @@ import { userInfo } from "node:os";
 import { join, normalize } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { CERTIFICATE, KEY } from "../agent/tls-origin.ts";
+import { SSHD } from "./client-programs.ts";
 import { EGRESS_IP, freePort, until } from "./cluster.ts";
 import { gitServer } from "./git-server.ts";
 import { type Ended, FROM_H1, FROM_H2, ProxiedCluster, SECURE_NAME, SERVER_IP } from "./proxied-cluster.ts";
@@ -174,7 +175,11 @@ describe("apt", () => {
     const options = Object.entries(settings).flatMap(([name, value]) => ["-o", `${name}=${value}`]);
     const env = { APT_CONFIG: "/dev/null" };
     const fresh = { env, directory: join(base, "cache") };
-    const updated = await rig.run("apt-get", [...options, "-o", "APT::Update::Error-Mode=any", "update"], fresh);
+    const updated = await rig.run(
+      "apt-get",
+      [...options, "-o", "APT::Update::Error-Mode=any", "update"],
+      fresh,
+    );
     if (updated.code !== 0) return { ...updated, isWhole: false };
     const ended = await rig.run("apt-get", [...options, "download", "sharded"], fresh);
     const file = join(base, "cache/sharded_1.0_all.deb");
@@ -235,7 +240,7 @@ describe("ssh", () => {
     await writeFile(join(base, "sshd_config"), `${settings.join("\n")}\n`);
     // Where it locks itself in; a service manager makes it elsewhere.
     if (process.getuid?.() === 0) await mkdir("/run/sshd", { recursive: true, mode: 0o755 });
-    daemon = spawn("/usr/sbin/sshd", ["-D", "-e", "-f", join(base, "sshd_config")], {
+    daemon = spawn(SSHD, ["-D", "-e", "-f", join(base, "sshd_config")], {
       stdio: ["ignore", "ignore", "pipe"],
     });
     daemon.stderr?.resume();
@@ -249,9 +254,22 @@ describe("ssh", () => {
       }
     });
     options = [
-      ...["-F", "none", "-i", join(base, "client"), "-p", String(port), "-l", userInfo().username],
-      ...["-o", "StrictHostKeyChecking=no", "-o", `UserKnownHostsFile=${join(base, "known")}`],
-      ...["-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes"],
+      "-F",
+      "none",
+      "-i",
+      join(base, "client"),
+      "-p",
+      String(port),
+      "-l",
+      userInfo().username,
+      "-o",
+      "StrictHostKeyChecking=no",
+      "-o",
+      `UserKnownHostsFile=${join(base, "known")}`,
+      "-o",
+      "BatchMode=yes",
+      "-o",
+      "IdentitiesOnly=yes",
     ];
   });
   afterAll(async () => {
@@ -299,8 +317,15 @@ describe("ssh", () => {
     rig.note(address, Number(from));
     const file = join(rig.cluster.directory, "content");
     const back = await rig.output("sh", [
-      ...["-c", 'file=$1; shift; ssh "$@" | cmp - "$file" && echo same', "sh", file],
-      ...[...options, "-o", `ProxyCommand=${command}`, SECURE_NAME, `cat ${file}`],
+      "-c",
+      'file=$1; shift; ssh "$@" | cmp - "$file" && echo same',
+      "sh",
+      file,
+      ...options,
+      "-o",
+      `ProxyCommand=${command}`,
+      SECURE_NAME,
+      `cat ${file}`,
     ]);
     expect(back).toBe("same\n");
     expect(await rig.egresses()).toEqual(FROM_H1);
@@ -308,7 +333,9 @@ describe("ssh", () => {
 });
 
 test("at the end nothing is held", async () => {
-  expect(JSON.parse(await rig.output("curl", ["-sS", "-x", rig.proxyUrl("http"), rig.named("/seen")]))).toMatchObject({
+  expect(
+    JSON.parse(await rig.output("curl", ["-sS", "-x", rig.proxyUrl("http"), rig.named("/seen")])),
+  ).toMatchObject({
     address: EGRESS_IP,
   });
   await rig.untilNothingIsHeld();

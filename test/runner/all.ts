@@ -10,6 +10,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
+import { lackingTests } from "../e2e/client-programs.ts";
 import { labAvailability } from "../lab/availability.ts";
 import { modelAvailability } from "../model/spin.ts";
 import { canBeApart, type Counts, nameOf, runStage, runToEnd, type Stage } from "./vitest-stage.ts";
@@ -42,11 +43,17 @@ const STAGES: readonly Stage[] = [
 const patterns = process.argv.slice(2);
 /** What cannot run everywhere; the variable says that here it must. */
 const demanding = [
-  { project: "model", availability: modelAvailability(), requirement: "MODEL_REQUIRED" },
-  { project: "lab", availability: labAvailability(), requirement: "LAB_REQUIRED" },
-] as const;
-const missing = demanding.filter(({ availability }) => !availability.ok);
-const stages = STAGES.filter((stage) => missing.every(({ project }) => project !== stage.project));
+  { name: "model", availability: modelAvailability(), requirement: "MODEL_REQUIRED" },
+  { name: "lab", availability: labAvailability(), requirement: "LAB_REQUIRED" },
+];
+const missing = [
+  ...demanding.flatMap(({ name, availability, requirement }) =>
+    availability.ok ? [] : [{ name, reason: availability.reason, requirement }],
+  ),
+  // Of these, files of tests are left out, and not the project.
+  ...lackingTests().map(({ name, reason }) => ({ name, reason, requirement: "CLIENTS_REQUIRED" })),
+];
+const stages = STAGES.filter((stage) => missing.every(({ name }) => name !== stage.project));
 const isApart = patterns.length === 0 && canBeApart();
 const reports = await mkdtemp(join(tmpdir(), "ipshard-test-"));
 // Tests start hundreds of processes from the same sources: each is compiled once.
@@ -69,9 +76,10 @@ try {
 }
 
 // Where everything can be had, as in continuous integration, what is skipped has failed.
-for (const { project, requirement } of missing) {
+for (const { name, reason, requirement } of missing) {
   if (process.env[requirement] !== "1") continue;
-  tallies.push({ name: `test:${project}`, passed: 0, failed: 1, failures: ["was skipped"], seconds: 0 });
+  const failures = [`was skipped: ${reason}`];
+  tallies.push({ name: `test:${name}`, passed: 0, failed: 1, failures, seconds: 0 });
 }
 const passed = tallies.reduce((sum, { passed: good }) => sum + good, 0);
 const failed = tallies.reduce((sum, { failed: bad }) => sum + bad, 0);
@@ -85,9 +93,7 @@ for (const { name, passed: good, failed: bad, seconds } of tallies) {
   const figures = `${String(good).padStart(5)} passed ${String(bad).padStart(4)} failed`;
   console.log(`${bad === 0 ? "✓" : "✗"} ${name.padEnd(22)}${figures}  ${seconds.toFixed(1)} s`);
 }
-for (const { project, availability } of missing) {
-  if (!availability.ok) console.log(`- ${`test:${project}`.padEnd(15)}skipped: ${availability.reason}`);
-}
+for (const { name, reason } of missing) console.log(`- ${`test:${name}`.padEnd(28)}skipped: ${reason}`);
 const tookMs = performance.now() - startMs;
 const busyShare = (busyMs() - busyBefore) / (tookMs * cpus().length);
 console.log(`${(tookMs / 60_000).toFixed(1)} min in all, processors busy ${(100 * busyShare).toFixed(0)} %`);
