@@ -268,6 +268,33 @@ describe("TLS", () => {
     expect(seen.map(({ line }) => line)).toEqual(["GET /x", "GET /t", "GET /s"]);
   });
 
+  test("[PX12] a client that ends its connection is gone, and so are its tunnels", async () => {
+    const { clientCount } = rig.proxy;
+    for (const isTunnelOpen of [false, true]) {
+      const socket = connectTls({
+        port: rig.proxyPort,
+        host: "127.0.0.1",
+        ca: CERTIFICATE,
+        ALPNProtocols: ["h2"],
+      });
+      const client = connectHttp2(`https://127.0.0.1:${rig.proxyPort}`, { createConnection: () => socket });
+      client.on("error", () => {});
+      await new Promise<void>((resolve) => {
+        client.once("remoteSettings", () => resolve());
+      });
+      if (isTunnelOpen) {
+        const stream = client.request({ ":method": "CONNECT", ":authority": `127.0.0.1:${bytes.port}` });
+        stream.on("error", () => {});
+        await eventually(() => atOrigin.length === 1, "the tunnel stands");
+      }
+      expect(rig.proxy.clientCount).toBe(clientCount + 1);
+      // Only its side: like a process that has ended, of which the kernel closes what is left.
+      socket.end();
+      await eventually(() => rig.proxy.clientCount === clientCount, "the client is gone");
+    }
+    await eventually(() => rig.idle.size === 0, "and its tunnel");
+  });
+
   test("[PX11] a destination's reset ends the client, and the other way round", async () => {
     const first = openSecure();
     await answerOn(first, `CONNECT 127.0.0.1:${bytes.port} HTTP/1.1\r\nhost: a\r\n\r\n`, (got) =>

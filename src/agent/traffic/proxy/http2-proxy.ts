@@ -63,6 +63,9 @@ export class Http2Proxy {
 
   /** Serves a connection. */
   accept(socket: TLSSocket): void {
+    // No half of it goes on: not even room for what is on its way could be given any more. Node would
+    // see to that if this socket could not be half open, as those of the other protocols must be.
+    socket.once("end", () => socket.destroy());
     this.#server.emit("connection", socket);
   }
 
