@@ -16,6 +16,7 @@ const MODULES = "/usr/lib/python3/dist-packages";
 const NEEDS = {
   "proxy-clients-curl": ["curl"],
   "proxy-clients-python": [PYTHON, `${MODULES}/requests`, `${MODULES}/socks.py`],
+  "socks-udp": [PYTHON, `${MODULES}/socks.py`, `${MODULES}/dns`],
   "proxy-clients-tools": [
     "curl",
     "git",

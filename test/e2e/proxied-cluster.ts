@@ -8,7 +8,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { createSecureServer, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
 import type { AddressInfo, Server, Socket } from "node:net";
 import { join } from "node:path";
@@ -60,7 +60,7 @@ export class ProxiedCluster {
   readonly #proxyPorts: Readonly<Record<HostName, number>>;
   /** The token of a client, longer than the 255 bytes of a SOCKS password. */
   readonly token: string;
-  /** A file with the certificate of the secure origin. */
+  /** A file with the certificate of the secure origin, and of the proxies. */
   readonly certificateFile: string;
   /** Speaks HTTP/2 and HTTP/1.1 under `secure.test`. */
   readonly securePort: number;
@@ -101,17 +101,21 @@ export class ProxiedCluster {
     const closers = [names.close, closeSecure];
     const proxyPorts = { h1: await freePort(), h2: await freePort() };
     const cluster = await Cluster.start({ hosts: [] });
+    const certificateFile = join(cluster.directory, "secure.test.pem");
+    const keyFile = join(cluster.directory, "secure.test.key");
+    await writeFile(certificateFile, CERTIFICATE);
+    await writeFile(keyFile, KEY);
     for (const host of ["h1", "h2"] as const) {
       await cluster.startHost(host, [
         `--proxy=127.0.0.1:${proxyPorts[host]}`,
         `--dns=${names.address}`,
+        `--proxy-certificate=${certificateFile}`,
+        `--proxy-key=${keyFile}`,
         ...(host === "h2" ? ["--proxy-source=192.0.2.0/24=nobody"] : []),
         ...agentArgs,
       ]);
     }
     await cluster.untilServing(["h1", "h2"]);
-    const certificateFile = join(cluster.directory, "secure.test.pem");
-    await writeFile(certificateFile, CERTIFICATE);
     const token = await cluster.token("client", "tester");
     assert(token.length > 255, "as tokens are: longer than RFC 1929 has room for");
     const { port: securePort } = secure.address() as AddressInfo;
@@ -210,7 +214,7 @@ export class ProxiedCluster {
     return stdout;
   }
 
-  /** Waits until the binder of each host and the kernel hold nothing. */
+  /** Waits until the binder of each host and the kernel hold nothing, towards destinations and clients. */
   async untilNothingIsHeld(): Promise<void> {
     await until(
       "nothing is held",
@@ -219,7 +223,8 @@ export class ProxiedCluster {
           const { addresses } = await this.cluster.status(host);
           if (addresses.length === 0 || addresses.some(({ heldCount }) => heldCount > 0)) return false;
         }
-        return (await kernelConnectionsFrom(EGRESS_IP)) === 0;
+        const clientCounts = await Promise.all(Object.values(this.#proxyPorts).map(connectionsAt));
+        return clientCounts.every((count) => count === 0) && (await kernelConnectionsFrom(EGRESS_IP)) === 0;
       },
       EMPTY_TIMEOUT_MS,
     );
@@ -229,6 +234,16 @@ export class ProxiedCluster {
     for (const close of this.#closers) close();
     await this.cluster.stop();
   }
+}
+
+/** Connections of the kernel's table at this port of ours; what listens, and what rests, is none. */
+async function connectionsAt(port: number): Promise<number> {
+  const end = `:${port.toString(16).padStart(4, "0").toUpperCase()}`;
+  const table = await readFile("/proc/net/tcp", "utf8");
+  return table
+    .split("\n")
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, local, , state]) => local?.endsWith(end) === true && state !== "0A" && state !== "06").length;
 }
 
 /** Listens on a free port, and notes who connects; what closes it and all of its connections. */

@@ -363,6 +363,37 @@ test("answers that break off are broken for curl, too, and curl that goes away l
   expect(await rig.egresses()).toEqual(FROM_H1);
 });
 
+test("TLS to the proxy, and HTTP/2 in it where this curl can", async () => {
+  const help = await rig.output("curl", ["--help", "all"]);
+  const versions = help.includes("--proxy-http2") ? [[], ["--proxy-http2"]] : [[]];
+  const file = join(rig.cluster.directory, "secret");
+  await writeFile(file, UPLOAD);
+  const certificates = ["--proxy-cacert", rig.certificateFile, "--cacert", rig.certificateFile];
+  const url = rig.proxyUrl("https", `pool=default,session=cart-42:${rig.token}`, "h2");
+  for (const version of versions) {
+    const proxy = ["-x", url, ...certificates, ...version];
+    const plain = await curl([...proxy, rig.named("/seen")]);
+    const tunnel = await curl([...proxy, "-p", rig.named("/seen")]);
+    const secure = await curl([...proxy, rig.secure("/")]);
+    for (const told of [plain, tunnel, secure]) {
+      expect(JSON.parse(told)).toMatchObject({ address: EGRESS_IP });
+    }
+    for (const args of [[], ["-p"]]) {
+      const sent = await curl([...proxy, ...args, "-T", file, "-X", "POST", rig.named("/upload")]);
+      expect(JSON.parse(sent)).toMatchObject({ byteCount: UPLOAD.length });
+      const broken = await rig.run("curl", [...QUIET, ...proxy, ...args, rig.named("/reset")]);
+      expect([18, 56, 92]).toContain(broken.code);
+    }
+    expect(await rig.egresses()).toEqual(FROM_H2);
+    const stranger = ["-x", rig.proxyUrl("https", "", "h2"), ...certificates, ...version];
+    expect(await problemOf([...stranger, rig.named("/seen")])).toEqual({ code: 0, problem: "token-missing" });
+    const { code, stderr } = await rig.run("curl", [...QUIET, "-v", ...stranger, rig.secure("/")]);
+    expect(code).not.toBe(0);
+    expect(stderr).toMatch(version.length === 0 ? /HTTP\/1\.[01] 407/ : /HTTP\/2.*407|h2[\s\S]*407/);
+    expect(await rig.egresses()).toEqual([]);
+  }
+});
+
 test("a name of the certificate is checked by curl, not by the proxy", async () => {
   const other = `https://${rig.originName}:${rig.securePort}/`;
   const resolved = ["--connect-to", `${rig.originName}:${rig.securePort}:${SECURE_NAME}:${rig.securePort}`];

@@ -14,7 +14,7 @@ import {
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { CERTIFICATE } from "../agent/tls-origin.ts";
 import { EGRESS_IP } from "./cluster.ts";
-import { DIRECT, type Ended, FROM_H1, FROM_H2, ProxiedCluster } from "./proxied-cluster.ts";
+import { DIRECT, type Ended, FROM_H1, FROM_H2, ProxiedCluster, SECURE_NAME } from "./proxied-cluster.ts";
 
 /** Asks by `fetch`, and by `node:http` or `node:https`, and prints what it is told. */
 const ASK = `
@@ -140,6 +140,14 @@ test("NODE_USE_ENV_PROXY: uploads in streams arrive whole", async () => {
   expect(await rig.egresses()).toEqual(FROM_H1);
 });
 
+test.each(["fetch", "http"])("NODE_USE_ENV_PROXY: %s, with TLS to the proxy", async (how) => {
+  const proxy = rig.proxyUrl("https", `pool=default:${rig.token}`, "h2");
+  const env = { http_proxy: proxy, https_proxy: proxy };
+  expect(await askNode(how, rig.named("/seen"), env)).toMatchObject(LEFT);
+  expect(await askNode(how, rig.secure("/"), env)).toMatchObject(LEFT);
+  expect(await rig.egresses()).toEqual(FROM_H2);
+});
+
 /** undici's ways to a proxy: what makes the dispatcher, given who asks. */
 const DISPATCHERS: readonly (readonly [name: string, make: (who: string) => Dispatcher])[] = [
   [
@@ -161,6 +169,25 @@ const DISPATCHERS: readonly (readonly [name: string, make: (who: string) => Disp
       const httpProxy = rig.proxyUrl("http", who, "h2");
       return new EnvHttpProxyAgent({ httpProxy, httpsProxy: httpProxy, requestTls: { ca: CERTIFICATE } });
     },
+  ],
+  [
+    "ProxyAgent in TLS",
+    (who) =>
+      new ProxyAgent({
+        uri: rig.proxyUrl("https", who, "h2"),
+        // With HTTP/2 it sends a field that HTTP/2 forbids, and tries again for ever.
+        proxyTls: { ca: CERTIFICATE, allowH2: false },
+        requestTls: { ca: CERTIFICATE },
+      }),
+  ],
+  [
+    "Socks5ProxyAgent in TLS",
+    (who) =>
+      new Socks5ProxyAgent(rig.proxyUrl("socks5", who, "h2"), {
+        // It would offer HTTP/2, which it does not speak to proxies.
+        proxyTls: { ca: CERTIFICATE, servername: SECURE_NAME, allowH2: false },
+        requestTls: { ca: CERTIFICATE },
+      }),
   ],
   [
     "Socks5ProxyAgent",

@@ -152,6 +152,14 @@ test.each(["http", "socks5h"])("requests: a session by %s", async (scheme) => {
   expect(await rig.egresses()).toEqual(host === "h1" ? FROM_H1 : FROM_H2);
 });
 
+test("requests: TLS to the proxy", async () => {
+  const proxy = rig.proxyUrl("https", `pool=default:${rig.token}`, "h2");
+  const env = { http_proxy: proxy, https_proxy: proxy, REQUESTS_CA_BUNDLE: rig.certificateFile };
+  expect(addressIn(await ask("requests", rig.named("/seen"), env))).toBe(EGRESS_IP);
+  expect(addressIn(await ask("requests", rig.secure("/"), env))).toBe(EGRESS_IP);
+  expect(await rig.egresses()).toEqual(FROM_H2);
+});
+
 test("what makes them go past the proxy without a word", async () => {
   const http_proxy = rig.proxyUrl("http");
   const url = rig.cluster.originUrl("/seen");

@@ -92,6 +92,13 @@ describe("git", () => {
     expect(await rig.egresses()).toEqual(FROM_H2);
   });
 
+  test("clones with TLS to the proxy", async () => {
+    const proxy = rig.proxyUrl("https", `${SELECTION}:${rig.token}`, "h2");
+    const args = ["-c", `http.proxy=${proxy}`, "-c", `http.proxySSLCAInfo=${rig.certificateFile}`];
+    expect((await clone(args)).equals(CONTENT)).toBe(true);
+    expect(await rig.egresses()).toEqual(FROM_H2);
+  });
+
   test("where nobody asks for credentials, git says what it selects only if it is told to", async () => {
     const http = rig.proxyUrl("http", `ip=127.0.0.99:${rig.token}`);
     const args = ["-c", `http.proxy=${http}`];
@@ -187,7 +194,7 @@ describe("apt", () => {
       [file, join(base, "repository/sharded_1.0_all.deb")].map((path) => readFile(path).catch(() => null)),
     );
     await rig.output("rm", ["-rf", file, join(base, "state/lists")]);
-    return { ...ended, isWhole: got !== null && wanted !== null && got.equals(wanted!) };
+    return { ...ended, isWhole: got != null && wanted != null && got.equals(wanted) };
   }
 
   test.each(["http", "https"] as const)("updates and downloads from an archive of %s", async (scheme) => {
@@ -201,6 +208,8 @@ describe("apt", () => {
     }
     const socks = rig.proxyUrl("socks5h", rig.loginInUrl(SELECTION), "h2");
     expect(await download(scheme, socks)).toMatchObject({ code: 0, isWhole: true });
+    const secure = rig.proxyUrl("https", `${SELECTION}:${rig.token}`, "h2");
+    expect(await download(scheme, secure)).toMatchObject({ code: 0, isWhole: true });
     expect(await rig.egresses()).toEqual(FROM_H2);
   });
 

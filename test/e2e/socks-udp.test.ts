@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { blockContains } from "../../src/core/port-block.ts";
+import { PYTHON } from "./client-programs.ts";
 import { Cluster, EGRESS_IP, freePort, until } from "./cluster.ts";
 import { startNameServer } from "./name-server.ts";
 
-const PYTHON = "/usr/bin/python3";
 const run = promisify(execFile);
 
 let cluster: Cluster;
