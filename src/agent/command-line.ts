@@ -105,6 +105,8 @@ const LONGEST_MS = 86_400_000;
 const LEAST_TUNNEL_IDLE_MS = 7_440_000;
 /** Whoever is on the machine may use its proxies, unless sources are given. */
 const LOCAL_SOURCES: readonly string[] = ["127.0.0.0/8=local", "::1/128=local"];
+/** Nobody is known by where it comes from. */
+const NO_SOURCES = "none";
 /** A range that is larger is no list of clients. */
 const SHORTEST_PREFIX = { ipv4: 8, ipv6: 16 } as const;
 const TOKEN = /^[!#$%&'*+\-.^_`|~\w]+$/;
@@ -131,7 +133,7 @@ export function parseConfig(args: readonly string[], write: (text: string) => vo
     listenHost,
     listenPort,
     proxies: options.proxy.map((text) => readPlace("--proxy", text)),
-    proxySources: (options.proxySource.length > 0 ? options.proxySource : LOCAL_SOURCES).map(readSource),
+    proxySources: readSources(options.proxySource),
     proxyMarks: {
       via: options.proxyVia === undefined ? null : readVia(options.proxyVia),
       isForwardedTold: options.proxyForwarded === true,
@@ -169,7 +171,7 @@ function commandLine(write: (text: string) => void): Command {
     .option("--proxy <host:port>", "where a proxy listens, for HTTP and SOCKS5; may be repeated", collect, [])
     .option(
       "--proxy-source <cidr=name>",
-      "where clients of the proxies need no token, and what they are called; may be repeated (default: this machine, as local)",
+      "where clients of the proxies need no token, and what they are called, or none; may be repeated (default: this machine, as local)",
       collect,
       [],
     )
@@ -219,6 +221,13 @@ function commandLine(write: (text: string) => void): Command {
     )
     .option("--site <name>", "where this host is; it gets the addresses that are announced there")
     .option("--weight <number>", "its share of the load compared with other hosts", String(DEFAULT_WEIGHT));
+}
+
+function readSources(texts: readonly string[]): AgentConfig["proxySources"] {
+  if (texts.length === 0) return LOCAL_SOURCES.map(readSource);
+  if (!texts.includes(NO_SOURCES)) return texts.map(readSource);
+  if (texts.length === 1) return [];
+  throw optionInvalid(`--proxy-source ${NO_SOURCES} stands alone: it says that all clients need a token.`);
 }
 
 /** A range of addresses and the name of the client that is there. */

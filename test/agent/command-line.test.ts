@@ -141,6 +141,13 @@ test("[PX3] sources are given instead of this machine, each with a name", () => 
   });
 });
 
+test("[PX3] it may be that no source is listed", () => {
+  expect(parse({ "--proxy-source": "none" })).toMatchObject({ proxySources: [] });
+  expect(() => parse({}, "--proxy-source", "none", "--proxy-source", "10.1.0.0/16=office")).toThrow(
+    expect.objectContaining({ code: "option-invalid" }),
+  );
+});
+
 test("[PM8] a host may have a site and a weight", () => {
   const config = parse({ "--site": "Rack 7, Frankfurt", "--weight": "2.5" });
   expect(config).toMatchObject({ site: "Rack 7, Frankfurt", weight: 2.5 });
