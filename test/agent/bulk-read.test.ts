@@ -37,7 +37,7 @@ test("[TN3] a buffer grows while it is filled, and shrinks when little of it is 
     reader.take(new Uint8Array(byteCount));
     sizes.push(reader.size / 1024);
   }
-  expect(sizes).toEqual([2, 8, 32, 128, 256, 256, 256, 256, 2, 2]);
+  expect(sizes).toEqual([2, 8, 32, 64, 256, 256, 256, 256, 2, 2]);
 });
 
 test("[TN3] bytes that are kept stay as they are, whatever is read after them", () => {

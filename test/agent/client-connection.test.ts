@@ -112,6 +112,33 @@ describe("order", () => {
     expect([...waiting.keys()]).toEqual([]);
   });
 
+  it.each([
+    ["GET", "h2c", ""],
+    ["POST", "TLS/1.0", "hello"],
+  ])(
+    "[GW13] a %s whose upgrade to %s is declined is the last of its connection",
+    async (method, upgrade, body) => {
+      const client = openClient();
+      const fields = [
+        `upgrade: ${upgrade}`,
+        "connection: upgrade",
+        ...(body === "" ? [] : ["content-length: 5"]),
+      ];
+      const head = fetchHead(rig, method, `${origin.url}/now`, ...fields);
+      // In one segment: Node drops what is behind the first, and what comes later would begin anywhere.
+      client.socket.write(
+        `${head}${body}${fetchHead(rig, "POST", `${origin.url}/lost`, "content-length: 400")}`,
+      );
+      await eventually(() => client.received.includes("now"), "the answer");
+      client.socket.write(get("/smuggled"));
+      await eventually(() => client.socket.readableEnded, "the end");
+      client.socket.destroy();
+      expect(client.received.match(/^HTTP\/1\.1 \d+/gm)).toEqual(["HTTP/1.1 200"]);
+      expect(client.received).toMatch(/connection: close/i);
+      expect(waiting.size).toBe(0);
+    },
+  );
+
   it("[GW13] a WebSocket has no place behind another request", async () => {
     const client = openClient();
     client.socket.write(get("/a") + get("/b", "connection: upgrade", "upgrade: websocket"));
@@ -183,6 +210,14 @@ describe("a client that shuts its sending side", () => {
     await once(client.socket, "end");
     expect(client.received).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
     expect(client.received).toContain("answer");
+  });
+
+  it("[GW10] is refused when it shuts it within a body, whatever upgrade it spoke of", async () => {
+    const client = openClient();
+    const fields = ["upgrade: TLS/1.0", "connection: upgrade", "content-length: 10"];
+    client.socket.end(`${fetchHead(rig, "POST", `${origin.url}/now`, ...fields)}hello`);
+    await once(client.socket, "close");
+    expect(client.received).toMatch(/^HTTP\/1\.1 400 [^]*body-length-mismatch/);
   });
 
   it("[GW14] gets it also later, behind a 100 Continue", async () => {

@@ -210,6 +210,31 @@ describe("whole URLs", () => {
     answer.client.socket.destroy();
   });
 
+  test.each([
+    ["GET", "/a/../b/./c//d", "/a/../b/./c//d"],
+    ["GET", "/%7e/%2e%2e/x?y=%zz'<>|{}", "/%7e/%2e%2e/x?y=%zz'<>|{}"],
+    ["GET", "/a\\b", "/a\\b"],
+    ["GET", "?q", "/?q"],
+    ["GET", "", "/"],
+    ["GET", "/x#part", "/x"],
+    ["OPTIONS", "", "*"],
+    ["OPTIONS", "/", "/"],
+    ["OPTIONS", "?q", "/?q"],
+  ])("[PX7] %s of the URL with %j asks the destination for %j", async (method, written, asked) => {
+    const { status } = await ask(rig.proxyPort, [`${method} ${origin.url}${written} HTTP/1.1`, "host: a"]);
+    expect(status).toBe(200);
+    expect(seen[0]).toContain(`${method} ${asked} `);
+  });
+
+  test.each(["http://a.test\\@b.test/", "http:///a.test/", "http://\\a.test/", "http://a.test/x\ty"])(
+    "[PX7] the target %j, whose host readers of URLs know differently, is refused",
+    async (target) => {
+      const answer = await ask(rig.proxyPort, [`GET ${target} HTTP/1.1`, "host: a"]);
+      expect(answer.status).toBe(400);
+      answer.client.socket.destroy();
+    },
+  );
+
   test("[PX7] a WebSocket passes", async () => {
     const sockets = new WebSocketServer({ port: 0, host: "127.0.0.1" });
     sockets.on("connection", (socket) => {
@@ -383,6 +408,11 @@ describe("what is no request", () => {
     ["GET http://a.test/ HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n"],
     ["\x16\x03\x01\x02\x00\x01\x00"],
     ["\0\0\0\0"],
+    ["CONNECT a.test:443 HTTP/1.1\r\nhost: a\r\ncontent-length: 5, 5\r\n\r\n"],
+    ["CONNECT a.test:443 HTTP/1.1\r\nhost: a\r\ncontent-length: -1\r\n\r\n"],
+    ["CONNECT a.test:443 HTTP/1.1\r\nhost: a\r\ncontent-length: x\r\n\r\n"],
+    ["CONNECT a.test:443 HTTP/1.1\r\nhost: a/b\r\n\r\n"],
+    ["CONNECT a.test:443 HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n"],
   ])("[PX10] %j is refused, and nothing that follows it is a request", async (bytes) => {
     const client = new ByteClient(rig.proxyPort);
     client.write(`${bytes}GET ${origin.url}/smuggled HTTP/1.1\r\nhost: a\r\n\r\n`);
@@ -391,5 +421,26 @@ describe("what is no request", () => {
     expect(client.text.match(/^HTTP\/1\.1 /gm)).toHaveLength(1);
     expect(seen).toEqual([]);
     client.socket.destroy();
+  });
+
+  test("[PX10] no tunnel is asked for behind what was refused for its framing", async () => {
+    const client = new ByteClient(rig.proxyPort);
+    client.write(
+      `GET ${origin.url}/x HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\nCONNECT 127.0.0.1:${origin.port} HTTP/1.1\r\nhost: a\r\n\r\n`,
+    );
+    await client.until(({ isClosed, hasEnded }) => isClosed || hasEnded, "its end");
+    expect(client.text.match(/HTTP\/1\.1 \d+ /g)).toEqual(["HTTP/1.1 400 "]);
+    expect([...rig.counts]).toEqual([["request-malformed", 1]]);
+    client.socket.destroy();
+  });
+
+  test("[PX10] a tunnel behind a request stands though its client has said all it has to say", async () => {
+    const client = new ByteClient(rig.proxyPort);
+    client.write(
+      `GET ${origin.url}/x HTTP/1.1\r\nhost: a\r\n\r\nCONNECT 127.0.0.1:${origin.port} HTTP/1.1\r\nhost: a\r\n\r\n`,
+    );
+    client.socket.end();
+    await client.until(({ isClosed, hasEnded }) => isClosed || hasEnded, "its end");
+    expect(client.text.match(/HTTP\/1\.1 \d+ /g)).toEqual(["HTTP/1.1 200 ", "HTTP/1.1 200 "]);
   });
 });

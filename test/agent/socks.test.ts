@@ -223,6 +223,22 @@ describe("who may", () => {
     }
   });
 
+  test("[SX1] a client that has said all it has to say is served, also while its token is verified", async () => {
+    const client = new ByteClient(strict.proxyPort);
+    const fresh = await strict.tokenFor("client");
+    const asked = connectTo(ipv4(127, 0, 0, 1), origin.port);
+    client.socket.end(
+      Buffer.concat([
+        Buffer.from([5, 1, 2]),
+        login(`token=${fresh.slice(0, 90)}`, fresh.slice(90)),
+        asked,
+        Buffer.from("GET / HTTP/1.1\r\nhost: a\r\n\r\n"),
+      ]),
+    );
+    expect([...(await client.take(6))]).toEqual([5, 2, 1, 0, 5, 0]);
+    await client.until(({ isClosed, hasEnded }) => isClosed || hasEnded, "its end");
+  });
+
   test("[PX3] who offers no login must come from a listed source", async () => {
     const client = new ByteClient(strict.proxyPort);
     client.write(Buffer.concat([GREETING, connectTo(ipv4(127, 0, 0, 1), origin.port)]));

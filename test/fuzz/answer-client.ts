@@ -1,14 +1,18 @@
 /** The client of the fuzz of answers: what it saw of one, and what is wrong with that. */
-import { Agent, request } from "undici";
+import { Agent, type Dispatcher, request } from "undici";
+import type { Chance } from "./chance.ts";
 import type { Expected } from "./answer-plan.ts";
-import type { Target } from "./target.ts";
+import { PROXY_IP, type Target } from "./target.ts";
+
+/** Whom a client asks. */
+export type Way = "edge" | "gateway" | "proxy";
 
 /** What a client saw, in a word or a few: the same text, the same result. */
 export type Result = string;
 
 const CLIENT_TIMEOUT_MS = 40_000;
 
-/** Asks a target's gateways, and its edge. */
+/** Asks a target's gateways and proxies, and its edge. */
 export class AnswerClient {
   readonly #target: Target;
   readonly #agent: Agent;
@@ -26,17 +30,10 @@ export class AnswerClient {
     });
   }
 
-  /** Fetches a destination by the edge or by one of the gateways; `turn` says by which. */
-  async ask(destination: string, isByEdge: boolean, turn: number): Promise<Result> {
-    const target = this.#target;
-    const ports = target.gatewayPorts();
-    const base = isByEdge ? target.cluster.edgeUrl : `http://127.0.0.1:${ports[turn % ports.length]}`;
-    const headers = isByEdge
-      ? await target.cluster.clientHeaders()
-      : { "egress-authorization": `Bearer ${await target.gatewayToken()}` };
+  /** Fetches a destination by the edge, or by one of the gateways or proxies; `turn` says by which. */
+  async ask(destination: string, way: Way, turn: number): Promise<Result> {
     try {
-      const url = `${base}/v1/fetch?url=${encodeURIComponent(destination)}`;
-      const reply = await request(url, { headers, dispatcher: this.#agent });
+      const reply = await this.#request(destination, way, turn);
       const status = String(reply.headers["proxy-status"] ?? "");
       const refusal = /^ipshard(?:;error=\w+)?;details="([\w-]+)"$/.exec(status)?.[1];
       const body = await reply.body.text();
@@ -50,9 +47,31 @@ export class AnswerClient {
     }
   }
 
+  async #request(destination: string, way: Way, turn: number): Promise<Dispatcher.ResponseData> {
+    const target = this.#target;
+    const ports = target.gatewayPorts();
+    const port = ports[turn % ports.length];
+    if (way === "proxy") {
+      const origin = `http://${PROXY_IP}:${port}`;
+      return this.#agent.request({ origin, path: destination, method: "GET" });
+    }
+    const base = way === "edge" ? target.cluster.edgeUrl : `http://127.0.0.1:${port}`;
+    const headers =
+      way === "edge"
+        ? await target.cluster.clientHeaders()
+        : { "egress-authorization": `Bearer ${await target.gatewayToken()}` };
+    const url = `${base}/v1/fetch?url=${encodeURIComponent(destination)}`;
+    return request(url, { headers, dispatcher: this.#agent });
+  }
+
   async close(): Promise<void> {
     await this.#agent.destroy();
   }
+}
+
+/** Draws whom to ask. */
+export function drawWay(chance: Chance): Way {
+  return chance.of(["edge", "gateway", "proxy"]);
 }
 
 /** What is wrong with what was seen of an answer in one piece, and of the same in segments. */

@@ -1,9 +1,9 @@
 /**
  * Answers of origins, right, cut off and broken, each asked for whole and in segments: what is
  * right arrives as it was, what is cut off never looks whole, and the same bytes give the same
- * result. Asked of the gateways, and of the edge.
+ * result. Asked of the gateways, of the edge, and of the proxies.
  */
-import { AnswerClient, judge } from "./answer-client.ts";
+import { AnswerClient, drawWay, judge } from "./answer-client.ts";
 import { startAnswerOrigin } from "./answer-origin.ts";
 import { drawAnswer, drawSegments } from "./answer-plan.ts";
 import { Chance } from "./chance.ts";
@@ -45,7 +45,7 @@ export async function runAnswers(
       // By its number alone, so that one can be asked for again.
       const chance = new Chance(seed + tally.answerCount);
       const plan = drawAnswer(tally.answerCount, chance);
-      const isByEdge = chance.is(0.3);
+      const way = drawWay(chance);
       const ask = async (segments: readonly number[], how: string): Promise<string> => {
         const key = `${plan.id}-${how}`;
         const isAlone = plan.expected.kind === "same";
@@ -54,7 +54,7 @@ export async function runAnswers(
         const place = plan.secure
           ? `https://${SECURE_NAME}:${securePort}`
           : `http://${ORIGIN_IPS[0]}:${plainPort}`;
-        const seen = await client.ask(`${place}/${key}`, isByEdge, plan.id);
+        const seen = await client.ask(`${place}/${key}`, way, plan.id);
         scripts.delete(key);
         if (isAlone) {
           disconnect();
@@ -68,7 +68,7 @@ export async function runAnswers(
       tally.results[kind] = (tally.results[kind] ?? 0) + 1;
       for (const fault of judge(plan.expected, whole, inSegments)) {
         tally.findings.push(
-          `answer ${plan.id}${isByEdge ? " by the edge" : ""}${plan.secure ? " by TLS" : ""} (${plan.told}): ${fault}\n  ${JSON.stringify(plan.bytes.toString("latin1").slice(0, 240))}`,
+          `answer ${plan.id} by the ${way}${plan.secure ? " by TLS" : ""} (${plan.told}): ${fault}\n  ${JSON.stringify(plan.bytes.toString("latin1").slice(0, 240))}`,
         );
       }
     }

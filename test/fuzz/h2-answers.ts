@@ -3,7 +3,7 @@
  * its own and each answer a connection of its own, so that none is another's fault.
  */
 import { startFrameOrigin } from "../agent/h2-frame-origin.ts";
-import { AnswerClient, judge } from "./answer-client.ts";
+import { AnswerClient, drawWay, judge, type Way } from "./answer-client.ts";
 import { drawSegments } from "./answer-plan.ts";
 import { type AnswerTally, PAUSE_MS } from "./answers.ts";
 import { Chance } from "./chance.ts";
@@ -47,13 +47,9 @@ export async function runH2Answers(target: Target, seed: number, durationMs: num
       },
       { ip: ORIGIN_IPS[0] },
     );
-    const ask = async (
-      plan: H2AnswerPlan,
-      segments: readonly number[],
-      isByEdge: boolean,
-    ): Promise<string> => {
+    const ask = async (plan: H2AnswerPlan, segments: readonly number[], way: Way): Promise<string> => {
       script = { plan, segments };
-      const seen = await client.ask(`https://${SECURE_NAME}:${origin.port}/${plan.id}`, isByEdge, plan.id);
+      const seen = await client.ask(`https://${SECURE_NAME}:${origin.port}/${plan.id}`, way, plan.id);
       // The next one must not begin on a connection that is about to end.
       origin.forgetPeers();
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
@@ -64,9 +60,9 @@ export async function runH2Answers(target: Target, seed: number, durationMs: num
       // By its number alone, so that one can be asked for again.
       const chance = new Chance(seed + tally.answerCount);
       const plan = drawH2Answer(tally.answerCount, chance);
-      const isByEdge = chance.is(0.3);
-      const whole = await ask(plan, [plan.bytes.length], isByEdge);
-      const inSegments = await ask(plan, drawSegments(plan.bytes.length, chance), isByEdge);
+      const way = drawWay(chance);
+      const whole = await ask(plan, [plan.bytes.length], way);
+      const inSegments = await ask(plan, drawSegments(plan.bytes.length, chance), way);
       // An origin that was kept from sending for so long has had the right answer.
       const sentForMs = Math.min(sending.toMs, performance.now()) - sending.fromMs;
       if (sentForMs >= RESPONSE_TIMEOUT_MS && inSegments.includes("response-timeout")) {
@@ -76,7 +72,7 @@ export async function runH2Answers(target: Target, seed: number, durationMs: num
       const kind = `${plan.expected.kind}: ${whole.split(" ")[0]}`;
       tally.results[kind] = (tally.results[kind] ?? 0) + 1;
       for (const fault of judge(plan.expected, whole, inSegments)) {
-        tally.findings.push(`answer ${plan.id}${isByEdge ? " by the edge" : ""} (${plan.told}): ${fault}`);
+        tally.findings.push(`answer ${plan.id} by the ${way} (${plan.told}): ${fault}`);
       }
     }
     origin.close();

@@ -14,6 +14,8 @@ import { startNameServer } from "../e2e/name-server.ts";
 
 /** Where origins of the fuzz listen; `SECURE_NAME` is one of them, with a certificate. */
 export const ORIGIN_IPS = ["127.0.0.21", "127.0.0.22", "127.0.0.23"] as const;
+/** Where proxies listen, each on the port of its host's gateway. */
+export const PROXY_IP = "127.0.0.2";
 export const SECURE_NAME = "secure.test";
 /** How long a host waits for an answer; nothing may last much longer. */
 export const RESPONSE_TIMEOUT_MS = 15_000;
@@ -57,6 +59,7 @@ export class Target {
           `--dns=${names.address}`,
           `--response-timeout=${RESPONSE_TIMEOUT_MS}`,
           "--connect-timeout=3000",
+          `--proxy=${PROXY_IP}:PORT`,
         ],
       });
       const target = new Target(cluster, directory, names.close);

@@ -7,6 +7,12 @@ import type { OpenSockets } from "./open-sockets.ts";
 import { resetSocket } from "../../process/socket-reset.ts";
 
 const KEEP_ALIVE_DELAY_MS = 60_000;
+/**
+ * What is kept of a socket that is joined to another before it is stopped, in each direction. Bytes
+ * come in pieces of up to 64 KiB, and with Node's own limit of as much two of them would be kept where
+ * one may be: of thousands of tunnels whose readers rest that is all the memory there is. [TN3]
+ */
+export const JOINED_KEPT_BYTES = 16 * 1024;
 
 /** How a connection is used. */
 export interface ConnectionUse {
@@ -88,6 +94,7 @@ function openSocket(localAddress: string, held: HeldPort, target: Target): Socke
       localAddress,
       localPort: held.port,
       allowHalfOpen: target.allowHalfOpen === true,
+      ...(target.allowHalfOpen === true ? { highWaterMark: JOINED_KEPT_BYTES } : {}),
       ...(read === null ? {} : { onread: read.onread }),
       noDelay: true,
       keepAlive: true,

@@ -13,6 +13,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Flow } from "../../../process/flow.ts";
 import { monotonicMs } from "../../../process/clock.ts";
+import { EgressFault } from "../../egress/faults.ts";
 
 /** How long after its end a client is given to get its answer unasked. */
 const FIRST_LOOK_MS = 200;
@@ -113,11 +114,15 @@ export class ClientConnection {
 
   #onEnd(): void {
     if (!this.isBusy) return;
+    // Node's parser tells of an end within a body, unless its request spoke of an upgrade.
+    const { request, response: last } = this.#running.at(-1)!;
+    if (!request.complete) this.breakOff(new EgressFault("body-length-mismatch"), ignore);
+    if (!this.isBusy) return;
     this.#bytesAtEnd = this.#socket.bytesWritten;
     this.#socket.setKeepAlive(true, KEEP_ALIVE_MS);
-    // Nothing can follow the last of them.
-    const last = this.#running.at(-1)!.response;
-    if (!last.headersSent) last.shouldKeepAlive = false;
+    // Nothing can follow the last of them but a tunnel that was asked for behind it.
+    const isFollowed = this.#lastWord !== null && !this.#isUnreadable;
+    if (!last.headersSent && !isFollowed) last.shouldKeepAlive = false;
     this.#lookIn(FIRST_LOOK_MS);
   }
 
@@ -155,4 +160,8 @@ export class ClientConnection {
     for (const { response } of left) response.destroy();
     this.#lastWord = null;
   }
+}
+
+function ignore(): void {
+  // There is nothing to say beside the answer to what was broken off.
 }

@@ -41,6 +41,8 @@ export function createRequestServer(
   sockets: OpenSockets | undefined,
 ): Server {
   const clients = new WeakMap<Duplex, ClientConnection>();
+  /** Asked for an upgrade that it does not get; what Node emits next is its request. */
+  let declined: IncomingMessage | null = null;
   const server = createServer({
     maxHeaderSize: MAX_HEADER_BYTES,
     headersTimeout: HEADERS_TIMEOUT_MS,
@@ -53,9 +55,13 @@ export function createRequestServer(
     keepAliveInitialDelay: CLIENT_SILENCE_MS,
     // Node's own refusal would have no name.
     requireHostHeader: false,
-    // What is said on a connection with answers outstanding waits for its turn; frames cannot.
-    shouldUpgradeCallback: (request) =>
-      isWebSocketRequest(request) && clients.get(request.socket)?.isBusy === false,
+    shouldUpgradeCallback: (request) => {
+      const client = clients.get(request.socket);
+      // What is said on a connection with answers outstanding waits for its turn; frames cannot.
+      const isTaken = isWebSocketRequest(request) && client?.isBusy === false && !client.isLast;
+      if (!isTaken) declined = request;
+      return isTaken;
+    },
   });
   // Beyond the default of 2,000 Node drops fields silently; the limit on bytes is enough.
   server.maxHeadersCount = 0;
@@ -71,8 +77,16 @@ export function createRequestServer(
     sockets?.note(socket);
     clients.set(socket, new ClientConnection(socket, flowOf(socket, refusals)));
   });
-  const onRequest = (request: IncomingMessage, response: ServerResponse): void =>
-    handlers.onRequest(request, response, clients.get(request.socket));
+  const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
+    const client = clients.get(request.socket);
+    const isDeclined = request === declined;
+    declined = null;
+    if (isDeclined) response.shouldKeepAlive = false;
+    handlers.onRequest(request, response, client);
+    // Of what came in one segment with such a request Node drops what is behind it: where the next one
+    // begins nobody knows.
+    if (isDeclined && client !== undefined) client.isLast = true;
+  };
   server.on("request", onRequest);
   // `100 Continue` is sent when the destination is ready for the body.
   server.on("checkContinue", onRequest);
@@ -88,6 +102,7 @@ export function createRequestServer(
         else onConnect(request, socket as Socket, head);
       };
       const client = clients.get(socket);
+      if (client?.isLast === true) return;
       if (client === undefined) say();
       else client.conclude(say);
     });

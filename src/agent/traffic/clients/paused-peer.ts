@@ -11,6 +11,8 @@ export interface Peer {
   readonly destroyed: boolean;
   /** Whether a write may show that it is gone. */
   readonly writable: boolean;
+  /** Bytes that wait to be taken. */
+  readonly writableLength: number;
   write(text: string): unknown;
   once(event: "close", listener: () => void): unknown;
   off(event: "close", listener: () => void): unknown;
@@ -35,8 +37,9 @@ export class PausedPeer {
     this.#sinceMs = monotonicMs();
     this.#socket.once("close", this.resumed);
     this.#timer = setInterval(() => {
-      // A write of nothing sends nothing, and fails on a socket that was reset.
-      if (this.#socket.writable) this.#socket.write("");
+      // A write of nothing sends nothing, and fails on a socket that was reset. One that waits for its
+      // peer already does the same, and behind it nothings would pile up.
+      if (this.#socket.writable && this.#socket.writableLength === 0) this.#socket.write("");
       this.#onLook?.(monotonicMs() - this.#sinceMs);
     }, LOOK_EVERY_MS).unref();
   }

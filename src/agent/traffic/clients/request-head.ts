@@ -38,9 +38,9 @@ export function targetOf(request: IncomingMessage): RequestTarget {
 }
 
 /** Judges version, host and framing. */
-export function judgeHead(request: IncomingMessage, headers: RequestHeaders): Outcome<true, Problem> {
-  const isHttp11 = request.httpVersion === "1.1";
-  if (!isHttp11 && request.httpVersion !== "1.0") return malformed("Only HTTP/1.1 and HTTP/1.0 are spoken.");
+export function judgeHead(httpVersion: string, headers: RequestHeaders): Outcome<true, Problem> {
+  const isHttp11 = httpVersion === "1.1";
+  if (!isHttp11 && httpVersion !== "1.0") return malformed("Only HTTP/1.1 and HTTP/1.0 are spoken.");
   // RFC 9112 section 3.2.
   if (headers.hosts.length > 1) return malformed("There is more than one host field.");
   const host = headers.hosts[0];

@@ -230,10 +230,10 @@ export class ProxiedRequest implements ExchangeHandler {
       this.#leave(true);
       return;
     }
-    const { url, method, headers, hasBody } = this.#hop;
+    const { url, target, method, headers, hasBody } = this.#hop;
     connection.dispatch(
       {
-        path: requestTargetOf(url),
+        path: target ?? requestTargetOf(url),
         method,
         headers,
         body: hasBody ? (this.#body ??= this.#openBody()) : null,

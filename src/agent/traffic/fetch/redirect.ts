@@ -11,6 +11,8 @@ export const MAX_REDIRECTS = 20;
 /** One request on its way: what a redirect changes. */
 export interface Hop {
   readonly url: URL;
+  /** Path and query as the client wrote them; absent for those of the URL. */
+  readonly target?: string;
   readonly method: string;
   readonly headers: RawHeaders;
   /** The body is a stream and can be sent once only. */

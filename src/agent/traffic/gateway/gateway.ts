@@ -149,7 +149,7 @@ export class Gateway {
     client?.add(request, response, flow);
     flow.begin(async () => {
       const headers = readRequestHeaders(request.rawHeaders);
-      const judged = judgeHead(request, headers);
+      const judged = judgeHead(request.httpVersion, headers);
       if (!judged.ok) {
         response.shouldKeepAlive = false;
         if (client !== undefined) client.isLast = true;
@@ -255,7 +255,7 @@ export class Gateway {
 
 /** What must be right about an upgrade before it matters who asks. */
 function judgeUpgrade(request: IncomingMessage, headers: RequestHeaders): Outcome<true, Problem> {
-  const judged = judgeHead(request, headers);
+  const judged = judgeHead(request.httpVersion, headers);
   if (!judged.ok) return judged;
   const { path } = targetOf(request);
   if (path !== FETCH_PATH && path !== CONNECT_PATH) return refuse({ code: "route-unknown" });

@@ -36,6 +36,8 @@ export interface RequestHeaders {
   readonly proxyAuthorization: string | null;
 }
 
+const ZERO = /^0+$/;
+
 /** Fields that say who stands before us; the destination must learn nothing of the client from us. */
 function isEdgeHeader(name: string): boolean {
   return (
@@ -82,7 +84,8 @@ export function readRequestHeaders(raw: readonly string[], isBehindEdge = true):
     } else if (!HOP_BY_HOP.has(name) && name !== "expect" && !isOwnHeader(name)) {
       if (isBehindEdge && isEdgeHeader(name)) continue;
       if (name === "authorization") authorization = value;
-      else if (name === "content-length" && Number(value) > 0) hasBody = true;
+      // What is no number is no zero either.
+      else if (name === "content-length" && value !== "0" && !ZERO.test(value)) hasBody = true;
       forwarded.push(name, value);
     } else if (name === EGRESS_UPLOAD) upload = upload === null ? value : `${upload}, ${value}`;
   }

@@ -11,7 +11,7 @@ import type { OutgoingRequest } from "../http/origin-transport.ts";
 const LIST_OVERHEAD_BYTES = 32;
 
 const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-const PATH = /^\/[\x21-\x7e\x80-\xff]*$/;
+const PATH = /^(?:\/[\x21-\x7e\x80-\xff]*|\*)$/;
 const AUTHORITY = /^[\x21-\x7e]+$/;
 const NAME = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/;
 // oxlint-disable-next-line no-control-regex

@@ -5,6 +5,7 @@
 import type { Duplex } from "node:stream";
 import type { Socket } from "node:net";
 import type { Identity } from "../../../core/identity.ts";
+import { ok, type Outcome, refuse } from "../../../core/outcome.ts";
 import type { Problem } from "../../../core/problems.ts";
 import { Flow } from "../../../process/flow.ts";
 import { EGRESS_HOST, EGRESS_IP, EGRESS_PORT, PROXY_NAME, PROXY_STATUS } from "../../../wire/header-names.ts";
@@ -12,6 +13,7 @@ import { parsePlace } from "../../egress/destination-place.ts";
 import { problemOf } from "../../egress/faults.ts";
 import type { FlowContext } from "../../egress/flow-context.ts";
 import type { Refusals } from "../clients/refusals.ts";
+import { judgeHead } from "../clients/request-head.ts";
 import { readRequestHeaders, type RequestHeaders } from "../http/forwarded-headers.ts";
 import { Tunnel, type TunnelEnd, type TunnelOptions } from "../tunnel/tunnel.ts";
 import type { ProxyAccess } from "./proxy-access.ts";
@@ -28,8 +30,8 @@ export interface ConnectOptions extends TunnelOptions {
 /** A CONNECT as it was read. */
 export interface ConnectRequest {
   readonly target: string;
-  /** What is wrong with it in its version of HTTP; absent or null for nothing. */
-  readonly wrong?: string | null;
+  /** Absent in HTTP/2, whose heads are judged where they are read. */
+  readonly httpVersion?: string;
   /** Names and values in turn. */
   readonly fields: readonly string[];
   /** What was read behind the head. */
@@ -80,8 +82,8 @@ export function serveConnect(
   }, refusals.onFault);
   flow.begin(async () => {
     const headers = readRequestHeaders(request.fields, false);
-    const wrong = request.wrong ?? wrongOf(headers);
-    if (wrong !== null) return reply.refuse({ code: "request-malformed", detail: wrong }, null, null);
+    const judged = judge(request, headers);
+    if (!judged.ok) return reply.refuse(judged.refusal, null, null);
     tunnel = new Tunnel(options, client, request.rest, flow);
     const asking = askerOfRequest(access, headers, clientAt);
     const asker = asking instanceof Promise ? await asking : asking;
@@ -92,18 +94,17 @@ export function serveConnect(
   });
 }
 
-/** What no reader of a head objects to, and we do; null for nothing. */
-function wrongOf(headers: RequestHeaders): string | null {
+/** As of any request; the short reader of heads has left all of that to us. */
+function judge({ httpVersion }: ConnectRequest, headers: RequestHeaders): Outcome<true, Problem> {
   // RFC 9110 section 9.3.6: a CONNECT has no content, and where it would end nobody agrees on.
-  if (headers.hasBody) return "A CONNECT has no body.";
-  if (headers.isTokenRepeated) return "There is more than one token.";
-  return headers.hosts.length > 1 ? "There is more than one host field." : null;
+  if (headers.hasBody) return malformed("A CONNECT has no body.");
+  if (httpVersion !== undefined) return judgeHead(httpVersion, headers);
+  if (headers.isTokenRepeated) return malformed("There is more than one token.");
+  return headers.hosts.length > 1 ? malformed("There is more than one host field.") : ok(true);
 }
 
-/** RFC 9112 section 3.2: each request of HTTP/1.1 has a host, and says so. */
-export function wrongHost(isHttp11: boolean, fields: readonly string[]): string | null {
-  const hasHost = fields.some((name, at) => at % 2 === 0 && name.toLowerCase() === "host");
-  return isHttp11 && !hasHost ? "The host field is missing." : null;
+function malformed(detail: string): Outcome<true, Problem> {
+  return refuse({ code: "request-malformed", detail });
 }
 
 function agreement({ context, held }: TunnelEnd, host: string): readonly (readonly [string, string])[] {

@@ -6,11 +6,10 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ClientRequest, ClientResponse } from "../clients/client-exchange.ts";
 import type { Socket } from "node:net";
 import type { Identity } from "../../../core/identity.ts";
-import { ok, type Outcome, refuse } from "../../../core/outcome.ts";
+import { ok, type Outcome } from "../../../core/outcome.ts";
 import type { Problem } from "../../../core/problems.ts";
 import { Flow } from "../../../process/flow.ts";
 import type { Admission, Admitted } from "../../admission/admission.ts";
-import { checkDestination } from "../../egress/destination-url.ts";
 import { problemOf } from "../../egress/faults.ts";
 import type { FlowContext } from "../../egress/flow-context.ts";
 import type { ClientConnection } from "../clients/client-connection.ts";
@@ -21,6 +20,7 @@ import { readRequestHeaders, type RequestHeaders } from "../http/forwarded-heade
 import type { Outgoing } from "../origins/outgoing.ts";
 import { type ProxiedWebSocketOptions, relayWebSocket } from "../websocket/proxied-websocket.ts";
 import { WebSocketClient } from "../websocket/websocket-client.ts";
+import { type AbsoluteTarget, readAbsoluteTarget } from "./absolute-target.ts";
 import { answerHere, forwardsLeft } from "./max-forwards.ts";
 import type { ProxyAccess } from "./proxy-access.ts";
 import { askerOfRequest } from "./proxy-question.ts";
@@ -38,8 +38,6 @@ export interface ForwardOptions {
 }
 
 const WEBSOCKET_ANSWER_MS = 30_000;
-const ABSOLUTE = /^https?:\/\//i;
-const WEBSOCKET = /^ws(?=s?:\/\/)/i;
 
 /** Sends requests on. */
 export class ForwardProxy {
@@ -76,7 +74,7 @@ export class ForwardProxy {
     client?.add(request, response, flow);
     flow.begin(async () => {
       const headers = readRequestHeaders(request.rawHeaders, false);
-      const judged = judgeHead(request, headers);
+      const judged = judgeHead(request.httpVersion, headers);
       if (!judged.ok) {
         response.shouldKeepAlive = false;
         if (client !== undefined) client.isLast = true;
@@ -128,7 +126,7 @@ export class ForwardProxy {
     flow.begin(async () => {
       client = new WebSocketClient(socket, head, flow);
       const headers = readRequestHeaders(request.rawHeaders, false);
-      const judged = judgeHead(request, headers);
+      const judged = judgeHead(request.httpVersion, headers);
       const admitted = judged.ok ? await this.#admit(request, headers, clientAt) : judged;
       if (!admitted.ok) return refusals.refuseOn(socket, admitted.refusal);
       ({ context } = admitted.value);
@@ -136,29 +134,32 @@ export class ForwardProxy {
         const detail = "The request for a WebSocket has no body.";
         return refusals.refuseOn(socket, { code: "request-malformed", detail });
       }
-      const asked = { request, client, url: admitted.value.destination, headers: headers.forwarded };
+      const { url, asked: target } = admitted.value.destination;
+      const asked = { request, client, url, target, headers: headers.forwarded };
       await relayWebSocket(this.#webSocketOptions, context, asked, flow);
     });
   }
 
   async #admit(
-    request: Pick<ClientRequest, "url">,
+    request: Pick<ClientRequest, "url" | "method">,
     headers: RequestHeaders,
     clientAt: Identity | null,
-  ): Promise<Outcome<Admitted<URL>, Problem>> {
+  ): Promise<Outcome<Admitted<AbsoluteTarget>, Problem>> {
     const { access, admission } = this.#options;
     const asking = askerOfRequest(access, headers, clientAt);
     const asker = asking instanceof Promise ? await asking : asking;
     if (!asker.ok) return asker;
     const { client, selection } = asker.value;
-    return admission.admit({ client: ok(client), selection, destination: () => destinationOf(request.url!) });
+    const destination = (): Outcome<AbsoluteTarget, Problem> =>
+      readAbsoluteTarget(request.url!, request.method!);
+    return admission.admit({ client: ok(client), selection, destination });
   }
 
   #forward(
     request: ClientRequest,
     response: ClientResponse,
     headers: RequestHeaders,
-    admitted: Outcome<Admitted<URL>, Problem>,
+    admitted: Outcome<Admitted<AbsoluteTarget>, Problem>,
   ): ProxiedRequest | null {
     // While the token was verified its client may have gone, or its body have broken off.
     if (response.headersSent || response.destroyed) return null;
@@ -184,21 +185,9 @@ export class ForwardProxy {
       return null;
     }
     forwarded.push(...marksOf(marks, request.socket.remoteAddress));
-    const { context, destination: url } = admitted.value;
-    const hop = { url, method, headers: forwarded, hasBody };
+    const { context, destination } = admitted.value;
+    const { url, asked: target } = destination;
+    const hop = { url, target, method, headers: forwarded, hasBody };
     return new ProxiedRequest(this.#requestOptions, request, response, context, hop, false);
   }
-}
-
-/** A target that is no whole URL is meant for a server, which this is not. */
-function destinationOf(target: string): Outcome<URL, Problem> {
-  // Clients of WebSockets write their own schemes; the handshake is a request of HTTP.
-  const text = target.replace(WEBSOCKET, "http");
-  if (!ABSOLUTE.test(text)) {
-    const scheme = /^([a-z][a-z\d+.-]*):\/\//i.exec(text)?.[1];
-    if (scheme !== undefined) return refuse({ code: "url-scheme-unsupported", detail: `${scheme}:` });
-    return refuse({ code: "proxy-target-invalid" });
-  }
-  const checked = checkDestination(text);
-  return checked.ok ? ok(checked.value) : checked;
 }

@@ -167,6 +167,7 @@ function peerOf(stream: ServerHttp2Stream): Http2Request["socket"] {
       return stream.destroyed;
     },
     writable: false,
+    writableLength: 0,
     write: () => false,
     once: (event, listener) => stream.once(event, listener),
     off: (event, listener) => stream.off(event, listener),

@@ -17,6 +17,7 @@ import type { Flow } from "../../../process/flow.ts";
 import { outliveClients, outliveErrors } from "../../../process/listener.ts";
 import { resetSocket } from "../../../process/socket-reset.ts";
 import type { Admission } from "../../admission/admission.ts";
+import { JOINED_KEPT_BYTES } from "../../egress/connect-from.ts";
 import type { OpenSockets } from "../../egress/open-sockets.ts";
 import { createRequestServer, flowOf } from "../clients/http-server.ts";
 import { endInPeace } from "../clients/problem-reply.ts";
@@ -26,7 +27,7 @@ import { SocksConnection, type SocksOptions } from "../socks/socks-connection.ts
 import type { UdpAssociations } from "../socks/udp-associations.ts";
 import { IdleTunnels } from "../tunnel/idle-tunnels.ts";
 import { readConnectHead } from "./connect-head.ts";
-import { type ConnectOptions, connectReplyOn, serveConnect, wrongHost } from "./connect-method.ts";
+import { type ConnectOptions, connectReplyOn, serveConnect } from "./connect-method.ts";
 import { ForwardProxy } from "./forward-proxy.ts";
 import { Http2Proxy } from "./http2-proxy.ts";
 import { ProxyAccess, type ProxySource } from "./proxy-access.ts";
@@ -114,6 +115,7 @@ export class ProxyListener {
   listen(options: ListenOptions): Server {
     const server = createServer({
       allowHalfOpen: true,
+      highWaterMark: JOINED_KEPT_BYTES,
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: CLIENT_SILENCE_MS,
@@ -147,15 +149,9 @@ export class ProxyListener {
           this.#forward.beginWebSocket(request, socket, head, clientOf(socket)),
         onConnect: (request, socket, head) => {
           const { url = "", rawHeaders: fields, httpVersion } = request;
-          const wrong = wrongHost(httpVersion === "1.1", fields);
+          const asked = { target: url, httpVersion, fields, rest: head };
           const reply = connectReplyOn(socket, this.#refusals);
-          serveConnect(
-            this.#connect,
-            socket,
-            clientOf(socket),
-            { target: url, wrong, fields, rest: head },
-            reply,
-          );
+          serveConnect(this.#connect, socket, clientOf(socket), asked, reply);
         },
       },
       this.#refusals,
@@ -214,9 +210,8 @@ export class ProxyListener {
     }
     const connect = readConnectHead(bytes);
     if (connect !== null) {
-      const wrong = wrongHost(true, connect.fields);
       const reply = connectReplyOn(socket, this.#refusals);
-      serveConnect(this.#connect, socket, clientAt, { ...connect, wrong }, reply);
+      serveConnect(this.#connect, socket, clientAt, { ...connect, httpVersion: "1.1" }, reply);
       return;
     }
     this.#clientsAt.set(socket, clientAt);

@@ -69,6 +69,8 @@ export class SocksConnection {
   #stage: Stage = "greeting";
   /** Between a login and its answer nothing is read. */
   #isBusy = false;
+  /** The client has said all it has to say, its request perhaps among it. */
+  #hasEnd = false;
   #bytes: Buffer = Buffer.alloc(0);
   #asker: SocksAsker | null = null;
   #tunnel: Tunnel | null = null;
@@ -79,7 +81,10 @@ export class SocksConnection {
     this.#clientAt = clientAt;
     this.#flow = new Flow((fault) => this.#end(fault), options.refusals.onFault);
     this.#onData = this.#flow.guard((chunk) => this.#read(chunk));
-    this.#onEnd = this.#flow.guard(() => void socket.end());
+    this.#onEnd = this.#flow.guard(() => {
+      this.#hasEnd = true;
+      this.#endInTime();
+    });
     this.#timer = setTimeout(() => socket.destroy(), HANDSHAKE_MS).unref();
     socket.once("close", () => clearTimeout(this.#timer));
     socket.on("data", this.#onData);
@@ -142,7 +147,13 @@ export class SocksConnection {
       this.#isBusy = false;
       this.#judged(asker);
       while (!this.#isBusy && this.#step());
+      this.#endInTime();
     });
+  }
+
+  /** Nothing more can come of a handshake that its client leaves. */
+  #endInTime(): void {
+    if (this.#hasEnd && !this.#isBusy && this.#stage !== "over") this.#socket.end();
   }
 
   #judged(asker: Judged): void {

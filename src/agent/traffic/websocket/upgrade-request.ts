@@ -8,5 +8,7 @@ export interface UpgradeRequest {
   readonly request: IncomingMessage;
   readonly client: WebSocketClient;
   readonly url: URL;
+  /** Path and query as the client wrote them; absent for those of the URL. */
+  readonly target?: string;
   readonly headers: RawHeaders;
 }

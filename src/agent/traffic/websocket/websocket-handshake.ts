@@ -30,13 +30,13 @@ export interface Declined {
 /** Sends the request and reads the answer. Its end or fault, before it makes sense, is thrown. */
 export function shakeHands(
   transport: Socket,
-  { request, client, url, headers }: UpgradeRequest,
+  { request, client, url, target, headers }: UpgradeRequest,
   timeoutMs: number,
   flow: Flow,
 ): Promise<HandshakeAnswer> {
   const fields = ["host", url.host, "connection", "Upgrade", "upgrade", "websocket", ...headers];
   return new Promise((resolve, reject) => {
-    const outgoing = openRequest(transport, requestTargetOf(url), fields);
+    const outgoing = openRequest(transport, target ?? requestTargetOf(url), fields);
     // For good: a second fault of it, such as that of its socket, has nobody else to hear it.
     outgoing.on("error", reject);
     // Over all that comes before the answer: one that trickles is no better than one that is silent.
