@@ -33,6 +33,7 @@ function read(segments: readonly string[], method = "GET"): Reading {
       if (reader.isOver) break;
     }
     reader.end(true);
+    heads += `behind ${reader.trailers.join("|")}\n`;
   } catch (fault) {
     const { code } = problemOf(fault);
     if (status < 200) return { value: { status: 502, code }, heads, keptAliveMs: null };
@@ -55,7 +56,17 @@ describe("each response has its value, and the same however it is cut", () => {
 
 it("[OR21] passes the bytes of a field as they came, and puts a folded one in a line", () => {
   const { heads } = read(["HTTP/1.1 200 \x80\xe9\r\nX-Y: \t\x80\xa0 b\xff \r\n \t c\r\n\r\n"]);
-  expect(heads).toBe("200 \x80\xe9 X-Y|\x80\xa0 b\xff c\n");
+  expect(heads).toBe("200 \x80\xe9 X-Y|\x80\xa0 b\xff c\nbehind \n");
+});
+
+it("[OR21] reads the fields behind a body as those of a head, and puts them into none", () => {
+  const chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n";
+  const { heads, value } = read([`${chunked}X-Y: \x80 \r\n\tb\r\nx-y:\r\nTransfer-Encoding: a\r\n\r\n`]);
+  expect(value).toEqual({ status: 200, body: "x" });
+  expect(heads).toBe("200 OK Transfer-Encoding|chunked\nbehind X-Y|\x80 b|x-y||Transfer-Encoding|a\n");
+  for (const bad of [" b", "Content-Length: 1\r\n 2", "x y: 1", "x: \0"]) {
+    expect(read([`${chunked}${bad}\r\n\r\n`]).value.isBroken).toBe(true);
+  }
 });
 
 it("[OR21] bounds heads, interim ones and trailers together by bytes, however many fields they are", () => {

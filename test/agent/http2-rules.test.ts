@@ -207,7 +207,14 @@ describe("an origin that breaks the rules", () => {
       onHttp1Required: ignore,
     });
     closing.push(() => transport.close());
-    const request = { method: "GET", path: "/", headers: [], body: null };
+    const request = {
+      method: "GET",
+      path: "/",
+      headers: [],
+      body: null,
+      takesTrailers: false,
+      trailers: null,
+    };
     const ask = (): Promise<true> =>
       new Promise((resolve, reject) => {
         transport.dispatch(request, {

@@ -121,6 +121,54 @@ describe("requests over HTTP/2", () => {
     expect([answer.status, answer.interim, seen[0]!.body]).toEqual([200, [103], "hello"]);
   });
 
+  test("[PX12] a head passes as the origin wrote it, however long, and no other stream is concerned", async () => {
+    const fields = [
+      "date",
+      "x",
+      "date",
+      "y",
+      "constructor",
+      "c",
+      "__proto__",
+      "p",
+      "x-many",
+      "1",
+      "x-many",
+      "2",
+    ];
+    const long = Array.from({ length: 1_000 }, (_, at) => [`x-${at}`, "y".repeat(90)]).flat();
+    const odd = await startOrigin((_request, response) => {
+      response.sendDate = false;
+      response.writeHead(200, [...fields, ...long]);
+      response.end("odd");
+    });
+    const client = connectHttp2(`https://127.0.0.1:${rig.proxyPort}`, {
+      ca: CERTIFICATE,
+      maxHeaderListPairs: 2_000,
+      settings: { maxHeaderListSize: 1_000_000 },
+    });
+    const held = client.request({ ":method": "CONNECT", ":authority": `127.0.0.1:${bytes.port}` });
+    held.on("error", () => {});
+    await eventually(() => atOrigin.length === 1, "a tunnel");
+    const stream = client.request({
+      ":method": "GET",
+      ":scheme": "http",
+      ":authority": `127.0.0.1:${odd.port}`,
+      ":path": "/",
+    });
+    let raw: string[] = [];
+    stream.on("response", (...[, , got]: unknown[]) => {
+      raw = got as string[];
+    });
+    expect(await answerTo(stream)).toMatchObject({ status: 200, body: "odd", code: 0 });
+    const got = raw.slice(2).join("|");
+    expect(got.slice(0, fields.join("|").length)).toBe(fields.join("|"));
+    expect(got).toContain("x-999|yyy");
+    expect([client.closed, held.closed]).toEqual([false, false]);
+    client.destroy();
+    odd.close();
+  });
+
   test("[PX12] an answer that breaks off does not look whole", async () => {
     const answer = await answerTo(get("/broken"));
     expect([answer.status, answer.body, answer.code]).toEqual([

@@ -17,6 +17,8 @@ export interface ClientRequest {
   readonly headers: IncomingHttpHeaders;
   /** Names and values in turn, as they were written. */
   readonly rawHeaders: readonly string[];
+  /** Names and values in turn of what stood behind the body, once that has ended. */
+  readonly rawTrailers: readonly string[];
   /** All of it has come. */
   readonly complete: boolean;
   readonly destroyed: boolean;
@@ -48,6 +50,8 @@ export interface ClientResponse {
   writeContinue(): void;
   write(chunk: Buffer): boolean;
   write(text: string, encoding: "latin1"): boolean;
+  /** What goes behind the body, where anything can. */
+  addTrailers(fields: [string, string][]): void;
   end(chunk?: string | Buffer): unknown;
   destroy(): unknown;
   on(event: "drain", listener: () => void): unknown;

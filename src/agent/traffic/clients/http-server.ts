@@ -137,8 +137,9 @@ function onClientError(
       ? { code: "headers-too-large" }
       : { code: "request-malformed", detail: fault.code ?? "unreadable" };
   const say = (): void => refusals.refuseOn(socket, problem);
-  // An end within a body whose length was announced, or a chunk that is none. [GW10]
-  const inBody = new EgressFault("body-length-mismatch");
+  // An end within a body whose length was announced, a chunk that is none, trailers without end. [GW10]
+  const isOverflow = fault.code === "HPE_HEADER_OVERFLOW";
+  const inBody = new EgressFault(isOverflow ? "headers-too-large" : "body-length-mismatch");
   if (client === undefined) say();
   else client.breakOff(inBody, say);
 }

@@ -3,14 +3,25 @@
  * and to a client that has said all it wants to, what broke off would look whole. So the end waits
  * to be asked for, as it does for trailers, and is not given where the stream has failed. [PX12]
  */
-import { constants, type ServerHttp2Stream, type ServerStreamResponseOptions } from "node:http2";
+import {
+  constants,
+  type OutgoingHttpHeaders,
+  type ServerHttp2Stream,
+  type ServerStreamResponseOptions,
+} from "node:http2";
 
 /** For `respond`, of a stream that `endInOrder` was called with. */
 export const WAITING: ServerStreamResponseOptions = { waitForTrailers: true };
 
-/** To be called before `respond`. */
-export function endInOrder(stream: ServerHttp2Stream): void {
+/** To be called before `respond`; `trailers` is called when all else has been said. */
+export function endInOrder(stream: ServerHttp2Stream, trailers?: () => OutgoingHttpHeaders): void {
   stream.once("wantTrailers", () => {
-    if (stream.rstCode === constants.NGHTTP2_NO_ERROR && !stream.destroyed) stream.sendTrailers({});
+    if (stream.rstCode !== constants.NGHTTP2_NO_ERROR || stream.destroyed) return;
+    try {
+      stream.sendTrailers(trailers?.() ?? {});
+    } catch {
+      // Without what it owes it would look whole.
+      stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+    }
   });
 }

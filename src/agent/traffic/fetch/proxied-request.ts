@@ -8,6 +8,7 @@
  * that breaks off breaks off for the client too; it never looks complete. [GW4] [GW5]
  */
 import type { ClientRequest, ClientResponse } from "../clients/client-exchange.ts";
+import { ClientTrailers } from "./client-trailers.ts";
 import type { Problem, ProblemCode } from "../../../core/problems.ts";
 import {
   EGRESS_HOST,
@@ -42,6 +43,7 @@ export interface ProxiedRequestOptions {
   readonly refusals: RequestRefusals;
   /** The pseudonym of this proxy in the answer's `via`; absent or null for none. */
   readonly via?: string | null;
+  readonly passesTrailers?: boolean;
 }
 
 /** How a listener says no to its clients. */
@@ -70,6 +72,7 @@ export class ProxiedRequest implements ExchangeHandler {
   readonly #response: ClientResponse;
   readonly #context: FlowContext;
   readonly #follows: boolean;
+  readonly #trailers: ClientTrailers;
   #hop: Hop;
   #hopCount = 0;
   #connections: OriginConnections | null = null;
@@ -105,6 +108,7 @@ export class ProxiedRequest implements ExchangeHandler {
     this.#context = context;
     this.#hop = hop;
     this.#follows = follows;
+    this.#trailers = new ClientTrailers(request, response, options.passesTrailers === true);
   }
 
   /** Sends the request, as part of a flow of which `fail` is the end; `upload` is what its sender calls it. */
@@ -161,6 +165,7 @@ export class ProxiedRequest implements ExchangeHandler {
         return;
       }
     }
+    this.#trailers.announce(status, headers, forwarded);
     this.#writeHead(status, phrase, forwarded, proxyStatus);
   }
 
@@ -175,13 +180,13 @@ export class ProxiedRequest implements ExchangeHandler {
     this.#writeInTime(controller, chunk);
   }
 
-  onResponseEnd(): void {
+  onResponseEnd(_controller: ExchangeController, trailers: RawHeaders): void {
     const connection = this.#connection!;
     connection.servedCount += 1;
     this.#pieces.flush();
     this.#leave(true);
     if (this.#next !== null) this.#follow(this.#next);
-    else this.#response.end();
+    else this.#trailers.end(trailers);
   }
 
   onResponseError(_controller: ExchangeController | null, fault: Error): void {
@@ -237,6 +242,7 @@ export class ProxiedRequest implements ExchangeHandler {
         method,
         headers,
         body: hasBody ? (this.#body ??= this.#openBody()) : null,
+        ...this.#trailers.ofRequest(hasBody),
       },
       new HandlerInFlow(this.#flow!, this.#follows ? (this.#redirected = new RedirectedHop(this)) : this),
     );
@@ -287,7 +293,7 @@ export class ProxiedRequest implements ExchangeHandler {
     if (written === null) response.writeHead(status, headers);
     else response.writeHead(status, written, headers);
     // Not at once: a body that is here already goes out in the same packet.
-    queueMicrotask(() => this.#flushHead());
+    queueMicrotask(this.#flow!.guard(() => this.#flushHead()));
   }
 
   /** Sends the head, if nothing of the body has taken it along. `flushHeaders` would write it in UTF-8. */

@@ -46,8 +46,8 @@ export class RedirectedHop implements ExchangeHandler {
     else if (this.#bodyBytes > MAX_BODY_BYTES) giveUp(controller);
   }
 
-  onResponseEnd(controller: ExchangeController): void {
-    if (this.#onEnd === null) this.#handler.onResponseEnd(controller);
+  onResponseEnd(controller: ExchangeController, trailers: RawHeaders): void {
+    if (this.#onEnd === null) this.#handler.onResponseEnd(controller, trailers);
     else this.#end(true);
   }
 

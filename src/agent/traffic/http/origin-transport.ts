@@ -15,6 +15,10 @@ export interface OutgoingRequest {
   readonly headers: RawHeaders;
   /** Destroyed as soon as nobody wants more of it. */
   readonly body: Readable | null;
+  /** The origin is told that trailers are taken. */
+  readonly takesTrailers: boolean;
+  /** What goes behind the body, asked for when all of it has come; null for nothing. */
+  readonly trailers: (() => RawHeaders) | null;
 }
 
 /** What an exchange's handler can do to it. All of it does nothing once the exchange has ended. */
@@ -37,8 +41,8 @@ export interface ExchangeHandler {
     phrase: string | null,
   ): void;
   onResponseData(controller: ExchangeController, chunk: Buffer): void;
-  /** The response is whole. */
-  onResponseEnd(controller: ExchangeController): void;
+  /** The response is whole; behind its body stood these fields. */
+  onResponseEnd(controller: ExchangeController, trailers: RawHeaders): void;
   /** It never began or it is not whole. */
   onResponseError(controller: ExchangeController | null, fault: Error): void;
 }

@@ -138,10 +138,12 @@ export class Http1Exchange implements ExchangeController, ResponseSink {
   }
 
   #head(): string {
-    const { method, path, headers, body } = this.#request;
+    const { method, path, headers, body, takesTrailers } = this.#request;
     let head = `${method} ${path} HTTP/1.1\r\nhost: ${this.#transport.host}\r\n`;
     // Some send a body with the answer to HEAD; nobody after it shall have it.
-    head += method === "HEAD" ? "connection: close\r\n" : "connection: keep-alive\r\n";
+    head += method === "HEAD" ? "connection: close" : "connection: keep-alive";
+    // RFC 9110 section 10.1.4: `te` is of one connection, and says so.
+    head += takesTrailers ? ", te\r\nte: trailers\r\n" : "\r\n";
     for (let at = 0; at < headers.length; at += 2) head += `${headers[at]}: ${headers[at + 1]}\r\n`;
     const length = valueOf(headers, "content-length");
     if (body === null) {
@@ -177,7 +179,7 @@ export class Http1Exchange implements ExchangeController, ResponseSink {
   };
 
   readonly #onBodyEnd = (): void => {
-    if (this.#owedBytes === null) this.#transport.socket.write("0\r\n\r\n", "latin1");
+    if (this.#owedBytes === null) this.#transport.socket.write(this.#lastChunk(), "latin1");
     else if (this.#owedBytes > 0) return this.#fail(new EgressFault("body-length-mismatch"));
     this.#onSent();
   };
@@ -187,6 +189,13 @@ export class Http1Exchange implements ExchangeController, ResponseSink {
       this.#fail(this.#request.body!.errored ?? new EgressFault("connection-terminated"));
     }
   };
+
+  #lastChunk(): string {
+    const trailers = this.#request.trailers?.() ?? [];
+    let chunk = "0\r\n";
+    for (let at = 0; at < trailers.length; at += 2) chunk += `${trailers[at]}: ${trailers[at + 1]}\r\n`;
+    return `${chunk}\r\n`;
+  }
 
   #onSent(): void {
     this.#isSent = true;
@@ -214,7 +223,7 @@ export class Http1Exchange implements ExchangeController, ResponseSink {
     const isReusable = this.#isSent && (body === null || EXPECT_A_BODY.has(method));
     this.#end();
     this.#transport.release(isReusable ? this.#reader.keptAliveMs : 0);
-    this.#handler.onResponseEnd(this);
+    this.#handler.onResponseEnd(this, this.#reader.trailers);
   }
 
   #fail(fault: Error): void {

@@ -6,6 +6,7 @@
 import { EgressFault } from "../../egress/faults.ts";
 import { trimmed } from "../http/field-value.ts";
 import type { RawHeaders } from "../http/forwarded-headers.ts";
+import { MAX_TRAILER_BYTES } from "../http/trailers.ts";
 
 /** Who is told what the bytes say. */
 export interface ResponseSink {
@@ -53,6 +54,7 @@ export class ResponseReader {
   #status = 0;
   #phrase = "";
   #headers: RawHeaders = [];
+  readonly #trailers: RawHeaders = [];
   #length: number | null = null;
   #coding: string | null = null;
   #connection = "";
@@ -71,6 +73,11 @@ export class ResponseReader {
   /** The whole of it has been read. */
   get isOver(): boolean {
     return this.#stage === "over";
+  }
+
+  /** What stood behind its body. */
+  get trailers(): RawHeaders {
+    return this.#trailers;
   }
 
   /** Only the end of the connection will be the end of its body. */
@@ -152,7 +159,10 @@ export class ResponseReader {
     this.#headBytes += byteCount;
     if (this.#stage === "chunk-size" || this.#stage === "chunk-end") {
       if (this.#headBytes > MAX_CHUNK_LINE_BYTES) throw malformed("The line of a chunk is too long.");
-    } else if (this.#headBytes > this.#maxHeadBytes) {
+    } else if (
+      this.#headBytes > this.#maxHeadBytes ||
+      (this.#stage === "trailers" && this.#headBytes > MAX_TRAILER_BYTES)
+    ) {
       throw new EgressFault("response-headers-too-large");
     }
   }
@@ -167,7 +177,7 @@ export class ResponseReader {
       this.#headBytes = 0;
       this.#stage = "chunk-size";
     } else if (line !== "") {
-      // Trailers are judged as fields are, and dropped.
+      // Trailers are judged as fields are.
       this.#onField(line);
     } else if (this.#stage === "fields") {
       this.#onHead();
@@ -202,7 +212,10 @@ export class ResponseReader {
     }
     const name = line.slice(0, Math.max(colonAt, 0));
     if (!FIELD_NAME.test(name)) throw malformed("A field's name is none.");
-    if (this.#stage === "trailers") return;
+    if (this.#stage === "trailers") {
+      this.#trailers.push(name, value);
+      return;
+    }
     this.#headers.push(name, value);
     if (name.length === 10 || name.length === 14 || name.length === 17) {
       this.#onFraming(name.toLowerCase(), value);
@@ -211,17 +224,17 @@ export class ResponseReader {
 
   /** A value that goes on in the next line: RFC 9112 5.2 wants it in one, or refused. */
   #unfold(value: string): void {
-    if (this.#stage === "trailers") return;
-    const last = this.#headers.length - 1;
+    const fields = this.#stage === "trailers" ? this.#trailers : this.#headers;
+    const last = fields.length - 1;
     if (last < 0) throw malformed("The head begins with a blank.");
-    const name = this.#headers[last - 1]!.toLowerCase();
+    const name = fields[last - 1]!.toLowerCase();
     if (name === "content-length" || name === "transfer-encoding" || name === "connection") {
       throw malformed(`The field ${name} is folded.`);
     }
     // Both are without blanks around them. Looked at each time, a value in thousands of lines would
     // be copied as often.
-    const before = this.#headers[last]!;
-    this.#headers[last] = before === "" || value === "" ? before + value : `${before} ${value}`;
+    const before = fields[last]!;
+    fields[last] = before === "" || value === "" ? before + value : `${before} ${value}`;
   }
 
   #onFraming(name: string, value: string): void {

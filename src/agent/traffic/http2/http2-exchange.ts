@@ -5,7 +5,7 @@
 import { EgressFault } from "../../egress/faults.ts";
 import { type RawHeaders, valueOf } from "../http/forwarded-headers.ts";
 import * as wire from "./http2-frames.ts";
-import { requestFields } from "./http2-request.ts";
+import { requestFields, trailerFields } from "./http2-request.ts";
 import { Http2Response } from "./http2-response.ts";
 import {
   type ExchangeController,
@@ -33,6 +33,8 @@ export interface Http2Connection {
   open(exchange: Http2Exchange, fields: RawHeaders, isEnd: boolean): number;
   sendData(stream: number, piece: Buffer): void;
   endData(stream: number): void;
+  /** Ends a body with fields behind it. */
+  endWith(stream: number, trailers: RawHeaders): void;
   /** Lets the origin send so much more; on stream 0, on all of them together. */
   giveWindow(stream: number, bytes: number): void;
   /** The stream is over; with a code, the origin is told. */
@@ -243,8 +245,18 @@ export class Http2Exchange implements ExchangeController {
   };
 
   #endBody(): void {
+    const trailers = this.#request.trailers?.() ?? [];
+    if (trailers.length === 0) {
+      this.#transport.endData(this.id);
+    } else {
+      try {
+        this.#transport.endWith(this.id, trailerFields(trailers, this.#transport.maxListBytes));
+      } catch (fault) {
+        this.fail(fault as Error);
+        return;
+      }
+    }
     this.#isSent = true;
-    this.#transport.endData(this.id);
     this.#startTimer();
   }
 
@@ -271,7 +283,7 @@ export class Http2Exchange implements ExchangeController {
     this.#end(false);
     // Nobody reads the rest of a request that has been answered, nor of an answer that is whole.
     this.#transport.leave(this, this.#isSent && isEnded ? null : wire.CANCEL);
-    this.#handler.onResponseEnd(this);
+    this.#handler.onResponseEnd(this, this.response.trailers);
   }
 
   #end(isBodyKept: boolean): void {

@@ -30,7 +30,7 @@ const DROPPED: ReadonlySet<string> = new Set([
 
 /** Names and values by turns, the pseudo-fields first. Throws `EgressFault` for what cannot be sent. */
 export function requestFields(
-  { method, path, headers }: OutgoingRequest,
+  { method, path, headers, takesTrailers }: OutgoingRequest,
   authority: string,
   maxListBytes: number,
 ): RawHeaders {
@@ -38,6 +38,21 @@ export function requestFields(
     throw new EgressFault("request-malformed", "The request line cannot be sent.");
   }
   const fields = [":method", method, ":scheme", "https", ":authority", authority, ":path", path];
+  if (takesTrailers) fields.push("te", "trailers");
+  pushFields(fields, headers);
+  judgeSize(fields, maxListBytes);
+  return fields;
+}
+
+/** Names and values by turns of what goes behind a body. Throws `EgressFault` for what cannot be sent. */
+export function trailerFields(trailers: RawHeaders, maxListBytes: number): RawHeaders {
+  const fields: RawHeaders = [];
+  pushFields(fields, trailers);
+  judgeSize(fields, maxListBytes);
+  return fields;
+}
+
+function pushFields(fields: RawHeaders, headers: RawHeaders): void {
   for (let at = 0; at < headers.length; at += 2) {
     const name = headers[at]!.toLowerCase();
     if (DROPPED.has(name)) continue;
@@ -48,11 +63,13 @@ export function requestFields(
       throw new EgressFault("request-malformed", `The value of ${name} cannot be sent.`);
     fields.push(name, value);
   }
+}
+
+function judgeSize(fields: RawHeaders, maxListBytes: number): void {
   let listBytes = 0;
   for (const text of fields) listBytes += text.length;
   listBytes += (fields.length / 2) * LIST_OVERHEAD_BYTES;
   if (listBytes > maxListBytes) {
     throw new EgressFault("headers-too-large", `The destination takes ${maxListBytes} bytes over HTTP/2.`);
   }
-  return fields;
 }

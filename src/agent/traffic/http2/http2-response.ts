@@ -4,6 +4,7 @@
  */
 import { EgressFault } from "../../egress/faults.ts";
 import type { RawHeaders } from "../http/forwarded-headers.ts";
+import { MAX_TRAILER_BYTES } from "../http/trailers.ts";
 
 /** A head: below 200 another one follows. */
 export interface ResponseHead {
@@ -35,6 +36,7 @@ export class Http2Response {
   #leftHeadBytes: number;
   #status = 0;
   #fields: RawHeaders = [];
+  #trailers: RawHeaders = [];
   #statusText: string | null = null;
   /** What is wrong with the head that is being read; told at its end, since all of it must be decoded. */
   #fault: EgressFault | null = null;
@@ -49,6 +51,11 @@ export class Http2Response {
   /** The final head has come. */
   get hasHead(): boolean {
     return this.#status >= 200;
+  }
+
+  /** What stood behind its body. */
+  get trailers(): RawHeaders {
+    return this.#trailers;
   }
 
   /** The final head has come and no body can follow it: what it says is whole. */
@@ -82,6 +89,7 @@ export class Http2Response {
     if (this.hasHead) {
       if (!isEnd) throw malformed("There are two heads.");
       if (statusText !== null) throw malformed("Trailers have a status.");
+      this.#trailers = headers;
       return null;
     }
     if (statusText === null || !STATUS.test(statusText)) throw malformed("The status is none.");
@@ -89,7 +97,10 @@ export class Http2Response {
     if (status === 101) throw malformed("HTTP/2 has no 101.");
     if (status < 200 && isEnd) throw malformed("An interim response is the last.");
     this.#status = status;
-    if (status >= 200) this.#readLength(headers);
+    if (status >= 200) {
+      this.#readLength(headers);
+      this.#leftHeadBytes = Math.min(this.#leftHeadBytes, MAX_TRAILER_BYTES);
+    }
     return { status, headers };
   }
 

@@ -135,9 +135,8 @@ export class Http2Transport implements OriginTransport, wire.FrameSink {
 
   /** From an exchange: opens its stream. */
   open(exchange: Http2Exchange, fields: RawHeaders, isEnd: boolean): number {
-    const block = encodeFields(fields, this.#settings.hasSmallTable);
     const stream = this.#streams.open(exchange);
-    for (const piece of wire.headerFrames(stream, isEnd ? wire.END_STREAM : 0, block)) this.#write(piece);
+    this.#writeFields(stream, fields, isEnd);
     if (this.#streams.isExhausted) this.#retire();
     return stream;
   }
@@ -151,6 +150,10 @@ export class Http2Transport implements OriginTransport, wire.FrameSink {
 
   endData(stream: number): void {
     this.#write(wire.frameHead(wire.DATA, wire.END_STREAM, stream, 0));
+  }
+
+  endWith(stream: number, trailers: RawHeaders): void {
+    this.#writeFields(stream, trailers, true);
   }
 
   giveWindow(stream: number, bytes: number): void {
@@ -314,6 +317,11 @@ export class Http2Transport implements OriginTransport, wire.FrameSink {
     this.#streams.noteEnd(stream);
     if (code === wire.HTTP_1_1_REQUIRED && !exchange.response.hasHead) this.#watcher.onHttp1Required();
     exchange.onReset(code);
+  }
+
+  #writeFields(stream: number, fields: RawHeaders, isEnd: boolean): void {
+    const block = encodeFields(fields, this.#settings.hasSmallTable);
+    for (const piece of wire.headerFrames(stream, isEnd ? wire.END_STREAM : 0, block)) this.#write(piece);
   }
 
   #onReady(): void {

@@ -17,6 +17,7 @@ import type { Refusals } from "../clients/refusals.ts";
 import { isWebSocketRequest, judgeHead } from "../clients/request-head.ts";
 import { ProxiedRequest, type ProxiedRequestOptions } from "../fetch/proxied-request.ts";
 import { readRequestHeaders, type RequestHeaders } from "../http/forwarded-headers.ts";
+import { announcedTrailers } from "../http/trailers.ts";
 import type { Outgoing } from "../origins/outgoing.ts";
 import { type ProxiedWebSocketOptions, relayWebSocket } from "../websocket/proxied-websocket.ts";
 import { WebSocketClient } from "../websocket/websocket-client.ts";
@@ -48,7 +49,7 @@ export class ForwardProxy {
   constructor(options: ForwardOptions) {
     const { outgoing, host, refusals, marks } = options;
     this.#options = options;
-    this.#requestOptions = { outgoing, host, refusals, via: marks.via };
+    this.#requestOptions = { outgoing, host, refusals, via: marks.via, passesTrailers: true };
     this.#webSocketOptions = {
       dialler: outgoing.dialler,
       secureSockets: outgoing.secureSockets,
@@ -185,6 +186,11 @@ export class ForwardProxy {
       return null;
     }
     forwarded.push(...marksOf(marks, request.socket.remoteAddress));
+    // Behind a body whose length is told HTTP/1.1 has none.
+    if (hasBody && request.headers["content-length"] === undefined) {
+      const announced = announcedTrailers(request.rawHeaders);
+      if (announced !== null) forwarded.push("trailer", announced);
+    }
     const { context, destination } = admitted.value;
     const { url, asked: target } = destination;
     const hop = { url, target, method, headers: forwarded, hasBody };

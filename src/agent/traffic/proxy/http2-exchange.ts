@@ -2,7 +2,12 @@
  * One stream of HTTP/2 as a client's request and the response to it. Node's compatibility classes are
  * not used: they take a stream that was broken off for a whole one, in both directions. [PX12]
  */
-import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import {
+  constants,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+  type ServerHttp2Stream,
+} from "node:http2";
 import type { ClientRequest, ClientResponse } from "../clients/client-exchange.ts";
 import { endInOrder, WAITING } from "../clients/stream-end.ts";
 import type { Peer } from "../clients/paused-peer.ts";
@@ -13,6 +18,7 @@ export class Http2Request implements ClientRequest {
   readonly headers: IncomingHttpHeaders;
   /** As HTTP/1.1 would have them: without pseudo-header fields, and cookies in one piece. */
   readonly rawHeaders: readonly string[];
+  rawTrailers: readonly string[] = [];
   readonly hasBody: boolean;
   readonly socket: Peer & { readonly remoteAddress?: string | undefined };
   readonly #stream: ServerHttp2Stream;
@@ -24,6 +30,9 @@ export class Http2Request implements ClientRequest {
     this.rawHeaders = fieldsOf(rawHeaders);
     this.hasBody = !stream.endAfterHeaders;
     this.socket = peerOf(stream);
+    stream.once("trailers", (_trailers: object, _flags: number, raw: readonly string[]) => {
+      this.rawTrailers = raw;
+    });
     stream.once("end", () => {
       this.#hasEnded = true;
     });
@@ -88,13 +97,17 @@ export class Http2Response implements ClientResponse {
   sendDate = true;
   readonly socket = null;
   readonly #stream: ServerHttp2Stream;
+  /** Kept until something follows: an answer that is all head ends with it. */
+  #head: OutgoingHttpHeaders | null = null;
+  #hasHead = false;
+  #trailers: OutgoingHttpHeaders = {};
 
   constructor(stream: ServerHttp2Stream) {
     this.#stream = stream;
   }
 
   get headersSent(): boolean {
-    return this.#stream.headersSent;
+    return this.#hasHead;
   }
 
   get destroyed(): boolean {
@@ -114,14 +127,10 @@ export class Http2Response implements ClientResponse {
     phraseOrHeaders: string | readonly string[] | Readonly<Record<string, string | number>>,
     headers?: readonly string[],
   ): void {
-    if (this.#stream.destroyed) return;
-    endInOrder(this.#stream);
     // HTTP/2 has no phrase.
     const written = typeof phraseOrHeaders === "string" ? headers! : phraseOrHeaders;
-    this.#stream.respond({ ...joined(written), ":status": status }, {
-      ...WAITING,
-      sendDate: this.sendDate,
-    } as typeof WAITING);
+    this.#hasHead = true;
+    this.#head = { ...joined(written), ":status": status };
   }
 
   writeInformation(status: number, headers: readonly string[]): void {
@@ -134,13 +143,21 @@ export class Http2Response implements ClientResponse {
   }
 
   write(chunk: Buffer | string, encoding?: "latin1"): boolean {
+    this.#sendHead(false);
     if (chunk.length === 0 || this.#stream.destroyed) return true;
     return typeof chunk === "string"
       ? this.#stream.write(chunk, encoding ?? "latin1")
       : this.#stream.write(chunk);
   }
 
+  addTrailers(fields: [string, string][]): void {
+    this.#trailers = joined(fields.flat());
+  }
+
   end(chunk?: Buffer | string): void {
+    // gRPC knows an answer without messages by its head being all of it.
+    this.#sendHead((chunk === undefined || chunk.length === 0) && Object.keys(this.#trailers).length === 0);
+    if (this.#stream.writableEnded) return;
     if (chunk === undefined) this.#stream.end();
     else this.#stream.end(chunk);
   }
@@ -156,6 +173,16 @@ export class Http2Response implements ClientResponse {
 
   once(event: "close" | "finish", listener: () => void): void {
     this.#stream.once(event, listener);
+  }
+
+  #sendHead(isAll: boolean): void {
+    const head = this.#head;
+    const stream = this.#stream;
+    this.#head = null;
+    if (head === null || stream.destroyed || stream.closed) return;
+    if (!isAll) endInOrder(stream, () => this.#trailers);
+    const ending = isAll ? { endStream: true } : WAITING;
+    stream.respond(head, { ...ending, sendDate: this.sendDate } as typeof WAITING);
   }
 }
 
@@ -198,7 +225,7 @@ function joined(
   } else {
     for (const [name, value] of Object.entries(headers)) entries.push([name, String(value)]);
   }
-  const byName: Record<string, string | string[]> = {};
+  const byName: Record<string, string | string[]> = Object.create(null);
   for (const [written, value] of entries) {
     const name = written.toLowerCase();
     if (name === "connection") continue;

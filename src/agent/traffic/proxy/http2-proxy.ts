@@ -34,6 +34,8 @@ const MAX_HEADER_FIELDS = 512;
 /** Of a stream that nobody reads, so much may come. */
 const WINDOW_BYTES = 256 * 1024;
 const IDLE_MS = 120_000;
+/** What Node keeps to send of an answer's head or trailers: beyond it the connection would end. */
+const MAX_SENT_BLOCK_BYTES = 1024 * 1024;
 const NOTHING = Buffer.alloc(0);
 
 /** Serves connections that have agreed on `h2`. */
@@ -47,6 +49,9 @@ export class Http2Proxy {
     this.#options = options;
     this.#server = createServer({
       maxHeaderListPairs: MAX_HEADER_FIELDS,
+      maxSendHeaderBlockLength: MAX_SENT_BLOCK_BYTES,
+      // What origins repeat is passed on as they say it.
+      strictSingleValueFields: false,
       settings: {
         maxConcurrentStreams: MAX_STREAMS,
         maxHeaderListSize: MAX_HEADER_BYTES,
