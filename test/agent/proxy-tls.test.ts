@@ -244,6 +244,43 @@ describe("CONNECT over HTTP/2", () => {
     expect(["ECONNRESET", "EPIPE"]).toContain(code);
   });
 
+  test.each<[string, (client: ClientHttp2Session) => void]>([
+    ["closes its connection", (client) => client.socket.destroy()],
+    ["says goodbye and closes it", (client) => client.destroy()],
+  ])("[PX12] a client that %s leaves nothing behind", async (_what, leave) => {
+    let hasCome = false;
+    let isAborted = false;
+    let isWhole = false;
+    const slow = await startOrigin((request) => {
+      hasCome = true;
+      request.resume().once("end", () => {
+        isWhole = true;
+      });
+      request.socket.once("close", () => {
+        isAborted = true;
+      });
+    });
+    const client = connectHttp2(`https://127.0.0.1:${rig.proxyPort}`, { ca: CERTIFICATE });
+    client.on("error", () => {});
+    const tunnel = client.request({ ":method": "CONNECT", ":authority": `127.0.0.1:${bytes.port}` });
+    tunnel.on("error", () => {});
+    const upload = client.request({
+      ":method": "POST",
+      ":scheme": "http",
+      ":authority": `127.0.0.1:${slow.port}`,
+      ":path": "/",
+    });
+    upload.on("error", () => {});
+    upload.write("half");
+    const far = (await arrived()).resume();
+    await eventually(() => hasCome && rig.idle.size === 1, "both");
+    leave(client);
+    await eventually(() => far.closed || far.readableEnded, "the tunnel's end");
+    await eventually(() => rig.idle.size === 0 && isAborted, "the request's end");
+    expect(isWhole).toBe(false);
+    slow.close();
+  });
+
   test("[PX12] what nobody reads stops its sender, and other streams go on", async () => {
     const stuck = openStream();
     stuck.on("error", () => {});

@@ -69,7 +69,8 @@ export class RequestBody extends Readable {
   };
 
   readonly #onEnd = (): void => {
-    this.push(null);
+    // Over HTTP/2 a client that resets its stream and calls that NO_ERROR ends it here, too.
+    if (this.#request.complete) this.push(null);
   };
 
   readonly #onClose = (): void => {

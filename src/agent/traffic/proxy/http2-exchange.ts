@@ -34,7 +34,7 @@ export class Http2Request implements ClientRequest {
       this.rawTrailers = raw;
     });
     stream.once("end", () => {
-      this.#hasEnded = true;
+      this.#hasEnded = !stream.aborted;
     });
   }
 

@@ -121,8 +121,10 @@ function passOn(bytes: Buffer, to: Duplex): boolean {
 /** Whether what has closed did so before both directions had ended, or by a reset. */
 function hasFailed(peer: Duplex): boolean {
   if (peer.errored !== null || !peer.readableEnded || !peer.writableFinished) return true;
-  // A stream of HTTP/2 that was cancelled looks as if it had ended.
-  return "rstCode" in peer && peer.rstCode !== constants.NGHTTP2_NO_ERROR;
+  // A stream of HTTP/2 that was cancelled looks as if it had ended, also when that is called NO_ERROR.
+  if (!("rstCode" in peer)) return false;
+  const { rstCode, aborted } = peer as ServerHttp2Stream;
+  return aborted || rstCode !== constants.NGHTTP2_NO_ERROR;
 }
 
 /** Ends a connection as one that failed: by a reset, and a stream of HTTP/2 by its error for that. */
