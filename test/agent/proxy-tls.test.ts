@@ -169,6 +169,31 @@ describe("requests over HTTP/2", () => {
     odd.close();
   });
 
+  test("[PX12] an upload whose stream is reset does not look whole, not even with NO_ERROR", async () => {
+    let received = "";
+    let isClosed = false;
+    const far = await startByteOrigin((socket) => {
+      socket.on("data", (chunk: Buffer) => {
+        received += chunk.toString();
+      });
+      socket.once("close", () => {
+        isClosed = true;
+      });
+    });
+    const post = session.request({
+      ":method": "POST",
+      ":scheme": "http",
+      ":authority": `127.0.0.1:${far.port}`,
+      ":path": "/",
+    });
+    post.write("half");
+    await eventually(() => received.endsWith("half\r\n"), "half of it");
+    post.destroy();
+    await eventually(() => isClosed, "its end");
+    expect(received).toMatch(/\r\nhalf\r\n$/);
+    far.close();
+  });
+
   test("[PX12] an answer that breaks off does not look whole", async () => {
     const answer = await answerTo(get("/broken"));
     expect([answer.status, answer.body, answer.code]).toEqual([

@@ -108,24 +108,29 @@ async function askInHttp1(url: string, asked: Asked = {}): Promise<Answer> {
   const { text } = client;
   const headEnd = text.indexOf("\r\n\r\n");
   const [line = "", ...head] = text.slice(0, headEnd).split("\r\n");
-  let rest = text.slice(headEnd + 4);
-  let got = "";
+  const rest = text.slice(headEnd + 4);
   const isChunked = /\r\ntransfer-encoding: chunked\r\n/i.test(text);
-  while (isChunked && rest !== "" && !rest.startsWith("0\r\n")) {
-    const end = rest.indexOf("\r\n");
-    const size = Number.parseInt(rest, 16);
-    got += rest.slice(end + 2, end + 2 + size);
-    rest = rest.slice(end + 4 + size);
-  }
-  const behind = isChunked ? rest.split("\r\n").slice(1, -2) : [];
+  const { content, behind } = isChunked ? readChunks(rest) : { content: rest, behind: [] };
   return {
     status: Number(line.split(" ")[1]),
     head: head.flatMap(split),
-    body: isChunked ? got : rest,
+    body: content,
     trailers: behind.flatMap(split),
     isWhole: isWhole(text),
     isAllHead: false,
   };
+}
+
+function readChunks(text: string): { content: string; behind: string[] } {
+  let rest = text;
+  let content = "";
+  while (rest !== "" && !rest.startsWith("0\r\n")) {
+    const end = rest.indexOf("\r\n");
+    const size = Number.parseInt(rest, 16);
+    content += rest.slice(end + 2, end + 2 + size);
+    rest = rest.slice(end + 4 + size);
+  }
+  return { content, behind: rest.split("\r\n").slice(1, -2) };
 }
 
 function lines(fields: readonly string[]): string[] {
