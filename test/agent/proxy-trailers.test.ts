@@ -1,13 +1,16 @@
 /** Fields behind bodies, from clients to origins and back, in both versions of HTTP on either side. */
 import { once } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
 import {
   type ClientHttp2Session,
   type ClientHttp2Stream,
   connect as connectHttp2,
   constants,
+  createServer,
 } from "node:http2";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { Http2Response } from "../../src/agent/traffic/proxy/http2-exchange.ts";
 import * as wire from "../../src/agent/traffic/http2/http2-frames.ts";
 import { eventually, type Origin, startByteOrigin, startOrigin } from "./gateway-rig.ts";
 import { type FrameOrigin, type Script, startFrameOrigin } from "./h2-frame-origin.ts";
@@ -476,6 +479,31 @@ describe("over HTTP/2", () => {
     const [, behind] = origin.peers[0]!.requests;
     expect(behind).toMatchObject({ fields: ["x-digest", "abc"], isEnd: true });
   });
+});
+
+test("[PX14] trailers that cannot be written break a stream off, and nothing else", async () => {
+  const server = createServer();
+  server.on("stream", (stream) => {
+    stream.on("error", () => {});
+    const response = new Http2Response(stream);
+    response.writeHead(200, []);
+    response.write(Buffer.from("x"));
+    response.addTrailers([["upgrade", "x"]]);
+    response.end();
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const client = connectHttp2(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  closing.push(() => {
+    client.destroy();
+    server.close();
+  });
+  for (let round = 0; round < 2; round += 1) {
+    const stream = client.request({ ":path": "/" }).resume();
+    stream.on("error", () => {});
+    await once(stream, "close").catch(() => null);
+    expect(stream.rstCode).toBe(constants.NGHTTP2_INTERNAL_ERROR);
+  }
 });
 
 test("[PX13] a gateway passes none on: what stands before it cannot", async () => {
