@@ -9,6 +9,7 @@ test("[GW3] [WK18] the fields and paths that are ours keep their names", () => {
   expect(own).toEqual({
     EGRESS: "egress",
     EGRESS_AUTHORIZATION: "egress-authorization",
+    EGRESS_CONNECT: "egress-connect",
     EGRESS_REDIRECT: "egress-redirect",
     EGRESS_SESSION_UNTIL: "egress-session-until",
     EGRESS_UPLOAD: "egress-upload",
@@ -20,6 +21,7 @@ test("[GW3] [WK18] the fields and paths that are ours keep their names", () => {
     PROXY_STATUS: "proxy-status",
     PROXY_NAME: "ipshard",
     FETCH_PATH: "/v1/fetch",
+    CONNECT_PATH: "/v1/connect",
     UPLOADS_PATH: "/v1/uploads/",
   });
 });
