@@ -8,6 +8,7 @@
 import type { Logger } from "pino";
 import type { AgentConfig } from "./command-line.ts";
 import { DataPlane } from "./data-plane.ts";
+import { DividedPlane } from "./divided-plane.ts";
 import { PublishedKeys } from "../link/published-keys.ts";
 import type { EdgeToken } from "../link/edge-token.ts";
 import type { Machine } from "./machine/guarded-machine.ts";
@@ -20,7 +21,8 @@ export class Agent {
   readonly #log: Logger;
   readonly #state: StateDirectory;
   readonly #keys: PublishedKeys;
-  readonly #dataPlane: DataPlane;
+  /** In this process, or in several. */
+  readonly #dataPlane: DataPlane | DividedPlane;
   readonly #token: EdgeToken;
   readonly #machine: Machine;
   #member: PoolMember | null = null;
@@ -37,13 +39,15 @@ export class Agent {
       keep: (keys) => state.keepKeys(keys),
       log,
     });
-    this.#dataPlane = new DataPlane({
-      config,
-      host: token.subject,
-      verifier: this.#keys,
-      describe: () => machine.describe(),
-      log,
+    const host = token.subject;
+    const describe = async (own: Record<string, unknown>): Promise<Record<string, unknown>> => ({
+      ...own,
+      ...(await machine.describe()),
     });
+    this.#dataPlane =
+      config.processes === 1
+        ? new DataPlane({ config, host, verifier: this.#keys, describe, log })
+        : new DividedPlane({ config, host, keys: () => state.keptKeys, describe, log });
   }
 
   /** Listens, then joins the pool; an edge that is away is waited for in the background. */
@@ -80,7 +84,7 @@ export class Agent {
       this.#log.info({ pool }, `a proxy listens on ${place}, for HTTP and SOCKS5`);
     }
     this.#keys.start();
-    uplinks.start();
+    this.#dataPlane.start();
     this.#member.start();
   }
 
@@ -90,7 +94,7 @@ export class Agent {
     await this.#member?.drain(this.#config.drainDeadlineMs);
     await this.#dataPlane.untilClientsAreServed();
     this.#keys.stop();
-    this.#dataPlane.close();
+    await this.#dataPlane.close();
     await this.#machine.close();
     await this.#state.close();
   }

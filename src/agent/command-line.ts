@@ -1,5 +1,6 @@
 /** The command line of an agent, read into a configuration or refused with a name. */
 import { isIP } from "node:net";
+import { availableParallelism } from "node:os";
 import type { Command } from "commander";
 import ipaddr from "ipaddr.js";
 import {
@@ -30,6 +31,8 @@ export interface AgentConfig {
   readonly whenCopied: WhenCopied;
   readonly listenHost: string;
   readonly listenPort: number;
+  /** How many processes carry traffic; with one it is the agent's own. */
+  readonly processes: number;
   /** Where proxies listen. */
   readonly proxies: readonly { readonly host: string; readonly port: number }[];
   /** Where clients of the proxies may come from without credentials, and what they are called. */
@@ -71,6 +74,7 @@ interface Options {
   readonly state: string;
   readonly copiedState: string;
   readonly listen: string;
+  readonly processes?: string;
   readonly proxy: readonly string[];
   readonly proxySource: readonly string[];
   readonly proxyVia?: string;
@@ -101,6 +105,9 @@ const DEFAULT_CONNECT_TIMEOUT_MS = 10_000;
  */
 const DEFAULT_RESPONSE_TIMEOUT_MS = 60_000;
 const LONGEST_MS = 86_400_000;
+/** Unless more are asked for. */
+const MOST_PROCESSES = 8;
+const MOST_ASKED_PROCESSES = 64;
 /** RFC 5382 REQ-5. */
 const LEAST_TUNNEL_IDLE_MS = 7_440_000;
 /** Whoever is on the machine may use its proxies, unless sources are given. */
@@ -132,6 +139,7 @@ export function parseConfig(args: readonly string[], write: (text: string) => vo
     whenCopied: readWhenCopied(options.copiedState),
     listenHost,
     listenPort,
+    processes: options.processes === undefined ? defaultProcesses() : readProcesses(options.processes),
     proxies: options.proxy.map((text) => readPlace("--proxy", text)),
     proxySources: readSources(options.proxySource),
     proxyMarks: {
@@ -167,6 +175,10 @@ function commandLine(write: (text: string) => void): Command {
     .requiredOption("--token-file <file>", "a token of the role host; its subject is this host's name")
     .requiredOption("--state <directory>", "what this host remembers; one for each agent")
     .requiredOption("--listen <host:port>", "where the gateway listens")
+    .option(
+      "--processes <number>",
+      `processes that carry traffic (default: one for each processor, at most ${MOST_PROCESSES})`,
+    )
     .option("--gateway <url>", "the gateway as the edge reaches it (default: where it listens, by http)")
     .option("--proxy <host:port>", "where a proxy listens, for HTTP and SOCKS5; may be repeated", collect, [])
     .option(
@@ -259,6 +271,17 @@ function readVia(text: string): string {
   throw optionInvalid(
     `--proxy-via ${text} cannot be a name in Via: letters, digits and !#$%&'*+-.^_\`|~ only.`,
   );
+}
+
+function defaultProcesses(): number {
+  // Elsewhere the kernel does not share connections out.
+  return process.platform === "linux" ? Math.min(MOST_PROCESSES, availableParallelism()) : 1;
+}
+
+function readProcesses(text: string): number {
+  const count = Number(text);
+  if (/^\d+$/.test(text) && count >= 1 && count <= MOST_ASKED_PROCESSES) return count;
+  throw optionInvalid(`--processes ${text} is not a number of processes from 1 to ${MOST_ASKED_PROCESSES}.`);
 }
 
 function readRange(option: string, text: string): string {

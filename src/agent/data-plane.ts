@@ -26,6 +26,7 @@ import { type CertificateFiles, ProxyCertificate } from "./traffic/proxy/proxy-c
 import { ProxyListener } from "./traffic/proxy/proxy-listener.ts";
 import type { RefusalCounts } from "./traffic/clients/refusals.ts";
 import { IDLE_LIMITS, IdleTunnels } from "./traffic/tunnel/idle-tunnels.ts";
+import type { Uploads } from "./traffic/clients/uploads.ts";
 import { Gateway } from "./traffic/gateway/gateway.ts";
 import { Outgoing } from "./traffic/origins/outgoing.ts";
 import { UdpAssociations } from "./traffic/socks/udp-associations.ts";
@@ -48,9 +49,15 @@ export interface DataPlaneOptions {
   readonly host: string;
   /** Knows the edge's keys; its owner keeps them fresh. */
   readonly verifier: TokenVerifier;
-  /** What the host wants to add to its status. */
-  readonly describe: () => Promise<Record<string, unknown>>;
+  /** Makes the status of the host of what this process says of itself. */
+  readonly describe: (own: Record<string, unknown>) => Promise<Record<string, unknown>>;
   readonly log: Logger;
+}
+
+/** Where a gateway and proxies listen. */
+export interface Places {
+  readonly gateway: AddressInfo;
+  readonly proxies: readonly AddressInfo[];
 }
 
 /** From `listen` until `close`. */
@@ -108,11 +115,8 @@ export class DataPlane {
     this.#gateway = new Gateway({
       ...shared,
       binder: this.binder,
-      describe: async () => ({
-        ...(await describe()),
-        uplinks: this.uplinks.describe(),
-        udp: this.#associations.describe(),
-      }),
+      describe: (own) =>
+        describe({ ...own, uplinks: this.uplinks.describe(), udp: this.#associations.describe() }),
     });
     this.#associations = new UdpAssociations({
       admission: this.#admission,
@@ -136,19 +140,38 @@ export class DataPlane {
     });
   }
 
-  /** Where the gateway and the proxies listen now. Throws `listen-failed`. */
-  async listen(): Promise<{ readonly gateway: AddressInfo; readonly proxies: readonly AddressInfo[] }> {
+  /** What this process says of itself. */
+  status(): Record<string, unknown> {
+    return { ...this.#gateway.status(), udp: this.#associations.describe() };
+  }
+
+  /** Uploads that may be asked for in other processes of the host. */
+  get uploads(): Uploads {
+    return this.#gateway.uploads;
+  }
+
+  /**
+   * Where the gateway and the proxies listen now. Other processes may listen there as well, if it is
+   * shared. Throws `listen-failed`.
+   */
+  async listen(isShared = false): Promise<Places> {
     const { listenHost, listenPort, proxies, proxyCertificate } = this.#config;
     if (proxyCertificate !== null) this.#certificate = await this.#openCertificate(proxyCertificate);
+    const reusePort = isShared;
     const gateway = await listening("--listen", { host: listenHost, port: listenPort }, (place) => {
-      this.#gateway.listen(place);
+      this.#gateway.listen({ ...place, reusePort });
       return this.#gateway.server;
     });
     const places: AddressInfo[] = [];
     for (const proxy of proxies) {
-      places.push(await listening("--proxy", proxy, (place) => this.#proxy.listen(place)));
+      places.push(await listening("--proxy", proxy, (place) => this.#proxy.listen({ ...place, reusePort })));
     }
     return { gateway, proxies: places };
+  }
+
+  /** Begins to watch the ways out. */
+  start(): void {
+    this.uplinks.start();
   }
 
   async #openCertificate(files: CertificateFiles): Promise<ProxyCertificate> {
@@ -199,7 +222,8 @@ export class DataPlane {
   }
 }
 
-async function listening(
+/** Listens at a place, and tells where that is. Throws `listen-failed`. */
+export async function listening(
   option: string,
   place: { readonly host: string; readonly port: number },
   listen: (place: { readonly host: string; readonly port: number }) => Server,

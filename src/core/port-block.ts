@@ -71,6 +71,12 @@ export function unitOf(port: number): number {
   return Math.floor(port / UNIT_PORT_COUNT);
 }
 
+/** The units of a block, from its first to its last. */
+export function* unitsOf(block: PortBlock): Iterable<number> {
+  const end = unitOf(block.base + portCountOf(block.order));
+  for (let unit = unitOf(block.base); unit < end; unit += 1) yield unit;
+}
+
 /** The smallest order whose block holds this many ports, clamped to what may be leased. */
 export function orderFor(portCount: number): number {
   const exact = Math.ceil(Math.log2(Math.max(1, portCount)));

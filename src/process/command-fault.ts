@@ -11,6 +11,7 @@ export type CommandFaultCode =
   | "state-copied"
   | "listen-failed"
   | "kernel-unavailable"
+  | "data-process-lost"
   // Of keys, and of the edge and what is started around it.
   | "output-failed"
   | "key-missing"

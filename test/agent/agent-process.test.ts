@@ -59,6 +59,7 @@ function startAgent(options: Record<string, string> = {}): RunningAgent {
     "--state": join(directory, "state"),
     "--listen": "127.0.0.1:0",
     "--allow": "127.0.0.0/8",
+    "--processes": "1",
     ...options,
   };
   const child = spawn(process.execPath, [MAIN, ...Object.entries(complete).flat()], {

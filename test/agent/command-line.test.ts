@@ -1,4 +1,5 @@
 /** The agent's command line and its token file. */
+import { availableParallelism } from "node:os";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -54,6 +55,7 @@ test("[AG1] a complete command line is a configuration", () => {
     whenCopied: "refuse",
     listenHost: "127.0.0.1",
     listenPort: 7001,
+    processes: Math.min(8, availableParallelism()),
     gateway: null,
     allowed: ["10.0.0.0/8", "fd00::/8"],
     denied: ["8.0.0.0/8"],
@@ -76,6 +78,7 @@ test("[AG1] a complete command line is a configuration", () => {
     weight: 1,
   });
   expect(parse({ "--listen": "[::1]:7001" })).toMatchObject({ listenHost: "::1", listenPort: 7001 });
+  expect(parse({ "--processes": "4" })).toMatchObject({ processes: 4 });
   expect(parse({ "--listen": "0.0.0.0:7001", "--gateway": "https://h1.example" })).toMatchObject({
     gateway: "https://h1.example",
   });
@@ -90,6 +93,9 @@ test.each([
   ["--token-file", null],
   ["--state", null],
   ["--deny", "8.8.8.8"],
+  ["--processes", "0"],
+  ["--processes", "many"],
+  ["--processes", "65"],
   ["--listen", "7001"],
   ["--listen", "127.0.0.1:70000"],
   ["--listen", "0.0.0.0:7001"],

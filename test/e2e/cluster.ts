@@ -48,6 +48,12 @@ export interface StatusView {
   }[];
   /** Requests and WebSockets under way. */
   readonly running: number;
+  /** Where there are several. */
+  readonly processes?: readonly {
+    readonly pid: number;
+    readonly units: number;
+    readonly flows: number;
+  }[];
 }
 
 const CLI = join(import.meta.dirname, "../../src/cli/main.ts");
@@ -143,6 +149,8 @@ export class Cluster {
       `--state=${state}`,
       `--listen=127.0.0.1:${port}`,
       "--allow=127.0.0.20/30",
+      // One process each, where a test is not about several: they start sooner.
+      ...(args.some((arg) => arg.startsWith("--processes")) ? [] : ["--processes=1"]),
       ...args.map((arg) => arg.replace("PORT", String(port))),
     ]);
     this.hosts.set(host, { port, running, args });

@@ -73,6 +73,7 @@ export class Deployment extends EdgeSide {
   async startHost(name: `h${number}`): Promise<void> {
     const number = Number(name.slice(1));
     const lan = hostOnLan(number);
+    const { agentArgs = [] } = this.#options;
     const args = [
       `--listen=${hostOnManagement(number).ipv4}:8800`,
       `--reach=${lan.ipv4}`,
@@ -83,7 +84,9 @@ export class Deployment extends EdgeSide {
       ...(this.#options.proxyPort === undefined
         ? []
         : [`--proxy=${hostOnManagement(number).ipv4}:${this.#options.proxyPort}`]),
-      ...(this.#options.agentArgs ?? []),
+      // One process each, where a test is not about several.
+      ...(agentArgs.some((arg) => arg.startsWith("--processes")) ? [] : ["--processes=1"]),
+      ...agentArgs,
     ];
     this.run(name, name, [process.execPath, AGENT, ...(await this.#common("host", name)), ...args]);
   }

@@ -84,6 +84,15 @@ const ARROWS = {
   "src/agent/machine": ["src/core", "src/process", "src/linux/nftables", "src/linux", "src/agent/egress"],
   "src/agent/traffic": ["src/core", "src/wire", "src/process", "src/agent/egress", "src/agent/admission"],
   "src/agent/uplink": ["src/core", "src/process", "src/linux", "src/agent/egress"],
+  "src/agent/division": ["src/core", "src/process", "src/agent/egress"],
+  "src/agent/processes": [
+    "src/core",
+    "src/wire",
+    "src/process",
+    "src/agent/egress",
+    "src/agent/leasing",
+    "src/agent/division",
+  ],
   // Puts the rooms together.
   "src/agent": [
     "src/core",
@@ -94,6 +103,7 @@ const ARROWS = {
     "src/agent/admission",
     "src/agent/leasing",
     "src/agent/machine",
+    "src/agent/processes",
     "src/agent/traffic",
     "src/agent/uplink",
   ],

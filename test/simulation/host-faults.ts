@@ -4,6 +4,7 @@
  * would be wrong at once. [HO4] [GU3]
  */
 import type { Arena, Spells } from "./arena.ts";
+import type { DividedHost } from "./divided-host.ts";
 import type { Host } from "./host.ts";
 import { callObject } from "./object-calls.ts";
 import type { Machine } from "./machine.ts";
@@ -26,6 +27,21 @@ export class HostFaults {
     if (process === null) return;
     process.pause();
     this.#spells.during(this.#spells.anyTimeMs(), () => process.continue());
+  }
+
+  pauseDataProcess(): void {
+    const divided = this.#anyDivided();
+    if (divided === null) return;
+    this.#spells.during(this.#spells.anyTimeMs(), divided.pauseOne());
+  }
+
+  killDataProcess(): void {
+    this.#anyDivided()?.killOne();
+  }
+
+  #anyDivided(): DividedHost | null {
+    const divided = this.#arena.hosts.flatMap((host) => host.divided ?? []);
+    return divided.length === 0 ? null : this.#arena.chance.pick(divided);
   }
 
   suspend(): void {

@@ -8,8 +8,12 @@ import { GuardedPorts } from "../../src/agent/machine/guarded-ports.ts";
 import { PoolMember } from "../../src/agent/leasing/pool-member.ts";
 import type { HeldPort } from "../../src/agent/egress/held-port.ts";
 import type { Lease } from "../../src/core/lease-commands.ts";
+import { unitOf } from "../../src/core/port-block.ts";
+import type { AddressPorts } from "../../src/agent/egress/address-ports.ts";
 import { PortBinder } from "../../src/agent/egress/port-binder.ts";
+import type { ServedAddresses } from "../../src/agent/leasing/served-addresses.ts";
 import type { Chance } from "./chance.ts";
+import { DividedHost, type HostPart } from "./divided-host.ts";
 import { type Dial, type LinkWorld, SimulatedLink } from "./connection.ts";
 import type { Break } from "./flow-checks.ts";
 import { GuardKernel, SimulatedGuard } from "./guard-kernel.ts";
@@ -29,6 +33,8 @@ export interface HostSurroundings {
   readonly onChosen: (host: Host, ip: string, port: number) => void;
   /** A flow was opened, or could not be for want of a lease. */
   readonly onOpened: (host: Host, ip: string, isWithoutLease: boolean) => void;
+  /** Two processes of a host could use the same port, or do. */
+  readonly onShared: (what: string) => void;
   /** A flow that was open cannot go on. */
   readonly onBroken: (host: Host, flow: OpenFlow, how: Break) => void;
   /** A packet wants to leave; the guard decides whether it does. */
@@ -40,6 +46,8 @@ export interface HostSurroundings {
 /** Ports towards as many destinations: room is judged towards the busiest. */
 const DESTINATIONS = ["203.0.113.1:443/tcp", "203.0.113.2:443/tcp"];
 const DISK_DELAY_MS = 30;
+/** How long a flow waits for a port of another process. */
+const PORT_WAIT_MS = 1_000;
 /** How long the kernel goes on with connections whose process was killed: resets, retransmissions. */
 const AFTERLIFE_MS = 15_000;
 
@@ -60,6 +68,8 @@ export interface OpenFlow {
 }
 
 interface Flow extends OpenFlow {
+  readonly part: HostPart;
+  readonly destination: string;
   readonly held: HeldPort;
   isOver: boolean;
 }
@@ -68,7 +78,10 @@ interface Flow extends OpenFlow {
 interface Agent {
   readonly process: Process;
   readonly member: PoolMember;
-  readonly binder: PortBinder;
+  readonly binder: ServedAddresses;
+  /** Where its flows are: in the agent's own process, or in several. */
+  readonly parts: () => readonly HostPart[];
+  readonly divided: DividedHost | null;
   readonly flows: Set<Flow>;
   isDraining: boolean;
   /** Whether its ports hear of commands some time after its guard. */
@@ -92,6 +105,7 @@ export class Host {
   /** It is to be started again as soon as it has drained. */
   #isRestartWanted = false;
   #agent: Agent | null = null;
+  readonly #leftovers = new Set<Process>();
 
   constructor(
     name: string,
@@ -142,7 +156,10 @@ export class Host {
 
   /** Whether the agent could send from an address now. */
   isUsable(ip: string): boolean {
-    return this.#agent?.process.isRunning === true && this.#agent.binder.address(ip)?.isUsable() === true;
+    const agent = this.#agent;
+    return (
+      agent?.process.isRunning === true && running(agent).some(({ binder }) => binder.address(ip)?.isUsable())
+    );
   }
 
   /** Whether its gateway answers. */
@@ -164,11 +181,14 @@ export class Host {
     }
     const { network, chance, pool, edge, dial, watch, onAgent } = this.#surroundings;
     const process = new Process(this.machine);
-    const binder = new PortBinder({
-      clock: () => this.machine.clock(),
-      random: chance.below,
-      timers: process,
-    });
+    const flows = new Set<Flow>();
+    const own = new PortBinder({ clock: () => this.machine.clock(), random: chance.below, timers: process });
+    this.#endLeftovers();
+    const divided = chance.isLikely(1 / 3)
+      ? new DividedHost(process, network, (part) => this.#lose(flows, part))
+      : null;
+    const binder = divided?.addresses ?? own;
+    const single = [{ process, binder: own }];
     const guard = new SimulatedGuard(this.guard, process, chance);
     const world: LinkWorld = {
       network,
@@ -178,7 +198,7 @@ export class Host {
       watch: (url, direction, text) => watch(this, url, direction, text),
     };
     const prepared = new Map<string, Promise<void>>();
-    const areApart = chance.isLikely(0.5);
+    const areApart = divided !== null || chance.isLikely(0.5);
     const epochs = new Map(this.#disk.epochs);
     const member = new PoolMember({
       edge,
@@ -217,7 +237,7 @@ export class Host {
           await first;
         },
         guarded: (ip, ports) => {
-          const reached = areApart ? new PortsApart(ports, process, network) : ports;
+          const reached = areApart && divided === null ? new PortsApart(ports, process, network) : ports;
           return new GuardedPorts(ip, reached, guard, () => {});
         },
       },
@@ -228,7 +248,8 @@ export class Host {
       random: chance.next,
     });
     this.#lifeCount += 1;
-    this.#agent = { process, member, binder, flows: new Set(), isDraining: false, areApart };
+    const parts = (): readonly HostPart[] => divided?.parts ?? single;
+    this.#agent = { process, member, binder, parts, divided, flows, isDraining: false, areApart };
     onAgent(this, "started");
     member.start();
     this.#openFlowLater(this.#agent);
@@ -240,14 +261,40 @@ export class Host {
     if (agent === null) return;
     this.#agent = null;
     agent.process.kill();
+    // They notice that their agent has gone, unless they can do nothing.
+    for (const { process } of agent.divided?.parts ?? []) {
+      this.#leftovers.add(process);
+      process.run(() => process.kill());
+    }
     for (const flow of agent.flows) this.#haunt(flow, this.machine.monotonicMs() + AFTERLIFE_MS);
     this.#surroundings.onAgent(this, "ended");
+  }
+
+  /** The next agent ends what the one before has left behind, before it does anything else. */
+  #endLeftovers(): void {
+    for (const process of this.#leftovers) process.kill();
+    this.#leftovers.clear();
+  }
+
+  /** A data process has ended: so have its flows, but for what their kernel still says. */
+  #lose(flows: Set<Flow>, part: HostPart): void {
+    for (const flow of flows) {
+      if (flow.part !== part) continue;
+      flows.delete(flow);
+      this.#haunt(flow, this.machine.monotonicMs() + AFTERLIFE_MS);
+    }
+  }
+
+  /** Its data processes, if it has several. */
+  get divided(): DividedHost | null {
+    return this.#agent?.divided ?? null;
   }
 
   /** Power off, at once. */
   switchOff(): void {
     this.machine.isOff = true;
     this.kill();
+    this.#endLeftovers();
     this.guard.forget();
   }
 
@@ -285,39 +332,67 @@ export class Host {
   /** Opens this many flows towards one destination at once. */
   burst(count: number): void {
     const agent = this.#agent;
-    agent?.process.run(() => {
-      for (let opened = 0; opened < count; opened += 1) this.#openFlow(agent, DESTINATIONS[0]!);
+    if (agent === null || agent.parts().length === 0) return;
+    const part = this.#surroundings.chance.pick(agent.parts());
+    part.process.run(() => {
+      for (let opened = 0; opened < count; opened += 1) this.#openFlow(agent, part, DESTINATIONS[0]!);
     });
   }
 
   /** Opens a flow for a request that came through the edge; whether it could. */
   serve(ip: string): boolean {
     const agent = this.#agent;
-    return agent?.process.isRunning === true && this.#openFlowOn(agent, ip, DESTINATIONS[1]!);
+    if (agent?.process.isRunning !== true) return false;
+    const parts = running(agent);
+    return (
+      parts.length > 0 && this.#openFlowOn(agent, this.#surroundings.chance.pick(parts), ip, DESTINATIONS[1]!)
+    );
   }
 
   #openFlowLater(agent: Agent): void {
     const { chance } = this.#surroundings;
     agent.process.after((1_000 / this.demand) * chance.between(0.5, 1.5), () => {
-      this.#openFlow(agent, chance.pick(DESTINATIONS));
+      const parts = running(agent);
+      if (parts.length > 0) this.#openFlow(agent, chance.pick(parts), chance.pick(DESTINATIONS));
       this.#openFlowLater(agent);
     });
   }
 
-  #openFlow(agent: Agent, destination: string): void {
-    const addresses = [...agent.binder.addresses()];
+  #openFlow(agent: Agent, part: HostPart, destination: string): void {
+    const addresses = [...part.binder.addresses()];
     if (addresses.length === 0) return;
-    this.#openFlowOn(agent, this.#surroundings.chance.pick(addresses).ip, destination);
+    this.#openFlowOn(agent, part, this.#surroundings.chance.pick(addresses).ip, destination);
   }
 
-  #openFlowOn(agent: Agent, ip: string, destination: string): boolean {
-    const { chance, onChosen, onOpened, onBroken } = this.#surroundings;
-    const taken = agent.binder.address(ip)?.take(destination);
-    onOpened(this, ip, taken?.ok === false && taken.refusal === "lease-lost");
-    if (taken?.ok !== true) return false;
-    onChosen(this, ip, taken.value.port);
+  #openFlowOn(agent: Agent, part: HostPart, ip: string, destination: string): boolean {
+    const { onOpened } = this.#surroundings;
+    const address = part.binder.address(ip);
+    const taken = address?.take(destination);
+    const isLost = taken?.ok === false && taken.refusal === "lease-lost";
+    // A process that has only begun may have heard of none yet.
+    const isWithoutLease = isLost && !running(agent).some(({ binder }) => binder.address(ip)?.isUsable());
+    onOpened(this, ip, isWithoutLease);
+    if (taken?.ok === true) {
+      this.#begin(agent, part, ip, destination, taken.value);
+      return true;
+    }
+    if (address !== undefined && agent.divided !== null) void this.#wait(agent, part, address, destination);
+    return false;
+  }
+
+  /** As a dial does: others of the host are asked. */
+  async #wait(agent: Agent, part: HostPart, address: AddressPorts, destination: string): Promise<void> {
+    const taken = await address.takeWithin(destination, PORT_WAIT_MS);
+    if (!taken.ok || part.process.isOver) return;
+    this.#begin(agent, part, address.ip, destination, taken.value);
+  }
+
+  #begin(agent: Agent, part: HostPart, ip: string, destination: string, held: HeldPort): void {
+    const { chance, onChosen, onBroken } = this.#surroundings;
+    this.#checkApart(agent, part, ip, destination, held.port);
+    onChosen(this, ip, held.port);
     const openedAtMs = this.machine.trueMs;
-    const flow: Flow = { ip, port: taken.value.port, openedAtMs, held: taken.value, isOver: false };
+    const flow: Flow = { part, destination, ip, port: held.port, openedAtMs, held, isOver: false };
     agent.flows.add(flow);
     const end = (): void => {
       if (flow.isOver) return;
@@ -332,13 +407,34 @@ export class Host {
       end();
     };
     this.#talk(agent, flow);
-    agent.process.after(chance.between(50, 6_000), end);
-    return true;
+    part.process.after(chance.between(50, 6_000), end);
+  }
+
+  /** Within a host, too, a port has one user towards a destination, and a unit is one process's. [MP1] */
+  #checkApart(agent: Agent, part: HostPart, ip: string, destination: string, port: number): void {
+    const { onShared } = this.#surroundings;
+    const where = `${ip}:${port} of ${this.machine.name}`;
+    for (const flow of agent.flows) {
+      if (flow.ip === ip && flow.port === port && flow.destination === destination) {
+        onShared(`${where} is used towards ${destination} already`);
+      }
+    }
+    for (const other of agent.parts()) {
+      if (other === part || other.process.isOver) continue;
+      for (const { lease } of other.binder.address(ip)?.leases() ?? []) {
+        // A port that was lent is of another process's unit.
+        if (unitOf(lease.base) !== unitOf(port)) continue;
+        const own = [...(part.binder.address(ip)?.leases() ?? [])];
+        if (own.some((block) => unitOf(block.lease.base) === unitOf(port))) {
+          onShared(`the unit of ${where} is two processes'`);
+        }
+      }
+    }
   }
 
   /** Packets of a flow leave by themselves, whatever its process does. */
   #talk(agent: Agent, flow: Flow): void {
-    if (flow.isOver || agent.process.isOver) return;
+    if (flow.isOver || flow.part.process.isOver || agent.process.isOver) return;
     const { transmit, onBroken, chance } = this.#surroundings;
     if (!transmit(this, flow.ip, flow.port)) onBroken(this, flow, "held back");
     this.machine.after(chance.between(100, 4_000), () => this.#talk(agent, flow));
@@ -359,4 +455,9 @@ export class Host {
   #newInstance(): string {
     return `instance-${this.machine.name}-${this.#lifeCount}-${this.#surroundings.chance.below(2 ** 32)}`;
   }
+}
+
+/** Processes of an agent in which flows can begin now. */
+function running({ parts }: Agent): HostPart[] {
+  return parts().filter(({ process }) => process.isRunning);
 }

@@ -39,6 +39,9 @@ const MEMBER = "src/agent/leasing/pool-member.ts";
 const KEEPER = "src/agent/leasing/lease-keeper.ts";
 const COUNTED_TERM = "src/agent/leasing/counted-term.ts";
 const GUARDED = "src/agent/machine/guarded-ports.ts";
+const GRANTS = "src/agent/division/unit-grants.ts";
+const PART = "src/agent/division/part-ports.ts";
+const DIVIDED = "src/agent/division/divided-ports.ts";
 const ROUTER = "src/router/feed/steering-progress.ts";
 const CACHE = "src/worker/hosts/placement-cache.ts";
 const GUARD = "test/simulation/guard-kernel.ts";
@@ -483,6 +486,36 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     file: CACHE,
     from: "    if (nowMs >= copy.endsAtMs) {",
     to: "    if (nowMs >= copy.staleUntilMs) {",
+  },
+  {
+    name: "unit-in-two-processes",
+    laws: ["parts"],
+    file: GRANTS,
+    from: "    this.#byUnit.set(unit, grant);\n",
+    to: "",
+  },
+  {
+    name: "unit-used-after-it-was-taken-back",
+    laws: ["parts"],
+    shownBy: ["pause-host"],
+    file: PART,
+    from: "if (!grants.has(lease.epoch)) ports.removeBlock(lease.epoch);",
+    to: "if (!grants.has(lease.epoch)) ports.resumeBlock(lease.epoch);",
+  },
+  {
+    name: "term-not-passed-on",
+    laws: ["law 7", "law 8"],
+    file: DIVIDED,
+    from: "      term,\n      units",
+    to: "      term: before.term ?? term,\n      units",
+  },
+  {
+    name: "lent-port-used-by-its-lender",
+    laws: ["parts"],
+    shownBy: ["burst"],
+    file: "src/agent/division/lent-ports.ts",
+    from: "ports.push(port);",
+    to: "ports.push(port);\n      this.#ports.giveBackApart(destination, port, false);",
   },
   {
     name: "placement-asked-for-per-request",

@@ -334,6 +334,10 @@ export class Run {
         this.#checked(() => this.#laws.chosen(ip, port, host)),
       onOpened: (host: Host, ip: string, isWithoutLease: boolean) =>
         this.#checked(() => this.#flows.opened(host, ip, isWithoutLease)),
+      onShared: (what: string) =>
+        this.#checked(() => {
+          throw new Violation("parts", what);
+        }),
       onBroken: (host: Host, flow: OpenFlow, how: Break) =>
         this.#checked(() => this.#flows.broken(host, flow, how)),
       transmit: (host: Host, ip: string, port: number) => this.#transmit(host, ip, port),

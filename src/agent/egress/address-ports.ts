@@ -10,12 +10,17 @@
 import type { Lease } from "../../core/lease-commands.ts";
 import { type LeaseTerm, remainingMs } from "../../core/lease-term.ts";
 import { ok, type Outcome, refuse } from "../../core/outcome.ts";
-import { portCountOf, UNIT_COUNT, UNIT_PORT_COUNT, unitOf } from "../../core/port-block.ts";
+import { UNIT_COUNT, UNIT_PORT_COUNT, unitOf, unitsOf } from "../../core/port-block.ts";
 import { type Clock, readClock } from "../../process/clock.ts";
 import { type CancelTimer, systemTimers, type Timers } from "../../process/timers.ts";
-import { PerDestinationPorts } from "./per-destination-ports.ts";
+import { type DestinationUse, HeldDestinations } from "./held-destinations.ts";
 import { HeldPort, type LeasedBlock } from "./held-port.ts";
 import { HoldQueue } from "./hold-queue.ts";
+import type { PerDestinationPorts } from "./per-destination-ports.ts";
+import { PortApplier } from "./port-applier.ts";
+import type { PortControl } from "./port-messages.ts";
+import type { PortsElsewhere } from "./ports-elsewhere.ts";
+import { PortWaiters } from "./port-waiters.ts";
 import { createRandomBelow, type RandomBelow } from "./random-numbers.ts";
 
 /** What a binder can be told about time and chance; the defaults are the real ones. */
@@ -53,6 +58,8 @@ export class AddressPorts {
   pressureCount = Infinity;
   /** Set by whoever asks for blocks, while an answer may still bring one. */
   growthOutstanding = false;
+  /** Other processes of the host that have ports of this address; null where there are none. */
+  elsewhere: PortsElsewhere | null = null;
 
   readonly #clock: Clock;
   readonly #random: RandomBelow;
@@ -61,12 +68,10 @@ export class AddressPorts {
   readonly #blocks = new Map<number, LeasedBlock>();
   readonly #blockOfUnit: (LeasedBlock | undefined)[] = Array.from({ length: UNIT_COUNT });
   readonly #usable = { list: [] as number[], has: new Uint8Array(UNIT_COUNT) };
-  readonly #destinations = new Map<string, PerDestinationPorts>();
-  /** Entry n counts the destinations that use n ports. */
-  readonly #useCounts: number[] = [0];
-  #busiestCount = 0;
-  /** What was found to be the busiest destination last. */
-  #busiest: PerDestinationPorts | null = null;
+  readonly #destinations: HeldDestinations;
+  /** By unit: ports held towards any destination, those that are held down among them. */
+  readonly #heldOfUnit = new Uint32Array(UNIT_COUNT);
+  #isChanging = false;
   readonly #heldDown = new HoldQueue();
   readonly #refused = new HoldQueue();
   readonly #resting = new HoldQueue();
@@ -74,7 +79,7 @@ export class AddressPorts {
   #cancelHoldDownWatch: CancelTimer | null = null;
   #term: LeaseTerm | null = null;
   #cancelTermWatch: CancelTimer | null = null;
-  readonly #waiting = new Set<() => void>();
+  readonly #waiters: PortWaiters;
 
   constructor(ip: string, options: BinderOptions = {}) {
     this.ip = ip;
@@ -83,6 +88,27 @@ export class AddressPorts {
     this.#timers = options.timers ?? systemTimers;
     this.#holdDownMs = options.holdDownMs ?? 1_500;
     this.#maxResting = options.maxResting ?? MAX_RESTING;
+    this.#waiters = new PortWaiters(this.#timers);
+    this.#destinations = new HeldDestinations(this.#usable, (count) => {
+      if (count >= this.pressureCount) this.onPressure?.();
+    });
+  }
+
+  /** For a keeper in this process; a later one replaces it. */
+  control(): PortControl {
+    return new PortApplier(this);
+  }
+
+  /** Makes several changes of blocks at the price of one. */
+  together(change: () => void): void {
+    this.#isChanging = true;
+    try {
+      change();
+    } finally {
+      this.#isChanging = false;
+    }
+    this.#recountUsable();
+    this.wake();
   }
 
   /** Makes the ports of a lease usable; a lease that is already there stays as it is. */
@@ -92,7 +118,7 @@ export class AddressPorts {
     this.#blocks.set(lease.epoch, block);
     for (const unit of unitsOf(lease)) this.#blockOfUnit[unit] = block;
     this.#recountUsable();
-    this.#wake();
+    this.wake();
   }
 
   /** Takes no new ports from a block; pooled connections on it close when they fall idle. */
@@ -110,7 +136,7 @@ export class AddressPorts {
     if (block === undefined || !block.isDraining) return;
     block.isDraining = false;
     this.#recountUsable();
-    this.#wake();
+    this.wake();
   }
 
   /** Forgets a block and resets every connection still on it, with RST. [BI5] */
@@ -132,12 +158,12 @@ export class AddressPorts {
     this.#cancelTermWatch?.();
     this.#cancelTermWatch = null;
     this.#watchTerm();
-    this.#wake();
+    this.wake();
   }
 
   /** Whether the term lasts and there is a block. */
   isUsable(): boolean {
-    return this.#usable.list.length > 0 && this.hasTerm;
+    return (this.#usable.list.length > 0 || this.elsewhere?.hasPorts === true) && this.hasTerm;
   }
 
   /** Whether the term lasts at this moment: what has no connection is asked for by each datagram. [UD2] */
@@ -159,33 +185,21 @@ export class AddressPorts {
   capacity(): { readonly portCount: number; readonly busiestCount: number } {
     this.#endHoldDowns();
     const portCount = this.hasTerm ? this.#usable.list.length * UNIT_PORT_COUNT : 0;
-    return { portCount, busiestCount: this.#busiestCount };
+    return { portCount, busiestCount: this.#destinations.busiestCount };
   }
 
   /** Ports held towards all destinations: in use, and held down. */
   heldCounts(): { readonly inUse: number; readonly heldDown: number } {
     this.#endHoldDowns();
-    let held = 0;
-    for (const destination of this.#destinations.values()) held += destination.heldCount;
     let inUse = 0;
     for (const block of this.#blocks.values()) inUse += block.held.size;
-    return { inUse, heldDown: Math.max(0, held - inUse) };
+    return { inUse, heldDown: Math.max(0, this.#destinations.heldCount - inUse) };
   }
 
   /** The destination that takes most ports, of equal ones the one it was before; null when none does. */
   busiestDestination(): string | null {
     this.#endHoldDowns();
-    let busiest = this.#busiest;
-    // Mostly it is still the same, and then the others need not be looked at.
-    if (busiest !== null && busiest.heldCount > 0 && busiest.usedCount === this.#busiestCount)
-      return busiest.key;
-    busiest = null;
-    for (const destination of this.#destinations.values()) {
-      if (destination.heldCount === 0) continue;
-      if (busiest === null || destination.usedCount > busiest.usedCount) busiest = destination;
-    }
-    this.#busiest = busiest;
-    return busiest?.key ?? null;
+    return this.#destinations.busiest();
   }
 
   /**
@@ -194,24 +208,55 @@ export class AddressPorts {
    */
   take(destinationKey: string): Outcome<HeldPort, PortRefusal> {
     if (!this.hasTerm) return refuse("lease-lost");
+    const destination = this.#destinations.of(destinationKey);
+    const port = this.#holdFree(destination);
+    if (port !== -1)
+      return ok(new HeldPort(port, this.#blockOfUnit[unitOf(port)]!, destination, this.#holdDown));
+    const lent = this.elsewhere?.take(destinationKey) ?? null;
+    if (lent !== null) return ok(lent);
+    this.onPressure?.();
+    return refuse(this.isUsable() ? "port-block-exhausted" : "lease-lost");
+  }
+
+  /** Holds a free port towards a destination for no flow of this process; -1 when there is none. [MP5] */
+  holdApart(destinationKey: string): number {
+    return this.hasTerm ? this.#holdFree(this.#destinations.of(destinationKey)) : -1;
+  }
+
+  /** Holds this very port for no flow of this process. */
+  holdPortApart(destinationKey: string, port: number): void {
+    const destination = this.#destinations.of(destinationKey);
+    const before = destination.heldCount;
+    this.#destinations.holdThis(destination, port);
+    this.#heldOfUnit[unitOf(port)]! += destination.heldCount - before;
+  }
+
+  /** Gives a port back that was held so; one that was used rests. */
+  giveBackApart(destinationKey: string, port: number, wasUsed: boolean): void {
+    const destination = this.#destinations.of(destinationKey);
+    if (destination.keeps(port)) return;
+    const block = { lease: { base: port, order: 0, epoch: 0 }, isDraining: true, held: new Set<HeldPort>() };
+    if (wasUsed) {
+      this.#rest(new HeldPort(port, block, destination, () => {}), this.#clock().monotonicMs);
+      return this.wake();
+    }
+    this.#destinations.change(destination, () => destination.unhold(port));
+    this.#heldOfUnit[unitOf(port)]! -= 1;
+    this.#destinations.forgetIdle(destination);
+    this.wake();
+  }
+
+  /** Whether nothing of a block is held towards any destination. */
+  isIdle(epoch: number): boolean {
     this.#endHoldDowns();
-    const known = this.#destinations.get(destinationKey);
-    const destination = known ?? new PerDestinationPorts(destinationKey, this.#usable);
-    let port = destination.choose(this.#random);
-    if (port === -1) port = destination.takeUp();
-    if (port === -1) {
-      this.#forgetIdle(destination);
-      this.onPressure?.();
-      return refuse(this.#usable.list.length === 0 ? "lease-lost" : "port-block-exhausted");
-    }
-    if (known === undefined) {
-      this.#destinations.set(destinationKey, destination);
-      this.#useCounts[0]! += 1;
-    }
-    destination.hold(port);
-    this.#countUse(destination.usedCount - 1, destination.usedCount);
-    const block = this.#blockOfUnit[unitOf(port)]!;
-    return ok(new HeldPort(port, block, destination, this.#holdDown));
+    const block = this.#blocks.get(epoch);
+    return block !== undefined && [...unitsOf(block.lease)].every((unit) => this.#heldOfUnit[unit] === 0);
+  }
+
+  /** The destinations that use most ports, the busiest first. */
+  busiestFirst(maxCount: number): DestinationUse[] {
+    this.#endHoldDowns();
+    return this.#destinations.busiestFirst(maxCount);
   }
 
   /**
@@ -224,12 +269,13 @@ export class AddressPorts {
     signal?: AbortSignal,
   ): Promise<Outcome<HeldPort, PortRefusal>> {
     let taken = this.take(destinationKey);
-    if (taken.ok || !this.growthOutstanding) return taken;
+    if (taken.ok || !(this.growthOutstanding || this.elsewhere?.hasPorts === true)) return taken;
+    const askCount = this.elsewhere?.askCount ?? 0;
     const endMs = this.#clock().monotonicMs + timeoutMs;
-    while (!taken.ok && this.growthOutstanding) {
+    while (!taken.ok && this.#mayCome(destinationKey, askCount)) {
       const leftMs = endMs - this.#clock().monotonicMs;
       if (leftMs <= 0 || signal?.aborted) break;
-      await this.#untilCapacity(leftMs, signal);
+      await this.#waiters.wait(leftMs, signal);
       if (!signal?.aborted) taken = this.take(destinationKey);
     }
     return taken;
@@ -238,7 +284,12 @@ export class AddressPorts {
   /** To be called when no further block will come, so that nobody waits for it. */
   endGrowth(): void {
     this.growthOutstanding = false;
-    this.#wake();
+    this.wake();
+  }
+
+  /** Whoever waits for a port looks again. */
+  wake(): void {
+    this.#waiters.wake();
   }
 
   /** Forgets everything, and resets every connection. */
@@ -265,9 +316,30 @@ export class AddressPorts {
 
   #resetAll(): void {
     for (const block of this.#blocks.values()) for (const held of block.held) held.reset();
+    this.elsewhere?.resetAll();
+  }
+
+  #holdFree(destination: PerDestinationPorts): number {
+    this.#endHoldDowns();
+    let port = destination.choose(this.#random);
+    if (port === -1) port = destination.takeUp();
+    if (port === -1) {
+      this.#destinations.forgetIdle(destination);
+      return -1;
+    }
+    this.#destinations.hold(destination, port);
+    this.#heldOfUnit[unitOf(port)]! += 1;
+    return port;
+  }
+
+  /** Others are asked while the host grows as well. */
+  #mayCome(destinationKey: string, askCount: number): boolean {
+    if (!this.hasTerm) return this.growthOutstanding;
+    return this.elsewhere?.mayGive(destinationKey, askCount) === true || this.growthOutstanding;
   }
 
   #recountUsable(): void {
+    if (this.#isChanging) return;
     const { list, has } = this.#usable;
     list.length = 0;
     has.fill(0);
@@ -277,25 +349,7 @@ export class AddressPorts {
       list.push(unit);
       has[unit] = 1;
     }
-    for (const destination of this.#destinations.values()) {
-      const before = destination.usedCount;
-      destination.recount();
-      this.#countUse(before, destination.usedCount);
-    }
-  }
-
-  #countUse(before: number, after: number): void {
-    if (before === after) return;
-    const counts = this.#useCounts;
-    while (counts.length <= after) counts.push(0);
-    counts[before]! -= 1;
-    counts[after]! += 1;
-    if (after > this.#busiestCount) {
-      this.#busiestCount = after;
-    } else {
-      while (this.#busiestCount > 0 && counts[this.#busiestCount] === 0) this.#busiestCount -= 1;
-    }
-    if (after > before && after >= this.pressureCount) this.onPressure?.();
+    this.#destinations.recount();
   }
 
   /** One function for all held ports of this address: called once by each, at its end. */
@@ -315,7 +369,7 @@ export class AddressPorts {
       // than what may be held down meanwhile.
       const leftMs = (endsAtMs ?? 0) - this.#clock().monotonicMs;
       if (endsAtMs !== null) this.#watchHoldDowns(Math.max(20, Math.min(this.#holdDownMs, leftMs)));
-      this.#wake();
+      this.wake();
     };
     this.#cancelHoldDownWatch = this.#timers.after(delayMs, look, "idle");
   }
@@ -331,46 +385,15 @@ export class AddressPorts {
     for (let held = this.#resting.shift(nowMs, max); held !== null; held = this.#resting.shift(nowMs, max)) {
       if (held.isTakenUp) continue;
       held.destination.wake(held);
-      this.#forgetIdle(held.destination);
+      this.#destinations.forgetIdle(held.destination);
     }
   }
 
   #rest(held: HeldPort, nowMs: number): void {
     const { destination } = held;
-    const before = destination.usedCount;
-    destination.rest(held);
-    this.#countUse(before, destination.usedCount);
+    if (destination.keeps(held.port)) return;
+    this.#destinations.change(destination, () => destination.rest(held));
+    this.#heldOfUnit[unitOf(held.port)]! -= 1;
     this.#resting.push(held, nowMs + REST_MS);
   }
-
-  #forgetIdle(destination: PerDestinationPorts): void {
-    if (destination.heldCount + destination.restingCount > 0) return;
-    if (this.#destinations.get(destination.key) !== destination) return;
-    this.#destinations.delete(destination.key);
-    this.#useCounts[0]! -= 1;
-  }
-
-  #untilCapacity(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
-    return new Promise((resolve) => {
-      const wake = (): void => {
-        cancel();
-        signal?.removeEventListener("abort", wake);
-        this.#waiting.delete(wake);
-        resolve();
-      };
-      const cancel = this.#timers.after(timeoutMs, wake);
-      this.#waiting.add(wake);
-      signal?.addEventListener("abort", wake, { once: true });
-    });
-  }
-
-  #wake(): void {
-    for (const wake of this.#waiting) wake();
-  }
-}
-
-function* unitsOf(lease: Lease): Iterable<number> {
-  const first = unitOf(lease.base);
-  const end = unitOf(lease.base + portCountOf(lease.order));
-  for (let unit = first; unit < end; unit += 1) yield unit;
 }

@@ -58,6 +58,8 @@ export class PerDestinationPorts {
   #restingLast: RestingPort | null = null;
   readonly #usable: UsableUnits;
   readonly #masks = new Map<number, UnitMask>();
+  /** Held down after flows of this process, and held for somebody else as well. */
+  readonly #kept = new Set<number>();
   /** Usable units with a free port; null until the choice needs it. */
   #open: number[] | null = null;
   #openAt: Map<number, number> | null = null;
@@ -110,6 +112,28 @@ export class PerDestinationPorts {
     if (isFull(mask)) this.#close(unit);
   }
 
+  /** Frees a held port that was not used. */
+  unhold(port: number): void {
+    this.heldCount -= 1;
+    if (this.#usable.has[unitOf(port)] === 1) this.usedCount -= 1;
+    this.#clear(port);
+  }
+
+  /**
+   * Holds this very port for somebody else, also one that rests, or is held down after a flow of this
+   * process: that one's end must not free it then.
+   */
+  holdThis(port: number): void {
+    if (!this.#isTaken(port)) return this.hold(port);
+    if (!this.#takeUpThis(port)) this.#kept.add(port);
+    else this.hold(port);
+  }
+
+  /** Whether a port whose own time has ended is to stay held all the same. */
+  keeps(port: number): boolean {
+    return this.#kept.delete(port);
+  }
+
   /** Lets a held port rest. */
   rest(held: RestingPort): void {
     this.heldCount -= 1;
@@ -141,6 +165,36 @@ export class PerDestinationPorts {
     for (let resting = this.#restingFirst; resting !== null; resting = resting.nextResting) {
       if (this.#usable.has[unitOf(resting.port)] === 1) this.usedCount -= 1;
     }
+  }
+
+  #isTaken(port: number): boolean {
+    const mask = this.#masks.get(unitOf(port));
+    const bit = port % UNIT_PORT_COUNT;
+    if (mask === undefined) return false;
+    return ((bit < 32 ? mask.low >>> bit : mask.high >>> (bit - 32)) & 1) === 1;
+  }
+
+  /** Ends the rest of this very port; false if it does not rest. */
+  #takeUpThis(port: number): boolean {
+    let before: RestingPort | null = null;
+    for (let resting = this.#restingFirst; resting !== null; resting = resting.nextResting) {
+      if (resting.port !== port) {
+        before = resting;
+        continue;
+      }
+      if (before === null) {
+        this.wake(resting);
+      } else {
+        before.nextResting = resting.nextResting;
+        if (this.#restingLast === resting) this.#restingLast = before;
+        resting.nextResting = null;
+        this.restingCount -= 1;
+        this.#clear(port);
+      }
+      resting.isTakenUp = true;
+      return true;
+    }
+    return false;
   }
 
   #clear(port: number): void {

@@ -8,8 +8,6 @@ import { formatRange, rangeOf } from "../../core/port-block.ts";
 import { renewalPhaseOf } from "../../core/renewal-time.ts";
 import { parseLeaseReply } from "../../wire/message-parsers.ts";
 import { whyAbsent } from "./address-presence.ts";
-import type { AddressPorts } from "../egress/address-ports.ts";
-import { PortApplier } from "../egress/port-applier.ts";
 import type { PortControl } from "../egress/port-messages.ts";
 import { type Clock, readClock } from "../../process/clock.ts";
 import { type Link, type LinkTiming, openEdgeLink, type OpenLink } from "../../link/edge-link.ts";
@@ -17,6 +15,7 @@ import { adviceOn } from "../../link/edge-refusals.ts";
 import { type CancelTimer, systemTimers, type Timers } from "../../process/timers.ts";
 import type { KeeperEvent, KeeperTiming } from "./keeper-options.ts";
 import { LeaseKeeper } from "./lease-keeper.ts";
+import type { ServedPorts } from "./served-addresses.ts";
 import { SlotRecord, type SlotStore } from "./slot-record.ts";
 
 /** The machine under the addresses, which may have a guard that the leases must be told to. */
@@ -65,7 +64,7 @@ const NOTHING_KEPT: SlotStore = { of: () => new Map(), keep: () => Promise.resol
 /** From `start` until `drain` has resolved. */
 export class AddressMember {
   readonly #options: MemberOptions;
-  readonly #ports: AddressPorts;
+  readonly #ports: ServedPorts;
   readonly #log: Logger;
   readonly #record: SlotRecord;
   readonly #timers: Timers;
@@ -80,7 +79,7 @@ export class AddressMember {
   #lookCount = 0;
   #ended: ((isDrained: boolean) => void) | null = null;
 
-  constructor(ports: AddressPorts, options: MemberOptions) {
+  constructor(ports: ServedPorts, options: MemberOptions) {
     this.#ports = ports;
     this.#options = options;
     this.#log = options.log.child({ ip: ports.ip });
@@ -203,8 +202,8 @@ export class AddressMember {
       log: this.#log,
       ...(this.#options.linkTiming === undefined ? {} : { timing: this.#options.linkTiming }),
     });
-    const applier = new PortApplier(this.#ports);
-    const ports = this.#options.machine?.guarded(ip, applier) ?? applier;
+    const control = this.#ports.control();
+    const ports = this.#options.machine?.guarded(ip, control) ?? control;
     const keeper = new LeaseKeeper({
       instance,
       ports,
@@ -269,7 +268,6 @@ export class AddressMember {
     // What the guard or the ports still report is for nobody.
     if (this.#control !== null) this.#control.onReport = null;
     this.#control = null;
-    this.#ports.onPressure = null;
     this.#keeper = null;
     this.#link?.stop();
     this.#link = null;

@@ -17,9 +17,8 @@ import { type Link, openEdgeLink } from "../../link/edge-link.ts";
 import { adviceOn } from "../../link/edge-refusals.ts";
 import { type CancelTimer, systemTimers, type Timers } from "../../process/timers.ts";
 import { type Clock, readClock } from "../../process/clock.ts";
-import type { AddressPorts } from "../egress/address-ports.ts";
 import { destinationOf } from "../egress/destination-key.ts";
-import type { PortBinder } from "../egress/port-binder.ts";
+import type { ServedAddresses, ServedPorts } from "./served-addresses.ts";
 import { type OwnNextHop, nextHopFindings } from "./next-hop-findings.ts";
 import { type CapacityReport, urgencyOf } from "./capacity-report.ts";
 import type { AddressUplink, Place } from "../../core/uplink.ts";
@@ -49,7 +48,7 @@ export interface PoolMemberOptions extends Omit<MemberOptions, "onChange" | "may
   readonly weight?: number;
   /** Watches whether what leaves reaches anything; without it nothing is watched. */
   readonly uplinks?: Uplinks;
-  readonly binder: PortBinder;
+  readonly binder: ServedAddresses;
   /** How long flows may go on when an address leaves the pool. */
   readonly drainDeadlineMs: number;
   readonly reportIntervalMs?: number;
@@ -323,7 +322,7 @@ export class PoolMember {
 }
 
 /** What is left of an address that takes no new flows. */
-function remainderOf(address: AddressPorts): LeavingAddress {
+function remainderOf(address: ServedPorts): LeavingAddress {
   let portCount = 0;
   for (const { lease } of address.leases()) portCount += portCountOf(lease.order);
   return { ip: address.ip, portCount, flowCount: address.heldCounts().inUse };

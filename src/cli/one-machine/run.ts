@@ -134,6 +134,8 @@ async function agentSpec(
     // The sample origin is on loopback, which a host refuses unless it is told otherwise.
     allow: "127.0.0.0/8",
     "drain-deadline": String(DRAIN_DEADLINE_MS),
+    // All hosts share the processors of this machine.
+    processes: "1",
   };
   const [command, ...args] = agentCommand(
     Object.entries(options).flatMap(([name, value]) => [`--${name}`, value]),

@@ -60,8 +60,22 @@ export class Upload {
   }
 }
 
+/** Other processes of the host, to which the other of the two requests may have come. */
+export interface UploadsElsewhere {
+  /** Somebody asks here for an upload that is not here. */
+  asked(key: string): void;
+  /** Nobody does any more. */
+  left(key: string): void;
+  /** An upload that somebody asks for elsewhere stands so. */
+  told(key: string, status: UploadStatus): void;
+}
+
 /** The uploads of one gateway, by sender and name. */
 export class Uploads {
+  /** Null where there is no other process. */
+  elsewhere: UploadsElsewhere | null = null;
+  /** Those of them who ask, by upload. */
+  readonly #askedElsewhere = new Map<string, Told>();
   /** Their requests are here. */
   readonly #running = new Map<string, Upload>();
   /** So far there is only the question for them. */
@@ -96,9 +110,44 @@ export class Uploads {
     response.once("close", () => {
       clearTimeout(timer);
       upload.leave(told);
-      if (upload.isUnasked && this.#awaited.get(key) === upload) this.#awaited.delete(key);
+      if (!upload.isUnasked || this.#awaited.get(key) !== upload) return;
+      this.#awaited.delete(key);
+      this.elsewhere?.left(key);
     });
     upload.ask(told);
+    if (this.#awaited.get(key) === upload) this.elsewhere?.asked(key);
+  }
+
+  /** Somebody asks for an upload at another process of the host. */
+  askedElsewhere(key: string): void {
+    if (this.#askedElsewhere.has(key)) return;
+    const upload = this.#running.get(key) ?? this.#await(key);
+    if (upload === null) return;
+    const told = (status: UploadStatus): void => {
+      this.leftElsewhere(key);
+      this.elsewhere?.told(key, status);
+    };
+    this.#askedElsewhere.set(key, told);
+    upload.ask(told);
+  }
+
+  /** Nobody asks for it there any more. */
+  leftElsewhere(key: string): void {
+    const told = this.#askedElsewhere.get(key);
+    if (told === undefined) return;
+    this.#askedElsewhere.delete(key);
+    const upload = this.#running.get(key) ?? this.#awaited.get(key);
+    upload?.leave(told);
+    if (upload?.isUnasked === true && this.#awaited.get(key) === upload) this.#awaited.delete(key);
+  }
+
+  /** An upload that came to another process stands so. */
+  toldElsewhere(key: string, status: UploadStatus): void {
+    const upload = this.#awaited.get(key);
+    if (upload === undefined) return;
+    this.#awaited.delete(key);
+    if (status === "ready") upload.ready();
+    else upload.end();
   }
 
   #await(key: string): Upload | null {

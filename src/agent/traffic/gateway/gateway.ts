@@ -30,7 +30,7 @@ import { relayWebSocket, type ProxiedWebSocketOptions } from "../websocket/proxi
 import type { ClientConnection } from "../clients/client-connection.ts";
 import { FETCHING, tokenOf } from "./gateway-token.ts";
 import { isWebSocketRequest, judgeHead, targetOf } from "../clients/request-head.ts";
-import { HostRoutes } from "./host-routes.ts";
+import { type DescribeHost, HostRoutes } from "./host-routes.ts";
 import { createRequestServer } from "../clients/http-server.ts";
 import { type OnListenerFault, type RefusalCounts, Refusals } from "../clients/refusals.ts";
 
@@ -46,8 +46,8 @@ export interface GatewayOptions {
   readonly onFault: OnListenerFault;
   /** Shared with the other listeners of the process. */
   readonly refusalCounts?: RefusalCounts;
-  /** What the host wants to add to its status. */
-  readonly describe?: () => Promise<Record<string, unknown>>;
+  /** Makes the status of the host of what this process says of itself. */
+  readonly describe?: DescribeHost;
   /** How long a TCP connection may rest, and its client be silent before it is asked. */
   readonly tcpIdleMs?: number;
   readonly tcpSilenceMs?: number;
@@ -66,7 +66,8 @@ export class Gateway {
   readonly #requestOptions: ProxiedRequestOptions;
   readonly #webSocketOptions: ProxiedWebSocketOptions;
   readonly #tcpOptions: CarriedTcpOptions;
-  readonly #uploads = new Uploads();
+  /** Also asked for by those who ask at another process of the host. */
+  readonly uploads = new Uploads();
   #runningCount = 0;
   /** Requests that have not got their whole answer, refused ones included. */
   #openCount = 0;
@@ -82,7 +83,7 @@ export class Gateway {
       admission,
       binder,
       outgoing,
-      uploads: this.#uploads,
+      uploads: this.uploads,
       refusals,
       runningCount: () => this.#runningCount,
       describe,
@@ -116,6 +117,11 @@ export class Gateway {
   /** Requests and WebSockets under way. */
   get runningCount(): number {
     return this.#runningCount;
+  }
+
+  /** What this process says of itself. */
+  status(): Record<string, unknown> {
+    return this.#routes.status();
   }
 
   /** Whether no request is open, and none has come for so long (milliseconds). */
@@ -161,7 +167,7 @@ export class Gateway {
       // Without a promise when the token is known.
       const identified = this.#admission.identify(tokenOf(headers, FETCHING), FETCHING);
       const identity = identified instanceof Promise ? await identified : identified;
-      const upload = this.#uploads.announce(headers.upload, identity, response);
+      const upload = this.uploads.announce(headers.upload, identity, response);
       const admitting = this.#admission.admit({
         client: identity,
         selection: headers.egress,

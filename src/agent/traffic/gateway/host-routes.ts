@@ -12,6 +12,9 @@ import { addressStatus, lackOf, sendJson } from "./gateway-status.ts";
 import { FETCHING, LOOKING, tokenOf } from "./gateway-token.ts";
 import type { Refusals } from "../clients/refusals.ts";
 
+/** Makes the status of a host of what one of its processes says of itself. */
+export type DescribeHost = (own: Record<string, unknown>) => Promise<Record<string, unknown>>;
+
 /** Whom the routes tell of. */
 export interface HostRoutesOptions {
   /** Name of this host. */
@@ -23,8 +26,8 @@ export interface HostRoutesOptions {
   readonly refusals: Refusals;
   /** Requests and WebSockets under way. */
   readonly runningCount: () => number;
-  /** What the host wants to add to its status. */
-  readonly describe: (() => Promise<Record<string, unknown>>) | undefined;
+  /** Makes the status of the host of what this process says of itself. */
+  readonly describe: DescribeHost | undefined;
 }
 
 /** Serves every route but the fetch. */
@@ -87,10 +90,17 @@ export class HostRoutes {
     response: ServerResponse,
     headers: RequestHeaders,
   ): Promise<void> {
-    const { admission, refusals, host, outgoing, binder } = this.#options;
+    const { admission, refusals, describe } = this.#options;
     const identity = await admission.identify(tokenOf(headers, LOOKING), LOOKING);
     if (!identity.ok) return refusals.refuse(request, response, identity.refusal);
-    sendJson(response, {
+    const own = this.status();
+    sendJson(response, describe === undefined ? own : await describe(own));
+  }
+
+  /** What this process says of itself. */
+  status(): Record<string, unknown> {
+    const { admission, refusals, host, outgoing, binder } = this.#options;
+    return {
       host,
       pool: admission.pool,
       draining: admission.isDraining,
@@ -98,7 +108,6 @@ export class HostRoutes {
       connections: outgoing.size,
       refusals: refusals.counts(),
       addresses: [...binder.addresses()].map(addressStatus),
-      ...(await this.#options.describe?.()),
-    });
+    };
   }
 }

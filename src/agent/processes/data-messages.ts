@@ -1,0 +1,52 @@
+/**
+ * What an agent and its data processes tell each other. Both are of one installation, so the shapes
+ * are not checked as those from strangers are.
+ */
+import type { AddressUplink, Place } from "../../core/uplink.ts";
+import type { CommandFaultCode } from "../../process/command-fault.ts";
+import type { UploadStatus } from "../../wire/upload-status.ts";
+import type { PartCommand, PartReport } from "../division/part-messages.ts";
+
+/** To a data process. `Config` is what it needs to begin. */
+export type ToDataProcess<Config> =
+  | { readonly type: "begin"; readonly config: Config }
+  /** The addresses that the host serves. */
+  | { readonly type: "serve"; readonly ips: readonly string[] }
+  /** What it may use of an address; without a command it is asked for a report. */
+  | { readonly type: "part"; readonly ip: string; readonly command: PartCommand | null }
+  /** It is to say that it is well, and how its ways out look. */
+  | { readonly type: "ping"; readonly number: number }
+  /** Admits no new flows. */
+  | { readonly type: "stop-admitting" }
+  /** Says so (`served`) when its clients have been served. */
+  | { readonly type: "serve-out" }
+  | { readonly type: "end" }
+  | { readonly type: "try"; readonly id: number; readonly ip: string; readonly places: readonly Place[] }
+  | { readonly type: "status-wanted"; readonly id: number }
+  | { readonly type: "status"; readonly id: number; readonly status: Record<string, unknown> }
+  | UploadMessage;
+
+/** From a data process. */
+export type FromDataProcess =
+  | { readonly type: "hello"; readonly number: number }
+  /** It listens. */
+  | { readonly type: "ready" }
+  | { readonly type: "failed"; readonly code: CommandFaultCode; readonly sentence: string }
+  | { readonly type: "report"; readonly ip: string; readonly report: PartReport }
+  | {
+      readonly type: "pong";
+      readonly number: number;
+      readonly uplinks: readonly (readonly [ip: string, uplink: AddressUplink])[];
+    }
+  | { readonly type: "served" }
+  | { readonly type: "tried"; readonly id: number; readonly reached: readonly Place[] }
+  /** Its own status. */
+  | { readonly type: "own-status"; readonly id: number; readonly status: Record<string, unknown> }
+  /** A client of it wants the status of the host. */
+  | { readonly type: "host-status-wanted"; readonly id: number }
+  | UploadMessage;
+
+/** About an upload whose sender asks at one process, and that came to another. [GW24] */
+export type UploadMessage =
+  | { readonly type: "upload-asked" | "upload-left"; readonly key: string }
+  | { readonly type: "upload-told"; readonly key: string; readonly status: UploadStatus };
