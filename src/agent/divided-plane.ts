@@ -173,8 +173,8 @@ function sums(own: readonly OwnStatus[], field: string): Counts {
 
 function add(total: Counts, counts: Counts): void {
   for (const [name, count] of Object.entries(counts)) {
-    const sum = total[name] ?? (typeof count === "number" ? 0 : {});
-    if (typeof count === "number") total[name] = Number(sum) + count;
-    else add((total[name] = sum as Counts), count);
+    const known = total[name] ?? (typeof count === "number" ? 0 : {});
+    if (typeof count === "number") total[name] = Number(known) + count;
+    else add((total[name] = known as Counts), count);
   }
 }

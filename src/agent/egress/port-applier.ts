@@ -19,6 +19,10 @@ export class PortApplier implements PortControl {
     this.#report();
   }
 
+  close(): void {
+    this.#ports.onPressure = null;
+  }
+
   #apply({ number, term, blocks, isGrowing, pressureCount }: PortCommand): void {
     const ports = this.#ports;
     this.#number = number;

@@ -57,4 +57,6 @@ export interface PortControl {
    * and when use rises while more ports may come.
    */
   onReport: ((report: PortReport) => void) | null;
+  /** Nobody is there to be told any more. */
+  close?(): void;
 }

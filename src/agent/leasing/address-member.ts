@@ -70,6 +70,8 @@ export class AddressMember {
   readonly #timers: Timers;
   #keeper: LeaseKeeper | null = null;
   #control: PortControl | null = null;
+  /** Behind a guard, if there is one. */
+  #bareControl: PortControl | null = null;
   #link: Link | null = null;
   #cancelWake: CancelTimer | null = null;
   #cancelPresence: CancelTimer | null = null;
@@ -203,6 +205,7 @@ export class AddressMember {
       ...(this.#options.linkTiming === undefined ? {} : { timing: this.#options.linkTiming }),
     });
     const control = this.#ports.control();
+    this.#bareControl = control;
     const ports = this.#options.machine?.guarded(ip, control) ?? control;
     const keeper = new LeaseKeeper({
       instance,
@@ -268,6 +271,8 @@ export class AddressMember {
     // What the guard or the ports still report is for nobody.
     if (this.#control !== null) this.#control.onReport = null;
     this.#control = null;
+    this.#bareControl?.close?.();
+    this.#bareControl = null;
     this.#keeper = null;
     this.#link?.stop();
     this.#link = null;
