@@ -174,9 +174,14 @@ test("[MP6] without their agent data processes end; the next agent begins with t
   const blocks = await cluster.blocksOf("h1");
   const children = await childrenOf(cluster.pidOf("h1"));
   expect(children).toHaveLength(PROCESSES);
+  // One that is paused does not notice.
+  const [paused, ...others] = children as [number, ...number[]];
+  process.kill(paused, "SIGSTOP");
   await cluster.stopHost("h1", "SIGKILL");
-  await until("they are gone", () => children.every((pid) => viewProcess(pid) === null));
+  await until("they are gone", () => others.every((pid) => viewProcess(pid) === null));
+  expect(viewProcess(paused)).not.toBeNull();
   await cluster.startHost("h1");
+  await until("the next agent has ended it", () => viewProcess(paused) === null);
   await until("it has its ports", async () =>
     (await cluster.status("h1")).addresses.some((address) => address.portCount === BLOCK_PORTS),
   );
