@@ -13,21 +13,31 @@ async function run(config: AgentConfig): Promise<void> {
   const onFault = (sentence: string): void => log.error(sentence);
   const state = await StateDirectory.open(config.stateDirectory, onFault, config);
   if (!state.isBound) log.warn(UNBOUND_STATE);
-  let agent: Agent;
   try {
     const machine = await Machine.open(config.machine, config.stateDirectory, log);
-    agent = new Agent(config, token, state, machine, log);
-    await agent.start();
+    const agent = new Agent(config, token, state, machine, log);
+    const started = agent.start();
+    // Before it has started: its data processes may serve already.
+    const forget = endOnWish({
+      log,
+      beginning: "taking no new requests, giving the leases back, but for static slots",
+      done: "all leases given back that end with time",
+      end: () =>
+        started.then(
+          () => agent.drain(),
+          () => {
+            // Told below.
+          },
+        ),
+    });
+    await started.catch((fault: unknown) => {
+      forget();
+      throw fault;
+    });
   } catch (fault) {
     await state.close();
     throw fault;
   }
-  endOnWish({
-    log,
-    beginning: "taking no new requests, giving the leases back, but for static slots",
-    done: "all leases given back that end with time",
-    end: () => agent.drain(),
-  });
 }
 
 await begin("ipshard agent", async () => {

@@ -49,9 +49,10 @@ export function openLog(base: Readonly<Record<string, string>>): Logger {
 
 /**
  * Ends in order at SIGTERM, SIGINT or SIGHUP, or when what started this process has gone: the other
- * end of its channel, or a launcher. [AG3] [AG5]
+ * end of its channel, or a launcher. What is returned takes that back, and keeps the process no longer
+ * for it. [AG3] [AG5]
  */
-export function endOnWish({ log, beginning, done, end }: OrderlyEnd): void {
+export function endOnWish({ log, beginning, done, end }: OrderlyEnd): () => void {
   let wishedAtMs: number | null = null;
   const endInOrder = async (): Promise<void> => {
     try {
@@ -73,12 +74,19 @@ export function endOnWish({ log, beginning, done, end }: OrderlyEnd): void {
     log.info(`${why}: ${beginning}`);
     void endInOrder();
   };
-  for (const signal of SIGNALS) process.on(signal, () => wish(signal));
-  process.on("disconnect", () => wish("the parent process has gone"));
+  const onSignal = (signal: NodeJS.Signals): void => wish(signal);
+  const onDisconnect = (): void => wish("the parent process has gone");
+  for (const signal of SIGNALS) process.on(signal, onSignal);
+  process.on("disconnect", onDisconnect);
   // What comes after a signal that it passed on is the same wish.
-  watchLaunchers(LAUNCHERS, () => {
+  const unwatch = watchLaunchers(LAUNCHERS, () => {
     if (wishedAtMs === null) wish("what started this process has gone");
   });
+  return () => {
+    for (const signal of SIGNALS) process.off(signal, onSignal);
+    process.off("disconnect", onDisconnect);
+    unwatch();
+  };
 }
 
 function fail(log: Logger, fault: unknown): never {
