@@ -123,7 +123,7 @@ it("[GW8] a refusal names what was selected", () => {
       ok: false,
       refusal: {
         code: "selection-key-unknown",
-        detail: "A gateway takes no country and no site: select at the edge by them, or here by ip.",
+        detail: "A host takes no country and no site: select at the edge by them, or here by ip.",
       },
     })),
     expect.objectContaining({ ok: false }),

@@ -120,6 +120,16 @@ describe("who may use a proxy", () => {
     }
   });
 
+  test("[PX2] who writes a name or no token hears where the selection and the token go", async () => {
+    const named = await ask(strict.proxyPort, [...get(), basic("alice", token)]);
+    expect(JSON.parse(named.rest).detail).toMatch(/^A proxy reads the selection in the user name/);
+    const bare = await ask(strict.proxyPort, get());
+    expect([bare.status, JSON.parse(bare.rest).detail]).toEqual([
+      407,
+      "Send a client's token as the password of the proxy's login.",
+    ]);
+  });
+
   test("[PX2] the field egress selects where the user name does not", async () => {
     const other = ["egress: pool=other", basic("", token)];
     expect((await ask(strict.proxyPort, [...get(), ...other])).status).toBe(404);

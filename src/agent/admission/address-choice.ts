@@ -104,7 +104,7 @@ export class AddressChoice {
  */
 function judged(selection: Selection): Outcome<Selection, Problem> {
   if (selection.country === undefined && selection.site === undefined) return ok(selection);
-  const detail = "A gateway takes no country and no site: select at the edge by them, or here by ip.";
+  const detail = "A host takes no country and no site: select at the edge by them, or here by ip.";
   return refuse({ code: "selection-key-unknown", detail });
 }
 

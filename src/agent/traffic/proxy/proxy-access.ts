@@ -9,6 +9,8 @@ import type { Problem } from "../../../core/problems.ts";
 import type { Admission } from "../../admission/admission.ts";
 import type { WayOfAsking } from "../../admission/client-access.ts";
 
+const PASSWORD = "Send a client's token as the password of the proxy's login.";
+
 /** Where clients without credentials may come from, and what such a client is called. */
 export interface ProxySource {
   readonly range: string;
@@ -66,6 +68,6 @@ export class ProxyAccess {
     clientAt: Identity | null,
   ): Outcome<Identity, Problem> | Promise<Outcome<Identity, Problem>> {
     if (token !== null) return this.#admission.identify(token, PROXYING);
-    return clientAt === null ? refuse({ code: "token-missing" }) : ok(clientAt);
+    return clientAt === null ? refuse({ code: "token-missing", detail: PASSWORD }) : ok(clientAt);
   }
 }

@@ -17,6 +17,9 @@ export interface ProxyCredentials {
 /** Of a client that says nothing of itself. */
 export const NO_CREDENTIALS: ProxyCredentials = { token: null, selection: ok(null) };
 const UNREADABLE: ProxyCredentials = { token: refuse({ code: "token-malformed" }), selection: ok(null) };
+/** Whoever writes a login there knows of no field. */
+const USER_NAME =
+  "A proxy reads the selection in the user name, as pool=eu,session=cart-42; an empty one selects nothing.";
 const SCHEME = /^(basic|bearer) +(\S+)$/i;
 
 /** Reads `proxy-authorization`; null for a request without one. */
@@ -39,6 +42,6 @@ export function credentialsOf(userName: string, password: string): ProxyCredenti
   const token = (read.ok ? read.value.tokenBeginning : "") + password;
   return {
     token: token === "" ? null : ok(token),
-    selection: read.ok ? ok(read.value.selection) : refuse({ code: read.refusal.code }),
+    selection: read.ok ? ok(read.value.selection) : refuse({ code: read.refusal.code, detail: USER_NAME }),
   };
 }
