@@ -15,6 +15,7 @@ import type { TLSSocket } from "node:tls";
 import type { Identity } from "../../../core/identity.ts";
 import { outliveErrors } from "../../../process/listener.ts";
 import { endInOrder, WAITING } from "../clients/stream-end.ts";
+import { flowOf } from "../clients/http-server.ts";
 import type { Refusals } from "../clients/refusals.ts";
 import { type ConnectOptions, serveConnect } from "./connect-method.ts";
 import type { ForwardProxy } from "./forward-proxy.ts";
@@ -59,9 +60,9 @@ export class Http2Proxy {
       },
     });
     this.#server.on("session", (session) => this.#onSession(session));
-    this.#server.on("stream", (stream, headers, _flags, rawHeaders) =>
-      this.#onStream(stream, headers, rawHeaders),
-    );
+    this.#server.on("stream", (stream, headers, _flags, rawHeaders) => {
+      flowOf(stream, options.refusals).run(() => this.#onStream(stream, headers, rawHeaders));
+    });
     // What is no HTTP/2 ends its connection.
     this.#server.on("sessionError", () => {});
   }

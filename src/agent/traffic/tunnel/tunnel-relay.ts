@@ -102,13 +102,19 @@ export class TunnelRelay implements WatchedTunnel {
       from.on("data", onData);
       return;
     }
-    bulk.begin((bytes) => {
+    let goesOn = false;
+    let isKept = true;
+    const onBytes = this.#flow.guard((bytes: Buffer) => {
       this.usedAtMs = this.#idle.nowMs;
       const isCopied = bytes.length < LEAST_LENT_BYTES;
-      const goesOn = passOn(isCopied ? Buffer.from(bytes) : bytes, to);
+      goesOn = passOn(isCopied ? Buffer.from(bytes) : bytes, to);
       if (!goesOn) pause();
       // What the kernel has taken at once is not needed any more.
-      return { goesOn, isKept: !isCopied && to.writableLength > 0 };
+      isKept = !isCopied && to.writableLength > 0;
+    });
+    bulk.begin((bytes) => {
+      onBytes(bytes);
+      return { goesOn, isKept };
     });
   }
 }
