@@ -30,7 +30,13 @@ beforeAll(async () => {
     echoes.push(echo);
   }
   proxyPort = await freePort();
-  const agentArgs = [`--dns=${names.address}`, "--allow=127.0.0.1/32", `--proxy=127.0.0.1:${proxyPort}`];
+  // Each association is of one of two data processes, and its port of the part that this one has.
+  const agentArgs = [
+    `--dns=${names.address}`,
+    "--allow=127.0.0.1/32",
+    `--proxy=127.0.0.1:${proxyPort}`,
+    "--processes=2",
+  ];
   cluster = await Cluster.start({ hosts: ["h1"], agentArgs });
 });
 afterAll(async () => {
