@@ -431,9 +431,12 @@ describe("TLS", () => {
   test("[PX11] what is no TLS after its first byte ends that connection alone", async () => {
     const { ByteClient } = await import("./proxy-rig.ts");
     const client = new ByteClient(rig.proxyPort);
+    const before = rig.counts.get("request-malformed") ?? 0;
     client.write(Buffer.from([0x16, 3, 1, 0, 5, 1, 2, 3, 4, 5]));
     await client.until(({ hasEnded, isClosed }) => hasEnded || isClosed, "its end");
     client.socket.destroy();
+    // No refusal without a name, nor one that is not counted. [LAW10]
+    expect(rig.counts.get("request-malformed")).toBe(before + 1);
     expect((await answerTo(get("/after"))).status).toBe(200);
   });
 

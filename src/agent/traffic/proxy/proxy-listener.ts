@@ -241,7 +241,12 @@ export class ProxyListener {
       if (socket.alpnProtocol === "h2") this.#http2.accept(socket);
       else this.#awaitBytes(socket, (bytes, flow) => this.#onFirstBytes(socket, bytes, flow));
     });
-    server.on("tlsClientError", (_fault, socket) => socket.destroy());
+    server.on("tlsClientError", (fault: NodeJS.ErrnoException, socket) => {
+      if (fault.code !== "ECONNRESET") {
+        this.#refusals.count({ code: "request-malformed", detail: "The TLS handshake failed." }, fault);
+      }
+      socket.destroy();
+    });
     return server;
   }
 }
