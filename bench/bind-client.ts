@@ -89,7 +89,11 @@ async function run(): Promise<ClientReport> {
     const dialler = new Dialler(new Resolver(), { connectTimeoutMs: 10_000, portWaitMs: 0 });
     const policy = new DestinationPolicy({ allowed: ["127.0.0.0/8"] });
     const openByUs: Open = async () => {
-      const { socket } = await dialler.dial({ pool: "main", address, policy }, DESTINATION, port);
+      const { socket } = await dialler.dial(
+        { pool: "main", tenant: "test", address, policy },
+        DESTINATION,
+        port,
+      );
       socket.on("error", () => {});
       return socket;
     };

@@ -30,6 +30,7 @@ import type { Uploads } from "./traffic/clients/uploads.ts";
 import { Gateway } from "./traffic/gateway/gateway.ts";
 import { Outgoing } from "./traffic/origins/outgoing.ts";
 import { UdpAssociations } from "./traffic/socks/udp-associations.ts";
+import { TenantBook } from "./tenants/tenant-book.ts";
 import { KernelLinkView } from "./uplink/link-view.ts";
 import { UplinkWatch } from "./uplink/uplink-watch.ts";
 
@@ -41,6 +42,9 @@ const TRIAL_TIMEOUT_MS = 1_500;
 const CLIENT_GRACE_MS = 2_000;
 /** When no request has come for so long, every busy Worker has been refused, and sends none. */
 const QUIET_MS = 500;
+
+/** For whom uplinks are tried. No token has this for a name. */
+const NOBODY = "";
 
 /** What the traffic of a process needs. */
 export interface DataPlaneOptions {
@@ -66,6 +70,8 @@ export class DataPlane {
   readonly uplinks: UplinkWatch;
   readonly #config: AgentConfig;
   readonly #log: Logger;
+  /** Decides for whom what may leave. */
+  readonly tenants: TenantBook;
   readonly #ownAddresses = new OwnAddresses({ isShared: (ip) => this.binder.address(ip) !== undefined });
   readonly #resolver: Resolver;
   readonly #outgoing: Outgoing;
@@ -85,7 +91,9 @@ export class DataPlane {
     const trials = new Dialler(this.#resolver, { connectTimeoutMs: TRIAL_TIMEOUT_MS, portWaitMs: 0 });
     this.uplinks = new UplinkWatch({
       binder: this.binder,
-      dialler: { dial: (address, to, port) => trials.dial({ pool, address, policy }, to, port) },
+      dialler: {
+        dial: (address, to, port) => trials.dial({ pool, address, tenant: NOBODY, policy }, to, port),
+      },
       probes: config.probes,
       links: new KernelLinkView(),
       oldestWait: (from) => this.#outgoing.oldestWait(from),
@@ -93,10 +101,11 @@ export class DataPlane {
     });
     dialler.onTry = this.uplinks.onTry;
     this.#outgoing = new Outgoing(dialler, { responseTimeoutMs });
+    this.tenants = new TenantBook(() => policy);
     this.#admission = new Admission({
       pool,
       binder: this.binder,
-      policy,
+      tenants: this.tenants,
       verifier,
       familiesOf: (name) => dialler.familiesOf(name),
     });

@@ -20,15 +20,35 @@ export type Role =
 /** Roles that an operator's key may sign. */
 export const ISSUED_ROLES: readonly Role[] = ["client", "host", "router", "admin"];
 
+/** What a client's token permits less than its tenant may do. [TK2] */
+export interface TokenRestrictions {
+  /** Egress addresses that it may leave from; absent for all of its pools. */
+  readonly ips?: readonly string[];
+  /** Destinations that it may reach, as in the lists of a policy; absent for all that its tenant may reach. */
+  readonly destinations?: readonly string[];
+  /** Requests in a second; absent for as many as its tenant may send. */
+  readonly requestsPerSecond?: number;
+}
+
 /** A verified token. */
 export interface Identity {
   readonly role: Role;
   /** The client, host, router or administrator by name. */
   readonly subject: string;
+  /** For whom a client sends: by this name there are policies, limits and answers to complaints. */
+  readonly tenant?: string;
+  /** By this name it is revoked; a gateway token has that of the client's token. Absent in tokens that have none. */
+  readonly tokenId?: string;
+  readonly restrictions?: TokenRestrictions;
   /** Pools it may use, the first being its default; for a host or a router, the pools it may join. */
   readonly pools: readonly string[];
   /** End of validity, Unix milliseconds. */
   readonly expiresAtMs: number;
+}
+
+/** For whom it sends: a client of no tenant is one by itself. [TK1] */
+export function tenantOf({ tenant, subject }: Identity): string {
+  return tenant ?? subject;
 }
 
 /** Why a token is refused. */

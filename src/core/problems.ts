@@ -130,8 +130,11 @@ const CATALOGUE = {
   "token-signature-invalid": kind(401, "http_request_denied", 2, "The token is not signed by a known key."),
   "token-expired": kind(401, "http_request_denied", 2, "The token has expired."),
   "token-not-yet-valid": kind(401, "http_request_denied", 2, "The token is not valid yet."),
+  "token-revoked": kind(401, "http_request_denied", 2, "The token was revoked."),
   "role-denied": kind(403, "http_request_denied", 2, "The token's role does not permit this."),
   "pool-denied": kind(403, "http_request_denied", 2, "The token does not permit this pool."),
+
+  "tenant-denied": kind(403, "http_request_denied", 2, "The pool does not serve the token's tenant."),
 
   // Where it may leave from.
   "pool-unknown": kind(404, "http_request_error", 1, "There is no such pool."),

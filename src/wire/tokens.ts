@@ -1,7 +1,7 @@
 /** Tokens: Ed25519 JWTs, signed once and verified once, then remembered until they end. [ID2] */
 import { decodeProtectedHeader, importJWK, type JWK, jwtVerify, SignJWT } from "jose";
 import { z } from "zod";
-import type { Identity, IdentityRefusal, Role } from "../core/identity.ts";
+import type { Identity, IdentityRefusal, Role, TokenRestrictions } from "../core/identity.ts";
 import { ISSUED_ROLES } from "../core/identity.ts";
 import { ok, type Outcome, refuse } from "../core/outcome.ts";
 import { type KeySet, kindOf } from "./keys.ts";
@@ -16,11 +16,20 @@ const claimsSchema = z.object({
   role: z.enum(["client", "host", "router", "admin", "gateway"]),
   pools: z.array(z.string()).max(256),
   exp: z.number(),
+  jti: z.string().min(1).max(64).optional(),
+  tenant: z.string().min(1).max(128).optional(),
+  ips: z.array(z.string()).max(256).optional(),
+  destinations: z.array(z.string()).max(256).optional(),
+  rate: z.number().positive().optional(),
 });
 
 /** Signs a token for an identity; it ends at `expiresAtMs`, rounded down to the second. */
 export async function signToken(identity: Identity, key: JWK): Promise<string> {
-  return new SignJWT({ role: identity.role, pools: [...identity.pools] })
+  const { role, pools, tenant, tokenId, restrictions = {} } = identity;
+  const { ips, destinations, requestsPerSecond: rate } = restrictions;
+  const id = tokenId === undefined ? {} : { jti: tokenId };
+  // What is undefined is no part of the JSON.
+  return new SignJWT({ role, pools, ...id, tenant, ips, destinations, rate })
     .setProtectedHeader({ alg: ALGORITHM, kid: key.kid ?? "" })
     .setSubject(identity.subject)
     .setAudience(AUDIENCE)
@@ -86,13 +95,31 @@ export class TokenVerifier {
       });
       const claims = claimsSchema.safeParse(payload);
       if (!claims.success) return refuse("token-malformed");
-      const { sub, role, pools, exp } = claims.data;
-      if (!maySign(kind, role)) return refuse("token-signature-invalid");
-      return ok({ role, subject: sub, pools, expiresAtMs: exp * 1000 });
+      if (!maySign(kind, claims.data.role)) return refuse("token-signature-invalid");
+      return ok(identityOf(claims.data));
     } catch (fault) {
       return refuse(refusalOf(fault));
     }
   }
+}
+
+function identityOf(claims: z.infer<typeof claimsSchema>): Identity {
+  const { sub, role, pools, exp, jti, tenant, ips, destinations, rate } = claims;
+  const isRestricted = ips !== undefined || destinations !== undefined || rate !== undefined;
+  const restrictions: TokenRestrictions = {
+    ...(ips === undefined ? {} : { ips }),
+    ...(destinations === undefined ? {} : { destinations }),
+    ...(rate === undefined ? {} : { requestsPerSecond: rate }),
+  };
+  return {
+    role,
+    subject: sub,
+    pools,
+    expiresAtMs: exp * 1000,
+    ...(tenant === undefined ? {} : { tenant }),
+    ...(jti === undefined ? {} : { tokenId: jti }),
+    ...(isRestricted ? { restrictions } : {}),
+  };
 }
 
 function maySign(kind: "issuer" | "edge", role: Role): boolean {

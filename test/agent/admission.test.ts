@@ -1,5 +1,6 @@
 /** What admits a flow, whichever listener asks, and what is known of the flow from then on. */
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { TenantBook } from "../../src/agent/tenants/tenant-book.ts";
 import { Admission } from "../../src/agent/admission/admission.ts";
 import { DestinationPolicy } from "../../src/agent/egress/destination-policy.ts";
 import { logFields } from "../../src/agent/egress/flow-context.ts";
@@ -28,7 +29,7 @@ beforeEach(async () => {
   const edge = await generateKey("edge");
   policy = new DestinationPolicy();
   const verifier = new TokenVerifier({ keys: [publicPart(edge)] });
-  admission = new Admission({ pool: "main", binder, policy, verifier });
+  admission = new Admission({ pool: "main", binder, tenants: new TenantBook(() => policy), verifier });
   readCount = 0;
   tokenFor = (identity) =>
     signToken(
@@ -53,10 +54,11 @@ test("[GW7] a flow is known by the client of its token, its pool, its address an
   const second = await ask(await tokenFor({ subject: "office" }), `ip="${IP}"`);
   const shared = { pool: "main", address: binder.address(IP), policy };
   expect(first).toMatchObject({ ok: true, value: { destination: DESTINATION } });
-  expect(first.ok && first.value.context).toEqual({ ...shared, id: 1, client: "shop" });
-  expect(second.ok && second.value.context).toEqual({ ...shared, id: 2, client: "office" });
+  expect(first.ok && first.value.context).toEqual({ ...shared, id: 1, tenant: "shop", client: "shop" });
+  expect(second.ok && second.value.context).toEqual({ ...shared, id: 2, tenant: "office", client: "office" });
   expect(first.ok && logFields(first.value.context)).toEqual({
     flow: 1,
+    tenant: "shop",
     client: "shop",
     pool: "main",
     ip: IP,

@@ -9,12 +9,14 @@ import { startOrigin, startRig } from "./gateway-rig.ts";
 const ORIGIN = "https://example.com";
 const CONTEXT: EgressContext = {
   pool: "main",
+  tenant: "shop",
   address: new AddressPorts("192.0.2.1"),
   policy: new DestinationPolicy(),
 };
 /** Another value of every part; the compiler asks for one of each. */
 const OTHERS: EgressContext = {
   pool: "other",
+  tenant: "office",
   address: new AddressPorts("192.0.2.2"),
   policy: new DestinationPolicy({ denied: ["198.51.100.0/24"] }),
 };
@@ -31,6 +33,9 @@ test("[OR33] nor do flows to different origins, whatever a pool is called", () =
   expect(connectionKey(CONTEXT, "http://example.com")).not.toBe(connectionKey(CONTEXT, ORIGIN));
   const spaced = { ...CONTEXT, pool: `main ${ORIGIN}` };
   expect(connectionKey(spaced, ORIGIN)).not.toBe(connectionKey(CONTEXT, ORIGIN));
+  const one = { ...CONTEXT, pool: "a b", tenant: "c" };
+  expect(connectionKey(one, ORIGIN)).not.toBe(connectionKey({ ...one, pool: "a", tenant: " bc" }, ORIGIN));
+  expect(connectionKey(one, ORIGIN)).not.toBe(connectionKey({ ...one, pool: "a ", tenant: "bc" }, ORIGIN));
 });
 
 test("[OR33] an address that was given up and taken back is another, though it reads the same", () => {
@@ -38,17 +43,20 @@ test("[OR33] an address that was given up and taken back is another, though it r
   expect(connectionKey(again, ORIGIN)).not.toBe(connectionKey(CONTEXT, ORIGIN));
 });
 
-test("[OR33] flows of different clients share one, and the key stays the same", () => {
+test("[OR33] flows of different clients of a tenant share one, and the key stays the same", () => {
   const flow = (id: number, client: string): FlowContext => ({ ...CONTEXT, id, client });
   expect(connectionKey(flow(1, "shop"), ORIGIN)).toBe(connectionKey(flow(2, "office"), ORIGIN));
 });
 
-test("[OR33] connections of one pool, address and policy are found again by the next flow, and by no other", async () => {
+test("[OR33] connections of one pool, address, tenant and policy are found again by the next flow, and by no other", async () => {
   const rig = await startRig();
   const origin = await startOrigin((_request, response) => response.end("well"));
   await (await rig.fetch(origin.url)).text();
   const policy = new DestinationPolicy({ allowed: ["127.0.0.0/8"] });
-  const found = rig.outgoing.to({ pool: "main", address: rig.ports, policy }, new URL(origin.url).origin);
+  const found = rig.outgoing.to(
+    { pool: "main", tenant: "test", address: rig.ports, policy },
+    new URL(origin.url).origin,
+  );
   expect(found.size).toBe(0);
   expect(rig.outgoing.size).toBe(1);
   await rig.close();

@@ -117,10 +117,17 @@ async function run(steps: readonly Step[]): Promise<void> {
     if (one.type === "dial") {
       const leaving = one.abortsAfterMs === null ? null : AbortSignal.timeout(one.abortsAfterMs);
       dials.push(
-        dialler.dial({ pool: "main", address: ports, policy }, one.host, port, leaving ?? undefined).then(
-          (dialled) => open.push(dialled),
-          () => null,
-        ),
+        dialler
+          .dial(
+            { pool: "main", tenant: "test", address: ports, policy },
+            one.host,
+            port,
+            leaving ?? undefined,
+          )
+          .then(
+            (dialled) => open.push(dialled),
+            () => null,
+          ),
       );
     } else if (one.type === "pass") {
       await new Promise((resolve) => {

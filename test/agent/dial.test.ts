@@ -281,7 +281,7 @@ it("[RS4] an address of the other family is refused as what it is", async () => 
   const six = new AddressPorts("::1");
   closing.push(() => six.close());
   const made = await dialler({});
-  const context = { pool: "main", address: six, policy };
+  const context = { pool: "main", tenant: "test", address: six, policy };
   await expect(made.dial(context, "127.0.0.1", port)).rejects.toMatchObject({
     code: "address-family-mismatch",
     detail: "127.0.0.1 is an IPv4 address; the egress address ::1 is IPv6.",
@@ -327,5 +327,8 @@ it("[RS5] the families of a name are those that the name servers know", async ()
 });
 
 function bound(made: Dialler): { dial: (host: string, signal?: AbortSignal) => ReturnType<Dialler["dial"]> } {
-  return { dial: (host, signal) => made.dial({ pool: "main", address: ports, policy }, host, port, signal) };
+  return {
+    dial: (host, signal) =>
+      made.dial({ pool: "main", tenant: "test", address: ports, policy }, host, port, signal),
+  };
 }

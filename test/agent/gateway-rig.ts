@@ -6,6 +6,7 @@ import { connect, createServer as createNetServer, type Socket } from "node:net"
 import type { Identity, Role } from "../../src/core/identity.ts";
 import { termFrom } from "../../src/core/lease-term.ts";
 import type { Lease } from "../../src/core/lease-commands.ts";
+import { TenantBook } from "../../src/agent/tenants/tenant-book.ts";
 import { Admission } from "../../src/agent/admission/admission.ts";
 import type { AddressPorts } from "../../src/agent/egress/address-ports.ts";
 import { readClock } from "../../src/process/clock.ts";
@@ -81,7 +82,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
   const admission = new Admission({
     pool: "main",
     binder,
-    policy,
+    tenants: new TenantBook(() => policy),
     verifier,
     familiesOf: (name) => dialler.familiesOf(name),
   });

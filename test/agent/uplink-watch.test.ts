@@ -47,7 +47,7 @@ function watching(probes: readonly Probe[] = []) {
     dial: (address, host, port) => {
       if (host === NOWHERE.ip) return Promise.reject(new EgressFault("connection-timeout"));
       const trials = new Dialler(resolver, { connectTimeoutMs: 300, portWaitMs: 0 });
-      return trials.dial({ pool: "main", address, policy }, host, port);
+      return trials.dial({ pool: "main", tenant: "test", address, policy }, host, port);
     },
   };
   const watch = new UplinkWatch({
@@ -68,7 +68,7 @@ function watching(probes: readonly Probe[] = []) {
     binder.removeAddress(IP);
   });
   const dial = async ({ ip, port }: Place): Promise<void> => {
-    const { socket } = await dialler.dial({ pool: "main", address: ports, policy }, ip, port);
+    const { socket } = await dialler.dial({ pool: "main", tenant: "test", address: ports, policy }, ip, port);
     socket.destroy();
   };
   /** As the dialler tells of a place that does not answer. */

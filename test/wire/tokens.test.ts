@@ -57,6 +57,24 @@ describe("a token", () => {
     expect(await refusalOf(await signToken(identity("gateway"), issuer))).toBe("token-signature-invalid");
   });
 
+  test("[TK1] [TK2] may name a tenant, an id, and what it permits less", async () => {
+    const whole = identity("client", {
+      tenant: "shop",
+      tokenId: "t-1",
+      restrictions: { ips: ["192.0.2.1"], destinations: ["*.example.com:443"], requestsPerSecond: 2.5 },
+    });
+    expect(await refusalOf(await signToken(whole, issuer))).toEqual(whole);
+    const narrow = identity("client", { restrictions: { ips: [] } });
+    expect(await refusalOf(await signToken(narrow, issuer))).toEqual(narrow);
+  });
+
+  test.each([{ tenant: "" }, { tenant: 5 }, { jti: "" }, { ips: "192.0.2.1" }, { rate: 0 }, { rate: "9" }])(
+    "[TK2] with %o is malformed",
+    async (claims) => {
+      expect(await refusalOf(await tokenWith({ ...CLAIMS, ...claims }))).toBe("token-malformed");
+    },
+  );
+
   test("[ID2] ends at the second it names", async () => {
     const token = await signToken(identity("client"), issuer);
     expect(await refusalOf(token, NOW + MINUTE - 1)).toEqual(identity("client"));

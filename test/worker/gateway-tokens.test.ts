@@ -112,6 +112,27 @@ describe("a gateway token", () => {
     }
   });
 
+  it("[TK3] says all that the client's token says of tenant, id and restrictions, and is another for each", async () => {
+    const issuer = new GatewayTokenIssuer(edgeKey);
+    const verifier = new TokenVerifier({ keys: [publicPart(edgeKey)] });
+    const expiresAtMs = Math.ceil(Date.now() / 1000) * 1000 + 120_000;
+    const plain: Identity = { role: "client", subject: "a", pools: ["eu", "us"], expiresAtMs };
+    const clients: Identity[] = [
+      plain,
+      { ...plain, tenant: "shop" },
+      { ...plain, tokenId: "t1" },
+      { ...plain, tenant: "shop", tokenId: "t1" },
+      { ...plain, restrictions: { ips: ["192.0.2.1"] } },
+      { ...plain, restrictions: { destinations: ["*.example.com"], requestsPerSecond: 3 } },
+    ];
+    for (const client of clients) await issuer.renew(client, "eu", Date.now());
+    for (const client of clients) {
+      const token = issuer.recall(client, "eu", Date.now())!;
+      const verified = await verifier.verify(token, Date.now());
+      expect(verified).toEqual({ ok: true, value: { ...client, role: "gateway", pools: ["eu"] } });
+    }
+  });
+
   it.each([
     ["longer than it", 3_600_000, 540_000],
     ["a second longer", 601_000, 540_000],

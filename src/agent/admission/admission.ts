@@ -1,7 +1,7 @@
 /**
  * What admits a flow, whichever listener it came to:
  *
- *     token → who asks → draining? → destination → address → the flow's context
+ *     token → who asks → draining? → what holds for it → destination → address → the flow's context
  *
  * A listener reads the token, the selection and the destination, and renders refusals, in its own
  * protocol. What is permitted is decided here, and every refusal is of the one table. [GW7] [GW8]
@@ -10,9 +10,9 @@ import type { Identity } from "../../core/identity.ts";
 import { ok, type Outcome, refuse } from "../../core/outcome.ts";
 import type { Problem } from "../../core/problems.ts";
 import type { TokenVerifier } from "../../wire/tokens.ts";
-import type { DestinationPolicy } from "../egress/destination-policy.ts";
 import type { FlowContext } from "../egress/flow-context.ts";
 import type { PortBinder } from "../egress/port-binder.ts";
+import type { TenantBook } from "../tenants/tenant-book.ts";
 import { AddressChoice, type FamiliesOf } from "./address-choice.ts";
 import { ClientAccess, type WayOfAsking } from "./client-access.ts";
 
@@ -20,8 +20,8 @@ import { ClientAccess, type WayOfAsking } from "./client-access.ts";
 export interface AdmissionOptions {
   readonly pool: string;
   readonly binder: PortBinder;
-  /** Where flows may go. */
-  readonly policy: DestinationPolicy;
+  /** What holds for whom. */
+  readonly tenants: TenantBook;
   /** Knows the edge's keys; its owner keeps them fresh. */
   readonly verifier: TokenVerifier;
   readonly familiesOf?: FamiliesOf;
@@ -50,14 +50,14 @@ export class Admission {
   /** Admits no new flows; those that run go on. */
   isDraining = false;
   readonly pool: string;
-  readonly #policy: DestinationPolicy;
+  readonly #tenants: TenantBook;
   readonly #access: ClientAccess;
   readonly #choice: AddressChoice;
   #flowCount = 0;
 
-  constructor({ pool, binder, policy, verifier, familiesOf }: AdmissionOptions) {
+  constructor({ pool, binder, tenants, verifier, familiesOf }: AdmissionOptions) {
     this.pool = pool;
-    this.#policy = policy;
+    this.#tenants = tenants;
     this.#access = new ClientAccess(verifier, pool);
     this.#choice = new AddressChoice(binder, pool, familiesOf);
   }
@@ -85,6 +85,8 @@ export class Admission {
     { selection, destination: read }: Asked<Destination>,
   ): Outcome<Admitted<Destination>, Problem> {
     if (this.isDraining) return refuse({ code: "draining" });
+    const standing = this.#tenants.standingOf(client);
+    if (!standing.ok) return standing;
     const destination = read();
     if (!destination.ok) return destination;
     const address = this.#choice.choose(selection, destination.value.hostname);
@@ -95,7 +97,7 @@ export class Admission {
       client: client.subject,
       pool: this.pool,
       address: address.value,
-      policy: this.#policy,
+      ...standing.value,
     };
     return ok({ context, destination: destination.value });
   }

@@ -9,6 +9,8 @@ import type { DestinationPolicy } from "./destination-policy.ts";
 export interface EgressContext {
   readonly pool: string;
   readonly address: AddressPorts;
+  /** For whom: connections are never shared between tenants. [DE8] */
+  readonly tenant: string;
   readonly policy: DestinationPolicy;
 }
 
@@ -21,6 +23,12 @@ export interface FlowContext extends EgressContext {
 }
 
 /** What a line of the log says of a flow. */
-export function logFields({ id, client, pool, address }: FlowContext): Readonly<Record<string, unknown>> {
-  return { flow: id, client, pool, ip: address.ip };
+export function logFields({
+  id,
+  tenant,
+  client,
+  pool,
+  address,
+}: FlowContext): Readonly<Record<string, unknown>> {
+  return { flow: id, tenant, client, pool, ip: address.ip };
 }

@@ -52,12 +52,15 @@ export class GatewayTokenIssuer {
     if (this.#key === null) throw new Error("EDGE_KEY is not set");
     // Tokens end on full seconds; the time that is told must not be later than the real one.
     const expiresAtMs = Math.floor(Math.min(nowMs + GATEWAY_TOKEN_MS, client.expiresAtMs) / 1000) * 1000;
-    const identity = { role: "gateway", subject: client.subject, pools: [pool], expiresAtMs } as const;
+    // All that the client's token says but its role and its other pools: hosts decide by it. [TK3]
+    const identity: Identity = { ...client, role: "gateway", pools: [pool], expiresAtMs };
     return { token: await signToken(identity, this.#key), expiresAtMs };
   }
 }
 
-/** Two tokens of one client that end at different times have different gateway tokens. */
-function keyOf({ subject, expiresAtMs }: Identity, pool: string): string {
-  return `${subject}\0${pool}\0${expiresAtMs}`;
+/** Two tokens that differ in anything have different gateway tokens. */
+function keyOf(client: Identity, pool: string): string {
+  const { subject, expiresAtMs, tokenId = "", tenant = "", restrictions } = client;
+  const restricted = restrictions === undefined ? "" : JSON.stringify(restrictions);
+  return `${subject}\0${pool}\0${expiresAtMs}\0${tokenId}\0${tenant}\0${restricted}`;
 }

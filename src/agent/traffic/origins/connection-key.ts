@@ -5,13 +5,13 @@ import type { EgressContext } from "../../egress/flow-context.ts";
  * Holds everything that connections know of a flow; the compiler asks here for whatever is added.
  * Addresses and policies count as themselves: one that was given up and taken back is another.
  */
-export function connectionKey({ pool, address, policy }: EgressContext, origin: string): string {
-  const parts = { pool, address: numberOf(address), policy: numberOf(policy) } satisfies Record<
+export function connectionKey({ pool, address, tenant, policy }: EgressContext, origin: string): string {
+  const parts = { pool, address: numberOf(address), tenant, policy: numberOf(policy) } satisfies Record<
     keyof EgressContext,
     string | number
   >;
-  // Only the pool's name might have a space in it.
-  return `${parts.address} ${parts.policy} ${parts.pool} ${origin}`;
+  // Only the names of a pool and a tenant might have a space in them: with the length of one no two keys read alike.
+  return `${parts.address} ${parts.policy} ${origin} ${pool.length} ${parts.pool}${parts.tenant}`;
 }
 
 const numbers = new WeakMap<object, number>();

@@ -1,0 +1,77 @@
+/**
+ * What holds for whoever sends: which destinations, and how much. Every listener's flows ask here, at
+ * their admission; the answer follows from the pool's policy alone, which is replaced as a whole. [PY1]
+ */
+import { type Identity, tenantOf, type TokenRestrictions } from "../../core/identity.ts";
+import { ok, type Outcome, refuse } from "../../core/outcome.ts";
+import { DEFAULT_POOL_POLICY, type PoolPolicy, type TenantPolicy } from "../../core/pool-policy.ts";
+import type { Problem } from "../../core/problems.ts";
+import type { DestinationPolicy } from "../egress/destination-policy.ts";
+
+/** What holds for one identity. */
+export interface Standing {
+  readonly tenant: string;
+  readonly policy: DestinationPolicy;
+}
+
+/** Makes the rules of destinations for a tenant and what its token permits less. */
+export type MakePolicy = (
+  pool: PoolPolicy,
+  tenant: TenantPolicy,
+  restrictions: TokenRestrictions,
+) => DestinationPolicy;
+
+/** One for all listeners of a process. */
+export class TenantBook {
+  readonly #makePolicy: MakePolicy;
+  #policy: PoolPolicy = DEFAULT_POOL_POLICY;
+  #revoked: ReadonlySet<string> = new Set();
+  /** By tenant and restrictions: flows that have these in common may share connections. */
+  #policies = new Map<string, DestinationPolicy>();
+  /** A token is verified once, so the identities of its requests are the same object. */
+  #known = new WeakMap<Identity, Outcome<Standing, Problem>>();
+
+  constructor(makePolicy: MakePolicy) {
+    this.#makePolicy = makePolicy;
+  }
+
+  /** Decides by this policy from now on. */
+  take(policy: PoolPolicy): void {
+    this.#policy = policy;
+    this.#revoked = new Set(policy.revoked.map(({ tokenId }) => tokenId));
+    this.#policies = new Map();
+    this.#known = new WeakMap();
+  }
+
+  /** What holds for an identity, or why it may not send at all. In constant time when it was asked before. */
+  standingOf(identity: Identity): Outcome<Standing, Problem> {
+    let standing = this.#known.get(identity);
+    if (standing === undefined) {
+      standing = this.#judge(identity);
+      this.#known.set(identity, standing);
+    }
+    return standing;
+  }
+
+  #judge(identity: Identity): Outcome<Standing, Problem> {
+    const tenant = tenantOf(identity);
+    const { tokenId, restrictions = {} } = identity;
+    if (tokenId !== undefined && this.#revoked.has(tokenId)) return refuse({ code: "token-revoked" });
+    const { tenants, anyTenant } = this.#policy;
+    const served = tenants === null ? anyTenant : Object.hasOwn(tenants, tenant) ? tenants[tenant]! : null;
+    if (served === null) {
+      return refuse({ code: "tenant-denied", detail: `The pool does not serve the tenant ${tenant}.` });
+    }
+    return ok({ tenant, policy: this.#policyOf(tenant, served, restrictions) });
+  }
+
+  #policyOf(tenant: string, served: TenantPolicy, restrictions: TokenRestrictions): DestinationPolicy {
+    const key = JSON.stringify([tenant, restrictions]);
+    let policy = this.#policies.get(key);
+    if (policy === undefined) {
+      policy = this.#makePolicy(this.#policy, served, restrictions);
+      this.#policies.set(key, policy);
+    }
+    return policy;
+  }
+}

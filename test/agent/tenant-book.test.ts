@@ -1,0 +1,72 @@
+/** What holds for whom, by the policy of the pool. */
+import { expect, test } from "vitest";
+import type { Identity, TokenRestrictions } from "../../src/core/identity.ts";
+import {
+  DEFAULT_POOL_POLICY,
+  NO_LIMITS,
+  OPEN_DESTINATIONS,
+  type PoolPolicy,
+  type TenantPolicy,
+} from "../../src/core/pool-policy.ts";
+import { DestinationPolicy } from "../../src/agent/egress/destination-policy.ts";
+import { TenantBook } from "../../src/agent/tenants/tenant-book.ts";
+
+const TENANT: TenantPolicy = { destinations: OPEN_DESTINATIONS, limits: NO_LIMITS };
+
+function identity(more: Partial<Identity> = {}): Identity {
+  return { role: "gateway", subject: "shop-1", pools: ["main"], expiresAtMs: Infinity, ...more };
+}
+
+function policy(more: Partial<PoolPolicy>): PoolPolicy {
+  return { ...DEFAULT_POOL_POLICY, version: 1, ...more };
+}
+
+test("[PY1] without a policy every tenant is served; one that names none is a tenant by itself", () => {
+  const book = new TenantBook(() => new DestinationPolicy());
+  expect(book.standingOf(identity())).toMatchObject({ ok: true, value: { tenant: "shop-1" } });
+  const named = identity({ tenant: "shop" });
+  expect(book.standingOf(named)).toMatchObject({ ok: true, value: { tenant: "shop" } });
+});
+
+test("[PY1] a tenant that the pool does not name is refused, and so is one with the name of a member of all objects", () => {
+  const book = new TenantBook(() => new DestinationPolicy());
+  book.take(policy({ tenants: { shop: TENANT } }));
+  expect(book.standingOf(identity({ tenant: "shop" })).ok).toBe(true);
+  for (const tenant of ["office", "toString", "__proto__"]) {
+    const refused = { ok: false, refusal: { code: "tenant-denied" } };
+    expect(book.standingOf(identity({ tenant })), tenant).toMatchObject(refused);
+  }
+});
+
+test("[PY1] a token counts as revoked from the moment that the policy says so, known before or not", () => {
+  const book = new TenantBook(() => new DestinationPolicy());
+  const known = identity({ tokenId: "t1" });
+  expect(book.standingOf(known).ok).toBe(true);
+  book.take(policy({ revoked: [{ tokenId: "t1", expiresAtMs: Infinity }] }));
+  const refused = { ok: false, refusal: { code: "token-revoked" } };
+  expect(book.standingOf(known)).toEqual(refused);
+  expect(book.standingOf(identity({ tokenId: "t1" }))).toEqual(refused);
+  expect(book.standingOf(identity({ tokenId: "t2" })).ok).toBe(true);
+});
+
+test("[DE8] tokens of one tenant with the same restrictions share their rules of destinations; no others do", () => {
+  const asked: [TenantPolicy, TokenRestrictions][] = [];
+  const book = new TenantBook((_pool, tenant, restrictions) => {
+    asked.push([tenant, restrictions]);
+    return new DestinationPolicy();
+  });
+  const rulesOf = (more: Partial<Identity>): DestinationPolicy => {
+    const standing = book.standingOf(identity(more));
+    if (!standing.ok) throw new Error(standing.refusal.code);
+    return standing.value.policy;
+  };
+  const one = rulesOf({ tenant: "shop", tokenId: "t1" });
+  expect(rulesOf({ tenant: "shop", tokenId: "t2", subject: "shop-2" })).toBe(one);
+  expect(rulesOf({ tenant: "office" })).not.toBe(one);
+  const restrictions = { destinations: ["*.example.com"] };
+  const narrow = rulesOf({ tenant: "shop", restrictions });
+  expect(narrow).not.toBe(one);
+  expect(rulesOf({ tenant: "shop", restrictions: { ...restrictions } })).toBe(narrow);
+  expect(asked).toHaveLength(3);
+  expect(asked[2]).toEqual([TENANT, restrictions]);
+});
