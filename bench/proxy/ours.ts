@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { pino } from "pino";
 import { parseConfig } from "../../src/agent/command-line.ts";
 import { DataPlane } from "../../src/agent/data-plane.ts";
+import { DEFAULT_POOL_POLICY } from "../../src/core/pool-policy.ts";
 import { readClock } from "../../src/process/clock.ts";
 import { generateKey, publicPart } from "../../src/wire/keys.ts";
 import { signToken, TokenVerifier } from "../../src/wire/tokens.ts";
@@ -45,6 +46,7 @@ const dataPlane = new DataPlane({
   describe: async () => ({}),
   log: pino({ level: "warn" }, process.stderr),
 });
+dataPlane.takePolicy(DEFAULT_POOL_POLICY);
 const address = dataPlane.binder.addAddress(EGRESS_IP);
 for (let at = 0; at < BLOCK_COUNT; at += 1) {
   address.addBlock({ base: FIRST_PORT + at * 2 ** BLOCK_ORDER, order: BLOCK_ORDER, epoch: at + 1 });

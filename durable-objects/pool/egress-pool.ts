@@ -5,6 +5,7 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Outcome } from "../../src/core/outcome.ts";
 import type { Placement } from "../../src/core/placement.ts";
+import type { PolicyChanges, RevokedToken, TenantChanges } from "../../src/core/pool-policy.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import type { Publication } from "../../src/core/publication.ts";
 import type { PoolAddress } from "../calls/address-calls.ts";
@@ -81,6 +82,38 @@ export class EgressPool extends DurableObject<PoolBindings> {
     publication: Publication,
   ): Promise<Outcome<readonly string[], PublishRefusal | "pool-unknown">> {
     return this.#service.publish(ip, publication);
+  }
+
+  /** As the service's `policy`. */
+  async policy(): ReturnType<PoolService["policy"]> {
+    return this.#service.policy();
+  }
+
+  /** As the service's `changePolicy`. */
+  async changePolicy(
+    changes: PolicyChanges,
+    madeFor: number | null,
+  ): ReturnType<PoolService["changePolicy"]> {
+    return this.#service.changePolicy(changes, madeFor);
+  }
+
+  /** As the service's `putTenant`. */
+  async putTenant(
+    tenant: string,
+    changes: TenantChanges,
+    madeFor: number | null,
+  ): ReturnType<PoolService["putTenant"]> {
+    return this.#service.putTenant(tenant, changes, madeFor);
+  }
+
+  /** As the service's `removeTenant`. */
+  async removeTenant(tenant: string): ReturnType<PoolService["removeTenant"]> {
+    return this.#service.removeTenant(tenant);
+  }
+
+  /** As the service's `revokeTokens`. */
+  async revokeTokens(tokens: readonly RevokedToken[]): ReturnType<PoolService["revokeTokens"]> {
+    return this.#service.revokeTokens(tokens);
   }
 
   /** Settings, addresses, hosts and routers. */

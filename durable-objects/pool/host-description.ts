@@ -36,6 +36,8 @@ export interface PoolHost {
   readonly leaving: readonly LeavingIp[];
   /** Null unless its operator drains it; `draining` is what it does by itself. [DR5] */
   readonly drain: DrainProgress | null;
+  /** Of the policy by which it decides; null when it has none, or does not tell. [PY7] */
+  readonly policyVersion: number | null;
   /** Its slots of a static pool, held or not heard of for long. [SM8] */
   readonly slots: readonly HeldSlot[];
 }
@@ -54,7 +56,7 @@ export function describeHost(
   drains: DrainReport,
   slots: readonly HeldSlot[],
 ): PoolHost {
-  const { host, gateway, draining, reach, site, weight, opinions } = stored;
+  const { host, gateway, draining, reach, site, weight, opinions, policyVersion } = stored;
   const rooms = stored.rooms.map(({ uplink = null, ...room }): PoolHostCapacity => {
     const { ip, portCount, busiestCount, busiestDestination = null } = room;
     const own = uplinkState({ uplink, opinion: opinions[ip] ?? null }, nowMs);
@@ -84,6 +86,7 @@ export function describeHost(
     rooms,
     leaving,
     drain,
+    policyVersion,
     slots,
   };
 }

@@ -26,11 +26,12 @@ export interface HostSessionsOptions {
   readonly steering: SteeringFeed;
   readonly opinions: UplinkOpinions;
   readonly assignments: HostAssignments;
+  readonly policyVersion: () => number;
   readonly addressOf: (ip: string) => PoolAddress;
 }
 
 /** Members of a report that came after those by which hosts tell older pools apart. [ME6] */
-const TAKES = ["busiestDestination"] as const;
+const TAKES = ["busiestDestination", "policyVersion"] as const;
 const UNREACHABLE = { ipv4: null, ipv6: null };
 
 /** One per pool object. */
@@ -101,9 +102,10 @@ export class HostSessions {
       return refuseHost(socket, "host-already-present", true);
     // A host that only lost its connection goes on being placed as it said last. [DO12]
     const isBack = present?.instance === instance;
-    const report = isBack ? present : { draining: false, rooms: [], opinions: {} };
-    const { draining, rooms, opinions } = report;
-    store.putHost({ host, instance, gateway, draining, rooms, reach, site, weight, opinions });
+    const report = isBack ? present : { draining: false, rooms: [], opinions: {}, policyVersion: null };
+    const { draining, rooms, opinions, policyVersion } = report;
+    const said = { instance, gateway, draining, rooms, reach, site, weight, opinions, policyVersion };
+    store.putHost({ host, ...said });
     if (pool.isSteered) {
       const { ipv4, ipv6 } = present?.reach ?? UNREACHABLE;
       steering.enlisted({ host, instance, ...reach }, reach.ipv4 !== ipv4 || reach.ipv6 !== ipv6);
@@ -126,17 +128,17 @@ export class HostSessions {
     }
   }
 
-  #report(socket: ObjectSocket, { draining, rooms, leaving = [] }: PoolRequest & { type: "report" }): void {
+  #report(socket: ObjectSocket, report: PoolRequest & { type: "report" }): void {
+    const { draining, rooms, leaving = [], policyVersion = null } = report;
     const { store, sockets, opinions, assignments } = this.#options;
     const { host, instance } = sockets.peerOf(socket);
     const stored = store.host(host);
     if (stored === null || instance === null) return refuseHost(socket, "message-malformed");
     sockets.hear(socket, instance);
     // Mostly nothing has changed, and then nothing is written.
-    const present = { ...stored, draining, rooms };
-    if (stored.draining !== draining || JSON.stringify(stored.rooms) !== JSON.stringify(rooms)) {
-      store.putHost(present);
-    }
+    const present = { ...stored, draining, rooms, policyVersion };
+    const isOther = stored.draining !== draining || stored.policyVersion !== policyVersion;
+    if (isOther || JSON.stringify(stored.rooms) !== JSON.stringify(rooms)) store.putHost(present);
     assignments.reported(stored, present, leaving);
     const isDoubted = [...stored.rooms, ...rooms].some(({ uplink }) => (uplink?.doubts.length ?? 0) > 0);
     if (isDoubted) opinions.reported(host);
@@ -177,7 +179,7 @@ export class HostSessions {
     { name, isSteered, settings: all }: StoredPool,
     hostSilenceMs: number,
   ): void {
-    const { sockets, assignments } = this.#options;
+    const { sockets, assignments, policyVersion } = this.#options;
     const { ips, retiring, isExhausted } = assignments.of(host);
     sockets.noteSilence(socket, hostSilenceMs, all);
     sendTo(socket, {
@@ -188,6 +190,7 @@ export class HostSessions {
       steered: isSteered,
       takes: TAKES,
       settings: { ...ownSettingsOf(all), hostSilenceMs },
+      policyVersion: policyVersion(),
       ...(isExhausted ? { shortage: "address-exhausted" } : {}),
     } satisfies PoolReply);
   }

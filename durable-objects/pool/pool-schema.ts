@@ -84,4 +84,17 @@ export const POOL_MIGRATIONS: Migrations = [
       PRIMARY KEY (host, ip)
     ) WITHOUT ROWID`,
   ],
+  // The policy: what hosts fetch, and which tokens are revoked; of each host the version that it has.
+  [
+    `CREATE TABLE policy (
+      id INTEGER PRIMARY KEY CHECK (id = 1),
+      version INTEGER NOT NULL,
+      document TEXT NOT NULL
+    )`,
+    `CREATE TABLE revoked_token (
+      token_id TEXT PRIMARY KEY,
+      expires_at_ms INTEGER NOT NULL
+    ) WITHOUT ROWID`,
+    "ALTER TABLE host ADD COLUMN policy_version INTEGER",
+  ],
 ];

@@ -7,6 +7,7 @@
  * others see of the pool `pool-view.ts`.
  */
 import { ok, type Outcome, refuse } from "../../src/core/outcome.ts";
+import type { PolicyChanges, PoolPolicy, RevokedToken, TenantChanges } from "../../src/core/pool-policy.ts";
 import type { Placement } from "../../src/core/placement.ts";
 import { DEFAULT_POOL_SETTINGS, ownSettingsOf, type PoolSettings } from "../../src/core/pool-settings.ts";
 import type { Publication } from "../../src/core/publication.ts";
@@ -35,6 +36,8 @@ import type { PoolHost } from "./host-description.ts";
 import { HostSessions } from "./host-sessions.ts";
 import { HostSockets } from "./host-sockets.ts";
 import { OperatorDrains } from "./operator-drains.ts";
+import { PolicyStore } from "./policy-store.ts";
+import { PoolPolicies, type PolicyRefusal } from "./pool-policies.ts";
 import { POOL_MIGRATIONS } from "./pool-schema.ts";
 import { PoolStore } from "./pool-store.ts";
 import { type PoolDescription, PoolView, servingOf } from "./pool-view.ts";
@@ -60,6 +63,7 @@ export class PoolService {
   readonly #drains: OperatorDrains;
   readonly #questions: AddressQuestions;
   readonly #view: PoolView;
+  readonly #policies: PoolPolicies;
 
   constructor(platform: ObjectPlatform, addressOf: (ip: string) => PoolAddress) {
     this.#platform = platform;
@@ -97,8 +101,16 @@ export class PoolService {
     const onChange = (): void => assignments.decide();
     const drains = new OperatorDrains({ nowMs, store, drains: drained, assignments: assigned, onChange });
     this.#drains = drains;
-    this.#view = new PoolView({ nowMs, store, sockets, steering, opinions, assignments, drains });
-    this.#hosts = new HostSessions({ platform, store, sockets, steering, opinions, assignments, addressOf });
+    const policies = new PoolPolicies({
+      nowMs,
+      store: new PolicyStore(platform.storage),
+      onChange: () => this.#hosts.tellAll(),
+    });
+    this.#policies = policies;
+    const policyVersion = (): number => policies.version;
+    const parts = { store, sockets, steering, opinions, assignments, policyVersion };
+    this.#view = new PoolView({ nowMs, drains, ...parts });
+    this.#hosts = new HostSessions({ platform, addressOf, ...parts });
     this.#questions = new AddressQuestions({ platform, store, addressOf });
     this.#orders = new AddressOrders({ platform, store, steering, addressOf, onChange });
   }
@@ -213,6 +225,43 @@ export class PoolService {
     this.#store.forgetHost(host);
     this.#assignments.forget(host);
     return ok(await this.#described());
+  }
+
+  /** What holds for whom; hosts fetch it. [PY3] */
+  async policy(): Promise<Outcome<PoolPolicy, "pool-unknown">> {
+    return this.#store.pool() === null ? refuse("pool-unknown") : ok(this.#policies.policy);
+  }
+
+  /** As `PoolPolicies.change`. */
+  async changePolicy(
+    changes: PolicyChanges,
+    madeFor: number | null,
+  ): Promise<Outcome<PoolPolicy, PolicyRefusal | "pool-unknown">> {
+    return this.#store.pool() === null ? refuse("pool-unknown") : this.#policies.change(changes, madeFor);
+  }
+
+  /** As `PoolPolicies.putTenant`. */
+  async putTenant(
+    tenant: string,
+    changes: TenantChanges,
+    madeFor: number | null,
+  ): Promise<Outcome<PoolPolicy, PolicyRefusal | "pool-unknown">> {
+    if (this.#store.pool() === null) return refuse("pool-unknown");
+    return this.#policies.putTenant(tenant, changes, madeFor);
+  }
+
+  /** As `PoolPolicies.removeTenant`. */
+  async removeTenant(
+    tenant: string,
+  ): Promise<Outcome<PoolPolicy, PolicyRefusal | "pool-unknown" | "tenant-unknown">> {
+    return this.#store.pool() === null ? refuse("pool-unknown") : this.#policies.removeTenant(tenant);
+  }
+
+  /** As `PoolPolicies.revoke`. */
+  async revokeTokens(
+    tokens: readonly RevokedToken[],
+  ): Promise<Outcome<number, "policy-too-large" | "pool-unknown">> {
+    return this.#store.pool() === null ? refuse("pool-unknown") : this.#policies.revoke(tokens);
   }
 
   /**

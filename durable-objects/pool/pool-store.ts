@@ -51,6 +51,8 @@ export interface StoredHost {
   readonly weight: number;
   /** What other hosts found when they tried what this one cannot reach, by address. [UP2] */
   readonly opinions: Readonly<Record<string, Opinion>>;
+  /** Of the policy by which it decides; null when it has none, or does not tell. [PY7] */
+  readonly policyVersion: number | null;
 }
 
 /** Reads and writes one catalogue. Nothing is remembered here: what is asked is read. */
@@ -217,14 +219,15 @@ export class PoolStore {
   }
 
   /** Keeps what a host said. */
-  putHost({ host, instance, gateway, draining, rooms, reach, site, weight, opinions }: StoredHost): void {
+  putHost(stored: StoredHost): void {
+    const { host, instance, gateway, draining, rooms, reach, site, weight, opinions, policyVersion } = stored;
     this.#sql.exec(
-      `INSERT INTO host (host, instance, gateway, draining, rooms, reach_ipv4, reach_ipv6, site, weight, opinions)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      `INSERT INTO host (host, instance, gateway, draining, rooms, reach_ipv4, reach_ipv6, site, weight,
+      opinions, policy_version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
       ON CONFLICT (host) DO UPDATE SET instance = excluded.instance, gateway = excluded.gateway,
       draining = excluded.draining, rooms = excluded.rooms, reach_ipv4 = excluded.reach_ipv4,
       reach_ipv6 = excluded.reach_ipv6, site = excluded.site, weight = excluded.weight,
-      opinions = excluded.opinions`,
+      opinions = excluded.opinions, policy_version = excluded.policy_version`,
       host,
       instance,
       gateway,
@@ -235,6 +238,7 @@ export class PoolStore {
       site,
       weight,
       JSON.stringify(opinions),
+      policyVersion,
     );
   }
 }
@@ -264,5 +268,6 @@ function hostsOf(rows: ReturnType<SqlDatabase["sql"]["exec"]>): StoredHost[] {
     site: textOrNull(row, "site"),
     weight: numberOf(row, "weight"),
     opinions: JSON.parse(textOf(row, "opinions")) as Record<string, Opinion>,
+    policyVersion: numberOrNull(row, "policy_version"),
   }));
 }

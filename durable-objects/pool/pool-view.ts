@@ -32,6 +32,8 @@ export interface PoolDescription {
   /** Number of the last change of the steering table; 0 in a pool without routers. */
   readonly steeringSequence: number;
   readonly routers: readonly PoolRouter[];
+  /** Hosts decide by it when they have it. [PY7] */
+  readonly policyVersion: number;
 }
 
 /** What the view needs of its pool. */
@@ -43,6 +45,7 @@ export interface PoolViewOptions {
   readonly opinions: UplinkOpinions;
   readonly assignments: HostAssignments;
   readonly drains: OperatorDrains;
+  readonly policyVersion: () => number;
 }
 
 /** A Worker that does not know of an address yet may make promises for so long. */
@@ -125,7 +128,8 @@ export class PoolView {
       return Object.assign({ drain: drained.ip(known.ip), busiestDestination }, known);
     });
     const slots = slotCapacity(settings, held, served);
-    return { pool: name, settings, ips, hosts, slots, ...steering.describe() };
+    const policyVersion = this.#options.policyVersion();
+    return { pool: name, settings, ips, hosts, slots, policyVersion, ...steering.describe() };
   }
 
   /** Whether a host gets requests, if it has capacity. */

@@ -9,6 +9,7 @@ import type { Logger } from "pino";
 import type { AgentConfig } from "./command-line.ts";
 import { DataPlane } from "./data-plane.ts";
 import { DividedPlane } from "./divided-plane.ts";
+import { PolicyCopy } from "../link/policy-copy.ts";
 import { PublishedKeys } from "../link/published-keys.ts";
 import type { EdgeToken } from "../link/edge-token.ts";
 import type { Machine } from "./machine/guarded-machine.ts";
@@ -25,6 +26,7 @@ export class Agent {
   readonly #dataPlane: DataPlane | DividedPlane;
   readonly #token: EdgeToken;
   readonly #machine: Machine;
+  readonly #policy: PolicyCopy;
   #member: PoolMember | null = null;
 
   constructor(config: AgentConfig, token: EdgeToken, state: StateDirectory, machine: Machine, log: Logger) {
@@ -48,6 +50,21 @@ export class Agent {
       config.processes === 1
         ? new DataPlane({ config, host, verifier: this.#keys, describe, log })
         : new DividedPlane({ config, host, keys: () => state.keptKeys, describe, log });
+    this.#policy = this.#policyCopy(config);
+  }
+
+  /** Of the edge, and of this host's disk for when the edge is away. */
+  #policyCopy({ edge, pool }: AgentConfig): PolicyCopy {
+    const { keptPolicy } = this.#state;
+    return new PolicyCopy({
+      edge,
+      pool,
+      token: () => this.#token.read(),
+      kept: keptPolicy?.pool === pool ? keptPolicy.policy : null,
+      keep: (policy) => this.#state.keepPolicy({ pool, policy }),
+      use: (policy) => this.#dataPlane.takePolicy(policy),
+      log: this.#log,
+    });
   }
 
   /** Listens, then joins the pool; an edge that is away is waited for in the background. */
@@ -68,6 +85,7 @@ export class Agent {
       weight,
       binder,
       uplinks,
+      policy: this.#policy,
       machine: this.#machine,
       epochs: this.#state,
       slots: this.#state.slots,
@@ -94,6 +112,7 @@ export class Agent {
     await this.#member?.drain(this.#config.drainDeadlineMs);
     await this.#dataPlane.untilClientsAreServed();
     this.#keys.stop();
+    this.#policy.stop();
     await this.#dataPlane.close();
     await this.#machine.close();
     await this.#state.close();

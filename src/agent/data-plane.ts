@@ -9,6 +9,7 @@
 import { once } from "node:events";
 import type { AddressInfo, Server } from "node:net";
 import type { Logger } from "pino";
+import type { PoolPolicy } from "../core/pool-policy.ts";
 import { CommandFault, listenReason } from "../process/command-fault.ts";
 import { monotonicMs } from "../process/clock.ts";
 import { descriptorLimit } from "../process/descriptors.ts";
@@ -101,7 +102,7 @@ export class DataPlane {
     });
     dialler.onTry = this.uplinks.onTry;
     this.#outgoing = new Outgoing(dialler, { responseTimeoutMs });
-    this.tenants = new TenantBook(() => policy);
+    this.tenants = new TenantBook(() => policy, null);
     this.#admission = new Admission({
       pool,
       binder: this.binder,
@@ -125,7 +126,12 @@ export class DataPlane {
       ...shared,
       binder: this.binder,
       describe: (own) =>
-        describe({ ...own, uplinks: this.uplinks.describe(), udp: this.#associations.describe() }),
+        describe({
+          ...own,
+          uplinks: this.uplinks.describe(),
+          udp: this.#associations.describe(),
+          policyVersion: this.tenants.version,
+        }),
     });
     this.#associations = new UdpAssociations({
       admission: this.#admission,
@@ -149,9 +155,15 @@ export class DataPlane {
     });
   }
 
+  /** Decides by this policy of the pool from now on. Nobody is served before there is one. [PY6] */
+  takePolicy(policy: PoolPolicy): void {
+    this.tenants.take(policy);
+  }
+
   /** What this process says of itself. */
   status(): Record<string, unknown> {
-    return { ...this.#gateway.status(), udp: this.#associations.describe() };
+    const { version: policyVersion } = this.tenants;
+    return { ...this.#gateway.status(), udp: this.#associations.describe(), policyVersion };
   }
 
   /** Uploads that may be asked for in other processes of the host. */

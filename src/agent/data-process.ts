@@ -82,6 +82,8 @@ class DataProcess {
   received(message: ToDataProcess<DataProcessConfig>): void {
     const { uploads } = this.#plane;
     switch (message.type) {
+      case "policy":
+        return this.#plane.takePolicy(message.policy);
       case "serve":
         return this.#parts.serve(message.ips);
       case "part":

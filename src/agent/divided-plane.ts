@@ -10,6 +10,7 @@ import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Logger } from "pino";
+import type { PoolPolicy } from "../core/pool-policy.ts";
 import type { KeySet } from "../wire/keys.ts";
 import type { AgentConfig } from "./command-line.ts";
 import { listening, type Places } from "./data-plane.ts";
@@ -42,6 +43,7 @@ export class DividedPlane {
   readonly #record: ProcessRecord;
   #processes: DataProcesses<DataProcessConfig> | null = null;
   #ownDirectory: string | null = null;
+  #policy: PoolPolicy | null = null;
 
   constructor(options: DividedPlaneOptions) {
     this.#options = options;
@@ -65,6 +67,7 @@ export class DividedPlane {
       listenPort: gateway.port,
       proxies: config.proxies.map(({ host }, at) => ({ host, port: proxies[at]!.port })),
     });
+    if (this.#policy !== null) this.#processes.takePolicy(this.#policy);
     try {
       await this.#processes.start();
     } catch (fault) {
@@ -72,6 +75,12 @@ export class DividedPlane {
       throw fault;
     }
     return { gateway, proxies };
+  }
+
+  /** All processes decide by this policy of the pool from now on. */
+  takePolicy(policy: PoolPolicy): void {
+    this.#policy = policy;
+    this.#processes?.takePolicy(policy);
   }
 
   get binder(): ServedAddresses {

@@ -12,6 +12,9 @@ type Json<Schema> = { readonly content: { readonly "application/json": { readonl
 type InPath<Route> = Route extends { request: { params: infer Schema extends z.ZodType } }
   ? z.input<Schema>
   : unknown;
+type InQuery<Route> = Route extends { request: { query: infer Schema extends z.ZodType } }
+  ? z.input<Schema>
+  : unknown;
 type InBody<Route> = Route extends { request: { body: Json<infer Schema extends z.ZodType> } }
   ? z.input<Schema>
   : unknown;
@@ -25,11 +28,14 @@ export type AnswerOf<Name extends keyof Routes> = Routes[Name] extends {
   : never;
 
 /**
- * A call takes what belongs into the path and into the body as one object. It rejects with
+ * A call takes what belongs into the path, the query and the body as one object. It rejects with
  * `EdgeRefusal`, `EdgeUnreachable` or `EdgeAnswerUnreadable`.
  */
 export type EdgeApi = {
-  readonly [Name in keyof Routes]: Call<InPath<Routes[Name]> & InBody<Routes[Name]>, AnswerOf<Name>>;
+  readonly [Name in keyof Routes]: Call<
+    InPath<Routes[Name]> & InQuery<Routes[Name]> & InBody<Routes[Name]>,
+    AnswerOf<Name>
+  >;
 };
 
 /** A request as it is handed over to be sent. */
@@ -77,6 +83,12 @@ async function call(
     delete rest[name];
     return encodeURIComponent(String(input[name]));
   });
+  const query = new URLSearchParams();
+  for (const name of Object.keys(route.request?.query?.shape ?? {})) {
+    if (rest[name] !== undefined) query.set(name, String(rest[name]));
+    delete rest[name];
+  }
+  const target = query.size === 0 ? path : `${path}?${query}`;
   const headers = { [EGRESS_AUTHORIZATION]: `Bearer ${await token()}` };
   const content =
     route.request?.body === undefined
@@ -85,7 +97,7 @@ async function call(
   let status: number;
   let text: string;
   try {
-    const response = await send(new URL(path, edge).href, {
+    const response = await send(new URL(target, edge).href, {
       method,
       ...content,
       ...(signal === undefined ? {} : { signal }),

@@ -3,6 +3,15 @@
  * Worker serves them, the OpenAPI document lists them, and the client calls them. [WK16]
  */
 import { z } from "zod";
+import { tenantNameSchema } from "../wire/pool-policy-schema.ts";
+import {
+  policyChangesSchema,
+  policyQuerySchema,
+  policySchema,
+  tenantChangesSchema,
+  tenantSchema,
+  tenantsSchema,
+} from "./policy-schemas.ts";
 import {
   addressSchema,
   edgeSchema,
@@ -24,7 +33,7 @@ interface JsonOf<Schema extends z.ZodType> {
   readonly content: { readonly "application/json": { readonly schema: Schema } };
 }
 
-/** A route. What it takes in its path and in its body has different names. */
+/** A route. What it takes in its path, its query and its body has different names. */
 export interface ApiRoute {
   readonly method: "get" | "put" | "post" | "patch" | "delete";
   /** With `{name}` for what `params` names. */
@@ -32,6 +41,7 @@ export interface ApiRoute {
   readonly summary: string;
   readonly request?: {
     readonly params?: z.ZodObject;
+    readonly query?: z.ZodObject;
     readonly body?: { readonly content: { readonly "application/json": { readonly schema: z.ZodObject } } };
   };
   readonly responses: { readonly 200: JsonOf<z.ZodType> };
@@ -54,6 +64,7 @@ function takes<Schema extends z.ZodObject>(schema: Schema) {
 
 const inPool = z.object({ pool: nameSchema });
 const ofPool = z.object({ pool: nameSchema, ip: ipSchema });
+const tenantOfPool = z.object({ pool: nameSchema, tenant: tenantNameSchema });
 const hostOfPool = z.object({ pool: nameSchema, host: nameSchema });
 
 /** All of them, by what they do. */
@@ -147,6 +158,48 @@ export const ROUTES = {
       "Every host that ever enlisted.",
       z.object({ hosts: z.array(poolHostSchema).readonly() }),
     ),
+  },
+  getPolicy: {
+    method: "get",
+    path: "/v1/pools/{pool}/policy",
+    summary: "Shows who may send what through a pool; for its hosts too, which decide by it",
+    request: { params: inPool, query: policyQuerySchema },
+    responses: answers("The policy.", policySchema),
+  },
+  putPolicy: {
+    method: "put",
+    path: "/v1/pools/{pool}/policy",
+    summary: "Changes what is given of a pool's policy; its tenants have routes of their own",
+    request: { params: inPool, body: takes(policyChangesSchema) },
+    responses: answers("The policy.", policySchema),
+  },
+  listTenants: {
+    method: "get",
+    path: "/v1/pools/{pool}/tenants",
+    summary: "Lists the tenants of which the policy of a pool says something",
+    request: { params: inPool },
+    responses: answers("What holds for them, and for all others.", tenantsSchema),
+  },
+  getTenant: {
+    method: "get",
+    path: "/v1/pools/{pool}/tenants/{tenant}",
+    summary: "Shows what holds for a tenant of a pool",
+    request: { params: tenantOfPool },
+    responses: answers("What holds for it.", tenantSchema),
+  },
+  putTenant: {
+    method: "put",
+    path: "/v1/pools/{pool}/tenants/{tenant}",
+    summary: "Names a tenant to a pool, or changes what is given of it",
+    request: { params: tenantOfPool, body: takes(tenantChangesSchema) },
+    responses: answers("What holds for it.", tenantSchema),
+  },
+  deleteTenant: {
+    method: "delete",
+    path: "/v1/pools/{pool}/tenants/{tenant}",
+    summary: "Says nothing of a tenant any more: it is as any other",
+    request: { params: tenantOfPool },
+    responses: answers("What holds for it.", tenantSchema),
   },
   getIp: {
     method: "get",

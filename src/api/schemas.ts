@@ -148,6 +148,9 @@ export const poolHostSchema = z
       .readonly()
       .meta({ description: "Addresses that it takes no new flows from, and has not let go of." }),
     drain: drainSchema.nullable().meta(ofOperator),
+    policyVersion: z.int().nullable().meta({
+      description: "Of the policy by which it decides; null when it has none, or is older and does not tell.",
+    }),
     slots: z
       .array(z.object({ ip: z.string(), slot: z.int(), firstPort: z.int(), lastPort: z.int() }))
       .readonly()
@@ -191,6 +194,7 @@ export const poolSchema = z
       .meta({ description: "What a static pool has room for; null for any other." }),
     steeringSequence: z.int().meta({ description: "Number of the last change of the steering table." }),
     routers: z.array(poolRouterSchema).readonly(),
+    policyVersion: z.int().meta({ description: "Hosts of another version have yet to fetch the policy." }),
   })
   .meta({ id: "Pool" });
 

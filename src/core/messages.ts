@@ -112,11 +112,13 @@ export type PoolRequest =
       readonly rooms: readonly AddressCapacity[];
       /** Addresses that it does not serve any more, and has not let go of yet. */
       readonly leaving?: readonly LeavingAddress[] | undefined;
+      /** Of the policy by which it decides; left out while it has none. [PY7] */
+      readonly policyVersion?: number | undefined;
     }
   /** The answer to `try`: of the places asked for, those that were reached from the address. [UP2] */
   | { readonly type: "tried"; readonly ip: string; readonly reached: readonly Place[] };
 
-/** EgressPool to host. `enlisted` again whenever the host's addresses or the own settings of the pool change. */
+/** EgressPool to host. `enlisted` again whenever the host's addresses, the own settings of the pool or its policy change. */
 export type PoolReply =
   | {
       readonly type: "enlisted";
@@ -140,6 +142,8 @@ export type PoolReply =
       readonly takes?: readonly string[] | undefined;
       /** Older pools do not tell them. */
       readonly settings?: PoolOwnSettings | undefined;
+      /** Of the pool's policy, which the host fetches by itself; older pools have none. [PY3] */
+      readonly policyVersion?: number | undefined;
       /** Why this host has no address of some family: in a static pool every slot may be another's. [SM7] */
       readonly shortage?: "address-exhausted" | undefined;
     }

@@ -51,16 +51,16 @@ export interface RevokedToken {
 
 /** All of it. */
 export interface PoolPolicy {
-  /** Rises with every change; 0 where nothing was ever said. */
+  /** Rises with every change, and is no less than its time (Unix milliseconds); 0 where nothing was ever said. [PY2] */
   readonly version: number;
   /** For every tenant. */
   readonly destinations: DestinationRules;
   /** Networks in CIDR form that may be reached although they are special; never the hosts' own addresses. */
   readonly special: readonly string[];
-  /** Tenants that the pool serves, by name; null for every tenant, under `anyTenant`. */
-  readonly tenants: Readonly<Record<string, TenantPolicy>> | null;
-  /** What holds for a tenant where the pool serves every one. */
-  readonly anyTenant: TenantPolicy;
+  /** Tenants of which something is said, by name. */
+  readonly tenants: Readonly<Record<string, TenantPolicy>>;
+  /** What holds for a tenant that is not named; null when the pool serves only those that are. */
+  readonly anyTenant: TenantPolicy | null;
   readonly revoked: readonly RevokedToken[];
 }
 
@@ -76,14 +76,64 @@ export const NO_LIMITS: TenantLimits = {
   bytesPerDay: null,
 };
 
-const UNRESTRICTED: TenantPolicy = { destinations: OPEN_DESTINATIONS, limits: NO_LIMITS };
+/** Whatever is not special, and as much as there is. */
+export const UNRESTRICTED: TenantPolicy = { destinations: OPEN_DESTINATIONS, limits: NO_LIMITS };
 
 /** The policy of a pool about which nothing was said. */
 export const DEFAULT_POOL_POLICY: PoolPolicy = {
   version: 0,
   destinations: OPEN_DESTINATIONS,
   special: [],
-  tenants: null,
+  tenants: {},
   anyTenant: UNRESTRICTED,
   revoked: [],
 };
+
+/** What holds for a tenant; null when the pool does not serve it. */
+export function tenantPolicyOf({ tenants, anyTenant }: PoolPolicy, tenant: string): TenantPolicy | null {
+  return Object.hasOwn(tenants, tenant) ? tenants[tenant]! : anyTenant;
+}
+
+type Given<Fields> = { readonly [Name in keyof Fields]?: Fields[Name] | undefined };
+
+/** What is to change of what is said of a tenant; the rest stays. */
+export interface TenantChanges {
+  readonly destinations?: Given<DestinationRules> | undefined;
+  readonly limits?: Given<TenantLimits> | undefined;
+}
+
+/** What is to change of a policy, its tenants and revoked tokens apart; the rest stays. */
+export interface PolicyChanges {
+  readonly destinations?: Given<DestinationRules> | undefined;
+  readonly special?: readonly string[] | undefined;
+  readonly anyTenant?: TenantChanges | null | undefined;
+}
+
+/** The same with these changes. */
+export function changedTenant(before: TenantPolicy, { destinations, limits }: TenantChanges): TenantPolicy {
+  return {
+    destinations: { ...before.destinations, ...definedOnly(destinations) },
+    limits: { ...before.limits, ...definedOnly(limits) },
+  };
+}
+
+/** The same with these changes. */
+export function changedPolicy(before: PoolPolicy, changes: PolicyChanges): PoolPolicy {
+  const { destinations, special, anyTenant } = changes;
+  return {
+    ...before,
+    destinations: { ...before.destinations, ...definedOnly(destinations) },
+    special: special ?? before.special,
+    anyTenant:
+      anyTenant === undefined
+        ? before.anyTenant
+        : anyTenant && changedTenant(before.anyTenant ?? UNRESTRICTED, anyTenant),
+  };
+}
+
+function definedOnly<Fields extends object>(
+  fields: Fields | undefined,
+): { [Name in keyof Fields]?: Exclude<Fields[Name], undefined> } {
+  const given = Object.entries(fields ?? {}).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(given) as { [Name in keyof Fields]?: Exclude<Fields[Name], undefined> };
+}

@@ -158,6 +158,19 @@ const CATALOGUE = {
     "The host is heard, or leases of it may not be over. End its agent first, or wait until they are.",
   ),
   "host-unknown": kind(404, null, 1, "There is no such host."),
+  "policy-changed": kind(
+    409,
+    null,
+    1,
+    "The policy is of another version than the change was made for. Read it again.",
+  ),
+  "policy-too-large": kind(
+    413,
+    null,
+    1,
+    "The policy would be larger than one that is delivered to hosts may be.",
+  ),
+  "tenant-unknown": kind(404, null, 1, "The policy says nothing of such a tenant."),
   "ip-elsewhere": kind(409, null, 1, "The address belongs to another pool."),
   "pool-empty": kind(503, "destination_unavailable", 1, "The pool has no address in use."),
   "no-host": kind(503, "destination_unavailable", 1, "No host of the pool can serve this request now."),
@@ -174,6 +187,12 @@ const CATALOGUE = {
     "connection_limit_reached",
     1,
     "The host has as many connections as its process may have.",
+  ),
+  "policy-missing": kind(
+    503,
+    "destination_unavailable",
+    1,
+    "The host does not have the pool's policy, by which it decides, and has not been given it yet.",
   ),
   "control-plane-unavailable": kind(503, "proxy_internal_error", 1, "The control plane does not answer."),
 
@@ -298,6 +317,7 @@ const HOST_REFUSALS = [
   "draining",
   "port-block-exhausted",
   "connections-exhausted",
+  "policy-missing",
   "address-family-mismatch",
 ] as const satisfies readonly ProblemCode[];
 

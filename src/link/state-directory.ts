@@ -18,6 +18,7 @@ import { makeDirectory } from "../process/directories.ts";
 import { DirectoryLock } from "../process/directory-lock.ts";
 import { parseKeySet } from "./published-keys.ts";
 import { DamagedSlots, KeptSlots } from "./kept-slots.ts";
+import { type KeptPolicy, readPolicy, writtenPolicy } from "./kept-policy.ts";
 import { readOptional, replaceFile } from "./replace-file.ts";
 import { isOther, type MachineIdentity, machineIdentity } from "./machine-identity.ts";
 
@@ -25,6 +26,7 @@ const INSTANCE_FILE = "instance";
 const EPOCHS_FILE = "epochs.json";
 const KEYS_FILE = "edge-keys.json";
 const MACHINE_FILE = "machine.json";
+const POLICY_FILE = "pool-policy.json";
 const SLOTS_FILE = "static-slots.json";
 const INSTANCE_BYTES = 24;
 const RETRY_MS = 5_000;
@@ -57,6 +59,8 @@ export class StateDirectory {
   readonly instance: string;
   /** As of the last run; null if none were kept. */
   readonly keptKeys: KeySet | null;
+  /** As of the last run; null if none was kept, or what was kept cannot be trusted. [PY6] */
+  readonly keptPolicy: KeptPolicy | null;
   /** Whether a copy of the directory would be noticed; false on a machine that has no id. [SD3] */
   readonly isBound: boolean;
   /** The static slots of this host. */
@@ -77,6 +81,7 @@ export class StateDirectory {
       instance: string;
       epochs: Map<string, number>;
       keptKeys: KeySet | null;
+      keptPolicy: KeptPolicy | null;
       isBound: boolean;
       slots: KeptSlots;
     },
@@ -86,6 +91,7 @@ export class StateDirectory {
     this.#lock = lock;
     this.instance = contents.instance;
     this.keptKeys = contents.keptKeys;
+    this.keptPolicy = contents.keptPolicy;
     this.isBound = contents.isBound;
     this.slots = contents.slots;
     this.#epochs = contents.epochs;
@@ -108,8 +114,10 @@ export class StateDirectory {
       const instance = (await readInstance(path)) ?? (await makeInstance(path));
       const epochs = await readEpochs(path);
       const keptKeys = await readKeys(path);
+      const keptPolicy = await readKeptPolicy(path, onFault);
       const slots = await readSlots(path, instance);
-      return new StateDirectory(path, lock, { instance, epochs, keptKeys, isBound, slots }, onFault);
+      const contents = { instance, epochs, keptKeys, keptPolicy, isBound, slots };
+      return new StateDirectory(path, lock, contents, onFault);
     } catch (fault) {
       await lock.release();
       if (fault instanceof CommandFault) throw fault;
@@ -136,6 +144,11 @@ export class StateDirectory {
   /** Remembers the edge's keys for the next start. */
   keepKeys(keys: KeySet): void {
     this.#write(KEYS_FILE, () => JSON.stringify(keys));
+  }
+
+  /** Remembers the pool's policy for the next start. */
+  keepPolicy(kept: KeptPolicy): void {
+    this.#write(POLICY_FILE, () => writtenPolicy(kept));
   }
 
   /** Waits for what is being written, and lets the directory go. */
@@ -243,7 +256,8 @@ async function readMachine(path: string): Promise<MachineIdentity> {
 }
 
 async function beginAnew(path: string): Promise<void> {
-  for (const file of [EPOCHS_FILE, KEYS_FILE, SLOTS_FILE]) await rm(join(path, file), { force: true });
+  for (const file of [EPOCHS_FILE, KEYS_FILE, POLICY_FILE, SLOTS_FILE])
+    await rm(join(path, file), { force: true });
   await makeInstance(path);
 }
 
@@ -296,6 +310,17 @@ async function readKeys(path: string): Promise<KeySet | null> {
   const text = await readOptional(join(path, KEYS_FILE));
   // Without keys nobody is let in until the edge has given them again.
   return text === null ? null : parseKeySet(readJson(text));
+}
+
+async function readKeptPolicy(path: string, onFault: (sentence: string) => void): Promise<KeptPolicy | null> {
+  const text = await readOptional(join(path, POLICY_FILE));
+  const kept = text === null ? null : readPolicy(text);
+  if (text !== null && kept === null) {
+    onFault(
+      `${join(path, POLICY_FILE)} is damaged: nobody is served until the edge has given the policy again`,
+    );
+  }
+  return kept;
 }
 
 function damaged(path: string, file: string): CommandFault {

@@ -113,6 +113,7 @@ const poolRequest = z.discriminatedUnion("type", [
     draining: z.boolean(),
     rooms: z.array(capacity).max(4096),
     leaving: z.array(leavingAddress).max(4096).optional(),
+    policyVersion: countUpTo().optional(),
   }),
   z.strictObject({ type: z.literal("tried"), ip, reached: z.array(place).max(MAX_DOUBTS) }),
 ]) satisfies z.ZodType<PoolRequest>;
@@ -132,6 +133,7 @@ const poolReply = z.discriminatedUnion("type", [
     steered: z.boolean().optional(),
     takes: z.array(z.string()).optional(),
     settings: poolOwnSettingsSchema.optional(),
+    policyVersion: countUpTo().optional(),
     shortage: z.literal("address-exhausted").optional(),
   }),
   z.object({ type: z.literal("try"), ip, places: z.array(place).max(MAX_DOUBTS) }),

@@ -20,6 +20,7 @@ import { serveGatewayTokens } from "./routes/gateway-tokens.ts";
 import { serveHosts } from "./routes/hosts.ts";
 import { serveIps } from "./routes/ips.ts";
 import { servePeerWebSockets } from "./routes/peer-websockets.ts";
+import { servePolicies } from "./routes/policies.ts";
 import { servePools } from "./routes/pools.ts";
 import { edgeCounters } from "./runtime/control-plane.ts";
 import { faultProblem, problem } from "./runtime/problem.ts";
@@ -52,6 +53,7 @@ app.get("/.well-known/jwks.json", (context) =>
 );
 app.openapi(getEdge, (context) => context.json({ ...edgeCounters }, 200));
 servePools(app);
+servePolicies(app);
 serveIps(app);
 serveHosts(app);
 serveDrains(app);

@@ -95,6 +95,7 @@ const host = fc.record(
     reach,
     site: fc.option(label),
     weight: fc.double({ min: LEAST_WEIGHT, max: MOST_WEIGHT, noNaN: true }),
+    policyVersion: fc.option(large),
     opinions: fc.dictionary(ip, fc.record({ askedAtMs: large, reachedAtMs: fc.option(large) }, plain), {
       maxKeys: 2,
       ...plain,

@@ -64,13 +64,14 @@ describe("the catalogue of problems", () => {
     expect(problemDocument({ code: "no-host", detail: "pool eu" })).toMatchObject({ detail: "pool eu" });
   });
 
-  test("[PL4] five refusals say that nothing was sent and another host may be asked", () => {
+  test("[PL4] six refusals say that nothing was sent and another host may be asked", () => {
     const movable = PROBLEM_CODES.filter(isHostRefusal).toSorted();
     expect(movable).toEqual([
       "address-family-mismatch",
       "connections-exhausted",
       "draining",
       "lease-lost",
+      "policy-missing",
       "port-block-exhausted",
     ]);
     for (const code of movable) expect(problemKind(code).status).toBeGreaterThan(500);

@@ -62,6 +62,11 @@ export class Admission {
     this.#choice = new AddressChoice(binder, pool, familiesOf);
   }
 
+  /** Whether there is anything by which to decide who may have a flow. [PY6] */
+  get hasPolicy(): boolean {
+    return this.#tenants.version !== null;
+  }
+
   /** Who asks. Without a promise when the token is known, as of every request but its first. */
   identify(token: Outcome<string, Problem>, way: WayOfAsking): Soon<Outcome<Identity, Problem>> {
     return token.ok ? this.#access.identify(token.value, way) : token;

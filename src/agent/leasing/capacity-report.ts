@@ -7,6 +7,7 @@ export interface CapacityReport {
   readonly draining: boolean;
   readonly rooms: readonly AddressCapacity[];
   readonly leaving?: readonly LeavingAddress[] | undefined;
+  readonly policyVersion?: number | undefined;
 }
 
 /** How soon a change is to be told. */
@@ -25,6 +26,7 @@ export function urgencyOf(told: CapacityReport, present: CapacityReport): Urgenc
   const raise = (to: "soon" | "later"): void => {
     if (urgency !== "soon") urgency = to;
   };
+  if (told.policyVersion !== present.policyVersion) raise("soon");
   for (const [at, leaving] of (present.leaving ?? []).entries()) {
     if (isWorthyOfLeaving(told.leaving![at]!, leaving)) raise("soon");
   }

@@ -36,6 +36,16 @@ export interface Uplinks {
   onChange: (() => void) | null;
 }
 
+/** The host's copy of the pool's policy. */
+export interface PolicyDelivery {
+  /** The pool says which version it has; an older one says none. */
+  told(version: number | undefined): void;
+  /** Of the copy that is in use; null for none. */
+  readonly version: number | null;
+  /** Called when another copy is in use. */
+  onChange: (() => void) | null;
+}
+
 /** What a pool's member needs beside what its addresses need. */
 export interface PoolMemberOptions extends Omit<MemberOptions, "onChange" | "mayGrow"> {
   /** URL at which the edge reaches this host's gateway. */
@@ -48,6 +58,8 @@ export interface PoolMemberOptions extends Omit<MemberOptions, "onChange" | "may
   readonly weight?: number;
   /** Watches whether what leaves reaches anything; without it nothing is watched. */
   readonly uplinks?: Uplinks;
+  /** Follows the pool's policy; without it the pool is told of none. */
+  readonly policy?: PolicyDelivery;
   readonly binder: ServedAddresses;
   /** How long flows may go on when an address leaves the pool. */
   readonly drainDeadlineMs: number;
@@ -97,6 +109,7 @@ export class PoolMember {
     this.#clock = options.clock ?? readClock;
     this.#timers = options.timers ?? systemTimers;
     if (options.uplinks !== undefined) options.uplinks.onChange = () => this.#look();
+    if (options.policy !== undefined) options.policy.onChange = () => this.#look();
     this.#link = openLink<PoolReply>({
       name: `pool ${pool}`,
       url: new URL(`/v1/pools/${encodeURIComponent(pool)}/connect`, edge),
@@ -176,6 +189,7 @@ export class PoolMember {
         this.#retiring = reply.retiring ?? null;
         this.#takes = reply.takes ?? [];
         this.#takesUplinks = reply.steered !== undefined;
+        this.#options.policy?.told(reply.policyVersion);
         this.#warnOfNextHop(reply.steered === true);
         this.#warnOfShortage(reply.shortage ?? null);
         this.#serve();
@@ -317,7 +331,8 @@ export class PoolMember {
     const leaving = isAssigned
       ? Array.from(this.#leaving.keys(), (ip) => remainderOf(this.#options.binder.address(ip)!))
       : undefined;
-    return { draining: this.#isDraining, rooms, leaving };
+    const version = this.#takes.includes("policyVersion") ? this.#options.policy?.version : null;
+    return { draining: this.#isDraining, rooms, leaving, policyVersion: version ?? undefined };
   }
 }
 

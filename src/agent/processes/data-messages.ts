@@ -2,6 +2,7 @@
  * What an agent and its data processes tell each other. Both are of one installation, so the shapes
  * are not checked as those from strangers are.
  */
+import type { PoolPolicy } from "../../core/pool-policy.ts";
 import type { AddressUplink, Place } from "../../core/uplink.ts";
 import type { CommandFaultCode } from "../../process/command-fault.ts";
 import type { UploadStatus } from "../../wire/upload-status.ts";
@@ -10,6 +11,8 @@ import type { PartCommand, PartReport } from "../division/part-messages.ts";
 /** To a data process. `Config` is what it needs to begin. */
 export type ToDataProcess<Config> =
   | { readonly type: "begin"; readonly config: Config }
+  /** The pool's policy, by which it decides from now on. */
+  | { readonly type: "policy"; readonly policy: PoolPolicy }
   /** The addresses that the host serves. */
   | { readonly type: "serve"; readonly ips: readonly string[] }
   /** What it may use of an address; without a command it is asked for a report. */

@@ -7,6 +7,7 @@
 import { rm } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import type { Logger } from "pino";
+import type { PoolPolicy } from "../../core/pool-policy.ts";
 import type { Place } from "../../core/uplink.ts";
 import { BackOff } from "../../process/back-off.ts";
 import { monotonicMs } from "../../process/clock.ts";
@@ -61,6 +62,7 @@ export class DataProcesses<Config> {
   #questionCount = 0;
   #startCount = 0;
   #timer: NodeJS.Timeout | null = null;
+  #policy: PoolPolicy | null = null;
   #isAdmitting = true;
   #isClosing = false;
 
@@ -87,6 +89,12 @@ export class DataProcesses<Config> {
     });
     this.#timer = setInterval(() => this.#look(), LOOK_MS);
     await Promise.all(Array.from({ length: count }, () => this.#begin()));
+  }
+
+  /** All decide by this policy from now on, those that begin later too. */
+  takePolicy(policy: PoolPolicy): void {
+    this.#policy = policy;
+    this.#sendAll({ type: "policy", policy }, "policy");
   }
 
   /** Admits no new flows in any of them. */
@@ -168,6 +176,8 @@ export class DataProcesses<Config> {
       // Without a word between them it is of no use to anybody.
       channel.onClose = () => child.kill();
       channel.send({ type: "begin", config: this.#options.config });
+      // Before it listens.
+      if (this.#policy !== null) channel.send({ type: "policy", policy: this.#policy }, "policy");
     };
   }
 

@@ -4,7 +4,12 @@
  */
 import { type Identity, tenantOf, type TokenRestrictions } from "../../core/identity.ts";
 import { ok, type Outcome, refuse } from "../../core/outcome.ts";
-import { DEFAULT_POOL_POLICY, type PoolPolicy, type TenantPolicy } from "../../core/pool-policy.ts";
+import {
+  DEFAULT_POOL_POLICY,
+  type PoolPolicy,
+  type TenantPolicy,
+  tenantPolicyOf,
+} from "../../core/pool-policy.ts";
 import type { Problem } from "../../core/problems.ts";
 import type { DestinationPolicy } from "../egress/destination-policy.ts";
 
@@ -24,15 +29,22 @@ export type MakePolicy = (
 /** One for all listeners of a process. */
 export class TenantBook {
   readonly #makePolicy: MakePolicy;
-  #policy: PoolPolicy = DEFAULT_POOL_POLICY;
+  #policy: PoolPolicy | null;
   #revoked: ReadonlySet<string> = new Set();
   /** By tenant and restrictions: flows that have these in common may share connections. */
   #policies = new Map<string, DestinationPolicy>();
   /** A token is verified once, so the identities of its requests are the same object. */
   #known = new WeakMap<Identity, Outcome<Standing, Problem>>();
 
-  constructor(makePolicy: MakePolicy) {
+  /** Without a policy (null) nobody is served until there is one. [PY6] */
+  constructor(makePolicy: MakePolicy, policy: PoolPolicy | null = DEFAULT_POOL_POLICY) {
     this.#makePolicy = makePolicy;
+    this.#policy = policy;
+  }
+
+  /** The version of the policy by which is decided; null for none. */
+  get version(): number | null {
+    return this.#policy?.version ?? null;
   }
 
   /** Decides by this policy from now on. */
@@ -54,24 +66,30 @@ export class TenantBook {
   }
 
   #judge(identity: Identity): Outcome<Standing, Problem> {
+    const policy = this.#policy;
+    if (policy === null) return refuse({ code: "policy-missing" });
     const tenant = tenantOf(identity);
     const { tokenId, restrictions = {} } = identity;
     if (tokenId !== undefined && this.#revoked.has(tokenId)) return refuse({ code: "token-revoked" });
-    const { tenants, anyTenant } = this.#policy;
-    const served = tenants === null ? anyTenant : Object.hasOwn(tenants, tenant) ? tenants[tenant]! : null;
+    const served = tenantPolicyOf(policy, tenant);
     if (served === null) {
       return refuse({ code: "tenant-denied", detail: `The pool does not serve the tenant ${tenant}.` });
     }
-    return ok({ tenant, policy: this.#policyOf(tenant, served, restrictions) });
+    return ok({ tenant, policy: this.#rulesOf(policy, tenant, served, restrictions) });
   }
 
-  #policyOf(tenant: string, served: TenantPolicy, restrictions: TokenRestrictions): DestinationPolicy {
+  #rulesOf(
+    policy: PoolPolicy,
+    tenant: string,
+    served: TenantPolicy,
+    restrictions: TokenRestrictions,
+  ): DestinationPolicy {
     const key = JSON.stringify([tenant, restrictions]);
-    let policy = this.#policies.get(key);
-    if (policy === undefined) {
-      policy = this.#makePolicy(this.#policy, served, restrictions);
-      this.#policies.set(key, policy);
+    let rules = this.#policies.get(key);
+    if (rules === undefined) {
+      rules = this.#makePolicy(policy, served, restrictions);
+      this.#policies.set(key, rules);
     }
-    return policy;
+    return rules;
   }
 }

@@ -151,7 +151,7 @@ export class HostSearch {
   refused(code: HostRefusal, { ip, host }: Destined, isFirstHop: boolean): void {
     const nowMs = Date.now();
     const pair = onAddress(host.host, ip);
-    if (code === "draining" || code === "connections-exhausted") {
+    if (code === "draining" || code === "connections-exhausted" || code === "policy-missing") {
       this.#tried.add(host.host);
       cooldowns.add(host.host, nowMs);
     } else {

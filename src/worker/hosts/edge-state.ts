@@ -9,6 +9,7 @@ import { HostDoubts } from "./host-doubts.ts";
 import { HostHealth } from "./host-health.ts";
 import { LongWaits } from "./long-waits.ts";
 import { PassingMarks } from "./passing-marks.ts";
+import { PolicyCopies } from "./policy-copies.ts";
 import { type Found, type LoadPlacement, PlacementCache } from "./placement-cache.ts";
 
 /** Cooldown: how long a host that failed is avoided, altogether or on one address. [WK8] */
@@ -22,6 +23,8 @@ export const SUSPECT_MS = 60_000;
 
 /** Copies of placements, by pool. */
 export const placements = new PlacementCache();
+/** Copies of policies, by pool, as hosts fetch them. */
+export const policyCopies = new PolicyCopies();
 /** Hosts that failed a moment ago, and hosts on an address that they lost. */
 export const cooldowns = new PassingMarks(COOLDOWN_MS, 4_096);
 /** Hosts on an address from which all ports are in use towards a destination. */

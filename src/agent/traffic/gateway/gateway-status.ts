@@ -29,7 +29,7 @@ export function addressStatus(address: AddressPorts): Record<string, unknown> {
 }
 
 /** What keeps a host from serving any request at all; null for nothing. */
-export function lackOf(binder: PortBinder, isDraining: boolean): Problem | null {
+export function lackOf(binder: PortBinder, isDraining: boolean, hasPolicy: boolean): Problem | null {
   if (isDraining) return { code: "draining", detail: "The host gives its leases back." };
   const addresses = [...binder.addresses()];
   if (addresses.length === 0) {
@@ -38,7 +38,7 @@ export function lackOf(binder: PortBinder, isDraining: boolean): Problem | null 
       detail: "The pool has given this host no address, or the edge has not answered yet.",
     };
   }
-  if (addresses.some((address) => address.isUsable())) return null;
+  if (addresses.some((address) => address.isUsable())) return hasPolicy ? null : { code: "policy-missing" };
   const ips = addresses.map(({ ip }) => ip).join(", ");
   return { code: "lease-lost", detail: `There is no valid lease on ${ips}.` };
 }

@@ -66,7 +66,7 @@ export class HostRoutes {
   /** Whether this host can serve, and if not what it lacks. [GW15] */
   #sendHealth(request: IncomingMessage, response: ServerResponse): void {
     const { binder, admission, host } = this.#options;
-    const lack = lackOf(binder, admission.isDraining);
+    const lack = lackOf(binder, admission.isDraining, admission.hasPolicy);
     // Whoever asks does not ask for an egress: it is no refusal, and not counted.
     if (lack === null) sendJson(response, { status: "ok" });
     else sendProblem(request, response, lack, { host, isProxy: false });
