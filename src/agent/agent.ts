@@ -85,7 +85,10 @@ export class Agent {
       weight,
       binder,
       uplinks,
-      policy: this.#policy,
+      policy: {
+        told: (version) => this.#policy.told(version),
+        version: () => this.#dataPlane.policyVersion,
+      },
       machine: this.#machine,
       epochs: this.#state,
       slots: this.#state.slots,

@@ -160,6 +160,11 @@ export class DataPlane {
     this.tenants.take(policy);
   }
 
+  /** Of the policy by which is decided; null for none. */
+  get policyVersion(): number | null {
+    return this.tenants.version;
+  }
+
   /** What this process says of itself. */
   status(): Record<string, unknown> {
     const { version: policyVersion } = this.tenants;

@@ -83,7 +83,8 @@ class DataProcess {
     const { uploads } = this.#plane;
     switch (message.type) {
       case "policy":
-        return this.#plane.takePolicy(message.policy);
+        this.#plane.takePolicy(message.policy);
+        return this.#channel.send({ type: "policy-taken", version: message.policy.version }, "policy-taken");
       case "serve":
         return this.#parts.serve(message.ips);
       case "part":

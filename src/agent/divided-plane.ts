@@ -83,6 +83,11 @@ export class DividedPlane {
     this.#processes?.takePolicy(policy);
   }
 
+  /** Of the policy by which all of them decide at least; null for none. [PY7] */
+  get policyVersion(): number | null {
+    return this.#processes?.policyVersion ?? null;
+  }
+
   get binder(): ServedAddresses {
     return this.#running.addresses;
   }
@@ -144,6 +149,7 @@ export class DividedPlane {
       connections: sum(own, "connections"),
       refusals: sums(own, "refusals"),
       udp: sums(own, "udp"),
+      policyVersion: this.policyVersion,
       addresses: addresses.describe(),
       uplinks: uplinks.describe(addresses.ips()),
       processes: own.map(({ process: number, pid, status }) => {

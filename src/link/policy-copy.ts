@@ -36,8 +36,6 @@ const MOST_BYTES = 4 * 1024 * 1024;
 
 /** From its making until `stop`. */
 export class PolicyCopy {
-  /** Called when another copy is in use. */
-  onChange: (() => void) | null = null;
   readonly #options: PolicyCopyOptions;
   readonly #backOff: BackOff;
   #policy: PoolPolicy | null;
@@ -138,7 +136,6 @@ export class PolicyCopy {
     use(policy);
     keep(policy);
     log.info({ pool, version: policy.version }, "deciding by a policy of the pool");
-    this.onChange?.();
   }
 
   #warnOfOlder(version: number, own: number): void {

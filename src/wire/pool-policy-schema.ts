@@ -87,5 +87,11 @@ export const poolPolicySchema = z.strictObject({
 
 /** Reads a policy; null for anything else. */
 export function parsePoolPolicy(value: unknown): PoolPolicy | null {
+  // The schema would read it without this one tenant.
+  if (hasMember(value, "tenants") && hasMember(value["tenants"], "__proto__")) return null;
   return poolPolicySchema.safeParse(value).data ?? null;
+}
+
+function hasMember<Name extends string>(value: unknown, name: Name): value is Record<Name, unknown> {
+  return typeof value === "object" && value !== null && Object.hasOwn(value, name);
 }

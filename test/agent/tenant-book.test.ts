@@ -30,12 +30,34 @@ test("[PY1] without a policy every tenant is served; one that names none is a te
 
 test("[PY1] a tenant that the pool does not name is refused, and so is one with the name of a member of all objects", () => {
   const book = new TenantBook(() => new DestinationPolicy());
-  book.take(policy({ tenants: { shop: TENANT } }));
+  book.take(policy({ tenants: { shop: TENANT }, anyTenant: null }));
   expect(book.standingOf(identity({ tenant: "shop" })).ok).toBe(true);
   for (const tenant of ["office", "toString", "__proto__"]) {
     const refused = { ok: false, refusal: { code: "tenant-denied" } };
     expect(book.standingOf(identity({ tenant })), tenant).toMatchObject(refused);
   }
+});
+
+test("[PY1] what is said of a tenant holds for it, and what is said of any for the others", () => {
+  const narrow: TenantPolicy = { ...TENANT, limits: { ...NO_LIMITS, tunnels: 3 } };
+  const asked: TenantPolicy[] = [];
+  const book = new TenantBook((_pool, tenant) => {
+    asked.push(tenant);
+    return new DestinationPolicy();
+  });
+  book.take(policy({ tenants: { shop: narrow } }));
+  for (const tenant of ["shop", "office"]) expect(book.standingOf(identity({ tenant })).ok).toBe(true);
+  expect(asked).toEqual([narrow, TENANT]);
+});
+
+test("[PY6] without a policy that it should have nobody is served, and everybody as soon as there is one", () => {
+  const book = new TenantBook(() => new DestinationPolicy(), null);
+  const client = identity();
+  expect(book.version).toBeNull();
+  expect(book.standingOf(client)).toEqual({ ok: false, refusal: { code: "policy-missing" } });
+  book.take(DEFAULT_POOL_POLICY);
+  expect(book.version).toBe(0);
+  expect(book.standingOf(client).ok).toBe(true);
 });
 
 test("[PY1] a token counts as revoked from the moment that the policy says so, known before or not", () => {

@@ -15,6 +15,7 @@ const POOL = {
   slots: null,
   steeringSequence: 0,
   routers: [],
+  policyVersion: 0,
 };
 
 /** An edge that always answers this, and what it was asked. */

@@ -89,6 +89,7 @@ describe("the catalogue", () => {
         slots: null,
         steeringSequence: 0,
         routers: [],
+        policyVersion: 0,
       },
     });
   });
@@ -280,8 +281,9 @@ describe("enlisting", () => {
       ips: [ip],
       retiring: [],
       steered: false,
-      takes: ["busiestDestination"],
+      takes: ["busiestDestination", "policyVersion"],
       settings: { hostSilenceMs: 50_000, steeringDeadlineMs: 2_000 },
+      policyVersion: 0,
     });
     await evictDurableObject(stub);
     count += 1;

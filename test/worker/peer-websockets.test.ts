@@ -37,7 +37,7 @@ describe("a host's connection", () => {
     const toPool = (await connect(`/v1/pools/${pool}/connect`)).webSocket!;
     toPool.accept();
     const enlist = { type: "enlist", version: PROTOCOL_VERSION, instance: "instance-1", gateway: "http://x" };
-    expect(await converse(toPool, enlist)).toMatchObject({ takes: ["busiestDestination"] });
+    expect(await converse(toPool, enlist)).toMatchObject({ takes: ["busiestDestination", "policyVersion"] });
     const busiestDestination = { protocol: "tcp", ip: "198.51.100.1", port: 443 };
     const rooms = [{ ip: IP, portCount: 256, busiestCount: 70, busiestDestination }];
     toPool.send(JSON.stringify({ type: "report", draining: false, rooms }));
@@ -74,7 +74,7 @@ describe("a host's connection", () => {
       const place = { site: null, weight: 1 };
       const host = { pool, host: h1, gateway, live: true, draining: false, reach, uplink: "unknown" };
       const room = { ...rooms[0], busiestDestination: null, ...figures };
-      const own = { ...place, rooms: [room], leaving: [], drain: null, slots: [] };
+      const own = { ...place, rooms: [room], leaving: [], drain: null, policyVersion: null, slots: [] };
       expect(shown.pools).toEqual([{ ...host, ...own }]);
     });
 

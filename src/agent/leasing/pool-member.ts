@@ -41,9 +41,7 @@ export interface PolicyDelivery {
   /** The pool says which version it has; an older one says none. */
   told(version: number | undefined): void;
   /** Of the copy that is in use; null for none. */
-  readonly version: number | null;
-  /** Called when another copy is in use. */
-  onChange: (() => void) | null;
+  version(): number | null;
 }
 
 /** What a pool's member needs beside what its addresses need. */
@@ -109,7 +107,6 @@ export class PoolMember {
     this.#clock = options.clock ?? readClock;
     this.#timers = options.timers ?? systemTimers;
     if (options.uplinks !== undefined) options.uplinks.onChange = () => this.#look();
-    if (options.policy !== undefined) options.policy.onChange = () => this.#look();
     this.#link = openLink<PoolReply>({
       name: `pool ${pool}`,
       url: new URL(`/v1/pools/${encodeURIComponent(pool)}/connect`, edge),
@@ -331,7 +328,7 @@ export class PoolMember {
     const leaving = isAssigned
       ? Array.from(this.#leaving.keys(), (ip) => remainderOf(this.#options.binder.address(ip)!))
       : undefined;
-    const version = this.#takes.includes("policyVersion") ? this.#options.policy?.version : null;
+    const version = this.#takes.includes("policyVersion") ? this.#options.policy?.version() : null;
     return { draining: this.#isDraining, rooms, leaving, policyVersion: version ?? undefined };
   }
 }

@@ -34,6 +34,8 @@ export type FromDataProcess =
   | { readonly type: "hello"; readonly number: number }
   /** It listens. */
   | { readonly type: "ready" }
+  /** It decides by this version of the pool's policy. */
+  | { readonly type: "policy-taken"; readonly version: number }
   | { readonly type: "failed"; readonly code: CommandFaultCode; readonly sentence: string }
   | { readonly type: "report"; readonly ip: string; readonly report: PartReport }
   | {

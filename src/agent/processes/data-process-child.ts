@@ -16,6 +16,8 @@ export class DataProcessChild<Config> {
   channel: DataChannel<Config> | null = null;
   isReady = false;
   hasServed = false;
+  /** Of the pool's policy, by which it decides; null for none. */
+  policyVersion: number | null = null;
   /** When it was started, by the monotonic clock. */
   readonly startedAtMs: number;
   readonly ended: Promise<void>;

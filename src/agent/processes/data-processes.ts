@@ -97,6 +97,16 @@ export class DataProcesses<Config> {
     this.#sendAll({ type: "policy", policy }, "policy");
   }
 
+  /** Of the policy by which all that listen decide at least; null for none. [PY7] */
+  get policyVersion(): number | null {
+    let least: number | null = this.#policy?.version ?? null;
+    for (const { isReady, policyVersion } of this.#children.values()) {
+      if (!isReady || least === null) continue;
+      least = policyVersion === null ? null : Math.min(least, policyVersion);
+    }
+    return least;
+  }
+
   /** Admits no new flows in any of them. */
   stopAdmitting(): void {
     this.#isAdmitting = false;
@@ -190,6 +200,9 @@ export class DataProcesses<Config> {
         if (!this.#isAdmitting) child.channel?.send({ type: "stop-admitting" });
         this.addresses.addPart(number);
         this.#questions.get(-number)?.(message);
+        return;
+      case "policy-taken":
+        child.policyVersion = message.version;
         return;
       case "failed":
         this.#questions.get(-number)?.(message);
