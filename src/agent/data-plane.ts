@@ -125,13 +125,7 @@ export class DataPlane {
     this.#gateway = new Gateway({
       ...shared,
       binder: this.binder,
-      describe: (own) =>
-        describe({
-          ...own,
-          uplinks: this.uplinks.describe(),
-          udp: this.#associations.describe(),
-          policyVersion: this.tenants.version,
-        }),
+      describe: (own) => describe({ ...own, uplinks: this.uplinks.describe(), ...this.#ownStatus() }),
     });
     this.#associations = new UdpAssociations({
       admission: this.#admission,
@@ -167,8 +161,11 @@ export class DataPlane {
 
   /** What this process says of itself. */
   status(): Record<string, unknown> {
-    const { version: policyVersion } = this.tenants;
-    return { ...this.#gateway.status(), udp: this.#associations.describe(), policyVersion };
+    return { ...this.#gateway.status(), ...this.#ownStatus() };
+  }
+
+  #ownStatus(): Record<string, unknown> {
+    return { udp: this.#associations.describe(), policyVersion: this.policyVersion };
   }
 
   /** Uploads that may be asked for in other processes of the host. */

@@ -85,7 +85,8 @@ async function call(
   });
   const query = new URLSearchParams();
   for (const name of Object.keys(route.request?.query?.shape ?? {})) {
-    if (rest[name] !== undefined) query.set(name, String(rest[name]));
+    const { [name]: value } = rest;
+    if (typeof value === "string" || typeof value === "number") query.set(name, `${value}`);
     delete rest[name];
   }
   const target = query.size === 0 ? path : `${path}?${query}`;

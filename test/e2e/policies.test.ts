@@ -54,10 +54,10 @@ test("a change of the policy holds at every host and in each of its processes, w
   await cluster.untilServing(hosts);
   const [shop, office] = [await tokenOf("shop"), await tokenOf("office")];
   expect(await untilDelivered()).toBe(0);
-  let isRunning = true;
+  const ended = new AbortController();
   const seen = new Set<string>();
   const running = (async () => {
-    while (isRunning) for (const host of hosts) seen.add(await outcomeAt(host, shop));
+    while (!ended.signal.aborted) for (const host of hosts) seen.add(await outcomeAt(host, shop));
   })();
   // Naming one serves the others on; that is said by itself.
   await cluster.api.putTenant({ pool: POOL, tenant: "shop" });
@@ -71,7 +71,7 @@ test("a change of the policy holds at every host and in each of its processes, w
     await untilDelivered();
     for (const host of hosts) expect(await outcomesAt(host, office)).toEqual(["served"]);
   }
-  isRunning = false;
+  ended.abort();
   await running;
   // Of the tenant that was served all the time no request was refused.
   expect([...seen]).toEqual(["served"]);
