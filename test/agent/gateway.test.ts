@@ -48,11 +48,23 @@ afterEach(async () => {
   expect(rig.faults.splice(0)).toEqual([]);
 });
 
+/** Said to those who have shown no valid token yet, too. */
+const STRANGERS_HEAR: ReadonlySet<string> = new Set([
+  "token-missing",
+  "token-malformed",
+  "token-expired",
+  "token-signature-invalid",
+  "request-malformed",
+  "route-unknown",
+  "method-unsupported",
+]);
+
 async function expectProblem(
   response: Response,
   status: number,
   code: string,
   proxyError = "",
+  isToldTheHost = !STRANGERS_HEAR.has(code),
 ): Promise<void> {
   const text = await response.text();
   expect({ status: response.status, code: (JSON.parse(text) as { code: string }).code }).toEqual({
@@ -60,7 +72,9 @@ async function expectProblem(
     code,
   });
   expect(response.headers.get("content-type")).toBe("application/problem+json");
-  expect(response.headers.get("egress-host")).toBe("h1");
+  // Whoever has shown no token does not hear it. [TR6]
+  if (isToldTheHost) expect(response.headers.get("egress-host")).toBe("h1");
+  else expect(response.headers.has("egress-host")).toBe(false);
   expect(response.headers.get("proxy-status")).toContain(`ipshard;${proxyError}`);
 }
 
@@ -126,17 +140,17 @@ describe("health", () => {
   it("[GW15] says what keeps the host from serving, and does not count it", async () => {
     const health = (): Promise<Response> => fetch(`${rig.url}/health`);
     rig.admission.isDraining = true;
-    await expectProblem(await health(), 503, "draining");
+    await expectProblem(await health(), 503, "draining", "", false);
     rig.admission.isDraining = false;
     rig.ports.setTerm(null);
     const lost = await health();
     expect(await lost.clone().text()).toContain("127.0.0.10");
-    await expectProblem(lost, 503, "lease-lost");
+    await expectProblem(lost, 503, "lease-lost", "", false);
     rig.ports.setTerm({ monotonicEndMs: Infinity, wallEndMs: Infinity });
     expect(await (await health()).json()).toEqual({ status: "ok" });
     const empty = await startRig();
     empty.binder.removeAddress("127.0.0.10");
-    await expectProblem(await fetch(`${empty.url}/health`), 503, "pool-empty");
+    await expectProblem(await fetch(`${empty.url}/health`), 503, "pool-empty", "", false);
     await empty.close();
   });
 });
@@ -389,9 +403,43 @@ describe("requests that are none", () => {
     origin.close();
   });
 
-  it("[GW1] CONNECT is not for here", async () => {
+  it("[GW1] [TR7] CONNECT is not for here, and whoever asks is told where proxies are", async () => {
     const answer = await exchangeBytes(rig.port, "CONNECT a.test:443 HTTP/1.1\r\nhost: a\r\n\r\n");
     expect(answer).toContain('"code":"method-unsupported"');
+    expect(answer).toContain("--proxy");
+    expect(answer).not.toContain("egress-host");
+  });
+
+  it("[TR7] a whole URL of another host is told where proxies are; a path of ours is served in that form", async () => {
+    const ask = (target: string): Promise<string> =>
+      exchangeBytes(rig.port, `GET ${target} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n`);
+    expect(await ask("http://a.test/page")).toMatch(/"code":"route-unknown".*--proxy/);
+    expect(await ask("/page")).not.toContain("--proxy");
+    expect(await ask("http://a.test/health")).toContain('{"status":"ok"}');
+  });
+
+  it("[TR6] who shows no valid token does not hear the name of the host, whatever is refused", async () => {
+    const forged = { "egress-authorization": "Bearer a.b.c" };
+    for (const [path, init] of [
+      ["/v1/fetch?url=x", {}],
+      ["/v1/fetch?url=x", { headers: forged }],
+      ["/v1/status", {}],
+      ["/v1/uploads/0123456789abcdef", { headers: forged }],
+      ["/v1/connect?to=a:1", {}],
+      ["/v1/nothing", {}],
+      ["/health", { method: "POST" }],
+    ] as const) {
+      const response = await fetch(`${rig.url}${path}`, init);
+      expect(response.status).toBeGreaterThan(399);
+      expect(response.headers.get("proxy-status")).toContain("ipshard");
+      expect([...response.headers.keys()]).not.toContain("egress-host");
+    }
+    expect(await exchangeBytes(rig.port, "nonsense\r\n\r\n")).not.toContain("egress-host");
+    const upgrade = "connection: upgrade\r\nupgrade: websocket\r\n";
+    const asked = `GET /v1/connect?to=a:1 HTTP/1.1\r\nhost: a\r\n${upgrade}\r\n`;
+    const answer = await exchangeBytes(rig.port, asked);
+    expect(answer).toMatch(/^HTTP\/1\.1 401 /);
+    expect(answer).not.toContain("egress-host");
   });
 
   it("[GW1] what is refused is counted", async () => {

@@ -16,7 +16,8 @@ const METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 export async function refuseTunnels(): Promise<string> {
   const reply = problemReply({
     code: "method-unsupported",
-    detail: "The edge makes no tunnels. Send requests for a destination to /v1/fetch.",
+    detail:
+      "The edge makes no tunnels: send requests for a destination to /v1/fetch. A proxy is with each host whose agent has --proxy.",
   });
   const fields = {
     ...reply.headers,

@@ -13,7 +13,7 @@ import type { OpenSockets } from "../../egress/open-sockets.ts";
 import { EgressFault, problemOf } from "../../egress/faults.ts";
 import { ClientConnection } from "./client-connection.ts";
 import type { Refusals } from "./refusals.ts";
-import { isWebSocketRequest } from "./request-head.ts";
+import { isWebSocketRequest, TAKEN_FOR_A_PROXY } from "./request-head.ts";
 
 /** Who serves what comes. */
 export interface RequestHandlers {
@@ -98,8 +98,9 @@ export function createRequestServer(
       // Node has left it paused, and so deaf to its end.
       if (onConnect === undefined) socket.resume();
       const say = (): void => {
-        if (onConnect === undefined) refusals.refuseOn(socket, { code: "method-unsupported" });
-        else onConnect(request, socket as Socket, head);
+        if (onConnect === undefined) {
+          refusals.refuseOn(socket, { code: "method-unsupported", detail: TAKEN_FOR_A_PROXY });
+        } else onConnect(request, socket as Socket, head);
       };
       const client = clients.get(socket);
       if (client?.isLast === true) return;

@@ -3,7 +3,7 @@ import type { ClientRequest, ClientResponse } from "./client-exchange.ts";
 import { STATUS_CODES } from "node:http";
 import { constants, type ServerHttp2Stream } from "node:http2";
 import type { Duplex } from "node:stream";
-import type { Problem } from "../../../core/problems.ts";
+import type { Problem, ProblemCode } from "../../../core/problems.ts";
 import { EGRESS_HOST } from "../../../wire/header-names.ts";
 import { problemReply } from "../../../wire/problem-response.ts";
 import { discardRest } from "./client-body.ts";
@@ -13,11 +13,25 @@ const LINGER_MS = 2_000;
 /** Methods of the routes that tell of the host. */
 const READING_METHODS = "GET, HEAD";
 const NOTHING = Buffer.alloc(0);
+/**
+ * What a gateway also says before anybody has shown a valid token: strangers learn nothing of the host
+ * by it. Refused tokens (401, 407) are not in this list, and never name it either. [TR6] [PX2]
+ */
+const SAID_TO_STRANGERS: ReadonlySet<ProblemCode> = new Set<ProblemCode>([
+  "request-malformed",
+  "request-coding-unsupported",
+  "headers-too-large",
+  "body-length-mismatch",
+  "route-unknown",
+  "method-unsupported",
+  "upgrade-required",
+  "internal-fault",
+]);
 
 /** Who says no. */
 export interface Speaker {
-  /** Name of this host. */
-  readonly host: string;
+  /** Name of this host; null where nobody is told. */
+  readonly host: string | null;
   /** A proxy asks for credentials of its own, and tells a stranger nothing else. [PX2] */
   readonly isProxy: boolean;
 }
@@ -83,11 +97,13 @@ export function endInPeace(socket: Duplex, lastBytes: Buffer = NOTHING): void {
 
 function replyOf(problem: Problem, { host, isProxy }: Speaker): ReturnType<typeof problemReply> {
   const { status, headers, body } = problemReply(problem, isProxy);
+  const isForStrangers =
+    status === 401 || status === 407 || (!isProxy && SAID_TO_STRANGERS.has(problem.code));
   return {
     status,
     headers: {
       ...headers,
-      ...(status === 407 ? {} : { [EGRESS_HOST]: host }),
+      ...(isForStrangers || host === null ? {} : { [EGRESS_HOST]: host }),
       // RFC 9110 sections 15.5.2, 15.5.8, 15.5.6 and 15.5.22: what would do, with every no of this kind.
       ...(status === 401 ? { "www-authenticate": "Bearer" } : {}),
       ...(status === 407 ? { "proxy-authenticate": 'Basic realm="ipshard", charset="UTF-8"' } : {}),

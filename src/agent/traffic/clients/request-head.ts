@@ -24,6 +24,10 @@ const ABSOLUTE_FORM = /^https?:\/\/[^/?#]*/i;
 const HOST = /^(?:\[[\da-f:.]+\]|[\w.~!$&'()*+,;=%-]*)(?::\d*)?$/i;
 const CHUNKED = /^chunked$/i;
 
+/** Said to whoever asks a gateway as one asks a proxy. [TR7] */
+export const TAKEN_FOR_A_PROXY =
+  "This is a gateway and no proxy. A host's proxies listen where its agent was told to by --proxy.";
+
 /** The target of a request, whichever form it has. */
 export function targetOf(request: IncomingMessage): RequestTarget {
   const written = request.url!;
@@ -35,6 +39,11 @@ export function targetOf(request: IncomingMessage): RequestTarget {
   const queryAt = target.indexOf("?");
   if (queryAt === -1) return { path: target, query: "" };
   return { path: target.slice(0, queryAt), query: target.slice(queryAt + 1) };
+}
+
+/** Whether a request's target is a whole URL, as proxies are asked for it. */
+export function isWholeUrl(request: IncomingMessage): boolean {
+  return ABSOLUTE_FORM.test(request.url!);
 }
 
 /** Judges version, host and framing. */

@@ -10,6 +10,7 @@ import type { RequestHeaders } from "../http/forwarded-headers.ts";
 import type { Outgoing } from "../origins/outgoing.ts";
 import { addressStatus, lackOf, sendJson } from "./gateway-status.ts";
 import { FETCHING, LOOKING, tokenOf } from "./gateway-token.ts";
+import { isWholeUrl, TAKEN_FOR_A_PROXY } from "../clients/request-head.ts";
 import type { Refusals } from "../clients/refusals.ts";
 
 /** Makes the status of a host of what one of its processes says of itself. */
@@ -51,7 +52,8 @@ export class HostRoutes {
     if (path === CONNECT_PATH) {
       refusals.refuse(request, response, { code: "upgrade-required" });
     } else if (upload === null && path !== "/health" && path !== "/v1/status") {
-      refusals.refuse(request, response, { code: "route-unknown" });
+      const detail = isWholeUrl(request) ? { detail: TAKEN_FOR_A_PROXY } : {};
+      refusals.refuse(request, response, { code: "route-unknown", ...detail });
     } else if (request.method !== "GET" && request.method !== "HEAD") {
       refusals.refuse(request, response, { code: "method-unsupported" });
     } else if (upload !== null) {
@@ -65,11 +67,11 @@ export class HostRoutes {
 
   /** Whether this host can serve, and if not what it lacks. [GW15] */
   #sendHealth(request: IncomingMessage, response: ServerResponse): void {
-    const { binder, admission, host } = this.#options;
+    const { binder, admission } = this.#options;
     const lack = lackOf(binder, admission.isDraining, admission.hasPolicy);
-    // Whoever asks does not ask for an egress: it is no refusal, and not counted.
+    // Whoever asks does not ask for an egress: it is no refusal, and not counted. It may be a stranger.
     if (lack === null) sendJson(response, { status: "ok" });
-    else sendProblem(request, response, lack, { host, isProxy: false });
+    else sendProblem(request, response, lack, { host: null, isProxy: false });
   }
 
   async #sendUploadStatus(
