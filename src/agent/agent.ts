@@ -72,7 +72,8 @@ export class Agent {
     const places = await this.#dataPlane.listen();
     const { port } = places.gateway;
     const { edge, pool, listenHost, gateway, drainDeadlineMs, reach, site, weight, restMs } = this.#config;
-    const listening = `http://${listenHost.includes(":") ? `[${listenHost}]` : listenHost}:${port}`;
+    const scheme = this.#config.gatewayCertificate === null ? "http" : "https";
+    const listening = `${scheme}://${listenHost.includes(":") ? `[${listenHost}]` : listenHost}:${port}`;
     const { binder, uplinks } = this.#dataPlane;
     this.#member = new PoolMember({
       edge,

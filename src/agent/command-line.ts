@@ -20,6 +20,8 @@ import { isName } from "../core/selection.ts";
 import { gatewayUrl } from "../wire/gateway-url.ts";
 import { DEFAULT_TIMING } from "./leasing/keeper-options.ts";
 import type { MachineMode } from "./machine/guarded-machine.ts";
+import type { CertificateFiles } from "./traffic/tls/listener-certificate.ts";
+import { readTransport, type TransportOptions, withTransport } from "./transport-options.ts";
 import type { Probe } from "./uplink/uplink-watch.ts";
 
 /** How an agent runs. */
@@ -39,8 +41,12 @@ export interface AgentConfig {
   readonly proxySources: readonly { readonly range: string; readonly name: string }[];
   /** What the proxies add to requests. */
   readonly proxyMarks: { readonly via: string | null; readonly isForwardedTold: boolean };
+  /** With which the gateway speaks TLS, and nothing else; null for plain HTTP. */
+  readonly gatewayCertificate: CertificateFiles | null;
   /** With which the proxies speak TLS, besides; null for not at all. */
-  readonly proxyCertificate: { readonly certificate: string; readonly key: string } | null;
+  readonly proxyCertificate: CertificateFiles | null;
+  /** Whether tokens may come and go over plain HTTP beyond this machine. */
+  readonly allowsPlainHttp: boolean;
   /** How long nothing may pass through a tunnel before it is ended. */
   readonly tunnelIdleMs: number;
   /** As the edge reaches it; null to make one from where the agent listens. */
@@ -67,7 +73,7 @@ export interface AgentConfig {
   readonly weight: number;
 }
 
-interface Options {
+interface Options extends TransportOptions {
   readonly edge: string;
   readonly pool: string;
   readonly tokenFile: string;
@@ -79,8 +85,6 @@ interface Options {
   readonly proxySource: readonly string[];
   readonly proxyVia?: string;
   readonly proxyForwarded?: true;
-  readonly proxyCertificate?: string;
-  readonly proxyKey?: string;
   readonly tunnelIdle: string;
   readonly gateway?: string;
   readonly allow: readonly string[];
@@ -126,13 +130,16 @@ export function parseConfig(args: readonly string[], write: (text: string) => vo
   const { host: listenHost, port: listenPort } = readPlace("--listen", options.listen);
   const gateway =
     options.gateway === undefined ? null : gatewayUrl(readUrl("--gateway", options.gateway).href);
+  const proxies = options.proxy.map((text) => readPlace("--proxy", text));
+  const edge = readUrl("--edge", options.edge);
+  const transport = readTransport(options, { edge, gateway, listenHost, proxies });
   if (gateway === null && isUnspecified(listenHost)) {
     throw optionInvalid(
       `--gateway is needed: the edge cannot reach ${listenHost}. Give the URL by which it reaches this host.`,
     );
   }
   return {
-    edge: readUrl("--edge", options.edge),
+    edge,
     pool: readPool(options.pool),
     tokenFile: options.tokenFile,
     stateDirectory: options.state,
@@ -140,13 +147,13 @@ export function parseConfig(args: readonly string[], write: (text: string) => vo
     listenHost,
     listenPort,
     processes: options.processes === undefined ? defaultProcesses() : readProcesses(options.processes),
-    proxies: options.proxy.map((text) => readPlace("--proxy", text)),
+    proxies,
     proxySources: readSources(options.proxySource),
     proxyMarks: {
       via: options.proxyVia === undefined ? null : readVia(options.proxyVia),
       isForwardedTold: options.proxyForwarded === true,
     },
-    proxyCertificate: readCertificate(options),
+    ...transport,
     tunnelIdleMs: readDuration("--tunnel-idle", options.tunnelIdle, {
       leastMs: LEAST_TUNNEL_IDLE_MS,
       mostMs: LONGEST_MS,
@@ -169,7 +176,7 @@ export function parseConfig(args: readonly string[], write: (text: string) => vo
 
 function commandLine(write: (text: string) => void): Command {
   const description = "Leases ports of the pool's addresses for this host, and sends requests from them.";
-  return withCopiedState(newCommand("ipshard agent", description, write))
+  return withTransport(withCopiedState(newCommand("ipshard agent", description, write)))
     .requiredOption("--edge <url>", "where the edge is")
     .requiredOption("--pool <name>", "the pool to join")
     .requiredOption("--token-file <file>", "a token of the role host; its subject is this host's name")
@@ -179,7 +186,7 @@ function commandLine(write: (text: string) => void): Command {
       "--processes <number>",
       `processes that carry traffic (default: one for each processor, at most ${MOST_PROCESSES})`,
     )
-    .option("--gateway <url>", "the gateway as the edge reaches it (default: where it listens, by http)")
+    .option("--gateway <url>", "the gateway as the edge reaches it (default: where it listens)")
     .option("--proxy <host:port>", "where a proxy listens, for HTTP and SOCKS5; may be repeated", collect, [])
     .option(
       "--proxy-source <cidr=name>",
@@ -189,8 +196,6 @@ function commandLine(write: (text: string) => void): Command {
     )
     .option("--proxy-via <name>", "add Via with this name to what the proxies forward")
     .option("--proxy-forwarded", "tell destinations the address of a proxy's client, in Forwarded")
-    .option("--proxy-certificate <file>", "a certificate in PEM form: the proxies speak TLS and HTTP/2, too")
-    .option("--proxy-key <file>", "the key of that certificate")
     .option(
       "--tunnel-idle <time>",
       "how long nothing may pass through a tunnel before it is ended, at least 124m",
@@ -255,15 +260,6 @@ function readSource(text: string): { readonly range: string; readonly name: stri
     );
   }
   return { range, name };
-}
-
-function readCertificate({
-  proxyCertificate: certificate,
-  proxyKey: key,
-}: Options): AgentConfig["proxyCertificate"] {
-  if (certificate === undefined && key === undefined) return null;
-  if (certificate !== undefined && key !== undefined) return { certificate, key };
-  throw optionInvalid("--proxy-certificate and --proxy-key are given together.");
 }
 
 function readVia(text: string): string {

@@ -23,12 +23,12 @@ import { OpenSockets } from "./egress/open-sockets.ts";
 import { OwnAddresses } from "./egress/own-addresses.ts";
 import { PortBinder } from "./egress/port-binder.ts";
 import { Resolver } from "./egress/resolver.ts";
-import { type CertificateFiles, ProxyCertificate } from "./traffic/proxy/proxy-certificate.ts";
 import { ProxyListener } from "./traffic/proxy/proxy-listener.ts";
 import type { RefusalCounts } from "./traffic/clients/refusals.ts";
 import { IDLE_LIMITS, IdleTunnels } from "./traffic/tunnel/idle-tunnels.ts";
 import type { Uploads } from "./traffic/clients/uploads.ts";
 import { Gateway } from "./traffic/gateway/gateway.ts";
+import { type CertificateFiles, ListenerCertificate } from "./traffic/tls/listener-certificate.ts";
 import { Outgoing } from "./traffic/origins/outgoing.ts";
 import { UdpAssociations } from "./traffic/socks/udp-associations.ts";
 import { TenantBook } from "./tenants/tenant-book.ts";
@@ -79,7 +79,8 @@ export class DataPlane {
   readonly #admission: Admission;
   readonly #gateway: Gateway;
   readonly #proxy: ProxyListener;
-  #certificate: ProxyCertificate | null = null;
+  #gatewayCertificate: ListenerCertificate | null = null;
+  #proxyCertificate: ListenerCertificate | null = null;
   readonly #associations: UdpAssociations;
 
   constructor({ config, host, verifier, describe, log }: DataPlaneOptions) {
@@ -122,8 +123,17 @@ export class DataPlane {
         log.error({ ...flow, err: fault }, "a request failed by a fault of ours");
       },
     };
+    const { gatewayCertificate, proxyCertificate } = config;
     this.#gateway = new Gateway({
       ...shared,
+      ...(gatewayCertificate === null
+        ? {}
+        : {
+            tls: {
+              certificate: () => this.#gatewayCertificate!.pair,
+              needsClientCertificate: gatewayCertificate.clientCa !== null,
+            },
+          }),
       binder: this.binder,
       describe: (own) => describe({ ...own, uplinks: this.uplinks.describe(), ...this.#ownStatus() }),
     });
@@ -144,7 +154,9 @@ export class DataPlane {
       sources,
       marks,
       idle,
-      certificate: () => this.#certificate?.pair ?? null,
+      certificate: () => this.#proxyCertificate?.pair ?? null,
+      needsClientCertificate: proxyCertificate !== null && proxyCertificate.clientCa !== null,
+      takesPlain: config.allowsPlainHttp,
       associations: this.#associations,
     });
   }
@@ -178,12 +190,16 @@ export class DataPlane {
    * shared. Throws `listen-failed`.
    */
   async listen(isShared = false): Promise<Places> {
-    const { listenHost, listenPort, proxies, proxyCertificate } = this.#config;
-    if (proxyCertificate !== null) this.#certificate = await this.#openCertificate(proxyCertificate);
+    const { listenHost, listenPort, proxies, gatewayCertificate, proxyCertificate } = this.#config;
+    if (gatewayCertificate !== null) {
+      this.#gatewayCertificate = await this.#openCertificate("the gateway", gatewayCertificate);
+    }
+    if (proxyCertificate !== null) {
+      this.#proxyCertificate = await this.#openCertificate("the proxies", proxyCertificate);
+    }
     const reusePort = isShared;
     const gateway = await listening("--listen", { host: listenHost, port: listenPort }, (place) => {
-      this.#gateway.listen({ ...place, reusePort });
-      return this.#gateway.server;
+      return this.#gateway.listen({ ...place, reusePort });
     });
     const places: AddressInfo[] = [];
     for (const proxy of proxies) {
@@ -197,17 +213,18 @@ export class DataPlane {
     this.uplinks.start();
   }
 
-  async #openCertificate(files: CertificateFiles): Promise<ProxyCertificate> {
+  async #openCertificate(whose: string, files: CertificateFiles): Promise<ListenerCertificate> {
     try {
-      return await ProxyCertificate.open(files, (fault) => {
+      return await ListenerCertificate.open(files, (fault) => {
         this.#log.error(
           { err: fault },
-          "the proxies' certificate could not be read again: the old one is kept",
+          `the certificate of ${whose} could not be read again: the old one is kept`,
         );
       });
     } catch (fault) {
-      const { certificate, key } = files;
-      const message = `The certificate ${certificate} and its key ${key} cannot be used: ${(fault as Error).message}.`;
+      const { certificate, key, clientCa } = files;
+      const more = clientCa === null ? "" : `, with the authority ${clientCa} for clients`;
+      const message = `The certificate ${certificate} and its key ${key}${more} cannot be used: ${(fault as Error).message}.`;
       throw new CommandFault("option-invalid", message, fault);
     }
   }
@@ -234,10 +251,10 @@ export class DataPlane {
   /** Ends everything at once. */
   close(): void {
     this.uplinks.stop();
-    this.#gateway.server.close();
-    this.#gateway.server.closeAllConnections();
+    this.#gateway.close();
     this.#proxy.close();
-    this.#certificate?.close();
+    this.#gatewayCertificate?.close();
+    this.#proxyCertificate?.close();
     this.#associations.close();
     this.#outgoing.close();
     this.#resolver.close();

@@ -133,6 +133,18 @@ const CATALOGUE = {
   "token-revoked": kind(401, "http_request_denied", 2, "The token was revoked."),
   "role-denied": kind(403, "http_request_denied", 2, "The token's role does not permit this."),
   "pool-denied": kind(403, "http_request_denied", 2, "The token does not permit this pool."),
+  "tls-required": kind(
+    403,
+    "http_request_denied",
+    2,
+    "Tokens are not taken in plain text from another machine. Use TLS (https), or a tunnel.",
+  ),
+  "client-certificate-invalid": kind(
+    403,
+    "http_request_denied",
+    2,
+    "A certificate of the client's own is required here, signed by an authority that the operator trusts.",
+  ),
 
   "tenant-denied": kind(403, "http_request_denied", 2, "The pool does not serve the token's tenant."),
 

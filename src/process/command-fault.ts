@@ -3,6 +3,7 @@
 /** By which programs tell them apart. */
 export type CommandFaultCode =
   | "option-invalid"
+  | "plain-http-refused"
   // Of agents and routers.
   | "token-unreadable"
   | "token-role"

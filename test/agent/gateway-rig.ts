@@ -14,6 +14,7 @@ import { DestinationPolicy } from "../../src/agent/egress/destination-policy.ts"
 import { Dialler } from "../../src/agent/egress/dial.ts";
 import type { FlowContext } from "../../src/agent/egress/flow-context.ts";
 import { Gateway } from "../../src/agent/traffic/gateway/gateway.ts";
+import type { GatewayTls } from "../../src/agent/traffic/gateway/secure-front.ts";
 import { Outgoing, type OutgoingOptions } from "../../src/agent/traffic/origins/outgoing.ts";
 import { OpenSockets } from "../../src/agent/egress/open-sockets.ts";
 import { PortBinder } from "../../src/agent/egress/port-binder.ts";
@@ -35,6 +36,8 @@ export interface RigOptions extends OutgoingOptions {
   /** How long a TCP connection may rest, and its client be silent before it is asked. */
   readonly tcpIdleMs?: number;
   readonly tcpSilenceMs?: number;
+  /** With what the gateway speaks TLS. */
+  readonly tls?: GatewayTls;
 }
 
 export interface Rig {
@@ -92,6 +95,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     binder,
     outgoing,
     sockets,
+    ...(options.tls === undefined ? {} : { tls: options.tls }),
     ...(options.tcpIdleMs === undefined ? {} : { tcpIdleMs: options.tcpIdleMs }),
     ...(options.tcpSilenceMs === undefined ? {} : { tcpSilenceMs: options.tcpSilenceMs }),
     onFault: (fault, context) => {
@@ -99,10 +103,10 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
       faultyFlows.push(context);
     },
   });
-  gateway.server.listen(0, "127.0.0.1");
-  await once(gateway.server, "listening");
-  const { port } = gateway.server.address() as AddressInfo;
-  const url = `http://127.0.0.1:${port}`;
+  const listener = gateway.listen({ port: 0, host: "127.0.0.1" });
+  await once(listener, "listening");
+  const { port } = listener.address() as AddressInfo;
+  const url = `${options.tls === undefined ? "http" : "https"}://127.0.0.1:${port}`;
   const tokenFor = (
     role: Role,
     pools: readonly string[] = ["main"],
@@ -131,8 +135,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
       return fetch(`${url}/v1/fetch?url=${encodeURIComponent(destination)}`, { ...init, headers });
     },
     close: async () => {
-      gateway.server.closeAllConnections();
-      gateway.server.close();
+      gateway.close();
       outgoing.close();
       binder.removeAddress(egressIp);
       resolver.close();

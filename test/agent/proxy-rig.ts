@@ -17,7 +17,13 @@ export interface ProxyRig extends Rig {
 }
 
 export async function startProxyRig(
-  options: RigOptions & Partial<Pick<ProxyOptions, "sources" | "marks" | "idle" | "certificate">> = {},
+  options: RigOptions &
+    Partial<
+      Pick<
+        ProxyOptions,
+        "sources" | "marks" | "idle" | "certificate" | "needsClientCertificate" | "takesPlain"
+      >
+    > = {},
 ): Promise<ProxyRig> {
   const rig = await startRig({ leases: [{ base: 20_480, order: 11, epoch: 1 }], ...options });
   const idle = options.idle ?? new IdleTunnels();
@@ -31,6 +37,8 @@ export async function startProxyRig(
     marks: options.marks ?? { via: null, isForwardedTold: false },
     idle,
     ...(options.certificate === undefined ? {} : { certificate: options.certificate }),
+    needsClientCertificate: options.needsClientCertificate ?? false,
+    takesPlain: options.takesPlain ?? false,
     associations,
     refusalCounts: counts,
     onFault: (fault, context) => {

@@ -11,7 +11,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { ProxyCertificate } from "../../src/agent/traffic/proxy/proxy-certificate.ts";
+import { ListenerCertificate } from "../../src/agent/traffic/tls/listener-certificate.ts";
 import { eventually, type Origin, startByteOrigin, startOrigin } from "./gateway-rig.ts";
 import { type ProxyRig, startProxyRig } from "./proxy-rig.ts";
 import { CERTIFICATE, KEY } from "./tls-origin.ts";
@@ -442,13 +442,17 @@ describe("TLS", () => {
 
   test("[PX11] files that change are read again, and wrong ones change nothing", async () => {
     const directory = await mkdtemp(join(tmpdir(), "ipshard-certificate-"));
-    const files = { certificate: join(directory, "cert.pem"), key: join(directory, "key.pem") };
+    const files = {
+      certificate: join(directory, "cert.pem"),
+      key: join(directory, "key.pem"),
+      clientCa: null,
+    };
     await writeFile(files.key, KEY);
     await writeFile(files.certificate, "nonsense");
-    await expect(ProxyCertificate.open(files, () => {})).rejects.toThrow(/PEM/i);
+    await expect(ListenerCertificate.open(files, () => {})).rejects.toThrow(/PEM/i);
     await writeFile(files.certificate, CERTIFICATE);
     const faults: unknown[] = [];
-    const certificate = await ProxyCertificate.open(files, (fault) => faults.push(fault), 10);
+    const certificate = await ListenerCertificate.open(files, (fault) => faults.push(fault), 10);
     const first = certificate.pair;
     await writeFile(files.certificate, "nonsense again");
     await eventually(() => faults.length > 0, "a fault is told");

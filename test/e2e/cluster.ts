@@ -4,12 +4,16 @@
  */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { createWriteStream } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import type { IncomingMessage } from "node:http";
+import { request as httpsRequest } from "node:https";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type AnswerOf, type EdgeApi, edgeApi } from "../../src/api/edge-api.ts";
+import { text } from "node:stream/consumers";
+import { type AnswerOf, type ApiRequest, type EdgeApi, edgeApi } from "../../src/api/edge-api.ts";
 import type { Role } from "../../src/core/identity.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import { signToken } from "../../src/wire/tokens.ts";
@@ -67,14 +71,24 @@ export class Cluster {
   /** The edge's API, called as its operator. */
   readonly api: EdgeApi;
   readonly hosts = new Map<string, { port: number; running: Running | null; args: readonly string[] }>();
+  readonly #edgeArgs: readonly string[];
+  readonly #ca: string | undefined;
   #edge: Running | null = null;
   readonly #originProcess: ChildProcess;
   #tokens = new Map<string, string>();
 
-  private constructor(directory: string, edgePort: number, origin: OriginPorts, originProcess: ChildProcess) {
+  private constructor(
+    directory: string,
+    edgePort: number,
+    origin: OriginPorts,
+    originProcess: ChildProcess,
+    { edgeArgs = [], ca }: { readonly edgeArgs?: readonly string[]; readonly ca?: string },
+  ) {
     this.directory = directory;
     this.edgePort = edgePort;
-    this.edgeUrl = `http://127.0.0.1:${edgePort}`;
+    this.#edgeArgs = edgeArgs;
+    this.#ca = ca;
+    this.edgeUrl = `${ca === undefined ? "http" : "https"}://127.0.0.1:${edgePort}`;
     this.origin = origin;
     this.#originProcess = originProcess;
     this.api = this.apiAs("admin", "operator", ["*"]);
@@ -85,6 +99,10 @@ export class Cluster {
     hosts: readonly string[];
     settings?: Partial<PoolSettings>;
     agentArgs?: readonly string[];
+    /** Of the edge; with a certificate it speaks TLS. */
+    edgeArgs?: readonly string[];
+    /** An authority that all parts, and this process, trust for it. */
+    ca?: string;
   }): Promise<Cluster> {
     const directory = await mkdtemp(join(tmpdir(), "ipshard-e2e-"));
     const originProcess = spawn(process.execPath, [ORIGIN], {
@@ -93,7 +111,7 @@ export class Cluster {
     const origin = await new Promise<OriginPorts>((resolve) => {
       originProcess.once("message", (message: { ready: OriginPorts }) => resolve(message.ready));
     });
-    const cluster = new Cluster(directory, await freePort(), origin, originProcess);
+    const cluster = new Cluster(directory, await freePort(), origin, originProcess, options);
     try {
       await cluster.startEdge();
       await cluster.api.putPool({ pool: POOL, settings: options.settings ?? {} });
@@ -109,8 +127,10 @@ export class Cluster {
 
   async startEdge(): Promise<void> {
     const args = [CLI, "edge", "--port", String(this.edgePort), "--state", this.directory];
-    this.#edge = this.#spawn("edge", args);
-    await until("the edge answers", async () => (await fetch(`${this.edgeUrl}/health`)).ok);
+    this.#edge = this.#spawn("edge", [...args, ...this.#edgeArgs]);
+    await until("the edge answers", async () => {
+      return (await this.#send(`${this.edgeUrl}/health`, { method: "GET", headers: {} })).status === 200;
+    });
   }
 
   /** Ends the edge at once: the process that would start it again first, then workerd itself. */
@@ -211,7 +231,11 @@ export class Cluster {
 
   /** The edge's API, called in this role. */
   apiAs(role: Role, name: string, pools?: readonly string[]): EdgeApi {
-    return edgeApi({ edge: this.edgeUrl, token: () => this.token(role, name, pools) });
+    return edgeApi({
+      edge: this.edgeUrl,
+      token: () => this.token(role, name, pools),
+      send: (url, request) => this.#send(url, request),
+    });
   }
 
   async table(): Promise<AnswerOf<"getIp">> {
@@ -285,8 +309,22 @@ export class Cluster {
     else await rm(this.directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
   }
 
+  /** As `fetch`, which takes no authority of one's own. */
+  async #send(
+    url: string,
+    { method, headers, body, signal }: ApiRequest,
+  ): Promise<{ status: number; text(): Promise<string> }> {
+    if (this.#ca === undefined) return fetch(url, { method, headers, body, signal } as RequestInit);
+    const ca = await readFile(this.#ca);
+    const asked = httpsRequest(url, { method, headers, ca, agent: false });
+    asked.end(body);
+    const [response] = (await once(asked, "response")) as [IncomingMessage];
+    return { status: response.statusCode!, text: () => text(response) };
+  }
+
   #spawn(name: string, args: readonly string[]): Running {
-    const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
+    const env = { ...process.env, ...(this.#ca === undefined ? {} : { NODE_EXTRA_CA_CERTS: this.#ca }) };
+    const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"], env });
     const log = createWriteStream(join(this.directory, `${name}.log`), { flags: "a" });
     child.stdout.pipe(log, { end: false });
     child.stderr.pipe(log, { end: false });

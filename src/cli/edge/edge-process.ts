@@ -1,5 +1,8 @@
 /** The self-hosted edge: the Worker of `wrangler.toml` on plain workerd, with its storage on disk. */
+import { once } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
+import { get as httpGet, type IncomingMessage } from "node:http";
+import { get as httpsGet } from "node:https";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -9,6 +12,7 @@ import { CommandFault } from "../../process/command-fault.ts";
 import { type KeyPairs } from "../credentials/key-files.ts";
 import { publicPart } from "../../wire/keys.ts";
 import type { StatePaths } from "../state-paths.ts";
+import { type EdgeTls, NO_TLS, prepareTls } from "./edge-tls.ts";
 import { refuseTunnels } from "./tunnel-refusal.ts";
 import { waitUntil } from "../supervision/waiting.ts";
 import { bundleWorker } from "./worker-bundle.ts";
@@ -26,6 +30,8 @@ const STOP_GRACE_MS = 1_000;
 export interface EdgeOptions {
   readonly host: string;
   readonly port: number;
+  /** Plain HTTP, and gateways by what browsers trust, where nothing is said. */
+  readonly tls?: EdgeTls;
 }
 
 /** Bundles and configures the edge, and answers what to start. */
@@ -38,8 +44,9 @@ export async function prepareEdge(
   const config = join(state.edge, "config.capnp");
   makeDirectory(state.edgeStorage);
   await bundleWorker(join(dirname(WRANGLER_TOML), declaration.main), join(state.edge, BUNDLE_FILE));
-  const place = { ...options, storage: state.edgeStorage, tunnels: await refuseTunnels() };
-  await writeFile(config, workerdConfig(declaration, place));
+  const { host, port, tls = NO_TLS } = options;
+  const place = { host, port, storage: state.edgeStorage, tunnels: await refuseTunnels() };
+  await writeFile(config, workerdConfig(declaration, { ...place, ...(await prepareTls(state.edge, tls)) }));
   return {
     name: EDGE_NAME,
     command: createRequire(import.meta.url)("workerd").default as string,
@@ -68,14 +75,19 @@ function environmentOf(declaration: EdgeDeclaration, keys: KeyPairs): Record<str
   return values;
 }
 
+/** Nothing is told to it, so whose certificate it shows does not matter; this machine need not trust it. */
+async function answers(url: string, signal: AbortSignal): Promise<boolean> {
+  const get = url.startsWith("https:") ? httpsGet : httpGet;
+  const request = get(url, { signal, agent: false, rejectUnauthorized: false });
+  const [response] = (await once(request, "response")) as [IncomingMessage];
+  response.resume();
+  return response.statusCode === 200;
+}
+
 /** Resolves when the edge answers; throws `edge-not-answering` if it does not in time. */
 export async function untilEdgeAnswers(url: string, logFile: string, stop: AbortSignal): Promise<void> {
-  const answers = await waitUntil(
-    async (signal) => (await fetch(`${url}/health`, { signal })).ok,
-    READY_TIMEOUT_MS,
-    stop,
-  );
-  if (answers || stop.aborted) return;
+  const isThere = await waitUntil((signal) => answers(`${url}/health`, signal), READY_TIMEOUT_MS, stop);
+  if (isThere || stop.aborted) return;
   throw new CommandFault(
     "edge-not-answering",
     `The edge at ${url} does not answer; its log says why: ${logFile}`,

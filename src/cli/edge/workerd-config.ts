@@ -13,6 +13,18 @@ export interface EdgePlace {
   readonly storage: string;
   /** Who answers what clients want to CONNECT to. */
   readonly tunnels: string;
+  /** Authorities that gateways may have their certificates from, beside those of browsers; each in PEM form. */
+  readonly gatewayAuthorities?: readonly string[];
+  /** With which it shows itself to gateways: files beside the configuration. */
+  readonly clientCertificate?: PemFiles | null;
+  /** With which it speaks TLS itself: files beside the configuration. */
+  readonly certificate?: PemFiles | null;
+}
+
+/** Names of two files that are beside the configuration, since it must not have a key in it. [CI5] */
+export interface PemFiles {
+  readonly certificate: string;
+  readonly key: string;
 }
 
 /** Name of the bundled module, beside the configuration. */
@@ -48,12 +60,12 @@ const config :Workerd.Config = (
     (name = "edge", worker = .edge),
     (name = "storage", disk = (path = ${quote(place.storage)}, writable = true)),
     # Gateways are on private addresses, here on loopback; destinations are the hosts' business.
-    (name = "network", network = (allow = ["public", "private"], tlsOptions = (trustBrowserCas = true))),
+    (name = "network", network = (allow = ["public", "private"], tlsOptions = (${gatewayTls(place)}))),
     # The nameless network is where workerd passes CONNECT on to, so it must lead nowhere.
     (name = "tunnels", external = (address = ${quote(place.tunnels)}, http = ())),
   ],
   sockets = [
-    (name = "http", address = ${quote(`${place.host}:${place.port}`)}, http = (), service = "edge"),
+    (name = "http", address = ${quote(`${place.host}:${place.port}`)}, ${protocol(place)}, service = "edge"),
   ],
 );
 
@@ -71,6 +83,26 @@ const edge :Workerd.Worker = (
   ],
 );
 `;
+}
+
+/** How it knows gateways, and they it. [TR8] */
+function gatewayTls({ gatewayAuthorities = [], clientCertificate = null }: EdgePlace): string {
+  const parts = ["trustBrowserCas = true"];
+  if (gatewayAuthorities.length > 0) {
+    parts.push(`trustedCertificates = [${gatewayAuthorities.map(quote).join(", ")}]`);
+  }
+  if (clientCertificate !== null) parts.push(keyPair(clientCertificate));
+  return parts.join(", ");
+}
+
+function protocol({ certificate = null }: EdgePlace): string {
+  return certificate === null
+    ? "http = ()"
+    : `https = (options = (), tlsOptions = (${keyPair(certificate)}))`;
+}
+
+function keyPair({ certificate, key }: PemFiles): string {
+  return `keypair = (privateKey = embed ${quote(key)}, certificateChain = embed ${quote(certificate)})`;
 }
 
 /** A Cap'n Proto text literal. */

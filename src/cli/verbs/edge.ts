@@ -1,13 +1,59 @@
 /** `ipshard edge`: runs the edge on this machine until it is told to end. */
+import { isLoopback } from "../../core/plain-http.ts";
+import { optionInvalid } from "../../process/command-options.ts";
+import { ALLOW_PLAIN_HTTP, plainHttpRefused, withPlainHttp } from "../../process/plain-http-option.ts";
+import type { EdgeTls } from "../edge/edge-tls.ts";
 import { runEdge } from "../edge/run-edge.ts";
+import type { PemFiles } from "../edge/workerd-config.ts";
 import { newVerb, portOption, stateOption } from "../options.ts";
 import { StatePaths } from "../state-paths.ts";
 
+interface Words {
+  readonly host: string;
+  readonly port: number;
+  readonly state: string;
+  readonly certificate?: string;
+  readonly key?: string;
+  readonly gatewayCa?: string;
+  readonly gatewayClientCertificate?: string;
+  readonly gatewayClientKey?: string;
+  readonly allowPlainHttp: boolean;
+}
+
 /** The verb. */
-export const edge = newVerb("edge", "run the edge on this machine")
+export const edge = withPlainHttp(newVerb("edge", "run the edge on this machine"))
   .addOption(portOption("port to listen on", 1))
   .option("--host <address>", "address to listen on", "127.0.0.1")
+  .option("--certificate <file>", "a certificate in PEM form: the edge speaks TLS")
+  .option("--key <file>", "the key of that certificate")
+  .option("--gateway-ca <file>", "authorities in PEM form that gateways have their certificates from")
+  .option("--gateway-client-certificate <file>", "what the edge shows to gateways that ask for a certificate")
+  .option("--gateway-client-key <file>", "the key of that certificate")
   .addOption(stateOption())
-  .action(async ({ host, port, state }: { host: string; port: number; state: string }) => {
-    await runEdge(new StatePaths(state), host, port);
+  .action(async (words: Words) => {
+    const { host, port, state, allowPlainHttp } = words;
+    const tls: EdgeTls = {
+      certificate: pair(["--certificate", words.certificate], ["--key", words.key]),
+      gatewayCa: words.gatewayCa ?? null,
+      gatewayClient: pair(
+        ["--gateway-client-certificate", words.gatewayClientCertificate],
+        ["--gateway-client-key", words.gatewayClientKey],
+      ),
+    };
+    if (tls.certificate === null && !allowPlainHttp && !isLoopback(host)) {
+      throw plainHttpRefused(
+        `--host ${host}: the edge would take tokens over plain HTTP from other machines, where whoever is on ` +
+          "the way reads them. Give --certificate and --key, or leave --host out and let a tunnel or a proxy " +
+          `with TLS on this machine come to it; ${ALLOW_PLAIN_HTTP} is for a network that is yours alone.`,
+      );
+    }
+    await runEdge(new StatePaths(state), { host, port, tls });
   });
+
+type Given = readonly [option: string, file: string | undefined];
+
+function pair([option, certificate]: Given, [keyOption, key]: Given): PemFiles | null {
+  if (certificate === undefined && key === undefined) return null;
+  if (certificate !== undefined && key !== undefined) return { certificate, key };
+  throw optionInvalid(`${option} and ${keyOption} are given together.`);
+}

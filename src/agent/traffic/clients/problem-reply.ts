@@ -25,6 +25,8 @@ const SAID_TO_STRANGERS: ReadonlySet<ProblemCode> = new Set<ProblemCode>([
   "route-unknown",
   "method-unsupported",
   "upgrade-required",
+  "tls-required",
+  "client-certificate-invalid",
   "internal-fault",
 ]);
 

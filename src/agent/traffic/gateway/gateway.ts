@@ -5,7 +5,7 @@
  * Whatever it answers by itself is a problem with a name, and counted. [GW1]
  */
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
-import type { ListenOptions, Socket } from "node:net";
+import type { ListenOptions, Server as NetServer, Socket } from "node:net";
 import { type Outcome, refuse } from "../../../core/outcome.ts";
 import type { Problem } from "../../../core/problems.ts";
 import { CONNECT_PATH, FETCH_PATH } from "../../../wire/header-names.ts";
@@ -31,6 +31,7 @@ import type { ClientConnection } from "../clients/client-connection.ts";
 import { FETCHING, tokenOf } from "./gateway-token.ts";
 import { isWebSocketRequest, judgeHead, targetOf } from "../clients/request-head.ts";
 import { type DescribeHost, HostRoutes } from "./host-routes.ts";
+import { type GatewayTls, SecureFront } from "./secure-front.ts";
 import { createRequestServer } from "../clients/http-server.ts";
 import { type OnListenerFault, type RefusalCounts, Refusals } from "../clients/refusals.ts";
 
@@ -51,6 +52,8 @@ export interface GatewayOptions {
   /** How long a TCP connection may rest, and its client be silent before it is asked. */
   readonly tcpIdleMs?: number;
   readonly tcpSilenceMs?: number;
+  /** With what it speaks TLS, and nothing else; without it, plain HTTP. */
+  readonly tls?: GatewayTls;
 }
 
 const WEBSOCKET_ANSWER_MS = 30_000;
@@ -59,7 +62,9 @@ const TCP_IDLE_MS = 7_500_000;
 
 /** Serves the gateway API of one host. */
 export class Gateway {
+  /** Of requests. Behind TLS it does not listen itself. */
   readonly server: Server;
+  readonly #front: SecureFront | null;
   readonly #admission: Admission;
   readonly #refusals: Refusals;
   readonly #routes: HostRoutes;
@@ -110,8 +115,13 @@ export class Gateway {
         onWebSocket: (request, socket, head) => this.#beginWebSocket(request, socket, head),
       },
       refusals,
-      sockets,
+      // Where there is a front, it counts them.
+      options.tls === undefined ? sockets : undefined,
     );
+    this.#front =
+      options.tls === undefined
+        ? null
+        : new SecureFront({ ...options.tls, requests: this.server, refusals, sockets });
   }
 
   /** Requests and WebSockets under way. */
@@ -129,11 +139,20 @@ export class Gateway {
     return this.#openCount === 0 && monotonicMs() - this.#lastRequestAtMs >= durationMs;
   }
 
-  /** Listens; events tell when, or why not. */
-  listen(options: ListenOptions): void {
+  /** Listens; events of the server tell when, or why not. */
+  listen(options: ListenOptions): NetServer {
+    const listener = this.#front ?? this.server;
     // A listener of a client's socket that escaped its own flow is at least no end of the process.
     const { onFault } = this.#refusals;
-    new Flow(onFault, onFault).run(() => this.server.listen(options));
+    new Flow(onFault, onFault).run(() => void listener.listen(options));
+    return this.#front?.server ?? this.server;
+  }
+
+  /** Ends everything at once. */
+  close(): void {
+    this.#front?.close();
+    this.server.close();
+    this.server.closeAllConnections();
   }
 
   #beginRequest(

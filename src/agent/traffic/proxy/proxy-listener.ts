@@ -11,10 +11,12 @@
  */
 import type { Server as HttpServer } from "node:http";
 import { createServer, type ListenOptions, type Server, type Socket } from "node:net";
-import { createServer as createTlsServer, type Server as TlsServer, TLSSocket } from "node:tls";
+import { TLSSocket } from "node:tls";
 import type { Identity } from "../../../core/identity.ts";
+import { isLoopback } from "../../../core/plain-http.ts";
+import type { Problem } from "../../../core/problems.ts";
 import type { Flow } from "../../../process/flow.ts";
-import { outliveClients, outliveErrors } from "../../../process/listener.ts";
+import { outliveClients } from "../../../process/listener.ts";
 import { resetSocket } from "../../../process/socket-reset.ts";
 import type { Admission } from "../../admission/admission.ts";
 import { JOINED_KEPT_BYTES } from "../../egress/connect-from.ts";
@@ -25,6 +27,8 @@ import { type OnListenerFault, type RefusalCounts, Refusals } from "../clients/r
 import type { Outgoing } from "../origins/outgoing.ts";
 import { SocksConnection, type SocksOptions } from "../socks/socks-connection.ts";
 import type { UdpAssociations } from "../socks/udp-associations.ts";
+import type { PemPair } from "../tls/listener-certificate.ts";
+import { beginsTls, SecureDoor } from "../tls/secure-door.ts";
 import { IdleTunnels } from "../tunnel/idle-tunnels.ts";
 import { readConnectHead } from "./connect-head.ts";
 import { type ConnectOptions, connectReplyOn, serveConnect } from "./connect-method.ts";
@@ -32,7 +36,6 @@ import { ForwardProxy } from "./forward-proxy.ts";
 import { Http2Proxy } from "./http2-proxy.ts";
 import { ProxyAccess, type ProxySource } from "./proxy-access.ts";
 import { credentialsOf } from "./proxy-credentials.ts";
-import type { PemPair } from "./proxy-certificate.ts";
 import type { ProxyMarks } from "./proxy-marks.ts";
 import { askerOf } from "./proxy-question.ts";
 
@@ -54,17 +57,20 @@ export interface ProxyOptions {
   readonly onFault: OnListenerFault;
   /** With what TLS is offered to the next client; without it, or null, it is not. */
   readonly certificate?: () => PemPair | null;
+  /** Whether a client needs a certificate, too; then nothing is taken outside of TLS. */
+  readonly needsClientCertificate?: boolean;
+  /** Whether clients of other machines are served without TLS. [TR5] */
+  readonly takesPlain?: boolean;
 }
 
 const FIRST_BYTES_MS = 30_000;
 const CLIENT_SILENCE_MS = 60_000;
-const HANDSHAKE_MS = 10_000;
-/** The type of a record of TLS that holds a handshake. */
-const TLS_HANDSHAKE = 0x16;
 const SOCKS5 = 0x05;
 const SOCKS4 = 0x04;
 /** "Request rejected or failed", in the only words of SOCKS4. */
 const SOCKS4_REFUSED = Buffer.from([0, 0x5b, 0, 0, 0, 0, 0, 0]);
+/** "No acceptable methods": said to a client of SOCKS5 before it has sent its token. */
+const SOCKS5_NO_METHOD = Buffer.from([SOCKS5, 0xff]);
 
 /** All proxy ports of one process. */
 export class ProxyListener {
@@ -79,9 +85,9 @@ export class ProxyListener {
   readonly #http: HttpServer;
   readonly #http2: Http2Proxy;
   readonly #certificate: () => PemPair | null;
-  readonly #tls: TlsServer;
-  /** With which it was told to speak. */
-  #pair: PemPair | null = null;
+  readonly #door: SecureDoor;
+  readonly #needsClientCertificate: boolean;
+  readonly #takesPlain: boolean;
   /** Of connections that were handed to the HTTP server. */
   readonly #clientsAt = new WeakMap<Socket, Identity | null>();
 
@@ -108,7 +114,9 @@ export class ProxyListener {
     this.#http = this.#createHttpServer();
     this.#http2 = new Http2Proxy({ connect: this.#connect, forward: this.#forward, refusals });
     this.#certificate = options.certificate ?? (() => null);
-    this.#tls = this.#createTlsServer();
+    this.#needsClientCertificate = options.needsClientCertificate ?? false;
+    this.#takesPlain = options.takesPlain ?? false;
+    this.#door = this.#createDoor();
   }
 
   /** Listens at one more place; events of the server tell when, or why not. */
@@ -194,9 +202,10 @@ export class ProxyListener {
   }
 
   #onFirstBytes(socket: Socket, bytes: Buffer, flow: Flow): void {
-    if (bytes[0] === TLS_HANDSHAKE && !(socket instanceof TLSSocket)) {
-      const pair = this.#certificate();
-      if (pair !== null) return this.#secure(socket, bytes, pair);
+    if (!(socket instanceof TLSSocket)) {
+      const pair = beginsTls(bytes) ? this.#certificate() : null;
+      if (pair !== null) return this.#door.secure(socket, bytes, pair);
+      if (!this.#isPlainTaken(socket)) return this.#turnAway(socket, bytes, { code: "tls-required" });
     }
     const clientAt = this.#access.clientAt(socket.remoteAddress);
     if (bytes[0] === SOCKS5) {
@@ -221,32 +230,39 @@ export class ProxyListener {
     flow.run(() => socket.resume());
   }
 
-  #secure(socket: Socket, bytes: Buffer, pair: PemPair): void {
-    if (pair !== this.#pair) this.#tls.setSecureContext({ ...pair, minVersion: "TLSv1.2" });
-    this.#pair = pair;
-    socket.pause();
-    socket.unshift(bytes);
-    this.#tls.emit("connection", socket);
+  /** A token that comes in plain text from elsewhere was read by whoever is on the way. [TR5] */
+  #isPlainTaken({ remoteAddress = "" }: Socket): boolean {
+    if (this.#needsClientCertificate) return false;
+    return this.#takesPlain || isLoopback(remoteAddress);
   }
 
   /** What is within TLS is looked at like what came without, but for HTTP/2, which was agreed on. */
-  #createTlsServer(): TlsServer {
-    const server = createTlsServer({
-      ALPNProtocols: ["h2", "http/1.1"],
-      allowHalfOpen: true,
-      handshakeTimeout: HANDSHAKE_MS,
+  #createDoor(): SecureDoor {
+    return new SecureDoor({
+      protocols: ["h2", "http/1.1"],
+      needsClientCertificate: this.#needsClientCertificate,
+      onSecure: (socket) => {
+        if (socket.alpnProtocol === "h2") this.#http2.accept(socket);
+        else this.#awaitBytes(socket, (bytes, flow) => this.#onFirstBytes(socket, bytes, flow));
+      },
+      onStranger: (socket, detail) => {
+        this.#awaitBytes(socket, (bytes) =>
+          this.#turnAway(socket, bytes, { code: "client-certificate-invalid", detail }),
+        );
+      },
+      onFailure: (fault, socket) => {
+        if (fault.code !== "ECONNRESET") {
+          this.#refusals.count({ code: "request-malformed", detail: "The TLS handshake failed." }, fault);
+        }
+        socket.destroy();
+      },
     });
-    server.on("secureConnection", (socket) => {
-      outliveErrors(socket);
-      if (socket.alpnProtocol === "h2") this.#http2.accept(socket);
-      else this.#awaitBytes(socket, (bytes, flow) => this.#onFirstBytes(socket, bytes, flow));
-    });
-    server.on("tlsClientError", (fault: NodeJS.ErrnoException, socket) => {
-      if (fault.code !== "ECONNRESET") {
-        this.#refusals.count({ code: "request-malformed", detail: "The TLS handshake failed." }, fault);
-      }
-      socket.destroy();
-    });
-    return server;
+  }
+
+  /** Says no before anything of a request is read, in the protocol that the first byte shows. */
+  #turnAway(socket: Socket, bytes: Buffer, problem: Problem): void {
+    if (bytes[0] !== SOCKS5) return this.#refusals.refuseOn(socket, problem);
+    this.#refusals.count(problem, null);
+    endInPeace(socket, SOCKS5_NO_METHOD);
   }
 }

@@ -1,23 +1,30 @@
-/** The certificate of a proxy that speaks TLS, followed on the disk: certificates are renewed while it runs. [PX11] */
+/**
+ * The certificate of a listener that speaks TLS, and whose clients' certificates it takes. Both are
+ * followed on the disk: certificates are renewed while a listener runs. [PX11] [TR2]
+ */
 import { readFile, stat } from "node:fs/promises";
 import { createSecureContext } from "node:tls";
 
-/** A certificate and its key, in PEM form. */
+/** With what TLS is offered, in PEM form. */
 export interface PemPair {
   readonly cert: Buffer;
   readonly key: Buffer;
+  /** Who signs the certificates that clients have to show; absent where they need none. */
+  readonly ca?: Buffer;
 }
 
-/** Where a certificate and its key are, in PEM form. */
+/** Where these are, in PEM form. */
 export interface CertificateFiles {
   readonly certificate: string;
   readonly key: string;
+  /** Null where clients need no certificate. */
+  readonly clientCa: string | null;
 }
 
 const LOOK_EVERY_MS = 30_000;
 
-/** One for all proxies of a process. */
-export class ProxyCertificate {
+/** One for all listeners of a kind in a process. */
+export class ListenerCertificate {
   readonly #files: CertificateFiles;
   readonly #onFault: (fault: unknown) => void;
   #pair: PemPair;
@@ -36,14 +43,14 @@ export class ProxyCertificate {
     this.#onFault = onFault;
   }
 
-  /** Reads the files; throws what is wrong with them. A fault of a later reading leaves the certificate that there is. */
+  /** Reads the files; throws what is wrong with them. A fault of a later reading leaves what there is. */
   static async open(
     files: CertificateFiles,
     onFault: (fault: unknown) => void,
     lookEveryMs = LOOK_EVERY_MS,
-  ): Promise<ProxyCertificate> {
+  ): Promise<ListenerCertificate> {
     const version = await versionOf(files);
-    const certificate = new ProxyCertificate(files, await pairOf(files), version, onFault);
+    const certificate = new ListenerCertificate(files, await pairOf(files), version, onFault);
     certificate.#timer = setInterval(() => void certificate.#look(), lookEveryMs).unref();
     return certificate;
   }
@@ -70,14 +77,23 @@ export class ProxyCertificate {
   }
 }
 
-async function versionOf({ certificate, key }: CertificateFiles): Promise<string> {
-  const stats = await Promise.all([stat(certificate), stat(key)]);
+async function versionOf({ certificate, key, clientCa }: CertificateFiles): Promise<string> {
+  const files = clientCa === null ? [certificate, key] : [certificate, key, clientCa];
+  const stats = await Promise.all(files.map((file) => stat(file)));
   return stats.map(({ mtimeMs, size, ino }) => `${mtimeMs} ${size} ${ino}`).join();
 }
 
-async function pairOf({ certificate, key }: CertificateFiles): Promise<PemPair> {
+async function pairOf({ certificate, key, clientCa }: CertificateFiles): Promise<PemPair> {
   const [cert, secret] = await Promise.all([readFile(certificate), readFile(key)]);
+  const ca = clientCa === null ? {} : { ca: await authorities(clientCa) };
   // Throws where they are no certificate and its key.
-  createSecureContext({ cert, key: secret });
-  return { cert, key: secret };
+  createSecureContext({ cert, key: secret, ...ca });
+  return { cert, key: secret, ...ca };
+}
+
+/** A file without a certificate would be taken without a word, and then let nobody in. */
+async function authorities(file: string): Promise<Buffer> {
+  const ca = await readFile(file);
+  if (!ca.includes("-----BEGIN CERTIFICATE-----")) throw new Error(`there is no certificate in ${file}`);
+  return ca;
 }
