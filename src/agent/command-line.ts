@@ -130,14 +130,14 @@ export function parseConfig(args: readonly string[], write: (text: string) => vo
   const { host: listenHost, port: listenPort } = readPlace("--listen", options.listen);
   const gateway =
     options.gateway === undefined ? null : gatewayUrl(readUrl("--gateway", options.gateway).href);
-  const proxies = options.proxy.map((text) => readPlace("--proxy", text));
-  const edge = readUrl("--edge", options.edge);
-  const transport = readTransport(options, { edge, gateway, listenHost, proxies });
   if (gateway === null && isUnspecified(listenHost)) {
     throw optionInvalid(
       `--gateway is needed: the edge cannot reach ${listenHost}. Give the URL by which it reaches this host.`,
     );
   }
+  const proxies = options.proxy.map((text) => readPlace("--proxy", text));
+  const edge = readUrl("--edge", options.edge);
+  const transport = readTransport(options, { edge, gateway, listenHost, proxies });
   return {
     edge,
     pool: readPool(options.pool),

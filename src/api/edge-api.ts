@@ -3,6 +3,7 @@
  * so that a new route needs nothing here.
  */
 import { z } from "zod";
+import { isPlainElsewhere, plainHttpFault } from "../core/plain-http.ts";
 import { EGRESS_AUTHORIZATION } from "../wire/header-names.ts";
 import { EdgeAnswerUnreadable, EdgeRefusal, EdgeUnreachable } from "./errors.ts";
 import { type ApiRoute, ROUTES } from "./routes.ts";
@@ -51,6 +52,8 @@ export interface EdgeApiOptions {
   readonly edge: string | URL;
   /** A token of the role that the calls take: admin, or client for a gateway token. Asked for at each call. */
   readonly token: () => string | Promise<string>;
+  /** Lets the token travel over plain HTTP beyond this machine; else that is a fault, `plain-http-refused`. */
+  readonly allowPlainHttp?: boolean;
   /** Ends what is under way; the call then rejects with its reason. */
   readonly signal?: AbortSignal;
   /** What sends, in place of `fetch`. */
@@ -62,8 +65,11 @@ export interface EdgeApiOptions {
 
 const problemSchema = z.object({ code: z.string(), title: z.string(), detail: z.string().optional() });
 
-/** A client of this edge; nothing is sent yet. */
+/** A client of this edge; nothing is sent yet. Throws where its token would travel in plain text. [TR4] */
 export function edgeApi(options: EdgeApiOptions): EdgeApi {
+  const { edge, allowPlainHttp = false } = options;
+  if (!allowPlainHttp && isPlainElsewhere(new URL(edge)))
+    throw plainHttpFault(String(edge), "allowPlainHttp");
   const calls = Object.entries<ApiRoute>(ROUTES).map(([name, route]) => [
     name,
     (input: Readonly<Record<string, unknown>> = {}) => call(route, input, options),

@@ -35,3 +35,11 @@ export function plainHttpSentence(url: string, force: string): string {
     `Use https, or a tunnel that ends on this machine; ${force} is for a network that is yours alone.`
   );
 }
+
+/** The fault of a program that calls ipshard's libraries so; a TypeError, as for all options that make no sense. */
+export function plainHttpFault(
+  url: string,
+  force: string,
+): TypeError & { readonly code: typeof PLAIN_HTTP_REFUSED } {
+  return Object.assign(new TypeError(plainHttpSentence(url, force)), { code: PLAIN_HTTP_REFUSED } as const);
+}

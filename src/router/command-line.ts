@@ -11,6 +11,8 @@ import {
   readPool,
   readUrl,
 } from "../process/command-options.ts";
+import { isLoopback } from "../core/plain-http.ts";
+import { ALLOW_PLAIN_HTTP, plainHttpRefused, securely, withPlainHttp } from "../process/plain-http-option.ts";
 import { readWhenCopied, withCopiedState } from "../link/copied-state-option.ts";
 import type { WhenCopied } from "../link/state-directory.ts";
 import {
@@ -50,6 +52,7 @@ interface Words {
   readonly listen?: string;
   readonly dryRun: boolean;
   readonly removeAtEnd: boolean;
+  readonly allowPlainHttp: boolean;
 }
 
 const VIA = /^([^=]+)=(self|neighbour|routed)(?::([^,]+)((?:,[^,]+)*))?$/;
@@ -88,12 +91,12 @@ export function parseCommandLine(
   const problems = configProblems(config);
   if (problems.length > 0) throw optionInvalid(problems.join(" "));
   return {
-    edge: readUrl("--edge", words.edge),
+    edge: securely("--edge", readUrl("--edge", words.edge), words),
     pool: readPool(words.pool),
     tokenFile: words.tokenFile,
     stateDirectory: words.state,
     whenCopied: readWhenCopied(words.copiedState),
-    listen: words.listen === undefined ? null : readPlace("--listen", words.listen),
+    listen: words.listen === undefined ? null : listenPlace(words.listen, words),
     config,
     isDryRun: words.dryRun,
     isRemovedAtEnd: words.removeAtEnd,
@@ -103,7 +106,7 @@ export function parseCommandLine(
 function commandLine(write: (text: string) => void, about: About): Command {
   const { name, description, withOwnOptions = (command) => command } = about;
   const { table, icmpErrorsPerSecond } = DEFAULT_ROUTER_CONFIG;
-  return withOwnOptions(withCopiedState(newCommand(name, description, write)))
+  return withOwnOptions(withPlainHttp(withCopiedState(newCommand(name, description, write))))
     .requiredOption("--edge <url>", "where the edge is")
     .requiredOption("--pool <name>", "the pool whose addresses to steer")
     .requiredOption("--token-file <file>", "a token of the role router; its subject is this router's name")
@@ -121,6 +124,16 @@ function commandLine(write: (text: string) => void, about: About): Command {
     .option("--listen <host:port>", "serve /health, and counters at /v1/status to administrators")
     .option("--dry-run", "print the rules for the pool as it is now, and change nothing", false)
     .option("--remove-at-end", "take the rules out at the end instead of leaving them to steer on", false);
+}
+
+/** Administrators show their tokens there. */
+function listenPlace(text: string, { allowPlainHttp }: Words): RouterOptions["listen"] {
+  const place = readPlace("--listen", text);
+  if (allowPlainHttp || isLoopback(place.host)) return place;
+  throw plainHttpRefused(
+    `--listen ${text} would take tokens over plain HTTP from other machines. Listen on 127.0.0.1, where a ` +
+      `tunnel or a proxy with TLS comes to it; ${ALLOW_PLAIN_HTTP} is for a network that is yours alone.`,
+  );
 }
 
 function readWays(words: readonly string[]): Map<string, HostWay> {

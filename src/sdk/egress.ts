@@ -10,6 +10,7 @@
  *
  * is a TCP connection, in Workers, and in Node with `openWebSocket` of `node/open-websocket.ts`.
  */
+import { isPlainElsewhere, plainHttpFault } from "../core/plain-http.ts";
 import { type Selection, toSelection } from "../core/selection.ts";
 import type { ConnectTarget } from "../wire/connect-target.ts";
 import { formatSelection } from "../wire/selection-header.ts";
@@ -46,6 +47,11 @@ export interface EdgeOptions extends Selection {
   readonly token: string | (() => string | Promise<string>);
   /** In place of the global `fetch`: one with an agent, a test's. */
   readonly fetch?: (url: string, init: RequestInit) => Promise<Response>;
+  /**
+   * Lets the token travel over plain HTTP beyond this machine: for a network that is yours alone. Without
+   * it such an endpoint is a TypeError with the code `plain-http-refused`.
+   */
+  readonly allowPlainHttp?: boolean;
   /** For `connect`, where `fetch` gives no WebSocket: in Node. */
   readonly openWebSocket?: OpenWebSocket;
 }
@@ -147,9 +153,12 @@ export function createEgress(options: EgressOptions): Egress {
   };
 }
 
-function throughEdge({ endpoint, token, fetch: custom, openWebSocket, ...selection }: EdgeOptions): Caller {
+function throughEdge(options: EdgeOptions): Caller {
+  const { endpoint, token, fetch: custom, openWebSocket, allowPlainHttp = false, ...selection } = options;
   const edge = String(endpoint).replace(/\/+$/, "");
-  if (!URL.canParse(edge)) throw new TypeError(`The endpoint ${String(endpoint)} is not an absolute URL.`);
+  const url = URL.canParse(edge) ? new URL(edge) : null;
+  if (url === null) throw new TypeError(`The endpoint ${String(endpoint)} is not an absolute URL.`);
+  if (!allowPlainHttp && isPlainElsewhere(url)) throw plainHttpFault(edge, "allowPlainHttp");
   // Called without `this`: a `fetch` that is called as a method of another object throws.
   const fetchEdge = (url: string, init: RequestInit): Promise<Response> =>
     (custom ?? globalThis.fetch)(url, init);

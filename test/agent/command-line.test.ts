@@ -24,6 +24,9 @@ function parse(changes: Record<string, string | null>, ...rest: string[]) {
   return parseConfig([...args, ...rest], () => {});
 }
 
+const GATEWAY_TLS = ["--gateway-certificate", "cert.pem", "--gateway-key", "key.pem"];
+const PROXY_TLS = ["--proxy-certificate", "p.pem", "--proxy-key", "p-key.pem"];
+
 test("[AG1] the help says what is required, and a slip is named", () => {
   let help = "";
   expect(parseConfig(["--help"], (text) => (help += text))).toBeNull();
@@ -66,7 +69,9 @@ test("[AG1] a complete command line is a configuration", () => {
       { range: "::1/128", name: "local" },
     ],
     proxyMarks: { via: null, isForwardedTold: false },
+    gatewayCertificate: null,
     proxyCertificate: null,
+    allowsPlainHttp: false,
     tunnelIdleMs: 7_440_000,
     drainDeadlineMs: 30_000,
     connectTimeoutMs: 10_000,
@@ -79,9 +84,9 @@ test("[AG1] a complete command line is a configuration", () => {
   });
   expect(parse({ "--listen": "[::1]:7001" })).toMatchObject({ listenHost: "::1", listenPort: 7001 });
   expect(parse({ "--processes": "4" })).toMatchObject({ processes: 4 });
-  expect(parse({ "--listen": "0.0.0.0:7001", "--gateway": "https://h1.example" })).toMatchObject({
-    gateway: "https://h1.example",
-  });
+  expect(
+    parse({ "--listen": "0.0.0.0:7001", "--gateway": "https://h1.example" }, ...GATEWAY_TLS),
+  ).toMatchObject({ gateway: "https://h1.example" });
 });
 
 test.each([
@@ -124,11 +129,67 @@ test.each([
   ["--proxy-via", "two words"],
   ["--proxy-certificate", "cert.pem"],
   ["--proxy-key", "key.pem"],
+  ["--proxy-client-ca", "ca.pem"],
+  ["--gateway-certificate", "cert.pem"],
+  ["--gateway-key", "key.pem"],
+  ["--gateway-client-ca", "ca.pem"],
   ["--tunnel-idle", "2h"],
   ["--tunnel-idle", "2d"],
   ["--unheard-of", "1"],
 ])("[AG1] %s %s is refused by name", (name, value) => {
   expect(() => parse({ [name]: value })).toThrow(expect.objectContaining({ code: "option-invalid" }));
+});
+
+test("[TR1] [TR3] a listener has its certificate and key, and perhaps an authority for its clients", () => {
+  expect(parse({}, ...GATEWAY_TLS, "--gateway-client-ca", "clients.pem", ...PROXY_TLS)).toMatchObject({
+    gatewayCertificate: { certificate: "cert.pem", key: "key.pem", clientCa: "clients.pem" },
+    proxyCertificate: { certificate: "p.pem", key: "p-key.pem", clientCa: null },
+  });
+});
+
+test.each<[string, Record<string, string>, readonly string[]]>([
+  ["an edge elsewhere", { "--edge": "http://edge.example" }, []],
+  ["an edge at an address", { "--edge": "http://10.0.0.1:8787" }, []],
+  ["a gateway that is announced so", { "--gateway": "http://h1.example" }, []],
+  ["a gateway for other machines", { "--listen": "10.0.0.1:7001" }, []],
+  [
+    "a gateway for other machines, whatever is announced",
+    { "--listen": "0.0.0.0:7001", "--gateway": "https://h" },
+    [],
+  ],
+  ["a proxy for other machines", { "--proxy": "0.0.0.0:3128" }, []],
+  ["a proxy for them, and a gateway with TLS", { "--proxy": "[::]:3128" }, ["gateway"]],
+  ["a gateway for them, and a proxy with TLS", { "--listen": "192.0.2.1:1" }, ["proxy"]],
+])("[TR4] %s is refused without TLS, unless it is forced", (_what, changes, secured) => {
+  const tls = [
+    ...(secured.includes("gateway") ? GATEWAY_TLS : []),
+    ...(secured.includes("proxy") ? PROXY_TLS : []),
+  ];
+  expect(() => parse(changes, ...tls)).toThrow(
+    expect.objectContaining({
+      code: "plain-http-refused",
+      message: expect.stringContaining("--allow-plain-http"),
+    }),
+  );
+  expect(parse(changes, ...tls, "--allow-plain-http")).toMatchObject({ allowsPlainHttp: true });
+});
+
+test("[TR4] with TLS, and on this machine, nothing has to be forced", () => {
+  const secure = {
+    "--edge": "https://edge.example",
+    "--listen": "10.0.0.1:7001",
+    "--proxy": "10.0.0.1:3128",
+  };
+  expect(parse(secure, ...GATEWAY_TLS, ...PROXY_TLS)).toMatchObject({ allowsPlainHttp: false });
+  for (const host of ["127.0.0.9", "[::1]", "localhost"]) {
+    const here = {
+      "--edge": `http://${host}:8787`,
+      "--listen": `${host}:1`,
+      "--proxy": `${host}:2`,
+      "--gateway": `http://${host}:1`,
+    };
+    expect(parse(here)).toMatchObject({ allowsPlainHttp: false });
+  }
 });
 
 test("[PX3] sources are given instead of this machine, each with a name", () => {

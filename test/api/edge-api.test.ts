@@ -6,7 +6,7 @@ import { PROBLEM_CODES, problemDocument, problemKind } from "../../src/core/prob
 import { DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
 import { freePort } from "../e2e/cluster.ts";
 
-const EDGE = "http://edge.test/";
+const EDGE = "https://edge.test/";
 const POOL = {
   pool: "eu",
   settings: DEFAULT_POOL_SETTINGS,
@@ -41,18 +41,18 @@ test("[AP1] what a call takes goes into the path and the body, as its route says
   const inJson = { "content-type": "application/json" };
   expect(asked).toEqual([
     {
-      url: "http://edge.test/v1/pools/eu",
+      url: "https://edge.test/v1/pools/eu",
       method: "PUT",
       headers: { ...headers(1), ...inJson },
       body: '{"settings":{"quarantineMs":1}}',
     },
     {
-      url: "http://edge.test/v1/pools/eu/ips/2001%3Adb8%3A%3A1",
+      url: "https://edge.test/v1/pools/eu/ips/2001%3Adb8%3A%3A1",
       method: "PUT",
       headers: { ...headers(2), ...inJson },
       body: "{}",
     },
-    { url: "http://edge.test/v1/pools/a%2Fb", method: "GET", headers: headers(3) },
+    { url: "https://edge.test/v1/pools/a%2Fb", method: "GET", headers: headers(3) },
   ]);
 });
 
@@ -118,4 +118,11 @@ test("[AP2] a call that is ended rejects with the reason of its end", async () =
   };
   const call = edgeApi({ ...stubEdge({}).options, signal: ending.signal, send }).listPools();
   await expect(call).rejects.toThrow("enough");
+});
+
+test("[TR4] a token goes to no other machine in plain text, unless it is forced", () => {
+  const options = { edge: "http://edge.example", token: () => "t" };
+  expect(() => edgeApi(options)).toThrow(expect.objectContaining({ code: "plain-http-refused" }));
+  expect(edgeApi({ ...options, allowPlainHttp: true })).toBeDefined();
+  expect(edgeApi({ ...options, edge: new URL("http://127.0.0.1:8787") })).toBeDefined();
 });

@@ -142,7 +142,7 @@ test("with a pool, an address and a host of one's own", async () => {
     "https://ipshard.example.workers.dev": cluster.edgeUrl,
     "192.0.2.1": "127.0.0.12",
     "/var/lib/ipshard": join(directory, "state"),
-    "0.0.0.0:8443": `127.0.0.1:${port}`,
+    "127.0.0.1:8443": `127.0.0.1:${port}`,
     "https://h1.example.com": `http://127.0.0.1:${port} --allow 127.0.0.20/30`,
   });
   const at = block.indexOf("npx ipshard agent");

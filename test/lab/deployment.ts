@@ -106,6 +106,7 @@ export class Deployment extends EdgeSide {
     const state = join(this.lab.directory, name);
     await mkdir(state, { recursive: true });
     const tokenFile = await this.tokenFile(role, name);
-    return [`--edge=${EDGE_URL}`, `--pool=${this.pool}`, `--token-file=${tokenFile}`, `--state=${state}`];
+    const own = [`--pool=${this.pool}`, `--token-file=${tokenFile}`, `--state=${state}`];
+    return [`--edge=${EDGE_URL}`, "--allow-plain-http", ...own];
   }
 }

@@ -93,7 +93,7 @@ export abstract class EdgeSide {
 
   async startEdge(): Promise<void> {
     const state = join(this.lab.directory, "edge");
-    const args = ["edge", "--host", EDGE.ipv4, "--port", "8787", "--state", state];
+    const args = ["edge", "--host", EDGE.ipv4, "--port", "8787", "--state", state, "--allow-plain-http"];
     const started = this.run("edge", "edge", [process.execPath, CLI, ...args]);
     await started.waitFor(`edge: ${EDGE_URL}`);
   }
@@ -235,6 +235,7 @@ export abstract class EdgeSide {
   #apiAs(role: TokenRole, name: string): EdgeApi {
     return edgeApi({
       edge: EDGE_URL,
+      allowPlainHttp: true,
       token: () => this.token(role, name),
       // The edge can be reached from its own network alone, so the client asks in our place.
       send: async (url, { method, headers, body }) => {

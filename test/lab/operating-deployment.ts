@@ -155,8 +155,11 @@ export class OperatingDeployment extends EdgeSide {
     local = local
       .replaceAll("https://edge.example.com", EDGE_URL)
       .replaceAll("https://example.com/", `http://example.com:${ORIGIN_PORT}/seen`)
-      .replaceAll(/https:\/\/\w+\.example\.com/g, `http://${onManagement(machine).ipv4}:${GATEWAY_PORT}`)
-      .replaceAll("/var/lib/", `${this.lab.directory}/${machine}-`);
+      .replaceAll(/https:\/\/\w+\.example\.com:8443/g, `http://${onManagement(machine).ipv4}:${GATEWAY_PORT}`)
+      .replaceAll("/var/lib/", `${this.lab.directory}/${machine}-`)
+      // What is between the machines of this laboratory is its own.
+      .replaceAll(/ +--gateway-certificate \S+ --gateway-key \S+/g, "")
+      .replace(/^npx ipshard (?:agent|router|doctor) .*$/, "$& --allow-plain-http");
     return { text: local, isProcess };
   }
 

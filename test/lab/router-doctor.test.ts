@@ -52,6 +52,7 @@ async function ownOptions(...more: readonly string[]): Promise<string[]> {
   const state = join(deployment.lab.directory, "r1");
   return [
     `--edge=http://${EDGE.ipv4}:8787`,
+    "--allow-plain-http",
     "--pool=default",
     `--token-file=${await deployment.tokenFile("router", "r1")}`,
     `--state=${state}`,

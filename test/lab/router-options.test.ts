@@ -21,6 +21,7 @@ async function startRouter(name: string, ...more: readonly string[]): Promise<La
   const args = [
     "router",
     `--edge=${EDGE_URL}`,
+    "--allow-plain-http",
     `--pool=${POOL}`,
     `--token-file=${await deployment.tokenFile("router", name)}`,
     `--state=${join(deployment.lab.directory, name)}`,

@@ -152,8 +152,8 @@ const FOLDERS = Object.keys(ARROWS) as Folder[];
 /** Where one project holds several folders: what each may import of the others. */
 const INNER_ARROWS: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
   "src/agent/traffic": {
-    gateway: ["fetch", "raw-tcp", "websocket", "clients", "origins", "http"],
-    proxy: ["socks", "tunnel", "fetch", "websocket", "clients", "origins", "http"],
+    gateway: ["fetch", "raw-tcp", "websocket", "clients", "origins", "http", "tls"],
+    proxy: ["socks", "tunnel", "fetch", "websocket", "clients", "origins", "http", "tls"],
     socks: ["tunnel", "clients"],
     tunnel: ["clients"],
     fetch: ["clients", "origins", "http"],

@@ -41,6 +41,14 @@ test("[AG1] a complete command line is a router's configuration", () => {
   });
 });
 
+test("[TR4] tokens go to no edge, and come to no listener, in plain text from elsewhere, unless it is forced", () => {
+  for (const changes of [{ "--edge": "http://10.0.0.1:8787" }, { "--listen": "10.0.0.2:9000" }]) {
+    expect(() => parse(changes)).toThrow(expect.objectContaining({ code: "plain-http-refused" }));
+    expect(parse(changes, "--allow-plain-http")).not.toBeNull();
+  }
+  expect(parse({ "--edge": "https://edge.example" })).toMatchObject({ listen: null });
+});
+
 test("[AG1] what is wrong with an option is said with its name", () => {
   const wrong: Record<string, string | null> = {
     "--ingress": null,

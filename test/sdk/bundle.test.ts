@@ -25,7 +25,7 @@ test("[CL5] the SDK bundles for a browser and imports nothing else", async () =>
   // Only what a page has: no process, no Buffer, no require.
   const page = createContext({ fetch, Request, Response, Headers, URL, ReadableStream, TypeError });
   runInContext(
-    `${text}; globalThis.egress = ipshard.createEgress({ endpoint: "http://e.example", token: "t",
+    `${text}; globalThis.egress = ipshard.createEgress({ endpoint: "https://e.example", token: "t",
     fetch: async (url, init) => new Response(init.headers.get("egress"), { headers: { "egress-host": "x" } }) });`,
     page,
   );

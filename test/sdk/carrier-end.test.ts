@@ -66,6 +66,6 @@ test("[CL10] what is closed before it is there is closed as soon as it is", asyn
 });
 
 test("[CL11] where fetch gives no WebSocket, connect says what is needed", async () => {
-  const egress = createEgress({ endpoint: "http://edge.test", token: "t" });
+  const egress = createEgress({ endpoint: "https://edge.test", token: "t" });
   await expect(egress.connect("db.example.com:5432").opened).rejects.toThrow(/open-websocket/);
 });

@@ -15,7 +15,7 @@ interface Call {
 function egressOver(answer: () => Response, options: Partial<EgressOptions> = {}) {
   const calls: Call[] = [];
   const egress = createEgress({
-    endpoint: "http://edge.example",
+    endpoint: "https://edge.example",
     token: "the-token",
     fetch: async (url, init) => {
       calls.push({ url, init: init as Call["init"] });
@@ -113,10 +113,10 @@ test("[CL4] the redirect mode of a Request counts, and that of init before it", 
 });
 
 test("[CL1] an endpoint may end with slashes, and may be a URL", async () => {
-  for (const endpoint of ["http://edge.example/below//", new URL("http://edge.example/below/")]) {
+  for (const endpoint of ["https://edge.example/below//", new URL("https://edge.example/below/")]) {
     const { fetch, calls } = egressOver(ok, { endpoint });
     await fetch(DESTINATION);
-    expect(calls[0]!.url).toBe("http://edge.example/below/v1/fetch?url=http%3A%2F%2Forigin.example%2Fa");
+    expect(calls[0]!.url).toBe("https://edge.example/below/v1/fetch?url=http%3A%2F%2Forigin.example%2Fa");
   }
   expect(() => egressOver(ok, { endpoint: "edge.example" })).toThrow(
     "The endpoint edge.example is not an absolute URL.",
@@ -144,7 +144,7 @@ test("[CL7] a second argument is an object or nothing", async () => {
 
 test("[CL2] an egress may fetch through another", async () => {
   const inner = egressOver(() => new Response("ok", { headers: { ...SOURCE, "egress-kept-age": "1" } }));
-  const outer = createEgress({ endpoint: "http://outer.example", token: "t", fetch: inner.fetch });
+  const outer = createEgress({ endpoint: "https://outer.example", token: "t", fetch: inner.fetch });
   const response = await outer.fetch(DESTINATION);
   expect([response.url, response.redirected, await response.clone().text()]).toEqual([
     DESTINATION,
@@ -257,5 +257,33 @@ test("[CL4] a redirect whose place is not told, or is no place, is not followed"
     const fault = await faultOf(fetch(DESTINATION, { method: "PUT", body: "again" }));
     expect(fault).toMatchObject({ code: "redirect-not-replayable" });
     expect(calls).toHaveLength(1);
+  }
+});
+
+test("[TR4] a token goes to no other machine in plain text, unless it is forced", () => {
+  const at = (endpoint: string | URL, more = {}): unknown => createEgress({ endpoint, token: "t", ...more });
+  for (const endpoint of [
+    "http://edge.example",
+    "http://10.0.0.1:8787/",
+    new URL("http://[2001:db8::1]/"),
+    "http://127.0.0.1.example",
+    "http://localhost.example",
+  ]) {
+    expect(() => at(endpoint)).toThrow(TypeError);
+    expect(() => at(endpoint)).toThrow(
+      expect.objectContaining({
+        code: "plain-http-refused",
+        message: expect.stringContaining("allowPlainHttp"),
+      }),
+    );
+    expect(at(endpoint, { allowPlainHttp: true })).toBeDefined();
+  }
+  for (const endpoint of [
+    "https://edge.example",
+    "http://127.1:8787",
+    "http://[::1]/",
+    "http://localhost:1",
+  ]) {
+    expect(at(endpoint)).toBeDefined();
   }
 });

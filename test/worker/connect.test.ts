@@ -29,10 +29,10 @@ async function carried(
   const gateway = new CarryingGateway();
   gateways.set(world.h1, gateway.gateway);
   const egress = createEgress({
-    endpoint: "http://edge.test",
+    endpoint: "https://edge.test",
     token: world.token,
     pool: world.pool,
-    fetch: (url, init) => ask(url.slice("http://edge.test".length), init, world.pools.env),
+    fetch: (url, init) => ask(url.slice("https://edge.test".length), init, world.pools.env),
   });
   return { ...world, gateway, egress };
 }
@@ -134,7 +134,7 @@ describe("the SDK in a Worker", () => {
         .write("text" as never),
     ).rejects.toThrow(TypeError);
     const elsewhere = createEgress({
-      endpoint: "http://edge.test",
+      endpoint: "https://edge.test",
       token: "t",
       fetch: async () => new Response("hi"),
     });

@@ -13,10 +13,10 @@ async function sdk() {
     return Response.json({ method, fields, body: await request.text() }, { headers: { "egress-host": h1 } });
   });
   const egress = createEgress({
-    endpoint: "http://edge.test",
+    endpoint: "https://edge.test",
     token,
     pool,
-    fetch: (url, init) => ask(url.slice("http://edge.test".length), init, pools.env),
+    fetch: (url, init) => ask(url.slice("https://edge.test".length), init, pools.env),
   });
   return async (...args: Parameters<typeof egress.fetch>) => {
     const response = await egress.fetch(...args);

@@ -9,6 +9,7 @@ import { z } from "zod";
 import { EGRESS_AUTHORIZATION } from "../../wire/header-names.ts";
 import { problemCodeOf } from "../../wire/problem-response.ts";
 import { newCommand, optionInvalid, parsed } from "../../process/command-options.ts";
+import { type PlainHttpOption, securely, withPlainHttp } from "../../process/plain-http-option.ts";
 import { EdgeToken } from "../../link/edge-token.ts";
 import { good, note, problem, tell, unknown } from "../../process/finding.ts";
 import { begin, CommandFault } from "../../process/command-fault.ts";
@@ -17,7 +18,7 @@ import { guardAvailability, needsGuard } from "../machine/guard.ts";
 import { examineHost } from "../machine/host-findings.ts";
 import { throughEdge } from "./edge-round-trip.ts";
 
-interface Words {
+interface Words extends PlainHttpOption {
   readonly edge: string;
   readonly tokenFile: string;
   readonly gateway: string;
@@ -31,7 +32,12 @@ const passSchema = z.object({
 });
 const TIMEOUT_MS = 15_000;
 
-async function examine({ edge, tokenFile, gateway, to }: Words): Promise<void> {
+async function examine(words: Words): Promise<void> {
+  const { edge, tokenFile, gateway, to } = words;
+  for (const [option, text] of Object.entries({ "--edge": edge, "--gateway": gateway })) {
+    const url = URL.parse(text);
+    if (url !== null) securely(option, url, words);
+  }
   const token = await EdgeToken.open(tokenFile, "client");
   const pass = await askPass(edge, await token.read());
   if (pass === null) return;
@@ -93,7 +99,9 @@ function readWords(args: readonly string[]): Words | null {
   }
   const description =
     "Says what keeps this host from sharing its addresses, and ends with a real round trip.";
-  const command = newCommand("ipshard doctor", description, (text) => process.stdout.write(text))
+  const command = withPlainHttp(
+    newCommand("ipshard doctor", description, (text) => process.stdout.write(text)),
+  )
     .requiredOption("--edge <url>", "where the edge is")
     .requiredOption("--token-file <file>", "a token of the role client for the pool")
     .requiredOption("--gateway <url>", "this host's gateway")
