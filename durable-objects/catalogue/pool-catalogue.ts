@@ -15,6 +15,19 @@ export class PoolCatalogue extends DurableObject<object> {
     this.ctx.storage.sql.exec("INSERT OR IGNORE INTO pool (name) VALUES (?)", pool);
   }
 
+  /** Notes whether a pool tells strangers of its addresses. */
+  async publish(pool: string, isPublished: boolean): Promise<void> {
+    this.ctx.storage.sql.exec("UPDATE pool SET is_published = ? WHERE name = ?", isPublished ? 1 : 0, pool);
+  }
+
+  /** The pools that may do so, in alphabetical order. [PF1] */
+  async published(): Promise<string[]> {
+    const rows = this.ctx.storage.sql.exec<{ name: string }>(
+      "SELECT name FROM pool WHERE is_published = 1 ORDER BY name",
+    );
+    return rows.toArray().map(({ name }) => name);
+  }
+
   /** All pools in alphabetical order. */
   async list(): Promise<string[]> {
     const rows = this.ctx.storage.sql.exec<{ name: string }>("SELECT name FROM pool ORDER BY name");

@@ -3,6 +3,7 @@
  * `pool-service.ts`.
  */
 import { DurableObject } from "cloudflare:workers";
+import type { PublishedPool } from "../../src/core/egress-facts.ts";
 import type { Outcome } from "../../src/core/outcome.ts";
 import type { Placement } from "../../src/core/placement.ts";
 import type { PolicyChanges, RevokedToken, TenantChanges } from "../../src/core/pool-policy.ts";
@@ -114,6 +115,11 @@ export class EgressPool extends DurableObject<PoolBindings> {
   /** As the service's `revokeTokens`. */
   async revokeTokens(tokens: readonly RevokedToken[]): ReturnType<PoolService["revokeTokens"]> {
     return this.#service.revokeTokens(tokens);
+  }
+
+  /** As the service's `facts`. */
+  async facts(): Promise<PublishedPool | null> {
+    return this.#service.facts();
   }
 
   /** Settings, addresses, hosts and routers. */

@@ -83,6 +83,11 @@ export class OperatorDrains {
     return true;
   }
 
+  /** The addresses that are drained, or on their way. */
+  drainedIps(): ReadonlySet<string> {
+    return new Set(this.#options.drains.ips().keys());
+  }
+
   /** How far it has all come, with these hosts. */
   report(hosts: readonly StoredHost[]): DrainReport {
     const { drains } = this.#options;

@@ -6,6 +6,7 @@
  * are `host-sessions.ts`, orders to addresses `address-orders.ts`, routers `../steering`, and what
  * others see of the pool `pool-view.ts`.
  */
+import type { PublishedPool } from "../../src/core/egress-facts.ts";
 import { ok, type Outcome, refuse } from "../../src/core/outcome.ts";
 import type { PolicyChanges, PoolPolicy, RevokedToken, TenantChanges } from "../../src/core/pool-policy.ts";
 import type { Placement } from "../../src/core/placement.ts";
@@ -285,6 +286,12 @@ export class PoolService {
     publication: Publication,
   ): Promise<Outcome<readonly string[], PublishRefusal | "pool-unknown">> {
     return this.#store.pool() === null ? refuse("pool-unknown") : this.#steering.publish(ip, publication);
+  }
+
+  /** What anybody may know of its addresses; null unless the operator has them published. [PF1] */
+  async facts(): Promise<PublishedPool | null> {
+    const pool = this.#store.pool();
+    return pool === null ? null : this.#view.facts(pool);
   }
 
   /** Settings, addresses, hosts and routers. */

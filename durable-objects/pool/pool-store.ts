@@ -108,6 +108,12 @@ export class PoolStore {
     return this.#sql.exec("SELECT * FROM egress_ip ORDER BY ip").toArray().map(poolIpOf);
   }
 
+  /** Those that have said that they are the pool's, retiring ones included. */
+  confirmedIps(): PoolIp[] {
+    const rows = this.#sql.exec("SELECT * FROM egress_ip WHERE is_confirmed = 1 ORDER BY ip");
+    return rows.toArray().map(poolIpOf);
+  }
+
   /** One address; null if the pool does not have it. */
   ip(ip: string): PoolIp | null {
     return this.#sql.exec("SELECT * FROM egress_ip WHERE ip = ?", ip).toArray().map(poolIpOf)[0] ?? null;

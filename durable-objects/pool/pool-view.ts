@@ -1,5 +1,6 @@
 /** A pool as others see it: the placement by which requests are sent, and what an administrator reads. */
 import { type BusyDestination, busiestOf } from "../../src/core/busiest-destination.ts";
+import type { PublishedAddress, PublishedPool } from "../../src/core/egress-facts.ts";
 import type { PlacedHost, PlacedIp, Placement } from "../../src/core/placement.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import { LONGEST_TTL_S, SETTING_UP_MS } from "../../src/core/session-hold.ts";
@@ -103,6 +104,21 @@ export class PoolView {
         return isOld ? null : sinceMs;
       },
     };
+  }
+
+  /** What anybody may know of its addresses; null unless the operator has them published. [PF1] */
+  facts({ name, settings }: StoredPool): PublishedPool | null {
+    if (!settings.published) return null;
+    const { store, drains } = this.#options;
+    const drained = drains.drainedIps();
+    const addedAtMs = store.addedAtMs();
+    const addresses = store.confirmedIps().map(({ ip, advertised, country, retiring }) => ({
+      address: advertised ?? ip,
+      state: retiring !== null ? "retiring" : drained.has(ip) ? "drained" : "active",
+      country,
+      addedAtMs: addedAtMs.get(ip) ?? 0,
+    })) satisfies PublishedAddress[];
+    return { pool: name, addresses };
   }
 
   /** Settings, addresses, hosts and routers; of a static pool also what its addresses hold. */

@@ -42,8 +42,15 @@ export interface AssignmentSettings {
   readonly minHostsPerIp: number;
 }
 
+/** What a pool tells strangers. */
+export interface FactsSettings {
+  /** Whether anybody may see which addresses it has, as the Internet sees them. [PF1] */
+  readonly published: boolean;
+}
+
 /** All of a pool's settings; every address of the pool follows them. */
-export interface PoolSettings extends LeaseSettings, PoolOwnSettings, RouterSettings, AssignmentSettings {}
+export interface PoolSettings
+  extends LeaseSettings, PoolOwnSettings, RouterSettings, AssignmentSettings, FactsSettings {}
 
 /** How addresses lease about which their operator has said nothing. */
 export const DEFAULT_LEASE_SETTINGS: LeaseSettings = {
@@ -64,6 +71,7 @@ export const DEFAULT_POOL_SETTINGS: PoolSettings = {
   routerSilenceMs: 5_000,
   // The loss of one leaves two until a third has come in its place.
   minHostsPerIp: 3,
+  published: false,
 };
 
 /** Those of a pool's settings by which its addresses lease. */

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type {
   AssignmentSettings,
+  FactsSettings,
   LeaseSettings,
   PoolOwnSettings,
   PoolSettings,
@@ -44,10 +45,14 @@ const assignmentSettingsSchema = z.object({
   minHostsPerIp: z.int().min(1).max(1_008),
 }) satisfies z.ZodType<AssignmentSettings>;
 
+/** What a pool tells strangers. */
+const factsSettingsSchema = z.object({ published: z.boolean() }) satisfies z.ZodType<FactsSettings>;
+
 /** Complete settings. */
 export const poolSettingsSchema = z.strictObject({
   ...leaseSettings.shape,
   ...poolOwnSettingsSchema.shape,
   ...routerSettingsSchema.shape,
   ...assignmentSettingsSchema.shape,
+  ...factsSettingsSchema.shape,
 }) satisfies z.ZodType<PoolSettings>;

@@ -16,6 +16,7 @@ import {
 } from "./identity/authenticate.ts";
 import { edgeKeysOf } from "./identity/edge-keys.ts";
 import { serveDrains } from "./routes/drains.ts";
+import { serveEgressFacts } from "./routes/egress-facts.ts";
 import { serveGatewayTokens } from "./routes/gateway-tokens.ts";
 import { serveHosts } from "./routes/hosts.ts";
 import { serveIps } from "./routes/ips.ts";
@@ -52,6 +53,7 @@ app.get("/.well-known/jwks.json", (context) =>
   context.json(edgeKeysOf(context.env).published, 200, { "cache-control": "public, max-age=60" }),
 );
 app.openapi(getEdge, (context) => context.json({ ...edgeCounters }, 200));
+serveEgressFacts(app);
 servePools(app);
 servePolicies(app);
 serveIps(app);

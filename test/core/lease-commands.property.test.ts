@@ -30,6 +30,7 @@ const settings = fc.record(
     routerSilenceMs: fc.constant(5000),
     steeringDeadlineMs: fc.constant(2000),
     minHostsPerIp: fc.constant(3),
+    published: fc.constant(false),
   },
   { noNullPrototype: true },
 );

@@ -17,6 +17,7 @@ describe("settings", () => {
       steeringDeadlineMs: 2000,
       routerSilenceMs: 5000,
       minHostsPerIp: 3,
+      published: false,
     });
   });
 

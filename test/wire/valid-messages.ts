@@ -51,6 +51,7 @@ export const poolSettings: fc.Arbitrary<PoolSettings> = fc.record(
     ...ofPools,
     routerSilenceMs: silenceMs,
     minHostsPerIp: fc.integer({ min: 1, max: 1_008 }),
+    published: fc.boolean(),
   },
   plain,
 );

@@ -5,6 +5,7 @@
 import { refuse } from "../../core/outcome.ts";
 import { askControlPlane } from "../runtime/control-plane.ts";
 import type { Environment } from "../runtime/environment.ts";
+import { FactsCache } from "./facts-cache.ts";
 import { HostDoubts } from "./host-doubts.ts";
 import { HostHealth } from "./host-health.ts";
 import { LongWaits } from "./long-waits.ts";
@@ -25,6 +26,8 @@ export const SUSPECT_MS = 60_000;
 export const placements = new PlacementCache();
 /** Copies of policies, by pool, as hosts fetch them. */
 export const policyCopies = new PolicyCopies();
+/** What all pools publish. */
+export const facts = new FactsCache();
 /** Hosts that failed a moment ago, and hosts on an address that they lost. */
 export const cooldowns = new PassingMarks(COOLDOWN_MS, 4_096);
 /** Hosts on an address from which all ports are in use towards a destination. */

@@ -3,7 +3,7 @@ import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
 import type { PoolDescription } from "../../../durable-objects/pool/pool-view.ts";
 import { ROUTES } from "../../api/routes.ts";
 import type { Outcome } from "../../core/outcome.ts";
-import { placements } from "../hosts/edge-state.ts";
+import { facts, placements } from "../hosts/edge-state.ts";
 import { authenticate, type EdgeContext, heldToPools } from "../identity/authenticate.ts";
 import { askControlPlane } from "../runtime/control-plane.ts";
 import type { Environment } from "../runtime/environment.ts";
@@ -51,5 +51,6 @@ async function drain(
 ) {
   const answer = await askControlPlane(() => change(env.EGRESS_POOL.getByName(pool)));
   placements.doubt(pool);
+  facts.doubt();
   return answer.ok ? answer.value : answer;
 }

@@ -4,7 +4,7 @@ import { CATALOGUE_NAME } from "../../../durable-objects/bindings.ts";
 import type { EgressPool } from "../../../durable-objects/pool/egress-pool.ts";
 import { ROUTES } from "../../api/routes.ts";
 import { permitsPool } from "../../core/identity.ts";
-import { placements } from "../hosts/edge-state.ts";
+import { facts, placements } from "../hosts/edge-state.ts";
 import { authenticate, type EdgeContext, heldToPools } from "../identity/authenticate.ts";
 import { askControlPlane } from "../runtime/control-plane.ts";
 import type { Environment } from "../runtime/environment.ts";
@@ -38,10 +38,19 @@ export function servePools(app: OpenAPIHono<EdgeContext>): void {
     const catalogue = context.env.POOL_CATALOGUE.getByName(CATALOGUE_NAME);
     const added = await askControlPlane(async () => catalogue.add(pool));
     if (!added.ok) return refused({ code: added.refusal });
+    // What the catalogue says is published may be more than what is: the pool itself decides. [PF1]
+    const publish = (isPublished: boolean): ReturnType<typeof askControlPlane<void>> =>
+      askControlPlane(async () => catalogue.publish(pool, isPublished));
+    if (settings?.published === true) {
+      const noted = await publish(true);
+      if (!noted.ok) return refused({ code: noted.refusal });
+    }
     const stub = poolStub(context.env, pool);
     const configured = await askControlPlane(async () => stub.configure(definedOnly(settings ?? {})));
+    facts.doubt();
     if (!configured.ok) return refused({ code: configured.refusal });
     const outcome = configured.value;
+    if (outcome.ok && settings?.published === false) await publish(false);
     return outcome.ok ? context.json(outcome.value, 200) : refused({ code: outcome.refusal });
   });
 
@@ -66,6 +75,7 @@ export function servePools(app: OpenAPIHono<EdgeContext>): void {
     const stub = poolStub(context.env, pool);
     const answer = await askControlPlane(async () => stub.addIp(ip, changes));
     placements.doubt(pool);
+    facts.doubt();
     if (!answer.ok) return refused({ code: answer.refusal });
     return answer.value.ok ? context.json(answer.value.value, 200) : refused({ code: answer.value.refusal });
   });
@@ -75,6 +85,7 @@ export function servePools(app: OpenAPIHono<EdgeContext>): void {
     const stub = poolStub(context.env, pool);
     const answer = await askControlPlane(async () => stub.removeIp(ip));
     placements.doubt(pool);
+    facts.doubt();
     if (!answer.ok) return refused({ code: answer.refusal });
     return answer.value.ok ? context.json(answer.value.value, 200) : refused({ code: answer.value.refusal });
   });
