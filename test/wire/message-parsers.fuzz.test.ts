@@ -196,7 +196,8 @@ describe("settings", () => {
         }
         const parsed = poolSettingsSchema.safeParse(json);
         if (!parsed.success) return;
-        const { staticPortsPerHost, ...counts } = parsed.data;
+        const { staticPortsPerHost, published, ...counts } = parsed.data;
+        expect(published).toBeTypeOf("boolean");
         expect(Object.values(counts).every(Number.isSafeInteger)).toBe(true);
         expect([null, 64, 128, 256, 512, 1_024, 2_048, 4_096]).toContain(staticPortsPerHost);
         expect(JSON.stringify(poolSettingsSchema.parse(parsed.data))).toBe(JSON.stringify(parsed.data));

@@ -38,6 +38,7 @@ describe("settings", () => {
     ["steeringDeadlineMs", 60_001],
     ["minHostsPerIp", 0],
     ["minHostsPerIp", 1_009],
+    ["published", 1],
     ["unheardOf", 1],
   ])("[ME4] with %s = %d are refused", (key, value) => {
     expect(poolSettingsSchema.safeParse({ ...DEFAULT_POOL_SETTINGS, [key]: value }).success).toBe(false);
