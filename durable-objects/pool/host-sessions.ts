@@ -179,8 +179,9 @@ export class HostSessions {
     { name, isSteered, settings: all }: StoredPool,
     hostSilenceMs: number,
   ): void {
-    const { sockets, assignments, policyVersion } = this.#options;
+    const { store, sockets, assignments, policyVersion } = this.#options;
     const { ips, retiring, isExhausted } = assignments.of(host);
+    const advertised = store.advertised(ips);
     sockets.noteSilence(socket, hostSilenceMs, all);
     sendTo(socket, {
       type: "enlisted",
@@ -191,6 +192,7 @@ export class HostSessions {
       takes: TAKES,
       settings: { ...ownSettingsOf(all), hostSilenceMs },
       policyVersion: policyVersion(),
+      ...(Object.keys(advertised).length === 0 ? {} : { advertised }),
       ...(isExhausted ? { shortage: "address-exhausted" } : {}),
     } satisfies PoolReply);
   }

@@ -157,7 +157,10 @@ export class PoolService {
     if (this.#store.pool() === null) return refuse("pool-unknown");
     const known = this.#store.ip(ip);
     this.#store.advanceRevision();
-    this.#store.putIp(changedAddress(known, ip, changes ?? {}), 0);
+    const changed = changedAddress(known, ip, changes ?? {});
+    this.#store.putIp(changed, 0);
+    // In the same turn: its hosts say so to their clients. [PF5]
+    if (known !== null && known.advertised !== changed.advertised) this.#hosts.tellAll();
     // It may be served from other sites now. A new one is assigned when it has said that it is the pool's.
     if (known !== null) this.#assignments.decide();
     await this.#orders.wakeLater();

@@ -114,6 +114,15 @@ export class PoolStore {
     return rows.toArray().map(poolIpOf);
   }
 
+  /** Of these addresses, what the Internet sees instead, where that is another. */
+  advertised(ips: readonly string[]): Record<string, string> {
+    const rows = this.#sql
+      .exec("SELECT ip, advertised FROM egress_ip WHERE advertised IS NOT NULL")
+      .toArray();
+    const known = rows.map((row) => [textOf(row, "ip"), textOf(row, "advertised")] as const);
+    return Object.fromEntries(known.filter(([ip]) => ips.includes(ip)));
+  }
+
   /** One address; null if the pool does not have it. */
   ip(ip: string): PoolIp | null {
     return this.#sql.exec("SELECT * FROM egress_ip WHERE ip = ?", ip).toArray().map(poolIpOf)[0] ?? null;

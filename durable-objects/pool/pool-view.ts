@@ -160,13 +160,14 @@ export class PoolView {
 
 /** Each isolate asks for it every few seconds, so it has nothing that says nothing. */
 function placedIp(
-  { ip, country, sites }: PoolIp,
+  { ip, advertised, country, sites }: PoolIp,
   hosts: readonly PlacedHost[],
   sinceMs: number | null,
 ): PlacedIp {
   return {
     ip,
     hosts,
+    ...(advertised === null ? {} : { advertised }),
     ...(country === null ? {} : { country }),
     ...(sites.length === 0 ? {} : { sites }),
     ...(sinceMs === null ? {} : { sinceMs }),

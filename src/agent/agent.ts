@@ -93,6 +93,7 @@ export class Agent {
       machine: this.#machine,
       epochs: this.#state,
       slots: this.#state.slots,
+      advertised: this.#state,
       drainDeadlineMs,
       keeperTiming: { restMs },
       log: this.#log,

@@ -86,6 +86,7 @@ class DataProcess {
         this.#plane.takePolicy(message.policy);
         return this.#channel.send({ type: "policy-taken", version: message.policy.version }, "policy-taken");
       case "serve":
+        this.#plane.binder.advertise(message.advertised);
         return this.#parts.serve(message.ips);
       case "part":
         return this.#parts.command(message.ip, message.command);

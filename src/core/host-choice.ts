@@ -59,7 +59,7 @@ export function rankIps(
   nowMs = 0,
 ): Outcome<readonly PlacedIp[], PlacementRefusal> {
   if (selection.ip !== undefined) {
-    const named = placement.ips.find((placed) => placed.ip === selection.ip);
+    const named = addressKnownAs(placement, selection.ip);
     if (named === undefined) return refuse("ip-unknown");
     return fits(named, selection) ? ok([named]) : refuse("selection-unserved");
   }
@@ -75,6 +75,11 @@ export function rankIps(
     .toSorted((a, b) => b.weight - a.weight)
     .map(({ placed }) => placed);
   return ok(sticky === "strict" ? ranked.slice(0, 1) : ranked);
+}
+
+/** By its own name, else by what the Internet calls it: `egress-ip` tells the latter. [PF6] */
+function addressKnownAs({ ips }: Placement, name: string): PlacedIp | undefined {
+  return ips.find(({ ip }) => ip === name) ?? ips.find(({ advertised }) => advertised === name);
 }
 
 /** The addresses that could be a session's: a strict one is refused while its own leaves the pool. [PL3] */

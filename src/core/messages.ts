@@ -144,6 +144,8 @@ export type PoolReply =
       readonly settings?: PoolOwnSettings | undefined;
       /** Of the pool's policy, which the host fetches by itself; older pools have none. [PY3] */
       readonly policyVersion?: number | undefined;
+      /** Of `ips`, what the Internet sees instead, where that is another address. [PF5] */
+      readonly advertised?: Readonly<Record<string, string>> | undefined;
       /** Why this host has no address of some family: in a static pool every slot may be another's. [SM7] */
       readonly shortage?: "address-exhausted" | undefined;
     }

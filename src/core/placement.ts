@@ -18,6 +18,8 @@ export interface PlacedHost {
 export interface PlacedIp {
   readonly ip: string;
   readonly hosts: readonly PlacedHost[];
+  /** What the Internet sees instead; absent where that is the address itself. [PF6] */
+  readonly advertised?: string | undefined;
   /** In lower case; absent when the operator has not said. */
   readonly country?: string | undefined;
   /** Where it is announced; absent when that is everywhere. */

@@ -114,7 +114,8 @@ function findingOf(answer: Answer, { kind, url: base }: Sender, ip: string, to: 
   if ("fault" in answer) return problem(`The ${kind} at ${base} does not answer: ${answer.fault}.`);
   const { status, code, ip: from, port, host } = answer;
   if (code === null) {
-    if (from !== ip) return problem(`What answers at ${base} is no ${kind} of ipshard (${status}).`);
+    // What is told is what the Internet sees, which need not be the address that was asked for. [PF5]
+    if (from === null) return problem(`What answers at ${base} is no ${kind} of ipshard (${status}).`);
     return good(`A request left from ${from} port ${port} of ${host}, and its reply (${status}) came back.`);
   }
   if (code === "connection-timeout") {

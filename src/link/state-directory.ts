@@ -28,6 +28,7 @@ const KEYS_FILE = "edge-keys.json";
 const MACHINE_FILE = "machine.json";
 const POLICY_FILE = "pool-policy.json";
 const SLOTS_FILE = "static-slots.json";
+const ADVERTISED_FILE = "advertised.json";
 const INSTANCE_BYTES = 24;
 const RETRY_MS = 5_000;
 const NO_MACHINE: MachineIdentity = new Map();
@@ -35,6 +36,8 @@ const NO_MACHINE: MachineIdentity = new Map();
 const instanceSchema = z.string().regex(/^[\w-]{16,128}$/);
 const machineSchema = z.record(z.string(), z.string());
 const epochsSchema = z.record(z.string(), z.int().min(0));
+const address = z.union([z.ipv4(), z.ipv6()]);
+const advertisedSchema = z.record(address, address);
 
 /**
  * What to do with a directory that another machine began: refuse it, begin anew in it with another
@@ -61,6 +64,8 @@ export class StateDirectory {
   readonly keptKeys: KeySet | null;
   /** As of the last run; null if none was kept, or what was kept cannot be trusted. [PY6] */
   readonly keptPolicy: KeptPolicy | null;
+  /** What the Internet sees instead of addresses of this host, as of the last run. [PF5] */
+  readonly keptAdvertised: Readonly<Record<string, string>>;
   /** Whether a copy of the directory would be noticed; false on a machine that has no id. [SD3] */
   readonly isBound: boolean;
   /** The static slots of this host. */
@@ -82,6 +87,7 @@ export class StateDirectory {
       epochs: Map<string, number>;
       keptKeys: KeySet | null;
       keptPolicy: KeptPolicy | null;
+      keptAdvertised: Readonly<Record<string, string>>;
       isBound: boolean;
       slots: KeptSlots;
     },
@@ -92,6 +98,7 @@ export class StateDirectory {
     this.instance = contents.instance;
     this.keptKeys = contents.keptKeys;
     this.keptPolicy = contents.keptPolicy;
+    this.keptAdvertised = contents.keptAdvertised;
     this.isBound = contents.isBound;
     this.slots = contents.slots;
     this.#epochs = contents.epochs;
@@ -115,8 +122,9 @@ export class StateDirectory {
       const epochs = await readEpochs(path);
       const keptKeys = await readKeys(path);
       const keptPolicy = await readKeptPolicy(path, onFault);
+      const keptAdvertised = await readAdvertised(path);
       const slots = await readSlots(path, instance);
-      const contents = { instance, epochs, keptKeys, keptPolicy, isBound, slots };
+      const contents = { instance, epochs, keptKeys, keptPolicy, keptAdvertised, isBound, slots };
       return new StateDirectory(path, lock, contents, onFault);
     } catch (fault) {
       await lock.release();
@@ -149,6 +157,11 @@ export class StateDirectory {
   /** Remembers the pool's policy for the next start. */
   keepPolicy(kept: KeptPolicy): void {
     this.#write(POLICY_FILE, () => writtenPolicy(kept));
+  }
+
+  /** Remembers how this host's addresses are seen, for the next start. */
+  keepAdvertised(advertised: Readonly<Record<string, string>>): void {
+    this.#write(ADVERTISED_FILE, () => JSON.stringify(advertised));
   }
 
   /** Waits for what is being written, and lets the directory go. */
@@ -321,6 +334,14 @@ async function readKeptPolicy(path: string, onFault: (sentence: string) => void)
     );
   }
   return kept;
+}
+
+async function readAdvertised(path: string): Promise<Readonly<Record<string, string>>> {
+  const text = await readOptional(join(path, ADVERTISED_FILE));
+  if (text === null) return {};
+  const advertised = advertisedSchema.safeParse(readJson(text));
+  if (advertised.success) return advertised.data;
+  throw damaged(path, ADVERTISED_FILE);
 }
 
 function damaged(path: string, file: string): CommandFault {

@@ -134,6 +134,7 @@ const poolReply = z.discriminatedUnion("type", [
     takes: z.array(z.string()).optional(),
     settings: poolOwnSettingsSchema.optional(),
     policyVersion: countUpTo().optional(),
+    advertised: z.record(ip, ip).optional(),
     shortage: z.literal("address-exhausted").optional(),
   }),
   z.object({ type: z.literal("try"), ip, places: z.array(place).max(MAX_DOUBTS) }),

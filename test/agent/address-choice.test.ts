@@ -100,6 +100,16 @@ it("[RS5] a name is asked for beforehand only when it matters", async () => {
   expect(await choice.prepare('session="s"', () => "unknown.test")).toEqual([4]);
 });
 
+it("[PF6] an address is selected by its own name, or by what the Internet calls it, the former first", () => {
+  serve(...FOUR, ...SIX);
+  binder.advertise({ [FOUR[0]!]: "203.0.113.9", [SIX[0]!]: SIX[1]! });
+  expect(chosen('ip="203.0.113.9"', "four.test")).toEqual(new Set([FOUR[0]]));
+  expect(chosen(`ip="${FOUR[0]}"`, "four.test")).toEqual(new Set([FOUR[0]]));
+  expect(chosen(`ip="${SIX[1]}"`, "six.test")).toEqual(new Set([SIX[1]]));
+  binder.advertise({});
+  expect(chosen('ip="203.0.113.9"', "four.test")).toEqual(new Set(["lease-lost"]));
+});
+
 it("[GW8] a refusal names what was selected", () => {
   serve(FOUR[0]!);
   binder.addAddress(FOUR[1]!);

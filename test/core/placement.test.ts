@@ -48,6 +48,23 @@ describe("a choice without a session", () => {
     });
   });
 
+  test("[PF6] an address is selected by itself, else by what the Internet sees instead", () => {
+    const placement = placementOf(
+      { ip: "10.8.0.100", hosts: [host("anna")], advertised: "192.0.2.2" },
+      { ip: "192.0.2.2", hosts: [host("bert")], advertised: "192.0.2.3" },
+    );
+    const found = (ip: string): unknown => {
+      const ranked = rankIps(placement, { ip }, Math.random);
+      return ranked.ok ? ranked.value.map((placed) => placed.ip) : ranked.refusal;
+    };
+    expect(["10.8.0.100", "192.0.2.2", "192.0.2.3", "192.0.2.4"].map(found)).toEqual([
+      ["10.8.0.100"],
+      ["192.0.2.2"],
+      ["192.0.2.2"],
+      "ip-unknown",
+    ]);
+  });
+
   test("[PL1] a pool without addresses is empty, not hostless", () => {
     expect(rankIps(placementOf(), {}, Math.random)).toEqual({ ok: false, refusal: "pool-empty" });
     expect(rankIps(placementOf(), { session: "cart" }, Math.random)).toMatchObject({ refusal: "pool-empty" });

@@ -63,8 +63,8 @@ test("the third set-up serves as it is written, and is known by the public addre
 
   for (const { status, headers, body } of answers) {
     expect(status, body).toBe(200);
-    // The wire's address in the header, the Internet's at the origin; the port is the same.
-    expect(headers["egress-ip"]).toBe(CLOUD.wire);
+    // The Internet's address in the header, as at the origin; the port is the same.
+    expect(headers["egress-ip"]).toBe(CLOUD.advertised);
     const port = Number(headers["egress-port"]);
     expect(JSON.parse(body)).toMatchObject({ address: CLOUD.advertised, port });
   }

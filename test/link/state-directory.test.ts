@@ -161,6 +161,18 @@ describe("the contents", () => {
     expect(second.highestEpoch("127.0.0.12")).toBe(0);
   });
 
+  test("[SD1] [PF5] how addresses are seen is kept; a damaged file is refused by name", async () => {
+    const first = await StateDirectory.open(directory, onFault);
+    expect(first.keptAdvertised).toEqual({});
+    first.keepAdvertised({ [IP]: "203.0.113.9" });
+    await first.close();
+    const second = await StateDirectory.open(directory, onFault);
+    expect(second.keptAdvertised).toEqual({ [IP]: "203.0.113.9" });
+    await second.close();
+    await writeFile(join(directory, "advertised.json"), '{"192.0.2.1":"nowhere"}');
+    await expect(StateDirectory.open(directory, onFault)).rejects.toMatchObject({ code: "state-unusable" });
+  });
+
   test("[EL4] the edge's keys are remembered, and forgotten when damaged", async () => {
     const keys = { keys: [publicPart(await generateKey("edge"))] };
     const first = await StateDirectory.open(directory, onFault);

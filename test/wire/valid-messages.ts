@@ -162,6 +162,7 @@ export const poolReplies: fc.Arbitrary<PoolReply> = fc.oneof(
       takes: fc.array(fc.string(), { maxLength: 3 }),
       settings: poolOwnSettings,
       policyVersion: sequence,
+      advertised: fc.dictionary(ip, ip, { maxKeys: 3, noNullPrototype: true }),
       shortage: constant("address-exhausted"),
     },
     { ...plain, requiredKeys: ["type", "pool", "ips"] },

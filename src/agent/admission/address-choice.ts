@@ -55,7 +55,7 @@ export class AddressChoice {
     const { ip, pool, session } = selected.value;
     if (pool !== undefined && pool !== this.#pool) return refuse({ code: "pool-unknown", detail: pool });
     if (ip !== undefined) {
-      const address = this.#binder.address(ip);
+      const address = this.#binder.addressKnownAs(ip);
       return address?.isUsable() ? ok(address) : refuse({ code: "lease-lost", detail: ip });
     }
     const usable = this.#fitting(this.#usable(), hostname);

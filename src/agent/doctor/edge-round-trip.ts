@@ -43,7 +43,7 @@ export async function throughEdge(
     const answers = await Promise.all(Array.from({ length: BATCH }, () => askFrom(edge, ip, to)));
     askedCount += answers.length;
     for (const answer of answers) {
-      const failure = failureOf(answer, ip);
+      const failure = failureOf(answer);
       if (failure !== null) {
         failures.set(failure, (failures.get(failure) ?? 0) + 1);
         failureCount += 1;
@@ -55,7 +55,7 @@ export async function throughEdge(
       }
     }
     const arrived = answers.find(
-      (answer) => failureOf(answer, ip) === null && "host" in answer && answer.host === host,
+      (answer) => failureOf(answer) === null && "host" in answer && answer.host === host,
     );
     if (arrived === undefined || "fault" in arrived) continue;
     const said = `Through the edge at ${edge.url} a request left from ${ip} port ${arrived.port} of this host, ${host}`;
@@ -76,10 +76,11 @@ export async function throughEdge(
 }
 
 /** Why an answer is no good one, in words; null if it is. */
-function failureOf(answer: Answer, ip: string): string | null {
+function failureOf(answer: Answer): string | null {
   if ("fault" in answer) return `no answer, ${answer.fault}`;
   if (answer.code !== null) return `${meaningOf(answer.code)}(${answer.code})`;
-  return answer.ip === ip ? null : `an answer (${answer.status}) that is no gateway's`;
+  // What is told is what the Internet sees, which need not be the address that was asked for. [PF5]
+  return answer.ip !== null ? null : `an answer (${answer.status}) that is no gateway's`;
 }
 
 function listed(failures: ReadonlyMap<string, number>): string {

@@ -1,7 +1,6 @@
 /**
  * The ports that this host may use on one egress address: what its leases give, for as long
  * as their term lasts, minus what is held towards each destination.
- *
  * A port is held towards a destination from the choice until a hold-down after the connection
  * has ended, because a bound socket bypasses the kernel's own TIME_WAIT delay. What is held
  * does not depend on the leases: a block that goes and comes back finds its ports as they
@@ -49,6 +48,8 @@ const TERM_CHECK_MS = 500;
 /** The ports of one egress address on this host. */
 export class AddressPorts {
   readonly ip: string;
+  /** What the Internet sees instead, where that is another; clients are told. [PF5] */
+  advertised: string | null = null;
   /**
    * Called when use towards the busiest destination rises to `pressureCount`, at every further rise,
    * and when a choice fails: the moment to ask for another block.

@@ -32,3 +32,8 @@ export function logFields({
 }: FlowContext): Readonly<Record<string, unknown>> {
   return { flow: id, tenant, client, pool, ip: address.ip };
 }
+
+/** An address as clients are told of it: what the Internet sees. [PF5] */
+export function toldAs({ ip, advertised }: AddressPorts): string {
+  return advertised ?? ip;
+}

@@ -5,6 +5,7 @@ import { AddressPorts, type BinderOptions } from "./address-ports.ts";
 export class PortBinder {
   readonly #addresses = new Map<string, AddressPorts>();
   readonly #options: BinderOptions;
+  #advertised: Readonly<Record<string, string>> = {};
 
   constructor(options: BinderOptions = {}) {
     this.#options = options;
@@ -15,11 +16,26 @@ export class PortBinder {
     return this.#addresses.get(ip);
   }
 
+  /** The ports of an address, by its own name or by what the Internet calls it. [PF6] */
+  addressKnownAs(name: string): AddressPorts | undefined {
+    const own = this.#addresses.get(name);
+    if (own !== undefined) return own;
+    for (const address of this.#addresses.values()) if (address.advertised === name) return address;
+    return undefined;
+  }
+
+  /** What the Internet sees instead of addresses, be they served yet or not; replaces what was said before. */
+  advertise(advertised: Readonly<Record<string, string>>): void {
+    this.#advertised = advertised;
+    for (const address of this.#addresses.values()) address.advertised = advertised[address.ip] ?? null;
+  }
+
   /** Begins to serve an address; without a term and a block nothing leaves from it. */
   addAddress(ip: string): AddressPorts {
     let address = this.#addresses.get(ip);
     if (address === undefined) {
       address = new AddressPorts(ip, this.#options);
+      address.advertised = this.#advertised[ip] ?? null;
       this.#addresses.set(ip, address);
     }
     return address;

@@ -44,6 +44,12 @@ export interface PolicyDelivery {
   version(): number | null;
 }
 
+/** What this host remembers of how its addresses are seen. */
+export interface KeptAdvertised {
+  readonly keptAdvertised: Readonly<Record<string, string>>;
+  keepAdvertised(advertised: Readonly<Record<string, string>>): void;
+}
+
 /** What a pool's member needs beside what its addresses need. */
 export interface PoolMemberOptions extends Omit<MemberOptions, "onChange" | "mayGrow"> {
   /** URL at which the edge reaches this host's gateway. */
@@ -59,6 +65,8 @@ export interface PoolMemberOptions extends Omit<MemberOptions, "onChange" | "may
   /** Follows the pool's policy; without it the pool is told of none. */
   readonly policy?: PolicyDelivery;
   readonly binder: ServedAddresses;
+  /** What the Internet sees instead of addresses, for starts without the edge; without it nothing is kept. [PF5] */
+  readonly advertised?: KeptAdvertised;
   /** How long flows may go on when an address leaves the pool. */
   readonly drainDeadlineMs: number;
   readonly reportIntervalMs?: number;
@@ -90,6 +98,7 @@ export class PoolMember {
   /** An older pool accepts no report of uplinks. */
   #takesUplinks = false;
   #reportIntervalMs = reportIntervalMsFor(0);
+  #advertised: Readonly<Record<string, string>>;
   #nextHopWarning = "";
   #shortage: "address-exhausted" | null = null;
   #isDraining = false;
@@ -104,6 +113,7 @@ export class PoolMember {
   constructor(options: PoolMemberOptions) {
     const { edge, pool, token, log, openLink = openEdgeLink } = options;
     this.#options = options;
+    this.#advertised = options.advertised?.keptAdvertised ?? {};
     this.#clock = options.clock ?? readClock;
     this.#timers = options.timers ?? systemTimers;
     if (options.uplinks !== undefined) options.uplinks.onChange = () => this.#look();
@@ -127,6 +137,7 @@ export class PoolMember {
     // Until the pool says which addresses are its own, its disk does. [SM9]
     const { slots, pool } = this.#options;
     this.#ips = [...(slots?.of(pool).keys() ?? [])];
+    this.#options.binder.advertise(this.#advertised);
     this.#serve();
     this.#link.start();
     this.#lookIn(LOOK_INTERVAL_MS);
@@ -189,6 +200,7 @@ export class PoolMember {
         this.#options.policy?.told(reply.policyVersion);
         this.#warnOfNextHop(reply.steered === true);
         this.#warnOfShortage(reply.shortage ?? null);
+        this.#advertise(reply.advertised ?? {});
         this.#serve();
         this.#report();
         return;
@@ -199,6 +211,19 @@ export class PoolMember {
         this.#options.uplinks?.ejected(reply.ips);
         return;
     }
+  }
+
+  /** Of an address that is being left the pool says no more how it is seen, which has not changed. [PF5] */
+  #advertise(told: Readonly<Record<string, string>>): void {
+    const { binder, advertised } = this.#options;
+    const left = Object.entries(this.#advertised).filter(
+      ([ip]) => !this.#ips.includes(ip) && binder.address(ip) !== undefined,
+    );
+    const present = Object.fromEntries([...left, ...Object.entries(told)]);
+    if (JSON.stringify(present) === JSON.stringify(this.#advertised)) return;
+    this.#advertised = present;
+    binder.advertise(present);
+    advertised?.keepAdvertised(present);
   }
 
   /** The larger a pool, the more rarely its hosts speak. An older pool does not say after how much silence. [PM10] */

@@ -26,6 +26,8 @@ export interface ServedAddresses {
   address(ip: string): ServedPorts | undefined;
   /** Begins to serve an address; without a term and a block nothing leaves from it. */
   addAddress(ip: string): ServedPorts;
+  /** What the Internet sees instead of addresses; replaces what was said before. [PF5] */
+  advertise(advertised: Readonly<Record<string, string>>): void;
   /** Stops serving an address and resets its connections. */
   removeAddress(ip: string): void;
 }

@@ -13,8 +13,12 @@ export type ToDataProcess<Config> =
   | { readonly type: "begin"; readonly config: Config }
   /** The pool's policy, by which it decides from now on. */
   | { readonly type: "policy"; readonly policy: PoolPolicy }
-  /** The addresses that the host serves. */
-  | { readonly type: "serve"; readonly ips: readonly string[] }
+  /** The addresses that the host serves, and what the Internet sees instead of some. */
+  | {
+      readonly type: "serve";
+      readonly ips: readonly string[];
+      readonly advertised: Readonly<Record<string, string>>;
+    }
   /** What it may use of an address; without a command it is asked for a report. */
   | { readonly type: "part"; readonly ip: string; readonly command: PartCommand | null }
   /** It is to say that it is well, and how its ways out look. */

@@ -72,7 +72,7 @@ export class DataProcesses<Config> {
       sendCommand: (part, ip, command) => {
         this.#children.get(part)?.channel?.send({ type: "part", ip, command }, `part ${ip}`);
       },
-      sendServed: (ips) => this.#sendAll({ type: "serve", ips }, "serve"),
+      sendServed: (ips, advertised) => this.#sendAll({ type: "serve", ips, advertised }, "serve"),
     });
     this.uplinks = new HostUplinks({ tryOut: (ip, places) => this.#tryOut(ip, places), log: options.log });
     this.#server = createServer((socket) => this.#connected(socket));
@@ -196,7 +196,8 @@ export class DataProcesses<Config> {
     switch (message.type) {
       case "ready":
         child.isReady = true;
-        child.channel?.send({ type: "serve", ips: this.addresses.ips() }, "serve");
+        const { advertised } = this.addresses;
+        child.channel?.send({ type: "serve", ips: this.addresses.ips(), advertised }, "serve");
         if (!this.#isAdmitting) child.channel?.send({ type: "stop-admitting" });
         this.addresses.addPart(number);
         this.#questions.get(-number)?.(message);

@@ -9,7 +9,7 @@ import { rangeOf } from "../../core/port-block.ts";
 /** How the processes are told. */
 export interface DividedAddressesOptions {
   readonly sendCommand: (part: number, ip: string, command: PartCommand) => void;
-  readonly sendServed: (ips: readonly string[]) => void;
+  readonly sendServed: (ips: readonly string[], advertised: Readonly<Record<string, string>>) => void;
   readonly clock?: Clock;
 }
 
@@ -39,6 +39,7 @@ export class DividedAddresses implements ServedAddresses {
   readonly #known = new Map<string, DividedAddress>();
   readonly #served = new Map<string, DividedAddress>();
   readonly #parts = new Set<number>();
+  #advertised: Readonly<Record<string, string>> = {};
 
   constructor(options: DividedAddressesOptions) {
     this.#options = options;
@@ -56,13 +57,23 @@ export class DividedAddresses implements ServedAddresses {
     }
     if (this.#served.has(ip)) return address;
     this.#served.set(ip, address);
-    this.#options.sendServed([...this.#served.keys()]);
+    this.#sendServed();
     for (const part of this.#parts) address.division.tellAgain(part);
     return address;
   }
 
   removeAddress(ip: string): void {
-    if (this.#served.delete(ip)) this.#options.sendServed([...this.#served.keys()]);
+    if (this.#served.delete(ip)) this.#sendServed();
+  }
+
+  advertise(advertised: Readonly<Record<string, string>>): void {
+    this.#advertised = advertised;
+    this.#sendServed();
+  }
+
+  /** What the Internet sees instead of addresses. */
+  get advertised(): Readonly<Record<string, string>> {
+    return this.#advertised;
   }
 
   /** Addresses that are served. */
@@ -125,6 +136,10 @@ export class DividedAddresses implements ServedAddresses {
         })),
       };
     });
+  }
+
+  #sendServed(): void {
+    this.#options.sendServed(this.ips(), this.#advertised);
   }
 
   #divide(ip: string): DividedAddress {

@@ -17,7 +17,7 @@ import {
   EGRESS_PORT,
   PROXY_STATUS,
 } from "../../../wire/header-names.ts";
-import type { FlowContext } from "../../egress/flow-context.ts";
+import { type FlowContext, toldAs } from "../../egress/flow-context.ts";
 import type { Flow } from "../../../process/flow.ts";
 import { HandlerInFlow } from "./handler-in-flow.ts";
 import { requestTargetOf } from "../../egress/destination-url.ts";
@@ -276,7 +276,7 @@ export class ProxiedRequest implements ExchangeHandler {
     const response = this.#response;
     headers.push(
       EGRESS_IP,
-      this.#context.address.ip,
+      toldAs(this.#context.address),
       EGRESS_PORT,
       String(this.#connection!.port),
       EGRESS_HOST,

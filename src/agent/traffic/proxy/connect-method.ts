@@ -11,7 +11,7 @@ import { Flow } from "../../../process/flow.ts";
 import { EGRESS_HOST, EGRESS_IP, EGRESS_PORT, PROXY_NAME, PROXY_STATUS } from "../../../wire/header-names.ts";
 import { parsePlace } from "../../egress/destination-place.ts";
 import { problemOf } from "../../egress/faults.ts";
-import type { FlowContext } from "../../egress/flow-context.ts";
+import { type FlowContext, toldAs } from "../../egress/flow-context.ts";
 import type { Refusals } from "../clients/refusals.ts";
 import { judgeHead } from "../clients/request-head.ts";
 import { readRequestHeaders, type RequestHeaders } from "../http/forwarded-headers.ts";
@@ -109,7 +109,7 @@ function malformed(detail: string): Outcome<true, Problem> {
 
 function agreement({ context, held }: TunnelEnd, host: string): readonly (readonly [string, string])[] {
   return [
-    [EGRESS_IP, context.address.ip],
+    [EGRESS_IP, toldAs(context.address)],
     [EGRESS_PORT, String(held.port)],
     [EGRESS_HOST, host],
     [PROXY_STATUS, PROXY_NAME],

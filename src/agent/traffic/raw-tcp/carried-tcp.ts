@@ -15,7 +15,7 @@ import type { Flow } from "../../../process/flow.ts";
 import { resetSocket } from "../../../process/socket-reset.ts";
 import { dialHostOf } from "../../egress/destination-place.ts";
 import type { Dialler } from "../../egress/dial.ts";
-import type { FlowContext } from "../../egress/flow-context.ts";
+import { type FlowContext, toldAs } from "../../egress/flow-context.ts";
 import type { SecureSockets } from "../tls/secure-socket.ts";
 import type { WebSocketClient } from "../websocket/websocket-client.ts";
 import { CarriedConnection } from "./carried-connection.ts";
@@ -64,7 +64,7 @@ export async function carryTcp(
   const secure = (name: string | null): Promise<Socket> =>
     options.secureSockets.secure(socket, name ?? host, port, []);
   const secured = isSecure ? await secure(certificateName) : null;
-  const fields = departureFields(context.address.ip, held.port, options.host);
+  const fields = departureFields(toldAs(context.address), held.port, options.host);
   client.gone.removeEventListener("abort", onGone);
   if (client.gone.aborted) return onGone();
   client.isAnswered = true;

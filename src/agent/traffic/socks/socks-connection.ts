@@ -13,6 +13,7 @@ import { type Problem, problemKind } from "../../../core/problems.ts";
 import { Flow } from "../../../process/flow.ts";
 import { type DestinationPlace, placeOf } from "../../egress/destination-place.ts";
 import { problemOf } from "../../egress/faults.ts";
+import { toldAs } from "../../egress/flow-context.ts";
 import { endInPeace } from "../clients/problem-reply.ts";
 import type { Refusals } from "../clients/refusals.ts";
 import { reset } from "../tunnel/tunnel-relay.ts";
@@ -178,7 +179,7 @@ export class SocksConnection {
       const tunnel = new Tunnel(this.#options, this.#socket, this.#bytes, this.#flow);
       this.#tunnel = tunnel;
       const refusal = await tunnel.open(asked, ({ context, held }) => {
-        this.#socket.write(replyMessage(0, { ip: context.address.ip, port: held.port }));
+        this.#socket.write(replyMessage(0, { ip: toldAs(context.address), port: held.port }));
       });
       if (refusal !== null) this.#refuse(refusal);
     });

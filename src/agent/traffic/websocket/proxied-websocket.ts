@@ -4,7 +4,7 @@
  * them. The port is held until both have ended. [GW9]
  */
 import type { Dialler } from "../../egress/dial.ts";
-import type { FlowContext } from "../../egress/flow-context.ts";
+import { type FlowContext, toldAs } from "../../egress/flow-context.ts";
 import type { Flow } from "../../../process/flow.ts";
 import type { SecureSockets } from "../tls/secure-socket.ts";
 import { watchTlsEnd } from "../tls/tls-end.ts";
@@ -47,7 +47,7 @@ export async function relayWebSocket(
   const isTlsEndInOrder = isSecure ? watchTlsEnd(transport, socket) : () => true;
   const endedInOrder = (): boolean => transport.errored === null && isTlsEndInOrder();
   const answer = await shakeHands(transport, upgrade, options.answerTimeoutMs, flow);
-  const own = { ip: context.address.ip, port: held.port, host: options.host };
+  const own = { ip: toldAs(context.address), port: held.port, host: options.host };
   if (answer.kind === "declined") {
     await relayDecline(upgrade, { ...answer, endedInOrder }, own, flow);
     socket.destroy();
