@@ -10,14 +10,15 @@ export class PoolCatalogue extends DurableObject<object> {
     migrate(ctx.storage, CATALOGUE_MIGRATIONS);
   }
 
-  /** Notes that a pool exists; may be repeated. */
-  async add(pool: string): Promise<void> {
+  /** Notes that a pool exists, and perhaps that it may tell strangers of its addresses; may be repeated. */
+  async add(pool: string, isPublished = false): Promise<void> {
     this.ctx.storage.sql.exec("INSERT OR IGNORE INTO pool (name) VALUES (?)", pool);
+    if (isPublished) this.ctx.storage.sql.exec("UPDATE pool SET is_published = 1 WHERE name = ?", pool);
   }
 
-  /** Notes whether a pool tells strangers of its addresses. */
-  async publish(pool: string, isPublished: boolean): Promise<void> {
-    this.ctx.storage.sql.exec("UPDATE pool SET is_published = ? WHERE name = ?", isPublished ? 1 : 0, pool);
+  /** Notes that a pool tells strangers nothing any more. */
+  async unpublish(pool: string): Promise<void> {
+    this.ctx.storage.sql.exec("UPDATE pool SET is_published = 0 WHERE name = ?", pool);
   }
 
   /** The pools that may do so, in alphabetical order. [PF1] */

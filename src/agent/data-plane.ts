@@ -27,8 +27,8 @@ import { ProxyListener } from "./traffic/proxy/proxy-listener.ts";
 import type { RefusalCounts } from "./traffic/clients/refusals.ts";
 import { IDLE_LIMITS, IdleTunnels } from "./traffic/tunnel/idle-tunnels.ts";
 import type { Uploads } from "./traffic/clients/uploads.ts";
+import { ListenerCertificates } from "./listener-certificates.ts";
 import { Gateway } from "./traffic/gateway/gateway.ts";
-import { type CertificateFiles, ListenerCertificate } from "./traffic/tls/listener-certificate.ts";
 import { Outgoing } from "./traffic/origins/outgoing.ts";
 import { UdpAssociations } from "./traffic/socks/udp-associations.ts";
 import { TenantBook } from "./tenants/tenant-book.ts";
@@ -70,7 +70,6 @@ export class DataPlane {
   readonly binder = new PortBinder();
   readonly uplinks: UplinkWatch;
   readonly #config: AgentConfig;
-  readonly #log: Logger;
   /** Decides for whom what may leave. */
   readonly tenants: TenantBook;
   readonly #ownAddresses = new OwnAddresses({ isShared: (ip) => this.binder.address(ip) !== undefined });
@@ -79,8 +78,7 @@ export class DataPlane {
   readonly #admission: Admission;
   readonly #gateway: Gateway;
   readonly #proxy: ProxyListener;
-  #gatewayCertificate: ListenerCertificate | null = null;
-  #proxyCertificate: ListenerCertificate | null = null;
+  readonly #certificates: ListenerCertificates;
   readonly #associations: UdpAssociations;
 
   constructor({ config, host, verifier, describe, log }: DataPlaneOptions) {
@@ -123,17 +121,10 @@ export class DataPlane {
         log.error({ ...flow, err: fault }, "a request failed by a fault of ours");
       },
     };
-    const { gatewayCertificate, proxyCertificate } = config;
+    this.#certificates = new ListenerCertificates(config, log);
     this.#gateway = new Gateway({
       ...shared,
-      ...(gatewayCertificate === null
-        ? {}
-        : {
-            tls: {
-              certificate: () => this.#gatewayCertificate!.pair,
-              needsClientCertificate: gatewayCertificate.clientCa !== null,
-            },
-          }),
+      ...this.#certificates.ofGateway(),
       binder: this.binder,
       describe: (own) => describe({ ...own, uplinks: this.uplinks.describe(), ...this.#ownStatus() }),
     });
@@ -148,15 +139,12 @@ export class DataPlane {
     });
     const { proxySources: sources, proxyMarks: marks, tunnelIdleMs: openMs } = config;
     const idle = new IdleTunnels({ ...IDLE_LIMITS, openMs });
-    this.#log = log;
     this.#proxy = new ProxyListener({
       ...shared,
       sources,
       marks,
       idle,
-      certificate: () => this.#proxyCertificate?.pair ?? null,
-      needsClientCertificate: proxyCertificate !== null && proxyCertificate.clientCa !== null,
-      takesPlain: config.allowsPlainHttp,
+      ...this.#certificates.ofProxies(),
       associations: this.#associations,
     });
   }
@@ -190,13 +178,8 @@ export class DataPlane {
    * shared. Throws `listen-failed`.
    */
   async listen(isShared = false): Promise<Places> {
-    const { listenHost, listenPort, proxies, gatewayCertificate, proxyCertificate } = this.#config;
-    if (gatewayCertificate !== null) {
-      this.#gatewayCertificate = await this.#openCertificate("the gateway", gatewayCertificate);
-    }
-    if (proxyCertificate !== null) {
-      this.#proxyCertificate = await this.#openCertificate("the proxies", proxyCertificate);
-    }
+    const { listenHost, listenPort, proxies } = this.#config;
+    await this.#certificates.open();
     const reusePort = isShared;
     const gateway = await listening("--listen", { host: listenHost, port: listenPort }, (place) => {
       return this.#gateway.listen({ ...place, reusePort });
@@ -211,22 +194,6 @@ export class DataPlane {
   /** Begins to watch the ways out. */
   start(): void {
     this.uplinks.start();
-  }
-
-  async #openCertificate(whose: string, files: CertificateFiles): Promise<ListenerCertificate> {
-    try {
-      return await ListenerCertificate.open(files, (fault) => {
-        this.#log.error(
-          { err: fault },
-          `the certificate of ${whose} could not be read again: the old one is kept`,
-        );
-      });
-    } catch (fault) {
-      const { certificate, key, clientCa } = files;
-      const more = clientCa === null ? "" : `, with the authority ${clientCa} for clients`;
-      const message = `The certificate ${certificate} and its key ${key}${more} cannot be used: ${(fault as Error).message}.`;
-      throw new CommandFault("option-invalid", message, fault);
-    }
   }
 
   /** Admits no new flows; those that run go on. */
@@ -253,8 +220,7 @@ export class DataPlane {
     this.uplinks.stop();
     this.#gateway.close();
     this.#proxy.close();
-    this.#gatewayCertificate?.close();
-    this.#proxyCertificate?.close();
+    this.#certificates.close();
     this.#associations.close();
     this.#outgoing.close();
     this.#resolver.close();

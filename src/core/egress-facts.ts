@@ -31,7 +31,7 @@ export function publishedPool(pool: string, all: readonly PublishedAddress[]): P
       byAddress.set(one.address, one);
     }
   }
-  return { pool, addresses: [...byAddress.values()].sort(byFamilyAndText) };
+  return { pool, addresses: [...byAddress.values()].toSorted(byFamilyAndText) };
 }
 
 function byFamilyAndText({ address: one }: PublishedAddress, { address: other }: PublishedAddress): number {

@@ -156,9 +156,8 @@ export function createEgress(options: EgressOptions): Egress {
 function throughEdge(options: EdgeOptions): Caller {
   const { endpoint, token, fetch: custom, openWebSocket, allowPlainHttp = false, ...selection } = options;
   const edge = String(endpoint).replace(/\/+$/, "");
-  const url = URL.canParse(edge) ? new URL(edge) : null;
-  if (url === null) throw new TypeError(`The endpoint ${String(endpoint)} is not an absolute URL.`);
-  if (!allowPlainHttp && isPlainElsewhere(url)) throw plainHttpFault(edge, "allowPlainHttp");
+  if (!URL.canParse(edge)) throw new TypeError(`The endpoint ${String(endpoint)} is not an absolute URL.`);
+  if (!allowPlainHttp && isPlainElsewhere(new URL(edge))) throw plainHttpFault(edge, "allowPlainHttp");
   // Called without `this`: a `fetch` that is called as a method of another object throws.
   const fetchEdge = (url: string, init: RequestInit): Promise<Response> =>
     (custom ?? globalThis.fetch)(url, init);

@@ -31,10 +31,23 @@ export class Authority {
 
   static async make(name = "an authority of the tests"): Promise<Authority> {
     const authority = new Authority(await mkdtemp(join(tmpdir(), "ipshard-ca-")), name);
-    await authority.#openssl(
-      ...["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"],
-      ...["-subj", `/CN=${name}`, "-keyout", "ca-key.pem", "-out", "ca.pem"],
-    );
+    await authority.#openssl([
+      "req",
+      "-x509",
+      "-newkey",
+      "ec",
+      "-pkeyopt",
+      "ec_paramgen_curve:P-256",
+      "-nodes",
+      "-days",
+      "2",
+      "-subj",
+      `/CN=${name}`,
+      "-keyout",
+      "ca-key.pem",
+      "-out",
+      "ca.pem",
+    ]);
     return authority;
   }
 
@@ -50,14 +63,39 @@ export class Authority {
     ) as [string, string, string, string];
     const names = usage === "serverAuth" ? "subjectAltName=IP:127.0.0.1,DNS:localhost\n" : "";
     await writeFile(extensions, `${names}extendedKeyUsage=${usage}\nbasicConstraints=CA:FALSE\n`);
-    await this.#openssl(
-      ...["req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"],
-      ...["-subj", `/CN=${name}`, "-keyout", key, "-out", request],
-    );
-    await this.#openssl(
-      ...["x509", "-req", "-in", request, "-CA", "ca.pem", "-CAkey", "ca-key.pem", "-days", "2"],
-      ...["-set_serial", String(this.#serial), "-extfile", extensions, "-out", certificate],
-    );
+    await this.#openssl([
+      "req",
+      "-new",
+      "-newkey",
+      "ec",
+      "-pkeyopt",
+      "ec_paramgen_curve:P-256",
+      "-nodes",
+      "-subj",
+      `/CN=${name}`,
+      "-keyout",
+      key,
+      "-out",
+      request,
+    ]);
+    await this.#openssl([
+      "x509",
+      "-req",
+      "-in",
+      request,
+      "-CA",
+      "ca.pem",
+      "-CAkey",
+      "ca-key.pem",
+      "-days",
+      "2",
+      "-set_serial",
+      String(this.#serial),
+      "-extfile",
+      extensions,
+      "-out",
+      certificate,
+    ]);
     const [cert, keyText] = await Promise.all([readFile(certificate, "utf8"), readFile(key, "utf8")]);
     return { certificate, key, cert, keyText };
   }
@@ -66,7 +104,7 @@ export class Authority {
     await rm(this.directory, { recursive: true, force: true });
   }
 
-  async #openssl(...args: readonly string[]): Promise<void> {
+  async #openssl(args: readonly string[]): Promise<void> {
     await run("openssl", [...args], { cwd: this.directory });
   }
 }

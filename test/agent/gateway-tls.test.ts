@@ -109,7 +109,7 @@ describe("a gateway with a certificate", () => {
     });
     const echoed = await new Promise((resolve, reject) => {
       socket.on("open", () => socket.send("over TLS"));
-      socket.on("message", (data) => resolve(String(data)));
+      socket.on("message", (data: Buffer) => resolve(data.toString()));
       socket.on("error", reject);
     });
     expect(echoed).toBe("over TLS");
@@ -177,9 +177,9 @@ describe("a gateway with a certificate", () => {
       tls: { certificate: () => kept.pair, needsClientCertificate: false },
     });
     const seen: string[] = [];
-    let isOver = false;
+    const over = new AbortController();
     const traffic = Array.from({ length: 4 }, async () => {
-      while (!isOver) {
+      while (!over.signal.aborted) {
         const { status, certificate } = await ask(renewing, `${origin.url}/`);
         expect(status).toBe(200);
         if (!seen.includes(certificate)) seen.push(certificate);
@@ -194,7 +194,7 @@ describe("a gateway with a certificate", () => {
       const count = seen.length;
       await eventually(() => seen.length > count, "a client has seen it");
     }
-    isOver = true;
+    over.abort();
     await Promise.all(traffic);
     expect(seen.length).toBeGreaterThanOrEqual(3);
     kept.close();

@@ -148,7 +148,11 @@ describe("a proxy whose clients need a certificate", () => {
     });
     const ask = async (session?: Buffer): Promise<{ text: string; session: Buffer | undefined }> => {
       const socket = connectTls({
-        ...{ port: rig.proxyPort, host: "127.0.0.1", ca: trusting.ca!, cert: edge.cert, key: edge.keyText },
+        port: rig.proxyPort,
+        host: "127.0.0.1",
+        ca: trusting.ca!,
+        cert: edge.cert,
+        key: edge.keyText,
         ...(session === undefined ? {} : { session }),
       });
       let latest: Buffer | undefined;

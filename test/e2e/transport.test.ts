@@ -130,11 +130,11 @@ describe("TLS all the way", () => {
     const before = await serialAt(port);
     expect(await serialAt(proxyPort)).toBe(before);
     const next = await authority.sign("h1, renewed", "serverAuth");
-    let isOver = false;
+    const over = new AbortController();
     let count = 0;
     const headers = await cluster.clientHeaders();
     const traffic = (async () => {
-      while (!isOver) {
+      while (!over.signal.aborted) {
         const { status } = await get(cluster.through(cluster.originUrl("/seen")), { headers });
         expect(status).toBe(200);
         count += 1;
@@ -154,7 +154,7 @@ describe("TLS all the way", () => {
     );
     const renewedAt = count;
     await until("requests go on", () => count > renewedAt + 5);
-    isOver = true;
+    over.abort();
     await traffic;
   }, 90_000);
 });

@@ -34,23 +34,17 @@ export function servePools(app: OpenAPIHono<EdgeContext>): void {
   app.openapi(putPool, async (context) => {
     const { pool } = context.req.valid("param");
     const { settings } = context.req.valid("json");
-    // In the catalogue first: a pool that is listed and not there yet does no harm.
+    // In the catalogue first: a pool that is listed and not there yet does no harm. Of what is published
+    // it may list more than is, for the pool itself decides. [PF1]
     const catalogue = context.env.POOL_CATALOGUE.getByName(CATALOGUE_NAME);
-    const added = await askControlPlane(async () => catalogue.add(pool));
+    const added = await askControlPlane(async () => catalogue.add(pool, settings?.published === true));
     if (!added.ok) return refused({ code: added.refusal });
-    // What the catalogue says is published may be more than what is: the pool itself decides. [PF1]
-    const publish = (isPublished: boolean): ReturnType<typeof askControlPlane<void>> =>
-      askControlPlane(async () => catalogue.publish(pool, isPublished));
-    if (settings?.published === true) {
-      const noted = await publish(true);
-      if (!noted.ok) return refused({ code: noted.refusal });
-    }
     const stub = poolStub(context.env, pool);
     const configured = await askControlPlane(async () => stub.configure(definedOnly(settings ?? {})));
     facts.doubt();
     if (!configured.ok) return refused({ code: configured.refusal });
     const outcome = configured.value;
-    if (outcome.ok && settings?.published === false) await publish(false);
+    if (settings?.published === false) await askControlPlane(async () => catalogue.unpublish(pool));
     return outcome.ok ? context.json(outcome.value, 200) : refused({ code: outcome.refusal });
   });
 
