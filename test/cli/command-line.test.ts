@@ -3,9 +3,12 @@ import { execFile } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { edgeApi } from "../../src/api/edge-api.ts";
 import { EdgeAnswerUnreadable, EdgeRefusal, EdgeUnreachable } from "../../src/api/errors.ts";
 import { commandFault } from "../../src/cli/output/faults.ts";
 
+/** What an agent needs besides an edge; none of it is read before the options are found right. */
+const AGENT = ["--pool=eu", "--token-file=t", "--state=s", "--listen=127.0.0.1:1"];
 const ROOT = join(import.meta.dirname, "../..");
 
 interface Said {
@@ -50,6 +53,33 @@ test.each([
   const { code, stdout, stderr } = await run(...args);
   expect(stderr).toContain(`(Did you mean ${meant}?)`);
   expect([code, stdout]).toEqual([1, ""]);
+});
+
+test.each([
+  [["edge", "--host", "0.0.0.0"], "--certificate"],
+  [["agent", ...AGENT, "--edge", "http://10.0.0.1:8787"], "https"],
+  [["agent", ...AGENT, "--edge", "https://e.example", "--proxy", "0.0.0.0:3128"], "--proxy-certificate"],
+  [["doctor", "--edge", "http://10.0.0.1", "--token-file=b", "--gateway=https://c", "--to=d"], "https"],
+  [["doctor", "--edge", "https://a", "--token-file=b", "--gateway=http://c.example", "--to=d"], "https"],
+])("[TR4] %j does nothing, and says what to do instead", async (args, advice) => {
+  const { code, stdout, stderr } = await run(...args);
+  expect(stderr.trim()).toMatch(/\[plain-http-refused\]$/);
+  expect(stderr).toContain(advice);
+  expect(stderr).toContain("--allow-plain-http");
+  expect([code, stdout]).toEqual([1, ""]);
+});
+
+test("[TR4] what the client of the API refuses is said in the words of a command line", () => {
+  let refused: unknown;
+  try {
+    edgeApi({ edge: "http://edge.example", token: () => "t" });
+  } catch (fault) {
+    refused = commandFault(fault);
+  }
+  expect(refused).toMatchObject({
+    code: "plain-http-refused",
+    message: expect.stringContaining("--allow-plain-http"),
+  });
 });
 
 test.each([
