@@ -159,10 +159,10 @@ export class PoolService {
     this.#store.advanceRevision();
     const changed = changedAddress(known, ip, changes ?? {});
     this.#store.putIp(changed, 0);
-    // In the same turn: its hosts say so to their clients. [PF5]
-    if (known !== null && known.advertised !== changed.advertised) this.#hosts.tellAll();
     // It may be served from other sites now. A new one is assigned when it has said that it is the pool's.
     if (known !== null) this.#assignments.decide();
+    // In the same turn: its hosts say so to their clients. [PF5]
+    if (known !== null && known.advertised !== changed.advertised) this.#hosts.tellAll();
     await this.#orders.wakeLater();
     await this.#orders.push(ip);
     if (this.#store.ip(ip) === null) return refuse("ip-elsewhere");
