@@ -64,4 +64,17 @@ export const ADDRESS_MIGRATIONS: Migrations = [
       expires_at_ms TEXT NOT NULL
     )`,
   ],
+  // History by time. A table that still has its first grant knows all since then.
+  [
+    "ALTER TABLE assignment ADD COLUMN known_since_ms INTEGER NOT NULL DEFAULT 0",
+    `UPDATE assignment SET known_since_ms = coalesce(
+      (SELECT granted_at_ms FROM past_lease WHERE epoch = 1),
+      (SELECT granted_at_ms FROM lease WHERE epoch = 1),
+      CAST(strftime('%s', 'now') AS INTEGER) * 1000
+    )`,
+    "ALTER TABLE lease ADD COLUMN resumes_epoch INTEGER",
+    "ALTER TABLE past_lease ADD COLUMN pool TEXT",
+    "ALTER TABLE past_lease ADD COLUMN leases TEXT",
+    "CREATE INDEX past_lease_of_block ON past_lease (base, block_order, granted_at_ms)",
+  ],
 ];

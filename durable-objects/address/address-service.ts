@@ -7,6 +7,7 @@
 import { freePortCount } from "../../src/core/buddy-allocator.ts";
 import { type Holder, leasesOf, type LeaseRow } from "../../src/core/lease-table.ts";
 import { ok, type Outcome, refuse } from "../../src/core/outcome.ts";
+import type { PortQuestion } from "../../src/core/port-history.ts";
 import { leaseSettingsOf, type PoolSettings } from "../../src/core/pool-settings.ts";
 import { isStatic, settingsToFollow } from "../../src/core/static-slots.ts";
 import type { AddressOrder, AddressStatus, HeldBlock } from "../calls/address-calls.ts";
@@ -15,6 +16,7 @@ import type { Acceptance, ObjectPlatform, ObjectSocket } from "../platform/objec
 import { AddressPublisher } from "./address-publisher.ts";
 import { LEFT, SERVE, statusOf } from "./address-status.ts";
 import { AddressTable } from "./address-table.ts";
+import type { StoredHistory } from "./lease-store.ts";
 import { LeaseSessions } from "./lease-sessions.ts";
 
 /** A host of an address; it has no end while it has a slot. */
@@ -129,6 +131,13 @@ export class AddressService {
     });
   }
 
+  /** Who held a port at a time, also in pools that the address has left. [AT1] */
+  async holdersAt(question: PortQuestion): Promise<Outcome<StoredHistory, "ip-unknown">> {
+    const known = this.#table.historyOf(question);
+    await this.#table.alarmSet;
+    return known === null ? refuse("ip-unknown") : ok(known);
+  }
+
   /** What is not free of it now; nothing of an address that belongs to no pool. */
   async held(): Promise<readonly HeldBlock[]> {
     const address = this.#table.address();
@@ -181,7 +190,7 @@ export class AddressService {
     const address = this.#table.address();
     if (address === null) return;
     this.#table.execute(address, { type: "tick" });
-    this.#table.prune();
+    this.#table.prune(address);
     await this.#table.alarmSet;
   }
 }

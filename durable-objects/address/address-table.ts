@@ -13,11 +13,12 @@ import {
 import { type LeaseEvent, nextDeadlineMs } from "../../src/core/lease-table.ts";
 import type { Outcome } from "../../src/core/outcome.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
+import type { PortQuestion } from "../../src/core/port-history.ts";
 import { isUnpublished } from "../../src/core/publication.ts";
 import type { ObjectPlatform } from "../platform/object-platform.ts";
 import { migrate } from "../storage/migrate.ts";
 import { ADDRESS_MIGRATIONS } from "./address-schema.ts";
-import { KEPT_PAST_LEASES, LeaseStore, type StoredAddress } from "./lease-store.ts";
+import { LeaseStore, type StoredAddress, type StoredHistory } from "./lease-store.ts";
 
 /** One per egress IP. */
 export class AddressTable {
@@ -96,7 +97,7 @@ export class AddressTable {
 
   /** Gives an address that belongs nowhere to a pool. */
   assign(ip: string, pool: string, settings: PoolSettings): void {
-    this.#stored(() => this.#store.assign(ip, pool, settings));
+    this.#stored(() => this.#store.assign(ip, pool, settings, this.#platform.nowMs()));
   }
 
   /** Notes what the address is, which an alarm does not tell. */
@@ -112,8 +113,16 @@ export class AddressTable {
   }
 
   /** Forgets leases that are long over. */
-  prune(): void {
-    this.#stored(() => this.#store.prune(KEPT_PAST_LEASES));
+  prune({ table }: StoredAddress): void {
+    this.#stored(() => this.#store.prune(this.#platform.nowMs(), table.settings.historyDays));
+  }
+
+  /** Who held a port at a time; null if the address never belonged to a pool. */
+  historyOf(question: PortQuestion): StoredHistory | null {
+    const address = this.address();
+    // What has ended by now has to be in the table as ended.
+    if (address !== null) this.execute(address, { type: "tick" });
+    return this.#store.historyOf(question, this.#platform.nowMs());
   }
 
   /** Stores all or nothing; after a failure memory may be ahead of the disk, so it goes. [DO6] */

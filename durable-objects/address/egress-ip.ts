@@ -4,6 +4,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import type { Outcome } from "../../src/core/outcome.ts";
+import type { PortQuestion } from "../../src/core/port-history.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import type { AddressOrder, AddressStatus, HeldBlock } from "../calls/address-calls.ts";
 import { HOST_HEADER } from "../calls/peer-headers.ts";
@@ -12,6 +13,7 @@ import { durablePlatform } from "../platform/durable-platform.ts";
 import { answerClose, answerUpgrade, connectingPeer } from "../platform/upgrade.ts";
 import { type AddressDescription, AddressService } from "./address-service.ts";
 import { SERVE } from "./address-status.ts";
+import type { StoredHistory } from "./lease-store.ts";
 
 /** What the object finds in its environment. */
 export interface AddressBindings {
@@ -43,6 +45,11 @@ export class EgressIp extends DurableObject<AddressBindings> {
   /** The table as it stands now. */
   async describe(): Promise<Outcome<AddressDescription, "ip-unknown">> {
     return this.#service.describe();
+  }
+
+  /** As the service's `holdersAt`. */
+  async holdersAt(question: PortQuestion): Promise<Outcome<StoredHistory, "ip-unknown">> {
+    return this.#service.holdersAt(question);
   }
 
   /** As the service's `held`. */

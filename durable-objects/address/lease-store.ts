@@ -5,23 +5,29 @@
  * Costs are laid out for what happens most. A renewal updates the one row of its holder, and many that
  * come together update one row for all of them: of a holder's two times the later one counts. A
  * grant adds one row. A lease that is over leaves the live rows for the history ("who held
- * these ports then?"), which is bounded; only its recent part is read again, to know which
- * blocks have been unused longest.
+ * these ports then?", `past-leases.ts`); only its recent part is read again, to know which blocks have
+ * been unused longest.
  */
 import { markUnused } from "../../src/core/buddy-allocator.ts";
 import {
   emptyLeaseTable,
   fillLeaseTable,
   type Holder,
+  type LeaseEnd,
   type LeaseEvent,
   type LeaseRow,
   type LeaseTable,
 } from "../../src/core/lease-table.ts";
 import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../../src/core/pool-settings.ts";
+import {
+  type KnownLease,
+  portHistory,
+  type PortHistory,
+  type PortQuestion,
+} from "../../src/core/port-history.ts";
+import { PastLeases } from "./past-leases.ts";
 import { numberOf, type SqlDatabase, type SqlRow, textOf, textOrNull } from "../storage/sql-database.ts";
 
-/** Past leases that are kept for an address; far more than a year of an ordinary one. */
-export const KEPT_PAST_LEASES = 1_000_000;
 /** Past leases that are read when a table is loaded: several for each unit of an address. */
 export const RECALLED_PAST_LEASES = 4_096;
 
@@ -37,23 +43,35 @@ export interface StoredAddress {
   readonly table: LeaseTable;
 }
 
+/** What is known of a port at a time, and the pool that the address belongs to, or did last. */
+export interface StoredHistory {
+  readonly pool: string;
+  readonly history: PortHistory;
+}
+
 /** Reads and writes one table; transactions are the caller's. */
 export class LeaseStore {
   readonly #sql: SqlDatabase["sql"];
+  readonly #past: PastLeases;
 
   constructor(database: Pick<SqlDatabase, "sql">) {
     this.#sql = database.sql;
+    this.#past = new PastLeases(database.sql);
   }
 
-  /** Gives an address that belongs nowhere to a pool. Its sessions, epochs and versions go on rising. [RE5] */
-  assign(ip: string, pool: string, settings: PoolSettings): void {
+  /**
+   * Gives an address that belongs nowhere to a pool. Its sessions, epochs and versions go on rising, and
+   * its history goes on. [RE5]
+   */
+  assign(ip: string, pool: string, settings: PoolSettings, nowMs: number): void {
     this.#sql.exec(
-      `INSERT INTO assignment (id, ip, pool, settings) VALUES (1, ?, ?, ?)
+      `INSERT INTO assignment (id, ip, pool, settings, known_since_ms) VALUES (1, ?, ?, ?, ?)
       ON CONFLICT (id) DO UPDATE SET ip = excluded.ip, pool = excluded.pool,
       settings = excluded.settings, is_steered = 0, standing = 'serving'`,
       ip,
       pool,
       JSON.stringify(settings),
+      nowMs,
     );
   }
 
@@ -121,8 +139,9 @@ export class LeaseStore {
   /** Writes what a command came to; to be called in one transaction. */
   append(events: readonly LeaseEvent[]): void {
     const renewed = events.filter((event) => event.type === "renewed");
-    for (const event of events) {
-      if (event.type !== "renewed" || renewed.length === 1) this.#write(event);
+    for (const [at, event] of events.entries()) {
+      if (event.type === "granted") this.#insertLease(event.row, this.#resumedBy(event.row, events[at - 1]));
+      else if (event.type !== "renewed" || renewed.length === 1) this.#write(event);
       if (changesSteering(event)) this.#sql.exec(COUNT_STEERING_CHANGE);
     }
     // Last: before it, time has passed for those that were there.
@@ -164,18 +183,32 @@ export class LeaseStore {
     );
   }
 
-  /**
-   * Forgets the past beyond the newest `kept` epochs. The newest epoch of all stays whatever
-   * is asked, since epochs only rise. [EP1] [DO4]
-   */
-  prune(kept: number): void {
-    this.#sql.exec(
-      `DELETE FROM past_lease WHERE epoch <= (SELECT max(epoch) FROM past_lease) - ?`,
-      Math.max(1, kept),
-    );
+  /** Forgets what is long over. [DO4] */
+  prune(nowMs: number, historyDays: number): void {
+    this.#past.prune(nowMs, historyDays);
   }
 
-  #write(event: LeaseEvent): void {
+  /** Who held a port at a time. Reads the disk alone, so that it also answers for an address without a pool. */
+  historyOf(question: PortQuestion, nowMs: number): StoredHistory | null {
+    const [assignment] = this.#rows("SELECT * FROM assignment");
+    if (assignment === undefined) return null;
+    const pool = textOf(assignment, "pool");
+    const { historyDays } = settingsOf(assignment);
+    const wholeSinceMs = this.#past.wholeSinceMs();
+    const live = this.#rows("SELECT * FROM lease").map((row) => knownLeaseOf(row, pool));
+    const leases = [...live, ...this.#past.around(question.port, question.atMs)];
+    return { pool, history: portHistory(question, { leases, wholeSinceMs, nowMs, historyDays }) };
+  }
+
+  /** The epoch of the lease that a grant goes on with: it came free for this grant alone. [QU3] */
+  #resumedBy({ base, order, host }: LeaseRow, before: LeaseEvent | undefined): number | null {
+    if (before?.type !== "freed") return null;
+    const [row] = this.#rows("SELECT base, block_order, host FROM past_lease WHERE epoch = ?", before.epoch);
+    const isSame = row?.["base"] === base && row["block_order"] === order && row["host"] === host;
+    return isSame ? before.epoch : null;
+  }
+
+  #write(event: Exclude<LeaseEvent, { type: "granted" }>): void {
     const sql = this.#sql;
     switch (event.type) {
       case "configured":
@@ -193,9 +226,6 @@ export class LeaseStore {
       case "satisfied":
         sql.exec("DELETE FROM want WHERE host = ?", event.host);
         return;
-      case "granted":
-        this.#insertLease(event.row);
-        return;
       case "ended":
         sql.exec(
           "UPDATE lease SET end_reason = ?, ended_at_ms = ?, free_at_ms = ? WHERE epoch = ?",
@@ -206,12 +236,7 @@ export class LeaseStore {
         );
         return;
       case "freed":
-        sql.exec(
-          `INSERT INTO past_lease (epoch, base, block_order, host, granted_at_ms, end_reason, ended_at_ms)
-          SELECT epoch, base, block_order, host, granted_at_ms, end_reason, ended_at_ms
-          FROM lease WHERE epoch = ?`,
-          event.epoch,
-        );
+        this.#past.add(event.epoch);
         sql.exec("DELETE FROM lease WHERE epoch = ?", event.epoch);
         return;
       case "left":
@@ -252,11 +277,12 @@ export class LeaseStore {
     this.#sql.exec("UPDATE assignment SET last_session = max(last_session, ?)", session);
   }
 
-  #insertLease(row: LeaseRow): void {
+  #insertLease(row: LeaseRow, resumesEpoch: number | null): void {
     const { epoch, base, order, host, instance, grantedAtMs, requestId, steered } = row;
     this.#sql.exec(
-      `INSERT INTO lease (epoch, base, block_order, host, instance, granted_at_ms, request_id, is_steered)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO lease
+      (epoch, base, block_order, host, instance, granted_at_ms, request_id, is_steered, resumes_epoch)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       epoch,
       base,
       order,
@@ -265,6 +291,7 @@ export class LeaseStore {
       grantedAtMs,
       requestId,
       steered ? 1 : 0,
+      resumesEpoch,
     );
   }
 
@@ -287,6 +314,11 @@ function leaseRowOf(row: SqlRow): LeaseRow {
     freeAtMs: ended ? numberOf(row, "free_at_ms") : null,
     steered: row["is_steered"] === 1,
   };
+}
+
+function knownLeaseOf(row: SqlRow, pool: string): KnownLease {
+  const { base, order, host, epoch, grantedAtMs: sinceMs, endedAtMs: untilMs } = leaseRowOf(row);
+  return { base, order, host, pool, epoch, sinceMs, untilMs, end: row["end_reason"] as LeaseEnd | null };
 }
 
 /** Settings that were added since they were written hold by their default. */

@@ -48,9 +48,21 @@ export interface FactsSettings {
   readonly published: boolean;
 }
 
+/** What a pool keeps of the past of its addresses. */
+export interface HistorySettings {
+  /** For how long an address can say who held a port. [AT3] */
+  readonly historyDays: number;
+}
+
 /** All of a pool's settings; every address of the pool follows them. */
 export interface PoolSettings
-  extends LeaseSettings, PoolOwnSettings, RouterSettings, AssignmentSettings, FactsSettings {}
+  extends
+    LeaseSettings,
+    PoolOwnSettings,
+    RouterSettings,
+    AssignmentSettings,
+    FactsSettings,
+    HistorySettings {}
 
 /** How addresses lease about which their operator has said nothing. */
 export const DEFAULT_LEASE_SETTINGS: LeaseSettings = {
@@ -72,6 +84,7 @@ export const DEFAULT_POOL_SETTINGS: PoolSettings = {
   // The loss of one leaves two until a third has come in its place.
   minHostsPerIp: 3,
   published: false,
+  historyDays: 90,
 };
 
 /** Those of a pool's settings by which its addresses lease. */

@@ -3,6 +3,7 @@ import { z } from "zod";
 import type {
   AssignmentSettings,
   FactsSettings,
+  HistorySettings,
   LeaseSettings,
   PoolOwnSettings,
   PoolSettings,
@@ -48,6 +49,11 @@ const assignmentSettingsSchema = z.object({
 /** What a pool tells strangers. */
 const factsSettingsSchema = z.object({ published: z.boolean() }) satisfies z.ZodType<FactsSettings>;
 
+/** What a pool keeps of the past. */
+const historySettings = z.object({
+  historyDays: z.int().min(1).max(3_650),
+}) satisfies z.ZodType<HistorySettings>;
+
 /** Complete settings. */
 export const poolSettingsSchema = z.strictObject({
   ...leaseSettings.shape,
@@ -55,4 +61,5 @@ export const poolSettingsSchema = z.strictObject({
   ...routerSettingsSchema.shape,
   ...assignmentSettingsSchema.shape,
   ...factsSettingsSchema.shape,
+  ...historySettings.shape,
 }) satisfies z.ZodType<PoolSettings>;

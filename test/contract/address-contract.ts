@@ -120,7 +120,7 @@ export class StoredTable implements TableKeeper {
     this.#database = database;
     this.#random = random;
     migrate(database, ADDRESS_MIGRATIONS);
-    new LeaseStore(database).assign("192.0.2.1", POOL, SETTINGS);
+    new LeaseStore(database).assign("192.0.2.1", POOL, SETTINGS, START_MS);
   }
 
   async perform(command: LeaseCommand, nowMs: number): Promise<Answer> {

@@ -30,6 +30,8 @@ export const SETTINGS: PoolSettings = {
   minPortsPerHost: 64,
 };
 
+const START_MS = 1_800_000_000_000;
+
 /** One thing that happens to an address. */
 export interface Step {
   readonly command: LeaseCommand["type"];
@@ -89,11 +91,11 @@ export function playHistory(database: SqlDatabase, history: History): { readonly
   migrate(database, ADDRESS_MIGRATIONS);
   const store = new LeaseStore(database);
   expect(store.load()).toBeNull();
-  store.assign("192.0.2.1", POOL, SETTINGS);
+  store.assign("192.0.2.1", POOL, SETTINGS, START_MS);
   const table = emptyLeaseTable(SETTINGS);
   const folded = emptyLeaseTable(SETTINGS);
   const random = generator(history.seed);
-  let nowMs = 1_800_000_000_000;
+  let nowMs = START_MS;
   for (const [at, current] of history.steps.entries()) {
     nowMs += current.elapsedMs;
     const events: LeaseEvent[] = [];

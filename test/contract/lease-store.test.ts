@@ -12,7 +12,7 @@ function emptyStore() {
   const database = openNodeDatabase();
   migrate(database, ADDRESS_MIGRATIONS);
   const store = new LeaseStore(database);
-  store.assign("192.0.2.1", "eu", DEFAULT_POOL_SETTINGS);
+  store.assign("192.0.2.1", "eu", DEFAULT_POOL_SETTINGS, 0);
   return { database, store };
 }
 
@@ -71,7 +71,7 @@ describe("a lease store on the SQLite of Node", () => {
     ]);
     expect(wants()).toEqual([["h2", 7]]);
     store.leave();
-    store.assign("192.0.2.1", "eu", DEFAULT_POOL_SETTINGS);
+    store.assign("192.0.2.1", "eu", DEFAULT_POOL_SETTINGS, 0);
     expect(wants()).toEqual([]);
   });
 
@@ -87,19 +87,10 @@ describe("a lease store on the SQLite of Node", () => {
         granted_at_ms: 7,
         end_reason: "released",
         ended_at_ms: 8,
+        pool: "eu",
+        leases: null,
       },
     ]);
-  });
-
-  test("[DO4] forgets the oldest past and never the newest epoch", () => {
-    const { store } = emptyStore();
-    for (let epoch = 1; epoch <= 20; epoch += 1) store.append(pastLease(epoch));
-    store.prune(5);
-    expect(store.load()!.table.unitHistory.filter((atMs) => atMs > 0)).toHaveLength(5);
-    expect(store.load()!.table.lastEpoch).toBe(20);
-    store.prune(0);
-    expect(store.load()!.table.unitHistory.filter((atMs) => atMs > 0)).toHaveLength(1);
-    expect(store.load()!.table.lastEpoch).toBe(20);
   });
 
   test("[DO4] wakes up at the newest epoch however long the past is", () => {
@@ -160,7 +151,7 @@ describe("a lease store on the SQLite of Node", () => {
     store.append([{ type: "joined", holder }]);
     expect(new LeaseStore(database).load()!.table.holders.get("h1")).toEqual(holder);
     store.leave();
-    store.assign("192.0.2.1", "us", DEFAULT_POOL_SETTINGS);
+    store.assign("192.0.2.1", "us", DEFAULT_POOL_SETTINGS, 0);
     store.append([{ type: "joined", holder }]);
     expect(timesOf()).toEqual([10]);
   });

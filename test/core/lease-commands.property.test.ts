@@ -31,6 +31,7 @@ const settings = fc.record(
     steeringDeadlineMs: fc.constant(2000),
     minHostsPerIp: fc.constant(3),
     published: fc.constant(false),
+    historyDays: fc.constant(90),
   },
   { noNullPrototype: true },
 );

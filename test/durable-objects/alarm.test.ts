@@ -1,7 +1,7 @@
 /** What time alone does to an address, in real time: leases of a second instead of a mocked clock. */
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { expect, it, vi } from "vitest";
-import { KEPT_PAST_LEASES } from "../../durable-objects/address/lease-store.ts";
+import { KEPT_PAST_LEASES } from "../../durable-objects/address/past-leases.ts";
 import type { EgressIp } from "../../durable-objects/address/egress-ip.ts";
 import { HostConnection, objects, settings } from "./objects.ts";
 
@@ -138,9 +138,15 @@ it("[DO4] the alarm forgets the oldest past leases beyond those that are kept", 
   const host = await HostConnection.open(stub, "h1");
   await host.join("first-instance");
   await host.acquire(8);
+  const endedAtMs = Date.now();
   await runInDurableObject(stub, (_instance: EgressIp, { storage }) => {
     for (const epoch of [2, 3, KEPT_PAST_LEASES + 2]) {
-      storage.sql.exec("INSERT INTO past_lease VALUES (?, 2048, 6, 'h1', 1, 'released', 2)", epoch);
+      storage.sql.exec(
+        "INSERT INTO past_lease VALUES (?, 2048, 6, 'h1', ?, 'released', ?, 'eu', NULL)",
+        epoch,
+        endedAtMs - 1,
+        endedAtMs,
+      );
     }
   });
   expect(await runDurableObjectAlarm(stub)).toBe(true);

@@ -122,7 +122,13 @@ describe("restarts", () => {
     ];
     for (const step of steps) {
       const answer = await step();
-      const { minHostsPerIp: _least, routerSilenceMs: _routers, published: _facts, ...told } = settings;
+      const {
+        minHostsPerIp: _least,
+        routerSilenceMs: _routers,
+        published: _facts,
+        historyDays: _days,
+        ...told
+      } = settings;
       expect(answer).toMatchObject({ type: "answer", settings: told });
       if (answer["granted"] !== null) granted.push(answer);
       const before = await tableOf(stub);

@@ -18,6 +18,7 @@ describe("settings", () => {
       routerSilenceMs: 5000,
       minHostsPerIp: 3,
       published: false,
+      historyDays: 90,
     });
   });
 
@@ -39,6 +40,8 @@ describe("settings", () => {
     ["minHostsPerIp", 0],
     ["minHostsPerIp", 1_009],
     ["published", 1],
+    ["historyDays", 0],
+    ["historyDays", 3_651],
     ["unheardOf", 1],
   ])("[ME4] with %s = %d are refused", (key, value) => {
     expect(poolSettingsSchema.safeParse({ ...DEFAULT_POOL_SETTINGS, [key]: value }).success).toBe(false);

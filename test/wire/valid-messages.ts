@@ -52,6 +52,7 @@ export const poolSettings: fc.Arbitrary<PoolSettings> = fc.record(
     routerSilenceMs: silenceMs,
     minHostsPerIp: fc.integer({ min: 1, max: 1_008 }),
     published: fc.boolean(),
+    historyDays: fc.integer({ min: 1, max: 3_650 }),
   },
   plain,
 );
