@@ -7,14 +7,19 @@
  */
 import type { Logger } from "pino";
 import type { AgentConfig } from "./command-line.ts";
-import { DataPlane } from "./data-plane.ts";
+import { DataPlane, logUnusable } from "./data-plane.ts";
 import { DividedPlane } from "./divided-plane.ts";
 import { PolicyCopy } from "../link/policy-copy.ts";
 import { PublishedKeys } from "../link/published-keys.ts";
+import type { BlockLog } from "./flow-log/block-log.ts";
+import { blockLogOf, trimLeftovers } from "./flow-log/flow-log-options.ts";
+import { NotedAddresses } from "./noted-addresses.ts";
 import type { EdgeToken } from "../link/edge-token.ts";
 import type { Machine } from "./machine/guarded-machine.ts";
 import { PoolMember } from "./leasing/pool-member.ts";
 import type { StateDirectory } from "../link/state-directory.ts";
+
+const BLOCK_LOG_FAULT = "blocks cannot be logged: who held a port is known at the edge alone";
 
 /** Runs from `start` until `drain` has resolved. */
 export class Agent {
@@ -27,6 +32,7 @@ export class Agent {
   readonly #token: EdgeToken;
   readonly #machine: Machine;
   readonly #policy: PolicyCopy;
+  readonly #blockLog: BlockLog | null;
   #member: PoolMember | null = null;
 
   constructor(config: AgentConfig, token: EdgeToken, state: StateDirectory, machine: Machine, log: Logger) {
@@ -42,9 +48,11 @@ export class Agent {
       log,
     });
     const host = token.subject;
+    this.#blockLog = blockLogOf(config, (fault) => log.error({ err: fault }, BLOCK_LOG_FAULT));
     const describe = async (own: Record<string, unknown>): Promise<Record<string, unknown>> => ({
       ...own,
       ...(await machine.describe()),
+      ...(this.#blockLog === null ? {} : { blockLog: this.#blockLog.counts }),
     });
     this.#dataPlane =
       config.processes === 1
@@ -69,6 +77,7 @@ export class Agent {
 
   /** Listens, then joins the pool; an edge that is away is waited for in the background. */
   async start(): Promise<void> {
+    await this.#openLog();
     const places = await this.#dataPlane.listen();
     const { port } = places.gateway;
     const { edge, pool, listenHost, gateway, drainDeadlineMs, reach, site, weight, restMs } = this.#config;
@@ -84,7 +93,7 @@ export class Agent {
       reach,
       site,
       weight,
-      binder,
+      binder: this.#blockLog === null ? binder : new NotedAddresses(binder, this.#blockLog),
       uplinks,
       policy: {
         told: (version) => this.#policy.told(version),
@@ -120,6 +129,18 @@ export class Agent {
     this.#policy.stop();
     await this.#dataPlane.close();
     await this.#machine.close();
+    await this.#blockLog?.close();
     await this.#state.close();
+  }
+
+  /** A host that cannot log what it is to log does not begin to send. Throws `state-unusable`. */
+  async #openLog(): Promise<void> {
+    if (this.#blockLog === null) return;
+    try {
+      await this.#blockLog.open();
+      await trimLeftovers(this.#config);
+    } catch (fault) {
+      throw logUnusable(this.#config, fault);
+    }
   }
 }

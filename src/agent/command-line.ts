@@ -18,6 +18,12 @@ import type { WhenCopied } from "../link/state-directory.ts";
 import { DEFAULT_WEIGHT, isLabel, isWeight, LEAST_WEIGHT, MOST_WEIGHT } from "../core/whereabouts.ts";
 import { isName } from "../core/selection.ts";
 import { gatewayUrl } from "../wire/gateway-url.ts";
+import {
+  type FlowLogConfig,
+  type FlowLogOptionTexts,
+  readFlowLog,
+  withFlowLog,
+} from "./flow-log/flow-log-options.ts";
 import { DEFAULT_TIMING } from "./leasing/keeper-options.ts";
 import type { MachineMode } from "./machine/guarded-machine.ts";
 import type { CertificateFiles } from "./traffic/tls/listener-certificate.ts";
@@ -71,9 +77,11 @@ export interface AgentConfig {
   readonly site: string | null;
   /** Its share of the load compared with other hosts. */
   readonly weight: number;
+  /** What is logged of what leaves. */
+  readonly flowLog: FlowLogConfig;
 }
 
-interface Options extends TransportOptions {
+interface Options extends TransportOptions, FlowLogOptionTexts {
   readonly edge: string;
   readonly pool: string;
   readonly tokenFile: string;
@@ -171,12 +179,13 @@ export function parseConfig(args: readonly string[], write: (text: string) => vo
     probes: options.probe.map(readProbe),
     site: options.site === undefined ? null : readSite(options.site),
     weight: readWeight(options.weight),
+    flowLog: readFlowLog(options),
   };
 }
 
 function commandLine(write: (text: string) => void): Command {
   const description = "Leases ports of the pool's addresses for this host, and sends requests from them.";
-  return withTransport(withCopiedState(newCommand("ipshard agent", description, write)))
+  return withFlowLog(withTransport(withCopiedState(newCommand("ipshard agent", description, write))))
     .requiredOption("--edge <url>", "where the edge is")
     .requiredOption("--pool <name>", "the pool to join")
     .requiredOption("--token-file <file>", "a token of the role host; its subject is this host's name")

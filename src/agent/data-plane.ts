@@ -7,9 +7,13 @@
  * It holds no lease: whoever keeps the leases fills the binder.
  */
 import { once } from "node:events";
+import { setTimeout } from "node:timers/promises";
 import type { AddressInfo, Server } from "node:net";
 import type { Logger } from "pino";
 import type { PoolPolicy } from "../core/pool-policy.ts";
+import { flowLogDirectory } from "./flow-log/flow-log-options.ts";
+import { ProcessFlows } from "./flow-log/process-flows.ts";
+import { diskFault } from "../process/disk-faults.ts";
 import { CommandFault, listenReason } from "../process/command-fault.ts";
 import { monotonicMs } from "../process/clock.ts";
 import { descriptorLimit } from "../process/descriptors.ts";
@@ -44,6 +48,7 @@ const CLIENT_GRACE_MS = 2_000;
 /** When no request has come for so long, every busy Worker has been refused, and sends none. */
 const QUIET_MS = 500;
 
+const FLOWS_UNLOGGED = "flows cannot be logged, and go on: nobody will know who sent those of now";
 /** For whom uplinks are tried. No token has this for a name. */
 const NOBODY = "";
 
@@ -52,6 +57,8 @@ export interface DataPlaneOptions {
   readonly config: AgentConfig;
   /** Name of this host. */
   readonly host: string;
+  /** Among the processes of the host; 0 for the only one. */
+  readonly process?: number;
   /** Knows the edge's keys; its owner keeps them fresh. */
   readonly verifier: TokenVerifier;
   /** Makes the status of the host of what this process says of itself. */
@@ -79,10 +86,13 @@ export class DataPlane {
   readonly #gateway: Gateway;
   readonly #proxy: ProxyListener;
   readonly #certificates: ListenerCertificates;
+  readonly #flows: ProcessFlows;
   readonly #associations: UdpAssociations;
 
-  constructor({ config, host, verifier, describe, log }: DataPlaneOptions) {
+  constructor({ config, host, process: number = 0, verifier, describe, log }: DataPlaneOptions) {
     this.#config = config;
+    this.#log = log;
+    this.#flows = new ProcessFlows(config, number, (fault) => log.error({ err: fault }, FLOWS_UNLOGGED));
     this.#resolver = new Resolver({ servers: config.nameServers });
     const { allowed, denied, pool, connectTimeoutMs, responseTimeoutMs } = config;
     const policy = new DestinationPolicy({ allowed, denied, isOwn: (ip) => this.#ownAddresses.isOwn(ip) });
@@ -100,6 +110,8 @@ export class DataPlane {
       log,
     });
     dialler.onTry = this.uplinks.onTry;
+    dialler.recorder = this.#flows.recorder;
+    trials.recorder = this.#flows.recorder;
     this.#outgoing = new Outgoing(dialler, { responseTimeoutMs });
     this.tenants = new TenantBook(() => policy, null);
     this.#admission = new Admission({
@@ -116,21 +128,20 @@ export class DataPlane {
       outgoing: this.#outgoing,
       sockets,
       refusalCounts,
-      onFault: (fault: unknown, context: FlowContext | null): void => {
-        const flow = context === null ? {} : logFields(context);
-        log.error({ ...flow, err: fault }, "a request failed by a fault of ours");
-      },
+      onFault: (fault: unknown, context: FlowContext | null) => this.#onFault(fault, context),
     };
     this.#certificates = new ListenerCertificates(config, log);
     this.#gateway = new Gateway({
       ...shared,
       ...this.#certificates.ofGateway(),
       binder: this.binder,
+      flowsAt: (question) => this.#flows.at(question),
       describe: (own) => describe({ ...own, uplinks: this.uplinks.describe(), ...this.#ownStatus() }),
     });
     this.#associations = new UdpAssociations({
       admission: this.#admission,
       resolver: this.#resolver,
+      recorder: this.#flows.recorder,
       sockets,
       onEnded: (context, { egressPlace: { port }, tally }, problem) => {
         const fields = { ...logFields(context), port, ...tally.describe(), code: problem?.code };
@@ -165,7 +176,13 @@ export class DataPlane {
   }
 
   #ownStatus(): Record<string, unknown> {
-    return { udp: this.#associations.describe(), policyVersion: this.policyVersion };
+    const { policyVersion } = this;
+    return { udp: this.#associations.describe(), policyVersion, ...this.#flows.describe() };
+  }
+
+  #onFault(fault: unknown, context: FlowContext | null): void {
+    const flow = context === null ? {} : logFields(context);
+    this.#log.error({ ...flow, err: fault }, "a request failed by a fault of ours");
   }
 
   /** Uploads that may be asked for in other processes of the host. */
@@ -179,6 +196,7 @@ export class DataPlane {
    */
   async listen(isShared = false): Promise<Places> {
     const { listenHost, listenPort, proxies } = this.#config;
+    await this.#openLog();
     await this.#certificates.open();
     const reusePort = isShared;
     const gateway = await listening("--listen", { host: listenHost, port: listenPort }, (place) => {
@@ -196,6 +214,14 @@ export class DataPlane {
     this.uplinks.start();
   }
 
+  async #openLog(): Promise<void> {
+    try {
+      await this.#flows.open();
+    } catch (fault) {
+      throw logUnusable(this.#config, fault);
+    }
+  }
+
   /** Admits no new flows; those that run go on. */
   stopAdmitting(): void {
     this.#admission.isDraining = true;
@@ -209,14 +235,12 @@ export class DataPlane {
     const endMs = monotonicMs() + CLIENT_GRACE_MS;
     const isDone = (): boolean => this.#gateway.runningCount === 0 && this.#gateway.isQuietFor(QUIET_MS);
     while (!isDone() && monotonicMs() < endMs) {
-      await new Promise((resolve) => {
-        setTimeout(resolve, 20);
-      });
+      await setTimeout(20);
     }
   }
 
   /** Ends everything at once. */
-  close(): void {
+  async close(): Promise<void> {
     this.uplinks.stop();
     this.#gateway.close();
     this.#proxy.close();
@@ -225,7 +249,17 @@ export class DataPlane {
     this.#outgoing.close();
     this.#resolver.close();
     this.#ownAddresses.close();
+    // Sockets say that they have closed a turn later.
+    await setTimeout(0);
+    await this.#flows.close();
   }
+}
+
+/** A log that is asked for and cannot be kept. */
+export function logUnusable(config: AgentConfig, fault: unknown): CommandFault {
+  const reason = diskFault(fault) ?? String(fault);
+  const message = `The flow log ${flowLogDirectory(config)} cannot be written: ${reason}`;
+  return new CommandFault("state-unusable", message, fault);
 }
 
 /** Listens at a place, and tells where that is. Throws `listen-failed`. */

@@ -42,7 +42,7 @@ class DataProcess {
   readonly #statuses = new Map<number, (status: Record<string, unknown> | null) => void>();
   #statusCount = 0;
 
-  constructor({ agent, host, keys }: DataProcessConfig, channel: Channel, log: Logger) {
+  constructor(number: number, { agent, host, keys }: DataProcessConfig, channel: Channel, log: Logger) {
     const config: AgentConfig = { ...agent, edge: new URL(agent.edge) };
     this.#channel = channel;
     this.#log = log;
@@ -51,6 +51,7 @@ class DataProcess {
     this.#plane = new DataPlane({
       config,
       host,
+      process: number,
       verifier: this.#keys,
       describe: (own) => this.#describe(own),
       log,
@@ -168,7 +169,7 @@ function run(socketPath: string, number: number, host: string): void {
   };
   channel.onMessage = (message) => {
     if (message.type !== "begin") return dataProcess?.received(message);
-    dataProcess = new DataProcess(message.config, channel, log);
+    dataProcess = new DataProcess(number, message.config, channel, log);
     void dataProcess.listen();
   };
   socket.once("connect", () => channel.send({ type: "hello", number }));

@@ -150,6 +150,7 @@ export class DividedPlane {
       refusals: sums(own, "refusals"),
       udp: sums(own, "udp"),
       policyVersion: this.policyVersion,
+      ...(first?.status["flowLog"] === undefined ? {} : { flowLog: sums(own, "flowLog") }),
       addresses: addresses.describe(),
       uplinks: uplinks.describe(addresses.ips()),
       processes: own.map(({ process: number, pid, status }) => {

@@ -12,6 +12,7 @@ import {
   tenantSchema,
   tenantsSchema,
 } from "./policy-schemas.ts";
+import { holdersQuerySchema, holdersSchema } from "./holder-schemas.ts";
 import {
   addressSchema,
   edgeSchema,
@@ -214,6 +215,13 @@ export const ROUTES = {
     summary: "Shows a host in every pool that knows it and that the token is good for",
     request: { params: z.object({ host: nameSchema }) },
     responses: answers("The host.", hostSchema),
+  },
+  findHolders: {
+    method: "get",
+    path: "/v1/holders",
+    summary: "Says which host held a port at a time, and what its flow log knows of it",
+    request: { query: holdersQuerySchema },
+    responses: answers("Who held it, or that nobody did, or that it is not known.", holdersSchema),
   },
   getEdge: {
     method: "get",

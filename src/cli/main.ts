@@ -10,13 +10,14 @@ import { plan } from "./verbs/plan.ts";
 import { router } from "./verbs/router.ts";
 import { start } from "./verbs/start.ts";
 import { token } from "./verbs/token.ts";
+import { who } from "./verbs/who.ts";
 import { packageVersion } from "./version.ts";
 
 const program = new Command("ipshard")
   .description("One shared egress IP address over many hosts, with the port as the sharding key.")
   .version(packageVersion(), "-V, --version", "print the version");
 
-for (const verb of [start, edge, agent, router, doctor, keys, token, plan]) program.addCommand(verb);
+for (const verb of [start, edge, agent, router, doctor, keys, token, plan, who]) program.addCommand(verb);
 
 await begin("ipshard", async () => {
   try {

@@ -1,7 +1,7 @@
 /**
  * Who may ask for what. Tokens are Ed25519 JWTs; here are their claims and what each role is
- * for. Issuer keys (the operator's) sign every role but `gateway`; the edge's own key signs
- * `gateway` alone, so a stolen edge key makes no administrator. [ID1]
+ * for. Issuer keys (the operator's) sign every role but `gateway` and `attribution`; the edge's own key
+ * signs these two alone, so a stolen edge key makes no administrator. [ID1]
  */
 
 /** What a token lets its bearer do. */
@@ -15,7 +15,12 @@ export type Role =
   /** Change and read everything. */
   | "admin"
   /** Use the gateways of the hosts of the pools it names; short-lived, made by the edge. */
-  | "gateway";
+  | "gateway"
+  /** Ask the host it names who used a port; short-lived, made by the edge for its administrators. [AT6] */
+  | "attribution";
+
+/** Roles that the edge's own key may sign. */
+export const EDGE_ROLES: readonly Role[] = ["gateway", "attribution"];
 
 /** Roles that an operator's key may sign. */
 export const ISSUED_ROLES: readonly Role[] = ["client", "host", "router", "admin"];

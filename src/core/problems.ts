@@ -206,6 +206,7 @@ const CATALOGUE = {
     1,
     "The host does not have the pool's policy, by which it decides, and has not been given it yet.",
   ),
+  "attribution-busy": kind(503, null, 1, "The host answers as many questions about its flows as it can."),
   "control-plane-unavailable": kind(503, "proxy_internal_error", 1, "The control plane does not answer."),
 
   // What the destination did.

@@ -2,7 +2,7 @@
 import { decodeProtectedHeader, importJWK, type JWK, jwtVerify, SignJWT } from "jose";
 import { z } from "zod";
 import type { Identity, IdentityRefusal, Role, TokenRestrictions } from "../core/identity.ts";
-import { ISSUED_ROLES } from "../core/identity.ts";
+import { EDGE_ROLES, ISSUED_ROLES } from "../core/identity.ts";
 import { ok, type Outcome, refuse } from "../core/outcome.ts";
 import { type KeySet, kindOf } from "./keys.ts";
 
@@ -13,7 +13,7 @@ const REMEMBERED_TOKENS = 4096;
 
 const claimsSchema = z.object({
   sub: z.string().min(1).max(128),
-  role: z.enum(["client", "host", "router", "admin", "gateway"]),
+  role: z.enum(["client", "host", "router", "admin", "gateway", "attribution"]),
   pools: z.array(z.string()).max(256),
   exp: z.number(),
   jti: z.string().min(1).max(64).optional(),
@@ -123,7 +123,7 @@ function identityOf(claims: z.infer<typeof claimsSchema>): Identity {
 }
 
 function maySign(kind: "issuer" | "edge", role: Role): boolean {
-  return kind === "issuer" ? ISSUED_ROLES.includes(role) : role === "gateway";
+  return kind === "issuer" ? ISSUED_ROLES.includes(role) : EDGE_ROLES.includes(role);
 }
 
 function refusalOf(fault: unknown): IdentityRefusal {

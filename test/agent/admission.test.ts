@@ -52,7 +52,7 @@ test("[GW7] a flow is known by the client of its token, its pool, its address an
   const token = await tokenFor({});
   const first = await ask(token);
   const second = await ask(await tokenFor({ subject: "office" }), `ip="${IP}"`);
-  const shared = { pool: "main", address: binder.address(IP), policy };
+  const shared = { pool: "main", address: binder.address(IP), policy, clientAddress: null };
   expect(first).toMatchObject({ ok: true, value: { destination: DESTINATION } });
   expect(first.ok && first.value.context).toEqual({ ...shared, id: 1, tenant: "shop", client: "shop" });
   expect(second.ok && second.value.context).toEqual({ ...shared, id: 2, tenant: "office", client: "office" });

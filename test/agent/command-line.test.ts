@@ -81,6 +81,7 @@ test("[AG1] a complete command line is a configuration", () => {
     reach: { ipv4: null, ipv6: null },
     site: null,
     weight: 1,
+    flowLog: { level: "blocks", destinations: false, maxBytes: 256 * 2 ** 20 },
   });
   expect(parse({ "--listen": "[::1]:7001" })).toMatchObject({ listenHost: "::1", listenPort: 7001 });
   expect(parse({ "--processes": "4" })).toMatchObject({ processes: 4 });
@@ -135,6 +136,10 @@ test.each([
   ["--gateway-client-ca", "ca.pem"],
   ["--tunnel-idle", "2h"],
   ["--tunnel-idle", "2d"],
+  ["--flow-log", "everything"],
+  ["--flow-log-bytes", "512K"],
+  ["--flow-log-bytes", "256"],
+  ["--flow-log-bytes", "1025G"],
   ["--unheard-of", "1"],
 ])("[AG1] %s %s is refused by name", (name, value) => {
   expect(() => parse({ [name]: value })).toThrow(expect.objectContaining({ code: "option-invalid" }));
@@ -267,4 +272,12 @@ test("[UP8] a probe is a URL, of which the place counts, or a place", () => {
   for (const word of ["a", "a:0", "a:99999", "ftp://a/", "https://", ""]) {
     expect(() => parse({}, "--probe", word)).toThrow(/--probe/);
   }
+});
+
+test("[AT5] flows are logged when that is asked for, and where they go when that is asked for besides", () => {
+  const config = parse({ "--flow-log": "flows", "--flow-log-bytes": "2G" }, "--flow-log-destinations");
+  expect(config).toMatchObject({ flowLog: { level: "flows", destinations: true, maxBytes: 2 ** 31 } });
+  expect(() => parse({}, "--flow-log-destinations")).toThrow(
+    expect.objectContaining({ code: "option-invalid" }),
+  );
 });

@@ -44,7 +44,12 @@ test("[OR33] an address that was given up and taken back is another, though it r
 });
 
 test("[OR33] flows of different clients of a tenant share one, and the key stays the same", () => {
-  const flow = (id: number, client: string): FlowContext => ({ ...CONTEXT, id, client });
+  const flow = (id: number, client: string): FlowContext => ({
+    ...CONTEXT,
+    id,
+    client,
+    clientAddress: `192.0.2.${id}`,
+  });
   expect(connectionKey(flow(1, "shop"), ORIGIN)).toBe(connectionKey(flow(2, "office"), ORIGIN));
 });
 

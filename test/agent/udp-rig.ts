@@ -124,7 +124,15 @@ export async function startUdpRig(options: UdpRigOptions = {}): Promise<UdpRig> 
   const ends: (Problem | null)[] = [];
   const open: UdpRig["open"] = (more = {}) =>
     UdpAssociation.open({
-      context: { id: 1, client: "test", pool: "main", tenant: "test", address: ports, policy },
+      context: {
+        id: 1,
+        clientAddress: null,
+        client: "test",
+        pool: "main",
+        tenant: "test",
+        address: ports,
+        policy,
+      },
       clientIp: "127.0.0.1",
       announced: { ip: "0.0.0.0", port: 0 },
       listenIp: "127.0.0.1",

@@ -61,12 +61,27 @@ test("[AP1] of an answer what this version knows is kept, and what a newer edge 
   expect(await stubEdge({ ...edge, added: 4 }).api.getEdge()).toEqual(edge);
 });
 
+test("[AP1] what belongs into the query goes there, and what is not given does not", async () => {
+  const answer = { ip: "2001:db8::1", port: 5312, atMs: 7, state: "nobody", reason: "not-leased" };
+  const { api, asked } = stubEdge({ ...answer, holders: [], before: null, after: null, knownSinceMs: 1 });
+  const at = "2026-11-29T12:03:07+01:00";
+  expect(await api.findHolders({ ip: "2001:db8::1", port: "5312", at, protocol: undefined })).toMatchObject(
+    answer,
+  );
+  expect(asked[0]!.url).toBe(
+    "http://edge.test/v1/holders?ip=2001%3Adb8%3A%3A1&port=5312&at=2026-11-29T12%3A03%3A07%2B01%3A00",
+  );
+});
+
 test.each(Object.entries<ApiRoute>(ROUTES))("[AP1] %s takes nothing twice under one name", (_name, route) => {
   const inPath = [...route.path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name!);
-  const { params, body } = route.request ?? {};
+  const { params, query, body } = route.request ?? {};
   expect(Object.keys(params?.shape ?? {})).toEqual(inPath);
   const inBody = Object.keys(body?.content["application/json"].schema.shape ?? {});
-  expect(inBody.filter((name) => inPath.includes(name))).toEqual([]);
+  const inQuery = Object.keys(query?.shape ?? {});
+  expect([...inBody, ...inQuery].filter((name) => inPath.includes(name))).toEqual([]);
+  // A client that has both would not know which belongs where.
+  expect(Math.min(inBody.length, inQuery.length)).toBe(0);
 });
 
 test.each(PROBLEM_CODES)("[AP2] a refusal says its code: %s", async (code) => {

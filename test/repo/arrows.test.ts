@@ -54,6 +54,7 @@ const ARROWS = {
   "src/worker/egress": [
     "src/core",
     "src/wire",
+    "src/api",
     "src/worker/runtime",
     "src/worker/hosts",
     "src/worker/identity",
@@ -81,6 +82,7 @@ const ARROWS = {
   "src/agent/egress": ["src/core", "src/process"],
   "src/agent/tenants": ["src/core", "src/agent/egress"],
   "src/agent/admission": ["src/core", "src/wire", "src/agent/egress", "src/agent/tenants"],
+  "src/agent/flow-log": ["src/core", "src/wire", "src/process", "src/agent/egress"],
   "src/agent/leasing": ["src/core", "src/wire", "src/process", "src/link", "src/agent/egress"],
   "src/agent/machine": ["src/core", "src/process", "src/linux/nftables", "src/linux", "src/agent/egress"],
   "src/agent/traffic": ["src/core", "src/wire", "src/process", "src/agent/egress", "src/agent/admission"],
@@ -103,6 +105,7 @@ const ARROWS = {
     "src/agent/egress",
     "src/agent/admission",
     "src/agent/tenants",
+    "src/agent/flow-log",
     "src/agent/leasing",
     "src/agent/machine",
     "src/agent/processes",
@@ -168,12 +171,13 @@ const INNER_ARROWS: Readonly<Record<string, Readonly<Record<string, readonly str
   },
   "src/cli": {
     // Each verb by itself: none imports another.
-    verbs: ["one-machine", "edge", "supervision", "credentials", "planning", "output"],
+    verbs: ["one-machine", "edge", "supervision", "credentials", "planning", "attribution", "output"],
     "one-machine": ["edge", "supervision", "credentials"],
     edge: ["supervision", "credentials"],
     supervision: [],
     credentials: [],
     planning: [],
+    attribution: [],
     output: [],
   },
 };

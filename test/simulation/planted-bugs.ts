@@ -141,9 +141,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     name: "grant-in-memory-only",
     laws: ["law 5", "law 1"],
     file: STORE,
-    from: `        this.#insertLease(event.row);
-`,
-    to: "",
+    from: 'if (event.type === "granted") this.#insertLease(event.row, this.#resumedBy(event.row, events[at - 1]));',
+    to: 'if (event.type === "granted") void at;',
   },
   {
     name: "renewal-in-memory-only",

@@ -5,7 +5,7 @@ import { forgedTokens } from "./forged-tokens.ts";
 
 const POOL = "routes-pool";
 const IP = "203.0.113.240";
-const ROLES = ["client", "host", "router", "admin", "gateway"] as const satisfies Role[];
+const ROLES = ["client", "host", "router", "admin", "gateway", "attribution"] as const satisfies Role[];
 
 /** Every route, and who may use it. */
 const ROUTES: readonly (readonly [method: string, path: string, roles: readonly Role[]])[] = [
@@ -18,6 +18,7 @@ const ROUTES: readonly (readonly [method: string, path: string, roles: readonly 
   ["PUT", `/v1/pools/${POOL}/ips/${IP}`, ["admin"]],
   ["GET", `/v1/pools/${POOL}/hosts`, ["admin"]],
   ["GET", `/v1/ips/${IP}`, ["admin"]],
+  ["GET", `/v1/holders?ip=${IP}&port=2048`, ["admin"]],
   ["GET", "/v1/hosts/no-such-host", ["admin"]],
   ["DELETE", `/v1/pools/${POOL}/ips/${IP}`, ["admin"]],
   ["POST", "/v1/gateway-tokens", ["client"]],
@@ -37,7 +38,7 @@ function bearing(token: string, method: string): RequestInit {
 }
 
 async function tokenOf(role: Role): Promise<string> {
-  return tokenFor({ role, pools: ["*"] }, role === "gateway" ? edgeKey : issuerKey);
+  return tokenFor({ role, pools: ["*"] }, role === "gateway" || role === "attribution" ? edgeKey : issuerKey);
 }
 
 describe("every route and every role", () => {

@@ -10,6 +10,7 @@ import type { Identity } from "../../core/identity.ts";
 import { ok, type Outcome, refuse } from "../../core/outcome.ts";
 import type { Problem } from "../../core/problems.ts";
 import type { TokenVerifier } from "../../wire/tokens.ts";
+import { unmapped } from "../egress/destination-policy.ts";
 import type { FlowContext } from "../egress/flow-context.ts";
 import type { PortBinder } from "../egress/port-binder.ts";
 import type { TenantBook } from "../tenants/tenant-book.ts";
@@ -33,6 +34,8 @@ export interface Asked<Destination> {
   readonly client: Outcome<Identity, Problem>;
   /** The pool, address and session that are wanted, as in the field `egress`; null for none. */
   readonly selection: string | null;
+  /** Of the client's connection, if that is known. */
+  readonly clientAddress?: string | undefined;
   /** Read only when it is needed, so not for those who may not ask. */
   readonly destination: () => Outcome<Destination, Problem>;
 }
@@ -87,7 +90,7 @@ export class Admission {
 
   #admit<Destination extends { readonly hostname: string }>(
     client: Identity,
-    { selection, destination: read }: Asked<Destination>,
+    { selection, clientAddress, destination: read }: Asked<Destination>,
   ): Outcome<Admitted<Destination>, Problem> {
     if (this.isDraining) return refuse({ code: "draining" });
     const standing = this.#tenants.standingOf(client);
@@ -100,6 +103,7 @@ export class Admission {
     const context: FlowContext = {
       id: this.#flowCount,
       client: client.subject,
+      clientAddress: clientAddress === undefined ? null : unmapped(clientAddress),
       pool: this.pool,
       address: address.value,
       ...standing.value,

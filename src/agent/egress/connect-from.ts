@@ -2,6 +2,7 @@
 import { connect, type Socket } from "node:net";
 import { BulkRead } from "./bulk-read.ts";
 import { EgressFault } from "./faults.ts";
+import type { FlowNote } from "./flow-recorder.ts";
 import type { HeldPort } from "./held-port.ts";
 import type { OpenSockets } from "./open-sockets.ts";
 import { resetSocket } from "../../process/socket-reset.ts";
@@ -28,7 +29,7 @@ export interface Target extends ConnectionUse {
   readonly port: number;
 }
 
-/** Connects within a time; whatever the result, the port is given back once. */
+/** Connects within a time; whatever the result, the port is given back once. `begins` makes a note of the flow. */
 export function connectFrom(
   localAddress: string,
   held: HeldPort,
@@ -36,6 +37,7 @@ export function connectFrom(
   timeoutMs: number,
   signal: AbortSignal | undefined,
   sockets: OpenSockets,
+  begins: (() => FlowNote) | null = null,
 ): Promise<Socket> {
   // Between the choice of the port and this moment its lease may have ended.
   if (held.isLost || signal?.aborted) {
@@ -43,6 +45,8 @@ export function connectFrom(
     return Promise.reject(held.isLost ? new EgressFault("lease-lost") : givenUp());
   }
   return new Promise((resolve, reject) => {
+    // Before its first packet, which leaves with the socket.
+    held.note = begins?.() ?? null;
     const socket = openSocket(localAddress, held, target);
     sockets.note(socket);
     let fault: unknown = null;
@@ -67,6 +71,7 @@ export function connectFrom(
     socket.once("close", () => {
       clearTimeout(timer);
       signal?.removeEventListener("abort", abort);
+      held.note?.ended(socket.bytesWritten, socket.bytesRead);
       held.release();
       // Only now, so that a further attempt finds this port free. A fault is dear, and mostly nobody waits.
       if (!isConnected) reject(fault ?? new EgressFault("connection-terminated"));
@@ -104,6 +109,7 @@ function openSocket(localAddress: string, held: HeldPort, target: Target): Socke
     return socket;
   } catch (fault) {
     // No known path leads here; if one does, the port must not be lost.
+    held.note?.ended(0, 0);
     held.release();
     throw fault;
   }

@@ -15,6 +15,7 @@ import { type ConnectionUse, connectFrom, givenUp, isRefusal, type Target } from
 import { destinationKey } from "./destination-key.ts";
 import { unmapped } from "./destination-policy.ts";
 import type { EgressContext } from "./flow-context.ts";
+import type { FlowRecorder, FlowSender } from "./flow-recorder.ts";
 import type { HeldPort } from "./held-port.ts";
 import { OpenSockets } from "./open-sockets.ts";
 import type { Family, Resolver } from "./resolver.ts";
@@ -40,6 +41,12 @@ export type OnTry = (
   place: { readonly ip: string; readonly port: number },
 ) => (fault: unknown) => void;
 
+/** How what is dialled is used, and by whom: one of the tenant for whom it is dialled. */
+export interface DialUse extends ConnectionUse {
+  /** Null, or absent, for the host itself. */
+  readonly sender?: FlowSender | null;
+}
+
 /** Ports tried when the kernel says that a 4-tuple is taken after all. */
 const MAX_PORT_ATTEMPTS = 8;
 
@@ -47,6 +54,8 @@ const MAX_PORT_ATTEMPTS = 8;
 export class Dialler {
   /** Observes the results of attempts; must take constant time. [BI13] */
   onTry: OnTry | null = null;
+  /** Notes every attempt: each is a flow, whatever becomes of it. [AT5] */
+  recorder: FlowRecorder | null = null;
   readonly #resolver: Resolver;
   readonly #limits: DialLimits;
   readonly #sockets: OpenSockets;
@@ -63,10 +72,11 @@ export class Dialler {
     host: string,
     port: number,
     signal?: AbortSignal,
-    use: ConnectionUse = {},
+    use: DialUse = {},
   ): Promise<Dialled> {
     const from = context.address;
-    const to = { ...use, port };
+    const sender = use.sender ?? { tenant: context.tenant, client: null, clientAddress: null };
+    const to = { ...use, port, sender };
     const endMs = monotonicMs() + this.#limits.connectTimeoutMs;
     const all = await this.#addressesOf(context, host, endMs, signal);
     if (all.length === 1)
@@ -119,11 +129,12 @@ export class Dialler {
 
   async #dialAddress(
     from: AddressPorts,
-    target: Target,
+    target: Target & { readonly sender: FlowSender },
     timeoutMs: number,
     signal: AbortSignal | undefined,
   ): Promise<Dialled> {
-    const { ip, port } = target;
+    const { ip, port, sender } = target;
+    const { recorder } = this;
     const endMs = monotonicMs() + timeoutMs;
     const destination = destinationKey(ip, port);
     for (let attempt = 1; ; attempt += 1) {
@@ -135,7 +146,15 @@ export class Dialler {
       const leftMs = Math.max(0, endMs - monotonicMs());
       const ended = this.onTry?.(from.ip, { ip, port });
       try {
-        const socket = await connectFrom(from.ip, held, target, leftMs, signal, this.#sockets);
+        const flow = {
+          ip: from.ip,
+          port: held.port,
+          protocol: "tcp",
+          destination: { ip, port },
+          sender,
+        } as const;
+        const begins = recorder === null ? null : () => recorder.begins(flow);
+        const socket = await connectFrom(from.ip, held, target, leftMs, signal, this.#sockets, begins);
         ended?.(null);
         return { socket, held };
       } catch (fault) {

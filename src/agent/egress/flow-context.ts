@@ -1,6 +1,7 @@
 /** What is known of a flow from its admission to its end, and how much of it a connection knows. */
 import type { AddressPorts } from "./address-ports.ts";
 import type { DestinationPolicy } from "./destination-policy.ts";
+import type { FlowSender } from "./flow-recorder.ts";
 
 /**
  * From where, and under which rules, something leaves. A dial and a connection to an origin know
@@ -15,7 +16,7 @@ export interface EgressContext {
 }
 
 /** One admitted flow. */
-export interface FlowContext extends EgressContext {
+export interface FlowContext extends EgressContext, FlowSender {
   /** A number within this process. */
   readonly id: number;
   /** Who asked, as the token says. */

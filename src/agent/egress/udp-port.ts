@@ -12,6 +12,7 @@ import type { AddressPorts } from "./address-ports.ts";
 import { DatagramSocket, type OnDatagram } from "./datagram-socket.ts";
 import { UDP_KEY } from "./destination-key.ts";
 import { problemOf } from "./faults.ts";
+import type { FlowNote, FlowPlace } from "./flow-recorder.ts";
 import type { HeldPort } from "./held-port.ts";
 import type { OpenSockets } from "./open-sockets.ts";
 
@@ -20,6 +21,8 @@ export interface UdpPortOptions {
   readonly sockets: OpenSockets;
   /** How long to wait for a port while growth is outstanding. */
   readonly portWaitMs: number;
+  /** Notes what it sends and receives, as a flow. */
+  readonly begins?: ((place: FlowPlace) => FlowNote | null) | undefined;
   /** Whether nobody wants it any more. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -36,9 +39,14 @@ export class UdpPort {
   readonly #from: AddressPorts;
   readonly #held: HeldPort;
   readonly #socket: DatagramSocket;
+  readonly #note: FlowNote | null;
+  #isOver = false;
+  #sentBytes = 0;
+  #receivedBytes = 0;
 
-  private constructor(from: AddressPorts, held: HeldPort, socket: DatagramSocket) {
+  private constructor(from: AddressPorts, held: HeldPort, socket: DatagramSocket, note: FlowNote | null) {
     this.#from = from;
+    this.#note = note;
     this.#held = held;
     this.#socket = socket;
     held.onReset = () => {
@@ -62,7 +70,10 @@ export class UdpPort {
   }
 
   set onDatagram(listener: OnDatagram) {
-    this.#socket.onDatagram = listener;
+    this.#socket.onDatagram = (payload, ip, port) => {
+      this.#receivedBytes += payload.length;
+      listener(payload, ip, port);
+    };
   }
 
   set onFault(listener: (fault: unknown) => void) {
@@ -76,7 +87,7 @@ export class UdpPort {
       if (sockets.isFull) return refuse({ code: "connections-exhausted" });
       const taken = await from.takeWithin(UDP_KEY, portWaitMs, signal);
       if (!taken.ok) return refuse({ code: taken.refusal, detail: `${from.ip} for UDP` });
-      const bound = await UdpPort.#bind(from, taken.value, sockets);
+      const bound = await UdpPort.#bind(from, taken.value, options);
       if (bound.ok || !taken.value.isRefused) return bound;
     }
     return refuse({ code: "port-block-exhausted", detail: "Others have bound the ports of the block." });
@@ -86,7 +97,7 @@ export class UdpPort {
   static async #bind(
     from: AddressPorts,
     held: HeldPort,
-    sockets: OpenSockets,
+    { sockets, begins }: UdpPortOptions,
   ): Promise<Outcome<UdpPort, Problem>> {
     let socket: DatagramSocket | null = null;
     try {
@@ -101,7 +112,10 @@ export class UdpPort {
         return refuse({ code: "port-block-exhausted", detail: `${from.ip}: ${code}` });
       return refuse(problemOf(fault));
     }
-    if (socket !== null && !held.isLost) return ok(new UdpPort(from, held, socket));
+    if (socket !== null && !held.isLost) {
+      const note = begins?.({ ip: from.ip, port: held.port }) ?? null;
+      return ok(new UdpPort(from, held, socket, note));
+    }
     socket?.close();
     held.release();
     return refuse({ code: "lease-lost" });
@@ -116,12 +130,17 @@ export class UdpPort {
       this.#held.reset();
       return false;
     }
-    return this.#socket.send(payload, ip, port);
+    this.#note?.sentTo({ ip, port });
+    if (!this.#socket.send(payload, ip, port)) return false;
+    this.#sentBytes += payload.length;
+    return true;
   }
 
   /** Closes the socket, and gives the port back once. */
   close(): void {
     this.#socket.close();
+    if (!this.#isOver) this.#note?.ended(this.#sentBytes, this.#receivedBytes);
+    this.#isOver = true;
     this.#held.release();
   }
 }

@@ -5,6 +5,8 @@ import { signToken } from "../../wire/tokens.ts";
 
 /** How long a gateway token is good for. */
 export const GATEWAY_TOKEN_MS = 600_000;
+/** How long a host may be asked with a token for that: as long as clocks may differ. */
+const ATTRIBUTION_TOKEN_MS = 60_000;
 /** Time left at which a kept token is replaced: more than any clock skew worth supporting. */
 const RENEW_BEFORE_MS = 60_000;
 /** Tokens that are kept at once; beyond it the oldest is forgotten. */
@@ -39,11 +41,10 @@ export class GatewayTokenIssuer {
   /** A new token, which is kept. */
   async renew(client: Identity, pool: string, nowMs: number): Promise<string> {
     const made = await this.issue(client, pool, nowMs);
-    if (this.#kept.size >= KEPT_TOKENS) this.#kept.delete(this.#kept.keys().next().value!);
     // One that ends with its client's own token would gain nothing by being replaced.
     const isLast = made.expiresAtMs > client.expiresAtMs - 1_000;
     const replaceAtMs = isLast ? made.expiresAtMs : made.expiresAtMs - RENEW_BEFORE_MS;
-    this.#kept.set(keyOf(client, pool), { token: made.token, replaceAtMs });
+    this.#keep(keyOf(client, pool), { token: made.token, replaceAtMs });
     return made.token;
   }
 
@@ -55,6 +56,26 @@ export class GatewayTokenIssuer {
     // All that the client's token says but its role and its other pools: hosts decide by it. [TK3]
     const identity: Identity = { ...client, role: "gateway", pools: [pool], expiresAtMs };
     return { token: await signToken(identity, this.#key), expiresAtMs };
+  }
+
+  /** Leave to ask one host who used a port. Its name is the subject: to any other it is worth nothing. [AT6] */
+  async forAttribution(host: string, pool: string, nowMs: number): Promise<string> {
+    if (this.#key === null) throw new Error("EDGE_KEY is not set");
+    const name = `\0attribution\0${host}\0${pool}`;
+    const kept = this.#kept.get(name);
+    if (kept !== undefined && nowMs < kept.replaceAtMs) return kept.token;
+    const expiresAtMs = nowMs + ATTRIBUTION_TOKEN_MS;
+    const token = await signToken(
+      { role: "attribution", subject: host, pools: [pool], expiresAtMs },
+      this.#key,
+    );
+    this.#keep(name, { token, replaceAtMs: nowMs + ATTRIBUTION_TOKEN_MS / 2 });
+    return token;
+  }
+
+  #keep(name: string, token: KeptToken): void {
+    if (this.#kept.size >= KEPT_TOKENS) this.#kept.delete(this.#kept.keys().next().value!);
+    this.#kept.set(name, token);
   }
 }
 

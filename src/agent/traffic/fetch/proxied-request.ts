@@ -236,6 +236,7 @@ export class ProxiedRequest implements ExchangeHandler {
       return;
     }
     const { url, target, method, headers, hasBody } = this.#hop;
+    connection.usedBy(this.#context);
     connection.dispatch(
       {
         path: target ?? requestTargetOf(url),

@@ -11,6 +11,9 @@ export const FETCHING: WayOfAsking = {
   hint: "Tokens for gateways are made by the edge: POST /v1/gateway-tokens with the token of a client.",
 };
 
+/** What its flow log says; the edge asks for its administrators. */
+export const ATTRIBUTING: WayOfAsking = { role: "attribution", hint: null };
+
 /** The host's status. */
 export const LOOKING: WayOfAsking = { role: "admin", hint: null };
 

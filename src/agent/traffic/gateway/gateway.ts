@@ -30,6 +30,7 @@ import { relayWebSocket, type ProxiedWebSocketOptions } from "../websocket/proxi
 import type { ClientConnection } from "../clients/client-connection.ts";
 import { FETCHING, tokenOf } from "./gateway-token.ts";
 import { isWebSocketRequest, judgeHead, targetOf } from "../clients/request-head.ts";
+import type { FlowsAt } from "./flow-questions.ts";
 import { type DescribeHost, HostRoutes } from "./host-routes.ts";
 import { type GatewayTls, SecureFront } from "./secure-front.ts";
 import { createRequestServer } from "../clients/http-server.ts";
@@ -49,6 +50,8 @@ export interface GatewayOptions {
   readonly refusalCounts?: RefusalCounts;
   /** Makes the status of the host of what this process says of itself. */
   readonly describe?: DescribeHost;
+  /** Searches the flow log of the host; without it there is none. */
+  readonly flowsAt?: FlowsAt;
   /** How long a TCP connection may rest, and its client be silent before it is asked. */
   readonly tcpIdleMs?: number;
   readonly tcpSilenceMs?: number;
@@ -92,6 +95,7 @@ export class Gateway {
       refusals,
       runningCount: () => this.#runningCount,
       describe,
+      flowsAt: options.flowsAt,
     });
     this.#requestOptions = { outgoing, host, refusals };
     this.#webSocketOptions = {
@@ -182,7 +186,7 @@ export class Gateway {
         return;
       }
       const { path, query } = targetOf(request);
-      if (path !== FETCH_PATH) return this.#routes.serve(request, response, path, headers, flow);
+      if (path !== FETCH_PATH) return this.#routes.serve(request, response, { path, query, headers }, flow);
       // Without a promise when the token is known.
       const identified = this.#admission.identify(tokenOf(headers, FETCHING), FETCHING);
       const identity = identified instanceof Promise ? await identified : identified;
@@ -190,6 +194,7 @@ export class Gateway {
       const admitting = this.#admission.admit({
         client: identity,
         selection: headers.egress,
+        clientAddress: request.socket.remoteAddress,
         destination: () => parseDestination(query),
       });
       const admitted = admitting instanceof Promise ? await admitting : admitting;
@@ -254,8 +259,8 @@ export class Gateway {
       const { path, query } = targetOf(request);
       const admitted =
         path === CONNECT_PATH
-          ? await this.#admitUpgrade(headers, () => parseTcpDestination(query))
-          : await this.#admitUpgrade(headers, () => parseDestination(query));
+          ? await this.#admitUpgrade(headers, socket, () => parseTcpDestination(query))
+          : await this.#admitUpgrade(headers, socket, () => parseDestination(query));
       if (!admitted.ok) return this.#refusals.refuseOn(socket, admitted.refusal);
       const { destination } = admitted.value;
       ({ context } = admitted.value);
@@ -271,10 +276,11 @@ export class Gateway {
 
   async #admitUpgrade<Destination extends { readonly hostname: string }>(
     headers: RequestHeaders,
+    { remoteAddress: clientAddress }: Socket,
     destination: () => Outcome<Destination, Problem>,
   ): Promise<Outcome<Admitted<Destination>, Problem>> {
     const client = await this.#admission.identify(tokenOf(headers, FETCHING), FETCHING);
-    return this.#admission.admit({ client, selection: headers.egress, destination });
+    return this.#admission.admit({ client, selection: headers.egress, clientAddress, destination });
   }
 }
 

@@ -1,6 +1,7 @@
 /** What a gateway tells of its host, and of uploads: everything but the fetch itself. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { CONNECT_PATH } from "../../../wire/header-names.ts";
+import { FLOWS_PATH } from "../../../wire/flow-answer.ts";
 import type { Flow } from "../../../process/flow.ts";
 import type { Admission } from "../../admission/admission.ts";
 import type { PortBinder } from "../../egress/port-binder.ts";
@@ -9,9 +10,12 @@ import { uploadAt, type Uploads } from "../clients/uploads.ts";
 import type { RequestHeaders } from "../http/forwarded-headers.ts";
 import type { Outgoing } from "../origins/outgoing.ts";
 import { addressStatus, lackOf, sendJson } from "./gateway-status.ts";
-import { FETCHING, LOOKING, tokenOf } from "./gateway-token.ts";
+import { type FlowsAt, FlowQuestions } from "./flow-questions.ts";
+import { ATTRIBUTING, FETCHING, LOOKING, tokenOf } from "./gateway-token.ts";
 import { isWholeUrl, TAKEN_FOR_A_PROXY } from "../clients/request-head.ts";
 import type { Refusals } from "../clients/refusals.ts";
+
+const HOST_PATHS: ReadonlySet<string> = new Set(["/health", "/v1/status", FLOWS_PATH]);
 
 /** Makes the status of a host of what one of its processes says of itself. */
 export type DescribeHost = (own: Record<string, unknown>) => Promise<Record<string, unknown>>;
@@ -29,29 +33,39 @@ export interface HostRoutesOptions {
   readonly runningCount: () => number;
   /** Makes the status of the host of what this process says of itself. */
   readonly describe: DescribeHost | undefined;
+  /** Searches the flow log of the host. */
+  readonly flowsAt: FlowsAt | undefined;
+}
+
+/** What is read of a request already. */
+export interface ReadRequest {
+  readonly path: string;
+  readonly query: string;
+  readonly headers: RequestHeaders;
 }
 
 /** Serves every route but the fetch. */
 export class HostRoutes {
   readonly #options: HostRoutesOptions;
+  readonly #questions: FlowQuestions;
 
   constructor(options: HostRoutesOptions) {
     this.#options = options;
+    this.#questions = new FlowQuestions(options.host, options.flowsAt);
   }
 
   /** Answers a request for a path, as part of its flow. */
   serve(
     request: IncomingMessage,
     response: ServerResponse,
-    path: string,
-    headers: RequestHeaders,
+    { path, query, headers }: ReadRequest,
     flow: Flow,
   ): Promise<void> | void {
     const { refusals } = this.#options;
     const upload = uploadAt(path);
     if (path === CONNECT_PATH) {
       refusals.refuse(request, response, { code: "upgrade-required" });
-    } else if (upload === null && path !== "/health" && path !== "/v1/status") {
+    } else if (upload === null && !HOST_PATHS.has(path)) {
       const detail = isWholeUrl(request) ? { detail: TAKEN_FOR_A_PROXY } : {};
       refusals.refuse(request, response, { code: "route-unknown", ...detail });
     } else if (request.method !== "GET" && request.method !== "HEAD") {
@@ -60,6 +74,8 @@ export class HostRoutes {
       return this.#sendUploadStatus(request, response, upload, headers, flow);
     } else if (path === "/health") {
       this.#sendHealth(request, response);
+    } else if (path === FLOWS_PATH) {
+      return this.#sendFlows(request, response, query, headers);
     } else {
       return this.#sendStatus(request, response, headers);
     }
@@ -97,6 +113,20 @@ export class HostRoutes {
     if (!identity.ok) return refusals.refuse(request, response, identity.refusal);
     const own = this.status();
     sendJson(response, describe === undefined ? own : await describe(own));
+  }
+
+  /** Who used a port at a time: only the edge may ask, with a token for this host alone. [AT6] */
+  async #sendFlows(
+    request: IncomingMessage,
+    response: ServerResponse,
+    query: string,
+    headers: RequestHeaders,
+  ): Promise<void> {
+    const { admission, refusals } = this.#options;
+    const identity = await admission.identify(tokenOf(headers, ATTRIBUTING), ATTRIBUTING);
+    const answer = identity.ok ? await this.#questions.answer(identity.value, query) : identity;
+    if (!answer.ok) return refusals.refuse(request, response, answer.refusal);
+    sendJson(response, answer.value);
   }
 
   /** What this process says of itself. */

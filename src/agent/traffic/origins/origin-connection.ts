@@ -5,6 +5,7 @@ import type { AnswerWaits } from "./answer-waits.ts";
 import type { Dialled, Dialler } from "../../egress/dial.ts";
 import { EgressFault } from "../../egress/faults.ts";
 import type { EgressContext } from "../../egress/flow-context.ts";
+import type { FlowSender } from "../../egress/flow-recorder.ts";
 import type { HeldPort } from "../../egress/held-port.ts";
 import type { Http1Required } from "./http1-required.ts";
 import { Http1Transport } from "../http1/http1-transport.ts";
@@ -63,6 +64,8 @@ export class OriginConnection {
   /** The request that it is dialled for. */
   #first: { readonly request: OutgoingRequest; readonly handler: ExchangeHandler } | null = null;
   #held: HeldPort | null = null;
+  /** For whom it is dialled. */
+  #sender: FlowSender | null = null;
   #socket: Socket | null = null;
   #dialling: AbortController | null = null;
   #idleTimer: NodeJS.Timeout | null = null;
@@ -91,6 +94,12 @@ export class OriginConnection {
   /** How many requests it may carry. */
   get limit(): number {
     return this.#transport?.capacity ?? 1;
+  }
+
+  /** Whose request goes out on it next: others of the same tenant may have used it before. [AT5] */
+  usedBy(sender: FlowSender): void {
+    if (this.#held !== null) this.#held.note?.usedBy(sender);
+    else this.#sender ??= sender;
   }
 
   /** Sends a request. Whoever calls must call `done` once it has ended. */
@@ -145,6 +154,7 @@ export class OriginConnection {
         host,
         Number(port) || (isSecure ? 443 : 80),
         dialling.signal,
+        { sender: this.#sender },
       );
       this.#adopt(dialled);
       this.#ready(isSecure ? await this.#secure(host, dialled.socket) : dialled.socket);

@@ -142,7 +142,7 @@ export class ForwardProxy {
   }
 
   async #admit(
-    request: Pick<ClientRequest, "url" | "method">,
+    request: Pick<ClientRequest, "url" | "method" | "socket">,
     headers: RequestHeaders,
     clientAt: Identity | null,
   ): Promise<Outcome<Admitted<AbsoluteTarget>, Problem>> {
@@ -153,7 +153,8 @@ export class ForwardProxy {
     const { client, selection } = asker.value;
     const destination = (): Outcome<AbsoluteTarget, Problem> =>
       readAbsoluteTarget(request.url!, request.method!);
-    return admission.admit({ client: ok(client), selection, destination });
+    const { remoteAddress: clientAddress } = request.socket;
+    return admission.admit({ client: ok(client), selection, clientAddress, destination });
   }
 
   #forward(

@@ -56,6 +56,7 @@ export async function carryTcp(
   // Either direction may end before the other.
   const { socket, held } = await options.dialler.dial(context, host, port, client.gone, {
     allowHalfOpen: true,
+    sender: context,
   });
   // Until it is agreed, the end of the client is the end of the destination's socket, and of the port.
   const onGone = flow.guard(() => resetSocket(socket));

@@ -19,7 +19,7 @@ import { problemOf } from "../../egress/faults.ts";
 import type { FlowContext } from "../../egress/flow-context.ts";
 import { OpenSockets } from "../../egress/open-sockets.ts";
 import type { Resolver } from "../../egress/resolver.ts";
-import { UdpPort } from "../../egress/udp-port.ts";
+import { UdpPort, type UdpPortOptions } from "../../egress/udp-port.ts";
 import { type ClientDatagram, readDatagram } from "./udp-datagram.ts";
 import { type Found, UdpDestinations } from "./udp-destinations.ts";
 import { UdpPeers } from "./udp-peers.ts";
@@ -44,6 +44,8 @@ export interface UdpAssociationOptions {
   readonly sockets?: OpenSockets | undefined;
   /** Counts for the whole host. */
   readonly tally?: UdpTally;
+  /** Makes a note of it, as a flow. */
+  readonly begins?: UdpPortOptions["begins"];
   /** How long to wait for a port while growth is outstanding. */
   readonly portWaitMs?: number;
   /** How long the client may send nothing. */
@@ -119,7 +121,7 @@ export class UdpAssociation {
 
   /** Opens an association for an admitted client; it has its place, or is refused by name. */
   static async open(options: UdpAssociationOptions): Promise<Outcome<UdpAssociation, Problem>> {
-    const { context, listenIp, signal, portWaitMs = PORT_WAIT_MS } = options;
+    const { context, listenIp, signal, begins, portWaitMs = PORT_WAIT_MS } = options;
     const sockets = options.sockets ?? new OpenSockets(Infinity);
     if (sockets.isFull) return refuse({ code: "connections-exhausted" });
     let relay: DatagramSocket;
@@ -128,7 +130,7 @@ export class UdpAssociation {
     } catch (fault) {
       return refuse(problemOf(fault));
     }
-    const opened = await UdpPort.open(context.address, { sockets, portWaitMs, signal });
+    const opened = await UdpPort.open(context.address, { sockets, portWaitMs, signal, begins });
     if (opened.ok && !opened.value.isLost && !signal?.aborted) {
       return ok(new UdpAssociation(options, relay, opened.value));
     }

@@ -8,6 +8,7 @@ import type { Identity } from "../../../core/identity.ts";
 import type { Problem } from "../../../core/problems.ts";
 import type { Admission } from "../../admission/admission.ts";
 import type { FlowContext } from "../../egress/flow-context.ts";
+import type { FlowRecorder } from "../../egress/flow-recorder.ts";
 import type { OpenSockets } from "../../egress/open-sockets.ts";
 import type { Resolver } from "../../egress/resolver.ts";
 import type { SocksAddress } from "./socks-messages.ts";
@@ -19,6 +20,8 @@ export interface UdpAssociationsOptions {
   readonly admission: Admission;
   readonly resolver: Resolver;
   readonly sockets?: OpenSockets;
+  /** Notes each, as a flow. */
+  readonly recorder?: FlowRecorder | null;
   /** How long a client may send nothing. */
   readonly idleMs?: number;
   /** Told of each that has ended, and why, unless its client ended it or sent nothing for long. */
@@ -66,8 +69,9 @@ export class UdpAssociations {
     control: Socket,
     onEnd: (problem: Problem | null, context: FlowContext) => void,
   ): Promise<Outcome<UdpAssociation, Problem>> {
-    const { admission, onEnded, ...shared } = this.#options;
-    const asked = { client: ok(client), selection, destination: () => ok(ANYWHERE) };
+    const { admission, onEnded, recorder, ...shared } = this.#options;
+    const { remoteAddress: clientAddress } = control;
+    const asked = { client: ok(client), selection, clientAddress, destination: () => ok(ANYWHERE) };
     const admitting = admission.admit(asked);
     const admitted = admitting instanceof Promise ? await admitting : admitting;
     if (!admitted.ok) return admitted;
@@ -83,6 +87,8 @@ export class UdpAssociations {
       announced: isIP(announced.host) === 0 ? NOT_ANNOUNCED : { ip: announced.host, port: announced.port },
       tally: this.tally,
       signal: gone.signal,
+      begins: (place) =>
+        recorder?.begins({ ...place, protocol: "udp", destination: null, sender: context }) ?? null,
       onEnd: (association, problem) => {
         this.#open.delete(association);
         onEnded?.(context, association, problem);

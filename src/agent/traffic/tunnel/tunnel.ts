@@ -13,6 +13,7 @@ import type { Dialler } from "../../egress/dial.ts";
 import { type DestinationPlace, dialHostOf } from "../../egress/destination-place.ts";
 import type { FlowContext } from "../../egress/flow-context.ts";
 import type { HeldPort } from "../../egress/held-port.ts";
+import { addressOfClient } from "../clients/client-address.ts";
 import type { IdleTunnels } from "./idle-tunnels.ts";
 import { TunnelClient } from "./tunnel-client.ts";
 import { TunnelRelay } from "./tunnel-relay.ts";
@@ -69,18 +70,17 @@ export class Tunnel {
   async open(asked: AskedTunnel, answer: (end: TunnelEnd) => void): Promise<Problem | null> {
     const { admission, dialler, idle } = this.#options;
     const { client, selection, destination } = asked;
-    const admitting = admission.admit({ client: ok(client), selection, destination: () => destination });
+    const clientAddress = addressOfClient(this.#client.socket);
+    const asking = { client: ok(client), selection, clientAddress, destination: () => destination };
+    const admitting = admission.admit(asking);
     const admitted = admitting instanceof Promise ? await admitting : admitting;
     if (!admitted.ok) return admitted.refusal;
     const { context, destination: place } = admitted.value;
     this.context = context;
-    const { socket, held } = await dialler.dial(
-      context,
-      dialHostOf(place),
-      place.port,
-      this.#client.gone,
-      USE,
-    );
+    const { socket, held } = await dialler.dial(context, dialHostOf(place), place.port, this.#client.gone, {
+      ...USE,
+      sender: context,
+    });
     if (this.isGone) {
       socket.destroy();
       return null;

@@ -35,7 +35,9 @@ export async function relayWebSocket(
   const isSecure = url.protocol === "https:";
   const host = url.hostname.startsWith("[") ? url.hostname.slice(1, -1) : url.hostname;
   const port = Number(url.port) || (isSecure ? 443 : 80);
-  const { socket, held } = await options.dialler.dial(context, host, port, client.gone);
+  const { socket, held } = await options.dialler.dial(context, host, port, client.gone, {
+    sender: context,
+  });
   // From here on the end of the client is the end of the destination's socket, and of the port.
   client.gone.addEventListener(
     "abort",
