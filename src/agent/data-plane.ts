@@ -87,6 +87,7 @@ export class DataPlane {
   readonly #proxy: ProxyListener;
   readonly #certificates: ListenerCertificates;
   readonly #flows: ProcessFlows;
+  readonly #log: Logger;
   readonly #associations: UdpAssociations;
 
   constructor({ config, host, process: number = 0, verifier, describe, log }: DataPlaneOptions) {

@@ -30,6 +30,10 @@ export class NotedAddresses implements ServedAddresses {
     };
   }
 
+  advertise(advertised: Readonly<Record<string, string>>): void {
+    this.#addresses.advertise(advertised);
+  }
+
   removeAddress(ip: string): void {
     this.#addresses.removeAddress(ip);
   }

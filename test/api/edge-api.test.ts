@@ -69,7 +69,7 @@ test("[AP1] what belongs into the query goes there, and what is not given does n
     answer,
   );
   expect(asked[0]!.url).toBe(
-    "http://edge.test/v1/holders?ip=2001%3Adb8%3A%3A1&port=5312&at=2026-11-29T12%3A03%3A07%2B01%3A00",
+    "https://edge.test/v1/holders?ip=2001%3Adb8%3A%3A1&port=5312&at=2026-11-29T12%3A03%3A07%2B01%3A00",
   );
 });
 
