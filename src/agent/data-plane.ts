@@ -16,11 +16,10 @@ import { descriptorLimit } from "../process/descriptors.ts";
 import type { TokenVerifier } from "../wire/tokens.ts";
 import { Admission } from "./admission/admission.ts";
 import type { AgentConfig } from "./command-line.ts";
-import { DestinationPolicy } from "./egress/destination-policy.ts";
+import { DestinationJudge } from "./destination-judge.ts";
 import { Dialler } from "./egress/dial.ts";
 import { type FlowContext, logFields } from "./egress/flow-context.ts";
 import { OpenSockets } from "./egress/open-sockets.ts";
-import { OwnAddresses } from "./egress/own-addresses.ts";
 import { PortBinder } from "./egress/port-binder.ts";
 import { Resolver } from "./egress/resolver.ts";
 import { ProxyListener } from "./traffic/proxy/proxy-listener.ts";
@@ -72,7 +71,7 @@ export class DataPlane {
   readonly #config: AgentConfig;
   /** Decides for whom what may leave. */
   readonly tenants: TenantBook;
-  readonly #ownAddresses = new OwnAddresses({ isShared: (ip) => this.binder.address(ip) !== undefined });
+  readonly #judge: DestinationJudge;
   readonly #resolver: Resolver;
   readonly #outgoing: Outgoing;
   readonly #admission: Admission;
@@ -84,8 +83,11 @@ export class DataPlane {
   constructor({ config, host, verifier, describe, log }: DataPlaneOptions) {
     this.#config = config;
     this.#resolver = new Resolver({ servers: config.nameServers });
-    const { allowed, denied, pool, connectTimeoutMs, responseTimeoutMs } = config;
-    const policy = new DestinationPolicy({ allowed, denied, isOwn: (ip) => this.#ownAddresses.isOwn(ip) });
+    const { pool, connectTimeoutMs, responseTimeoutMs } = config;
+    const isShared = (ip: string): boolean => this.binder.address(ip) !== undefined;
+    this.#judge = new DestinationJudge({ config, isShared, log });
+    const { policies } = this.#judge;
+    const policy = policies.own();
     const sockets = limitedSockets(log);
     const dialler = new Dialler(this.#resolver, { connectTimeoutMs, portWaitMs: PORT_WAIT_MS }, sockets);
     const trials = new Dialler(this.#resolver, { connectTimeoutMs: TRIAL_TIMEOUT_MS, portWaitMs: 0 });
@@ -101,7 +103,7 @@ export class DataPlane {
     });
     dialler.onTry = this.uplinks.onTry;
     this.#outgoing = new Outgoing(dialler, { responseTimeoutMs });
-    this.tenants = new TenantBook(() => policy, null);
+    this.tenants = new TenantBook(policies.make, null);
     this.#admission = new Admission({
       pool,
       binder: this.binder,
@@ -165,7 +167,11 @@ export class DataPlane {
   }
 
   #ownStatus(): Record<string, unknown> {
-    return { udp: this.#associations.describe(), policyVersion: this.policyVersion };
+    return {
+      udp: this.#associations.describe(),
+      policyVersion: this.policyVersion,
+      reported: this.#judge.describe(),
+    };
   }
 
   /** Uploads that may be asked for in other processes of the host. */
@@ -188,6 +194,7 @@ export class DataPlane {
     for (const proxy of proxies) {
       places.push(await listening("--proxy", proxy, (place) => this.#proxy.listen({ ...place, reusePort })));
     }
+    await this.#judge.listensAt([gateway, ...places]);
     return { gateway, proxies: places };
   }
 
@@ -224,7 +231,7 @@ export class DataPlane {
     this.#associations.close();
     this.#outgoing.close();
     this.#resolver.close();
-    this.#ownAddresses.close();
+    this.#judge.close();
   }
 }
 

@@ -150,6 +150,7 @@ export class DividedPlane {
       refusals: sums(own, "refusals"),
       udp: sums(own, "udp"),
       policyVersion: this.policyVersion,
+      reported: sums(own, "reported"),
       addresses: addresses.describe(),
       uplinks: uplinks.describe(addresses.ips()),
       processes: own.map(({ process: number, pid, status }) => {

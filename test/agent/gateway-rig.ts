@@ -10,7 +10,8 @@ import { TenantBook } from "../../src/agent/tenants/tenant-book.ts";
 import { Admission } from "../../src/agent/admission/admission.ts";
 import type { AddressPorts } from "../../src/agent/egress/address-ports.ts";
 import { readClock } from "../../src/process/clock.ts";
-import { DestinationPolicy } from "../../src/agent/egress/destination-policy.ts";
+import { AddressRules } from "../../src/policy/address-rules.ts";
+import { DestinationPolicy } from "../../src/policy/destination-policy.ts";
 import { Dialler } from "../../src/agent/egress/dial.ts";
 import type { FlowContext } from "../../src/agent/egress/flow-context.ts";
 import { Gateway } from "../../src/agent/traffic/gateway/gateway.ts";
@@ -75,7 +76,9 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     servers: [nameServer.address],
     timeoutMs: options.dnsTimeoutMs ?? 200,
   });
-  const policy = new DestinationPolicy({ allowed: options.allow ?? ["127.0.0.0/8"] });
+  const policy = new DestinationPolicy({
+    addresses: new AddressRules({ allowed: options.allow ?? ["127.0.0.0/8"] }),
+  });
   const limits = { connectTimeoutMs: options.connectTimeoutMs ?? 2_000, portWaitMs: 2_000 };
   const sockets = new OpenSockets(options.maxConnections ?? Infinity);
   const dialler = new Dialler(resolver, limits, sockets);

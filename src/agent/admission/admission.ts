@@ -6,6 +6,7 @@
  * A listener reads the token, the selection and the destination, and renders refusals, in its own
  * protocol. What is permitted is decided here, and every refusal is of the one table. [GW7] [GW8]
  */
+import { isIP } from "node:net";
 import type { Identity } from "../../core/identity.ts";
 import { ok, type Outcome, refuse } from "../../core/outcome.ts";
 import type { Problem } from "../../core/problems.ts";
@@ -77,11 +78,16 @@ export class Admission {
     asked: Asked<Destination>,
   ): Soon<Outcome<Admitted<Destination>, Problem>> {
     if (!asked.client.ok) return asked.client;
-    const learning = this.#choice.prepare(asked.selection, () => {
-      const destination = asked.destination();
-      return destination.ok ? destination.value.hostname : null;
-    });
     const { value: client } = asked.client;
+    const learning = this.#choice.prepare(asked.selection, () => {
+      const standing = this.#tenants.standingOf(client);
+      const destination = asked.destination();
+      if (!standing.ok || !destination.ok) return null;
+      const { hostname } = destination.value;
+      // No name server is asked for what may not be reached anyway: questions, too, carry things out. [DE13]
+      const name = isLiteral(hostname) ? null : hostname;
+      return standing.value.policy.refusalOfName({ name, port: null }) === null ? hostname : null;
+    });
     return learning === null ? this.#admit(client, asked) : learning.then(() => this.#admit(client, asked));
   }
 
@@ -94,7 +100,8 @@ export class Admission {
     if (!standing.ok) return standing;
     const destination = read();
     if (!destination.ok) return destination;
-    const address = this.#choice.choose(selection, destination.value.hostname);
+    const permittedIps = client.restrictions?.ips ?? null;
+    const address = this.#choice.choose(selection, destination.value.hostname, permittedIps);
     if (!address.ok) return address;
     this.#flowCount += 1;
     const context: FlowContext = {
@@ -106,4 +113,8 @@ export class Admission {
     };
     return ok({ context, destination: destination.value });
   }
+}
+
+function isLiteral(hostname: string): boolean {
+  return hostname.startsWith("[") || isIP(hostname) !== 0;
 }
