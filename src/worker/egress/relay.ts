@@ -32,7 +32,11 @@ export async function relay(
 
   const nowMs = Date.now();
   const load = placementLoader(env);
-  const wanted = { pool, selection: selection.value, destination: new Destination(target) };
+  const permittedIps = identity.restrictions?.ips;
+  const { ip } = selection.value;
+  if (ip !== undefined && permittedIps?.includes(ip) === false)
+    return problem({ code: "ip-denied", detail: ip });
+  const wanted = { pool, selection: selection.value, destination: new Destination(target), permittedIps };
   const looked = placements.find(pool, nowMs, load, background);
   let found = looked instanceof Promise ? await looked : looked;
   let search = searchIn(found, wanted);
