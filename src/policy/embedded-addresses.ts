@@ -13,6 +13,7 @@ const EMBEDDING: readonly (readonly [Range, number])[] = (
   ] as const
 ).map(([text, offset]) => [ipaddr.parseCIDR(text), offset]);
 
+const COMPATIBLE = /^::[\d.]+$/;
 const TEREDO: Range = parseRange("2001::/32");
 
 /** The IPv4 addresses that an address carries: none, one, or the two of Teredo. */
@@ -39,5 +40,8 @@ export function isWrapping(address: Address): boolean {
 /** The text to dial: an IPv4-mapped IPv6 address is the IPv4 address to every kernel. */
 export function unmapped(address: string): string {
   if (!address.includes(":") || !ipaddr.isValid(address)) return address;
-  return ipaddr.process(address).toString();
+  // Of ::1.2.3.4 the library makes a mapped address, and no kernel does.
+  if (!COMPATIBLE.test(address)) return ipaddr.process(address).toString();
+  const carried = ipaddr.IPv4.parse(address.slice(2)).toByteArray();
+  return new ipaddr.IPv6([...Array.from({ length: 12 }, () => 0), ...carried]).toString();
 }
