@@ -32,6 +32,8 @@ export interface RigOptions extends OutgoingOptions {
   readonly records?: Readonly<Record<string, readonly string[]>>;
   readonly connectTimeoutMs?: number;
   readonly dnsTimeoutMs?: number;
+  /** The resolver's clock, in milliseconds. */
+  readonly resolverNow?: () => number;
   /** Those of clients and destinations together. */
   readonly maxConnections?: number;
   /** How long a TCP connection may rest, and its client be silent before it is asked. */
@@ -79,6 +81,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
   const resolver = new Resolver({
     servers: [nameServer.address],
     timeoutMs: options.dnsTimeoutMs ?? 200,
+    ...(options.resolverNow === undefined ? {} : { now: options.resolverNow }),
   });
   const reports = new PolicyReports(() => {}, monotonicMs);
   const policies = new HostPolicies({ allowed: options.allow ?? ["127.0.0.0/8"] }, reports);

@@ -60,6 +60,19 @@ class PrivatePlaces {
   }
 }
 
+/** The resolvers' clock. */
+let resolverMs = 0;
+/** How often each of the names that change has been asked for: the first answer is public, the next is not, and so on. */
+const askedFor = new Map<string, number>();
+const WITH_CHANGING = new Proxy(RECORDS, {
+  get: (records, name: string) => {
+    if (!name.endsWith(".changing.test")) return records[name];
+    const count = askedFor.get(name) ?? 0;
+    askedFor.set(name, count + 1);
+    return [count % 2 === 0 ? "8.8.8.8" : "127.0.0.1"];
+  },
+});
+
 const places = new PrivatePlaces();
 let four: Host;
 let six: Host;
@@ -69,8 +82,9 @@ async function startHost(egressIp: string): Promise<Host> {
   const rig = await startProxyRig({
     egressIp,
     allow: [`${REDIRECTING}/32`],
-    records: RECORDS,
+    records: WITH_CHANGING,
     connectTimeoutMs: 50,
+    resolverNow: () => resolverMs,
   });
   const dialled: string[] = [];
   rig.outgoing.dialler.onTry = (_from, { ip }) => {
@@ -269,6 +283,27 @@ describe("by a whole URL", () => {
     60_000,
   );
 });
+
+test("[DE4] of a name that changes its answer what was judged is dialled, each time", async () => {
+  const names = Array.from({ length: 20 }, (_, at) => `n${at}.changing.test`);
+  const ask = (name: string): Promise<string | null>[] => [
+    byGateway(four, `http://${name}:${places.port}/`),
+    byProxy(four, `http://${name}:${places.port}/`),
+    byConnect(four, name, places.port),
+    bySocksName(four, name, places.port),
+  ];
+  const seen = new Set<string | null>();
+  four.dialled.length = 0;
+  for (let round = 0; round < 4; round += 1) {
+    for (const code of await Promise.all(names.flatMap(ask))) seen.add(code);
+    // Every answer is forgotten.
+    resolverMs += 3_600_000;
+  }
+  expect(Math.min(...names.map((name) => askedFor.get(name) ?? 0))).toBe(4);
+  expect(new Set(four.dialled)).toEqual(new Set(["8.8.8.8"]));
+  expect([...seen].toSorted()).toEqual(["destination-prohibited", "destination-unroutable", "socks-3"]);
+  expect(places.reachedCount).toBe(0);
+}, 30_000);
 
 describe("by a host and a port", () => {
   test.each<[string, ByPlace, (spelling: Spelling) => boolean]>([
