@@ -210,5 +210,6 @@ test("[DE8] two names of one address and one certificate have a connection each,
   for (const host of ["secure.test", "127.0.0.1", "secure.test"]) {
     expect(await isServed("shop", { host, kind: "h2" }, 0, false)).toBe(true);
   }
-  expect([...served.values()].map(({ requestCount }) => requestCount).toSorted()).toEqual([1, 2]);
+  expect(new Set(Array.from(served.values(), ({ requestCount }) => requestCount))).toEqual(new Set([1, 2]));
+  expect(served.size).toBe(2);
 });

@@ -103,7 +103,7 @@ beforeAll(async () => {
   redirecting = await startOrigin((request, response) => {
     const to = new URL(request.url!, "http://origin").searchParams.get("to");
     // What no head can have leads nowhere, and neither does a location within this very origin.
-    const isSendable = to !== null && !/[\0-\x08\n-\x1f]/.test(to);
+    const isSendable = to !== null && !Array.from(to).some((sign) => sign < " " && sign !== "\t");
     if (isSendable) response.writeHead(302, { location: Buffer.from(to, "utf8").toString("latin1") });
     response.end();
   }, REDIRECTING);
@@ -199,7 +199,7 @@ function isPlain({ isOfUrls }: Spelling): boolean {
   return !isOfUrls;
 }
 
-async function judge(
+async function expectRightly(
   spelling: Spelling,
   host: Host,
   isRead: boolean,
@@ -248,10 +248,11 @@ describe("by a whole URL", () => {
         const isRead = way !== "a redirect" || host === hostFor(spelling);
         // Bytes beyond ASCII in a request's target are nobody's to decode.
         const isSent = way !== "the proxy" || /^[\x21-\x7e]+$/.test(spelling.host);
-        await judge(spelling, host, isRead && isSent, () =>
+        await expectRightly(spelling, host, isRead && isSent, () =>
           ask(host, `http://${spelling.host}:${places.port}/`),
         );
       }
+      expect(places.reachedCount).toBe(0);
     },
     60_000,
   );
@@ -301,7 +302,7 @@ test("[DE4] of a name that changes its answer what was judged is dialled, each t
   }
   expect(Math.min(...names.map((name) => askedFor.get(name) ?? 0))).toBe(4);
   expect(new Set(four.dialled)).toEqual(new Set(["8.8.8.8"]));
-  expect([...seen].toSorted()).toEqual(["destination-prohibited", "destination-unroutable", "socks-3"]);
+  expect(seen).toEqual(new Set(["destination-prohibited", "destination-unroutable", "socks-3"]));
   expect(places.reachedCount).toBe(0);
 }, 30_000);
 
@@ -315,8 +316,9 @@ describe("by a host and a port", () => {
     async (_way, ask, isRead) => {
       for (const spelling of SPELLINGS) {
         const host = hostFor(spelling);
-        await judge(spelling, host, isRead(spelling), () => ask(host, spelling.host, places.port));
+        await expectRightly(spelling, host, isRead(spelling), () => ask(host, spelling.host, places.port));
       }
+      expect(places.reachedCount).toBe(0);
     },
     60_000,
   );
@@ -328,7 +330,7 @@ describe("by a host and a port", () => {
     expect(literals.length).toBeGreaterThan(200);
     for (const spelling of literals) {
       const host = hostFor(spelling);
-      await judge(spelling, host, true, () => bySocksAddress(host, spelling.host, places.port));
+      await expectRightly(spelling, host, true, () => bySocksAddress(host, spelling.host, places.port));
     }
   }, 60_000);
 });
@@ -365,9 +367,10 @@ describe("by UDP", () => {
 
   test("[DE1] [DE2] [DE4] public places by address and by name, which nothing is sent to here", async () => {
     const policy = new DestinationPolicy();
-    for (const spelling of SPELLINGS) {
-      if (spelling.dials === null) continue;
-      const isSix = spelling.dials.includes(":");
+    const open = SPELLINGS.filter(({ dials }) => dials !== null);
+    expect(open.length).toBeGreaterThan(90);
+    for (const spelling of open) {
+      const isSix = spelling.dials?.includes(":") === true;
       const destinations = new UdpDestinations(four.rig.resolver, policy, isSix ? "::1" : "127.0.0.18");
       const found = await destinations.find({ host: withoutBrackets(spelling.host), port: 53 }, true);
       if (isPlain(spelling)) expect(found, spelling.host).toEqual({ ok: true, value: spelling.dials });
