@@ -154,7 +154,7 @@ const ARROWS = {
     "src/router/kernel",
     "src/router",
   ],
-  "src/cli": ["src/core", "src/wire", "src/api", "src/plan", "src/process"],
+  "src/cli": ["src/core", "src/policy", "src/wire", "src/api", "src/plan", "src/process"],
 } as const;
 type Folder = keyof typeof ARROWS;
 const FOLDERS = Object.keys(ARROWS) as Folder[];
@@ -178,12 +178,13 @@ const INNER_ARROWS: Readonly<Record<string, Readonly<Record<string, readonly str
   },
   "src/cli": {
     // Each verb by itself: none imports another.
-    verbs: ["one-machine", "edge", "supervision", "credentials", "planning", "output"],
+    verbs: ["one-machine", "edge", "supervision", "credentials", "planning", "judging", "output"],
     "one-machine": ["edge", "supervision", "credentials"],
     edge: ["supervision", "credentials"],
     supervision: [],
     credentials: [],
     planning: [],
+    judging: [],
     output: [],
   },
 };
