@@ -16,7 +16,7 @@ const ARROWS = {
   "src/core": [],
   // Judges destinations, for hosts and for those who ask beforehand.
   "src/policy": ["src/core"],
-  "src/wire": ["src/core"],
+  "src/wire": ["src/core", "src/policy"],
   "src/api": ["src/core", "src/wire"],
   "src/plan": ["src/core"],
   "src/sdk": ["src/core", "src/wire"],

@@ -1,7 +1,7 @@
 /** Where the policy comes from by which is judged: a file, the edge, or nowhere. */
 import { readFile } from "node:fs/promises";
+import { edgeApi } from "../../api/edge-api.ts";
 import { DEFAULT_POOL_POLICY } from "../../core/pool-policy.ts";
-import { CommandFault } from "../../process/command-fault.ts";
 import { optionInvalid, readPool, readUrl } from "../../process/command-options.ts";
 
 /** As the options have it. */
@@ -43,25 +43,7 @@ async function fromEdge(edge: URL, pool: string, token: string): Promise<FoundPo
   if (edge.protocol === "http:" && !LOOPBACK.test(edge.hostname)) {
     throw optionInvalid(`--edge ${edge.href}: a token is sent by https only, except on this machine.`);
   }
-  const url = new URL(`/v1/pools/${encodeURIComponent(pool)}/policy`, edge);
-  const headers = { authorization: `Bearer ${token}` };
-  let text: string;
-  let response: Response;
-  try {
-    response = await fetch(url, { headers, redirect: "error", signal: AbortSignal.timeout(ANSWER_MS) });
-    text = await response.text();
-  } catch (fault) {
-    const why = (fault as { readonly cause?: { readonly code?: string } }).cause?.code ?? "no answer in time";
-    throw new CommandFault(
-      "edge-not-answering",
-      `The edge at ${edge.origin} does not answer: ${why}.`,
-      fault,
-    );
-  }
-  if (response.ok) return { text, source: url.href };
-  const code = /"code":"([a-z-]+)"/.exec(text)?.[1] ?? "no reason given";
-  throw new CommandFault(
-    "edge-refused",
-    `The edge refuses GET ${url.pathname}: ${code} (${response.status}).`,
-  );
+  const signal = AbortSignal.timeout(ANSWER_MS);
+  const policy = await edgeApi({ edge, token: () => token, signal }).getPolicy({ pool });
+  return { text: JSON.stringify(policy), source: `The policy of ${pool}` };
 }
