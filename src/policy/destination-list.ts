@@ -1,5 +1,6 @@
 /** A list of destinations, read once and asked often. [DE10] [DE11] */
 import ipaddr from "ipaddr.js";
+import type { DestinationRules, PolicyMode } from "../core/pool-policy.ts";
 import { carriedBy, isWrapping } from "./embedded-addresses.ts";
 import { type DestinationEntry, parseDestinationEntry, type PortRange } from "./destination-entry.ts";
 import { type Address, isIn } from "./special-ranges.ts";
@@ -99,6 +100,19 @@ export class DestinationList {
       if (same === undefined) names.set(host.name, [entry]);
       else same.push(entry);
     }
+  }
+}
+
+/** The lists of a pool or a tenant, read once: those of a pool are the same for all of its tenants. */
+export class ReadRules {
+  readonly mode: PolicyMode;
+  readonly deny: DestinationList;
+  readonly allow: DestinationList;
+
+  constructor({ mode, deny, allow }: DestinationRules) {
+    this.mode = mode;
+    this.deny = new DestinationList("deny", deny);
+    this.allow = new DestinationList("allow", allow);
   }
 }
 

@@ -10,6 +10,8 @@ const MAX_NAME_LENGTH = 253;
 // oxlint-disable-next-line no-control-regex -- those are meant
 const NO_HOST = /[\u0000-\u0020\u007f%/?#@:\\[\]]/;
 const LABELS = /^[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*$/;
+/** Lower case, and no number at the end: the URL standard changes nothing of it, if it takes it at all. */
+const PLAIN = /^(?:[a-z0-9_-]+\.)*[a-z][a-z0-9_-]*$/;
 
 /**
  * The name or IPv4 address that the URL standard reads in a host: lower case, punycode, ASCII digits, no
@@ -27,6 +29,8 @@ export function canonicalHost(text: string): string | null {
  * punycode that nobody can decode, is still below what is denied.
  */
 export function requestedName(text: string): string {
+  // Most have that spelling already, and a URL is dear.
+  if (PLAIN.test(text)) return text;
   return canonicalHost(text) ?? withoutRoot(text.toLowerCase());
 }
 

@@ -10,7 +10,7 @@
 import type { DestinationRules, PolicyMode } from "../core/pool-policy.ts";
 import type { ProblemCode } from "../core/problems.ts";
 import { AddressRules } from "./address-rules.ts";
-import { DestinationList, listedAddress, type ListKind } from "./destination-list.ts";
+import { DestinationList, listedAddress, type ListKind, ReadRules } from "./destination-list.ts";
 import { requestedName } from "./destination-name.ts";
 
 type Soon<Value> = Value | Promise<Value>;
@@ -62,7 +62,7 @@ export interface ListStep {
 /** What a policy consists of. */
 export interface DestinationPolicyOptions {
   readonly addresses?: AddressRules;
-  readonly pool?: DestinationRules;
+  readonly pool?: DestinationRules | ReadRules;
   readonly tenant?: DestinationRules;
   /** Destinations that the token is for; absent for all. */
   readonly token?: readonly string[];
@@ -164,12 +164,12 @@ export class DestinationPolicy {
 }
 
 /** A list in the mode `open` is not looked at, and one without entries says nothing. */
-function listsOf(owner: ListOwner, rules: DestinationRules | undefined): OwnedList[] {
+function listsOf(owner: ListOwner, rules: DestinationRules | ReadRules | undefined): OwnedList[] {
   if (rules === undefined || rules.mode === "open") return [];
-  const { mode } = rules;
+  const { mode, deny, allow } = rules instanceof ReadRules ? rules : new ReadRules(rules);
   const lists = [
-    { owner, mode, kind: "deny" as const, list: new DestinationList("deny", rules.deny) },
-    { owner, mode, kind: "allow" as const, list: new DestinationList("allow", rules.allow) },
+    { owner, mode, kind: "deny" as const, list: deny },
+    { owner, mode, kind: "allow" as const, list: allow },
   ];
   return lists.filter(({ list }) => !list.isEmpty);
 }

@@ -105,3 +105,24 @@ test("[DE1] URLs that readers disagree on lead to nothing private through the ed
   }
   expect(reachedCount).toBe(0);
 });
+
+test("[DE14] where loopback is allowed, the gateway and the edge are still no destinations", async () => {
+  const open = await Cluster.start({ hosts: ["h1"], agentArgs: ["--allow=127.0.0.0/8"] });
+  try {
+    const by = await open.clientHeaders();
+    const askFor = async (url: string): Promise<string> =>
+      (await fetch(`${open.edgeUrl}/v1/fetch?url=${encodeURIComponent(url)}`, { headers: by })).text();
+    for (const host of ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "0x7f.1"]) {
+      for (const port of [open.edgePort, open.hosts.get("h1")!.port]) {
+        expect(await askFor(`http://${host}:${port}/health`), `${host}:${port}`).toContain(
+          "where the host or its edge listens",
+        );
+      }
+    }
+    const before = reachedCount;
+    await askFor(`http://127.0.0.1:${privatePort}/`);
+    expect(reachedCount).toBe(before + 1);
+  } finally {
+    await open.stop();
+  }
+});

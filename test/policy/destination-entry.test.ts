@@ -96,6 +96,17 @@ it("[DE10] any text is an entry or is none, and an entry is read as itself", () 
   );
 });
 
+it("[DE10] what is plain already is what the URL standard makes of it, wherever it makes anything", () => {
+  const label = fc.stringMatching(/^[a-z0-9_-]{1,8}$/);
+  fc.assert(
+    fc.property(fc.array(label, { minLength: 1, maxLength: 4 }), (labels) => {
+      const name = labels.join(".");
+      expect(requestedName(name)).toBe(canonicalHost(name) ?? name);
+    }),
+    { numRuns: 2_000 },
+  );
+});
+
 it("[DE10] a name that is asked for has the spelling of the lists, whatever it looks like", () => {
   expect(requestedName("API.Example.com.")).toBe("api.example.com");
   expect(requestedName("api.example.com...")).toBe("api.example.com");
