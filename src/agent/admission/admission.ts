@@ -13,7 +13,7 @@ import type { Problem } from "../../core/problems.ts";
 import type { TokenVerifier } from "../../wire/tokens.ts";
 import type { FlowContext } from "../egress/flow-context.ts";
 import type { PortBinder } from "../egress/port-binder.ts";
-import type { TenantBook } from "../tenants/tenant-book.ts";
+import type { Standing, TenantBook } from "../tenants/tenant-book.ts";
 import { AddressChoice, type FamiliesOf } from "./address-choice.ts";
 import { ClientAccess, type WayOfAsking } from "./client-access.ts";
 
@@ -84,9 +84,7 @@ export class Admission {
       const destination = asked.destination();
       if (!standing.ok || !destination.ok) return null;
       const { hostname } = destination.value;
-      // No name server is asked for what may not be reached anyway: questions, too, carry things out. [DE13]
-      const name = isLiteral(hostname) ? null : hostname;
-      return standing.value.policy.refusalOfName({ name, port: null }) === null ? hostname : null;
+      return nameRefusal(standing.value, hostname) === null ? hostname : null;
     });
     return learning === null ? this.#admit(client, asked) : learning.then(() => this.#admit(client, asked));
   }
@@ -100,8 +98,11 @@ export class Admission {
     if (!standing.ok) return standing;
     const destination = read();
     if (!destination.ok) return destination;
+    const { hostname } = destination.value;
+    const refusedName = nameRefusal(standing.value, hostname);
+    if (refusedName !== null) return refuse(refusedName);
     const permittedIps = client.restrictions?.ips ?? null;
-    const address = this.#choice.choose(selection, destination.value.hostname, permittedIps);
+    const address = this.#choice.choose(selection, hostname, permittedIps);
     if (!address.ok) return address;
     this.#flowCount += 1;
     const context: FlowContext = {
@@ -115,6 +116,9 @@ export class Admission {
   }
 }
 
-function isLiteral(hostname: string): boolean {
-  return hostname.startsWith("[") || isIP(hostname) !== 0;
+/** No name server is asked for what may not be reached anyway: questions, too, carry things out. [DE13] */
+function nameRefusal({ policy }: Standing, hostname: string): Problem | null {
+  if (hostname.startsWith("[") || isIP(hostname) !== 0) return null;
+  const refusal = policy.refusalOfName({ name: hostname, port: null });
+  return refusal && { code: refusal.code, detail: `${hostname} is ${refusal.reason}.` };
 }
