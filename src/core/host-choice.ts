@@ -36,7 +36,9 @@ export const NOBODY: Avoid = () => false;
 /** A placement as it is for those who may leave from some of its addresses only; undefined for all of them. [DE16] */
 export function permittedPart(placement: Placement, permitted: readonly string[] | undefined): Placement {
   if (permitted === undefined) return placement;
-  const isPermitted = ({ ip }: PlacedIp): boolean => permitted.includes(ip);
+  // A token names an address by its own name or by what the Internet calls it.
+  const isPermitted = ({ ip, advertised }: PlacedIp): boolean =>
+    permitted.includes(ip) || (advertised !== undefined && permitted.includes(advertised));
   const { ips, retiring = [] } = placement;
   return { ...placement, ips: ips.filter(isPermitted), retiring: retiring.filter(isPermitted) };
 }

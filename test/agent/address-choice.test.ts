@@ -248,3 +248,15 @@ it("[DE16] a token's addresses are the only ones that it leaves from", () => {
   expect(among(null, "four.test", ["192.0.2.77"])).toEqual(new Set(["lease-lost"]));
   expect(among(null, "four.test", [])).toEqual(new Set(["lease-lost"]));
 });
+
+it("[DE16] an address that is advertised under another name may be permitted by either", () => {
+  serve(...FOUR);
+  binder.advertise({ [FOUR[0]!]: "198.51.100.1" });
+  for (const permitted of [[FOUR[0]!], ["198.51.100.1"]]) {
+    for (const header of [null, `ip="${FOUR[0]}"`, 'ip="198.51.100.1"']) {
+      const chosenOne = choice.choose(header, "four.test", permitted);
+      expect(chosenOne.ok && chosenOne.value.ip, `${header} by ${permitted.join()}`).toBe(FOUR[0]);
+    }
+    expect(choice.choose(`ip="${FOUR[1]}"`, "four.test", permitted).ok).toBe(false);
+  }
+});

@@ -33,9 +33,6 @@ export async function relay(
   const nowMs = Date.now();
   const load = placementLoader(env);
   const permittedIps = identity.restrictions?.ips;
-  const { ip } = selection.value;
-  if (ip !== undefined && permittedIps?.includes(ip) === false)
-    return problem({ code: "ip-denied", detail: ip });
   const wanted = { pool, selection: selection.value, destination: new Destination(target), permittedIps };
   const looked = placements.find(pool, nowMs, load, background);
   let found = looked instanceof Promise ? await looked : looked;
@@ -48,6 +45,11 @@ export async function relay(
   }
   if (!search.ok) return problem({ code: search.refusal });
   const { refusal } = search.value;
+  const { ip } = selection.value;
+  if (refusal === "ip-unknown" && ip !== undefined && permittedIps !== undefined) {
+    // Whether the pool has it is nothing to whoever may not use it.
+    return problem({ code: "ip-denied", detail: ip });
+  }
   if (refusal !== null) return problem({ code: refusal });
 
   const { gatewayTokens } = edgeKeysOf(env);
