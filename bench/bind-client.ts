@@ -7,7 +7,8 @@ import { fork } from "node:child_process";
 import { once } from "node:events";
 import { createServer, connect, type Socket } from "node:net";
 import { AddressPorts } from "../src/agent/egress/address-ports.ts";
-import { DestinationPolicy } from "../src/agent/egress/destination-policy.ts";
+import { AddressRules } from "../src/policy/address-rules.ts";
+import { DestinationPolicy } from "../src/policy/destination-policy.ts";
 import { Dialler } from "../src/agent/egress/dial.ts";
 import { Resolver } from "../src/agent/egress/resolver.ts";
 
@@ -87,7 +88,7 @@ async function run(): Promise<ClientReport> {
     }
     address.setTerm({ monotonicEndMs: performance.now() + 3_600_000, wallEndMs: Date.now() + 3_600_000 });
     const dialler = new Dialler(new Resolver(), { connectTimeoutMs: 10_000, portWaitMs: 0 });
-    const policy = new DestinationPolicy({ allowed: ["127.0.0.0/8"] });
+    const policy = new DestinationPolicy({ addresses: new AddressRules({ allowed: ["127.0.0.0/8"] }) });
     const openByUs: Open = async () => {
       const { socket } = await dialler.dial(
         { pool: "main", tenant: "test", address, policy },

@@ -20,12 +20,12 @@ import { descriptorLimit } from "../process/descriptors.ts";
 import type { TokenVerifier } from "../wire/tokens.ts";
 import { Admission } from "./admission/admission.ts";
 import type { AgentConfig } from "./command-line.ts";
-import { DestinationPolicy } from "./egress/destination-policy.ts";
+import { DestinationJudge } from "./destination-judge.ts";
 import { Dialler } from "./egress/dial.ts";
 import { type FlowContext, logFields } from "./egress/flow-context.ts";
 import { OpenSockets } from "./egress/open-sockets.ts";
-import { OwnAddresses } from "./egress/own-addresses.ts";
 import { PortBinder } from "./egress/port-binder.ts";
+import type { DestinationPolicy } from "../policy/destination-policy.ts";
 import { Resolver } from "./egress/resolver.ts";
 import { ProxyListener } from "./traffic/proxy/proxy-listener.ts";
 import type { RefusalCounts } from "./traffic/clients/refusals.ts";
@@ -79,7 +79,7 @@ export class DataPlane {
   readonly #config: AgentConfig;
   /** Decides for whom what may leave. */
   readonly tenants: TenantBook;
-  readonly #ownAddresses = new OwnAddresses({ isShared: (ip) => this.binder.address(ip) !== undefined });
+  readonly #judge: DestinationJudge;
   readonly #resolver: Resolver;
   readonly #outgoing: Outgoing;
   readonly #admission: Admission;
@@ -95,26 +95,17 @@ export class DataPlane {
     this.#log = log;
     this.#flows = new ProcessFlows(config, number, (fault) => log.error({ err: fault }, FLOWS_UNLOGGED));
     this.#resolver = new Resolver({ servers: config.nameServers });
-    const { allowed, denied, pool, connectTimeoutMs, responseTimeoutMs } = config;
-    const policy = new DestinationPolicy({ allowed, denied, isOwn: (ip) => this.#ownAddresses.isOwn(ip) });
+    const { pool, connectTimeoutMs, responseTimeoutMs } = config;
+    const isShared = (ip: string): boolean => this.binder.address(ip) !== undefined;
+    this.#judge = new DestinationJudge({ config, isShared, log });
+    const { policies } = this.#judge;
     const sockets = limitedSockets(log);
     const dialler = new Dialler(this.#resolver, { connectTimeoutMs, portWaitMs: PORT_WAIT_MS }, sockets);
-    const trials = new Dialler(this.#resolver, { connectTimeoutMs: TRIAL_TIMEOUT_MS, portWaitMs: 0 });
-    this.uplinks = new UplinkWatch({
-      binder: this.binder,
-      dialler: {
-        dial: (address, to, port) => trials.dial({ pool, address, tenant: NOBODY, policy }, to, port),
-      },
-      probes: config.probes,
-      links: new KernelLinkView(),
-      oldestWait: (from) => this.#outgoing.oldestWait(from),
-      log,
-    });
+    this.uplinks = this.#newUplinkWatch(policies.own());
     dialler.onTry = this.uplinks.onTry;
     dialler.recorder = this.#flows.recorder;
-    trials.recorder = this.#flows.recorder;
     this.#outgoing = new Outgoing(dialler, { responseTimeoutMs });
-    this.tenants = new TenantBook(() => policy, null);
+    this.tenants = new TenantBook(policies.make, null);
     this.#admission = new Admission({
       pool,
       binder: this.binder,
@@ -161,6 +152,23 @@ export class DataPlane {
     });
   }
 
+  /** Tries ways out from connections of nobody, which no policy of the pool concerns. */
+  #newUplinkWatch(policy: DestinationPolicy): UplinkWatch {
+    const { pool, probes } = this.#config;
+    const trials = new Dialler(this.#resolver, { connectTimeoutMs: TRIAL_TIMEOUT_MS, portWaitMs: 0 });
+    trials.recorder = this.#flows.recorder;
+    return new UplinkWatch({
+      binder: this.binder,
+      dialler: {
+        dial: (address, to, port) => trials.dial({ pool, address, tenant: NOBODY, policy }, to, port),
+      },
+      probes,
+      links: new KernelLinkView(),
+      oldestWait: (from) => this.#outgoing.oldestWait(from),
+      log: this.#log,
+    });
+  }
+
   /** Decides by this policy of the pool from now on. Nobody is served before there is one. [PY6] */
   takePolicy(policy: PoolPolicy): void {
     this.tenants.take(policy);
@@ -177,8 +185,12 @@ export class DataPlane {
   }
 
   #ownStatus(): Record<string, unknown> {
-    const { policyVersion } = this;
-    return { udp: this.#associations.describe(), policyVersion, ...this.#flows.describe() };
+    return {
+      udp: this.#associations.describe(),
+      policyVersion: this.policyVersion,
+      reported: this.#judge.describe(),
+      ...this.#flows.describe(),
+    };
   }
 
   #onFault(fault: unknown, context: FlowContext | null): void {
@@ -207,6 +219,7 @@ export class DataPlane {
     for (const proxy of proxies) {
       places.push(await listening("--proxy", proxy, (place) => this.#proxy.listen({ ...place, reusePort })));
     }
+    await this.#judge.listensAt([gateway, ...places]);
     return { gateway, proxies: places };
   }
 
@@ -249,7 +262,7 @@ export class DataPlane {
     this.#associations.close();
     this.#outgoing.close();
     this.#resolver.close();
-    this.#ownAddresses.close();
+    this.#judge.close();
     // Sockets say that they have closed a turn later.
     await setTimeout(0);
     await this.#flows.close();

@@ -151,6 +151,7 @@ export class DividedPlane {
       udp: sums(own, "udp"),
       policyVersion: this.policyVersion,
       ...(first?.status["flowLog"] === undefined ? {} : { flowLog: sums(own, "flowLog") }),
+      reported: sums(own, "reported"),
       addresses: addresses.describe(),
       uplinks: uplinks.describe(addresses.ips()),
       processes: own.map(({ process: number, pid, status }) => {

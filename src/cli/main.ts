@@ -7,6 +7,7 @@ import { doctor } from "./verbs/doctor.ts";
 import { edge } from "./verbs/edge.ts";
 import { keys } from "./verbs/keys.ts";
 import { plan } from "./verbs/plan.ts";
+import { policy } from "./verbs/policy.ts";
 import { router } from "./verbs/router.ts";
 import { start } from "./verbs/start.ts";
 import { token } from "./verbs/token.ts";
@@ -17,12 +18,13 @@ const program = new Command("ipshard")
   .description("One shared egress IP address over many hosts, with the port as the sharding key.")
   .version(packageVersion(), "-V, --version", "print the version");
 
-for (const verb of [start, edge, agent, router, doctor, keys, token, plan, who]) program.addCommand(verb);
+for (const verb of [start, edge, agent, router, doctor, keys, token, plan, policy, who])
+  program.addCommand(verb);
 
 await begin("ipshard", async () => {
   try {
     await program.parseAsync();
-    process.exitCode = 0;
+    process.exitCode ??= 0;
   } catch (fault) {
     throw commandFault(fault);
   }

@@ -33,6 +33,16 @@ export type Avoid = (host: string, ip: string) => boolean;
 /** Avoids no host. */
 export const NOBODY: Avoid = () => false;
 
+/** A placement as it is for those who may leave from some of its addresses only; undefined for all of them. [DE16] */
+export function permittedPart(placement: Placement, permitted: readonly string[] | undefined): Placement {
+  if (permitted === undefined) return placement;
+  // A token names an address by its own name or by what the Internet calls it.
+  const isPermitted = ({ ip, advertised }: PlacedIp): boolean =>
+    permitted.includes(ip) || (advertised !== undefined && permitted.includes(advertised));
+  const { ips, retiring = [] } = placement;
+  return { ...placement, ips: ips.filter(isPermitted), retiring: retiring.filter(isPermitted) };
+}
+
 /** The addresses that are where a selection wants them. [PL9] */
 export function fittingIps({ ips }: Placement, selection: Selection): readonly PlacedIp[] {
   const { country, site } = selection;

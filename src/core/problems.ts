@@ -146,6 +146,7 @@ const CATALOGUE = {
     "A certificate of the client's own is required here, signed by an authority that the operator trusts.",
   ),
 
+  "ip-denied": kind(403, "http_request_denied", 2, "The token does not permit this egress address."),
   "tenant-denied": kind(403, "http_request_denied", 2, "The pool does not serve the token's tenant."),
 
   // Where it may leave from.
@@ -215,6 +216,13 @@ const CATALOGUE = {
     "destination_ip_prohibited",
     2,
     "Private and special destinations are refused.",
+  ),
+  "destination-denied": kind(403, "http_request_denied", 2, "The destination is on a list of denied ones."),
+  "destination-not-allowed": kind(
+    403,
+    "http_request_denied",
+    2,
+    "The destination is not on a list of allowed ones.",
   ),
   "dns-error": kind(502, "dns_error", 4, "The destination's name does not resolve."),
   "dns-timeout": kind(504, "dns_timeout", 4, "The destination's name servers do not answer."),

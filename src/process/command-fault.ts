@@ -49,13 +49,13 @@ export function listenReason(fault: unknown): string {
   return LISTEN_REASONS.get(code) ?? message;
 }
 
-/** Runs a command; one that cannot do what it was asked says so, and exits with 1. */
+/** Runs a command; one that cannot do what it was asked says so, and exits with 1 unless it has chosen another code. */
 export async function begin(command: string, run: () => Promise<void>): Promise<void> {
   try {
     await run();
   } catch (fault) {
     if (!(fault instanceof CommandFault)) throw fault;
     console.error(`${command}: ${fault.message} [${fault.code}]`);
-    process.exitCode = 1;
+    process.exitCode ??= 1;
   }
 }

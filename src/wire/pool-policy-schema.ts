@@ -11,7 +11,7 @@ import type {
   TenantLimits,
   TenantPolicy,
 } from "../core/pool-policy.ts";
-import { isDestinationEntry } from "./destination-entry.ts";
+import { parseDestinationEntry } from "../policy/destination-entry.ts";
 import { countUpTo } from "./whole-number.ts";
 
 /** Entries of one list of destinations, or of special networks. */
@@ -25,7 +25,10 @@ export const LONGEST_POLICY_CHARACTERS = 262_144;
 
 const entry = z
   .string()
-  .refine(isDestinationEntry, "a name, address or network is expected, with or without ports")
+  .refine(
+    (text) => parseDestinationEntry(text).ok,
+    "a name, address or network is expected, with or without ports",
+  )
   .meta({ example: "*.example.com:443" });
 const entries = z.array(entry).max(MOST_ENTRIES).readonly();
 

@@ -227,3 +227,36 @@ it("[GW26] draws addresses in proportion to their free ports", () => {
   expect(few).toBeGreaterThan(10);
   expect(few).toBeLessThan(150);
 });
+
+it("[DE16] a token's addresses are the only ones that it leaves from", () => {
+  serve(...FOUR, ...SIX);
+  const among = (header: string | null, host: string, permitted: readonly string[]): Set<string> =>
+    new Set(
+      Array.from({ length: 40 }, () => {
+        const address = choice.choose(header, host, permitted);
+        return address.ok ? address.value.ip : address.refusal.code;
+      }),
+    );
+  expect(among(null, "four.test", [FOUR[1]!])).toEqual(new Set([FOUR[1]]));
+  expect(among(`ip="${FOUR[1]}"`, "four.test", [FOUR[1]!])).toEqual(new Set([FOUR[1]]));
+  expect(among(`ip="${FOUR[0]}"`, "four.test", [FOUR[1]!])).toEqual(new Set(["ip-denied"]));
+  // Of which it may be that the host does not have it, the edge should hear nothing else.
+  expect(among('ip="192.0.2.77"', "four.test", [FOUR[1]!])).toEqual(new Set(["ip-denied"]));
+  expect(among("session=a", "both.test", [FOUR[0]!, SIX[1]!]).size).toBe(1);
+  // No other address, though the destination is of another family: the dial says so.
+  expect(among(null, "six.test", [FOUR[0]!])).toEqual(new Set([FOUR[0]]));
+  expect(among(null, "four.test", ["192.0.2.77"])).toEqual(new Set(["lease-lost"]));
+  expect(among(null, "four.test", [])).toEqual(new Set(["lease-lost"]));
+});
+
+it("[DE16] an address that is advertised under another name may be permitted by either", () => {
+  serve(...FOUR);
+  binder.advertise({ [FOUR[0]!]: "198.51.100.1" });
+  for (const permitted of [[FOUR[0]!], ["198.51.100.1"]]) {
+    for (const header of [null, `ip="${FOUR[0]}"`, 'ip="198.51.100.1"']) {
+      const chosenOne = choice.choose(header, "four.test", permitted);
+      expect(chosenOne.ok && chosenOne.value.ip, `${header} by ${permitted.join()}`).toBe(FOUR[0]);
+    }
+    expect(choice.choose(`ip="${FOUR[1]}"`, "four.test", permitted).ok).toBe(false);
+  }
+});

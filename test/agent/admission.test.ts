@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { TenantBook } from "../../src/agent/tenants/tenant-book.ts";
 import { Admission } from "../../src/agent/admission/admission.ts";
-import { DestinationPolicy } from "../../src/agent/egress/destination-policy.ts";
+import { DestinationPolicy } from "../../src/policy/destination-policy.ts";
 import { logFields } from "../../src/agent/egress/flow-context.ts";
 import { PortBinder } from "../../src/agent/egress/port-binder.ts";
 import type { Identity } from "../../src/core/identity.ts";

@@ -1,7 +1,8 @@
 /** Which flows may share a connection to an origin. */
 import { expect, test } from "vitest";
 import { AddressPorts } from "../../src/agent/egress/address-ports.ts";
-import { DestinationPolicy } from "../../src/agent/egress/destination-policy.ts";
+import { AddressRules } from "../../src/policy/address-rules.ts";
+import { DestinationPolicy } from "../../src/policy/destination-policy.ts";
 import type { EgressContext, FlowContext } from "../../src/agent/egress/flow-context.ts";
 import { connectionKey } from "../../src/agent/traffic/origins/connection-key.ts";
 import { startOrigin, startRig } from "./gateway-rig.ts";
@@ -18,7 +19,7 @@ const OTHERS: EgressContext = {
   pool: "other",
   tenant: "office",
   address: new AddressPorts("192.0.2.2"),
-  policy: new DestinationPolicy({ denied: ["198.51.100.0/24"] }),
+  policy: new DestinationPolicy({ addresses: new AddressRules({ denied: ["198.51.100.0/24"] }) }),
 };
 
 test.each(Object.keys(OTHERS) as (keyof EgressContext)[])(
@@ -57,7 +58,7 @@ test("[OR33] connections of one pool, address, tenant and policy are found again
   const rig = await startRig();
   const origin = await startOrigin((_request, response) => response.end("well"));
   await (await rig.fetch(origin.url)).text();
-  const policy = new DestinationPolicy({ allowed: ["127.0.0.0/8"] });
+  const policy = new DestinationPolicy({ addresses: new AddressRules({ allowed: ["127.0.0.0/8"] }) });
   const found = rig.outgoing.to(
     { pool: "main", tenant: "test", address: rig.ports, policy },
     new URL(origin.url).origin,

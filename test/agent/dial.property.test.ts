@@ -6,7 +6,8 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { termFrom } from "../../src/core/lease-term.ts";
 import { AddressPorts } from "../../src/agent/egress/address-ports.ts";
 import { readClock } from "../../src/process/clock.ts";
-import { DestinationPolicy } from "../../src/agent/egress/destination-policy.ts";
+import { AddressRules } from "../../src/policy/address-rules.ts";
+import { DestinationPolicy } from "../../src/policy/destination-policy.ts";
 import { type Dialled, Dialler } from "../../src/agent/egress/dial.ts";
 import { Resolver } from "../../src/agent/egress/resolver.ts";
 import { startNameServer } from "../e2e/name-server.ts";
@@ -102,7 +103,9 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ type: fc.constant("pass" as const), ms: fc.nat(60) }) },
 );
 
-const policy = new DestinationPolicy({ allowed: ["127.0.0.0/8", "::1/128"] });
+const policy = new DestinationPolicy({
+  addresses: new AddressRules({ allowed: ["127.0.0.0/8", "::1/128"] }),
+});
 
 async function run(steps: readonly Step[]): Promise<void> {
   const ports = new AddressPorts("127.0.0.19", { holdDownMs: 20 });

@@ -5,7 +5,8 @@ import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { termFrom } from "../../src/core/lease-term.ts";
 import { AddressPorts } from "../../src/agent/egress/address-ports.ts";
 import { readClock } from "../../src/process/clock.ts";
-import { DestinationPolicy, type PolicyOptions } from "../../src/agent/egress/destination-policy.ts";
+import { AddressRules, type OwnMachine } from "../../src/policy/address-rules.ts";
+import { DestinationPolicy } from "../../src/policy/destination-policy.ts";
 import { destinationKey } from "../../src/agent/egress/destination-key.ts";
 import { Dialler } from "../../src/agent/egress/dial.ts";
 import { Resolver } from "../../src/agent/egress/resolver.ts";
@@ -55,11 +56,12 @@ afterEach(async () => {
 async function dialler(
   records: Record<string, readonly string[]>,
   connectTimeoutMs = 5_000,
-  isOwn?: PolicyOptions["isOwn"],
+  isOwn?: OwnMachine["isOwn"],
 ): Promise<Dialler> {
   const nameServer = await startNameServer(records);
   const resolver = new Resolver({ servers: [nameServer.address] });
-  policy = new DestinationPolicy({ allowed: ["127.0.0.0/8"], ...(isOwn && { isOwn }) });
+  const machine = isOwn && { machine: { isOwn } };
+  policy = new DestinationPolicy({ addresses: new AddressRules({ allowed: ["127.0.0.0/8"], ...machine }) });
   const made = new Dialler(resolver, { connectTimeoutMs, portWaitMs: 2_000 });
   made.onTry = (from, place) => {
     const at = tries.push(`${from} to ${place.ip}`) - 1;

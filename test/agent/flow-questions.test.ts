@@ -3,7 +3,7 @@ import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { Admission } from "../../src/agent/admission/admission.ts";
-import { DestinationPolicy } from "../../src/agent/egress/destination-policy.ts";
+import { DestinationPolicy } from "../../src/policy/destination-policy.ts";
 import { Dialler } from "../../src/agent/egress/dial.ts";
 import { PortBinder } from "../../src/agent/egress/port-binder.ts";
 import { Resolver } from "../../src/agent/egress/resolver.ts";

@@ -6,11 +6,12 @@ import { connect, createServer as createNetServer, type Socket } from "node:net"
 import type { Identity, Role } from "../../src/core/identity.ts";
 import { termFrom } from "../../src/core/lease-term.ts";
 import type { Lease } from "../../src/core/lease-commands.ts";
+import { HostPolicies } from "../../src/agent/tenants/host-policies.ts";
+import { PolicyReports } from "../../src/agent/tenants/policy-reports.ts";
 import { TenantBook } from "../../src/agent/tenants/tenant-book.ts";
 import { Admission } from "../../src/agent/admission/admission.ts";
 import type { AddressPorts } from "../../src/agent/egress/address-ports.ts";
-import { readClock } from "../../src/process/clock.ts";
-import { DestinationPolicy } from "../../src/agent/egress/destination-policy.ts";
+import { monotonicMs, readClock } from "../../src/process/clock.ts";
 import { Dialler } from "../../src/agent/egress/dial.ts";
 import type { FlowContext } from "../../src/agent/egress/flow-context.ts";
 import { Gateway } from "../../src/agent/traffic/gateway/gateway.ts";
@@ -31,6 +32,8 @@ export interface RigOptions extends OutgoingOptions {
   readonly records?: Readonly<Record<string, readonly string[]>>;
   readonly connectTimeoutMs?: number;
   readonly dnsTimeoutMs?: number;
+  /** The resolver's clock, in milliseconds. */
+  readonly resolverNow?: () => number;
   /** Those of clients and destinations together. */
   readonly maxConnections?: number;
   /** How long a TCP connection may rest, and its client be silent before it is asked. */
@@ -53,7 +56,11 @@ export interface Rig {
   readonly faults: unknown[];
   /** The flows that ended with them. */
   readonly faultyFlows: (FlowContext | null)[];
+  readonly tenants: TenantBook;
+  readonly reports: PolicyReports;
   readonly tokenFor: (role: Role, pools?: readonly string[], expiresInMs?: number) => Promise<string>;
+  /** A token that says more, or other things. */
+  readonly tokenSaying: (claims: Partial<Identity>) => Promise<string>;
   /** Fetches a destination through the gateway. */
   readonly fetch: (destination: string, init?: RequestInit) => Promise<Response>;
   readonly close: () => Promise<void>;
@@ -74,8 +81,11 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
   const resolver = new Resolver({
     servers: [nameServer.address],
     timeoutMs: options.dnsTimeoutMs ?? 200,
+    ...(options.resolverNow === undefined ? {} : { now: options.resolverNow }),
   });
-  const policy = new DestinationPolicy({ allowed: options.allow ?? ["127.0.0.0/8"] });
+  const reports = new PolicyReports(() => {}, monotonicMs);
+  const policies = new HostPolicies({ allowed: options.allow ?? ["127.0.0.0/8"] }, reports);
+  const tenants = new TenantBook(policies.make);
   const limits = { connectTimeoutMs: options.connectTimeoutMs ?? 2_000, portWaitMs: 2_000 };
   const sockets = new OpenSockets(options.maxConnections ?? Infinity);
   const dialler = new Dialler(resolver, limits, sockets);
@@ -85,7 +95,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
   const admission = new Admission({
     pool: "main",
     binder,
-    tenants: new TenantBook(() => policy),
+    tenants,
     verifier,
     familiesOf: (name) => dialler.familiesOf(name),
   });
@@ -107,14 +117,13 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
   await once(listener, "listening");
   const { port } = listener.address() as AddressInfo;
   const url = `${options.tls === undefined ? "http" : "https"}://127.0.0.1:${port}`;
-  const tokenFor = (
-    role: Role,
-    pools: readonly string[] = ["main"],
-    expiresInMs = HOUR_MS,
-  ): Promise<string> => {
-    const identity: Identity = { role, subject: "test", pools, expiresAtMs: Date.now() + expiresInMs };
-    return signToken(identity, role === "gateway" ? edge : issuer);
+  const tokenSaying = (claims: Partial<Identity>): Promise<string> => {
+    const expiresAtMs = Date.now() + HOUR_MS;
+    const identity: Identity = { role: "gateway", subject: "test", pools: ["main"], expiresAtMs, ...claims };
+    return signToken(identity, identity.role === "gateway" ? edge : issuer);
   };
+  const tokenFor: Rig["tokenFor"] = (role, pools = ["main"], expiresInMs = HOUR_MS) =>
+    tokenSaying({ role, pools, expiresAtMs: Date.now() + expiresInMs });
   const token = await tokenFor("gateway");
   return {
     url,
@@ -128,7 +137,10 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     token,
     faults,
     faultyFlows,
+    tenants,
+    reports,
     tokenFor,
+    tokenSaying,
     fetch: (destination, init = {}) => {
       const headers = new Headers(init.headers);
       headers.set("egress-authorization", `Bearer ${token}`);

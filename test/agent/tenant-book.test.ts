@@ -8,7 +8,7 @@ import {
   type PoolPolicy,
   type TenantPolicy,
 } from "../../src/core/pool-policy.ts";
-import { DestinationPolicy } from "../../src/agent/egress/destination-policy.ts";
+import { DestinationPolicy } from "../../src/policy/destination-policy.ts";
 import { TenantBook } from "../../src/agent/tenants/tenant-book.ts";
 
 const TENANT: TenantPolicy = { destinations: OPEN_DESTINATIONS, limits: NO_LIMITS };
@@ -91,4 +91,34 @@ test("[DE8] tokens of one tenant with the same restrictions share their rules of
   expect(rulesOf({ tenant: "shop", restrictions: { ...restrictions } })).toBe(narrow);
   expect(asked).toHaveLength(3);
   expect(asked[2]).toEqual([TENANT, restrictions]);
+});
+
+test("[DE15] a new policy keeps the rules of those for whom it says the same, and of nobody else", () => {
+  const book = new TenantBook(() => new DestinationPolicy());
+  const rulesOf = (tenant: string): DestinationPolicy => {
+    const standing = book.standingOf(identity({ tenant }));
+    if (!standing.ok) throw new Error(standing.refusal.code);
+    return standing.value.policy;
+  };
+  const denying: TenantPolicy = {
+    ...TENANT,
+    destinations: { mode: "enforce", allow: [], deny: ["a.test"] },
+  };
+  book.take(policy({ tenants: { shop: TENANT, office: TENANT } }));
+  const [shop, office] = [rulesOf("shop"), rulesOf("office")];
+  expect(shop).not.toBe(office);
+  const limited = { ...TENANT, limits: { ...TENANT.limits, ports: 5 } };
+  book.take(policy({ version: 2, tenants: { shop: limited, office: denying } }));
+  expect(rulesOf("shop")).toBe(shop);
+  const second = rulesOf("office");
+  expect(second).not.toBe(office);
+  // Back again: what was given up is not taken up.
+  book.take(policy({ version: 3, tenants: { shop: TENANT, office: TENANT } }));
+  expect(rulesOf("shop")).toBe(shop);
+  expect([office, second]).not.toContain(rulesOf("office"));
+  for (const shared of [{ special: ["10.0.0.0/8"] }, { destinations: denying.destinations }]) {
+    const before = rulesOf("shop");
+    book.take(policy({ version: 4, tenants: { shop: TENANT }, ...shared }));
+    expect(rulesOf("shop")).not.toBe(before);
+  }
 });

@@ -1,7 +1,8 @@
 /** Associations on real sockets of loopback, without the connection that they belong to. */
 import { createSocket, Socket } from "node:dgram";
 import { afterEach, expect, test, vi } from "vitest";
-import { DestinationPolicy } from "../../src/agent/egress/destination-policy.ts";
+import { AddressRules } from "../../src/policy/address-rules.ts";
+import { DestinationPolicy } from "../../src/policy/destination-policy.ts";
 import { destinationOf } from "../../src/agent/egress/destination-key.ts";
 import type { UdpAssociation } from "../../src/agent/traffic/socks/udp-association.ts";
 import { termFrom } from "../../src/core/lease-term.ts";
@@ -308,7 +309,9 @@ test("[UD4] a name goes to one address as long as it has it, and is resolved her
 });
 
 test("[UD4] [DE4] every destination is judged, and a name with one prohibited address has none", async () => {
-  const policy = new DestinationPolicy({ allowed: ["127.0.0.0/8"], denied: ["127.0.0.66/32"] });
+  const policy = new DestinationPolicy({
+    addresses: new AddressRules({ allowed: ["127.0.0.0/8"], denied: ["127.0.0.66/32"] }),
+  });
   const rig = await rigOf({ policy, records: { "mixed.test": ["127.0.0.1", "127.0.0.66"] } });
   const association = await rig.opened();
   const [client, denied, echo] = [await end(), await end("127.0.0.66"), await end()];
@@ -332,8 +335,9 @@ test("[UD4] [DE6] a policy that has to ask is waited for, and one that cannot as
   const isOwn = (ip: string): Promise<boolean> =>
     mayAsk ? Promise.resolve(ip === "198.51.100.9") : Promise.reject(new Error("no"));
   const ask = new DestinationPolicy();
+  const own = { code: "destination-prohibited", reason: "own" } as const;
   // What is global is asked for; these stand for such addresses.
-  ask.refusalOf = async () => ((await isOwn("127.0.0.1")) ? "own" : null);
+  ask.refusalOf = async () => ((await isOwn("127.0.0.1")) ? own : null);
   const rig = await rigOf({ policy: ask });
   const association = await rig.opened();
   const [client, echo] = [await end(), await end()];
@@ -380,7 +384,9 @@ test("[UD5] only an address that was written to may answer, from any of its port
 });
 
 test("[UD7] what a destination refuses, or the kernel does not send, ends nothing", async () => {
-  const rig = await rigOf({ policy: new DestinationPolicy({ allowed: ["0.0.0.0/0"] }) });
+  const rig = await rigOf({
+    policy: new DestinationPolicy({ addresses: new AddressRules({ allowed: ["0.0.0.0/0"] }) }),
+  });
   const association = await rig.opened();
   const [client, echo, gone] = [await end(), await end(), await UdpEnd.bind()];
   const nobody = gone.port;

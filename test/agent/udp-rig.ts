@@ -3,7 +3,8 @@ import { createSocket, type Socket } from "node:dgram";
 import { isIP, isIPv6 } from "node:net";
 import { termFrom } from "../../src/core/lease-term.ts";
 import { AddressPorts, type BinderOptions } from "../../src/agent/egress/address-ports.ts";
-import { DestinationPolicy } from "../../src/agent/egress/destination-policy.ts";
+import { AddressRules } from "../../src/policy/address-rules.ts";
+import { DestinationPolicy } from "../../src/policy/destination-policy.ts";
 import { OpenSockets } from "../../src/agent/egress/open-sockets.ts";
 import { Resolver } from "../../src/agent/egress/resolver.ts";
 import {
@@ -118,7 +119,9 @@ export async function startUdpRig(options: UdpRigOptions = {}): Promise<UdpRig> 
   ports.setTerm(termFrom((options.clock ?? readClock)(), HOUR_MS));
   const nameServer = await startNameServer(records);
   const resolver = new Resolver({ servers: [nameServer.address], timeoutMs: 200 });
-  const policy = options.policy ?? new DestinationPolicy({ allowed: ["127.0.0.0/8", "::1/128"] });
+  const policy =
+    options.policy ??
+    new DestinationPolicy({ addresses: new AddressRules({ allowed: ["127.0.0.0/8", "::1/128"] }) });
   const sockets = new OpenSockets(options.maxSockets ?? Infinity);
   const tally = new UdpTally();
   const ends: (Problem | null)[] = [];

@@ -5,7 +5,8 @@ import type { AddressInfo } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
 import type { Place } from "../../src/core/uplink.ts";
 import { TIMEOUT_MS, type Wait } from "../../src/core/uplink-health.ts";
-import { DestinationPolicy } from "../../src/agent/egress/destination-policy.ts";
+import { AddressRules } from "../../src/policy/address-rules.ts";
+import { DestinationPolicy } from "../../src/policy/destination-policy.ts";
 import { Dialler } from "../../src/agent/egress/dial.ts";
 import { PortBinder } from "../../src/agent/egress/port-binder.ts";
 import { EgressFault } from "../../src/agent/egress/faults.ts";
@@ -38,7 +39,9 @@ function watching(probes: readonly Probe[] = []) {
   ports.setTerm({ monotonicEndMs: endMs, wallEndMs: Date.now() + 600_000 });
   ports.addBlock({ base: 40_000 - (40_000 % 64), order: 6, epoch: 1 });
   const resolver = new Resolver({ servers: ["127.0.0.1:1"] });
-  const policy = new DestinationPolicy({ allowed: ["127.0.0.0/8", "192.0.2.0/24"] });
+  const policy = new DestinationPolicy({
+    addresses: new AddressRules({ allowed: ["127.0.0.0/8", "192.0.2.0/24"] }),
+  });
   const dialler = new Dialler(resolver, { connectTimeoutMs: 300, portWaitMs: 0 });
   const links = { isLinkUp: true, isUp: async () => links.isLinkUp };
   const waits: { oldest: Wait | null } = { oldest: null };

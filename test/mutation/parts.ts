@@ -35,14 +35,15 @@ export const PARTS: Readonly<Record<string, Part>> = {
   },
   destinations: {
     sources: [
-      `${AGENT}/egress/destination-policy.ts`,
-      `${AGENT}/egress/special-ranges.ts`,
+      "src/policy/address-rules.ts",
+      "src/policy/embedded-addresses.ts",
+      "src/policy/special-ranges.ts",
       `${AGENT}/egress/destination-url.ts`,
       `${AGENT}/egress/own-addresses.ts`,
       `${AGENT}/traffic/fetch/redirect.ts`,
     ],
     tests: [
-      "test/agent/destination-policy.test.ts",
+      "test/policy/address-rules.test.ts",
       "test/agent/destination-url.test.ts",
       "test/agent/own-addresses*.test.ts",
       "test/agent/redirect-rules.test.ts",

@@ -14,7 +14,9 @@ const COPIED = ["src", "durable-objects", "package.json", "tsconfig.json", "tsco
 /** The whole of it: what each folder may import beyond itself, and with that what those may. */
 const ARROWS = {
   "src/core": [],
-  "src/wire": ["src/core"],
+  // Judges destinations, for hosts and for those who ask beforehand.
+  "src/policy": ["src/core"],
+  "src/wire": ["src/core", "src/policy"],
   "src/api": ["src/core", "src/wire"],
   "src/plan": ["src/core"],
   "src/sdk": ["src/core", "src/wire"],
@@ -79,13 +81,20 @@ const ARROWS = {
   // The language of nftables, and the programs that tell the kernel.
   "src/linux/nftables": ["src/core"],
   "src/linux": [],
-  "src/agent/egress": ["src/core", "src/process"],
-  "src/agent/tenants": ["src/core", "src/agent/egress"],
+  "src/agent/egress": ["src/core", "src/policy", "src/process"],
+  "src/agent/tenants": ["src/core", "src/policy"],
   "src/agent/admission": ["src/core", "src/wire", "src/agent/egress", "src/agent/tenants"],
   "src/agent/flow-log": ["src/core", "src/wire", "src/process", "src/agent/egress"],
   "src/agent/leasing": ["src/core", "src/wire", "src/process", "src/link", "src/agent/egress"],
   "src/agent/machine": ["src/core", "src/process", "src/linux/nftables", "src/linux", "src/agent/egress"],
-  "src/agent/traffic": ["src/core", "src/wire", "src/process", "src/agent/egress", "src/agent/admission"],
+  "src/agent/traffic": [
+    "src/core",
+    "src/policy",
+    "src/wire",
+    "src/process",
+    "src/agent/egress",
+    "src/agent/admission",
+  ],
   "src/agent/uplink": ["src/core", "src/process", "src/linux", "src/agent/egress"],
   "src/agent/division": ["src/core", "src/process", "src/agent/egress"],
   "src/agent/processes": [
@@ -99,6 +108,7 @@ const ARROWS = {
   // Puts the rooms together.
   "src/agent": [
     "src/core",
+    "src/policy",
     "src/wire",
     "src/process",
     "src/link",
@@ -147,7 +157,7 @@ const ARROWS = {
     "src/router/kernel",
     "src/router",
   ],
-  "src/cli": ["src/core", "src/wire", "src/api", "src/plan", "src/process"],
+  "src/cli": ["src/core", "src/policy", "src/wire", "src/api", "src/plan", "src/process"],
 } as const;
 type Folder = keyof typeof ARROWS;
 const FOLDERS = Object.keys(ARROWS) as Folder[];
@@ -171,13 +181,23 @@ const INNER_ARROWS: Readonly<Record<string, Readonly<Record<string, readonly str
   },
   "src/cli": {
     // Each verb by itself: none imports another.
-    verbs: ["one-machine", "edge", "supervision", "credentials", "planning", "attribution", "output"],
+    verbs: [
+      "one-machine",
+      "edge",
+      "supervision",
+      "credentials",
+      "planning",
+      "judging",
+      "attribution",
+      "output",
+    ],
     "one-machine": ["edge", "supervision", "credentials"],
     edge: ["supervision", "credentials"],
     supervision: [],
     credentials: [],
     planning: [],
     attribution: [],
+    judging: [],
     output: [],
   },
 };
@@ -193,6 +213,7 @@ const UNKNOWN: readonly (readonly [Folder, string, string])[] = [
   ["src/core", 'export * from "node:fs";', "node:fs"],
   ["src/wire", 'export * from "node:fs";', "node:fs"],
   ["src/api", 'export * from "node:fs";', "node:fs"],
+  ["src/policy", 'export * from "node:fs";', "node:fs"],
   ["src/plan", 'export * from "node:fs";', "node:fs"],
   ["src/sdk", 'export * from "node:fs";', "node:fs"],
   ["src/sdk", "export const { pid } = process;", "process"],

@@ -178,11 +178,11 @@ export function freshNames(): { pool: string; h1: string; h2: string; h3: string
 }
 
 /** Hosts in a pool of their own behind a Worker, and a client to send through it. */
-export async function newEgress(hostCount = 1) {
+export async function newEgress(hostCount = 1, claims: Partial<Identity> = {}) {
   const names = freshNames();
   const hosts = [names.h1, names.h2, names.h3, names.h4].slice(0, hostCount);
   const pools = stubPools(placementOf(names.pool, hosts));
-  const token = await tokenFor({ pools: [names.pool] });
+  const token = await tokenFor({ pools: [names.pool], ...claims });
   const send = (init: RequestInit = {}, search = "?url=http%3A%2F%2Forigin.test%2F"): Promise<Response> => {
     const headers = new Headers(init.headers);
     headers.set("egress-authorization", `Bearer ${token}`);

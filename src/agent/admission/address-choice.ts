@@ -47,19 +47,34 @@ export class AddressChoice {
    * The address for an `egress` header; never another than the one it names. Without a name it
    * is one of a family that the destination has, as far as that is known; without a session it is drawn
    * in proportion to the ports that its busiest destination leaves free, so that one which has none
-   * left is passed over while another has some. [GW8] [GW26] [RS5]
+   * left is passed over while another has some. With `permitted` it is one of these and no other.
+   * [GW8] [GW26] [RS5] [DE16]
    */
-  choose(header: string | null, hostname: string): Outcome<AddressPorts, Problem> {
+  choose(
+    header: string | null,
+    hostname: string,
+    permitted: readonly string[] | null = null,
+  ): Outcome<AddressPorts, Problem> {
     const selected = this.#read(header);
     if (!selected.ok) return selected;
     const { ip, pool, session } = selected.value;
     if (pool !== undefined && pool !== this.#pool) return refuse({ code: "pool-unknown", detail: pool });
     if (ip !== undefined) {
       const address = this.#binder.addressKnownAs(ip);
+      const isPermitted =
+        permitted === null ||
+        permitted.includes(ip) ||
+        (address !== undefined && permits(permitted, address));
+      if (!isPermitted) return refuse({ code: "ip-denied", detail: ip });
       return address?.isUsable() ? ok(address) : refuse({ code: "lease-lost", detail: ip });
     }
-    const usable = this.#fitting(this.#usable(), hostname);
-    if (usable.length === 0) return refuse({ code: "lease-lost" });
+    const own = this.#usable().filter((address) => permitted === null || permits(permitted, address));
+    if (own.length === 0) {
+      // Another host may have one of them.
+      const detail = "This host has none of the addresses that the token permits.";
+      return refuse(permitted === null ? { code: "lease-lost" } : { code: "lease-lost", detail });
+    }
+    const usable = this.#fitting(own, hostname);
     if (session === undefined) return ok(drawByFreePorts(usable));
     return ok(usable.reduce((best, other) => (weigh(session, other) > weigh(session, best) ? other : best)));
   }
@@ -106,6 +121,11 @@ function judged(selection: Selection): Outcome<Selection, Problem> {
   if (selection.country === undefined && selection.site === undefined) return ok(selection);
   const detail = "A host takes no country and no site: select at the edge by them, or here by ip.";
   return refuse({ code: "selection-key-unknown", detail });
+}
+
+/** A token names an address by its own name or by what the Internet calls it. */
+function permits(permitted: readonly string[], { ip, advertised }: AddressPorts): boolean {
+  return permitted.includes(ip) || (advertised !== null && permitted.includes(advertised));
 }
 
 function drawByFreePorts(addresses: readonly AddressPorts[]): AddressPorts {

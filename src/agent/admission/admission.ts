@@ -6,14 +6,15 @@
  * A listener reads the token, the selection and the destination, and renders refusals, in its own
  * protocol. What is permitted is decided here, and every refusal is of the one table. [GW7] [GW8]
  */
+import { isIP } from "node:net";
 import type { Identity } from "../../core/identity.ts";
 import { ok, type Outcome, refuse } from "../../core/outcome.ts";
 import type { Problem } from "../../core/problems.ts";
 import type { TokenVerifier } from "../../wire/tokens.ts";
-import { unmapped } from "../egress/destination-policy.ts";
+import { unmapped } from "../../policy/destination-policy.ts";
 import type { FlowContext } from "../egress/flow-context.ts";
 import type { PortBinder } from "../egress/port-binder.ts";
-import type { TenantBook } from "../tenants/tenant-book.ts";
+import type { Standing, TenantBook } from "../tenants/tenant-book.ts";
 import { AddressChoice, type FamiliesOf } from "./address-choice.ts";
 import { ClientAccess, type WayOfAsking } from "./client-access.ts";
 
@@ -80,11 +81,14 @@ export class Admission {
     asked: Asked<Destination>,
   ): Soon<Outcome<Admitted<Destination>, Problem>> {
     if (!asked.client.ok) return asked.client;
-    const learning = this.#choice.prepare(asked.selection, () => {
-      const destination = asked.destination();
-      return destination.ok ? destination.value.hostname : null;
-    });
     const { value: client } = asked.client;
+    const learning = this.#choice.prepare(asked.selection, () => {
+      const standing = this.#tenants.standingOf(client);
+      const destination = asked.destination();
+      if (!standing.ok || !destination.ok) return null;
+      const { hostname } = destination.value;
+      return nameRefusal(standing.value, hostname) === null ? hostname : null;
+    });
     return learning === null ? this.#admit(client, asked) : learning.then(() => this.#admit(client, asked));
   }
 
@@ -97,7 +101,11 @@ export class Admission {
     if (!standing.ok) return standing;
     const destination = read();
     if (!destination.ok) return destination;
-    const address = this.#choice.choose(selection, destination.value.hostname);
+    const { hostname } = destination.value;
+    const refusedName = nameRefusal(standing.value, hostname);
+    if (refusedName !== null) return refuse(refusedName);
+    const permittedIps = client.restrictions?.ips ?? null;
+    const address = this.#choice.choose(selection, hostname, permittedIps);
     if (!address.ok) return address;
     this.#flowCount += 1;
     const context: FlowContext = {
@@ -110,4 +118,11 @@ export class Admission {
     };
     return ok({ context, destination: destination.value });
   }
+}
+
+/** No name server is asked for what may not be reached anyway: questions, too, carry things out. [DE13] */
+function nameRefusal({ policy }: Standing, hostname: string): Problem | null {
+  if (hostname.startsWith("[") || isIP(hostname) !== 0) return null;
+  const refusal = policy.refusalOfName({ name: hostname, port: null });
+  return refusal && { code: refusal.code, detail: `${hostname} is ${refusal.reason}.` };
 }

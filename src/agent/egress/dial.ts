@@ -13,7 +13,8 @@ import type { AddressPorts } from "./address-ports.ts";
 import { MAX_ADDRESSES, raceAddresses } from "./happy-eyeballs.ts";
 import { type ConnectionUse, connectFrom, givenUp, isRefusal, type Target } from "./connect-from.ts";
 import { destinationKey } from "./destination-key.ts";
-import { unmapped } from "./destination-policy.ts";
+import { unmapped } from "../../policy/embedded-addresses.ts";
+import type { AskedPlace, PolicyRefusal } from "../../policy/destination-policy.ts";
 import type { EgressContext } from "./flow-context.ts";
 import type { FlowRecorder, FlowSender } from "./flow-recorder.ts";
 import type { HeldPort } from "./held-port.ts";
@@ -78,7 +79,7 @@ export class Dialler {
     const sender = use.sender ?? { tenant: context.tenant, client: null, clientAddress: null };
     const to = { ...use, port, sender };
     const endMs = monotonicMs() + this.#limits.connectTimeoutMs;
-    const all = await this.#addressesOf(context, host, endMs, signal);
+    const all = await this.#addressesOf(context, host, port, endMs, signal);
     if (all.length === 1)
       return this.#dialAddress(from, { ...to, ip: all[0]! }, endMs - monotonicMs(), signal);
     const first = Math.floor(Math.random() * all.length);
@@ -98,11 +99,15 @@ export class Dialler {
   async #addressesOf(
     { address: from, policy }: EgressContext,
     host: string,
+    port: number,
     endMs: number,
     signal: AbortSignal | undefined,
   ): Promise<readonly string[]> {
     const family = isIP(from.ip) as Family;
     const isLiteral = isIP(host) !== 0;
+    const asked: AskedPlace = { name: isLiteral ? null : host, port };
+    const refusedName = policy.refusalOfName(asked);
+    if (refusedName !== null) throw faultFor(refusedName, host);
     const found = isLiteral
       ? [host]
       : await within(this.#resolver.resolve(host, family), endMs - monotonicMs(), signal);
@@ -111,11 +116,9 @@ export class Dialler {
     // One prohibited address refuses the whole name: whoever mixes a private address among
     // public ones is rebinding, and which one is dialled must not be a matter of luck. [DE4]
     for (const address of addresses) {
-      let reason = policy.refusalOf(address);
-      if (reason instanceof Promise) reason = await reason;
-      if (reason === null) continue;
-      const subject = isLiteral ? address : `${host} is ${address}, which`;
-      throw new EgressFault("destination-prohibited", `${subject} is ${reason}.`);
+      let refusal = policy.refusalOf(address, asked);
+      if (refusal instanceof Promise) refusal = await refusal;
+      if (refusal !== null) throw faultFor(refusal, isLiteral ? address : `${host} is ${address}, which`);
     }
     const fitting = addresses.filter((address) => isIP(address) === family);
     if (fitting.length > 0) return fitting;
@@ -167,6 +170,10 @@ export class Dialler {
       }
     }
   }
+}
+
+function faultFor({ code, reason }: PolicyRefusal, subject: string): EgressFault {
+  return new EgressFault(code, `${subject} is ${reason}.`);
 }
 
 /** An answer of the name servers, unless time is up or the dial was given up. */

@@ -1,6 +1,6 @@
 /** What is known of a flow from its admission to its end, and how much of it a connection knows. */
 import type { AddressPorts } from "./address-ports.ts";
-import type { DestinationPolicy } from "./destination-policy.ts";
+import type { DestinationPolicy } from "../../policy/destination-policy.ts";
 import type { FlowSender } from "./flow-recorder.ts";
 
 /**

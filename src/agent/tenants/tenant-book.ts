@@ -11,7 +11,7 @@ import {
   tenantPolicyOf,
 } from "../../core/pool-policy.ts";
 import type { Problem } from "../../core/problems.ts";
-import type { DestinationPolicy } from "../egress/destination-policy.ts";
+import type { DestinationPolicy } from "../../policy/destination-policy.ts";
 
 /** What holds for one identity. */
 export interface Standing {
@@ -19,12 +19,19 @@ export interface Standing {
   readonly policy: DestinationPolicy;
 }
 
-/** Makes the rules of destinations for a tenant and what its token permits less. */
+/** Makes the rules of destinations for a tenant, by its name, and what its token permits less. */
 export type MakePolicy = (
   pool: PoolPolicy,
   tenant: TenantPolicy,
   restrictions: TokenRestrictions,
+  name: string,
 ) => DestinationPolicy;
+
+/** With the rules of the tenant that it was made of. */
+interface RuledPolicy {
+  readonly policy: DestinationPolicy;
+  readonly rules: string;
+}
 
 /** One for all listeners of a process. */
 export class TenantBook {
@@ -32,7 +39,9 @@ export class TenantBook {
   #policy: PoolPolicy | null;
   #revoked: ReadonlySet<string> = new Set();
   /** By tenant and restrictions: flows that have these in common may share connections. */
-  #policies = new Map<string, DestinationPolicy>();
+  #policies = new Map<string, RuledPolicy>();
+  /** Those of the policy before, as long as it says the same of all tenants. */
+  #earlier: ReadonlyMap<string, RuledPolicy> = new Map();
   /** A token is verified once, so the identities of its requests are the same object. */
   #known = new WeakMap<Identity, Outcome<Standing, Problem>>();
 
@@ -49,8 +58,11 @@ export class TenantBook {
 
   /** Decides by this policy from now on. */
   take(policy: PoolPolicy): void {
+    const isSameForAll = this.#policy !== null && sharedRules(policy) === sharedRules(this.#policy);
     this.#policy = policy;
     this.#revoked = new Set(policy.revoked.map(({ tokenId }) => tokenId));
+    // One who may do what he could before keeps his connections; whoever may not, gets none of them. [DE15]
+    this.#earlier = isSameForAll ? this.#policies : new Map();
     this.#policies = new Map();
     this.#known = new WeakMap();
   }
@@ -85,11 +97,18 @@ export class TenantBook {
     restrictions: TokenRestrictions,
   ): DestinationPolicy {
     const key = JSON.stringify([tenant, restrictions]);
-    let rules = this.#policies.get(key);
-    if (rules === undefined) {
-      rules = this.#makePolicy(policy, served, restrictions);
-      this.#policies.set(key, rules);
-    }
-    return rules;
+    const known = this.#policies.get(key);
+    if (known !== undefined) return known.policy;
+    const rules = JSON.stringify(served.destinations);
+    const earlier = this.#earlier.get(key);
+    const made =
+      earlier?.rules === rules ? earlier.policy : this.#makePolicy(policy, served, restrictions, tenant);
+    this.#policies.set(key, { policy: made, rules });
+    return made;
   }
+}
+
+/** What the policies of all tenants of a pool are made of. */
+function sharedRules({ destinations, special }: PoolPolicy): string {
+  return JSON.stringify([destinations, special]);
 }

@@ -14,6 +14,7 @@ import {
   type Destined,
   fittingIps,
   NOBODY,
+  permittedPart,
   type PlacementRefusal,
   rankIps,
   sessionIps,
@@ -31,6 +32,8 @@ export interface Wanted {
   readonly pool: string;
   readonly selection: Selection;
   readonly destination: Destination;
+  /** The only addresses that the sender may leave from; absent for all of the pool's. */
+  readonly permittedIps?: readonly string[] | undefined;
 }
 
 /** What a host is told of the address to leave from; null leaves it to the host. */
@@ -59,8 +62,8 @@ export class HostSearch {
 
   constructor(wanted: Wanted, placement: Placement) {
     this.#wanted = wanted;
-    this.#placement = placement;
-    this.#fitting = fittingIps(placement, wanted.selection);
+    this.#placement = permittedPart(placement, wanted.permittedIps);
+    this.#fitting = fittingIps(this.#placement, wanted.selection);
     this.#ranked = this.#rank(this.#likelyFamily());
   }
 
@@ -88,8 +91,8 @@ export class HostSearch {
   renew(placement: Placement): void {
     this.#isOutdated = false;
     this.#isLeaseLost = false;
-    this.#placement = placement;
-    this.#fitting = fittingIps(placement, this.#wanted.selection);
+    this.#placement = permittedPart(placement, this.#wanted.permittedIps);
+    this.#fitting = fittingIps(this.#placement, this.#wanted.selection);
     const [refused] = this.#refusedFamilies;
     this.#ranked = this.#rank(refused === undefined ? this.#likelyFamily() : otherFamily(refused));
   }
@@ -237,6 +240,9 @@ export class HostSearch {
   }
 
   #rank(family: Family | null): Outcome<readonly PlacedIp[], PlacementRefusal> {
+    // The pool may have addresses: those that the sender may use it has not.
+    if (this.#wanted.permittedIps !== undefined && this.#placement.ips.length === 0)
+      return refuse("ip-unknown");
     return rankIps(this.#placement, this.#wanted.selection, Math.random, family, Date.now());
   }
 

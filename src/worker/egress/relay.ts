@@ -32,7 +32,8 @@ export async function relay(
 
   const nowMs = Date.now();
   const load = placementLoader(env);
-  const wanted = { pool, selection: selection.value, destination: new Destination(target) };
+  const permittedIps = identity.restrictions?.ips;
+  const wanted = { pool, selection: selection.value, destination: new Destination(target), permittedIps };
   const looked = placements.find(pool, nowMs, load, background);
   let found = looked instanceof Promise ? await looked : looked;
   let search = searchIn(found, wanted);
@@ -44,6 +45,11 @@ export async function relay(
   }
   if (!search.ok) return problem({ code: search.refusal });
   const { refusal } = search.value;
+  const { ip } = selection.value;
+  if (refusal === "ip-unknown" && ip !== undefined && permittedIps !== undefined) {
+    // Whether the pool has it is nothing to whoever may not use it.
+    return problem({ code: "ip-denied", detail: ip });
+  }
   if (refusal !== null) return problem({ code: refusal });
 
   const { gatewayTokens } = edgeKeysOf(env);

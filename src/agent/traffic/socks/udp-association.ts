@@ -13,8 +13,8 @@ import { monotonicMs } from "../../../process/clock.ts";
 import { type CancelTimer, systemTimers, type Timers } from "../../../process/timers.ts";
 import { ok, type Outcome, refuse } from "../../../core/outcome.ts";
 import type { Problem } from "../../../core/problems.ts";
+import { unmapped } from "../../../policy/embedded-addresses.ts";
 import { DatagramSocket } from "../../egress/datagram-socket.ts";
-import { unmapped } from "../../egress/destination-policy.ts";
 import { problemOf } from "../../egress/faults.ts";
 import type { FlowContext } from "../../egress/flow-context.ts";
 import { OpenSockets } from "../../egress/open-sockets.ts";
@@ -163,7 +163,7 @@ export class UdpAssociation {
     // Only now: what is no datagram of SOCKS5 says nothing about where the client is. [UD3]
     this.#clientPort = port;
     const datagram = read.value;
-    const found = this.#destinations.find(datagram.host, this.#waitingCount < MAX_WAITING);
+    const found = this.#destinations.find(datagram, this.#waitingCount < MAX_WAITING);
     if (found instanceof Promise) void this.#later(found, datagram);
     else this.#toInternet(found, datagram);
   }

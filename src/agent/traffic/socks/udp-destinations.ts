@@ -7,7 +7,8 @@
  */
 import { isIP } from "node:net";
 import { ok, type Outcome, refuse } from "../../../core/outcome.ts";
-import { type DestinationPolicy, unmapped } from "../../egress/destination-policy.ts";
+import type { DestinationPolicy, PolicyRefusal } from "../../../policy/destination-policy.ts";
+import { unmapped } from "../../../policy/embedded-addresses.ts";
 import { placeOf } from "../../egress/destination-place.ts";
 import type { Family, Resolver } from "../../egress/resolver.ts";
 import { type DropReason, dropReasonOf } from "./udp-tally.ts";
@@ -19,7 +20,15 @@ export type Found = Outcome<string, DropReason>;
 interface Pin {
   /** The answer in which all addresses were judged. */
   readonly answer: readonly string[];
+  /** For which port. */
+  readonly port: number;
   readonly ip: string;
+}
+
+/** Where a datagram is to go; the host is an address (IPv6 without brackets) or a name. */
+interface UdpTarget {
+  readonly host: string;
+  readonly port: number;
 }
 
 /** Names that keep their address; beyond it the one that came first is forgotten. */
@@ -39,53 +48,55 @@ export class UdpDestinations {
     this.#family = isIP(egressIp) as Family;
   }
 
-  /** Where a datagram for an address or a name goes; a name server is asked only if it may be. Never rejects. */
-  find(host: string, mayAsk: boolean): Found | Promise<Found> {
-    const found = this.#find(host, mayAsk);
+  /** Where a datagram goes; a name server is asked only if it may be. Never rejects. */
+  find(target: UdpTarget, mayAsk: boolean): Found | Promise<Found> {
+    const found = this.#find(target, mayAsk);
     return found instanceof Promise ? found.catch(refuseFor) : found;
   }
 
-  #find(host: string, mayAsk: boolean): Found | Promise<Found> {
+  #find({ host, port }: UdpTarget, mayAsk: boolean): Found | Promise<Found> {
     const ip = unmapped(host);
-    if (isIP(ip) !== 0) return this.#fitting(ip);
+    if (isIP(ip) !== 0) return this.#fitting(ip, null, port);
     const name = host.toLowerCase();
     // What has an address here was a name when it got it.
     if (!this.#pins.has(name) && !isName(name)) return refuse("connect-target-invalid");
+    const refused = this.#policy.refusalOfName({ name, port });
+    if (refused !== null) return refuse(refused.code);
     const known = this.#resolver.remembered(name, this.#family);
-    if (known === null) return mayAsk ? this.#ask(name) : refuse("resolution-backlog");
-    return known.ok ? this.#among(name, known.value) : refuseFor(known.refusal);
+    if (known === null) return mayAsk ? this.#ask(name, port) : refuse("resolution-backlog");
+    return known.ok ? this.#among(name, port, known.value) : refuseFor(known.refusal);
   }
 
-  async #ask(name: string): Promise<Found> {
-    return this.#among(name, await this.#resolver.resolve(name, this.#family));
+  async #ask(name: string, port: number): Promise<Found> {
+    return this.#among(name, port, await this.#resolver.resolve(name, this.#family));
   }
 
-  #fitting(ip: string): Found | Promise<Found> {
-    const mayBe = this.#judged([ip]);
-    if (mayBe instanceof Promise) return mayBe.then((may) => this.#ofFamily(may, ip));
-    return this.#ofFamily(mayBe, ip);
+  #fitting(ip: string, name: string | null, port: number): Found | Promise<Found> {
+    const refusing = this.#judged([ip], name, port);
+    if (refusing instanceof Promise) return refusing.then((refused) => this.#ofFamily(refused, ip));
+    return this.#ofFamily(refusing, ip);
   }
 
-  #ofFamily(isPermitted: boolean, ip: string | undefined): Found {
-    if (!isPermitted) return refuse("destination-prohibited");
+  #ofFamily(refused: PolicyRefusal | null, ip: string | undefined): Found {
+    if (refused !== null) return refuse(refused.code);
     return ip !== undefined && isIP(ip) === this.#family ? ok(ip) : refuse("address-family-mismatch");
   }
 
-  #among(name: string, answer: readonly string[]): Found | Promise<Found> {
+  #among(name: string, port: number, answer: readonly string[]): Found | Promise<Found> {
     const pin = this.#pins.get(name);
-    // Its other addresses were judged when the answer came. [DE4]
-    if (pin?.answer === answer) return this.#fitting(pin.ip);
+    // Its other addresses were judged, for this port, when the answer came. [DE4]
+    if (pin?.answer === answer && pin.port === port) return this.#fitting(pin.ip, name, port);
     const ips = answer.map(unmapped);
-    const mayBe = this.#judged(ips);
-    const choose = (isPermitted: boolean): Found => {
+    const refusing = this.#judged(ips, name, port);
+    const choose = (refused: PolicyRefusal | null): Found => {
       const fitting = ips.filter((ip) => isIP(ip) === this.#family);
       // Whoever answers datagrams knows them by where they go: it should not change with each answer.
       const isSame = pin !== undefined && fitting.includes(pin.ip);
-      const found = this.#ofFamily(isPermitted, isSame ? pin.ip : fitting[0]);
-      if (found.ok) this.#pin(name, { answer, ip: found.value });
+      const found = this.#ofFamily(refused, isSame ? pin.ip : fitting[0]);
+      if (found.ok) this.#pin(name, { answer, port, ip: found.value });
       return found;
     };
-    return mayBe instanceof Promise ? mayBe.then(choose) : choose(mayBe);
+    return refusing instanceof Promise ? refusing.then(choose) : choose(refusing);
   }
 
   #pin(name: string, pin: Pin): void {
@@ -95,17 +106,24 @@ export class UdpDestinations {
     this.#pins.set(name, pin);
   }
 
-  /** Whether all of them may be reached. */
-  #judged(ips: readonly string[]): boolean | Promise<boolean> {
-    const asked: Promise<string | null>[] = [];
-    let isPermitted = true;
+  /** Why one of them may not be reached; null if all of them may. */
+  #judged(
+    ips: readonly string[],
+    name: string | null,
+    port: number,
+  ): PolicyRefusal | null | Promise<PolicyRefusal | null> {
+    const asked: Promise<PolicyRefusal | null>[] = [];
     for (const ip of ips) {
-      const reason = this.#policy.refusalOf(ip);
-      if (reason instanceof Promise) asked.push(reason);
-      else isPermitted &&= reason === null;
+      const refused = this.#policy.refusalOf(ip, { name, port });
+      if (refused instanceof Promise) asked.push(refused);
+      else if (refused !== null) {
+        // Nobody waits for the others: what the kernel says of them is of no use.
+        void Promise.allSettled(asked);
+        return refused;
+      }
     }
-    if (asked.length === 0) return isPermitted;
-    return Promise.all(asked).then((reasons) => isPermitted && reasons.every(isNone));
+    if (asked.length === 0) return null;
+    return Promise.all(asked).then((all) => all.find(isSome) ?? null);
   }
 }
 
@@ -114,8 +132,8 @@ function isName(text: string): boolean {
   return placeOf(text, ANY_PORT).ok && !text.startsWith("[");
 }
 
-function isNone(reason: unknown): boolean {
-  return reason === null;
+function isSome(refused: PolicyRefusal | null): boolean {
+  return refused !== null;
 }
 
 function refuseFor(fault: unknown): Found {

@@ -15,6 +15,8 @@ export type DropReason =
   | "connect-target-invalid"
   | "lease-lost"
   | "destination-prohibited"
+  | "destination-denied"
+  | "destination-not-allowed"
   | "address-family-mismatch"
   | "dns-error"
   | "dns-timeout"

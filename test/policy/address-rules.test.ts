@@ -1,9 +1,10 @@
 /** Private and special destinations in every spelling. */
 import { describe, expect, it } from "vitest";
-import { DestinationPolicy, unmapped } from "../../src/agent/egress/destination-policy.ts";
+import { AddressRules } from "../../src/policy/address-rules.ts";
+import { unmapped } from "../../src/policy/embedded-addresses.ts";
 import { checkDestination } from "../../src/agent/egress/destination-url.ts";
 
-const policy = new DestinationPolicy();
+const policy = new AddressRules();
 
 const hex = (ip: string): string => {
   const [a, b, c, d] = ip.split(".").map(Number) as [number, number, number, number];
@@ -114,15 +115,15 @@ describe("IPv6", () => {
   );
 
   it("[DE2] a wrapping of what is allowed is allowed, of two only if both are", () => {
-    const own = new DestinationPolicy({ allowed: ["10.0.0.0/8", "8.8.8.8/32"], isOwn: () => true });
+    const own = new AddressRules({ allowed: ["10.0.0.0/8", "8.8.8.8/32"], machine: { isOwn: () => true } });
     for (const address of ["64:ff9b::10.0.0.1", "2002:a00:1::1", teredo("10.0.0.1")]) {
-      expect(own.refusalOf(address), address).toBeNull();
+      expect(own.refusalOf(address, 443), address).toBeNull();
     }
     // These are public, and so the kernel has a say.
     for (const address of ["64:ff9b::9.9.9.9", "2a00::5efe:a00:1", teredo("9.9.9.9")]) {
-      expect(own.refusalOf(address), address).toContain("an address of the host itself");
+      expect(own.refusalOf(address, 443), address).toContain("an address of the host itself");
     }
-    expect(own.refusalOf(teredo("172.16.0.1"))).toContain("private or special");
+    expect(own.refusalOf(teredo("172.16.0.1"), 443)).toContain("private or special");
   });
 });
 
@@ -150,7 +151,7 @@ describe("through a URL", () => {
 
 describe("exceptions", () => {
   it("[DE3] permits the ranges it is told, and only these", () => {
-    const lenient = new DestinationPolicy({ allowed: ["127.0.0.20/30", "fd00:1::/32"] });
+    const lenient = new AddressRules({ allowed: ["127.0.0.20/30", "fd00:1::/32"] });
     expect(lenient.permits("127.0.0.21")).toBe(true);
     expect(lenient.permits("127.0.0.24")).toBe(false);
     expect(lenient.permits("::ffff:127.0.0.21")).toBe(true);
@@ -161,21 +162,21 @@ describe("exceptions", () => {
   });
 
   it("[DE3] all mapped addresses are all of IPv4, a wider range is one of IPv6", () => {
-    const mapped = new DestinationPolicy({ allowed: ["::ffff:0:0/96"] });
+    const mapped = new AddressRules({ allowed: ["::ffff:0:0/96"] });
     for (const address of ["10.0.0.1", "::ffff:10.0.0.1", "64:ff9b::10.0.0.1"]) {
       expect(mapped.permits(address), address).toBe(true);
     }
     expect(mapped.permits("fd00::1")).toBe(false);
-    const wider = new DestinationPolicy({ allowed: ["::ffff:0:0/80"] });
+    const wider = new AddressRules({ allowed: ["::ffff:0:0/80"] });
     expect(wider.permits("::ffff:10.0.0.1")).toBe(true);
     expect(wider.permits("10.0.0.1")).toBe(false);
-    const other = new DestinationPolicy({ allowed: ["fd00::1/128"] });
+    const other = new AddressRules({ allowed: ["fd00::1/128"] });
     expect(other.permits("fd00::1")).toBe(true);
     expect(other.permits("fd00::2")).toBe(false);
   });
 
   it("[DE3] a range that is none is a fault at the start", () => {
-    expect(() => new DestinationPolicy({ allowed: ["127.0.0.1"] })).toThrow(/CIDR/);
+    expect(() => new AddressRules({ allowed: ["127.0.0.1"] })).toThrow(/CIDR/);
   });
 });
 
@@ -193,12 +194,10 @@ describe("services of clouds", () => {
     ["183.60.83.19", "Tencent Cloud"],
   ])("[DE5] refuses %s, globally routable as it is, and names %s", (address, cloud) => {
     expect(policy.permits(address)).toBe(false);
-    expect(policy.refusalOf(address)).toContain(`(${cloud})`);
-    expect(policy.refusalOf(address)).toContain("--allow");
+    expect(policy.refusalOf(address, 443)).toContain(`(${cloud})`);
+    expect(policy.refusalOf(address, 443)).toContain("--allow");
     expect(
-      new DestinationPolicy({ allowed: [`${address}/128`.replace(/^([\d.]+)\/128/, "$1/32")] }).permits(
-        address,
-      ),
+      new AddressRules({ allowed: [`${address}/128`.replace(/^([\d.]+)\/128/, "$1/32")] }).permits(address),
     ).toBe(true);
   });
 
@@ -241,7 +240,7 @@ describe("services of clouds", () => {
 });
 
 describe("denials", () => {
-  const ruled = new DestinationPolicy({
+  const ruled = new AddressRules({
     allowed: ["10.0.0.0/8", "10.1.2.0/24", "8.8.8.0/24", "192.168.0.0/16"],
     denied: ["10.1.0.0/16", "8.0.0.0/8", "2a00::/16", "192.168.0.0/16", "::ffff:9.9.9.0/120"],
   });
@@ -266,38 +265,38 @@ describe("denials", () => {
   });
 
   it("[DE7] says that it was the operator", () => {
-    expect(ruled.refusalOf("8.8.9.1")).toContain("--deny");
+    expect(ruled.refusalOf("8.8.9.1", 443)).toContain("--deny");
   });
 
   it("[DE7] an exception for a wrapping does not lift the denial of what it carries", () => {
-    const wrapped = new DestinationPolicy({ allowed: ["64:ff9b::/96"], denied: ["10.0.0.0/8"] });
+    const wrapped = new AddressRules({ allowed: ["64:ff9b::/96"], denied: ["10.0.0.0/8"] });
     expect(wrapped.permits("64:ff9b::10.0.0.1")).toBe(false);
-    expect(wrapped.refusalOf("64:ff9b::10.0.0.1")).toContain("--deny");
+    expect(wrapped.refusalOf("64:ff9b::10.0.0.1", 443)).toContain("--deny");
     expect(wrapped.permits("64:ff9b::127.0.0.1")).toBe(true);
   });
 });
 
 it("[DE6] the machine's own addresses are refused unless they are allowed", async () => {
   const isOwn = (ip: string): Promise<boolean> => Promise.resolve(ip.startsWith("5."));
-  const own = new DestinationPolicy({ allowed: ["5.0.0.8/32"], isOwn });
-  expect(await own.refusalOf("5.0.0.1")).toContain("an address of the host itself");
-  expect(await own.refusalOf("5.0.0.1")).toContain("--allow");
-  expect(own.refusalOf("5.0.0.8")).toBeNull();
-  expect(await own.refusalOf("6.0.0.1")).toBeNull();
-  expect(own.refusalOf("10.0.0.1")).toContain("--allow");
+  const own = new AddressRules({ allowed: ["5.0.0.8/32"], machine: { isOwn } });
+  expect(await own.refusalOf("5.0.0.1", 443)).toContain("an address of the host itself");
+  expect(await own.refusalOf("5.0.0.1", 443)).toContain("--allow");
+  expect(own.refusalOf("5.0.0.8", 443)).toBeNull();
+  expect(await own.refusalOf("6.0.0.1", 443)).toBeNull();
+  expect(own.refusalOf("10.0.0.1", 443)).toContain("--allow");
 });
 
 it("[DE6] where the kernel's answer is known, so is the refusal, at once", () => {
-  const own = new DestinationPolicy({ isOwn: (ip) => ip === "5.0.0.1" });
-  expect(own.refusalOf("5.0.0.1")).toContain("an address of the host itself");
-  expect(own.refusalOf("5.0.0.2")).toBeNull();
-  expect(policy.refusalOf("5.0.0.1")).toBeNull();
+  const own = new AddressRules({ machine: { isOwn: (ip) => ip === "5.0.0.1" } });
+  expect(own.refusalOf("5.0.0.1", 443)).toContain("an address of the host itself");
+  expect(own.refusalOf("5.0.0.2", 443)).toBeNull();
+  expect(policy.refusalOf("5.0.0.1", 443)).toBeNull();
 });
 
 it("[DE5] [DE7] a refusal says what the address is, and what would lift it", () => {
-  const denying = new DestinationPolicy({ denied: ["8.8.8.0/24"] });
+  const denying = new AddressRules({ denied: ["8.8.8.0/24"] });
   const reasons = ["10.0.0.1", "fe80::1", "8.8.8.8", "a.test", "168.63.129.16"].map((address) =>
-    denying.refusalOf(address),
+    denying.refusalOf(address, 443),
   );
   expect(reasons).toEqual([
     "a private or special address; hosts reach it only if they run with --allow for its range",
@@ -309,7 +308,7 @@ it("[DE5] [DE7] a refusal says what the address is, and what would lift it", () 
 });
 
 it("[DE1] what was judged stays so, however many addresses are judged in between", () => {
-  const judging = new DestinationPolicy();
+  const judging = new AddressRules();
   const judge = (): boolean[] => ["10.0.0.1", "8.8.8.8"].map((address) => judging.permits(address));
   expect(judge()).toEqual([false, true]);
   for (let at = 0; at < 5_000; at += 1) judging.permits(`9.9.${at >> 8}.${at & 255}`);

@@ -29,6 +29,9 @@ export const SPECIAL_IPV4: readonly Range[] = [
   "240.0.0.0/4", // reserved, and the limited broadcast
 ].map(parseRange);
 
+/** Nothing but this machine by any name: a pool cannot open it. [DE9] */
+export const THIS_MACHINE: readonly Range[] = ["0.0.0.0/8", "127.0.0.0/8", "::/127"].map(parseRange);
+
 /** Of IPv6 only this is unicast and global; all else is special or not assigned. */
 export const GLOBAL_IPV6: Range = parseRange("2000::/3");
 
