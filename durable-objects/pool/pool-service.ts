@@ -15,6 +15,7 @@ import type { Publication } from "../../src/core/publication.ts";
 import { isStatic } from "../../src/core/static-slots.ts";
 import type { PoolAddress } from "../calls/address-calls.ts";
 import type { PublishRefusal } from "../calls/pool-calls.ts";
+import type { PoolRevocation } from "../calls/register-calls.ts";
 import { within } from "../platform/deadline.ts";
 import {
   type Acceptance,
@@ -23,6 +24,7 @@ import {
   type ObjectPlatform,
   type ObjectSocket,
 } from "../platform/object-platform.ts";
+import { endConnectionsOf } from "../platform/token-sockets.ts";
 import { RouterSockets } from "../steering/router-sockets.ts";
 import { SteeringFeed } from "../steering/steering-feed.ts";
 import { SteeringStore } from "../steering/steering-store.ts";
@@ -65,9 +67,11 @@ export class PoolService {
   readonly #questions: AddressQuestions;
   readonly #view: PoolView;
   readonly #policies: PoolPolicies;
+  readonly #addressOf: (ip: string) => PoolAddress;
 
   constructor(platform: ObjectPlatform, addressOf: (ip: string) => PoolAddress) {
     this.#platform = platform;
+    this.#addressOf = addressOf;
     migrate(platform.storage, POOL_MIGRATIONS);
     const store = new PoolStore(platform.storage);
     const sockets = new HostSockets(platform);
@@ -315,14 +319,41 @@ export class PoolService {
     return described.ok ? ok(described.value.hosts) : described;
   }
 
-  /** Connects a host. */
-  connectHost(host: string): Outcome<Acceptance, "pool-unknown"> {
-    return this.#store.pool() === null ? refuse("pool-unknown") : ok(this.#sockets.connect(host));
+  /** Connects a host, by a token that has this id. */
+  connectHost(
+    host: string,
+    token: string | null = null,
+  ): Outcome<Acceptance, "pool-unknown" | "token-revoked"> {
+    return this.#connect(token, () => this.#sockets.connect(host, token));
   }
 
-  /** Connects a router. */
-  connectRouter(router: string): Outcome<Acceptance, "pool-unknown"> {
-    return this.#store.pool() === null ? refuse("pool-unknown") : ok(this.#steering.connect(router));
+  /** Connects a router, by a token that has this id. */
+  connectRouter(
+    router: string,
+    token: string | null = null,
+  ): Outcome<Acceptance, "pool-unknown" | "token-revoked"> {
+    return this.#connect(token, () => this.#steering.connect(router, token));
+  }
+
+  /**
+   * Tokens are not good any more: whoever is connected by one of them, here or to an address, is cut off.
+   * May be repeated; fails while an address cannot be told, and is repeated then. [TK6]
+   */
+  async takeRevocations(revoked: readonly PoolRevocation[]): Promise<Outcome<null, "pool-unknown">> {
+    if (this.#store.pool() === null) return refuse("pool-unknown");
+    const noted = this.#policies.revoke(
+      revoked.map(({ tokenId, expiresAtMs }) => ({ tokenId, expiresAtMs })),
+    );
+    const ids = revoked.map(({ tokenId }) => tokenId);
+    endConnectionsOf(this.#platform, ids);
+    // Nobody else is connected to an address.
+    const ofHosts = revoked.filter(({ role }) => role === "host" || role === null);
+    const hostIds = ofHosts.map(({ tokenId }) => tokenId);
+    const ips = hostIds.length === 0 ? [] : this.#store.ips();
+    await Promise.all(ips.map(({ ip }) => this.#addressOf(ip).dropTokens(hostIds)));
+    // Hosts cannot be told then. It is tried again, and older ones end meanwhile.
+    if (!noted.ok) throw new Error(noted.refusal);
+    return ok(null);
   }
 
   /**
@@ -351,6 +382,15 @@ export class PoolService {
   /** Tells addresses what they could not be told at once, and looks after those that retire. */
   async alarm(): Promise<void> {
     await this.#orders.push();
+  }
+
+  #connect(
+    token: string | null,
+    accept: () => Acceptance,
+  ): Outcome<Acceptance, "pool-unknown" | "token-revoked"> {
+    if (this.#store.pool() === null) return refuse("pool-unknown");
+    if (token !== null && this.#policies.isRevoked(token)) return refuse("token-revoked");
+    return ok(accept());
   }
 
   /** From its first router on the pool is steered, and its addresses publish. */

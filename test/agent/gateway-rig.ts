@@ -1,4 +1,5 @@
 /** A gateway with leases and a name server, without a control plane, for the tests of the data path. */
+import type { JWK } from "jose";
 import { once } from "node:events";
 import type { AddressInfo, Server as NetServer } from "node:net";
 import { createServer as createHttpServer, type RequestListener, type Server } from "node:http";
@@ -55,6 +56,9 @@ export interface Rig {
   readonly faultyFlows: (FlowContext | null)[];
   readonly tokenFor: (role: Role, pools?: readonly string[], expiresInMs?: number) => Promise<string>;
   /** Fetches a destination through the gateway. */
+  readonly tenants: TenantBook;
+  /** Private ones, by which its tokens are signed. */
+  readonly keys: { readonly issuer: JWK; readonly edge: JWK };
   readonly fetch: (destination: string, init?: RequestInit) => Promise<Response>;
   readonly close: () => Promise<void>;
 }
@@ -82,10 +86,11 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
   const outgoing = new Outgoing(dialler, options);
   const faults: unknown[] = [];
   const faultyFlows: (FlowContext | null)[] = [];
+  const tenants = new TenantBook(() => policy);
   const admission = new Admission({
     pool: "main",
     binder,
-    tenants: new TenantBook(() => policy),
+    tenants,
     verifier,
     familiesOf: (name) => dialler.familiesOf(name),
   });
@@ -126,6 +131,8 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     outgoing,
     resolver,
     token,
+    tenants,
+    keys: { issuer, edge },
     faults,
     faultyFlows,
     tokenFor,

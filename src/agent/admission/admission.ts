@@ -58,7 +58,7 @@ export class Admission {
   constructor({ pool, binder, tenants, verifier, familiesOf }: AdmissionOptions) {
     this.pool = pool;
     this.#tenants = tenants;
-    this.#access = new ClientAccess(verifier, pool);
+    this.#access = new ClientAccess(verifier, pool, (identity) => tenants.isRevoked(identity));
     this.#choice = new AddressChoice(binder, pool, familiesOf);
   }
 

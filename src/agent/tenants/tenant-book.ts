@@ -30,7 +30,7 @@ export type MakePolicy = (
 export class TenantBook {
   readonly #makePolicy: MakePolicy;
   #policy: PoolPolicy | null;
-  #revoked: ReadonlySet<string> = new Set();
+  #revoked: ReadonlySet<string>;
   /** By tenant and restrictions: flows that have these in common may share connections. */
   #policies = new Map<string, DestinationPolicy>();
   /** A token is verified once, so the identities of its requests are the same object. */
@@ -40,6 +40,7 @@ export class TenantBook {
   constructor(makePolicy: MakePolicy, policy: PoolPolicy | null = DEFAULT_POOL_POLICY) {
     this.#makePolicy = makePolicy;
     this.#policy = policy;
+    this.#revoked = revokedIn(policy);
   }
 
   /** The version of the policy by which is decided; null for none. */
@@ -50,9 +51,14 @@ export class TenantBook {
   /** Decides by this policy from now on. */
   take(policy: PoolPolicy): void {
     this.#policy = policy;
-    this.#revoked = new Set(policy.revoked.map(({ tokenId }) => tokenId));
+    this.#revoked = revokedIn(policy);
     this.#policies = new Map();
     this.#known = new WeakMap();
+  }
+
+  /** Whether a token was taken back, whatever it is for. */
+  isRevoked({ tokenId }: Identity): boolean {
+    return tokenId !== undefined && this.#revoked.has(tokenId);
   }
 
   /** What holds for an identity, or why it may not send at all. In constant time when it was asked before. */
@@ -69,8 +75,8 @@ export class TenantBook {
     const policy = this.#policy;
     if (policy === null) return refuse({ code: "policy-missing" });
     const tenant = tenantOf(identity);
-    const { tokenId, restrictions = {} } = identity;
-    if (tokenId !== undefined && this.#revoked.has(tokenId)) return refuse({ code: "token-revoked" });
+    const { restrictions = {} } = identity;
+    if (this.isRevoked(identity)) return refuse({ code: "token-revoked" });
     const served = tenantPolicyOf(policy, tenant);
     if (served === null) {
       return refuse({ code: "tenant-denied", detail: `The pool does not serve the tenant ${tenant}.` });
@@ -92,4 +98,8 @@ export class TenantBook {
     }
     return rules;
   }
+}
+
+function revokedIn(policy: PoolPolicy | null): ReadonlySet<string> {
+  return new Set(policy?.revoked.map(({ tokenId }) => tokenId));
 }

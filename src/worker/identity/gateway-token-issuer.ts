@@ -23,11 +23,12 @@ interface KeptToken {
 
 /** Signs gateway tokens, and keeps the ones the Worker itself presents. */
 export class GatewayTokenIssuer {
-  readonly #key: JWK | null;
+  readonly #keyAt: (nowMs: number) => JWK | null;
   readonly #kept = new Map<string, KeptToken>();
 
-  constructor(key: JWK | null) {
-    this.#key = key;
+  /** `keyAt` tells what is signed with at a time; null for nothing. */
+  constructor(keyAt: (nowMs: number) => JWK | null) {
+    this.#keyAt = keyAt;
   }
 
   /** A kept token for a client in a pool, if it is good for a while yet; the hot path. */
@@ -49,12 +50,13 @@ export class GatewayTokenIssuer {
 
   /** A new token for a client to use by itself; it ends no later than the client's own. */
   async issue(client: Identity, pool: string, nowMs: number): Promise<GatewayToken> {
-    if (this.#key === null) throw new Error("EDGE_KEY is not set");
+    const key = this.#keyAt(nowMs);
+    if (key === null) throw new Error("EDGE_KEY is not set");
     // Tokens end on full seconds; the time that is told must not be later than the real one.
     const expiresAtMs = Math.floor(Math.min(nowMs + GATEWAY_TOKEN_MS, client.expiresAtMs) / 1000) * 1000;
     // All that the client's token says but its role and its other pools: hosts decide by it. [TK3]
     const identity: Identity = { ...client, role: "gateway", pools: [pool], expiresAtMs };
-    return { token: await signToken(identity, this.#key), expiresAtMs };
+    return { token: await signToken(identity, key), expiresAtMs };
   }
 }
 
