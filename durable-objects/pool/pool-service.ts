@@ -24,7 +24,6 @@ import {
   type ObjectPlatform,
   type ObjectSocket,
 } from "../platform/object-platform.ts";
-import { endConnectionsOf } from "../platform/token-sockets.ts";
 import { RouterSockets } from "../steering/router-sockets.ts";
 import { SteeringFeed } from "../steering/steering-feed.ts";
 import { SteeringStore } from "../steering/steering-store.ts";
@@ -44,6 +43,7 @@ import { PoolPolicies, type PolicyRefusal } from "./pool-policies.ts";
 import { POOL_MIGRATIONS } from "./pool-schema.ts";
 import { PoolStore } from "./pool-store.ts";
 import { type PoolDescription, PoolView, servingOf } from "./pool-view.ts";
+import { RevokedConnections } from "./revoked-connections.ts";
 import { UplinkOpinions } from "./uplink-opinions.ts";
 
 /** Why a host is not removed. */
@@ -67,11 +67,10 @@ export class PoolService {
   readonly #questions: AddressQuestions;
   readonly #view: PoolView;
   readonly #policies: PoolPolicies;
-  readonly #addressOf: (ip: string) => PoolAddress;
+  readonly #revoked: RevokedConnections;
 
   constructor(platform: ObjectPlatform, addressOf: (ip: string) => PoolAddress) {
     this.#platform = platform;
-    this.#addressOf = addressOf;
     migrate(platform.storage, POOL_MIGRATIONS);
     const store = new PoolStore(platform.storage);
     const sockets = new HostSockets(platform);
@@ -117,6 +116,7 @@ export class PoolService {
     this.#view = new PoolView({ nowMs, drains, ...parts });
     this.#hosts = new HostSessions({ platform, addressOf, ...parts });
     this.#questions = new AddressQuestions({ platform, store, addressOf });
+    this.#revoked = new RevokedConnections({ platform, store, policies: this.#policies, addressOf });
     this.#orders = new AddressOrders({ platform, store, steering, addressOf, onChange });
   }
 
@@ -335,24 +335,10 @@ export class PoolService {
     return this.#connect(token, () => this.#steering.connect(router, token));
   }
 
-  /**
-   * Tokens are not good any more: whoever is connected by one of them, here or to an address, is cut off.
-   * May be repeated; fails while an address cannot be told, and is repeated then. [TK6]
-   */
+  /** As `RevokedConnections.end`. */
   async takeRevocations(revoked: readonly PoolRevocation[]): Promise<Outcome<null, "pool-unknown">> {
     if (this.#store.pool() === null) return refuse("pool-unknown");
-    const noted = this.#policies.revoke(
-      revoked.map(({ tokenId, expiresAtMs }) => ({ tokenId, expiresAtMs })),
-    );
-    const ids = revoked.map(({ tokenId }) => tokenId);
-    endConnectionsOf(this.#platform, ids);
-    // Nobody else is connected to an address.
-    const ofHosts = revoked.filter(({ role }) => role === "host" || role === null);
-    const hostIds = ofHosts.map(({ tokenId }) => tokenId);
-    const ips = hostIds.length === 0 ? [] : this.#store.ips();
-    await Promise.all(ips.map(({ ip }) => this.#addressOf(ip).dropTokens(hostIds)));
-    // Hosts cannot be told then. It is tried again, and older ones end meanwhile.
-    if (!noted.ok) throw new Error(noted.refusal);
+    await this.#revoked.end(revoked);
     return ok(null);
   }
 

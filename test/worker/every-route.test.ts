@@ -21,7 +21,15 @@ const IP = "203.0.113.99";
 const HOST = "no-such-host";
 const ROLES: readonly Role[] = ["client", "host", "router", "admin", "gateway", "join"];
 /** What answers to everybody. */
-const PUBLIC: ReadonlySet<string> = new Set(["GET /health", "GET /.well-known/jwks.json"]);
+const PUBLIC: ReadonlySet<string> = new Set([
+  "GET /health",
+  "GET /.well-known/jwks.json",
+  // What operators publish. [PF1]
+  "GET /.well-known/egress-ips.json",
+  "GET /.well-known/geofeed.csv",
+  "GET /.well-known/egress-ips/:file{.+\\.json}",
+  "GET /.well-known/geofeed/:file{.+\\.csv}",
+]);
 /** What is for more than one role, and for how many. */
 const FOR_SEVERAL: Readonly<Record<string, number>> = {
   "GET /openapi.json": 4,
