@@ -2,6 +2,7 @@
 import type { AddressBindings, EgressIp } from "./address/egress-ip.ts";
 import type { PoolCatalogue } from "./catalogue/pool-catalogue.ts";
 import type { EgressPool, PoolBindings } from "./pool/egress-pool.ts";
+import type { AccessRegister } from "./register/access-register.ts";
 
 /** What an object or the Worker finds in its environment to reach objects. */
 export interface ObjectBindings extends AddressBindings, PoolBindings {
@@ -11,7 +12,12 @@ export interface ObjectBindings extends AddressBindings, PoolBindings {
   readonly EGRESS_POOL: DurableObjectNamespace<EgressPool>;
   /** One object, named `CATALOGUE_NAME`. */
   readonly POOL_CATALOGUE: DurableObjectNamespace<PoolCatalogue>;
+  /** One object, named `REGISTER_NAME`. */
+  readonly ACCESS_REGISTER: DurableObjectNamespace<AccessRegister>;
 }
 
 /** The name of the only catalogue. */
 export const CATALOGUE_NAME = "catalogue";
+
+/** The name of the only register of tokens and keys. */
+export const REGISTER_NAME = "register";

@@ -23,6 +23,8 @@ export interface PoolAddress {
    * nothing of the address. [SM5]
    */
   removeHost(pool: string, host: string): Promise<boolean>;
+  /** Ends what these tokens have opened; may be repeated. [TK6] */
+  dropTokens(tokenIds: readonly string[]): Promise<void>;
 }
 
 /** A block that is not free. */

@@ -4,3 +4,5 @@
 export const HOST_HEADER = "ipshard-host";
 /** Request header in which the Worker names the verified router. */
 export const ROUTER_HEADER = "ipshard-router";
+/** Request header in which the Worker names the token by which a host or a router connects. [TK6] */
+export const TOKEN_HEADER = "ipshard-token";

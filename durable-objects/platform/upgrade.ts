@@ -18,6 +18,11 @@ export function connectingPeer(request: Request, header: string): Outcome<string
   return name ? ok(name) : refuse("role-denied");
 }
 
+/** The id of the token that opens the connection; null for one that has none. [TK6] */
+export function connectingToken(request: Request, header: string): string | null {
+  return request.headers.get(header);
+}
+
 /** Takes the connection, or answers the upgrade with the refusal. */
 export function answerUpgrade(
   ctx: DurableObjectState,

@@ -10,10 +10,11 @@ import type { PolicyChanges, RevokedToken, TenantChanges } from "../../src/core/
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import type { Publication } from "../../src/core/publication.ts";
 import type { PoolAddress } from "../calls/address-calls.ts";
-import { HOST_HEADER, ROUTER_HEADER } from "../calls/peer-headers.ts";
+import { HOST_HEADER, ROUTER_HEADER, TOKEN_HEADER } from "../calls/peer-headers.ts";
 import type { PublishRefusal } from "../calls/pool-calls.ts";
+import type { PoolRevocation } from "../calls/register-calls.ts";
 import { durablePlatform } from "../platform/durable-platform.ts";
-import { answerClose, answerUpgrade, connectingPeer } from "../platform/upgrade.ts";
+import { answerClose, answerUpgrade, connectingPeer, connectingToken } from "../platform/upgrade.ts";
 import type { AddressChanges } from "./address-changes.ts";
 import type { PoolHost } from "./host-description.ts";
 import { PoolService, type RemovalRefusal } from "./pool-service.ts";
@@ -122,6 +123,11 @@ export class EgressPool extends DurableObject<PoolBindings> {
     return this.#service.facts();
   }
 
+  /** As the service's `takeRevocations`. */
+  async takeRevocations(revoked: readonly PoolRevocation[]): Promise<Outcome<null, "pool-unknown">> {
+    return this.#service.takeRevocations(revoked);
+  }
+
   /** Settings, addresses, hosts and routers. */
   async describe(): Promise<Outcome<PoolDescription, "pool-unknown">> {
     return this.#service.describe();
@@ -138,9 +144,10 @@ export class EgressPool extends DurableObject<PoolBindings> {
     const peer = connectingPeer(request, isRouter ? ROUTER_HEADER : HOST_HEADER);
     if (!peer.ok) return answerUpgrade(this.ctx, peer);
     const { value: name } = peer;
+    const token = connectingToken(request, TOKEN_HEADER);
     return answerUpgrade(
       this.ctx,
-      isRouter ? this.#service.connectRouter(name) : this.#service.connectHost(name),
+      isRouter ? this.#service.connectRouter(name, token) : this.#service.connectHost(name, token),
     );
   }
 

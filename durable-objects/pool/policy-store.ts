@@ -39,6 +39,11 @@ export class PolicyStore {
     }));
   }
 
+  /** Whether a token is among them. */
+  isRevoked(tokenId: string): boolean {
+    return this.#sql.exec("SELECT 1 FROM revoked_token WHERE token_id = ?", tokenId).toArray().length > 0;
+  }
+
   /** Keeps a policy but for its revoked tokens. */
   put({ version, revoked: _revoked, ...said }: PoolPolicy): void {
     this.#sql.exec(

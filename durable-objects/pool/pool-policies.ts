@@ -73,6 +73,11 @@ export class PoolPolicies {
     });
   }
 
+  /** Whether a token is revoked. */
+  isRevoked(tokenId: string): boolean {
+    return this.#options.store.isRevoked(tokenId);
+  }
+
   /** Notes that tokens are revoked; nothing takes that back. May be repeated. Answers the version. */
   revoke(tokens: readonly RevokedToken[]): Outcome<number, "policy-too-large"> {
     const { store, nowMs, onChange } = this.#options;

@@ -15,6 +15,7 @@ import type { Publication } from "../../src/core/publication.ts";
 import { isStatic } from "../../src/core/static-slots.ts";
 import type { PoolAddress } from "../calls/address-calls.ts";
 import type { PublishRefusal } from "../calls/pool-calls.ts";
+import type { PoolRevocation } from "../calls/register-calls.ts";
 import { within } from "../platform/deadline.ts";
 import {
   type Acceptance,
@@ -42,6 +43,7 @@ import { PoolPolicies, type PolicyRefusal } from "./pool-policies.ts";
 import { POOL_MIGRATIONS } from "./pool-schema.ts";
 import { PoolStore } from "./pool-store.ts";
 import { type PoolDescription, PoolView, servingOf } from "./pool-view.ts";
+import { RevokedConnections } from "./revoked-connections.ts";
 import { UplinkOpinions } from "./uplink-opinions.ts";
 
 /** Why a host is not removed. */
@@ -65,6 +67,7 @@ export class PoolService {
   readonly #questions: AddressQuestions;
   readonly #view: PoolView;
   readonly #policies: PoolPolicies;
+  readonly #revoked: RevokedConnections;
 
   constructor(platform: ObjectPlatform, addressOf: (ip: string) => PoolAddress) {
     this.#platform = platform;
@@ -113,6 +116,7 @@ export class PoolService {
     this.#view = new PoolView({ nowMs, drains, ...parts });
     this.#hosts = new HostSessions({ platform, addressOf, ...parts });
     this.#questions = new AddressQuestions({ platform, store, addressOf });
+    this.#revoked = new RevokedConnections({ platform, store, policies: this.#policies, addressOf });
     this.#orders = new AddressOrders({ platform, store, steering, addressOf, onChange });
   }
 
@@ -315,14 +319,27 @@ export class PoolService {
     return described.ok ? ok(described.value.hosts) : described;
   }
 
-  /** Connects a host. */
-  connectHost(host: string): Outcome<Acceptance, "pool-unknown"> {
-    return this.#store.pool() === null ? refuse("pool-unknown") : ok(this.#sockets.connect(host));
+  /** Connects a host, by a token that has this id. */
+  connectHost(
+    host: string,
+    token: string | null = null,
+  ): Outcome<Acceptance, "pool-unknown" | "token-revoked"> {
+    return this.#connect(token, () => this.#sockets.connect(host, token));
   }
 
-  /** Connects a router. */
-  connectRouter(router: string): Outcome<Acceptance, "pool-unknown"> {
-    return this.#store.pool() === null ? refuse("pool-unknown") : ok(this.#steering.connect(router));
+  /** Connects a router, by a token that has this id. */
+  connectRouter(
+    router: string,
+    token: string | null = null,
+  ): Outcome<Acceptance, "pool-unknown" | "token-revoked"> {
+    return this.#connect(token, () => this.#steering.connect(router, token));
+  }
+
+  /** As `RevokedConnections.end`. */
+  async takeRevocations(revoked: readonly PoolRevocation[]): Promise<Outcome<null, "pool-unknown">> {
+    if (this.#store.pool() === null) return refuse("pool-unknown");
+    await this.#revoked.end(revoked);
+    return ok(null);
   }
 
   /**
@@ -351,6 +368,15 @@ export class PoolService {
   /** Tells addresses what they could not be told at once, and looks after those that retire. */
   async alarm(): Promise<void> {
     await this.#orders.push();
+  }
+
+  #connect(
+    token: string | null,
+    accept: () => Acceptance,
+  ): Outcome<Acceptance, "pool-unknown" | "token-revoked"> {
+    if (this.#store.pool() === null) return refuse("pool-unknown");
+    if (token !== null && this.#policies.isRevoked(token)) return refuse("token-revoked");
+    return ok(accept());
   }
 
   /** From its first router on the pool is steered, and its addresses publish. */

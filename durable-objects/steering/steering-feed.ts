@@ -102,8 +102,8 @@ export class SteeringFeed {
   }
 
   /** Connects a router. */
-  connect(router: string): Acceptance {
-    return this.#sockets.connect(router);
+  connect(router: string, token: string | null): Acceptance {
+    return this.#sockets.connect(router, token);
   }
 
   /** Hears a router. */

@@ -14,6 +14,7 @@ import {
   readUrl,
 } from "../process/command-options.ts";
 import { readWhenCopied, withCopiedState } from "../link/copied-state-option.ts";
+import { withJoin } from "../link/join-arguments.ts";
 import type { WhenCopied } from "../link/state-directory.ts";
 import { DEFAULT_WEIGHT, isLabel, isWeight, LEAST_WEIGHT, MOST_WEIGHT } from "../core/whereabouts.ts";
 import { isName } from "../core/selection.ts";
@@ -185,7 +186,9 @@ export function parseConfig(args: readonly string[], write: (text: string) => vo
 
 function commandLine(write: (text: string) => void): Command {
   const description = "Leases ports of the pool's addresses for this host, and sends requests from them.";
-  return withFlowLog(withTransport(withCopiedState(newCommand("ipshard agent", description, write))))
+  return withJoin(
+    withFlowLog(withTransport(withCopiedState(newCommand("ipshard agent", description, write)))),
+  )
     .requiredOption("--edge <url>", "where the edge is")
     .requiredOption("--pool <name>", "the pool to join")
     .requiredOption("--token-file <file>", "a token of the role host; its subject is this host's name")

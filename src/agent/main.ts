@@ -1,13 +1,15 @@
 /** `node src/agent/main.ts`: one agent from its command line to its last signal. */
 import { begin } from "../process/command-fault.ts";
 import { EdgeToken } from "../link/edge-token.ts";
+import { joinFirst } from "../link/join-arguments.ts";
+import { TokenRenewal } from "../link/token-renewal.ts";
 import { endOnWish, openLog } from "../process/process-life.ts";
 import { StateDirectory, UNBOUND_STATE } from "../link/state-directory.ts";
 import { Agent } from "./agent.ts";
 import { type AgentConfig, parseConfig } from "./command-line.ts";
 import { Machine } from "./machine/guarded-machine.ts";
 
-async function run(config: AgentConfig): Promise<void> {
+async function run(config: AgentConfig, isJoined: boolean): Promise<void> {
   const token = await EdgeToken.open(config.tokenFile, "host");
   const log = openLog({ host: token.subject });
   const onFault = (sentence: string): void => log.error(sentence);
@@ -17,6 +19,7 @@ async function run(config: AgentConfig): Promise<void> {
     const machine = await Machine.open(config.machine, config.stateDirectory, log);
     const agent = new Agent(config, token, state, machine, log);
     const started = agent.start();
+    if (isJoined) new TokenRenewal({ edge: config.edge, tokenFile: config.tokenFile, log }).start();
     // Before it has started: its data processes may serve already.
     const forget = endOnWish({
       log,
@@ -41,6 +44,7 @@ async function run(config: AgentConfig): Promise<void> {
 }
 
 await begin("ipshard agent", async () => {
-  const config = parseConfig(process.argv.slice(2), (text) => process.stdout.write(text));
-  if (config !== null) await run(config);
+  const { args, tokenFile } = await joinFirst(process.argv.slice(2), "host");
+  const config = parseConfig(args, (text) => process.stdout.write(text));
+  if (config !== null) await run(config, tokenFile !== null);
 });

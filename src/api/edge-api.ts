@@ -6,7 +6,8 @@ import { z } from "zod";
 import { isPlainElsewhere, plainHttpFault } from "../core/plain-http.ts";
 import { EGRESS_AUTHORIZATION } from "../wire/header-names.ts";
 import { EdgeAnswerUnreadable, EdgeRefusal, EdgeUnreachable } from "./errors.ts";
-import { type ApiRoute, ROUTES } from "./routes.ts";
+import type { ApiRoute } from "./route-shapes.ts";
+import { ROUTES } from "./routes.ts";
 
 type Routes = typeof ROUTES;
 type Json<Schema> = { readonly content: { readonly "application/json": { readonly schema: Schema } } };

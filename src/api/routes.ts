@@ -25,43 +25,10 @@ import {
   poolIpSchema,
   poolNamesSchema,
   poolSchema,
-  problemSchema,
   settingsSchema,
 } from "./schemas.ts";
-
-interface JsonOf<Schema extends z.ZodType> {
-  readonly description: string;
-  readonly content: { readonly "application/json": { readonly schema: Schema } };
-}
-
-/** A route. What it takes in its path, its query and its body has different names. */
-export interface ApiRoute {
-  readonly method: "get" | "put" | "post" | "patch" | "delete";
-  /** With `{name}` for what `params` names. */
-  readonly path: string;
-  readonly summary: string;
-  readonly request?: {
-    readonly params?: z.ZodObject;
-    readonly query?: z.ZodObject;
-    readonly body?: { readonly content: { readonly "application/json": { readonly schema: z.ZodObject } } };
-  };
-  readonly responses: { readonly 200: JsonOf<z.ZodType> };
-}
-
-const refusals = {
-  default: {
-    description: "A refusal; `code` says which.",
-    content: { "application/problem+json": { schema: problemSchema } },
-  },
-};
-
-function answers<Schema extends z.ZodType>(description: string, schema: Schema) {
-  return { 200: { description, content: { "application/json": { schema } } }, ...refusals };
-}
-
-function takes<Schema extends z.ZodObject>(schema: Schema) {
-  return { content: { "application/json": { schema } } };
-}
+import { ACCESS_ROUTES } from "./access-routes.ts";
+import { answers, type ApiRoute, takes } from "./route-shapes.ts";
 
 const inPool = z.object({ pool: nameSchema });
 const ofPool = z.object({ pool: nameSchema, ip: ipSchema });
@@ -70,6 +37,7 @@ const hostOfPool = z.object({ pool: nameSchema, host: nameSchema });
 
 /** All of them, by what they do. */
 export const ROUTES = {
+  ...ACCESS_ROUTES,
   listPools: {
     method: "get",
     path: "/v1/pools",

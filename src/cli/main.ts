@@ -5,6 +5,7 @@ import { commandFault } from "./output/faults.ts";
 import { agent } from "./verbs/agent.ts";
 import { doctor } from "./verbs/doctor.ts";
 import { edge } from "./verbs/edge.ts";
+import { host } from "./verbs/host.ts";
 import { keys } from "./verbs/keys.ts";
 import { plan } from "./verbs/plan.ts";
 import { policy } from "./verbs/policy.ts";
@@ -18,8 +19,8 @@ const program = new Command("ipshard")
   .description("One shared egress IP address over many hosts, with the port as the sharding key.")
   .version(packageVersion(), "-V, --version", "print the version");
 
-for (const verb of [start, edge, agent, router, doctor, keys, token, plan, policy, who])
-  program.addCommand(verb);
+const verbs = [start, edge, agent, router, doctor, host, keys, token, plan, policy, who];
+for (const verb of verbs) program.addCommand(verb);
 
 await begin("ipshard", async () => {
   try {

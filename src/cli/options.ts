@@ -13,7 +13,7 @@ export function newVerb(name: string, description: string): Command {
 export function programVerb(
   name: string,
   description: string,
-  run: (args: readonly string[]) => never,
+  run: (args: readonly string[]) => never | Promise<void>,
 ): Command {
   return newVerb(name, `${description} (its options: ipshard ${name} --help)`)
     .argument("[args...]")

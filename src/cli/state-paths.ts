@@ -17,6 +17,15 @@ export class StatePaths {
     return join(this.root, "keys", `${kind}.json`);
   }
 
+  /** Where the issuers' keys are that were replaced and are good still, each in the file of its id. */
+  get formerKeys(): string {
+    return join(this.root, "keys", "former");
+  }
+
+  formerKeyFile(kid: string): string {
+    return join(this.formerKeys, `${kid.replaceAll(/[^\w-]/g, "_")}.json`);
+  }
+
   tokenFile(name: string): string {
     return join(this.root, "tokens", name);
   }

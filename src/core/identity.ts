@@ -1,7 +1,7 @@
 /**
  * Who may ask for what. Tokens are Ed25519 JWTs; here are their claims and what each role is
- * for. Issuer keys (the operator's) sign every role but `gateway` and `attribution`; the edge's own key
- * signs these two alone, so a stolen edge key makes no administrator. [ID1]
+ * for. Issuer keys (the operator's) sign what people hand out; the edge's own keys sign `gateway`,
+ * `attribution`, `join`, and what machines got by a join, so a stolen edge key makes no administrator and no client. [ID1]
  */
 
 /** What a token lets its bearer do. */
@@ -16,14 +16,19 @@ export type Role =
   | "admin"
   /** Use the gateways of the hosts of the pools it names; short-lived, made by the edge. */
   | "gateway"
+  /** Get a token of a host or a router, once; short-lived, made by the edge. [TK9] */
+  | "join"
   /** Ask the host it names who used a port; short-lived, made by the edge for its administrators. [AT6] */
   | "attribution";
 
-/** Roles that the edge's own key may sign. */
-export const EDGE_ROLES: readonly Role[] = ["gateway", "attribution"];
-
 /** Roles that an operator's key may sign. */
 export const ISSUED_ROLES: readonly Role[] = ["client", "host", "router", "admin"];
+
+/** Roles that a machine may get by a join. */
+export const JOINED_ROLES = ["host", "router"] as const satisfies readonly Role[];
+
+/** Roles that a key of the edge may sign. */
+export const EDGE_ROLES: readonly Role[] = ["gateway", "attribution", "join", ...JOINED_ROLES];
 
 /** What a client's token permits less than its tenant may do. [TK2] */
 export interface TokenRestrictions {
@@ -45,6 +50,8 @@ export interface Identity {
   /** By this name it is revoked; a gateway token has that of the client's token. Absent in tokens that have none. */
   readonly tokenId?: string;
   readonly restrictions?: TokenRestrictions;
+  /** The edge signed it for a machine that joined: it counts only while the register knows its id. [TK9] */
+  readonly isJoined?: true;
   /** Pools it may use, the first being its default; for a host or a router, the pools it may join. */
   readonly pools: readonly string[];
   /** End of validity, Unix milliseconds. */
@@ -63,6 +70,9 @@ export type IdentityRefusal =
   | "token-signature-invalid"
   | "token-expired"
   | "token-not-yet-valid"
+  | "token-revoked"
+  /** It cannot be found out. */
+  | "control-plane-unavailable"
   | "role-denied"
   | "pool-denied";
 

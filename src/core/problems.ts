@@ -131,6 +131,12 @@ const CATALOGUE = {
   "token-expired": kind(401, "http_request_denied", 2, "The token has expired."),
   "token-not-yet-valid": kind(401, "http_request_denied", 2, "The token is not valid yet."),
   "token-revoked": kind(401, "http_request_denied", 2, "The token was revoked."),
+  "join-used": kind(
+    401,
+    "http_request_denied",
+    2,
+    "The join token was used. If not by this machine, revoke what it made: ipshard token revoke --name NAME.",
+  ),
   "role-denied": kind(403, "http_request_denied", 2, "The token's role does not permit this."),
   "pool-denied": kind(403, "http_request_denied", 2, "The token does not permit this pool."),
   "tls-required": kind(
@@ -148,6 +154,23 @@ const CATALOGUE = {
 
   "ip-denied": kind(403, "http_request_denied", 2, "The token does not permit this egress address."),
   "tenant-denied": kind(403, "http_request_denied", 2, "The pool does not serve the token's tenant."),
+
+  // What is in the register.
+  "token-unknown": kind(404, null, 1, "The register has no such token."),
+  "token-id-taken": kind(409, null, 1, "The register has another token of this id."),
+  "key-unknown": kind(404, null, 1, "There is no such key."),
+  "key-in-use": kind(
+    409,
+    null,
+    1,
+    "The key is needed: it signed the token that asks for this, or is the only one that the edge signs with.",
+  ),
+  "register-full": kind(
+    409,
+    null,
+    1,
+    "The register is full: revoked and ended tokens and retired keys leave it in time.",
+  ),
 
   // Where it may leave from.
   "pool-unknown": kind(404, "http_request_error", 1, "There is no such pool."),

@@ -7,6 +7,7 @@ export type CommandFaultCode =
   // Of agents and routers.
   | "token-unreadable"
   | "token-role"
+  | "join-failed"
   | "state-in-use"
   | "state-unusable"
   | "state-copied"

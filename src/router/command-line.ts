@@ -14,6 +14,7 @@ import {
 import { isLoopback } from "../core/plain-http.ts";
 import { ALLOW_PLAIN_HTTP, plainHttpRefused, securely, withPlainHttp } from "../process/plain-http-option.ts";
 import { readWhenCopied, withCopiedState } from "../link/copied-state-option.ts";
+import { withJoin } from "../link/join-arguments.ts";
 import type { WhenCopied } from "../link/state-directory.ts";
 import {
   configProblems,
@@ -106,7 +107,7 @@ export function parseCommandLine(
 function commandLine(write: (text: string) => void, about: About): Command {
   const { name, description, withOwnOptions = (command) => command } = about;
   const { table, icmpErrorsPerSecond } = DEFAULT_ROUTER_CONFIG;
-  return withOwnOptions(withPlainHttp(withCopiedState(newCommand(name, description, write))))
+  return withOwnOptions(withJoin(withPlainHttp(withCopiedState(newCommand(name, description, write)))))
     .requiredOption("--edge <url>", "where the edge is")
     .requiredOption("--pool <name>", "the pool whose addresses to steer")
     .requiredOption("--token-file <file>", "a token of the role router; its subject is this router's name")

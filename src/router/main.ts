@@ -1,5 +1,7 @@
 /** `node src/router/main.ts`: runs one router until a signal ends it. */
 import { EdgeToken } from "../link/edge-token.ts";
+import { joinFirst } from "../link/join-arguments.ts";
+import { TokenRenewal } from "../link/token-renewal.ts";
 import { endOnWish, openLog } from "../process/process-life.ts";
 import { begin, CommandFault } from "../process/command-fault.ts";
 import { StateDirectory, UNBOUND_STATE } from "../link/state-directory.ts";
@@ -8,7 +10,7 @@ import { dryRun } from "./dry-run.ts";
 import { NftKernel } from "./kernel/nft-kernel.ts";
 import { Router } from "./router.ts";
 
-async function run(options: RouterOptions): Promise<void> {
+async function run(options: RouterOptions, isJoined: boolean): Promise<void> {
   const token = await EdgeToken.open(options.tokenFile, "router");
   if (options.isDryRun) return dryRun(options, (line) => console.log(line));
   if (process.getuid?.() !== 0) {
@@ -28,6 +30,7 @@ async function run(options: RouterOptions): Promise<void> {
     await state.close();
     throw fault;
   }
+  if (isJoined) new TokenRenewal({ edge: options.edge, tokenFile: options.tokenFile, log }).start();
   endOnWish({
     log,
     beginning: "leaving the pool",
@@ -37,6 +40,7 @@ async function run(options: RouterOptions): Promise<void> {
 }
 
 await begin("ipshard router", async () => {
-  const options = parseCommandLine(process.argv.slice(2), (text) => process.stdout.write(text));
-  if (options !== null) await run(options);
+  const { args, tokenFile } = await joinFirst(process.argv.slice(2), "router");
+  const options = parseCommandLine(args, (text) => process.stdout.write(text));
+  if (options !== null) await run(options, tokenFile !== null);
 });

@@ -1,7 +1,7 @@
 /** Ed25519 keys as JWKs. The kind of a key is in its `kid` and says which roles it may sign. [ID1] */
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from "jose";
 
-/** `issuer`: the operator's, signs client, host, router and admin. `edge`: the Worker's, signs gateway. */
+/** `issuer`: the operator's, signs what people hand out. `edge`: the edge's own, signs what it hands out itself. */
 export type KeyKind = "issuer" | "edge";
 
 /** A key set as published at `/.well-known/jwks.json`. */
@@ -15,6 +15,12 @@ export async function generateKey(kind: KeyKind): Promise<JWK> {
   const jwk = await exportJWK(privateKey);
   const kid = `${kind}:${(await calculateJwkThumbprint(jwk)).slice(0, 16)}`;
   return { ...jwk, kid, alg: "Ed25519", use: "sig" };
+}
+
+/** The keys in a JWK or a JWKS, as JSON text. Throws on anything else. */
+export function keysIn(text: string): readonly JWK[] {
+  const parsed = JSON.parse(text) as JWK & Partial<KeySet>;
+  return parsed.keys ?? [parsed];
 }
 
 /** The part of a key that may be published. */

@@ -1,19 +1,35 @@
 /** Tokens: Ed25519 JWTs, signed once and verified once, then remembered until they end. [ID2] */
-import { decodeProtectedHeader, importJWK, type JWK, jwtVerify, SignJWT } from "jose";
+import { base64url, decodeProtectedHeader, importJWK, type JWK, jwtVerify, SignJWT } from "jose";
 import { z } from "zod";
-import type { Identity, IdentityRefusal, Role, TokenRestrictions } from "../core/identity.ts";
-import { EDGE_ROLES, ISSUED_ROLES } from "../core/identity.ts";
+import {
+  EDGE_ROLES,
+  type Identity,
+  type IdentityRefusal,
+  ISSUED_ROLES,
+  JOINED_ROLES,
+  type Role,
+  type TokenRestrictions,
+} from "../core/identity.ts";
 import { ok, type Outcome, refuse } from "../core/outcome.ts";
-import { type KeySet, kindOf } from "./keys.ts";
+import { type KeyKind, type KeySet, kindOf } from "./keys.ts";
 
 const AUDIENCE = "ipshard";
 const ALGORITHM = "Ed25519";
 /** Tokens that are remembered at once; beyond it the oldest is forgotten. */
 const REMEMBERED_TOKENS = 4096;
+/** Longer than any token of ours: nothing of what is longer is read. [TK8] */
+const LONGEST_TOKEN = 16_384;
+/** Bytes of chance in the id of a token. */
+const ID_BYTES = 9;
+/**
+ * Whose signature is looked for in a token of an unknown key, so that such a token costs as much as any
+ * other bad one (RFC 8032, section 7.1, the first test). What it says is never believed. [TK8]
+ */
+const NOBODY: JWK = { kty: "OKP", crv: "Ed25519", x: "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" };
 
 const claimsSchema = z.object({
   sub: z.string().min(1).max(128),
-  role: z.enum(["client", "host", "router", "admin", "gateway", "attribution"]),
+  role: z.enum(["client", "host", "router", "admin", "gateway", "attribution", "join"]),
   pools: z.array(z.string()).max(256),
   exp: z.number(),
   jti: z.string().min(1).max(64).optional(),
@@ -22,6 +38,11 @@ const claimsSchema = z.object({
   destinations: z.array(z.string()).max(256).optional(),
   rate: z.number().positive().optional(),
 });
+
+/** A new id of a token: short, and nobody guesses it. [TK2] */
+export function newTokenId(): string {
+  return base64url.encode(crypto.getRandomValues(new Uint8Array(ID_BYTES)));
+}
 
 /** Signs a token for an identity; it ends at `expiresAtMs`, rounded down to the second. */
 export async function signToken(identity: Identity, key: JWK): Promise<string> {
@@ -38,21 +59,29 @@ export async function signToken(identity: Identity, key: JWK): Promise<string> {
     .sign(await importJWK(key, ALGORITHM));
 }
 
+interface TrustedKey {
+  readonly kind: KeyKind;
+  readonly jwk: JWK;
+}
+
+type ImportedKey = Awaited<ReturnType<typeof importJWK>>;
+
 /** Verifies tokens against a set of public keys, which may be replaced at any time. */
 export class TokenVerifier {
-  #keys: KeySet;
+  #keys: ReadonlyMap<string, TrustedKey>;
+  readonly #imported = new WeakMap<JWK, Promise<ImportedKey>>();
   readonly #known = new Map<string, Identity>();
   readonly #mostKnown: number;
 
   /** At most `mostKnown` verified tokens are remembered. */
   constructor(keys: KeySet, mostKnown = REMEMBERED_TOKENS) {
-    this.#keys = keys;
+    this.#keys = byKid(keys);
     this.#mostKnown = mostKnown;
   }
 
   /** Trusts these keys from now on, and no token that was verified by others. */
   trust(keys: KeySet): void {
-    this.#keys = keys;
+    this.#keys = byKid(keys);
     this.#known.clear();
   }
 
@@ -78,33 +107,59 @@ export class TokenVerifier {
   }
 
   async #verifyAnew(token: string, nowMs: number): Promise<Outcome<Identity, IdentityRefusal>> {
-    let kid: string | undefined;
+    const kid = kidOf(token);
+    if (kid === null) return refuse("token-malformed");
+    const trusted = this.#keys.get(kid);
     try {
-      kid = decodeProtectedHeader(token).kid;
-    } catch {
-      return refuse("token-malformed");
-    }
-    const key = this.#keys.keys.find((candidate) => candidate.kid === kid);
-    const kind = kindOf(key?.kid);
-    if (key === undefined || kind === null) return refuse("token-signature-invalid");
-    try {
-      const { payload } = await jwtVerify(token, await importJWK(key, ALGORITHM), {
+      const { payload } = await jwtVerify(token, await this.#ready(trusted?.jwk ?? NOBODY), {
         algorithms: [ALGORITHM],
         audience: AUDIENCE,
         currentDate: new Date(nowMs),
       });
+      if (trusted === undefined) return refuse("token-signature-invalid");
       const claims = claimsSchema.safeParse(payload);
       if (!claims.success) return refuse("token-malformed");
-      if (!maySign(kind, claims.data.role)) return refuse("token-signature-invalid");
-      return ok(identityOf(claims.data));
+      if (!maySign(trusted.kind, claims.data.role)) return refuse("token-signature-invalid");
+      return ok(identityOf(claims.data, trusted.kind));
     } catch (fault) {
-      return refuse(refusalOf(fault));
+      return refuse(trusted === undefined ? "token-signature-invalid" : refusalOf(fault));
     }
+  }
+
+  /** Keys are made ready once. */
+  #ready(jwk: JWK): Promise<ImportedKey> {
+    let imported = this.#imported.get(jwk);
+    if (imported === undefined) {
+      imported = importJWK(jwk, ALGORITHM);
+      this.#imported.set(jwk, imported);
+    }
+    return imported;
   }
 }
 
-function identityOf(claims: z.infer<typeof claimsSchema>): Identity {
+function byKid({ keys }: KeySet): ReadonlyMap<string, TrustedKey> {
+  const trusted = new Map<string, TrustedKey>();
+  for (const jwk of keys) {
+    const kind = kindOf(jwk.kid);
+    if (kind !== null && !trusted.has(jwk.kid!)) trusted.set(jwk.kid!, { kind, jwk });
+  }
+  return trusted;
+}
+
+/** The key that a token says it is signed by; empty if by none, null if it is no token that can be read. */
+export function kidOf(token: string): string | null {
+  if (token.length > LONGEST_TOKEN) return null;
+  try {
+    const { kid } = decodeProtectedHeader(token);
+    return typeof kid === "string" ? kid : "";
+  } catch {
+    return null;
+  }
+}
+
+function identityOf(claims: z.infer<typeof claimsSchema>, kind: KeyKind): Identity {
   const { sub, role, pools, exp, jti, tenant, ips, destinations, rate } = claims;
+  const isJoined = kind === "edge" && (JOINED_ROLES as readonly Role[]).includes(role);
   const isRestricted = ips !== undefined || destinations !== undefined || rate !== undefined;
   const restrictions: TokenRestrictions = {
     ...(ips === undefined ? {} : { ips }),
@@ -119,11 +174,12 @@ function identityOf(claims: z.infer<typeof claimsSchema>): Identity {
     ...(tenant === undefined ? {} : { tenant }),
     ...(jti === undefined ? {} : { tokenId: jti }),
     ...(isRestricted ? { restrictions } : {}),
+    ...(isJoined ? { isJoined } : {}),
   };
 }
 
-function maySign(kind: "issuer" | "edge", role: Role): boolean {
-  return kind === "issuer" ? ISSUED_ROLES.includes(role) : EDGE_ROLES.includes(role);
+function maySign(kind: KeyKind, role: Role): boolean {
+  return (kind === "issuer" ? ISSUED_ROLES : EDGE_ROLES).includes(role);
 }
 
 function refusalOf(fault: unknown): IdentityRefusal {

@@ -7,6 +7,7 @@ import { HTTPException } from "hono/http-exception";
 import type { Context } from "hono";
 import { ROUTES } from "../api/routes.ts";
 import type { Role } from "../core/identity.ts";
+import { accessCopy } from "./identity/access-copy.ts";
 import {
   authenticate,
   type EdgeContext,
@@ -22,8 +23,11 @@ import { serveHolders } from "./routes/holders.ts";
 import { serveHosts } from "./routes/hosts.ts";
 import { serveIps } from "./routes/ips.ts";
 import { servePeerWebSockets } from "./routes/peer-websockets.ts";
+import { serveJoins } from "./routes/joins.ts";
+import { serveKeys } from "./routes/keys.ts";
 import { servePolicies } from "./routes/policies.ts";
 import { servePools } from "./routes/pools.ts";
+import { serveTokens } from "./routes/tokens.ts";
 import { edgeCounters } from "./runtime/control-plane.ts";
 import { faultProblem, problem } from "./runtime/problem.ts";
 
@@ -50,9 +54,13 @@ export const app = new OpenAPIHono<EdgeContext>({
 });
 
 app.get("/health", (context) => context.json({ status: "ok" }));
-app.get("/.well-known/jwks.json", (context) =>
-  context.json(edgeKeysOf(context.env).published, 200, { "cache-control": "public, max-age=60" }),
-);
+app.get("/.well-known/jwks.json", async (context) => {
+  if (!(await accessCopy.ensure(context.env, context.executionCtx))) {
+    return problem({ code: "control-plane-unavailable" });
+  }
+  const { published } = edgeKeysOf(context.env);
+  return context.json(published, 200, { "cache-control": "public, max-age=60" });
+});
 app.openapi(getEdge, (context) => context.json({ ...edgeCounters }, 200));
 serveEgressFacts(app);
 servePools(app);
@@ -62,6 +70,9 @@ serveHolders(app);
 serveHosts(app);
 serveDrains(app);
 serveGatewayTokens(app);
+serveTokens(app);
+serveKeys(app);
+serveJoins(app);
 servePeerWebSockets(app);
 
 app.openAPIRegistry.registerComponent("securitySchemes", "bearer", { type: "http", scheme: "bearer" });
@@ -70,7 +81,12 @@ app.doc31("/openapi.json", { openapi: "3.1.0", info: { title: "ipshard edge", ve
 
 // Without a valid token a client does not learn which paths exist. [WK1]
 app.notFound(async (context) => {
-  const identity = await identify(tokenOf(context.req.raw.headers), EVERYBODY, context.env);
+  const identity = await identify(
+    tokenOf(context.req.raw.headers),
+    EVERYBODY,
+    context.env,
+    context.executionCtx,
+  );
   if (!identity.ok) return problem(refusedIdentity(identity.refusal, EVERYBODY));
   const allowed = METHODS.filter((method) => isServed(context, method));
   if (allowed.length === 0) {

@@ -7,6 +7,7 @@ import type { Environment } from "./runtime/environment.ts";
 export { EgressIp } from "../../durable-objects/address/egress-ip.ts";
 export { EgressPool } from "../../durable-objects/pool/egress-pool.ts";
 export { PoolCatalogue } from "../../durable-objects/catalogue/pool-catalogue.ts";
+export { AccessRegister } from "../../durable-objects/register/access-register.ts";
 export { Egress } from "./service-binding.ts";
 
 fetchByGatewayNetwork();

@@ -1,4 +1,5 @@
 /** A gateway with leases and a name server, without a control plane, for the tests of the data path. */
+import type { JWK } from "jose";
 import { once } from "node:events";
 import type { AddressInfo, Server as NetServer } from "node:net";
 import { createServer as createHttpServer, type RequestListener, type Server } from "node:http";
@@ -62,6 +63,8 @@ export interface Rig {
   /** A token that says more, or other things. */
   readonly tokenSaying: (claims: Partial<Identity>) => Promise<string>;
   /** Fetches a destination through the gateway. */
+  /** Private ones, by which its tokens are signed. */
+  readonly keys: { readonly issuer: JWK; readonly edge: JWK };
   readonly fetch: (destination: string, init?: RequestInit) => Promise<Response>;
   readonly close: () => Promise<void>;
 }
@@ -135,9 +138,10 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     outgoing,
     resolver,
     token,
+    tenants,
+    keys: { issuer, edge },
     faults,
     faultyFlows,
-    tenants,
     reports,
     tokenFor,
     tokenSaying,

@@ -71,6 +71,14 @@ test("[PY1] a token counts as revoked from the moment that the policy says so, k
   expect(book.standingOf(identity({ tokenId: "t2" })).ok).toBe(true);
 });
 
+test("[PY1] [TK5] a token that a kept policy says is revoked is so from the start, whatever it is for", () => {
+  const revoked = [{ tokenId: "t1", expiresAtMs: Infinity }];
+  const book = new TenantBook(() => new DestinationPolicy(), policy({ revoked }));
+  expect(book.standingOf(identity({ tokenId: "t1" }))).toMatchObject({ refusal: { code: "token-revoked" } });
+  expect(book.isRevoked(identity({ role: "admin", tokenId: "t1" }))).toBe(true);
+  expect(book.isRevoked(identity({ role: "admin" }))).toBe(false);
+});
+
 test("[DE8] tokens of one tenant with the same restrictions share their rules of destinations; no others do", () => {
   const asked: [TenantPolicy, TokenRestrictions][] = [];
   const book = new TenantBook((_pool, tenant, restrictions) => {

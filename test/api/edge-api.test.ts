@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import { type ApiRequest, edgeApi, type EdgeApiOptions } from "../../src/api/edge-api.ts";
 import { EdgeAnswerUnreadable, EdgeRefusal, EdgeUnreachable } from "../../src/api/errors.ts";
-import { type ApiRoute, ROUTES } from "../../src/api/routes.ts";
+import type { ApiRoute } from "../../src/api/route-shapes.ts";
+import { ROUTES } from "../../src/api/routes.ts";
 import { PROBLEM_CODES, problemDocument, problemKind } from "../../src/core/problems.ts";
 import { DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
 import { freePort } from "../e2e/cluster.ts";

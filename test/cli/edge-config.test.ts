@@ -21,6 +21,7 @@ test("[CI4] what wrangler.toml declares is read, whatever it is called", () => {
       { binding: "EGRESS_IP", className: "EgressIp" },
       { binding: "EGRESS_POOL", className: "EgressPool" },
       { binding: "POOL_CATALOGUE", className: "PoolCatalogue" },
+      { binding: "ACCESS_REGISTER", className: "AccessRegister" },
     ],
     vars: { ISSUER_KEYS: '{"keys":[]}' },
     secretNames: ["EDGE_KEY"],

@@ -87,6 +87,48 @@ test.each([
   );
 });
 
+test("[CI3] [TK2] [TK11] a client's token may name a tenant and what it permits less, and each has an id", async () => {
+  const key = await generateKey("issuer");
+  const request = {
+    role: "client",
+    name: "a",
+    pools: ["eu"],
+    ttl: "1d",
+    tenant: "shop",
+    ips: ["192.0.2.1", "2001:db8::1"],
+    destinations: ["*.example.com:443"],
+    rate: "2.5",
+  };
+  const verifier = new TokenVerifier({ keys: [publicPart(key)] });
+  const verified = await verifier.verify(await issueToken(request, key, NOW_MS), NOW_MS);
+  expect(verified).toMatchObject({
+    ok: true,
+    value: {
+      tenant: "shop",
+      tokenId: expect.stringMatching(/^[\w-]{12}$/),
+      restrictions: { ips: request.ips, destinations: request.destinations, requestsPerSecond: 2.5 },
+    },
+  });
+  // What is short stays short: SOCKS5 has 255 characters for each part of a login.
+  expect(
+    (await issueToken({ role: "client", name: "me", pools: ["eu"], ttl: "1d" }, key, NOW_MS)).length,
+  ).toBeLessThan(320);
+});
+
+test.each([
+  [{ tenant: "Not A Name" }, "--tenant"],
+  [{ ips: ["192.0.2"] }, "--ip"],
+  [{ destinations: [""] }, "--destination"],
+  [{ rate: "0" }, "--rate"],
+  [{ rate: "many" }, "--rate"],
+  [{ role: "host", tenant: "shop" }, "--tenant"],
+])("[CI3] %j is refused as well, naming %s", (wrong, option) => {
+  const request = { role: "client", name: "a", pools: ["eu"], ttl: "1d", ...wrong };
+  expect(() => toIdentity(request, NOW_MS)).toThrow(
+    expect.objectContaining({ code: "option-invalid", message: expect.stringContaining(option) }),
+  );
+});
+
 test("[CI3] times are read in their units", () => {
   const bounds = { leastMs: 500, mostMs: 30 * DAY_MS };
   const read = ["500ms", "45s", "10m", "12h", "30d"].map((text) => readDuration("--ttl", text, bounds));

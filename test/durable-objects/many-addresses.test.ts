@@ -39,6 +39,7 @@ function addresses(seen: Seen, work: Work): (ip: string) => PoolAddress {
     describe: async () => {},
     held: async () => [],
     removeHost: async () => false,
+    dropTokens: async () => {},
   });
 }
 

@@ -63,6 +63,8 @@ export class Edge {
         held: () => callObject(instance(), this.address(ip), network, (address) => address.held()),
         removeHost: (pool, host) =>
           callObject(instance(), this.address(ip), network, (address) => address.removeHost(pool, host)),
+        dropTokens: (tokenIds) =>
+          callObject(instance(), this.address(ip), network, async (address) => address.dropTokens(tokenIds)),
       }));
     });
     for (const ip of ips) this.addresses.set(ip, this.#makeAddress(ip));

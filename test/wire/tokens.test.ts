@@ -1,9 +1,9 @@
 /** Who is believed, and who is not. */
 import { exportJWK, generateKeyPair, importJWK, type JWK, SignJWT, UnsecuredJWT } from "jose";
-import { beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test, vi } from "vitest";
 import { EVERY_POOL, type Identity, permitsPool, type Role } from "../../src/core/identity.ts";
 import { generateKey, kindOf, publicPart } from "../../src/wire/keys.ts";
-import { bearerOf, signToken, TokenVerifier } from "../../src/wire/tokens.ts";
+import { bearerOf, newTokenId, signToken, TokenVerifier } from "../../src/wire/tokens.ts";
 
 const NOW = Date.UTC(2026, 0, 1);
 const MINUTE = 60_000;
@@ -48,13 +48,22 @@ describe("a token", () => {
     "[ID1] for a %s is signed by an issuer",
     async (role) => {
       expect(await refusalOf(await signToken(identity(role), issuer))).toEqual(identity(role));
+      if (role === "host" || role === "router") return;
       expect(await refusalOf(await signToken(identity(role), edge))).toBe("token-signature-invalid");
     },
   );
 
-  test("[ID1] for a gateway is signed by the edge", async () => {
-    expect(await refusalOf(await signToken(identity("gateway"), edge))).toEqual(identity("gateway"));
-    expect(await refusalOf(await signToken(identity("gateway"), issuer))).toBe("token-signature-invalid");
+  test.each<Role>(["host", "router"])(
+    "[ID1] [TK9] for a %s may be signed by the edge, and says so",
+    async (role) => {
+      const joined = await refusalOf(await signToken(identity(role), edge));
+      expect(joined).toEqual({ ...identity(role), isJoined: true });
+    },
+  );
+
+  test.each<Role>(["gateway", "join"])("[ID1] for a %s is signed by the edge", async (role) => {
+    expect(await refusalOf(await signToken(identity(role), edge))).toEqual(identity(role));
+    expect(await refusalOf(await signToken(identity(role), issuer))).toBe("token-signature-invalid");
   });
 
   test("[TK1] [TK2] may name a tenant, an id, and what it permits less", async () => {
@@ -213,4 +222,49 @@ describe("a bearer", () => {
       expect(bearerOf(header)).toBeNull();
     }
   });
+});
+
+describe("a bad token", () => {
+  const bad: readonly (readonly [what: string, make: () => Promise<string>, verifications: number])[] = [
+    ["of a key that nobody knows", async () => signToken(identity("client"), stranger), 1],
+    ["of no key", async () => tokenWith(CLAIMS, { kid: "" }), 1],
+    [
+      "with another's signature",
+      async () => signToken(identity("client"), { ...stranger, kid: issuer.kid! }),
+      1,
+    ],
+    ["that has ended", async () => signToken(identity("client", { expiresAtMs: NOW - MINUTE }), issuer), 1],
+    ["of a role that the key may not sign", async () => signToken(identity("admin"), edge), 1],
+    ["without a role", async () => tokenWith({ ...CLAIMS, role: undefined }), 1],
+    ["for another audience", async () => tokenWith({ ...CLAIMS, aud: "other" }), 1],
+    ["that is too long", async () => tokenWith({ ...CLAIMS, more: "x".repeat(20_000) }), 0],
+  ];
+
+  test.each(bad)("[TK8] %s costs as many verifications as any", async (_what, make, verifications) => {
+    const token = await make();
+    const spy = vi.spyOn(crypto.subtle, "verify");
+    expect(await refusalOf(token)).toMatch(/^token-/);
+    expect(spy).toHaveBeenCalledTimes(verifications);
+    spy.mockRestore();
+  });
+
+  test("[TK8] signed by the key that stands for nobody is refused", async () => {
+    // The private part is published: RFC 8032, section 7.1, the first test.
+    const nobody = {
+      kty: "OKP",
+      crv: "Ed25519",
+      x: "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+      d: "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A",
+    };
+    for (const kid of ["", "issuer:x", "edge:x"]) {
+      const token = await signToken(identity("client"), { ...nobody, kid });
+      expect(await refusalOf(token)).toBe("token-signature-invalid");
+    }
+  });
+});
+
+test("[TK2] ids of tokens are short, and no two are the same", () => {
+  const ids = Array.from({ length: 1_000 }, () => newTokenId());
+  expect(new Set(ids).size).toBe(1_000);
+  for (const id of ids) expect(id).toMatch(/^[\w-]{12}$/);
 });

@@ -92,7 +92,7 @@ describe("a gateway token", () => {
   });
 
   it("[WK3] is of one client and one pool, though all else be alike", async () => {
-    const issuer = new GatewayTokenIssuer(edgeKey);
+    const issuer = new GatewayTokenIssuer(() => edgeKey);
     const expiresAtMs = Date.now() + 3_600_000;
     const verifier = new TokenVerifier({ keys: [publicPart(edgeKey)] });
     const pairs = ["a", "b"].flatMap((subject) => ["eu", "us"].map((pool) => ({ subject, pool })));
@@ -113,7 +113,7 @@ describe("a gateway token", () => {
   });
 
   it("[TK3] says all that the client's token says of tenant, id and restrictions, and is another for each", async () => {
-    const issuer = new GatewayTokenIssuer(edgeKey);
+    const issuer = new GatewayTokenIssuer(() => edgeKey);
     const verifier = new TokenVerifier({ keys: [publicPart(edgeKey)] });
     const expiresAtMs = Math.ceil(Date.now() / 1000) * 1000 + 120_000;
     const plain: Identity = { role: "client", subject: "a", pools: ["eu", "us"], expiresAtMs };
@@ -141,7 +141,7 @@ describe("a gateway token", () => {
   ])(
     "[WK3] [ID7] of a client whose own lasts %s is kept as long as it should",
     async (_what, timeMs, keptMs) => {
-      const issuer = new GatewayTokenIssuer(edgeKey);
+      const issuer = new GatewayTokenIssuer(() => edgeKey);
       const nowMs = Date.now();
       const client: Identity = { role: "client", subject: "a", pools: ["eu"], expiresAtMs: nowMs + timeMs };
       const token = await issuer.renew(client, "eu", nowMs);
@@ -151,7 +151,7 @@ describe("a gateway token", () => {
   );
 
   it("[WK3] is kept for 4,096, and the oldest is forgotten", async () => {
-    const issuer = new GatewayTokenIssuer(edgeKey);
+    const issuer = new GatewayTokenIssuer(() => edgeKey);
     const nowMs = Date.now();
     const client: Identity = { role: "client", subject: "a", pools: ["*"], expiresAtMs: nowMs + 20_000 };
     for (let at = 0; at < 4_096; at += 1) await issuer.renew(client, `pool-${at}`, nowMs);

@@ -11,7 +11,7 @@ import type { Identity } from "../../core/identity.ts";
 import { ok, type Outcome, refuse } from "../../core/outcome.ts";
 import type { Problem } from "../../core/problems.ts";
 import type { TokenVerifier } from "../../wire/tokens.ts";
-import { unmapped } from "../../policy/destination-policy.ts";
+import { unmapped } from "../../policy/embedded-addresses.ts";
 import type { FlowContext } from "../egress/flow-context.ts";
 import type { PortBinder } from "../egress/port-binder.ts";
 import type { Standing, TenantBook } from "../tenants/tenant-book.ts";
@@ -62,7 +62,7 @@ export class Admission {
   constructor({ pool, binder, tenants, verifier, familiesOf }: AdmissionOptions) {
     this.pool = pool;
     this.#tenants = tenants;
-    this.#access = new ClientAccess(verifier, pool);
+    this.#access = new ClientAccess(verifier, pool, (identity) => tenants.isRevoked(identity));
     this.#choice = new AddressChoice(binder, pool, familiesOf);
   }
 

@@ -15,10 +15,13 @@ export interface WayOfAsking {
 export class ClientAccess {
   readonly #verifier: TokenVerifier;
   readonly #pool: string;
+  readonly #isRevoked: (identity: Identity) => boolean;
 
-  constructor(verifier: TokenVerifier, pool: string) {
+  /** `isRevoked` says of a token that was verified whether it was taken back since. */
+  constructor(verifier: TokenVerifier, pool: string, isRevoked: (identity: Identity) => boolean) {
     this.#verifier = verifier;
     this.#pool = pool;
+    this.#isRevoked = isRevoked;
   }
 
   /**
@@ -39,6 +42,8 @@ export class ClientAccess {
   }
 
   #judge(identity: Identity, { role, hint }: WayOfAsking): Outcome<Identity, Problem> {
+    // Also of those who ask for no way out, such as an administrator for the status.
+    if (this.#isRevoked(identity)) return refuse({ code: "token-revoked" });
     if (identity.role !== role) {
       const detail = `The ${role} role is required, not ${identity.role}.`;
       return refuse({ code: "role-denied", detail: hint === null ? detail : `${detail} ${hint}` });

@@ -37,7 +37,7 @@ interface RuledPolicy {
 export class TenantBook {
   readonly #makePolicy: MakePolicy;
   #policy: PoolPolicy | null;
-  #revoked: ReadonlySet<string> = new Set();
+  #revoked: ReadonlySet<string>;
   /** By tenant and restrictions: flows that have these in common may share connections. */
   #policies = new Map<string, RuledPolicy>();
   /** Those of the policy before, as long as it says the same of all tenants. */
@@ -49,6 +49,7 @@ export class TenantBook {
   constructor(makePolicy: MakePolicy, policy: PoolPolicy | null = DEFAULT_POOL_POLICY) {
     this.#makePolicy = makePolicy;
     this.#policy = policy;
+    this.#revoked = revokedIn(policy);
   }
 
   /** The version of the policy by which is decided; null for none. */
@@ -60,11 +61,16 @@ export class TenantBook {
   take(policy: PoolPolicy): void {
     const isSameForAll = this.#policy !== null && sharedRules(policy) === sharedRules(this.#policy);
     this.#policy = policy;
-    this.#revoked = new Set(policy.revoked.map(({ tokenId }) => tokenId));
+    this.#revoked = revokedIn(policy);
     // One who may do what he could before keeps his connections; whoever may not, gets none of them. [DE15]
     this.#earlier = isSameForAll ? this.#policies : new Map();
     this.#policies = new Map();
     this.#known = new WeakMap();
+  }
+
+  /** Whether a token was taken back, whatever it is for. */
+  isRevoked({ tokenId }: Identity): boolean {
+    return tokenId !== undefined && this.#revoked.has(tokenId);
   }
 
   /** What holds for an identity, or why it may not send at all. In constant time when it was asked before. */
@@ -81,8 +87,8 @@ export class TenantBook {
     const policy = this.#policy;
     if (policy === null) return refuse({ code: "policy-missing" });
     const tenant = tenantOf(identity);
-    const { tokenId, restrictions = {} } = identity;
-    if (tokenId !== undefined && this.#revoked.has(tokenId)) return refuse({ code: "token-revoked" });
+    const { restrictions = {} } = identity;
+    if (this.isRevoked(identity)) return refuse({ code: "token-revoked" });
     const served = tenantPolicyOf(policy, tenant);
     if (served === null) {
       return refuse({ code: "tenant-denied", detail: `The pool does not serve the tenant ${tenant}.` });
@@ -111,4 +117,8 @@ export class TenantBook {
 /** What the policies of all tenants of a pool are made of. */
 function sharedRules({ destinations, special }: PoolPolicy): string {
   return JSON.stringify([destinations, special]);
+}
+
+function revokedIn(policy: PoolPolicy | null): ReadonlySet<string> {
+  return new Set(policy?.revoked.map(({ tokenId }) => tokenId));
 }

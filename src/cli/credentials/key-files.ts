@@ -1,8 +1,8 @@
 /** The private keys on disk: made once, readable by their owner alone, never replaced. [CI2] */
 import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
-import { link, readFile, rm, writeFile } from "node:fs/promises";
-import { dirname } from "node:path";
+import { link, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import type { JWK } from "jose";
 import { makeDirectory } from "../../process/directories.ts";
 import { generateKey, type KeyKind, kindOf, publicPart } from "../../wire/keys.ts";
@@ -20,15 +20,27 @@ export async function ensureKeys(state: StatePaths): Promise<KeyPairs> {
   return { issuer: await ensureKey(state, "issuer"), edge: await ensureKey(state, "edge") };
 }
 
-/** The issuer's public key set as JSON text, to be set as ISSUER_KEYS of a deployed edge. Makes what is absent. */
+/**
+ * The issuer's public keys as JSON text, to be set as ISSUER_KEYS of a deployed edge: the present one, and
+ * those that it has replaced and that are good still. Makes what is absent.
+ */
 export async function issuerKeySet(state: StatePaths): Promise<string> {
   const { issuer } = await ensureKeys(state);
-  return JSON.stringify({ keys: [publicPart(issuer)] });
+  return JSON.stringify({ keys: [issuer, ...(await formerKeys(state))].map(publicPart) });
+}
+
+async function formerKeys(state: StatePaths): Promise<JWK[]> {
+  if (!existsSync(state.formerKeys)) return [];
+  const files = (await readdir(state.formerKeys)).filter((file) => file.endsWith(".json"));
+  return Promise.all(files.toSorted().map((file) => readKeyFile(join(state.formerKeys, file), "issuer")));
 }
 
 /** Reads a key that must exist. */
 export async function readKey(state: StatePaths, kind: KeyKind): Promise<JWK> {
-  const file = state.keyFile(kind);
+  return readKeyFile(state.keyFile(kind), kind);
+}
+
+async function readKeyFile(file: string, kind: KeyKind): Promise<JWK> {
   let text: string;
   try {
     text = await readFile(file, "utf8");

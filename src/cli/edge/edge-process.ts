@@ -9,8 +9,7 @@ import { fileURLToPath } from "node:url";
 import { makeDirectory } from "../../process/directories.ts";
 import type { ChildSpec } from "../supervision/child.ts";
 import { CommandFault } from "../../process/command-fault.ts";
-import { type KeyPairs } from "../credentials/key-files.ts";
-import { publicPart } from "../../wire/keys.ts";
+import { issuerKeySet, type KeyPairs } from "../credentials/key-files.ts";
 import type { StatePaths } from "../state-paths.ts";
 import { type EdgeTls, NO_TLS, prepareTls } from "./edge-tls.ts";
 import { refuseTunnels } from "./tunnel-refusal.ts";
@@ -51,7 +50,7 @@ export async function prepareEdge(
     name: EDGE_NAME,
     command: createRequire(import.meta.url)("workerd").default as string,
     args: ["serve", "--experimental", config],
-    env: environmentOf(declaration, keys),
+    env: environmentOf(declaration, keys, await issuerKeySet(state)),
     mark: config,
     logFile: state.logFile(EDGE_NAME),
     graceMs: STOP_GRACE_MS,
@@ -59,10 +58,14 @@ export async function prepareEdge(
 }
 
 /** The values behind the names that `wrangler.toml` gives: what this edge signs with and trusts. */
-function environmentOf(declaration: EdgeDeclaration, keys: KeyPairs): Record<string, string> {
+function environmentOf(
+  declaration: EdgeDeclaration,
+  keys: KeyPairs,
+  issuers: string,
+): Record<string, string> {
   const values: Record<string, string> = {
     ...declaration.vars,
-    ISSUER_KEYS: JSON.stringify({ keys: [publicPart(keys.issuer)] }),
+    ISSUER_KEYS: issuers,
     EDGE_KEY: JSON.stringify(keys.edge),
   };
   const missing = declaration.secretNames.find((name) => !(name in values));

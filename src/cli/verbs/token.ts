@@ -1,25 +1,190 @@
-/** `ipshard token`: signs a token with the issuer's key. */
+/** `ipshard token`: signs tokens with the issuer's key, lists those that are registered, and revokes. */
+import { decodeJwt } from "jose";
+import { EdgeAnswerUnreadable, EdgeRefusal, EdgeUnreachable } from "../../api/errors.ts";
 import { ISSUED_ROLES } from "../../core/identity.ts";
-import { collect } from "../../process/command-options.ts";
+import { collect, optionInvalid } from "../../process/command-options.ts";
 import { issueToken, type TokenRequest } from "../credentials/issue-token.ts";
 import { readKey } from "../credentials/key-files.ts";
+import {
+  adminTokenOption,
+  edgeOption,
+  operatorApi,
+  type OperatorWords,
+  plainHttpOption,
+  readTokenFile,
+} from "../credentials/operator.ts";
 import { newVerb, stateOption } from "../options.ts";
 import { print } from "../output/print.ts";
 import { StatePaths } from "../state-paths.ts";
 
-interface Words extends Omit<TokenRequest, "pools"> {
+interface IssueWords extends Omit<TokenRequest, "pools" | "ips" | "destinations"> {
   readonly pool: readonly string[];
+  readonly ip: readonly string[];
+  readonly destination: readonly string[];
   readonly state: string;
+  readonly edge?: string;
+  readonly adminTokenFile?: string;
+  readonly allowPlainHttp?: boolean;
 }
 
-/** The verb. */
-export const token = newVerb("token", "sign a token with the issuer's key")
+interface ListWords extends OperatorWords {
+  readonly state: string;
+  readonly json?: true;
+}
+
+interface RevokeWords extends OperatorWords {
+  readonly state: string;
+  readonly tokenFile?: string;
+  readonly name?: string;
+  readonly role?: string;
+  readonly tenant?: string;
+}
+
+const issue = newVerb("issue", "sign a token with the issuer's key; with --edge it is registered there, too")
   .requiredOption("--role <role>", ISSUED_ROLES.join(", "))
   .requiredOption("--name <name>", "whom it is for; for a host or a router, its name")
   .option("--pool <pool>", "a pool it may use, the first is its default; may be repeated", collect, [])
+  .option("--tenant <name>", "the tenant for whom a client sends (default: a tenant of its own name)")
+  .option(
+    "--ip <address>",
+    "an egress address that a client may leave from; may be repeated (default: all)",
+    collect,
+    [],
+  )
+  .option(
+    "--destination <entry>",
+    "a destination that a client may reach, such as *.example.com:443; may be repeated (default: all)",
+    collect,
+    [],
+  )
+  .option("--rate <number>", "requests in a second, at most")
   .option("--ttl <time>", "how long it is valid, as in 45s, 10m, 12h, 30d", "30d")
+  .addOption(edgeOption().default(undefined))
+  .addOption(adminTokenOption())
+  .addOption(plainHttpOption())
   .addOption(stateOption())
-  .action(async ({ pool, state, ...words }: Words) => {
-    const key = await readKey(new StatePaths(state), "issuer");
-    await print(await issueToken({ ...words, pools: pool }, key, Date.now()));
+  .action(
+    async ({
+      pool,
+      ip,
+      destination,
+      state,
+      edge,
+      adminTokenFile,
+      allowPlainHttp = false,
+      ...words
+    }: IssueWords) => {
+      const paths = new StatePaths(state);
+      const key = await readKey(paths, "issuer");
+      const request = { ...words, pools: pool, ips: ip, destinations: destination };
+      const token = await issueToken(request, key, Date.now());
+      await print(token);
+      if (edge === undefined) return;
+      const by = { edge, allowPlainHttp, ...(adminTokenFile === undefined ? {} : { adminTokenFile }) };
+      await registerAt(by, token, paths);
+    },
+  );
+
+const list = newVerb("list", "list the tokens that are registered at the edge")
+  .option("--json", "print them as JSON")
+  .addOption(edgeOption())
+  .addOption(adminTokenOption())
+  .addOption(plainHttpOption())
+  .addOption(stateOption())
+  .action(async ({ state, json, ...by }: ListWords) => {
+    const api = await operatorApi(by, new StatePaths(state));
+    const tokens: Awaited<ReturnType<typeof api.listTokens>>["tokens"][number][] = [];
+    for (let after: string | null = ""; after !== null;) {
+      const page: Awaited<ReturnType<typeof api.listTokens>> = await api.listTokens({ after });
+      tokens.push(...page.tokens);
+      after = page.next;
+    }
+    if (json === true) return print(JSON.stringify(tokens, null, 2));
+    const lines = tokens.map(({ id, role, name, tenant, pools, endsAtMs, revokedAtMs }) =>
+      [id, role, name, tenant ?? "-", pools.join(","), timeOf(endsAtMs), stateOf(endsAtMs, revokedAtMs)].join(
+        "\t",
+      ),
+    );
+    await print(["ID\tROLE\tNAME\tTENANT\tPOOLS\tENDS\tSTATE", ...lines].join("\n"));
   });
+
+const revoke = newVerb("revoke", "take tokens back before they end: by id, file, name or tenant")
+  .argument("[id]", "the id of a token, as it is listed")
+  .option("--token-file <file>", "the token itself, - for standard input")
+  .option("--name <name>", "all registered tokens of this name")
+  .option("--role <role>", "of these, only those of this role")
+  .option("--tenant <name>", "all registered tokens of this tenant")
+  .addOption(edgeOption())
+  .addOption(adminTokenOption())
+  .addOption(plainHttpOption())
+  .addOption(stateOption())
+  .action(async (id: string | undefined, { state, ...words }: RevokeWords) => {
+    const wish = await wishOf(id, words);
+    const { ids, pendingPools } = await (await operatorApi(words, new StatePaths(state))).revokeTokens(wish);
+    await print(ids.join("\n"));
+    if (pendingPools.length > 0)
+      console.error(`Not yet told, and told as soon as it can be done: ${pendingPools.join(", ")}.`);
+  });
+
+/** The verb. Without a further word it signs. */
+export const token = newVerb("token", "sign tokens with the issuer's key; list and revoke them")
+  .addCommand(issue, { isDefault: true })
+  .addCommand(list)
+  .addCommand(revoke);
+
+/** A token counts all the same, so this is no failure of the command: its result is printed. */
+async function registerAt(by: OperatorWords, signed: string, paths: StatePaths): Promise<void> {
+  try {
+    await (await operatorApi(by, paths)).registerToken({ token: signed });
+  } catch (fault) {
+    const isOfEdge =
+      fault instanceof EdgeRefusal ||
+      fault instanceof EdgeUnreachable ||
+      fault instanceof EdgeAnswerUnreadable;
+    if (!isOfEdge) throw fault;
+    const { jti } = decodeJwt(signed);
+    console.error(
+      `The token is good, and could not be registered: ${fault.message} It is not listed; it can be revoked by its id, ${jti}.`,
+    );
+  }
+}
+
+async function wishOf(
+  id: string | undefined,
+  { tokenFile, name, role, tenant }: Omit<RevokeWords, "state">,
+): Promise<{
+  id?: string;
+  endsAtMs?: number;
+  name?: string;
+  role?: "client" | "host" | "router" | "admin";
+  tenant?: string;
+}> {
+  const given = [id, tokenFile, name, tenant].filter((word) => word !== undefined);
+  if (given.length !== 1) throw optionInvalid("Say which: one of an id, --token-file, --name and --tenant.");
+  if (id !== undefined) return { id };
+  if (tenant !== undefined) return { tenant };
+  if (name !== undefined) {
+    const known = ISSUED_ROLES.find((one) => one === role) as
+      | "client"
+      | "host"
+      | "router"
+      | "admin"
+      | undefined;
+    if (role !== undefined && known === undefined)
+      throw optionInvalid(`--role ${role} is none of ${ISSUED_ROLES.join(", ")}.`);
+    return known === undefined ? { name } : { name, role: known };
+  }
+  const { jti, exp } = decodeJwt(await readTokenFile(tokenFile!));
+  if (jti === undefined || exp === undefined)
+    throw optionInvalid("The token has no id: it ends by time, or when the key that signed it is retired.");
+  return { id: jti, endsAtMs: exp * 1_000 };
+}
+
+function timeOf(atMs: number): string {
+  return new Date(atMs).toISOString();
+}
+
+function stateOf(endsAtMs: number, revokedAtMs: number | null): string {
+  if (revokedAtMs !== null) return `revoked ${timeOf(revokedAtMs)}`;
+  return endsAtMs <= Date.now() ? "ended" : "good";
+}

@@ -11,9 +11,10 @@ import { ok, type Outcome, refuse } from "../../core/outcome.ts";
 import type { Problem } from "../../core/problems.ts";
 import { EGRESS_AUTHORIZATION } from "../../wire/header-names.ts";
 import { bearerOf } from "../../wire/tokens.ts";
-import type { Environment } from "../runtime/environment.ts";
+import type { Background, Environment } from "../runtime/environment.ts";
 import { problem } from "../runtime/problem.ts";
-import { edgeKeysOf } from "./edge-keys.ts";
+import { accessCopy } from "./access-copy.ts";
+import { edgeKeysOf, isKnownJoin, isTakenBack } from "./edge-keys.ts";
 
 /** What the routes find in their context. */
 export interface EdgeContext {
@@ -21,23 +22,50 @@ export interface EdgeContext {
   Variables: { identity: Identity };
 }
 
-/** The identity behind a token, from memory if it was verified before. */
+/** The identity behind a token, from memory if it was verified before and nothing has changed since. */
 export function identify(
   token: string | null,
   roles: readonly Role[],
   env: Environment,
+  background: Background,
 ): Outcome<Identity, IdentityRefusal> | Promise<Outcome<Identity, IdentityRefusal>> {
   if (token === null) return refuse("token-missing");
+  const isKnown = accessCopy.ensure(env, background);
+  if (isKnown instanceof Promise) return isKnown.then((known) => judge(known, token, roles, env));
+  return judge(isKnown, token, roles, env);
+}
+
+function judge(
+  isAccessKnown: boolean,
+  token: string,
+  roles: readonly Role[],
+  env: Environment,
+): Outcome<Identity, IdentityRefusal> | Promise<Outcome<Identity, IdentityRefusal>> {
+  if (!isAccessKnown) return refuse("control-plane-unavailable");
   const { verifier } = edgeKeysOf(env);
   const nowMs = Date.now();
   const recalled = verifier.recall(token, nowMs);
-  if (recalled !== undefined) return admit(recalled, roles);
+  if (recalled !== undefined && recalled.isJoined === undefined) return admit(recalled, roles);
   return verifier
     .verify(token, nowMs)
-    .then((verified) => (verified.ok ? admit(verified.value, roles) : verified));
+    .then((verified) => (verified.ok ? admitVerified(verified.value, roles, env) : verified));
+}
+
+/** A machine that has just joined may be known elsewhere already. [TK9] */
+async function admitVerified(
+  identity: Identity,
+  roles: readonly Role[],
+  env: Environment,
+): Promise<Outcome<Identity, IdentityRefusal>> {
+  if (identity.isJoined === undefined) return admit(identity, roles);
+  if (!isKnownJoin(identity)) await accessCopy.reconsider(env);
+  return isKnownJoin(identity) || isTakenBack(identity)
+    ? admit(identity, roles)
+    : refuse("token-signature-invalid");
 }
 
 function admit(identity: Identity, roles: readonly Role[]): Outcome<Identity, IdentityRefusal> {
+  if (isTakenBack(identity)) return refuse("token-revoked");
   return roles.includes(identity.role) ? ok(identity) : refuse("role-denied");
 }
 
@@ -59,7 +87,12 @@ export function refusedIdentity(code: IdentityRefusal, roles: readonly Role[]): 
 /** Lets only these roles pass. */
 export function authenticate(...roles: readonly Role[]): MiddlewareHandler<EdgeContext> {
   return async (context, next) => {
-    const identity = await identify(tokenOf(context.req.raw.headers), roles, context.env);
+    const identity = await identify(
+      tokenOf(context.req.raw.headers),
+      roles,
+      context.env,
+      context.executionCtx,
+    );
     if (!identity.ok) return problem(refusedIdentity(identity.refusal, roles));
     context.set("identity", identity.value);
     await next();

@@ -25,11 +25,12 @@ interface KeptToken {
 
 /** Signs gateway tokens, and keeps the ones the Worker itself presents. */
 export class GatewayTokenIssuer {
-  readonly #key: JWK | null;
+  readonly #keyAt: (nowMs: number) => JWK | null;
   readonly #kept = new Map<string, KeptToken>();
 
-  constructor(key: JWK | null) {
-    this.#key = key;
+  /** `keyAt` tells what is signed with at a time; null for nothing. */
+  constructor(keyAt: (nowMs: number) => JWK | null) {
+    this.#keyAt = keyAt;
   }
 
   /** A kept token for a client in a pool, if it is good for a while yet; the hot path. */
@@ -50,27 +51,30 @@ export class GatewayTokenIssuer {
 
   /** A new token for a client to use by itself; it ends no later than the client's own. */
   async issue(client: Identity, pool: string, nowMs: number): Promise<GatewayToken> {
-    if (this.#key === null) throw new Error("EDGE_KEY is not set");
+    const key = this.#keyNow(nowMs);
     // Tokens end on full seconds; the time that is told must not be later than the real one.
     const expiresAtMs = Math.floor(Math.min(nowMs + GATEWAY_TOKEN_MS, client.expiresAtMs) / 1000) * 1000;
     // All that the client's token says but its role and its other pools: hosts decide by it. [TK3]
     const identity: Identity = { ...client, role: "gateway", pools: [pool], expiresAtMs };
-    return { token: await signToken(identity, this.#key), expiresAtMs };
+    return { token: await signToken(identity, key), expiresAtMs };
   }
 
   /** Leave to ask one host who used a port. Its name is the subject: to any other it is worth nothing. [AT6] */
   async forAttribution(host: string, pool: string, nowMs: number): Promise<string> {
-    if (this.#key === null) throw new Error("EDGE_KEY is not set");
     const name = `\0attribution\0${host}\0${pool}`;
     const kept = this.#kept.get(name);
     if (kept !== undefined && nowMs < kept.replaceAtMs) return kept.token;
     const expiresAtMs = nowMs + ATTRIBUTION_TOKEN_MS;
-    const token = await signToken(
-      { role: "attribution", subject: host, pools: [pool], expiresAtMs },
-      this.#key,
-    );
+    const identity: Identity = { role: "attribution", subject: host, pools: [pool], expiresAtMs };
+    const token = await signToken(identity, this.#keyNow(nowMs));
     this.#keep(name, { token, replaceAtMs: nowMs + ATTRIBUTION_TOKEN_MS / 2 });
     return token;
+  }
+
+  #keyNow(nowMs: number): JWK {
+    const key = this.#keyAt(nowMs);
+    if (key === null) throw new Error("EDGE_KEY is not set");
+    return key;
   }
 
   #keep(name: string, token: KeptToken): void {

@@ -52,7 +52,7 @@ async function answerClient(
   background: Background,
 ): Promise<Response> {
   const header = request.headers.get(EGRESS_AUTHORIZATION);
-  const known = identify(header === null ? null : (bearerOf(header) ?? ""), CLIENT, env);
+  const known = identify(header === null ? null : (bearerOf(header) ?? ""), CLIENT, env, background);
   const identity = known instanceof Promise ? await known : known;
   if (!identity.ok) return problem(refusedIdentity(identity.refusal, request.headers));
   const objection = objectionTo(request);

@@ -4,7 +4,7 @@
  */
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import { HOST_HEADER, ROUTER_HEADER } from "../../../durable-objects/calls/peer-headers.ts";
+import { HOST_HEADER, ROUTER_HEADER, TOKEN_HEADER } from "../../../durable-objects/calls/peer-headers.ts";
 import { ipSchema, nameSchema } from "../../api/schemas.ts";
 import { permitsPool } from "../../core/identity.ts";
 import { EGRESS_AUTHORIZATION } from "../../wire/header-names.ts";
@@ -58,7 +58,10 @@ async function connect(
   // The object trusts these headers, so a client's own values are removed.
   request.headers.delete(HOST_HEADER);
   request.headers.delete(ROUTER_HEADER);
-  request.headers.set(header, context.get("identity").subject);
+  request.headers.delete(TOKEN_HEADER);
+  const { subject, tokenId } = context.get("identity");
+  request.headers.set(header, subject);
+  if (tokenId !== undefined) request.headers.set(TOKEN_HEADER, tokenId);
   request.headers.delete("authorization");
   request.headers.delete(EGRESS_AUTHORIZATION);
   const connected = await askControlPlane(async () => fetchObject(request));

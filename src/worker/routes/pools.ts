@@ -5,6 +5,7 @@ import type { EgressPool } from "../../../durable-objects/pool/egress-pool.ts";
 import { ROUTES } from "../../api/routes.ts";
 import { permitsPool } from "../../core/identity.ts";
 import { facts, placements } from "../hosts/edge-state.ts";
+import { registerStub } from "../identity/access-copy.ts";
 import { authenticate, type EdgeContext, heldToPools } from "../identity/authenticate.ts";
 import { askControlPlane } from "../runtime/control-plane.ts";
 import type { Environment } from "../runtime/environment.ts";
@@ -45,6 +46,8 @@ export function servePools(app: OpenAPIHono<EdgeContext>): void {
     if (!configured.ok) return refused({ code: configured.refusal });
     const outcome = configured.value;
     if (settings?.published === false) await askControlPlane(async () => catalogue.unpublish(pool));
+    // What was revoked before there was the pool. It is told of all that comes later by itself.
+    if (outcome.ok) context.executionCtx.waitUntil(tellRevocations(context.env, pool));
     return outcome.ok ? context.json(outcome.value, 200) : refused({ code: outcome.refusal });
   });
 
@@ -95,6 +98,10 @@ export function servePools(app: OpenAPIHono<EdgeContext>): void {
 
 function poolStub(env: Environment, pool: string): DurableObjectStub<EgressPool> {
   return env.EGRESS_POOL.getByName(pool);
+}
+
+async function tellRevocations(env: Environment, pool: string): Promise<void> {
+  await askControlPlane(async () => registerStub(env).poolMade(pool));
 }
 
 /** Drops members that are undefined: an absent member must stay absent. */

@@ -163,6 +163,7 @@ export async function objectParsers(): Promise<ParserUnderFire[]> {
     describe: async () => null,
     held: async () => [],
     removeHost: async () => false,
+    dropTokens: async () => {},
   }));
   await pool.configure({});
   await pool.addIp(IP, null);

@@ -1,0 +1,41 @@
+/** Who is connected to a pool or its addresses by a token that is not good any more, and is cut off. [TK6] */
+import type { PoolAddress } from "../calls/address-calls.ts";
+import type { PoolRevocation } from "../calls/register-calls.ts";
+import type { ObjectPlatform } from "../platform/object-platform.ts";
+import { endConnectionsOf } from "../platform/token-sockets.ts";
+import type { PoolPolicies } from "./pool-policies.ts";
+import type { PoolStore } from "./pool-store.ts";
+
+/** What is needed of the pool. */
+export interface RevokedConnectionsOptions {
+  readonly platform: ObjectPlatform;
+  readonly store: PoolStore;
+  readonly policies: PoolPolicies;
+  readonly addressOf: (ip: string) => PoolAddress;
+}
+
+/** One per pool object. */
+export class RevokedConnections {
+  readonly #options: RevokedConnectionsOptions;
+
+  constructor(options: RevokedConnectionsOptions) {
+    this.#options = options;
+  }
+
+  /** May be repeated. Fails while somebody cannot be told; whoever is connected here is cut off all the same. */
+  async end(revoked: readonly PoolRevocation[]): Promise<void> {
+    const { platform, store, policies, addressOf } = this.#options;
+    const noted = policies.revoke(revoked.map(({ tokenId, expiresAtMs }) => ({ tokenId, expiresAtMs })));
+    endConnectionsOf(
+      platform,
+      revoked.map(({ tokenId }) => tokenId),
+    );
+    // Nobody but hosts is connected to an address.
+    const ofHosts = revoked.filter(({ role }) => role === "host" || role === null);
+    const hostIds = ofHosts.map(({ tokenId }) => tokenId);
+    const ips = hostIds.length === 0 ? [] : store.ips();
+    await Promise.all(ips.map(({ ip }) => addressOf(ip).dropTokens(hostIds)));
+    // Hosts cannot be told then. It is tried again, and older ones end meanwhile.
+    if (!noted.ok) throw new Error(noted.refusal);
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * The register of tokens and keys as a Durable Object: the entry points that the platform calls. The work
+ * is done by `register-service.ts`.
+ */
+import { DurableObject } from "cloudflare:workers";
+import type { JWK } from "jose";
+import type { Outcome } from "../../src/core/outcome.ts";
+import type { AccessState } from "../../src/wire/access-state.ts";
+import type { RevokingPool } from "../calls/register-calls.ts";
+import { durablePlatform } from "../platform/durable-platform.ts";
+import type { Join } from "./join-store.ts";
+import type { ListedKey } from "./key-store.ts";
+import {
+  type Administrator,
+  type Joined,
+  RegisterService,
+  type RevocationWish,
+  type Revoked,
+} from "./register-service.ts";
+import type { ListedToken } from "./token-store.ts";
+
+/** The name of the only catalogue, which knows all pools. */
+const CATALOGUE_NAME = "catalogue";
+
+/** What the object finds in its environment. */
+export interface RegisterBindings {
+  readonly EGRESS_POOL: { getByName(pool: string): RevokingPool };
+  readonly POOL_CATALOGUE: { getByName(name: string): { list(): Promise<string[]> } };
+}
+
+type WordsOf<Method extends keyof RegisterService> = RegisterService[Method] extends (
+  ...words: infer Words
+) => unknown
+  ? Words
+  : never;
+
+/** The Durable Object of the register; there is one. */
+export class AccessRegister extends DurableObject<RegisterBindings> {
+  readonly #service: RegisterService;
+
+  constructor(ctx: DurableObjectState, env: RegisterBindings) {
+    super(ctx, env);
+    this.#service = new RegisterService(durablePlatform(ctx), {
+      list: async () => env.POOL_CATALOGUE.getByName(CATALOGUE_NAME).list(),
+      pool: (name) => env.EGRESS_POOL.getByName(name),
+    });
+  }
+
+  /** As the service's `access`. */
+  async access(knownVersion: number | null): Promise<AccessState | null> {
+    return this.#service.access(knownVersion);
+  }
+
+  /** As the service's `register`. */
+  async register(
+    ...words: WordsOf<"register">
+  ): Promise<Outcome<ListedToken, "register-full" | "token-id-taken">> {
+    return this.#service.register(...words);
+  }
+
+  /** As the service's `list`. */
+  async list(...words: WordsOf<"list">): Promise<readonly ListedToken[]> {
+    return this.#service.list(...words);
+  }
+
+  /** As the service's `revoke`. */
+  async revoke(
+    by: Administrator,
+    wish: RevocationWish,
+  ): Promise<Outcome<Revoked, "token-unknown" | "pool-denied" | "register-full">> {
+    return this.#service.revoke(by, wish);
+  }
+
+  /** As the service's `poolMade`. */
+  async poolMade(pool: string): Promise<void> {
+    await this.#service.poolMade(pool);
+  }
+
+  /** As the service's `keys`. */
+  async keys(): Promise<readonly ListedKey[]> {
+    return this.#service.keys();
+  }
+
+  /** As the service's `addIssuer`. */
+  async addIssuer(jwk: JWK, by: string): Promise<Outcome<readonly ListedKey[], "register-full">> {
+    return this.#service.addIssuer(jwk, by);
+  }
+
+  /** As the service's `rotateEdge`. */
+  async rotateEdge(signsInMs: number, by: string): Promise<Outcome<readonly ListedKey[], "register-full">> {
+    return this.#service.rotateEdge(signsInMs, by);
+  }
+
+  /** As the service's `retireKey`. */
+  async retireKey(kid: string, kind: "issuer" | "edge", by: string): Promise<readonly ListedKey[]> {
+    return this.#service.retireKey(kid, kind, by);
+  }
+
+  /** As the service's `offerJoin`. */
+  async offerJoin(...words: WordsOf<"offerJoin">): Promise<Outcome<Join, "register-full">> {
+    return this.#service.offerJoin(...words);
+  }
+
+  /** As the service's `joins`. */
+  async joins(pools: readonly string[]): Promise<readonly Join[]> {
+    return this.#service.joins(pools);
+  }
+
+  /** As the service's `join`. */
+  async join(
+    id: string,
+    proof: string,
+  ): Promise<Outcome<Joined, "join-used" | "token-revoked" | "register-full">> {
+    return this.#service.join(id, proof);
+  }
+
+  /** As the service's `renew`. */
+  async renew(id: string): Promise<Outcome<Joined, "token-unknown" | "token-revoked" | "register-full">> {
+    return this.#service.renew(id);
+  }
+
+  override async alarm(): Promise<void> {
+    await this.#service.alarm();
+  }
+}

@@ -1,0 +1,194 @@
+/** Tokens and revocations on disk. What a token says is kept, never the token. [TK4] [TK5] */
+import type { Role, TokenRestrictions } from "../../src/core/identity.ts";
+import type { Revocation } from "../../src/core/revocation.ts";
+import type { PoolRevocation } from "../calls/register-calls.ts";
+import { numberOf, type SqlDatabase, type SqlRow, textOf, textOrNull } from "../storage/sql-database.ts";
+
+/** A token as the register knows it. */
+export interface RegisteredToken {
+  readonly id: string;
+  readonly role: Role;
+  readonly name: string;
+  readonly tenant: string | null;
+  readonly pools: readonly string[];
+  readonly restrictions: TokenRestrictions | null;
+  /** Unix milliseconds, as all times here. */
+  readonly endsAtMs: number;
+  readonly registeredAtMs: number;
+  readonly registeredBy: string;
+  /** The id of the first of the tokens that replace one another. */
+  readonly lineage: string;
+  readonly isJoined: boolean;
+}
+
+/** With what became of it. */
+export interface ListedToken extends RegisteredToken {
+  readonly revokedAtMs: number | null;
+  readonly revokedBy: string | null;
+}
+
+/** A revocation as it is noted. */
+export interface NotedRevocation extends Revocation {
+  readonly role: Role | null;
+  /** Pools in which the token may be shown. */
+  readonly spread: readonly string[];
+  readonly revokedAtMs: number;
+  readonly revokedBy: string;
+}
+
+const LISTED =
+  "SELECT token.*, revocation.revoked_at_ms, revocation.revoked_by FROM token LEFT JOIN revocation USING (id)";
+
+/** One per register. */
+export class TokenStore {
+  readonly #database: SqlDatabase;
+
+  constructor(database: SqlDatabase) {
+    this.#database = database;
+  }
+
+  /** A token by its id. */
+  token(id: string): ListedToken | null {
+    const [row] = this.#all(`${LISTED} WHERE token.id = ?`, id);
+    return row === undefined ? null : listedOf(row);
+  }
+
+  /** Tokens after an id, in the order of their ids. */
+  tokensAfter(id: string, count: number): ListedToken[] {
+    return this.#all(`${LISTED} WHERE token.id > ? ORDER BY token.id LIMIT ?`, id, count).map(listedOf);
+  }
+
+  /** Those of a name, of a tenant, or of a lineage, also those that have ended. */
+  tokensOf(column: "name" | "tenant" | "lineage", value: string): ListedToken[] {
+    return this.#all(`${LISTED} WHERE token.${column} = ?`, value).map(listedOf);
+  }
+
+  /** Keeps a token. */
+  put(token: RegisteredToken): void {
+    this.#all(
+      "INSERT INTO token VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      token.id,
+      token.role,
+      token.name,
+      token.tenant,
+      JSON.stringify(token.pools),
+      token.restrictions === null ? null : JSON.stringify(token.restrictions),
+      token.endsAtMs,
+      token.registeredAtMs,
+      token.registeredBy,
+      token.lineage,
+      token.isJoined ? 1 : 0,
+    );
+  }
+
+  /** How many tokens there are. */
+  tokenCount(): number {
+    return numberOf(this.#all("SELECT count(*) AS n FROM token")[0]!, "n");
+  }
+
+  /** How many revocations there are. */
+  revocationCount(): number {
+    return numberOf(this.#all("SELECT count(*) AS n FROM revocation")[0]!, "n");
+  }
+
+  /** Notes that a token was revoked; the first word stays, unless the later one reaches further. */
+  revoke(revocation: NotedRevocation): void {
+    const { tokenId, role, pools, spread, expiresAtMs, revokedAtMs, revokedBy } = revocation;
+    this.#all("DELETE FROM revocation WHERE id = ?", tokenId);
+    this.#all(
+      "INSERT INTO revocation (id, role, pools, spread, ends_at_ms, revoked_at_ms, revoked_by) VALUES (?, ?, ?, ?, ?, ?, ?)",
+      tokenId,
+      role,
+      JSON.stringify(pools),
+      JSON.stringify(spread),
+      expiresAtMs,
+      revokedAtMs,
+      revokedBy,
+    );
+  }
+
+  /** What is known of a revocation. */
+  revocation(id: string): Revocation | null {
+    const [row] = this.#all("SELECT * FROM revocation WHERE id = ?", id);
+    return row === undefined ? null : revocationOf(row);
+  }
+
+  /** Revocations that matter still. */
+  revocations(nowMs: number): Revocation[] {
+    return this.#all("SELECT * FROM revocation WHERE ends_at_ms > ?", nowMs).map(revocationOf);
+  }
+
+  /** Revocations noted after this one, with the pools that must hear of them. */
+  revocationsAfter(
+    sequence: number,
+    nowMs: number,
+  ): (PoolRevocation & { sequence: number; spread: readonly string[]; revokedAtMs: number })[] {
+    const query = "SELECT * FROM revocation WHERE sequence > ? AND ends_at_ms > ? ORDER BY sequence";
+    return this.#all(query, sequence, nowMs).map((row) => ({
+      tokenId: textOf(row, "id"),
+      expiresAtMs: numberOf(row, "ends_at_ms"),
+      role: textOrNull(row, "role") as Role | null,
+      sequence: numberOf(row, "sequence"),
+      spread: listOf(row, "spread"),
+      revokedAtMs: numberOf(row, "revoked_at_ms"),
+    }));
+  }
+
+  /** Ids of what machines that joined have, and that has not ended. */
+  joinedIds(nowMs: number): string[] {
+    const query = "SELECT id FROM token WHERE is_joined = 1 AND ends_at_ms > ?";
+    return this.#all(query, nowMs).map((row) => textOf(row, "id"));
+  }
+
+  /** Forgets tokens that ended before, and revocations of what has ended. */
+  prune(tokensBeforeMs: number, nowMs: number): void {
+    this.#all("DELETE FROM token WHERE ends_at_ms <= ?", tokensBeforeMs);
+    // As long as the token is listed, it is listed as revoked.
+    this.#all("DELETE FROM revocation WHERE ends_at_ms <= ? AND id NOT IN (SELECT id FROM token)", nowMs);
+  }
+
+  /** How far all pools have been told. */
+  toldSequence(): number {
+    return numberOf(this.#all("SELECT told_sequence FROM register")[0]!, "told_sequence");
+  }
+
+  /** Notes how far. */
+  noteTold(sequence: number): void {
+    this.#all("UPDATE register SET told_sequence = ?", sequence);
+  }
+
+  #all(query: string, ...values: (string | number | null)[]): SqlRow[] {
+    return this.#database.sql.exec(query, ...values).toArray();
+  }
+}
+
+function listedOf(row: SqlRow): ListedToken {
+  const restrictions = textOrNull(row, "restrictions");
+  return {
+    id: textOf(row, "id"),
+    role: textOf(row, "role") as Role,
+    name: textOf(row, "name"),
+    tenant: textOrNull(row, "tenant"),
+    pools: listOf(row, "pools"),
+    restrictions: restrictions === null ? null : (JSON.parse(restrictions) as TokenRestrictions),
+    endsAtMs: numberOf(row, "ends_at_ms"),
+    registeredAtMs: numberOf(row, "registered_at_ms"),
+    registeredBy: textOf(row, "registered_by"),
+    lineage: textOf(row, "lineage"),
+    isJoined: row["is_joined"] === 1,
+    revokedAtMs: row["revoked_at_ms"] === null ? null : numberOf(row, "revoked_at_ms"),
+    revokedBy: textOrNull(row, "revoked_by"),
+  };
+}
+
+function revocationOf(row: SqlRow): Revocation {
+  return {
+    tokenId: textOf(row, "id"),
+    pools: listOf(row, "pools"),
+    expiresAtMs: numberOf(row, "ends_at_ms"),
+  };
+}
+
+function listOf(row: SqlRow, column: string): readonly string[] {
+  return JSON.parse(textOf(row, column)) as string[];
+}
