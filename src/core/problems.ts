@@ -148,6 +148,38 @@ const CATALOGUE = {
 
   "tenant-denied": kind(403, "http_request_denied", 2, "The pool does not serve the token's tenant."),
 
+  // How much a tenant may have.
+  "requests-limited": kind(
+    429,
+    "http_request_denied",
+    2,
+    "More requests came in a second than the tenant, or the token, may send.",
+  ),
+  "in-flight-limited": kind(
+    429,
+    "connection_limit_reached",
+    2,
+    "The tenant has as many requests under way as it may have.",
+  ),
+  "tunnels-limited": kind(
+    429,
+    "connection_limit_reached",
+    2,
+    "The tenant has as many tunnels as it may have.",
+  ),
+  "ports-limited": kind(
+    429,
+    "connection_limit_reached",
+    2,
+    "The tenant has as many connections towards destinations as it may have.",
+  ),
+  "bytes-limited": kind(
+    429,
+    "http_request_denied",
+    2,
+    "The tenant has sent and received as many bytes as it may in a day.",
+  ),
+
   // Where it may leave from.
   "pool-unknown": kind(404, "http_request_error", 1, "There is no such pool."),
   "ip-unknown": kind(404, "http_request_error", 1, "The pool has no such address."),
@@ -305,6 +337,8 @@ export interface Problem {
   readonly detail?: string;
   /** Where a redirect leads that only the client can follow; sent as `egress-location`. */
   readonly location?: string;
+  /** After how long it makes sense to ask again; sent as `retry-after`. */
+  readonly retryAfterSeconds?: number;
 }
 
 /** What the catalogue says of a code. */

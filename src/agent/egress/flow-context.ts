@@ -1,6 +1,7 @@
 /** What is known of a flow from its admission to its end, and how much of it a connection knows. */
 import type { AddressPorts } from "./address-ports.ts";
 import type { DestinationPolicy } from "./destination-policy.ts";
+import type { PortMeter, RunningFlow } from "./flow-use.ts";
 
 /**
  * From where, and under which rules, something leaves. A dial and a connection to an origin know
@@ -12,6 +13,8 @@ export interface EgressContext {
   /** For whom: connections are never shared between tenants. [DE8] */
   readonly tenant: string;
   readonly policy: DestinationPolicy;
+  /** Counts what the tenant uses. */
+  readonly meter: PortMeter;
 }
 
 /** One admitted flow. */
@@ -20,6 +23,7 @@ export interface FlowContext extends EgressContext {
   readonly id: number;
   /** Who asked, as the token says. */
   readonly client: string;
+  readonly running: RunningFlow;
 }
 
 /** What a line of the log says of a flow. */

@@ -1,5 +1,6 @@
 /** One port, held towards one destination from its choice until its connection has ended. */
 import type { Lease } from "../../core/lease-commands.ts";
+import { type PortMeter, UNMETERED } from "./flow-use.ts";
 import type { PerDestinationPorts, RestingPort } from "./per-destination-ports.ts";
 
 /** A lease as the binder uses it. */
@@ -19,6 +20,8 @@ export class HeldPort implements RestingPort {
   onReset: (() => void) | null = null;
   /** The block wants to be given back: an idle connection should close. */
   onDrain: (() => void) | null = null;
+  /** Counts it for the tenant that has it. */
+  meter: PortMeter = UNMETERED;
   /** When its time in the queue ends, by the monotonic clock. */
   lapsesAtMs = 0;
   /** The next in the queue. */
@@ -60,6 +63,8 @@ export class HeldPort implements RestingPort {
     this.block.held.delete(this);
     this.onReset = null;
     this.onDrain = null;
+    this.meter.releasePort();
+    this.meter = UNMETERED;
     this.#holdDown(this);
   }
 }
