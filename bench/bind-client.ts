@@ -6,6 +6,7 @@
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { createServer, connect, type Socket } from "node:net";
+import { UNMETERED } from "../src/agent/egress/flow-use.ts";
 import { AddressPorts } from "../src/agent/egress/address-ports.ts";
 import { DestinationPolicy } from "../src/agent/egress/destination-policy.ts";
 import { Dialler } from "../src/agent/egress/dial.ts";
@@ -90,7 +91,7 @@ async function run(): Promise<ClientReport> {
     const policy = new DestinationPolicy({ allowed: ["127.0.0.0/8"] });
     const openByUs: Open = async () => {
       const { socket } = await dialler.dial(
-        { pool: "main", tenant: "test", address, policy },
+        { pool: "main", tenant: "test", address, policy, meter: UNMETERED },
         DESTINATION,
         port,
       );

@@ -49,6 +49,10 @@ export interface AgentConfig {
   readonly allowsPlainHttp: boolean;
   /** How long nothing may pass through a tunnel before it is ended. */
   readonly tunnelIdleMs: number;
+  /** How long nothing of a request and its answer may pass. */
+  readonly requestIdleMs: number;
+  /** How long anything may last; null for as long as it lasts. */
+  readonly flowTotalMs: number | null;
   /** As the edge reaches it; null to make one from where the agent listens. */
   readonly gateway: string | null;
   readonly allowed: readonly string[];
@@ -86,6 +90,8 @@ interface Options extends TransportOptions {
   readonly proxyVia?: string;
   readonly proxyForwarded?: true;
   readonly tunnelIdle: string;
+  readonly requestIdle: string;
+  readonly flowTotal: string;
   readonly gateway?: string;
   readonly allow: readonly string[];
   readonly deny: readonly string[];
@@ -114,6 +120,9 @@ const MOST_PROCESSES = 8;
 const MOST_ASKED_PROCESSES = 64;
 /** RFC 5382 REQ-5. */
 const LEAST_TUNNEL_IDLE_MS = 7_440_000;
+const LEAST_REQUEST_IDLE_MS = 1_000;
+const LEAST_FLOW_TOTAL_MS = 60_000;
+const LONGEST_FLOW_TOTAL_MS = 30 * LONGEST_MS;
 /** Whoever is on the machine may use its proxies, unless sources are given. */
 const LOCAL_SOURCES: readonly string[] = ["127.0.0.0/8=local", "::1/128=local"];
 /** Nobody is known by where it comes from. */
@@ -158,6 +167,17 @@ export function parseConfig(args: readonly string[], write: (text: string) => vo
       leastMs: LEAST_TUNNEL_IDLE_MS,
       mostMs: LONGEST_MS,
     }),
+    requestIdleMs: readDuration("--request-idle", options.requestIdle, {
+      leastMs: LEAST_REQUEST_IDLE_MS,
+      mostMs: LONGEST_MS,
+    }),
+    flowTotalMs:
+      options.flowTotal === "none"
+        ? null
+        : readDuration("--flow-total", options.flowTotal, {
+            leastMs: LEAST_FLOW_TOTAL_MS,
+            mostMs: LONGEST_FLOW_TOTAL_MS,
+          }),
     gateway,
     allowed: options.allow.map((text) => readRange("--allow", text)),
     denied: options.deny.map((text) => readRange("--deny", text)),
@@ -201,6 +221,12 @@ function commandLine(write: (text: string) => void): Command {
       "how long nothing may pass through a tunnel before it is ended, at least 124m",
       "124m",
     )
+    .option(
+      "--request-idle <time>",
+      "how long nothing of a request and its answer may pass before it is ended, at least 1s",
+      "5m",
+    )
+    .option("--flow-total <time>", "how long anything may last, at least 1m, or none", "none")
     .option("--allow <cidr>", "a special range that may be a destination; may be repeated", collect, [])
     .option("--deny <cidr>", "a range that must not be a destination; may be repeated", collect, [])
     .option("--dns <host:port>", "a name server instead of the system's; may be repeated", collect, [])

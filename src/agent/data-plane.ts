@@ -11,6 +11,7 @@ import type { AddressInfo, Server } from "node:net";
 import type { Logger } from "pino";
 import type { PoolPolicy } from "../core/pool-policy.ts";
 import { CommandFault, listenReason } from "../process/command-fault.ts";
+import { tenantOf } from "../core/identity.ts";
 import { monotonicMs } from "../process/clock.ts";
 import { descriptorLimit } from "../process/descriptors.ts";
 import type { TokenVerifier } from "../wire/tokens.ts";
@@ -19,6 +20,7 @@ import type { AgentConfig } from "./command-line.ts";
 import { DestinationPolicy } from "./egress/destination-policy.ts";
 import { Dialler } from "./egress/dial.ts";
 import { type FlowContext, logFields } from "./egress/flow-context.ts";
+import { UNMETERED } from "./egress/flow-use.ts";
 import { OpenSockets } from "./egress/open-sockets.ts";
 import { OwnAddresses } from "./egress/own-addresses.ts";
 import { PortBinder } from "./egress/port-binder.ts";
@@ -31,6 +33,7 @@ import { ListenerCertificates } from "./listener-certificates.ts";
 import { Gateway } from "./traffic/gateway/gateway.ts";
 import { Outgoing } from "./traffic/origins/outgoing.ts";
 import { UdpAssociations } from "./traffic/socks/udp-associations.ts";
+import { TenantMeters } from "./tenants/tenant-meters.ts";
 import { TenantBook } from "./tenants/tenant-book.ts";
 import { KernelLinkView } from "./uplink/link-view.ts";
 import { UplinkWatch } from "./uplink/uplink-watch.ts";
@@ -92,7 +95,8 @@ export class DataPlane {
     this.uplinks = new UplinkWatch({
       binder: this.binder,
       dialler: {
-        dial: (address, to, port) => trials.dial({ pool, address, tenant: NOBODY, policy }, to, port),
+        dial: (address, to, port) =>
+          trials.dial({ pool, address, tenant: NOBODY, policy, meter: UNMETERED }, to, port),
       },
       probes: config.probes,
       links: new KernelLinkView(),
@@ -101,7 +105,19 @@ export class DataPlane {
     });
     dialler.onTry = this.uplinks.onTry;
     this.#outgoing = new Outgoing(dialler, { responseTimeoutMs });
-    this.tenants = new TenantBook(() => policy, null);
+    const meters = new TenantMeters({
+      times: {
+        // Until an answer begins there is a time of its own.
+        requestIdleMs: Math.max(config.requestIdleMs, connectTimeoutMs + 2 * responseTimeoutMs),
+        totalMs: config.flowTotalMs,
+      },
+      crowd: sockets,
+      onCut: (identity, { code }) => {
+        const fields = { tenant: tenantOf(identity), client: identity.subject, code };
+        log.info(fields, "a flow was ended that may not go on");
+      },
+    });
+    this.tenants = new TenantBook(() => policy, null, meters);
     this.#admission = new Admission({
       pool,
       binder: this.binder,
@@ -165,7 +181,8 @@ export class DataPlane {
   }
 
   #ownStatus(): Record<string, unknown> {
-    return { udp: this.#associations.describe(), policyVersion: this.policyVersion };
+    const tenants = this.tenants.meters.describe();
+    return { udp: this.#associations.describe(), policyVersion: this.policyVersion, tenants };
   }
 
   /** Uploads that may be asked for in other processes of the host. */
@@ -225,6 +242,7 @@ export class DataPlane {
     this.#outgoing.close();
     this.#resolver.close();
     this.#ownAddresses.close();
+    this.tenants.meters.close();
   }
 }
 

@@ -18,6 +18,8 @@ export class MemberShares {
   /** Goes by a message from now on. */
   take({ number, members, tenants }: ShareMessage): void {
     this.#number = number;
+    // With another base all is said anew.
+    if (members !== this.#members) this.#shares.clear();
     this.#members = members;
     this.#isLapsed = false;
     for (const { tenant, share } of tenants) this.#shares.set(tenant, share);

@@ -58,7 +58,8 @@ export function divide(holdings: readonly Holding[], divided: Divided, left: num
   let free = left;
   for (const [at, holding] of holdings.entries()) {
     const target = targets[at]!;
-    const isIdle = holding.wanted < holding.told * LITTLE && target < holding.told / 2;
+    const isLittle = holding.wanted < holding.told * LITTLE && target < holding.told / 2;
+    const isIdle = isLittle || holding.wanted === 0;
     if (target < holding.told && (isShort || isIdle)) {
       holding.told = target;
       changed.add(at);

@@ -5,7 +5,7 @@
  * then is another raised, so what all may have together never exceeds the limit, however messages
  * cross. [LI11]
  */
-import type { TenantLimits } from "./pool-policy.ts";
+import { NO_LIMITS, type TenantLimits } from "./pool-policy.ts";
 import { baseOf, commitmentOf, divide, type Holding } from "./share-division.ts";
 import { type Amounts, LIMITED, type Limited } from "./tenant-limits.ts";
 
@@ -15,6 +15,8 @@ export interface TenantUse {
   readonly used: Amounts;
   /** With what was refused of late. */
   readonly wanted: Amounts;
+  /** Of a token with a rate of its own, which is shared out in the same way under its key. */
+  readonly rate?: number | undefined;
 }
 
 /** What a member may have of a tenant's limits. */
@@ -30,6 +32,11 @@ export interface ShareMessage {
   /** Among how many the base is divided. */
   readonly members: number;
   readonly tenants: readonly TenantShare[];
+}
+
+/** What stands for a token among tenants; no name begins so. */
+export function tokenKey(tokenId: string | null, subject: string, perSecond: number): string {
+  return `\n${JSON.stringify([tokenId, subject, perSecond])}`;
 }
 
 type Holdings = { [Thing in Limited]?: Holding };
@@ -62,6 +69,8 @@ export function baseShareOf(limits: TenantLimits, members: number): Amounts {
 /** One per pool, and one per host. */
 export class ShareLedger {
   readonly #limitsOf: (tenant: string) => TenantLimits | null;
+  /** Of tokens that have told theirs. */
+  readonly #rates = new Map<string, number>();
   readonly #members = new Map<string, LedgerMember>();
   /** The members that have told of a tenant. */
   readonly #users = new Map<string, Set<string>>();
@@ -73,7 +82,10 @@ export class ShareLedger {
 
   /** `limitsOf` says what a tenant may have in all now; null for a tenant that has no limits. */
   constructor(limitsOf: (tenant: string) => TenantLimits | null) {
-    this.#limitsOf = limitsOf;
+    this.#limitsOf = (tenant) => {
+      const rate = this.#rates.get(tenant);
+      return rate === undefined ? limitsOf(tenant) : { ...NO_LIMITS, requestsPerSecond: rate };
+    };
   }
 
   /** Among how many the base is divided. */
@@ -167,6 +179,7 @@ export class ShareLedger {
       if (!said.has(tenant)) said.set(tenant, { tenant, used: {}, wanted: {} });
     }
     for (const use of said.values()) {
+      if (use.rate !== undefined) this.#rates.set(use.tenant, use.rate);
       const limits = this.#limitsOf(use.tenant);
       if (limits === null) {
         member.tenants.delete(use.tenant);
@@ -185,6 +198,10 @@ export class ShareLedger {
         const holding = (holdings[thing] ??= fresh(limit, member));
         this.#note(thing, limit, holding, use);
         if (isUpToDate) holding.peak = holding.told;
+      }
+      if (isUpToDate && isAtRest(holdings, limits, member.toldMembers)) {
+        member.tenants.delete(use.tenant);
+        this.#forget(use.tenant, name);
       }
     }
   }
@@ -277,7 +294,9 @@ export class ShareLedger {
   #forget(tenant: string, name: string): void {
     const users = this.#users.get(tenant);
     users?.delete(name);
-    if (users?.size === 0) this.#users.delete(tenant);
+    if (users?.size !== 0) return;
+    this.#users.delete(tenant);
+    this.#rates.delete(tenant);
   }
 
   #note(thing: Limited, limit: number, holding: Holding, { tenant, used, wanted }: TenantUse): void {
@@ -334,6 +353,16 @@ export class ShareLedger {
 
 function fresh(limit: number, { toldMembers, knownMembers }: LedgerMember): Holding {
   return { told: baseOf(limit, toldMembers), peak: baseOf(limit, knownMembers), used: 0, wanted: 0 };
+}
+
+/** Whether it has and wants no more than it would have without a word. */
+function isAtRest(holdings: Holdings, limits: TenantLimits, members: number): boolean {
+  return LIMITED.every((thing) => {
+    const holding = holdings[thing];
+    const limit = limits[thing];
+    if (holding === undefined || limit === null) return true;
+    return holding.used === 0 && holding.wanted === 0 && holding.told === baseOf(limit, members);
+  });
 }
 
 function toldOf(holdings: Holdings = {}): Amounts {

@@ -2,6 +2,7 @@
 import { createSocket, type Socket } from "node:dgram";
 import { isIP, isIPv6 } from "node:net";
 import { termFrom } from "../../src/core/lease-term.ts";
+import { UNMETERED, UNWATCHED } from "../../src/agent/egress/flow-use.ts";
 import { AddressPorts, type BinderOptions } from "../../src/agent/egress/address-ports.ts";
 import { DestinationPolicy } from "../../src/agent/egress/destination-policy.ts";
 import { OpenSockets } from "../../src/agent/egress/open-sockets.ts";
@@ -124,7 +125,16 @@ export async function startUdpRig(options: UdpRigOptions = {}): Promise<UdpRig> 
   const ends: (Problem | null)[] = [];
   const open: UdpRig["open"] = (more = {}) =>
     UdpAssociation.open({
-      context: { id: 1, client: "test", pool: "main", tenant: "test", address: ports, policy },
+      context: {
+        id: 1,
+        client: "test",
+        pool: "main",
+        tenant: "test",
+        address: ports,
+        policy,
+        meter: UNMETERED,
+        running: UNWATCHED,
+      },
       clientIp: "127.0.0.1",
       announced: { ip: "0.0.0.0", port: 0 },
       listenIp: "127.0.0.1",

@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
 import type { Place } from "../../src/core/uplink.ts";
 import { TIMEOUT_MS, type Wait } from "../../src/core/uplink-health.ts";
+import { UNMETERED } from "../../src/agent/egress/flow-use.ts";
 import { DestinationPolicy } from "../../src/agent/egress/destination-policy.ts";
 import { Dialler } from "../../src/agent/egress/dial.ts";
 import { PortBinder } from "../../src/agent/egress/port-binder.ts";
@@ -47,7 +48,7 @@ function watching(probes: readonly Probe[] = []) {
     dial: (address, host, port) => {
       if (host === NOWHERE.ip) return Promise.reject(new EgressFault("connection-timeout"));
       const trials = new Dialler(resolver, { connectTimeoutMs: 300, portWaitMs: 0 });
-      return trials.dial({ pool: "main", tenant: "test", address, policy }, host, port);
+      return trials.dial({ pool: "main", tenant: "test", address, policy, meter: UNMETERED }, host, port);
     },
   };
   const watch = new UplinkWatch({
@@ -68,7 +69,11 @@ function watching(probes: readonly Probe[] = []) {
     binder.removeAddress(IP);
   });
   const dial = async ({ ip, port }: Place): Promise<void> => {
-    const { socket } = await dialler.dial({ pool: "main", tenant: "test", address: ports, policy }, ip, port);
+    const { socket } = await dialler.dial(
+      { pool: "main", tenant: "test", address: ports, policy, meter: UNMETERED },
+      ip,
+      port,
+    );
     socket.destroy();
   };
   /** As the dialler tells of a place that does not answer. */

@@ -6,7 +6,12 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { MemberShares } from "../../src/core/member-shares.ts";
 import { NO_LIMITS, type TenantLimits } from "../../src/core/pool-policy.ts";
-import { ShareLedger, type ShareMessage, type TenantUse, UNTOLD_MEMBERS } from "../../src/core/share-ledger.ts";
+import {
+  ShareLedger,
+  type ShareMessage,
+  type TenantUse,
+  UNTOLD_MEMBERS,
+} from "../../src/core/share-ledger.ts";
 import { baseOf } from "../../src/core/share-division.ts";
 import { LIMITED } from "../../src/core/tenant-limits.ts";
 
@@ -198,9 +203,13 @@ function run(world: World, steps: readonly Step[]): void {
 
 test("[LI11] however messages cross and connections break, all together may never have more than the limit", () => {
   fc.assert(
-    fc.property(fc.integer({ min: 0, max: 400 }), fc.array(step, { minLength: 40, maxLength: 160 }), (limit, steps) => {
-      run(new World(limitsOf(limit)), steps);
-    }),
+    fc.property(
+      fc.integer({ min: 0, max: 400 }),
+      fc.array(step, { minLength: 40, maxLength: 160 }),
+      (limit, steps) => {
+        run(new World(limitsOf(limit)), steps);
+      },
+    ),
     { numRuns: 1_500 },
   );
 });

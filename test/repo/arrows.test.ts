@@ -79,7 +79,7 @@ const ARROWS = {
   "src/linux/nftables": ["src/core"],
   "src/linux": [],
   "src/agent/egress": ["src/core", "src/process"],
-  "src/agent/tenants": ["src/core", "src/agent/egress"],
+  "src/agent/tenants": ["src/core", "src/process", "src/agent/egress"],
   "src/agent/admission": ["src/core", "src/wire", "src/agent/egress", "src/agent/tenants"],
   "src/agent/leasing": ["src/core", "src/wire", "src/process", "src/link", "src/agent/egress"],
   "src/agent/machine": ["src/core", "src/process", "src/linux/nftables", "src/linux", "src/agent/egress"],

@@ -129,7 +129,8 @@ export class Dialler {
       if (this.#sockets.isFull) throw new EgressFault("connections-exhausted");
       const waitMs = Math.min(this.#limits.portWaitMs, timeoutMs);
       const held = await takeMetered(from, meter, destination, waitMs, signal);
-      if (!held.ok) throw EgressFault.of({ detail: `${from.ip} towards ${ip} port ${port}`, ...held.refusal });
+      if (!held.ok)
+        throw EgressFault.of({ detail: `${from.ip} towards ${ip} port ${port}`, ...held.refusal });
       const leftMs = Math.max(0, endMs - monotonicMs());
       const ended = this.onTry?.(from.ip, { ip, port });
       try {

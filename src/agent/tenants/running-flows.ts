@@ -54,10 +54,11 @@ export class TrackedFlow implements RunningFlow {
     this.movedAtMs = this.#clock.lookedAtMs;
   }
 
-  /** Ends it, once. */
-  cut(problem: Problem): void {
-    if (this.#isCut) return;
+  /** Ends it, once; whether it was this time. */
+  cut(problem: Problem): boolean {
+    if (this.#isCut) return false;
     this.#isCut = true;
     this.#end(EgressFault.of(problem));
+    return true;
   }
 }

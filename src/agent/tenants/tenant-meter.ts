@@ -12,6 +12,7 @@ import type { CountedConnection, PortMeter } from "../egress/flow-use.ts";
 import { ByteCount, secondsLeftOf } from "./byte-count.ts";
 import { type BeginningFlow, type FlowKind, TrackedFlow } from "./running-flows.ts";
 import { TokenBucket } from "./token-bucket.ts";
+import type { TokenRate } from "./token-rates.ts";
 import { Wants } from "./wants.ts";
 
 /** What all meters of a process share. */
@@ -23,20 +24,23 @@ export interface MeterClock {
 }
 
 /** Which limit is which refusal, and after how long such a thing may have come free. */
-const REFUSALS: { readonly [Thing in Limited]: { readonly code: ProblemCode; readonly retrySeconds: number } } =
-  {
-    requestsPerSecond: { code: "requests-limited", retrySeconds: 1 },
-    requestsInFlight: { code: "in-flight-limited", retrySeconds: 1 },
-    tunnels: { code: "tunnels-limited", retrySeconds: 5 },
-    ports: { code: "ports-limited", retrySeconds: 5 },
-    bytesPerDay: { code: "bytes-limited", retrySeconds: 5 },
-  };
+const REFUSALS: {
+  readonly [Thing in Limited]: { readonly code: ProblemCode; readonly retrySeconds: number };
+} = {
+  requestsPerSecond: { code: "requests-limited", retrySeconds: 1 },
+  requestsInFlight: { code: "in-flight-limited", retrySeconds: 1 },
+  tunnels: { code: "tunnels-limited", retrySeconds: 5 },
+  ports: { code: "ports-limited", retrySeconds: 5 },
+  bytesPerDay: { code: "bytes-limited", retrySeconds: 5 },
+};
 
 /** Of one tenant. */
 export class TenantMeter implements PortMeter {
   readonly tenant: string;
   readonly wants = new Wants();
   readonly running = new Set<TrackedFlow>();
+  /** Another is the tenant's by now. */
+  isForgotten = false;
   readonly #clock: MeterClock;
   readonly #bytes: ByteCount;
   readonly #refusals = new Map<ProblemCode, number>();
@@ -97,10 +101,11 @@ export class TenantMeter implements PortMeter {
   }
 
   /** Admits a flow, which counts until what it lasts as long as has closed. `own` is the rate of its token. */
-  begin(identity: Identity, flow: BeginningFlow, own: TokenBucket | null): Outcome<TrackedFlow, Problem> {
+  begin(identity: Identity, flow: BeginningFlow, own: TokenRate | null): Outcome<TrackedFlow, Problem> {
     const { kind, until } = flow;
     const nowMs = this.#clock.monotonicMs();
     this.wants.asked(nowMs);
+    own?.asked(nowMs);
     const limited = this.#objectionTo(kind, nowMs, own);
     if (limited !== null) return refuse(limited);
     const tracked = new TrackedFlow(identity, flow, this.#clock);
@@ -115,7 +120,7 @@ export class TenantMeter implements PortMeter {
     return ok(tracked);
   }
 
-  #objectionTo(kind: FlowKind, nowMs: number, own: TokenBucket | null): Problem | null {
+  #objectionTo(kind: FlowKind, nowMs: number, own: TokenRate | null): Problem | null {
     if (this.#limits.bytesPerDay !== null && this.#bytes.known >= this.#mostOf("bytesPerDay")) {
       return this.#refused("bytesPerDay");
     }
@@ -123,11 +128,11 @@ export class TenantMeter implements PortMeter {
       kind === "request" ? "requestsInFlight" : kind === "tunnel" ? "tunnels" : null;
     if (counted !== null && this.#counts[kind] >= this.#mostOf(counted)) return this.#refused(counted);
     // Last, so that what is refused for another reason takes nothing of a rate; both or none.
-    if (own !== null && !own.has(nowMs)) return this.#tooFast(own.waitMs(nowMs), "the token");
+    if (own !== null && !own.bucket.has(nowMs)) return this.#tooFast(own.bucket.waitMs(nowMs), "the token");
     if (this.#requests?.take(nowMs) === false) {
       return this.#tooFast(this.#requests.waitMs(nowMs), `the tenant ${this.tenant}`);
     }
-    own?.take(nowMs);
+    own?.bucket.take(nowMs);
     return null;
   }
 
@@ -147,6 +152,14 @@ export class TenantMeter implements PortMeter {
       thing === "bytesPerDay" && this.#isSpent ? secondsLeftOf(this.#clock.wallMs()) : retrySeconds;
     const detail = `The tenant ${this.tenant} may have ${most} (${thing}${share}).`;
     return this.#note({ code, detail, retryAfterSeconds });
+  }
+
+  /** Whether it is refused by a share that is less than the limit, and so may grow. */
+  isShortOfShare(code: ProblemCode): boolean {
+    return LIMITED.some((thing) => {
+      const limit = this.#limits[thing];
+      return REFUSALS[thing].code === code && limit !== null && this.#mostOf(thing) < limit;
+    });
   }
 
   /** Whether there is no more of the day's bytes anywhere: this host has all, or was given no more when it asked. */
@@ -179,10 +192,10 @@ export class TenantMeter implements PortMeter {
   }
 
   /** Counts what has passed; when that is all there may be, what runs ends. */
-  look(): void {
+  look(cut: (flow: TrackedFlow, problem: Problem) => void): void {
     if (this.#limits.bytesPerDay === null) return;
     if (this.#bytes.read(this.#clock.wallMs()) < this.#mostOf("bytesPerDay")) return;
-    for (const flow of this.running) flow.cut(this.#refused("bytesPerDay"));
+    for (const flow of this.running) cut(flow, this.#refused("bytesPerDay"));
   }
 
   /** For the status. */

@@ -38,6 +38,12 @@ export class TokenBucket {
     return this.#level >= 1;
   }
 
+  /** Whether it is as if it had never been used. */
+  isFull(nowMs: number): boolean {
+    this.#fill(nowMs);
+    return this.#level >= Math.max(1, this.#perSecond);
+  }
+
   /** Until there is one; infinite where none ever comes. */
   waitMs(nowMs: number): number {
     this.#fill(nowMs);

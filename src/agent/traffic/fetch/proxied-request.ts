@@ -171,6 +171,7 @@ export class ProxiedRequest implements ExchangeHandler {
 
   onResponseData(controller: ExchangeController, chunk: Buffer): void {
     noteStreamed(chunk.length);
+    this.#context.running.moved();
     // Of a redirect; read on for its end.
     if (this.#next !== null) return;
     if (this.#isOver) return;
@@ -249,7 +250,7 @@ export class ProxiedRequest implements ExchangeHandler {
   }
 
   #openBody(): RequestBody {
-    return new RequestBody(this.#request, this.#response, () => {
+    return new RequestBody(this.#request, this.#response, this.#context.running, () => {
       this.#upload?.ready();
       // It may have its answer already: an origin over HTTP/2 may be quicker than its settings.
       if (this.#response.headersSent) return;

@@ -191,6 +191,7 @@ export class Gateway {
         client: identity,
         selection: headers.egress,
         destination: () => parseDestination(query),
+        flow: { kind: "request", until: response, end: (fault) => flow.fail(fault) },
       });
       const admitted = admitting instanceof Promise ? await admitting : admitting;
       proxied = this.#fetch(request, response, headers, admitted);
@@ -254,8 +255,8 @@ export class Gateway {
       const { path, query } = targetOf(request);
       const admitted =
         path === CONNECT_PATH
-          ? await this.#admitUpgrade(headers, () => parseTcpDestination(query))
-          : await this.#admitUpgrade(headers, () => parseDestination(query));
+          ? await this.#admitUpgrade(headers, () => parseTcpDestination(query), socket, flow)
+          : await this.#admitUpgrade(headers, () => parseDestination(query), socket, flow);
       if (!admitted.ok) return this.#refusals.refuseOn(socket, admitted.refusal);
       const { destination } = admitted.value;
       ({ context } = admitted.value);
@@ -272,9 +273,12 @@ export class Gateway {
   async #admitUpgrade<Destination extends { readonly hostname: string }>(
     headers: RequestHeaders,
     destination: () => Outcome<Destination, Problem>,
+    socket: Socket,
+    flow: Flow,
   ): Promise<Outcome<Admitted<Destination>, Problem>> {
     const client = await this.#admission.identify(tokenOf(headers, FETCHING), FETCHING);
-    return this.#admission.admit({ client, selection: headers.egress, destination });
+    const tunnel = { kind: "tunnel", until: socket, end: (fault: unknown) => flow.fail(fault) } as const;
+    return this.#admission.admit({ client, selection: headers.egress, destination, flow: tunnel });
   }
 }
 

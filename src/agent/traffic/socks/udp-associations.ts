@@ -59,16 +59,21 @@ export class UdpAssociations {
 
   /**
    * Opens one for the client of a control connection. Whatever ends it, `onEnd` hears it once, with a
-   * problem if the client did not want it; when the connection has closed, it is over.
+   * problem if the client did not want it; when the connection has closed, it is over. `end` ends both.
    */
   async open(
     { client, selection, announced }: AskedAssociation,
     control: Socket,
+    end: (fault: unknown) => void,
     onEnd: (problem: Problem | null, context: FlowContext) => void,
   ): Promise<Outcome<UdpAssociation, Problem>> {
     const { admission, onEnded, ...shared } = this.#options;
-    const asked = { client: ok(client), selection, destination: () => ok(ANYWHERE) };
-    const admitting = admission.admit(asked);
+    const admitting = admission.admit({
+      client: ok(client),
+      selection,
+      destination: () => ok(ANYWHERE),
+      flow: { kind: "association", until: control, end },
+    });
     const admitted = admitting instanceof Promise ? await admitting : admitting;
     if (!admitted.ok) return admitted;
     const { context } = admitted.value;

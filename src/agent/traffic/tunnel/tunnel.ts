@@ -69,7 +69,12 @@ export class Tunnel {
   async open(asked: AskedTunnel, answer: (end: TunnelEnd) => void): Promise<Problem | null> {
     const { admission, dialler, idle } = this.#options;
     const { client, selection, destination } = asked;
-    const admitting = admission.admit({ client: ok(client), selection, destination: () => destination });
+    const admitting = admission.admit({
+      client: ok(client),
+      selection,
+      destination: () => destination,
+      flow: { kind: "tunnel", until: this.#client.socket, end: (fault) => this.#flow.fail(fault) },
+    });
     const admitted = admitting instanceof Promise ? await admitting : admitting;
     if (!admitted.ok) return admitted.refusal;
     const { context, destination: place } = admitted.value;
