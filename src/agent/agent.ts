@@ -12,6 +12,7 @@ import { DividedPlane } from "./divided-plane.ts";
 import { PolicyCopy } from "../link/policy-copy.ts";
 import { PublishedKeys } from "../link/published-keys.ts";
 import type { EdgeToken } from "../link/edge-token.ts";
+import { HostShares } from "./tenants/host-shares.ts";
 import type { Machine } from "./machine/guarded-machine.ts";
 import { PoolMember } from "./leasing/pool-member.ts";
 import type { StateDirectory } from "../link/state-directory.ts";
@@ -27,6 +28,7 @@ export class Agent {
   readonly #token: EdgeToken;
   readonly #machine: Machine;
   readonly #policy: PolicyCopy;
+  readonly #shares = new HostShares();
   #member: PoolMember | null = null;
 
   constructor(config: AgentConfig, token: EdgeToken, state: StateDirectory, machine: Machine, log: Logger) {
@@ -51,6 +53,7 @@ export class Agent {
         ? new DataPlane({ config, host, verifier: this.#keys, describe, log })
         : new DividedPlane({ config, host, keys: () => state.keptKeys, describe, log });
     this.#policy = this.#policyCopy(config);
+    this.#dataPlane.followShares(this.#shares);
   }
 
   /** Of the edge, and of this host's disk for when the edge is away. */
@@ -90,6 +93,7 @@ export class Agent {
         told: (version) => this.#policy.told(version),
         version: () => this.#dataPlane.policyVersion,
       },
+      shares: this.#shares,
       machine: this.#machine,
       epochs: this.#state,
       slots: this.#state.slots,

@@ -10,6 +10,7 @@ import { once } from "node:events";
 import type { AddressInfo, Server } from "node:net";
 import type { Logger } from "pino";
 import type { PoolPolicy } from "../core/pool-policy.ts";
+import type { ShareMessage } from "../core/share-ledger.ts";
 import { CommandFault, listenReason } from "../process/command-fault.ts";
 import { tenantOf } from "../core/identity.ts";
 import { monotonicMs } from "../process/clock.ts";
@@ -33,6 +34,7 @@ import { ListenerCertificates } from "./listener-certificates.ts";
 import { Gateway } from "./traffic/gateway/gateway.ts";
 import { Outgoing } from "./traffic/origins/outgoing.ts";
 import { UdpAssociations } from "./traffic/socks/udp-associations.ts";
+import type { HostShares } from "./tenants/host-shares.ts";
 import { TenantMeters } from "./tenants/tenant-meters.ts";
 import { TenantBook } from "./tenants/tenant-book.ts";
 import { KernelLinkView } from "./uplink/link-view.ts";
@@ -47,6 +49,8 @@ const CLIENT_GRACE_MS = 2_000;
 /** When no request has come for so long, every busy Worker has been refused, and sends none. */
 const QUIET_MS = 500;
 
+/** The number of a process that is the only one. */
+const OWN_PART = 0;
 /** For whom uplinks are tried. No token has this for a name. */
 const NOBODY = "";
 
@@ -173,6 +177,25 @@ export class DataPlane {
   /** Of the policy by which is decided; null for none. */
   get policyVersion(): number | null {
     return this.tenants.version;
+  }
+
+  /** Shares the tenants' limits out with others from now on; `onUse` is told what this process uses. [LI10] */
+  shareLimits(onUse: NonNullable<TenantMeters["onUse"]>): void {
+    const { meters } = this.tenants;
+    meters.shareWithOthers();
+    meters.onUse = onUse;
+  }
+
+  /** What this process may have of the tenants' limits. */
+  takeShare(message: ShareMessage): void {
+    this.tenants.meters.takeShare(message);
+  }
+
+  /** As one of several processes has it, alone: it has the host's shares to itself. */
+  followShares(shares: HostShares): void {
+    this.shareLimits((number, uses) => shares.reported(OWN_PART, number, uses));
+    shares.send = (_part, message) => this.takeShare(message);
+    shares.addPart(OWN_PART);
   }
 
   /** What this process says of itself. */

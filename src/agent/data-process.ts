@@ -58,6 +58,7 @@ class DataProcess {
     this.#parts = new ServedParts(this.#plane.binder, (ip, report) =>
       channel.send({ type: "report", ip, report }, `report ${ip}`),
     );
+    this.#plane.shareLimits((number, uses) => channel.send({ type: "use", number, uses }));
     this.#plane.uplinks.onChange = () => this.#pong(0);
     this.#plane.uploads.elsewhere = {
       asked: (key) => channel.send({ type: "upload-asked", key }),
@@ -82,6 +83,8 @@ class DataProcess {
   received(message: ToDataProcess<DataProcessConfig>): void {
     const { uploads } = this.#plane;
     switch (message.type) {
+      case "shares":
+        return this.#plane.takeShare(message.shares);
       case "policy":
         this.#plane.takePolicy(message.policy);
         return this.#channel.send({ type: "policy-taken", version: message.policy.version }, "policy-taken");

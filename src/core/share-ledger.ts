@@ -19,6 +19,11 @@ export interface TenantUse {
   readonly rate?: number | undefined;
 }
 
+/** What a process says to its host: with the limits, which it knows by the policy. */
+export interface LocalUse extends TenantUse {
+  readonly limits: TenantLimits;
+}
+
 /** What a member may have of a tenant's limits. */
 export interface TenantShare {
   readonly tenant: string;
@@ -243,6 +248,16 @@ export class ShareLedger {
       sum += commitmentOf(holding) - baseOf(limit, member.knownMembers);
     }
     return sum;
+  }
+
+  /** All members. */
+  names(): Iterable<string> {
+    return this.#members.keys();
+  }
+
+  /** Of today's bytes, by tenant, what those had used who are gone. */
+  spentBytes(): Iterable<readonly [tenant: string, byteCount: number]> {
+    return this.#spent;
   }
 
   /** Tenants of which any member has told. */

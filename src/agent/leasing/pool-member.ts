@@ -10,6 +10,7 @@ import {
   PROTOCOL_VERSION,
 } from "../../core/messages.ts";
 import { heartbeatMsFor, reportIntervalMsFor } from "../../core/liveness.ts";
+import type { ShareMessage } from "../../core/share-ledger.ts";
 import { portCountOf } from "../../core/port-block.ts";
 import { parsePoolReply } from "../../wire/message-parsers.ts";
 import { AddressMember, type MemberOptions } from "./address-member.ts";
@@ -50,6 +51,20 @@ export interface KeptAdvertised {
   keepAdvertised(advertised: Readonly<Record<string, string>>): void;
 }
 
+/** This host's shares of what tenants may have in the pool. */
+export interface TenantShares {
+  /** The pool says what this host may have. */
+  take(message: ShareMessage): void;
+  /** The pool has not been heard for long: others may have some of it by now. [LI13] */
+  lapse(): void;
+  /** The pool knows nothing of what it was told on another connection. */
+  forgetTold(): void;
+  /** What the pool is to be told now; null for nothing. */
+  due(): Pick<PoolRequest & { type: "use" }, "number" | "tenants"> | null;
+  /** Called when more is wanted than there is. */
+  onWant: (() => void) | null;
+}
+
 /** What a pool's member needs beside what its addresses need. */
 export interface PoolMemberOptions extends Omit<MemberOptions, "onChange" | "mayGrow"> {
   /** URL at which the edge reaches this host's gateway. */
@@ -64,6 +79,8 @@ export interface PoolMemberOptions extends Omit<MemberOptions, "onChange" | "may
   readonly uplinks?: Uplinks;
   /** Follows the pool's policy; without it the pool is told of none. */
   readonly policy?: PolicyDelivery;
+  /** Shares of tenants' limits; without it the pool is told of no use. */
+  readonly shares?: TenantShares;
   readonly binder: ServedAddresses;
   /** What the Internet sees instead of addresses, for starts without the edge; without it nothing is kept. [PF5] */
   readonly advertised?: KeptAdvertised;
@@ -78,6 +95,8 @@ const LOOK_INTERVAL_MS = 250;
 const SUSPECT_INTERVAL_MS = 4_000;
 /** What only people look at. */
 const LATE_INTERVAL_MS = 30_000;
+/** When a pool has not been heard for so long, what it shares out may be had by others. [LI13] */
+export const SHARE_LAPSE_MS = 30_000;
 /** Capacity may change with every request. */
 const LEAST_INTERVAL_MS = 100;
 
@@ -109,6 +128,7 @@ export class PoolMember {
   #told: CapacityReport | null = null;
   #toldAtMs = 0;
   #cancelLook: CancelTimer | null = null;
+  #cancelLapse: CancelTimer | null = null;
 
   constructor(options: PoolMemberOptions) {
     const { edge, pool, token, log, openLink = openEdgeLink } = options;
@@ -116,6 +136,7 @@ export class PoolMember {
     this.#advertised = options.advertised?.keptAdvertised ?? {};
     this.#clock = options.clock ?? readClock;
     this.#timers = options.timers ?? systemTimers;
+    if (options.shares !== undefined) options.shares.onWant = () => this.#tellUse();
     if (options.uplinks !== undefined) options.uplinks.onChange = () => this.#look();
     this.#link = openLink<PoolReply>({
       name: `pool ${pool}`,
@@ -126,6 +147,7 @@ export class PoolMember {
       onMessage: (reply) => this.#received(reply),
       onClose: () => {
         this.#told = null;
+        this.#lapseLater();
       },
       log,
       ...(options.linkTiming === undefined ? {} : { timing: options.linkTiming }),
@@ -164,6 +186,7 @@ export class PoolMember {
     this.#isStopped = true;
     this.#cancelLook?.();
     this.#cancelLook = null;
+    this.#cancelLapse?.();
     this.#link.stop();
     for (const member of this.#members.values()) member.stop();
     for (const { member } of this.#leaving.values()) member.stop();
@@ -201,8 +224,15 @@ export class PoolMember {
         this.#warnOfNextHop(reply.steered === true);
         this.#warnOfShortage(reply.shortage ?? null);
         this.#advertise(reply.advertised ?? {});
+        this.#cancelLapse?.();
+        this.#cancelLapse = null;
         this.#serve();
         this.#report();
+        this.#tellUse();
+        return;
+      case "shares":
+        this.#options.shares?.take(reply);
+        this.#tellUse();
         return;
       case "try":
         void this.#try(reply.ip, reply.places);
@@ -246,6 +276,21 @@ export class PoolMember {
   #warnOfShortage(code: "address-exhausted" | null): void {
     if (code !== null && code !== this.#shortage) this.#options.log.error({ code }, adviceOn(code));
     this.#shortage = code;
+  }
+
+  /** A connection that is back in time changes nothing. */
+  #lapseLater(): void {
+    const { shares } = this.#options;
+    if (shares === undefined || this.#isStopped) return;
+    shares.forgetTold();
+    this.#cancelLapse ??= this.#timers.after(SHARE_LAPSE_MS, () => shares.lapse(), "idle");
+  }
+
+  /** Another message than a report, at its own pace. [LI12] */
+  #tellUse(): void {
+    if (this.#told === null || this.#isStopped || !this.#takes.includes("tenants")) return;
+    const use = this.#options.shares?.due() ?? null;
+    if (use !== null) this.#link.send({ type: "use", ...use } satisfies PoolRequest);
   }
 
   async #try(ip: string, places: readonly Place[]): Promise<void> {
@@ -316,6 +361,7 @@ export class PoolMember {
 
   #look(): void {
     if (this.#told === null || this.#isStopped) return;
+    this.#tellUse();
     const sinceMs = this.#clock().monotonicMs - this.#toldAtMs;
     const present = this.#present();
     const urgency = urgencyOf(this.#told, present);

@@ -8,7 +8,7 @@ import { MemberShares } from "../../core/member-shares.ts";
 import { type Outcome, refuse } from "../../core/outcome.ts";
 import { DEFAULT_POOL_POLICY, limitsOf, type PoolPolicy } from "../../core/pool-policy.ts";
 import type { Problem } from "../../core/problems.ts";
-import type { ShareMessage, TenantUse } from "../../core/share-ledger.ts";
+import type { LocalUse, ShareMessage } from "../../core/share-ledger.ts";
 import { isLimited } from "../../core/tenant-limits.ts";
 import { monotonicMs } from "../../process/clock.ts";
 import { type CancelTimer, systemTimers, type Timers } from "../../process/timers.ts";
@@ -55,8 +55,8 @@ export const MOST_TOLD = 256;
 
 /** One per process. */
 export class TenantMeters implements MeterClock {
-  /** Called when more is wanted than the share, so that it is told soon. */
-  onWant: (() => void) | null = null;
+  /** Told what is used here and up to which message the share is known, whenever that changes. */
+  onUse: ((number: number, uses: readonly LocalUse[]) => void) | null = null;
   lookedAtMs: number;
   readonly #options: TenantMetersOptions;
   readonly #timers: Timers;
@@ -66,6 +66,7 @@ export class TenantMeters implements MeterClock {
   /** Null while nothing is shared: all of the limits hold here. */
   #shares: MemberShares | null = null;
   readonly #waiting = new Map<TenantMeter, Set<() => void>>();
+  #toldUse = "";
   #lookCount = 0;
   #cancelLook: CancelTimer | null = null;
 
@@ -101,15 +102,22 @@ export class TenantMeters implements MeterClock {
     this.#shares.take(message);
     this.#changeAll();
     for (const waiting of this.#waiting.values()) for (const wake of waiting) wake();
+    this.tellUse();
   }
 
-  /** Up to which message this process knows its share. */
-  get shareNumber(): number {
-    return this.#shares?.number ?? 0;
+  /** Tells what is used, if it is not what was told. */
+  tellUse(): void {
+    if (this.onUse === null || this.#shares === null) return;
+    const uses = this.#uses();
+    const { number } = this.#shares;
+    const text = JSON.stringify([number, uses]);
+    if (text === this.#toldUse) return;
+    this.#toldUse = text;
+    this.onUse(number, uses);
   }
 
   /** Of those tenants that have limits and use or want something. */
-  uses(): TenantUse[] {
+  #uses(): LocalUse[] {
     const nowMs = this.monotonicMs();
     const uses = this.#rates.uses(nowMs).slice(0, MOST_TOLD / 2);
     for (const meter of this.#meters.values()) {
@@ -118,7 +126,7 @@ export class TenantMeters implements MeterClock {
       const wanted = meter.wants.of(used, nowMs);
       const isNothing = Object.values(used).every((count) => count === 0);
       if (!isNothing || Object.values(wanted).some((count) => count !== undefined && count > 0)) {
-        uses.push({ tenant: meter.tenant, used, wanted });
+        uses.push({ tenant: meter.tenant, used, wanted, limits: meter.limits });
       }
     }
     return uses;
@@ -230,7 +238,7 @@ export class TenantMeters implements MeterClock {
 
   #mayCome(meter: TenantMeter, { code }: Problem): boolean {
     if (this.#shares === null || !meter.isShortOfShare(code)) return false;
-    this.onWant?.();
+    this.tellUse();
     return (this.#waiting.get(meter)?.size ?? 0) < MOST_WAITING;
   }
 
@@ -271,7 +279,10 @@ export class TenantMeters implements MeterClock {
       () => {
         this.#cancelLook = null;
         this.look();
-        if ([...this.#meters.values()].some(({ isIdle }) => !isIdle)) this.#watch();
+        this.tellUse();
+        if ([...this.#meters.values()].some(({ isIdle }) => !isIdle) || this.#toldUse.includes("tenant")) {
+          this.#watch();
+        }
       },
       "idle",
     );

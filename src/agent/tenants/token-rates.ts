@@ -5,7 +5,7 @@
 import type { Identity } from "../../core/identity.ts";
 import type { MemberShares } from "../../core/member-shares.ts";
 import { NO_LIMITS, type TenantLimits } from "../../core/pool-policy.ts";
-import { tokenKey, type TenantUse } from "../../core/share-ledger.ts";
+import { type LocalUse, tokenKey } from "../../core/share-ledger.ts";
 import { TokenBucket } from "./token-bucket.ts";
 import { Wants } from "./wants.ts";
 
@@ -28,11 +28,12 @@ export class TokenRate {
   }
 
   /** What is told of it; null while it sends nothing. */
-  use(nowMs: number): TenantUse | null {
+  use(nowMs: number): LocalUse | null {
     const requestsPerSecond = this.#wants.rateOf(nowMs);
     if (requestsPerSecond === 0) return null;
     const amounts = { requestsPerSecond };
-    return { tenant: this.key, used: amounts, wanted: amounts, rate: this.limits.requestsPerSecond! };
+    const { key: tenant, limits } = this;
+    return { tenant, used: amounts, wanted: amounts, rate: limits.requestsPerSecond!, limits };
   }
 }
 
@@ -59,8 +60,8 @@ export class TokenRates {
   }
 
   /** Those that send. */
-  uses(nowMs: number): TenantUse[] {
-    const uses: TenantUse[] = [];
+  uses(nowMs: number): LocalUse[] {
+    const uses: LocalUse[] = [];
     for (const rate of this.#live()) {
       const use = rate.use(nowMs);
       if (use !== null) uses.push(use);
