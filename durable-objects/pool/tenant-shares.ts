@@ -35,6 +35,7 @@ export class TenantShares {
   readonly #goneSinceMs = new Map<string, number>();
   #isLoaded = false;
   #day = 0;
+  #keptSpent = "";
   #lookedAtMs = -Infinity;
 
   constructor(options: TenantSharesOptions) {
@@ -150,6 +151,10 @@ export class TenantShares {
       const member: LedgerMember | null = this.#ledger.member(host);
       if (member !== null) store.put(host, { member, goneSinceMs: this.#goneSinceMs.get(host) ?? null });
     }
-    store.putSpent({ day: this.#day, spent: [...this.#ledger.spentBytes()] });
+    const spent = { day: this.#day, spent: [...this.#ledger.spentBytes()] };
+    const text = JSON.stringify(spent);
+    if (spent.spent.length === 0 && this.#keptSpent === "") return;
+    if (text !== this.#keptSpent) store.putSpent(spent);
+    this.#keptSpent = text;
   }
 }

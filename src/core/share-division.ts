@@ -53,7 +53,10 @@ export function divide(holdings: readonly Holding[], divided: Divided, left: num
   const targets = targetsOf(total, roomy, targetsOf(total, wanted, floors));
   const told = holdings.reduce((sum, holding) => sum + holding.told, 0);
   const isShort =
-    told > total || holdings.some((holding, at) => isWanting(holding) && holding.told < targets[at]!);
+    told > total ||
+    holdings.some(
+      (holding, at) => holding.told < (isWanting(holding) ? targets[at]! : Math.min(base, targets[at]!)),
+    );
   const changed = new Set<number>();
   let free = left;
   for (const [at, holding] of holdings.entries()) {
@@ -66,9 +69,11 @@ export function divide(holdings: readonly Holding[], divided: Divided, left: num
     }
   }
   for (const [at, holding] of holdings.entries()) {
-    if (targets[at]! <= holding.told || !isWanting(holding)) continue;
+    // The base is everybody's, wanted or not.
+    const target = isWanting(holding) ? targets[at]! : Math.min(base, targets[at]!);
+    if (target <= holding.told) continue;
     const before = commitmentOf(holding);
-    const most = Math.min(targets[at]!, before + Math.max(0, free));
+    const most = Math.min(target, before + Math.max(0, free));
     if (most <= holding.told) continue;
     holding.told = most;
     holding.peak = Math.max(holding.peak, most);

@@ -7,6 +7,7 @@ import type { Identity, Role } from "../../src/core/identity.ts";
 import { termFrom } from "../../src/core/lease-term.ts";
 import type { Lease } from "../../src/core/lease-commands.ts";
 import { TenantBook } from "../../src/agent/tenants/tenant-book.ts";
+import { type FlowTimes, TenantMeters } from "../../src/agent/tenants/tenant-meters.ts";
 import { Admission } from "../../src/agent/admission/admission.ts";
 import type { AddressPorts } from "../../src/agent/egress/address-ports.ts";
 import { readClock } from "../../src/process/clock.ts";
@@ -31,6 +32,8 @@ export interface RigOptions extends OutgoingOptions {
   readonly records?: Readonly<Record<string, readonly string[]>>;
   readonly connectTimeoutMs?: number;
   readonly dnsTimeoutMs?: number;
+  /** How long flows may rest and last. */
+  readonly times?: FlowTimes;
   /** Those of clients and destinations together. */
   readonly maxConnections?: number;
   /** How long a TCP connection may rest, and its client be silent before it is asked. */
@@ -45,6 +48,8 @@ export interface Rig {
   readonly port: number;
   readonly gateway: Gateway;
   readonly admission: Admission;
+  /** What holds for whom. */
+  readonly tenants: TenantBook;
   readonly binder: PortBinder;
   readonly ports: AddressPorts;
   readonly outgoing: Outgoing;
@@ -54,6 +59,8 @@ export interface Rig {
   /** The flows that ended with them. */
   readonly faultyFlows: (FlowContext | null)[];
   readonly tokenFor: (role: Role, pools?: readonly string[], expiresInMs?: number) => Promise<string>;
+  /** A token for the gateway, or of a client, with more in it. */
+  readonly tokenOf: (identity: Partial<Identity>) => Promise<string>;
   /** Fetches a destination through the gateway. */
   readonly fetch: (destination: string, init?: RequestInit) => Promise<Response>;
   readonly close: () => Promise<void>;
@@ -82,10 +89,15 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
   const outgoing = new Outgoing(dialler, options);
   const faults: unknown[] = [];
   const faultyFlows: (FlowContext | null)[] = [];
+  const meters = new TenantMeters({
+    crowd: sockets,
+    ...(options.times === undefined ? {} : { times: options.times }),
+  });
+  const tenants = new TenantBook(() => policy, undefined, meters);
   const admission = new Admission({
     pool: "main",
     binder,
-    tenants: new TenantBook(() => policy),
+    tenants,
     verifier,
     familiesOf: (name) => dialler.familiesOf(name),
   });
@@ -121,6 +133,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     port,
     gateway,
     admission,
+    tenants,
     binder,
     ports,
     outgoing,
@@ -129,6 +142,16 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     faults,
     faultyFlows,
     tokenFor,
+    tokenOf: (more) => {
+      const identity: Identity = {
+        role: "gateway",
+        subject: "test",
+        pools: ["main"],
+        expiresAtMs: Date.now() + HOUR_MS,
+        ...more,
+      };
+      return signToken(identity, identity.role === "gateway" ? edge : issuer);
+    },
     fetch: (destination, init = {}) => {
       const headers = new Headers(init.headers);
       headers.set("egress-authorization", `Bearer ${token}`);
@@ -137,6 +160,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     close: async () => {
       gateway.close();
       outgoing.close();
+      meters.close();
       binder.removeAddress(egressIp);
       resolver.close();
       nameServer.close();

@@ -63,8 +63,12 @@ export class TenantMeter implements PortMeter {
 
   /** Holds from now on. What is used already stays, also beyond it. */
   change(limits: TenantLimits, share: Amounts | null): void {
+    const before = LIMITED.map((thing) => this.#mostOf(thing));
     this.#limits = limits;
     this.#share = share;
+    for (const [at, thing] of LIMITED.entries()) {
+      if (this.#mostOf(thing) > before[at]!) this.wants.given(thing);
+    }
     const perSecond = this.#mostOf("requestsPerSecond");
     const nowMs = this.#clock.monotonicMs();
     if (perSecond === Infinity) this.#requests = null;
@@ -130,6 +134,7 @@ export class TenantMeter implements PortMeter {
     // Last, so that what is refused for another reason takes nothing of a rate; both or none.
     if (own !== null && !own.bucket.has(nowMs)) return this.#tooFast(own.bucket.waitMs(nowMs), "the token");
     if (this.#requests?.take(nowMs) === false) {
+      this.wants.refused("requestsPerSecond", nowMs);
       return this.#tooFast(this.#requests.waitMs(nowMs), `the tenant ${this.tenant}`);
     }
     own?.bucket.take(nowMs);
@@ -158,7 +163,9 @@ export class TenantMeter implements PortMeter {
   isShortOfShare(code: ProblemCode): boolean {
     return LIMITED.some((thing) => {
       const limit = this.#limits[thing];
-      return REFUSALS[thing].code === code && limit !== null && this.#mostOf(thing) < limit;
+      if (REFUSALS[thing].code !== code || limit === null || this.#mostOf(thing) >= limit) return false;
+      // Else it was asked for long enough.
+      return !this.wants.isOld(thing, this.#clock.monotonicMs());
     });
   }
 

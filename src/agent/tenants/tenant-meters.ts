@@ -45,6 +45,8 @@ export interface TenantMetersOptions {
 export const FLOW_TIMES: FlowTimes = { requestIdleMs: 300_000, totalMs: null };
 /** What passed is looked at this often while some tenant may send only so many bytes. */
 const LOOK_MS = 100;
+/** Until what is wanted is told, with all that was wanted meanwhile. */
+const TELL_MS = 10;
 /** Looks between those at how long flows rest. */
 const IDLE_LOOKS = 10;
 /** How long a flow waits for a share that may come, and how many of a tenant do. */
@@ -69,6 +71,7 @@ export class TenantMeters implements MeterClock {
   #toldUse = "";
   #lookCount = 0;
   #cancelLook: CancelTimer | null = null;
+  #cancelTell: CancelTimer | null = null;
 
   constructor(options: TenantMetersOptions = {}) {
     this.#options = options;
@@ -180,6 +183,7 @@ export class TenantMeters implements MeterClock {
   close(): void {
     this.#cancelLook?.();
     this.#cancelLook = null;
+    this.#cancelTell?.();
   }
 
   /** Looks at what has passed and what rests. */
@@ -236,9 +240,21 @@ export class TenantMeters implements MeterClock {
     return { code: "connections-exhausted", detail };
   }
 
+  /** What a flood is refused must not be told one by one. */
+  #tellSoon(): void {
+    this.#cancelTell ??= this.#timers.after(
+      TELL_MS,
+      () => {
+        this.#cancelTell = null;
+        this.tellUse();
+      },
+      "idle",
+    );
+  }
+
   #mayCome(meter: TenantMeter, { code }: Problem): boolean {
     if (this.#shares === null || !meter.isShortOfShare(code)) return false;
-    this.tellUse();
+    this.#tellSoon();
     return (this.#waiting.get(meter)?.size ?? 0) < MOST_WAITING;
   }
 

@@ -52,6 +52,11 @@ export class Wants {
     refused.lastAtMs = nowMs;
   }
 
+  /** There is more now. */
+  given(thing: Limited): void {
+    this.#refused.delete(thing);
+  }
+
   /** Whether more of it has been wanted in vain for a while. */
   isOld(thing: Limited, nowMs: number): boolean {
     const refused = this.#refused.get(thing);

@@ -238,7 +238,7 @@ export class SocksConnection {
     const isTold = this.#tunnel === null || this.#tunnel.isAnswered || this.#tunnel.isGone;
     if (!isTold) return this.#refuse(problem, fault);
     refusals.count(problem, fault, this.#tunnel?.context ?? null);
-    this.#socket.destroy();
+    reset(this.#socket);
   }
 }
 
