@@ -28,7 +28,7 @@ export class Agent {
   readonly #token: EdgeToken;
   readonly #machine: Machine;
   readonly #policy: PolicyCopy;
-  readonly #shares = new HostShares();
+  readonly #shares: HostShares;
   #member: PoolMember | null = null;
 
   constructor(config: AgentConfig, token: EdgeToken, state: StateDirectory, machine: Machine, log: Logger) {
@@ -53,6 +53,7 @@ export class Agent {
         ? new DataPlane({ config, host, verifier: this.#keys, describe, log })
         : new DividedPlane({ config, host, keys: () => state.keptKeys, describe, log });
     this.#policy = this.#policyCopy(config);
+    this.#shares = new HostShares(config.processes);
     this.#dataPlane.followShares(this.#shares);
   }
 

@@ -180,9 +180,9 @@ export class DataPlane {
   }
 
   /** Shares the tenants' limits out with others from now on; `onUse` is told what this process uses. [LI10] */
-  shareLimits(onUse: NonNullable<TenantMeters["onUse"]>): void {
+  shareLimits(hasBase: boolean, onUse: NonNullable<TenantMeters["onUse"]>): void {
     const { meters } = this.tenants;
-    meters.shareWithOthers();
+    meters.shareWithOthers(hasBase);
     meters.onUse = onUse;
   }
 
@@ -193,9 +193,9 @@ export class DataPlane {
 
   /** As one of several processes has it, alone: it has the host's shares to itself. */
   followShares(shares: HostShares): void {
-    this.shareLimits((number, uses) => shares.reported(OWN_PART, number, uses));
+    this.shareLimits(true, (number, uses) => shares.reported(OWN_PART, number, uses));
     shares.send = (_part, message) => this.takeShare(message);
-    shares.addPart(OWN_PART);
+    shares.onLapse = () => this.tenants.meters.lapse();
   }
 
   /** What this process says of itself. */

@@ -58,7 +58,7 @@ class DataProcess {
     this.#parts = new ServedParts(this.#plane.binder, (ip, report) =>
       channel.send({ type: "report", ip, report }, `report ${ip}`),
     );
-    this.#plane.shareLimits((number, uses) => channel.send({ type: "use", number, uses }));
+    this.#plane.shareLimits(false, (number, uses) => channel.send({ type: "use", number, uses }));
     this.#plane.uplinks.onChange = () => this.#pong(0);
     this.#plane.uploads.elsewhere = {
       asked: (key) => channel.send({ type: "upload-asked", key }),

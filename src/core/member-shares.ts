@@ -9,6 +9,12 @@ export class MemberShares {
   #members = UNTOLD_MEMBERS;
   #isLapsed = false;
   readonly #shares = new Map<string, Amounts>();
+  readonly #hasBase: boolean;
+
+  /** `hasBase`: without a word there is a base; else there is nothing. */
+  constructor(hasBase = true) {
+    this.#hasBase = hasBase;
+  }
 
   /** Up to which message it knows; to be repeated to whoever shares out. */
   get number(): number {
@@ -32,7 +38,7 @@ export class MemberShares {
 
   /** What it may have of a tenant's limits. */
   of(tenant: string, limits: TenantLimits): Amounts {
-    const base = baseShareOf(limits, this.#members);
+    const base = baseShareOf(limits, this.#hasBase ? this.#members : Infinity);
     const told = this.#shares.get(tenant);
     if (told === undefined) return base;
     const share: { [Thing in Limited]?: number } = {};

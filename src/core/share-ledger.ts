@@ -84,9 +84,14 @@ export class ShareLedger {
   /** Of bytes: what those had used of a tenant's day who are gone. */
   readonly #spent = new Map<string, number>();
   #size = 1;
+  readonly #hasBase: boolean;
 
-  /** `limitsOf` says what a tenant may have in all now; null for a tenant that has no limits. */
-  constructor(limitsOf: (tenant: string) => TenantLimits | null) {
+  /**
+   * `limitsOf` says what a tenant may have in all now; null for a tenant that has no limits. `hasBase`: members
+   * know it, too, and so go by a base without a word.
+   */
+  constructor(limitsOf: (tenant: string) => TenantLimits | null, hasBase = true) {
+    this.#hasBase = hasBase;
     this.#limitsOf = (tenant) => {
       const rate = this.#rates.get(tenant);
       return rate === undefined ? limitsOf(tenant) : { ...NO_LIMITS, requestsPerSecond: rate };
@@ -200,11 +205,11 @@ export class ShareLedger {
           delete holdings[thing];
           continue;
         }
-        const holding = (holdings[thing] ??= fresh(limit, member));
+        const holding = (holdings[thing] ??= this.#fresh(limit, member));
         this.#note(thing, limit, holding, use);
         if (isUpToDate) holding.peak = holding.told;
       }
-      if (isUpToDate && isAtRest(holdings, limits, member.toldMembers)) {
+      if (isUpToDate && this.#isAtRest(holdings, limits, member.toldMembers)) {
         member.tenants.delete(use.tenant);
         this.#forget(use.tenant, name);
       }
@@ -243,9 +248,9 @@ export class ShareLedger {
     if (limit === null) return 0;
     const spent = thing === "bytesPerDay" ? (this.#spent.get(tenant) ?? 0) : 0;
     let sum = spent;
-    for (const [members, count] of this.#known) sum += count * baseOf(limit, members);
+    for (const [members, count] of this.#known) sum += count * this.#untoldOf(limit, members);
     for (const { member, holding } of this.#holdingsOf(tenant, thing)) {
-      sum += commitmentOf(holding) - baseOf(limit, member.knownMembers);
+      sum += commitmentOf(holding) - this.#untoldOf(limit, member.knownMembers);
     }
     return sum;
   }
@@ -277,11 +282,32 @@ export class ShareLedger {
         const limit = limits?.[thing] ?? null;
         if (limit === null) continue;
         const isTold = member.tenants.get(tenant)?.[thing] !== undefined;
-        const more = isTold ? 0 : baseOf(limit, this.#size) - baseOf(limit, member.knownMembers);
+        const now = this.#untoldOf(limit, member.knownMembers);
+        const more = isTold ? 0 : this.#untoldOf(limit, this.#size) - now;
         if (this.committed(tenant, thing) + more > limit) return false;
       }
     }
     return true;
+  }
+
+  /** Whether it has and wants no more than it would have without a word. */
+  #isAtRest(holdings: Holdings, limits: TenantLimits, members: number): boolean {
+    return LIMITED.every((thing) => {
+      const holding = holdings[thing];
+      const limit = limits[thing];
+      if (holding === undefined || limit === null) return true;
+      return holding.used === 0 && holding.wanted === 0 && holding.told === this.#untoldOf(limit, members);
+    });
+  }
+
+  /** What a member goes by of which it was told nothing. */
+  #untoldOf(limit: number, members: number): number {
+    return this.#hasBase ? baseOf(limit, members) : 0;
+  }
+
+  #fresh(limit: number, { toldMembers, knownMembers }: LedgerMember): Holding {
+    const [told, peak] = [this.#untoldOf(limit, toldMembers), this.#untoldOf(limit, knownMembers)];
+    return { told, peak, used: 0, wanted: 0 };
   }
 
   #resize(): void {
@@ -343,7 +369,8 @@ export class ShareLedger {
     const isUsedUp = thing === "bytesPerDay";
     const spent = isUsedUp ? (this.#spent.get(tenant) ?? 0) : 0;
     // Also those that may still come are to find their base.
-    const total = limit - spent - (this.#members.size - held.length) * base;
+    const untold = this.#untoldOf(limit, this.#size);
+    const total = limit - spent - (this.#members.size - held.length) * untold;
     const changed = divide(
       held.map(({ holding }) => holding),
       { total, base, isUsedUp },
@@ -364,20 +391,6 @@ export class ShareLedger {
       tenants: those.map((tenant) => ({ tenant, share: toldOf(member.tenants.get(tenant)) })),
     };
   }
-}
-
-function fresh(limit: number, { toldMembers, knownMembers }: LedgerMember): Holding {
-  return { told: baseOf(limit, toldMembers), peak: baseOf(limit, knownMembers), used: 0, wanted: 0 };
-}
-
-/** Whether it has and wants no more than it would have without a word. */
-function isAtRest(holdings: Holdings, limits: TenantLimits, members: number): boolean {
-  return LIMITED.every((thing) => {
-    const holding = holdings[thing];
-    const limit = limits[thing];
-    if (holding === undefined || limit === null) return true;
-    return holding.used === 0 && holding.wanted === 0 && holding.told === baseOf(limit, members);
-  });
 }
 
 function toldOf(holdings: Holdings = {}): Amounts {

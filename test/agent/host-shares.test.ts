@@ -1,4 +1,5 @@
 /** What a host has of tenants' limits, among its processes, and when its pool hears of it. */
+import { setTimeout as delay } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { HostShares } from "../../src/agent/tenants/host-shares.ts";
 import { TenantBook } from "../../src/agent/tenants/tenant-book.ts";
@@ -40,24 +41,31 @@ interface Part {
 /** A host of several processes, and the pool's side of it. */
 class Host {
   readonly limits: TenantLimits;
-  readonly shares = new HostShares();
+  readonly shares: HostShares;
   readonly parts: Part[] = [];
   readonly pool: ShareLedger;
   readonly name: string;
+  readonly partCount: number;
 
   constructor(name: string, pool: ShareLedger, limits: TenantLimits, partCount: number) {
     this.name = name;
+    this.partCount = partCount;
     this.pool = pool;
     this.limits = limits;
+    this.shares = new HostShares(partCount);
     this.shares.send = (part, message) => this.parts[part]?.book.meters.takeShare(message);
     for (let part = 0; part < partCount; part += 1) this.#begin(part);
+  }
+
+  get #isAlone(): boolean {
+    return this.parts.length === 0 && this.partCount === 1;
   }
 
   #begin(part: number): void {
     const book = new TenantBook(() => new DestinationPolicy(), undefined, new TenantMeters());
     const anyTenant = { ...UNRESTRICTED, limits: this.limits };
     book.take({ ...DEFAULT_POOL_POLICY, version: 1, anyTenant });
-    book.meters.shareWithOthers();
+    book.meters.shareWithOthers(this.#isAlone);
     this.parts[part] = { book, open: [] };
     book.meters.onUse = (number, uses) => this.shares.reported(part, number, uses);
     this.shares.addPart(part);
@@ -146,9 +154,23 @@ test("[LI12] a pool is told when more is wanted, and not of every flow", async (
 async function soon(hosts: readonly Host[]): Promise<boolean> {
   for (let round = 0; round < 5; round += 1) {
     for (const host of hosts) host.talk(hosts);
-    await new Promise((resolve) => {
-      setImmediate(resolve);
-    });
+    await delay(2);
   }
   return false;
 }
+
+test("[LI11] while processes may still use more than a lowered share, the pool hears that they may", async () => {
+  const hosts = world(40, 2, 2);
+  const [one, two] = hosts as [Host, Host];
+  const filled = [0, 1].flatMap((part) => Array.from({ length: 40 }, () => one.open(part)));
+  await soon(hosts);
+  // The processes of the first have told little of what they have by now, and the second wants much.
+  const wanted = [0, 1].flatMap((part) => Array.from({ length: 40 }, () => two.open(part)));
+  for (let round = 0; round < 30; round += 1) {
+    await soon(hosts);
+    expect(one.openCount + two.openCount).toBeLessThanOrEqual(40);
+  }
+  await Promise.all([...filled, ...wanted]);
+  expect(one.openCount + two.openCount).toBeLessThanOrEqual(40);
+  expect(one.openCount + two.openCount).toBeGreaterThanOrEqual(36);
+});

@@ -164,7 +164,10 @@ export const poolRequests: fc.Arbitrary<PoolRequest> = fc.oneof(
     { ...plain, requiredKeys: ["type", "draining", "rooms"] },
   ),
   fc.record({ type: constant("tried"), ip, reached: places }, plain),
-  fc.record({ type: constant("use"), number: sequence, tenants: fc.array(tenantUse, { maxLength: 3 }) }, plain),
+  fc.record(
+    { type: constant("use"), number: sequence, tenants: fc.array(tenantUse, { maxLength: 3 }) },
+    plain,
+  ),
 );
 
 export const poolReplies: fc.Arbitrary<PoolReply> = fc.oneof(

@@ -5,7 +5,8 @@
  *     pool ──shares──▶ this ──shares──▶ processes
  *          ◀──use─────      ◀──uses────
  *
- * The pool hears that a share is known when the processes together go by no more. [LI10] [LI11]
+ * Until the processes together go by no more than the share, the pool hears either that it is not known
+ * yet, or, of what lasts, that so much may be in use. [LI10] [LI11]
  */
 import { MemberShares } from "../../core/member-shares.ts";
 import { NO_LIMITS, type TenantLimits } from "../../core/pool-policy.ts";
@@ -19,6 +20,9 @@ export interface HostUse {
   readonly tenants: readonly TenantUse[];
 }
 
+/** What goes on for as long as it lasts, and what is gone at once. */
+const LASTING = ["requestsInFlight", "tunnels", "ports"] as const satisfies Limited[];
+const PASSING = ["requestsPerSecond", "bytesPerDay"] as const satisfies Limited[];
 /** Of a share so much must be wanted to be worth a word. */
 const NEARLY = 0.75;
 /** Less is told when it is less than half, and not often. */
@@ -32,14 +36,23 @@ export class HostShares {
   /** Tells a process what it may have. */
   send: (part: number, message: ShareMessage) => void = () => {};
   readonly #shares = new MemberShares();
-  readonly #ledger = new ShareLedger((tenant) => this.#limitsOf(tenant));
+  /** Called when the pool has not been heard for long, where one process has all. */
+  onLapse: (() => void) | null = null;
+  readonly #ledger = new ShareLedger((tenant) => this.#limitsOf(tenant), false);
+  /** Without several processes there is nothing to share out: the one goes by what the pool says. */
+  readonly #isDivided: boolean;
   readonly #limits = new Map<string, TenantLimits>();
   readonly #uses = new Map<number, readonly LocalUse[]>();
   #knownNumber = 0;
   #told: { readonly use: HostUse; readonly atMs: number } | null = null;
 
+  constructor(processCount: number) {
+    this.#isDivided = processCount > 1;
+  }
+
   /** A process begins. */
   addPart(part: number): void {
+    if (!this.#isDivided) return;
     this.#ledger.join(String(part));
     this.#review();
   }
@@ -55,21 +68,27 @@ export class HostShares {
   reported(part: number, number: number, uses: readonly LocalUse[]): void {
     for (const { tenant, limits } of uses) this.#limits.set(tenant, limits);
     this.#uses.set(part, uses);
-    this.#ledger.report(String(part), number, uses);
-    this.#review();
+    if (this.#isDivided) {
+      this.#ledger.report(String(part), number, uses);
+      this.#review();
+    } else {
+      this.#knownNumber = number;
+    }
     if (this.#isWanting()) this.onWant?.();
   }
 
   /** Goes by this share of the pool's from now on. */
   take(message: ShareMessage): void {
     this.#shares.take(message);
-    this.#review();
+    if (this.#isDivided) this.#review();
+    else this.send(0, message);
   }
 
   /** The pool has not been heard for long. */
   lapse(): void {
     this.#shares.lapse();
-    this.#review();
+    if (this.#isDivided) this.#review();
+    else this.onLapse?.();
   }
 
   /** The pool knows nothing of what was told. */
@@ -82,7 +101,8 @@ export class HostShares {
     const use = { number: this.#known(), tenants: this.#total() };
     const isNothing = use.tenants.length === 0 && use.number === 0;
     if (this.#told === null && isNothing) return null;
-    if (this.#told !== null && !this.#isWorthTelling(this.#told.use, use, nowMs - this.#told.atMs)) return null;
+    if (this.#told !== null && !this.#isWorthTelling(this.#told.use, use, nowMs - this.#told.atMs))
+      return null;
     this.#told = { use, atMs: nowMs };
     return use;
   }
@@ -97,14 +117,13 @@ export class HostShares {
     for (const [part, message] of this.#ledger.review(this.#limits.keys())) this.send(Number(part), message);
   }
 
-  /** Up to which message the processes together go by no more than the share. */
+  /** Up to which message the processes together go by no more than the share, of what does not last. */
   #known(): number {
     const { number } = this.#shares;
-    if (number === this.#knownNumber) return number;
+    if (number === this.#knownNumber || !this.#isDivided) return this.#knownNumber;
     for (const tenant of this.#ledger.tenants()) {
       const limits = this.#limitsOf(tenant);
-      for (const thing of LIMITED) {
-        // What is used beyond it is told as that.
+      for (const thing of PASSING) {
         const most = Math.max(limits?.[thing] ?? Infinity, this.#usedOf(tenant, thing));
         if (this.#ledger.committed(tenant, thing) > most) return this.#knownNumber;
       }
@@ -131,7 +150,21 @@ export class HostShares {
       }
     }
     for (const tenant of this.#limits.keys()) if (!total.has(tenant)) this.#limits.delete(tenant);
-    return [...total.values()].slice(0, MOST_TENANTS);
+    const uses = [...total.values()].slice(0, MOST_TENANTS);
+    return this.#isDivided ? uses.map((use) => this.#withHeld(use)) : uses;
+  }
+
+  /** What a process uses may have become more since it told, up to what it may have. */
+  #withHeld(use: TenantUse): TenantUse {
+    const limits = this.#limitsOf(use.tenant);
+    const used = { ...use.used };
+    for (const thing of LASTING) {
+      const share = limits?.[thing] ?? null;
+      if (share === null) continue;
+      const committed = this.#ledger.committed(use.tenant, thing);
+      if (committed > share) used[thing] = committed;
+    }
+    return { ...use, used };
   }
 
   #isWanting(): boolean {
@@ -140,7 +173,20 @@ export class HostShares {
 
   #isWorthTelling(told: HostUse, now: HostUse, sinceMs: number): boolean {
     if (told.number !== now.number || this.#isMore(told, now.tenants)) return true;
+    if (this.#isRelief(told.tenants, now.tenants)) return true;
     return sinceMs >= LESS_EVERY_MS && isMuchLess(told.tenants, now.tenants);
+  }
+
+  /** Whether less is used beyond the share, which others wait for. */
+  #isRelief(told: readonly TenantUse[], now: readonly TenantUse[]): boolean {
+    const present = new Map(now.map((use) => [use.tenant, use.used]));
+    return told.some(({ tenant, used }) => {
+      const limits = this.#limitsOf(tenant);
+      return LASTING.some((thing) => {
+        const before = used[thing] ?? 0;
+        return before > (limits?.[thing] ?? Infinity) && (present.get(tenant)?.[thing] ?? 0) < before;
+      });
+    });
   }
 
   /** Whether more is wanted than was told, and nearly all there is. */

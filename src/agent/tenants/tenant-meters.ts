@@ -93,15 +93,21 @@ export class TenantMeters implements MeterClock {
     this.#changeAll();
   }
 
-  /** From now on the limits are shared out among several, of which this is one that was told nothing yet. */
-  shareWithOthers(): void {
-    this.#shares ??= new MemberShares();
+  /** From now on the limits are shared out among several, of which this is one that was told nothing yet, and has a base or nothing without a word. */
+  shareWithOthers(hasBase: boolean): void {
+    this.#shares ??= new MemberShares(hasBase);
+    this.#changeAll();
+  }
+
+  /** Whoever shares out has not been heard for long. */
+  lapse(): void {
+    this.#shares?.lapse();
     this.#changeAll();
   }
 
   /** Goes by this share. */
   takeShare(message: ShareMessage): void {
-    this.#shares ??= new MemberShares();
+    this.#shares ??= new MemberShares(true);
     this.#shares.take(message);
     this.#changeAll();
     for (const waiting of this.#waiting.values()) for (const wake of waiting) wake();
