@@ -206,7 +206,7 @@ export class ShareLedger {
           continue;
         }
         const holding = (holdings[thing] ??= this.#fresh(limit, member));
-        this.#note(thing, limit, holding, use);
+        this.#note(thing, holding, use);
         if (isUpToDate) holding.peak = holding.told;
       }
       if (isUpToDate && this.#isAtRest(holdings, limits, member.toldMembers)) {
@@ -340,13 +340,13 @@ export class ShareLedger {
     this.#rates.delete(tenant);
   }
 
-  #note(thing: Limited, limit: number, holding: Holding, { tenant, used, wanted }: TenantUse): void {
+  #note(thing: Limited, holding: Holding, { tenant, used, wanted }: TenantUse): void {
     // A rate is not held: who knows of a lower one goes by that.
     const now = thing === "requestsPerSecond" ? 0 : (used[thing] ?? 0);
     // A day's bytes only become more: whoever tells of fewer has forgotten some.
     if (thing === "bytesPerDay" && now < holding.used) this.spend(tenant, holding.used - now);
     holding.used = now;
-    holding.wanted = Math.min(limit, Math.max(wanted[thing] ?? 0, now));
+    holding.wanted = Math.max(wanted[thing] ?? 0, now);
   }
 
   #holdingsOf(
