@@ -3,7 +3,8 @@
  * from the first time that it says so; one that falls silent keeps what it may be going by. [LI10] to [LI13]
  */
 import type { PoolReply, PoolRequest } from "../../src/core/messages.ts";
-import { type LedgerMember, ShareLedger, type ShareMessage } from "../../src/core/share-ledger.ts";
+import { type LedgerMember, ShareLedger } from "../../src/core/share-ledger.ts";
+import type { ShareMessage } from "../../src/core/share-messages.ts";
 import type { TenantLimits } from "../../src/core/pool-policy.ts";
 import { isLimited } from "../../src/core/tenant-limits.ts";
 import { type ObjectSocket, sendTo } from "../platform/object-platform.ts";

@@ -196,7 +196,7 @@ export function parseConfig(args: readonly string[], write: (text: string) => vo
 
 function commandLine(write: (text: string) => void): Command {
   const description = "Leases ports of the pool's addresses for this host, and sends requests from them.";
-  return withTransport(withCopiedState(newCommand("ipshard agent", description, write)))
+  return withTransport(withFlowTimes(withCopiedState(newCommand("ipshard agent", description, write))))
     .requiredOption("--edge <url>", "where the edge is")
     .requiredOption("--pool <name>", "the pool to join")
     .requiredOption("--token-file <file>", "a token of the role host; its subject is this host's name")
@@ -216,17 +216,6 @@ function commandLine(write: (text: string) => void): Command {
     )
     .option("--proxy-via <name>", "add Via with this name to what the proxies forward")
     .option("--proxy-forwarded", "tell destinations the address of a proxy's client, in Forwarded")
-    .option(
-      "--tunnel-idle <time>",
-      "how long nothing may pass through a tunnel before it is ended, at least 124m",
-      "124m",
-    )
-    .option(
-      "--request-idle <time>",
-      "how long nothing of a request and its answer may pass before it is ended, at least 1s",
-      "5m",
-    )
-    .option("--flow-total <time>", "how long anything may last, at least 1m, or none", "none")
     .option("--allow <cidr>", "a special range that may be a destination; may be repeated", collect, [])
     .option("--deny <cidr>", "a range that must not be a destination; may be repeated", collect, [])
     .option("--dns <host:port>", "a name server instead of the system's; may be repeated", collect, [])
@@ -264,6 +253,21 @@ function commandLine(write: (text: string) => void): Command {
     )
     .option("--site <name>", "where this host is; it gets the addresses that are announced there")
     .option("--weight <number>", "its share of the load compared with other hosts", String(DEFAULT_WEIGHT));
+}
+
+function withFlowTimes(command: Command): Command {
+  return command
+    .option(
+      "--tunnel-idle <time>",
+      "how long nothing may pass through a tunnel before it is ended, at least 124m",
+      "124m",
+    )
+    .option(
+      "--request-idle <time>",
+      "how long nothing of a request and its answer may pass before it is ended, at least 1s",
+      "5m",
+    )
+    .option("--flow-total <time>", "how long anything may last, at least 1m, or none", "none");
 }
 
 function readSources(texts: readonly string[]): AgentConfig["proxySources"] {

@@ -10,7 +10,7 @@ import { once } from "node:events";
 import type { AddressInfo, Server } from "node:net";
 import type { Logger } from "pino";
 import type { PoolPolicy } from "../core/pool-policy.ts";
-import type { ShareMessage } from "../core/share-ledger.ts";
+import type { ShareMessage } from "../core/share-messages.ts";
 import { CommandFault, listenReason } from "../process/command-fault.ts";
 import { tenantOf } from "../core/identity.ts";
 import { monotonicMs } from "../process/clock.ts";
@@ -109,19 +109,7 @@ export class DataPlane {
     });
     dialler.onTry = this.uplinks.onTry;
     this.#outgoing = new Outgoing(dialler, { responseTimeoutMs });
-    const meters = new TenantMeters({
-      times: {
-        // Until an answer begins there is a time of its own.
-        requestIdleMs: Math.max(config.requestIdleMs, connectTimeoutMs + 2 * responseTimeoutMs),
-        totalMs: config.flowTotalMs,
-      },
-      crowd: sockets,
-      onCut: (identity, { code }) => {
-        const fields = { tenant: tenantOf(identity), client: identity.subject, code };
-        log.info(fields, "a flow was ended that may not go on");
-      },
-    });
-    this.tenants = new TenantBook(() => policy, null, meters);
+    this.tenants = new TenantBook(() => policy, null, metersOf(config, sockets, log));
     this.#admission = new Admission({
       pool,
       binder: this.binder,
@@ -267,6 +255,25 @@ export class DataPlane {
     this.#ownAddresses.close();
     this.tenants.meters.close();
   }
+}
+
+function metersOf(
+  { requestIdleMs, flowTotalMs: totalMs, connectTimeoutMs, responseTimeoutMs }: AgentConfig,
+  crowd: OpenSockets,
+  log: Logger,
+): TenantMeters {
+  return new TenantMeters({
+    times: {
+      // Until an answer begins there is a time of its own.
+      requestIdleMs: Math.max(requestIdleMs, connectTimeoutMs + 2 * responseTimeoutMs),
+      totalMs,
+    },
+    crowd,
+    onCut: (identity, { code }) => {
+      const fields = { tenant: tenantOf(identity), client: identity.subject, code };
+      log.info(fields, "a flow was ended that may not go on");
+    },
+  });
 }
 
 /** Listens at a place, and tells where that is. Throws `listen-failed`. */

@@ -1,6 +1,7 @@
 /** What one member goes by, of the limits that are shared out among several. [LI11] [LI13] */
 import type { TenantLimits } from "./pool-policy.ts";
-import { baseShareOf, type ShareMessage, UNTOLD_MEMBERS } from "./share-ledger.ts";
+import { baseShareOf, UNTOLD_MEMBERS } from "./share-ledger.ts";
+import type { ShareMessage } from "./share-messages.ts";
 import { type Amounts, LIMITED, type Limited } from "./tenant-limits.ts";
 
 /** From its start: a member that begins anew knows nothing. */

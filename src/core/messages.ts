@@ -9,7 +9,7 @@ import type { Destination } from "./busiest-destination.ts";
 import type { Lease, LeaseRefusal } from "./lease-commands.ts";
 import type { LeaseSettings, PoolOwnSettings } from "./pool-settings.ts";
 import type { Room } from "./share.ts";
-import type { ShareMessage, TenantUse } from "./share-ledger.ts";
+import type { ShareMessage, TenantUse } from "./share-messages.ts";
 import type { SteeringChange, SteeringTable } from "./steering.ts";
 import type { AddressUplink, Place } from "./uplink.ts";
 

@@ -7,42 +7,8 @@
  */
 import { NO_LIMITS, type TenantLimits } from "./pool-policy.ts";
 import { baseOf, commitmentOf, divide, type Holding } from "./share-division.ts";
+import type { ShareMessage, TenantUse } from "./share-messages.ts";
 import { type Amounts, LIMITED, type Limited } from "./tenant-limits.ts";
-
-/** What a member says of a tenant. */
-export interface TenantUse {
-  readonly tenant: string;
-  readonly used: Amounts;
-  /** With what was refused of late. */
-  readonly wanted: Amounts;
-  /** Of a token with a rate of its own, which is shared out in the same way under its key. */
-  readonly rate?: number | undefined;
-}
-
-/** What a process says to its host: with the limits, which it knows by the policy. */
-export interface LocalUse extends TenantUse {
-  readonly limits: TenantLimits;
-}
-
-/** What a member may have of a tenant's limits. */
-export interface TenantShare {
-  readonly tenant: string;
-  readonly share: Amounts;
-}
-
-/** What is to be told to a member. Of tenants that it does not name everybody has the base. */
-export interface ShareMessage {
-  /** Repeated in the member's answer. */
-  readonly number: number;
-  /** Among how many the base is divided. */
-  readonly members: number;
-  readonly tenants: readonly TenantShare[];
-}
-
-/** What stands for a token among tenants; no name begins so. */
-export function tokenKey(tokenId: string | null, subject: string, perSecond: number): string {
-  return `\n${JSON.stringify([tokenId, subject, perSecond])}`;
-}
 
 type Holdings = { [Thing in Limited]?: Holding };
 
@@ -406,6 +372,10 @@ function toldOf(holdings: Holdings = {}): Amounts {
 function sizeFor(count: number, present: number): number {
   let size = present;
   while (size < count) size *= 2;
-  while ((size > 2 && count * 3 <= size) || (size === 2 && count <= 1)) size /= 2;
+  while (isMuchTooLarge(size, count)) size /= 2;
   return size;
+}
+
+function isMuchTooLarge(size: number, count: number): boolean {
+  return size === 2 ? count <= 1 : size > 2 && count * 3 <= size;
 }

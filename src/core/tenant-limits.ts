@@ -23,13 +23,3 @@ export type Amounts = { readonly [Thing in Limited]?: number | undefined };
 export function isLimited(limits: TenantLimits): boolean {
   return LIMITED.some((thing) => limits[thing] !== null);
 }
-
-/** The limits that there are. */
-export function amountsOf(limits: TenantLimits): Amounts {
-  const amounts: { [Thing in Limited]?: number } = {};
-  for (const thing of LIMITED) {
-    const limit = limits[thing];
-    if (limit !== null) amounts[thing] = limit;
-  }
-  return amounts;
-}

@@ -5,10 +5,7 @@ import { HostShares } from "../../src/agent/tenants/host-shares.ts";
 import { TenantBook } from "../../src/agent/tenants/tenant-book.ts";
 import { TenantMeters } from "../../src/agent/tenants/tenant-meters.ts";
 import { DestinationPolicy } from "../../src/agent/egress/destination-policy.ts";
-import type { TrackedFlow } from "../../src/agent/tenants/running-flows.ts";
 import type { Identity } from "../../src/core/identity.ts";
-import type { Outcome } from "../../src/core/outcome.ts";
-import type { Problem } from "../../src/core/problems.ts";
 import {
   DEFAULT_POOL_POLICY,
   NO_LIMITS,
@@ -77,9 +74,7 @@ class Host {
     const standing = book.standingOf(SHOP);
     if (!standing.ok) throw new Error(standing.refusal.code);
     const until = new Ending();
-    const begun = await (book.begin(SHOP, standing.value, { kind: "tunnel", until, end: () => {} }) as
-      | Outcome<TrackedFlow, Problem>
-      | Promise<Outcome<TrackedFlow, Problem>>);
+    const begun = await book.begin(SHOP, standing.value, { kind: "tunnel", until, end: () => {} });
     if (begun.ok) open.push(until);
     return begun.ok;
   }
@@ -136,9 +131,9 @@ test("[LI12] a pool is told when more is wanted, and not of every flow", async (
   host!.talk([host!]);
   host!.talk([host!]);
   let saidCount = 0;
-  const { due } = host!.shares;
+  const due = host!.shares.due.bind(host!.shares);
   host!.shares.due = (nowMs) => {
-    const use = due.call(host!.shares, nowMs);
+    const use = due(nowMs);
     saidCount += use === null ? 0 : 1;
     return use;
   };

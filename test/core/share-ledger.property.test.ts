@@ -2,16 +2,12 @@
  * Limits shared out among members that start, crash, are cut off and come back, over channels that keep
  * their order and lose what is on its way when they break.
  */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { MemberShares } from "../../src/core/member-shares.ts";
 import { NO_LIMITS, type TenantLimits } from "../../src/core/pool-policy.ts";
-import {
-  ShareLedger,
-  type ShareMessage,
-  type TenantUse,
-  UNTOLD_MEMBERS,
-} from "../../src/core/share-ledger.ts";
+import { ShareLedger, UNTOLD_MEMBERS } from "../../src/core/share-ledger.ts";
+import type { ShareMessage, TenantUse } from "../../src/core/share-messages.ts";
 import { baseOf } from "../../src/core/share-division.ts";
 import { LIMITED } from "../../src/core/tenant-limits.ts";
 

@@ -65,11 +65,11 @@ test("[LI4] [LI10] [LI11] over two hosts of two processes each no more is under 
   const asked = Array.from({ length: 200 }, (_, at) => ask(at % 2 === 0 ? "h1" : "h2", "shop", "/hold"));
   await until("as many as may be wait", async () => (await cluster.askOrigin("held")) >= 30);
   const refused: Told[] = [];
-  for (const one of asked) {
-    void one.then((told) => {
-      if (told.status === 429) refused.push(told);
-    });
-  }
+  const note = async (one: Promise<Told>): Promise<void> => {
+    const told = await one;
+    if (told.status === 429) refused.push(told);
+  };
+  const noted = asked.map(note);
   await until("the others are refused", () => refused.length >= 160);
   const held = await cluster.askOrigin("held");
   expect(held).toBeLessThanOrEqual(40);
@@ -79,6 +79,7 @@ test("[LI4] [LI10] [LI11] over two hosts of two processes each no more is under 
     expect(retryAfter).toMatch(/^[1-9]\d*$/);
   }
   await cluster.askOrigin("release");
+  await Promise.all(noted);
   expect((await Promise.all(asked)).filter(({ status }) => status === 200)).toHaveLength(held);
   const views = [await view("h1", "shop"), await view("h2", "shop")];
   const share = views.reduce((sum, one) => sum + (one?.share["requestsInFlight"] ?? 0), 0);
@@ -87,16 +88,16 @@ test("[LI4] [LI10] [LI11] over two hosts of two processes each no more is under 
 
 test("[LI2] [LI7] a tenant at ten times its limits takes nothing from another: all of the other's requests are answered, and the flood is refused by name", async () => {
   await limit("flood", { requestsPerSecond: 5, requestsInFlight: 4, ports: 4 });
-  let isOver = false;
+  const over = new AbortController();
   const flood: Told[] = [];
   const flooding = Array.from({ length: 64 }, async () => {
-    while (!isOver) flood.push(await ask("h1", "flood", "/seen"));
+    while (!over.signal.aborted) flood.push(await ask("h1", "flood", "/seen"));
   });
   const good: Told[] = [];
   for (let round = 0; round < 40; round += 1) {
     good.push(...(await Promise.all(Array.from({ length: 10 }, () => ask("h1", "good", "/seen")))));
   }
-  isOver = true;
+  over.abort();
   await Promise.all(flooding);
   expect(good.filter(({ status }) => status !== 200)).toEqual([]);
   const refused = flood.filter(({ status }) => status !== 200);

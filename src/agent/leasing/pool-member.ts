@@ -10,7 +10,7 @@ import {
   PROTOCOL_VERSION,
 } from "../../core/messages.ts";
 import { heartbeatMsFor, reportIntervalMsFor } from "../../core/liveness.ts";
-import type { ShareMessage } from "../../core/share-ledger.ts";
+import type { ShareMessage } from "../../core/share-messages.ts";
 import { portCountOf } from "../../core/port-block.ts";
 import { parsePoolReply } from "../../wire/message-parsers.ts";
 import { AddressMember, type MemberOptions } from "./address-member.ts";

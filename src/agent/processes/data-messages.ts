@@ -3,7 +3,7 @@
  * are not checked as those from strangers are.
  */
 import type { PoolPolicy } from "../../core/pool-policy.ts";
-import type { LocalUse, ShareMessage } from "../../core/share-ledger.ts";
+import type { LocalUse, ShareMessage } from "../../core/share-messages.ts";
 import type { AddressUplink, Place } from "../../core/uplink.ts";
 import type { CommandFaultCode } from "../../process/command-fault.ts";
 import type { UploadStatus } from "../../wire/upload-status.ts";

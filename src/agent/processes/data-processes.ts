@@ -8,7 +8,7 @@ import { rm } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import type { Logger } from "pino";
 import type { PoolPolicy } from "../../core/pool-policy.ts";
-import type { LocalUse, ShareMessage } from "../../core/share-ledger.ts";
+import type { LocalUse, ShareMessage } from "../../core/share-messages.ts";
 import type { Place } from "../../core/uplink.ts";
 import { BackOff } from "../../process/back-off.ts";
 import { monotonicMs } from "../../process/clock.ts";

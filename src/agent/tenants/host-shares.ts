@@ -10,7 +10,8 @@
  */
 import { MemberShares } from "../../core/member-shares.ts";
 import { NO_LIMITS, type TenantLimits } from "../../core/pool-policy.ts";
-import { type LocalUse, ShareLedger, type ShareMessage, type TenantUse } from "../../core/share-ledger.ts";
+import { ShareLedger } from "../../core/share-ledger.ts";
+import type { LocalUse, ShareMessage, TenantUse } from "../../core/share-messages.ts";
 import { type Amounts, LIMITED, type Limited } from "../../core/tenant-limits.ts";
 import { monotonicMs } from "../../process/clock.ts";
 

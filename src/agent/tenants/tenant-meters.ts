@@ -8,7 +8,7 @@ import { MemberShares } from "../../core/member-shares.ts";
 import { type Outcome, refuse } from "../../core/outcome.ts";
 import { DEFAULT_POOL_POLICY, limitsOf, type PoolPolicy } from "../../core/pool-policy.ts";
 import type { Problem } from "../../core/problems.ts";
-import type { LocalUse, ShareMessage } from "../../core/share-ledger.ts";
+import type { LocalUse, ShareMessage } from "../../core/share-messages.ts";
 import { isLimited } from "../../core/tenant-limits.ts";
 import { monotonicMs } from "../../process/clock.ts";
 import { type CancelTimer, systemTimers, type Timers } from "../../process/timers.ts";

@@ -5,7 +5,7 @@
 import type { Identity } from "../../core/identity.ts";
 import type { MemberShares } from "../../core/member-shares.ts";
 import { NO_LIMITS, type TenantLimits } from "../../core/pool-policy.ts";
-import { type LocalUse, tokenKey } from "../../core/share-ledger.ts";
+import { type LocalUse, tokenKey } from "../../core/share-messages.ts";
 import { TokenBucket } from "./token-bucket.ts";
 import { Wants } from "./wants.ts";
 
