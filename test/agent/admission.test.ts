@@ -15,7 +15,7 @@ import { type Rig, startOrigin, startRig } from "./gateway-rig.ts";
 const IP = "192.0.2.1";
 const WAY = { role: "gateway", hint: "Ask the edge." } as const;
 const DESTINATION = { hostname: "example.com" };
-const FLOW = { kind: "request", until: new PassThrough(), end: () => {} } as const;
+const FLOW = { kind: "request", until: new PassThrough(), flow: { fail: () => {} } } as const;
 
 let binder: PortBinder;
 let admission: Admission;

@@ -20,7 +20,7 @@ class Ending {
   destroyed = false;
   #onClose = (): void => {};
 
-  once(_event: "close", listener: () => void): void {
+  on(_event: "close", listener: () => void): void {
     this.#onClose = listener;
   }
 
@@ -74,7 +74,7 @@ class Host {
     const standing = book.standingOf(SHOP);
     if (!standing.ok) throw new Error(standing.refusal.code);
     const until = new Ending();
-    const begun = await book.begin(SHOP, standing.value, { kind: "tunnel", until, end: () => {} });
+    const begun = await book.begin(SHOP, standing.value, { kind: "tunnel", until, flow: { fail: () => {} } });
     if (begun.ok) open.push(until);
     return begun.ok;
   }

@@ -104,9 +104,8 @@ export class Admission {
       const destination = asked.destination();
       return destination.ok ? destination.value.hostname : null;
     });
-    const admit = (): Outcome<Admitted<Destination>, Problem> =>
-      this.#admit(client, standing, begun.value, asked);
-    return learning === null ? admit() : learning.then(admit);
+    if (learning === null) return this.#admit(client, standing, begun.value, asked);
+    return learning.then(() => this.#admit(client, standing, begun.value, asked));
   }
 
   #admit<Destination extends { readonly hostname: string }>(

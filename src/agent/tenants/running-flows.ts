@@ -19,15 +19,15 @@ export type FlowKind =
 /** What a flow lasts as long as: an answer, a socket, a stream. */
 export interface Lasting {
   readonly destroyed: boolean;
-  once(event: "close", listener: () => void): unknown;
+  on(event: "close", listener: () => void): unknown;
 }
 
 /** A flow as it asks to be admitted. */
 export interface BeginningFlow {
   readonly kind: FlowKind;
   readonly until: Lasting;
-  /** Ends it early, with what is then told of it. */
-  readonly end: (fault: EgressFault) => void;
+  /** Fails when it is ended early. */
+  readonly flow: { fail(fault: unknown): void };
 }
 
 /** One admitted flow, from its admission until what it lasts as long as has closed. */
@@ -38,14 +38,14 @@ export class TrackedFlow implements RunningFlow {
   /** When something last passed, to the nearest look. */
   movedAtMs: number;
   readonly #clock: { readonly lookedAtMs: number };
-  readonly #end: BeginningFlow["end"];
+  readonly #flow: BeginningFlow["flow"];
   #isCut = false;
 
-  constructor(identity: Identity, { kind, end }: BeginningFlow, clock: { readonly lookedAtMs: number }) {
+  constructor(identity: Identity, { kind, flow }: BeginningFlow, clock: { readonly lookedAtMs: number }) {
     this.identity = identity;
     this.kind = kind;
     this.#clock = clock;
-    this.#end = end;
+    this.#flow = flow;
     this.beganAtMs = clock.lookedAtMs;
     this.movedAtMs = clock.lookedAtMs;
   }
@@ -58,7 +58,7 @@ export class TrackedFlow implements RunningFlow {
   cut(problem: Problem): boolean {
     if (this.#isCut) return false;
     this.#isCut = true;
-    this.#end(EgressFault.of(problem));
+    this.#flow.fail(EgressFault.of(problem));
     return true;
   }
 }

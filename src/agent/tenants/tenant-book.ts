@@ -92,7 +92,7 @@ export class TenantBook {
     standing: Standing,
     flow: BeginningFlow,
   ): Outcome<TrackedFlow, Problem> | Promise<Outcome<TrackedFlow, Problem>> {
-    return this.meters.begin(standing.meter, () => standing.meter.begin(identity, flow, standing.own));
+    return this.meters.begin(standing.meter, identity, flow, standing.own);
   }
 
   #judge(identity: Identity): Outcome<Standing, Problem> {

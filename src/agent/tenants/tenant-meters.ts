@@ -12,7 +12,7 @@ import type { LocalUse, ShareMessage } from "../../core/share-messages.ts";
 import { isLimited } from "../../core/tenant-limits.ts";
 import { monotonicMs } from "../../process/clock.ts";
 import { type CancelTimer, systemTimers, type Timers } from "../../process/timers.ts";
-import type { TrackedFlow } from "./running-flows.ts";
+import type { BeginningFlow, TrackedFlow } from "./running-flows.ts";
 import { type MeterClock, TenantMeter } from "./tenant-meter.ts";
 import { type TokenRate, TokenRates } from "./token-rates.ts";
 
@@ -160,14 +160,16 @@ export class TenantMeters implements MeterClock {
   /** Begins a flow, as `begin` does: at once, or when a share has come. */
   begin(
     meter: TenantMeter,
-    begin: () => Outcome<TrackedFlow, Problem>,
+    identity: Identity,
+    flow: BeginningFlow,
+    own: TokenRate | null,
   ): Outcome<TrackedFlow, Problem> | Promise<Outcome<TrackedFlow, Problem>> {
     const objection = this.#objectionOfCrowd(meter);
     if (objection !== null) return refuse(objection);
     this.#watch();
-    const begun = begin();
-    if (begun.ok) return begun;
-    return this.#mayCome(meter, begun.refusal) ? this.#later(meter, begin, begun) : begun;
+    const begun = meter.begin(identity, flow, own);
+    if (begun.ok || !this.#mayCome(meter, begun.refusal)) return begun;
+    return this.#later(meter, () => meter.begin(identity, flow, own), begun);
   }
 
   /** Ends what may not run any more; `why` says so of an identity. */

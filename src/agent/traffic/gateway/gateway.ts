@@ -191,7 +191,7 @@ export class Gateway {
         client: identity,
         selection: headers.egress,
         destination: () => parseDestination(query),
-        flow: { kind: "request", until: response, end: (fault) => flow.fail(fault) },
+        flow: { kind: "request", until: response, flow },
       });
       const admitted = admitting instanceof Promise ? await admitting : admitting;
       proxied = this.#fetch(request, response, headers, admitted);
@@ -277,7 +277,7 @@ export class Gateway {
     flow: Flow,
   ): Promise<Outcome<Admitted<Destination>, Problem>> {
     const client = await this.#admission.identify(tokenOf(headers, FETCHING), FETCHING);
-    const tunnel = { kind: "tunnel", until: socket, end: (fault: unknown) => flow.fail(fault) } as const;
+    const tunnel = { kind: "tunnel", until: socket, flow } as const;
     return this.#admission.admit({ client, selection: headers.egress, destination, flow: tunnel });
   }
 }

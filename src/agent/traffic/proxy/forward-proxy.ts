@@ -82,7 +82,7 @@ export class ForwardProxy {
         refusals.refuse(request, response, judged.refusal);
         return;
       }
-      const begin = { kind: "request", until: response, end: (fault: unknown) => flow.fail(fault) } as const;
+      const begin = { kind: "request", until: response, flow } as const;
       const admitted = await this.#admit(request, headers, clientAt, begin);
       proxied = this.#forward(request, response, headers, admitted);
       proxied?.start(flow, null);
@@ -104,7 +104,7 @@ export class ForwardProxy {
         const detail = "There is more than one token.";
         return refusals.refuse(request, response, { code: "request-malformed", detail });
       }
-      const begin = { kind: "request", until: response, end: (fault: unknown) => flow.fail(fault) } as const;
+      const begin = { kind: "request", until: response, flow } as const;
       const admitted = await this.#admit(request, headers, clientAt, begin);
       proxied = this.#forward(request, response, headers, admitted);
       proxied?.start(flow, null);
@@ -130,7 +130,7 @@ export class ForwardProxy {
       client = new WebSocketClient(socket, head, flow);
       const headers = readRequestHeaders(request.rawHeaders, false);
       const judged = judgeHead(request.httpVersion, headers);
-      const begin = { kind: "tunnel", until: socket, end: (fault: unknown) => flow.fail(fault) } as const;
+      const begin = { kind: "tunnel", until: socket, flow } as const;
       const admitted = judged.ok ? await this.#admit(request, headers, clientAt, begin) : judged;
       if (!admitted.ok) return refusals.refuseOn(socket, admitted.refusal);
       ({ context } = admitted.value);

@@ -195,7 +195,7 @@ export class SocksConnection {
       const opened = await this.#options.associations.open(
         { ...this.#asker!, announced },
         socket,
-        (fault) => this.#flow.fail(fault),
+        this.#flow,
         this.#flow.guard((problem, context) => {
           if (problem === null) return void socket.destroy();
           this.#options.refusals.count(problem, null, context);

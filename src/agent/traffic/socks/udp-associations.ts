@@ -59,12 +59,12 @@ export class UdpAssociations {
 
   /**
    * Opens one for the client of a control connection. Whatever ends it, `onEnd` hears it once, with a
-   * problem if the client did not want it; when the connection has closed, it is over. `end` ends both.
+   * problem if the client did not want it; when the connection has closed, it is over. When `flow` fails, that ends both.
    */
   async open(
     { client, selection, announced }: AskedAssociation,
     control: Socket,
-    end: (fault: unknown) => void,
+    flow: { fail(fault: unknown): void },
     onEnd: (problem: Problem | null, context: FlowContext) => void,
   ): Promise<Outcome<UdpAssociation, Problem>> {
     const { admission, onEnded, ...shared } = this.#options;
@@ -72,7 +72,7 @@ export class UdpAssociations {
       client: ok(client),
       selection,
       destination: () => ok(ANYWHERE),
-      flow: { kind: "association", until: control, end },
+      flow: { kind: "association", until: control, flow },
     });
     const admitted = admitting instanceof Promise ? await admitting : admitting;
     if (!admitted.ok) return admitted;

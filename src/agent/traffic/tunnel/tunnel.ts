@@ -73,7 +73,7 @@ export class Tunnel {
       client: ok(client),
       selection,
       destination: () => destination,
-      flow: { kind: "tunnel", until: this.#client.socket, end: (fault) => this.#flow.fail(fault) },
+      flow: { kind: "tunnel", until: this.#client.socket, flow: this.#flow },
     });
     const admitted = admitting instanceof Promise ? await admitting : admitting;
     if (!admitted.ok) return admitted.refusal;
