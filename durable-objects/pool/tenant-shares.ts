@@ -23,7 +23,7 @@ export interface TenantSharesOptions {
 }
 
 const DAY_MS = 86_400_000;
-/** A host goes by its base alone when it has not heard its pool for half of this (`SHARE_LAPSE_MS`). */
+/** A host goes by its base alone when it has not heard its pool for half of this. */
 export const LAPSED_MS = 60_000;
 /** Beyond its lease: clocks, and what it takes to notice. */
 const LEASE_MARGIN_MS = 60_000;

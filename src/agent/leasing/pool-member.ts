@@ -10,7 +10,6 @@ import {
   PROTOCOL_VERSION,
 } from "../../core/messages.ts";
 import { heartbeatMsFor, reportIntervalMsFor } from "../../core/liveness.ts";
-import type { ShareMessage } from "../../core/share-messages.ts";
 import { portCountOf } from "../../core/port-block.ts";
 import { parsePoolReply } from "../../wire/message-parsers.ts";
 import { AddressMember, type MemberOptions } from "./address-member.ts";
@@ -21,6 +20,7 @@ import { type Clock, readClock } from "../../process/clock.ts";
 import { destinationOf } from "../egress/destination-key.ts";
 import type { ServedAddresses, ServedPorts } from "./served-addresses.ts";
 import { type OwnNextHop, nextHopFindings } from "./next-hop-findings.ts";
+import { ShareTalk, type TenantShares } from "./share-talk.ts";
 import { type CapacityReport, urgencyOf } from "./capacity-report.ts";
 import type { AddressUplink, Place } from "../../core/uplink.ts";
 import { DEFAULT_WEIGHT } from "../../core/whereabouts.ts";
@@ -49,20 +49,6 @@ export interface PolicyDelivery {
 export interface KeptAdvertised {
   readonly keptAdvertised: Readonly<Record<string, string>>;
   keepAdvertised(advertised: Readonly<Record<string, string>>): void;
-}
-
-/** This host's shares of what tenants may have in the pool. */
-export interface TenantShares {
-  /** The pool says what this host may have. */
-  take(message: ShareMessage): void;
-  /** The pool has not been heard for long: others may have some of it by now. [LI13] */
-  lapse(): void;
-  /** The pool knows nothing of what it was told on another connection. */
-  forgetTold(): void;
-  /** What the pool is to be told now; null for nothing. */
-  due(): Pick<PoolRequest & { type: "use" }, "number" | "tenants"> | null;
-  /** Called when more is wanted than there is. */
-  onWant: (() => void) | null;
 }
 
 /** What a pool's member needs beside what its addresses need. */
@@ -95,8 +81,6 @@ const LOOK_INTERVAL_MS = 250;
 const SUSPECT_INTERVAL_MS = 4_000;
 /** What only people look at. */
 const LATE_INTERVAL_MS = 30_000;
-/** When a pool has not been heard for so long, what it shares out may be had by others. [LI13] */
-export const SHARE_LAPSE_MS = 30_000;
 /** Capacity may change with every request. */
 const LEAST_INTERVAL_MS = 100;
 
@@ -128,7 +112,7 @@ export class PoolMember {
   #told: CapacityReport | null = null;
   #toldAtMs = 0;
   #cancelLook: CancelTimer | null = null;
-  #cancelLapse: CancelTimer | null = null;
+  readonly #shares: ShareTalk | null;
 
   constructor(options: PoolMemberOptions) {
     const { edge, pool, token, log, openLink = openEdgeLink } = options;
@@ -136,8 +120,11 @@ export class PoolMember {
     this.#advertised = options.advertised?.keptAdvertised ?? {};
     this.#clock = options.clock ?? readClock;
     this.#timers = options.timers ?? systemTimers;
-    if (options.shares !== undefined) options.shares.onWant = () => this.#tellUse();
     if (options.uplinks !== undefined) options.uplinks.onChange = () => this.#look();
+    this.#shares =
+      options.shares === undefined
+        ? null
+        : new ShareTalk(options.shares, this.#timers, (use) => this.#link.send(use));
     this.#link = openLink<PoolReply>({
       name: `pool ${pool}`,
       url: new URL(`/v1/pools/${encodeURIComponent(pool)}/connect`, edge),
@@ -147,7 +134,7 @@ export class PoolMember {
       onMessage: (reply) => this.#received(reply),
       onClose: () => {
         this.#told = null;
-        this.#lapseLater();
+        this.#shares?.closed();
       },
       log,
       ...(options.linkTiming === undefined ? {} : { timing: options.linkTiming }),
@@ -186,7 +173,7 @@ export class PoolMember {
     this.#isStopped = true;
     this.#cancelLook?.();
     this.#cancelLook = null;
-    this.#cancelLapse?.();
+    this.#shares?.stop();
     this.#link.stop();
     for (const member of this.#members.values()) member.stop();
     for (const { member } of this.#leaving.values()) member.stop();
@@ -224,15 +211,12 @@ export class PoolMember {
         this.#warnOfNextHop(reply.steered === true);
         this.#warnOfShortage(reply.shortage ?? null);
         this.#advertise(reply.advertised ?? {});
-        this.#cancelLapse?.();
-        this.#cancelLapse = null;
         this.#serve();
         this.#report();
-        this.#tellUse();
+        this.#shares?.opened(this.#takes);
         return;
       case "shares":
-        this.#options.shares?.take(reply);
-        this.#tellUse();
+        this.#shares?.take(reply);
         return;
       case "try":
         void this.#try(reply.ip, reply.places);
@@ -276,21 +260,6 @@ export class PoolMember {
   #warnOfShortage(code: "address-exhausted" | null): void {
     if (code !== null && code !== this.#shortage) this.#options.log.error({ code }, adviceOn(code));
     this.#shortage = code;
-  }
-
-  /** A connection that is back in time changes nothing. */
-  #lapseLater(): void {
-    const { shares } = this.#options;
-    if (shares === undefined || this.#isStopped) return;
-    shares.forgetTold();
-    this.#cancelLapse ??= this.#timers.after(SHARE_LAPSE_MS, () => shares.lapse(), "idle");
-  }
-
-  /** Another message than a report, at its own pace. [LI12] */
-  #tellUse(): void {
-    if (this.#told === null || this.#isStopped || !this.#takes.includes("tenants")) return;
-    const use = this.#options.shares?.due() ?? null;
-    if (use !== null) this.#link.send({ type: "use", ...use } satisfies PoolRequest);
   }
 
   async #try(ip: string, places: readonly Place[]): Promise<void> {
@@ -361,7 +330,7 @@ export class PoolMember {
 
   #look(): void {
     if (this.#told === null || this.#isStopped) return;
-    this.#tellUse();
+    this.#shares?.tell();
     const sinceMs = this.#clock().monotonicMs - this.#toldAtMs;
     const present = this.#present();
     const urgency = urgencyOf(this.#told, present);
