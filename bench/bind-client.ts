@@ -6,6 +6,7 @@
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { createServer, connect, type Socket } from "node:net";
+import { UNMETERED } from "../src/agent/egress/flow-use.ts";
 import { AddressPorts } from "../src/agent/egress/address-ports.ts";
 import { AddressRules } from "../src/policy/address-rules.ts";
 import { DestinationPolicy } from "../src/policy/destination-policy.ts";
@@ -91,7 +92,7 @@ async function run(): Promise<ClientReport> {
     const policy = new DestinationPolicy({ addresses: new AddressRules({ allowed: ["127.0.0.0/8"] }) });
     const openByUs: Open = async () => {
       const { socket } = await dialler.dial(
-        { pool: "main", tenant: "test", address, policy },
+        { pool: "main", tenant: "test", address, policy, meter: UNMETERED },
         DESTINATION,
         port,
       );

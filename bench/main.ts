@@ -11,6 +11,7 @@ import { measureLease } from "./lease.ts";
 import { measureProxy } from "./proxy.ts";
 import { printTable, type Row } from "./report.ts";
 import { measureSteering } from "./steering.ts";
+import { measureTenants } from "./tenants.ts";
 
 const BENCHES: Readonly<Record<string, () => Promise<Row[]>>> = {
   bind: measureBind,
@@ -19,6 +20,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Row[]>>> = {
   lease: measureLease,
   proxy: measureProxy,
   steering: measureSteering,
+  tenants: measureTenants,
 };
 
 const words = process.argv.slice(2);

@@ -16,6 +16,7 @@ import type { SteeringFeed } from "../steering/steering-feed.ts";
 import type { HostAssignments } from "./host-assignments.ts";
 import type { HostSockets } from "./host-sockets.ts";
 import type { PoolStore, StoredHost, StoredPool } from "./pool-store.ts";
+import type { TenantShares } from "./tenant-shares.ts";
 import type { UplinkOpinions } from "./uplink-opinions.ts";
 
 /** What the conversation needs of its pool. */
@@ -27,11 +28,12 @@ export interface HostSessionsOptions {
   readonly opinions: UplinkOpinions;
   readonly assignments: HostAssignments;
   readonly policyVersion: () => number;
+  readonly shares: TenantShares;
   readonly addressOf: (ip: string) => PoolAddress;
 }
 
 /** Members of a report that came after those by which hosts tell older pools apart. [ME6] */
-const TAKES = ["busiestDestination", "policyVersion"] as const;
+const TAKES = ["busiestDestination", "policyVersion", "tenants"] as const;
 const UNREACHABLE = { ipv4: null, ipv6: null };
 
 /** One per pool object. */
@@ -51,6 +53,7 @@ export class HostSessions {
     const request = readRequest(message, parsePoolRequest);
     if (!request.ok) return refuseHost(socket, request.refusal);
     if (request.value.type === "enlist") this.#enlist(socket, request.value, pool);
+    else if (request.value.type === "use") this.#used(socket, request.value);
     else if (request.value.type === "report") this.#report(socket, request.value);
     else this.#tried(socket, request.value);
   }
@@ -115,6 +118,7 @@ export class HostSessions {
     assignments.review(host);
     const silenceMs = sockets.silenceMs(pool.settings);
     this.#tell(socket, host, pool, silenceMs);
+    this.#options.shares.enlisted(host);
     if (silenceMs !== this.#toldSilenceMs) this.#tellSilence(pool, silenceMs);
   }
 
@@ -142,6 +146,14 @@ export class HostSessions {
     assignments.reported(stored, present, leaving);
     const isDoubted = [...stored.rooms, ...rooms].some(({ uplink }) => (uplink?.doubts.length ?? 0) > 0);
     if (isDoubted) opinions.reported(host);
+  }
+
+  #used(socket: ObjectSocket, use: PoolRequest & { type: "use" }): void {
+    const { sockets, shares } = this.#options;
+    const { host, instance } = sockets.peerOf(socket);
+    if (instance === null) return refuseHost(socket, "message-malformed");
+    sockets.hear(socket, instance);
+    shares.used(host, use);
   }
 
   #tried(socket: ObjectSocket, answer: PoolRequest & { type: "tried" }): void {

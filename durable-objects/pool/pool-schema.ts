@@ -97,4 +97,12 @@ export const POOL_MIGRATIONS: Migrations = [
     ) WITHOUT ROWID`,
     "ALTER TABLE host ADD COLUMN policy_version INTEGER",
   ],
+  // What hosts may have of tenants' limits. A host without a row was told nothing.
+  [
+    `CREATE TABLE tenant_share (
+      host TEXT PRIMARY KEY,
+      document TEXT NOT NULL,
+      gone_since_ms INTEGER
+    ) WITHOUT ROWID`,
+  ],
 ];

@@ -8,7 +8,13 @@
  */
 import type { PublishedPool } from "../../src/core/egress-facts.ts";
 import { ok, type Outcome, refuse } from "../../src/core/outcome.ts";
-import type { PolicyChanges, PoolPolicy, RevokedToken, TenantChanges } from "../../src/core/pool-policy.ts";
+import {
+  limitsOf,
+  type PolicyChanges,
+  type PoolPolicy,
+  type RevokedToken,
+  type TenantChanges,
+} from "../../src/core/pool-policy.ts";
 import type { Placement } from "../../src/core/placement.ts";
 import { DEFAULT_POOL_SETTINGS, ownSettingsOf, type PoolSettings } from "../../src/core/pool-settings.ts";
 import type { Publication } from "../../src/core/publication.ts";
@@ -38,6 +44,8 @@ import type { PoolHost } from "./host-description.ts";
 import { HostSessions } from "./host-sessions.ts";
 import { HostSockets } from "./host-sockets.ts";
 import { OperatorDrains } from "./operator-drains.ts";
+import { ShareStore } from "./share-store.ts";
+import { TenantShares } from "./tenant-shares.ts";
 import { PolicyStore } from "./policy-store.ts";
 import { PoolPolicies, type PolicyRefusal } from "./pool-policies.ts";
 import { POOL_MIGRATIONS } from "./pool-schema.ts";
@@ -105,14 +113,34 @@ export class PoolService {
     const onChange = (): void => assignments.decide();
     const drains = new OperatorDrains({ nowMs, store, drains: drained, assignments: assigned, onChange });
     this.#drains = drains;
+    /** Asked for each share, and read from the disk only once. */
+    let known: PoolPolicy | null = null;
     const policies = new PoolPolicies({
       nowMs,
       store: new PolicyStore(platform.storage),
-      onChange: () => this.#hosts.tellAll(),
+      onChange: () => {
+        known = null;
+        this.#hosts.tellAll();
+        shares.limitsChanged();
+      },
+    });
+    const shares = new TenantShares({
+      store: new ShareStore(platform.storage),
+      nowMs,
+      limitsOf: (tenant) => limitsOf((known ??= policies.policy), tenant),
+      live: () => new Set(sockets.liveInstances(store.pool()!.settings).keys()),
+      socketOf: (host) => {
+        const stored = store.host(host);
+        return stored === null ? undefined : sockets.socketOf(stored);
+      },
+      leaseMs: () => {
+        const { settings } = store.pool()!;
+        return isStatic(settings) ? null : settings.leaseDurationMs;
+      },
     });
     this.#policies = policies;
     const policyVersion = (): number => policies.version;
-    const parts = { store, sockets, steering, opinions, assignments, policyVersion };
+    const parts = { store, sockets, steering, opinions, assignments, policyVersion, shares };
     this.#view = new PoolView({ nowMs, drains, ...parts });
     this.#hosts = new HostSessions({ platform, addressOf, ...parts });
     this.#questions = new AddressQuestions({ platform, store, addressOf });

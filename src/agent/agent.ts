@@ -15,6 +15,7 @@ import type { BlockLog } from "./flow-log/block-log.ts";
 import { blockLogOf, trimLeftovers } from "./flow-log/flow-log-options.ts";
 import { NotedAddresses } from "./noted-addresses.ts";
 import type { EdgeToken } from "../link/edge-token.ts";
+import { HostShares } from "./tenants/host-shares.ts";
 import type { Machine } from "./machine/guarded-machine.ts";
 import { PoolMember } from "./leasing/pool-member.ts";
 import type { StateDirectory } from "../link/state-directory.ts";
@@ -33,6 +34,7 @@ export class Agent {
   readonly #machine: Machine;
   readonly #policy: PolicyCopy;
   readonly #blockLog: BlockLog | null;
+  readonly #shares: HostShares;
   #member: PoolMember | null = null;
 
   constructor(config: AgentConfig, token: EdgeToken, state: StateDirectory, machine: Machine, log: Logger) {
@@ -59,6 +61,8 @@ export class Agent {
         ? new DataPlane({ config, host, verifier: this.#keys, describe, log })
         : new DividedPlane({ config, host, keys: () => state.keptKeys, describe, log });
     this.#policy = this.#policyCopy(config);
+    this.#shares = new HostShares(config.processes);
+    this.#dataPlane.followShares(this.#shares);
   }
 
   /** Of the edge, and of this host's disk for when the edge is away. */
@@ -99,6 +103,7 @@ export class Agent {
         told: (version) => this.#policy.told(version),
         version: () => this.#dataPlane.policyVersion,
       },
+      shares: this.#shares,
       machine: this.#machine,
       epochs: this.#state,
       slots: this.#state.slots,

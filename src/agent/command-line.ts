@@ -56,6 +56,10 @@ export interface AgentConfig {
   readonly allowsPlainHttp: boolean;
   /** How long nothing may pass through a tunnel before it is ended. */
   readonly tunnelIdleMs: number;
+  /** How long nothing of a request and its answer may pass. */
+  readonly requestIdleMs: number;
+  /** How long anything may last; null for as long as it lasts. */
+  readonly flowTotalMs: number | null;
   /** As the edge reaches it; null to make one from where the agent listens. */
   readonly gateway: string | null;
   readonly allowed: readonly string[];
@@ -95,6 +99,8 @@ interface Options extends TransportOptions, FlowLogOptionTexts {
   readonly proxyVia?: string;
   readonly proxyForwarded?: true;
   readonly tunnelIdle: string;
+  readonly requestIdle: string;
+  readonly flowTotal: string;
   readonly gateway?: string;
   readonly allow: readonly string[];
   readonly deny: readonly string[];
@@ -123,6 +129,9 @@ const MOST_PROCESSES = 8;
 const MOST_ASKED_PROCESSES = 64;
 /** RFC 5382 REQ-5. */
 const LEAST_TUNNEL_IDLE_MS = 7_440_000;
+const LEAST_REQUEST_IDLE_MS = 1_000;
+const LEAST_FLOW_TOTAL_MS = 60_000;
+const LONGEST_FLOW_TOTAL_MS = 30 * LONGEST_MS;
 /** Whoever is on the machine may use its proxies, unless sources are given. */
 const LOCAL_SOURCES: readonly string[] = ["127.0.0.0/8=local", "::1/128=local"];
 /** Nobody is known by where it comes from. */
@@ -167,6 +176,17 @@ export function parseConfig(args: readonly string[], write: (text: string) => vo
       leastMs: LEAST_TUNNEL_IDLE_MS,
       mostMs: LONGEST_MS,
     }),
+    requestIdleMs: readDuration("--request-idle", options.requestIdle, {
+      leastMs: LEAST_REQUEST_IDLE_MS,
+      mostMs: LONGEST_MS,
+    }),
+    flowTotalMs:
+      options.flowTotal === "none"
+        ? null
+        : readDuration("--flow-total", options.flowTotal, {
+            leastMs: LEAST_FLOW_TOTAL_MS,
+            mostMs: LONGEST_FLOW_TOTAL_MS,
+          }),
     gateway,
     allowed: options.allow.map((text) => readRange("--allow", text)),
     denied: options.deny.map((text) => readRange("--deny", text)),
@@ -186,9 +206,8 @@ export function parseConfig(args: readonly string[], write: (text: string) => vo
 
 function commandLine(write: (text: string) => void): Command {
   const description = "Leases ports of the pool's addresses for this host, and sends requests from them.";
-  return withJoin(
-    withFlowLog(withTransport(withCopiedState(newCommand("ipshard agent", description, write)))),
-  )
+  const command = withCopiedState(newCommand("ipshard agent", description, write));
+  return withJoin(withFlowLog(withTransport(withFlowTimes(command))))
     .requiredOption("--edge <url>", "where the edge is")
     .requiredOption("--pool <name>", "the pool to join")
     .requiredOption("--token-file <file>", "a token of the role host; its subject is this host's name")
@@ -208,11 +227,6 @@ function commandLine(write: (text: string) => void): Command {
     )
     .option("--proxy-via <name>", "add Via with this name to what the proxies forward")
     .option("--proxy-forwarded", "tell destinations the address of a proxy's client, in Forwarded")
-    .option(
-      "--tunnel-idle <time>",
-      "how long nothing may pass through a tunnel before it is ended, at least 124m",
-      "124m",
-    )
     .option("--allow <cidr>", "a special range that may be a destination; may be repeated", collect, [])
     .option("--deny <cidr>", "a range that must not be a destination; may be repeated", collect, [])
     .option("--dns <host:port>", "a name server instead of the system's; may be repeated", collect, [])
@@ -250,6 +264,21 @@ function commandLine(write: (text: string) => void): Command {
     )
     .option("--site <name>", "where this host is; it gets the addresses that are announced there")
     .option("--weight <number>", "its share of the load compared with other hosts", String(DEFAULT_WEIGHT));
+}
+
+function withFlowTimes(command: Command): Command {
+  return command
+    .option(
+      "--tunnel-idle <time>",
+      "how long nothing may pass through a tunnel before it is ended, at least 124m",
+      "124m",
+    )
+    .option(
+      "--request-idle <time>",
+      "how long nothing of a request and its answer may pass before it is ended, at least 1s",
+      "5m",
+    )
+    .option("--flow-total <time>", "how long anything may last, at least 1m, or none", "none");
 }
 
 function readSources(texts: readonly string[]): AgentConfig["proxySources"] {

@@ -14,7 +14,9 @@ import type { PoolPolicy } from "../core/pool-policy.ts";
 import { flowLogDirectory } from "./flow-log/flow-log-options.ts";
 import { ProcessFlows } from "./flow-log/process-flows.ts";
 import { diskFault } from "../process/disk-faults.ts";
+import type { ShareMessage } from "../core/share-messages.ts";
 import { CommandFault, listenReason } from "../process/command-fault.ts";
+import { tenantOf } from "../core/identity.ts";
 import { monotonicMs } from "../process/clock.ts";
 import { descriptorLimit } from "../process/descriptors.ts";
 import type { TokenVerifier } from "../wire/tokens.ts";
@@ -23,6 +25,7 @@ import type { AgentConfig } from "./command-line.ts";
 import { DestinationJudge } from "./destination-judge.ts";
 import { Dialler } from "./egress/dial.ts";
 import { type FlowContext, logFields } from "./egress/flow-context.ts";
+import { UNMETERED } from "./egress/flow-use.ts";
 import { OpenSockets } from "./egress/open-sockets.ts";
 import { PortBinder } from "./egress/port-binder.ts";
 import type { DestinationPolicy } from "../policy/destination-policy.ts";
@@ -35,6 +38,8 @@ import { ListenerCertificates } from "./listener-certificates.ts";
 import { Gateway } from "./traffic/gateway/gateway.ts";
 import { Outgoing } from "./traffic/origins/outgoing.ts";
 import { UdpAssociations } from "./traffic/socks/udp-associations.ts";
+import type { HostShares } from "./tenants/host-shares.ts";
+import { TenantMeters } from "./tenants/tenant-meters.ts";
 import { TenantBook } from "./tenants/tenant-book.ts";
 import { KernelLinkView } from "./uplink/link-view.ts";
 import { UplinkWatch } from "./uplink/uplink-watch.ts";
@@ -49,6 +54,8 @@ const CLIENT_GRACE_MS = 2_000;
 const QUIET_MS = 500;
 
 const FLOWS_UNLOGGED = "flows cannot be logged, and go on: nobody will know who sent those of now";
+/** The number of a process that is the only one. */
+const OWN_PART = 0;
 /** For whom uplinks are tried. No token has this for a name. */
 const NOBODY = "";
 
@@ -105,7 +112,7 @@ export class DataPlane {
     dialler.onTry = this.uplinks.onTry;
     dialler.recorder = this.#flows.recorder;
     this.#outgoing = new Outgoing(dialler, { responseTimeoutMs });
-    this.tenants = new TenantBook(policies.make, null);
+    this.tenants = new TenantBook(policies.make, null, metersOf(config, sockets, log));
     this.#admission = new Admission({
       pool,
       binder: this.binder,
@@ -160,7 +167,8 @@ export class DataPlane {
     return new UplinkWatch({
       binder: this.binder,
       dialler: {
-        dial: (address, to, port) => trials.dial({ pool, address, tenant: NOBODY, policy }, to, port),
+        dial: (address, to, port) =>
+          trials.dial({ pool, address, tenant: NOBODY, policy, meter: UNMETERED }, to, port),
       },
       probes,
       links: new KernelLinkView(),
@@ -179,6 +187,25 @@ export class DataPlane {
     return this.tenants.version;
   }
 
+  /** Shares the tenants' limits out with others from now on; `onUse` is told what this process uses. [LI10] */
+  shareLimits(hasBase: boolean, onUse: NonNullable<TenantMeters["onUse"]>): void {
+    const { meters } = this.tenants;
+    meters.shareWithOthers(hasBase);
+    meters.onUse = onUse;
+  }
+
+  /** What this process may have of the tenants' limits. */
+  takeShare(message: ShareMessage): void {
+    this.tenants.meters.takeShare(message);
+  }
+
+  /** As one of several processes has it, alone: it has the host's shares to itself. */
+  followShares(shares: HostShares): void {
+    this.shareLimits(true, (number, uses) => shares.reported(OWN_PART, number, uses));
+    shares.send = (_part, message) => this.takeShare(message);
+    shares.onLapse = () => this.tenants.meters.lapse();
+  }
+
   /** What this process says of itself. */
   status(): Record<string, unknown> {
     return { ...this.#gateway.status(), ...this.#ownStatus() };
@@ -186,6 +213,7 @@ export class DataPlane {
 
   #ownStatus(): Record<string, unknown> {
     return {
+      tenants: this.tenants.meters.describe(),
       udp: this.#associations.describe(),
       policyVersion: this.policyVersion,
       reported: this.#judge.describe(),
@@ -262,11 +290,31 @@ export class DataPlane {
     this.#associations.close();
     this.#outgoing.close();
     this.#resolver.close();
+    this.tenants.meters.close();
     this.#judge.close();
     // Sockets say that they have closed a turn later.
     await setTimeout(0);
     await this.#flows.close();
   }
+}
+
+function metersOf(
+  { requestIdleMs, flowTotalMs: totalMs, connectTimeoutMs, responseTimeoutMs }: AgentConfig,
+  crowd: OpenSockets,
+  log: Logger,
+): TenantMeters {
+  return new TenantMeters({
+    times: {
+      // Until an answer begins there is a time of its own.
+      requestIdleMs: Math.max(requestIdleMs, connectTimeoutMs + 2 * responseTimeoutMs),
+      totalMs,
+    },
+    crowd,
+    onCut: (identity, { code }) => {
+      const fields = { tenant: tenantOf(identity), client: identity.subject, code };
+      log.info(fields, "a flow was ended that may not go on");
+    },
+  });
 }
 
 /** A log that is asked for and cannot be kept. */

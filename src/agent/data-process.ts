@@ -42,7 +42,7 @@ class DataProcess {
   readonly #statuses = new Map<number, (status: Record<string, unknown> | null) => void>();
   #statusCount = 0;
 
-  constructor(number: number, { agent, host, keys }: DataProcessConfig, channel: Channel, log: Logger) {
+  constructor(ordinal: number, { agent, host, keys }: DataProcessConfig, channel: Channel, log: Logger) {
     const config: AgentConfig = { ...agent, edge: new URL(agent.edge) };
     this.#channel = channel;
     this.#log = log;
@@ -51,7 +51,7 @@ class DataProcess {
     this.#plane = new DataPlane({
       config,
       host,
-      process: number,
+      process: ordinal,
       verifier: this.#keys,
       describe: (own) => this.#describe(own),
       log,
@@ -59,6 +59,7 @@ class DataProcess {
     this.#parts = new ServedParts(this.#plane.binder, (ip, report) =>
       channel.send({ type: "report", ip, report }, `report ${ip}`),
     );
+    this.#plane.shareLimits(false, (number, uses) => channel.send({ type: "use", number, uses }));
     this.#plane.uplinks.onChange = () => this.#pong(0);
     this.#plane.uploads.elsewhere = {
       asked: (key) => channel.send({ type: "upload-asked", key }),
@@ -83,6 +84,8 @@ class DataProcess {
   received(message: ToDataProcess<DataProcessConfig>): void {
     const { uploads } = this.#plane;
     switch (message.type) {
+      case "shares":
+        return this.#plane.takeShare(message.shares);
       case "policy":
         this.#plane.takePolicy(message.policy);
         return this.#channel.send({ type: "policy-taken", version: message.policy.version }, "policy-taken");

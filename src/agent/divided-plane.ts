@@ -17,6 +17,7 @@ import { listening, type Places } from "./data-plane.ts";
 import type { DataProcessConfig } from "./data-process.ts";
 import { DataProcesses, type OwnStatus } from "./processes/data-processes.ts";
 import type { ServedAddresses } from "./leasing/served-addresses.ts";
+import type { HostShares } from "./tenants/host-shares.ts";
 import { ProcessRecord } from "./processes/process-record.ts";
 import type { HostUplinks } from "./processes/host-uplinks.ts";
 
@@ -44,6 +45,7 @@ export class DividedPlane {
   #processes: DataProcesses<DataProcessConfig> | null = null;
   #ownDirectory: string | null = null;
   #policy: PoolPolicy | null = null;
+  #shares: HostShares | null = null;
 
   constructor(options: DividedPlaneOptions) {
     this.#options = options;
@@ -67,6 +69,7 @@ export class DividedPlane {
       listenPort: gateway.port,
       proxies: config.proxies.map(({ host }, at) => ({ host, port: proxies[at]!.port })),
     });
+    if (this.#shares !== null) this.#processes.followShares(this.#shares);
     if (this.#policy !== null) this.#processes.takePolicy(this.#policy);
     try {
       await this.#processes.start();
@@ -75,6 +78,11 @@ export class DividedPlane {
       throw fault;
     }
     return { gateway, proxies };
+  }
+
+  /** The processes have the host's shares of tenants' limits among them. */
+  followShares(shares: HostShares): void {
+    this.#shares = shares;
   }
 
   /** All processes decide by this policy of the pool from now on. */
@@ -152,6 +160,7 @@ export class DividedPlane {
       policyVersion: this.policyVersion,
       ...(first?.status["flowLog"] === undefined ? {} : { flowLog: sums(own, "flowLog") }),
       reported: sums(own, "reported"),
+      tenants: tenantsOf(own),
       addresses: addresses.describe(),
       uplinks: uplinks.describe(addresses.ips()),
       processes: own.map(({ process: number, pid, status }) => {
@@ -177,6 +186,24 @@ async function found(
 
 function sum(own: readonly OwnStatus[], field: string): number {
   return own.reduce((total, { status }) => total + Number(status[field] ?? 0), 0);
+}
+
+/** By tenant, each count added up; limits are those of the host's policy in every process. */
+function tenantsOf(own: readonly OwnStatus[]): Record<string, unknown>[] {
+  const all = new Map<string, Record<string, unknown>>();
+  for (const { status } of own) {
+    for (const described of (status["tenants"] ?? []) as Record<string, unknown>[]) {
+      const { tenant, limits, ...counts } = described;
+      const before = all.get(String(tenant)) ?? { tenant, limits };
+      for (const [name, more] of Object.entries(counts)) {
+        const total = structuredClone((before[name] ?? {}) as Counts);
+        add(total, more as Counts);
+        before[name] = total;
+      }
+      all.set(String(tenant), before);
+    }
+  }
+  return [...all.values()];
 }
 
 type Counts = { [name: string]: number | Counts };

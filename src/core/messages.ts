@@ -9,6 +9,7 @@ import type { Destination } from "./busiest-destination.ts";
 import type { Lease, LeaseRefusal } from "./lease-commands.ts";
 import type { LeaseSettings, PoolOwnSettings } from "./pool-settings.ts";
 import type { Room } from "./share.ts";
+import type { ShareMessage, TenantUse } from "./share-messages.ts";
 import type { SteeringChange, SteeringTable } from "./steering.ts";
 import type { AddressUplink, Place } from "./uplink.ts";
 
@@ -115,6 +116,11 @@ export type PoolRequest =
       /** Of the policy by which it decides; left out while it has none. [PY7] */
       readonly policyVersion?: number | undefined;
     }
+  /**
+   * What tenants with limits use here, and up to which `shares` it knows. Said to pools whose `takes` has
+   * `tenants`, when more or much less is wanted. [LI12]
+   */
+  | { readonly type: "use"; readonly number: number; readonly tenants: readonly TenantUse[] }
   /** The answer to `try`: of the places asked for, those that were reached from the address. [UP2] */
   | { readonly type: "tried"; readonly ip: string; readonly reached: readonly Place[] };
 
@@ -151,6 +157,8 @@ export type PoolReply =
     }
   /** Another host cannot reach these from the address: can this one? Asked of hosts that tell their uplink. [UP2] */
   | { readonly type: "try"; readonly ip: string; readonly places: readonly Place[] }
+  /** What this host may have of tenants' limits; answered by `use`. [LI11] */
+  | ({ readonly type: "shares" } & ShareMessage)
   /** The addresses on which this host gets no requests, for others reach what it cannot. [UP3] */
   | { readonly type: "ejected"; readonly ips: readonly string[] }
   | { readonly type: "refused"; readonly code: PoolRefusal | MessageRefusal };

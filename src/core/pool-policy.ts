@@ -94,6 +94,11 @@ export function tenantPolicyOf({ tenants, anyTenant }: PoolPolicy, tenant: strin
   return Object.hasOwn(tenants, tenant) ? tenants[tenant]! : anyTenant;
 }
 
+/** What a tenant is limited to; nothing where the pool does not serve it, for then it is refused anyway. */
+export function limitsOf(policy: PoolPolicy, tenant: string): TenantLimits {
+  return tenantPolicyOf(policy, tenant)?.limits ?? NO_LIMITS;
+}
+
 type Given<Fields> = { readonly [Name in keyof Fields]?: Fields[Name] | undefined };
 
 /** What is to change of what is said of a tenant; the rest stays. */

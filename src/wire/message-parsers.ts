@@ -16,6 +16,7 @@ import {
 import { ok, type Outcome, refuse } from "../core/outcome.ts";
 import { isLeasableBlock, MAX_ORDER, MIN_ORDER, PORT_END } from "../core/port-block.ts";
 import type { NextHop, SteeringChange, SteeringEntry, SteeringTable } from "../core/steering.ts";
+import type { Amounts } from "../core/tenant-limits.ts";
 import { MAX_DOUBTS } from "../core/uplink.ts";
 import { isLabel, isWeight } from "../core/whereabouts.ts";
 import { leaseSettingsSchema, poolOwnSettingsSchema } from "./pool-settings-schema.ts";
@@ -98,6 +99,23 @@ const capacity = z.strictObject({
 });
 const leavingAddress = z.strictObject({ ip, portCount: countUpTo(), flowCount: countUpTo() });
 
+const amounts = z.strictObject({
+  requestsPerSecond: countUpTo().optional(),
+  requestsInFlight: countUpTo().optional(),
+  tunnels: countUpTo().optional(),
+  ports: countUpTo().optional(),
+  bytesPerDay: countUpTo().optional(),
+}) satisfies z.ZodType<Amounts>;
+/** A token's key holds its id and its subject. */
+const LONGEST_TENANT = 1_024;
+const tenantUse = z.strictObject({
+  tenant: textOf(1, LONGEST_TENANT),
+  used: amounts,
+  wanted: amounts,
+  rate: z.number().nonnegative().max(Number.MAX_SAFE_INTEGER).optional(),
+});
+const MAX_TENANTS = 256;
+
 const poolRequest = z.discriminatedUnion("type", [
   z.strictObject({
     type: z.literal("enlist"),
@@ -114,6 +132,11 @@ const poolRequest = z.discriminatedUnion("type", [
     rooms: z.array(capacity).max(4096),
     leaving: z.array(leavingAddress).max(4096).optional(),
     policyVersion: countUpTo().optional(),
+  }),
+  z.strictObject({
+    type: z.literal("use"),
+    number: countUpTo(),
+    tenants: z.array(tenantUse).max(MAX_TENANTS),
   }),
   z.strictObject({ type: z.literal("tried"), ip, reached: z.array(place).max(MAX_DOUBTS) }),
 ]) satisfies z.ZodType<PoolRequest>;
@@ -138,6 +161,12 @@ const poolReply = z.discriminatedUnion("type", [
     shortage: z.literal("address-exhausted").optional(),
   }),
   z.object({ type: z.literal("try"), ip, places: z.array(place).max(MAX_DOUBTS) }),
+  z.object({
+    type: z.literal("shares"),
+    number: countUpTo(),
+    members: z.int().min(1),
+    tenants: z.array(z.object({ tenant: z.string(), share: amounts })),
+  }),
   z.object({ type: z.literal("ejected"), ips: z.array(ip) }),
   z.object({ type: z.literal("refused"), code: z.enum([...poolRefusals, ...messageRefusals]) }),
 ]) satisfies z.ZodType<PoolReply>;

@@ -10,6 +10,9 @@ export interface ProblemReply {
   readonly body: string;
 }
 
+/** Of a limit of which nothing more is known. */
+const LEAST_RETRY_SECONDS = 1;
+
 /** Renders a problem; a proxy asks for its credentials by a status of their own (RFC 9110 section 15.5.8). */
 export function problemReply(problem: Problem, isProxy = false): ProblemReply {
   const { status: written, proxyError } = problemKind(problem.code);
@@ -26,6 +29,7 @@ export function problemReply(problem: Problem, isProxy = false): ProblemReply {
       "cache-control": "no-store",
       [PROXY_STATUS]: serializeList([member]),
       ...(problem.location === undefined ? {} : { [EGRESS_LOCATION]: problem.location }),
+      ...(status === 429 ? { "retry-after": String(problem.retryAfterSeconds ?? LEAST_RETRY_SECONDS) } : {}),
     },
     body: JSON.stringify({ ...problemDocument(problem), status }),
   };

@@ -1,4 +1,5 @@
 /** What admits a flow, whichever listener asks, and what is known of the flow from then on. */
+import { PassThrough } from "node:stream";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { TenantBook } from "../../src/agent/tenants/tenant-book.ts";
 import { Admission } from "../../src/agent/admission/admission.ts";
@@ -14,6 +15,7 @@ import { type Rig, startOrigin, startRig } from "./gateway-rig.ts";
 const IP = "192.0.2.1";
 const WAY = { role: "gateway", hint: "Ask the edge." } as const;
 const DESTINATION = { hostname: "example.com" };
+const FLOW = { kind: "request", until: new PassThrough(), flow: { fail: () => {} } } as const;
 
 let binder: PortBinder;
 let admission: Admission;
@@ -45,7 +47,7 @@ async function ask(token: string, selection: string | null = null) {
     readCount += 1;
     return ok(DESTINATION);
   };
-  return admission.admit({ client, selection, destination });
+  return admission.admit({ client, selection, destination, flow: FLOW });
 }
 
 test("[GW7] a flow is known by the client of its token, its pool, its address and a number of its own", async () => {
@@ -54,8 +56,13 @@ test("[GW7] a flow is known by the client of its token, its pool, its address an
   const second = await ask(await tokenFor({ subject: "office" }), `ip="${IP}"`);
   const shared = { pool: "main", address: binder.address(IP), policy, clientAddress: null };
   expect(first).toMatchObject({ ok: true, value: { destination: DESTINATION } });
-  expect(first.ok && first.value.context).toEqual({ ...shared, id: 1, tenant: "shop", client: "shop" });
-  expect(second.ok && second.value.context).toEqual({ ...shared, id: 2, tenant: "office", client: "office" });
+  expect(first.ok && first.value.context).toMatchObject({ ...shared, id: 1, tenant: "shop", client: "shop" });
+  expect(second.ok && second.value.context).toMatchObject({
+    ...shared,
+    id: 2,
+    tenant: "office",
+    client: "office",
+  });
   expect(first.ok && logFields(first.value.context)).toEqual({
     flow: 1,
     tenant: "shop",
@@ -71,7 +78,9 @@ test("[GW7] a token that is known, and a flow that leaves nothing to find out, a
   const client = admission.identify(ok(token), WAY);
   expect(client).toMatchObject({ ok: true, value: { subject: "shop" } });
   if (client instanceof Promise) throw new Error("The token should be known.");
-  expect(admission.admit({ client, selection: null, destination: () => ok(DESTINATION) })).toMatchObject({
+  expect(
+    admission.admit({ client, selection: null, destination: () => ok(DESTINATION), flow: FLOW }),
+  ).toMatchObject({
     ok: true,
   });
 });
@@ -82,9 +91,9 @@ test("[GW7] who may not ask is refused, and where it wanted to go is not even re
   expect(await ask(`${await tokenFor({})}x`)).toMatchObject(refused);
   expect(await ask(await tokenFor({ pools: ["other"] }))).toEqual(refuse({ code: "pool-denied" }));
   const unread = await admission.identify(refuse({ code: "token-missing", detail: "Say who." }), WAY);
-  expect(admission.admit({ client: unread, selection: null, destination: () => ok(DESTINATION) })).toEqual(
-    refuse({ code: "token-missing", detail: "Say who." }),
-  );
+  expect(
+    admission.admit({ client: unread, selection: null, destination: () => ok(DESTINATION), flow: FLOW }),
+  ).toEqual(refuse({ code: "token-missing", detail: "Say who." }));
   expect(readCount).toBe(0);
   const rig = await startRig();
   const own = await rig.admission.identify(ok(await rig.tokenFor("client")), WAY);
@@ -96,7 +105,7 @@ test("[GW8] a host that drains admits nothing; what the listener says of the des
   const token = await tokenFor({});
   const malformed = refuse({ code: "url-malformed" } as const);
   const client = await admission.identify(ok(token), WAY);
-  const asked = { client, selection: "pool=other", destination: () => malformed };
+  const asked = { client, selection: "pool=other", destination: () => malformed, flow: FLOW };
   expect(await admission.admit(asked)).toEqual(malformed);
   expect(await ask(token, "pool=other")).toMatchObject({ refusal: { code: "pool-unknown" } });
   expect(await ask(token, 'ip="192.0.2.9"')).toMatchObject({ refusal: { code: "lease-lost" } });

@@ -73,6 +73,8 @@ test("[AG1] a complete command line is a configuration", () => {
     proxyCertificate: null,
     allowsPlainHttp: false,
     tunnelIdleMs: 7_440_000,
+    requestIdleMs: 300_000,
+    flowTotalMs: null,
     drainDeadlineMs: 30_000,
     connectTimeoutMs: 10_000,
     responseTimeoutMs: 60_000,

@@ -1,5 +1,6 @@
 /** Which flows may share a connection to an origin. */
 import { expect, test } from "vitest";
+import { UNMETERED, UNWATCHED } from "../../src/agent/egress/flow-use.ts";
 import { AddressPorts } from "../../src/agent/egress/address-ports.ts";
 import { AddressRules } from "../../src/policy/address-rules.ts";
 import { DestinationPolicy } from "../../src/policy/destination-policy.ts";
@@ -13,6 +14,7 @@ const CONTEXT: EgressContext = {
   tenant: "shop",
   address: new AddressPorts("192.0.2.1"),
   policy: new DestinationPolicy(),
+  meter: UNMETERED,
 };
 /** Another value of every part; the compiler asks for one of each. */
 const OTHERS: EgressContext = {
@@ -20,15 +22,16 @@ const OTHERS: EgressContext = {
   tenant: "office",
   address: new AddressPorts("192.0.2.2"),
   policy: new DestinationPolicy({ addresses: new AddressRules({ denied: ["198.51.100.0/24"] }) }),
+  meter: { ...UNMETERED },
 };
 
-test.each(Object.keys(OTHERS) as (keyof EgressContext)[])(
-  "[OR33] flows that differ in their %s share no connection",
-  (part) => {
-    const other = { ...CONTEXT, [part]: OTHERS[part] };
-    expect(connectionKey(other, ORIGIN)).not.toBe(connectionKey(CONTEXT, ORIGIN));
-  },
-);
+/** Whose meter counts follows from the tenant. */
+const PARTS = Object.keys(OTHERS).filter((part) => part !== "meter") as (keyof EgressContext)[];
+
+test.each(PARTS)("[OR33] flows that differ in their %s share no connection", (part) => {
+  const other = { ...CONTEXT, [part]: OTHERS[part] };
+  expect(connectionKey(other, ORIGIN)).not.toBe(connectionKey(CONTEXT, ORIGIN));
+});
 
 test("[OR33] nor do flows to different origins, whatever a pool is called", () => {
   expect(connectionKey(CONTEXT, "http://example.com")).not.toBe(connectionKey(CONTEXT, ORIGIN));
@@ -50,6 +53,7 @@ test("[OR33] flows of different clients of a tenant share one, and the key stays
     id,
     client,
     clientAddress: `192.0.2.${id}`,
+    running: UNWATCHED,
   });
   expect(connectionKey(flow(1, "shop"), ORIGIN)).toBe(connectionKey(flow(2, "office"), ORIGIN));
 });
@@ -60,7 +64,7 @@ test("[OR33] connections of one pool, address, tenant and policy are found again
   await (await rig.fetch(origin.url)).text();
   const policy = new DestinationPolicy({ addresses: new AddressRules({ allowed: ["127.0.0.0/8"] }) });
   const found = rig.outgoing.to(
-    { pool: "main", tenant: "test", address: rig.ports, policy },
+    { pool: "main", tenant: "test", address: rig.ports, policy, meter: UNMETERED },
     new URL(origin.url).origin,
   );
   expect(found.size).toBe(0);

@@ -4,6 +4,7 @@ import { type AddressInfo, createServer, type Server } from "node:net";
 import * as fc from "fast-check";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { termFrom } from "../../src/core/lease-term.ts";
+import { UNMETERED } from "../../src/agent/egress/flow-use.ts";
 import { AddressPorts } from "../../src/agent/egress/address-ports.ts";
 import { readClock } from "../../src/process/clock.ts";
 import { AddressRules } from "../../src/policy/address-rules.ts";
@@ -122,7 +123,7 @@ async function run(steps: readonly Step[]): Promise<void> {
       dials.push(
         dialler
           .dial(
-            { pool: "main", tenant: "test", address: ports, policy },
+            { pool: "main", tenant: "test", address: ports, policy, meter: UNMETERED },
             one.host,
             port,
             leaving ?? undefined,

@@ -3,6 +3,7 @@ import { getEventListeners, once } from "node:events";
 import { createServer, type AddressInfo } from "node:net";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { termFrom } from "../../src/core/lease-term.ts";
+import { UNMETERED } from "../../src/agent/egress/flow-use.ts";
 import { AddressPorts } from "../../src/agent/egress/address-ports.ts";
 import { readClock } from "../../src/process/clock.ts";
 import { AddressRules, type OwnMachine } from "../../src/policy/address-rules.ts";
@@ -283,7 +284,7 @@ it("[RS4] an address of the other family is refused as what it is", async () => 
   const six = new AddressPorts("::1");
   closing.push(() => six.close());
   const made = await dialler({});
-  const context = { pool: "main", tenant: "test", address: six, policy };
+  const context = { pool: "main", tenant: "test", address: six, policy, meter: UNMETERED };
   await expect(made.dial(context, "127.0.0.1", port)).rejects.toMatchObject({
     code: "address-family-mismatch",
     detail: "127.0.0.1 is an IPv4 address; the egress address ::1 is IPv6.",
@@ -331,6 +332,11 @@ it("[RS5] the families of a name are those that the name servers know", async ()
 function bound(made: Dialler): { dial: (host: string, signal?: AbortSignal) => ReturnType<Dialler["dial"]> } {
   return {
     dial: (host, signal) =>
-      made.dial({ pool: "main", tenant: "test", address: ports, policy }, host, port, signal),
+      made.dial(
+        { pool: "main", tenant: "test", address: ports, policy, meter: UNMETERED },
+        host,
+        port,
+        signal,
+      ),
   };
 }

@@ -10,6 +10,7 @@ import type { Lease } from "../../src/core/lease-commands.ts";
 import { HostPolicies } from "../../src/agent/tenants/host-policies.ts";
 import { PolicyReports } from "../../src/agent/tenants/policy-reports.ts";
 import { TenantBook } from "../../src/agent/tenants/tenant-book.ts";
+import { type FlowTimes, TenantMeters } from "../../src/agent/tenants/tenant-meters.ts";
 import { Admission } from "../../src/agent/admission/admission.ts";
 import type { AddressPorts } from "../../src/agent/egress/address-ports.ts";
 import { monotonicMs, readClock } from "../../src/process/clock.ts";
@@ -35,6 +36,8 @@ export interface RigOptions extends OutgoingOptions {
   readonly dnsTimeoutMs?: number;
   /** The resolver's clock, in milliseconds. */
   readonly resolverNow?: () => number;
+  /** How long flows may rest and last. */
+  readonly times?: FlowTimes;
   /** Those of clients and destinations together. */
   readonly maxConnections?: number;
   /** How long a TCP connection may rest, and its client be silent before it is asked. */
@@ -49,6 +52,8 @@ export interface Rig {
   readonly port: number;
   readonly gateway: Gateway;
   readonly admission: Admission;
+  /** What holds for whom. */
+  readonly tenants: TenantBook;
   readonly binder: PortBinder;
   readonly ports: AddressPorts;
   readonly outgoing: Outgoing;
@@ -57,14 +62,13 @@ export interface Rig {
   readonly faults: unknown[];
   /** The flows that ended with them. */
   readonly faultyFlows: (FlowContext | null)[];
-  readonly tenants: TenantBook;
   readonly reports: PolicyReports;
   readonly tokenFor: (role: Role, pools?: readonly string[], expiresInMs?: number) => Promise<string>;
   /** A token that says more, or other things. */
   readonly tokenSaying: (claims: Partial<Identity>) => Promise<string>;
-  /** Fetches a destination through the gateway. */
   /** Private ones, by which its tokens are signed. */
   readonly keys: { readonly issuer: JWK; readonly edge: JWK };
+  /** Fetches a destination through the gateway. */
   readonly fetch: (destination: string, init?: RequestInit) => Promise<Response>;
   readonly close: () => Promise<void>;
 }
@@ -88,13 +92,17 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
   });
   const reports = new PolicyReports(() => {}, monotonicMs);
   const policies = new HostPolicies({ allowed: options.allow ?? ["127.0.0.0/8"] }, reports);
-  const tenants = new TenantBook(policies.make);
   const limits = { connectTimeoutMs: options.connectTimeoutMs ?? 2_000, portWaitMs: 2_000 };
   const sockets = new OpenSockets(options.maxConnections ?? Infinity);
   const dialler = new Dialler(resolver, limits, sockets);
   const outgoing = new Outgoing(dialler, options);
   const faults: unknown[] = [];
   const faultyFlows: (FlowContext | null)[] = [];
+  const meters = new TenantMeters({
+    crowd: sockets,
+    ...(options.times === undefined ? {} : { times: options.times }),
+  });
+  const tenants = new TenantBook(policies.make, undefined, meters);
   const admission = new Admission({
     pool: "main",
     binder,
@@ -133,12 +141,12 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     port,
     gateway,
     admission,
+    tenants,
     binder,
     ports,
     outgoing,
     resolver,
     token,
-    tenants,
     keys: { issuer, edge },
     faults,
     faultyFlows,
@@ -153,6 +161,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     close: async () => {
       gateway.close();
       outgoing.close();
+      meters.close();
       binder.removeAddress(egressIp);
       resolver.close();
       nameServer.close();

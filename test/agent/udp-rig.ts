@@ -2,6 +2,7 @@
 import { createSocket, type Socket } from "node:dgram";
 import { isIP, isIPv6 } from "node:net";
 import { termFrom } from "../../src/core/lease-term.ts";
+import { UNMETERED, UNWATCHED } from "../../src/agent/egress/flow-use.ts";
 import { AddressPorts, type BinderOptions } from "../../src/agent/egress/address-ports.ts";
 import { AddressRules } from "../../src/policy/address-rules.ts";
 import { DestinationPolicy } from "../../src/policy/destination-policy.ts";
@@ -135,6 +136,8 @@ export async function startUdpRig(options: UdpRigOptions = {}): Promise<UdpRig> 
         tenant: "test",
         address: ports,
         policy,
+        meter: UNMETERED,
+        running: UNWATCHED,
       },
       clientIp: "127.0.0.1",
       announced: { ip: "0.0.0.0", port: 0 },

@@ -7,6 +7,7 @@ import type { Place } from "../../src/core/uplink.ts";
 import { TIMEOUT_MS, type Wait } from "../../src/core/uplink-health.ts";
 import { AddressRules } from "../../src/policy/address-rules.ts";
 import { DestinationPolicy } from "../../src/policy/destination-policy.ts";
+import { UNMETERED } from "../../src/agent/egress/flow-use.ts";
 import { Dialler } from "../../src/agent/egress/dial.ts";
 import { PortBinder } from "../../src/agent/egress/port-binder.ts";
 import { EgressFault } from "../../src/agent/egress/faults.ts";
@@ -50,7 +51,7 @@ function watching(probes: readonly Probe[] = []) {
     dial: (address, host, port) => {
       if (host === NOWHERE.ip) return Promise.reject(new EgressFault("connection-timeout"));
       const trials = new Dialler(resolver, { connectTimeoutMs: 300, portWaitMs: 0 });
-      return trials.dial({ pool: "main", tenant: "test", address, policy }, host, port);
+      return trials.dial({ pool: "main", tenant: "test", address, policy, meter: UNMETERED }, host, port);
     },
   };
   const watch = new UplinkWatch({
@@ -71,7 +72,11 @@ function watching(probes: readonly Probe[] = []) {
     binder.removeAddress(IP);
   });
   const dial = async ({ ip, port }: Place): Promise<void> => {
-    const { socket } = await dialler.dial({ pool: "main", tenant: "test", address: ports, policy }, ip, port);
+    const { socket } = await dialler.dial(
+      { pool: "main", tenant: "test", address: ports, policy, meter: UNMETERED },
+      ip,
+      port,
+    );
     socket.destroy();
   };
   /** As the dialler tells of a place that does not answer. */

@@ -281,7 +281,7 @@ describe("enlisting", () => {
       ips: [ip],
       retiring: [],
       steered: false,
-      takes: ["busiestDestination", "policyVersion"],
+      takes: ["busiestDestination", "policyVersion", "tenants"],
       settings: { hostSilenceMs: 50_000, steeringDeadlineMs: 2_000 },
       policyVersion: 0,
     });

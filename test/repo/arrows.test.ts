@@ -95,7 +95,7 @@ const ARROWS = {
   "src/linux/nftables": ["src/core"],
   "src/linux": [],
   "src/agent/egress": ["src/core", "src/policy", "src/process"],
-  "src/agent/tenants": ["src/core", "src/policy"],
+  "src/agent/tenants": ["src/core", "src/policy", "src/process", "src/agent/egress"],
   "src/agent/admission": ["src/core", "src/policy", "src/wire", "src/agent/egress", "src/agent/tenants"],
   "src/agent/flow-log": ["src/core", "src/wire", "src/process", "src/agent/egress"],
   "src/agent/leasing": ["src/core", "src/wire", "src/process", "src/link", "src/agent/egress"],

@@ -126,6 +126,21 @@ const capacity = fc.record(
   { ...plain, requiredKeys: ["ip", "portCount", "busiestCount"] },
 );
 
+const amounts = fc.record(
+  {
+    requestsPerSecond: sequence,
+    requestsInFlight: sequence,
+    tunnels: sequence,
+    ports: sequence,
+    bytesPerDay: sequence,
+  },
+  { ...plain, requiredKeys: [] },
+);
+const tenantUse = fc.record(
+  { tenant: host, used: amounts, wanted: amounts, rate: fc.double({ min: 0, max: 1e9, noNaN: true }) },
+  { ...plain, requiredKeys: ["tenant", "used", "wanted"] },
+);
+
 export const poolRequests: fc.Arbitrary<PoolRequest> = fc.oneof(
   fc.record(
     {
@@ -150,6 +165,10 @@ export const poolRequests: fc.Arbitrary<PoolRequest> = fc.oneof(
     { ...plain, requiredKeys: ["type", "draining", "rooms"] },
   ),
   fc.record({ type: constant("tried"), ip, reached: places }, plain),
+  fc.record(
+    { type: constant("use"), number: sequence, tenants: fc.array(tenantUse, { maxLength: 3 }) },
+    plain,
+  ),
 );
 
 export const poolReplies: fc.Arbitrary<PoolReply> = fc.oneof(
@@ -169,6 +188,15 @@ export const poolReplies: fc.Arbitrary<PoolReply> = fc.oneof(
     { ...plain, requiredKeys: ["type", "pool", "ips"] },
   ),
   fc.record({ type: constant("try"), ip, places }, plain),
+  fc.record(
+    {
+      type: constant("shares"),
+      number: sequence,
+      members: fc.integer({ min: 1, max: 1_024 }),
+      tenants: fc.array(fc.record({ tenant: host, share: amounts }, plain), { maxLength: 3 }),
+    },
+    plain,
+  ),
   fc.record({ type: constant("ejected"), ips: fc.array(ip, { maxLength: 5 }) }, plain),
   fc.record(
     {

@@ -37,7 +37,9 @@ describe("a host's connection", () => {
     const toPool = (await connect(`/v1/pools/${pool}/connect`)).webSocket!;
     toPool.accept();
     const enlist = { type: "enlist", version: PROTOCOL_VERSION, instance: "instance-1", gateway: "http://x" };
-    expect(await converse(toPool, enlist)).toMatchObject({ takes: ["busiestDestination", "policyVersion"] });
+    expect(await converse(toPool, enlist)).toMatchObject({
+      takes: ["busiestDestination", "policyVersion", "tenants"],
+    });
     const busiestDestination = { protocol: "tcp", ip: "198.51.100.1", port: 443 };
     const rooms = [{ ip: IP, portCount: 256, busiestCount: 70, busiestDestination }];
     toPool.send(JSON.stringify({ type: "report", draining: false, rooms }));

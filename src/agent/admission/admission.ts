@@ -1,7 +1,7 @@
 /**
  * What admits a flow, whichever listener it came to:
  *
- *     token → who asks → draining? → what holds for it → destination → address → the flow's context
+ *     token → who asks → draining? → what holds for it → within its limits? → destination → address → the flow's context
  *
  * A listener reads the token, the selection and the destination, and renders refusals, in its own
  * protocol. What is permitted is decided here, and every refusal is of the one table. [GW7] [GW8]
@@ -14,9 +14,12 @@ import type { TokenVerifier } from "../../wire/tokens.ts";
 import { unmapped } from "../../policy/embedded-addresses.ts";
 import type { FlowContext } from "../egress/flow-context.ts";
 import type { PortBinder } from "../egress/port-binder.ts";
+import type { BeginningFlow, TrackedFlow } from "../tenants/running-flows.ts";
 import type { Standing, TenantBook } from "../tenants/tenant-book.ts";
 import { AddressChoice, type FamiliesOf } from "./address-choice.ts";
 import { ClientAccess, type WayOfAsking } from "./client-access.ts";
+
+export type { BeginningFlow } from "../tenants/running-flows.ts";
 
 /** What admission needs of its host. */
 export interface AdmissionOptions {
@@ -39,6 +42,8 @@ export interface Asked<Destination> {
   readonly clientAddress?: string | undefined;
   /** Read only when it is needed, so not for those who may not ask. */
   readonly destination: () => Outcome<Destination, Problem>;
+  /** What it would be, and as long as what it lasts. */
+  readonly flow: BeginningFlow;
 }
 
 /** A flow that may leave, and where it goes. */
@@ -82,39 +87,59 @@ export class Admission {
   ): Soon<Outcome<Admitted<Destination>, Problem>> {
     if (!asked.client.ok) return asked.client;
     const { value: client } = asked.client;
+    if (this.isDraining) return refuse({ code: "draining" });
+    const standing = this.#tenants.standingOf(client);
+    if (!standing.ok) return standing;
+    // Before anything else is done for it, so that what is too much costs little. [LI1]
+    const begun = this.#tenants.begin(client, standing.value, asked.flow);
+    if (begun instanceof Promise)
+      return begun.then((later) => this.#begun(client, standing.value, later, asked));
+    return this.#begun(client, standing.value, begun, asked);
+  }
+
+  #begun<Destination extends { readonly hostname: string }>(
+    client: Identity,
+    standing: Standing,
+    begun: Outcome<TrackedFlow, Problem>,
+    asked: Asked<Destination>,
+  ): Soon<Outcome<Admitted<Destination>, Problem>> {
+    if (!begun.ok) return begun;
     const learning = this.#choice.prepare(asked.selection, () => {
-      const standing = this.#tenants.standingOf(client);
       const destination = asked.destination();
-      if (!standing.ok || !destination.ok) return null;
+      if (!destination.ok) return null;
       const { hostname } = destination.value;
-      return nameRefusal(standing.value, hostname) === null ? hostname : null;
+      return nameRefusal(standing, hostname) === null ? hostname : null;
     });
-    return learning === null ? this.#admit(client, asked) : learning.then(() => this.#admit(client, asked));
+    if (learning === null) return this.#admit(client, standing, begun.value, asked);
+    return learning.then(() => this.#admit(client, standing, begun.value, asked));
   }
 
   #admit<Destination extends { readonly hostname: string }>(
     client: Identity,
+    standing: Standing,
+    running: TrackedFlow,
     { selection, clientAddress, destination: read }: Asked<Destination>,
   ): Outcome<Admitted<Destination>, Problem> {
-    if (this.isDraining) return refuse({ code: "draining" });
-    const standing = this.#tenants.standingOf(client);
-    if (!standing.ok) return standing;
     const destination = read();
     if (!destination.ok) return destination;
     const { hostname } = destination.value;
-    const refusedName = nameRefusal(standing.value, hostname);
+    const refusedName = nameRefusal(standing, hostname);
     if (refusedName !== null) return refuse(refusedName);
     const permittedIps = client.restrictions?.ips ?? null;
     const address = this.#choice.choose(selection, hostname, permittedIps);
     if (!address.ok) return address;
     this.#flowCount += 1;
+    const { tenant, policy, meter } = standing;
     const context: FlowContext = {
       id: this.#flowCount,
       client: client.subject,
       clientAddress: clientAddress === undefined ? null : unmapped(clientAddress),
       pool: this.pool,
       address: address.value,
-      ...standing.value,
+      tenant,
+      policy,
+      meter,
+      running,
     };
     return ok({ context, destination: destination.value });
   }

@@ -9,7 +9,6 @@
  */
 import { isIP, type Socket } from "node:net";
 import { EgressFault } from "./faults.ts";
-import type { AddressPorts } from "./address-ports.ts";
 import { MAX_ADDRESSES, raceAddresses } from "./happy-eyeballs.ts";
 import { type ConnectionUse, connectFrom, givenUp, isRefusal, type Target } from "./connect-from.ts";
 import { destinationKey } from "./destination-key.ts";
@@ -18,6 +17,7 @@ import type { AskedPlace, PolicyRefusal } from "../../policy/destination-policy.
 import type { EgressContext } from "./flow-context.ts";
 import type { FlowRecorder, FlowSender } from "./flow-recorder.ts";
 import type { HeldPort } from "./held-port.ts";
+import { takeMetered } from "./metered-port.ts";
 import { OpenSockets } from "./open-sockets.ts";
 import type { Family, Resolver } from "./resolver.ts";
 import { monotonicMs } from "../../process/clock.ts";
@@ -75,18 +75,17 @@ export class Dialler {
     signal?: AbortSignal,
     use: DialUse = {},
   ): Promise<Dialled> {
-    const from = context.address;
     const sender = use.sender ?? { tenant: context.tenant, client: null, clientAddress: null };
     const to = { ...use, port, sender };
     const endMs = monotonicMs() + this.#limits.connectTimeoutMs;
     const all = await this.#addressesOf(context, host, port, endMs, signal);
     if (all.length === 1)
-      return this.#dialAddress(from, { ...to, ip: all[0]! }, endMs - monotonicMs(), signal);
+      return this.#dialAddress(context, { ...to, ip: all[0]! }, endMs - monotonicMs(), signal);
     const first = Math.floor(Math.random() * all.length);
     const addresses = [...all.slice(first), ...all.slice(0, first)].slice(0, MAX_ADDRESSES);
     return raceAddresses(
       addresses,
-      (ip, timeoutMs, lost) => this.#dialAddress(from, { ...to, ip }, timeoutMs, lost),
+      (ip, timeoutMs, lost) => this.#dialAddress(context, { ...to, ip }, timeoutMs, lost),
       { endMs, signal, discard: ({ socket }) => socket.destroy() },
     );
   }
@@ -131,7 +130,7 @@ export class Dialler {
   }
 
   async #dialAddress(
-    from: AddressPorts,
+    { address: from, meter }: EgressContext,
     target: Target & { readonly sender: FlowSender },
     timeoutMs: number,
     signal: AbortSignal | undefined,
@@ -143,23 +142,24 @@ export class Dialler {
     for (let attempt = 1; ; attempt += 1) {
       if (this.#sockets.isFull) throw new EgressFault("connections-exhausted");
       const waitMs = Math.min(this.#limits.portWaitMs, timeoutMs);
-      const taken = await from.takeWithin(destination, waitMs, signal);
-      if (!taken.ok) throw new EgressFault(taken.refusal, `${from.ip} towards ${ip} port ${port}`);
-      const held = taken.value;
+      const held = await takeMetered(from, meter, destination, waitMs, signal);
+      if (!held.ok)
+        throw EgressFault.of({ detail: `${from.ip} towards ${ip} port ${port}`, ...held.refusal });
       const leftMs = Math.max(0, endMs - monotonicMs());
       const ended = this.onTry?.(from.ip, { ip, port });
       try {
         const flow = {
           ip: from.ip,
-          port: held.port,
+          port: held.value.port,
           protocol: "tcp",
           destination: { ip, port },
           sender,
         } as const;
         const begins = recorder === null ? null : () => recorder.begins(flow);
-        const socket = await connectFrom(from.ip, held, target, leftMs, signal, this.#sockets, begins);
+        const socket = await connectFrom(from.ip, held.value, target, leftMs, signal, this.#sockets, begins);
         ended?.(null);
-        return { socket, held };
+        meter.watch(socket);
+        return { socket, held: held.value };
       } catch (fault) {
         ended?.(fault);
         // This 4-tuple stays held for a while, on to the next.

@@ -10,11 +10,19 @@ import { type Problem, PROBLEM_CODES, type ProblemCode } from "../../core/proble
 export class EgressFault extends Error {
   readonly code: ProblemCode;
   readonly detail: string | undefined;
+  /** After how long it makes sense to ask again. */
+  readonly retryAfterSeconds: number | undefined;
 
-  constructor(code: ProblemCode, detail?: string, cause?: unknown) {
+  constructor(code: ProblemCode, detail?: string, cause?: unknown, retryAfterSeconds?: number) {
     super(detail ?? code, { cause });
     this.code = code;
     this.detail = detail;
+    this.retryAfterSeconds = retryAfterSeconds;
+  }
+
+  /** Of a problem that was found where faults are thrown. */
+  static of({ code, detail, retryAfterSeconds }: Problem): EgressFault {
+    return new EgressFault(code, detail, undefined, retryAfterSeconds);
   }
 }
 
@@ -96,11 +104,16 @@ const OWN_CODES: ReadonlySet<string> = new Set(PROBLEM_CODES);
 
 /** The problem to tell a client for a fault; `internal-fault` for an unexpected one. */
 export function problemOf(fault: unknown): Problem {
-  const { code, detail } = (fault ?? {}) as Readonly<Record<"code" | "detail", unknown>>;
+  const { code, detail, retryAfterSeconds } = (fault ?? {}) as Readonly<
+    Record<"code" | "detail" | "retryAfterSeconds", unknown>
+  >;
   if (typeof code !== "string") return { code: "internal-fault" };
   if (OWN_CODES.has(code)) {
-    const own = code as ProblemCode;
-    return typeof detail === "string" ? { code: own, detail } : { code: own };
+    return {
+      code: code as ProblemCode,
+      ...(typeof detail === "string" ? { detail } : {}),
+      ...(typeof retryAfterSeconds === "number" ? { retryAfterSeconds } : {}),
+    };
   }
   const known = PROBLEM_OF.get(code);
   if (known !== undefined) return { code: known, detail: code };

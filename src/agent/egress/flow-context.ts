@@ -2,6 +2,7 @@
 import type { AddressPorts } from "./address-ports.ts";
 import type { DestinationPolicy } from "../../policy/destination-policy.ts";
 import type { FlowSender } from "./flow-recorder.ts";
+import type { PortMeter, RunningFlow } from "./flow-use.ts";
 
 /**
  * From where, and under which rules, something leaves. A dial and a connection to an origin know
@@ -13,6 +14,8 @@ export interface EgressContext {
   /** For whom: connections are never shared between tenants. [DE8] */
   readonly tenant: string;
   readonly policy: DestinationPolicy;
+  /** Counts what the tenant uses. */
+  readonly meter: PortMeter;
 }
 
 /** One admitted flow. */
@@ -21,6 +24,7 @@ export interface FlowContext extends EgressContext, FlowSender {
   readonly id: number;
   /** Who asked, as the token says. */
   readonly client: string;
+  readonly running: RunningFlow;
 }
 
 /** What a line of the log says of a flow. */

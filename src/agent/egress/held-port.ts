@@ -1,6 +1,7 @@
 /** One port, held towards one destination from its choice until its connection has ended. */
 import type { Lease } from "../../core/lease-commands.ts";
 import type { FlowNote } from "./flow-recorder.ts";
+import { type PortMeter, UNMETERED } from "./flow-use.ts";
 import type { PerDestinationPorts, RestingPort } from "./per-destination-ports.ts";
 
 /** A lease as the binder uses it. */
@@ -22,6 +23,8 @@ export class HeldPort implements RestingPort {
   onDrain: (() => void) | null = null;
   /** What is noted of the flow on it; null where nothing is. */
   note: FlowNote | null = null;
+  /** Counts it for the tenant that has it. */
+  meter: PortMeter = UNMETERED;
   /** When its time in the queue ends, by the monotonic clock. */
   lapsesAtMs = 0;
   /** The next in the queue. */
@@ -63,6 +66,8 @@ export class HeldPort implements RestingPort {
     this.block.held.delete(this);
     this.onReset = null;
     this.onDrain = null;
+    this.meter.releasePort();
+    this.meter = UNMETERED;
     this.#holdDown(this);
   }
 }

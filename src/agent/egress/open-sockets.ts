@@ -8,6 +8,8 @@
 const OWN_DESCRIPTORS = 192;
 /** Of these, what clients may take, so that they can be refused by name. */
 const LAST_CLIENTS = 64;
+/** From so many on nobody may have more than an equal part. */
+const CROWDED_SHARE = 0.75;
 
 /** What has a descriptor until it says that it has closed: a connection, or a socket of UDP. */
 interface Closing {
@@ -29,6 +31,11 @@ export class OpenSockets {
   /** For a process that may have so many descriptors. */
   static within(descriptorLimit: number): OpenSockets {
     return new OpenSockets(Math.max(1, descriptorLimit - OWN_DESCRIPTORS));
+  }
+
+  /** Whether what is left is shared among those who want some of it. [LI7] */
+  get isCrowded(): boolean {
+    return this.#count >= this.max * CROWDED_SHARE;
   }
 
   /** Whether no connection to a destination may be opened. */

@@ -13,12 +13,16 @@ import { DatagramSocket, type OnDatagram } from "./datagram-socket.ts";
 import { UDP_KEY } from "./destination-key.ts";
 import { problemOf } from "./faults.ts";
 import type { FlowNote, FlowPlace } from "./flow-recorder.ts";
+import { type PortMeter, UNMETERED } from "./flow-use.ts";
 import type { HeldPort } from "./held-port.ts";
+import { takeMetered } from "./metered-port.ts";
 import type { OpenSockets } from "./open-sockets.ts";
 
 /** How a port is come by. */
 export interface UdpPortOptions {
   readonly sockets: OpenSockets;
+  /** Counts it for a tenant. */
+  readonly meter?: PortMeter;
   /** How long to wait for a port while growth is outstanding. */
   readonly portWaitMs: number;
   /** Notes what it sends and receives, as a flow. */
@@ -82,11 +86,11 @@ export class UdpPort {
 
   /** Takes a port of the address and binds it, or says why there is none. */
   static async open(from: AddressPorts, options: UdpPortOptions): Promise<Outcome<UdpPort, Problem>> {
-    const { sockets, portWaitMs, signal } = options;
+    const { sockets, portWaitMs, signal, meter = UNMETERED } = options;
     for (let attempt = 1; attempt <= MAX_PORT_ATTEMPTS; attempt += 1) {
       if (sockets.isFull) return refuse({ code: "connections-exhausted" });
-      const taken = await from.takeWithin(UDP_KEY, portWaitMs, signal);
-      if (!taken.ok) return refuse({ code: taken.refusal, detail: `${from.ip} for UDP` });
+      const taken = await takeMetered(from, meter, UDP_KEY, portWaitMs, signal);
+      if (!taken.ok) return refuse({ detail: `${from.ip} for UDP`, ...taken.refusal });
       const bound = await UdpPort.#bind(from, taken.value, options);
       if (bound.ok || !taken.value.isRefused) return bound;
     }

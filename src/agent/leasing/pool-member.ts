@@ -20,6 +20,7 @@ import { type Clock, readClock } from "../../process/clock.ts";
 import { destinationOf } from "../egress/destination-key.ts";
 import type { ServedAddresses, ServedPorts } from "./served-addresses.ts";
 import { type OwnNextHop, nextHopFindings } from "./next-hop-findings.ts";
+import { ShareTalk, type TenantShares } from "./share-talk.ts";
 import { type CapacityReport, urgencyOf } from "./capacity-report.ts";
 import type { AddressUplink, Place } from "../../core/uplink.ts";
 import { DEFAULT_WEIGHT } from "../../core/whereabouts.ts";
@@ -64,6 +65,8 @@ export interface PoolMemberOptions extends Omit<MemberOptions, "onChange" | "may
   readonly uplinks?: Uplinks;
   /** Follows the pool's policy; without it the pool is told of none. */
   readonly policy?: PolicyDelivery;
+  /** Shares of tenants' limits; without it the pool is told of no use. */
+  readonly shares?: TenantShares;
   readonly binder: ServedAddresses;
   /** What the Internet sees instead of addresses, for starts without the edge; without it nothing is kept. [PF5] */
   readonly advertised?: KeptAdvertised;
@@ -109,6 +112,7 @@ export class PoolMember {
   #told: CapacityReport | null = null;
   #toldAtMs = 0;
   #cancelLook: CancelTimer | null = null;
+  readonly #shares: ShareTalk | null;
 
   constructor(options: PoolMemberOptions) {
     const { edge, pool, token, log, openLink = openEdgeLink } = options;
@@ -117,6 +121,10 @@ export class PoolMember {
     this.#clock = options.clock ?? readClock;
     this.#timers = options.timers ?? systemTimers;
     if (options.uplinks !== undefined) options.uplinks.onChange = () => this.#look();
+    this.#shares =
+      options.shares === undefined
+        ? null
+        : new ShareTalk(options.shares, this.#timers, (use) => this.#link.send(use));
     this.#link = openLink<PoolReply>({
       name: `pool ${pool}`,
       url: new URL(`/v1/pools/${encodeURIComponent(pool)}/connect`, edge),
@@ -126,6 +134,7 @@ export class PoolMember {
       onMessage: (reply) => this.#received(reply),
       onClose: () => {
         this.#told = null;
+        this.#shares?.closed();
       },
       log,
       ...(options.linkTiming === undefined ? {} : { timing: options.linkTiming }),
@@ -164,6 +173,7 @@ export class PoolMember {
     this.#isStopped = true;
     this.#cancelLook?.();
     this.#cancelLook = null;
+    this.#shares?.stop();
     this.#link.stop();
     for (const member of this.#members.values()) member.stop();
     for (const { member } of this.#leaving.values()) member.stop();
@@ -203,6 +213,10 @@ export class PoolMember {
         this.#advertise(reply.advertised ?? {});
         this.#serve();
         this.#report();
+        this.#shares?.opened(this.#takes);
+        return;
+      case "shares":
+        this.#shares?.take(reply);
         return;
       case "try":
         void this.#try(reply.ip, reply.places);
@@ -316,6 +330,7 @@ export class PoolMember {
 
   #look(): void {
     if (this.#told === null || this.#isStopped) return;
+    this.#shares?.tell();
     const sinceMs = this.#clock().monotonicMs - this.#toldAtMs;
     const present = this.#present();
     const urgency = urgencyOf(this.#told, present);

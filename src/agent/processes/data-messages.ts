@@ -3,6 +3,7 @@
  * are not checked as those from strangers are.
  */
 import type { PoolPolicy } from "../../core/pool-policy.ts";
+import type { LocalUse, ShareMessage } from "../../core/share-messages.ts";
 import type { AddressUplink, Place } from "../../core/uplink.ts";
 import type { CommandFaultCode } from "../../process/command-fault.ts";
 import type { UploadStatus } from "../../wire/upload-status.ts";
@@ -19,6 +20,8 @@ export type ToDataProcess<Config> =
       readonly ips: readonly string[];
       readonly advertised: Readonly<Record<string, string>>;
     }
+  /** What it may have of tenants' limits. */
+  | { readonly type: "shares"; readonly shares: ShareMessage }
   /** What it may use of an address; without a command it is asked for a report. */
   | { readonly type: "part"; readonly ip: string; readonly command: PartCommand | null }
   /** It is to say that it is well, and how its ways out look. */
@@ -48,6 +51,8 @@ export type FromDataProcess =
       readonly uplinks: readonly (readonly [ip: string, uplink: AddressUplink])[];
     }
   | { readonly type: "served" }
+  /** What tenants use in it, and up to which `shares` it knows. */
+  | { readonly type: "use"; readonly number: number; readonly uses: readonly LocalUse[] }
   | { readonly type: "tried"; readonly id: number; readonly reached: readonly Place[] }
   /** Its own status. */
   | { readonly type: "own-status"; readonly id: number; readonly status: Record<string, unknown> }

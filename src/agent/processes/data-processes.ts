@@ -8,6 +8,7 @@ import { rm } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import type { Logger } from "pino";
 import type { PoolPolicy } from "../../core/pool-policy.ts";
+import type { LocalUse, ShareMessage } from "../../core/share-messages.ts";
 import type { Place } from "../../core/uplink.ts";
 import { BackOff } from "../../process/back-off.ts";
 import { monotonicMs } from "../../process/clock.ts";
@@ -43,6 +44,15 @@ export interface OwnStatus {
   readonly status: Record<string, unknown>;
 }
 
+/** Tenants' limits, as they are shared out among processes. */
+export interface ProcessShares {
+  addPart(part: number): void;
+  removePart(part: number): void;
+  reported(part: number, number: number, uses: readonly LocalUse[]): void;
+  /** Tells a process what it may have. */
+  send: (part: number, message: ShareMessage) => void;
+}
+
 const LOOK_MS = 1_000;
 const START_TIMEOUT_MS = 30_000;
 const ANSWER_MS = 2_000;
@@ -63,6 +73,7 @@ export class DataProcesses<Config> {
   #startCount = 0;
   #timer: NodeJS.Timeout | null = null;
   #policy: PoolPolicy | null = null;
+  #shares: ProcessShares | null = null;
   #isAdmitting = true;
   #isClosing = false;
 
@@ -89,6 +100,14 @@ export class DataProcesses<Config> {
     });
     this.#timer = setInterval(() => this.#look(), LOOK_MS);
     await Promise.all(Array.from({ length: count }, () => this.#begin()));
+  }
+
+  /** They have these shares among them. */
+  followShares(shares: ProcessShares): void {
+    this.#shares = shares;
+    shares.send = (part, message) => {
+      this.#children.get(part)?.channel?.send({ type: "shares", shares: message });
+    };
   }
 
   /** All decide by this policy from now on, those that begin later too. */
@@ -200,6 +219,7 @@ export class DataProcesses<Config> {
         child.channel?.send({ type: "serve", ips: this.addresses.ips(), advertised }, "serve");
         if (!this.#isAdmitting) child.channel?.send({ type: "stop-admitting" });
         this.addresses.addPart(number);
+        this.#shares?.addPart(number);
         this.#questions.get(-number)?.(message);
         return;
       case "policy-taken":
@@ -214,6 +234,9 @@ export class DataProcesses<Config> {
       case "pong":
         child.answered();
         this.uplinks.heard(number, message.uplinks);
+        return;
+      case "use":
+        this.#shares?.reported(number, message.number, message.uses);
         return;
       case "served":
         child.hasServed = true;
@@ -247,6 +270,7 @@ export class DataProcesses<Config> {
     this.#questions.get(-number)?.(null);
     this.uplinks.forget(number);
     this.addresses.removePart(number);
+    this.#shares?.removePart(number);
     if (this.#isClosing) return;
     this.#options.log.error({ process: number, pid }, "a data process has ended: its connections are gone");
     if (monotonicMs() - startedAtMs >= SOUND_MS) this.#backOff.succeed();

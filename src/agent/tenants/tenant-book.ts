@@ -12,11 +12,18 @@ import {
 } from "../../core/pool-policy.ts";
 import type { Problem } from "../../core/problems.ts";
 import type { DestinationPolicy } from "../../policy/destination-policy.ts";
+import type { BeginningFlow, TrackedFlow } from "./running-flows.ts";
+import type { TenantMeter } from "./tenant-meter.ts";
+import { TenantMeters } from "./tenant-meters.ts";
+import type { TokenRate } from "./token-rates.ts";
 
 /** What holds for one identity. */
 export interface Standing {
   readonly tenant: string;
   readonly policy: DestinationPolicy;
+  readonly meter: TenantMeter;
+  /** The rate of its token; null where that is the tenant's. */
+  readonly own: TokenRate | null;
 }
 
 /** Makes the rules of destinations for a tenant, by its name, and what its token permits less. */
@@ -35,6 +42,7 @@ interface RuledPolicy {
 
 /** One for all listeners of a process. */
 export class TenantBook {
+  readonly meters: TenantMeters;
   readonly #makePolicy: MakePolicy;
   #policy: PoolPolicy | null;
   #revoked: ReadonlySet<string>;
@@ -46,10 +54,15 @@ export class TenantBook {
   #known = new WeakMap<Identity, Outcome<Standing, Problem>>();
 
   /** Without a policy (null) nobody is served until there is one. [PY6] */
-  constructor(makePolicy: MakePolicy, policy: PoolPolicy | null = DEFAULT_POOL_POLICY) {
+  constructor(
+    makePolicy: MakePolicy,
+    policy: PoolPolicy | null = DEFAULT_POOL_POLICY,
+    meters = new TenantMeters(),
+  ) {
     this.#makePolicy = makePolicy;
     this.#policy = policy;
     this.#revoked = revokedIn(policy);
+    this.meters = meters;
   }
 
   /** The version of the policy by which is decided; null for none. */
@@ -57,7 +70,7 @@ export class TenantBook {
     return this.#policy?.version ?? null;
   }
 
-  /** Decides by this policy from now on. */
+  /** Decides by this policy from now on. What runs and may not any more is ended. [LI8] */
   take(policy: PoolPolicy): void {
     const isSameForAll = this.#policy !== null && sharedRules(policy) === sharedRules(this.#policy);
     this.#policy = policy;
@@ -66,6 +79,11 @@ export class TenantBook {
     this.#earlier = isSameForAll ? this.#policies : new Map();
     this.#policies = new Map();
     this.#known = new WeakMap();
+    this.meters.take(policy);
+    this.meters.cutThose((identity) => {
+      const standing = this.standingOf(identity);
+      return standing.ok ? null : standing.refusal;
+    });
   }
 
   /** Whether a token was taken back, whatever it is for. */
@@ -76,11 +94,23 @@ export class TenantBook {
   /** What holds for an identity, or why it may not send at all. In constant time when it was asked before. */
   standingOf(identity: Identity): Outcome<Standing, Problem> {
     let standing = this.#known.get(identity);
-    if (standing === undefined) {
+    if (standing === undefined || (standing.ok && standing.value.meter.isForgotten)) {
       standing = this.#judge(identity);
       this.#known.set(identity, standing);
     }
     return standing;
+  }
+
+  /**
+   * Begins a flow of one that may send, within its limits. Without a promise, unless it has to wait for a
+   * share that may come. [LI14]
+   */
+  begin(
+    identity: Identity,
+    standing: Standing,
+    flow: BeginningFlow,
+  ): Outcome<TrackedFlow, Problem> | Promise<Outcome<TrackedFlow, Problem>> {
+    return this.meters.begin(standing.meter, identity, flow, standing.own);
   }
 
   #judge(identity: Identity): Outcome<Standing, Problem> {
@@ -93,7 +123,12 @@ export class TenantBook {
     if (served === null) {
       return refuse({ code: "tenant-denied", detail: `The pool does not serve the tenant ${tenant}.` });
     }
-    return ok({ tenant, policy: this.#rulesOf(policy, tenant, served, restrictions) });
+    return ok({
+      tenant,
+      policy: this.#rulesOf(policy, tenant, served, restrictions),
+      meter: this.meters.of(tenant),
+      own: this.meters.rateOf(identity),
+    });
   }
 
   #rulesOf(

@@ -6,6 +6,7 @@
 import type { ClientRequest, ClientResponse } from "./client-exchange.ts";
 import { Readable } from "node:stream";
 import { EgressFault } from "../../egress/faults.ts";
+import type { RunningFlow } from "../../egress/flow-use.ts";
 import { PausedPeer } from "./paused-peer.ts";
 import { noteStreamed } from "./collect-garbage.ts";
 
@@ -20,14 +21,21 @@ const LINGER_MS = 10_000;
 export class RequestBody extends Readable {
   readonly #request: ClientRequest;
   readonly #response: ClientResponse;
+  readonly #running: RunningFlow;
   #onFirstRead: (() => void) | null;
   /** Made at the first pause. */
   #peer: PausedPeer | null = null;
 
-  constructor(request: ClientRequest, response: ClientResponse, onFirstRead: () => void) {
+  constructor(
+    request: ClientRequest,
+    response: ClientResponse,
+    running: RunningFlow,
+    onFirstRead: () => void,
+  ) {
     super({ highWaterMark: READ_AHEAD_BYTES });
     this.#request = request;
     this.#response = response;
+    this.#running = running;
     this.#onFirstRead = onFirstRead;
     request.pause();
     request.on("data", this.#onData);
@@ -58,6 +66,7 @@ export class RequestBody extends Readable {
 
   readonly #onData = (chunk: Buffer): void => {
     noteStreamed(chunk.length);
+    this.#running.moved();
     if (this.push(chunk)) return;
     this.#request.pause();
     this.#peer ??= new PausedPeer(this.#request.socket, (pausedMs) => {

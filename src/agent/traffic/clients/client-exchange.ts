@@ -54,7 +54,7 @@ export interface ClientResponse {
   addTrailers(fields: [string, string][]): void;
   end(chunk?: string | Buffer): unknown;
   destroy(): unknown;
-  on(event: "drain", listener: () => void): unknown;
+  on(event: "drain" | "close", listener: () => void): unknown;
   once(event: "close" | "finish", listener: () => void): unknown;
 }
 

@@ -30,6 +30,7 @@ import type { Outgoing } from "../origins/outgoing.ts";
 import { writablePhrase } from "../http/reason-phrase.ts";
 import { type Hop, locationOf, MAX_REDIRECTS, hopAfter, unfollowed } from "./redirect.ts";
 import { RedirectedHop } from "./redirected-hop.ts";
+import type { RequestRefusals } from "./request-refusals.ts";
 import { RequestBody } from "../clients/client-body.ts";
 import { SmallPieces } from "./small-pieces.ts";
 import { noteStreamed } from "../clients/collect-garbage.ts";
@@ -44,20 +45,6 @@ export interface ProxiedRequestOptions {
   /** The pseudonym of this proxy in the answer's `via`; absent or null for none. */
   readonly via?: string | null;
   readonly passesTrailers?: boolean;
-}
-
-/** How a listener says no to its clients. */
-export interface RequestRefusals {
-  /** Answers the client with a problem; nothing has been sent to it yet. */
-  refuse(
-    request: ClientRequest,
-    response: ClientResponse,
-    problem: Problem,
-    fault: unknown,
-    context: FlowContext,
-  ): void;
-  /** Counts what the client cannot be told any more. */
-  count(problem: Problem, fault: unknown, context: FlowContext): void;
 }
 
 /** Largest first piece of a body that is joined to its head. */
@@ -171,6 +158,7 @@ export class ProxiedRequest implements ExchangeHandler {
 
   onResponseData(controller: ExchangeController, chunk: Buffer): void {
     noteStreamed(chunk.length);
+    this.#context.running.moved();
     // Of a redirect; read on for its end.
     if (this.#next !== null) return;
     if (this.#isOver) return;
@@ -250,7 +238,7 @@ export class ProxiedRequest implements ExchangeHandler {
   }
 
   #openBody(): RequestBody {
-    return new RequestBody(this.#request, this.#response, () => {
+    return new RequestBody(this.#request, this.#response, this.#context.running, () => {
       this.#upload?.ready();
       // It may have its answer already: an origin over HTTP/2 may be quicker than its settings.
       if (this.#response.headersSent) return;

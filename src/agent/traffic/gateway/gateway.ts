@@ -196,6 +196,7 @@ export class Gateway {
         selection: headers.egress,
         clientAddress: request.socket.remoteAddress,
         destination: () => parseDestination(query),
+        flow: { kind: "request", until: response, flow },
       });
       const admitted = admitting instanceof Promise ? await admitting : admitting;
       proxied = this.#fetch(request, response, headers, admitted);
@@ -259,8 +260,8 @@ export class Gateway {
       const { path, query } = targetOf(request);
       const admitted =
         path === CONNECT_PATH
-          ? await this.#admitUpgrade(headers, socket, () => parseTcpDestination(query))
-          : await this.#admitUpgrade(headers, socket, () => parseDestination(query));
+          ? await this.#admitUpgrade(headers, () => parseTcpDestination(query), socket, flow)
+          : await this.#admitUpgrade(headers, () => parseDestination(query), socket, flow);
       if (!admitted.ok) return this.#refusals.refuseOn(socket, admitted.refusal);
       const { destination } = admitted.value;
       ({ context } = admitted.value);
@@ -276,11 +277,15 @@ export class Gateway {
 
   async #admitUpgrade<Destination extends { readonly hostname: string }>(
     headers: RequestHeaders,
-    { remoteAddress: clientAddress }: Socket,
     destination: () => Outcome<Destination, Problem>,
+    socket: Socket,
+    flow: Flow,
   ): Promise<Outcome<Admitted<Destination>, Problem>> {
     const client = await this.#admission.identify(tokenOf(headers, FETCHING), FETCHING);
-    return this.#admission.admit({ client, selection: headers.egress, clientAddress, destination });
+    const tunnel = { kind: "tunnel", until: socket, flow } as const;
+    const { remoteAddress: clientAddress } = socket;
+    const { egress: selection } = headers;
+    return this.#admission.admit({ client, selection, clientAddress, destination, flow: tunnel });
   }
 }
 

@@ -6,8 +6,9 @@ import type { EgressContext } from "../../egress/flow-context.ts";
  * Addresses and policies count as themselves: one that was given up and taken back is another.
  */
 export function connectionKey({ pool, address, tenant, policy }: EgressContext, origin: string): string {
+  // Each tenant has one meter, so that says nothing more.
   const parts = { pool, address: numberOf(address), tenant, policy: numberOf(policy) } satisfies Record<
-    keyof EgressContext,
+    Exclude<keyof EgressContext, "meter">,
     string | number
   >;
   // Only the names of a pool and a tenant might have a space in them: with the length of one no two keys read alike.

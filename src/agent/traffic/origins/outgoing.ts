@@ -56,9 +56,9 @@ export class Outgoing {
     const key = connectionKey(context, origin);
     let connections = this.#connections.get(key);
     if (connections === undefined) {
-      const { pool, address, tenant, policy } = context;
+      const { pool, address, tenant, policy, meter } = context;
       // Nothing more of the flow that happens to be the first.
-      const shared: EgressContext = { pool, address, tenant, policy };
+      const shared: EgressContext = { pool, address, tenant, policy, meter };
       connections = new OriginConnections(origin, shared, this.#optionsOf(address), () => {
         this.#connections.delete(key);
       });

@@ -15,6 +15,7 @@ import { type FlowContext, toldAs } from "../../egress/flow-context.ts";
 import type { Refusals } from "../clients/refusals.ts";
 import { judgeHead } from "../clients/request-head.ts";
 import { readRequestHeaders, type RequestHeaders } from "../http/forwarded-headers.ts";
+import { reset } from "../tunnel/tunnel-relay.ts";
 import { Tunnel, type TunnelEnd, type TunnelOptions } from "../tunnel/tunnel.ts";
 import type { ProxyAccess } from "./proxy-access.ts";
 import { askerOfRequest } from "./proxy-question.ts";
@@ -56,7 +57,7 @@ export function connectReplyOn(socket: Socket, refusals: Refusals): ConnectReply
       socket.write(`HTTP/1.1 200 Connection established\r\n${lines.join("")}\r\n`, "latin1");
     },
     refuse: (problem, fault, context) => refusals.refuseOn(socket, problem, fault, context),
-    breakOff: () => void socket.destroy(),
+    breakOff: () => reset(socket),
   };
 }
 

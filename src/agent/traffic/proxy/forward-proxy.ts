@@ -9,7 +9,7 @@ import type { Identity } from "../../../core/identity.ts";
 import { ok, type Outcome } from "../../../core/outcome.ts";
 import type { Problem } from "../../../core/problems.ts";
 import { Flow } from "../../../process/flow.ts";
-import type { Admission, Admitted } from "../../admission/admission.ts";
+import type { Admission, Admitted, BeginningFlow } from "../../admission/admission.ts";
 import { problemOf } from "../../egress/faults.ts";
 import type { FlowContext } from "../../egress/flow-context.ts";
 import type { ClientConnection } from "../clients/client-connection.ts";
@@ -82,7 +82,8 @@ export class ForwardProxy {
         refusals.refuse(request, response, judged.refusal);
         return;
       }
-      const admitted = await this.#admit(request, headers, clientAt);
+      const begin = { kind: "request", until: response, flow } as const;
+      const admitted = await this.#admit(request, headers, clientAt, begin);
       proxied = this.#forward(request, response, headers, admitted);
       proxied?.start(flow, null);
     });
@@ -103,7 +104,8 @@ export class ForwardProxy {
         const detail = "There is more than one token.";
         return refusals.refuse(request, response, { code: "request-malformed", detail });
       }
-      const admitted = await this.#admit(request, headers, clientAt);
+      const begin = { kind: "request", until: response, flow } as const;
+      const admitted = await this.#admit(request, headers, clientAt, begin);
       proxied = this.#forward(request, response, headers, admitted);
       proxied?.start(flow, null);
     });
@@ -128,7 +130,8 @@ export class ForwardProxy {
       client = new WebSocketClient(socket, head, flow);
       const headers = readRequestHeaders(request.rawHeaders, false);
       const judged = judgeHead(request.httpVersion, headers);
-      const admitted = judged.ok ? await this.#admit(request, headers, clientAt) : judged;
+      const begin = { kind: "tunnel", until: socket, flow } as const;
+      const admitted = judged.ok ? await this.#admit(request, headers, clientAt, begin) : judged;
       if (!admitted.ok) return refusals.refuseOn(socket, admitted.refusal);
       ({ context } = admitted.value);
       if (headers.hasBody) {
@@ -145,6 +148,7 @@ export class ForwardProxy {
     request: Pick<ClientRequest, "url" | "method" | "socket">,
     headers: RequestHeaders,
     clientAt: Identity | null,
+    flow: BeginningFlow,
   ): Promise<Outcome<Admitted<AbsoluteTarget>, Problem>> {
     const { access, admission } = this.#options;
     const asking = askerOfRequest(access, headers, clientAt);
@@ -154,7 +158,7 @@ export class ForwardProxy {
     const destination = (): Outcome<AbsoluteTarget, Problem> =>
       readAbsoluteTarget(request.url!, request.method!);
     const { remoteAddress: clientAddress } = request.socket;
-    return admission.admit({ client: ok(client), selection, clientAddress, destination });
+    return admission.admit({ client: ok(client), selection, clientAddress, destination, flow });
   }
 
   #forward(

@@ -167,7 +167,7 @@ export class Http2Response implements ClientResponse {
     this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
   }
 
-  on(event: "drain", listener: () => void): void {
+  on(event: "drain" | "close", listener: () => void): void {
     this.#stream.on(event, listener);
   }
 

@@ -195,6 +195,7 @@ export class SocksConnection {
       const opened = await this.#options.associations.open(
         { ...this.#asker!, announced },
         socket,
+        this.#flow,
         this.#flow.guard((problem, context) => {
           if (problem === null) return void socket.destroy();
           this.#options.refusals.count(problem, null, context);
@@ -237,7 +238,7 @@ export class SocksConnection {
     const isTold = this.#tunnel === null || this.#tunnel.isAnswered || this.#tunnel.isGone;
     if (!isTold) return this.#refuse(problem, fault);
     refusals.count(problem, fault, this.#tunnel?.context ?? null);
-    this.#socket.destroy();
+    reset(this.#socket);
   }
 }
 

@@ -17,6 +17,7 @@ import { unmapped } from "../../../policy/embedded-addresses.ts";
 import { DatagramSocket } from "../../egress/datagram-socket.ts";
 import { problemOf } from "../../egress/faults.ts";
 import type { FlowContext } from "../../egress/flow-context.ts";
+import type { PortMeter } from "../../egress/flow-use.ts";
 import { OpenSockets } from "../../egress/open-sockets.ts";
 import type { Resolver } from "../../egress/resolver.ts";
 import { UdpPort, type UdpPortOptions } from "../../egress/udp-port.ts";
@@ -78,6 +79,7 @@ export class UdpAssociation {
   isOver = false;
   readonly #relay: DatagramSocket;
   readonly #port: UdpPort;
+  readonly #meter: PortMeter;
   readonly #clientIp: string;
   /** 0 until it is known. */
   #clientPort: number;
@@ -95,6 +97,7 @@ export class UdpAssociation {
     const { context, announced, listenIp } = options;
     this.#relay = relay;
     this.#port = port;
+    this.#meter = context.meter;
     this.relayPlace = { ip: withoutZone(unmapped(listenIp)), port: relay.port };
     this.egressPlace = { ip: port.ip, port: port.port };
     this.tally = new UdpTally(options.tally);
@@ -130,7 +133,8 @@ export class UdpAssociation {
     } catch (fault) {
       return refuse(problemOf(fault));
     }
-    const opened = await UdpPort.open(context.address, { sockets, portWaitMs, signal, begins });
+    const { meter } = context;
+    const opened = await UdpPort.open(context.address, { sockets, portWaitMs, signal, begins, meter });
     if (opened.ok && !opened.value.isLost && !signal?.aborted) {
       return ok(new UdpAssociation(options, relay, opened.value));
     }
@@ -184,6 +188,7 @@ export class UdpAssociation {
     const nowMs = this.#now();
     this.#usedAtMs = nowMs;
     this.#peers.noteSent(found.value, nowMs);
+    this.#meter.passed(payload.length);
     this.tally.countSent();
   }
 
@@ -191,6 +196,7 @@ export class UdpAssociation {
     const header = this.#peers.headerFor(ip, port, this.#now());
     if (header === null) return this.tally.countDrop("source-unsolicited");
     const isSent = this.#relay.send([header, payload], this.#clientIp, this.#clientPort);
+    this.#meter.passed(payload.length);
     if (isSent) this.tally.countReceived();
     else this.tally.countDrop("queue-full");
   }

@@ -62,17 +62,22 @@ export class UdpAssociations {
 
   /**
    * Opens one for the client of a control connection. Whatever ends it, `onEnd` hears it once, with a
-   * problem if the client did not want it; when the connection has closed, it is over.
+   * problem if the client did not want it; when the connection has closed, it is over. When `flow` fails, that ends both.
    */
   async open(
     { client, selection, announced }: AskedAssociation,
     control: Socket,
+    flow: { fail(fault: unknown): void },
     onEnd: (problem: Problem | null, context: FlowContext) => void,
   ): Promise<Outcome<UdpAssociation, Problem>> {
     const { admission, onEnded, recorder, ...shared } = this.#options;
-    const { remoteAddress: clientAddress } = control;
-    const asked = { client: ok(client), selection, clientAddress, destination: () => ok(ANYWHERE) };
-    const admitting = admission.admit(asked);
+    const admitting = admission.admit({
+      client: ok(client),
+      selection,
+      clientAddress: control.remoteAddress,
+      destination: () => ok(ANYWHERE),
+      flow: { kind: "association", until: control, flow },
+    });
     const admitted = admitting instanceof Promise ? await admitting : admitting;
     if (!admitted.ok) return admitted;
     const { context } = admitted.value;

@@ -70,9 +70,13 @@ export class Tunnel {
   async open(asked: AskedTunnel, answer: (end: TunnelEnd) => void): Promise<Problem | null> {
     const { admission, dialler, idle } = this.#options;
     const { client, selection, destination } = asked;
-    const clientAddress = addressOfClient(this.#client.socket);
-    const asking = { client: ok(client), selection, clientAddress, destination: () => destination };
-    const admitting = admission.admit(asking);
+    const admitting = admission.admit({
+      client: ok(client),
+      selection,
+      clientAddress: addressOfClient(this.#client.socket),
+      destination: () => destination,
+      flow: { kind: "tunnel", until: this.#client.socket, flow: this.#flow },
+    });
     const admitted = admitting instanceof Promise ? await admitting : admitting;
     if (!admitted.ok) return admitted.refusal;
     const { context, destination: place } = admitted.value;

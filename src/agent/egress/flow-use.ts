@@ -1,0 +1,41 @@
+/**
+ * What a flow uses, as those see it who open connections and pass bytes on: they count it, and are told
+ * when there may be no more. How much that is, is said elsewhere (`tenants`). [LI5]
+ */
+import type { Problem } from "../../core/problems.ts";
+
+/** A connection whose bytes can be counted. */
+export interface CountedConnection {
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  once(event: "close", listener: () => void): unknown;
+}
+
+/** Of everything that one tenant has towards destinations. */
+export interface PortMeter {
+  /** Counts a port, or says why there may be none. */
+  takePort(): Problem | null;
+  /** For each that was counted, once. */
+  releasePort(): void;
+  /** Counts what passes on a connection until it closes. */
+  watch(connection: CountedConnection): void;
+  /** Counts what passed elsewhere. */
+  passed(byteCount: number): void;
+}
+
+/** Of what is no tenant's. */
+export const UNMETERED: PortMeter = {
+  takePort: () => null,
+  releasePort: () => {},
+  watch: () => {},
+  passed: () => {},
+};
+
+/** One flow while it runs. */
+export interface RunningFlow {
+  /** Something passed between its ends. */
+  moved(): void;
+}
+
+/** Of what nobody watches. */
+export const UNWATCHED: RunningFlow = { moved: () => {} };
