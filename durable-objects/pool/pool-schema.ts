@@ -1,4 +1,5 @@
 /** The tables of a pool on disk, version by version; those of its steering are read and written by `../steering`. */
+import { AUDIT_TABLE } from "../audit/audit-schema.ts";
 import type { Migrations } from "../storage/migrate.ts";
 
 /** The catalogue of a pool. */
@@ -97,4 +98,6 @@ export const POOL_MIGRATIONS: Migrations = [
     ) WITHOUT ROWID`,
     "ALTER TABLE host ADD COLUMN policy_version INTEGER",
   ],
+  // What administrators have changed.
+  AUDIT_TABLE,
 ];
