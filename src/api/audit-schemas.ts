@@ -8,7 +8,9 @@ const sequenceQuery = z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER
 
 /** Which entries are wanted. */
 export const auditQuerySchema = z.object({
-  pool: nameSchema,
+  pool: nameSchema.optional().meta({
+    description: "Without it: tokens, keys and joins, for administrators of every pool.",
+  }),
   after: sequenceQuery.meta({
     description: "The first entries after that one. Without it the newest.",
   }),

@@ -195,7 +195,8 @@ export const ROUTES = {
   listChanges: {
     method: "get",
     path: "/v1/audit",
-    summary: "Lists what administrators have changed in a pool, or tried to, in the order of time",
+    summary:
+      "Lists what administrators have changed in a pool or in the register, or tried to, in the order of time",
     request: { query: auditQuerySchema },
     responses: answers("Entries of its log.", auditSchema),
   },

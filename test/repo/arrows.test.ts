@@ -54,6 +54,7 @@ const ARROWS = {
   "durable-objects/register": [
     "src/core",
     "src/wire",
+    "durable-objects/audit",
     "durable-objects/storage",
     "durable-objects/calls",
     "durable-objects/platform",

@@ -1,20 +1,16 @@
 /** Each route that changes something leaves an entry, which administrators of the pool can read. */
+import type { JWK } from "jose";
 import { beforeAll, describe, expect, it } from "vitest";
 import type { ApiRoute } from "../../src/api/route-shapes.ts";
 import { ROUTES } from "../../src/api/routes.ts";
 import type { Identity } from "../../src/core/identity.ts";
+import { generateKey, publicPart } from "../../src/wire/keys.ts";
 import { ask, codeOf, freshNames, tokenFor } from "./edge.ts";
 
 /** Routes of another method than GET that leave no entry, and why. */
 const NO_ENTRY: Readonly<Record<string, string>> = {
-  registerToken: "of no pool: the register shows with the token who registered it, and when",
-  revokeTokens: "of no pool: the register shows with the token who revoked it, and when",
-  addIssuerKey: "of no pool: the register shows with the key who added it, and when",
-  rotateEdgeKey: "of no pool: the register shows with the key who added it, and when",
-  retireKey: "of no pool: the register shows with the key who retired it, and when",
-  offerJoin: "of no pool: the register shows with the join who offered it, and when",
-  join: "a machine's own; the register shows with the join when it was used",
-  renewJoined: "a machine's own; the register shows the token that it got",
+  join: "a machine's own, by no administrator; the register shows with the join when it was used",
+  renewJoined: "a machine's own, by no administrator; the register shows the token that it got",
   makeGatewayToken: "a client asks for a token that is kept nowhere; no state is changed",
 };
 /** What else than an empty object is to be sent. */
@@ -23,7 +19,16 @@ const BODIES: Readonly<Record<string, object>> = {
   putIp: { tags: ["blue"] },
   putPolicy: { special: ["10.0.0.0/8"] },
   putTenant: { limits: { tunnels: 3 } },
+  revokeTokens: { id: "token-of-nobody", endsAtMs: Date.now() + 3_600_000 },
+  rotateEdgeKey: { signsInMs: 600_000 },
+  offerJoin: { role: "host", name: "joining", pools: ["p"], ttlMs: 60_000 },
+  addIssuerKey: { key: await newIssuer() },
+  registerToken: { token: await tokenFor({ tokenId: "registered-id" }) },
 };
+/** What is noted of what was given, where that is not all. */
+const GIVEN: Readonly<Record<string, object>> = { registerToken: { id: "registered-id" } };
+/** The key that is retired. */
+const RETIRED = await newIssuer();
 /** What cannot be done to what the test has; all else is done. */
 const REFUSED: Readonly<Record<string, string>> = { deleteHost: "host-in-use" };
 /** What each leaves of how it was and how it is, where nothing was done before it. */
@@ -38,6 +43,15 @@ const DIFFERENCES: Readonly<Record<string, { before: unknown; after: unknown }>>
     after: { tenants: { shop: { limits: { tunnels: 3 } } } },
   },
   putPolicy: { before: { special: [] }, after: { special: ["10.0.0.0/8"] } },
+  registerToken: { before: null, after: { id: "registered-id", pools: ["eu"] } },
+  revokeTokens: { before: null, after: { revoked: ["token-of-nobody"] } },
+  offerJoin: { before: null, after: { name: "joining", madeBy: "ada" } },
+  addIssuerKey: { before: null, after: expect.anything() },
+  rotateEdgeKey: { before: null, after: expect.anything() },
+  retireKey: {
+    before: { [RETIRED.kid!]: { retiredAtMs: null } },
+    after: { [RETIRED.kid!]: { retiredBy: "ada" } },
+  },
   deleteTenant: { before: { tenants: { shop: expect.anything() } }, after: {} },
 };
 
@@ -69,8 +83,13 @@ async function administer(method: string, path: string, body?: object, claims: P
   return ask(path, { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
 }
 
-async function entriesOf(pool: string, query = "&limit=200"): Promise<Entry[]> {
-  const answer = await administer("GET", `/v1/audit?pool=${pool}${query}`);
+async function newIssuer(): Promise<JWK> {
+  return publicPart(await generateKey("issuer"));
+}
+
+/** Of a pool, or of the register. */
+async function entriesOf(pool: string | null, query = "&limit=200"): Promise<Entry[]> {
+  const answer = await administer("GET", `/v1/audit?${pool === null ? "" : `pool=${pool}`}${query}`);
   expect(answer.status).toBe(200);
   return (await answer.json<{ entries: Entry[] }>()).entries;
 }
@@ -108,20 +127,22 @@ describe("every route that is no GET", () => {
   it.each(changing.filter(([name]) => !Object.hasOwn(NO_ENTRY, name)))(
     "[AU1] %s leaves an entry of who, when, what, and how it was and is",
     async (name, route) => {
-      const named: Readonly<Record<string, string>> = await newPool();
-      const before = (await entriesOf(named["pool"]!)).at(-1)!.sequence;
+      const named: Readonly<Record<string, string>> = { ...(await newPool()), kid: RETIRED.kid! };
+      const log = route.path.includes("{pool}") ? named["pool"]! : null;
+      if (name === "retireKey") await administer("POST", "/v1/keys", { key: RETIRED });
+      const before = (await entriesOf(log)).at(-1)?.sequence ?? 0;
       const path = route.path.replaceAll(/\{(\w+)\}/g, (_, parameter: string) => named[parameter]!);
       const body = route.request?.body === undefined ? undefined : (BODIES[name] ?? {});
       const answer = await administer(route.method.toUpperCase(), path, body);
       const result = REFUSED[name] ?? "done";
       expect(answer.ok ? "done" : (await codeOf(answer)).code).toBe(result);
-      const left = await entriesOf(named["pool"]!, `&after=${before}`);
+      const left = await entriesOf(log, `&after=${before}`);
       expect(left).not.toEqual([]);
       const entry = left.at(-1)!;
       const parameters = [...route.path.matchAll(/\{(\w+)\}/g)].map(([, parameter]) => parameter!);
       const inPath = Object.fromEntries(parameters.map((parameter) => [parameter, named[parameter]]));
       expect(entry).toMatchObject({ route: name, subject: "ada", tokenId: `t-${tokenId}`, result });
-      expect(entry.given).toEqual({ ...inPath, ...body });
+      expect(entry.given).toEqual(GIVEN[name] ?? { ...inPath, ...body });
       expect(Math.abs(Date.parse(entry.at) - Date.now())).toBeLessThan(60_000);
       expect(entry).toMatchObject(DIFFERENCES[name] ?? {});
     },
@@ -129,7 +150,7 @@ describe("every route that is no GET", () => {
 
   it("[AU1] is in the table of this test only if there is such a route", () => {
     const names = new Set(changing.map(([name]) => name));
-    for (const table of [NO_ENTRY, BODIES, REFUSED, DIFFERENCES]) {
+    for (const table of [NO_ENTRY, BODIES, GIVEN, REFUSED, DIFFERENCES]) {
       expect(Object.keys(table).filter((name) => !names.has(name))).toEqual([]);
     }
   });
@@ -172,7 +193,13 @@ describe("what administrators did in a pool", () => {
     expect((await codeOf(await administer("GET", "/v1/audit?pool=never-made"))).code).toBe("pool-unknown");
   });
 
-  it.each(["", "?pool=A", "?pool=p&limit=0", "?pool=p&limit=201", "?pool=p&after=-1", "?pool=p&before=x"])(
+  it("[AU5] is shown of the register to administrators of every pool", async () => {
+    expect((await administer("GET", "/v1/audit")).status).toBe(200);
+    const denied = await administer("GET", "/v1/audit", undefined, { pools: [named.pool] });
+    expect(await codeOf(denied)).toEqual({ status: 403, code: "pool-denied" });
+  });
+
+  it.each(["?pool=A", "?pool=p&limit=0", "?pool=p&limit=201", "?pool=p&after=-1", "?pool=p&before=x"])(
     "[AU5] is not shown for /v1/audit%s",
     async (query) => {
       const answer = await administer("GET", `/v1/audit${query}`);
