@@ -8,6 +8,7 @@ import { measureBind } from "./bind.ts";
 import { measureEdge } from "./edge.ts";
 import { measureElastic } from "./elastic.ts";
 import { measureLease } from "./lease.ts";
+import { measurePolicy } from "./policy.ts";
 import { measureProxy } from "./proxy.ts";
 import { printTable, type Row } from "./report.ts";
 import { measureSteering } from "./steering.ts";
@@ -18,6 +19,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Row[]>>> = {
   edge: measureEdge,
   elastic: measureElastic,
   lease: measureLease,
+  policy: measurePolicy,
   proxy: measureProxy,
   steering: measureSteering,
   tenants: measureTenants,

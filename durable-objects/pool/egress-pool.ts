@@ -3,12 +3,14 @@
  * `pool-service.ts`.
  */
 import { DurableObject } from "cloudflare:workers";
+import type { AuditEntry, ChangeAuthor } from "../../src/core/audit.ts";
 import type { PublishedPool } from "../../src/core/egress-facts.ts";
 import type { Outcome } from "../../src/core/outcome.ts";
 import type { Placement } from "../../src/core/placement.ts";
 import type { PolicyChanges, RevokedToken, TenantChanges } from "../../src/core/pool-policy.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import type { Publication } from "../../src/core/publication.ts";
+import type { AuditPage } from "../audit/audit-log.ts";
 import type { PoolAddress } from "../calls/address-calls.ts";
 import { HOST_HEADER, ROUTER_HEADER, TOKEN_HEADER } from "../calls/peer-headers.ts";
 import type { PublishRefusal } from "../calls/pool-calls.ts";
@@ -17,7 +19,8 @@ import { durablePlatform } from "../platform/durable-platform.ts";
 import { answerClose, answerUpgrade, connectingPeer, connectingToken } from "../platform/upgrade.ts";
 import type { AddressChanges } from "./address-changes.ts";
 import type { PoolHost } from "./host-description.ts";
-import { PoolService, type RemovalRefusal } from "./pool-service.ts";
+import type { PoolPolicies } from "./pool-policies.ts";
+import { PoolService } from "./pool-service.ts";
 import type { PoolDescription } from "./pool-view.ts";
 
 /** What the object finds in its environment. */
@@ -35,42 +38,48 @@ export class EgressPool extends DurableObject<PoolBindings> {
   }
 
   /** As the service's `configure`. */
-  async configure(changes: Partial<PoolSettings>): ReturnType<PoolService["configure"]> {
-    return this.#service.configure(changes);
+  async configure(changes: Partial<PoolSettings>, by?: ChangeAuthor): ReturnType<PoolService["configure"]> {
+    return this.#service.configure(changes, by);
   }
 
   /** As the service's `addIp`. */
   async addIp(
     ip: string,
     changes: AddressChanges | null,
+    by?: ChangeAuthor,
   ): Promise<Outcome<PoolDescription, "pool-unknown" | "ip-elsewhere">> {
-    return this.#service.addIp(ip, changes);
+    return this.#service.addIp(ip, changes, by);
   }
 
   /** As the service's `removeIp`. */
-  async removeIp(ip: string): Promise<Outcome<PoolDescription, "pool-unknown" | "ip-unknown">> {
-    return this.#service.removeIp(ip);
+  async removeIp(
+    ip: string,
+    by?: ChangeAuthor,
+  ): Promise<Outcome<PoolDescription, "pool-unknown" | "ip-unknown">> {
+    return this.#service.removeIp(ip, by);
   }
 
   /** As the service's `drainHost`. */
   async drainHost(
     host: string,
     isDrained: boolean,
+    by?: ChangeAuthor,
   ): Promise<Outcome<PoolDescription, "pool-unknown" | "host-unknown">> {
-    return this.#service.drainHost(host, isDrained);
+    return this.#service.drainHost(host, isDrained, by);
   }
 
   /** As the service's `removeHost`. */
-  async removeHost(host: string): Promise<Outcome<PoolDescription, RemovalRefusal>> {
-    return this.#service.removeHost(host);
+  async removeHost(host: string, by?: ChangeAuthor): ReturnType<PoolService["removeHost"]> {
+    return this.#service.removeHost(host, by);
   }
 
   /** As the service's `drainIp`. */
   async drainIp(
     ip: string,
     isDrained: boolean,
+    by?: ChangeAuthor,
   ): Promise<Outcome<PoolDescription, "pool-unknown" | "ip-unknown">> {
-    return this.#service.drainIp(ip, isDrained);
+    return this.#service.drainIp(ip, isDrained, by);
   }
 
   /** As the service's `placement`. */
@@ -86,36 +95,46 @@ export class EgressPool extends DurableObject<PoolBindings> {
     return this.#service.publish(ip, publication);
   }
 
-  /** As the service's `policy`. */
-  async policy(): ReturnType<PoolService["policy"]> {
-    return this.#service.policy();
+  /** As `PoolPolicies.read`. */
+  async policy(): Promise<ReturnType<PoolPolicies["read"]>> {
+    return this.#service.policies.read();
   }
 
-  /** As the service's `changePolicy`. */
+  /** As `PoolPolicies.change`. */
   async changePolicy(
     changes: PolicyChanges,
     madeFor: number | null,
-  ): ReturnType<PoolService["changePolicy"]> {
-    return this.#service.changePolicy(changes, madeFor);
+    by?: ChangeAuthor,
+  ): Promise<ReturnType<PoolPolicies["change"]>> {
+    return this.#service.policies.change(changes, madeFor, by);
   }
 
-  /** As the service's `putTenant`. */
+  /** As `PoolPolicies.putTenant`. */
   async putTenant(
     tenant: string,
     changes: TenantChanges,
     madeFor: number | null,
-  ): ReturnType<PoolService["putTenant"]> {
-    return this.#service.putTenant(tenant, changes, madeFor);
+    by?: ChangeAuthor,
+  ): Promise<ReturnType<PoolPolicies["putTenant"]>> {
+    return this.#service.policies.putTenant(tenant, changes, madeFor, by);
   }
 
-  /** As the service's `removeTenant`. */
-  async removeTenant(tenant: string): ReturnType<PoolService["removeTenant"]> {
-    return this.#service.removeTenant(tenant);
+  /** As `PoolPolicies.removeTenant`. */
+  async removeTenant(tenant: string, by?: ChangeAuthor): Promise<ReturnType<PoolPolicies["removeTenant"]>> {
+    return this.#service.policies.removeTenant(tenant, by);
   }
 
-  /** As the service's `revokeTokens`. */
-  async revokeTokens(tokens: readonly RevokedToken[]): ReturnType<PoolService["revokeTokens"]> {
-    return this.#service.revokeTokens(tokens);
+  /** As `PoolPolicies.revoke`. */
+  async revokeTokens(
+    tokens: readonly RevokedToken[],
+    by?: ChangeAuthor,
+  ): Promise<ReturnType<PoolPolicies["revoke"]>> {
+    return this.#service.policies.revoke(tokens, by);
+  }
+
+  /** As the service's `audit`. */
+  async audit(page: AuditPage): Promise<Outcome<readonly AuditEntry[], "pool-unknown">> {
+    return this.#service.audit(page);
   }
 
   /** As the service's `facts`. */

@@ -3,12 +3,15 @@
  * is cut. Who serves what instead is decided by the assignment; here is what the operator said, and
  * how far it has come. [DR1] [DR2] [DR5]
  */
+import type { ChangeAuthor } from "../../src/core/audit.ts";
+import type { AuditLog } from "../audit/audit-log.ts";
 import type { AssignmentStore, LeftAddress } from "./assignment-store.ts";
 import type { DrainStore } from "./drain-store.ts";
 import type { PoolStore, StoredHost } from "./pool-store.ts";
 
 /** What the drains need of their pool. */
 export interface DrainsOptions {
+  readonly audit: AuditLog;
   readonly nowMs: () => number;
   readonly store: PoolStore;
   readonly drains: DrainStore;
@@ -62,24 +65,38 @@ export class OperatorDrains {
   }
 
   /** Drains a host or resumes it; may be repeated. False if the pool has no such host. */
-  setHost(host: string, isDrained: boolean): boolean {
-    const { store, drains, nowMs, onChange } = this.#options;
-    if (store.host(host) === null) return false;
-    if (drains.hosts().has(host) !== isDrained) {
-      drains.putHost(host, isDrained ? nowMs() : null);
-      onChange();
+  setHost(host: string, isDrained: boolean, by: ChangeAuthor | null): boolean {
+    const { store, drains, nowMs, audit, onChange } = this.#options;
+    const cause = { by, what: isDrained ? "drainHost" : "resumeHost" };
+    if (store.host(host) === null) {
+      audit.note(cause, "host-unknown");
+      return false;
     }
+    const before = { drainedSinceMs: drains.hosts().get(host) };
+    const isChanged = (before.drainedSinceMs !== undefined) !== isDrained;
+    audit.change(cause, () => {
+      if (isChanged) drains.putHost(host, isDrained ? nowMs() : null);
+      return { before, after: { drainedSinceMs: drains.hosts().get(host) } };
+    });
+    if (isChanged) onChange();
     return true;
   }
 
   /** Drains an address or resumes it; may be repeated. False if the pool has no such address. */
-  setIp(ip: string, isDrained: boolean): boolean {
-    const { store, drains, nowMs, onChange } = this.#options;
-    if (store.ip(ip) === null) return false;
-    if (drains.ips().has(ip) !== isDrained) {
-      drains.putIp(ip, isDrained ? nowMs() : null);
-      onChange();
+  setIp(ip: string, isDrained: boolean, by: ChangeAuthor | null): boolean {
+    const { store, drains, nowMs, audit, onChange } = this.#options;
+    const cause = { by, what: isDrained ? "drainIp" : "resumeIp" };
+    if (store.ip(ip) === null) {
+      audit.note(cause, "ip-unknown");
+      return false;
     }
+    const before = { drainedSinceMs: drains.ips().get(ip) };
+    const isChanged = (before.drainedSinceMs !== undefined) !== isDrained;
+    audit.change(cause, () => {
+      if (isChanged) drains.putIp(ip, isDrained ? nowMs() : null);
+      return { before, after: { drainedSinceMs: drains.ips().get(ip) } };
+    });
+    if (isChanged) onChange();
     return true;
   }
 

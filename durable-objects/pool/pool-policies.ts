@@ -2,6 +2,7 @@
  * Changes of a pool's policy. Each gives it a higher version, which hosts are told; what it says they
  * fetch. [PY2] [PY3]
  */
+import type { ChangeAuthor } from "../../src/core/audit.ts";
 import { ok, type Outcome, refuse } from "../../src/core/outcome.ts";
 import {
   changedPolicy,
@@ -13,15 +14,19 @@ import {
   UNRESTRICTED,
 } from "../../src/core/pool-policy.ts";
 import { LONGEST_POLICY_CHARACTERS, MOST_REVOKED, MOST_TENANTS } from "../../src/wire/pool-policy-schema.ts";
+import type { AuditLog, Cause } from "../audit/audit-log.ts";
 import type { PolicyStore } from "./policy-store.ts";
 
 /** Why a policy is not changed. */
-export type PolicyRefusal = "policy-changed" | "policy-too-large";
+export type PolicyRefusal = "pool-unknown" | "policy-changed" | "policy-too-large";
 
 /** What they need of their pool. */
 export interface PoolPoliciesOptions {
   readonly nowMs: () => number;
   readonly store: PolicyStore;
+  /** Whether there is a pool. */
+  readonly isMade: () => boolean;
+  readonly audit: AuditLog;
   /** The policy is another, on disk. */
   readonly onChange: () => void;
 }
@@ -47,9 +52,18 @@ export class PoolPolicies {
     return this.#options.store.policy();
   }
 
+  /** What holds for whom; hosts fetch it. [PY3] */
+  read(): Outcome<PoolPolicy, "pool-unknown"> {
+    return this.#options.isMade() ? ok(this.policy) : refuse("pool-unknown");
+  }
+
   /** Changes what is given; `madeFor` is the version that the change was made for, null for any. [PY5] */
-  change(changes: PolicyChanges, madeFor: number | null): Outcome<PoolPolicy, PolicyRefusal> {
-    return this.#put(madeFor, (before) => changedPolicy(before, changes));
+  change(
+    changes: PolicyChanges,
+    madeFor: number | null,
+    by: ChangeAuthor | null = null,
+  ): Outcome<PoolPolicy, PolicyRefusal> {
+    return this.#put({ by, what: "putPolicy" }, madeFor, (before) => changedPolicy(before, changes));
   }
 
   /** Names a tenant, or changes what is given of it. */
@@ -57,17 +71,24 @@ export class PoolPolicies {
     tenant: string,
     changes: TenantChanges,
     madeFor: number | null,
+    by: ChangeAuthor | null = null,
   ): Outcome<PoolPolicy, PolicyRefusal> {
-    return this.#put(madeFor, (before) => {
+    return this.#put({ by, what: "putTenant" }, madeFor, (before) => {
       const known = Object.hasOwn(before.tenants, tenant) ? before.tenants[tenant]! : UNRESTRICTED;
       return { ...before, tenants: { ...before.tenants, [tenant]: changedTenant(known, changes) } };
     });
   }
 
   /** Says nothing of a tenant any more. */
-  removeTenant(tenant: string): Outcome<PoolPolicy, PolicyRefusal | "tenant-unknown"> {
-    if (!Object.hasOwn(this.policy.tenants, tenant)) return refuse("tenant-unknown");
-    return this.#put(null, (before) => {
+  removeTenant(
+    tenant: string,
+    by: ChangeAuthor | null = null,
+  ): Outcome<PoolPolicy, PolicyRefusal | "tenant-unknown"> {
+    const cause = { by, what: "deleteTenant" };
+    if (this.#options.isMade() && !Object.hasOwn(this.policy.tenants, tenant)) {
+      return this.#refuse(cause, "tenant-unknown");
+    }
+    return this.#put(cause, null, (before) => {
       const { [tenant]: _removed, ...tenants } = before.tenants;
       return { ...before, tenants };
     });
@@ -79,8 +100,13 @@ export class PoolPolicies {
   }
 
   /** Notes that tokens are revoked; nothing takes that back. May be repeated. Answers the version. */
-  revoke(tokens: readonly RevokedToken[]): Outcome<number, "policy-too-large"> {
-    const { store, nowMs, onChange } = this.#options;
+  revoke(
+    tokens: readonly RevokedToken[],
+    by: ChangeAuthor | null = null,
+  ): Outcome<number, "policy-too-large" | "pool-unknown"> {
+    const { store, nowMs, isMade, audit, onChange } = this.#options;
+    if (!isMade()) return refuse("pool-unknown");
+    const cause = { by, what: "revoke" };
     const endedMs = nowMs() - CLOCK_SKEW_MS;
     const known = new Map(store.revoked().map(({ tokenId, expiresAtMs }) => [tokenId, expiresAtMs]));
     const fresh = tokens.filter(
@@ -92,31 +118,44 @@ export class PoolPolicies {
       ...fresh.map(({ tokenId, expiresAtMs }) => [tokenId, expiresAtMs] as const),
     ]);
     const lasting = [...all.values()].filter((expiresAtMs) => expiresAtMs >= endedMs);
-    if (lasting.length > MOST_REVOKED) return refuse("policy-too-large");
+    if (lasting.length > MOST_REVOKED) return this.#refuse(cause, "policy-too-large");
     const version = this.#nextVersion();
-    store.forgetRevoked(endedMs);
-    store.revoke(fresh);
-    store.put({ ...this.policy, version });
+    audit.change(cause, () => {
+      store.forgetRevoked(endedMs);
+      store.revoke(fresh);
+      store.put({ ...this.policy, version });
+      return { after: { revoked: fresh } };
+    });
     onChange();
     return ok(version);
   }
 
   #put(
+    cause: Cause,
     madeFor: number | null,
     change: (before: PoolPolicy) => PoolPolicy,
   ): Outcome<PoolPolicy, PolicyRefusal> {
-    const { store, nowMs, onChange } = this.#options;
+    const { store, nowMs, isMade, audit, onChange } = this.#options;
+    if (!isMade()) return refuse("pool-unknown");
     const before = this.policy;
-    if (madeFor !== null && madeFor !== before.version) return refuse("policy-changed");
+    if (madeFor !== null && madeFor !== before.version) return this.#refuse(cause, "policy-changed");
     const policy = { ...change(before), version: this.#nextVersion() };
     const isTooLarge =
       Object.keys(policy.tenants).length > MOST_TENANTS ||
       JSON.stringify({ ...policy, revoked: [] }).length > LONGEST_POLICY_CHARACTERS;
-    if (isTooLarge) return refuse("policy-too-large");
-    store.forgetRevoked(nowMs() - CLOCK_SKEW_MS);
-    store.put(policy);
+    if (isTooLarge) return this.#refuse(cause, "policy-too-large");
+    audit.change(cause, () => {
+      store.forgetRevoked(nowMs() - CLOCK_SKEW_MS);
+      store.put(policy);
+      return { before, after: policy };
+    });
     onChange();
     return ok(this.policy);
+  }
+
+  #refuse<Refusal extends string>(cause: Cause, refusal: Refusal): Outcome<never, Refusal> {
+    this.#options.audit.note(cause, refusal);
+    return refuse(refusal);
   }
 
   /** Higher than any before, also than those that were given before the pool was restored from a backup. */

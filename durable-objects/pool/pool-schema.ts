@@ -1,4 +1,5 @@
 /** The tables of a pool on disk, version by version; those of its steering are read and written by `../steering`. */
+import { AUDIT_TABLE } from "../audit/audit-schema.ts";
 import type { Migrations } from "../storage/migrate.ts";
 
 /** The catalogue of a pool. */
@@ -105,4 +106,6 @@ export const POOL_MIGRATIONS: Migrations = [
       gone_since_ms INTEGER
     ) WITHOUT ROWID`,
   ],
+  // What administrators have changed.
+  AUDIT_TABLE,
 ];

@@ -8,17 +8,12 @@
  */
 import type { PublishedPool } from "../../src/core/egress-facts.ts";
 import { ok, type Outcome, refuse } from "../../src/core/outcome.ts";
-import {
-  limitsOf,
-  type PolicyChanges,
-  type PoolPolicy,
-  type RevokedToken,
-  type TenantChanges,
-} from "../../src/core/pool-policy.ts";
+import type { AuditEntry, ChangeAuthor } from "../../src/core/audit.ts";
 import type { Placement } from "../../src/core/placement.ts";
 import { DEFAULT_POOL_SETTINGS, ownSettingsOf, type PoolSettings } from "../../src/core/pool-settings.ts";
 import type { Publication } from "../../src/core/publication.ts";
 import { isStatic } from "../../src/core/static-slots.ts";
+import { AuditLog, type AuditPage } from "../audit/audit-log.ts";
 import type { PoolAddress } from "../calls/address-calls.ts";
 import type { PublishRefusal } from "../calls/pool-calls.ts";
 import type { PoolRevocation } from "../calls/register-calls.ts";
@@ -41,21 +36,17 @@ import { AssignmentStore } from "./assignment-store.ts";
 import { DrainStore } from "./drain-store.ts";
 import { HostAssignments } from "./host-assignments.ts";
 import type { PoolHost } from "./host-description.ts";
+import { HostRemoval, type RemovalRefusal } from "./host-removal.ts";
 import { HostSessions } from "./host-sessions.ts";
 import { HostSockets } from "./host-sockets.ts";
 import { OperatorDrains } from "./operator-drains.ts";
-import { ShareStore } from "./share-store.ts";
-import { TenantShares } from "./tenant-shares.ts";
-import { PolicyStore } from "./policy-store.ts";
-import { PoolPolicies, type PolicyRefusal } from "./pool-policies.ts";
+import type { PoolPolicies } from "./pool-policies.ts";
 import { POOL_MIGRATIONS } from "./pool-schema.ts";
 import { PoolStore } from "./pool-store.ts";
 import { type PoolDescription, PoolView, servingOf } from "./pool-view.ts";
 import { RevokedConnections } from "./revoked-connections.ts";
+import { tenantRules } from "./tenant-rules.ts";
 import { UplinkOpinions } from "./uplink-opinions.ts";
-
-/** Why a host is not removed. */
-export type RemovalRefusal = "pool-unknown" | "host-unknown" | "host-in-use" | "control-plane-unavailable";
 
 /** A router waits no longer for addresses that cannot be told of routers. */
 const BEGIN_DEADLINE_MS = 5_000;
@@ -73,8 +64,11 @@ export class PoolService {
   readonly #assignments: HostAssignments;
   readonly #drains: OperatorDrains;
   readonly #questions: AddressQuestions;
+  readonly #removal: HostRemoval;
   readonly #view: PoolView;
-  readonly #policies: PoolPolicies;
+  readonly #audit: AuditLog;
+  /** Its policy, and the changes of that. */
+  readonly policies: PoolPolicies;
   readonly #revoked: RevokedConnections;
 
   constructor(platform: ObjectPlatform, addressOf: (ip: string) => PoolAddress) {
@@ -111,40 +105,29 @@ export class PoolService {
     });
     this.#assignments = assignments;
     const onChange = (): void => assignments.decide();
-    const drains = new OperatorDrains({ nowMs, store, drains: drained, assignments: assigned, onChange });
+    const audit = new AuditLog(platform.storage, nowMs);
+    this.#audit = audit;
+    const drains = new OperatorDrains({
+      nowMs,
+      store,
+      drains: drained,
+      assignments: assigned,
+      audit,
+      onChange,
+    });
     this.#drains = drains;
-    /** Asked for each share, and read from the disk only once. */
-    let known: PoolPolicy | null = null;
-    const policies = new PoolPolicies({
-      nowMs,
-      store: new PolicyStore(platform.storage),
-      onChange: () => {
-        known = null;
-        this.#hosts.tellAll();
-        shares.limitsChanged();
-      },
-    });
-    const shares = new TenantShares({
-      store: new ShareStore(platform.storage),
-      nowMs,
-      limitsOf: (tenant) => limitsOf((known ??= policies.policy), tenant),
-      live: () => new Set(sockets.liveInstances(store.pool()!.settings).keys()),
-      socketOf: (host) => {
-        const stored = store.host(host);
-        return stored === null ? undefined : sockets.socketOf(stored);
-      },
-      leaseMs: () => {
-        const { settings } = store.pool()!;
-        return isStatic(settings) ? null : settings.leaseDurationMs;
-      },
-    });
-    this.#policies = policies;
+    const onPolicy = (): void => this.#hosts.tellAll();
+    const { policies, shares } = tenantRules({ platform, store, sockets, audit, onChange: onPolicy });
+    this.policies = policies;
     const policyVersion = (): number => policies.version;
     const parts = { store, sockets, steering, opinions, assignments, policyVersion, shares };
     this.#view = new PoolView({ nowMs, drains, ...parts });
     this.#hosts = new HostSessions({ platform, addressOf, ...parts });
-    this.#questions = new AddressQuestions({ platform, store, addressOf });
-    this.#revoked = new RevokedConnections({ platform, store, policies: this.#policies, addressOf });
+    const questions = new AddressQuestions({ platform, store, addressOf });
+    this.#questions = questions;
+    const doubt = (host: string): void => this.#hosts.doubt([host]);
+    this.#removal = new HostRemoval({ store, assignments, questions, audit, doubt });
+    this.#revoked = new RevokedConnections({ platform, store, policies, addressOf });
     this.#orders = new AddressOrders({ platform, store, steering, addressOf, onChange });
   }
 
@@ -155,21 +138,27 @@ export class PoolService {
    */
   async configure(
     changes: Partial<PoolSettings>,
+    by: ChangeAuthor | null = null,
   ): Promise<Outcome<PoolDescription, "pool-in-use" | "control-plane-unavailable">> {
     const kind = this.#store.pool()?.settings.staticPortsPerHost;
     const isOtherKind = changes.staticPortsPerHost !== undefined && changes.staticPortsPerHost !== kind;
     if (kind !== undefined && isOtherKind) {
       const held = [...(await this.#questions.held()).values()];
-      if (held.includes(null)) return refuse("control-plane-unavailable");
-      if (held.some((blocks) => blocks!.some(({ isLeased }) => isLeased))) return refuse("pool-in-use");
+      if (held.includes(null)) return this.#refuse(by, "putPool", "control-plane-unavailable");
+      if (held.some((blocks) => blocks!.some(({ isLeased }) => isLeased))) {
+        return this.#refuse(by, "putPool", "pool-in-use");
+      }
     }
     const before = this.#store.pool();
     const settings = { ...DEFAULT_POOL_SETTINGS, ...before?.settings, ...changes };
     const name = before?.name ?? this.#platform.name;
     if (name === undefined) throw new Error("a pool's object is reached by the pool's name");
     const revision = (before?.revision ?? 0) + 1;
-    this.#store.putPool({ name, settings, revision, isSteered: before?.isSteered ?? false });
-    if (before === null) this.#store.noteMade(this.#platform.nowMs());
+    this.#audit.change({ by, what: "putPool" }, () => {
+      this.#store.putPool({ name, settings, revision, isSteered: before?.isSteered ?? false });
+      if (before === null) this.#store.noteMade(this.#platform.nowMs());
+      return { before: before?.settings, after: settings };
+    });
     const told = before === null ? null : ownSettingsOf(before.settings);
     if (JSON.stringify(told) !== JSON.stringify(ownSettingsOf(settings))) this.#hosts.tellAll();
     this.#assignments.decide();
@@ -185,19 +174,23 @@ export class PoolService {
   async addIp(
     ip: string,
     changes: AddressChanges | null,
+    by: ChangeAuthor | null = null,
   ): Promise<Outcome<PoolDescription, "pool-unknown" | "ip-elsewhere">> {
     if (this.#store.pool() === null) return refuse("pool-unknown");
     const known = this.#store.ip(ip);
-    this.#store.advanceRevision();
     const changed = changedAddress(known, ip, changes ?? {});
-    this.#store.putIp(changed, 0);
+    this.#audit.change({ by, what: "putIp" }, () => {
+      this.#store.advanceRevision();
+      this.#store.putIp(changed, 0);
+      return { before: known, after: this.#store.ip(ip) };
+    });
     // It may be served from other sites now. A new one is assigned when it has said that it is the pool's.
     if (known !== null) this.#assignments.decide();
     // In the same turn: its hosts say so to their clients. [PF5]
     if (known !== null && known.advertised !== changed.advertised) this.#hosts.tellAll();
     await this.#orders.wakeLater();
     await this.#orders.push(ip);
-    if (this.#store.ip(ip) === null) return refuse("ip-elsewhere");
+    if (this.#store.ip(ip) === null) return this.#refuse(by, "putIp", "ip-elsewhere");
     if (!this.#store.isConfirmed(ip)) throw new Error(`address ${ip} does not answer yet`);
     return ok(await this.#described());
   }
@@ -206,13 +199,20 @@ export class PoolService {
    * Takes an address from the pool. Hosts and requests are told at once to leave it alone; it
    * goes when nothing of it is leased or quarantined any more. May be repeated. [RE1] [RE3]
    */
-  async removeIp(ip: string): Promise<Outcome<PoolDescription, "pool-unknown" | "ip-unknown">> {
+  async removeIp(
+    ip: string,
+    by: ChangeAuthor | null = null,
+  ): Promise<Outcome<PoolDescription, "pool-unknown" | "ip-unknown">> {
     if (this.#store.pool() === null) return refuse("pool-unknown");
     const known = this.#store.ip(ip);
-    if (known === null) return refuse("ip-unknown");
-    if (known.retiring === null) {
+    if (known === null) return this.#refuse(by, "deleteIp", "ip-unknown");
+    this.#audit.change({ by, what: "deleteIp" }, () => {
+      if (known.retiring !== null) return {};
       this.#store.advanceRevision();
       this.#store.retireIp(ip);
+      return { before: known, after: this.#store.ip(ip) };
+    });
+    if (known.retiring === null) {
       // In the same turn as the write, so that every host is told.
       this.#assignments.decide();
       await this.#orders.wakeLater();
@@ -225,79 +225,30 @@ export class PoolService {
   async drainHost(
     host: string,
     isDrained: boolean,
+    by: ChangeAuthor | null = null,
   ): Promise<Outcome<PoolDescription, "pool-unknown" | "host-unknown">> {
     if (this.#store.pool() === null) return refuse("pool-unknown");
-    return this.#drains.setHost(host, isDrained) ? this.describe() : refuse("host-unknown");
+    return this.#drains.setHost(host, isDrained, by) ? this.describe() : refuse("host-unknown");
   }
 
   /** Assigns an address to no host from now on, or to some again; it stays in the pool. [DR2] */
   async drainIp(
     ip: string,
     isDrained: boolean,
+    by: ChangeAuthor | null = null,
   ): Promise<Outcome<PoolDescription, "pool-unknown" | "ip-unknown">> {
     if (this.#store.pool() === null) return refuse("pool-unknown");
-    return this.#drains.setIp(ip, isDrained) ? this.describe() : refuse("ip-unknown");
+    return this.#drains.setIp(ip, isDrained, by) ? this.describe() : refuse("ip-unknown");
   }
 
-  /**
-   * Forgets a host that is gone for good, by its operator's word. In a static pool its slots end now,
-   * rest, and are free again. Other leases end by time, so such a host is forgotten only when that is
-   * over. Whoever is heard is refused. May be repeated. [SM5]
-   */
-  async removeHost(host: string): Promise<Outcome<PoolDescription, RemovalRefusal>> {
+  /** As `HostRemoval.remove`. */
+  async removeHost(
+    host: string,
+    by: ChangeAuthor | null = null,
+  ): Promise<Outcome<PoolDescription, RemovalRefusal | "pool-unknown">> {
     if (this.#store.pool() === null) return refuse("pool-unknown");
-    const stored = this.#store.host(host);
-    if (stored !== null && !this.#assignments.isRemovable(stored)) {
-      // It may have gone without a word: asked again, the pool knows.
-      this.#hosts.doubt([host]);
-      return refuse("host-in-use");
-    }
-    const hadAny = await this.#questions.remove(host);
-    if (hadAny === null) return refuse("control-plane-unavailable");
-    // It may have come back meanwhile: then it is told what it has left.
-    const present = this.#store.host(host);
-    if (present === null && !hadAny) return refuse("host-unknown");
-    if (present !== null && !this.#assignments.isRemovable(present)) return refuse("host-in-use");
-    this.#store.forgetHost(host);
-    this.#assignments.forget(host);
-    return ok(await this.#described());
-  }
-
-  /** What holds for whom; hosts fetch it. [PY3] */
-  async policy(): Promise<Outcome<PoolPolicy, "pool-unknown">> {
-    return this.#store.pool() === null ? refuse("pool-unknown") : ok(this.#policies.policy);
-  }
-
-  /** As `PoolPolicies.change`. */
-  async changePolicy(
-    changes: PolicyChanges,
-    madeFor: number | null,
-  ): Promise<Outcome<PoolPolicy, PolicyRefusal | "pool-unknown">> {
-    return this.#store.pool() === null ? refuse("pool-unknown") : this.#policies.change(changes, madeFor);
-  }
-
-  /** As `PoolPolicies.putTenant`. */
-  async putTenant(
-    tenant: string,
-    changes: TenantChanges,
-    madeFor: number | null,
-  ): Promise<Outcome<PoolPolicy, PolicyRefusal | "pool-unknown">> {
-    if (this.#store.pool() === null) return refuse("pool-unknown");
-    return this.#policies.putTenant(tenant, changes, madeFor);
-  }
-
-  /** As `PoolPolicies.removeTenant`. */
-  async removeTenant(
-    tenant: string,
-  ): Promise<Outcome<PoolPolicy, PolicyRefusal | "pool-unknown" | "tenant-unknown">> {
-    return this.#store.pool() === null ? refuse("pool-unknown") : this.#policies.removeTenant(tenant);
-  }
-
-  /** As `PoolPolicies.revoke`. */
-  async revokeTokens(
-    tokens: readonly RevokedToken[],
-  ): Promise<Outcome<number, "policy-too-large" | "pool-unknown">> {
-    return this.#store.pool() === null ? refuse("pool-unknown") : this.#policies.revoke(tokens);
+    const removed = await this.#removal.remove(host, by);
+    return removed.ok ? ok(await this.#described()) : removed;
   }
 
   /**
@@ -345,6 +296,11 @@ export class PoolService {
   async hosts(): Promise<Outcome<readonly PoolHost[], "pool-unknown">> {
     const described = await this.describe();
     return described.ok ? ok(described.value.hosts) : described;
+  }
+
+  /** What was changed, by whom. [AU5] */
+  async audit(page: AuditPage): Promise<Outcome<readonly AuditEntry[], "pool-unknown">> {
+    return this.#store.pool() === null ? refuse("pool-unknown") : ok(this.#audit.entries(page));
   }
 
   /** Connects a host, by a token that has this id. */
@@ -403,8 +359,18 @@ export class PoolService {
     accept: () => Acceptance,
   ): Outcome<Acceptance, "pool-unknown" | "token-revoked"> {
     if (this.#store.pool() === null) return refuse("pool-unknown");
-    if (token !== null && this.#policies.isRevoked(token)) return refuse("token-revoked");
+    if (token !== null && this.policies.isRevoked(token)) return refuse("token-revoked");
     return ok(accept());
+  }
+
+  /** Notes it too: what somebody tried in vain may matter as much. */
+  #refuse<Refusal extends string>(
+    by: ChangeAuthor | null,
+    what: string,
+    refusal: Refusal,
+  ): Outcome<never, Refusal> {
+    this.#audit.note({ by, what }, refusal);
+    return refuse(refusal);
   }
 
   /** From its first router on the pool is steered, and its addresses publish. */

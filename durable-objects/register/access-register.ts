@@ -4,8 +4,10 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import type { JWK } from "jose";
+import type { AuditEntry, ChangeAuthor } from "../../src/core/audit.ts";
 import type { Outcome } from "../../src/core/outcome.ts";
 import type { AccessState } from "../../src/wire/access-state.ts";
+import type { AuditPage } from "../audit/audit-log.ts";
 import type { RevokingPool } from "../calls/register-calls.ts";
 import { durablePlatform } from "../platform/durable-platform.ts";
 import type { Join } from "./join-store.ts";
@@ -67,8 +69,9 @@ export class AccessRegister extends DurableObject<RegisterBindings> {
   async revoke(
     by: Administrator,
     wish: RevocationWish,
+    author?: ChangeAuthor,
   ): Promise<Outcome<Revoked, "token-unknown" | "pool-denied" | "register-full">> {
-    return this.#service.revoke(by, wish);
+    return this.#service.revoke(by, wish, author);
   }
 
   /** As the service's `poolMade`. */
@@ -82,18 +85,31 @@ export class AccessRegister extends DurableObject<RegisterBindings> {
   }
 
   /** As the service's `addIssuer`. */
-  async addIssuer(jwk: JWK, by: string): Promise<Outcome<readonly ListedKey[], "register-full">> {
-    return this.#service.addIssuer(jwk, by);
+  async addIssuer(
+    jwk: JWK,
+    by: string,
+    author?: ChangeAuthor,
+  ): Promise<Outcome<readonly ListedKey[], "register-full">> {
+    return this.#service.addIssuer(jwk, by, author);
   }
 
   /** As the service's `rotateEdge`. */
-  async rotateEdge(signsInMs: number, by: string): Promise<Outcome<readonly ListedKey[], "register-full">> {
-    return this.#service.rotateEdge(signsInMs, by);
+  async rotateEdge(
+    signsInMs: number,
+    by: string,
+    author?: ChangeAuthor,
+  ): Promise<Outcome<readonly ListedKey[], "register-full">> {
+    return this.#service.rotateEdge(signsInMs, by, author);
   }
 
   /** As the service's `retireKey`. */
-  async retireKey(kid: string, kind: "issuer" | "edge", by: string): Promise<readonly ListedKey[]> {
-    return this.#service.retireKey(kid, kind, by);
+  async retireKey(
+    kid: string,
+    kind: "issuer" | "edge",
+    by: string,
+    author?: ChangeAuthor,
+  ): Promise<readonly ListedKey[]> {
+    return this.#service.retireKey(kid, kind, by, author);
   }
 
   /** As the service's `offerJoin`. */
@@ -117,6 +133,11 @@ export class AccessRegister extends DurableObject<RegisterBindings> {
   /** As the service's `renew`. */
   async renew(id: string): Promise<Outcome<Joined, "token-unknown" | "token-revoked" | "register-full">> {
     return this.#service.renew(id);
+  }
+
+  /** As the service's `audit`. */
+  async audit(page: AuditPage): Promise<readonly AuditEntry[]> {
+    return this.#service.audit(page);
   }
 
   override async alarm(): Promise<void> {

@@ -1,4 +1,5 @@
 /** The tables of the register on disk. */
+import { AUDIT_TABLE } from "../audit/audit-schema.ts";
 import type { Migrations } from "../storage/migrate.ts";
 
 /** Tokens by what they say, never the tokens themselves; keys; joins. */
@@ -64,4 +65,6 @@ export const REGISTER_MIGRATIONS: Migrations = [
       refused_at_ms INTEGER
     ) WITHOUT ROWID`,
   ],
+  // What administrators have changed.
+  AUDIT_TABLE,
 ];

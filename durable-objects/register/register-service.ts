@@ -4,12 +4,14 @@
  * (`access`), and pools are told what was revoked. [TK4] [LAW9]
  */
 import { newTokenId } from "../../src/wire/tokens.ts";
+import type { AuditEntry, ChangeAuthor } from "../../src/core/audit.ts";
 import type { Role } from "../../src/core/identity.ts";
 import { ok, type Outcome, refuse } from "../../src/core/outcome.ts";
 import { arePermitted } from "../../src/core/revocation.ts";
 import type { AccessState } from "../../src/wire/access-state.ts";
 import { generateKey } from "../../src/wire/keys.ts";
 import type { JWK } from "jose";
+import { AuditLog, type AuditPage, type Cause } from "../audit/audit-log.ts";
 import { within } from "../platform/deadline.ts";
 import type { ObjectPlatform } from "../platform/object-platform.ts";
 import { migrate } from "../storage/migrate.ts";
@@ -68,10 +70,12 @@ export class RegisterService {
   readonly #keys: KeyStore;
   readonly #joins: JoinStore;
   readonly #spread: RevocationSpread;
+  readonly #audit: AuditLog;
 
   constructor(platform: ObjectPlatform, pools: Pools) {
     this.#platform = platform;
     migrate(platform.storage, REGISTER_MIGRATIONS);
+    this.#audit = new AuditLog(platform.storage, () => platform.nowMs());
     this.#tokens = new TokenStore(platform.storage);
     this.#keys = new KeyStore(platform.storage);
     this.#joins = new JoinStore(platform.storage);
@@ -98,12 +102,18 @@ export class RegisterService {
   /** Notes a token that an issuer has signed. The same again changes nothing. */
   register(
     token: Omit<RegisteredToken, "registeredAtMs" | "lineage" | "isJoined">,
+    author: ChangeAuthor | null = null,
   ): Outcome<ListedToken, "register-full" | "token-id-taken"> {
     const known = this.#tokens.token(token.id);
-    if (known !== null) return isSame(known, token) ? ok(known) : refuse("token-id-taken");
-    if (!this.#hasRoom()) return refuse("register-full");
+    const cause = { by: author, what: "registerToken" };
+    if (known !== null && !isSame(known, token)) return this.#refuse(cause, "token-id-taken");
+    if (known === null && !this.#hasRoom()) return this.#refuse(cause, "register-full");
     const registeredAtMs = this.#platform.nowMs();
-    this.#tokens.put({ ...token, registeredAtMs, lineage: token.id, isJoined: false });
+    this.#audit.change(cause, () => {
+      if (known !== null) return {};
+      this.#tokens.put({ ...token, registeredAtMs, lineage: token.id, isJoined: false });
+      return { after: token };
+    });
     return ok(this.#tokens.token(token.id)!);
   }
 
@@ -123,12 +133,14 @@ export class RegisterService {
   async revoke(
     by: Administrator,
     wish: RevocationWish,
+    author: ChangeAuthor | null = null,
   ): Promise<Outcome<Revoked, "token-unknown" | "pool-denied" | "register-full">> {
+    const cause = { by: author, what: "revokeTokens" };
     const nowMs = this.#platform.nowMs();
     const known = this.#wished(wish);
     const permitted = known.filter((token) => arePermitted(token.pools, by.pools));
     if (known.length > 0 && permitted.length === 0) {
-      return refuse(wish.id === undefined ? "token-unknown" : "pool-denied");
+      return this.#refuse(cause, wish.id === undefined ? "token-unknown" : "pool-denied");
     }
     const noted = permitted.map(({ id, role, pools, endsAtMs }) => ({
       tokenId: id,
@@ -141,14 +153,18 @@ export class RegisterService {
       const expiresAtMs = Math.min(wish.endsAtMs ?? Infinity, nowMs + LONGEST_TTL_MS);
       noted.push({ tokenId: wish.id, role: null, spread: by.pools, expiresAtMs });
     }
-    if (noted.length === 0) return refuse("token-unknown");
+    if (noted.length === 0) return this.#refuse(cause, "token-unknown");
     this.#prune(nowMs);
-    if (this.#tokens.revocationCount() + noted.length > MOST_REVOCATIONS) return refuse("register-full");
+    if (this.#tokens.revocationCount() + noted.length > MOST_REVOCATIONS)
+      return this.#refuse(cause, "register-full");
     const fresh = noted.filter(({ tokenId }) => !this.#reaches(tokenId, by.pools));
-    for (const revocation of fresh) {
-      this.#tokens.revoke({ ...revocation, pools: by.pools, revokedAtMs: nowMs, revokedBy: by.name });
-    }
-    if (fresh.length > 0) this.#changed(false);
+    this.#audit.change(cause, () => {
+      for (const revocation of fresh) {
+        this.#tokens.revoke({ ...revocation, pools: by.pools, revokedAtMs: nowMs, revokedBy: by.name });
+      }
+      if (fresh.length > 0) this.#changed(false);
+      return { after: { revoked: fresh.map(({ tokenId }) => tokenId) } };
+    });
     const pushed = this.#spread.push();
     this.#platform.keepAwake(done(pushed));
     const pending = await within(this.#platform, TELL_MS, pushed);
@@ -168,27 +184,40 @@ export class RegisterService {
   }
 
   /** Trusts a further issuer from now on. */
-  addIssuer(jwk: JWK, by: string): Outcome<readonly ListedKey[], "register-full"> {
-    if (this.#keys.list().length >= MOST_KEYS) return refuse("register-full");
-    this.#keys.add("issuer", jwk, by, this.#platform.nowMs(), null);
-    this.#changed(true);
+  addIssuer(
+    jwk: JWK,
+    by: string,
+    author: ChangeAuthor | null = null,
+  ): Outcome<readonly ListedKey[], "register-full"> {
+    const cause = { by: author, what: "addIssuerKey" };
+    if (this.#keys.list().length >= MOST_KEYS) return this.#refuse(cause, "register-full");
+    this.#changeKeys(cause, () => this.#keys.add("issuer", jwk, by, this.#platform.nowMs(), null));
     return ok(this.#keys.list());
   }
 
   /** Makes a key that the edge signs with after this time. */
-  async rotateEdge(signsInMs: number, by: string): Promise<Outcome<readonly ListedKey[], "register-full">> {
-    if (this.#keys.list().length >= MOST_KEYS) return refuse("register-full");
+  async rotateEdge(
+    signsInMs: number,
+    by: string,
+    author: ChangeAuthor | null = null,
+  ): Promise<Outcome<readonly ListedKey[], "register-full">> {
+    const cause = { by: author, what: "rotateEdgeKey" };
+    if (this.#keys.list().length >= MOST_KEYS) return this.#refuse(cause, "register-full");
     const key = await generateKey("edge");
     const nowMs = this.#platform.nowMs();
-    this.#keys.add("edge", key, by, nowMs, nowMs + signsInMs);
-    this.#changed(true);
+    this.#changeKeys(cause, () => this.#keys.add("edge", key, by, nowMs, nowMs + signsInMs));
     return ok(this.#keys.list());
   }
 
   /** Puts a key out of use, for good. */
-  retireKey(kid: string, kind: "issuer" | "edge", by: string): readonly ListedKey[] {
-    this.#keys.retire(kid, kind, by, this.#platform.nowMs());
-    this.#changed(true);
+  retireKey(
+    kid: string,
+    kind: "issuer" | "edge",
+    by: string,
+    author: ChangeAuthor | null = null,
+  ): readonly ListedKey[] {
+    const cause = { by: author, what: "retireKey" };
+    this.#changeKeys(cause, () => this.#keys.retire(kid, kind, by, this.#platform.nowMs()));
     return this.#keys.list();
   }
 
@@ -196,13 +225,19 @@ export class RegisterService {
   offerJoin(
     by: string,
     offer: { role: JoinedRole; name: string; pools: readonly string[]; ttlMs: number },
+    author: ChangeAuthor | null = null,
   ): Outcome<Join, "register-full"> {
     const nowMs = this.#platform.nowMs();
     this.#joins.prune(nowMs - KEPT_MS);
-    if (this.#joins.count() >= MOST_JOINS) return refuse("register-full");
+    const cause = { by: author, what: "offerJoin" };
+    if (this.#joins.count() >= MOST_JOINS) return this.#refuse(cause, "register-full");
     const { role, name, pools, ttlMs } = offer;
     const id = newTokenId();
-    this.#joins.put({ id, role, name, pools, endsAtMs: nowMs + ttlMs, madeAtMs: nowMs, madeBy: by });
+    const made = { id, role, name, pools, endsAtMs: nowMs + ttlMs, madeAtMs: nowMs, madeBy: by };
+    this.#audit.change(cause, () => {
+      this.#joins.put(made);
+      return { after: made };
+    });
     return ok(this.#joins.join(id)!);
   }
 
@@ -259,6 +294,11 @@ export class RegisterService {
     return ok(this.#putJoined(wanted, nowMs));
   }
 
+  /** What was changed, by whom. [AU5] */
+  audit(page: AuditPage): readonly AuditEntry[] {
+    return this.#audit.entries(page);
+  }
+
   /** Tells pools what they have not taken yet. */
   async alarm(): Promise<void> {
     await this.#spread.push();
@@ -299,6 +339,20 @@ export class RegisterService {
   #reaches(tokenId: string, pools: readonly string[]): boolean {
     const present = this.#tokens.revocation(tokenId);
     return present !== null && arePermitted(pools, present.pools);
+  }
+
+  #changeKeys(cause: Cause, make: () => void): void {
+    const before = Object.fromEntries(this.#keys.list().map((key) => [key.kid, key]));
+    this.#audit.change(cause, () => {
+      make();
+      this.#changed(true);
+      return { before, after: Object.fromEntries(this.#keys.list().map((key) => [key.kid, key])) };
+    });
+  }
+
+  #refuse<Refusal extends string>(cause: Cause, refusal: Refusal): Outcome<never, Refusal> {
+    this.#audit.note(cause, refusal);
+    return refuse(refusal);
   }
 
   #hasRoom(): boolean {

@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import { tenantNameSchema } from "../wire/pool-policy-schema.ts";
+import { auditQuerySchema, auditSchema } from "./audit-schemas.ts";
 import {
   policyChangesSchema,
   policyQuerySchema,
@@ -190,6 +191,14 @@ export const ROUTES = {
     summary: "Says which host held a port at a time, and what its flow log knows of it",
     request: { query: holdersQuerySchema },
     responses: answers("Who held it, or that nobody did, or that it is not known.", holdersSchema),
+  },
+  listChanges: {
+    method: "get",
+    path: "/v1/audit",
+    summary:
+      "Lists what administrators have changed in a pool or in the register, or tried to, in the order of time",
+    request: { query: auditQuerySchema },
+    responses: answers("Entries of its log.", auditSchema),
   },
   getEdge: {
     method: "get",

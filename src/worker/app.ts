@@ -16,6 +16,7 @@ import {
   tokenOf,
 } from "./identity/authenticate.ts";
 import { edgeKeysOf } from "./identity/edge-keys.ts";
+import { serveAudit } from "./routes/audit.ts";
 import { serveDrains } from "./routes/drains.ts";
 import { serveEgressFacts } from "./routes/egress-facts.ts";
 import { serveGatewayTokens } from "./routes/gateway-tokens.ts";
@@ -69,6 +70,7 @@ serveIps(app);
 serveHolders(app);
 serveHosts(app);
 serveDrains(app);
+serveAudit(app);
 serveGatewayTokens(app);
 serveTokens(app);
 serveKeys(app);

@@ -23,6 +23,7 @@ const ARROWS = {
   // What only Node has, and drivers that were written for it.
   "src/sdk/node": ["src/sdk"],
   "durable-objects/storage": [],
+  "durable-objects/audit": ["src/core", "durable-objects/storage"],
   // All that an address and a pool know of each other.
   "durable-objects/calls": ["src/core"],
   "durable-objects/platform": ["src/core", "src/wire", "durable-objects/storage"],
@@ -47,11 +48,13 @@ const ARROWS = {
     "durable-objects/calls",
     "durable-objects/platform",
     "durable-objects/steering",
+    "durable-objects/audit",
   ],
   "durable-objects/catalogue": ["durable-objects/storage"],
   "durable-objects/register": [
     "src/core",
     "src/wire",
+    "durable-objects/audit",
     "durable-objects/storage",
     "durable-objects/calls",
     "durable-objects/platform",

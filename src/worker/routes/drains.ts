@@ -5,6 +5,7 @@ import { ROUTES } from "../../api/routes.ts";
 import type { Outcome } from "../../core/outcome.ts";
 import { facts, placements } from "../hosts/edge-state.ts";
 import { authenticate, type EdgeContext, heldToPools } from "../identity/authenticate.ts";
+import { changeAuthor } from "./change-author.ts";
 import { askControlPlane } from "../runtime/control-plane.ts";
 import type { Environment } from "../runtime/environment.ts";
 import { refused } from "../runtime/problem.ts";
@@ -18,23 +19,27 @@ const resumeIp = createRoute({ ...ROUTES.resumeIp, ...ofPool });
 
 /** Serves the routes of drains. */
 export function serveDrains(app: OpenAPIHono<EdgeContext>): void {
-  for (const [route, isDrained] of [
-    [drainHost, true],
-    [resumeHost, false],
+  for (const [route, name] of [
+    [drainHost, "drainHost"],
+    [resumeHost, "resumeHost"],
   ] as const) {
     app.openapi(route, async (context) => {
       const { pool, host } = context.req.valid("param");
-      const answer = await drain(context.env, pool, (stub) => stub.drainHost(host, isDrained));
+      const by = changeAuthor(context, name, { pool, host });
+      const isDrained = name === "drainHost";
+      const answer = await drain(context.env, pool, (stub) => stub.drainHost(host, isDrained, by));
       return answer.ok ? context.json(answer.value, 200) : refused({ code: answer.refusal });
     });
   }
-  for (const [route, isDrained] of [
-    [drainIp, true],
-    [resumeIp, false],
+  for (const [route, name] of [
+    [drainIp, "drainIp"],
+    [resumeIp, "resumeIp"],
   ] as const) {
     app.openapi(route, async (context) => {
       const { pool, ip } = context.req.valid("param");
-      const answer = await drain(context.env, pool, (stub) => stub.drainIp(ip, isDrained));
+      const by = changeAuthor(context, name, { pool, ip });
+      const isDrained = name === "drainIp";
+      const answer = await drain(context.env, pool, (stub) => stub.drainIp(ip, isDrained, by));
       return answer.ok ? context.json(answer.value, 200) : refused({ code: answer.refusal });
     });
   }

@@ -7,6 +7,7 @@ import type { hostSchema } from "../../api/schemas.ts";
 import { permitsPool } from "../../core/identity.ts";
 import { placements } from "../hosts/edge-state.ts";
 import { authenticate, type EdgeContext, heldToPools } from "../identity/authenticate.ts";
+import { changeAuthor } from "./change-author.ts";
 import { askControlPlane } from "../runtime/control-plane.ts";
 import { refused } from "../runtime/problem.ts";
 
@@ -52,7 +53,8 @@ export function serveHosts(app: OpenAPIHono<EdgeContext>): void {
   app.openapi(deleteHost, async (context) => {
     const { pool, host } = context.req.valid("param");
     const stub = context.env.EGRESS_POOL.getByName(pool);
-    const answer = await askControlPlane(async () => stub.removeHost(host));
+    const by = changeAuthor(context, "deleteHost", { pool, host });
+    const answer = await askControlPlane(async () => stub.removeHost(host, by));
     placements.doubt(pool);
     if (!answer.ok) return refused({ code: answer.refusal });
     return answer.value.ok ? context.json(answer.value.value, 200) : refused({ code: answer.value.refusal });

@@ -15,6 +15,7 @@ import { signToken } from "../../wire/tokens.ts";
 import { accessCopy, registerStub } from "../identity/access-copy.ts";
 import { authenticate, type EdgeContext } from "../identity/authenticate.ts";
 import { edgeKeysOf } from "../identity/edge-keys.ts";
+import { changeAuthor } from "./change-author.ts";
 import { askControlPlane } from "../runtime/control-plane.ts";
 import type { Environment } from "../runtime/environment.ts";
 import { refused } from "../runtime/problem.ts";
@@ -45,8 +46,9 @@ export function serveJoins(app: OpenAPIHono<EdgeContext>): void {
       return refused({ code: "pool-denied", detail: poolsAllowed(administrator) });
     const key = signingKey(env);
     const by = administrator.subject;
+    const author = changeAuthor(context, "offerJoin", { role, name, pools, ttlMs });
     const offered = await askControlPlane(async () =>
-      registerStub(env).offerJoin(by, { role, name, pools, ttlMs }),
+      registerStub(env).offerJoin(by, { role, name, pools, ttlMs }, author),
     );
     if (!offered.ok) return refused({ code: offered.refusal });
     if (!offered.value.ok) return refused({ code: offered.value.refusal });

@@ -12,6 +12,7 @@ import { kidOf } from "../../wire/tokens.ts";
 import { accessCopy, registerStub, USABLE_MS } from "../identity/access-copy.ts";
 import { authenticate, type EdgeContext, tokenOf } from "../identity/authenticate.ts";
 import { edgeKeysOf } from "../identity/edge-keys.ts";
+import { changeAuthor } from "./change-author.ts";
 import { askControlPlane } from "../runtime/control-plane.ts";
 import type { Background, Environment } from "../runtime/environment.ts";
 import { problem, refused } from "../runtime/problem.ts";
@@ -51,7 +52,8 @@ export function serveKeys(app: OpenAPIHono<EdgeContext>): void {
     const by = context.get("identity").subject;
     if (!(await isKey(key as JWK)))
       return refused({ code: "input-invalid", detail: "That is no point of Ed25519." });
-    const keys = await askControlPlane(async () => registerStub(env).addIssuer(key as JWK, by));
+    const author = changeAuthor(context, "addIssuerKey", { key });
+    const keys = await askControlPlane(async () => registerStub(env).addIssuer(key as JWK, by, author));
     if (!keys.ok) return refused({ code: keys.refusal });
     if (!keys.value.ok) return refused({ code: keys.value.refusal });
     return context.json(await keysNow(keys.value.value, env, executionCtx), 200);
@@ -61,7 +63,8 @@ export function serveKeys(app: OpenAPIHono<EdgeContext>): void {
     const { env, executionCtx } = context;
     const { signsInMs = DEFAULT_SIGNS_IN_MS } = context.req.valid("json");
     const by = context.get("identity").subject;
-    const keys = await askControlPlane(async () => registerStub(env).rotateEdge(signsInMs, by));
+    const author = changeAuthor(context, "rotateEdgeKey", { signsInMs });
+    const keys = await askControlPlane(async () => registerStub(env).rotateEdge(signsInMs, by, author));
     if (!keys.ok) return refused({ code: keys.refusal });
     if (!keys.value.ok) return refused({ code: keys.value.refusal });
     return context.json(await keysNow(keys.value.value, env, executionCtx), 200);
@@ -78,7 +81,8 @@ export function serveKeys(app: OpenAPIHono<EdgeContext>): void {
     const own = kidOf(tokenOf(context.req.raw.headers) ?? "");
     if (kid === own || kid === signingKey(Date.now())?.kid) return refused({ code: "key-in-use" });
     const by = context.get("identity").subject;
-    const keys = await askControlPlane(async () => registerStub(env).retireKey(kid, kind, by));
+    const author = changeAuthor(context, "retireKey", { kid });
+    const keys = await askControlPlane(async () => registerStub(env).retireKey(kid, kind, by, author));
     if (!keys.ok) return refused({ code: keys.refusal });
     return context.json(await keysNow(keys.value, env, executionCtx), 200);
   });

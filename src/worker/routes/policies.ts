@@ -8,6 +8,7 @@ import { type PoolPolicy, tenantPolicyOf } from "../../core/pool-policy.ts";
 import type { ProblemCode } from "../../core/problems.ts";
 import { policyCopies } from "../hosts/edge-state.ts";
 import { authenticate, type EdgeContext, heldToPools } from "../identity/authenticate.ts";
+import { changeAuthor } from "./change-author.ts";
 import { askControlPlane } from "../runtime/control-plane.ts";
 import type { Environment } from "../runtime/environment.ts";
 import { refused } from "../runtime/problem.ts";
@@ -40,7 +41,8 @@ export function servePolicies(app: OpenAPIHono<EdgeContext>): void {
   app.openapi(putPolicy, async (context) => {
     const { pool } = context.req.valid("param");
     const { version = null, ...changes } = context.req.valid("json");
-    const policy = await of(context.env, pool, (stub) => stub.changePolicy(changes, version));
+    const by = changeAuthor(context, "putPolicy", { pool, ...context.req.valid("json") });
+    const policy = await of(context.env, pool, (stub) => stub.changePolicy(changes, version, by));
     return policy.ok ? policyReply(JSON.stringify(policy.value)) : refused({ code: policy.refusal });
   });
 
@@ -61,13 +63,15 @@ export function servePolicies(app: OpenAPIHono<EdgeContext>): void {
   app.openapi(putTenant, async (context) => {
     const { pool, tenant } = context.req.valid("param");
     const { version = null, ...changes } = context.req.valid("json");
-    const policy = await of(context.env, pool, (stub) => stub.putTenant(tenant, changes, version));
+    const by = changeAuthor(context, "putTenant", { pool, tenant, ...context.req.valid("json") });
+    const policy = await of(context.env, pool, (stub) => stub.putTenant(tenant, changes, version, by));
     return policy.ok ? context.json(shown(policy.value, tenant), 200) : refused({ code: policy.refusal });
   });
 
   app.openapi(deleteTenant, async (context) => {
     const { pool, tenant } = context.req.valid("param");
-    const policy = await of(context.env, pool, (stub) => stub.removeTenant(tenant));
+    const by = changeAuthor(context, "deleteTenant", { pool, tenant });
+    const policy = await of(context.env, pool, (stub) => stub.removeTenant(tenant, by));
     return policy.ok ? context.json(shown(policy.value, tenant), 200) : refused({ code: policy.refusal });
   });
 }

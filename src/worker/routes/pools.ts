@@ -7,6 +7,7 @@ import { permitsPool } from "../../core/identity.ts";
 import { facts, placements } from "../hosts/edge-state.ts";
 import { registerStub } from "../identity/access-copy.ts";
 import { authenticate, type EdgeContext, heldToPools } from "../identity/authenticate.ts";
+import { changeAuthor } from "./change-author.ts";
 import { askControlPlane } from "../runtime/control-plane.ts";
 import type { Environment } from "../runtime/environment.ts";
 import { refused } from "../runtime/problem.ts";
@@ -41,7 +42,9 @@ export function servePools(app: OpenAPIHono<EdgeContext>): void {
     const added = await askControlPlane(async () => catalogue.add(pool, settings?.published === true));
     if (!added.ok) return refused({ code: added.refusal });
     const stub = poolStub(context.env, pool);
-    const configured = await askControlPlane(async () => stub.configure(definedOnly(settings ?? {})));
+    const changes = definedOnly(settings ?? {});
+    const by = changeAuthor(context, "putPool", { pool, settings: changes });
+    const configured = await askControlPlane(async () => stub.configure(changes, by));
     facts.doubt();
     if (!configured.ok) return refused({ code: configured.refusal });
     const outcome = configured.value;
@@ -58,6 +61,18 @@ export function servePools(app: OpenAPIHono<EdgeContext>): void {
     return answer.value.ok ? context.json(answer.value.value, 200) : refused({ code: answer.value.refusal });
   });
 
+  serveIpsOfPools(app);
+
+  app.openapi(listHosts, async (context) => {
+    const stub = poolStub(context.env, context.req.valid("param").pool);
+    const answer = await askControlPlane(async () => stub.hosts());
+    if (!answer.ok) return refused({ code: answer.refusal });
+    if (!answer.value.ok) return refused({ code: answer.value.refusal });
+    return context.json({ hosts: answer.value.value }, 200);
+  });
+}
+
+function serveIpsOfPools(app: OpenAPIHono<EdgeContext>): void {
   app.openapi(listIps, async (context) => {
     const stub = poolStub(context.env, context.req.valid("param").pool);
     const answer = await askControlPlane(async () => stub.describe());
@@ -70,7 +85,8 @@ export function servePools(app: OpenAPIHono<EdgeContext>): void {
     const { pool, ip } = context.req.valid("param");
     const changes = context.req.valid("json");
     const stub = poolStub(context.env, pool);
-    const answer = await askControlPlane(async () => stub.addIp(ip, changes));
+    const by = changeAuthor(context, "putIp", { pool, ip, ...changes });
+    const answer = await askControlPlane(async () => stub.addIp(ip, changes, by));
     placements.doubt(pool);
     facts.doubt();
     if (!answer.ok) return refused({ code: answer.refusal });
@@ -80,19 +96,12 @@ export function servePools(app: OpenAPIHono<EdgeContext>): void {
   app.openapi(deleteIp, async (context) => {
     const { pool, ip } = context.req.valid("param");
     const stub = poolStub(context.env, pool);
-    const answer = await askControlPlane(async () => stub.removeIp(ip));
+    const by = changeAuthor(context, "deleteIp", { pool, ip });
+    const answer = await askControlPlane(async () => stub.removeIp(ip, by));
     placements.doubt(pool);
     facts.doubt();
     if (!answer.ok) return refused({ code: answer.refusal });
     return answer.value.ok ? context.json(answer.value.value, 200) : refused({ code: answer.value.refusal });
-  });
-
-  app.openapi(listHosts, async (context) => {
-    const stub = poolStub(context.env, context.req.valid("param").pool);
-    const answer = await askControlPlane(async () => stub.hosts());
-    if (!answer.ok) return refused({ code: answer.refusal });
-    if (!answer.value.ok) return refused({ code: answer.value.refusal });
-    return context.json({ hosts: answer.value.value }, 200);
   });
 }
 

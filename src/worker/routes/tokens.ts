@@ -5,6 +5,7 @@ import { arePermitted } from "../../core/revocation.ts";
 import { accessCopy, registerStub } from "../identity/access-copy.ts";
 import { authenticate, type EdgeContext, identify } from "../identity/authenticate.ts";
 import { ISSUED_ROLES, poolsAllowed } from "../../core/identity.ts";
+import { changeAuthor } from "./change-author.ts";
 import { askControlPlane } from "../runtime/control-plane.ts";
 import { refused } from "../runtime/problem.ts";
 
@@ -50,7 +51,9 @@ export function serveTokens(app: OpenAPIHono<EdgeContext>): void {
       endsAtMs: expiresAtMs,
       registeredBy: administrator.subject,
     };
-    const noted = await askControlPlane(async () => registerStub(env).register(token));
+    // The token itself is nobody's to read.
+    const author = changeAuthor(context, "registerToken", { id: tokenId });
+    const noted = await askControlPlane(async () => registerStub(env).register(token, author));
     if (!noted.ok) return refused({ code: noted.refusal });
     return noted.value.ok ? context.json(noted.value.value, 200) : refused({ code: noted.value.refusal });
   });
@@ -59,7 +62,8 @@ export function serveTokens(app: OpenAPIHono<EdgeContext>): void {
     const { subject, pools } = context.get("identity");
     const wish = context.req.valid("json");
     const by = { name: subject, pools };
-    const revoked = await askControlPlane(async () => registerStub(context.env).revoke(by, wish));
+    const author = changeAuthor(context, "revokeTokens", wish);
+    const revoked = await askControlPlane(async () => registerStub(context.env).revoke(by, wish, author));
     accessCopy.forget();
     if (!revoked.ok) return refused({ code: revoked.refusal });
     if (!revoked.value.ok) return refused({ code: revoked.value.refusal });
