@@ -58,6 +58,14 @@ const BODIES: Readonly<Record<string, object>> = {
 
 type Served = Pick<OpenAPIHono<EdgeContext>, "routes" | "fetch">;
 
+/** What some ask for in their queries, by path. */
+const QUERIES: Readonly<Record<string, string>> = {
+  "/v1/fetch": "?url=http%3A%2F%2Fx%2F",
+  "/v1/connect": "?to=x:80",
+  "/v1/holders": `?ip=${IP}&port=5000`,
+  "/v1/audit": `?pool=${POOL}`,
+};
+
 interface Route {
   readonly method: string;
   /** With its parameters filled in. */
@@ -96,7 +104,7 @@ async function answer(
   if (token !== null) headers["egress-authorization"] = `Bearer ${token}`;
   const hasBody = method !== "GET";
   if (hasBody) delete headers["upgrade"];
-  const query = path.startsWith("/v1/fetch") ? "?url=http%3A%2F%2Fx%2F" : "?to=x:80";
+  const query = QUERIES[path] ?? "";
   if (path === "/v1/connect") headers["sec-websocket-protocol"] = "ipshard.tcp.v1";
   const request = new Request(`http://edge.test${path}${query}`, {
     method,
