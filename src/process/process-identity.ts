@@ -36,6 +36,9 @@ export function ownIdentity(): ProcessIdentity {
   return { pid: view.pid, startedAt: view.startedAt };
 }
 
+/** The number of threads among the fields behind the name (proc(5): the 20th of all). */
+const THREAD_COUNT_AT = 17;
+
 function viewInProc(pid: number): ProcessView | null {
   let stat: string;
   let commandLine: string;
@@ -48,7 +51,9 @@ function viewInProc(pid: number): ProcessView | null {
   // The second field is the program's name in brackets, which may itself hold brackets and blanks.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   const [state, parent] = fields;
-  if (state === "Z" || state === "X") return null;
+  // Its first thread may have ended while others still hold what it listens on.
+  const isOver = state === "Z" && Number(fields[THREAD_COUNT_AT]) <= 1;
+  if (isOver || state === "X") return null;
   return { pid, startedAt: `${bootId()}/${fields[19]}`, parentPid: Number(parent), commandLine };
 }
 
