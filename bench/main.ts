@@ -5,6 +5,7 @@
  * are measured in turn, and the ratio of their medians is what counts.
  */
 import { measureBind } from "./bind.ts";
+import { measureChecks } from "./checks.ts";
 import { measureEdge } from "./edge.ts";
 import { measureElastic } from "./elastic.ts";
 import { measureLease } from "./lease.ts";
@@ -16,6 +17,7 @@ import { measureTenants } from "./tenants.ts";
 
 const BENCHES: Readonly<Record<string, () => Promise<Row[]>>> = {
   bind: measureBind,
+  checks: measureChecks,
   edge: measureEdge,
   elastic: measureElastic,
   lease: measureLease,
