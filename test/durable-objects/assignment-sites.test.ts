@@ -138,7 +138,7 @@ it("[DO10] [DO19] a placement says where addresses are, and nothing where nothin
   await stub.addIp(ams, { country: null, sites: [] });
   await evictDurableObject(stub);
   expect(await placedIps(stub)).toEqual([
-    { ip: fra, hosts: [], country: "de", sites: ["fra1", "fra2"] },
+    { ip: fra, hosts: [], country: "de", sites: ["fra1", "fra2"], advertised: "203.0.113.9" },
     { ip: ams, hosts: [] },
     { ip: all, hosts: [] },
   ]);

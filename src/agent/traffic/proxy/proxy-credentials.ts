@@ -22,9 +22,27 @@ const USER_NAME =
   "A proxy reads the selection in the user name, as pool=eu,session=cart-42; an empty one selects nothing.";
 const SCHEME = /^(basic|bearer) +(\S+)$/i;
 
+/** Clients send the same with each request, and to read it costs more than all that is decided by it. */
+const known = new Map<string, ProxyCredentials>();
+const MOST_KNOWN = 1_024;
+/** Longer ones are read each time, so that strangers fill no memory. */
+const LONGEST_KNOWN = 2_048;
+
 /** Reads `proxy-authorization`; null for a request without one. */
 export function credentialsOfHeader(header: string | null): ProxyCredentials {
   if (header === null) return NO_CREDENTIALS;
+  let credentials = known.get(header);
+  if (credentials === undefined) {
+    credentials = readHeader(header);
+    if (header.length <= LONGEST_KNOWN) {
+      if (known.size >= MOST_KNOWN) known.clear();
+      known.set(header, credentials);
+    }
+  }
+  return credentials;
+}
+
+function readHeader(header: string): ProxyCredentials {
   const match = SCHEME.exec(header.trim());
   if (match === null) return UNREADABLE;
   const value = match[2]!;
