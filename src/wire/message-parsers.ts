@@ -100,7 +100,8 @@ const capacity = z.strictObject({
 const leavingAddress = z.strictObject({ ip, portCount: countUpTo(), flowCount: countUpTo() });
 
 const amounts = z.strictObject({
-  requestsPerSecond: countUpTo().optional(),
+  // A token's own rate may be a part of one, and so is a share of it.
+  requestsPerSecond: z.number().nonnegative().max(Number.MAX_SAFE_INTEGER).optional(),
   requestsInFlight: countUpTo().optional(),
   tunnels: countUpTo().optional(),
   ports: countUpTo().optional(),

@@ -96,7 +96,7 @@ test("[CI4] a declaration of the edge is read, or refused by name", async () => 
       readCount += 1;
       expect(declaration.objects.length).toBeGreaterThanOrEqual(0);
     }),
-    { numRuns: 300 },
+    { numRuns: 1_500 },
   );
   expect(readCount).toBeGreaterThan(5);
 });

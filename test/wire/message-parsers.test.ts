@@ -3,6 +3,8 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { LEASABLE_BLOCK } from "../core/arbitraries.ts";
 import type { LeaseReply, LeaseRequest, PoolReply, PoolRequest } from "../../src/core/messages.ts";
+import { ShareLedger } from "../../src/core/share-ledger.ts";
+import { tokenKey } from "../../src/core/share-messages.ts";
 import { DEFAULT_LEASE_SETTINGS, DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
 import {
   MAX_MESSAGE_LENGTH,
@@ -151,5 +153,23 @@ describe("a message", () => {
     expect(parseLeaseReply(answerWith(1024, 6)).ok).toBe(true);
     expect(parseLeaseReply(answerWith(960, 6))).toEqual(MALFORMED);
     expect(parseLeaseReply(answerWith(1088, 7))).toEqual(MALFORMED);
+  });
+
+  test("[LI3] [LI12] that shares out a rate of a token below one, or between two numbers, is read", () => {
+    for (const rate of [0.4, 2.5, 1e-6]) {
+      const ledger = new ShareLedger(() => null);
+      for (const name of ["h1", "h2", "h3"]) ledger.join(name);
+      const tenant = tokenKey("t1", "shop", rate);
+      const used = { requestsPerSecond: rate };
+      const use = { type: "use", number: 0, tenants: [{ tenant, used, wanted: used, rate }] };
+      expect(parsePoolRequest(JSON.stringify(use))).toEqual({ ok: true, value: use });
+      ledger.report("h1", 0, use.tenants);
+      const told = [...ledger.review([tenant]).values()];
+      expect(told.length).toBeGreaterThan(0);
+      for (const message of told) {
+        const shares = { type: "shares", ...message };
+        expect(parsePoolReply(JSON.stringify(shares))).toEqual({ ok: true, value: shares });
+      }
+    }
   });
 });

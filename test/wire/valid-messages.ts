@@ -128,7 +128,7 @@ const capacity = fc.record(
 
 const amounts = fc.record(
   {
-    requestsPerSecond: sequence,
+    requestsPerSecond: fc.oneof(sequence, fc.double({ min: 0.001, max: 1e9, noNaN: true })),
     requestsInFlight: sequence,
     tunnels: sequence,
     ports: sequence,
