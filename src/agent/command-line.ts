@@ -56,7 +56,7 @@ export interface AgentConfig {
   readonly allowsPlainHttp: boolean;
   /** How long nothing may pass through a tunnel before it is ended. */
   readonly tunnelIdleMs: number;
-  /** How long nothing of a request and its answer may pass. */
+  /** How long a client may take nothing of an answer. */
   readonly requestIdleMs: number;
   /** How long anything may last; null for as long as it lasts. */
   readonly flowTotalMs: number | null;
@@ -275,7 +275,7 @@ function withFlowTimes(command: Command): Command {
     )
     .option(
       "--request-idle <time>",
-      "how long nothing of a request and its answer may pass before it is ended, at least 1s",
+      "how long a client may take nothing of an answer before it is ended, at least 1s",
       "5m",
     )
     .option("--flow-total <time>", "how long anything may last, at least 1m, or none", "none");

@@ -18,6 +18,7 @@ const SHOP: Identity = { role: "gateway", subject: "shop", pools: ["main"], expi
 
 class Ending {
   destroyed = false;
+  readonly writableLength = 0;
   #onClose = (): void => {};
 
   on(_event: "close", listener: () => void): void {

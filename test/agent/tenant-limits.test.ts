@@ -10,7 +10,7 @@ import {
   type TenantLimits,
   UNRESTRICTED,
 } from "../../src/core/pool-policy.ts";
-import { eventually, type Origin, startByteOrigin, startOrigin } from "./gateway-rig.ts";
+import { eventually, fetchHead, type Origin, startByteOrigin, startOrigin } from "./gateway-rig.ts";
 import { ByteClient, openTunnel, type ProxyRig, readHead, startProxyRig } from "./proxy-rig.ts";
 
 const MIB = 1024 * 1024;
@@ -27,8 +27,10 @@ beforeAll(async () => {
   origin = await startOrigin((request: IncomingMessage, response) => {
     if (request.url === "/wait") waiting.push(response);
     else if (request.url === "/endless") pipeline(Readable.from(endless()), response, () => {});
-    else if (request.url === "/begun") response.write("begun");
-    else response.end("well");
+    else if (request.url === "/begun") {
+      response.write("begun");
+      waiting.push(response);
+    } else response.end("well");
   });
   origin.server.on("upgrade", (_request, socket) => {
     socket.write("HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n");
@@ -142,12 +144,30 @@ describe("requests", () => {
     expect(described("test")[0]!["refusals"]).toMatchObject({ "in-flight-limited": 1 });
   });
 
-  test("[LI9] a request on which nothing passes any more is ended, and its port given back", async () => {
+  test("[LI9] an answer of which its client takes nothing any more is ended, and its port given back", async () => {
+    const idle = await startProxyRig({ times: { requestIdleMs: 300, totalMs: null } });
+    const client = new ByteClient(idle.port);
+    client.socket.pause();
+    client.write(fetchHead(idle, "GET", `${origin.url}/endless`));
+    await eventually(() => idle.ports.heldCounts().inUse === 1, "it runs");
+    await eventually(() => idle.ports.heldCounts().inUse === 0, "the port is given back");
+    expect(idle.gateway.status()["refusals"]).toEqual({ "connection-idle": 1 });
+    client.socket.destroy();
+    await idle.close();
+  });
+
+  test("[LI9] [WK44] an answer that is quiet, and whose client has taken all of it, goes on", async () => {
     const idle = await startProxyRig({ times: { requestIdleMs: 300, totalMs: null } });
     const answer = await idle.fetch(`${origin.url}/begun`);
-    expect(answer.status).toBe(200);
-    await expect(answer.text()).rejects.toThrow("terminated");
-    await eventually(() => idle.ports.heldCounts().inUse === 0, "the port is given back");
+    const stuck = new ByteClient(idle.port);
+    stuck.socket.pause();
+    stuck.write(fetchHead(idle, "GET", `${origin.url}/endless`));
+    // It has rested as long as one that is ended in between.
+    await eventually(() => idle.ports.heldCounts().inUse === 2, "both run");
+    await eventually(() => idle.ports.heldCounts().inUse === 1, "the other is ended");
+    waiting.shift()!.end(", and ended");
+    expect(await answer.text()).toBe("begun, and ended");
+    stuck.socket.destroy();
     await idle.close();
   });
 

@@ -19,6 +19,8 @@ export type FlowKind =
 /** What a flow lasts as long as: an answer, a socket, a stream. */
 export interface Lasting {
   readonly destroyed: boolean;
+  /** Bytes that its client has not taken yet. */
+  readonly writableLength: number;
   on(event: "close", listener: () => void): unknown;
 }
 
@@ -39,19 +41,30 @@ export class TrackedFlow implements RunningFlow {
   movedAtMs: number;
   readonly #clock: { readonly lookedAtMs: number };
   readonly #flow: BeginningFlow["flow"];
+  readonly #until: Lasting;
   #isCut = false;
 
-  constructor(identity: Identity, { kind, flow }: BeginningFlow, clock: { readonly lookedAtMs: number }) {
+  constructor(
+    identity: Identity,
+    { kind, flow, until }: BeginningFlow,
+    clock: { readonly lookedAtMs: number },
+  ) {
     this.identity = identity;
     this.kind = kind;
     this.#clock = clock;
     this.#flow = flow;
+    this.#until = until;
     this.beganAtMs = clock.lookedAtMs;
     this.movedAtMs = clock.lookedAtMs;
   }
 
   moved(): void {
     this.movedAtMs = this.#clock.lookedAtMs;
+  }
+
+  /** Whether its client is what it waits for: an answer may be quiet for hours, and nobody is late. [WK44] */
+  get isUntaken(): boolean {
+    return this.#until.writableLength > 0;
   }
 
   /** Ends it, once; whether it was this time. */

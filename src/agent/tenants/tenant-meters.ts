@@ -214,7 +214,8 @@ export class TenantMeters implements MeterClock {
   #cutResting({ running }: TenantMeter): void {
     const { requestIdleMs, totalMs } = this.#options.times ?? FLOW_TIMES;
     for (const flow of running) {
-      const isResting = flow.kind === "request" && this.lookedAtMs - flow.movedAtMs >= requestIdleMs;
+      const restedMs = this.lookedAtMs - flow.movedAtMs;
+      const isResting = flow.kind === "request" && restedMs >= requestIdleMs && flow.isUntaken;
       const isOld = totalMs !== null && this.lookedAtMs - flow.beganAtMs >= totalMs;
       if (isResting) this.#cut(flow, { code: "connection-idle" });
       else if (isOld)

@@ -40,6 +40,8 @@ export interface ClientResponse {
   sendDate: boolean;
   readonly headersSent: boolean;
   readonly destroyed: boolean;
+  /** Bytes that the client has not taken yet. */
+  readonly writableLength: number;
   readonly writableEnded: boolean;
   readonly writableFinished: boolean;
   /** What is under an answer of HTTP/1 alone; null for none. */

@@ -106,6 +106,10 @@ export class Http2Response implements ClientResponse {
     this.#stream = stream;
   }
 
+  get writableLength(): number {
+    return this.#stream.writableLength;
+  }
+
   get headersSent(): boolean {
     return this.#hasHead;
   }
