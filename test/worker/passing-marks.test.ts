@@ -139,6 +139,53 @@ describe("what a gateway says of itself", () => {
     expect(healthQuestions.get("asked")).toBe(2);
   });
 
+  /** Gateways that answer when they are told to, each question by itself. */
+  function questions(): ((isThere: boolean) => void)[] {
+    const answer: ((isThere: boolean) => void)[] = [];
+    vi.stubGlobal("fetch", () => {
+      const { promise, resolve } = Promise.withResolvers<Response>();
+      answer.push((isThere) => resolve(isThere ? Response.json({ status: "ok" }) : new Response("<html>")));
+      return promise;
+    });
+    return answer;
+  }
+
+  it("[WK24] counts for all at once, though the next question has begun by then", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const health = new HostHealth();
+    const answer = questions();
+    const first = health.isThere(placed("slow"));
+    for (let round = 0; round < 5; round += 1) {
+      vi.setSystemTime(Date.now() + 1_001);
+      void health.isThere(placed("slow"));
+      expect(answer).toHaveLength(round + 2);
+      answer[round]!(false);
+      if (round === 0) expect(await first).toBe(false);
+      else await Promise.resolve();
+      expect(await health.isThere(placed("slow"))).toBe(false);
+    }
+  });
+
+  it("[WK24] is the answer to the later of two questions, whichever comes first", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const health = new HostHealth();
+    const answer = questions();
+    const first = health.ask(placed("crossed").gateway);
+    vi.setSystemTime(Date.now() + 10);
+    const second = health.ask(placed("crossed").gateway);
+    answer[1]!(true);
+    expect(await second).toBe(true);
+    answer[0]!(false);
+    expect(await first).toBe(false);
+    expect(await health.isThere(placed("crossed"))).toBe(true);
+    // A clock that was set back takes nothing from what is found out then.
+    vi.setSystemTime(Date.now() - 3_600_000);
+    const third = health.ask(placed("crossed").gateway);
+    answer[2]!(false);
+    await third;
+    expect(await health.isThere(placed("crossed"))).toBe(false);
+  });
+
   it("[WK24] is remembered of 4,096 gateways, and the oldest is forgotten", async () => {
     vi.useFakeTimers({ toFake: ["Date"] });
     const health = new HostHealth();

@@ -13,8 +13,11 @@ const SHARED_MS = 1_000;
 const REMEMBERED_GATEWAYS = 4_096;
 
 interface Knowledge {
-  askedAtMs: number;
+  /** When a question was begun or answered last: for so long what is known is used. */
+  sharedFromMs: number;
   isThere: boolean;
+  /** When the question was asked that found this out. */
+  asOfMs: number;
 }
 
 /** What one isolate knows. */
@@ -24,21 +27,30 @@ export class HostHealth {
   /** Whether a gateway is there, as of a moment ago; while another request asks, what was known. */
   async isThere({ gateway }: PlacedHost): Promise<boolean> {
     const known = this.#known.get(gateway);
-    const ageMs = known === undefined ? Infinity : Date.now() - known.askedAtMs;
+    const ageMs = known === undefined ? Infinity : Date.now() - known.sharedFromMs;
     // A clock that was set back must not make it last.
     return known !== undefined && Math.abs(ageMs) < SHARED_MS ? known.isThere : this.ask(gateway);
   }
 
   /** Asks now. */
   async ask(gateway: string): Promise<boolean> {
+    const nowMs = Date.now();
     const before = this.#known.get(gateway);
-    const present = { askedAtMs: Date.now(), isThere: before?.isThere ?? true };
+    const present = {
+      sharedFromMs: nowMs,
+      isThere: before?.isThere ?? true,
+      asOfMs: Math.min(before?.asOfMs ?? 0, nowMs),
+    };
     this.#known.delete(gateway);
     if (this.#known.size >= REMEMBERED_GATEWAYS) this.#known.delete(this.#known.keys().next().value!);
     this.#known.set(gateway, present);
-    present.isThere = await answers(gateway);
-    present.askedAtMs = Date.now();
-    return present.isThere;
+    const isThere = await answers(gateway);
+    present.sharedFromMs = Date.now();
+    // A silent gateway takes as long as an answer is shared, so the next question may have begun:
+    // unless this one counts then too, each would be lost to the one after it.
+    const latest = this.#known.get(gateway) ?? present;
+    if (latest.asOfMs <= nowMs) Object.assign(latest, { isThere, asOfMs: nowMs });
+    return isThere;
   }
 }
 
