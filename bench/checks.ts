@@ -1,7 +1,7 @@
 /**
  * What do the checks of token, policy and limits cost? Two hosts as they are, by turns with the same load: one
  * whose clients are known by their source, without any policy, and one whose clients send a token, with lists of
- * destinations for pool and tenant and with every limit, none of which is reached.
+ * destinations for pool and tenant and with every limit, none of which is reached. Then the same for the edge.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { buildLoad, loadGets, loadTunnels, type Login, startOrigin } from "./proxy/load.ts";
 import { cpuSecondsOf } from "./proxy/process-tree.ts";
+import { measureEdgeChecks } from "./edge-checks.ts";
 import { compared, median, plain, type Row } from "./report.ts";
 
 const ROUNDS = 9;
@@ -54,6 +55,10 @@ interface Host extends Side {
 }
 
 export async function measureChecks(): Promise<Row[]> {
+  return [...(await measureHostChecks()), ...(await measureEdgeChecks(GOAL))];
+}
+
+async function measureHostChecks(): Promise<Row[]> {
   const directory = await mkdtemp(join(tmpdir(), "ipshard-bench-checks-"));
   buildLoad(directory);
   const origin = await startOrigin(directory);

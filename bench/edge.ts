@@ -3,44 +3,26 @@
  * request of workerd, both Workers on the same binary in front of the same stub gateway that
  * answers at once. Beside it, without a goal, the whole path: Worker, agent, origin.
  */
-import { fork } from "node:child_process";
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
-import autocannon from "autocannon";
-import { WebSocket } from "ws";
-import { HEARTBEAT, PROTOCOL_VERSION } from "../src/core/messages.ts";
 import { FETCH_PATH } from "../src/wire/header-names.ts";
-import { Cluster, EGRESS_IP, freePort, POOL } from "../test/e2e/cluster.ts";
+import { Cluster, freePort } from "../test/e2e/cluster.ts";
 import { startBareWorker } from "./bare-worker.ts";
+import { enlist, type Figures, measure, startStub } from "./edge-load.ts";
 import { compared, median, plain, type Row } from "./report.ts";
 
 const ROUNDS = 5;
-const ROUND_S = 4;
-const CONNECTION_COUNT = 32;
-const TICKS_PER_SECOND = 100;
 const DESTINATION = "http://stub.example/";
 
-interface Figures {
-  readonly perSecond: number[];
-  readonly p99Ms: number[];
-  readonly cpuUs: number[];
-}
-
 export async function measureEdge(): Promise<Row[]> {
-  const stub = fork(join(import.meta.dirname, "stub-gateway.ts"));
-  const stubPort = await new Promise<number>((resolve) => {
-    stub.once("message", (message: { port: number }) => resolve(message.port));
-  });
+  const stub = await startStub();
   const cluster = await Cluster.start({ hosts: [] });
-  const gateway = `http://127.0.0.1:${stubPort}`;
   const bare = await startBareWorker(
     `export default { fetch: (request) => {
        const at = request.url.indexOf("/", 8);
-       return fetch("${gateway}" + request.url.slice(at), request);
+       return fetch("${stub.gateway}" + request.url.slice(at), request);
      } };`,
     await freePort(),
   );
-  const enlisted = await enlist(cluster, gateway);
+  const enlisted = await enlist(cluster, stub.gateway);
   const headers = await cluster.clientHeaders();
   const path = `${FETCH_PATH}?url=${encodeURIComponent(DESTINATION)}`;
   const ours: Figures = { perSecond: [], p99Ms: [], cpuUs: [] };
@@ -87,47 +69,6 @@ export async function measureEdge(): Promise<Row[]> {
     enlisted.terminate();
     await bare.stop();
     await cluster.stop();
-    stub.kill("SIGTERM");
+    stub.child.kill("SIGTERM");
   }
-}
-
-/** A host that exists for the pool only: it reports capacity at the stub's gateway. */
-async function enlist(cluster: Cluster, gateway: string): Promise<WebSocket> {
-  const token = await cluster.token("host", "stub");
-  const url = `${cluster.edgeUrl.replace("http:", "ws:")}/v1/pools/${POOL}/connect`;
-  const socket = new WebSocket(url, { headers: { authorization: `Bearer ${token}` } });
-  await new Promise((resolve, reject) => {
-    socket.once("open", resolve);
-    socket.once("error", reject);
-  });
-  const heartbeat = setInterval(() => socket.send(HEARTBEAT), 1_000);
-  socket.once("close", () => clearInterval(heartbeat));
-  const say = (message: Record<string, unknown>): void => socket.send(JSON.stringify(message));
-  say({ type: "enlist", version: PROTOCOL_VERSION, instance: "bench-instance", gateway });
-  say({ type: "report", draining: false, rooms: [{ ip: EGRESS_IP, portCount: 4_096, busiestCount: 0 }] });
-  return socket;
-}
-
-async function measure(
-  url: string,
-  headers: Record<string, string>,
-  pid: number,
-  into: Figures | null,
-): Promise<void> {
-  const cpuBefore = await cpuSecondsOf(pid);
-  const result = await autocannon({ url, headers, connections: CONNECTION_COUNT, duration: ROUND_S });
-  const cpuAfter = await cpuSecondsOf(pid);
-  if (result.non2xx > 0 || result.errors > 0) {
-    throw new Error(`${url}: ${result.non2xx} answers were not 2xx, ${result.errors} requests failed`);
-  }
-  into?.perSecond.push(result.requests.total / result.duration);
-  into?.p99Ms.push(result.latency.p99);
-  into?.cpuUs.push(((cpuAfter - cpuBefore) * 1e6) / result.requests.total);
-}
-
-/** CPU time a process has used, user and system, from /proc. */
-async function cpuSecondsOf(pid: number): Promise<number> {
-  const stat = await readFile(`/proc/${pid}/stat`, "utf8");
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }

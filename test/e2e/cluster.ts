@@ -72,6 +72,7 @@ export class Cluster {
   readonly api: EdgeApi;
   readonly hosts = new Map<string, { port: number; running: Running | null; args: readonly string[] }>();
   readonly #edgeArgs: readonly string[];
+  readonly #edgeProgram: string;
   readonly #ca: string | undefined;
   #edge: Running | null = null;
   readonly #originProcess: ChildProcess;
@@ -82,11 +83,16 @@ export class Cluster {
     edgePort: number,
     origin: OriginPorts,
     originProcess: ChildProcess,
-    { edgeArgs = [], ca }: { readonly edgeArgs?: readonly string[]; readonly ca?: string },
+    {
+      edgeArgs = [],
+      edgeProgram = CLI,
+      ca,
+    }: { readonly edgeArgs?: readonly string[]; readonly edgeProgram?: string; readonly ca?: string },
   ) {
     this.directory = directory;
     this.edgePort = edgePort;
     this.#edgeArgs = edgeArgs;
+    this.#edgeProgram = edgeProgram;
     this.#ca = ca;
     this.edgeUrl = `${ca === undefined ? "http" : "https"}://127.0.0.1:${edgePort}`;
     this.origin = origin;
@@ -101,6 +107,8 @@ export class Cluster {
     agentArgs?: readonly string[];
     /** Of the edge; with a certificate it speaks TLS. */
     edgeArgs?: readonly string[];
+    /** Instead of ours: the command line of another source tree. */
+    edgeProgram?: string;
     /** An authority that all parts, and this process, trust for it. */
     ca?: string;
   }): Promise<Cluster> {
@@ -126,7 +134,7 @@ export class Cluster {
   }
 
   async startEdge(): Promise<void> {
-    const args = [CLI, "edge", "--port", String(this.edgePort), "--state", this.directory];
+    const args = [this.#edgeProgram, "edge", "--port", String(this.edgePort), "--state", this.directory];
     this.#edge = this.#spawn("edge", [...args, ...this.#edgeArgs]);
     await until("the edge answers", async () => {
       return (await this.#send(`${this.edgeUrl}/health`, { method: "GET", headers: {} })).status === 200;

@@ -11,6 +11,8 @@ const ATTRIBUTION_TOKEN_MS = 60_000;
 const RENEW_BEFORE_MS = 60_000;
 /** Tokens that are kept at once; beyond it the oldest is forgotten. */
 const KEPT_TOKENS = 4_096;
+/** Pools of one client whose tokens are found at once. */
+const NAMED_POOLS = 256;
 
 /** A token with its end, Unix milliseconds. */
 export interface GatewayToken {
@@ -27,6 +29,8 @@ interface KeptToken {
 export class GatewayTokenIssuer {
   readonly #keyAt: (nowMs: number) => JWK | null;
   readonly #kept = new Map<string, KeptToken>();
+  /** By client and pool what `nameOf` says: with many restrictions that would cost each request. */
+  readonly #names = new WeakMap<Identity, Map<string, string>>();
 
   /** `keyAt` tells what is signed with at a time; null for nothing. */
   constructor(keyAt: (nowMs: number) => JWK | null) {
@@ -35,7 +39,7 @@ export class GatewayTokenIssuer {
 
   /** A kept token for a client in a pool, if it is good for a while yet; the hot path. */
   recall(client: Identity, pool: string, nowMs: number): string | undefined {
-    const kept = this.#kept.get(keyOf(client, pool));
+    const kept = this.#kept.get(this.#nameOf(client, pool));
     return kept !== undefined && nowMs < kept.replaceAtMs ? kept.token : undefined;
   }
 
@@ -45,7 +49,7 @@ export class GatewayTokenIssuer {
     // One that ends with its client's own token would gain nothing by being replaced.
     const isLast = made.expiresAtMs > client.expiresAtMs - 1_000;
     const replaceAtMs = isLast ? made.expiresAtMs : made.expiresAtMs - RENEW_BEFORE_MS;
-    this.#keep(keyOf(client, pool), { token: made.token, replaceAtMs });
+    this.#keep(this.#nameOf(client, pool), { token: made.token, replaceAtMs });
     return made.token;
   }
 
@@ -77,6 +81,17 @@ export class GatewayTokenIssuer {
     return key;
   }
 
+  #nameOf(client: Identity, pool: string): string {
+    let names = this.#names.get(client);
+    if (names === undefined) this.#names.set(client, (names = new Map<string, string>()));
+    let name = names.get(pool);
+    if (name !== undefined) return name;
+    // A client of every pool may ask for any.
+    if (names.size >= NAMED_POOLS) names.clear();
+    names.set(pool, (name = nameOf(client, pool)));
+    return name;
+  }
+
   #keep(name: string, token: KeptToken): void {
     if (this.#kept.size >= KEPT_TOKENS) this.#kept.delete(this.#kept.keys().next().value!);
     this.#kept.set(name, token);
@@ -84,7 +99,7 @@ export class GatewayTokenIssuer {
 }
 
 /** Two tokens that differ in anything have different gateway tokens. */
-function keyOf(client: Identity, pool: string): string {
+function nameOf(client: Identity, pool: string): string {
   const { subject, expiresAtMs, tokenId = "", tenant = "", restrictions } = client;
   const restricted = restrictions === undefined ? "" : JSON.stringify(restrictions);
   return `${subject}\0${pool}\0${expiresAtMs}\0${tokenId}\0${tenant}\0${restricted}`;
