@@ -48,4 +48,9 @@ export const REGRESSIONS = [
     eventCount: 2_000,
     name: "a router that was heard last before the pool's clock was set back kept its successor out",
   },
+  {
+    seed: 6_968_607_325_209,
+    eventCount: 2_000,
+    name: "what a data process was told came in another order, by a rounded time of the simulated machine",
+  },
 ] as const;
