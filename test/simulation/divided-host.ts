@@ -138,6 +138,6 @@ export class DividedHost {
     const atMs = Math.max(part.lastArrivalMs[way], nowMs + wayMs);
     part.lastArrivalMs[way] = atMs;
     const receiver = way === "to" ? part.process : this.#agent;
-    machine.after(atMs - nowMs, () => receiver.run(deliver));
+    machine.at(atMs, () => receiver.run(deliver));
   }
 }

@@ -173,7 +173,7 @@ export class EdgeObject<Program extends ObjectProgram> {
     instance.lastLeavesAtMs = Math.max(instance.lastLeavesAtMs, timeline.nowMs + this.troubles.diskDelayMs);
     if (instance.lastLeavesAtMs === timeline.nowMs) leaveAll();
     else {
-      timeline.after(instance.lastLeavesAtMs - timeline.nowMs, () => {
+      timeline.at(instance.lastLeavesAtMs, () => {
         if (!instance.isOver) leaveAll();
       });
     }

@@ -149,7 +149,7 @@ export class SimulatedGuard implements Permitting {
     // A wish may have to wait for the transaction before.
     const tellingMs = isFailing ? LONGEST_TERM_MS : 2 * (this.#kernel.busyUntilMs - nowMs);
     this.#kernel.longestTellingMs = Math.max(this.#kernel.longestTellingMs, tellingMs);
-    machine.after(this.#kernel.busyUntilMs - nowMs, () => {
+    machine.at(this.#kernel.busyUntilMs, () => {
       if (lossCount !== this.#kernel.lossCount) return;
       if (!isFailing) {
         for (const { ip, blocks, remainingMs, wallEndMs } of permissions) {

@@ -1,5 +1,6 @@
 /** What a halted process hears when it goes on: everything, in the order in which it came. */
 import { describe, expect, test } from "vitest";
+import { Chance } from "./chance.ts";
 import { Machine, Process } from "./machine.ts";
 import { Timeline } from "./timeline.ts";
 
@@ -39,6 +40,25 @@ describe("a process that was halted hears in order", () => {
     hear(4);
     expect(heard).toEqual([1, 2, 3, 4]);
   });
+});
+
+test("timers that are due at one moment keep their order, whenever they were set", () => {
+  const chance = new Chance(1);
+  for (let round = 0; round < 200; round += 1) {
+    const timeline = new Timeline();
+    const machine = new Machine("m1", timeline, 1 + chance.between(-5e-4, 5e-4), 0);
+    timeline.after(chance.between(0, 100_000), () => {});
+    timeline.step();
+    const dueMs = machine.monotonicMs() + 20;
+    const heard: number[] = [];
+    for (let number = 0; number < 5; number += 1) {
+      timeline.after(chance.between(0, 1), () => {});
+      timeline.step();
+      machine.at(dueMs, () => heard.push(number));
+    }
+    while (timeline.step());
+    expect(heard).toEqual([0, 1, 2, 3, 4]);
+  }
 });
 
 test("the time that a process runs stands while it is halted, in either way or both", () => {

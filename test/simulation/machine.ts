@@ -11,6 +11,7 @@ import type { Happening, Timeline } from "./timeline.ts";
 
 /** Unix time at which every run begins. */
 export const START_UNIX_MS = 1_790_000_000_000;
+const FIRST_MONOTONIC_MS = 1_000_000;
 
 interface Timer {
   readonly dueMonotonicMs: number;
@@ -62,7 +63,7 @@ export class Machine {
 
   monotonicMs(): number {
     const now = this.#suspendedAtMs ?? this.#timeline.nowMs;
-    return 1_000_000 + (now - this.#suspendedForMs) * this.#rate;
+    return FIRST_MONOTONIC_MS + (now - this.#suspendedForMs) * this.#rate;
   }
 
   wallMs(): number {
@@ -82,6 +83,11 @@ export class Machine {
   /** True time left until the monotonic clock shows this, if it is not suspended meanwhile. */
   untilMonotonic(dueMs: number): number {
     return Math.max(0, dueMs - this.monotonicMs()) / this.#rate;
+  }
+
+  /** That moment itself, by which timers keep the order in which they are due, whenever they were set. */
+  #whenMonotonic(dueMs: number): number {
+    return (dueMs - FIRST_MONOTONIC_MS) / this.#rate + this.#suspendedForMs;
   }
 
   /** True time left until the wall clock shows this, if it is not set meanwhile. */
@@ -121,7 +127,12 @@ export class Machine {
   }
 
   after(delayMs: number, what: () => void): CancelTimer {
-    const timer: Timer = { dueMonotonicMs: this.monotonicMs() + delayMs, what, happening: null };
+    return this.at(this.monotonicMs() + delayMs, what);
+  }
+
+  /** When the monotonic clock shows this; what is due at one moment comes in the order of asking. */
+  at(dueMonotonicMs: number, what: () => void): CancelTimer {
+    const timer: Timer = { dueMonotonicMs, what, happening: null };
     this.#timers.add(timer);
     if (!this.isSuspended) this.#arm(timer);
     return () => {
@@ -131,7 +142,7 @@ export class Machine {
   }
 
   #arm(timer: Timer): void {
-    timer.happening = this.#timeline.after(this.untilMonotonic(timer.dueMonotonicMs), () => {
+    timer.happening = this.#timeline.at(this.#whenMonotonic(timer.dueMonotonicMs), () => {
       this.#timers.delete(timer);
       timer.what();
     });

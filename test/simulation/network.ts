@@ -134,7 +134,7 @@ export class Stream {
       const { timeline } = this.#network;
       const atMs = Math.max(timeline.nowMs + this.#network.latencyMs(), earliestMs());
       this.#lastArrivalMs = Math.max(this.#lastArrivalMs, atMs);
-      timeline.after(atMs - timeline.nowMs, () => {
+      timeline.at(atMs, () => {
         // Cut off on its way, it waits for the way to be whole again.
         this.way.pass(() => {
           if (!this.isOver) deliver();

@@ -44,15 +44,15 @@ export class PortsApart implements PortControl {
     const longestMs = isStalled ? LONGEST_STALL_MS : LONGEST_WAY_MS;
     const now = machine.monotonicMs();
     const wayMs = chance.between(0, longestMs);
-    if (chance.isLikely(REPEAT_CHANCE)) this.#arrive(chance.between(0, longestMs), deliver);
+    if (chance.isLikely(REPEAT_CHANCE)) this.#arrive(now + chance.between(0, longestMs), deliver);
     // Whatever is behind it in its queue.
-    if (chance.isLikely(OVERTAKING_CHANCE)) return this.#arrive(wayMs, deliver);
+    if (chance.isLikely(OVERTAKING_CHANCE)) return this.#arrive(now + wayMs, deliver);
     const atMs = Math.max(this.#lastArrivalMs[what], now + wayMs);
     this.#lastArrivalMs[what] = atMs;
-    this.#arrive(atMs - now, deliver);
+    this.#arrive(atMs, deliver);
   }
 
-  #arrive(inMs: number, deliver: () => void): void {
-    this.#process.machine.after(inMs, () => this.#process.run(deliver));
+  #arrive(atMs: number, deliver: () => void): void {
+    this.#process.machine.at(atMs, () => this.#process.run(deliver));
   }
 }

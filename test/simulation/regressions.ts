@@ -48,4 +48,14 @@ export const REGRESSIONS = [
     eventCount: 2_000,
     name: "a router that was heard last before the pool's clock was set back kept its successor out",
   },
+  {
+    seed: 6_968_607_325_209,
+    eventCount: 2_000,
+    name: "what a data process was told came in another order, by a rounded time of the simulated machine",
+  },
+  {
+    seed: 56_733_234_531_238,
+    eventCount: 2_000,
+    name: "a request without any copy was judged by an answer that came after its own question had failed",
+  },
 ] as const;

@@ -147,7 +147,7 @@ class SimulatedKernel implements SteeringKernel {
     // What a process that was killed had begun comes before whatever its successor does.
     this.#table.busyUntilMs = Math.max(this.#table.busyUntilMs + KERNEL_TICK_MS, doneAtMs);
     const { lossCount } = this.#table;
-    machine.after(this.#table.busyUntilMs - nowMs, () => {
+    machine.at(this.#table.busyUntilMs, () => {
       if (lossCount !== this.#table.lossCount) return;
       const end = attempt(() => {
         if (isFailing) throw new Error("nft failed");

@@ -21,8 +21,16 @@ export class Timeline {
 
   /** Lets something happen after this time. */
   after(delayMs: number, what: () => void): Happening {
+    return this.at(this.nowMs + delayMs, what);
+  }
+
+  /**
+   * Lets something happen at this time, or now if it is past. What must not overtake another is asked
+   * for by this: two delays that end at one moment may differ by what was rounded.
+   */
+  at(atMs: number, what: () => void): Happening {
     this.#order += 1;
-    const happening: Happening = { atMs: this.nowMs + Math.max(0, delayMs), order: this.#order, what };
+    const happening: Happening = { atMs: Math.max(this.nowMs, atMs), order: this.#order, what };
     this.#heap.push(happening);
     this.#rise(this.#heap.length - 1);
     return happening;

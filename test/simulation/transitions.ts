@@ -17,7 +17,11 @@ const LEASE_REFUSALS = [
 ] as const satisfies LeaseRefusal[];
 const LEASE_REQUESTS = ["join", "renew", "acquire", "release"] as const satisfies LeaseRequest["type"][];
 const POOL_REFUSALS = ["host-already-present"] as const satisfies PoolRefusal[];
-const ROUTER_REQUESTS = ["enroll", "acknowledge", "resync"] as const satisfies RouterRequest["type"][];
+/**
+ * Not `resync`: it asks for what is missing between two numbers. A connection loses nothing in its middle,
+ * and the pool ends one on which it could not say all. [ST1] [DO6]
+ */
+const ROUTER_REQUESTS = ["enroll", "acknowledge"] as const satisfies RouterRequest["type"][];
 const ROUTER_REFUSALS = ["router-already-present"] as const satisfies RouterRefusal[];
 
 /** Each by its name; those with a colon in common are of one thing. */

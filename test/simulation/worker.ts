@@ -96,6 +96,8 @@ export class SimulatedWorker {
   }
 
   async #find(): Promise<Found> {
+    // An answer to another request that came in the same moment, but later, is none that this one had.
+    let knownAsOfMs: number | null = null;
     const load = async (): Promise<Found> => {
       this.#checkNeed();
       const { nowMs } = this.#network.timeline;
@@ -108,11 +110,12 @@ export class SimulatedWorker {
         this.#askedAtMs = Math.max(this.#askedAtMs ?? 0, nowMs);
         return answer.ok ? ok(answer.value) : refuse("pool-unknown");
       } catch {
+        knownAsOfMs = this.#askedAtMs;
         return refuse("control-plane-unavailable");
       }
     };
     const found = await this.#cache.find(POOL, this.#machine.wallMs(), load, { waitUntil: () => {} });
-    if (!found.ok && found.refusal === "control-plane-unavailable") this.#checkLoss();
+    if (!found.ok && found.refusal === "control-plane-unavailable") this.#checkLoss(knownAsOfMs);
     return found;
   }
 
@@ -125,10 +128,10 @@ export class SimulatedWorker {
     this.#watch.violated(new Violation("law 9", what));
   }
 
-  /** Law 8: a request has ended for want of the pool. */
-  #checkLoss(): void {
-    if (this.#askedAtMs === null) return;
-    const ageMs = this.#network.timeline.nowMs - this.#askedAtMs;
+  /** Law 8: a request has ended for want of the pool; what was known when that was lost was asked for then. */
+  #checkLoss(knownAsOfMs: number | null): void {
+    if (knownAsOfMs === null) return;
+    const ageMs = this.#network.timeline.nowMs - knownAsOfMs;
     if (ageMs >= COPY_LASTS_MS) return;
     const what = `a request is refused for want of the pool, which has answered what was asked ${Math.round(ageMs)} ms ago`;
     this.#watch.violated(new Violation("law 8", what));
