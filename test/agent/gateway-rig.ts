@@ -19,6 +19,7 @@ import type { FlowContext } from "../../src/agent/egress/flow-context.ts";
 import { Gateway } from "../../src/agent/traffic/gateway/gateway.ts";
 import type { GatewayTls } from "../../src/agent/traffic/gateway/secure-front.ts";
 import { Outgoing, type OutgoingOptions } from "../../src/agent/traffic/origins/outgoing.ts";
+import { type StrangerLimits, Visitors } from "../../src/agent/traffic/clients/visitors.ts";
 import { OpenSockets } from "../../src/agent/egress/open-sockets.ts";
 import { PortBinder } from "../../src/agent/egress/port-binder.ts";
 import { Resolver } from "../../src/agent/egress/resolver.ts";
@@ -40,6 +41,8 @@ export interface RigOptions extends OutgoingOptions {
   readonly times?: FlowTimes;
   /** Those of clients and destinations together. */
   readonly maxConnections?: number;
+  /** Those of them on which no token was shown. */
+  readonly strangers?: StrangerLimits;
   /** How long a TCP connection may rest, and its client be silent before it is asked. */
   readonly tcpIdleMs?: number;
   readonly tcpSilenceMs?: number;
@@ -58,6 +61,7 @@ export interface Rig {
   readonly ports: AddressPorts;
   readonly outgoing: Outgoing;
   readonly resolver: Resolver;
+  readonly visitors: Visitors;
   readonly token: string;
   readonly faults: unknown[];
   /** The flows that ended with them. */
@@ -110,12 +114,13 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     verifier,
     familiesOf: (name) => dialler.familiesOf(name),
   });
+  const visitors = new Visitors(sockets, options.strangers);
   const gateway = new Gateway({
     host: "h1",
     admission,
     binder,
     outgoing,
-    sockets,
+    visitors,
     ...(options.tls === undefined ? {} : { tls: options.tls }),
     ...(options.tcpIdleMs === undefined ? {} : { tcpIdleMs: options.tcpIdleMs }),
     ...(options.tcpSilenceMs === undefined ? {} : { tcpSilenceMs: options.tcpSilenceMs }),
@@ -146,6 +151,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     ports,
     outgoing,
     resolver,
+    visitors,
     token,
     keys: { issuer, edge },
     faults,
