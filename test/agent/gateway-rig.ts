@@ -114,7 +114,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     verifier,
     familiesOf: (name) => dialler.familiesOf(name),
   });
-  const visitors = new Visitors(sockets, options.strangers);
+  const visitors = new Visitors(sockets, options.strangers ?? { inAll: Infinity, ofAddress: Infinity });
   const gateway = new Gateway({
     host: "h1",
     admission,

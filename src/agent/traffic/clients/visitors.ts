@@ -21,6 +21,7 @@ const STRANGERS_SHARE = 1 / 8;
 /** As many as come at once when an edge finds its host again; but where there are few of them, half. */
 const LEAST_STRANGERS = 1_024;
 const LEAST_SHARE = 1 / 2;
+const LEAST_EVER = 64;
 /** More would only cost memory. */
 const MOST_STRANGERS = 8_192;
 /** Of those, the clients of one address: behind it may be an edge, or a machine that bears ill will. */
@@ -40,7 +41,8 @@ export interface StrangerLimits {
 /** For a process that may have so many connections. */
 export function strangerLimits(maxConnections: number): StrangerLimits {
   const share = Math.max(maxConnections * STRANGERS_SHARE, LEAST_STRANGERS);
-  const inAll = Math.max(2, Math.floor(Math.min(share, maxConnections * LEAST_SHARE, MOST_STRANGERS)));
+  const most = Math.min(share, maxConnections * LEAST_SHARE, MOST_STRANGERS);
+  const inAll = Math.max(LEAST_EVER, Math.floor(most));
   return { inAll, ofAddress: Math.floor(inAll * ADDRESS_SHARE) };
 }
 
