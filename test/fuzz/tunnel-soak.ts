@@ -40,6 +40,7 @@ export interface SoakReport {
 /** One agent with a proxy, that can be looked into. */
 export class SoakedAgent {
   readonly cluster: Cluster;
+  readonly host = HOST;
   readonly proxy: ProxyPlace;
   readonly #inspected: InspectedProcess;
 

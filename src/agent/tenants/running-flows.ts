@@ -13,7 +13,7 @@ export type FlowKind =
   | "request"
   /** CONNECT, SOCKS, raw TCP, a WebSocket: bytes in both directions for as long as it lasts. */
   | "tunnel"
-  /** SOCKS5's UDP ASSOCIATE: its port is what is counted. */
+  /** SOCKS5's UDP ASSOCIATE: as long as a tunnel, and counted as one. */
   | "association";
 
 /** What a flow lasts as long as: an answer, a socket, a stream. */

@@ -88,15 +88,20 @@ export class TenantMeter implements PortMeter {
     return {
       requestsPerSecond: this.wants.rateOf(this.#clock.monotonicMs()),
       requestsInFlight: this.#counts.request,
-      tunnels: this.#counts.tunnel,
+      tunnels: this.#tunnelCount,
       ports: this.#portCount,
       bytesPerDay: this.#bytes.read(this.#clock.wallMs()),
     };
   }
 
-  /** Flows that run and ports that are held: each about one descriptor of the process. */
+  /** An association is as long and as dear, whatever is sent by it. [LI4] */
+  get #tunnelCount(): number {
+    return this.#counts.tunnel + this.#counts.association;
+  }
+
+  /** Descriptors of the process, about: one for each flow and each port, and one more where a client sends datagrams to. */
   get weight(): number {
-    return this.running.size + this.#portCount;
+    return this.running.size + this.#counts.association + this.#portCount;
   }
 
   /** Whether nothing of it is left that would have to be remembered. */
@@ -128,9 +133,9 @@ export class TenantMeter implements PortMeter {
     if (this.#limits.bytesPerDay !== null && this.#bytes.known >= this.#mostOf("bytesPerDay")) {
       return this.#refused("bytesPerDay");
     }
-    const counted: Limited | null =
-      kind === "request" ? "requestsInFlight" : kind === "tunnel" ? "tunnels" : null;
-    if (counted !== null && this.#counts[kind] >= this.#mostOf(counted)) return this.#refused(counted);
+    const counted: Limited = kind === "request" ? "requestsInFlight" : "tunnels";
+    const count = kind === "request" ? this.#counts.request : this.#tunnelCount;
+    if (count >= this.#mostOf(counted)) return this.#refused(counted);
     // Last, so that what is refused for another reason takes nothing of a rate; both or none.
     if (own !== null && !own.bucket.has(nowMs)) return this.#tooFast(own.bucket.waitMs(nowMs), "the token");
     if (this.#requests?.take(nowMs) === false) {
