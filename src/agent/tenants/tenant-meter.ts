@@ -13,6 +13,7 @@ import { ByteCount, secondsLeftOf } from "./byte-count.ts";
 import { type BeginningFlow, type FlowKind, TrackedFlow } from "./running-flows.ts";
 import { TokenBucket } from "./token-bucket.ts";
 import type { TokenRate } from "./token-rates.ts";
+import { untakenBytesOf } from "./untaken-bytes.ts";
 import { Wants } from "./wants.ts";
 
 /** What all meters of a process share. */
@@ -214,9 +215,10 @@ export class TenantMeter implements PortMeter {
   describe(): Record<string, unknown> {
     const used = this.used();
     const limits = LIMITED.filter((thing) => this.#limits[thing] !== null);
+    const untakenBytes = [...this.running].reduce((sum, flow) => sum + untakenBytesOf(flow), 0);
     return {
       tenant: this.tenant,
-      used: { ...used, associations: this.#counts.association },
+      used: { ...used, associations: this.#counts.association, untakenBytes },
       limits: Object.fromEntries(limits.map((thing) => [thing, this.#limits[thing]])),
       share: Object.fromEntries(limits.map((thing) => [thing, this.#mostOf(thing)])),
       refusals: Object.fromEntries(this.#refusals),
