@@ -39,6 +39,8 @@ export interface RigOptions extends OutgoingOptions {
   readonly resolverNow?: () => number;
   /** How long flows may rest and last. */
   readonly times?: FlowTimes;
+  /** What flows may keep for those that do not take it. */
+  readonly mostUntakenBytes?: number;
   /** Those of clients and destinations together. */
   readonly maxConnections?: number;
   /** Those of them on which no token was shown. */
@@ -105,6 +107,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
   const meters = new TenantMeters({
     crowd: sockets,
     ...(options.times === undefined ? {} : { times: options.times }),
+    ...(options.mostUntakenBytes === undefined ? {} : { mostUntakenBytes: options.mostUntakenBytes }),
   });
   const tenants = new TenantBook(policies.make, undefined, meters);
   const admission = new Admission({

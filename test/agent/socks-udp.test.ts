@@ -171,7 +171,8 @@ test("[UD2] a hundred clients at once, each with answers of its own, leave nothi
 test("[LI4] an association counts as a tunnel, beside those by CONNECT, until its connection has closed", async () => {
   const limited = { ...UNRESTRICTED, limits: { ...NO_LIMITS, tunnels: 2 } };
   rig.tenants.take({ ...DEFAULT_POOL_POLICY, version: 1, anyTenant: limited });
-  const used = (): unknown => rig.tenants.meters.describe().find(({ tenant }) => tenant === "local")?.["used"];
+  const used = (): unknown =>
+    rig.tenants.meters.describe().find(({ tenant }) => tenant === "local")?.["used"];
   const first = await associated();
   const second = await associated();
   expect([first.code, second.code]).toEqual([0, 0]);

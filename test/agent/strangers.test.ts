@@ -8,7 +8,15 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vit
 import { strangerLimits } from "../../src/agent/traffic/clients/visitors.ts";
 import type { PemPair } from "../../src/agent/traffic/tls/listener-certificate.ts";
 import { Authority } from "./certificates.ts";
-import { eventually, exchangeBytes, fetchHead, type Origin, type Rig, startOrigin, startRig } from "./gateway-rig.ts";
+import {
+  eventually,
+  exchangeBytes,
+  fetchHead,
+  type Origin,
+  type Rig,
+  startOrigin,
+  startRig,
+} from "./gateway-rig.ts";
 import { basic, ByteClient, type ProxyRig, startProxyRig } from "./proxy-rig.ts";
 import { flood } from "./stranger-flood.ts";
 
@@ -206,7 +214,10 @@ test("[CN2] silent clients from where a good one comes, too, keep it out no more
 });
 
 test("[CN2] 500 connections that an edge opens at once, with a token that is new here, are all served", async () => {
-  const rig = await startRig({ strangers: strangerLimits(19_808), leases: [{ base: 20_480, order: 11, epoch: 1 }] });
+  const rig = await startRig({
+    strangers: strangerLimits(19_808),
+    leases: [{ base: 20_480, order: 11, epoch: 1 }],
+  });
   onTestFinished(() => rig.close());
   const statuses = await Promise.all(Array.from({ length: 500 }, () => askGateway(rig)));
   expect(new Set(statuses)).toEqual(new Set([200]));

@@ -17,6 +17,8 @@ export interface StuckReport {
   readonly restingBytes: number;
   readonly stuckBytes: number;
   readonly peakBytes: number;
+  /** How many were ended meanwhile since all together kept too much. */
+  readonly endedCount: number;
   readonly before: Held;
   readonly after: Held;
   readonly warnings: readonly string[];
@@ -47,6 +49,7 @@ async function run(): Promise<StuckReport> {
     );
     await delay(RESTING_MS);
     const { presentBytes, peakBytes } = await memoryOf(agent.pid);
+    const endedCount = (await agent.refusals())["untaken-exhausted"] ?? 0;
     const stoppedCount = tunnels.stoppedCount();
     await tunnels.close();
     await agent.untilNothingIsHeld(tunnels.ports);
@@ -57,6 +60,7 @@ async function run(): Promise<StuckReport> {
       restingBytes,
       stuckBytes: presentBytes,
       peakBytes,
+      endedCount,
       before,
       after,
       warnings: await agent.warnings(),

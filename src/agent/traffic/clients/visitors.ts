@@ -71,11 +71,7 @@ export class Visitor {
   readonly #visitors: Visitors;
   #isKnown: boolean;
 
-  constructor(
-    visitors: Visitors,
-    socket: Socket,
-    { refusals, clientAt = null, isKnown = false }: Arrival,
-  ) {
+  constructor(visitors: Visitors, socket: Socket, { refusals, clientAt = null, isKnown = false }: Arrival) {
     this.#visitors = visitors;
     this.socket = socket;
     this.refusals = refusals;
@@ -194,7 +190,5 @@ function placeOf(ip: string | undefined): string {
   // One that is gone already.
   if (ip === undefined || !ipaddr.isValid(ip)) return "";
   const address = ipaddr.process(ip);
-  return address instanceof ipaddr.IPv6
-    ? address.parts.slice(0, SITE_GROUPS).join(":")
-    : address.toString();
+  return address instanceof ipaddr.IPv6 ? address.parts.slice(0, SITE_GROUPS).join(":") : address.toString();
 }

@@ -89,10 +89,7 @@ export class HostRoutes {
     }
   }
 
-  async #identify(
-    { headers, visitor }: ReadRequest,
-    way: WayOfAsking,
-  ): Promise<Outcome<Identity, Problem>> {
+  async #identify({ headers, visitor }: ReadRequest, way: WayOfAsking): Promise<Outcome<Identity, Problem>> {
     const identity = await this.#options.admission.identify(tokenOf(headers, way), way);
     visitor.showed(identity.ok);
     return identity;
@@ -120,11 +117,7 @@ export class HostRoutes {
     uploads.answer(upload, identity.value, response, flow);
   }
 
-  async #sendStatus(
-    request: IncomingMessage,
-    response: ServerResponse,
-    read: ReadRequest,
-  ): Promise<void> {
+  async #sendStatus(request: IncomingMessage, response: ServerResponse, read: ReadRequest): Promise<void> {
     const { refusals, describe } = this.#options;
     const identity = await this.#identify(read, LOOKING);
     if (!identity.ok) return refusals.refuse(request, response, identity.refusal);
@@ -133,11 +126,7 @@ export class HostRoutes {
   }
 
   /** Who used a port at a time: only the edge may ask, with a token for this host alone. [AT6] */
-  async #sendFlows(
-    request: IncomingMessage,
-    response: ServerResponse,
-    read: ReadRequest,
-  ): Promise<void> {
+  async #sendFlows(request: IncomingMessage, response: ServerResponse, read: ReadRequest): Promise<void> {
     const { refusals } = this.#options;
     const identity = await this.#identify(read, ATTRIBUTING);
     const answer = identity.ok ? await this.#questions.answer(identity.value, read.query) : identity;
