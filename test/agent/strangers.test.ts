@@ -100,7 +100,7 @@ async function sessionTo(rig: ProxyRig): Promise<ClientHttp2Session> {
   const session = connectHttp2(`https://127.0.0.1:${rig.proxyPort}`, { ca });
   session.on("error", () => {});
   await once(session, "connect");
-  onTestFinished(() => void session.destroy());
+  onTestFinished(() => session.destroy());
   return session;
 }
 
@@ -147,9 +147,9 @@ function lengthOf(token: Buffer): Buffer {
 /** Has good clients ask, one after the other, for as long as something takes. */
 async function meanwhile(ask: () => Promise<number>, work: Promise<unknown>): Promise<readonly number[]> {
   const statuses: number[] = [];
-  let isOver = false;
-  const over = work.finally(() => (isOver = true));
-  while (!isOver || statuses.length < 5) statuses.push(await ask());
+  const progress = { isOver: false };
+  const over = work.finally(() => (progress.isOver = true));
+  while (!progress.isOver || statuses.length < 5) statuses.push(await ask());
   await over;
   return statuses;
 }

@@ -93,7 +93,7 @@ describe("by a proxy", () => {
 
   const untaken = (name: string): number => {
     const found = rig.tenants.meters.describe().find(({ tenant: of }) => of === name);
-    return Number((found?.["used"] as Record<string, number> | undefined)?.["untakenBytes"] ?? 0);
+    return (found?.["used"] as Record<string, number> | undefined)?.["untakenBytes"] ?? 0;
   };
 
   /** A tunnel whose client reads nothing. */
@@ -129,6 +129,7 @@ describe("by a proxy", () => {
     });
     await eventually(() => rig.counts.get("untaken-exhausted") !== undefined, "some are ended", 10_000);
     await eventually(() => untaken("secret") <= 6 * 128 * KIB, "no more is kept", 10_000);
+    expect(rig.counts.get("untaken-exhausted")).toBeLessThan(clients.length);
     for (const socket of clients) socket.destroy();
   });
 });
