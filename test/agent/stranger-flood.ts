@@ -13,6 +13,7 @@ export interface Flood {
 /** What they are like. */
 export interface FloodOptions {
   readonly port: number;
+  readonly host?: string;
   readonly count: number;
   /** What each says before it falls silent. */
   readonly bytes?: Buffer | string;
@@ -25,11 +26,18 @@ export interface FloodOptions {
 const AT_A_TIME = 100;
 
 /** Opens all of them, some at a time; those that are reset meanwhile have been there. */
-export async function flood({ port, count, bytes, addressCount = 32, tls }: FloodOptions): Promise<Flood> {
+export async function flood({
+  port,
+  host = "127.0.0.1",
+  count,
+  bytes,
+  addressCount = 32,
+  tls,
+}: FloodOptions): Promise<Flood> {
   const open = new Set<Socket>();
   let begun = 0;
   const one = async (localAddress: string): Promise<void> => {
-    const place = { port, host: "127.0.0.1", localAddress };
+    const place = { port, host, localAddress };
     const raw = connect(place);
     const socket =
       tls === undefined ? raw : connectTls({ socket: raw, ca: tls.ca, ALPNProtocols: [...tls.protocols] });

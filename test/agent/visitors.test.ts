@@ -115,7 +115,7 @@ test("[CN4] not while something else goes on beside it, and never one from a lis
   busy.showed(true);
   busy.showed(false);
   const clientAt = { role: "client", subject: "local", pools: ["main"], expiresAtMs: Infinity } as const;
-  const listed = arrive(visitors, "192.0.2.2", { clientAt, isKnown: true });
+  const listed = arrive(visitors, "192.0.2.2", { clientAt });
   listed.showed(false);
   expect([busy.isKnown, listed.isKnown, visitors.describe()["open"]]).toEqual([true, true, 0]);
 });

@@ -52,8 +52,8 @@ export interface Arrival {
   readonly refusals: Refusals;
   /** Who it is by where it comes from. */
   readonly clientAt?: Identity | null;
-  /** Whether it is asked for nothing else. */
-  readonly isKnown?: boolean;
+  /** Whether it is asked for something beside that, which may be missing. */
+  readonly isAskedForMore?: boolean;
 }
 
 /** One connection of a client. */
@@ -62,26 +62,34 @@ export class Visitor {
   readonly clientAt: Identity | null;
   readonly socket: Socket;
   readonly refusals: Refusals;
-  /** From where it comes, as strangers are counted. */
-  readonly place: string;
   /** Whether TLS has begun on it. */
   isWithinTls = false;
   /** Whether something goes on beside the request that is looked at; whoever speaks its protocol knows. */
-  carriesMore: () => boolean = () => false;
+  carriesMore: () => boolean = carriesNothing;
   readonly #visitors: Visitors;
+  #place: string | null = null;
   #isKnown: boolean;
 
-  constructor(visitors: Visitors, socket: Socket, { refusals, clientAt = null, isKnown = false }: Arrival) {
+  constructor(
+    visitors: Visitors,
+    socket: Socket,
+    { refusals, clientAt = null, isAskedForMore = false }: Arrival,
+  ) {
     this.#visitors = visitors;
     this.socket = socket;
     this.refusals = refusals;
     this.clientAt = clientAt;
-    this.place = placeOf(socket.remoteAddress);
-    this.#isKnown = isKnown;
+    this.#isKnown = clientAt !== null && !isAskedForMore;
   }
 
   get isKnown(): boolean {
     return this.#isKnown;
+  }
+
+  /** From where it comes, as strangers are counted: to be asked first while it is open. */
+  get place(): string {
+    this.#place ??= placeOf(this.socket.remoteAddress);
+    return this.#place;
   }
 
   /** Something has come that showed a valid token, or came from a listed source; or did not. [CN4] */
@@ -184,6 +192,10 @@ export class Visitors {
     this.#toldAtMs = nowMs;
     this.#toldCount = this.#resetCount;
   }
+}
+
+function carriesNothing(): boolean {
+  return false;
 }
 
 function placeOf(ip: string | undefined): string {

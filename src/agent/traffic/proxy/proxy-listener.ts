@@ -168,9 +168,8 @@ export class ProxyListener {
 
   #onConnection(socket: Socket): void {
     const clientAt = this.#access.clientAt(socket.remoteAddress);
-    // A certificate that is asked for may still be missing.
-    const isKnown = clientAt !== null && !this.#needsClientCertificate;
-    const visitor = this.#visitors.welcome(socket, { refusals: this.#refusals, clientAt, isKnown });
+    const isAskedForMore = this.#needsClientCertificate;
+    const visitor = this.#visitors.welcome(socket, { refusals: this.#refusals, clientAt, isAskedForMore });
     if (visitor === null) return;
     this.#clients.add(socket);
     socket.once("close", () => this.#clients.delete(socket));
