@@ -6,7 +6,7 @@
  *
  *     accepted → a stranger's ──valid token──▶ known ──request without one──▶ a stranger's again
  */
-import type { Socket } from "node:net";
+import { isIPv4, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import ipaddr from "ipaddr.js";
@@ -199,7 +199,9 @@ function carriesNothing(): boolean {
 }
 
 function placeOf(ip: string | undefined): string {
-  // One that is gone already.
+  // As nearly all do, and to read it would cost more than everything else here.
+  if (ip !== undefined && isIPv4(ip)) return ip;
+  // One that is gone already has none.
   if (ip === undefined || !ipaddr.isValid(ip)) return "";
   const address = ipaddr.process(ip);
   return address instanceof ipaddr.IPv6 ? address.parts.slice(0, SITE_GROUPS).join(":") : address.toString();
