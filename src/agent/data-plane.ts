@@ -33,6 +33,7 @@ import { Resolver } from "./egress/resolver.ts";
 import { ProxyListener } from "./traffic/proxy/proxy-listener.ts";
 import type { RefusalCounts } from "./traffic/clients/refusals.ts";
 import { IDLE_LIMITS, IdleTunnels } from "./traffic/tunnel/idle-tunnels.ts";
+import { Visitors } from "./traffic/clients/visitors.ts";
 import type { Uploads } from "./traffic/clients/uploads.ts";
 import { ListenerCertificates } from "./listener-certificates.ts";
 import { Gateway } from "./traffic/gateway/gateway.ts";
@@ -96,6 +97,7 @@ export class DataPlane {
   readonly #flows: ProcessFlows;
   readonly #log: Logger;
   readonly #associations: UdpAssociations;
+  readonly #visitors: Visitors;
 
   constructor({ config, host, process: number = 0, verifier, describe, log }: DataPlaneOptions) {
     this.#config = config;
@@ -121,11 +123,12 @@ export class DataPlane {
       familiesOf: (name) => dialler.familiesOf(name),
     });
     const refusalCounts: RefusalCounts = new Map();
+    this.#visitors = visitorsOf(sockets, log);
     const shared = {
       host,
       admission: this.#admission,
       outgoing: this.#outgoing,
-      sockets,
+      visitors: this.#visitors,
       refusalCounts,
       onFault: (fault: unknown, context: FlowContext | null) => this.#onFault(fault, context),
     };
@@ -215,6 +218,7 @@ export class DataPlane {
     return {
       tenants: this.tenants.meters.describe(),
       udp: this.#associations.describe(),
+      strangers: this.#visitors.describe(),
       policyVersion: this.policyVersion,
       reported: this.#judge.describe(),
       ...this.#flows.describe(),
@@ -340,6 +344,15 @@ export async function listening(
     const message = `Cannot listen on ${host}:${port}: ${why}. Choose another place with ${option}.`;
     throw new CommandFault("listen-failed", message, fault);
   }
+}
+
+function visitorsOf(sockets: OpenSockets, log: Logger): Visitors {
+  const visitors = new Visitors(sockets);
+  visitors.onCrowd = (resetCount) => {
+    const message = "clients that show no valid token are too many: those that were there longest are reset";
+    log.warn({ code: "strangers-exhausted", resetCount, ...visitors.describe() }, message);
+  };
+  return visitors;
 }
 
 /** As many as the process may have descriptors for. */

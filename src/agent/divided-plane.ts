@@ -157,6 +157,7 @@ export class DividedPlane {
       connections: sum(own, "connections"),
       refusals: sums(own, "refusals"),
       udp: sums(own, "udp"),
+      strangers: sums(own, "strangers"),
       policyVersion: this.policyVersion,
       ...(first?.status["flowLog"] === undefined ? {} : { flowLog: sums(own, "flowLog") }),
       reported: sums(own, "reported"),

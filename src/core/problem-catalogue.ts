@@ -258,6 +258,18 @@ export const CATALOGUE = {
     1,
     "The host has as many connections as its process may have.",
   ),
+  "strangers-exhausted": kind(
+    503,
+    "connection_limit_reached",
+    1,
+    "The host has as many connections without a valid token as it may have.",
+  ),
+  "untaken-exhausted": kind(
+    503,
+    "connection_limit_reached",
+    1,
+    "The host keeps as much as it may of what readers do not take, and this one has taken nothing for longest.",
+  ),
   "policy-missing": kind(
     503,
     "destination_unavailable",

@@ -19,6 +19,7 @@ import type { FlowContext } from "../../src/agent/egress/flow-context.ts";
 import { Gateway } from "../../src/agent/traffic/gateway/gateway.ts";
 import type { GatewayTls } from "../../src/agent/traffic/gateway/secure-front.ts";
 import { Outgoing, type OutgoingOptions } from "../../src/agent/traffic/origins/outgoing.ts";
+import { type StrangerLimits, Visitors } from "../../src/agent/traffic/clients/visitors.ts";
 import { OpenSockets } from "../../src/agent/egress/open-sockets.ts";
 import { PortBinder } from "../../src/agent/egress/port-binder.ts";
 import { Resolver } from "../../src/agent/egress/resolver.ts";
@@ -38,8 +39,12 @@ export interface RigOptions extends OutgoingOptions {
   readonly resolverNow?: () => number;
   /** How long flows may rest and last. */
   readonly times?: FlowTimes;
+  /** What flows may keep for those that do not take it. */
+  readonly mostUntakenBytes?: number;
   /** Those of clients and destinations together. */
   readonly maxConnections?: number;
+  /** Those of them on which no token was shown. */
+  readonly strangers?: StrangerLimits;
   /** How long a TCP connection may rest, and its client be silent before it is asked. */
   readonly tcpIdleMs?: number;
   readonly tcpSilenceMs?: number;
@@ -58,6 +63,7 @@ export interface Rig {
   readonly ports: AddressPorts;
   readonly outgoing: Outgoing;
   readonly resolver: Resolver;
+  readonly visitors: Visitors;
   readonly token: string;
   readonly faults: unknown[];
   /** The flows that ended with them. */
@@ -101,6 +107,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
   const meters = new TenantMeters({
     crowd: sockets,
     ...(options.times === undefined ? {} : { times: options.times }),
+    ...(options.mostUntakenBytes === undefined ? {} : { mostUntakenBytes: options.mostUntakenBytes }),
   });
   const tenants = new TenantBook(policies.make, undefined, meters);
   const admission = new Admission({
@@ -110,12 +117,13 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     verifier,
     familiesOf: (name) => dialler.familiesOf(name),
   });
+  const visitors = new Visitors(sockets, options.strangers ?? { inAll: Infinity, ofAddress: Infinity });
   const gateway = new Gateway({
     host: "h1",
     admission,
     binder,
     outgoing,
-    sockets,
+    visitors,
     ...(options.tls === undefined ? {} : { tls: options.tls }),
     ...(options.tcpIdleMs === undefined ? {} : { tcpIdleMs: options.tcpIdleMs }),
     ...(options.tcpSilenceMs === undefined ? {} : { tcpSilenceMs: options.tcpSilenceMs }),
@@ -146,6 +154,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     ports,
     outgoing,
     resolver,
+    visitors,
     token,
     keys: { issuer, edge },
     faults,

@@ -40,6 +40,7 @@ export async function startProxyRig(
     needsClientCertificate: options.needsClientCertificate ?? false,
     takesPlain: options.takesPlain ?? false,
     associations,
+    visitors: rig.visitors,
     refusalCounts: counts,
     onFault: (fault, context) => {
       rig.faults.push(fault);

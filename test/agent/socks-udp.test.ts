@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { eventually } from "./gateway-rig.ts";
 import { ByteClient, type ProxyRig, startProxyRig } from "./proxy-rig.ts";
 import { CERTIFICATE, KEY } from "./tls-origin.ts";
+import { DEFAULT_POOL_POLICY, NO_LIMITS, UNRESTRICTED } from "../../src/core/pool-policy.ts";
 import { UdpEnd, unwrapped, wrapped } from "./udp-rig.ts";
 
 let rig: ProxyRig;
@@ -165,4 +166,29 @@ test("[UD2] a hundred clients at once, each with answers of its own, leave nothi
     if (at % 3 === 0) control.socket.resetAndDestroy();
     else control.socket.end();
   }
+});
+
+test("[LI4] an association counts as a tunnel, beside those by CONNECT, until its connection has closed", async () => {
+  const limited = { ...UNRESTRICTED, limits: { ...NO_LIMITS, tunnels: 2 } };
+  rig.tenants.take({ ...DEFAULT_POOL_POLICY, version: 1, anyTenant: limited });
+  const used = (): unknown =>
+    rig.tenants.meters.describe().find(({ tenant }) => tenant === "local")?.["used"];
+  const first = await associated();
+  const second = await associated();
+  expect([first.code, second.code]).toEqual([0, 0]);
+  expect(used()).toMatchObject({ tunnels: 2, associations: 2, ports: 2 });
+  expect(await refusal()).toBe(2);
+  const tunnel = new ByteClient(rig.proxyPort);
+  tunnel.write("CONNECT 127.0.0.1:9 HTTP/1.1\r\nhost: a\r\n\r\n");
+  await tunnel.until(({ text }) => text.includes('"code":"tunnels-limited"'), "a refusal");
+  tunnel.socket.destroy();
+  expect(rig.counts.get("tunnels-limited")).toBe(2);
+  first.control.socket.destroy();
+  await eventually(() => rig.associations.size === 1, "it has ended");
+  const third = await associated();
+  expect(third.code).toBe(0);
+  for (const { control } of [second, third]) control.socket.destroy();
+  await eventually(() => rig.associations.size === 0, "all have ended");
+  expect(used()).toMatchObject({ tunnels: 0, associations: 0 });
+  rig.tenants.take({ ...DEFAULT_POOL_POLICY, version: 2 });
 });

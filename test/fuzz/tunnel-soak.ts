@@ -40,6 +40,7 @@ export interface SoakReport {
 /** One agent with a proxy, that can be looked into. */
 export class SoakedAgent {
   readonly cluster: Cluster;
+  readonly host = HOST;
   readonly proxy: ProxyPlace;
   readonly #inspected: InspectedProcess;
 
@@ -84,7 +85,7 @@ export class SoakedAgent {
     await this.untilNothingIsHeld(tally.ports);
     const after = await this.look();
     tally.findings.push(...warmUp.findings);
-    const { refusals } = await this.#status();
+    const refusals = await this.refusals();
     return {
       tally,
       before,
@@ -131,6 +132,11 @@ export class SoakedAgent {
   async stop(): Promise<void> {
     this.#inspected.close();
     await this.cluster.stop();
+  }
+
+  /** How often it has refused what. */
+  async refusals(): Promise<Readonly<Record<string, number>>> {
+    return (await this.#status()).refusals;
   }
 
   async #status(): Promise<{

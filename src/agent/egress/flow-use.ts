@@ -35,7 +35,9 @@ export const UNMETERED: PortMeter = {
 export interface RunningFlow {
   /** Something passed between its ends. */
   moved(): void;
+  /** Beside its client this is what it writes to, from now on. */
+  writesTo(destination: { readonly writableLength: number }): void;
 }
 
 /** Of what nobody watches. */
-export const UNWATCHED: RunningFlow = { moved: () => {} };
+export const UNWATCHED: RunningFlow = { moved: () => {}, writesTo: () => {} };

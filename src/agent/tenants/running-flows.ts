@@ -13,7 +13,7 @@ export type FlowKind =
   | "request"
   /** CONNECT, SOCKS, raw TCP, a WebSocket: bytes in both directions for as long as it lasts. */
   | "tunnel"
-  /** SOCKS5's UDP ASSOCIATE: its port is what is counted. */
+  /** SOCKS5's UDP ASSOCIATE: as long as a tunnel, and counted as one. */
   | "association";
 
 /** What a flow lasts as long as: an answer, a socket, a stream. */
@@ -42,6 +42,7 @@ export class TrackedFlow implements RunningFlow {
   readonly #clock: { readonly lookedAtMs: number };
   readonly #flow: BeginningFlow["flow"];
   readonly #until: Lasting;
+  #destination: { readonly writableLength: number } | null = null;
   #isCut = false;
 
   constructor(
@@ -60,6 +61,15 @@ export class TrackedFlow implements RunningFlow {
 
   moved(): void {
     this.movedAtMs = this.#clock.lookedAtMs;
+  }
+
+  writesTo(destination: { readonly writableLength: number }): void {
+    this.#destination = destination;
+  }
+
+  /** Bytes that wait for either end to take them. */
+  get untakenBytes(): number {
+    return this.#until.writableLength + (this.#destination?.writableLength ?? 0);
   }
 
   /** Whether its client is what it waits for: an answer may be quiet for hours, and nobody is late. [WK44] */

@@ -13,6 +13,7 @@ import { ByteCount, secondsLeftOf } from "./byte-count.ts";
 import { type BeginningFlow, type FlowKind, TrackedFlow } from "./running-flows.ts";
 import { TokenBucket } from "./token-bucket.ts";
 import type { TokenRate } from "./token-rates.ts";
+import { untakenBytesOf } from "./untaken-bytes.ts";
 import { Wants } from "./wants.ts";
 
 /** What all meters of a process share. */
@@ -88,15 +89,20 @@ export class TenantMeter implements PortMeter {
     return {
       requestsPerSecond: this.wants.rateOf(this.#clock.monotonicMs()),
       requestsInFlight: this.#counts.request,
-      tunnels: this.#counts.tunnel,
+      tunnels: this.#tunnelCount,
       ports: this.#portCount,
       bytesPerDay: this.#bytes.read(this.#clock.wallMs()),
     };
   }
 
-  /** Flows that run and ports that are held: each about one descriptor of the process. */
+  /** An association is as long and as dear, whatever is sent by it. [LI4] */
+  get #tunnelCount(): number {
+    return this.#counts.tunnel + this.#counts.association;
+  }
+
+  /** Descriptors of the process, about: one for each flow and each port, and one more where a client sends datagrams to. */
   get weight(): number {
-    return this.running.size + this.#portCount;
+    return this.running.size + this.#counts.association + this.#portCount;
   }
 
   /** Whether nothing of it is left that would have to be remembered. */
@@ -128,9 +134,9 @@ export class TenantMeter implements PortMeter {
     if (this.#limits.bytesPerDay !== null && this.#bytes.known >= this.#mostOf("bytesPerDay")) {
       return this.#refused("bytesPerDay");
     }
-    const counted: Limited | null =
-      kind === "request" ? "requestsInFlight" : kind === "tunnel" ? "tunnels" : null;
-    if (counted !== null && this.#counts[kind] >= this.#mostOf(counted)) return this.#refused(counted);
+    const counted: Limited = kind === "request" ? "requestsInFlight" : "tunnels";
+    const count = kind === "request" ? this.#counts.request : this.#tunnelCount;
+    if (count >= this.#mostOf(counted)) return this.#refused(counted);
     // Last, so that what is refused for another reason takes nothing of a rate; both or none.
     if (own !== null && !own.bucket.has(nowMs)) return this.#tooFast(own.bucket.waitMs(nowMs), "the token");
     if (this.#requests?.take(nowMs) === false) {
@@ -209,9 +215,10 @@ export class TenantMeter implements PortMeter {
   describe(): Record<string, unknown> {
     const used = this.used();
     const limits = LIMITED.filter((thing) => this.#limits[thing] !== null);
+    const untakenBytes = [...this.running].reduce((sum, flow) => sum + untakenBytesOf(flow), 0);
     return {
       tenant: this.tenant,
-      used: { ...used, associations: this.#counts.association },
+      used: { ...used, associations: this.#counts.association, untakenBytes },
       limits: Object.fromEntries(limits.map((thing) => [thing, this.#limits[thing]])),
       share: Object.fromEntries(limits.map((thing) => [thing, this.#mostOf(thing)])),
       refusals: Object.fromEntries(this.#refusals),

@@ -15,6 +15,7 @@ import { type CancelTimer, systemTimers, type Timers } from "../../process/timer
 import type { BeginningFlow, TrackedFlow } from "./running-flows.ts";
 import { type MeterClock, TenantMeter } from "./tenant-meter.ts";
 import { type TokenRate, TokenRates } from "./token-rates.ts";
+import { flowsToEnd, MOST_UNTAKEN_BYTES } from "./untaken-bytes.ts";
 
 /** How long things may last. */
 export interface FlowTimes {
@@ -35,6 +36,8 @@ export interface Crowd {
 export interface TenantMetersOptions {
   readonly times?: FlowTimes;
   readonly crowd?: Crowd;
+  /** What all flows may keep for those that do not take it. */
+  readonly mostUntakenBytes?: number;
   /** Told of each flow that is ended early. */
   readonly onCut?: (identity: Identity, problem: Problem) => void;
   readonly clock?: { readonly monotonicMs: () => number; readonly wallMs: () => number };
@@ -203,6 +206,14 @@ export class TenantMeters implements MeterClock {
       meter.look((flow, problem) => this.#cut(flow, problem));
       if (isIdleLook) this.#cutResting(meter);
       if (meter.isIdle && !isLimited(meter.limits) && isIdleLook) this.#forget(tenant, meter);
+    }
+    if (isIdleLook) this.#cutUntaken();
+  }
+
+  #cutUntaken(): void {
+    const { mostUntakenBytes = MOST_UNTAKEN_BYTES } = this.#options;
+    for (const flow of flowsToEnd(this.#meters.values(), this.lookedAtMs, mostUntakenBytes)) {
+      this.#cut(flow, { code: "untaken-exhausted" });
     }
   }
 

@@ -62,6 +62,11 @@ export class ClientConnection {
     return this.#running.length > 0;
   }
 
+  /** Whether more than one does. */
+  get isShared(): boolean {
+    return this.#running.length > 1;
+  }
+
   /** Notes a request until its response is over. */
   add(request: IncomingMessage, response: ServerResponse, flow: Flow): void {
     const exchange: Exchange = { request, response, flow, isBroken: false };

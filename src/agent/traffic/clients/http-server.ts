@@ -7,13 +7,12 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Problem } from "../../../core/problems.ts";
 import { Flow } from "../../../process/flow.ts";
-import { resetSocket } from "../../../process/socket-reset.ts";
 import { outliveClients } from "../../../process/listener.ts";
-import type { OpenSockets } from "../../egress/open-sockets.ts";
 import { EgressFault, problemOf } from "../../egress/faults.ts";
 import { ClientConnection } from "./client-connection.ts";
 import type { Refusals } from "./refusals.ts";
 import { isWebSocketRequest, TAKEN_FOR_A_PROXY } from "./request-head.ts";
+import type { Visitor } from "./visitors.ts";
 
 /** Who serves what comes. */
 export interface RequestHandlers {
@@ -34,11 +33,11 @@ const HEADERS_TIMEOUT_MS = 30_000;
 const IDLE_CONNECTION_MS = 120_000;
 const CLIENT_SILENCE_MS = 60_000;
 
-/** A server that does not listen yet. */
+/** A server that does not listen yet. `visitorOf` says whose a connection is; null if it has ended it. */
 export function createRequestServer(
   handlers: RequestHandlers,
   refusals: Refusals,
-  sockets: OpenSockets | undefined,
+  visitorOf: (socket: Socket) => Visitor | null,
 ): Server {
   const clients = new WeakMap<Duplex, ClientConnection>();
   /** Asked for an upgrade that it does not get; what Node emits next is its request. */
@@ -69,13 +68,11 @@ export function createRequestServer(
   (server as Server & { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = true;
   outliveClients(server, refusals.onFault);
   server.on("connection", (socket: Socket) => {
-    if (sockets?.isOverfull === true) {
-      refusals.count({ code: "connections-exhausted" }, null);
-      resetSocket(socket);
-      return;
-    }
-    sockets?.note(socket);
-    clients.set(socket, new ClientConnection(socket, flowOf(socket, refusals)));
+    const visitor = visitorOf(socket);
+    if (visitor === null) return;
+    const client = new ClientConnection(socket, flowOf(socket, refusals));
+    visitor.carriesMore = () => client.isShared;
+    clients.set(socket, client);
   });
   const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
     const client = clients.get(request.socket);

@@ -16,7 +16,6 @@ import type { Admission, Admitted } from "../../admission/admission.ts";
 import { parseDestination } from "../../egress/destination-url.ts";
 import { problemOf } from "../../egress/faults.ts";
 import type { FlowContext } from "../../egress/flow-context.ts";
-import type { OpenSockets } from "../../egress/open-sockets.ts";
 import type { PortBinder } from "../../egress/port-binder.ts";
 import { Uploads } from "../clients/uploads.ts";
 import { ProxiedRequest, type ProxiedRequestOptions } from "../fetch/proxied-request.ts";
@@ -35,6 +34,7 @@ import { type DescribeHost, HostRoutes } from "./host-routes.ts";
 import { type GatewayTls, SecureFront } from "./secure-front.ts";
 import { createRequestServer } from "../clients/http-server.ts";
 import { type OnListenerFault, type RefusalCounts, Refusals } from "../clients/refusals.ts";
+import { Visitors } from "../clients/visitors.ts";
 
 /** What a gateway needs of its host. */
 export interface GatewayOptions {
@@ -43,10 +43,9 @@ export interface GatewayOptions {
   readonly admission: Admission;
   readonly binder: PortBinder;
   readonly outgoing: Outgoing;
-  /** Counts the connections of clients; without it they are not. */
-  readonly sockets?: OpenSockets;
-  readonly onFault: OnListenerFault;
   /** Shared with the other listeners of the process. */
+  readonly visitors?: Visitors;
+  readonly onFault: OnListenerFault;
   readonly refusalCounts?: RefusalCounts;
   /** Makes the status of the host of what this process says of itself. */
   readonly describe?: DescribeHost;
@@ -68,6 +67,7 @@ export class Gateway {
   /** Of requests. Behind TLS it does not listen itself. */
   readonly server: Server;
   readonly #front: SecureFront | null;
+  readonly #visitors: Visitors;
   readonly #admission: Admission;
   readonly #refusals: Refusals;
   readonly #routes: HostRoutes;
@@ -82,8 +82,9 @@ export class Gateway {
   #lastRequestAtMs = -Infinity;
 
   constructor(options: GatewayOptions) {
-    const { host, admission, binder, outgoing, sockets, onFault, describe } = options;
+    const { host, admission, binder, outgoing, visitors = new Visitors(), onFault, describe } = options;
     const refusals = new Refusals({ host, isProxy: false }, onFault, options.refusalCounts);
+    this.#visitors = visitors;
     this.#admission = admission;
     this.#refusals = refusals;
     this.#routes = new HostRoutes({
@@ -119,13 +120,13 @@ export class Gateway {
         onWebSocket: (request, socket, head) => this.#beginWebSocket(request, socket, head),
       },
       refusals,
-      // Where there is a front, it counts them.
-      options.tls === undefined ? sockets : undefined,
+      // Where there is a front, it has made them welcome.
+      (socket) => (options.tls === undefined ? visitors.welcome(socket, { refusals }) : visitors.of(socket)),
     );
     this.#front =
       options.tls === undefined
         ? null
-        : new SecureFront({ ...options.tls, requests: this.server, refusals, sockets });
+        : new SecureFront({ ...options.tls, requests: this.server, refusals, visitors });
   }
 
   /** Requests and WebSockets under way. */
@@ -186,10 +187,14 @@ export class Gateway {
         return;
       }
       const { path, query } = targetOf(request);
-      if (path !== FETCH_PATH) return this.#routes.serve(request, response, { path, query, headers }, flow);
+      const visitor = this.#visitors.of(request.socket);
+      if (path !== FETCH_PATH) {
+        return this.#routes.serve(request, response, { path, query, headers, visitor }, flow);
+      }
       // Without a promise when the token is known.
       const identified = this.#admission.identify(tokenOf(headers, FETCHING), FETCHING);
       const identity = identified instanceof Promise ? await identified : identified;
+      visitor.showed(identity.ok);
       const upload = this.uploads.announce(headers.upload, identity, response);
       const admitting = this.#admission.admit({
         client: identity,
@@ -282,6 +287,7 @@ export class Gateway {
     flow: Flow,
   ): Promise<Outcome<Admitted<Destination>, Problem>> {
     const client = await this.#admission.identify(tokenOf(headers, FETCHING), FETCHING);
+    this.#visitors.of(socket).showed(client.ok);
     const tunnel = { kind: "tunnel", until: socket, flow } as const;
     const { remoteAddress: clientAddress } = socket;
     const { egress: selection } = headers;

@@ -3,7 +3,11 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { CONNECT_PATH } from "../../../wire/header-names.ts";
 import { FLOWS_PATH } from "../../../wire/flow-answer.ts";
 import type { Flow } from "../../../process/flow.ts";
+import type { Identity } from "../../../core/identity.ts";
+import type { Outcome } from "../../../core/outcome.ts";
+import type { Problem } from "../../../core/problems.ts";
 import type { Admission } from "../../admission/admission.ts";
+import type { WayOfAsking } from "../../admission/client-access.ts";
 import type { PortBinder } from "../../egress/port-binder.ts";
 import { sendProblem } from "../clients/problem-reply.ts";
 import { uploadAt, type Uploads } from "../clients/uploads.ts";
@@ -14,6 +18,7 @@ import { type FlowsAt, FlowQuestions } from "./flow-questions.ts";
 import { ATTRIBUTING, FETCHING, LOOKING, tokenOf } from "./gateway-token.ts";
 import { isWholeUrl, TAKEN_FOR_A_PROXY } from "../clients/request-head.ts";
 import type { Refusals } from "../clients/refusals.ts";
+import type { Visitor } from "../clients/visitors.ts";
 
 const HOST_PATHS: ReadonlySet<string> = new Set(["/health", "/v1/status", FLOWS_PATH]);
 
@@ -42,6 +47,8 @@ export interface ReadRequest {
   readonly path: string;
   readonly query: string;
   readonly headers: RequestHeaders;
+  /** On whose connection. */
+  readonly visitor: Visitor;
 }
 
 /** Serves every route but the fetch. */
@@ -58,10 +65,11 @@ export class HostRoutes {
   serve(
     request: IncomingMessage,
     response: ServerResponse,
-    { path, query, headers }: ReadRequest,
+    read: ReadRequest,
     flow: Flow,
   ): Promise<void> | void {
     const { refusals } = this.#options;
+    const { path } = read;
     const upload = uploadAt(path);
     if (path === CONNECT_PATH) {
       refusals.refuse(request, response, { code: "upgrade-required" });
@@ -71,14 +79,20 @@ export class HostRoutes {
     } else if (request.method !== "GET" && request.method !== "HEAD") {
       refusals.refuse(request, response, { code: "method-unsupported" });
     } else if (upload !== null) {
-      return this.#sendUploadStatus(request, response, upload, headers, flow);
+      return this.#sendUploadStatus(request, response, upload, read, flow);
     } else if (path === "/health") {
       this.#sendHealth(request, response);
     } else if (path === FLOWS_PATH) {
-      return this.#sendFlows(request, response, query, headers);
+      return this.#sendFlows(request, response, read);
     } else {
-      return this.#sendStatus(request, response, headers);
+      return this.#sendStatus(request, response, read);
     }
+  }
+
+  async #identify({ headers, visitor }: ReadRequest, way: WayOfAsking): Promise<Outcome<Identity, Problem>> {
+    const identity = await this.#options.admission.identify(tokenOf(headers, way), way);
+    visitor.showed(identity.ok);
+    return identity;
   }
 
   /** Whether this host can serve, and if not what it lacks. [GW15] */
@@ -94,37 +108,28 @@ export class HostRoutes {
     request: IncomingMessage,
     response: ServerResponse,
     upload: string,
-    headers: RequestHeaders,
+    read: ReadRequest,
     flow: Flow,
   ): Promise<void> {
-    const { admission, refusals, uploads } = this.#options;
-    const identity = await admission.identify(tokenOf(headers, FETCHING), FETCHING);
+    const { refusals, uploads } = this.#options;
+    const identity = await this.#identify(read, FETCHING);
     if (!identity.ok) return refusals.refuse(request, response, identity.refusal);
     uploads.answer(upload, identity.value, response, flow);
   }
 
-  async #sendStatus(
-    request: IncomingMessage,
-    response: ServerResponse,
-    headers: RequestHeaders,
-  ): Promise<void> {
-    const { admission, refusals, describe } = this.#options;
-    const identity = await admission.identify(tokenOf(headers, LOOKING), LOOKING);
+  async #sendStatus(request: IncomingMessage, response: ServerResponse, read: ReadRequest): Promise<void> {
+    const { refusals, describe } = this.#options;
+    const identity = await this.#identify(read, LOOKING);
     if (!identity.ok) return refusals.refuse(request, response, identity.refusal);
     const own = this.status();
     sendJson(response, describe === undefined ? own : await describe(own));
   }
 
   /** Who used a port at a time: only the edge may ask, with a token for this host alone. [AT6] */
-  async #sendFlows(
-    request: IncomingMessage,
-    response: ServerResponse,
-    query: string,
-    headers: RequestHeaders,
-  ): Promise<void> {
-    const { admission, refusals } = this.#options;
-    const identity = await admission.identify(tokenOf(headers, ATTRIBUTING), ATTRIBUTING);
-    const answer = identity.ok ? await this.#questions.answer(identity.value, query) : identity;
+  async #sendFlows(request: IncomingMessage, response: ServerResponse, read: ReadRequest): Promise<void> {
+    const { refusals } = this.#options;
+    const identity = await this.#identify(read, ATTRIBUTING);
+    const answer = identity.ok ? await this.#questions.answer(identity.value, read.query) : identity;
     if (!answer.ok) return refusals.refuse(request, response, answer.refusal);
     sendJson(response, answer.value);
   }

@@ -6,10 +6,9 @@ import type { Server as HttpServer } from "node:http";
 import { createServer, type ListenOptions, type Server, type Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { outliveClients } from "../../../process/listener.ts";
-import { resetSocket } from "../../../process/socket-reset.ts";
-import type { OpenSockets } from "../../egress/open-sockets.ts";
 import { flowOf } from "../clients/http-server.ts";
 import type { Refusals } from "../clients/refusals.ts";
+import type { Visitors } from "../clients/visitors.ts";
 import type { PemPair } from "../tls/listener-certificate.ts";
 import { beginsTls, SecureDoor } from "../tls/secure-door.ts";
 
@@ -24,8 +23,7 @@ export interface GatewayTls {
 export interface SecureFrontOptions extends GatewayTls {
   readonly requests: HttpServer;
   readonly refusals: Refusals;
-  /** Counts the connections of clients; without it they are not. */
-  readonly sockets: OpenSockets | undefined;
+  readonly visitors: Visitors;
 }
 
 const FIRST_BYTES_MS = 30_000;
@@ -39,12 +37,15 @@ export class SecureFront {
   readonly #clients = new Set<Socket>();
 
   constructor(options: SecureFrontOptions) {
-    const { requests, refusals, needsClientCertificate } = options;
+    const { requests, refusals, needsClientCertificate, visitors } = options;
     this.#options = options;
     this.#door = new SecureDoor({
       protocols: ["http/1.1"],
       needsClientCertificate,
-      onSecure: (socket) => void requests.emit("connection", socket),
+      onSecure: (socket, accepted) => {
+        visitors.secured(accepted, socket);
+        requests.emit("connection", socket);
+      },
       onStranger: (socket, detail) => this.#refuseStranger(socket, detail),
       onFailure: (fault, socket) => {
         if (fault.code !== "ECONNRESET") {
@@ -78,18 +79,15 @@ export class SecureFront {
   }
 
   #onConnection(socket: Socket): void {
-    const { sockets, refusals, certificate } = this.#options;
-    if (sockets?.isOverfull === true) {
-      refusals.count({ code: "connections-exhausted" }, null);
-      resetSocket(socket);
-      return;
-    }
-    sockets?.note(socket);
+    const { visitors, refusals, certificate } = this.#options;
+    const visitor = visitors.welcome(socket, { refusals });
+    if (visitor === null) return;
     this.#clients.add(socket);
     socket.once("close", () => this.#clients.delete(socket));
     this.#awaitBytes(socket, (bytes) => {
-      if (beginsTls(bytes)) this.#door.secure(socket, bytes, certificate());
-      else refusals.refuseOn(socket, { code: "tls-required" });
+      if (!beginsTls(bytes)) return refusals.refuseOn(socket, { code: "tls-required" });
+      visitor.isWithinTls = true;
+      this.#door.secure(socket, bytes, certificate());
     });
   }
 

@@ -4,7 +4,6 @@
  */
 import type { Duplex } from "node:stream";
 import type { Socket } from "node:net";
-import type { Identity } from "../../../core/identity.ts";
 import { ok, type Outcome, refuse } from "../../../core/outcome.ts";
 import type { Problem } from "../../../core/problems.ts";
 import { Flow } from "../../../process/flow.ts";
@@ -13,6 +12,7 @@ import { parsePlace } from "../../egress/destination-place.ts";
 import { problemOf } from "../../egress/faults.ts";
 import { type FlowContext, toldAs } from "../../egress/flow-context.ts";
 import type { Refusals } from "../clients/refusals.ts";
+import type { Visitor } from "../clients/visitors.ts";
 import { judgeHead } from "../clients/request-head.ts";
 import { readRequestHeaders, type RequestHeaders } from "../http/forwarded-headers.ts";
 import { reset } from "../tunnel/tunnel-relay.ts";
@@ -65,7 +65,7 @@ export function connectReplyOn(socket: Socket, refusals: Refusals): ConnectReply
 export function serveConnect(
   options: ConnectOptions,
   client: Duplex,
-  clientAt: Identity | null,
+  visitor: Visitor,
   request: ConnectRequest,
   reply: ConnectReply,
 ): void {
@@ -86,7 +86,7 @@ export function serveConnect(
     const judged = judge(request, headers);
     if (!judged.ok) return reply.refuse(judged.refusal, null, null);
     tunnel = new Tunnel(options, client, request.rest, flow);
-    const asking = askerOfRequest(access, headers, clientAt);
+    const asking = askerOfRequest(access, headers, visitor);
     const asker = asking instanceof Promise ? await asking : asking;
     if (!asker.ok) return reply.refuse(asker.refusal, null, null);
     const asked = { ...asker.value, destination: parsePlace(request.target) };

@@ -5,7 +5,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ClientRequest, ClientResponse } from "../clients/client-exchange.ts";
 import type { Socket } from "node:net";
-import type { Identity } from "../../../core/identity.ts";
 import { ok, type Outcome } from "../../../core/outcome.ts";
 import type { Problem } from "../../../core/problems.ts";
 import { Flow } from "../../../process/flow.ts";
@@ -14,6 +13,7 @@ import { problemOf } from "../../egress/faults.ts";
 import type { FlowContext } from "../../egress/flow-context.ts";
 import type { ClientConnection } from "../clients/client-connection.ts";
 import type { Refusals } from "../clients/refusals.ts";
+import type { Visitor } from "../clients/visitors.ts";
 import { isWebSocketRequest, judgeHead } from "../clients/request-head.ts";
 import { ProxiedRequest, type ProxiedRequestOptions } from "../fetch/proxied-request.ts";
 import { readRequestHeaders, type RequestHeaders } from "../http/forwarded-headers.ts";
@@ -63,7 +63,7 @@ export class ForwardProxy {
     request: IncomingMessage,
     response: ServerResponse,
     client: ClientConnection | undefined,
-    clientAt: Identity | null,
+    visitor: Visitor,
   ): void {
     const { refusals } = this.#options;
     let proxied: ProxiedRequest | null = null;
@@ -83,14 +83,14 @@ export class ForwardProxy {
         return;
       }
       const begin = { kind: "request", until: response, flow } as const;
-      const admitted = await this.#admit(request, headers, clientAt, begin);
+      const admitted = await this.#admit(request, headers, visitor, begin);
       proxied = this.#forward(request, response, headers, admitted);
       proxied?.start(flow, null);
     });
   }
 
   /** Serves one request of HTTP/2, whose framing its reader has judged. */
-  beginStream(request: Http2Request, response: ClientResponse, clientAt: Identity | null): void {
+  beginStream(request: Http2Request, response: ClientResponse, visitor: Visitor): void {
     const { refusals } = this.#options;
     let proxied: ProxiedRequest | null = null;
     const flow: Flow = new Flow((fault) => {
@@ -105,14 +105,14 @@ export class ForwardProxy {
         return refusals.refuse(request, response, { code: "request-malformed", detail });
       }
       const begin = { kind: "request", until: response, flow } as const;
-      const admitted = await this.#admit(request, headers, clientAt, begin);
+      const admitted = await this.#admit(request, headers, visitor, begin);
       proxied = this.#forward(request, response, headers, admitted);
       proxied?.start(flow, null);
     });
   }
 
   /** Serves a request for a WebSocket, on a socket that nobody else uses any more. */
-  beginWebSocket(request: IncomingMessage, socket: Socket, head: Buffer, clientAt: Identity | null): void {
+  beginWebSocket(request: IncomingMessage, socket: Socket, head: Buffer, visitor: Visitor): void {
     const { refusals } = this.#options;
     let client: WebSocketClient | null = null;
     let context: FlowContext | null = null;
@@ -131,7 +131,7 @@ export class ForwardProxy {
       const headers = readRequestHeaders(request.rawHeaders, false);
       const judged = judgeHead(request.httpVersion, headers);
       const begin = { kind: "tunnel", until: socket, flow } as const;
-      const admitted = judged.ok ? await this.#admit(request, headers, clientAt, begin) : judged;
+      const admitted = judged.ok ? await this.#admit(request, headers, visitor, begin) : judged;
       if (!admitted.ok) return refusals.refuseOn(socket, admitted.refusal);
       ({ context } = admitted.value);
       if (headers.hasBody) {
@@ -147,11 +147,11 @@ export class ForwardProxy {
   async #admit(
     request: Pick<ClientRequest, "url" | "method" | "socket">,
     headers: RequestHeaders,
-    clientAt: Identity | null,
+    visitor: Visitor,
     flow: BeginningFlow,
   ): Promise<Outcome<Admitted<AbsoluteTarget>, Problem>> {
     const { access, admission } = this.#options;
-    const asking = askerOfRequest(access, headers, clientAt);
+    const asking = askerOfRequest(access, headers, visitor);
     const asker = asking instanceof Promise ? await asking : asking;
     if (!asker.ok) return asker;
     const { client, selection } = asker.value;

@@ -12,11 +12,11 @@ import {
   type ServerHttp2Stream,
 } from "node:http2";
 import type { TLSSocket } from "node:tls";
-import type { Identity } from "../../../core/identity.ts";
 import { outliveErrors } from "../../../process/listener.ts";
 import { endInOrder, WAITING } from "../clients/stream-end.ts";
 import { flowOf } from "../clients/http-server.ts";
 import type { Refusals } from "../clients/refusals.ts";
+import type { Visitor } from "../clients/visitors.ts";
 import { type ConnectOptions, serveConnect } from "./connect-method.ts";
 import type { ForwardProxy } from "./forward-proxy.ts";
 import { Http2Request, Http2Response } from "./http2-exchange.ts";
@@ -45,6 +45,9 @@ export class Http2Proxy {
   readonly #server: Http2Server;
   /** Of sessions with any. */
   readonly #streamCounts = new WeakMap<Http2Session, number>();
+  readonly #visitors = new WeakMap<Http2Session, Visitor>();
+  /** Whose connection is being accepted. */
+  #accepted: Visitor | null = null;
 
   constructor(options: Http2ProxyOptions) {
     this.#options = options;
@@ -68,15 +71,20 @@ export class Http2Proxy {
   }
 
   /** Serves a connection. */
-  accept(socket: TLSSocket): void {
+  accept(socket: TLSSocket, visitor: Visitor): void {
     // No half of it goes on: not even room for what is on its way could be given any more. Node would
     // see to that if this socket could not be half open, as those of the other protocols must be.
     socket.once("end", () => socket.destroy());
+    this.#accepted = visitor;
     this.#server.emit("connection", socket);
+    this.#accepted = null;
   }
 
   #onSession(session: ServerHttp2Session): void {
     session.on("error", () => {});
+    const visitor = this.#accepted!;
+    this.#visitors.set(session, visitor);
+    visitor.carriesMore = () => (this.#streamCounts.get(session) ?? 0) > 1;
     session.setTimeout(IDLE_MS, () => {
       if (this.#streamCounts.get(session) === undefined) session.close();
     });
@@ -85,16 +93,17 @@ export class Http2Proxy {
   #onStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, rawHeaders: readonly string[]): void {
     // Seen as `close`.
     outliveErrors(stream);
-    this.#count(stream);
-    const clientAt = this.#options.connect.access.clientAt(stream.session?.socket.remoteAddress);
+    const { session } = stream;
+    // It has ended in this very moment, and its streams with it.
+    if (session === undefined) return;
+    this.#count(stream, session);
+    const visitor = this.#visitors.get(session)!;
     const request = new Http2Request(stream, headers, rawHeaders);
-    if (request.method === "CONNECT") this.#connect(stream, request, clientAt);
-    else this.#options.forward.beginStream(request, new Http2Response(stream), clientAt);
+    if (request.method === "CONNECT") this.#connect(stream, request, visitor);
+    else this.#options.forward.beginStream(request, new Http2Response(stream), visitor);
   }
 
-  #count(stream: ServerHttp2Stream): void {
-    const { session } = stream;
-    if (session === undefined) return;
+  #count(stream: ServerHttp2Stream, session: Http2Session): void {
     const counts = this.#streamCounts;
     counts.set(session, (counts.get(session) ?? 0) + 1);
     stream.once("close", () => {
@@ -104,10 +113,10 @@ export class Http2Proxy {
     });
   }
 
-  #connect(stream: ServerHttp2Stream, request: Http2Request, clientAt: Identity | null): void {
+  #connect(stream: ServerHttp2Stream, request: Http2Request, visitor: Visitor): void {
     const { refusals, connect } = this.#options;
     const asked = { target: request.authority, fields: request.rawHeaders, rest: NOTHING };
-    serveConnect(connect, stream, clientAt, asked, {
+    serveConnect(connect, stream, visitor, asked, {
       agree: (fields) => {
         endInOrder(stream);
         stream.respond({ ":status": 200, ...Object.fromEntries(fields) }, WAITING);

@@ -12,18 +12,16 @@
 import type { Server as HttpServer } from "node:http";
 import { createServer, type ListenOptions, type Server, type Socket } from "node:net";
 import { TLSSocket } from "node:tls";
-import type { Identity } from "../../../core/identity.ts";
 import { isLoopback } from "../../../core/plain-http.ts";
 import type { Problem } from "../../../core/problems.ts";
 import type { Flow } from "../../../process/flow.ts";
 import { outliveClients } from "../../../process/listener.ts";
-import { resetSocket } from "../../../process/socket-reset.ts";
 import type { Admission } from "../../admission/admission.ts";
 import { JOINED_KEPT_BYTES } from "../../egress/connect-from.ts";
-import type { OpenSockets } from "../../egress/open-sockets.ts";
 import { createRequestServer, flowOf } from "../clients/http-server.ts";
 import { endInPeace } from "../clients/problem-reply.ts";
 import { type OnListenerFault, type RefusalCounts, Refusals } from "../clients/refusals.ts";
+import { type Visitor, Visitors } from "../clients/visitors.ts";
 import type { Outgoing } from "../origins/outgoing.ts";
 import { SocksConnection, type SocksOptions } from "../socks/socks-connection.ts";
 import type { UdpAssociations } from "../socks/udp-associations.ts";
@@ -48,8 +46,8 @@ export interface ProxyOptions {
   /** Where clients may come from without credentials. */
   readonly sources: readonly ProxySource[];
   readonly marks: ProxyMarks;
-  /** Counts the connections of clients; without it they are not. */
-  readonly sockets?: OpenSockets;
+  /** Shared with the gateway of the process. */
+  readonly visitors?: Visitors;
   readonly idle?: IdleTunnels;
   /** For clients that send datagrams. */
   readonly associations: UdpAssociations;
@@ -76,7 +74,7 @@ const SOCKS5_NO_METHOD = Buffer.from([SOCKS5, 0xff]);
 export class ProxyListener {
   readonly #servers: Server[] = [];
   readonly #clients = new Set<Socket>();
-  readonly #sockets: OpenSockets | undefined;
+  readonly #visitors: Visitors;
   readonly #refusals: Refusals;
   readonly #access: ProxyAccess;
   readonly #connect: ConnectOptions;
@@ -88,15 +86,13 @@ export class ProxyListener {
   readonly #door: SecureDoor;
   readonly #needsClientCertificate: boolean;
   readonly #takesPlain: boolean;
-  /** Of connections that were handed to the HTTP server. */
-  readonly #clientsAt = new WeakMap<Socket, Identity | null>();
 
   constructor(options: ProxyOptions) {
     const { host, admission, outgoing, marks, onFault, refusalCounts } = options;
     const { idle = new IdleTunnels() } = options;
     const refusals = new Refusals({ host, isProxy: true }, onFault, refusalCounts);
     const access = new ProxyAccess(admission, options.sources);
-    this.#sockets = options.sockets;
+    this.#visitors = options.visitors ?? new Visitors();
     this.#refusals = refusals;
     this.#access = access;
     const { dialler } = outgoing;
@@ -107,8 +103,8 @@ export class ProxyListener {
       idle,
       refusals,
       associations: options.associations,
-      identify: ({ userName, password }, clientAt) =>
-        askerOf(access, credentialsOf(userName, password), clientAt),
+      identify: ({ userName, password }, visitor) =>
+        askerOf(access, credentialsOf(userName, password), visitor),
     };
     this.#forward = new ForwardProxy({ host, admission, access, outgoing, refusals, marks });
     this.#http = this.#createHttpServer();
@@ -148,22 +144,22 @@ export class ProxyListener {
   }
 
   #createHttpServer(): HttpServer {
-    const clientOf = (socket: Socket): Identity | null => this.#clientsAt.get(socket) ?? null;
+    const visitorOf = (socket: Socket): Visitor => this.#visitors.of(socket);
     const server = createRequestServer(
       {
         onRequest: (request, response, client) =>
-          this.#forward.beginRequest(request, response, client, clientOf(request.socket)),
+          this.#forward.beginRequest(request, response, client, visitorOf(request.socket)),
         onWebSocket: (request, socket, head) =>
-          this.#forward.beginWebSocket(request, socket, head, clientOf(socket)),
+          this.#forward.beginWebSocket(request, socket, head, visitorOf(socket)),
         onConnect: (request, socket, head) => {
           const { url = "", rawHeaders: fields, httpVersion } = request;
           const asked = { target: url, httpVersion, fields, rest: head };
           const reply = connectReplyOn(socket, this.#refusals);
-          serveConnect(this.#connect, socket, clientOf(socket), asked, reply);
+          serveConnect(this.#connect, socket, visitorOf(socket), asked, reply);
         },
       },
       this.#refusals,
-      undefined,
+      visitorOf,
     );
     // It is given its connections and never listens, but its limits on time begin with this event.
     server.emit("listening");
@@ -171,15 +167,13 @@ export class ProxyListener {
   }
 
   #onConnection(socket: Socket): void {
-    if (this.#sockets?.isOverfull === true) {
-      this.#refusals.count({ code: "connections-exhausted" }, null);
-      resetSocket(socket);
-      return;
-    }
-    this.#sockets?.note(socket);
+    const clientAt = this.#access.clientAt(socket.remoteAddress);
+    const isAskedForMore = this.#needsClientCertificate;
+    const visitor = this.#visitors.welcome(socket, { refusals: this.#refusals, clientAt, isAskedForMore });
+    if (visitor === null) return;
     this.#clients.add(socket);
     socket.once("close", () => this.#clients.delete(socket));
-    this.#awaitBytes(socket, (bytes, flow) => this.#onFirstBytes(socket, bytes, flow));
+    this.#awaitBytes(socket, (bytes, flow) => this.#onFirstBytes(socket, visitor, bytes, flow));
   }
 
   /** Hangs up on who says nothing. */
@@ -201,15 +195,17 @@ export class ProxyListener {
     );
   }
 
-  #onFirstBytes(socket: Socket, bytes: Buffer, flow: Flow): void {
+  #onFirstBytes(socket: Socket, visitor: Visitor, bytes: Buffer, flow: Flow): void {
     if (!(socket instanceof TLSSocket)) {
       const pair = beginsTls(bytes) ? this.#certificate() : null;
-      if (pair !== null) return this.#door.secure(socket, bytes, pair);
+      if (pair !== null) {
+        visitor.isWithinTls = true;
+        return this.#door.secure(socket, bytes, pair);
+      }
       if (!this.#isPlainTaken(socket)) return this.#turnAway(socket, bytes, { code: "tls-required" });
     }
-    const clientAt = this.#access.clientAt(socket.remoteAddress);
     if (bytes[0] === SOCKS5) {
-      new SocksConnection(this.#socks, socket, clientAt).read(bytes);
+      new SocksConnection(this.#socks, socket, visitor).read(bytes);
       return;
     }
     if (bytes[0] === SOCKS4) {
@@ -220,10 +216,9 @@ export class ProxyListener {
     const connect = readConnectHead(bytes);
     if (connect !== null) {
       const reply = connectReplyOn(socket, this.#refusals);
-      serveConnect(this.#connect, socket, clientAt, { ...connect, httpVersion: "1.1" }, reply);
+      serveConnect(this.#connect, socket, visitor, { ...connect, httpVersion: "1.1" }, reply);
       return;
     }
-    this.#clientsAt.set(socket, clientAt);
     socket.pause();
     socket.unshift(bytes);
     this.#http.emit("connection", socket);
@@ -241,9 +236,11 @@ export class ProxyListener {
     return new SecureDoor({
       protocols: ["h2", "http/1.1"],
       needsClientCertificate: this.#needsClientCertificate,
-      onSecure: (socket) => {
-        if (socket.alpnProtocol === "h2") this.#http2.accept(socket);
-        else this.#awaitBytes(socket, (bytes, flow) => this.#onFirstBytes(socket, bytes, flow));
+      onSecure: (socket, accepted) => {
+        const visitor = this.#visitors.secured(accepted, socket);
+        if (visitor.clientAt !== null) visitor.showed(true);
+        if (socket.alpnProtocol === "h2") return this.#http2.accept(socket, visitor);
+        this.#awaitBytes(socket, (bytes, flow) => this.#onFirstBytes(socket, visitor, bytes, flow));
       },
       onStranger: (socket, detail) => {
         this.#awaitBytes(socket, (bytes) =>

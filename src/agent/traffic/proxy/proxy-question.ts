@@ -3,6 +3,7 @@ import type { Identity } from "../../../core/identity.ts";
 import { ok, type Outcome, refuse } from "../../../core/outcome.ts";
 import type { Problem } from "../../../core/problems.ts";
 import type { RequestHeaders } from "../http/forwarded-headers.ts";
+import type { Visitor } from "../clients/visitors.ts";
 import type { ProxyAccess } from "./proxy-access.ts";
 import { credentialsOfHeader, type ProxyCredentials } from "./proxy-credentials.ts";
 
@@ -17,24 +18,24 @@ export interface ProxyAsker {
 export function askerOfRequest(
   access: ProxyAccess,
   { proxyAuthorization, egress }: RequestHeaders,
-  clientAt: Identity | null,
+  visitor: Visitor,
 ): Outcome<ProxyAsker, Problem> | Promise<Outcome<ProxyAsker, Problem>> {
   const credentials = credentialsOfHeader(proxyAuthorization);
-  if (egress === null) return askerOf(access, credentials, clientAt);
+  if (egress === null) return askerOf(access, credentials, visitor);
   const selection = credentials.selection.ok && credentials.selection.value === null ? ok(egress) : TWICE;
-  return askerOf(access, { ...credentials, selection }, clientAt);
+  return askerOf(access, { ...credentials, selection }, visitor);
 }
 
 /** Of credentials. Without a promise when the token is known. */
 export function askerOf(
   access: ProxyAccess,
   credentials: ProxyCredentials,
-  clientAt: Identity | null,
+  visitor: Visitor,
 ): Outcome<ProxyAsker, Problem> | Promise<Outcome<ProxyAsker, Problem>> {
-  const identified = access.identify(credentials.token, clientAt);
+  const identified = access.identify(credentials.token, visitor.clientAt);
   return identified instanceof Promise
-    ? identified.then((client) => joined(client, credentials))
-    : joined(identified, credentials);
+    ? identified.then((client) => joined(client, credentials, visitor))
+    : joined(identified, credentials, visitor);
 }
 
 const TWICE = refuse({
@@ -46,7 +47,9 @@ const TWICE = refuse({
 function joined(
   client: Outcome<Identity, Problem>,
   { selection }: ProxyCredentials,
+  visitor: Visitor,
 ): Outcome<ProxyAsker, Problem> {
+  visitor.showed(client.ok);
   if (!client.ok) return client;
   return selection.ok ? ok({ client: client.value, selection: selection.value }) : selection;
 }

@@ -25,6 +25,7 @@ import {
 import type { Flow } from "../../../process/flow.ts";
 import { resetSocket } from "../../../process/socket-reset.ts";
 import { problemOf } from "../../egress/faults.ts";
+import type { RunningFlow } from "../../egress/flow-use.ts";
 import type { HeldPort } from "../../egress/held-port.ts";
 import { noteStreamed } from "../clients/collect-garbage.ts";
 import { PausedPeer } from "../clients/paused-peer.ts";
@@ -46,6 +47,7 @@ export interface CarriedConnectionOptions {
   readonly idleMs: number;
   /** After how much silence the client is asked; after twice that it is gone. */
   readonly silenceMs: number;
+  readonly running: RunningFlow;
   /** Told why it failed, if it did; not of a client that went away. */
   readonly onFailure: (problem: Problem, fault: unknown) => void;
 }
@@ -129,6 +131,7 @@ export class CarriedConnection {
 
   #listen(transport: Socket): void {
     this.#transport = transport;
+    this.#options.running.writesTo(transport);
     this.#peer = new PausedPeer(transport);
     transport.on("data", this.#onData);
     transport.once("end", this.#onEnd);
@@ -140,12 +143,17 @@ export class CarriedConnection {
     this.#endedInOrder = watchTlsEnd(secured, this.#socket);
   }
 
+  #passed(): void {
+    this.#watch.passed();
+    this.#options.running.moved();
+  }
+
   // From the destination.
 
   #onBytes(chunk: Buffer): void {
     if (this.#isOver) return;
     if (this.#isSecuring) return this.#fail({ code: "tls-error", detail: "Bytes came ahead of TLS." });
-    this.#watch.passed();
+    this.#passed();
     noteStreamed(chunk.length);
     this.#waiting = chunk;
     this.#sendWaiting();
@@ -162,11 +170,13 @@ export class CarriedConnection {
       this.#unsentBytes += length;
       const onSent = this.#options.flow.guard(() => {
         this.#unsentBytes -= length;
+        this.#options.running.moved();
         this.#sendWaiting();
       });
       this.#webSocket.send(piece, { binary: true }, onSent);
     }
-    if (this.#waiting !== null) {
+    // Already before there is more that could not be sent.
+    if (this.#waiting !== null || this.#unsentBytes >= MAX_UNSENT_BYTES) {
       this.#transport.pause();
       this.#peer.paused();
     } else if (this.#hasDestinationEnded) {
@@ -212,7 +222,7 @@ export class CarriedConnection {
       return control.ok ? this.#onControl(control.value) : this.#broken(control.refusal);
     }
     if (this.#hasClientEnded || this.#isSecuring) return this.#broken("Bytes came where none may.");
-    this.#watch.passed();
+    this.#passed();
     const cost = costOf(data.length);
     if (data.length === 0) return this.#broken("A message is empty.");
     if (cost > this.#grantedBytes) return this.#broken("More bytes came than there was credit for.");
@@ -220,6 +230,7 @@ export class CarriedConnection {
     noteStreamed(data.length);
     const onWritten = this.#options.flow.guard((fault?: Error | null) => {
       if (fault) return;
+      this.#options.running.moved();
       this.#takenBytes += cost;
       this.#giveCredit();
     });

@@ -81,6 +81,7 @@ export async function carryTcp(
     flow,
     idleMs: options.idleMs,
     silenceMs: options.silenceMs,
+    running: context.running,
     onFailure: (problem, fault) => options.onFailure(problem, fault, context),
   }).start();
 }

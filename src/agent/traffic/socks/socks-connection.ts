@@ -16,6 +16,7 @@ import { problemOf } from "../../egress/faults.ts";
 import { toldAs } from "../../egress/flow-context.ts";
 import { endInPeace } from "../clients/problem-reply.ts";
 import type { Refusals } from "../clients/refusals.ts";
+import type { Visitor } from "../clients/visitors.ts";
 import { reset } from "../tunnel/tunnel-relay.ts";
 import { Tunnel, type TunnelOptions } from "../tunnel/tunnel.ts";
 import {
@@ -48,7 +49,7 @@ export interface SocksOptions extends TunnelOptions {
   readonly refusals: Refusals;
   readonly associations: UdpAssociations;
   /** By its login, and by where it comes from. */
-  readonly identify: (login: Login, clientAt: Identity | null) => Judged | Promise<Judged>;
+  readonly identify: (login: Login, visitor: Visitor) => Judged | Promise<Judged>;
 }
 
 /** How long a client may take from its first byte to the end of its request. */
@@ -62,7 +63,7 @@ type Stage = "greeting" | "login" | "request" | "over";
 export class SocksConnection {
   readonly #options: SocksOptions;
   readonly #socket: Socket;
-  readonly #clientAt: Identity | null;
+  readonly #visitor: Visitor;
   readonly #flow: Flow;
   readonly #timer: NodeJS.Timeout;
   readonly #onData: (chunk: Buffer) => void;
@@ -76,10 +77,10 @@ export class SocksConnection {
   #asker: SocksAsker | null = null;
   #tunnel: Tunnel | null = null;
 
-  constructor(options: SocksOptions, socket: Socket, clientAt: Identity | null) {
+  constructor(options: SocksOptions, socket: Socket, visitor: Visitor) {
     this.#options = options;
     this.#socket = socket;
-    this.#clientAt = clientAt;
+    this.#visitor = visitor;
     this.#flow = new Flow((fault) => this.#end(fault), options.refusals.onFault);
     this.#onData = this.#flow.guard((chunk) => this.#read(chunk));
     this.#onEnd = this.#flow.guard(() => {
@@ -126,11 +127,12 @@ export class SocksConnection {
 
   /** A login says more than a source, so it is preferred. */
   #choose(methods: readonly number[]): void {
+    const { clientAt } = this.#visitor;
     if (methods.includes(Method.userName)) {
       this.#stage = "login";
       this.#socket.write(methodMessage(Method.userName));
-    } else if (methods.includes(Method.none) && this.#clientAt !== null) {
-      this.#asker = { client: this.#clientAt, selection: null };
+    } else if (methods.includes(Method.none) && clientAt !== null) {
+      this.#asker = { client: clientAt, selection: null };
       this.#stage = "request";
       this.#socket.write(methodMessage(Method.none));
     } else {
@@ -140,7 +142,7 @@ export class SocksConnection {
   }
 
   #login(login: Login): void {
-    const judging = this.#options.identify(login, this.#clientAt);
+    const judging = this.#options.identify(login, this.#visitor);
     if (!(judging instanceof Promise)) return this.#judged(judging);
     this.#isBusy = true;
     this.#flow.begin(async () => {

@@ -19,9 +19,9 @@ export interface SecureDoorOptions {
   readonly protocols: readonly SecureProtocol[];
   /** Whether a client needs a certificate: then each pair that is shown has its authorities (`ca`). */
   readonly needsClientCertificate: boolean;
-  readonly onSecure: (socket: TLSSocket) => void;
+  readonly onSecure: (socket: TLSSocket, accepted: Socket) => void;
   /** TLS stands, and the client has shown no certificate, or none that counts; why, in a word. */
-  readonly onStranger: (socket: TLSSocket, why: string) => void;
+  readonly onStranger: (socket: TLSSocket, why: string, accepted: Socket) => void;
   /** No TLS came of it. */
   readonly onFailure: (fault: NodeJS.ErrnoException, socket: Socket) => void;
 }
@@ -38,6 +38,8 @@ export function beginsTls(bytes: Buffer): boolean {
 /** One for all listeners of a kind. */
 export class SecureDoor {
   readonly #server: Server;
+  /** What was accepted, and has not finished its handshake, by its two ends: Node does not tell what TLS is over. */
+  readonly #accepted = new Map<string, Socket>();
   /** With which it was told to speak. */
   #pair: PemPair | null = null;
 
@@ -53,11 +55,15 @@ export class SecureDoor {
     });
     this.#server.on("secureConnection", (socket) => {
       outliveErrors(socket);
+      const accepted = this.#accepted.get(endsOf(socket));
+      // It has closed in this very moment.
+      if (accepted === undefined) return void socket.destroy();
+      this.#accepted.delete(endsOf(socket));
       // Node resets no TLS socket. Without the word by which TLS ends it is broken off just as well.
       socket.resetAndDestroy = () => socket.destroy();
       const objection = needsClientCertificate ? objectionTo(socket) : null;
-      if (objection === null) options.onSecure(socket);
-      else options.onStranger(socket, objection);
+      if (objection === null) options.onSecure(socket, accepted);
+      else options.onStranger(socket, objection, accepted);
     });
     this.#server.on("tlsClientError", onFailure);
   }
@@ -67,10 +73,20 @@ export class SecureDoor {
     // New keys for tickets as well: no session outlives the authorities that let it in.
     if (pair !== this.#pair) this.#server.setSecureContext({ ...pair, minVersion: "TLSv1.2" });
     this.#pair = pair;
+    const ends = endsOf(socket);
+    this.#accepted.set(ends, socket);
+    socket.once("close", () => {
+      if (this.#accepted.get(ends) === socket) this.#accepted.delete(ends);
+    });
     socket.pause();
     socket.unshift(bytes);
     this.#server.emit("connection", socket);
   }
+}
+
+/** No two connections that are open have both in common. */
+function endsOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
+  return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
 }
 
 /**

@@ -13,6 +13,7 @@ import type { Duplex } from "node:stream";
 import { resetSocket } from "../../../process/socket-reset.ts";
 import type { Flow } from "../../../process/flow.ts";
 import { BulkRead } from "../../egress/bulk-read.ts";
+import type { RunningFlow } from "../../egress/flow-use.ts";
 import type { HeldPort } from "../../egress/held-port.ts";
 import { noteStreamed } from "../clients/collect-garbage.ts";
 import { PausedPeer } from "../clients/paused-peer.ts";
@@ -28,14 +29,17 @@ export class TunnelRelay implements WatchedTunnel {
   readonly #destination: Socket;
   readonly #flow: Flow;
   readonly #idle: IdleTunnels;
+  readonly #running: RunningFlow;
   #closedCount = 0;
 
-  constructor(client: Duplex, destination: Socket, flow: Flow, idle: IdleTunnels) {
+  constructor(client: Duplex, destination: Socket, flow: Flow, idle: IdleTunnels, running: RunningFlow) {
     this.#client = client;
     this.#destination = destination;
     this.#flow = flow;
     this.#idle = idle;
+    this.#running = running;
     this.usedAtMs = idle.nowMs;
+    running.writesTo(destination);
   }
 
   /** Joins the two; what the client had said already goes first. */
@@ -62,6 +66,11 @@ export class TunnelRelay implements WatchedTunnel {
     reset(this.#destination);
   }
 
+  #moved(): void {
+    this.usedAtMs = this.#idle.nowMs;
+    this.#running.moved();
+  }
+
   #pump(from: Duplex, to: Duplex): void {
     let peer: PausedPeer | null = null;
     const pause = (): void => {
@@ -69,7 +78,7 @@ export class TunnelRelay implements WatchedTunnel {
       peer.paused();
     };
     const onDrain = this.#flow.guard(() => {
-      this.usedAtMs = this.#idle.nowMs;
+      this.#moved();
       peer?.resumed();
       from.resume();
     });
@@ -93,7 +102,7 @@ export class TunnelRelay implements WatchedTunnel {
     const bulk = from instanceof Socket ? BulkRead.of(from) : undefined;
     if (bulk === undefined) {
       const onData = this.#flow.guard((chunk: Buffer) => {
-        this.usedAtMs = this.#idle.nowMs;
+        this.#moved();
         noteStreamed(chunk.length);
         if (passOn(chunk, to)) return;
         from.pause();
@@ -105,7 +114,7 @@ export class TunnelRelay implements WatchedTunnel {
     let goesOn = false;
     let isKept = true;
     const onBytes = this.#flow.guard((bytes: Buffer) => {
-      this.usedAtMs = this.#idle.nowMs;
+      this.#moved();
       const isCopied = bytes.length < LEAST_LENT_BYTES;
       goesOn = passOn(isCopied ? Buffer.from(bytes) : bytes, to);
       if (!goesOn) pause();

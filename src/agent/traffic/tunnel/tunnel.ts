@@ -91,7 +91,8 @@ export class Tunnel {
     }
     this.isAnswered = true;
     answer({ context, held, destination: socket });
-    new TunnelRelay(this.#client.socket, socket, this.#flow, idle).join(held, this.#client.takeOver());
+    const relay = new TunnelRelay(this.#client.socket, socket, this.#flow, idle, context.running);
+    relay.join(held, this.#client.takeOver());
     return null;
   }
 }

@@ -57,5 +57,6 @@ export async function relayWebSocket(
   }
   client.isAnswered = true;
   client.socket.write(agreementHead(answer.response, own), "latin1");
-  new WebSocketRelay(client.socket, transport, flow).join(held, client.takeOver(), answer.firstBytes);
+  const relay = new WebSocketRelay(client.socket, transport, flow, context.running);
+  relay.join(held, client.takeOver(), answer.firstBytes);
 }

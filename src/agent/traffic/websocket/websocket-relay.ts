@@ -8,6 +8,7 @@
  * frame, if what has passed allows one more frame there. [GW9] [GW17]
  */
 import type { Socket } from "node:net";
+import type { RunningFlow } from "../../egress/flow-use.ts";
 import type { HeldPort } from "../../egress/held-port.ts";
 import type { Flow } from "../../../process/flow.ts";
 import { PausedPeer } from "../clients/paused-peer.ts";
@@ -29,12 +30,15 @@ export class WebSocketRelay {
   readonly #client: Side;
   readonly #destination: Side;
   readonly #flow: Flow;
+  readonly #running: RunningFlow;
   #isOver = false;
 
-  constructor(client: Socket, destination: Socket, flow: Flow) {
+  constructor(client: Socket, destination: Socket, flow: Flow, running: RunningFlow) {
     this.#client = { socket: client, boundary: new FrameBoundary() };
     this.#destination = { socket: destination, boundary: new FrameBoundary() };
     this.#flow = flow;
+    this.#running = running;
+    running.writesTo(destination);
   }
 
   /** Joins the two; what either had said already goes first. */
@@ -53,11 +57,13 @@ export class WebSocketRelay {
   #pump(from: Side, to: Side): void {
     const peer = new PausedPeer(from.socket);
     const onData = this.#flow.guard((chunk: Buffer) => {
+      this.#running.moved();
       if (this.#isOver || pass(chunk, to)) return;
       from.socket.pause();
       peer.paused();
     });
     const onDrain = this.#flow.guard(() => {
+      this.#running.moved();
       peer.resumed();
       from.socket.resume();
     });
