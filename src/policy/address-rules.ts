@@ -14,6 +14,7 @@ import {
   CLOUD_SERVICES,
   GLOBAL_IPV6,
   isIn,
+  parseAddress,
   parseRange,
   type Range,
   SPECIAL_IPV4,
@@ -123,14 +124,15 @@ export class AddressRules {
     port: number,
     { kind, carried }: Verdict,
   ): Soon<string | null> {
-    const isPlace = machine.isOwnPlace?.(address, port) ?? false;
+    const ips = [address, ...carried];
+    const arePlaces = ips.map((ip) => machine.isOwnPlace?.(ip, port) ?? false);
     // Where its range is allowed, only what listens there counts.
-    const areOwn = kind === "allowed" ? [] : [address, ...carried].map((ip) => machine.isOwn(ip));
+    const areOwn = kind === "allowed" ? [] : ips.map((ip) => machine.isOwn(ip));
     if (areOwn.includes(true)) return OWN;
-    if (isPlace === true) return OWN_PLACE;
-    if (![isPlace, ...areOwn].some((is) => is instanceof Promise)) return null;
-    return Promise.all([isPlace, ...areOwn]).then(([place, ...own]) =>
-      own.includes(true) ? OWN : place ? OWN_PLACE : null,
+    if (arePlaces.includes(true)) return OWN_PLACE;
+    if (![...arePlaces, ...areOwn].some((is) => is instanceof Promise)) return null;
+    return Promise.all([anyOf(areOwn), anyOf(arePlaces)]).then(([isOwn, isPlace]) =>
+      isOwn ? OWN : isPlace ? OWN_PLACE : null,
     );
   }
 
@@ -140,7 +142,7 @@ export class AddressRules {
     // A zone names an interface of this machine, which clients must not choose.
     const isAddress = !address.includes("%") && ipaddr.isValid(address);
     const verdict = isAddress
-      ? this.#judge(ipaddr.parse(address))
+      ? this.#judge(parseAddress(address))
       : { kind: "malformed" as const, carried: [] };
     // Ranges never change, so a verdict stays true; only their number is bounded.
     if (this.#verdicts.size >= MAX_VERDICTS) this.#verdicts.clear();
@@ -180,6 +182,11 @@ export class AddressRules {
   #ruled(address: Address): Rule["kind"] | undefined {
     return this.#rules.find(({ range }) => isIn(address, range))?.kind;
   }
+}
+
+async function anyOf(answers: readonly Soon<boolean>[]): Promise<boolean> {
+  for (const answer of answers) if (await answer) return true;
+  return false;
 }
 
 /** Of a wrapping whose contents may all be reached. */

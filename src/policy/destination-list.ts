@@ -1,7 +1,7 @@
 /** A list of destinations, read once and asked often. [DE10] [DE11] */
 import ipaddr from "ipaddr.js";
 import type { DestinationRules, PolicyMode } from "../core/pool-policy.ts";
-import { carriedBy, isWrapping } from "./embedded-addresses.ts";
+import { carriedBy, isWrapping, unmapped } from "./embedded-addresses.ts";
 import { type DestinationEntry, parseDestinationEntry, type PortRange } from "./destination-entry.ts";
 import { type Address, isIn } from "./special-ranges.ts";
 
@@ -119,7 +119,7 @@ export class ReadRules {
 /** Reads an address for `find`; null for what is none. */
 export function listedAddress(text: string): Address | null {
   if (text.includes("%") || !ipaddr.isValid(text)) return null;
-  return ipaddr.process(text);
+  return ipaddr.parse(unmapped(text));
 }
 
 function isWithin(port: number, ports: PortRange | null): boolean {

@@ -1,6 +1,6 @@
 /** IPv4 addresses inside of IPv6 addresses: what they carry is what decides. [DE2] */
 import ipaddr from "ipaddr.js";
-import { type Address, isIn, parseRange, type Range } from "./special-ranges.ts";
+import { type Address, isIn, parseAddress, parseRange, type Range } from "./special-ranges.ts";
 
 /** Where a range keeps the IPv4 address that it embeds: offset in bytes. */
 const EMBEDDING: readonly (readonly [Range, number])[] = (
@@ -13,7 +13,6 @@ const EMBEDDING: readonly (readonly [Range, number])[] = (
   ] as const
 ).map(([text, offset]) => [ipaddr.parseCIDR(text), offset]);
 
-const COMPATIBLE = /^::[\d.]+$/;
 const TEREDO: Range = parseRange("2001::/32");
 
 /** The IPv4 addresses that an address carries: none, one, or the two of Teredo. */
@@ -40,8 +39,7 @@ export function isWrapping(address: Address): boolean {
 /** The text to dial: an IPv4-mapped IPv6 address is the IPv4 address to every kernel. */
 export function unmapped(address: string): string {
   if (!address.includes(":") || !ipaddr.isValid(address)) return address;
-  // Of ::1.2.3.4 the library makes a mapped address, and no kernel does.
-  if (!COMPATIBLE.test(address)) return ipaddr.process(address).toString();
-  const carried = ipaddr.IPv4.parse(address.slice(2)).toByteArray();
-  return new ipaddr.IPv6([...Array.from({ length: 12 }, () => 0), ...carried]).toString();
+  const read = parseAddress(address);
+  const isMapped = read instanceof ipaddr.IPv6 && read.isIPv4MappedAddress();
+  return (isMapped ? read.toIPv4Address() : read).toString();
 }

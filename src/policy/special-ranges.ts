@@ -10,6 +10,8 @@ export type Address = ipaddr.IPv4 | ipaddr.IPv6;
 /** A network and the length of its prefix. */
 export type Range = readonly [Address, number];
 
+const COMPATIBLE = /^::\d+\.[\d.]+$/;
+
 /** Special addresses of IPv4. */
 export const SPECIAL_IPV4: readonly Range[] = [
   "0.0.0.0/8", // this network
@@ -60,9 +62,17 @@ export const CLOUD_SERVICES: readonly (readonly [Range, string])[] = (
   ] as const
 ).map(([text, cloud]) => [parseRange(text), cloud]);
 
+/** Reads an address as kernels do: of ::1.2.3.4, which kernels write so, the library makes a mapped address. */
+export function parseAddress(text: string): Address {
+  if (!COMPATIBLE.test(text)) return ipaddr.parse(text);
+  const carried = ipaddr.IPv4.parse(text.slice(2)).toByteArray();
+  return new ipaddr.IPv6([...Array.from({ length: 12 }, () => 0), ...carried]);
+}
+
 /** Reads CIDR notation; a range of mapped addresses is the range of IPv4 addresses that it maps. */
 export function parseRange(text: string): Range {
-  const [network, bits] = ipaddr.parseCIDR(text);
+  const [, bits] = ipaddr.parseCIDR(text);
+  const network = parseAddress(text.slice(0, text.lastIndexOf("/")));
   if (network.kind() === "ipv6" && bits >= 96) {
     const mapping = network as ipaddr.IPv6;
     if (mapping.isIPv4MappedAddress()) return [mapping.toIPv4Address(), bits - 96];

@@ -12,6 +12,10 @@ test("[DE14] a place is an address and a port, however the address was written",
   expect(await places.isOwnPlace("127.0.0.1", 3128)).toBe(false);
   expect(await places.isOwnPlace("127.0.0.2", 8080)).toBe(false);
   expect(await places.isOwnPlace("::1", 3128)).toBe(true);
+  // A kernel takes who dials no address at all to the loopback one.
+  expect(await places.isOwnPlace("0.0.0.0", 8080)).toBe(true);
+  expect(await places.isOwnPlace("::", 3128)).toBe(true);
+  expect(await places.isOwnPlace("::", 8080)).toBe(false);
 });
 
 test("[DE14] who listens at every address listens at each of the machine's, and at no other", async () => {

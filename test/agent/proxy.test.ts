@@ -1,6 +1,7 @@
 /** HTTP through a proxy: who may, whole URLs, CONNECT, and what is refused. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
+import { ProxyAccess } from "../../src/agent/traffic/proxy/proxy-access.ts";
 import { eventually, type Origin, startOrigin } from "./gateway-rig.ts";
 import { basic, ByteClient, openTunnel, type ProxyRig, readHead, startProxyRig } from "./proxy-rig.ts";
 
@@ -160,6 +161,12 @@ describe("who may use a proxy", () => {
     client.write(`GET ${origin.url}/x HTTP/1.1\r\nhost: a\r\n${basic("pool=other", "")}\r\n\r\n`);
     expect((await answerOf(client)).status).toBe(404);
     client.socket.destroy();
+  });
+
+  test("[PX3] an IPv6 source is no IPv4 one for ending in its address, unless it is mapped", () => {
+    const access = new ProxyAccess(strict.admission, [{ range: "127.0.0.0/8", name: "desk" }]);
+    const names = ["::ffff:127.0.0.1", "::127.0.0.1", "::ffff:0:127.0.0.1"].map((ip) => access.clientAt(ip));
+    expect(names.map((client) => client?.subject)).toEqual(["desk", undefined, undefined]);
   });
 });
 

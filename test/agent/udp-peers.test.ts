@@ -15,6 +15,15 @@ test("[UD5] whoever was written to may answer for the time, and no longer", () =
   expect(peers.headerFor("192.0.2.1", 53, 310_000)).toBeNull();
 });
 
+test("[UD5] an address that kernels write in another way than it was written to may answer", () => {
+  const peers = new UdpPeers(300_000);
+  peers.noteSent("::808:808", 0);
+  const header = peers.headerFor("::8.8.8.8", 53, 1);
+  // Its sixteen bytes, and not those of the mapped address.
+  expect(header?.toString("hex")).toBe(`00000004${"00".repeat(12)}080808080035`);
+  expect(peers.headerFor("::8.8.8.9", 53, 1)).toBeNull();
+});
+
 test("[UD5] writing again gives it the time again, however often it was written to", () => {
   const peers = new UdpPeers(300_000);
   for (let nowMs = 0; nowMs <= 1_000_000; nowMs += 1_000) peers.noteSent("192.0.2.1", nowMs);

@@ -11,9 +11,10 @@ const LATE_MS = 100;
 const TYPE_A = 1;
 const TYPE_AAAA = 28;
 
-/** Starts on a free loopback port; `records` maps names to addresses of both families. */
+/** Starts on a free loopback port, or at a place; `records` maps names to addresses of both families. */
 export async function startNameServer(
   records: Readonly<Record<string, readonly string[]>>,
+  { ip, port } = { ip: "127.0.0.1", port: 0 },
 ): Promise<{ readonly address: string; readonly close: () => void }> {
   const socket: Socket = createSocket("udp4");
   socket.on("message", (query, from) => {
@@ -25,9 +26,9 @@ export async function startNameServer(
     else send();
   });
   await new Promise<void>((resolve) => {
-    socket.bind(0, "127.0.0.1", resolve);
+    socket.bind(port, ip, resolve);
   });
-  return { address: `127.0.0.1:${socket.address().port}`, close: () => socket.close() };
+  return { address: `${ip}:${socket.address().port}`, close: () => socket.close() };
 }
 
 /** The reply that gives a query's name these addresses. */

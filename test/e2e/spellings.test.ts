@@ -4,10 +4,10 @@ import { createServer, type Server } from "node:net";
 import { once } from "node:events";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { RECORDS, SPELLINGS, trickyUrls } from "../spellings/spellings.ts";
+import { codeIn, fetchTarget, POLICY_CODES } from "../spellings/ways.ts";
 import { Cluster } from "./cluster.ts";
 import { startNameServer } from "./name-server.ts";
 
-const POLICY_CODES = ["destination-prohibited", "destination-denied", "destination-not-allowed"];
 const AT_ONCE = 8;
 
 let cluster: Cluster;
@@ -45,7 +45,7 @@ afterAll(async () => {
 
 /** The code of the refusal; null for an answer that is none. */
 function codeFor(url: string, more: Record<string, string>): Promise<string | null> {
-  const path = `/v1/fetch?url=${encodeURIComponent(url)}`;
+  const path = fetchTarget(url);
   return new Promise((resolve, reject) => {
     const options = {
       port: cluster.edgePort,
@@ -58,7 +58,7 @@ function codeFor(url: string, more: Record<string, string>): Promise<string | nu
       let body = "";
       response.setEncoding("utf8");
       response.on("data", (text: string) => (body += text));
-      response.on("end", () => resolve(/"code":"([a-z0-9-]+)"/.exec(body)?.[1] ?? null));
+      response.on("end", () => resolve(codeIn(body)));
       response.on("error", reject);
     });
     request.on("upgrade", (_response, socket) => {

@@ -20,7 +20,11 @@ const TENANTS = [
   { name: "edge-2", port: 8_082 },
   { name: "direct", port: 8_083 },
   { name: "tunnels", port: 8_084 },
+  { name: "datagrams-1", port: 8_085 },
+  { name: "datagrams-2", port: 8_086 },
 ] as const;
+/** Those that send datagrams, and nothing else. */
+const DATAGRAM_TENANTS = TENANTS.slice(4);
 const PROXY_PORT = 3_128;
 const SAMPLES = 10_000;
 /** What begins so shortly before a SIGKILL may not have reached the log. */
@@ -60,6 +64,7 @@ interface Question {
   readonly port: number;
   readonly atMs: number;
   readonly hasDestination: boolean;
+  readonly protocol: "tcp" | "udp";
 }
 
 /** A packet that left a host from a shared address, and the host. */
@@ -111,6 +116,29 @@ async function startTunnels(): Promise<LabProcess> {
   return load;
 }
 
+/** Of both tenants, from both addresses, by all hosts that there are. */
+async function startDatagrams(): Promise<LabProcess[]> {
+  const proxies = HOSTS.map((host) => hostOnManagement(Number(host.slice(1))).ipv4).join();
+  const program = join(import.meta.dirname, "datagram-load.ts");
+  const origins = [ORIGINS_IPV4, ORIGINS_IPV6].map((ips, at) => `${SHARED[at]}=${ips.join()}`);
+  return Promise.all(
+    DATAGRAM_TENANTS.map(async ({ name, port }) => {
+      const token = await deployment.token("client", name);
+      const args = ["3", `${port}`, token, `${PROXY_PORT}`, proxies, ...origins];
+      const load = deployment.lab.spawnNode("edge", program, args);
+      await load.waitFor("ready\n");
+      return load;
+    }),
+  );
+}
+
+/** How many of its questions a load was answered. */
+async function stopLoad(load: LabProcess): Promise<number> {
+  load.write("stop");
+  await load.waitFor("}");
+  return (JSON.parse(load.said.split("\n")[1]!) as { wellCount: number }).wellCount;
+}
+
 /** At once, with the server that it looks after. */
 async function killEdge(): Promise<void> {
   const { stdout } = await deployment.lab.exec("edge", ["ss", "-Hltnp", "sport = :8787"]);
@@ -127,7 +155,9 @@ function drawSamples(sent: readonly Sent[], killedAtMs: number, span: readonly [
   for (const { host, from, fromPort, to, toPort, flags, atMs } of sent) {
     if (flags === "S") begun.set(`${host} ${from} ${fromPort} ${to} ${toPort}`, atMs);
   }
-  const isWritten = ({ host, from, fromPort, to, toPort }: Sent): boolean => {
+  const isWritten = ({ host, from, fromPort, to, toPort, flags, atMs }: Sent): boolean => {
+    // When an association began is on no wire: it may have been just then.
+    if (flags === "") return host !== "h2" || Math.abs(atMs - killedAtMs) > UNWRITTEN_MS;
     const beganMs = begun.get(`${host} ${from} ${fromPort} ${to} ${toPort}`);
     return (
       host !== "h2" || beganMs === undefined || beganMs > killedAtMs || beganMs < killedAtMs - UNWRITTEN_MS
@@ -136,17 +166,21 @@ function drawSamples(sent: readonly Sent[], killedAtMs: number, span: readonly [
   const ours = sent.filter((packet) => tenantAt.has(packet.toPort) && isWritten(packet));
   // All but what was about to be written when its agent was killed.
   expect(ours.length).toBeGreaterThan(sent.filter(({ toPort }) => tenantAt.has(toPort)).length * 0.99);
+  const datagrams = ours.filter(({ flags }) => flags === "");
+  expect(datagrams.length).toBeGreaterThan(500);
   const questions: Question[] = [];
   for (let at = 0; at < SAMPLES; at += 1) {
-    const packet = ours[Math.floor(Math.random() * ours.length)]!;
+    const among = at % 3 === 0 ? datagrams : ours;
+    const packet = among[Math.floor(Math.random() * among.length)]!;
     const { from: ip, fromPort: port, to, toPort, host } = packet;
+    const protocol = packet.flags === "" ? "udp" : "tcp";
     const isOfPacket = at % 4 !== 3;
     const hasDestination = isOfPacket && at % 2 === 0;
     const atMs = Math.floor(isOfPacket ? packet.atMs : span[0] + Math.random() * (span[1] - span[0]));
-    const query = new URLSearchParams({ ip, port: String(port), at: String(atMs) });
+    const query = new URLSearchParams({ ip, port: String(port), at: String(atMs), protocol });
     if (hasDestination) query.set("destination", to.includes(":") ? `[${to}]:${toPort}` : `${to}:${toPort}`);
     const sender = isOfPacket ? { host, tenant: tenantAt.get(toPort)! } : null;
-    questions.push({ query: query.toString(), sender, ip, port, atMs, hasDestination });
+    questions.push({ query: query.toString(), sender, ip, port, atMs, hasDestination, protocol });
   }
   return questions;
 }
@@ -157,7 +191,7 @@ function objectionTo(
   answer: Holders,
   hostsAt: ReadonlyMap<string, ReadonlySet<string>>,
 ): string | null {
-  const { sender, ip, port, atMs, hasDestination } = question;
+  const { sender, ip, port, atMs, hasDestination, protocol } = question;
   if (answer.state === "unknown") return `unknown: ${answer.reason}`;
   const hosts = answer.holders.map(({ host }) => host);
   const seen = [...(hostsAt.get(`${ip} ${port} ${atMs}`) ?? [])];
@@ -171,28 +205,42 @@ function objectionTo(
   if (log.blocks.length !== 1) return `${log.blocks.length} blocks`;
   const tenants = new Set([...log.flows, ...log.ended].map(({ tenant }) => tenant));
   if (!tenants.has(sender.tenant)) return `said ${[...tenants].join() || "no tenant"}, not ${sender.tenant}`;
-  if (hasDestination && tenants.size > 1) return `said ${[...tenants].join()}, and knew where it went`;
+  // The same number serves both protocols, for different tenants.
+  const isOther = (tenant: string): boolean =>
+    DATAGRAM_TENANTS.some(({ name }) => name === tenant) !== (protocol === "udp");
+  if ([...tenants].some(isOther)) return `said ${[...tenants].join()} by ${protocol}`;
+  // A datagram's socket serves all destinations, so these tell its tenants apart no more.
+  if (protocol === "tcp" && hasDestination && tenants.size > 1)
+    return `said ${[...tenants].join()}, and knew where it went`;
   return null;
 }
 
 test(
   "[AT1] [AT2] [AT5] [AT6] [AT7] ten thousand answers are what the wires have seen, over handovers and restarts",
-  { timeout: 240_000 },
+  { timeout: 300_000 },
   async () => {
     const { lab } = deployment;
-    for (const { port } of TENANTS) {
+    for (const { port } of DATAGRAM_TENANTS) {
+      const args = [`${port}`, ...ORIGINS_IPV4, ...ORIGINS_IPV6];
+      const origin = lab.spawnNode("internet", join(import.meta.dirname, "udp-origin.ts"), args);
+      await origin.waitFor("listening");
+    }
+    for (const { port } of TENANTS.slice(0, -DATAGRAM_TENANTS.length)) {
       const origin = lab.spawnNode("internet", join(import.meta.dirname, "web-origin.ts"), [`${port}`]);
       await origin.waitFor("listening");
     }
     await deployment.takePorts();
     const filter = SHARED.map((ip) => `src host ${ip}`).join(" or ");
-    const wires = await Promise.all(HOSTS.map((host) => lab.capture(host, "lan0", `tcp and (${filter})`)));
+    const wires = await Promise.all(
+      HOSTS.map((host) => lab.capture(host, "lan0", `(tcp or udp) and (${filter})`)),
+    );
     const fromMs = Date.now();
     const loads = [deployment.client, await deployment.newClient(), await deployment.newClient()];
     await loads[0]!.load(8, await requestsOf(TENANTS[0].name, TENANTS[0].port, [null]));
     await loads[1]!.load(8, await requestsOf(TENANTS[1].name, TENANTS[1].port, [null]));
     await loads[2]!.load(8, await requestsOf(TENANTS[2].name, TENANTS[2].port, ["h1", "h2"]));
     const tunnels = await startTunnels();
+    const datagrams = await startDatagrams();
     const progress = (): Promise<void> => loads[1]!.progresses(150);
     await progress();
     // Its blocks are the next host's, after the quarantine.
@@ -212,11 +260,7 @@ test(
     await deployment.startEdge();
     await progress();
     for (const load of loads) await load.stop();
-    tunnels.write("stop");
-    const { wellCount } = JSON.parse((await tunnels.waitFor("}", 0), tunnels.said.split("\n")[1]!)) as {
-      wellCount: number;
-    };
-    expect(wellCount).toBeGreaterThan(100);
+    for (const load of [tunnels, ...datagrams]) expect(await stopLoad(load)).toBeGreaterThan(100);
     // What still leaves of connections that have ended is on the wires, too.
     await delay(500);
     const untilMs = Date.now();
@@ -253,7 +297,7 @@ test(
     const count = (state: Holders["state"]): number =>
       answers.filter((answer) => answer.state === state).length;
     console.log(
-      `${sent.length} packets, ${handedOver.length} ports of several hosts; ` +
+      `${sent.length} packets, ${sent.filter(({ flags }) => flags === "").length} of UDP, ${handedOver.length} ports of several hosts; ` +
         `${count("held")} held, ${count("nobody")} nobody; asked in ${Date.now() - untilMs} ms`,
     );
     expect(objections.slice(0, 5)).toEqual([]);

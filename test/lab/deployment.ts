@@ -9,12 +9,11 @@ import { join } from "node:path";
 import type { Role as TokenRole } from "../../src/core/identity.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import { EDGE_URL, EdgeSide } from "./edge-side.ts";
-import type { Lab } from "./lab.ts";
+import type { Lab, LabOptions } from "./lab.ts";
 import {
   hostOnLan,
   hostOnManagement,
   hostsOf,
-  type LabSize,
   routerOnManagement,
   routersOf,
   SHARED_IPV4,
@@ -26,14 +25,18 @@ export const POOL = "default";
 /** Both shared addresses. */
 export const SHARED = [SHARED_IPV4, SHARED_IPV6] as const;
 
+/** What is documentation elsewhere is the Internet here. */
+const ORIGIN_RANGES = ["198.51.100.0/24", "2001:db8::/32"];
 const AGENT = join(import.meta.dirname, "../../src/agent/main.ts");
 const ROUTER = join(import.meta.dirname, "../../src/router/main.ts");
 
 /** What is deployed. */
-export interface DeploymentOptions extends Partial<LabSize> {
+export interface DeploymentOptions extends Omit<LabOptions, "areSharedConfigured"> {
   readonly settings?: Partial<PoolSettings>;
   /** Hosts whose agents are not started yet. */
   readonly idleHosts?: readonly string[];
+  /** Special ranges that agents may reach; those of the origins without it. */
+  readonly allowed?: readonly string[];
   /** More arguments for every agent. */
   readonly agentArgs?: readonly string[];
   /** Where every host has a proxy on the management network; without it none has. */
@@ -69,8 +72,11 @@ export class Deployment extends EdgeSide {
     this.run(name, name, [process.execPath, ROUTER, ...(await this.#common("router", name)), ...args]);
   }
 
-  /** Starts a host's agent, or starts it again on its old state. */
-  async startHost(name: `h${number}`): Promise<void> {
+  /** Starts a host's agent, or starts it again on its old state, and perhaps with other ranges. */
+  async startHost(
+    name: `h${number}`,
+    allowed: readonly string[] = this.#options.allowed ?? ORIGIN_RANGES,
+  ): Promise<void> {
     const number = Number(name.slice(1));
     const lan = hostOnLan(number);
     const { agentArgs = [] } = this.#options;
@@ -78,8 +84,7 @@ export class Deployment extends EdgeSide {
       `--listen=${hostOnManagement(number).ipv4}:8800`,
       `--reach=${lan.ipv4}`,
       `--reach=${lan.ipv6}`,
-      "--allow=198.51.100.0/24",
-      "--allow=2001:db8::/32",
+      ...allowed.map((range) => `--allow=${range}`),
       "--machine=require",
       ...(this.#options.proxyPort === undefined
         ? []

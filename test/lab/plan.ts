@@ -65,8 +65,9 @@ export interface LabSize {
   readonly routers: number;
 }
 
-/** A machine of the laboratory, or one of its switches. */
+/** A machine of the laboratory, or one of its switches; `inside` is what stands for private networks. */
 export type Role =
+  | "inside"
   | "internet"
   | "carrier"
   | "lan"

@@ -242,7 +242,14 @@ describe("services of clouds", () => {
 describe("denials", () => {
   const ruled = new AddressRules({
     allowed: ["10.0.0.0/8", "10.1.2.0/24", "8.8.8.0/24", "192.168.0.0/16"],
-    denied: ["10.1.0.0/16", "8.0.0.0/8", "2a00::/16", "192.168.0.0/16", "::ffff:9.9.9.0/120"],
+    denied: [
+      "10.1.0.0/16",
+      "8.0.0.0/8",
+      "2a00::/16",
+      "192.168.0.0/16",
+      "::ffff:9.9.9.0/120",
+      "::7.7.7.7/128",
+    ],
   });
 
   it.each([
@@ -254,6 +261,9 @@ describe("denials", () => {
     ["192.168.1.1", false],
     ["9.9.9.9", false],
     ["9.9.8.9", true],
+    ["::7.7.7.7", false],
+    ["::707:707", false],
+    ["7.7.7.7", true],
     ["2a00::1", false],
     ["2a01::1", true],
     ["::ffff:8.8.9.1", false],
@@ -333,6 +343,10 @@ it("[DE2] a mapped address is dialled as what it is", () => {
   expect(unmapped("::ffff:8.8.8.8")).toBe("8.8.8.8");
   expect(unmapped("2a00::1")).toBe("2a00::1");
   expect(unmapped("8.8.8.8")).toBe("8.8.8.8");
+  // A kernel writes ::808:808 so, and ::10 has no IPv4 address written in it.
+  expect(unmapped("::8.8.8.8")).toBe("::808:808");
+  expect(unmapped("::10")).toBe("::10");
+  expect(unmapped("::1")).toBe("::1");
   // The judgement of these is that they are none, so they stay as they are.
   for (const text of ["127.1", "::g", "::ffff:1.2.3", "a.test", ""]) expect(unmapped(text)).toBe(text);
 });

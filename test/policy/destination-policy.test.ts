@@ -280,6 +280,16 @@ it("[DE14] a place of ours is refused where a range is allowed, and only where i
   expect(ranged.refusalOf("127.0.0.1", 8081)).toBeNull();
   expect(new AddressRules({ allowed: ["127.0.0.1/32"], machine }).refusalOf("127.0.0.1", 8080)).toBeNull();
   expect(await new AddressRules({ machine }).refusalOf("9.9.9.9", 8080)).toBeNull();
+  // What carries its address may lead to it.
+  for (const ip of ["64:ff9b::7f00:1", "2002:7f00:1::1", "2a00::5efe:7f00:1"]) {
+    const open = new AddressRules({ allowed: ["127.0.0.0/8", "::/0"], machine });
+    expect(open.refusalOf(ip, 8080), ip).toContain("where the host or its edge listens");
+    expect(open.refusalOf(ip, 8081), ip).toBeNull();
+  }
+  const asking = { ...machine, isOwnPlace: async (ip: string) => ip === "127.0.0.1" };
+  const asked = new AddressRules({ allowed: ["127.0.0.0/8"], machine: asking });
+  expect(await asked.refusalOf("64:ff9b::7f00:1", 1)).toContain("where the host or its edge listens");
+  expect(await asked.refusalOf("64:ff9b::7f00:2", 1)).toBeNull();
   const policy = new DestinationPolicy({ addresses: ranged });
   expect(policy.refusalOfName({ name: "EDGE.test.", port: 443 })).toMatchObject({
     code: "destination-prohibited",

@@ -6,22 +6,33 @@
 import { createServer, type Server } from "node:net";
 import { createSocket, type Socket as DatagramSocket } from "node:dgram";
 import { once } from "node:events";
-import { isIP } from "node:net";
-import ipaddr from "ipaddr.js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { EgressFault } from "../../src/agent/egress/faults.ts";
 import { exchangeBytes, type Origin, startOrigin } from "../agent/gateway-rig.ts";
 import { ByteClient, type ProxyRig, startProxyRig } from "../agent/proxy-rig.ts";
-import { startUdpRig, type UdpRig, wrapped } from "../agent/udp-rig.ts";
+import { startUdpRig, type UdpRig } from "../agent/udp-rig.ts";
 import { AddressRules } from "../../src/policy/address-rules.ts";
 import { DestinationPolicy } from "../../src/policy/destination-policy.ts";
 import { UdpDestinations } from "../../src/agent/traffic/socks/udp-destinations.ts";
 import { RECORDS, type Spelling, SPELLINGS, trickyUrls } from "./spellings.ts";
+import {
+  CARRIER_UPGRADE,
+  codeIn,
+  connectTarget,
+  datagramTo,
+  fetchTarget,
+  headOf,
+  isLiteral,
+  POLICY_CODES,
+  socksAddress,
+  socksCode,
+  socksName,
+  UPGRADE,
+  withoutBrackets,
+} from "./ways.ts";
 
 /** Where the redirecting origin listens: the one place that is allowed. */
 const REDIRECTING = "127.0.0.20";
-const BRACKETS = /^\[|\]$/g;
-const POLICY_CODES = ["destination-prohibited", "destination-denied", "destination-not-allowed"];
 
 interface Host {
   readonly rig: ProxyRig;
@@ -84,6 +95,8 @@ async function startHost(egressIp: string): Promise<Host> {
     allow: [`${REDIRECTING}/32`],
     records: WITH_CHANGING,
     connectTimeoutMs: 50,
+    // Who waits is nobody here but a busy machine.
+    dnsTimeoutMs: 10_000,
     resolverNow: () => resolverMs,
   });
   const dialled: string[] = [];
@@ -114,24 +127,11 @@ afterAll(async () => {
   await Promise.all([four.rig.close(), six.rig.close()]);
 });
 
-/** The code of a refusal in an answer of HTTP; null for another answer. */
-function codeIn(answer: string): string | null {
-  return /"code":"([a-z0-9-]+)"/.exec(answer)?.[1] ?? null;
-}
-
 /** What one way makes of a whole URL: the code of its refusal. */
 type ByUrl = (host: Host, url: string) => Promise<string | null>;
 type ByPlace = (host: Host, name: string, port: number) => Promise<string | null>;
 
-const upgrade = (token: string): string[] => [
-  "connection: upgrade",
-  "upgrade: websocket",
-  "sec-websocket-version: 13",
-  "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
-  `egress-authorization: Bearer ${token}`,
-];
-const get = (port: number, target: string, fields: readonly string[]): Promise<string> =>
-  exchangeBytes(port, [`GET ${target} HTTP/1.1`, ...fields, "", ""].join("\r\n"));
+const bearer = ({ token }: ProxyRig): string => `egress-authorization: Bearer ${token}`;
 
 const byGateway: ByUrl = async ({ rig }, url) => codeIn(await (await rig.fetch(url)).text());
 
@@ -141,53 +141,34 @@ const byRedirect: ByUrl = async ({ rig }, url) => {
   return codeIn(await response.text());
 };
 
-const byWebSocket: ByUrl = async ({ rig }, url) =>
-  codeIn(
-    await get(rig.port, `/v1/fetch?url=${encodeURIComponent(url)}`, ["host: gateway", ...upgrade(rig.token)]),
-  );
-
-const byProxy: ByUrl = async ({ rig }, url) => {
-  const target = Buffer.from(url, "utf8").toString("latin1");
-  return codeIn(await get(rig.proxyPort, target, ["host: proxy", "connection: close"]));
+const byWebSocket: ByUrl = async ({ rig }, url) => {
+  const fields = ["host: gateway", ...UPGRADE, bearer(rig)];
+  return codeIn(await exchangeBytes(rig.port, headOf("GET", fetchTarget(url), fields)));
 };
 
-const byCarriedTcp: ByPlace = async ({ rig }, name, port) =>
-  codeIn(
-    await get(rig.port, `/v1/connect?to=${encodeURIComponent(`${name}:${port}`)}`, [
-      "host: gateway",
-      "sec-websocket-protocol: ipshard.tcp.v1",
-      ...upgrade(rig.token),
-    ]),
-  );
+const byProxy: ByUrl = async ({ rig }, url) =>
+  codeIn(await exchangeBytes(rig.proxyPort, headOf("GET", url, ["host: proxy", "connection: close"])));
 
-const byConnect: ByPlace = async ({ rig }, name, port) => {
-  const place = Buffer.from(`${name}:${port}`, "utf8").toString("latin1");
-  return codeIn(await exchangeBytes(rig.proxyPort, `CONNECT ${place} HTTP/1.1\r\nhost: proxy\r\n\r\n`));
+const byCarriedTcp: ByPlace = async ({ rig }, name, port) => {
+  const fields = ["host: gateway", ...CARRIER_UPGRADE, bearer(rig)];
+  return codeIn(await exchangeBytes(rig.port, headOf("GET", connectTarget(name, port), fields)));
 };
 
-/** The replies of RFC 1928 by what they mean here. */
-const SOCKS_CODES: Readonly<Record<number, string>> = { 2: "destination-prohibited", 0: "reached" };
+const byConnect: ByPlace = async ({ rig }, name, port) =>
+  codeIn(await exchangeBytes(rig.proxyPort, headOf("CONNECT", `${name}:${port}`, ["host: proxy"])));
 
-async function bySocks({ rig }: Host, address: Buffer, port: number): Promise<string | null> {
+async function bySocks({ rig }: Host, place: Buffer): Promise<string | null> {
   const client = new ByteClient(rig.proxyPort);
   client.write(Buffer.from([5, 1, 0]));
   await client.take(2);
-  client.write(Buffer.concat([Buffer.from([5, 1, 0]), address, Buffer.from([port >> 8, port & 255])]));
+  client.write(Buffer.concat([Buffer.from([5, 1, 0]), place]));
   const reply = await client.take(2);
   client.socket.destroy();
-  return SOCKS_CODES[reply[1]!] ?? `socks-${reply[1]}`;
+  return socksCode(reply[1]!);
 }
 
-const bySocksName: ByPlace = (host, name, port) => {
-  const bytes = Buffer.from(name.replaceAll(BRACKETS, ""), "utf8");
-  return bySocks(host, Buffer.concat([Buffer.from([3, bytes.length]), bytes]), port);
-};
-
-const bySocksAddress: ByPlace = (host, name, port) => {
-  const address = ipaddr.parse(new URL(`http://${name}/`).hostname.replaceAll(BRACKETS, ""));
-  const type = address.kind() === "ipv4" ? 1 : 4;
-  return bySocks(host, Buffer.from([type, ...address.toByteArray()]), port);
-};
+const bySocksName: ByPlace = (host, name, port) => bySocks(host, socksName(name, port));
+const bySocksAddress: ByPlace = (host, name, port) => bySocks(host, socksAddress(name, port));
 
 /** Of the family that the spelling's address is, so that it can be dialled. */
 function hostFor({ host, dials }: Spelling): Host {
@@ -324,9 +305,7 @@ describe("by a host and a port", () => {
   );
 
   test("[DE1] [DE2] SOCKS5 by address", async () => {
-    const literals = SPELLINGS.filter(
-      ({ host }) => isIP(host.replaceAll(BRACKETS, "")) !== 0 && !host.includes("%"),
-    );
+    const literals = SPELLINGS.filter(({ host }) => isLiteral(host));
     expect(literals.length).toBeGreaterThan(200);
     for (const spelling of literals) {
       const host = hostFor(spelling);
@@ -357,7 +336,7 @@ describe("by UDP", () => {
       const dropCount = (): number =>
         Object.values(tally.describe().drops).reduce((sum, count) => sum + count, 0);
       const before = dropCount();
-      client.send(datagramTo(written, places.port), relayPlace.port, relayPlace.ip);
+      client.send(datagramTo(written, places.port, "x"), relayPlace.port, relayPlace.ip);
       await expect.poll(dropCount, { timeout: 5_000, interval: 1 }).toBe(before + 1);
       expect(tally.sentCount, written).toBe(0);
     }
@@ -378,14 +357,3 @@ describe("by UDP", () => {
     }
   });
 });
-
-function withoutBrackets(host: string): string {
-  return host.replaceAll(BRACKETS, "");
-}
-
-function datagramTo(host: string, port: number): Buffer {
-  const bytes = Buffer.from(host, "utf8");
-  if (isIP(host) !== 0 && !host.includes("%")) return wrapped(host, port, "x");
-  const place = Buffer.from([port >> 8, port & 255]);
-  return Buffer.concat([Buffer.from([0, 0, 0, 3, bytes.length]), bytes, place, Buffer.from("x")]);
-}

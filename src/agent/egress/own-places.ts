@@ -8,6 +8,12 @@ import { unmapped } from "../../policy/embedded-addresses.ts";
 
 type Soon<Value> = Value | Promise<Value>;
 
+/** Where a kernel takes who dials no address at all. */
+const LOOPBACK: ReadonlyMap<string, string> = new Map([
+  ["0.0.0.0", "127.0.0.1"],
+  ["::", "::1"],
+]);
+
 /** One per process that carries traffic. */
 export class OwnPlaces {
   readonly #isOwn: (ip: string) => Soon<boolean>;
@@ -44,7 +50,7 @@ export class OwnPlaces {
 
   /** Whether something of ours listens at this address (canonical) and port. */
   isOwnPlace(ip: string, port: number): Soon<boolean> {
-    if (this.#places.has(`${ip} ${port}`)) return true;
+    if (this.#places.has(`${LOOPBACK.get(ip) ?? ip} ${port}`)) return true;
     return this.#ports.has(port) ? this.#isOwn(ip) : false;
   }
 

@@ -6,6 +6,7 @@ import ipaddr from "ipaddr.js";
 import type { Identity } from "../../../core/identity.ts";
 import { ok, type Outcome, refuse } from "../../../core/outcome.ts";
 import type { Problem } from "../../../core/problems.ts";
+import { unmapped } from "../../../policy/embedded-addresses.ts";
 import type { Admission } from "../../admission/admission.ts";
 import type { WayOfAsking } from "../../admission/client-access.ts";
 
@@ -54,7 +55,7 @@ export class ProxyAccess {
 
   #findClientAt(ip: string): Identity | null {
     if (!ipaddr.isValid(ip)) return null;
-    const address = ipaddr.process(ip);
+    const address = ipaddr.parse(unmapped(ip));
     for (const { range, name } of this.#sources) {
       if (address.kind() !== range[0].kind() || !address.match(range)) continue;
       return { role: "client", subject: name, pools: [this.#admission.pool], expiresAtMs: Infinity };

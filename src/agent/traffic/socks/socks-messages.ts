@@ -1,6 +1,7 @@
 /** The messages of SOCKS5 (RFC 1928) and of its user names and passwords (RFC 1929), read and written. */
 import { isIPv4 } from "node:net";
 import ipaddr from "ipaddr.js";
+import { parseAddress } from "../../../policy/special-ranges.ts";
 
 /** The only version. */
 export const SOCKS_VERSION = 0x05;
@@ -154,5 +155,5 @@ export function replyMessage(
 /** An address with its type and its port. */
 export function addressBytes({ ip, port }: { readonly ip: string; readonly port: number }): Buffer {
   const type = isIPv4(ip) ? AddressType.ipv4 : AddressType.ipv6;
-  return Buffer.from([type, ...ipaddr.parse(ip).toByteArray(), port >> 8, port & 0xff]);
+  return Buffer.from([type, ...parseAddress(ip).toByteArray(), port >> 8, port & 0xff]);
 }

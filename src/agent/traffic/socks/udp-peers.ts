@@ -7,6 +7,7 @@
  * work; were neither to fit, whoever guesses the port could speak to the client, and what is still on
  * its way to the port's last user would come to it. [UD5]
  */
+import { unmapped } from "../../../policy/embedded-addresses.ts";
 import { datagramHeader } from "./udp-datagram.ts";
 
 interface Peer {
@@ -52,7 +53,8 @@ export class UdpPeers {
 
   /** The header for the client of what came from there; null if it must not pass. */
   headerFor(ip: string, port: number, nowMs: number): Buffer | null {
-    const peer = this.#peers.get(ip);
+    // Of ::808:808, which was written to, the kernel says that ::8.8.8.8 answers.
+    const peer = this.#peers.get(ip.startsWith("::") ? unmapped(ip) : ip);
     if (peer === undefined || nowMs - peer.sentAtMs > this.#keepMs + this.#grainMs) return null;
     if (peer.port !== port) {
       peer.port = port;
