@@ -145,6 +145,15 @@ describe("a token", () => {
     },
   );
 
+  it.each([1_700_000_000, Date.now() + 3_600_000.5])(
+    "[TK5] is not said to be revoked where its end, %d, would leave it good",
+    async (endsAtMs) => {
+      const { id, token } = await issued();
+      expect(await post("/v1/revocations", { id, endsAtMs })).toMatchObject({ code: "input-invalid" });
+      expect(await refusalOf(token)).toBeNull();
+    },
+  );
+
   it("[TK6] that was revoked elsewhere is refused when the copy is too old, which is soon", async () => {
     const { id, token } = await issued();
     vi.useFakeTimers({ toFake: ["Date"] });
