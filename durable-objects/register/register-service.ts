@@ -74,7 +74,7 @@ export class RegisterService {
     this.#tokens = new TokenStore(platform.storage);
     this.#keys = new KeyStore(platform.storage);
     this.#joins = new JoinStore(platform.storage);
-    this.#spread = new RevocationSpread(platform, this.#tokens, pools);
+    this.#spread = new RevocationSpread(platform, this.#tokens, this.#keys, pools);
   }
 
   /** What decides about tokens now; null if that is what who asks has already. */
@@ -216,6 +216,8 @@ export class RegisterService {
   ): readonly ListedKey[] {
     const cause = { by: author, what: "retireKey" };
     this.#changeKeys(cause, () => this.#keys.retire(kid, kind, by, this.#platform.nowMs()));
+    // Whoever is connected by a token of this key is cut off.
+    this.#platform.keepAwake(done(this.#spread.push()));
     return this.#keys.list();
   }
 

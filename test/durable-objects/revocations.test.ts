@@ -1,7 +1,12 @@
 import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { CATALOGUE_NAME } from "../../durable-objects/bindings.ts";
-import { HOST_HEADER, ROUTER_HEADER, TOKEN_HEADER } from "../../durable-objects/calls/peer-headers.ts";
+import {
+  HOST_HEADER,
+  KEY_HEADER,
+  ROUTER_HEADER,
+  TOKEN_HEADER,
+} from "../../durable-objects/calls/peer-headers.ts";
 import { CLOSE_REFUSED } from "../../durable-objects/platform/object-platform.ts";
 import { EgressPool } from "../../durable-objects/pool/egress-pool.ts";
 import { parsePoolPolicy } from "../../src/wire/pool-policy-schema.ts";
@@ -27,8 +32,8 @@ async function newPool() {
 type Connectable = Parameters<typeof upgrade>[0];
 
 /** How the connection ended; null while it has not. */
-async function connected(stub: Connectable, header: string, name: string, token: string) {
-  const response = await upgrade(stub, { upgrade: "websocket", [header]: name, [TOKEN_HEADER]: token });
+async function connected(stub: Connectable, header: string, name: string, token: string, by = TOKEN_HEADER) {
+  const response = await upgrade(stub, { upgrade: "websocket", [header]: name, [by]: token });
   if (response.webSocket === null) return { status: response.status, end: () => null };
   let end: { code: number; reason: string } | null = null;
   response.webSocket.addEventListener("close", ({ code, reason }) => {
@@ -155,6 +160,28 @@ describe("the register", () => {
     const offer = { role: "host" as const, name: "h", pools: ["*"], ttlMs: 1_000 };
     for (let at = 0; at < 1_000; at += 1) expect((await register.offerJoin(BY, offer)).ok).toBe(true);
     expect(await register.offerJoin(BY, offer)).toEqual({ ok: false, refusal: "register-full" });
+  });
+
+  it("[TK7] ends all connections by tokens of a key that is retired, and of no other", async () => {
+    const { stub, address } = await newPool();
+    const register = newRegister();
+    const by = (kid: string) =>
+      Promise.all([
+        connected(stub, HOST_HEADER, `h-${kid.slice(-1)}`, kid, KEY_HEADER),
+        connected(stub, ROUTER_HEADER, `r-${kid.slice(-1)}`, kid, KEY_HEADER),
+        connected(address, HOST_HEADER, `h-${kid.slice(-1)}`, kid, KEY_HEADER),
+      ]);
+    const [cut, kept] = [await by("issuer:a"), await by("issuer:b")];
+    await register.retireKey("issuer:a", "issuer", "operator");
+    await vi.waitFor(() => expect(cut.map(({ end }) => end())).toEqual([CUT_OFF, CUT_OFF, CUT_OFF]));
+    expect(kept.map(({ end }) => end())).toEqual([null, null, null]);
+    // Let in meanwhile by a part of the edge that did not know.
+    const late = await by("issuer:a");
+    vi.useFakeTimers({ toFake: ["Date"] });
+    vi.setSystemTime(Date.now() + 16_000);
+    expect(await runDurableObjectAlarm(register)).toBe(true);
+    await vi.waitFor(() => expect(late.map(({ end }) => end())).toEqual([CUT_OFF, CUT_OFF, CUT_OFF]));
+    expect(await runDurableObjectAlarm(register)).toBe(false);
   });
 
   it("[TK5] goes by the later end that is said of a token, and tells it", async () => {
