@@ -113,6 +113,8 @@ export class EdgeLink<Message> implements Link {
   /** To take the place of the present one. */
   #successor: WebSocket | null = null;
   #tokenLook: NodeJS.Timeout | null = null;
+  /** Told once. */
+  #untakenToken = "";
   #isOpen = false;
   #heartbeatMs: number;
   #heartbeat: NodeJS.Timeout | null = null;
@@ -249,7 +251,13 @@ export class EdgeLink<Message> implements Link {
       if (this.#successor === successor) this.#successor = null;
     };
     // It is tried again at the next look; the present connection is good meanwhile.
-    successor.on("error", forget);
+    successor.on("error", (fault) => {
+      forget();
+      if (token === this.#untakenToken) return;
+      this.#untakenToken = token;
+      const { name, log } = this.#options;
+      log.warn(`${name}: another token is there, and no connection by it: ${fault.message}`);
+    });
     successor.on("close", forget);
     successor.once("open", () => {
       const isWanted = this.#successor === successor && this.#socket === present && this.#isOpen;

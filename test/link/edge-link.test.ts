@@ -72,7 +72,7 @@ describe("when there is another token", () => {
 
   test("[EL5] one that the edge does not take leaves the connection as it is", async () => {
     let token = "the-token";
-    const { link, calls, refusals } = linkTo({}, async () => {
+    const { link, calls, refusals, lines } = linkTo({}, async () => {
       if (token === "") throw new Error("there is none");
       return token;
     });
@@ -84,6 +84,7 @@ describe("when there is another token", () => {
     token = "another-token";
     await until("it was tried more than once", () => edge.upgradeCount > upgradeCount + 1);
     expect([link.isOpen, calls, refusals]).toEqual([true, ["open"], []]);
+    expect(lines.filter((line) => JSON.stringify(line).includes("no connection by it"))).toHaveLength(1);
     edge.refusal = null;
     await until("it is taken", () => calls.length === 3);
   });
