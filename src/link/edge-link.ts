@@ -19,6 +19,7 @@ import type { Outcome } from "../core/outcome.ts";
 import { MAX_MESSAGE_LENGTH } from "../wire/message-parsers.ts";
 import { BackOff } from "../process/back-off.ts";
 import { adviceOn, codeOfProblem } from "./edge-refusals.ts";
+import { Successor } from "./successor.ts";
 
 /** What a link carries and to whom. */
 export interface LinkOptions<Message> {
@@ -110,11 +111,7 @@ export class EdgeLink<Message> implements Link {
   #socket: WebSocket | null = null;
   /** By which the present connection was made. */
   #token = "";
-  /** To take the place of the present one. */
-  #successor: WebSocket | null = null;
-  #tokenLook: NodeJS.Timeout | null = null;
-  /** Told once. */
-  #untakenToken = "";
+  readonly #successor: Successor;
   #isOpen = false;
   #heartbeatMs: number;
   #heartbeat: NodeJS.Timeout | null = null;
@@ -130,6 +127,15 @@ export class EdgeLink<Message> implements Link {
     this.#heartbeatMs = this.#timing.heartbeatMs;
     const { firstRetryMs, longestRetryMs } = this.#timing;
     this.#backOff = new BackOff({ firstMs: firstRetryMs, longestMs: longestRetryMs }, Math.random);
+    const { name, log, token } = options;
+    this.#successor = new Successor({
+      token,
+      dial: (another) => this.#dial(another),
+      everyMs: this.#timing.tokenLookMs,
+      onStand: (socket, another) => this.#takeOver(socket, another),
+      onUntaken: ({ message }) =>
+        log.warn(`${name}: another token is there, and no connection by it: ${message}`),
+    });
   }
 
   get isOpen(): boolean {
@@ -228,43 +234,10 @@ export class EdgeLink<Message> implements Link {
 
   #opened(): void {
     this.#isOpen = true;
-    this.#tokenLook = setInterval(() => void this.#lookAtToken(), this.#timing.tokenLookMs);
+    this.#successor.watch(this.#token);
     this.#beatFromNow();
     this.#awaitProof(this.#timing.proofMs);
     this.#options.onOpen();
-  }
-
-  async #lookAtToken(): Promise<void> {
-    const present = this.#socket;
-    let token: string;
-    try {
-      token = await this.#options.token();
-    } catch {
-      // Half written, say: it is told when it is needed.
-      return;
-    }
-    if (token === this.#token || !this.#isOpen || this.#socket !== present || this.#successor !== null)
-      return;
-    const successor = this.#dial(token);
-    this.#successor = successor;
-    const forget = (): void => {
-      if (this.#successor === successor) this.#successor = null;
-    };
-    // It is tried again at the next look; the present connection is good meanwhile.
-    successor.on("error", (fault) => {
-      forget();
-      if (token === this.#untakenToken) return;
-      this.#untakenToken = token;
-      const { name, log } = this.#options;
-      log.warn(`${name}: another token is there, and no connection by it: ${fault.message}`);
-    });
-    successor.on("close", forget);
-    successor.once("open", () => {
-      const isWanted = this.#successor === successor && this.#socket === present && this.#isOpen;
-      forget();
-      if (isWanted) this.#takeOver(successor, token);
-      else successor.terminate();
-    });
   }
 
   #takeOver(successor: WebSocket, token: string): void {
@@ -362,9 +335,6 @@ export class EdgeLink<Message> implements Link {
 
   #disconnect(): void {
     const socket = this.#socket;
-    const successor = this.#successor;
-    this.#successor = null;
-    successor?.terminate();
     const wasOpen = this.#leave();
     if (socket?.readyState === WebSocket.OPEN && !this.#isStarted) socket.close(1000);
     else socket?.terminate();
@@ -379,8 +349,7 @@ export class EdgeLink<Message> implements Link {
     this.#attempt += 1;
     if (this.#heartbeat !== null) clearTimeout(this.#heartbeat);
     this.#heartbeat = null;
-    if (this.#tokenLook !== null) clearInterval(this.#tokenLook);
-    this.#tokenLook = null;
+    this.#successor.stop();
     this.#wordCame();
     this.#awaitProof(null);
     return wasOpen;
