@@ -166,7 +166,7 @@ test("[EL4] [LI8] what runs by tokens of a key that is retired is ended, and not
     ["gateway", "gateway", edge],
   ] as const) {
     const identity = { role, subject: name, pools: ["main"], expiresAtMs: Date.now() + 60_000 };
-    const client = await admission.identify(ok(await signToken(identity, key!)), { role, hint: null });
+    const client = await admission.identify(ok(await signToken(identity, key)), { role, hint: null });
     const flow = {
       kind: "tunnel",
       until: new PassThrough(),
@@ -175,8 +175,8 @@ test("[EL4] [LI8] what runs by tokens of a key that is retired is ended, and not
     const asked = { client, selection: null, destination: () => ok(DESTINATION), flow };
     expect(await admission.admit(asked)).toMatchObject({ ok: true });
   }
-  verifier.trust({ keys: [publicPart(present!), publicPart(edge!)] });
+  verifier.trust({ keys: [publicPart(present), publicPart(edge)] });
   // What an edge's key signs ends by itself, and its exchange must not end all tunnels. [TK7]
-  verifier.trust({ keys: [publicPart(present!)] });
+  verifier.trust({ keys: [publicPart(present)] });
   expect(ended).toEqual(["former token-signature-invalid"]);
 });
