@@ -13,7 +13,7 @@ import { isStatic, settingsToFollow } from "../../src/core/static-slots.ts";
 import type { AddressOrder, AddressStatus, HeldBlock } from "../calls/address-calls.ts";
 import type { AddressPool } from "../calls/pool-calls.ts";
 import type { Acceptance, ObjectPlatform, ObjectSocket } from "../platform/object-platform.ts";
-import { endConnectionsOf } from "../platform/token-sockets.ts";
+import { endConnectionsOf, NO_OPENER, type Opener } from "../platform/token-sockets.ts";
 import { AddressPublisher } from "./address-publisher.ts";
 import { LEFT, SERVE, statusOf } from "./address-status.ts";
 import { AddressTable } from "./address-table.ts";
@@ -167,14 +167,14 @@ export class AddressService {
   }
 
   /** Connects a host. An address that belongs to no pool has no settings to lease by. [DO7] */
-  connect(host: string, token: string | null = null): Outcome<Acceptance, "ip-unknown"> {
+  connect(host: string, opener: Opener = NO_OPENER): Outcome<Acceptance, "ip-unknown"> {
     const address = this.#table.address();
-    return address === null ? refuse("ip-unknown") : ok(this.#sessions.connect(host, address.pool, token));
+    return address === null ? refuse("ip-unknown") : ok(this.#sessions.connect(host, address.pool, opener));
   }
 
-  /** Tokens are not good any more: what they have opened ends. Leases end by time. [TK6] */
-  dropTokens(tokenIds: readonly string[]): void {
-    endConnectionsOf(this.#platform, tokenIds);
+  /** Tokens, or all of a key, are not good any more: what they have opened ends. Leases end by time. [TK6] */
+  dropTokens(names: readonly string[]): void {
+    endConnectionsOf(this.#platform, names);
   }
 
   /** Hears a host; done when it is answered, or held back. */

@@ -7,10 +7,10 @@ import type { Outcome } from "../../src/core/outcome.ts";
 import type { PortQuestion } from "../../src/core/port-history.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import type { AddressOrder, AddressStatus, HeldBlock } from "../calls/address-calls.ts";
-import { HOST_HEADER, TOKEN_HEADER } from "../calls/peer-headers.ts";
+import { HOST_HEADER, KEY_HEADER, TOKEN_HEADER } from "../calls/peer-headers.ts";
 import type { AddressPool } from "../calls/pool-calls.ts";
 import { durablePlatform } from "../platform/durable-platform.ts";
-import { answerClose, answerUpgrade, connectingPeer, connectingToken } from "../platform/upgrade.ts";
+import { answerClose, answerUpgrade, connectingOpener, connectingPeer } from "../platform/upgrade.ts";
 import { type AddressDescription, AddressService } from "./address-service.ts";
 import { SERVE } from "./address-status.ts";
 import type { StoredHistory } from "./lease-store.ts";
@@ -63,15 +63,15 @@ export class EgressIp extends DurableObject<AddressBindings> {
   }
 
   /** As the service's `dropTokens`. */
-  async dropTokens(tokenIds: readonly string[]): Promise<void> {
-    this.#service.dropTokens(tokenIds);
+  async dropTokens(names: readonly string[]): Promise<void> {
+    this.#service.dropTokens(names);
   }
 
   /** Connects a host. */
   override async fetch(request: Request): Promise<Response> {
     const peer = connectingPeer(request, HOST_HEADER);
-    const token = connectingToken(request, TOKEN_HEADER);
-    return answerUpgrade(this.ctx, peer.ok ? this.#service.connect(peer.value, token) : peer);
+    const opener = connectingOpener(request, { token: TOKEN_HEADER, kid: KEY_HEADER });
+    return answerUpgrade(this.ctx, peer.ok ? this.#service.connect(peer.value, opener) : peer);
   }
 
   override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {

@@ -24,7 +24,7 @@ import {
   type ObjectSocket,
   sendTo,
 } from "../platform/object-platform.ts";
-import { tokenTags } from "../platform/token-sockets.ts";
+import { type Opener, openerTags } from "../platform/token-sockets.ts";
 import type { AddressTable } from "./address-table.ts";
 import type { StoredAddress } from "./lease-store.ts";
 
@@ -79,10 +79,10 @@ export class LeaseSessions {
     this.#table = table;
   }
 
-  /** Connects a host to an address of this pool, by a token that has this id. */
-  connect(host: string, pool: string, token: string | null): Acceptance {
+  /** Connects a host to an address of this pool. */
+  connect(host: string, pool: string, opener: Opener): Acceptance {
     const attachment: LeaseAttachment = { host, session: null, pool };
-    return { tags: [host, ...tokenTags(token)], attachment };
+    return { tags: [host, ...openerTags(opener)], attachment };
   }
 
   /** Hears a host; done when it is answered, or held back. */

@@ -23,8 +23,8 @@ export interface PoolAddress {
    * nothing of the address. [SM5]
    */
   removeHost(pool: string, host: string): Promise<boolean>;
-  /** Ends what these tokens have opened; may be repeated. [TK6] */
-  dropTokens(tokenIds: readonly string[]): Promise<void>;
+  /** Ends what these tokens have opened, or tokens of these keys; may be repeated. [TK6] [TK7] */
+  dropTokens(names: readonly string[]): Promise<void>;
 }
 
 /** A block that is not free. */

@@ -6,3 +6,5 @@ export const HOST_HEADER = "ipshard-host";
 export const ROUTER_HEADER = "ipshard-router";
 /** Request header in which the Worker names the token by which a host or a router connects. [TK6] */
 export const TOKEN_HEADER = "ipshard-token";
+/** Request header in which the Worker names the key that has signed this token. [TK7] */
+export const KEY_HEADER = "ipshard-key";

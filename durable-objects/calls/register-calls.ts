@@ -7,6 +7,8 @@ import type { RevokedToken } from "../../src/core/pool-policy.ts";
 export interface RevokingPool {
   /** May be repeated; done when nobody is connected to the pool or its addresses by these tokens. [TK6] */
   takeRevocations(revoked: readonly PoolRevocation[]): Promise<Outcome<null, "pool-unknown">>;
+  /** May be repeated; done when nobody is connected to the pool or its addresses by a token of these keys. [TK7] */
+  takeRetiredKeys(kids: readonly string[]): Promise<Outcome<null, "pool-unknown">>;
 }
 
 /** A token that was taken back, as pools are told. */

@@ -7,6 +7,7 @@ import { ok, type Outcome, refuse } from "../../src/core/outcome.ts";
 import type { ProblemCode } from "../../src/core/problems.ts";
 import { problemReply } from "../../src/wire/problem-response.ts";
 import type { Acceptance } from "./object-platform.ts";
+import type { Opener } from "./token-sockets.ts";
 
 /** Codes that tell of a close without being sent in one (RFC 6455 section 7.4.1). */
 const UNSENDABLE_CLOSES: ReadonlySet<number> = new Set([1005, 1006, 1015]);
@@ -18,9 +19,12 @@ export function connectingPeer(request: Request, header: string): Outcome<string
   return name ? ok(name) : refuse("role-denied");
 }
 
-/** The id of the token that opens the connection; null for one that has none. [TK6] */
-export function connectingToken(request: Request, header: string): string | null {
-  return request.headers.get(header);
+/** The token that opens the connection, and its key, as these headers name them. [TK6] [TK7] */
+export function connectingOpener(
+  { headers }: Request,
+  names: { readonly token: string; readonly kid: string },
+): Opener {
+  return { token: headers.get(names.token), kid: headers.get(names.kid) };
 }
 
 /** Takes the connection, or answers the upgrade with the refusal. */

@@ -12,11 +12,11 @@ import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import type { Publication } from "../../src/core/publication.ts";
 import type { AuditPage } from "../audit/audit-log.ts";
 import type { PoolAddress } from "../calls/address-calls.ts";
-import { HOST_HEADER, ROUTER_HEADER, TOKEN_HEADER } from "../calls/peer-headers.ts";
+import { HOST_HEADER, KEY_HEADER, ROUTER_HEADER, TOKEN_HEADER } from "../calls/peer-headers.ts";
 import type { PublishRefusal } from "../calls/pool-calls.ts";
 import type { PoolRevocation } from "../calls/register-calls.ts";
 import { durablePlatform } from "../platform/durable-platform.ts";
-import { answerClose, answerUpgrade, connectingPeer, connectingToken } from "../platform/upgrade.ts";
+import { answerClose, answerUpgrade, connectingOpener, connectingPeer } from "../platform/upgrade.ts";
 import type { AddressChanges } from "./address-changes.ts";
 import type { PoolHost } from "./host-description.ts";
 import type { PoolPolicies } from "./pool-policies.ts";
@@ -147,6 +147,11 @@ export class EgressPool extends DurableObject<PoolBindings> {
     return this.#service.takeRevocations(revoked);
   }
 
+  /** As the service's `takeRetiredKeys`. */
+  async takeRetiredKeys(kids: readonly string[]): Promise<Outcome<null, "pool-unknown">> {
+    return this.#service.takeRetiredKeys(kids);
+  }
+
   /** Settings, addresses, hosts and routers. */
   async describe(): Promise<Outcome<PoolDescription, "pool-unknown">> {
     return this.#service.describe();
@@ -163,10 +168,10 @@ export class EgressPool extends DurableObject<PoolBindings> {
     const peer = connectingPeer(request, isRouter ? ROUTER_HEADER : HOST_HEADER);
     if (!peer.ok) return answerUpgrade(this.ctx, peer);
     const { value: name } = peer;
-    const token = connectingToken(request, TOKEN_HEADER);
+    const opener = connectingOpener(request, { token: TOKEN_HEADER, kid: KEY_HEADER });
     return answerUpgrade(
       this.ctx,
-      isRouter ? this.#service.connectRouter(name, token) : this.#service.connectHost(name, token),
+      isRouter ? this.#service.connectRouter(name, opener) : this.#service.connectHost(name, opener),
     );
   }
 

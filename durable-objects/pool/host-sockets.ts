@@ -14,7 +14,7 @@ import {
   type ObjectPlatform,
   type ObjectSocket,
 } from "../platform/object-platform.ts";
-import { tokenTags } from "../platform/token-sockets.ts";
+import { type Opener, openerTags } from "../platform/token-sockets.ts";
 import type { StoredHost } from "./pool-store.ts";
 
 /** Stays with a socket. `instance` is null until the host has enlisted on it. */
@@ -52,10 +52,10 @@ export class HostSockets {
     this.#platform = platform;
   }
 
-  /** Connects a host, by a token that has this id. */
-  connect(host: string, token: string | null): Acceptance {
+  /** Connects a host. */
+  connect(host: string, opener: Opener): Acceptance {
     const attachment: HostAttachment = { host, instance: null, heardAtMs: this.#platform.nowMs() };
-    return { tags: [HOSTS_TAG, host, ...tokenTags(token)], attachment };
+    return { tags: [HOSTS_TAG, host, ...openerTags(opener)], attachment };
   }
 
   /** Whose connection it is, and the instance that has enlisted on it; null for none. */

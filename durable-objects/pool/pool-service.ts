@@ -25,6 +25,7 @@ import {
   type ObjectPlatform,
   type ObjectSocket,
 } from "../platform/object-platform.ts";
+import { NO_OPENER, type Opener } from "../platform/token-sockets.ts";
 import { RouterSockets } from "../steering/router-sockets.ts";
 import { SteeringFeed } from "../steering/steering-feed.ts";
 import { SteeringStore } from "../steering/steering-store.ts";
@@ -303,26 +304,33 @@ export class PoolService {
     return this.#store.pool() === null ? refuse("pool-unknown") : ok(this.#audit.entries(page));
   }
 
-  /** Connects a host, by a token that has this id. */
+  /** Connects a host. */
   connectHost(
     host: string,
-    token: string | null = null,
+    opener: Opener = NO_OPENER,
   ): Outcome<Acceptance, "pool-unknown" | "token-revoked"> {
-    return this.#connect(token, () => this.#sockets.connect(host, token));
+    return this.#connect(opener, () => this.#sockets.connect(host, opener));
   }
 
-  /** Connects a router, by a token that has this id. */
+  /** Connects a router. */
   connectRouter(
     router: string,
-    token: string | null = null,
+    opener: Opener = NO_OPENER,
   ): Outcome<Acceptance, "pool-unknown" | "token-revoked"> {
-    return this.#connect(token, () => this.#steering.connect(router, token));
+    return this.#connect(opener, () => this.#steering.connect(router, opener));
   }
 
   /** As `RevokedConnections.end`. */
   async takeRevocations(revoked: readonly PoolRevocation[]): Promise<Outcome<null, "pool-unknown">> {
     if (this.#store.pool() === null) return refuse("pool-unknown");
     await this.#revoked.end(revoked);
+    return ok(null);
+  }
+
+  /** As `RevokedConnections.endOfKeys`. */
+  async takeRetiredKeys(kids: readonly string[]): Promise<Outcome<null, "pool-unknown">> {
+    if (this.#store.pool() === null) return refuse("pool-unknown");
+    await this.#revoked.endOfKeys(kids);
     return ok(null);
   }
 
@@ -355,7 +363,7 @@ export class PoolService {
   }
 
   #connect(
-    token: string | null,
+    { token }: Opener,
     accept: () => Acceptance,
   ): Outcome<Acceptance, "pool-unknown" | "token-revoked"> {
     if (this.#store.pool() === null) return refuse("pool-unknown");

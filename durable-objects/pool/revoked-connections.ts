@@ -38,4 +38,11 @@ export class RevokedConnections {
     // Hosts cannot be told then. It is tried again, and older ones end meanwhile.
     if (!noted.ok) throw new Error(noted.refusal);
   }
+
+  /** The same of all tokens that these keys have signed; to whoever comes anew the Worker says no. [TK7] */
+  async endOfKeys(kids: readonly string[]): Promise<void> {
+    const { platform, store, addressOf } = this.#options;
+    endConnectionsOf(platform, kids);
+    await Promise.all(store.ips().map(({ ip }) => addressOf(ip).dropTokens(kids)));
+  }
 }

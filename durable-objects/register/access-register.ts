@@ -12,13 +12,8 @@ import type { RevokingPool } from "../calls/register-calls.ts";
 import { durablePlatform } from "../platform/durable-platform.ts";
 import type { Join } from "./join-store.ts";
 import type { ListedKey } from "./key-store.ts";
-import {
-  type Administrator,
-  type Joined,
-  RegisterService,
-  type RevocationWish,
-  type Revoked,
-} from "./register-service.ts";
+import type { Administrator } from "./administrator.ts";
+import { type Joined, RegisterService, type RevocationWish, type Revoked } from "./register-service.ts";
 import type { ListedToken } from "./token-store.ts";
 
 /** The name of the only catalogue, which knows all pools. */

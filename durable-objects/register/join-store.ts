@@ -53,9 +53,11 @@ export class JoinStore {
     return this.#all("SELECT * FROM join_token ORDER BY made_at_ms DESC, id").map(joinOf);
   }
 
-  /** How many there are. */
-  count(): number {
-    return numberOf(this.#all("SELECT count(*) AS n FROM join_token")[0]!, "n");
+  /** How many there are, and how many of them one administrator has made. */
+  counts(by: string): { readonly all: number; readonly own: number } {
+    const query = "SELECT count(*) AS n, coalesce(sum(made_by = ?), 0) AS own FROM join_token";
+    const row = this.#all(query, by)[0]!;
+    return { all: numberOf(row, "n"), own: numberOf(row, "own") };
   }
 
   /** Offers one. */

@@ -2,7 +2,14 @@
 import type { JWK } from "jose";
 import type { EdgeKey } from "../../src/wire/access-state.ts";
 import type { KeyKind } from "../../src/wire/keys.ts";
-import { numberOrNull, type SqlDatabase, type SqlRow, textOf, textOrNull } from "../storage/sql-database.ts";
+import {
+  numberOf,
+  numberOrNull,
+  type SqlDatabase,
+  type SqlRow,
+  textOf,
+  textOrNull,
+} from "../storage/sql-database.ts";
 
 /** A key without its secrets. */
 export interface ListedKey {
@@ -72,8 +79,23 @@ export class KeyStore {
   /** Puts a key out of use, wherever it stands; what is secret of it is forgotten. */
   retire(kid: string, kind: KeyKind, by: string, nowMs: number): void {
     this.#all("INSERT OR IGNORE INTO access_key (kid, kind) VALUES (?, ?)", kid, kind);
-    const query = "UPDATE access_key SET jwk = NULL, retired_at_ms = ?, retired_by = ? WHERE kid = ?";
+    const query =
+      "UPDATE access_key SET jwk = NULL, retired_at_ms = ?, retired_by = ?, is_told = 0 WHERE kid = ?";
     this.#all(query, nowMs, by, kid);
+  }
+
+  /** Retired keys of which pools are still to be told, since when each is. */
+  untold(): { readonly kid: string; readonly retiredAtMs: number }[] {
+    const query = "SELECT kid, retired_at_ms FROM access_key WHERE retired_at_ms IS NOT NULL AND is_told = 0";
+    return this.#all(query).map((row) => ({
+      kid: textOf(row, "kid"),
+      retiredAtMs: numberOf(row, "retired_at_ms"),
+    }));
+  }
+
+  /** Notes that every pool was told, and no copy is older. */
+  noteTold(kids: Iterable<string>): void {
+    for (const kid of kids) this.#all("UPDATE access_key SET is_told = 1 WHERE kid = ?", kid);
   }
 
   #inUse(kind: KeyKind): SqlRow[] {

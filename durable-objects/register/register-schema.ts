@@ -67,4 +67,6 @@ export const REGISTER_MIGRATIONS: Migrations = [
   ],
   // What administrators have changed.
   AUDIT_TABLE,
+  // Whether pools know of a key that was retired.
+  ["ALTER TABLE access_key ADD COLUMN is_told INTEGER NOT NULL DEFAULT 0"],
 ];

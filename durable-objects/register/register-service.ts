@@ -7,7 +7,7 @@ import { newTokenId } from "../../src/wire/tokens.ts";
 import type { AuditEntry, ChangeAuthor } from "../../src/core/audit.ts";
 import type { Role } from "../../src/core/identity.ts";
 import { ok, type Outcome, refuse } from "../../src/core/outcome.ts";
-import { arePermitted } from "../../src/core/revocation.ts";
+import { arePermitted, widened } from "../../src/core/revocation.ts";
 import type { AccessState } from "../../src/wire/access-state.ts";
 import { generateKey } from "../../src/wire/keys.ts";
 import type { JWK } from "jose";
@@ -16,6 +16,7 @@ import { within } from "../platform/deadline.ts";
 import type { ObjectPlatform } from "../platform/object-platform.ts";
 import { migrate } from "../storage/migrate.ts";
 import { numberOf } from "../storage/sql-database.ts";
+import { type Administrator, hasRoomFor } from "./administrator.ts";
 import { type JoinedRole, type Join, JoinStore } from "./join-store.ts";
 import { KeyStore, type ListedKey } from "./key-store.ts";
 import { REGISTER_MIGRATIONS } from "./register-schema.ts";
@@ -37,12 +38,6 @@ export interface Revoked {
   readonly ids: readonly string[];
   /** Pools that have not heard of it yet; they are told as soon as it can be done. */
   readonly pendingPools: readonly string[];
-}
-
-/** An administrator, and the pools of the token. */
-export interface Administrator {
-  readonly name: string;
-  readonly pools: readonly string[];
 }
 
 /** What a machine got by a join. */
@@ -79,7 +74,7 @@ export class RegisterService {
     this.#tokens = new TokenStore(platform.storage);
     this.#keys = new KeyStore(platform.storage);
     this.#joins = new JoinStore(platform.storage);
-    this.#spread = new RevocationSpread(platform, this.#tokens, pools);
+    this.#spread = new RevocationSpread(platform, this.#tokens, this.#keys, pools);
   }
 
   /** What decides about tokens now; null if that is what who asks has already. */
@@ -147,20 +142,23 @@ export class RegisterService {
       role: role as Role | null,
       spread: pools,
       // Somebody may be connected by one that has ended since: pools hear of it all the same.
-      expiresAtMs: Math.max(endsAtMs, nowMs + DAY_MS),
+      // Whole: hosts read no policy with another number. [PY4]
+      expiresAtMs: Math.ceil(Math.max(endsAtMs, endOfDay(nowMs + DAY_MS))),
     }));
     if (wish.id !== undefined && noted.length === 0) {
-      const expiresAtMs = Math.min(wish.endsAtMs ?? Infinity, nowMs + LONGEST_TTL_MS);
+      const expiresAtMs = Math.ceil(Math.min(wish.endsAtMs ?? Infinity, endOfDay(nowMs + LONGEST_TTL_MS)));
       noted.push({ tokenId: wish.id, role: null, spread: by.pools, expiresAtMs });
     }
     if (noted.length === 0) return this.#refuse(cause, "token-unknown");
     this.#prune(nowMs);
-    if (this.#tokens.revocationCount() + noted.length > MOST_REVOCATIONS)
+    if (!hasRoomFor(by, this.#tokens.revocationCounts(by.name), noted.length, MOST_REVOCATIONS))
       return this.#refuse(cause, "register-full");
-    const fresh = noted.filter(({ tokenId }) => !this.#reaches(tokenId, by.pools));
+    const fresh = noted
+      .map((said) => widened(this.#tokens.revocation(said.tokenId), { ...said, pools: by.pools }))
+      .filter((said) => said !== null);
     this.#audit.change(cause, () => {
-      for (const revocation of fresh) {
-        this.#tokens.revoke({ ...revocation, pools: by.pools, revokedAtMs: nowMs, revokedBy: by.name });
+      for (const said of fresh) {
+        this.#tokens.revoke({ ...said, revokedAtMs: nowMs, revokedBy: by.name });
       }
       if (fresh.length > 0) this.#changed(false);
       return { after: { revoked: fresh.map(({ tokenId }) => tokenId) } };
@@ -218,22 +216,25 @@ export class RegisterService {
   ): readonly ListedKey[] {
     const cause = { by: author, what: "retireKey" };
     this.#changeKeys(cause, () => this.#keys.retire(kid, kind, by, this.#platform.nowMs()));
+    // Whoever is connected by a token of this key is cut off.
+    this.#platform.keepAwake(done(this.#spread.push()));
     return this.#keys.list();
   }
 
   /** Offers a machine to join under a name. */
   offerJoin(
-    by: string,
+    by: Administrator,
     offer: { role: JoinedRole; name: string; pools: readonly string[]; ttlMs: number },
     author: ChangeAuthor | null = null,
   ): Outcome<Join, "register-full"> {
     const nowMs = this.#platform.nowMs();
     this.#joins.prune(nowMs - KEPT_MS);
     const cause = { by: author, what: "offerJoin" };
-    if (this.#joins.count() >= MOST_JOINS) return this.#refuse(cause, "register-full");
+    if (!hasRoomFor(by, this.#joins.counts(by.name), 1, MOST_JOINS))
+      return this.#refuse(cause, "register-full");
     const { role, name, pools, ttlMs } = offer;
     const id = newTokenId();
-    const made = { id, role, name, pools, endsAtMs: nowMs + ttlMs, madeAtMs: nowMs, madeBy: by };
+    const made = { id, role, name, pools, endsAtMs: nowMs + ttlMs, madeAtMs: nowMs, madeBy: by.name };
     this.#audit.change(cause, () => {
       this.#joins.put(made);
       return { after: made };
@@ -335,12 +336,6 @@ export class RegisterService {
     return this.#tokens.tokensOf(column, value).filter((token) => role === undefined || token.role === role);
   }
 
-  /** Whether a token is revoked already as far as this administrator's word reaches. */
-  #reaches(tokenId: string, pools: readonly string[]): boolean {
-    const present = this.#tokens.revocation(tokenId);
-    return present !== null && arePermitted(pools, present.pools);
-  }
-
   #changeKeys(cause: Cause, make: () => void): void {
     const before = Object.fromEntries(this.#keys.list().map((key) => [key.kid, key]));
     this.#audit.change(cause, () => {
@@ -370,6 +365,11 @@ export class RegisterService {
       areKeys ? 1 : 0,
     );
   }
+}
+
+/** To say the same again on the same day is no news. */
+function endOfDay(atMs: number): number {
+  return Math.ceil(atMs / DAY_MS) * DAY_MS;
 }
 
 async function done(work: Promise<unknown>): Promise<void> {

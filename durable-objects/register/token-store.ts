@@ -1,6 +1,6 @@
 /** Tokens and revocations on disk. What a token says is kept, never the token. [TK4] [TK5] */
 import type { Role, TokenRestrictions } from "../../src/core/identity.ts";
-import type { Revocation } from "../../src/core/revocation.ts";
+import type { Revocation, SpreadRevocation } from "../../src/core/revocation.ts";
 import type { PoolRevocation } from "../calls/register-calls.ts";
 import { numberOf, type SqlDatabase, type SqlRow, textOf, textOrNull } from "../storage/sql-database.ts";
 
@@ -28,10 +28,8 @@ export interface ListedToken extends RegisteredToken {
 }
 
 /** A revocation as it is noted. */
-export interface NotedRevocation extends Revocation {
+export interface NotedRevocation extends SpreadRevocation {
   readonly role: Role | null;
-  /** Pools in which the token may be shown. */
-  readonly spread: readonly string[];
   readonly revokedAtMs: number;
   readonly revokedBy: string;
 }
@@ -86,12 +84,14 @@ export class TokenStore {
     return numberOf(this.#all("SELECT count(*) AS n FROM token")[0]!, "n");
   }
 
-  /** How many revocations there are. */
-  revocationCount(): number {
-    return numberOf(this.#all("SELECT count(*) AS n FROM revocation")[0]!, "n");
+  /** How many revocations there are, and how many of them one administrator has made. */
+  revocationCounts(by: string): { readonly all: number; readonly own: number } {
+    const query = "SELECT count(*) AS n, coalesce(sum(revoked_by = ?), 0) AS own FROM revocation";
+    const row = this.#all(query, by)[0]!;
+    return { all: numberOf(row, "n"), own: numberOf(row, "own") };
   }
 
-  /** Notes that a token was revoked; the first word stays, unless the later one reaches further. */
+  /** Notes that a token was revoked, instead of what was noted of it before. */
   revoke(revocation: NotedRevocation): void {
     const { tokenId, role, pools, spread, expiresAtMs, revokedAtMs, revokedBy } = revocation;
     this.#all("DELETE FROM revocation WHERE id = ?", tokenId);
@@ -108,9 +108,9 @@ export class TokenStore {
   }
 
   /** What is known of a revocation. */
-  revocation(id: string): Revocation | null {
+  revocation(id: string): SpreadRevocation | null {
     const [row] = this.#all("SELECT * FROM revocation WHERE id = ?", id);
-    return row === undefined ? null : revocationOf(row);
+    return row === undefined ? null : { ...revocationOf(row), spread: listOf(row, "spread") };
   }
 
   /** Revocations that matter still. */

@@ -14,7 +14,7 @@ import {
   type ObjectPlatform,
   type ObjectSocket,
 } from "../platform/object-platform.ts";
-import { tokenTags } from "../platform/token-sockets.ts";
+import { type Opener, openerTags } from "../platform/token-sockets.ts";
 
 /** Stays with a socket. */
 export interface RouterAttachment extends Progress {
@@ -51,15 +51,15 @@ export class RouterSockets {
     return typeof (socket.deserializeAttachment() as Partial<RouterAttachment>).router === "string";
   }
 
-  /** Connects a router, by a token that has this id. */
-  connect(router: string, token: string | null): Acceptance {
+  /** Connects a router. */
+  connect(router: string, opener: Opener): Acceptance {
     const attachment: RouterAttachment = {
       router,
       instance: null,
       heardAtMs: this.#platform.nowMs(),
       ...beginning(0),
     };
-    return { tags: [ROUTERS_TAG, tagOf(router), ...tokenTags(token)], attachment };
+    return { tags: [ROUTERS_TAG, tagOf(router), ...openerTags(opener)], attachment };
   }
 
   /** Notes what has become of a connection on which its router was heard now. */

@@ -19,6 +19,7 @@ import {
 import type { NextHop, SteeringChange, SteeringEntry } from "../../src/core/steering.ts";
 import type { PublishRefusal } from "../calls/pool-calls.ts";
 import type { Acceptance, ObjectPlatform, ObjectSocket } from "../platform/object-platform.ts";
+import type { Opener } from "../platform/token-sockets.ts";
 import { Signal } from "./signal.ts";
 import { type PoolRouter, RouterRegister } from "./router-register.ts";
 import { ITEMS_PER_MESSAGE, RouterSessions } from "./router-sessions.ts";
@@ -102,8 +103,8 @@ export class SteeringFeed {
   }
 
   /** Connects a router. */
-  connect(router: string, token: string | null): Acceptance {
-    return this.#sockets.connect(router, token);
+  connect(router: string, opener: Opener): Acceptance {
+    return this.#sockets.connect(router, opener);
   }
 
   /** Hears a router. */

@@ -66,7 +66,7 @@ export const revocationSchema = z
     name: nameSchema.optional(),
     role: z.enum(ISSUED_ROLES as [Role, ...Role[]]).optional(),
     tenant: tenant.optional(),
-    endsAtMs: instant.positive().optional().meta({
+    endsAtMs: z.int().positive().optional().meta({
       description:
         "When the token of this id ends, if it was never registered; else it stays revoked for ten years.",
     }),

@@ -17,6 +17,33 @@ export function isRevoked(
   return revocation !== undefined && arePermitted(pools, revocation.pools);
 }
 
+/** What is said of a revocation beside whose word it is: in which pools the token may be shown. */
+export interface SpreadRevocation extends Revocation {
+  readonly spread: readonly string[];
+}
+
+/**
+ * What two administrators say of one token, together: the word of neither is lost by that of the other, and
+ * of two ends the later counts. Null where the new word adds nothing. [TK5]
+ */
+export function widened<Said extends SpreadRevocation>(
+  present: SpreadRevocation | null,
+  said: Said,
+): Said | null {
+  if (present === null) return said;
+  if (arePermitted(said.pools, present.pools) && said.expiresAtMs <= present.expiresAtMs) return null;
+  return {
+    ...said,
+    pools: union(present.pools, said.pools),
+    spread: union(present.spread, said.spread),
+    expiresAtMs: Math.max(present.expiresAtMs, said.expiresAtMs),
+  };
+}
+
+function union(one: readonly string[], other: readonly string[]): readonly string[] {
+  return [...new Set([...one, ...other])];
+}
+
 /** Whether an administrator of some pools may decide about what is for these pools. [ID6] */
 export function arePermitted(pools: readonly string[], administered: readonly string[]): boolean {
   return administered.includes(EVERY_POOL) || pools.every((pool) => administered.includes(pool));

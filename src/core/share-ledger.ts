@@ -7,7 +7,7 @@
  */
 import { NO_LIMITS, type TenantLimits } from "./pool-policy.ts";
 import { baseOf, commitmentOf, divide, type Holding } from "./share-division.ts";
-import type { ShareMessage, TenantUse } from "./share-messages.ts";
+import { rateInKey, type ShareMessage, type TenantUse } from "./share-messages.ts";
 import { type Amounts, LIMITED, type Limited } from "./tenant-limits.ts";
 
 type Holdings = { [Thing in Limited]?: Holding };
@@ -40,8 +40,8 @@ export function baseShareOf(limits: TenantLimits, members: number): Amounts {
 /** One per pool, and one per host. */
 export class ShareLedger {
   readonly #limitsOf: (tenant: string) => TenantLimits | null;
-  /** Of tokens that have told theirs. */
-  readonly #rates = new Map<string, number>();
+  /** Of tokens that have told of themselves. */
+  readonly #rates = new Map<string, TenantLimits | null>();
   readonly #members = new Map<string, LedgerMember>();
   /** The members that have told of a tenant. */
   readonly #users = new Map<string, Set<string>>();
@@ -59,8 +59,10 @@ export class ShareLedger {
   constructor(limitsOf: (tenant: string) => TenantLimits | null, hasBase = true) {
     this.#hasBase = hasBase;
     this.#limitsOf = (tenant) => {
-      const rate = this.#rates.get(tenant);
-      return rate === undefined ? limitsOf(tenant) : { ...NO_LIMITS, requestsPerSecond: rate };
+      const known = this.#rates.get(tenant);
+      if (known !== undefined) return known;
+      const rate = rateInKey(tenant);
+      return rate === undefined ? limitsOf(tenant) : limitsAt(rate);
     };
   }
 
@@ -155,7 +157,8 @@ export class ShareLedger {
       if (!said.has(tenant)) said.set(tenant, { tenant, used: {}, wanted: {} });
     }
     for (const use of said.values()) {
-      if (use.rate !== undefined) this.#rates.set(use.tenant, use.rate);
+      const rate = rateInKey(use.tenant);
+      if (rate !== undefined) this.#rates.set(use.tenant, limitsAt(rate));
       const limits = this.#limitsOf(use.tenant);
       if (limits === null) {
         member.tenants.delete(use.tenant);
@@ -357,6 +360,10 @@ export class ShareLedger {
       tenants: those.map((tenant) => ({ tenant, share: toldOf(member.tenants.get(tenant)) })),
     };
   }
+}
+
+function limitsAt(perSecond: number | null): TenantLimits | null {
+  return perSecond === null ? null : { ...NO_LIMITS, requestsPerSecond: perSecond };
 }
 
 function toldOf(holdings: Holdings = {}): Amounts {

@@ -8,7 +8,7 @@ export interface TenantUse {
   readonly used: Amounts;
   /** With what was refused of late. */
   readonly wanted: Amounts;
-  /** Of a token with a rate of its own, which is shared out in the same way under its key. */
+  /** Of a token with a rate of its own, which is shared out in the same way under its key. Only the key counts. */
   readonly rate?: number | undefined;
 }
 
@@ -32,7 +32,24 @@ export interface ShareMessage {
   readonly tenants: readonly TenantShare[];
 }
 
-/** What stands for a token among tenants; no name begins so. */
+/** No name of a tenant begins so. */
+const OF_TOKEN = "\n";
+
+/** What stands for a token among tenants. */
 export function tokenKey(tokenId: string | null, subject: string, perSecond: number): string {
-  return `\n${JSON.stringify([tokenId, subject, perSecond])}`;
+  return `${OF_TOKEN}${JSON.stringify([tokenId, subject, perSecond])}`;
+}
+
+/**
+ * The rate in the key of a token; null for what is none, undefined for the name of a tenant. A member cannot
+ * say another: what one says of a tenant must not be taken for the tenant's limit. [LI3]
+ */
+export function rateInKey(tenant: string): number | null | undefined {
+  if (!tenant.startsWith(OF_TOKEN)) return undefined;
+  try {
+    const [, , perSecond] = JSON.parse(tenant.slice(OF_TOKEN.length)) as unknown[];
+    return typeof perSecond === "number" && perSecond >= 0 ? perSecond : null;
+  } catch {
+    return null;
+  }
 }

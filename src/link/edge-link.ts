@@ -6,6 +6,10 @@
  * message that cannot be read ends the connection, since what followed it could not be trusted
  * either. Whoever uses the link says when a connection has proved good; until then every end
  * makes the next wait longer. [EL1] [EL2] [EL3]
+ *
+ * When there is another token a second connection is made by it, and the first is left when that
+ * stands: so nobody is away for a moment, and what the former token opened is gone before that is
+ * revoked, or its key retired. [EL5]
  */
 import type { IncomingMessage } from "node:http";
 import type { Logger } from "pino";
@@ -15,6 +19,7 @@ import type { Outcome } from "../core/outcome.ts";
 import { MAX_MESSAGE_LENGTH } from "../wire/message-parsers.ts";
 import { BackOff } from "../process/back-off.ts";
 import { adviceOn, codeOfProblem } from "./edge-refusals.ts";
+import { Successor } from "./successor.ts";
 
 /** What a link carries and to whom. */
 export interface LinkOptions<Message> {
@@ -72,6 +77,8 @@ export interface LinkTiming {
   readonly proofMs: number;
   readonly firstRetryMs: number;
   readonly longestRetryMs: number;
+  /** Whether there is another token is looked at so often. */
+  readonly tokenLookMs: number;
 }
 
 const DEFAULT_TIMING: LinkTiming = {
@@ -81,7 +88,10 @@ const DEFAULT_TIMING: LinkTiming = {
   proofMs: 30_000,
   firstRetryMs: 100,
   longestRetryMs: 5_000,
+  tokenLookMs: 10_000,
 };
+/** A connection that is left stays until the edge has taken the other one for its successor. */
+const LEFT_MS = 5_000;
 /** Looks at an edge that owes a word, within the time that it has for it. */
 const LOOKS_PER_SILENCE = 5;
 /** The same trouble is not logged more often. */
@@ -99,6 +109,9 @@ export class EdgeLink<Message> implements Link {
   /** Rises with every attempt, so that what an older one still does is recognised. */
   #attempt = 0;
   #socket: WebSocket | null = null;
+  /** By which the present connection was made. */
+  #token = "";
+  readonly #successor: Successor;
   #isOpen = false;
   #heartbeatMs: number;
   #heartbeat: NodeJS.Timeout | null = null;
@@ -114,6 +127,15 @@ export class EdgeLink<Message> implements Link {
     this.#heartbeatMs = this.#timing.heartbeatMs;
     const { firstRetryMs, longestRetryMs } = this.#timing;
     this.#backOff = new BackOff({ firstMs: firstRetryMs, longestMs: longestRetryMs }, Math.random);
+    const { name, log, token } = options;
+    this.#successor = new Successor({
+      token,
+      dial: (another) => this.#dial(another),
+      everyMs: this.#timing.tokenLookMs,
+      onStand: (socket, another) => this.#takeOver(socket, another),
+      onUntaken: ({ message }) =>
+        log.warn(`${name}: another token is there, and no connection by it: ${message}`),
+    });
   }
 
   get isOpen(): boolean {
@@ -174,17 +196,29 @@ export class EdgeLink<Message> implements Link {
       return;
     }
     if (!this.#isStarted || attempt !== this.#attempt) return;
-    const socket = new WebSocket(this.#options.url, {
+    const socket = this.#dial(token);
+    socket.on("open", () => {
+      if (this.#socket === socket) this.#opened();
+    });
+    this.#use(socket, token);
+  }
+
+  #dial(token: string): WebSocket {
+    return new WebSocket(this.#options.url, {
       headers: { authorization: `Bearer ${token}` },
       handshakeTimeout: this.#timing.handshakeMs,
       maxPayload: MAX_MESSAGE_LENGTH * 4,
       perMessageDeflate: false,
     });
+  }
+
+  /** From now on this is the connection. */
+  #use(socket: WebSocket, token: string): void {
     this.#socket = socket;
+    this.#token = token;
     const whenCurrent = (what: () => void): void => {
       if (this.#socket === socket) what();
     };
-    socket.on("open", () => whenCurrent(() => this.#opened()));
     socket.on("message", (data, isBinary) => whenCurrent(() => this.#received(data, isBinary)));
     socket.on("unexpected-response", (_request, response) => {
       void this.#refusalOf(response).then(({ code, why }) => whenCurrent(() => this.#refused(code, why)));
@@ -200,9 +234,19 @@ export class EdgeLink<Message> implements Link {
 
   #opened(): void {
     this.#isOpen = true;
+    this.#successor.watch(this.#token);
     this.#beatFromNow();
     this.#awaitProof(this.#timing.proofMs);
     this.#options.onOpen();
+  }
+
+  #takeOver(successor: WebSocket, token: string): void {
+    const former = this.#socket;
+    if (this.#leave()) this.#options.onClose();
+    this.#use(successor, token);
+    this.#options.log.info(`${this.#options.name}: connected by another token`);
+    this.#opened();
+    setTimeout(() => former?.terminate(), LEFT_MS).unref();
   }
 
   /** Hosts that were connected at the same moment do not go on beating at the same moments. */
@@ -291,17 +335,24 @@ export class EdgeLink<Message> implements Link {
 
   #disconnect(): void {
     const socket = this.#socket;
+    const wasOpen = this.#leave();
+    if (socket?.readyState === WebSocket.OPEN && !this.#isStarted) socket.close(1000);
+    else socket?.terminate();
+    if (wasOpen) this.#options.onClose();
+  }
+
+  /** What the present connection may still say counts no more. Whether it was open. */
+  #leave(): boolean {
     const wasOpen = this.#isOpen;
     this.#socket = null;
     this.#isOpen = false;
     this.#attempt += 1;
     if (this.#heartbeat !== null) clearTimeout(this.#heartbeat);
     this.#heartbeat = null;
+    this.#successor.stop();
     this.#wordCame();
     this.#awaitProof(null);
-    if (socket?.readyState === WebSocket.OPEN && !this.#isStarted) socket.close(1000);
-    else socket?.terminate();
-    if (wasOpen) this.#options.onClose();
+    return wasOpen;
   }
 
   #connectLater(): void {

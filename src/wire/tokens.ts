@@ -68,9 +68,13 @@ type ImportedKey = Awaited<ReturnType<typeof importJWK>>;
 
 /** Verifies tokens against a set of public keys, which may be replaced at any time. */
 export class TokenVerifier {
+  /** Called when other keys are trusted. */
+  onTrust: (() => void) | null = null;
   #keys: ReadonlyMap<string, TrustedKey>;
   readonly #imported = new WeakMap<JWK, Promise<ImportedKey>>();
   readonly #known = new Map<string, Identity>();
+  /** By which key each was verified. */
+  readonly #signers = new WeakMap<Identity, TrustedKey>();
   readonly #mostKnown: number;
 
   /** At most `mostKnown` verified tokens are remembered. */
@@ -83,6 +87,17 @@ export class TokenVerifier {
   trust(keys: KeySet): void {
     this.#keys = byKid(keys);
     this.#known.clear();
+    this.onTrust?.();
+  }
+
+  /**
+   * Whether the issuer's key by which somebody was verified has been retired since. What a key of the edge
+   * signs is short-lived, and says no more than the token for which it was had: that is revoked by itself. [TK7]
+   */
+  isOfRetired(identity: Identity): boolean {
+    const signer = this.#signers.get(identity);
+    if (signer === undefined || signer.kind !== "issuer") return false;
+    return this.#keys.get(signer.jwk.kid!)?.jwk.x !== signer.jwk.x;
   }
 
   /** The identity of a token that was verified before and has not ended; the hot path. */
@@ -120,7 +135,9 @@ export class TokenVerifier {
       const claims = claimsSchema.safeParse(payload);
       if (!claims.success) return refuse("token-malformed");
       if (!maySign(trusted.kind, claims.data.role)) return refuse("token-signature-invalid");
-      return ok(identityOf(claims.data, trusted.kind));
+      const identity = identityOf(claims.data, trusted.kind);
+      this.#signers.set(identity, trusted);
+      return ok(identity);
     } catch (fault) {
       return refuse(trusted === undefined ? "token-signature-invalid" : refusalOf(fault));
     }

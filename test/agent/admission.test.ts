@@ -3,7 +3,9 @@ import { PassThrough } from "node:stream";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { TenantBook } from "../../src/agent/tenants/tenant-book.ts";
 import { Admission } from "../../src/agent/admission/admission.ts";
+import { DEFAULT_POOL_POLICY, NO_LIMITS, type PoolPolicy, UNRESTRICTED } from "../../src/core/pool-policy.ts";
 import { DestinationPolicy } from "../../src/policy/destination-policy.ts";
+import { problemOf } from "../../src/agent/egress/faults.ts";
 import { logFields } from "../../src/agent/egress/flow-context.ts";
 import { PortBinder } from "../../src/agent/egress/port-binder.ts";
 import type { Identity } from "../../src/core/identity.ts";
@@ -18,6 +20,8 @@ const DESTINATION = { hostname: "example.com" };
 const FLOW = { kind: "request", until: new PassThrough(), flow: { fail: () => {} } } as const;
 
 let binder: PortBinder;
+let tenants: TenantBook;
+let verifier: TokenVerifier;
 let admission: Admission;
 let policy: DestinationPolicy;
 let readCount: number;
@@ -30,8 +34,9 @@ beforeEach(async () => {
   ports.setTerm({ monotonicEndMs: Infinity, wallEndMs: Infinity });
   const edge = await generateKey("edge");
   policy = new DestinationPolicy();
-  const verifier = new TokenVerifier({ keys: [publicPart(edge)] });
-  admission = new Admission({ pool: "main", binder, tenants: new TenantBook(() => policy), verifier });
+  verifier = new TokenVerifier({ keys: [publicPart(edge)] });
+  tenants = new TenantBook(() => policy);
+  admission = new Admission({ pool: "main", binder, tenants, verifier });
   readCount = 0;
   tokenFor = (identity) =>
     signToken(
@@ -124,4 +129,54 @@ test("[GW11] a fault that nobody foresaw is told with the flow that it ended", a
   expect(rig.faultyFlows).toMatchObject([{ client: "test", pool: "main", address: { ip: "127.0.0.10" } }]);
   await rig.close();
   origin.close();
+});
+
+function limited(tunnels: number, more: Partial<PoolPolicy> = {}): PoolPolicy {
+  const anyTenant = { ...UNRESTRICTED, limits: { ...NO_LIMITS, tunnels } };
+  return { ...DEFAULT_POOL_POLICY, version: 1, anyTenant, ...more };
+}
+
+test.each([
+  ["token-revoked", limited(10, { revoked: [{ tokenId: "bad", expiresAtMs: Infinity }] })],
+  ["tenant-denied", limited(10, { anyTenant: null })],
+])("[LI8] [LI14] who waits for a share is judged again when it has come: %s", async (code, policyThen) => {
+  tenants.take(limited(10));
+  // So far this host knows of no share, and has none.
+  tenants.meters.shareWithOthers(false);
+  const client = await admission.identify(ok(await tokenFor({ tokenId: "bad" })), WAY);
+  const until = new PassThrough();
+  const asked = { client, selection: null, destination: () => ok(DESTINATION) };
+  const tunnel = { kind: "tunnel", until, flow: { fail: () => {} } } as const;
+  const admitting = admission.admit({ ...asked, flow: tunnel });
+  expect(admitting).toBeInstanceOf(Promise);
+  tenants.take(policyThen);
+  tenants.meters.takeShare({ number: 1, members: 1, tenants: [{ tenant: "shop", share: { tunnels: 10 } }] });
+  expect(await admitting).toMatchObject({ ok: false, refusal: { code } });
+  until.destroy();
+});
+
+test("[EL4] [LI8] what runs by tokens of a key that is retired is ended, and nothing else", async () => {
+  const keys = await Promise.all([generateKey("issuer"), generateKey("issuer"), generateKey("edge")]);
+  const [former, present, edge] = keys;
+  verifier.trust({ keys: keys.map(publicPart) });
+  const ended: string[] = [];
+  for (const [name, role, key] of [
+    ["former", "client", former],
+    ["present", "client", present],
+    ["gateway", "gateway", edge],
+  ] as const) {
+    const identity = { role, subject: name, pools: ["main"], expiresAtMs: Date.now() + 60_000 };
+    const client = await admission.identify(ok(await signToken(identity, key)), { role, hint: null });
+    const flow = {
+      kind: "tunnel",
+      until: new PassThrough(),
+      flow: { fail: (fault: unknown) => ended.push(`${name} ${problemOf(fault).code}`) },
+    } as const;
+    const asked = { client, selection: null, destination: () => ok(DESTINATION), flow };
+    expect(await admission.admit(asked)).toMatchObject({ ok: true });
+  }
+  verifier.trust({ keys: [publicPart(present), publicPart(edge)] });
+  // What an edge's key signs ends by itself, and its exchange must not end all tunnels. [TK7]
+  verifier.trust({ keys: [publicPart(present)] });
+  expect(ended).toEqual(["former token-signature-invalid"]);
 });

@@ -248,6 +248,20 @@ describe("the log of flows", () => {
     expect(log.counts.lost).toBe(30);
   });
 
+  test("[AT7] says once that more is logged at once than it keeps, and goes on", async () => {
+    const log = await openLog();
+    for (let at = 0; at < 60_000; at += 1) log.begins(flowTo(2_048));
+    const { lost } = log.counts;
+    expect(lost).toBeGreaterThan(0);
+    expect(faults).toHaveLength(1);
+    await log.flush();
+    log.begins(flowTo(2_049));
+    await log.flush();
+    expect(log.counts).toMatchObject({ lost, written: 60_001 - lost });
+    expect((await ask(2_049)).flows).toHaveLength(1);
+    expect(faults).toHaveLength(1);
+  });
+
   test("[AT6] is one log, whichever process of the host wrote it", async () => {
     const both = [await openLog(1), await openLog(2)];
     both.forEach((log, at) => log.begins(flowTo(5312, { sender: { ...SENDER, tenant: `t${at}` } })));

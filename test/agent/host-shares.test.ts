@@ -170,3 +170,26 @@ test("[LI11] while processes may still use more than a lowered share, the pool h
   expect(one.openCount + two.openCount).toBeLessThanOrEqual(40);
   expect(one.openCount + two.openCount).toBeGreaterThanOrEqual(36);
 });
+
+test("[LI11] each process is told in order, also when one answers before the others are told", () => {
+  const limits = { ...NO_LIMITS, tunnels: 40 };
+  const shares = new HostShares(2);
+  const told: number[][] = [[], []];
+  const report = (part: number, tunnels: number): void => {
+    const number = told[part]!.at(-1) ?? 0;
+    shares.reported(part, number, [{ tenant: "shop", used: {}, wanted: { tunnels }, limits }]);
+  };
+  let answerCount = 0;
+  shares.send = (part, { number }) => {
+    told[part]!.push(number);
+    answerCount += 1;
+    if (answerCount < 100) report(part, answerCount % 3 === 0 ? 0 : 40);
+  };
+  for (const part of [0, 1]) shares.addPart(part);
+  for (const tunnels of [40, 20, 40]) {
+    shares.take({ number: tunnels, members: 1, tenants: [{ tenant: "shop", share: { tunnels } }] });
+    for (const part of [0, 1]) report(part, 40);
+  }
+  expect(told.map(({ length }) => length > 3)).toEqual([true, true]);
+  expect(told).toEqual(told.map((numbers) => numbers.toSorted((a, b) => a - b)));
+});

@@ -14,6 +14,10 @@ import { eventually, fetchHead, type Origin, startByteOrigin, startOrigin } from
 import { ByteClient, openTunnel, type ProxyRig, readHead, startProxyRig } from "./proxy-rig.ts";
 
 const MIB = 1024 * 1024;
+/** Whose address takes a while to be found. */
+const LATE_NAMES = ["connect", "socks", "raw", "fetch", "proxied", "websocket"].map(
+  (way) => `${way}.late.test`,
+);
 
 let rig: ProxyRig;
 let origin: Origin;
@@ -23,7 +27,10 @@ let far: Socket[];
 let waiting: ServerResponse[];
 
 beforeAll(async () => {
-  rig = await startProxyRig({ idleTimeoutMs: 50 });
+  rig = await startProxyRig({
+    idleTimeoutMs: 50,
+    records: Object.fromEntries(LATE_NAMES.map((name) => [name, ["127.0.0.1"]])),
+  });
   origin = await startOrigin((request: IncomingMessage, response) => {
     if (request.url === "/wait") waiting.push(response);
     else if (request.url === "/endless") pipeline(Readable.from(endless()), response, () => {});
@@ -304,6 +311,39 @@ describe("what may not go on", () => {
     for (const response of waiting) response.end("late");
     expect(await (await good).text()).toBe("late");
   });
+
+  test("[LI8] what is ended while its destination is looked for never gets there", async () => {
+    const [gateway, client] = [
+      await rig.tokenSaying({ tokenId: "early" }),
+      await rig.tokenSaying({ role: "client", tokenId: "early" }),
+    ];
+    const asked = {
+      connect: `CONNECT connect.late.test:${bytes.port} HTTP/1.1\r\nhost: x\r\nproxy-authorization: Bearer ${client}\r\n\r\n`,
+      socks: socksConnect(client, "socks.late.test", bytes.port),
+      proxied: `GET http://proxied.late.test:${bytes.port}/ HTTP/1.1\r\nhost: x\r\nproxy-authorization: Bearer ${client}\r\n\r\n`,
+      fetch: `GET /v1/fetch?url=http://fetch.late.test:${bytes.port}/ HTTP/1.1\r\nhost: x\r\negress-authorization: Bearer ${gateway}\r\n\r\n`,
+      raw: upgradeTo(`/v1/connect?to=raw.late.test:${bytes.port}`, gateway),
+      websocket: upgradeTo(`/v1/fetch?url=http://websocket.late.test:${bytes.port}/`, gateway),
+    };
+    const clients = Object.entries(asked).map(([way, text]) => {
+      const own = new ByteClient(
+        way === "fetch" || way === "raw" || way === "websocket" ? rig.port : rig.proxyPort,
+      );
+      own.write(text);
+      return own;
+    });
+    await eventually(() => underWay() === clients.length, "all are admitted");
+    take({}, ["early"]);
+    for (const own of clients) await own.until(({ text }) => text.length > 0, "each is told");
+    for (const own of clients) own.write("for the destination");
+    await new Promise((resolve) => {
+      setTimeout(resolve, 300);
+    });
+    const agreements = ["HTTP/1.1 200", "HTTP/1.1 101", "\u0001\u0000\u0005\u0000"];
+    expect(clients.filter(({ text }) => agreements.some((said) => text.includes(said)))).toEqual([]);
+    expect(far).toEqual([]);
+    for (const { socket } of clients) socket.destroy();
+  });
 });
 
 describe("a crowded host", () => {
@@ -330,3 +370,36 @@ describe("a crowded host", () => {
     await small.close();
   });
 });
+
+function underWay(): number {
+  const used = described("test")[0]?.["used"];
+  return used === undefined ? 0 : used["requestsInFlight"]! + used["tunnels"]!;
+}
+
+function upgradeTo(target: string, token: string): string {
+  return [
+    `GET ${target} HTTP/1.1`,
+    "host: x",
+    `egress-authorization: Bearer ${token}`,
+    "upgrade: websocket",
+    "connection: upgrade",
+    "sec-websocket-version: 13",
+    "sec-websocket-protocol: ipshard.tcp.v1",
+    "sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==",
+    "\r\n",
+  ].join("\r\n");
+}
+
+/** Everything up to the request, at once: a token that is too long for a password begins in the user name. */
+function socksConnect(token: string, name: string, port: number): Buffer {
+  const [user, password] = [Buffer.from(`token=${token.slice(0, 200)}`), Buffer.from(token.slice(200))];
+  return Buffer.concat([
+    Buffer.from([5, 1, 2, 1, user.length]),
+    user,
+    Buffer.from([password.length]),
+    password,
+    Buffer.from([5, 1, 0, 3, name.length]),
+    Buffer.from(name),
+    Buffer.from([port >> 8, port & 255]),
+  ]);
+}

@@ -2,6 +2,7 @@
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { LAPSED_MS } from "../../durable-objects/pool/tenant-shares.ts";
+import { tokenKey } from "../../src/core/share-messages.ts";
 import { HostConnection, objects, type Reply } from "./objects.ts";
 
 const GATEWAY = "http://127.0.0.1:8001";
@@ -45,6 +46,28 @@ function tunnelsOf({ tenants }: Reply): number {
 }
 
 describe("hosts of a pool", () => {
+  it.each([0, 1_000_000])(
+    "[LI3] [LI10] no host says what a tenant may have by giving its name a rate: %d",
+    async (rate) => {
+      const { hosts } = await poolOf(1, { tunnels: 100, requestsPerSecond: 50 });
+      const [used, wanted] = [{ tunnels: 3 }, { tunnels: 90, requestsPerSecond: 1_000 }];
+      hosts[0]!.send({ type: "use", number: 0, tenants: [{ tenant: "shop", used, wanted, rate }] });
+      const told = await shares(hosts[0]!);
+      expect(told["tenants"]).toEqual([{ tenant: "shop", share: { tunnels: 100, requestsPerSecond: 50 } }]);
+    },
+  );
+
+  it("[LI3] a token's rate is what its key says, whatever a host says beside it", async () => {
+    const { hosts } = await poolOf(1, { tunnels: 100 });
+    const amounts = { requestsPerSecond: 1_000 };
+    const uses = [tokenKey("t1", "shop", 5), "\n[]", "\nnonsense"].map((tenant) => {
+      return { tenant, used: amounts, wanted: amounts, rate: 1_000 };
+    });
+    hosts[0]!.send({ type: "use", number: 0, tenants: uses });
+    const told = await shares(hosts[0]!);
+    expect(told["tenants"]).toEqual([{ tenant: uses[0]!.tenant, share: { requestsPerSecond: 5 } }]);
+  });
+
   it("[LI10] the first that tells of a tenant has all of its limits, and answers by the number of the message", async () => {
     const { hosts } = await poolOf(1, { tunnels: 100 });
     use(hosts[0]!, 0, { tunnels: 3 });

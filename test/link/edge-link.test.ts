@@ -12,6 +12,7 @@ const QUICK: LinkTiming = {
   proofMs: 60_000,
   firstRetryMs: 5,
   longestRetryMs: 40,
+  tokenLookMs: 10,
 };
 
 let edge: LoopbackEdge;
@@ -45,6 +46,49 @@ function linkTo(timing: Partial<LinkTiming> = QUICK, token = async () => "the-to
   link.start();
   return { link, calls, messages, lines, refusals };
 }
+
+describe("when there is another token", () => {
+  test("[EL5] a connection by it stands before the former one is left", async () => {
+    edge.ips = ["127.0.0.10"];
+    let token = "the-token";
+    const { link, calls, messages } = linkTo({}, async () => token);
+    await until("the link is open", () => link.isOpen);
+    token = "another-token";
+    await until("there is another connection", () => calls.length === 3);
+    expect(calls).toEqual(["open", "close", "open"]);
+    expect(edge.connections.map(({ authorization }) => authorization)).toEqual([
+      "Bearer the-token",
+      "Bearer another-token",
+    ]);
+    // The former one is there until the edge ends it, and nothing is said on it any more.
+    expect(edge.connections[0]!.socket.readyState).toBe(WebSocket.OPEN);
+    link.send({ type: "enlist", version: 1, instance: "12345678", gateway: "http://127.0.0.1:1" });
+    await until("the pool has answered", () => messages.length === 1);
+    expect(edge.connections[0]!.received.filter((text) => text !== "ping")).toEqual([]);
+    edge.connections[0]!.socket.close(4001, "fenced");
+    await until("the edge has ended it", () => edge.connections[0]!.socket.readyState === WebSocket.CLOSED);
+    expect([link.isOpen, calls]).toEqual([true, ["open", "close", "open"]]);
+  });
+
+  test("[EL5] one that the edge does not take leaves the connection as it is", async () => {
+    let token = "the-token";
+    const { link, calls, refusals, lines } = linkTo({}, async () => {
+      if (token === "") throw new Error("there is none");
+      return token;
+    });
+    await until("the link is open", () => link.isOpen);
+    token = "";
+    await until("it was looked at", after(50));
+    edge.refusal = { code: "token-expired" };
+    const upgradeCount = edge.upgradeCount;
+    token = "another-token";
+    await until("it was tried more than once", () => edge.upgradeCount > upgradeCount + 1);
+    expect([link.isOpen, calls, refusals]).toEqual([true, ["open"], []]);
+    expect(lines.filter((line) => JSON.stringify(line).includes("no connection by it"))).toHaveLength(1);
+    edge.refusal = null;
+    await until("it is taken", () => calls.length === 3);
+  });
+});
 
 describe("while all is well", () => {
   test("[EL1] it shows the token, carries messages both ways, and beats its heart", async () => {

@@ -145,6 +145,15 @@ describe("a token", () => {
     },
   );
 
+  it.each([1_700_000_000, Date.now() + 3_600_000.5])(
+    "[TK5] is not said to be revoked where its end, %d, would leave it good",
+    async (endsAtMs) => {
+      const { id, token } = await issued();
+      expect(await post("/v1/revocations", { id, endsAtMs })).toMatchObject({ code: "input-invalid" });
+      expect(await refusalOf(token)).toBeNull();
+    },
+  );
+
   it("[TK6] that was revoked elsewhere is refused when the copy is too old, which is soon", async () => {
     const { id, token } = await issued();
     vi.useFakeTimers({ toFake: ["Date"] });
@@ -165,7 +174,10 @@ describe("a token", () => {
     };
     const [good, bad] = [await issued(), await issued()];
     await post("/v1/revocations", { id: bad.id });
+    // The last word was a change, after which the copy is old: it is still better than none. [LAW8]
+    expect(await refusalOf(good.token, lost)).toBeNull();
     vi.useFakeTimers({ toFake: ["Date"] });
+    vi.setSystemTime(Date.now() + 10_000);
     expect(await refusalOf(good.token)).toBeNull();
     vi.setSystemTime(Date.now() + LIFETIME_MS / 2);
     expect(await refusalOf(good.token, lost)).toBeNull();

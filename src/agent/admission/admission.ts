@@ -54,12 +54,15 @@ export interface Admitted<Destination> {
 
 type Soon<Value> = Value | Promise<Value>;
 
+const OF_RETIRED: Problem = { code: "token-signature-invalid" };
+
 /** One for all listeners of a host. */
 export class Admission {
   /** Admits no new flows; those that run go on. */
   isDraining = false;
   readonly pool: string;
   readonly #tenants: TenantBook;
+  readonly #verifier: TokenVerifier;
   readonly #access: ClientAccess;
   readonly #choice: AddressChoice;
   #flowCount = 0;
@@ -67,8 +70,12 @@ export class Admission {
   constructor({ pool, binder, tenants, verifier, familiesOf }: AdmissionOptions) {
     this.pool = pool;
     this.#tenants = tenants;
+    this.#verifier = verifier;
     this.#access = new ClientAccess(verifier, pool, (identity) => tenants.isRevoked(identity));
     this.#choice = new AddressChoice(binder, pool, familiesOf);
+    // A key that was retired takes along what runs by tokens that it signed. [EL4]
+    verifier.onTrust = () =>
+      tenants.meters.cutThose((identity) => (verifier.isOfRetired(identity) ? OF_RETIRED : null));
   }
 
   /** Whether there is anything by which to decide who may have a flow. [PY6] */
@@ -92,8 +99,19 @@ export class Admission {
     if (!standing.ok) return standing;
     // Before anything else is done for it, so that what is too much costs little. [LI1]
     const begun = this.#tenants.begin(client, standing.value, asked.flow);
-    if (begun instanceof Promise)
-      return begun.then((later) => this.#begun(client, standing.value, later, asked));
+    if (begun instanceof Promise) return begun.then((later) => this.#begunLater(client, later, asked));
+    return this.#begun(client, standing.value, begun, asked);
+  }
+
+  /** What held when it began to wait may hold no more: nothing that ran was looked at, and it did not run. [LI8] */
+  #begunLater<Destination extends { readonly hostname: string }>(
+    client: Identity,
+    begun: Outcome<TrackedFlow, Problem>,
+    asked: Asked<Destination>,
+  ): Soon<Outcome<Admitted<Destination>, Problem>> {
+    const standing = this.#tenants.standingOf(client);
+    if (!standing.ok) return standing;
+    if (this.#verifier.isOfRetired(client)) return refuse(OF_RETIRED);
     return this.#begun(client, standing.value, begun, asked);
   }
 

@@ -55,6 +55,7 @@ export class LineWriter {
   #lost = 0;
   #isClosed = false;
   #isFailing = false;
+  #isOverfull = false;
   /** The last write may have broken off in the middle of a line. */
   #isTorn = false;
 
@@ -96,8 +97,14 @@ export class LineWriter {
 
   /** Writes a line soon. */
   append(line: string): void {
-    if (this.#isClosed || this.#waitingLength + line.length > MAX_WAITING) {
+    const isTooMuch = this.#waitingLength + line.length > MAX_WAITING;
+    if (this.#isClosed || isTooMuch) {
       this.#lost += 1;
+      // Who it was will not be known: whoever reads the log of the process hears so, once for as long as it lasts.
+      if (!this.#isClosed && !this.#isOverfull) {
+        this.#isOverfull = true;
+        this.#options.onFault(new Error("More is logged than the disk takes."));
+      }
       return;
     }
     this.#waiting.push(line);
@@ -139,6 +146,7 @@ export class LineWriter {
       }
       this.#doneBatch = this.#batch - 1;
     }
+    this.#isOverfull = false;
     this.#pumping = null;
   }
 

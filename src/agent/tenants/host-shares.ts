@@ -45,6 +45,8 @@ export class HostShares {
   readonly #limits = new Map<string, TenantLimits>();
   readonly #uses = new Map<number, readonly LocalUse[]>();
   #knownNumber = 0;
+  #isDue = false;
+  #isTelling = false;
   #told: { readonly use: HostUse; readonly atMs: number } | null = null;
 
   constructor(processCount: number) {
@@ -114,8 +116,20 @@ export class HostShares {
     return { ...NO_LIMITS, ...this.#shares.of(tenant, limits) } as TenantLimits;
   }
 
+  /** A process may answer while the others are still told: what follows from that is told after it, never before. */
   #review(): void {
-    for (const [part, message] of this.#ledger.review(this.#limits.keys())) this.send(Number(part), message);
+    this.#isDue = true;
+    if (this.#isTelling) return;
+    this.#isTelling = true;
+    try {
+      while (this.#isDue) {
+        this.#isDue = false;
+        for (const [part, message] of this.#ledger.review(this.#limits.keys()))
+          this.send(Number(part), message);
+      }
+    } finally {
+      this.#isTelling = false;
+    }
   }
 
   /** Up to which message the processes together go by no more than the share, of what does not last. */

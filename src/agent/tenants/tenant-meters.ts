@@ -205,7 +205,9 @@ export class TenantMeters implements MeterClock {
     for (const [tenant, meter] of this.#meters) {
       meter.look((flow, problem) => this.#cut(flow, problem));
       if (isIdleLook) this.#cutResting(meter);
-      if (meter.isIdle && !isLimited(meter.limits) && isIdleLook) this.#forget(tenant, meter);
+      // What waits begins in this one, and must be found there.
+      const isDone = meter.isIdle && !isLimited(meter.limits) && !this.#waiting.has(meter);
+      if (isDone && isIdleLook) this.#forget(tenant, meter);
     }
     if (isIdleLook) this.#cutUntaken();
   }

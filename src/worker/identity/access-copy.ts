@@ -30,6 +30,9 @@ export class AccessCopy {
   #asOfMs = -Infinity;
   #askedAtMs = -Infinity;
   #pausedUntilMs = -Infinity;
+  /** Rises when something was changed here; what was asked for before is no answer to that. */
+  #changeCount = 0;
+  #isDoubted = false;
 
   /** What is known; null before anything is. */
   get state(): AccessState | null {
@@ -40,13 +43,16 @@ export class AccessCopy {
   ensure(env: Environment, background: Background): Promise<boolean> | boolean {
     const nowMs = Date.now();
     // After the clock was set back nothing is known of the age.
-    if (nowMs < this.#asOfMs) this.forget();
+    if (nowMs < this.#asOfMs) {
+      this.forget();
+      this.#asOfMs = -Infinity;
+    }
     const ageMs = nowMs - this.#asOfMs;
-    if (ageMs < FRESH_MS) return true;
-    if (ageMs < LIFETIME_MS && (nowMs < this.#pausedUntilMs || nowMs - this.#askedAtMs < RENEWAL_MS))
-      return true;
+    if (ageMs < FRESH_MS && !this.#isDoubted) return true;
+    const isAsked = !this.#isDoubted && nowMs - this.#askedAtMs < RENEWAL_MS;
+    if (ageMs < LIFETIME_MS && (nowMs < this.#pausedUntilMs || isAsked)) return true;
     const renewal = this.#renew(env, nowMs);
-    if (ageMs >= USABLE_MS) return renewal;
+    if (ageMs >= USABLE_MS || this.#isDoubted) return renewal;
     background.waitUntil(renewal);
     return true;
   }
@@ -57,9 +63,10 @@ export class AccessCopy {
     if (nowMs - this.#askedAtMs >= RENEWAL_MS) await this.#renew(env, nowMs);
   }
 
-  /** What is known may be out of date from now on: the next request waits. */
+  /** What is known is out of date from now on: the next request waits, and goes by it only if the register is lost. */
   forget(): void {
-    this.#asOfMs = -Infinity;
+    this.#changeCount += 1;
+    this.#isDoubted = true;
     this.#askedAtMs = -Infinity;
     this.#pausedUntilMs = -Infinity;
   }
@@ -68,6 +75,7 @@ export class AccessCopy {
   async #renew(env: Environment, nowMs: number): Promise<boolean> {
     this.#askedAtMs = nowMs;
     const known = this.#state?.version ?? null;
+    const changeCount = this.#changeCount;
     const answer = await askControlPlane(async () => registerStub(env).access(known));
     if (!answer.ok) {
       this.#pausedUntilMs = Date.now() + PAUSE_AFTER_FAILURE_MS;
@@ -77,6 +85,7 @@ export class AccessCopy {
     if (nowMs < this.#asOfMs) return true;
     this.#asOfMs = nowMs;
     this.#pausedUntilMs = -Infinity;
+    if (changeCount === this.#changeCount) this.#isDoubted = false;
     if (answer.value !== null && answer.value.version !== this.#state?.version) this.#state = answer.value;
     return true;
   }

@@ -45,7 +45,7 @@ export function serveJoins(app: OpenAPIHono<EdgeContext>): void {
     if (!arePermitted(pools, administrator.pools))
       return refused({ code: "pool-denied", detail: poolsAllowed(administrator) });
     const key = signingKey(env);
-    const by = administrator.subject;
+    const by = { name: administrator.subject, pools: administrator.pools };
     const author = changeAuthor(context, "offerJoin", { role, name, pools, ttlMs });
     const offered = await askControlPlane(async () =>
       registerStub(env).offerJoin(by, { role, name, pools, ttlMs }, author),

@@ -4,11 +4,17 @@
  */
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import { HOST_HEADER, ROUTER_HEADER, TOKEN_HEADER } from "../../../durable-objects/calls/peer-headers.ts";
+import {
+  HOST_HEADER,
+  KEY_HEADER,
+  ROUTER_HEADER,
+  TOKEN_HEADER,
+} from "../../../durable-objects/calls/peer-headers.ts";
 import { ipSchema, nameSchema } from "../../api/schemas.ts";
 import { permitsPool } from "../../core/identity.ts";
 import { EGRESS_AUTHORIZATION } from "../../wire/header-names.ts";
-import { authenticate, type EdgeContext } from "../identity/authenticate.ts";
+import { kidOf } from "../../wire/tokens.ts";
+import { authenticate, type EdgeContext, tokenOf } from "../identity/authenticate.ts";
 import { askControlPlane } from "../runtime/control-plane.ts";
 import { problem } from "../runtime/problem.ts";
 
@@ -62,6 +68,7 @@ async function connect(
   const { subject, tokenId } = context.get("identity");
   request.headers.set(header, subject);
   if (tokenId !== undefined) request.headers.set(TOKEN_HEADER, tokenId);
+  request.headers.set(KEY_HEADER, kidOf(tokenOf(context.req.raw.headers) ?? "") ?? "");
   request.headers.delete("authorization");
   request.headers.delete(EGRESS_AUTHORIZATION);
   const connected = await askControlPlane(async () => fetchObject(request));

@@ -61,6 +61,12 @@ export function serveTokens(app: OpenAPIHono<EdgeContext>): void {
   app.openapi(revokeTokens, async (context) => {
     const { subject, pools } = context.get("identity");
     const wish = context.req.valid("json");
+    // Seconds instead of milliseconds, say: who is told that a token is revoked must be able to rely on it.
+    if (wish.endsAtMs !== undefined && wish.endsAtMs <= Date.now()) {
+      const detail =
+        "endsAtMs is in the past: it is the end of the token in Unix milliseconds, or not given.";
+      return refused({ code: "input-invalid", detail });
+    }
     const by = { name: subject, pools };
     const author = changeAuthor(context, "revokeTokens", wish);
     const revoked = await askControlPlane(async () => registerStub(context.env).revoke(by, wish, author));

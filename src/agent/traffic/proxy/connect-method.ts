@@ -80,6 +80,7 @@ export function serveConnect(
       refusals.count(problem, fault, context);
       reply.breakOff();
     }
+    tunnel?.giveUp();
   }, refusals.onFault);
   flow.begin(async () => {
     const headers = readRequestHeaders(request.fields, false);

@@ -238,6 +238,7 @@ export class SocksConnection {
     }
     const problem = problemOf(fault);
     const isTold = this.#tunnel === null || this.#tunnel.isAnswered || this.#tunnel.isGone;
+    this.#tunnel?.giveUp();
     if (!isTold) return this.#refuse(problem, fault);
     refusals.count(problem, fault, this.#tunnel?.context ?? null);
     reset(this.#socket);

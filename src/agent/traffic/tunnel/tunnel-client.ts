@@ -35,6 +35,11 @@ export class TunnelClient {
     return this.#gone.signal;
   }
 
+  /** Nothing may come of it any more, whether or not the client is there. */
+  giveUp(): void {
+    this.#gone.abort();
+  }
+
   /** Stops keeping, and gives what has come. Whoever takes it listens at once, and reads on. */
   takeOver(): readonly Buffer[] {
     this.#peer.resumed();

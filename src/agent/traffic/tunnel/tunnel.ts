@@ -50,6 +50,7 @@ export class Tunnel {
   readonly #options: TunnelOptions;
   readonly #flow: Flow;
   readonly #client: TunnelClient;
+  #isGivenUp = false;
 
   /** Listens to the client from now on; `head` is what was read behind the question. */
   constructor(options: TunnelOptions, client: Duplex, head: Buffer, flow: Flow) {
@@ -61,6 +62,15 @@ export class Tunnel {
   /** Whether nobody waits for the answer any more. */
   get isGone(): boolean {
     return this.#client.gone.aborted;
+  }
+
+  /**
+   * It was ended before it was answered: its client may stay, and send, for a while yet, and none of that may
+   * reach the destination. [LI8]
+   */
+  giveUp(): void {
+    this.#isGivenUp = true;
+    this.#client.giveUp();
   }
 
   /**
@@ -81,10 +91,16 @@ export class Tunnel {
     if (!admitted.ok) return admitted.refusal;
     const { context, destination: place } = admitted.value;
     this.context = context;
-    const { socket, held } = await dialler.dial(context, dialHostOf(place), place.port, this.#client.gone, {
-      ...USE,
-      sender: context,
+    if (this.#isGivenUp) return null;
+    const use = { ...USE, sender: context };
+    const dialling = dialler.dial(context, dialHostOf(place), place.port, this.#client.gone, use);
+    // What became of it was told when it was given up.
+    const dialled = await dialling.catch((fault: unknown) => {
+      if (this.#isGivenUp) return null;
+      throw fault;
     });
+    if (dialled === null) return null;
+    const { socket, held } = dialled;
     if (this.isGone) {
       socket.destroy();
       return null;
