@@ -6,20 +6,46 @@ import { agent } from "./verbs/agent.ts";
 import { doctor } from "./verbs/doctor.ts";
 import { edge } from "./verbs/edge.ts";
 import { host } from "./verbs/host.ts";
+import { ip } from "./verbs/ip.ts";
 import { keys } from "./verbs/keys.ts";
 import { plan } from "./verbs/plan.ts";
 import { policy } from "./verbs/policy.ts";
+import { pool } from "./verbs/pool.ts";
 import { router } from "./verbs/router.ts";
 import { start } from "./verbs/start.ts";
 import { token } from "./verbs/token.ts";
 import { who } from "./verbs/who.ts";
+import { context } from "./verbs/context.ts";
+import { fetch } from "./verbs/fetch.ts";
+import { lease } from "./verbs/lease.ts";
+import { login } from "./verbs/login.ts";
+import { map } from "./verbs/map.ts";
 import { packageVersion } from "./version.ts";
 
 const program = new Command("ipshard")
   .description("One shared egress IP address over many hosts, with the port as the sharding key.")
   .version(packageVersion(), "-V, --version", "print the version");
 
-const verbs = [start, edge, agent, router, doctor, host, keys, token, plan, policy, who];
+const verbs = [
+  login,
+  context,
+  start,
+  edge,
+  agent,
+  router,
+  doctor,
+  pool,
+  ip,
+  host,
+  keys,
+  token,
+  plan,
+  policy,
+  lease,
+  map,
+  who,
+  fetch,
+];
 for (const verb of verbs) program.addCommand(verb);
 
 await begin("ipshard", async () => {

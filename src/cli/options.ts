@@ -36,3 +36,13 @@ export function portOption(description: string, portCount: number): Option {
 export function stateOption(): Option {
   return new Option("--state <directory>", "where keys, tokens and storage are").default(DEFAULT_STATE);
 }
+
+/** Which pool a verb means. */
+export function poolOption(): Option {
+  return new Option("--pool <name>", "the pool (default: that of the context, or the only one there is)");
+}
+
+/** The verb with these commands at the end of its help. */
+export function withExamples(verb: Command, examples: readonly string[]): Command {
+  return verb.addHelpText("after", `\nExamples:\n${examples.map((line) => `  ipshard ${line}`).join("\n")}`);
+}

@@ -16,6 +16,7 @@ export type CommandFaultCode =
   | "data-process-lost"
   // Of keys, and of the edge and what is started around it.
   | "output-failed"
+  | "context-unusable"
   | "key-missing"
   | "key-malformed"
   | "already-running"
@@ -24,6 +25,8 @@ export type CommandFaultCode =
   | "edge-config-invalid"
   | "edge-not-answering"
   | "edge-refused"
+  // What an operator asked for would end what runs.
+  | "flows-at-risk"
   | "hosts-not-ready"
   | "child-kept-dying";
 

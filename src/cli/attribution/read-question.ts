@@ -1,6 +1,7 @@
 /** What `who` is asked, from its words. */
 import type { edgeApi } from "../../api/edge-api.ts";
 import { optionInvalid, readPlace } from "../../process/command-options.ts";
+import { canonicalAddress } from "../read-address.ts";
 import { parseInstant } from "../../wire/instant.ts";
 
 /** The words of the command. */
@@ -18,7 +19,7 @@ const PROTOCOLS = ["tcp", "udp", "icmp"] as const;
 /** Reads them; throws `option-invalid`. */
 export function readQuestion(place: string, { at, protocol: word, to }: QuestionWords): Question {
   const { host, port } = readPlace("The first word", place);
-  const ip = canonical(host);
+  const ip = canonicalAddress(host);
   if (ip === null)
     throw optionInvalid(`${host} is no IP address, as in 192.0.2.1:5312 or [2001:db8::1]:5312.`);
   if (at !== undefined && parseInstant(at) === null) {
@@ -33,17 +34,9 @@ export function readQuestion(place: string, { at, protocol: word, to }: Question
   return { ip, port: String(port), at, protocol, destination: to === undefined ? undefined : readTo(to) };
 }
 
-/** The one spelling that names its object. */
-function canonical(host: string): string | null {
-  const url = URL.parse(`http://${host.includes(":") ? `[${host}]` : host}`);
-  const name = url?.hostname ?? "";
-  if (name.startsWith("[")) return name.slice(1, -1);
-  return /^\d+(\.\d+){3}$/.test(host) && name === host ? host : null;
-}
-
 function readTo(text: string): string {
   const { host, port } = readPlace("--to", text);
-  const ip = canonical(host);
+  const ip = canonicalAddress(host);
   if (ip === null || port === 0)
     throw optionInvalid(`--to ${text} is no address and port, as in 203.0.113.5:443.`);
   return ip.includes(":") ? `[${ip}]:${port}` : `${ip}:${port}`;

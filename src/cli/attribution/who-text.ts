@@ -1,6 +1,7 @@
 /** What is known of a port at a time, in sentences. [AT8] */
 import type { HeldLease, Holders, HostAnswer } from "../../api/holder-schemas.ts";
 import type { LoggedFlow } from "../../wire/flow-answer.ts";
+import { printable } from "../output/terminal-text.ts";
 
 /** The answer for people. */
 export function whoText(found: Holders): string {
@@ -9,7 +10,7 @@ export function whoText(found: Holders): string {
     ...found.holders.flatMap((holder) => flowLines(holder.flows, holder.host)),
   ];
   // Names come from hosts, one of which may want to write over what others have said.
-  return lines.map((line) => line.replaceAll(/\p{Cc}|\p{Cf}/gu, "?")).join("\n");
+  return lines.map(printable).join("\n");
 }
 
 function leaseLines({

@@ -3,28 +3,22 @@ import type { Command } from "commander";
 import { collect, optionInvalid, readDuration } from "../../process/command-options.ts";
 import { ALLOW_PLAIN_HTTP } from "../../process/plain-http-option.ts";
 import { isName } from "../../core/selection.ts";
-import { newVerb, stateOption } from "../options.ts";
-import { StatePaths } from "../state-paths.ts";
-import {
-  adminTokenOption,
-  edgeOption,
-  operatorApi,
-  type OperatorWords,
-  plainHttpOption,
-} from "./operator.ts";
+import { newVerb } from "../options.ts";
+import { answer, jsonOption } from "../output/answer.ts";
+import { operatorFor, type OperatorWords, withOperator } from "./operator.ts";
 
 interface Words extends OperatorWords {
   readonly pool: readonly string[];
   readonly ttl: string;
-  readonly state: string;
+  readonly json?: true;
 }
 
 const TTL = { leastMs: 60_000, mostMs: 7 * 86_400_000 };
 const PROGRAMS = { host: "agent", router: "router" } as const;
 
-/** The verb `add` for machines of this role, which prints as it is told to. */
-export function addCommand(role: "host" | "router", print: (result: string) => Promise<void>): Command {
-  return newVerb("add", `print the one command that makes a machine the ${role} of this name`)
+/** The verb `add` for machines of this role. */
+export function addCommand(role: "host" | "router"): Command {
+  return withOperator(newVerb("add", `print the one command that makes a machine the ${role} of this name`))
     .argument("<name>", `name of the ${role}`)
     .argument("[options...]", `options of ipshard ${PROGRAMS[role]} that the command is to have, after --`)
     .option(
@@ -34,22 +28,19 @@ export function addCommand(role: "host" | "router", print: (result: string) => P
       [],
     )
     .option("--ttl <time>", "how long the command is good for, as in 10m, 1h, 1d", "1h")
-    .addOption(edgeOption())
-    .addOption(adminTokenOption())
-    .addOption(plainHttpOption())
-    .addOption(stateOption())
-    .action(async (name: string, options: readonly string[], { pool, ttl, state, ...by }: Words) => {
+    .addOption(jsonOption())
+    .action(async (name: string, options: readonly string[], { pool, ttl, json, ...by }: Words) => {
       if (!isName(name))
         throw optionInvalid(`${name} cannot be the name of a ${role}: those have 1 to 63 of a-z 0-9 . _ -.`);
       const ttlMs = readDuration("--ttl", ttl, TTL);
-      const pools = pool.length === 0 ? ["default"] : [...pool];
-      const api = await operatorApi(by, new StatePaths(state));
+      const operator = await operatorFor(by);
+      const { api, edge, allowPlainHttp } = operator;
+      const pools = pool.length === 0 ? [operator.pool ?? "default"] : [...pool];
       const { token } = await api.offerJoin({ role, name, pools, ttlMs });
-      const plain = by.allowPlainHttp === true ? [ALLOW_PLAIN_HTTP] : [];
-      const words = ["--edge", new URL(by.edge).href, "--join", "-", ...plain, ...options]
-        .map(quoted)
-        .join(" ");
-      await print(`printf %s ${token} | npx --yes ipshard ${PROGRAMS[role]} ${words}`);
+      const plain = allowPlainHttp ? [ALLOW_PLAIN_HTTP] : [];
+      const words = ["--edge", edge.href, "--join", "-", ...plain, ...options].map(quoted).join(" ");
+      const command = `printf %s ${token} | npx --yes ipshard ${PROGRAMS[role]} ${words}`;
+      await answer(json, { command }, () => command);
     });
 }
 

@@ -1,69 +1,115 @@
 /**
- * The edge's API, called as its operator: by a token from a file, or by one that is made for the moment
- * where the issuer's key is. Neither stands on a command line. [TK11]
+ * The edge's API, called as its operator. Which edge, and by which token: options say it before the environment,
+ * that before the context, and where none does it is the edge of this machine, with a token that is made for the
+ * moment by the issuer's key. No token stands on a command line. [OV1] [TK11]
  */
 import { readFile } from "node:fs/promises";
 import { userInfo } from "node:os";
 import { text } from "node:stream/consumers";
-import { Option } from "commander";
+import { type Command, Option } from "commander";
 import { type EdgeApi, edgeApi } from "../../api/edge-api.ts";
 import { isName } from "../../core/selection.ts";
 import { CommandFault } from "../../process/command-fault.ts";
-import { readUrl } from "../../process/command-options.ts";
+import { optionInvalid, readPool, readUrl } from "../../process/command-options.ts";
 import { ALLOW_PLAIN_HTTP, securely } from "../../process/plain-http-option.ts";
+import { type Context, contextIn, readContexts } from "../contexts/context-file.ts";
+import { stateOption } from "../options.ts";
+import { StatePaths } from "../state-paths.ts";
 import { issueToken } from "./issue-token.ts";
 import { readKey } from "./key-files.ts";
-import type { StatePaths } from "../state-paths.ts";
 
 /** How verbs that call the edge are told where it is, and as whom. */
 export interface OperatorWords {
-  readonly edge: string;
+  readonly edge?: string;
+  readonly tokenFile?: string;
+  /** What `--token-file` was called before, and is where a verb takes another token by that name. */
   readonly adminTokenFile?: string;
   readonly allowPlainHttp?: boolean;
+  readonly context?: string;
+  readonly state: string;
+}
+
+/** An edge, ready to be called. */
+export interface Operator {
+  readonly edge: URL;
+  readonly allowPlainHttp: boolean;
+  readonly api: EdgeApi;
+  /** The pool that is meant where none is named; null where nothing says it. */
+  readonly pool: string | null;
+  readonly token: string;
+}
+
+/** An edge, before anybody is asked as whom. */
+export interface EdgeMeant {
+  readonly edge: URL;
+  readonly allowPlainHttp: boolean;
+  readonly context: Context | null;
+  readonly pool: string | null;
 }
 
 /** Where the edge is when nothing is said. */
-export const LOCAL_EDGE = "http://127.0.0.1:8787";
-
+const LOCAL_EDGE = "http://127.0.0.1:8787";
 const OWN_TOKEN_TTL = "5m";
 
-/** Where the edge is. */
-export function edgeOption(): Option {
-  return new Option("--edge <url>", "where the edge is").default(LOCAL_EDGE);
+/** The verb with all options that say which edge is called, and as whom. */
+export function withOperator(verb: Command, { ownTokenFile = false } = {}): Command {
+  const described =
+    "a token of the role admin, - for standard input (default: that of the context, else one made with the issuer's key)";
+  const admin = new Option("--admin-token-file <file>", described);
+  if (!ownTokenFile) verb.option("--token-file <file>", described).addOption(admin.hideHelp());
+  else verb.addOption(admin);
+  return verb
+    .option("--edge <url>", `where the edge is (default: that of the context, else ${LOCAL_EDGE})`)
+    .option("--context <name>", "a context of `ipshard login` instead of the current one")
+    .option(ALLOW_PLAIN_HTTP, "let the token travel over plain HTTP beyond this machine")
+    .addOption(stateOption());
 }
 
-/** As whom the edge is called. */
-export function adminTokenOption(): Option {
-  return new Option(
-    "--admin-token-file <file>",
-    "a token of the role admin, - for standard input (default: one that is made with the issuer's key)",
-  );
+/** Which edge is meant, and the context if it is that one's. */
+export async function edgeMeant(
+  words: Pick<OperatorWords, "edge" | "context" | "allowPlainHttp">,
+  environment = process.env,
+): Promise<EdgeMeant> {
+  const { IPSHARD_EDGE, IPSHARD_CONTEXT, IPSHARD_POOL } = environment;
+  const named = contextIn(await readContexts(), words.context ?? IPSHARD_CONTEXT ?? null);
+  const isOfEnvironment = words.edge === undefined && IPSHARD_EDGE !== undefined;
+  const written = words.edge ?? IPSHARD_EDGE ?? named?.edge ?? LOCAL_EDGE;
+  const url = readUrl(isOfEnvironment ? "IPSHARD_EDGE" : "--edge", written);
+  // A context's token is for its edge, and is shown to no other.
+  const context = named !== null && new URL(named.edge).href === url.href ? named : null;
+  const allowPlainHttp = words.allowPlainHttp === true || context?.allowPlainHttp === true;
+  const edge = securely("--edge", url, { allowPlainHttp });
+  return { edge, allowPlainHttp, context, pool: IPSHARD_POOL ?? context?.pool ?? null };
 }
 
-/** Whether the token may go there in plain text. [TR4] */
-export function plainHttpOption(): Option {
-  return new Option(ALLOW_PLAIN_HTTP, "let the token travel over plain HTTP beyond this machine");
+/** The edge that is meant, and its API as its operator. */
+export async function operatorFor(words: OperatorWords, environment = process.env): Promise<Operator> {
+  const { edge, allowPlainHttp, context, pool } = await edgeMeant(words, environment);
+  const file = words.tokenFile ?? words.adminTokenFile ?? environment["IPSHARD_TOKEN_FILE"];
+  const token =
+    file === undefined
+      ? (context?.token ?? (await ownToken(new StatePaths(words.state))))
+      : await readTokenFile(file);
+  return { edge, allowPlainHttp, token, pool, api: edgeApi({ edge, token: () => token, allowPlainHttp }) };
 }
 
-/** The API of an edge, as its operator. */
-export async function operatorApi(
-  { edge, adminTokenFile, allowPlainHttp = false }: OperatorWords,
-  state: StatePaths,
-): Promise<EdgeApi> {
-  const url = securely("--edge", readUrl("--edge", edge), { allowPlainHttp });
-  const token = await operatorToken(adminTokenFile, state);
-  return edgeApi({ edge: url, token: () => token, allowPlainHttp });
+/** The pool that is meant: the one that is named, that of environment or context, or the only one there is. [OV3] */
+export async function poolMeant(named: string | undefined, { api, pool }: Operator): Promise<string> {
+  const said = named ?? pool;
+  if (said !== null) return readPool(said);
+  const { pools } = await api.listPools();
+  if (pools.length === 1) return pools[0]!;
+  const known =
+    pools.length === 0
+      ? "There is none: make one with ipshard pool add NAME."
+      : `There are: ${pools.join(", ")}.`;
+  throw optionInvalid(`Say which pool by --pool. ${known}`);
 }
 
-async function operatorToken(file: string | undefined, state: StatePaths): Promise<string> {
-  if (file !== undefined) return readTokenFile(file);
+/** A token of the operator's own that lasts for this long, made with the issuer's key. */
+export async function ownToken(state: StatePaths, ttl = OWN_TOKEN_TTL): Promise<string> {
   const { username } = userInfo();
-  const request = {
-    role: "admin",
-    name: isName(username) ? username : "operator",
-    pools: [],
-    ttl: OWN_TOKEN_TTL,
-  };
+  const request = { role: "admin", name: isName(username) ? username : "operator", pools: [], ttl };
   return issueToken(request, await readKey(state, "issuer"), Date.now());
 }
 

@@ -3,6 +3,7 @@ import { EdgeAnswerUnreadable, EdgeRefusal, EdgeUnreachable } from "../../api/er
 import { PLAIN_HTTP_REFUSED } from "../../core/plain-http.ts";
 import { ALLOW_PLAIN_HTTP, plainHttpRefused } from "../../process/plain-http-option.ts";
 import { CommandFault } from "../../process/command-fault.ts";
+import { EgressError } from "../../sdk/egress.ts";
 import { diskFault } from "../../process/disk-faults.ts";
 
 const FILE_FAULTS: ReadonlySet<string> = new Set([
@@ -17,6 +18,7 @@ const FILE_FAULTS: ReadonlySet<string> = new Set([
 /** A fault of a file or of the edge as a fault of the command; any other stays what it is. */
 export function commandFault(fault: unknown): unknown {
   if (fault instanceof EdgeRefusal) return new CommandFault("edge-refused", fault.message, fault);
+  if (fault instanceof EgressError) return new CommandFault("edge-refused", fault.message, fault);
   if (fault instanceof EdgeUnreachable || fault instanceof EdgeAnswerUnreadable) {
     return new CommandFault("edge-not-answering", fault.message, fault);
   }

@@ -1,18 +1,14 @@
 /** `ipshard keys`: makes the keys if there are none, tells what others must know of them, and replaces them. */
 import { issuerKeySet } from "../credentials/key-files.ts";
 import { retireKey, rotateIssuerKey } from "../credentials/key-rotation.ts";
-import {
-  adminTokenOption,
-  edgeOption,
-  operatorApi,
-  type OperatorWords,
-  plainHttpOption,
-} from "../credentials/operator.ts";
+import { operatorFor, type OperatorWords, withOperator } from "../credentials/operator.ts";
 import { newVerb, stateOption } from "../options.ts";
+import { answer, jsonOption } from "../output/answer.ts";
 import { print } from "../output/print.ts";
+import { table } from "../output/terminal-text.ts";
 import { StatePaths } from "../state-paths.ts";
 
-type Words = OperatorWords & { readonly state: string };
+type Words = OperatorWords & { readonly json?: true };
 
 const show = newVerb(
   "show",
@@ -23,48 +19,46 @@ const show = newVerb(
     await print(await issuerKeySet(new StatePaths(state)));
   });
 
-const list = newVerb("list", "list the keys by which tokens count at the edge")
-  .addOption(edgeOption())
-  .addOption(adminTokenOption())
-  .addOption(plainHttpOption())
-  .addOption(stateOption())
-  .action(async ({ state, ...by }: Words) => {
-    const { keys } = await (await operatorApi(by, new StatePaths(state))).listKeys();
-    const lines = keys.map(({ kid, kind, source, isSigning, isTrusted, signsFromMs, retiredAtMs }) => {
+const list = withOperator(newVerb("list", "list the keys by which tokens count at the edge"))
+  .addOption(jsonOption())
+  .action(async ({ json, ...by }: Words) => {
+    const { keys } = await (await operatorFor(by)).api.listKeys();
+    const rows = keys.map(({ kid, kind, source, isSigning, isTrusted, signsFromMs, retiredAtMs }) => {
       const signs = signsFromMs === null ? "" : ` (signs from ${new Date(signsFromMs).toISOString()})`;
       const retired = retiredAtMs === null ? "" : new Date(retiredAtMs).toISOString();
       const standing = isSigning ? "signing" : isTrusted ? `trusted${signs}` : `retired ${retired}`;
-      return [kid, kind, source, standing].join("\t");
+      return [kid, kind, source, standing];
     });
-    await print(["ID\tKIND\tFROM\tSTATE", ...lines].join("\n"));
+    await answer(json, keys, () => table(["ID", "KIND", "FROM", "STATE"], rows));
   });
 
-const rotate = newVerb("rotate", "make a new issuer's key, which the edge trusts beside the former one")
+const rotate = withOperator(
+  newVerb("rotate", "make a new issuer's key, which the edge trusts beside the former one"),
+)
   .option("--edge-key", "make a new key of the edge instead: it signs from 10 minutes later on")
-  .addOption(edgeOption())
-  .addOption(adminTokenOption())
-  .addOption(plainHttpOption())
-  .addOption(stateOption())
-  .action(async ({ state, edgeKey, ...by }: Words & { edgeKey?: true }) => {
-    const paths = new StatePaths(state);
-    const api = await operatorApi(by, paths);
-    if (edgeKey !== true) return print(await rotateIssuerKey(api, paths));
+  .addOption(jsonOption())
+  .action(async ({ edgeKey, json, ...by }: Words & { edgeKey?: true }) => {
+    const { api } = await operatorFor(by);
+    if (edgeKey !== true) {
+      const kid = await rotateIssuerKey(api, new StatePaths(by.state));
+      return answer(json, { kid }, () => kid);
+    }
     const { keys } = await api.rotateEdgeKey({});
     const made = keys
       .filter(({ kind }) => kind === "edge")
       .toSorted((a, b) => (b.addedAtMs ?? 0) - (a.addedAtMs ?? 0))[0];
-    await print(made?.kid ?? "");
+    await answer(json, { kid: made?.kid ?? null }, () => made?.kid ?? "");
   });
 
-const retire = newVerb("retire", "put a key out of use for good, and with it all tokens that it signed")
+const retire = withOperator(
+  newVerb("retire", "put a key out of use for good, and with it all tokens that it signed"),
+)
   .argument("<kid>", "the id of the key, as it is listed")
-  .addOption(edgeOption())
-  .addOption(adminTokenOption())
-  .addOption(plainHttpOption())
-  .addOption(stateOption())
-  .action(async (kid: string, { state, ...by }: Words) => {
-    const paths = new StatePaths(state);
-    await print(await retireKey(await operatorApi(by, paths), kid, paths));
+  .addOption(jsonOption())
+  .action(async (kid: string, { json, ...by }: Words) => {
+    const { api } = await operatorFor(by);
+    const said = await retireKey(api, kid, new StatePaths(by.state));
+    await answer(json, { kid, said }, () => said);
   });
 
 /** The verb. Without a further word it shows. */

@@ -5,42 +5,33 @@ import { ISSUED_ROLES } from "../../core/identity.ts";
 import { collect, optionInvalid } from "../../process/command-options.ts";
 import { issueToken, type TokenRequest } from "../credentials/issue-token.ts";
 import { readKey } from "../credentials/key-files.ts";
-import {
-  adminTokenOption,
-  edgeOption,
-  operatorApi,
-  type OperatorWords,
-  plainHttpOption,
-  readTokenFile,
-} from "../credentials/operator.ts";
-import { newVerb, stateOption } from "../options.ts";
-import { print } from "../output/print.ts";
+import { operatorFor, type OperatorWords, readTokenFile, withOperator } from "../credentials/operator.ts";
+import { newVerb } from "../options.ts";
+import { answer, jsonOption } from "../output/answer.ts";
+import { table } from "../output/terminal-text.ts";
 import { StatePaths } from "../state-paths.ts";
 
-interface IssueWords extends Omit<TokenRequest, "pools" | "ips" | "destinations"> {
+interface IssueWords extends Omit<TokenRequest, "pools" | "ips" | "destinations">, OperatorWords {
   readonly pool: readonly string[];
   readonly ip: readonly string[];
   readonly destination: readonly string[];
-  readonly state: string;
-  readonly edge?: string;
-  readonly adminTokenFile?: string;
-  readonly allowPlainHttp?: boolean;
+  readonly json?: true;
 }
 
 interface ListWords extends OperatorWords {
-  readonly state: string;
   readonly json?: true;
 }
 
 interface RevokeWords extends OperatorWords {
-  readonly state: string;
-  readonly tokenFile?: string;
+  readonly json?: true;
   readonly name?: string;
   readonly role?: string;
   readonly tenant?: string;
 }
 
-const issue = newVerb("issue", "sign a token with the issuer's key; with --edge it is registered there, too")
+const issue = withOperator(
+  newVerb("issue", "sign a token with the issuer's key; with --edge it is registered there, too"),
+)
   .requiredOption("--role <role>", ISSUED_ROLES.join(", "))
   .requiredOption("--name <name>", "whom it is for; for a host or a router, its name")
   .option("--pool <pool>", "a pool it may use, the first is its default; may be repeated", collect, [])
@@ -59,69 +50,53 @@ const issue = newVerb("issue", "sign a token with the issuer's key; with --edge 
   )
   .option("--rate <number>", "requests in a second, at most")
   .option("--ttl <time>", "how long it is valid, as in 45s, 10m, 12h, 30d", "30d")
-  .addOption(edgeOption().default(undefined))
-  .addOption(adminTokenOption())
-  .addOption(plainHttpOption())
-  .addOption(stateOption())
-  .action(
-    async ({
-      pool,
-      ip,
-      destination,
-      state,
-      edge,
-      adminTokenFile,
-      allowPlainHttp = false,
-      ...words
-    }: IssueWords) => {
-      const paths = new StatePaths(state);
-      const key = await readKey(paths, "issuer");
-      const request = { ...words, pools: pool, ips: ip, destinations: destination };
-      const token = await issueToken(request, key, Date.now());
-      await print(token);
-      if (edge === undefined) return;
-      const by = { edge, allowPlainHttp, ...(adminTokenFile === undefined ? {} : { adminTokenFile }) };
-      await registerAt(by, token, paths);
-    },
-  );
+  .addOption(jsonOption())
+  .action(async ({ pool, ip, destination, json, ...words }: IssueWords) => {
+    const key = await readKey(new StatePaths(words.state), "issuer");
+    const request = { ...words, pools: pool, ips: ip, destinations: destination };
+    const signed = await issueToken(request, key, Date.now());
+    await answer(json, { token: signed, id: decodeJwt(signed).jti }, () => signed);
+    // Elsewhere than at the edge that is named nobody expects it to be noted.
+    if (words.edge !== undefined) await registerAt(words, signed);
+  });
 
-const list = newVerb("list", "list the tokens that are registered at the edge")
-  .option("--json", "print them as JSON")
-  .addOption(edgeOption())
-  .addOption(adminTokenOption())
-  .addOption(plainHttpOption())
-  .addOption(stateOption())
-  .action(async ({ state, json, ...by }: ListWords) => {
-    const api = await operatorApi(by, new StatePaths(state));
+const list = withOperator(newVerb("list", "list the tokens that are registered at the edge"))
+  .addOption(jsonOption())
+  .action(async ({ json, ...by }: ListWords) => {
+    const { api } = await operatorFor(by);
     const tokens: Awaited<ReturnType<typeof api.listTokens>>["tokens"][number][] = [];
     for (let after: string | null = ""; after !== null;) {
       const page: Awaited<ReturnType<typeof api.listTokens>> = await api.listTokens({ after });
       tokens.push(...page.tokens);
       after = page.next;
     }
-    if (json === true) return print(JSON.stringify(tokens, null, 2));
-    const lines = tokens.map(({ id, role, name, tenant, pools, endsAtMs, revokedAtMs }) =>
-      [id, role, name, tenant ?? "-", pools.join(","), timeOf(endsAtMs), stateOf(endsAtMs, revokedAtMs)].join(
-        "\t",
-      ),
-    );
-    await print(["ID\tROLE\tNAME\tTENANT\tPOOLS\tENDS\tSTATE", ...lines].join("\n"));
+    const rows = tokens.map(({ id, role, name, tenant, pools, endsAtMs, revokedAtMs }) => [
+      id,
+      role,
+      name,
+      tenant ?? "",
+      pools.join(","),
+      timeOf(endsAtMs),
+      stateOf(endsAtMs, revokedAtMs),
+    ]);
+    const head = ["ID", "ROLE", "NAME", "TENANT", "POOLS", "ENDS", "STATE"];
+    await answer(json, tokens, () => table(head, rows));
   });
 
-const revoke = newVerb("revoke", "take tokens back before they end: by id, file, name or tenant")
+const revoke = withOperator(
+  newVerb("revoke", "take tokens back before they end: by id, file, name or tenant"),
+  { ownTokenFile: true },
+)
   .argument("[id]", "the id of a token, as it is listed")
   .option("--token-file <file>", "the token itself, - for standard input")
   .option("--name <name>", "all registered tokens of this name")
   .option("--role <role>", "of these, only those of this role")
   .option("--tenant <name>", "all registered tokens of this tenant")
-  .addOption(edgeOption())
-  .addOption(adminTokenOption())
-  .addOption(plainHttpOption())
-  .addOption(stateOption())
-  .action(async (id: string | undefined, { state, ...words }: RevokeWords) => {
-    const wish = await wishOf(id, words);
-    const { ids, pendingPools } = await (await operatorApi(words, new StatePaths(state))).revokeTokens(wish);
-    await print(ids.join("\n"));
+  .addOption(jsonOption())
+  .action(async (id: string | undefined, { json, tokenFile, ...words }: RevokeWords) => {
+    const wish = await wishOf(id, { ...words, ...(tokenFile === undefined ? {} : { tokenFile }) });
+    const { ids, pendingPools } = await (await operatorFor(words)).api.revokeTokens(wish);
+    await answer(json, { ids, pendingPools }, () => ids.join("\n"));
     if (pendingPools.length > 0)
       console.error(`Not yet told, and told as soon as it can be done: ${pendingPools.join(", ")}.`);
   });
@@ -133,9 +108,9 @@ export const token = newVerb("token", "sign tokens with the issuer's key; list a
   .addCommand(revoke);
 
 /** A token counts all the same, so this is no failure of the command: its result is printed. */
-async function registerAt(by: OperatorWords, signed: string, paths: StatePaths): Promise<void> {
+async function registerAt(by: OperatorWords, signed: string): Promise<void> {
   try {
-    await (await operatorApi(by, paths)).registerToken({ token: signed });
+    await (await operatorFor(by)).api.registerToken({ token: signed });
   } catch (fault) {
     const isOfEdge =
       fault instanceof EdgeRefusal ||
@@ -151,7 +126,7 @@ async function registerAt(by: OperatorWords, signed: string, paths: StatePaths):
 
 async function wishOf(
   id: string | undefined,
-  { tokenFile, name, role, tenant }: Omit<RevokeWords, "state">,
+  { tokenFile, name, role, tenant }: RevokeWords,
 ): Promise<{
   id?: string;
   endsAtMs?: number;

@@ -1,0 +1,183 @@
+/** The verbs of an operator, as processes, against a whole ipshard: each as it is typed. */
+import { execFile } from "node:child_process";
+import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { Cluster, EGRESS_IP, POOL, until } from "./cluster.ts";
+
+const PROGRAM = join(import.meta.dirname, "../../bin/ipshard.js");
+const SECOND_IP = "127.0.0.11";
+
+interface Said {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+let cluster: Cluster;
+let environment: NodeJS.ProcessEnv;
+
+beforeAll(async () => {
+  cluster = await Cluster.start({ hosts: ["h1", "h2"], settings: { quarantineMs: 1_000 } });
+  const config = join(cluster.directory, "config");
+  await mkdir(config);
+  const { IPSHARD_EDGE: _, ...others } = process.env;
+  environment = { ...others, XDG_CONFIG_HOME: config, NO_COLOR: "1" };
+});
+afterAll(() => cluster?.stop());
+
+/** Runs one verb in the directory of this cluster's state, with nothing of a context but what is given. */
+function run(args: readonly string[], env: NodeJS.ProcessEnv = environment): Promise<Said> {
+  return new Promise((resolve) => {
+    const child = execFile(PROGRAM, args, { env }, (_fault, stdout, stderr) =>
+      resolve({ code: child.exitCode!, stdout, stderr }),
+    );
+  });
+}
+
+async function done(...args: readonly string[]): Promise<string> {
+  const { code, stdout, stderr } = await run(args);
+  expect([code, stderr], args.join(" ")).toEqual([0, expect.any(String)]);
+  return stdout;
+}
+
+async function answerOf(...args: readonly string[]): Promise<any> {
+  return JSON.parse(await done(...args, "--json"));
+}
+
+test("[OV1] [OV2] a login is remembered for this user alone, and verbs need neither edge nor token after it", async () => {
+  const before = await run(["pool", "list", "--state", cluster.directory]);
+  // Nothing listens where the edge of this machine would be, or what does knows another key.
+  expect(before.code).toBe(1);
+  const tokenFile = join(cluster.directory, "admin.token");
+  await writeFile(tokenFile, await cluster.token("admin", "operator", ["*"]));
+  const refused = await run(["login", "--edge", cluster.edgeUrl, "--token-file", PROGRAM]);
+  expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining("[token-unreadable]")]);
+  const said = await done("login", "--edge", cluster.edgeUrl, "--token-file", tokenFile, "--pool", POOL);
+  expect(said).toContain(`Context default is the current one: ${cluster.edgeUrl}/ (pools: ${POOL})`);
+  const file = join(environment["XDG_CONFIG_HOME"]!, "ipshard", "contexts.json");
+  expect((await stat(file)).mode & 0o777).toBe(0o600);
+  const [pool] = await answerOf("pool", "list");
+  expect(pool).toMatchObject({ pool: POOL, ips: [{ ip: EGRESS_IP }] });
+  expect(await done("context", "list")).toMatch(/^ {3}NAME.*\n\* {2}default +http:.*default\n$/);
+  expect(await done("context", "list", "--json")).not.toContain(await readFile(tokenFile, "utf8"));
+  expect((await run(["pool", "list", "--context", "nowhere"])).stderr).toContain(
+    "There is no context nowhere; there are: default. [context-unusable]",
+  );
+});
+
+test("[OV1] options say it before the environment, that before the context; a context's token goes to its own edge alone", async () => {
+  const elsewhere = { ...environment, IPSHARD_EDGE: "http://127.0.0.1:1" };
+  // No key is where this runs, so a token could only come from the context.
+  const unkept = await run(["pool", "list", "--state", join(cluster.directory, "empty")], elsewhere);
+  expect([unkept.code, unkept.stderr]).toEqual([1, expect.stringContaining("[key-missing]")]);
+  const named = ["pool", "list", "--state", cluster.directory];
+  expect((await run(named, elsewhere)).stderr).toContain("The edge at http://127.0.0.1:1/ cannot be reached");
+  const byOption = await run([...named, "--edge", cluster.edgeUrl], elsewhere);
+  expect([byOption.code, byOption.stdout]).toEqual([0, expect.stringContaining(POOL)]);
+});
+
+test("[OV3] [OV5] pools are made, changed and shown; a slip of the pen makes none", async () => {
+  await done("pool", "add", "us", "--set", "minHostsPerIp=1");
+  const changed = await answerOf("pool", "set", "us", "quarantineMs=90s", "published=true");
+  expect(changed.settings).toMatchObject({ minHostsPerIp: 1, quarantineMs: 90_000, published: true });
+  const slip = await run(["pool", "set", "uss", "quarantineMs=90s"]);
+  expect([slip.code, slip.stderr]).toEqual([1, expect.stringContaining("pool-unknown")]);
+  const key = await run(["pool", "set", "us", "quarantinMs=90s"]);
+  expect(key.stderr).toContain(
+    "There is no setting quarantinMs. Did you mean quarantineMs? [option-invalid]",
+  );
+  expect((await run(["pool", "set", "us", "quarantineMs=soon"])).stderr).toContain("[option-invalid]");
+  expect(await done("pool", "show", "us")).toMatch(/minHostsPerIp +1[^]*No address yet: ipshard ip add/);
+  // Without a context's pool, the only one there is would be meant; there are two.
+  const { XDG_CONFIG_HOME: _, ...bare } = environment;
+  const by = ["--edge", cluster.edgeUrl, "--state", cluster.directory];
+  const unsaid = await run(["ip", "list", ...by], { ...bare, XDG_CONFIG_HOME: cluster.directory });
+  expect(unsaid.stderr).toContain("Say which pool by --pool. There are: default, us.");
+});
+
+test("[OV5] an address is added with what is said of it, and one that serves is not removed by the way", async () => {
+  const added = await answerOf("ip", "add", SECOND_IP, "--country", "DE", "--tag", "spare");
+  expect(added).toMatchObject({ ip: SECOND_IP, country: "de", tags: ["spare"], retiring: null });
+  expect(await answerOf("ip", "add", SECOND_IP, "--tag", "none")).toMatchObject({ country: "de", tags: [] });
+  const kept = await run(["ip", "remove", SECOND_IP]);
+  expect([kept.code, kept.stdout]).toEqual([1, ""]);
+  expect(kept.stderr).toContain(`Empty it first: ipshard ip drain ${SECOND_IP} --pool default`);
+  expect(kept.stderr).toContain("[flows-at-risk]");
+  const drained = await run(["ip", "drain", SECOND_IP, "--json"]);
+  expect(drained.stderr).toContain(`${SECOND_IP}: drained`);
+  expect(JSON.parse(drained.stdout)).toMatchObject({ drain: { state: "drained" } });
+  await done("ip", "remove", SECOND_IP);
+  await until("the address is gone", async () => !(await done("ip", "list")).includes(SECOND_IP));
+  expect((await run(["ip", "add", "192.0.2.256"])).stderr).toContain("is no IP address");
+});
+
+test("[OV5] a host is drained with its progress told, and resumed", async () => {
+  expect(await done("host", "list")).toMatch(/h1 +serving[^]*h2 +serving/);
+  const { code, stdout, stderr } = await run(["host", "drain", "h1"]);
+  expect([code, stderr]).toEqual([0, expect.stringMatching(/(h1: draining, .*\n)*h1: drained\n$/)]);
+  expect(stdout).toMatch(/h1 +drained/);
+  expect(await answerOf("host", "resume", "h1")).toMatchObject({ host: "h1", drain: null });
+  await until("it serves again", async () => /h1 +serving/.test(await done("host", "list")));
+  expect(await answerOf("host", "show", "h1")).toMatchObject({ host: "h1", pools: [{ pool: POOL }] });
+  expect((await run(["host", "drain", "h9"])).stderr).toContain("host-unknown");
+  const command = await answerOf("host", "add", "h3");
+  expect(command.command).toContain("npx --yes ipshard agent --edge");
+});
+
+test("[OV6] leases are listed, drawn as a map, and followed back", async () => {
+  const blocks = await answerOf("lease", "list", EGRESS_IP, "--host", "h2");
+  expect(blocks.length).toBeGreaterThan(0);
+  const { base, order } = blocks[0];
+  expect(await done("lease", "list")).toMatch(
+    new RegExp(`${EGRESS_IP} +${base}-${base + 2 ** order - 1} +h2 +leased`),
+  );
+  const drawn = await done("map", EGRESS_IP);
+  const rows = drawn.split("\n").slice(1, 17);
+  expect(rows.every((row) => /^ *\d+ [#.~AB]{64}$/.test(row))).toBe(true);
+  const mark = /([AB]) h2: \d+ ports/.exec(drawn)![1]!;
+  expect(rows[Math.floor(base / 4_096)]!.slice(6)[(base % 4_096) / 64]).toBe(mark);
+  const past = await answerOf("lease", "history", `${EGRESS_IP}:${base}`);
+  expect(past[0]).toMatchObject({ host: "h2", firstPort: base, end: null });
+  expect(await done("lease", "history", `${EGRESS_IP}:80`)).toContain("Nobody had");
+});
+
+test("[OV7] fetch sends from the pool's address, says from where, and fails by name", async () => {
+  const by = ["--edge", cluster.edgeUrl, "--state", cluster.directory];
+  const body = await done("fetch", cluster.originUrl("/seen"), ...by, "-v");
+  expect(JSON.parse(body)).toMatchObject({ address: EGRESS_IP, method: "GET" });
+  const { status, egress } = await answerOf(
+    "fetch",
+    cluster.originUrl("/seen"),
+    ...by,
+    "--session",
+    "cart-42",
+  );
+  expect([status, egress.ip]).toEqual([200, EGRESS_IP]);
+  const file = join(cluster.directory, "body");
+  const shown = await done("fetch", "-i", "-d", "some=body", "-o", file, cluster.originUrl("/seen"), ...by);
+  expect(shown).toMatch(/^HTTP 200/);
+  expect(JSON.parse(await readFile(file, "utf8"))).toMatchObject({ address: EGRESS_IP, method: "POST" });
+  const denied = await run(["fetch", "http://10.0.0.1/", ...by]);
+  expect([denied.code, denied.stderr]).toEqual([
+    1,
+    expect.stringMatching(/\[destination-prohibited\] \[edge-refused\]/),
+  ]);
+  const wrong = await run(["fetch", cluster.originUrl("/seen"), ...by, "--country", "Germany"]);
+  expect(wrong.stderr).toContain("[option-invalid]");
+  expect((await run(["fetch", "::", ...by])).stderr).toContain("[option-invalid]");
+  const nowhere = await run(["fetch", cluster.originUrl("/seen"), ...by, "--edge", "http://127.0.0.1:1"]);
+  expect([nowhere.code, nowhere.stderr]).toEqual([1, expect.stringContaining("[edge-not-answering]")]);
+  const found = await run(["fetch", "-f", cluster.originUrl("/nothing"), ...by]);
+  expect(found.code).toBe(1);
+  const bare = ["--edge", cluster.edgeUrl, "--state", join(cluster.directory, "none")];
+  const unmade = await run(["fetch", cluster.originUrl("/seen"), ...bare]);
+  expect(unmade.stderr).toContain("ipshard login --client-token-file");
+});
+
+test("[OV4] colours are for terminals, and what another wrote cannot control one", async () => {
+  const { NO_COLOR: _, ...coloured } = environment;
+  expect((await run(["pool", "list"], { ...coloured, TERM: "xterm-256color" })).stdout).not.toContain(
+    "\u001b",
+  );
+});
