@@ -15,11 +15,13 @@ import { router } from "./verbs/router.ts";
 import { start } from "./verbs/start.ts";
 import { token } from "./verbs/token.ts";
 import { who } from "./verbs/who.ts";
+import { withCompletion } from "./verbs/complete.ts";
 import { context } from "./verbs/context.ts";
 import { fetch } from "./verbs/fetch.ts";
 import { lease } from "./verbs/lease.ts";
 import { login } from "./verbs/login.ts";
 import { map } from "./verbs/map.ts";
+import { apply } from "./verbs/apply.ts";
 import { packageVersion } from "./version.ts";
 
 const program = new Command("ipshard")
@@ -27,26 +29,28 @@ const program = new Command("ipshard")
   .version(packageVersion(), "-V, --version", "print the version");
 
 const verbs = [
-  login,
-  context,
   start,
   edge,
   agent,
   router,
   doctor,
+  login,
+  context,
   pool,
   ip,
   host,
-  keys,
-  token,
-  plan,
-  policy,
   lease,
   map,
   who,
   fetch,
+  keys,
+  token,
+  policy,
+  apply,
+  plan,
 ];
 for (const verb of verbs) program.addCommand(verb);
+withCompletion(program);
 
 await begin("ipshard", async () => {
   try {

@@ -3,6 +3,7 @@
 /** By which programs tell them apart. */
 export type CommandFaultCode =
   | "option-invalid"
+  | "file-invalid"
   | "plain-http-refused"
   // Of agents and routers.
   | "token-unreadable"
@@ -27,6 +28,7 @@ export type CommandFaultCode =
   | "edge-refused"
   // What an operator asked for would end what runs.
   | "flows-at-risk"
+  | "not-confirmed"
   | "hosts-not-ready"
   | "child-kept-dying";
 

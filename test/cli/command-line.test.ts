@@ -1,6 +1,8 @@
 /** The command line itself: which verbs there are, and what is said of one that there is not. */
 import { execFile } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
+import { mkdtemp, rm, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { edgeApi } from "../../src/api/edge-api.ts";
@@ -40,6 +42,8 @@ test("[CI14] the version is that of the package", async () => {
 
 test.each([
   [["strat"], "start"],
+  [["pool", "lsit"], "list"],
+  [["host", "drian", "h1"], "drain"],
   [["agnet", "--edge", "http://127.0.0.1:1"], "agent"],
   [["start", "--prot", "9000"], "--port"],
   [["plan", "--connections-per-second", "1", "--host", "3"], "--hosts"],
@@ -88,4 +92,37 @@ test.each([
   [new EdgeAnswerUnreadable("GET /v1/pools", 502, null), "edge-not-answering"],
 ])("[CI1] %s ends a command as %s", (fault, code) => {
   expect(commandFault(fault)).toMatchObject({ name: "CommandFault", code, message: fault.message });
+});
+
+test("[CI16] bash completes verbs and options by what the command line prints for it", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "ipshard-complete-"));
+  await symlink(join(ROOT, "bin/ipshard.js"), join(directory, "ipshard"));
+  const completed = (line: string): Promise<string> =>
+    new Promise((resolve, reject) => {
+      // Bash itself has no such function: the package bash-completion brings it.
+      const words =
+        '_get_comp_words_by_ref() { words=("${COMP_WORDS[@]}"); cword=$COMP_CWORD; cur=${words[cword]}; }';
+      const script = `source <(ipshard complete bash)
+${words}
+COMP_LINE=${JSON.stringify(line)} COMP_POINT=\${#COMP_LINE} COMP_TYPE=9
+read -ra COMP_WORDS <<< "$COMP_LINE"; COMP_CWORD=$((\${#COMP_WORDS[@]} - 1))
+__ipshard_complete 2>/dev/null; printf '%s\\n' "\${COMPREPLY[@]%%[[:space:]]*}"`;
+      const env = { ...process.env, PATH: `${directory}:${process.env["PATH"]}` };
+      execFile("bash", ["-c", script], { env }, (fault, stdout) => (fault ? reject(fault) : resolve(stdout)));
+    });
+  expect((await completed("ipshard po")).trim().split("\n")).toEqual(["pool", "policy"]);
+  expect((await completed("ipshard ip add --adv")).trim()).toBe("--advertised");
+  await rm(directory, { recursive: true });
+  for (const shell of ["zsh", "fish", "powershell"]) {
+    expect(await run("complete", shell)).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining("ipshard"),
+    });
+  }
+});
+
+test("[CI16] the help of each verb that has others below it gives examples", async () => {
+  for (const verb of ["pool", "ip", "host", "lease", "policy", "apply", "fetch", "login"]) {
+    expect((await run(verb, "--help")).stdout, verb).toMatch(/Examples:\n {2}ipshard /);
+  }
 });

@@ -143,7 +143,7 @@ test("[DE17] the edge's policy is asked for with an administrator's token, which
   expect(refused.code).toBe(2);
   expect(refused.stderr).toMatch(/pool-unknown.*\[edge-refused\]/);
   const clear = await by("http://edge.example", "eu");
-  expect([clear.code, clear.stderr]).toEqual([2, expect.stringContaining("by https only")]);
+  expect([clear.code, clear.stderr]).toEqual([2, expect.stringContaining("[plain-http-refused]")]);
   edge.close();
   await once(edge, "close");
   expect((await by(`http://127.0.0.1:${port}`, "eu")).stderr).toContain("[edge-not-answering]");

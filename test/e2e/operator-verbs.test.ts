@@ -175,9 +175,33 @@ test("[OV7] fetch sends from the pool's address, says from where, and fails by n
   expect(unmade.stderr).toContain("ipshard login --client-token-file");
 });
 
-test("[OV4] colours are for terminals, and what another wrote cannot control one", async () => {
-  const { NO_COLOR: _, ...coloured } = environment;
-  expect((await run(["pool", "list"], { ...coloured, TERM: "xterm-256color" })).stdout).not.toContain(
-    "\u001b",
-  );
+test("[OV4] colours are for terminals", async () => {
+  const { NO_COLOR: _, ...env } = environment;
+  const args = ["host", "list", "--edge", cluster.edgeUrl, "--state", cluster.directory, "--pool", POOL];
+  expect((await run(args, { ...env, TERM: "xterm-256color" })).stdout).not.toContain("\u001b");
+  // As on a terminal that shows them.
+  expect((await run(args, { ...env, FORCE_COLOR: "1" })).stdout).toContain("\u001b[32mserving");
+});
+
+test("[OV8] a policy is changed by a file, one with a mistake changes nothing, and what is shown can be given back", async () => {
+  const file = join(cluster.directory, "policy.yaml");
+  const by = ["--edge", cluster.edgeUrl, "--state", cluster.directory, "--pool", POOL];
+  await writeFile(file, "destinations:\n  denny: ['*:25']\n");
+  const refused = await run(["policy", "set", file, ...by]);
+  expect([refused.code, refused.stderr]).toEqual([
+    1,
+    `ipshard: ${file}:2:3: destinations.denny: There is no denny here. Did you mean deny? [file-invalid]\n`,
+  ]);
+  await writeFile(file, "destinations:\n  deny: ['*:25']\n");
+  expect(await done("policy", "set", file, ...by)).toContain('deny:\n    - "*:25"');
+  await writeFile(file, '{"limits": {"tunnels": 7}}');
+  expect(await answerOf("policy", "set", file, "--tenant", "shop", ...by)).toMatchObject({ named: true });
+  await writeFile(file, await done("policy", "show", "--tenant", "shop", ...by));
+  expect(await readFile(file, "utf8")).toMatch(/tunnels: 7/);
+  await done("policy", "set", file, "--tenant", "shop", ...by);
+  // It names the version that it was made from.
+  const outdated = await run(["policy", "set", file, "--tenant", "shop", ...by]);
+  expect([outdated.code, outdated.stderr]).toEqual([1, expect.stringContaining("policy-changed")]);
+  expect((await run(["policy", "test", "8.8.8.8:25", "--as", "shop", ...by])).stdout).toContain("denied");
+  expect(await answerOf("policy", "forget", "shop", ...by)).toMatchObject({ named: false });
 });

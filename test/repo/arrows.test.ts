@@ -206,6 +206,7 @@ const INNER_ARROWS: Readonly<Record<string, Readonly<Record<string, readonly str
       "judging",
       "attribution",
       "administration",
+      "desired",
       "contexts",
       "output",
     ],
@@ -217,7 +218,8 @@ const INNER_ARROWS: Readonly<Record<string, Readonly<Record<string, readonly str
     planning: [],
     attribution: ["output"],
     administration: ["output"],
-    judging: [],
+    desired: [],
+    judging: ["credentials"],
     output: [],
   },
 };

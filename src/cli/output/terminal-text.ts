@@ -12,6 +12,11 @@ export function printable(text: string): string {
   return text.replaceAll(/\p{Cc}|\p{Cf}/gu, "?");
 }
 
+/** The same of several lines. */
+export function printableLines(text: string): string {
+  return text.split("\n").map(printable).join("\n");
+}
+
 /** The text in this style, if standard output is a terminal that shows it and `NO_COLOR` is not set. */
 export function styled(style: Style, text: string): string {
   return styleText(style, text, { stream: process.stdout });
