@@ -13,6 +13,7 @@ import {
   readPool,
   readUrl,
 } from "../process/command-options.ts";
+import { withConfiguration } from "../process/configuration.ts";
 import { readWhenCopied, withCopiedState } from "../link/copied-state-option.ts";
 import { withJoin } from "../link/join-arguments.ts";
 import type { WhenCopied } from "../link/state-directory.ts";
@@ -143,7 +144,7 @@ const MACHINE_MODES: readonly [MachineMode, ...MachineMode[]] = ["auto", "requir
 
 /** Reads the arguments after the program's name; null when only help was asked for. Throws `option-invalid`. */
 export function parseConfig(args: readonly string[], write: (text: string) => void): AgentConfig | null {
-  const options = parsed(commandLine(write), args)?.opts<Options>();
+  const options = parsed(agentCommand(write), args)?.opts<Options>();
   if (options === undefined) return null;
   const { host: listenHost, port: listenPort } = readPlace("--listen", options.listen);
   const gateway =
@@ -204,9 +205,10 @@ export function parseConfig(args: readonly string[], write: (text: string) => vo
   };
 }
 
-function commandLine(write: (text: string) => void): Command {
+/** All options of an agent. */
+export function agentCommand(write: (text: string) => void): Command {
   const description = "Leases ports of the pool's addresses for this host, and sends requests from them.";
-  const command = withCopiedState(newCommand("ipshard agent", description, write));
+  const command = withConfiguration(withCopiedState(newCommand("ipshard agent", description, write)));
   return withJoin(withFlowLog(withTransport(withFlowTimes(command))))
     .requiredOption("--edge <url>", "where the edge is")
     .requiredOption("--pool <name>", "the pool to join")

@@ -1,12 +1,13 @@
 /** `node src/agent/main.ts`: one agent from its command line to its last signal. */
 import { begin } from "../process/command-fault.ts";
+import { CONFIGURATION_GOOD, configured, readConfigured } from "../process/configuration.ts";
 import { EdgeToken } from "../link/edge-token.ts";
 import { joinFirst } from "../link/join-arguments.ts";
 import { TokenRenewal } from "../link/token-renewal.ts";
 import { endOnWish, openLog } from "../process/process-life.ts";
 import { StateDirectory, UNBOUND_STATE } from "../link/state-directory.ts";
 import { Agent } from "./agent.ts";
-import { type AgentConfig, parseConfig } from "./command-line.ts";
+import { agentCommand, type AgentConfig, parseConfig } from "./command-line.ts";
 import { Machine } from "./machine/guarded-machine.ts";
 
 async function run(config: AgentConfig, isJoined: boolean): Promise<void> {
@@ -43,8 +44,15 @@ async function run(config: AgentConfig, isJoined: boolean): Promise<void> {
   }
 }
 
+function write(text: string): void {
+  process.stdout.write(text);
+}
+
 await begin("ipshard agent", async () => {
-  const { args, tokenFile } = await joinFirst(process.argv.slice(2), "host");
-  const config = parseConfig(args, (text) => process.stdout.write(text));
-  if (config !== null) await run(config, tokenFile !== null);
+  const said = await configured("agent", agentCommand(write), process.argv.slice(2));
+  const joined = said.isCheck ? null : await joinFirst(said.args, "host");
+  const config = readConfigured(said, () => parseConfig(joined?.args ?? said.args, write));
+  if (config === null) return;
+  if (joined === null) write(`${CONFIGURATION_GOOD}\n`);
+  else await run(config, joined.tokenFile !== null);
 });

@@ -22,6 +22,9 @@ import { lease } from "./verbs/lease.ts";
 import { login } from "./verbs/login.ts";
 import { map } from "./verbs/map.ts";
 import { apply } from "./verbs/apply.ts";
+import { configured } from "../process/configuration.ts";
+import { refusalOf } from "../process/command-options.ts";
+import { config } from "./verbs/config.ts";
 import { packageVersion } from "./version.ts";
 
 const program = new Command("ipshard")
@@ -47,6 +50,7 @@ const verbs = [
   token,
   policy,
   apply,
+  config,
   plan,
 ];
 for (const verb of verbs) program.addCommand(verb);
@@ -54,9 +58,21 @@ withCompletion(program);
 
 await begin("ipshard", async () => {
   try {
-    await program.parseAsync();
+    await parse(process.argv.slice(2));
     process.exitCode ??= 0;
   } catch (fault) {
     throw commandFault(fault);
   }
 });
+
+/** The edge may be told by a file, too, as agents and routers are; all others have contexts. */
+async function parse(args: readonly string[]): Promise<void> {
+  if (args[0] !== "edge") return void (await program.parseAsync(args, { from: "user" }));
+  const said = await configured("edge", edge, args.slice(1));
+  edge.exitOverride().configureOutput({ writeErr: () => {} });
+  try {
+    await program.parseAsync(["edge", ...said.args], { from: "user" });
+  } catch (fault) {
+    throw said.locate(refusalOf(fault));
+  }
+}

@@ -34,7 +34,9 @@ export function portOption(description: string, portCount: number): Option {
 
 /** Where everything local lives. */
 export function stateOption(): Option {
-  return new Option("--state <directory>", "where keys, tokens and storage are").default(DEFAULT_STATE);
+  return new Option("--state <directory>", "where keys, tokens and storage are")
+    .env("IPSHARD_STATE")
+    .default(DEFAULT_STATE);
 }
 
 /** Which pool a verb means. */

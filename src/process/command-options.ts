@@ -40,8 +40,14 @@ export function parsed(command: Command, args: readonly string[]): Command | nul
           `There is no option ${stray}; see ${command.name()} --help.${nearest(command, args)}`,
         );
     }
-    throw optionInvalid(fault.message.replace(/^error: /, "").replaceAll("\n", " "));
+    throw refusalOf(fault);
   }
+}
+
+/** What commander refuses, as a refusal of ours; any other fault stays what it is, and so does a wish for help. */
+export function refusalOf(fault: unknown): unknown {
+  if (!(fault instanceof CommanderError) || fault.exitCode === 0) return fault;
+  return optionInvalid(fault.message.replace(/^error: /, "").replaceAll("\n", " "));
 }
 
 /** What commander takes a misspelt option for, as it says when no other option is missing; empty if for nothing. */

@@ -5,9 +5,13 @@ const LEAST_LIKENESS = 0.4;
 const MOST_SLIPS = 3;
 
 /** The nearest one, null if none is near. Of equals the first. */
-export function nearestOf(word: string, known: Iterable<string>): string | null {
+export function nearestOf(
+  word: string,
+  known: Iterable<string>,
+  mostSlips: number = MOST_SLIPS,
+): string | null {
   let best: string | null = null;
-  let fewest = MOST_SLIPS;
+  let fewest = mostSlips;
   for (const candidate of known) {
     const slips = slipsBetween(word.toLowerCase(), candidate.toLowerCase());
     const length = Math.max(word.length, candidate.length);

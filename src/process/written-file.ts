@@ -4,7 +4,7 @@
  */
 import { readFile } from "node:fs/promises";
 import { text as wholeOf } from "node:stream/consumers";
-import { isMap, isNode, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml";
+import { isMap, isNode, isScalar, isSeq, LineCounter, type Node, parseDocument, visit } from "yaml";
 import { z } from "zod";
 import { CommandFault } from "./command-fault.ts";
 import { didYouMean } from "./nearest.ts";
@@ -40,9 +40,14 @@ export class WrittenFile {
     this.#lines = lines;
   }
 
-  /** Reads a file, or standard input for `-`. Throws `file-invalid`, and what the disk says. */
+  /** Reads a file, or standard input for `-`. Throws `file-invalid`. */
   static async read(file: string): Promise<WrittenFile> {
-    const text = file === "-" ? await wholeOf(process.stdin) : await readFile(file, "utf8");
+    let text: string;
+    try {
+      text = file === "-" ? await wholeOf(process.stdin) : await readFile(file, "utf8");
+    } catch (fault) {
+      throw new CommandFault("file-invalid", `${file} cannot be read: ${(fault as Error).message}.`, fault);
+    }
     return WrittenFile.of(file === "-" ? "standard input" : file, text);
   }
 
@@ -50,7 +55,7 @@ export class WrittenFile {
   static of(name: string, text: string): WrittenFile {
     const lines = new LineCounter();
     const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-    const mistakes = document.errors.map(({ pos, message, code }) => {
+    const mistakes = document.errors.map<Mistake>(({ pos, message, code }) => {
       const { line, col } = lines.linePos(pos[0]);
       return {
         line,
@@ -58,6 +63,15 @@ export class WrittenFile {
         path: "",
         message: `${message.replace(/\.?$/, ".")}${REMEDIES[code] ?? ""}`,
       };
+    });
+    // A destination such as *:25 looks like a reference to something.
+    visit(document, {
+      Alias: (_key, alias) => {
+        if (alias.resolve(document) !== undefined) return;
+        const { line, col } = lines.linePos(startOf(alias));
+        const message = `*${alias.source} refers to nothing. If it is meant as text, put it in quotes: "*${alias.source}".`;
+        mistakes.push({ line, column: col, path: "", message });
+      },
     });
     if (mistakes.length > 0) throw fileInvalid(name, mistakes);
     try {

@@ -13,6 +13,7 @@ import {
 } from "../process/command-options.ts";
 import { isLoopback } from "../core/plain-http.ts";
 import { ALLOW_PLAIN_HTTP, plainHttpRefused, securely, withPlainHttp } from "../process/plain-http-option.ts";
+import { withConfiguration } from "../process/configuration.ts";
 import { readWhenCopied, withCopiedState } from "../link/copied-state-option.ts";
 import { withJoin } from "../link/join-arguments.ts";
 import type { WhenCopied } from "../link/state-directory.ts";
@@ -77,7 +78,7 @@ export function parseCommandLine(
   write: (text: string) => void,
   about = ABOUT,
 ): RouterOptions | null {
-  const words = parsed(commandLine(write, about), args)?.opts<Words>();
+  const words = parsed(routerCommand(write, about), args)?.opts<Words>();
   if (words === undefined) return null;
   if (!/^\d{1,6}$/.test(words.icmpRate))
     throw optionInvalid(`--icmp-rate ${words.icmpRate} is no whole number from 1 to 999999.`);
@@ -104,10 +105,11 @@ export function parseCommandLine(
   };
 }
 
-function commandLine(write: (text: string) => void, about: About): Command {
+/** All options of a router. */
+export function routerCommand(write: (text: string) => void, about = ABOUT): Command {
   const { name, description, withOwnOptions = (command) => command } = about;
   const { table, icmpErrorsPerSecond } = DEFAULT_ROUTER_CONFIG;
-  return withOwnOptions(withJoin(withPlainHttp(withCopiedState(newCommand(name, description, write)))))
+  return withOwnOptions(withBeginning(withPlainHttp(newCommand(name, description, write))))
     .requiredOption("--edge <url>", "where the edge is")
     .requiredOption("--pool <name>", "the pool whose addresses to steer")
     .requiredOption("--token-file <file>", "a token of the role router; its subject is this router's name")
@@ -125,6 +127,10 @@ function commandLine(write: (text: string) => void, about: About): Command {
     .option("--listen <host:port>", "serve /health, and counters at /v1/status to administrators")
     .option("--dry-run", "print the rules for the pool as it is now, and change nothing", false)
     .option("--remove-at-end", "take the rules out at the end instead of leaving them to steer on", false);
+}
+
+function withBeginning(command: Command): Command {
+  return withConfiguration(withJoin(withCopiedState(command)));
 }
 
 /** Administrators show their tokens there. */

@@ -1,11 +1,12 @@
 /** `node src/router/main.ts`: runs one router until a signal ends it. */
+import { CONFIGURATION_GOOD, configured, readConfigured } from "../process/configuration.ts";
 import { EdgeToken } from "../link/edge-token.ts";
 import { joinFirst } from "../link/join-arguments.ts";
 import { TokenRenewal } from "../link/token-renewal.ts";
 import { endOnWish, openLog } from "../process/process-life.ts";
 import { begin, CommandFault } from "../process/command-fault.ts";
 import { StateDirectory, UNBOUND_STATE } from "../link/state-directory.ts";
-import { parseCommandLine, type RouterOptions } from "./command-line.ts";
+import { parseCommandLine, routerCommand, type RouterOptions } from "./command-line.ts";
 import { dryRun } from "./dry-run.ts";
 import { NftKernel } from "./kernel/nft-kernel.ts";
 import { Router } from "./router.ts";
@@ -39,8 +40,15 @@ async function run(options: RouterOptions, isJoined: boolean): Promise<void> {
   });
 }
 
+function write(text: string): void {
+  process.stdout.write(text);
+}
+
 await begin("ipshard router", async () => {
-  const { args, tokenFile } = await joinFirst(process.argv.slice(2), "router");
-  const options = parseCommandLine(args, (text) => process.stdout.write(text));
-  if (options !== null) await run(options, tokenFile !== null);
+  const said = await configured("router", routerCommand(write), process.argv.slice(2));
+  const joined = said.isCheck ? null : await joinFirst(said.args, "router");
+  const options = readConfigured(said, () => parseCommandLine(joined?.args ?? said.args, write));
+  if (options === null) return;
+  if (joined === null) write(`${CONFIGURATION_GOOD}\n`);
+  else await run(options, joined.tokenFile !== null);
 });

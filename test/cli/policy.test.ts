@@ -156,6 +156,13 @@ test.each([
   [["a.test:53", "--as", "a", "--address", "8.8"], "is not an IP address"],
   [["8.8.8.8:53", "--as", "a", "--destination", "a b"], "is no destination"],
   [["8.8.8.8:53", "--as", "a", "--edge", "http://127.0.0.1:1"], "goes with --pool"],
+  [["8.8.8.8:53"], "required option '--as <tenant>' not specified"],
+  [["8.8.8.8:53", "--as", "a", "--adress", "8.8.8.8"], "Did you mean --address?"],
+  [["8.8.8.8:53", "--as", "a", "--file", "nosuch.json"], "The policy nosuch.json cannot be read"],
+  [
+    ["8.8.8.8:53", "--as", "a", "--pool", "eu", "--token-file", "nosuch"],
+    "The token file nosuch cannot be read",
+  ],
   [["a.invalid:53", "--as", "a", "--dns", "127.0.0.1:1"], "does not resolve here"],
 ] as const)("[DE17] of %j it is said that it %s, with the exit code 2", async (args, why) => {
   const { code, stdout, stderr } = await judge(...args);

@@ -1,6 +1,7 @@
 /** Where the policy comes from by which is judged: a file, the edge, or nowhere. */
 import { readFile } from "node:fs/promises";
 import { DEFAULT_POOL_POLICY } from "../../core/pool-policy.ts";
+import { CommandFault } from "../../process/command-fault.ts";
 import { optionInvalid, readPool } from "../../process/command-options.ts";
 import { operatorFor, type OperatorWords } from "../credentials/operator.ts";
 
@@ -20,7 +21,12 @@ export interface FoundPolicy {
 export async function findPolicy({ file, pool, ...by }: PolicySource): Promise<FoundPolicy> {
   if (file !== undefined) {
     if (by.edge !== undefined) throw optionInvalid("--file and --edge exclude each other.");
-    return { text: await readFile(file, "utf8"), source: file };
+    try {
+      return { text: await readFile(file, "utf8"), source: file };
+    } catch (fault) {
+      const { message } = fault as Error;
+      throw new CommandFault("file-invalid", `The policy ${file} cannot be read: ${message}.`, fault);
+    }
   }
   if (pool === undefined && by.edge === undefined) {
     return { text: JSON.stringify(DEFAULT_POOL_POLICY), source: "A policy that says nothing" };

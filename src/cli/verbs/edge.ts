@@ -1,11 +1,13 @@
 /** `ipshard edge`: runs the edge on this machine until it is told to end. */
 import { isLoopback } from "../../core/plain-http.ts";
+import { CONFIGURATION_GOOD, withConfiguration } from "../../process/configuration.ts";
 import { optionInvalid } from "../../process/command-options.ts";
 import { ALLOW_PLAIN_HTTP, plainHttpRefused, withPlainHttp } from "../../process/plain-http-option.ts";
 import type { EdgeTls } from "../edge/edge-tls.ts";
 import { runEdge } from "../edge/run-edge.ts";
 import type { PemFiles } from "../edge/workerd-config.ts";
 import { newVerb, portOption, stateOption } from "../options.ts";
+import { print } from "../output/print.ts";
 import { StatePaths } from "../state-paths.ts";
 
 interface Words {
@@ -18,10 +20,11 @@ interface Words {
   readonly gatewayClientCertificate?: string;
   readonly gatewayClientKey?: string;
   readonly allowPlainHttp: boolean;
+  readonly checkConfig?: true;
 }
 
 /** The verb. */
-export const edge = withPlainHttp(newVerb("edge", "run the edge on this machine"))
+export const edge = withConfiguration(withPlainHttp(newVerb("edge", "run the edge on this machine")))
   .addOption(portOption("port to listen on", 1))
   .option("--host <address>", "address to listen on", "127.0.0.1")
   .option("--certificate <file>", "a certificate in PEM form: the edge speaks TLS")
@@ -47,6 +50,7 @@ export const edge = withPlainHttp(newVerb("edge", "run the edge on this machine"
           `with TLS on this machine come to it; ${ALLOW_PLAIN_HTTP} is for a network that is yours alone.`,
       );
     }
+    if (words.checkConfig === true) return print(CONFIGURATION_GOOD);
     await runEdge(new StatePaths(state), { host, port, tls });
   });
 

@@ -51,6 +51,8 @@ const test = withOperator(newVerb("test", "say whether a tenant may reach a dest
   .option("--deny <cidr>", "as given to the hosts' agents; may be repeated", collect, [])
   .option("--dns <host:port>", "a name server instead of the system's; may be repeated", collect, [])
   .option("--json", "print the decision for machines")
+  // What is misspelt decides nothing, and 1 says that the destination is denied.
+  .exitOverride((fault) => process.exit(fault.exitCode === 0 ? 0 : UNDECIDED))
   .action(async (destination: string, words: Words) => {
     // Until something is decided.
     process.exitCode = UNDECIDED;

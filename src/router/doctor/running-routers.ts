@@ -5,7 +5,8 @@
  */
 import { readdir, readFile, readlink } from "node:fs/promises";
 import { resolve } from "node:path";
-import { parseCommandLine, type RouterOptions } from "../command-line.ts";
+import { configured } from "../../process/configuration.ts";
+import { parseCommandLine, routerCommand, type RouterOptions } from "../command-line.ts";
 
 /** One router process. */
 export interface RunningRouter {
@@ -51,7 +52,15 @@ async function lookAt(pid: string): Promise<RunningRouter | "hidden" | null> {
     if (at < 0 || (await networkOf(pid)) !== (await networkOf("self"))) return null;
     const directory = await readlink(`/proc/${pid}/cwd`);
     const stat = await readFile(`/proc/${pid}/stat`, "utf8");
-    const options = parseCommandLine(words.slice(at + 1), () => {});
+    // What it was told by its environment and by a file counts, too.
+    const said = { directory, environment: await environmentOf(pid) };
+    const { args } = await configured(
+      "router",
+      routerCommand(() => {}),
+      words.slice(at + 1),
+      said,
+    );
+    const options = parseCommandLine(args, () => {});
     if (options === null || options.isDryRun) return null;
     // The name stands in parentheses, and may itself hold some; the state follows the last one.
     const state = stat.slice(stat.lastIndexOf(")") + 2)[0];
@@ -64,6 +73,15 @@ async function lookAt(pid: string): Promise<RunningRouter | "hidden" | null> {
     if (code === "EACCES" || code === "EPERM") return "hidden";
     throw fault;
   }
+}
+
+async function environmentOf(pid: string): Promise<Record<string, string>> {
+  const lines = (await readFile(`/proc/${pid}/environ`, "utf8")).split("\0");
+  return Object.fromEntries(
+    lines
+      .filter((line) => line.includes("="))
+      .map((line) => [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1)]),
+  );
 }
 
 function networkOf(pid: string): Promise<string> {

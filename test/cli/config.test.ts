@@ -1,0 +1,251 @@
+/** Files by which programs and pools are configured: what is wrong with one is said with its line and the remedy. */
+import { execFile } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { agentCommand, parseConfig } from "../../src/agent/command-line.ts";
+import { desiredSchema } from "../../src/cli/desired/desired-file.ts";
+import { configured, readConfigured } from "../../src/process/configuration.ts";
+import { WrittenFile } from "../../src/process/written-file.ts";
+import { parseCommandLine, routerCommand } from "../../src/router/command-line.ts";
+import { configSchema, SCHEMA_FILE } from "../runner/config-schema.ts";
+import { temporaryDirectory } from "./processes.ts";
+
+const PROGRAM = join(import.meta.dirname, "../../bin/ipshard.js");
+const GOOD = `# What runs here.
+agent:
+  edge: https://edge.example.com
+  pool: eu
+  token-file: /etc/ipshard/h1.token
+  state: /var/lib/ipshard
+  listen: 127.0.0.1:8443
+  gateway: https://h1.example.com
+  proxy: [127.0.0.1:3128, "[::1]:3128"]
+  proxy-forwarded: true
+  drain-deadline: 5000
+router:
+  edge: https://edge.example.com
+  pool: eu
+  token-file: /etc/ipshard/r1.token
+  state: /var/lib/ipshard-router
+  ingress: eth0
+  via: [h1=self, "h2=neighbour:eth1,10.0.0.2"]
+pools:
+  eu:
+    settings: { quarantineMs: 60000, published: true }
+    ips:
+      192.0.2.1: { country: de, tags: [main] }
+      2001:db8::1:
+    hosts:
+      h1: { drained: false }
+    policy:
+      destinations: { mode: enforce, deny: ["*:25"] }
+      tenants:
+        shop: { limits: { tunnels: 200 } }
+`;
+
+function nowhere(): void {}
+
+/** Where a program is started, with this file and nothing else. */
+async function surroundings(text: string, environment: Record<string, string> = {}) {
+  const directory = await temporaryDirectory();
+  await writeFile(join(directory, "c.yaml"), text);
+  return { directory, environment };
+}
+
+/** What the agent, the router and the pools of a file are refused with; empty if with nothing. */
+async function refusals(text: string): Promise<string> {
+  const at = await surroundings(text);
+  const args = ["--config=c.yaml", "--check-config"];
+  const asked: readonly (() => Promise<unknown>)[] = [
+    async () => WrittenFile.of("c.yaml", text).as(desiredSchema.loose()),
+    async () => {
+      const said = await configured("agent", agentCommand(nowhere), args, at);
+      return readConfigured(said, () => parseConfig(said.args, nowhere));
+    },
+    async () => {
+      const said = await configured("router", routerCommand(nowhere), args, at);
+      return readConfigured(said, () => parseCommandLine(said.args, nowhere));
+    },
+  ];
+  const ends = await Promise.allSettled(asked.map((ask) => ask()));
+  return ends
+    .filter((end) => end.status === "rejected")
+    .map(({ reason }) => (reason as Error).message.replaceAll(`${at.directory}/`, ""))
+    .join("\n");
+}
+
+test("[CF1] [CF2] a file without a mistake is refused by nobody, in YAML or in JSON", async () => {
+  expect(await refusals(GOOD)).toBe("");
+  expect(await refusals(JSON.stringify(WrittenFile.of("c.yaml", GOOD).value, null, "\t"))).toBe("");
+});
+
+test.each([
+  [
+    "pool: eu\n  token-file: /etc/ipshard/h1",
+    "pol: eu\n  token-file: /etc/ipshard/h1",
+    4,
+    "There is no pol here. Did you mean pool?",
+  ],
+  [
+    "proxy-forwarded: true",
+    "proxy-forwarded: yes",
+    10,
+    '"yes" does not fit: true or false is expected. Write true.',
+  ],
+  [
+    "proxy-forwarded: true",
+    "proxyforwarded: true",
+    10,
+    "There is no proxyforwarded here. Did you mean proxy-forwarded?",
+  ],
+  ["listen: 127.0.0.1:8443", "listen: 127.0.0.1", 7, "is not of the form host:port, such as 127.0.0.1:8443"],
+  ["https://h1.example.com", "h1.example.com", 8, "is no http or https URL, such as https://h1.example.com"],
+  [
+    "edge: https://edge.example.com\n  pool: eu\n  token-file: /etc/ipshard/h1",
+    "edge: http://edge.example.com\n  pool: eu\n  token-file: /etc/ipshard/h1",
+    3,
+    "--allow-plain-http",
+  ],
+  [
+    "  gateway: https",
+    "  gateway : https://a.example.com\n  gateway: https",
+    9,
+    "Map keys must be unique. Say everything of it in one place.",
+  ],
+  ["  state: /var/lib/ipshard\n", "", 2, "required option '--state <directory>' not specified"],
+  ["drain-deadline: 5000", "drain-deadline: 5s", 11, "is not a number of milliseconds up to a day"],
+  [
+    "proxy: [127.0.0.1:3128, ",
+    "proxy: [127.0.0.1:3128 ",
+    9,
+    "A quote or a bracket is not closed, or a comma is missing.",
+  ],
+  [
+    "  pool: eu\n  token-file: /etc/ipshard/r1",
+    "\tpool: eu\n  token-file: /etc/ipshard/r1",
+    14,
+    "Indent with blanks.",
+  ],
+  ["h1=self", "h1=itself", 18, "--via h1=itself is not one of host=self"],
+  ["ingress: eth0", "ingres: eth0", 17, "Did you mean ingress?"],
+  ["router:", "routers:", 12, "There is no routers here. Did you mean router?"],
+  [
+    "quarantineMs: 60000",
+    "quarantineMs: 60s",
+    21,
+    "a number is expected. Times are in milliseconds, as in 120000.",
+  ],
+  ["quarantineMs: 60000", 'quarantineMs: "60000"', 21, "Write 60000 without quotes."],
+  ["quarantineMs: 60000", "quarantineMs: -1", 21, "-1 does not fit: at least 0"],
+  [
+    "quarantineMs: 60000",
+    "quarantineMS: 60000",
+    21,
+    "There is no quarantineMS here. Did you mean quarantineMs?",
+  ],
+  ["published: true", "published: on", 21, "Write true."],
+  ["192.0.2.1: {", "192.0.2.256: {", 23, "an IPv4 or IPv6 address is expected"],
+  ["2001:db8::1", "2001:db8:0::1", 24, "the address must be in its canonical form"],
+  ["country: de", "country: Germany", 23, "a code of two letters is expected, such as de"],
+  ["tags: [main]", "tags: main", 23, '"main" does not fit: a list is expected. Write [main].'],
+  [
+    "h1: { drained: false }",
+    "H1: { drained: false }",
+    26,
+    "lower-case letters, digits, dots, dashes and underscores",
+  ],
+  ["drained: false", "drain: true", 26, "There is no drain here. Did you mean drained?"],
+  ["mode: enforce", "mode: enforced", 28, "one of enforce, report, open is expected. Did you mean enforce?"],
+  ['deny: ["*:25"]', "deny: [*:25]", 28, 'put it in quotes: "*:25".'],
+  ['deny: ["*:25"]', 'deny: ["a b"]', 28, "a name, address or network is expected, with or without ports"],
+  ["limits: { tunnels: 200 }", "limit: { tunnels: 200 }", 30, "There is no limit here. Did you mean limits?"],
+  ["tunnels: 200", "tunnels: 2.5", 30, "2.5 does not fit: a whole number is expected"],
+  ["policy:", "polices:", 27, "There is no polices here. Did you mean policy?"],
+  ["    ips:", "   ips:", 22, "Lines of one list or map begin below each other."],
+])("[CF1] [CF2] with %j as %j it is said at line %i: %s", async (right, wrong, line, advice) => {
+  expect(GOOD).toContain(right);
+  const said = await refusals(GOOD.replace(right, wrong));
+  expect(said).toMatch(new RegExp(`(^|\\n)c\\.yaml:${line}:\\d+: `));
+  expect(said).toContain(advice);
+});
+
+test("[CF2] the command line is stronger than the environment, and that than the file; lists are taken whole", async () => {
+  const environment = {
+    IPSHARD_POOL: "us",
+    IPSHARD_PROXY: "127.0.0.1:1 127.0.0.1:2",
+    IPSHARD_PROXY_FORWARDED: "false",
+  };
+  const at = await surroundings(GOOD, { ...environment, IPSHARD_CONFIG: "c.yaml" });
+  const said = await configured("agent", agentCommand(nowhere), ["--drain-deadline", "7", "--pool=de"], at);
+  expect(parseConfig(said.args, nowhere)).toMatchObject({
+    pool: "de",
+    drainDeadlineMs: 7,
+    proxies: [{ port: 1 }, { port: 2 }],
+    proxyMarks: { isForwardedTold: false },
+    gateway: "https://h1.example.com",
+  });
+});
+
+test("[CF2] what the environment says wrong is said with its variable", async () => {
+  const read = async (environment: Record<string, string>): Promise<unknown> => {
+    const at = await surroundings(GOOD, environment);
+    const said = await configured("agent", agentCommand(nowhere), ["--config", "c.yaml"], at);
+    return readConfigured(said, () => parseConfig(said.args, nowhere));
+  };
+  await expect(read({ IPSHARD_LISTEN: "here" })).rejects.toThrow(
+    "IPSHARD_LISTEN: --listen here is not of the form",
+  );
+  await expect(read({ IPSHARD_LISTN: "here" })).rejects.toThrow(
+    "There is no variable IPSHARD_LISTN. Did you mean IPSHARD_LISTEN?",
+  );
+  await expect(read({ IPSHARD_PROXY_FORWARDED: "1" })).rejects.toThrow(
+    "IPSHARD_PROXY_FORWARDED is true or false, not 1.",
+  );
+  // Those of other programs are nothing to an agent.
+  await expect(read({ IPSHARD_INGRESS: "eth0", IPSHARD_LAUNCHER: "1" })).resolves.toMatchObject({
+    pool: "eu",
+  });
+});
+
+function run(...args: readonly string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  return new Promise((resolve) => {
+    const child = execFile(PROGRAM, args, (_fault, stdout, stderr) =>
+      resolve({ code: child.exitCode!, stdout, stderr }),
+    );
+  });
+}
+
+test("[CF3] config check asks each program whose part a file has", async () => {
+  const file = join(await temporaryDirectory(), "ipshard.yaml");
+  await writeFile(file, `${GOOD}edge:\n  port: 8787\n`);
+  expect(await run("config", "check", file)).toEqual({
+    code: 0,
+    stdout: `Nothing is wrong with ${file}. Read: agent, router, pools, edge.\n`,
+    stderr: "",
+  });
+  await writeFile(
+    file,
+    `${GOOD.replace("h1=self", "h1=me").replace("drain-deadline", "drain-dedline")}edge:\n  port: http\n`,
+  );
+  const { code, stdout, stderr } = await run("config", "check", file);
+  expect([code, stdout]).toEqual([1, ""]);
+  expect(stderr.split("\n")).toEqual([
+    expect.stringMatching(/^ipshard: .*:11:3: agent\.drain-dedline: .*Did you mean drain-deadline\?$/),
+    expect.stringMatching(/:18:8: --via h1=me is not one of/),
+    expect.stringMatching(/:32:9: option '--port <number>' argument 'http' is invalid.*\[file-invalid\]$/),
+    "",
+  ]);
+  await writeFile(file, "pool: {}\n");
+  expect((await run("config", "check", file)).stderr).toContain(
+    ":1:1: pool: There is no pool here. Did you mean pools?",
+  );
+  expect((await run("config", "check", `${file}.gone`)).stderr).toContain("cannot be read: ENOENT");
+});
+
+test("[CF3] the schema that is published is that of the options and of pools", async () => {
+  const published = readFileSync(SCHEMA_FILE, "utf8");
+  expect(JSON.parse(published), "npm run schema").toEqual(JSON.parse(configSchema()));
+  expect((await run("config", "schema")).stdout).toBe(published);
+});
