@@ -25,6 +25,7 @@ import { apply } from "./verbs/apply.ts";
 import { configured } from "../process/configuration.ts";
 import { refusalOf } from "../process/command-options.ts";
 import { config } from "./verbs/config.ts";
+import { top } from "./verbs/top.ts";
 import { packageVersion } from "./version.ts";
 
 const program = new Command("ipshard")
@@ -44,6 +45,7 @@ const verbs = [
   host,
   lease,
   map,
+  top,
   who,
   fetch,
   keys,

@@ -18,7 +18,10 @@ let cluster: Cluster;
 let environment: NodeJS.ProcessEnv;
 
 beforeAll(async () => {
-  cluster = await Cluster.start({ hosts: ["h1", "h2"], settings: { quarantineMs: 1_000 } });
+  cluster = await Cluster.start({
+    hosts: ["h1", "h2"],
+    settings: { quarantineMs: 1_000, firstBlockOrder: 6, minPortsPerHost: 64 },
+  });
   const config = join(cluster.directory, "config");
   await mkdir(config);
   const { IPSHARD_EDGE: _, ...others } = process.env;
@@ -204,4 +207,37 @@ test("[OV8] a policy is changed by a file, one with a mistake changes nothing, a
   expect([outdated.code, outdated.stderr]).toEqual([1, expect.stringContaining("policy-changed")]);
   expect((await run(["policy", "test", "8.8.8.8:25", "--as", "shop", ...by])).stdout).toContain("denied");
   expect(await answerOf("policy", "forget", "shop", ...by)).toMatchObject({ named: false });
+});
+
+test("[OV9] top shows hosts, rates and the hottest destinations, as often as it is told", async () => {
+  const by = ["--edge", cluster.edgeUrl, "--state", cluster.directory, "--pool", POOL];
+  const headers = await cluster.clientHeaders();
+  const held = new AbortController();
+  // Of few ports a host tells nobody: they decide nothing.
+  const sent = Array.from({ length: 100 }, () =>
+    fetch(cluster.through(cluster.originUrl("/hold")), { headers, signal: held.signal }).catch(() => null),
+  );
+  const destination = `tcp ${cluster.origin.addresses[0]}:${cluster.origin.port}`;
+  await until(
+    "the pool knows of them",
+    async () => {
+      const { hosts } = await cluster.api.getPool({ pool: POOL });
+      return hosts.some(({ rooms }) => rooms.some(({ busiestDestination }) => busiestDestination !== null));
+    },
+    60_000,
+  );
+  const lines = (await done("top", ...by, "--count", "2", "--every", "500ms", "--json")).trim().split("\n");
+  const [first, second] = lines.map((line) => JSON.parse(line));
+  expect(first).toMatchObject({ pool: POOL, requestsPerSecond: null, destinations: [{ destination }] });
+  expect(second).toMatchObject({
+    requestsPerSecond: expect.any(Number),
+    hosts: [{ host: "h1" }, { host: "h2" }],
+  });
+  expect(second.hosts[0].inUsePerSecond).toEqual(expect.any(Number));
+  const text = await done("top", ...by);
+  expect(text).toMatch(/^Pool default, .*: 2 of 2 hosts serve\n\nHOST +STATE/);
+  expect(text).toContain(destination);
+  expect((await run(["top", ...by, "--every", "1ms"])).stderr).toContain("[option-invalid]");
+  held.abort();
+  await Promise.all(sent);
 });

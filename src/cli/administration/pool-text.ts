@@ -115,11 +115,18 @@ function standingOfIp({ retiring, drain }: PoolIp): Cell {
   return drain === null ? { text: "serving", style: "green" } : { text: drainText(drain), style: "yellow" };
 }
 
-function standingOfHost({ live, drain, draining, rooms }: PoolHost): Cell {
-  if (drain !== null) return { text: `${live ? "" : "silent, "}${drainText(drain)}`, style: "yellow" };
-  if (!live) return { text: "silent", style: "red" };
-  if (draining) return { text: "ending", style: "yellow" };
-  return rooms.length === 0 ? { text: "no ports", style: "yellow" } : { text: "serving", style: "green" };
+/** What a host does, in a word or two. */
+export function stateOfHost({ live, drain, draining, rooms }: PoolHost): string {
+  if (drain !== null) return `${live ? "" : "silent, "}${drainText(drain)}`;
+  if (!live) return "silent";
+  if (draining) return "ending";
+  return rooms.length === 0 ? "no ports" : "serving";
+}
+
+function standingOfHost(host: PoolHost): Cell {
+  const text = stateOfHost(host);
+  if (text === "serving") return { text, style: "green" };
+  return { text, style: text === "silent" ? "red" : "yellow" };
 }
 
 function uplinkCell(uplink: PoolHost["uplink"]): Cell {
