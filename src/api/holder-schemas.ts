@@ -1,12 +1,14 @@
 /** Who held a port at a time, as the API is asked and answers. [AT4] */
 import { z } from "zod";
 import { flowAnswerSchema } from "../wire/flow-answer.ts";
-import { parseInstant } from "../wire/instant.ts";
+import { parseInstantSpan } from "../wire/instant.ts";
 import { ipSchema } from "./schemas.ts";
 
 /** The question. */
 export const holdersQuerySchema = z.object({
-  ip: ipSchema,
+  ip: ipSchema.meta({
+    description: "As the hosts have it, or as the Internet sees it (advertised).",
+  }),
   port: z
     .string()
     .refine((text) => /^\d{1,5}$/.test(text) && Number(text) < 65_536, "a port from 0 to 65535 is expected")
@@ -15,16 +17,16 @@ export const holdersQuerySchema = z.object({
   at: z
     .string()
     .refine(
-      (text) => parseInstant(text) !== null,
+      (text) => parseInstantSpan(text) !== null,
       "an RFC 3339 time such as 2026-11-29T12:03:07Z is expected",
     )
-    .transform((text) => parseInstant(text)!)
+    .transform((text) => parseInstantSpan(text)!)
     .optional()
     .meta({
       type: "string",
       example: "2026-11-29T12:03:07Z",
       description:
-        "An RFC 3339 time or Unix milliseconds, by the clocks of edge and host; now if it is not given.",
+        "An RFC 3339 time or Unix milliseconds, by the clocks of edge and host; now if it is not given. Without a fraction it means all of that second.",
     }),
   protocol: z.enum(["tcp", "udp", "icmp"]).optional().meta({
     description: "A lease is for all of them; of the flow log only what is of this one is told.",
@@ -60,9 +62,10 @@ const hostAnswerSchema = z.object({
 /** The answer. */
 export const holdersSchema = z
   .object({
-    ip: z.string(),
+    ip: z.string().meta({ description: "As the hosts have it." }),
     port: z.int(),
     atMs: instant,
+    throughMs: instant.meta({ description: "The last millisecond that was asked about." }),
     state: z.enum(["held", "nobody", "unknown"]).meta({
       description: "Nobody: the table was kept then, and no host had the port. Unknown: it was not kept.",
     }),

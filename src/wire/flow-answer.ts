@@ -18,6 +18,8 @@ export interface FlowQuestion {
   readonly ip: string;
   readonly port: number;
   readonly atMs: number;
+  /** The last millisecond that is asked about: `atMs`, or later where the time is not known that exactly. */
+  readonly throughMs: number;
   /** Null for any. */
   readonly protocol: "tcp" | "udp" | null;
   /** `203.0.113.5:443`; null for any. Flows that are known to have gone elsewhere are left out. */
@@ -67,7 +69,10 @@ export const flowAnswerSchema = z.object({
   }),
   destinations: z.boolean().meta({ description: "Whether destinations were logged." }),
   sinceMs: instant.nullable().meta({ description: "From when on the log has everything." }),
-  flows: z.array(loggedFlowSchema).max(MAX_FOUND).meta({ description: "Those that were open at that time." }),
+  flows: z
+    .array(loggedFlowSchema)
+    .max(MAX_FOUND)
+    .meta({ description: "Those that were open at that time, or within it." }),
   ended: z.array(loggedFlowSchema).max(MAX_FOUND).meta({
     description:
       "Those that had ended within the two minutes before: a kernel may still speak for them, and clocks differ.",

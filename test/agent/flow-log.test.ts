@@ -54,9 +54,17 @@ async function openBlocks(level: "off" | "blocks" | "flows" = "flows"): Promise<
 function ask(
   port: number,
   atMs = nowMs,
-  more: { protocol?: "tcp" | "udp"; destination?: string } = {},
+  more: { throughMs?: number; protocol?: "tcp" | "udp"; destination?: string } = {},
 ): Promise<FlowAnswer> {
-  return searchFlows(directory, { ip: IP, port, atMs, protocol: null, destination: null, ...more });
+  return searchFlows(directory, {
+    ip: IP,
+    port,
+    atMs,
+    throughMs: atMs,
+    protocol: null,
+    destination: null,
+    ...more,
+  });
 }
 
 describe("the log of flows", () => {
@@ -115,11 +123,29 @@ describe("the log of flows", () => {
           ip: "192.0.2.11",
           port: 5312,
           atMs: startMs,
+          throughMs: startMs,
           protocol: null,
           destination: null,
         })
       ).flows,
     ).toEqual([]);
+  });
+
+  test("[AT9] of a second it names what was open within it, however short, and of the next nothing", async () => {
+    const log = await openLog();
+    const startMs = nowMs;
+    nowMs += 495;
+    const note = log.begins(flowTo(5312));
+    nowMs += 14;
+    note.ended(97, 190);
+    await log.flush();
+    const second = async (fromMs: number) => {
+      const { flows, ended } = await ask(5312, fromMs, { throughMs: fromMs + 999 });
+      return [flows.length, ended.length];
+    };
+    expect(await second(startMs - 1_000)).toEqual([0, 0]);
+    expect(await second(startMs)).toEqual([1, 0]);
+    expect(await second(startMs + 1_000)).toEqual([0, 1]);
   });
 
   test("[AT5] tells every client of a connection that several share, each once", async () => {

@@ -84,10 +84,16 @@ test("[AT6] the edge is answered that asks with a token for this host", async ()
     ip: "192.0.2.1",
     port: 5_312,
     atMs: 1_795_953_787_000,
+    throughMs: 1_795_953_787_000,
     protocol: null,
     destination: null,
   };
-  expect(asked).toEqual([question, { ...question, protocol: "udp", destination: "203.0.113.5:53" }]);
+  await ask({}, `${QUERY}&through=1795953787999`);
+  expect(asked).toEqual([
+    question,
+    { ...question, protocol: "udp", destination: "203.0.113.5:53" },
+    { ...question, throughMs: 1_795_953_787_999 },
+  ]);
 });
 
 test("[AT6] nobody else is", async () => {
@@ -115,6 +121,9 @@ test.each([
   "ip=192.0.2.1&port=65536&at=1",
   "ip=192.0.2.1&port=1&at=now",
   "ip=192.0.2.1&port=1&at=99999999999999999",
+  `${QUERY}&through=later`,
+  `${QUERY}&through=1795953786999`,
+  `${QUERY}&through=1795953788000`,
   `${QUERY}&protocol=icmp`,
   `${QUERY}&destination=${"x".repeat(65)}`,
 ])("[AT6] a question that is none is refused: %j", async (query) => {

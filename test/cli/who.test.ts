@@ -47,6 +47,7 @@ const NOBODY: Holders = {
   ip: "192.0.2.1",
   port: 5_312,
   atMs: AT_MS,
+  throughMs: AT_MS,
   state: "nobody",
   reason: "not-leased",
   holders: [],
@@ -74,6 +75,25 @@ describe("what is said", () => {
     expect(heldWith({}, { untilMs: AT_MS + 5_000, end: "released" })).toContain(
       "until 2026-11-29T12:03:12.000Z (released).",
     );
+  });
+
+  test("[AT9] of a second says that it was one", () => {
+    const second: Holders = {
+      ...NOBODY,
+      throughMs: AT_MS + 999,
+      state: "held",
+      reason: null,
+      holders: [
+        {
+          ...LEASE,
+          flows: { state: "answered", detail: null, log: { ...LOG, flows: [], ended: [], blocks: [] } },
+        },
+      ],
+    };
+    expect(whoText(second).split("\n")).toEqual([
+      expect.stringMatching(/^192\.0\.2\.1:5312 in the second from 2026-11-29T12:03:07Z: host h1 of pool eu/),
+      "Nothing used the port in that second, as its flow log says.",
+    ]);
   });
 
   test.each([

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { parseInstant } from "../../src/wire/instant.ts";
+import { parseInstant, parseInstantSpan } from "../../src/wire/instant.ts";
 
 test.each([
   ["2026-11-29T12:03:07Z", Date.UTC(2026, 10, 29, 12, 3, 7)],
@@ -28,4 +28,15 @@ test.each([
   "1234567890123456",
 ])("[AT4] %j is none", (text) => {
   expect(parseInstant(text)).toBeNull();
+});
+
+test.each([
+  ["2026-11-29T12:03:07Z", 999],
+  ["2026-11-29T12:03:07+01:00", 999],
+  ["2026-11-29T12:03:07.0Z", 0],
+  ["2026-11-29T12:03:07.25Z", 0],
+  ["1795953787000", 0],
+])("[AT9] %s means so many further milliseconds: %i", (text, furtherMs) => {
+  const fromMs = parseInstant(text)!;
+  expect(parseInstantSpan(text)).toEqual({ fromMs, throughMs: fromMs + furtherMs });
 });

@@ -18,7 +18,7 @@ import {
 } from "./edge.ts";
 
 const IP = "192.0.2.77";
-const AT = "2026-11-29T12:03:07Z";
+const AT = "2026-11-29T12:03:07.000Z";
 const AT_MS = Date.parse(AT);
 const LOG = {
   level: "flows",
@@ -43,7 +43,11 @@ const LOG = {
 };
 
 /** An edge whose address has this history, and whose pools have these hosts. */
-function edgeWith(history: Partial<PortHistory>, pool: string, hosts: readonly string[] = []) {
+function edgeWith(
+  history: Partial<PortHistory> | ((atMs: number) => Partial<PortHistory>),
+  pool: string,
+  hosts: readonly string[] = [],
+) {
   const whole = {
     state: "nobody",
     reason: "not-leased",
@@ -57,9 +61,10 @@ function edgeWith(history: Partial<PortHistory>, pool: string, hosts: readonly s
     ...environment,
     EGRESS_IP: {
       getByName: (ip: string) => ({
-        holdersAt: async (question: object): Promise<Outcome<unknown, "ip-unknown">> => {
+        holdersAt: async (question: { readonly atMs: number }): Promise<Outcome<unknown, "ip-unknown">> => {
           asked.push({ ip, ...question });
-          return ok({ pool, history: { ...whole, ...history } });
+          const told = typeof history === "function" ? history(question.atMs) : history;
+          return ok({ pool, history: { ...whole, ...told } });
         },
       }),
     } as never,
@@ -74,6 +79,10 @@ function edgeWith(history: Partial<PortHistory>, pool: string, hosts: readonly s
     return ask(`/v1/holders?${query}`, { headers: { authorization: `Bearer ${token}` } }, env);
   };
   return { asked, find };
+}
+
+function askEdge(path: string, token: string): Promise<Response> {
+  return ask(path, { headers: { authorization: `Bearer ${token}` } }, environment);
 }
 
 function leaseOf(host: string, pool: string, more: Partial<KnownLease> = {}): KnownLease {
@@ -101,6 +110,7 @@ describe("/v1/holders", () => {
       ip: IP,
       port: 5_320,
       atMs: AT_MS,
+      throughMs: AT_MS,
       state: "held",
       reason: null,
       holders: [
@@ -204,6 +214,52 @@ describe("/v1/holders", () => {
       before: null,
       after: { host: "h2" },
     });
+  });
+
+  it("[AT9] a second is asked about to its end, the host too, and who came within it is named", async () => {
+    const { pool, h1, h2 } = freshNames();
+    const seen: URL[] = [];
+    for (const host of [h1, h2]) {
+      gateways.set(host, (request) => {
+        seen.push(new URL(request.url));
+        return Response.json(LOG);
+      });
+    }
+    const find = async (first: Partial<PortHistory>, last: Partial<PortHistory>) => {
+      const edge = edgeWith((atMs) => (atMs === AT_MS ? first : last), pool, [h1, h2]);
+      const response = await edge.find(`ip=${IP}&port=5320&at=2026-11-29T12:03:07Z`);
+      return response.json<{ state: string; throughMs: number; holders: { host: string }[] }>();
+    };
+    const came = await find({}, held(h1, pool));
+    expect(came).toMatchObject({ state: "held", throughMs: AT_MS + 999, holders: [{ host: h1 }] });
+    expect(seen[0]!.searchParams.get("through")).toBe(String(AT_MS + 999));
+    expect(await find(held(h1, pool), {})).toMatchObject({ state: "held", holders: [{ host: h1 }] });
+    expect((await find(held(h1, pool), held(h1, pool))).holders).toHaveLength(1);
+    const next = { ...held(h2, pool), holders: [leaseOf(h2, pool, { epoch: 10 })] };
+    expect((await find(held(h1, pool), next)).holders.map(({ host }) => host)).toEqual([h1, h2]);
+    expect(await find({}, { state: "unknown", reason: "not-yet" })).toMatchObject({ state: "nobody" });
+  });
+
+  it("[AT10] an address as the Internet sees it is found, of one's own pools alone, unless it is several", async () => {
+    const { pool } = freshNames();
+    const other = `${pool}-other`;
+    const seenAs = (ip: string, of: string, body: object) =>
+      administer("PUT", `/v1/pools/${of}/ips/${ip}`, body);
+    for (const one of [pool, other]) await administer("PUT", `/v1/pools/${one}`, {});
+    await seenAs("10.8.0.201", pool, { advertised: "203.0.113.201" });
+    const whose = (ip: string) => administer("GET", `/v1/holders?ip=${ip}&port=2048`);
+    expect(await (await whose("203.0.113.201")).json()).toMatchObject({
+      ip: "10.8.0.201",
+      reason: "not-leased",
+    });
+    const token = await tokenFor({ role: "admin", subject: "abuse-desk", pools: [other] });
+    const foreign = await askEdge("/v1/holders?ip=203.0.113.201&port=2048", token);
+    expect(await codeOf(foreign)).toEqual({ status: 404, code: "ip-unknown" });
+    await seenAs("10.9.0.201", other, { advertised: "203.0.113.201" });
+    const several = await whose("203.0.113.201");
+    expect(await several.clone().text()).toContain(`10.8.0.201 of pool ${pool}`);
+    expect(await codeOf(several)).toEqual({ status: 400, code: "input-invalid" });
+    expect(await codeOf(await whose("203.0.113.202"))).toEqual({ status: 404, code: "ip-unknown" });
   });
 
   it.each([

@@ -31,7 +31,7 @@ const KNOWN_HEADS = 4_096;
 /** Searches the log in a directory. */
 export async function searchFlows(directory: string, question: FlowQuestion): Promise<FlowAnswer> {
   const byWriter = Map.groupBy(await headed(await logFiles(directory)), ({ writer }) => writer);
-  const { atMs } = question;
+  const { atMs, throughMs } = question;
   const ofHost = byWriter.get(BLOCKS_WRITER) ?? [];
   const present = ofHost.findLast(({ head }) => head.atMs <= atMs)?.head ?? null;
   const flows = new FoundFlows(question);
@@ -39,12 +39,13 @@ export async function searchFlows(directory: string, question: FlowQuestion): Pr
   let sinceMs = sinceOf(ofHost);
   for (const [writer, files] of byWriter) {
     if (writer === BLOCKS_WRITER) {
-      for await (const line of linesOf(filesFor(files, atMs, atMs), null)) noteBlock(line, question, blocks);
+      for await (const line of linesOf(filesFor(files, atMs, throughMs), null))
+        noteBlock(line, question, blocks);
       continue;
     }
     // A writer that still has its first file has lost nothing.
     if (files[0]!.number > 1) sinceMs = Math.max(sinceMs ?? 0, files[0]!.head.atMs);
-    const wanted = filesFor(files, atMs - AFTERMATH_MS, atMs);
+    const wanted = filesFor(files, atMs - AFTERMATH_MS, throughMs);
     for await (const line of linesOf(wanted, needleOf(question))) flows.add(line);
     flows.runsOf(files.map(({ head }) => head));
   }
@@ -140,7 +141,11 @@ function* textsIn(bytes: Buffer, wanted: Buffer | null): Generator<string> {
   }
 }
 
-function noteBlock(line: LogLine, { ip, port, atMs }: FlowQuestion, blocks: FlowAnswer["blocks"]): void {
+function noteBlock(
+  line: LogLine,
+  { ip, port, atMs, throughMs }: FlowQuestion,
+  blocks: FlowAnswer["blocks"],
+): void {
   if (line.type === "file") {
     // What a process that is gone had, this one has begun anew, or has not.
     for (const block of blocks) if (block.endMs === null && line.openSince === null) block.endMs = line.at;
@@ -151,7 +156,8 @@ function noteBlock(line: LogLine, { ip, port, atMs }: FlowQuestion, blocks: Flow
   const { first, last, epoch } = line;
   if (line.type === "block") {
     const isKnown = blocks.some((block) => block.epoch === epoch && block.endMs === null);
-    if (line.start <= atMs && !isKnown) blocks.push({ first, last, epoch, startMs: line.start, endMs: null });
+    if (line.start <= throughMs && !isKnown)
+      blocks.push({ first, last, epoch, startMs: line.start, endMs: null });
     return;
   }
   for (const block of blocks) if (block.epoch === epoch && block.endMs === null) block.endMs = line.end;

@@ -5,6 +5,7 @@ import type { FileHead, LogLine } from "./log-lines.ts";
 /** Which flows are wanted. */
 export interface WantedFlows {
   readonly atMs: number;
+  readonly throughMs: number;
   readonly protocol: "tcp" | "udp" | null;
   readonly destination: string | null;
 }
@@ -51,8 +52,8 @@ export class FoundFlows {
     clientAddress,
     destination,
   }: LogLine & { type: "flow" }): void {
-    const { atMs, protocol: wanted } = this.#wanted;
-    if (this.#flows.has(id) || startMs > atMs || (wanted !== null && protocol !== wanted)) return;
+    const { throughMs, protocol: wanted } = this.#wanted;
+    if (this.#flows.has(id) || startMs > throughMs || (wanted !== null && protocol !== wanted)) return;
     const flow: LoggedFlow = {
       protocol,
       tenant,

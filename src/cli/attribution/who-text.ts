@@ -7,7 +7,7 @@ import { printable } from "../output/terminal-text.ts";
 export function whoText(found: Holders): string {
   const lines = [
     ...leaseLines(found),
-    ...found.holders.flatMap((holder) => flowLines(holder.flows, holder.host)),
+    ...found.holders.flatMap(({ flows, host }) => flowLines(flows, host, found.throughMs === found.atMs)),
   ];
   // Names come from hosts, one of which may want to write over what others have said.
   return lines.map(printable).join("\n");
@@ -17,6 +17,7 @@ function leaseLines({
   ip,
   port,
   atMs,
+  throughMs,
   state,
   reason,
   holders,
@@ -24,7 +25,7 @@ function leaseLines({
   after,
   knownSinceMs,
 }: Holders): string[] {
-  const asked = `${placeText(ip, port)} at ${timeText(atMs)}`;
+  const asked = `${placeText(ip, port)} ${whenText(atMs, throughMs)}`;
   if (state === "held") {
     const several = "The edge's clock was set back, so that time came more than once: each of these had it.";
     return [
@@ -65,7 +66,7 @@ function leaseText({ firstPort, lastPort, sinceMs, untilMs, end, epoch }: HeldLe
   return `lease ${epoch} of ports ${firstPort}-${lastPort}, from ${timeText(sinceMs)} ${until}`;
 }
 
-function flowLines({ state, detail, log }: HostAnswer, host: string): string[] {
+function flowLines({ state, detail, log }: HostAnswer, host: string, isExact: boolean): string[] {
   const why = detail === null ? "" : ` (${detail})`;
   if (state === "host-unknown") {
     return [
@@ -75,13 +76,13 @@ function flowLines({ state, detail, log }: HostAnswer, host: string): string[] {
   if (state === "unreachable")
     return [`${host} cannot be asked which client used the port${why}. Ask again when it is there.`];
   if (log === null) return [`${host} does not say which client used the port${why}.`];
-  const lines = logLines(log, host);
+  const lines = logLines(log, host, isExact);
   return log.isComplete
     ? lines
     : [...lines, "There were more than an answer holds: ask with --to, or with --protocol."];
 }
 
-function logLines(log: NonNullable<HostAnswer["log"]>, host: string): string[] {
+function logLines(log: NonNullable<HostAnswer["log"]>, host: string, isExact: boolean): string[] {
   const { level, sinceMs, flows, ended, destinations } = log;
   if (flows.length === 0 && level === "off")
     return [`${host} logged nothing then (--flow-log off): which client used the port is not known.`];
@@ -100,8 +101,13 @@ function logLines(log: NonNullable<HostAnswer["log"]>, host: string): string[] {
     ? "Ask with --to."
     : "Which one went where was not logged (--flow-log-destinations).";
   return [
-    ...(flows.length === 0 ? ["Nothing used the port at that time, as its flow log says."] : []),
-    ...(isShared ? [`Several tenants used the port then, towards different destinations. ${advice}`] : []),
+    ...(flows.length === 0
+      ? [`Nothing used the port ${isExact ? "at that time" : "in that second"}, as its flow log says.`]
+      : []),
+    // In a second one may also have come after the other.
+    ...(isShared
+      ? [`Several tenants used the port then${isExact ? ", towards different destinations" : ""}. ${advice}`]
+      : []),
     ...flows.map((flow) => `- ${flowText(flow)}`),
     ...(ended.length > 0 ? ["Shortly before that had ended:"] : []),
     ...ended.map((flow) => `- ${flowText(flow)}`),
@@ -145,6 +151,13 @@ function placeText(ip: string, port: number): string {
 
 function timeText(atMs: number): string {
   return new Date(atMs).toISOString();
+}
+
+/** A second, if all of it is meant. */
+function whenText(atMs: number, throughMs: number): string {
+  return throughMs === atMs
+    ? `at ${timeText(atMs)}`
+    : `in the second from ${timeText(atMs).replace(".000Z", "Z")}`;
 }
 
 function agoText(ms: number): string {

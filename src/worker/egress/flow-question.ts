@@ -12,6 +12,7 @@ export interface FlowsWanted {
   readonly ip: string;
   readonly port: number;
   readonly atMs: number;
+  readonly throughMs: number;
   readonly protocol: "tcp" | "udp" | null;
   readonly destination: string | null;
 }
@@ -53,8 +54,9 @@ function silent(state: HostAnswer["state"], detail: string | null): HostAnswer {
   return { state, detail, log: null };
 }
 
-function queryOf({ ip, port, atMs, protocol, destination }: FlowsWanted): string {
+function queryOf({ ip, port, atMs, throughMs, protocol, destination }: FlowsWanted): string {
   const query = new URLSearchParams({ ip, port: String(port), at: String(atMs) });
+  if (throughMs !== atMs) query.set("through", String(throughMs));
   if (protocol !== null) query.set("protocol", protocol);
   if (destination !== null) query.set("destination", destination);
   return query.toString();

@@ -3,11 +3,15 @@ import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
 import type { HeldLease } from "../../api/holder-schemas.ts";
 import { ROUTES } from "../../api/routes.ts";
 import { permitsPool, poolsAllowed } from "../../core/identity.ts";
+import { ok, type Outcome } from "../../core/outcome.ts";
+import type { StoredHistory } from "../../../durable-objects/address/lease-store.ts";
 import { rangeOf } from "../../core/port-block.ts";
 import type { KnownLease } from "../../core/port-history.ts";
+import { advertisedAs, type WireAddress } from "../egress/advertised-address.ts";
 import { askHost } from "../egress/flow-question.ts";
 import { authenticate, type EdgeContext } from "../identity/authenticate.ts";
 import { askControlPlane } from "../runtime/control-plane.ts";
+import type { Environment } from "../runtime/environment.ts";
 import { refused } from "../runtime/problem.ts";
 
 const findHolders = createRoute({
@@ -19,30 +23,80 @@ const findHolders = createRoute({
 /** Serves the route. */
 export function serveHolders(app: OpenAPIHono<EdgeContext>): void {
   app.openapi(findHolders, async (context) => {
-    const { ip, port, at: atMs = Date.now(), protocol, destination = null } = context.req.valid("query");
+    const { port, at, protocol, destination = null, ip: named } = context.req.valid("query");
+    const nowMs = Date.now();
+    const { fromMs: atMs, throughMs } = at ?? { fromMs: nowMs, throughMs: nowMs };
     const { env } = context;
-    const stub = env.EGRESS_IP.getByName(ip);
-    const answer = await askControlPlane(async () => stub.holdersAt({ port, atMs }));
-    if (!answer.ok) return refused({ code: answer.refusal });
-    if (!answer.value.ok) return refused({ code: answer.value.refusal });
-    const { pool, history } = answer.value.value;
-    const { state, reason, knownSinceMs } = history;
     const identity = context.get("identity");
+    const asked = { port, atMs, throughMs };
+    let ip = named;
+    let answer = await historyOf(ip, asked, env);
+    if (!answer.ok && answer.refusal === "ip-unknown") {
+      const seen = await advertisedAs(named, identity, env);
+      if (!seen.ok) return refused({ code: seen.refusal });
+      const [first, ...others] = seen.value;
+      if (first !== undefined) {
+        if (others.length > 0)
+          return refused({ code: "input-invalid", detail: severalText(named, seen.value) });
+        ({ ip } = first);
+        answer = await historyOf(ip, asked, env);
+      }
+    }
+    if (!answer.ok) return refused({ code: answer.refusal });
+    const { pool, history } = answer.value;
+    const { state, reason, knownSinceMs } = history;
     const isPermitted = (lease: KnownLease): boolean => permitsPool(identity, lease.pool);
     // Whose it was then may ask, also where the address is another pool's by now.
     const isOwn = state === "held" ? history.holders.every(isPermitted) : permitsPool(identity, pool);
     if (!isOwn) return refused({ code: "pool-denied", detail: poolsAllowed(identity) });
-    const wanted = { ip, port, atMs, protocol: protocol === "icmp" ? null : (protocol ?? null), destination };
+    const wanted = {
+      ip,
+      port,
+      atMs,
+      throughMs,
+      protocol: protocol === "icmp" ? null : (protocol ?? null),
+      destination,
+    };
     const holders = await Promise.all(
       history.holders.map(async (lease) => ({ ...told(lease), flows: await askHost(lease, wanted, env) })),
     );
     const neighbour = (lease: KnownLease | null): HeldLease | null =>
       lease === null || !isPermitted(lease) ? null : told(lease);
     const [before, after] = [neighbour(history.before), neighbour(history.after)];
-    return context.json({ ip, port, atMs, state, reason, holders, before, after, knownSinceMs }, 200, {
-      "cache-control": "no-store",
-    });
+    const found = { ip, port, atMs, throughMs, state, reason, holders, before, after, knownSinceMs };
+    return context.json(found, 200, { "cache-control": "no-store" });
   });
+}
+
+/** What the table of an address says; of a whole second, who held the port at its beginning or at its end. [AT9] */
+async function historyOf(
+  ip: string,
+  { port, atMs, throughMs }: { readonly port: number; readonly atMs: number; readonly throughMs: number },
+  env: Environment,
+): Promise<Outcome<StoredHistory, "ip-unknown" | "control-plane-unavailable">> {
+  const stub = env.EGRESS_IP.getByName(ip);
+  const ends = throughMs === atMs ? [atMs] : [atMs, throughMs];
+  const answers = await Promise.all(
+    ends.map((endMs) => askControlPlane(async () => stub.holdersAt({ port, atMs: endMs }))),
+  );
+  const known: StoredHistory[] = [];
+  for (const answer of answers) {
+    if (!answer.ok) return answer;
+    if (!answer.value.ok) return answer.value;
+    known.push(answer.value.value);
+  }
+  const [first, last] = known as [StoredHistory, StoredHistory?];
+  if (last === undefined || last.history.state !== "held") return ok(first);
+  if (first.history.state !== "held") return ok(last);
+  const isNew = ({ epoch }: KnownLease): boolean =>
+    first.history.holders.every((lease) => lease.epoch !== epoch);
+  const holders = [...first.history.holders, ...last.history.holders.filter(isNew)];
+  return ok({ ...first, history: { ...first.history, holders } });
+}
+
+function severalText(named: string, seen: readonly WireAddress[]): string {
+  const list = seen.map(({ ip, pool }) => `${ip} of pool ${pool}`).join(", ");
+  return `${named} is what the Internet sees of several addresses. Ask for one of these: ${list}`;
 }
 
 function told({ pool, host, base, order, epoch, sinceMs, untilMs, end }: KnownLease): HeldLease {

@@ -12,6 +12,8 @@ export type FlowsAt = (question: FlowQuestion) => Promise<FlowAnswer>;
 const MAX_AT_ONCE = 2;
 /** Questions that wait for their turn. */
 const MAX_WAITING = 64;
+/** A second, which is how exactly a time is mostly known. */
+const MAX_SPAN_MS = 999;
 const MAX_DESTINATION_LENGTH = 64;
 
 /** One for each process that has a gateway. */
@@ -36,7 +38,7 @@ export class FlowQuestions {
     if (question === null) {
       return refuse({
         code: "input-invalid",
-        detail: "It takes ip, port and at, and may take protocol and destination.",
+        detail: "It takes ip, port and at, and may take through, protocol and destination.",
       });
     }
     if (this.#flowsAt === undefined) return refuse({ code: "route-unknown" });
@@ -63,12 +65,16 @@ function readQuestion(query: URLSearchParams): FlowQuestion | null {
   const ip = query.get("ip") ?? "";
   const port = numberIn(query.get("port"), 65_535);
   const atMs = numberIn(query.get("at"), 8_640_000_000_000_000);
+  const through = query.get("through");
+  const throughMs = through === null ? atMs : numberIn(through, 8_640_000_000_000_000);
   const protocol = query.get("protocol");
   const destination = query.get("destination");
-  if (isIP(ip) === 0 || port === null || atMs === null) return null;
+  if (isIP(ip) === 0 || port === null || atMs === null || throughMs === null) return null;
+  // More than a time that somebody wrote down is a search of the log for its own sake.
+  if (throughMs < atMs || throughMs - atMs > MAX_SPAN_MS) return null;
   if (protocol !== null && protocol !== "tcp" && protocol !== "udp") return null;
   if (destination !== null && destination.length > MAX_DESTINATION_LENGTH) return null;
-  return { ip, port, atMs, protocol, destination };
+  return { ip, port, atMs, throughMs, protocol, destination };
 }
 
 function numberIn(text: string | null, most: number): number | null {
