@@ -32,7 +32,7 @@ export class EdgeUnreachable extends Error {
   override readonly name = "EdgeUnreachable";
 
   constructor(edge: string, cause: unknown) {
-    super(`The edge at ${edge} cannot be reached: ${reasonOf(cause)}`, { cause });
+    super(`The edge at ${edge} cannot be reached: ${reasonOf(cause)}${adviceOn(cause)}`, { cause });
   }
 }
 
@@ -45,6 +45,21 @@ export class EdgeAnswerUnreadable extends Error {
     super(`What answered ${call} (with ${status}) is no edge of this version.`, { cause });
     this.status = status;
   }
+}
+
+/** Of certificates that Node does not trust, how it comes to trust them. */
+const UNTRUSTED: ReadonlySet<string> = new Set([
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "UNABLE_TO_GET_ISSUER_CERT",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+]);
+
+function adviceOn(fault: unknown): string {
+  const { code } = (fault as { cause?: { code?: string } }).cause ?? {};
+  if (code === undefined || !UNTRUSTED.has(code)) return "";
+  return ". An authority of your own is trusted with NODE_EXTRA_CA_CERTS=FILE in the environment";
 }
 
 /** What `fetch` hides behind "fetch failed". */

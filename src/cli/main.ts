@@ -3,6 +3,7 @@ import { Command } from "commander";
 import { begin } from "../process/command-fault.ts";
 import { commandFault } from "./output/faults.ts";
 import { agent } from "./verbs/agent.ts";
+import { audit } from "./verbs/audit.ts";
 import { doctor } from "./verbs/doctor.ts";
 import { edge } from "./verbs/edge.ts";
 import { host } from "./verbs/host.ts";
@@ -46,6 +47,7 @@ const verbs = [
   lease,
   map,
   top,
+  audit,
   who,
   fetch,
   keys,

@@ -10,7 +10,7 @@ const ADVICE: ReadonlyMap<string, string> = new Map(
     "token-expired": "The token has expired; put a new one into the token file, it is read again.",
     "token-not-yet-valid": "The token is not valid yet; compare the clocks of this machine and the edge.",
     "token-revoked":
-      "The token was revoked: put a new one into the token file, if this machine is still to be part of the pool.",
+      "The token was revoked: put a new one into the token file, if this machine is still to be part of the pool. Of a machine that joined by one command, make the command anew.",
     "join-used":
       "The join token was used by another machine, or too long ago. If you know of none, revoke what it made: ipshard token revoke --name NAME.",
     "role-denied": "The token is not of the role that this takes: host for an agent, router for a router.",

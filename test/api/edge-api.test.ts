@@ -63,7 +63,14 @@ test("[AP1] of an answer what this version knows is kept, and what a newer edge 
 });
 
 test("[AP1] what belongs into the query goes there, and what is not given does not", async () => {
-  const answer = { ip: "2001:db8::1", port: 5312, atMs: 7, state: "nobody", reason: "not-leased" };
+  const answer = {
+    ip: "2001:db8::1",
+    port: 5312,
+    atMs: 7,
+    throughMs: 7,
+    state: "nobody",
+    reason: "not-leased",
+  };
   const { api, asked } = stubEdge({ ...answer, holders: [], before: null, after: null, knownSinceMs: 1 });
   const at = "2026-11-29T12:03:07+01:00";
   expect(await api.findHolders({ ip: "2001:db8::1", port: "5312", at, protocol: undefined })).toMatchObject(
@@ -117,6 +124,20 @@ test.each([
   const call = stubEdge(answer, status).api.listPools();
   await expect(call).rejects.toThrow(EdgeAnswerUnreadable);
   await expect(call).rejects.toMatchObject({ status });
+});
+
+test("[AP2] where the edge's certificate is of an authority that Node does not know, it is said how it comes to", () => {
+  const cause = Object.assign(new Error("unable to verify the first certificate"), {
+    code: "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+  });
+  const { message } = new EdgeUnreachable("https://edge.example.com", new Error("fetch failed", { cause }));
+  expect(message).toBe(
+    "The edge at https://edge.example.com cannot be reached: unable to verify the first certificate. An authority of your own is trusted with NODE_EXTRA_CA_CERTS=FILE in the environment",
+  );
+  const refused = new Error("fetch failed", {
+    cause: Object.assign(new Error("no"), { code: "ECONNREFUSED" }),
+  });
+  expect(new EdgeUnreachable("https://edge.example.com", refused).message).not.toContain("NODE_EXTRA");
 });
 
 test("[AP2] an edge that does not answer is named, with the reason", async () => {

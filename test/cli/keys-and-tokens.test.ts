@@ -119,6 +119,7 @@ test.each([
   [{ tenant: "Not A Name" }, "--tenant"],
   [{ ips: ["192.0.2"] }, "--ip"],
   [{ destinations: [""] }, "--destination"],
+  [{ destinations: ["https://example.com/"] }, "--destination"],
   [{ rate: "0" }, "--rate"],
   [{ rate: "many" }, "--rate"],
   [{ role: "host", tenant: "shop" }, "--tenant"],

@@ -125,7 +125,7 @@ test("[OV5] a host is drained with its progress told, and resumed", async () => 
   expect(await answerOf("host", "show", "h1")).toMatchObject({ host: "h1", pools: [{ pool: POOL }] });
   expect((await run(["host", "drain", "h9"])).stderr).toContain("host-unknown");
   const command = await answerOf("host", "add", "h3");
-  expect(command.command).toContain("npx --yes ipshard agent --edge");
+  expect(command.command).toContain("npx --no -- ipshard agent --edge");
 });
 
 test("[OV6] leases are listed, drawn as a map, and followed back", async () => {

@@ -151,7 +151,7 @@ test("[TK6] [PY1] a revoked token opens no proxy and no gateway of a host, and n
 
 test("[TK9] [TK12] [TK6] a machine becomes a host by one command, starts again without it, and is cut off", async () => {
   const command = await ipshard("host", "add", "h9", `--pool=${POOL}`);
-  const [, token, args] = /^printf %s (\S+) \| npx --yes ipshard (agent .* --join -)$/.exec(command)!;
+  const [, token, args] = /^printf %s (\S+) \| npx --no -- ipshard (agent .* --join -)$/.exec(command)!;
   const state = join(cluster.directory, "hosts", "h9");
   await mkdir(state, { recursive: true });
   const words = [...args!.split(" "), `--state=${state}`, "--listen=127.0.0.1:0", "--processes=1"];

@@ -9,6 +9,7 @@ import {
   type TokenRestrictions,
 } from "../../core/identity.ts";
 import { isName } from "../../core/selection.ts";
+import { parseDestinationEntry } from "../../policy/destination-entry.ts";
 import { newTokenId, signToken } from "../../wire/tokens.ts";
 import { CommandFault } from "../../process/command-fault.ts";
 import { readDuration } from "../../process/command-options.ts";
@@ -54,7 +55,8 @@ function ofClient(role: Role, request: TokenRequest): Pick<Identity, "tenant" | 
   }
   for (const ip of ips) if (familyOf(ip) === 0) throw invalid("--ip", ip, "an IP address such as 192.0.2.1");
   for (const entry of destinations) {
-    if (!/^\S{1,253}$/.test(entry)) throw invalid("--destination", entry, "such as *.example.com:443");
+    const read = parseDestinationEntry(entry);
+    if (!read.ok) throw new CommandFault("option-invalid", `--destination ${read.refusal}`);
   }
   const requestsPerSecond = rate === undefined ? undefined : Number(rate);
   if (requestsPerSecond !== undefined && !(requestsPerSecond > 0 && requestsPerSecond <= 1_000_000)) {

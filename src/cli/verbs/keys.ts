@@ -2,7 +2,7 @@
 import { issuerKeySet } from "../credentials/key-files.ts";
 import { retireKey, rotateIssuerKey } from "../credentials/key-rotation.ts";
 import { operatorFor, type OperatorWords, withOperator } from "../credentials/operator.ts";
-import { newVerb, stateOption } from "../options.ts";
+import { newVerb, stateOption, withExamples } from "../options.ts";
 import { answer, jsonOption } from "../output/answer.ts";
 import { print } from "../output/print.ts";
 import { table } from "../output/terminal-text.ts";
@@ -62,11 +62,11 @@ const retire = withOperator(
   });
 
 /** The verb. Without a further word it shows. */
-export const keys = newVerb(
-  "keys",
-  "make the keys if there are none, print the public ones; list and replace them",
-)
-  .addCommand(show, { isDefault: true })
-  .addCommand(list)
-  .addCommand(rotate)
-  .addCommand(retire);
+export const keys = withExamples(
+  newVerb("keys", "make the keys if there are none, print the public ones; list and replace them")
+    .addCommand(show, { isDefault: true })
+    .addCommand(list)
+    .addCommand(rotate)
+    .addCommand(retire),
+  ["keys rotate", "keys list", "keys retire issuer:2-d_f9PRoaBBuYZD"],
+);

@@ -4,7 +4,11 @@ import { programVerb } from "../options.ts";
 import { exec } from "../supervision/exec.ts";
 
 /** The verb. */
-export const router = programVerb("router", "steer returning packets to their hosts", async (args) => {
-  if (args[0] !== "add") exec("router", args);
-  await addCommand("router").parseAsync(args.slice(1), { from: "user" });
-});
+export const router = programVerb(
+  "router",
+  "steer returning packets to their hosts; `router add NAME` brings one in",
+  async (args) => {
+    if (args[0] !== "add") exec("router", args);
+    await addCommand("router").name("ipshard router add").parseAsync(args.slice(1), { from: "user" });
+  },
+);

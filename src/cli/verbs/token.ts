@@ -6,7 +6,7 @@ import { collect, optionInvalid } from "../../process/command-options.ts";
 import { issueToken, type TokenRequest } from "../credentials/issue-token.ts";
 import { readKey } from "../credentials/key-files.ts";
 import { operatorFor, type OperatorWords, readTokenFile, withOperator } from "../credentials/operator.ts";
-import { newVerb } from "../options.ts";
+import { newVerb, withExamples } from "../options.ts";
 import { answer, jsonOption } from "../output/answer.ts";
 import { table } from "../output/terminal-text.ts";
 import { StatePaths } from "../state-paths.ts";
@@ -83,6 +83,9 @@ const list = withOperator(newVerb("list", "list the tokens that are registered a
     await answer(json, tokens, () => table(head, rows));
   });
 
+/** Of whatever else is said to be revoked nobody would ever hear that it is no token. */
+const TOKEN_ID = /^[\w-]{12}$/;
+
 const revoke = withOperator(
   newVerb("revoke", "take tokens back before they end: by id, file, name or tenant"),
   { ownTokenFile: true },
@@ -94,18 +97,31 @@ const revoke = withOperator(
   .option("--tenant <name>", "all registered tokens of this tenant")
   .addOption(jsonOption())
   .action(async (id: string | undefined, { json, tokenFile, ...words }: RevokeWords) => {
+    if (id !== undefined && !TOKEN_ID.test(id))
+      throw optionInvalid(`${id} is no id of a token: those have 12 characters, as token list shows them.`);
     const wish = await wishOf(id, { ...words, ...(tokenFile === undefined ? {} : { tokenFile }) });
     const { ids, pendingPools } = await (await operatorFor(words)).api.revokeTokens(wish);
     await answer(json, { ids, pendingPools }, () => ids.join("\n"));
+    const count = ids.length === 1 ? "1 token is" : `${ids.length} tokens are`;
+    console.error(`${count} revoked: the edge, and hosts that hear it, refuse that within 10 s.`);
     if (pendingPools.length > 0)
       console.error(`Not yet told, and told as soon as it can be done: ${pendingPools.join(", ")}.`);
   });
 
 /** The verb. Without a further word it signs. */
-export const token = newVerb("token", "sign tokens with the issuer's key; list and revoke them")
-  .addCommand(issue, { isDefault: true })
-  .addCommand(list)
-  .addCommand(revoke);
+export const token = withExamples(
+  newVerb("token", "sign tokens with the issuer's key; list and revoke them")
+    .addCommand(issue, { isDefault: true })
+    .addCommand(list)
+    .addCommand(revoke),
+  [
+    "token issue --role client --name cart --tenant shop --pool eu --ttl 90d --edge https://edge.example.com",
+    "token issue --role client --name nightly --tenant shop --pool eu --destination *.example.com:443 --rate 50",
+    "token list",
+    "token revoke --tenant shop",
+    "token revoke --token-file shop.token",
+  ],
+);
 
 /** A token counts all the same, so this is no failure of the command: its result is printed. */
 async function registerAt(by: OperatorWords, signed: string): Promise<void> {

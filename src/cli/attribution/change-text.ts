@@ -1,0 +1,50 @@
+/** What administrators changed, in lines. [AU6] */
+import type { AnswerOf } from "../../api/edge-api.ts";
+import { printable, styled } from "../output/terminal-text.ts";
+
+/** An entry of an audit. */
+export type Change = AnswerOf<"listChanges">["entries"][number];
+
+const MOST_VALUE_LENGTH = 160;
+
+/** Each entry: when, who, which call and what became of it; below it each value that differs. */
+export function changesText(changes: readonly Change[]): string {
+  return changes.length === 0 ? "Nothing was changed." : changes.map(changeText).join("\n");
+}
+
+function changeText(change: Change): string {
+  const { sequence, at, subject, tokenId, route, result, given } = change;
+  const who = subject === null ? "the edge itself" : `${subject}${tokenId === null ? "" : ` (${tokenId})`}`;
+  const outcome =
+    result === "done" ? result : styled("yellow", result === "begun" ? result : `refused: ${result}`);
+  const head = `${sequence}  ${at}  ${printable(who)}  ${printable(route)}  ${outcome}`;
+  const differences = differencesOf(change.before, change.after);
+  // Of what was refused nothing differs: what was wanted is all there is to tell.
+  const below =
+    differences.length > 0 ? differences : differencesOf(null, given).map((line) => `asked: ${line}`);
+  return [head, ...below.map((line) => `    ${printable(line)}`)].join("\n");
+}
+
+function differencesOf(before: unknown, after: unknown): string[] {
+  const [was, is] = [new Map(leavesOf(before)), new Map(leavesOf(after))];
+  const names = [...new Set([...was.keys(), ...is.keys()])].filter((name) => was.get(name) !== is.get(name));
+  return names.map((name) => {
+    const [former, latter] = [was.get(name), is.get(name)];
+    if (former === undefined) return `${name} = ${latter}`;
+    return `${name}: ${former} -> ${latter ?? "nothing"}`;
+  });
+}
+
+/** Every value within, by the way to it; a list is one value. */
+function* leavesOf(value: unknown, way = ""): Generator<[string, string]> {
+  if (value !== null && typeof value === "object" && !Array.isArray(value)) {
+    for (const [name, inner] of Object.entries(value)) {
+      yield* leavesOf(inner, way === "" ? name : `${way}.${name}`);
+    }
+    return;
+  }
+  if (way === "" && value === null) return;
+  const text = JSON.stringify(value) ?? "";
+  const shown = text.length > MOST_VALUE_LENGTH ? `${text.slice(0, MOST_VALUE_LENGTH)}…` : text;
+  yield [way === "" ? "value" : way, shown];
+}
