@@ -6,7 +6,7 @@
 import { readFile } from "node:fs/promises";
 import { userInfo } from "node:os";
 import { text } from "node:stream/consumers";
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import { type EdgeApi, edgeApi } from "../../api/edge-api.ts";
 import { isName } from "../../core/selection.ts";
 import { CommandFault } from "../../process/command-fault.ts";
@@ -22,8 +22,6 @@ import { readKey } from "./key-files.ts";
 export interface OperatorWords {
   readonly edge?: string;
   readonly tokenFile?: string;
-  /** What `--token-file` was called before, and is where a verb takes another token by that name. */
-  readonly adminTokenFile?: string;
   readonly allowPlainHttp?: boolean;
   readonly context?: string;
   readonly state: string;
@@ -52,13 +50,12 @@ const LOCAL_EDGE = "http://127.0.0.1:8787";
 const OWN_TOKEN_TTL = "5m";
 
 /** The verb with all options that say which edge is called, and as whom. */
-export function withOperator(verb: Command, { ownTokenFile = false } = {}): Command {
-  const described =
-    "a token of the role admin, - for standard input (default: that of the context, else one made with the issuer's key)";
-  const admin = new Option("--admin-token-file <file>", described);
-  if (!ownTokenFile) verb.option("--token-file <file>", described).addOption(admin.hideHelp());
-  else verb.addOption(admin);
+export function withOperator(verb: Command): Command {
   return verb
+    .option(
+      "--token-file <file>",
+      "a token of the role admin, - for standard input (default: that of the context, else one made with the issuer's key)",
+    )
     .option("--edge <url>", `where the edge is (default: that of the context, else ${LOCAL_EDGE})`)
     .option("--context <name>", "a context of `ipshard login` instead of the current one")
     .option(ALLOW_PLAIN_HTTP, "let the token travel over plain HTTP beyond this machine")
@@ -85,7 +82,7 @@ export async function edgeMeant(
 /** The edge that is meant, and its API as its operator. */
 export async function operatorFor(words: OperatorWords, environment = process.env): Promise<Operator> {
   const { edge, allowPlainHttp, context, pool } = await edgeMeant(words, environment);
-  const file = words.tokenFile ?? words.adminTokenFile ?? environment["IPSHARD_TOKEN_FILE"];
+  const file = words.tokenFile ?? environment["IPSHARD_TOKEN_FILE"];
   const token =
     file === undefined
       ? (context?.token ?? (await ownToken(new StatePaths(words.state))))

@@ -24,6 +24,7 @@ interface ListWords extends OperatorWords {
 
 interface RevokeWords extends OperatorWords {
   readonly json?: true;
+  readonly file?: string;
   readonly name?: string;
   readonly role?: string;
   readonly tenant?: string;
@@ -88,18 +89,17 @@ const TOKEN_ID = /^[\w-]{12}$/;
 
 const revoke = withOperator(
   newVerb("revoke", "take tokens back before they end: by id, file, name or tenant"),
-  { ownTokenFile: true },
 )
   .argument("[id]", "the id of a token, as it is listed")
-  .option("--token-file <file>", "the token itself, - for standard input")
+  .option("--file <file>", "the file with the token itself, - for standard input")
   .option("--name <name>", "all registered tokens of this name")
   .option("--role <role>", "of these, only those of this role")
   .option("--tenant <name>", "all registered tokens of this tenant")
   .addOption(jsonOption())
-  .action(async (id: string | undefined, { json, tokenFile, ...words }: RevokeWords) => {
+  .action(async (id: string | undefined, { json, ...words }: RevokeWords) => {
     if (id !== undefined && !TOKEN_ID.test(id))
       throw optionInvalid(`${id} is no id of a token: those have 12 characters, as token list shows them.`);
-    const wish = await wishOf(id, { ...words, ...(tokenFile === undefined ? {} : { tokenFile }) });
+    const wish = await wishOf(id, words);
     const { ids, pendingPools } = await (await operatorFor(words)).api.revokeTokens(wish);
     await answer(json, { ids, pendingPools }, () => ids.join("\n"));
     const count = ids.length === 1 ? "1 token is" : `${ids.length} tokens are`;
@@ -119,7 +119,7 @@ export const token = withExamples(
     "token issue --role client --name nightly --tenant shop --pool eu --destination *.example.com:443 --rate 50",
     "token list",
     "token revoke --tenant shop",
-    "token revoke --token-file shop.token",
+    "token revoke --file shop.token",
   ],
 );
 
@@ -142,7 +142,7 @@ async function registerAt(by: OperatorWords, signed: string): Promise<void> {
 
 async function wishOf(
   id: string | undefined,
-  { tokenFile, name, role, tenant }: RevokeWords,
+  { file, name, role, tenant }: RevokeWords,
 ): Promise<{
   id?: string;
   endsAtMs?: number;
@@ -150,8 +150,8 @@ async function wishOf(
   role?: "client" | "host" | "router" | "admin";
   tenant?: string;
 }> {
-  const given = [id, tokenFile, name, tenant].filter((word) => word !== undefined);
-  if (given.length !== 1) throw optionInvalid("Say which: one of an id, --token-file, --name and --tenant.");
+  const given = [id, file, name, tenant].filter((word) => word !== undefined);
+  if (given.length !== 1) throw optionInvalid("Say which: one of an id, --file, --name and --tenant.");
   if (id !== undefined) return { id };
   if (tenant !== undefined) return { tenant };
   if (name !== undefined) {
@@ -165,7 +165,7 @@ async function wishOf(
       throw optionInvalid(`--role ${role} is none of ${ISSUED_ROLES.join(", ")}.`);
     return known === undefined ? { name } : { name, role: known };
   }
-  const { jti, exp } = decodeJwt(await readTokenFile(tokenFile!));
+  const { jti, exp } = decodeJwt(await readTokenFile(file!));
   if (jti === undefined || exp === undefined)
     throw optionInvalid("The token has no id: it ends by time, or when the key that signed it is retired.");
   return { id: jti, endsAtMs: exp * 1_000 };
