@@ -69,4 +69,6 @@ export const REGISTER_MIGRATIONS: Migrations = [
   AUDIT_TABLE,
   // Whether pools know of a key that was retired.
   ["ALTER TABLE access_key ADD COLUMN is_told INTEGER NOT NULL DEFAULT 0"],
+  // Which key signed a token: null of one that is older than this, and of what machines got by a join.
+  ["ALTER TABLE token ADD COLUMN kid TEXT"],
 ];

@@ -318,6 +318,8 @@ export class RegisterService {
       registeredAtMs: nowMs,
       registeredBy: by,
       isJoined: true,
+      // The edge signs it when this is known, and again with what it then signs by.
+      kid: null,
     };
     this.#tokens.put(joined);
     this.#changed(false);

@@ -19,12 +19,16 @@ export interface RegisteredToken {
   /** The id of the first of the tokens that replace one another. */
   readonly lineage: string;
   readonly isJoined: boolean;
+  /** The key that signed it; null where that is not known. */
+  readonly kid: string | null;
 }
 
 /** With what became of it. */
 export interface ListedToken extends RegisteredToken {
   readonly revokedAtMs: number | null;
   readonly revokedBy: string | null;
+  /** When the key that signed it was retired, and with it the token. */
+  readonly keyRetiredAtMs: number | null;
 }
 
 /** A revocation as it is noted. */
@@ -34,8 +38,9 @@ export interface NotedRevocation extends SpreadRevocation {
   readonly revokedBy: string;
 }
 
-const LISTED =
-  "SELECT token.*, revocation.revoked_at_ms, revocation.revoked_by FROM token LEFT JOIN revocation USING (id)";
+const LISTED = `SELECT token.*, revocation.revoked_at_ms, revocation.revoked_by,
+  access_key.retired_at_ms AS key_retired_at_ms
+  FROM token LEFT JOIN revocation USING (id) LEFT JOIN access_key USING (kid)`;
 
 /** One per register. */
 export class TokenStore {
@@ -64,7 +69,7 @@ export class TokenStore {
   /** Keeps a token. */
   put(token: RegisteredToken): void {
     this.#all(
-      "INSERT INTO token VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      "INSERT INTO token VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
       token.id,
       token.role,
       token.name,
@@ -76,6 +81,7 @@ export class TokenStore {
       token.registeredBy,
       token.lineage,
       token.isJoined ? 1 : 0,
+      token.kid,
     );
   }
 
@@ -178,6 +184,8 @@ function listedOf(row: SqlRow): ListedToken {
     isJoined: row["is_joined"] === 1,
     revokedAtMs: row["revoked_at_ms"] === null ? null : numberOf(row, "revoked_at_ms"),
     revokedBy: textOrNull(row, "revoked_by"),
+    kid: textOrNull(row, "kid"),
+    keyRetiredAtMs: row["key_retired_at_ms"] === null ? null : numberOf(row, "key_retired_at_ms"),
   };
 }
 

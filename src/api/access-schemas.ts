@@ -45,6 +45,12 @@ export const tokenSchema = z
       .meta({ description: "Whether a machine got it by a join, and renews it by itself." }),
     revokedAtMs: instant.nullable(),
     revokedBy: z.string().nullable(),
+    kid: z.string().nullable().meta({
+      description: "The key that signed it; null where that is not known, as of what machines got by a join.",
+    }),
+    keyRetiredAtMs: instant.nullable().meta({
+      description: "When that key was retired: from then on the token counts no more.",
+    }),
   })
   .meta({ id: "Token" });
 

@@ -93,7 +93,7 @@ describe("the register", () => {
     const [one, two] = [await newPool(), await newPool()];
     const register = newRegister();
     const token = { id: "t1", role: "host" as const, name: "h1", tenant: null, restrictions: null };
-    const more = { pools: [one.pool], endsAtMs: Date.now() + HOUR_MS, registeredBy: "operator" };
+    const more = { pools: [one.pool], endsAtMs: Date.now() + HOUR_MS, registeredBy: "operator", kid: null };
     await register.register({ ...token, ...more });
     const cut = await connected(one.stub, HOST_HEADER, "h1", "t1");
     const kept = await connected(two.stub, HOST_HEADER, "h1", "t1");

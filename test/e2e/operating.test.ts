@@ -98,7 +98,7 @@ test("[TK11] tokens of a tenant are issued, listed and revoked", async () => {
   await shell(issue);
   const shop = await readFile(join(desk, "shop.token"), "utf8");
   expect(await outcomeOf(shop)).toMatch(SERVED);
-  expect(await shell(list)).toMatch(/^\S{12} +client +shop-1 +shop +\S+ +\S+ +good$/m);
+  expect(await shell(list)).toMatch(/^\S{12} +client +shop-1 +shop +\S+ +\S+ +good +issuer:\S+$/m);
   expect(await shell(revoke)).toMatch(/^\S{12}\n$/);
   await until("the token is refused", async () => (await outcomeOf(shop)) === "token-revoked");
   const mistyped = run("sh", ["-c", `${shellState}\nnpx ipshard token revoke shop-1 --edge $EDGE`], {
@@ -216,6 +216,11 @@ test("[TK7] [TK8] keys are replaced: what a retired one signed opens nothing any
     (await shell("curl -sS -H @admin.header $EDGE/v1/pools")).includes("token-signature-invalid"),
   );
   expect(await shell(list)).toMatch(new RegExp(`^${former} +issuer +environment +retired `, "m"));
+  const gone = (await shell(`npx ipshard token list --key ${former} --edge $EDGE`))
+    .trim()
+    .split("\n")
+    .slice(1);
+  expect(gone.map((line) => / {2}(?:key retired|revoked) \S+Z +issuer:/.test(line))).toEqual([true, true]);
 });
 
 test("every command of the administrator in the document was carried out here", async () => {

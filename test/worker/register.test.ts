@@ -2,7 +2,7 @@
 import { beforeAll, describe, expect, it, vi } from "vitest";
 import type { Identity } from "../../src/core/identity.ts";
 import { generateKey, publicPart } from "../../src/wire/keys.ts";
-import { newTokenId } from "../../src/wire/tokens.ts";
+import { kidOf, newTokenId } from "../../src/wire/tokens.ts";
 import { FRESH_MS, LIFETIME_MS, USABLE_MS } from "../../src/worker/identity/access-copy.ts";
 import { administer, ask, codeOf, edgeKey, environment, issuerKey, tokenFor } from "./edge.ts";
 
@@ -58,6 +58,7 @@ describe("a token", () => {
     const noted = await post("/v1/tokens", { token });
     const shown = { id, role: "client", name: "listed", tenant: "shop", pools: [POOL], restrictions };
     expect(noted).toMatchObject({ ...shown, registeredBy: "tester", isJoined: false, revokedAtMs: null });
+    expect(noted).toMatchObject({ kid: kidOf(token), keyRetiredAtMs: null });
     expect(await post("/v1/tokens", { token })).toEqual(noted);
     const { tokens } = await (await administer("GET", "/v1/tokens")).json<Answer>();
     expect(tokens).toContainEqual(noted);
@@ -192,19 +193,24 @@ describe("a token", () => {
 describe("keys", () => {
   it("[TK7] of a further issuer count beside the first until they are retired", async () => {
     const second = await generateKey("issuer");
-    const token = await tokenFor({ pools: [POOL] }, second);
+    const id = newTokenId();
+    const token = await tokenFor({ pools: [POOL], tokenId: id }, second);
     expect(await refusalOf(token)).toBe("token-signature-invalid");
     const added = await post("/v1/keys", { key: publicPart(second) });
     expect(added["keys"]).toContainEqual(expect.objectContaining({ kid: second.kid, isTrusted: true }));
     expect([await refusalOf(token), await refusalOf(await tokenFor())]).toEqual([null, null]);
     const { keys } = await asked("/.well-known/jwks.json");
     expect(keys).toContainEqual(publicPart(second));
+    expect(await post("/v1/tokens", { token })).toMatchObject({ kid: second.kid, keyRetiredAtMs: null });
     const retired = await (await administer("DELETE", `/v1/keys/${second.kid}`)).json<Answer>();
     expect(retired["keys"]).toContainEqual(expect.objectContaining({ kid: second.kid, isTrusted: false }));
     expect([await refusalOf(token), await refusalOf(await tokenFor())]).toEqual([
       "token-signature-invalid",
       null,
     ]);
+    // [TK4] What it had signed is listed as what it is.
+    const { tokens } = await (await administer("GET", "/v1/tokens")).json<Answer>();
+    expect(tokens).toContainEqual(expect.objectContaining({ id, keyRetiredAtMs: expect.any(Number) }));
     // It does not come back.
     await post("/v1/keys", { key: publicPart(second) });
     expect(await refusalOf(token)).toBe("token-signature-invalid");

@@ -20,6 +20,7 @@ interface IssueWords extends Omit<TokenRequest, "pools" | "ips" | "destinations"
 
 interface ListWords extends OperatorWords {
   readonly json?: true;
+  readonly key?: string;
 }
 
 interface RevokeWords extends OperatorWords {
@@ -62,25 +63,27 @@ const issue = withOperator(
   });
 
 const list = withOperator(newVerb("list", "list the tokens that are registered at the edge"))
+  .option("--key <kid>", "only those that this key signed, as `keys list` shows it")
   .addOption(jsonOption())
-  .action(async ({ json, ...by }: ListWords) => {
+  .action(async ({ json, key, ...by }: ListWords) => {
     const { api } = await operatorFor(by);
     const tokens: Awaited<ReturnType<typeof api.listTokens>>["tokens"][number][] = [];
     for (let after: string | null = ""; after !== null;) {
       const page: Awaited<ReturnType<typeof api.listTokens>> = await api.listTokens({ after });
-      tokens.push(...page.tokens);
+      tokens.push(...page.tokens.filter(({ kid }) => key === undefined || kid === key));
       after = page.next;
     }
-    const rows = tokens.map(({ id, role, name, tenant, pools, endsAtMs, revokedAtMs }) => [
+    const rows = tokens.map(({ id, role, name, tenant, pools, endsAtMs, kid, ...fate }) => [
       id,
       role,
       name,
       tenant ?? "",
       pools.join(","),
       timeOf(endsAtMs),
-      stateOf(endsAtMs, revokedAtMs),
+      stateOf({ endsAtMs, ...fate }),
+      kid ?? "",
     ]);
-    const head = ["ID", "ROLE", "NAME", "TENANT", "POOLS", "ENDS", "STATE"];
+    const head = ["ID", "ROLE", "NAME", "TENANT", "POOLS", "ENDS", "STATE", "KEY"];
     await answer(json, tokens, () => table(head, rows));
   });
 
@@ -175,7 +178,16 @@ function timeOf(atMs: number): string {
   return new Date(atMs).toISOString();
 }
 
-function stateOf(endsAtMs: number, revokedAtMs: number | null): string {
+function stateOf({
+  endsAtMs,
+  revokedAtMs,
+  keyRetiredAtMs,
+}: {
+  readonly endsAtMs: number;
+  readonly revokedAtMs: number | null;
+  readonly keyRetiredAtMs: number | null;
+}): string {
   if (revokedAtMs !== null) return `revoked ${timeOf(revokedAtMs)}`;
+  if (keyRetiredAtMs !== null) return `key retired ${timeOf(keyRetiredAtMs)}`;
   return endsAtMs <= Date.now() ? "ended" : "good";
 }

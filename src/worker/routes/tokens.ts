@@ -5,6 +5,7 @@ import { arePermitted } from "../../core/revocation.ts";
 import { accessCopy, registerStub } from "../identity/access-copy.ts";
 import { authenticate, type EdgeContext, identify } from "../identity/authenticate.ts";
 import { ISSUED_ROLES, poolsAllowed } from "../../core/identity.ts";
+import { kidOf } from "../../wire/tokens.ts";
 import { changeAuthor } from "./change-author.ts";
 import { askControlPlane } from "../runtime/control-plane.ts";
 import { refused } from "../runtime/problem.ts";
@@ -50,6 +51,7 @@ export function serveTokens(app: OpenAPIHono<EdgeContext>): void {
       restrictions: restrictions ?? null,
       endsAtMs: expiresAtMs,
       registeredBy: administrator.subject,
+      kid: kidOf(context.req.valid("json").token),
     };
     // The token itself is nobody's to read.
     const author = changeAuthor(context, "registerToken", { id: tokenId });
