@@ -116,6 +116,10 @@ test("[TK12] the line that makes a machine a host is printed, and for no pool th
   expect(await shell(block)).toMatch(
     /^printf %s \S+ \| npx --no -- ipshard agent --edge \S+ --join - --gateway https:\/\/h1\.example\.com\n$/,
   );
+  const misplaced = shell(block.replace("-- --gateway", "--gateway"));
+  await expect(misplaced).rejects.toMatchObject({
+    stderr: expect.stringContaining("stand after --, as in: "),
+  });
   const unknown = shell(block.replace(`--pool ${POOL}`, "--pool nosuch"));
   await expect(unknown).rejects.toMatchObject({ code: 1, stderr: expect.stringContaining("pool-unknown") });
 });

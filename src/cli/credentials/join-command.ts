@@ -54,6 +54,9 @@ export function addCommand(role: "host" | "router"): Command {
       const command = `printf %s ${token} | npx --no -- ipshard ${PROGRAMS[role]} ${words}`;
       await answer(json, { command }, () => command);
     });
+  verb.showHelpAfterError(
+    `Options of ipshard ${PROGRAMS[role]} stand after --, as in: ipshard ${EXAMPLES[role][0]}`,
+  );
   return withExamples(verb, EXAMPLES[role]);
 }
 

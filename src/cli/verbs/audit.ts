@@ -50,14 +50,18 @@ export const audit = withExamples(
 type Ask = (page: { after?: number; before?: number; limit: number }) => Promise<Change[]>;
 
 async function newest(count: number, ask: Ask): Promise<Change[]> {
-  let found: Change[] = [];
-  while (found.length < count) {
-    const limit = Math.min(PAGE, count - found.length);
-    const page = await ask(found.length === 0 ? { limit } : { before: found[0]!.sequence, limit });
-    found = [...page, ...found];
+  // The latest page comes first.
+  const pages: Change[][] = [];
+  let left = count;
+  while (left > 0) {
+    const limit = Math.min(PAGE, left);
+    const before = pages.at(-1)?.[0]?.sequence;
+    const page = await ask(before === undefined ? { limit } : { before, limit });
+    pages.push(page);
+    left -= page.length;
     if (page.length < limit) break;
   }
-  return found;
+  return pages.toReversed().flat();
 }
 
 async function allAfter(since: number, ask: Ask): Promise<Change[]> {

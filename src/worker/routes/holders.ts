@@ -4,15 +4,21 @@ import type { HeldLease } from "../../api/holder-schemas.ts";
 import { ROUTES } from "../../api/routes.ts";
 import { permitsPool, poolsAllowed } from "../../core/identity.ts";
 import { ok, type Outcome } from "../../core/outcome.ts";
-import type { StoredHistory } from "../../../durable-objects/address/lease-store.ts";
 import { rangeOf } from "../../core/port-block.ts";
-import type { KnownLease } from "../../core/port-history.ts";
-import { advertisedAs, type WireAddress } from "../egress/advertised-address.ts";
+import type { KnownLease, PortHistory } from "../../core/port-history.ts";
 import { askHost } from "../egress/flow-question.ts";
 import { authenticate, type EdgeContext } from "../identity/authenticate.ts";
 import { askControlPlane } from "../runtime/control-plane.ts";
 import type { Environment } from "../runtime/environment.ts";
 import { refused } from "../runtime/problem.ts";
+import { advertisedAs, type WireAddress } from "./advertised-address.ts";
+
+/** What the object of an address says. */
+interface AddressHistory {
+  /** To which it belongs now. */
+  readonly pool: string;
+  readonly history: PortHistory;
+}
 
 const findHolders = createRoute({
   ...ROUTES.findHolders,
@@ -73,19 +79,19 @@ async function historyOf(
   ip: string,
   { port, atMs, throughMs }: { readonly port: number; readonly atMs: number; readonly throughMs: number },
   env: Environment,
-): Promise<Outcome<StoredHistory, "ip-unknown" | "control-plane-unavailable">> {
+): Promise<Outcome<AddressHistory, "ip-unknown" | "control-plane-unavailable">> {
   const stub = env.EGRESS_IP.getByName(ip);
   const ends = throughMs === atMs ? [atMs] : [atMs, throughMs];
   const answers = await Promise.all(
     ends.map((endMs) => askControlPlane(async () => stub.holdersAt({ port, atMs: endMs }))),
   );
-  const known: StoredHistory[] = [];
+  const known: AddressHistory[] = [];
   for (const answer of answers) {
     if (!answer.ok) return answer;
     if (!answer.value.ok) return answer.value;
     known.push(answer.value.value);
   }
-  const [first, last] = known as [StoredHistory, StoredHistory?];
+  const [first, last] = known as [AddressHistory, AddressHistory?];
   if (last === undefined || last.history.state !== "held") return ok(first);
   if (first.history.state !== "held") return ok(last);
   const isNew = ({ epoch }: KnownLease): boolean =>
