@@ -12,9 +12,17 @@ export interface Finding {
 
 const WORDS = { good: "ok", note: "note", unknown: "unknown", problem: "problem" } as const;
 
+let isForMachines = false;
+
+/** Findings are lines of JSON from now on. */
+export function tellMachines(): void {
+  isForMachines = true;
+}
+
 /** Prints one finding; the process exits with 1 after a problem, with 2 when something stayed unknown. */
 export function tell({ severity, sentence }: Finding): void {
-  console.log(`${WORDS[severity].padEnd("problem".length)} ${sentence}`);
+  const text = `${WORDS[severity].padEnd("problem".length)} ${sentence}`;
+  console.log(isForMachines ? JSON.stringify({ severity, sentence }) : text);
   if (severity === "problem") process.exitCode = 1;
   if (severity === "unknown") process.exitCode ??= 2;
 }

@@ -244,6 +244,14 @@ test("[CF3] config check asks each program whose part a file has", async () => {
   expect((await run("config", "check", `${file}.gone`)).stderr).toContain("cannot be read: ENOENT");
 });
 
+test("[CF3] the files in the documentation have no mistakes", async () => {
+  const text = readFileSync(join(import.meta.dirname, "../../docs/CLI.md"), "utf8");
+  const files = [...text.matchAll(/^```yaml\n([^]*?)^```/gm)].map(([, file]) => file!);
+  expect(files).toHaveLength(2);
+  const whole = files.join("");
+  expect(await refusals(`${whole}${GOOD.slice(GOOD.indexOf("router:"), GOOD.indexOf("pools:"))}`)).toBe("");
+});
+
 test("[CF3] the schema that is published is that of the options and of pools", async () => {
   const published = readFileSync(SCHEMA_FILE, "utf8");
   expect(JSON.parse(published), "npm run schema").toEqual(JSON.parse(configSchema()));

@@ -1,5 +1,6 @@
 /** `ipshard apply FILE` as a process, against a real edge with hosts. */
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -141,4 +142,33 @@ test("[AY1] a file with mistakes changes nothing, and each is named with its lin
     /pools\.yaml:4:31: .*"60s" does not fit: a number is expected\. Times are in milliseconds/,
   );
   expect(stderr).toMatch(/pools\.yaml:6:\d+: .*There is no contry here\. Did you mean country\?/);
+});
+
+test("[AY2] on a terminal it is asked before anything is done", async () => {
+  const text = `pools: { us: { settings: { historyDays: 30 } } }`;
+  await writeFile(file, text);
+  const by = ["--edge", cluster.edgeUrl, "--state", cluster.directory];
+  const command = [PROGRAM, "apply", file, ...by].map((word) => `'${word}'`).join(" ");
+  const asked = async (reply: string): Promise<string> => {
+    const env = { ...process.env, XDG_CONFIG_HOME: cluster.directory, TERM: "xterm-256color" };
+    // It makes a terminal, on which the command runs.
+    const terminal = spawn("script", ["-qefc", command, "/dev/null"], {
+      env,
+      stdio: ["pipe", "pipe", "inherit"],
+    });
+    let said = "";
+    terminal.stdout.on("data", (chunk: Buffer) => {
+      said += chunk.toString();
+      if (said.includes("[y/N] ") && terminal.stdin.writable) terminal.stdin.end(`${reply}\n`);
+    });
+    await once(terminal, "close");
+    return said;
+  };
+  const days = async (): Promise<number> => (await cluster.api.getPool({ pool: "us" })).settings.historyDays;
+  expect(await asked("n")).toMatch(
+    /\u001b\[33m~ us: pool: historyDays 90 → 30[^]*Do this\? \[y\/N\] [^]*\[not-confirmed\]/,
+  );
+  expect(await days()).toBe(90);
+  expect(await asked("y")).toContain("done: us: pool: historyDays 90 → 30");
+  expect(await days()).toBe(30);
 });

@@ -17,7 +17,10 @@ beforeAll(async () => {
 });
 afterAll(() => cluster?.stop());
 
-function runDoctor(changes: Record<string, string> = {}): Promise<{ code: number; output: string }> {
+function runDoctor(
+  changes: Record<string, string> = {},
+  more: readonly string[] = [],
+): Promise<{ code: number; output: string }> {
   const options = {
     "--edge": cluster.edgeUrl,
     "--token-file": tokenFile,
@@ -25,7 +28,7 @@ function runDoctor(changes: Record<string, string> = {}): Promise<{ code: number
     "--to": cluster.originUrl("/seen"),
     ...changes,
   };
-  return run(Object.entries(options).map(([name, value]) => `${name}=${value}`));
+  return run([...Object.entries(options).map(([name, value]) => `${name}=${value}`), ...more]);
 }
 
 function run(args: readonly string[]): Promise<{ code: number; output: string }> {
@@ -48,6 +51,16 @@ test("[HS4] a host that works proves it with a round trip from its shared addres
     ),
   );
   expect(code).toBe(0);
+});
+
+test("[HS4] for machines each finding is a line of JSON", async () => {
+  const { code, output } = await runDoctor({}, ["--json"]);
+  const findings = output
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  expect(code).toBe(0);
+  expect(findings).toContainEqual({ severity: "good", sentence: expect.stringContaining("came back") });
 });
 
 test("[HS5] a host whose gateway the edge cannot reach, or takes another for, fails", async () => {

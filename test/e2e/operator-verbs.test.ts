@@ -1,9 +1,10 @@
 /** The verbs of an operator, as processes, against a whole ipshard: each as it is typed. */
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { Cluster, EGRESS_IP, POOL, until } from "./cluster.ts";
+import { Cluster, EGRESS_IP, freePort, POOL, until } from "./cluster.ts";
 
 const PROGRAM = join(import.meta.dirname, "../../bin/ipshard.js");
 const SECOND_IP = "127.0.0.11";
@@ -128,6 +129,12 @@ test("[OV5] a host is drained with its progress told, and resumed", async () => 
   expect(command.command).toContain("npx --no -- ipshard agent --edge");
 });
 
+test("[OV5] routers are listed", async () => {
+  const by = ["--edge", cluster.edgeUrl, "--state", cluster.directory, "--pool", POOL];
+  expect(await done("router", "list", ...by)).toBe("No router has come yet.\n");
+  expect(await answerOf("router", "list", ...by)).toEqual([]);
+});
+
 test("[OV6] leases are listed, drawn as a map, and followed back", async () => {
   const blocks = await answerOf("lease", "list", EGRESS_IP, "--host", "h2");
   expect(blocks.length).toBeGreaterThan(0);
@@ -240,4 +247,29 @@ test("[OV9] top shows hosts, rates and the hottest destinations, as often as it 
   expect((await run(["top", ...by, "--every", "1ms"])).stderr).toContain("[option-invalid]");
   held.abort();
   await Promise.all(sent);
+});
+
+test("[CF2] an agent serves by a file alone, and what is wrong with it is said before it starts", async () => {
+  const file = join(cluster.directory, "h3.yaml");
+  const tokenFile = join(cluster.directory, "h3.token");
+  await writeFile(tokenFile, await cluster.token("host", "h3"));
+  const options = {
+    edge: cluster.edgeUrl,
+    pool: POOL,
+    "token-file": tokenFile,
+    state: join(cluster.directory, "hosts", "h3"),
+    listen: `127.0.0.1:${await freePort()}`,
+    processes: 1,
+  };
+  await writeFile(file, JSON.stringify({ agent: { ...options, procesess: 1 } }));
+  const refused = await run(["agent", "--config", file]);
+  expect([refused.code, refused.stderr]).toEqual([
+    1,
+    expect.stringContaining("Did you mean processes? [file-invalid]"),
+  ]);
+  await writeFile(file, JSON.stringify({ agent: options }));
+  const agent = spawn(PROGRAM, ["agent", "--config", file], { env: environment, stdio: "ignore" });
+  await cluster.untilServing(["h1", "h2", "h3"]);
+  agent.kill("SIGTERM");
+  expect(await once(agent, "exit")).toEqual([0, null]);
 });

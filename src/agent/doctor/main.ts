@@ -11,7 +11,7 @@ import { problemCodeOf } from "../../wire/problem-response.ts";
 import { newCommand, optionInvalid, parsed } from "../../process/command-options.ts";
 import { type PlainHttpOption, securely, withPlainHttp } from "../../process/plain-http-option.ts";
 import { EdgeToken } from "../../link/edge-token.ts";
-import { good, note, problem, tell, unknown } from "../../process/finding.ts";
+import { good, note, problem, tell, tellMachines, unknown } from "../../process/finding.ts";
 import { begin, CommandFault } from "../../process/command-fault.ts";
 import { meaningOf, reasonOf, roundTrips } from "../../link/round-trip.ts";
 import { guardAvailability, needsGuard } from "../machine/guard.ts";
@@ -23,6 +23,7 @@ interface Words extends PlainHttpOption {
   readonly tokenFile: string;
   readonly gateway: string;
   readonly to: string;
+  readonly json?: true;
 }
 
 const passSchema = z.object({
@@ -105,13 +106,15 @@ function readWords(args: readonly string[]): Words | null {
     .requiredOption("--edge <url>", "where the edge is")
     .requiredOption("--token-file <file>", "a token of the role client for the pool")
     .requiredOption("--gateway <url>", "this host's gateway")
-    .requiredOption("--to <url>", "a destination that answers");
+    .requiredOption("--to <url>", "a destination that answers")
+    .option("--json", "print a line of JSON for each finding");
   return parsed(command, args)?.opts<Words>() ?? null;
 }
 
 await begin("ipshard doctor", async () => {
   const words = readWords(process.argv.slice(2));
   if (words === null) return;
+  if (words.json === true) tellMachines();
   try {
     await examine(words);
   } catch (fault) {

@@ -59,7 +59,7 @@ export class Child {
     const log = openSync(spec.logFile, "a");
     const child = spawn(spec.command, spec.args, {
       detached: true,
-      env: { ...process.env, ...spec.env },
+      env: { ...withoutConfiguration(process.env), ...spec.env },
       stdio: ["ignore", log, log],
     });
     closeSync(log);
@@ -123,4 +123,12 @@ export function tailOf(logFile: string): string {
   } catch {
     return "";
   }
+}
+
+/** A child is told everything by its arguments; what configures programs on this machine is not meant for it. [CF2] */
+function withoutConfiguration(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const kept = Object.entries(environment).filter(
+    ([name]) => !name.startsWith("IPSHARD_") || name === "IPSHARD_LAUNCHER",
+  );
+  return Object.fromEntries(kept);
 }

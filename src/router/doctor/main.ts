@@ -8,12 +8,13 @@
 import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import type { SteeringTable } from "../../core/steering.ts";
-import { type Finding, good, note, problem, tell, unknown } from "../../process/finding.ts";
+import { type Finding, good, note, problem, tell, tellMachines, unknown } from "../../process/finding.ts";
 import { begin, CommandFault } from "../../process/command-fault.ts";
 import { newCommand, optionInvalid } from "../../process/command-options.ts";
 import { EdgeToken } from "../../link/edge-token.ts";
 import { roundTrips } from "../../link/round-trip.ts";
-import { parseCommandLine, type RouterOptions } from "../command-line.ts";
+import { configured, readConfigured } from "../../process/configuration.ts";
+import { parseCommandLine, routerCommand, type RouterOptions } from "../command-line.ts";
 import { contactFindings, contactHosts } from "./host-contact.ts";
 import { dropFinding, kernelFaultFinding, kernelFindings, observeKernel } from "./kernel-tables.ts";
 import { askPool } from "../feed/pool-question.ts";
@@ -29,7 +30,8 @@ const ABOUT = {
   withOwnOptions: (command: Command): Command =>
     command
       .option("--to <url>", "a destination that answers: end with a request to it from each address")
-      .option("--client-token-file <file>", "a token of the role client for the pool, for that request"),
+      .option("--client-token-file <file>", "a token of the role client for the pool, for that request")
+      .option("--json", "print a line of JSON for each finding"),
 };
 /** Bits of CapEff in /proc/self/status. */
 const CAP_NET_ADMIN = 12n;
@@ -124,13 +126,22 @@ function onlyOne({ seen }: RunningRouters): RunningRouter | null {
 async function readTrip(args: readonly string[]): Promise<{ trip: Trip; rest: readonly string[] }> {
   const command = ABOUT.withOwnOptions(newCommand(ABOUT.name, "", () => {}).allowUnknownOption());
   const { operands, unknown: rest } = command.parseOptions([...args]);
-  const { to, clientTokenFile } = command.opts<{ to?: string; clientTokenFile?: string }>();
+  const { to, clientTokenFile, json } = command.opts<{
+    to?: string;
+    clientTokenFile?: string;
+    json?: true;
+  }>();
+  if (json === true) tellMachines();
   if ((to === undefined) !== (clientTokenFile === undefined)) {
     throw optionInvalid("--to and --client-token-file belong together.");
   }
   if (to === undefined || clientTokenFile === undefined) return { trip: null, rest: [...operands, ...rest] };
   const token = await (await EdgeToken.open(clientTokenFile, "client")).read();
   return { trip: { to, token }, rest: [...operands, ...rest] };
+}
+
+function write(text: string): void {
+  process.stdout.write(text);
 }
 
 async function examineOne(words: readonly string[]): Promise<void> {
@@ -146,7 +157,8 @@ async function examineOne(words: readonly string[]): Promise<void> {
       ),
     );
   }
-  const given = parseCommandLine(args, (text) => process.stdout.write(text), ABOUT);
+  const said = await configured("router", routerCommand(write, ABOUT), args);
+  const given = readConfigured(said, () => parseCommandLine(said.args, write, ABOUT));
   if (given === null) return;
   const options = withPathsFrom(process.cwd(), given);
   const own = running.seen.find((router) => router.options.stateDirectory === options.stateDirectory);
