@@ -58,7 +58,7 @@ const verbs = [
   plan,
 ];
 for (const verb of verbs) program.addCommand(verb);
-withCompletion(program);
+withCompletion(program, process.argv.slice(2));
 
 await begin("ipshard", async () => {
   try {

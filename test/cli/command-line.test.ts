@@ -112,6 +112,8 @@ __ipshard_complete 2>/dev/null; printf '%s\\n' "\${COMPREPLY[@]%%[[:space:]]*}"`
     });
   expect((await completed("ipshard po")).trim().split("\n")).toEqual(["pool", "policy"]);
   expect((await completed("ipshard ip add --adv")).trim()).toBe("--advertised");
+  // Its options are those of another program.
+  expect((await completed("ipshard agent --drain")).trim()).toBe("--drain-deadline");
   await rm(directory, { recursive: true });
   for (const shell of ["zsh", "fish", "powershell"]) {
     expect(await run("complete", shell)).toMatchObject({

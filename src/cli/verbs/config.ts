@@ -1,6 +1,5 @@
 /** `ipshard config`: says what is wrong with a file before a program is started by it. [CF3] */
 import { spawn } from "node:child_process";
-import { readFile } from "node:fs/promises";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
@@ -11,10 +10,9 @@ import { poolsSchema } from "../desired/desired-file.ts";
 import { newVerb, withExamples } from "../options.ts";
 import { answer, jsonOption } from "../output/answer.ts";
 import { print } from "../output/print.ts";
+import { publishedSchema } from "../published-schema.ts";
 import { commandOf } from "../supervision/exec.ts";
 
-/** What a file may say, for editors. */
-const SCHEMA = new URL("../../../docs/ipshard.schema.json", import.meta.url);
 const MAIN = fileURLToPath(new URL("../main.ts", import.meta.url));
 
 const anything = z.unknown().optional();
@@ -46,7 +44,7 @@ const check = newVerb("check", "say what is wrong with a file, each mistake with
   });
 
 const schema = newVerb("schema", "print the JSON schema of such files, for editors").action(async () => {
-  await print((await readFile(SCHEMA, "utf8")).trimEnd());
+  await print(publishedSchema().trimEnd());
 });
 
 /** The verb. */
