@@ -1,5 +1,5 @@
 /** What is between pools and files: for any of either, doing it once leaves nothing to do. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import type { EdgeApi } from "../../src/api/edge-api.ts";
@@ -89,7 +89,8 @@ class ModelEdge {
       this.pool.settings = { ...this.pool.settings, ...settings };
       return {};
     },
-    putIp: async ({ ip, pool: _, ...about }: any) => {
+    putIp: async ({ ip, advertised, country, sites, tags }: any) => {
+      const about = { advertised, country, sites, tags };
       const before = this.pool!.ips.get(ip) ?? { ip, drain: null };
       this.pool!.ips.set(ip, { ...before, ...about, retiring: null });
       return {};
@@ -109,9 +110,9 @@ class ModelEdge {
       this.pool!.hosts.delete(host);
       return {};
     },
-    putPolicy: async ({ pool: _, version, ...changes }: any) =>
+    putPolicy: async ({ version, ...changes }: any) =>
       this.#policy(version, (old) => changedPolicy(old, changes)),
-    putTenant: async ({ pool: _, tenant: name, version, ...changes }: any) =>
+    putTenant: async ({ tenant: name, version, ...changes }: any) =>
       this.#policy(version, (old) => {
         const whole = changedTenant(old.tenants[name] ?? old.anyTenant ?? UNRESTRICTED, changes);
         return { ...old, tenants: { ...old.tenants, [name]: whole } };

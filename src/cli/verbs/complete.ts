@@ -5,13 +5,13 @@ import { publishedOptions } from "../published-schema.ts";
 
 const NAME = "complete";
 /** Verbs whose options other programs read. */
-const PROGRAMS: readonly string[] = ["agent", "router"];
+const PROGRAMS: ReadonlySet<string> = new Set(["agent", "router"]);
 
 /** The program with this verb. It comes last, since it looks at all others. */
 export function withCompletion(program: Command, args: readonly string[]): void {
   // Only a shell that asks is told of them here: else they would be read here, too.
   if (args[0] === NAME) {
-    for (const verb of program.commands.filter((known) => PROGRAMS.includes(known.name()))) {
+    for (const verb of program.commands.filter((known) => PROGRAMS.has(known.name()))) {
       for (const { name, description, isFlag } of publishedOptions(verb.name()))
         verb.option(`--${name}${isFlag ? "" : " <value>"}`, description);
     }

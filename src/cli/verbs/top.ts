@@ -29,7 +29,7 @@ export const top = withExamples(
     .addOption(jsonOption())
     .action(async ({ json, pool: named, every, count, ...by }: Words) => {
       const everyMs = readDuration("--every", every, EVERY);
-      const isLive = process.stdout.isTTY === true && json !== true;
+      const isLive = process.stdout.isTTY && json !== true;
       const most = count === undefined ? (isLive ? Infinity : 1) : readCount(count);
       const operator = await operatorFor(by);
       const { api } = operator;
