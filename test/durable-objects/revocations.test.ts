@@ -213,7 +213,14 @@ describe("the register", () => {
   it("[PY4] [TK5] tells hosts whole numbers, whenever a token ends", async () => {
     const { pool, stub } = await newPool();
     const register = newRegister();
-    const token = { id: "t1", role: "client" as const, name: "c", tenant: null, restrictions: null };
+    const token = {
+      id: "t1",
+      role: "client" as const,
+      name: "c",
+      tenant: null,
+      restrictions: null,
+      kid: null,
+    };
     const endsAtMs = Date.now() + 1_000 * HOUR_MS + 0.5;
     await register.register({ ...token, pools: [pool], endsAtMs, registeredBy: "operator" });
     await register.revoke(BY, { id: "t1" });
