@@ -63,6 +63,8 @@ test("[GW25] what needs a connection more than there may be is refused by name, 
   await refused.body?.cancel();
   for (const answer of waiting.splice(0)) answer();
   for (const response of held) expect(await (await response).text()).toBe("done");
+  // While those that were kept are being closed they count, and could serve nothing.
+  await eventually(() => rig.outgoing.size === 0, "what was kept has closed");
   const next = rig.fetch(origin.url);
   await eventually(() => waiting.length === 1, "another is served");
   waiting[0]!();
