@@ -55,7 +55,7 @@ async function adminBlock(heading: string, mark: string): Promise<string> {
   carriedOut.add(nameOf(found[0]!));
   return found[0]!.text
     .replaceAll("https://edge.example.com", cluster.edgeUrl)
-    .replaceAll(/(--pool|\/v1\/pools\/|egress-ips\/)( ?)eu\b/g, `$1$2${POOL}`);
+    .replaceAll(/(--pool|pool set|\/v1\/pools\/|egress-ips\/)( ?)eu\b/g, `$1$2${POOL}`);
 }
 
 function nameOf({ heading, text }: BookBlock): string {
@@ -172,7 +172,7 @@ test("[AU6] the audit tells who changed what, how it was and how it is, and what
   const [newest, everything, register] = lines as [string, string, string];
   const said = await shell(newest);
   expect(said).toMatch(
-    /^\d+ {2}\S+Z {2}olga \(\S{12}\) {2}putTenant {2}done\n {4}version: \d+ -> \d+\n {4}tenants\.shop\./m,
+    /^\d+ {2}\S+Z {2}\S+ \(\S{12}\) {2}putTenant {2}done\n {4}version: \d+ -> \d+\n {4}tenants\.shop\./m,
   );
   expect(said).toMatch(/^ {4}destinations\.deny: \[\] -> \["\*:25","\*\.internal\.example"\]$/m);
   expect(said).toMatch(
