@@ -12,6 +12,7 @@ import {
   readPlace,
   readPool,
   readUrl,
+  withExamples,
 } from "../process/command-options.ts";
 import { withConfiguration } from "../process/configuration.ts";
 import { readWhenCopied, withCopiedState } from "../link/copied-state-option.ts";
@@ -208,7 +209,10 @@ export function parseConfig(args: readonly string[], write: (text: string) => vo
 /** All options of an agent. */
 export function agentCommand(write: (text: string) => void): Command {
   const description = "Leases ports of the pool's addresses for this host, and sends requests from them.";
-  const command = withConfiguration(withCopiedState(newCommand("ipshard agent", description, write)));
+  const command = withExamples(
+    withConfiguration(withCopiedState(newCommand("ipshard agent", description, write))),
+    ["agent --config ipshard.yaml"],
+  );
   return withJoin(withFlowLog(withTransport(withFlowTimes(command))))
     .requiredOption("--edge <url>", "where the edge is")
     .requiredOption("--pool <name>", "the pool to join")

@@ -43,8 +43,3 @@ export function stateOption(): Option {
 export function poolOption(): Option {
   return new Option("--pool <name>", "the pool (default: that of the context, or the only one there is)");
 }
-
-/** The verb with these commands at the end of its help. */
-export function withExamples(verb: Command, examples: readonly string[]): Command {
-  return verb.addHelpText("after", `\nExamples:\n${examples.map((line) => `  ipshard ${line}`).join("\n")}`);
-}

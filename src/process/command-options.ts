@@ -24,6 +24,14 @@ function optionDescription({ description, mandatory, defaultValue }: Option): st
   return typeof defaultValue === "string" ? `${description} (default: ${defaultValue})` : description;
 }
 
+/** The command with such uses of it at the end of its help; each goes on behind the program's name. */
+export function withExamples(command: Command, examples: readonly string[]): Command {
+  return command.addHelpText(
+    "after",
+    `\nExamples:\n${examples.map((line) => `  ipshard ${line}`).join("\n")}`,
+  );
+}
+
 /** The command with its options read from the arguments after the program's name; null when only help was asked for. */
 export function parsed(command: Command, args: readonly string[]): Command | null {
   try {

@@ -10,6 +10,7 @@ import {
   readPlace,
   readPool,
   readUrl,
+  withExamples,
 } from "../process/command-options.ts";
 import { isLoopback } from "../core/plain-http.ts";
 import { ALLOW_PLAIN_HTTP, plainHttpRefused, securely, withPlainHttp } from "../process/plain-http-option.ts";
@@ -57,12 +58,19 @@ interface Words {
   readonly allowPlainHttp: boolean;
 }
 
+const EXAMPLES: readonly string[] = [
+  "router --edge https://edge.example.com --pool eu --token-file r1.token --state /var/lib/ipshard-router --ingress eth0 --link eth1",
+  "router --config ipshard.yaml",
+  "router add r2 --pool eu -- --ingress eth0 --link eth1",
+  "router list --pool eu",
+];
 const VIA = /^([^=]+)=(self|neighbour|routed)(?::([^,]+)((?:,[^,]+)*))?$/;
 
 /** What a command that takes a router's options is called, and does. */
 export interface About {
   readonly name: string;
   readonly description: string;
+  readonly examples: readonly string[];
   /** Options of its own, which it reads itself. */
   readonly withOwnOptions?: (command: Command) => Command;
 }
@@ -70,6 +78,7 @@ export interface About {
 const ABOUT: About = {
   name: "ipshard router",
   description: "Sends each returning packet to the host whose port it is. Needs root and nftables.",
+  examples: EXAMPLES,
 };
 
 /** Reads the arguments after the program's name; null when only help was asked for. Throws `option-invalid`. */
@@ -107,9 +116,9 @@ export function parseCommandLine(
 
 /** All options of a router. */
 export function routerCommand(write: (text: string) => void, about = ABOUT): Command {
-  const { name, description, withOwnOptions = (command) => command } = about;
+  const { name, description, examples, withOwnOptions = (command) => command } = about;
   const { table, icmpErrorsPerSecond } = DEFAULT_ROUTER_CONFIG;
-  return withOwnOptions(withBeginning(withPlainHttp(newCommand(name, description, write))))
+  return withOwnOptions(withBeginning(withPlainHttp(newCommand(name, description, write)), examples))
     .requiredOption("--edge <url>", "where the edge is")
     .requiredOption("--pool <name>", "the pool whose addresses to steer")
     .requiredOption("--token-file <file>", "a token of the role router; its subject is this router's name")
@@ -129,8 +138,8 @@ export function routerCommand(write: (text: string) => void, about = ABOUT): Com
     .option("--remove-at-end", "take the rules out at the end instead of leaving them to steer on", false);
 }
 
-function withBeginning(command: Command): Command {
-  return withConfiguration(withJoin(withCopiedState(command)));
+function withBeginning(command: Command, examples: readonly string[]): Command {
+  return withExamples(withConfiguration(withJoin(withCopiedState(command))), examples);
 }
 
 /** Administrators show their tokens there. */

@@ -123,8 +123,7 @@ __ipshard_complete 2>/dev/null; printf '%s\\n' "\${COMPREPLY[@]%%[[:space:]]*}"`
   }
 });
 
-test("[CI16] the help of each verb that has others below it gives examples", async () => {
-  for (const verb of ["pool", "ip", "host", "lease", "policy", "apply", "fetch", "login"]) {
-    expect((await run(verb, "--help")).stdout, verb).toMatch(/Examples:\n {2}ipshard /);
-  }
-});
+test("[CI16] the help of each verb gives examples", async () => {
+  const verbs = readdirSync(join(ROOT, "src/cli/verbs")).map((file) => file.replace(/\.ts$/, ""));
+  for (const verb of verbs) expect((await run(verb, "--help")).stdout, verb).toMatch(/Examples:\n {2}\S/);
+}, 120_000);

@@ -99,7 +99,7 @@ test("[AG1] a router is one host at most, and names none twice", () => {
 
 test("[RT11] the doctor has a help of its own, and the router's options", () => {
   let written = "";
-  const about = { name: "ipshard doctor router", description: "Says what is wrong." };
+  const about = { name: "ipshard doctor router", description: "Says what is wrong.", examples: [] };
   expect(parseCommandLine(["--help"], (text) => (written += text), about)).toBe(null);
   expect(written).toContain("Usage: ipshard doctor router");
   expect(written).toContain("--ingress");

@@ -8,7 +8,7 @@
 import { z } from "zod";
 import { EGRESS_AUTHORIZATION } from "../../wire/header-names.ts";
 import { problemCodeOf } from "../../wire/problem-response.ts";
-import { newCommand, optionInvalid, parsed } from "../../process/command-options.ts";
+import { newCommand, optionInvalid, parsed, withExamples } from "../../process/command-options.ts";
 import { type PlainHttpOption, securely, withPlainHttp } from "../../process/plain-http-option.ts";
 import { EdgeToken } from "../../link/edge-token.ts";
 import { good, note, problem, tell, tellMachines, unknown } from "../../process/finding.ts";
@@ -100,8 +100,12 @@ function readWords(args: readonly string[]): Words | null {
   }
   const description =
     "Says what keeps this host from sharing its addresses, and ends with a real round trip.";
-  const command = withPlainHttp(
-    newCommand("ipshard doctor", description, (text) => process.stdout.write(text)),
+  const command = withExamples(
+    withPlainHttp(newCommand("ipshard doctor", description, (text) => process.stdout.write(text))),
+    [
+      "doctor --edge https://edge.example.com --token-file client.token --gateway https://h1.example.com --to https://example.com/",
+      "doctor router",
+    ],
   )
     .requiredOption("--edge <url>", "where the edge is")
     .requiredOption("--token-file <file>", "a token of the role client for the pool")

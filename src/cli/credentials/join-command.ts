@@ -1,9 +1,15 @@
 /** The one command by which a machine becomes a host or a router, as it is printed for pasting. [TK12] */
 import type { Command } from "commander";
-import { collect, optionInvalid, readDuration, readPool } from "../../process/command-options.ts";
+import {
+  collect,
+  optionInvalid,
+  readDuration,
+  readPool,
+  withExamples,
+} from "../../process/command-options.ts";
 import { ALLOW_PLAIN_HTTP } from "../../process/plain-http-option.ts";
 import { isName } from "../../core/selection.ts";
-import { newVerb, withExamples } from "../options.ts";
+import { newVerb } from "../options.ts";
 import { answer, jsonOption } from "../output/answer.ts";
 import { operatorFor, type OperatorWords, withOperator } from "./operator.ts";
 

@@ -6,7 +6,8 @@ import { operatorFor, type OperatorWords, withOperator } from "../credentials/op
 import { carryOut, findDifference, type Found } from "../desired/carry-out.ts";
 import { desiredSchema } from "../desired/desired-file.ts";
 import type { Change } from "../desired/difference.ts";
-import { newVerb, withExamples } from "../options.ts";
+import { withExamples } from "../../process/command-options.ts";
+import { newVerb } from "../options.ts";
 import { answer, jsonOption } from "../output/answer.ts";
 import { printable, type Style, styled } from "../output/terminal-text.ts";
 import { print } from "../output/print.ts";

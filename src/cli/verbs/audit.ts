@@ -1,8 +1,8 @@
 /** `ipshard audit`: what administrators changed, or tried to. [AU6] */
-import { optionInvalid } from "../../process/command-options.ts";
+import { optionInvalid, withExamples } from "../../process/command-options.ts";
 import { changesText, type Change } from "../attribution/change-text.ts";
 import { operatorFor, type OperatorWords, poolMeant, withOperator } from "../credentials/operator.ts";
-import { newVerb, poolOption, withExamples } from "../options.ts";
+import { newVerb, poolOption } from "../options.ts";
 import { answer, jsonOption } from "../output/answer.ts";
 
 interface Words extends OperatorWords {

@@ -1,6 +1,7 @@
 /** `ipshard context`: which edges are remembered, and which one is meant. [OV2] */
 import { contextIn, readContexts, writeContexts } from "../contexts/context-file.ts";
-import { newVerb, withExamples } from "../options.ts";
+import { withExamples } from "../../process/command-options.ts";
+import { newVerb } from "../options.ts";
 import { answer, jsonOption } from "../output/answer.ts";
 import { table } from "../output/terminal-text.ts";
 

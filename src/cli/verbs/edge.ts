@@ -1,7 +1,7 @@
 /** `ipshard edge`: runs the edge on this machine until it is told to end. */
 import { isLoopback } from "../../core/plain-http.ts";
 import { CONFIGURATION_GOOD, withConfiguration } from "../../process/configuration.ts";
-import { optionInvalid } from "../../process/command-options.ts";
+import { optionInvalid, withExamples } from "../../process/command-options.ts";
 import { ALLOW_PLAIN_HTTP, plainHttpRefused, withPlainHttp } from "../../process/plain-http-option.ts";
 import type { EdgeTls } from "../edge/edge-tls.ts";
 import { runEdge } from "../edge/run-edge.ts";
@@ -24,7 +24,14 @@ interface Words {
 }
 
 /** The verb. */
-export const edge = withConfiguration(withPlainHttp(newVerb("edge", "run the edge on this machine")))
+export const edge = withExamples(
+  withConfiguration(withPlainHttp(newVerb("edge", "run the edge on this machine"))),
+  [
+    "edge --state /var/lib/ipshard-edge",
+    "edge --host 0.0.0.0 --port 443 --certificate edge.pem --key edge-key.pem",
+    "edge --config ipshard.yaml",
+  ],
+)
   .addOption(portOption("port to listen on", 1))
   .option("--host <address>", "address to listen on", "127.0.0.1")
   .option("--certificate <file>", "a certificate in PEM form: the edge speaks TLS")

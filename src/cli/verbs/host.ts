@@ -1,12 +1,12 @@
 /** `ipshard host`: brings hosts in, shows them, and takes them out for maintenance or for good. [OV5] */
 import type { EdgeApi } from "../../api/edge-api.ts";
-import { optionInvalid } from "../../process/command-options.ts";
+import { optionInvalid, withExamples } from "../../process/command-options.ts";
 import { watchDrain } from "../administration/drain-watch.ts";
 import { hostsText, type PoolHost } from "../administration/pool-text.ts";
 import { readName } from "../read-address.ts";
 import { addCommand } from "../credentials/join-command.ts";
 import { operatorFor, type OperatorWords, poolMeant, withOperator } from "../credentials/operator.ts";
-import { newVerb, poolOption, withExamples } from "../options.ts";
+import { newVerb, poolOption } from "../options.ts";
 import { answer, jsonOption } from "../output/answer.ts";
 
 type Words = OperatorWords & { readonly json?: true; readonly pool?: string };

@@ -1,12 +1,12 @@
 /** `ipshard ip`: gives a pool its addresses, empties them, and takes them away. [OV5] */
 import type { EdgeApi } from "../../api/edge-api.ts";
 import { CommandFault } from "../../process/command-fault.ts";
-import { collect, optionInvalid } from "../../process/command-options.ts";
+import { collect, optionInvalid, withExamples } from "../../process/command-options.ts";
 import { watchDrain } from "../administration/drain-watch.ts";
 import { ipsText, type Pool, type PoolIp } from "../administration/pool-text.ts";
 import { readAddress } from "../read-address.ts";
 import { operatorFor, type OperatorWords, poolMeant, withOperator } from "../credentials/operator.ts";
-import { newVerb, poolOption, withExamples } from "../options.ts";
+import { newVerb, poolOption } from "../options.ts";
 import { answer, jsonOption } from "../output/answer.ts";
 
 type Words = OperatorWords & { readonly json?: true; readonly pool?: string };

@@ -2,7 +2,8 @@
 import { issuerKeySet } from "../credentials/key-files.ts";
 import { retireKey, rotateIssuerKey } from "../credentials/key-rotation.ts";
 import { operatorFor, type OperatorWords, withOperator } from "../credentials/operator.ts";
-import { newVerb, stateOption, withExamples } from "../options.ts";
+import { withExamples } from "../../process/command-options.ts";
+import { newVerb, stateOption } from "../options.ts";
 import { answer, jsonOption } from "../output/answer.ts";
 import { print } from "../output/print.ts";
 import { table } from "../output/terminal-text.ts";

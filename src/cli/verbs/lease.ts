@@ -1,11 +1,11 @@
 /** `ipshard lease`: who may send from which ports, now and before. [OV6] */
 import type { EdgeApi } from "../../api/edge-api.ts";
 import type { HeldLease } from "../../api/holder-schemas.ts";
-import { optionInvalid, readPlace } from "../../process/command-options.ts";
+import { optionInvalid, readPlace, withExamples } from "../../process/command-options.ts";
 import { blocksText, historyText } from "../administration/lease-text.ts";
 import { readAddress } from "../read-address.ts";
 import { operatorFor, type OperatorWords, poolMeant, withOperator } from "../credentials/operator.ts";
-import { newVerb, poolOption, withExamples } from "../options.ts";
+import { newVerb, poolOption } from "../options.ts";
 import { answer, jsonOption } from "../output/answer.ts";
 
 type Words = OperatorWords & { readonly json?: true };

@@ -1,11 +1,11 @@
 /** `ipshard login`: remembers an edge and a token for it, so that other verbs need neither. [OV2] */
 import { edgeApi } from "../../api/edge-api.ts";
-import { readPool, readUrl } from "../../process/command-options.ts";
+import { readPool, readUrl, withExamples } from "../../process/command-options.ts";
 import { ALLOW_PLAIN_HTTP, securely } from "../../process/plain-http-option.ts";
 import { readName } from "../read-address.ts";
 import { contextsFile, readContexts, writeContexts } from "../contexts/context-file.ts";
 import { ownToken, readTokenFile } from "../credentials/operator.ts";
-import { newVerb, stateOption, withExamples } from "../options.ts";
+import { newVerb, stateOption } from "../options.ts";
 import { answer, jsonOption } from "../output/answer.ts";
 import { StatePaths } from "../state-paths.ts";
 

@@ -2,7 +2,8 @@
 import { mapText } from "../administration/lease-text.ts";
 import { readAddress } from "../read-address.ts";
 import { operatorFor, type OperatorWords, withOperator } from "../credentials/operator.ts";
-import { newVerb, withExamples } from "../options.ts";
+import { withExamples } from "../../process/command-options.ts";
+import { newVerb } from "../options.ts";
 import { answer, jsonOption } from "../output/answer.ts";
 
 /** The verb. */

@@ -1,4 +1,5 @@
 /** `ipshard plan`: how many addresses a load needs, and what that costs and saves. It asks nobody. [PN9] */
+import { withExamples } from "../../process/command-options.ts";
 import { writeFile } from "node:fs/promises";
 import { DEFAULT_POOL_SETTINGS } from "../../core/pool-settings.ts";
 import { USUAL_LOAD } from "../../plan/load.ts";
@@ -21,7 +22,13 @@ interface Words extends LoadWords {
 const WHOLE_ADDRESSES = { least: 1, most: 1_000_000, isWhole: true };
 
 /** The verb. */
-export const plan = newVerb("plan", "say how many addresses a load needs, what they cost and what they save")
+export const plan = withExamples(
+  newVerb("plan", "say how many addresses a load needs, what they cost and what they save"),
+  [
+    "plan --hosts 31 --connections-per-second 1000",
+    "plan --sites fra:120,ams:80 --connections-per-second 9000 --lasting 5m --json",
+  ],
+)
   .requiredOption("--connections-per-second <number>", "connections that all hosts begin, on average")
   .option("--hosts <number>", "hosts that there are")
   .option("--sites <list>", "the same for each site, as in fra:120,ams:80: sites share no address")

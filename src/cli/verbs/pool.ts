@@ -1,10 +1,10 @@
 /** `ipshard pool`: makes pools, changes their settings, and shows them. [OV5] */
-import { collect } from "../../process/command-options.ts";
+import { collect, withExamples } from "../../process/command-options.ts";
 import { poolsText, poolText } from "../administration/pool-text.ts";
 import { readName } from "../read-address.ts";
 import { readSettings } from "../administration/read-settings.ts";
 import { operatorFor, type OperatorWords, poolMeant, withOperator } from "../credentials/operator.ts";
-import { newVerb, withExamples } from "../options.ts";
+import { newVerb } from "../options.ts";
 import { answer, jsonOption } from "../output/answer.ts";
 
 type Words = OperatorWords & { readonly json?: true };

@@ -2,11 +2,11 @@
 import { decodeJwt } from "jose";
 import { EdgeAnswerUnreadable, EdgeRefusal, EdgeUnreachable } from "../../api/errors.ts";
 import { ISSUED_ROLES } from "../../core/identity.ts";
-import { collect, optionInvalid } from "../../process/command-options.ts";
+import { collect, optionInvalid, withExamples } from "../../process/command-options.ts";
 import { issueToken, type TokenRequest } from "../credentials/issue-token.ts";
 import { readKey } from "../credentials/key-files.ts";
 import { operatorFor, type OperatorWords, readTokenFile, withOperator } from "../credentials/operator.ts";
-import { newVerb, withExamples } from "../options.ts";
+import { newVerb } from "../options.ts";
 import { answer, jsonOption } from "../output/answer.ts";
 import { table } from "../output/terminal-text.ts";
 import { StatePaths } from "../state-paths.ts";

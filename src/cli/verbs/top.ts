@@ -1,9 +1,9 @@
 /** `ipshard top`: a pool live: its hosts, how their use changes, and where most ports go. [OV9] */
 import { setTimeout as delay } from "node:timers/promises";
-import { optionInvalid, readDuration } from "../../process/command-options.ts";
+import { optionInvalid, readDuration, withExamples } from "../../process/command-options.ts";
 import { glanceOf, glanceText, type Look } from "../administration/top-text.ts";
 import { operatorFor, type OperatorWords, poolMeant, withOperator } from "../credentials/operator.ts";
-import { newVerb, poolOption, withExamples } from "../options.ts";
+import { newVerb, poolOption } from "../options.ts";
 import { jsonOption } from "../output/answer.ts";
 import { print } from "../output/print.ts";
 

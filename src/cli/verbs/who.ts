@@ -2,7 +2,8 @@
 import { type QuestionWords, readQuestion } from "../attribution/read-question.ts";
 import { whoText } from "../attribution/who-text.ts";
 import { operatorFor, type OperatorWords, withOperator } from "../credentials/operator.ts";
-import { newVerb, withExamples } from "../options.ts";
+import { withExamples } from "../../process/command-options.ts";
+import { newVerb } from "../options.ts";
 import { answer, jsonOption } from "../output/answer.ts";
 
 type Words = QuestionWords & OperatorWords & { readonly json?: true };

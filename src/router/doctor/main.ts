@@ -27,6 +27,7 @@ const ABOUT = {
   description:
     "Says what keeps a router from sending packets to their hosts. Takes the router's own options; " +
     "without any, those of the router that runs on this machine. Needs root.",
+  examples: ["doctor router", "doctor router --to https://example.com/ --client-token-file client.token"],
   withOwnOptions: (command: Command): Command =>
     command
       .option("--to <url>", "a destination that answers: end with a request to it from each address")
