@@ -273,3 +273,13 @@ test("[CF2] an agent serves by a file alone, and what is wrong with it is said b
   agent.kill("SIGTERM");
   expect(await once(agent, "exit")).toEqual([0, null]);
 });
+
+test("[CF2] an edge is told by a file, too", async () => {
+  const port = await freePort();
+  const file = join(cluster.directory, "edge.yaml");
+  await writeFile(file, `edge:\n  port: ${port}\n  state: ${join(cluster.directory, "second")}\n`);
+  const edge = spawn(PROGRAM, ["edge", "--config", file], { env: environment, stdio: "ignore" });
+  await until("it answers", async () => (await fetch(`http://127.0.0.1:${port}/health`)).ok);
+  edge.kill("SIGTERM");
+  expect(await once(edge, "exit")).toEqual([0, null]);
+});
