@@ -11,6 +11,7 @@ import { setTimeout } from "node:timers/promises";
 import type { AddressInfo, Server } from "node:net";
 import type { Logger } from "pino";
 import type { PoolPolicy } from "../core/pool-policy.ts";
+import type { Samples } from "../metrics/node/registry.ts";
 import { flowLogDirectory } from "./flow-log/flow-log-options.ts";
 import { ProcessFlows } from "./flow-log/process-flows.ts";
 import { diskFault } from "../process/disk-faults.ts";
@@ -38,6 +39,7 @@ import type { Uploads } from "./traffic/clients/uploads.ts";
 import { ListenerCertificates } from "./listener-certificates.ts";
 import { Gateway } from "./traffic/gateway/gateway.ts";
 import { Outgoing } from "./traffic/origins/outgoing.ts";
+import { PlaneMetrics } from "./plane-metrics.ts";
 import { UdpAssociations } from "./traffic/socks/udp-associations.ts";
 import type { HostShares } from "./tenants/host-shares.ts";
 import { TenantMeters } from "./tenants/tenant-meters.ts";
@@ -98,6 +100,7 @@ export class DataPlane {
   readonly #log: Logger;
   readonly #associations: UdpAssociations;
   readonly #visitors: Visitors;
+  readonly #metrics: PlaneMetrics | null;
 
   constructor({ config, host, process: number = 0, verifier, describe, log }: DataPlaneOptions) {
     this.#config = config;
@@ -140,6 +143,14 @@ export class DataPlane {
       flowsAt: (question) => this.#flows.at(question),
       describe: (own) => describe({ ...own, uplinks: this.uplinks.describe(), ...this.#ownStatus() }),
     });
+    const parts = {
+      dialler,
+      refusalCounts,
+      outgoing: this.#outgoing,
+      admission: this.#admission,
+      gateway: this.#gateway,
+    };
+    this.#metrics = config.metrics === null ? null : new PlaneMetrics(parts);
     this.#associations = new UdpAssociations({
       admission: this.#admission,
       resolver: this.#resolver,
@@ -212,6 +223,11 @@ export class DataPlane {
   /** What this process says of itself. */
   status(): Record<string, unknown> {
     return { ...this.#gateway.status(), ...this.#ownStatus() };
+  }
+
+  /** What this process counts, and what its processes count: the same here; nothing without `--metrics`. */
+  async metrics(): Promise<readonly Samples[]> {
+    return this.#metrics === null ? [] : [await this.#metrics.samples()];
   }
 
   #ownStatus(): Record<string, unknown> {

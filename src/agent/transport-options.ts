@@ -1,4 +1,4 @@
-/** What an agent is told about TLS, its own and its clients', and about going without. [TR1] [TR3] [TR4] */
+/** What an agent is told about TLS, its own and its clients', about going without, and of who may read its metrics. [TR1] [TR3] [TR4] */
 import type { Command } from "commander";
 import { isLoopback } from "../core/plain-http.ts";
 import { optionInvalid } from "../process/command-options.ts";
@@ -9,10 +9,16 @@ import {
   securely,
   withPlainHttp,
 } from "../process/plain-http-option.ts";
+import {
+  type MetricsOptionTexts,
+  type MetricsPlace,
+  readMetrics,
+  withMetrics,
+} from "../metrics/node/metrics-options.ts";
 import type { CertificateFiles } from "./traffic/tls/listener-certificate.ts";
 
 /** As commander has them. */
-export interface TransportOptions extends PlainHttpOption {
+export interface TransportOptions extends PlainHttpOption, MetricsOptionTexts {
   readonly gatewayCertificate?: string;
   readonly gatewayKey?: string;
   readonly gatewayClientCa?: string;
@@ -26,6 +32,7 @@ export interface Transport {
   readonly gatewayCertificate: CertificateFiles | null;
   readonly proxyCertificate: CertificateFiles | null;
   readonly allowsPlainHttp: boolean;
+  readonly metrics: MetricsPlace | null;
 }
 
 /** Where tokens go and come from. */
@@ -39,7 +46,7 @@ export interface TokenPlaces {
 
 /** The command with these options. */
 export function withTransport(command: Command): Command {
-  return withPlainHttp(command)
+  return withMetrics(withPlainHttp(command))
     .option("--gateway-certificate <file>", "a certificate in PEM form: the gateway speaks TLS")
     .option("--gateway-key <file>", "the key of that certificate")
     .option(
@@ -74,7 +81,9 @@ export function readTransport(options: TransportOptions, places: TokenPlaces): T
       for (const { host } of places.proxies) refuseToListen("proxy", "--proxy", host);
     }
   }
-  return { gatewayCertificate, proxyCertificate, allowsPlainHttp: options.allowPlainHttp };
+  const { allowPlainHttp: allowsPlainHttp } = options;
+  const metrics = readMetrics(options, allowsPlainHttp);
+  return { gatewayCertificate, proxyCertificate, allowsPlainHttp, metrics };
 }
 
 function readCertificate(

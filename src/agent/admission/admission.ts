@@ -14,7 +14,7 @@ import type { TokenVerifier } from "../../wire/tokens.ts";
 import { unmapped } from "../../policy/embedded-addresses.ts";
 import type { FlowContext } from "../egress/flow-context.ts";
 import type { PortBinder } from "../egress/port-binder.ts";
-import type { BeginningFlow, TrackedFlow } from "../tenants/running-flows.ts";
+import type { BeginningFlow, FlowKind, TrackedFlow } from "../tenants/running-flows.ts";
 import type { Standing, TenantBook } from "../tenants/tenant-book.ts";
 import { AddressChoice, type FamiliesOf } from "./address-choice.ts";
 import { ClientAccess, type WayOfAsking } from "./client-access.ts";
@@ -66,6 +66,8 @@ export class Admission {
   readonly #access: ClientAccess;
   readonly #choice: AddressChoice;
   #flowCount = 0;
+  /** Flows that were admitted, by kind. */
+  readonly flowCounts: Record<FlowKind, number> = { request: 0, tunnel: 0, association: 0 };
 
   constructor({ pool, binder, tenants, verifier, familiesOf }: AdmissionOptions) {
     this.pool = pool;
@@ -136,7 +138,7 @@ export class Admission {
     client: Identity,
     standing: Standing,
     running: TrackedFlow,
-    { selection, clientAddress, destination: read }: Asked<Destination>,
+    { selection, clientAddress, destination: read, flow }: Asked<Destination>,
   ): Outcome<Admitted<Destination>, Problem> {
     const destination = read();
     if (!destination.ok) return destination;
@@ -147,6 +149,7 @@ export class Admission {
     const address = this.#choice.choose(selection, hostname, permittedIps);
     if (!address.ok) return address;
     this.#flowCount += 1;
+    this.flowCounts[flow.kind] += 1;
     const { tenant, policy, meter } = standing;
     const context: FlowContext = {
       id: this.#flowCount,

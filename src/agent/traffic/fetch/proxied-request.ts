@@ -18,6 +18,7 @@ import {
   PROXY_STATUS,
 } from "../../../wire/header-names.ts";
 import { type FlowContext, toldAs } from "../../egress/flow-context.ts";
+import { monotonicMs } from "../../../process/clock.ts";
 import type { Flow } from "../../../process/flow.ts";
 import { HandlerInFlow } from "./handler-in-flow.ts";
 import { requestTargetOf } from "../../egress/destination-url.ts";
@@ -62,6 +63,7 @@ export class ProxiedRequest implements ExchangeHandler {
   readonly #trailers: ClientTrailers;
   #hop: Hop;
   #hopCount = 0;
+  #sinceMs = 0;
   #connections: OriginConnections | null = null;
   #connection: OriginConnection | null = null;
   #flow: Flow | null = null;
@@ -101,6 +103,7 @@ export class ProxiedRequest implements ExchangeHandler {
   /** Sends the request, as part of a flow of which `fail` is the end; `upload` is what its sender calls it. */
   start(flow: Flow, upload: Upload | null): void {
     this.#flow = flow;
+    this.#sinceMs = monotonicMs();
     this.#upload = upload;
     this.#response.once(
       "close",
@@ -263,6 +266,8 @@ export class ProxiedRequest implements ExchangeHandler {
 
   #writeHead(status: number, phrase: string | null, headers: RawHeaders, proxyStatus: string | null): void {
     const response = this.#response;
+    const { onFirstByte } = this.#options.outgoing;
+    if (onFirstByte !== null) onFirstByte(monotonicMs() - this.#sinceMs);
     headers.push(
       EGRESS_IP,
       toldAs(this.#context.address),

@@ -29,6 +29,8 @@ export const MAX_RESPONSE_HEADER_BYTES = 128 * 1024;
 export class Outgoing {
   readonly dialler: Dialler;
   readonly secureSockets: SecureSockets;
+  /** Told how long a request has waited for its answer to begin. [MT6] */
+  onFirstByte: ((tookMs: number) => void) | null = null;
   readonly #options: Omit<ConnectionOptions, "waits">;
   readonly #ofAddress = new WeakMap<AddressPorts, ConnectionOptions>();
   /** By key. */
