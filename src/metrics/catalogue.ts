@@ -40,7 +40,7 @@ export const METRICS = {
   ipshard_agent_usable_ports: gauge(
     "agent",
     ["ip"],
-    "Ports of the address that new flows may use now: those of leases that are not draining.",
+    "Ports of the address that new flows may use now: those of leases that neither drain nor are kept as a spare.",
   ),
   ipshard_agent_busiest_destination_ports: gauge(
     "agent",
@@ -67,7 +67,7 @@ export const METRICS = {
     ["ip"],
     "Ports that rest towards the destination of a connection that has ended.",
   ),
-  ipshard_agent_leases: gauge("agent", ["ip"], "Port blocks that the host leases, draining ones included."),
+  ipshard_agent_leases: gauge("agent", ["ip"], "Port blocks in use, draining ones included; not the spare."),
   ipshard_agent_lease_age_seconds: gauge(
     "agent",
     ["ip"],
@@ -119,7 +119,7 @@ export const METRICS = {
   ipshard_agent_data_processes: gauge(
     "agent",
     [],
-    "Processes that carry traffic and have answered this scrape; all counts below are their sum.",
+    "Processes that carry traffic; the counts below are their sum.",
   ),
 
   // What carries traffic: of all data processes of a host together.

@@ -53,6 +53,7 @@ test("[AG1] a complete command line is a configuration", () => {
     edge: new URL("http://127.0.0.1:8787"),
     pool: "default",
     probes: [],
+    metrics: null,
     tokenFile: "token",
     stateDirectory: "state",
     whenCopied: "refuse",

@@ -38,6 +38,8 @@ export interface Asked<Destination> {
   readonly client: Outcome<Identity, Problem>;
   /** The pool, address and session that are wanted, as in the field `egress`; null for none. */
   readonly selection: string | null;
+  /** What it is called, if it has a name. */
+  readonly requestId?: string | null;
   /** Of the client's connection, if that is known. */
   readonly clientAddress?: string | undefined;
   /** Read only when it is needed, so not for those who may not ask. */
@@ -138,7 +140,7 @@ export class Admission {
     client: Identity,
     standing: Standing,
     running: TrackedFlow,
-    { selection, clientAddress, destination: read, flow }: Asked<Destination>,
+    { selection, requestId = null, clientAddress, destination: read, flow }: Asked<Destination>,
   ): Outcome<Admitted<Destination>, Problem> {
     const destination = read();
     if (!destination.ok) return destination;
@@ -153,6 +155,7 @@ export class Admission {
     const { tenant, policy, meter } = standing;
     const context: FlowContext = {
       id: this.#flowCount,
+      requestId,
       client: client.subject,
       clientAddress: clientAddress === undefined ? null : unmapped(clientAddress),
       pool: this.pool,

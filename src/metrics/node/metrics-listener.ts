@@ -122,7 +122,7 @@ async function hashOfToken(file: string): Promise<Buffer> {
   try {
     token = (await readFile(file, "utf8")).trim();
   } catch (fault) {
-    const message = `The file of --metrics-token-file, ${file}, cannot be read: ${String((fault as Error).message)}.`;
+    const message = `The file of --metrics-token-file, ${file}, cannot be read: ${(fault as Error).message}.`;
     throw new CommandFault("token-unreadable", message, fault);
   }
   if (token.length >= LEAST_TOKEN_LENGTH && /^\S+$/.test(token)) return hashOf(token);

@@ -38,7 +38,7 @@ export class MetricRegistry {
   times<Name extends MetricNameOf<"histogram">>(name: Name, labels: LabelsOf<Name>): NoteMs {
     let histogram = this.#histograms.get(name);
     if (histogram === undefined) {
-      const { buckets = [] } = METRICS[name];
+      const { buckets } = METRICS[name];
       histogram = new Histogram({ ...this.#described(name), buckets: [...buckets] });
       this.#histograms.set(name, histogram);
     }

@@ -15,6 +15,7 @@ import {
   EGRESS_AUTHORIZATION,
   EGRESS_HOST,
   EGRESS_LOCATION,
+  EGRESS_REQUEST_ID,
   EGRESS_UPLOAD,
   PROXY_STATUS,
 } from "../../wire/header-names.ts";
@@ -43,6 +44,7 @@ export interface Forwarding {
   readonly request: Request;
   /** Path and query at the gateway. */
   readonly target: string;
+  readonly requestId: string;
   readonly pool: string;
   readonly search: HostSearch;
   readonly gatewayToken: string;
@@ -149,7 +151,8 @@ async function attempt(
     const { host } = destined.host;
     search.lost(destined);
     blame(forwarding, destined, body, fault === GONE);
-    console.warn("host lost", host, fault instanceof Error ? fault.message : fault);
+    const why = fault instanceof Error ? fault.message : fault;
+    console.warn("host lost", host, why, { requestId: forwarding.requestId });
     const answer = problem({ code: "host-lost", detail: `Host ${host} did not answer.` });
     const mayRepeat = canRepeat(request.method, body) && !search.isSuspect;
     if (mayRepeat) body?.keep();
@@ -172,6 +175,7 @@ function send(
   if (egress === null) headers.delete(EGRESS);
   else headers.set(EGRESS, egress);
   headers.set(EGRESS_AUTHORIZATION, `Bearer ${forwarding.gatewayToken}`);
+  headers.set(EGRESS_REQUEST_ID, forwarding.requestId);
   // Clients must not set it.
   headers.delete(EGRESS_UPLOAD);
   const { gateway } = host;

@@ -16,10 +16,16 @@ import { lookAfterStream } from "./event-streams.ts";
 import { forward } from "./forward-with-failover.ts";
 import { HostSearch, type Wanted } from "./host-search.ts";
 
-/** Sends the request; `target` is the path and query at the gateway. */
+/** Where a request goes at the gateway, by path and query, and what it is called. */
+export interface Relayed {
+  readonly target: string;
+  readonly requestId: string;
+}
+
+/** Sends the request. */
 export async function relay(
   request: Request,
-  target: string,
+  { target, requestId }: Relayed,
   identity: Identity,
   env: Environment,
   background: Background,
@@ -58,6 +64,7 @@ export async function relay(
   const answer = await forward({
     request,
     target,
+    requestId,
     pool,
     search: search.value,
     gatewayToken,

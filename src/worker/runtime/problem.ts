@@ -29,8 +29,10 @@ export function refused(
   return problem(refusal) as Response & TypedResponse<z.infer<typeof problemSchema>, 400, "json">;
 }
 
-/** The answer to a fault of ours: logged in full, told without details. [WK19] */
-export function faultProblem(fault: unknown): Response {
-  console.error("internal fault", fault instanceof Error ? (fault.stack ?? fault.message) : fault);
+/** The answer to a fault of ours: logged in full, under the name of the request if it has one, told without details. [WK19] [MT9] */
+export function faultProblem(fault: unknown, requestId?: string): Response {
+  const what = fault instanceof Error ? (fault.stack ?? fault.message) : fault;
+  if (requestId === undefined) console.error("internal fault", what);
+  else console.error("internal fault", what, { requestId });
   return problem({ code: "internal-fault" });
 }

@@ -40,7 +40,7 @@ export class Refusals {
   ): void {
     this.count(problem, fault, context);
     if (response.headersSent || response.destroyed) response.destroy();
-    else sendProblem(request, response, problem, this.#speaker);
+    else sendProblem(request, response, problem, this.#speaker, context?.requestId);
   }
 
   /** Answers on a bare socket, and ends it. */
@@ -51,7 +51,7 @@ export class Refusals {
     context: FlowContext | null = null,
   ): void {
     this.count(problem, fault, context);
-    endWithProblem(socket, problem, this.#speaker);
+    endWithProblem(socket, problem, this.#speaker, context?.requestId);
   }
 
   /** Answers on a stream of HTTP/2; one whose answer has begun is broken off. */
@@ -62,7 +62,7 @@ export class Refusals {
     context: FlowContext | null = null,
   ): void {
     this.count(problem, fault, context);
-    endStreamWithProblem(stream, problem, this.#speaker);
+    endStreamWithProblem(stream, problem, this.#speaker, context?.requestId);
   }
 
   /** Counts what the client cannot be told any more. */

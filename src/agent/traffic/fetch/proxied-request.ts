@@ -15,6 +15,7 @@ import {
   EGRESS_IP,
   EGRESS_LOCATION,
   EGRESS_PORT,
+  EGRESS_REQUEST_ID,
   PROXY_STATUS,
 } from "../../../wire/header-names.ts";
 import { type FlowContext, toldAs } from "../../egress/flow-context.ts";
@@ -278,6 +279,8 @@ export class ProxiedRequest implements ExchangeHandler {
       PROXY_STATUS,
       relayedProxyStatus(proxyStatus, status),
     );
+    const { requestId } = this.#context;
+    if (requestId !== null) headers.push(EGRESS_REQUEST_ID, requestId);
     const { via } = this.#options;
     if (via != null) headers.push("via", `1.1 ${via}`);
     if (this.#follows && this.#hopCount > 0) headers.push(EGRESS_LOCATION, this.#hop.url.href);
