@@ -1,6 +1,7 @@
 /** Agents and the edge as Prometheus sees them: what has passed is counted, once, whichever process it was in. */
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { get, type IncomingMessage } from "node:http";
 import { text as readText } from "node:stream/consumers";
 import { readFile, stat, writeFile } from "node:fs/promises";
@@ -127,6 +128,20 @@ test("[MT2] [MT1] promtool finds no fault with what is told, and all of it is in
     check(text);
     for (const name of namesIn(text)) expect(METRICS).toHaveProperty(name);
   }
+});
+
+test("[MT11] the rules are what promtool calls good, and each alert fires in its case and no sooner", () => {
+  const cwd = join(import.meta.dirname, "../../ops/prometheus");
+  for (const args of [
+    ["check", "rules", "ipshard.rules.yml"],
+    ["test", "rules", "ipshard.rules.test.yml"],
+  ]) {
+    const { status, stdout, stderr } = spawnSync("promtool", args, { cwd, encoding: "utf8" });
+    expect(status, stdout + stderr).toBe(0);
+  }
+  const alerts = (file: string): Set<string> =>
+    new Set(readFileSync(join(cwd, file), "utf8").match(/\bIpshard[A-Z]\w+/g));
+  expect(alerts("ipshard.rules.test.yml")).toEqual(alerts("ipshard.rules.yml"));
 });
 
 test("[MT3] a stranger reads nothing: not without the token, not by another name, nothing but the metrics", async () => {
