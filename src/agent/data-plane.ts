@@ -23,6 +23,7 @@ import { descriptorLimit } from "../process/descriptors.ts";
 import type { TokenVerifier } from "../wire/tokens.ts";
 import { Admission } from "./admission/admission.ts";
 import type { AgentConfig } from "./command-line.ts";
+import { logDecisions } from "./decision-log.ts";
 import { DestinationJudge } from "./destination-judge.ts";
 import { Dialler } from "./egress/dial.ts";
 import { type FlowContext, logFields } from "./egress/flow-context.ts";
@@ -32,7 +33,7 @@ import { PortBinder } from "./egress/port-binder.ts";
 import type { DestinationPolicy } from "../policy/destination-policy.ts";
 import { Resolver } from "./egress/resolver.ts";
 import { ProxyListener } from "./traffic/proxy/proxy-listener.ts";
-import type { RefusalCounts } from "./traffic/clients/refusals.ts";
+import { RefusalCounts } from "./traffic/clients/refusals.ts";
 import { IDLE_LIMITS, IdleTunnels } from "./traffic/tunnel/idle-tunnels.ts";
 import { Visitors } from "./traffic/clients/visitors.ts";
 import type { Uploads } from "./traffic/clients/uploads.ts";
@@ -125,7 +126,7 @@ export class DataPlane {
       verifier,
       familiesOf: (name) => dialler.familiesOf(name),
     });
-    const refusalCounts: RefusalCounts = new Map();
+    const refusalCounts = new RefusalCounts();
     this.#visitors = visitorsOf(sockets, log);
     const shared = {
       host,
@@ -150,6 +151,7 @@ export class DataPlane {
       admission: this.#admission,
       gateway: this.#gateway,
     };
+    logDecisions(config.flowLog.decisions, { ...parts, log });
     this.#metrics = config.metrics === null ? null : new PlaneMetrics(parts);
     this.#associations = new UdpAssociations({
       admission: this.#admission,

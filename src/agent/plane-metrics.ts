@@ -28,7 +28,12 @@ export class PlaneMetrics {
     const connected = this.#registry.times("ipshard_agent_dial_seconds", { result: "connected" });
     const failed = this.#registry.times("ipshard_agent_dial_seconds", { result: "failed" });
     dialler.onDialled = (tookMs, isConnected) => (isConnected ? connected(tookMs) : failed(tookMs));
-    outgoing.onFirstByte = this.#registry.times("ipshard_agent_first_byte_seconds", {});
+    const firstByte = this.#registry.times("ipshard_agent_first_byte_seconds", {});
+    const { onFirstByte } = outgoing;
+    outgoing.onFirstByte = (tookMs, ...answer) => {
+      firstByte(tookMs);
+      onFirstByte?.(tookMs, ...answer);
+    };
     readProcessUse(this.#registry);
     this.#registry.readAtScrape((add) => {
       for (const [kind, count] of Object.entries(admission.flowCounts)) {

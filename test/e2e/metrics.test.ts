@@ -19,10 +19,10 @@ let places: Record<string, number>;
 
 beforeAll(async () => {
   places = { h1: await freePort(), h2: await freePort() };
-  cluster = await Cluster.start({ hosts: [] });
+  cluster = await Cluster.start({ hosts: [], edgeArgs: ["--log-decisions=all"] });
   const tokenFile = join(cluster.directory, "scrape-token");
   await writeFile(tokenFile, `${TOKEN}\n`);
-  await cluster.startHost("h1", [`--metrics=127.0.0.1:${places["h1"]}`]);
+  await cluster.startHost("h1", [`--metrics=127.0.0.1:${places["h1"]}`, "--log-decisions=all"]);
   await cluster.startHost("h2", [
     "--processes=2",
     `--metrics=127.0.0.1:${places["h2"]}`,
@@ -232,4 +232,39 @@ test("[MT9] a host that is asked itself takes a proper name over, and makes one 
   expect(await ask("my-own-name-1")).toBe("my-own-name-1");
   expect(await ask('no "name"')).toMatch(/^[0-9a-f-]{36}$/);
   expect(await ask()).toMatch(/^[0-9a-f-]{36}$/);
+});
+
+test("[MT12] the name of a request joins the lines of edge and host, which call the same things the same", async () => {
+  const decisions = async (file: string, requestId: string): Promise<Record<string, unknown>[]> => {
+    const lines = (await readFile(join(cluster.directory, file), "utf8")).split("\n");
+    return lines
+      .filter((line) => line.startsWith("{") && line.includes(requestId))
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+  };
+  const ask = async (url: string): Promise<Headers> => {
+    const headers = { ...(await cluster.clientHeaders()), egress: "session=one" };
+    const answer = await fetch(url, { headers });
+    await answer.arrayBuffer();
+    return answer.headers;
+  };
+  await cluster.stopHost("h2", "SIGTERM");
+  await cluster.untilServing(["h1"]);
+  const answered = await ask(cluster.through(cluster.originUrl("/seen")));
+  const refused = await ask(cluster.through("http://10.0.0.1/"));
+  const both = { host: "h1", requestId: answered.get("egress-request-id") };
+  const from = { ip: EGRESS_IP, port: Number(answered.get("egress-port")) };
+  const own = { decision: "answered", status: 200, tookMs: expect.any(Number) };
+  const [file, ofEdge] = ["h1.log", "logs/edge.log"];
+  await until("the lines are written", async () => (await decisions(ofEdge, both.requestId!)).length === 1);
+  expect(await decisions(file, both.requestId!)).toMatchObject([
+    { ...both, ...from, ...own, tenant: "tester", client: "tester", pool: POOL },
+  ]);
+  expect(await decisions(ofEdge, both.requestId!)).toEqual([{ ...both, ...from, ...own }]);
+  const no = { decision: "refused", code: "destination-prohibited" };
+  const requestId = refused.get("egress-request-id")!;
+  await until("the lines are written", async () => (await decisions(ofEdge, requestId)).length === 1);
+  expect(await decisions(file, requestId)).toMatchObject([
+    { ...no, requestId, host: "h1", tenant: "tester" },
+  ]);
+  expect(await decisions(ofEdge, requestId)).toMatchObject([{ ...no, requestId, host: "h1", status: 403 }]);
 });

@@ -83,3 +83,25 @@ it("[MT10] a point is written for each request to the egress API, with its refus
     doubles: [1, 401, expect.any(Number)],
   });
 });
+
+it("[MT12] the edge writes a line for each refusal, or for each answer, or none", async () => {
+  const logged = vi.spyOn(console, "log").mockImplementation(() => {});
+  const refuse = async (LOG_DECISIONS?: string): Promise<number> => {
+    logged.mockClear();
+    const env = LOG_DECISIONS === undefined ? environment : { ...environment, LOG_DECISIONS };
+    const { headers } = await ask("/v1/fetch?url=http://example.com/", {}, env);
+    for (const [line] of logged.mock.calls) {
+      expect(JSON.parse(line as string)).toEqual({
+        decision: "refused",
+        requestId: headers.get("egress-request-id"),
+        status: 401,
+        code: "token-missing",
+        tookMs: expect.any(Number),
+      });
+    }
+    return logged.mock.calls.length;
+  };
+  expect([await refuse(), await refuse("none"), await refuse("refused"), await refuse("all")]).toEqual([
+    0, 0, 1, 1,
+  ]);
+});

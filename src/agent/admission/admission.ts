@@ -62,6 +62,8 @@ const OF_RETIRED: Problem = { code: "token-signature-invalid" };
 export class Admission {
   /** Admits no new flows; those that run go on. */
   isDraining = false;
+  /** Told of every flow that is admitted. [MT12] */
+  onAdmitted: ((context: FlowContext, kind: FlowKind) => void) | null = null;
   readonly pool: string;
   readonly #tenants: TenantBook;
   readonly #verifier: TokenVerifier;
@@ -165,6 +167,7 @@ export class Admission {
       meter,
       running,
     };
+    this.onAdmitted?.(context, flow.kind);
     return ok({ context, destination: destination.value });
   }
 }

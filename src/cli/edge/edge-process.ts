@@ -26,12 +26,17 @@ const WRANGLER_TOML = fileURLToPath(new URL("../../../wrangler.toml", import.met
 const READY_TIMEOUT_MS = 20_000;
 const STOP_GRACE_MS = 1_000;
 
+/** Those decisions that get a line in the log. */
+export type DecisionLevel = "none" | "refused" | "all";
+
 /** Where an edge shall listen. */
 export interface EdgeOptions {
   readonly host: string;
   readonly port: number;
   /** Plain HTTP, and gateways by what browsers trust, where nothing is said. */
   readonly tls?: EdgeTls;
+  /** Which answers of the egress API get a line in its log; none where nothing is said. */
+  readonly logDecisions?: DecisionLevel;
 }
 
 /** Bundles and configures the edge, and answers what to start. */
@@ -40,7 +45,10 @@ export async function prepareEdge(
   keys: KeyPairs,
   options: EdgeOptions,
 ): Promise<ChildSpec> {
-  const declaration = onThisMachine(parseWranglerConfig(await readFile(WRANGLER_TOML, "utf8")));
+  const declaration = onThisMachine(
+    parseWranglerConfig(await readFile(WRANGLER_TOML, "utf8")),
+    options.logDecisions ?? "none",
+  );
   const config = join(state.edge, "config.capnp");
   makeDirectory(state.edgeStorage);
   await bundleWorker(join(dirname(WRANGLER_TOML), declaration.main), join(state.edge, BUNDLE_FILE));
@@ -63,11 +71,11 @@ export async function prepareEdge(
 }
 
 /** With what only an edge on a machine of its own has: one isolate, whose counts say something. [MT8] */
-function onThisMachine(declaration: EdgeDeclaration): EdgeDeclaration {
+function onThisMachine(declaration: EdgeDeclaration, logDecisions: DecisionLevel): EdgeDeclaration {
   const { vars, secretNames } = declaration;
   return {
     ...declaration,
-    vars: { ...vars, SELF_HOSTED: "1" },
+    vars: { ...vars, SELF_HOSTED: "1", LOG_DECISIONS: logDecisions },
     secretNames: [...secretNames, "METRICS_TOKEN"],
   };
 }

@@ -1,5 +1,12 @@
-/** The last that is done with an answer of the egress API: its name, and that it is counted. [MT8] [MT9] [MT10] */
-import { EGRESS_HOST, EGRESS_IP, EGRESS_REQUEST_ID } from "../../wire/header-names.ts";
+/** The last that is done with an answer of the egress API: its name, and that it is counted and logged. [MT8] [MT9] [MT10] [MT12] */
+import {
+  EGRESS_HOST,
+  EGRESS_IP,
+  EGRESS_PORT,
+  EGRESS_REQUEST_ID,
+  PROXY_STATUS,
+} from "../../wire/header-names.ts";
+import { problemCodeOf } from "../../wire/problem-response.ts";
 import { edgeRefusalOf, edgeRefusals } from "../runtime/edge-refusals.ts";
 import type { Environment } from "../runtime/environment.ts";
 
@@ -20,9 +27,38 @@ export function finish(answer: Response, { requestId, atMs }: Received, env: Env
     blobs: [code ?? "", headers.get(EGRESS_HOST) ?? "", headers.get(EGRESS_IP) ?? ""],
     doubles: [1, status, Date.now() - atMs],
   });
+  logDecision(answer, { code, requestId, tookMs: Date.now() - atMs }, env);
   // A host says it by itself; an older one does not, and what is switching protocols cannot be copied.
   if (status === 101 || status < 200 || status > 599 || headers.has(EGRESS_REQUEST_ID)) return answer;
   const named = new Response(answer.body, answer);
   named.headers.set(EGRESS_REQUEST_ID, requestId);
   return named;
+}
+
+/** What a line says that the answer does not. */
+interface Decided {
+  /** Of the edge's own refusal. */
+  readonly code: string | null;
+  readonly requestId: string;
+  readonly tookMs: number;
+}
+
+/** With the names of the hosts' lines, as JSON, which Cloudflare's log takes apart. */
+function logDecision({ status, headers }: Response, decided: Decided, { LOG_DECISIONS }: Environment): void {
+  if (LOG_DECISIONS !== "all" && LOG_DECISIONS !== "refused") return;
+  const { requestId, tookMs } = decided;
+  const code = decided.code ?? problemCodeOf(headers.get(PROXY_STATUS));
+  if (code === null && LOG_DECISIONS === "refused") return;
+  const host = headers.get(EGRESS_HOST);
+  const port = headers.get(EGRESS_PORT);
+  const line = {
+    decision: code === null ? "answered" : "refused",
+    requestId,
+    ...(host === null ? {} : { host, ip: headers.get(EGRESS_IP) ?? undefined }),
+    ...(port === null ? {} : { port: Number(port) }),
+    status,
+    ...(code === null ? {} : { code }),
+    tookMs,
+  };
+  console.log(JSON.stringify(line));
 }

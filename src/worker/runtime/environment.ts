@@ -11,6 +11,8 @@ export interface Environment extends ObjectBindings {
   readonly METRICS_TOKEN?: string;
   /** Set where one isolate is the whole edge. */
   readonly SELF_HOSTED?: string;
+  /** Which answers of the egress API get a line in the log: `refused`, or `all`; none without it. */
+  readonly LOG_DECISIONS?: string;
   /** Where a point is written for each request to the egress API, on Cloudflare. */
   readonly ANALYTICS?: AnalyticsEngineDataset;
   /** The network of the gateways, where it is not the one that `fetch` uses. */

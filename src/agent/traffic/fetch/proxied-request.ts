@@ -268,7 +268,7 @@ export class ProxiedRequest implements ExchangeHandler {
   #writeHead(status: number, phrase: string | null, headers: RawHeaders, proxyStatus: string | null): void {
     const response = this.#response;
     const { onFirstByte } = this.#options.outgoing;
-    if (onFirstByte !== null) onFirstByte(monotonicMs() - this.#sinceMs);
+    onFirstByte?.(monotonicMs() - this.#sinceMs, this.#context, status, this.#connection!.port);
     headers.push(
       EGRESS_IP,
       toldAs(this.#context.address),

@@ -1,7 +1,7 @@
 /** All connections of this host to destinations, by what the flows on them have in common, and by origin. */
 import type { AddressPorts } from "../../egress/address-ports.ts";
 import type { Dialler } from "../../egress/dial.ts";
-import type { EgressContext } from "../../egress/flow-context.ts";
+import type { EgressContext, FlowContext } from "../../egress/flow-context.ts";
 import type { Wait } from "../../../core/uplink-health.ts";
 import { AnswerWaits } from "./answer-waits.ts";
 import { connectionKey } from "./connection-key.ts";
@@ -22,6 +22,9 @@ export interface OutgoingOptions {
   readonly handshakeTimeoutMs?: number;
 }
 
+/** Told of an answer that begins: after how long, of which flow, its status, from which port. */
+export type OnFirstByte = (tookMs: number, context: FlowContext, status: number, port: number | null) => void;
+
 /** Largest head of a response, in bytes. */
 export const MAX_RESPONSE_HEADER_BYTES = 128 * 1024;
 
@@ -29,8 +32,8 @@ export const MAX_RESPONSE_HEADER_BYTES = 128 * 1024;
 export class Outgoing {
   readonly dialler: Dialler;
   readonly secureSockets: SecureSockets;
-  /** Told how long a request has waited for its answer to begin. [MT6] */
-  onFirstByte: ((tookMs: number) => void) | null = null;
+  /** Told how long a request has waited for its answer to begin, and of that. [MT6] */
+  onFirstByte: OnFirstByte | null = null;
   readonly #options: Omit<ConnectionOptions, "waits">;
   readonly #ofAddress = new WeakMap<AddressPorts, ConnectionOptions>();
   /** By key. */
