@@ -88,6 +88,8 @@ export interface AgentConfig {
   readonly flowLog: FlowLogConfig;
   /** Where metrics are told; null for nowhere. */
   readonly metrics: MetricsPlace | null;
+  /** Where spans of requests go; null for nowhere. */
+  readonly collector: string | null;
 }
 
 interface Options extends TransportOptions, FlowLogOptionTexts {

@@ -12,6 +12,7 @@ import type { AddressInfo, Server } from "node:net";
 import type { Logger } from "pino";
 import type { PoolPolicy } from "../core/pool-policy.ts";
 import type { Samples } from "../metrics/node/registry.ts";
+import { SpanExporter } from "../metrics/node/span-exporter.ts";
 import { flowLogDirectory } from "./flow-log/flow-log-options.ts";
 import { ProcessFlows } from "./flow-log/process-flows.ts";
 import { diskFault } from "../process/disk-faults.ts";
@@ -41,6 +42,7 @@ import { ListenerCertificates } from "./listener-certificates.ts";
 import { Gateway } from "./traffic/gateway/gateway.ts";
 import { Outgoing } from "./traffic/origins/outgoing.ts";
 import { PlaneMetrics } from "./plane-metrics.ts";
+import { RequestSpans } from "./request-spans.ts";
 import { UdpAssociations } from "./traffic/socks/udp-associations.ts";
 import type { HostShares } from "./tenants/host-shares.ts";
 import { TenantMeters } from "./tenants/tenant-meters.ts";
@@ -102,6 +104,7 @@ export class DataPlane {
   readonly #associations: UdpAssociations;
   readonly #visitors: Visitors;
   readonly #metrics: PlaneMetrics | null;
+  readonly #spans: SpanExporter | null;
 
   constructor({ config, host, process: number = 0, verifier, describe, log }: DataPlaneOptions) {
     this.#config = config;
@@ -151,8 +154,10 @@ export class DataPlane {
       admission: this.#admission,
       gateway: this.#gateway,
     };
+    this.#spans = spansTo(config, host, log);
+    if (this.#spans !== null) this.#outgoing.spans = new RequestSpans((span) => this.#spans?.add(span));
     logDecisions(config.flowLog.decisions, { ...parts, log });
-    this.#metrics = config.metrics === null ? null : new PlaneMetrics(parts);
+    this.#metrics = config.metrics === null ? null : new PlaneMetrics({ ...parts, spans: this.#spans });
     this.#associations = new UdpAssociations({
       admission: this.#admission,
       resolver: this.#resolver,
@@ -316,7 +321,7 @@ export class DataPlane {
     this.#judge.close();
     // Sockets say that they have closed a turn later.
     await setTimeout(0);
-    await this.#flows.close();
+    await Promise.all([this.#flows.close(), this.#spans?.flush()]);
   }
 }
 
@@ -337,6 +342,13 @@ function metersOf(
       log.info(fields, "a flow was ended that may not go on");
     },
   });
+}
+
+/** Where spans of requests go; null for nowhere. */
+function spansTo({ collector, pool }: AgentConfig, host: string, log: Logger): SpanExporter | null {
+  if (collector === null) return null;
+  const service = { "service.name": "ipshard-agent", "service.instance.id": host, "ipshard.pool": pool };
+  return new SpanExporter({ collector, service, log });
 }
 
 /** A log that is asked for and cannot be kept. */

@@ -10,7 +10,8 @@ import type { Admission } from "./admission/admission.ts";
 import { logFields } from "./egress/flow-context.ts";
 import type { DecisionLevel } from "./flow-log/flow-log-options.ts";
 import type { RefusalCounts } from "./traffic/clients/refusals.ts";
-import type { OnFirstByte, Outgoing } from "./traffic/origins/outgoing.ts";
+import type { Outgoing } from "./traffic/origins/outgoing.ts";
+import type { OnFirstByte } from "./traffic/origins/request-watch.ts";
 
 /** Whose decisions they are. */
 export interface DecisionParts {

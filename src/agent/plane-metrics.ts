@@ -5,6 +5,7 @@
 import { OWN_PROBLEM_CODES } from "../core/problems.ts";
 import { readProcessUse } from "../metrics/node/process-use.ts";
 import { MetricRegistry, type Samples } from "../metrics/node/registry.ts";
+import type { SpanExporter } from "../metrics/node/span-exporter.ts";
 import type { Admission } from "./admission/admission.ts";
 import type { Dialler } from "./egress/dial.ts";
 import type { RefusalCounts } from "./traffic/clients/refusals.ts";
@@ -18,13 +19,15 @@ export interface PlaneParts {
   readonly admission: Admission;
   readonly gateway: Gateway;
   readonly refusalCounts: RefusalCounts;
+  /** Null where none are sent. */
+  readonly spans: SpanExporter | null;
 }
 
 /** One per data plane. */
 export class PlaneMetrics {
   readonly #registry = new MetricRegistry();
 
-  constructor({ dialler, outgoing, admission, gateway, refusalCounts }: PlaneParts) {
+  constructor({ dialler, outgoing, admission, gateway, refusalCounts, spans }: PlaneParts) {
     const connected = this.#registry.times("ipshard_agent_dial_seconds", { result: "connected" });
     const failed = this.#registry.times("ipshard_agent_dial_seconds", { result: "failed" });
     dialler.onDialled = (tookMs, isConnected) => (isConnected ? connected(tookMs) : failed(tookMs));
@@ -43,6 +46,7 @@ export class PlaneMetrics {
       for (const [code, count] of refusalCounts) add("ipshard_agent_refusals_total", { code }, count);
       add("ipshard_agent_running_requests", {}, gateway.runningCount);
       add("ipshard_agent_origin_connections", {}, outgoing.size);
+      if (spans !== null) add("ipshard_agent_lost_spans_total", {}, spans.lostCount);
       add("ipshard_agent_data_processes", {}, 1);
     });
   }

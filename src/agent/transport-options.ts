@@ -1,7 +1,7 @@
 /** What an agent is told about TLS, its own and its clients', about going without, and of who may read its metrics. [TR1] [TR3] [TR4] */
 import type { Command } from "commander";
 import { isLoopback } from "../core/plain-http.ts";
-import { optionInvalid } from "../process/command-options.ts";
+import { optionInvalid, readUrl } from "../process/command-options.ts";
 import {
   ALLOW_PLAIN_HTTP,
   type PlainHttpOption,
@@ -25,6 +25,7 @@ export interface TransportOptions extends PlainHttpOption, MetricsOptionTexts {
   readonly proxyCertificate?: string;
   readonly proxyKey?: string;
   readonly proxyClientCa?: string;
+  readonly otlp?: string;
 }
 
 /** As the agent has them. */
@@ -33,6 +34,8 @@ export interface Transport {
   readonly proxyCertificate: CertificateFiles | null;
   readonly allowsPlainHttp: boolean;
   readonly metrics: MetricsPlace | null;
+  /** URL of a collector of OpenTelemetry; null for none. */
+  readonly collector: string | null;
 }
 
 /** Where tokens go and come from. */
@@ -48,6 +51,10 @@ export interface TokenPlaces {
 export function withTransport(command: Command): Command {
   return withMetrics(withPlainHttp(command))
     .option("--gateway-certificate <file>", "a certificate in PEM form: the gateway speaks TLS")
+    .option(
+      "--otlp <url>",
+      "where a collector of OpenTelemetry takes spans over HTTP, such as http://127.0.0.1:4318",
+    )
     .option("--gateway-key <file>", "the key of that certificate")
     .option(
       "--gateway-client-ca <file>",
@@ -83,7 +90,8 @@ export function readTransport(options: TransportOptions, places: TokenPlaces): T
   }
   const { allowPlainHttp: allowsPlainHttp } = options;
   const metrics = readMetrics(options, allowsPlainHttp);
-  return { gatewayCertificate, proxyCertificate, allowsPlainHttp, metrics };
+  const collector = options.otlp === undefined ? null : readUrl("--otlp", options.otlp).href;
+  return { gatewayCertificate, proxyCertificate, allowsPlainHttp, metrics, collector };
 }
 
 function readCertificate(

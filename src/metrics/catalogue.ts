@@ -157,6 +157,11 @@ export const METRICS = {
     help: "Time from the admission of a request to the head of its destination's final answer, the dial included where there was one.",
     buckets: NETWORK_SECONDS,
   },
+  ipshard_agent_lost_spans_total: counter(
+    "agent",
+    [],
+    "Spans that the collector of `--otlp` did not take in time.",
+  ),
 
   // A router.
   ipshard_router_connected: gauge("router", [], "1 while the pool can be heard."),

@@ -54,6 +54,7 @@ test("[AG1] a complete command line is a configuration", () => {
     pool: "default",
     probes: [],
     metrics: null,
+    collector: null,
     tokenFile: "token",
     stateDirectory: "state",
     whenCopied: "refuse",

@@ -65,24 +65,22 @@ export class Prometheus {
 
   /** The series of an expression now. */
   async query(expression: string): Promise<readonly Sample[]> {
-    const { data } = await this.#ask<{ result: Sample[] }>(
-      `/api/v1/query?query=${encodeURIComponent(expression)}`,
-    );
-    return data.result;
+    const answer = await this.#ask(`/api/v1/query?query=${encodeURIComponent(expression)}`);
+    return (answer as { result: Sample[] }).result;
   }
 
   /** The names of all metrics that were ever scraped and begin so. */
   async names(prefix: string): Promise<readonly string[]> {
-    const { data } = await this.#ask<string[]>("/api/v1/label/__name__/values");
-    return data.filter((name) => name.startsWith(prefix));
+    const answer = await this.#ask("/api/v1/label/__name__/values");
+    return (answer as string[]).filter((name) => name.startsWith(prefix));
   }
 
   /** Alerts that fire now, by name and what they are about. */
   async firing(): Promise<readonly string[]> {
-    const { data } = await this.#ask<{
+    const { alerts } = (await this.#ask("/api/v1/alerts")) as {
       alerts: { labels: Record<string, string>; state: string; annotations: Record<string, string> }[];
-    }>("/api/v1/alerts");
-    return data.alerts
+    };
+    return alerts
       .filter(({ state }) => state === "firing")
       .map(({ labels, annotations }) => {
         assert(!/error|<no value>/i.test(annotations["summary"]!), annotations["summary"]);
@@ -91,8 +89,8 @@ export class Prometheus {
       });
   }
 
-  async #ask<Data>(path: string): Promise<{ readonly data: Data }> {
-    return JSON.parse(await this.#get(path)) as { readonly data: Data };
+  async #ask(path: string): Promise<unknown> {
+    return (JSON.parse(await this.#get(path)) as { data: unknown }).data;
   }
 
   async #get(path: string): Promise<string> {

@@ -72,7 +72,7 @@ it("[MT8] an object that does not answer is counted, and the others are told all
 });
 
 it("[MT10] a point is written for each request to the egress API, with its refusal", async () => {
-  const writeDataPoint = vi.fn();
+  const writeDataPoint = vi.fn<AnalyticsEngineDataset["writeDataPoint"]>();
   const env: Environment = { ...environment, ANALYTICS: { writeDataPoint } };
   const refused = await ask("/v1/fetch?url=http://example.com/", {}, env);
   expect(refused.status).toBe(401);

@@ -37,6 +37,8 @@ export interface EdgeOptions {
   readonly tls?: EdgeTls;
   /** Which answers of the egress API get a line in its log; none where nothing is said. */
   readonly logDecisions?: DecisionLevel;
+  /** Where a collector takes spans. */
+  readonly collector?: string | null;
 }
 
 /** Bundles and configures the edge, and answers what to start. */
@@ -45,10 +47,7 @@ export async function prepareEdge(
   keys: KeyPairs,
   options: EdgeOptions,
 ): Promise<ChildSpec> {
-  const declaration = onThisMachine(
-    parseWranglerConfig(await readFile(WRANGLER_TOML, "utf8")),
-    options.logDecisions ?? "none",
-  );
+  const declaration = onThisMachine(parseWranglerConfig(await readFile(WRANGLER_TOML, "utf8")), options);
   const config = join(state.edge, "config.capnp");
   makeDirectory(state.edgeStorage);
   await bundleWorker(join(dirname(WRANGLER_TOML), declaration.main), join(state.edge, BUNDLE_FILE));
@@ -71,11 +70,14 @@ export async function prepareEdge(
 }
 
 /** With what only an edge on a machine of its own has: one isolate, whose counts say something. [MT8] */
-function onThisMachine(declaration: EdgeDeclaration, logDecisions: DecisionLevel): EdgeDeclaration {
+function onThisMachine(
+  declaration: EdgeDeclaration,
+  { logDecisions = "none", collector }: EdgeOptions,
+): EdgeDeclaration {
   const { vars, secretNames } = declaration;
   return {
     ...declaration,
-    vars: { ...vars, SELF_HOSTED: "1", LOG_DECISIONS: logDecisions },
+    vars: { ...vars, SELF_HOSTED: "1", LOG_DECISIONS: logDecisions, OTLP_URL: collector ?? "" },
     secretNames: [...secretNames, "METRICS_TOKEN"],
   };
 }

@@ -2,7 +2,7 @@
 import { Option } from "commander";
 import { isLoopback } from "../../core/plain-http.ts";
 import { CONFIGURATION_GOOD, withConfiguration } from "../../process/configuration.ts";
-import { optionInvalid } from "../../process/command-options.ts";
+import { optionInvalid, readUrl } from "../../process/command-options.ts";
 import { ALLOW_PLAIN_HTTP, plainHttpRefused, withPlainHttp } from "../../process/plain-http-option.ts";
 import type { DecisionLevel } from "../edge/edge-process.ts";
 import type { EdgeTls } from "../edge/edge-tls.ts";
@@ -17,6 +17,7 @@ interface Words {
   readonly port: number;
   readonly state: string;
   readonly logDecisions: DecisionLevel;
+  readonly otlp?: string;
   readonly certificate?: string;
   readonly key?: string;
   readonly gatewayCa?: string;
@@ -40,9 +41,11 @@ export const edge = withConfiguration(withPlainHttp(newVerb("edge", "run the edg
       .choices(["none", "refused", "all"])
       .default("none"),
   )
+  .option("--otlp <url>", "where a collector of OpenTelemetry takes spans over HTTP")
   .addOption(stateOption())
   .action(async (words: Words) => {
-    const { host, port, state, allowPlainHttp, logDecisions } = words;
+    const { host, port, state, allowPlainHttp, logDecisions, otlp } = words;
+    const collector = otlp === undefined ? null : readUrl("--otlp", otlp).href;
     const tls: EdgeTls = {
       certificate: pair(["--certificate", words.certificate], ["--key", words.key]),
       gatewayCa: words.gatewayCa ?? null,
@@ -59,7 +62,7 @@ export const edge = withConfiguration(withPlainHttp(newVerb("edge", "run the edg
       );
     }
     if (words.checkConfig === true) return print(CONFIGURATION_GOOD);
-    await runEdge(new StatePaths(state), { host, port, tls, logDecisions });
+    await runEdge(new StatePaths(state), { host, port, tls, logDecisions, collector });
   });
 
 type Given = readonly [option: string, file: string | undefined];

@@ -6,19 +6,36 @@ import {
   EGRESS_REQUEST_ID,
   PROXY_STATUS,
 } from "../../wire/header-names.ts";
+import { newRequestId } from "../../wire/request-id.ts";
 import { problemCodeOf } from "../../wire/problem-response.ts";
 import { edgeRefusalOf, edgeRefusals } from "../runtime/edge-refusals.ts";
-import type { Environment } from "../runtime/environment.ts";
+import type { Background, Environment } from "../runtime/environment.ts";
+import { type EdgeTrace, sendSpan, traceOf } from "./edge-trace.ts";
 
 /** A request of a client, from when it came. */
 export interface Received {
   readonly requestId: string;
   /** Unix milliseconds. */
   readonly atMs: number;
+  readonly method: string;
+  /** Null where nobody records it. */
+  readonly trace: EdgeTrace | null;
+}
+
+/** A request of a client that has just come. */
+export function receive(request: Request, env: Environment): Received {
+  const { method } = request;
+  return { requestId: newRequestId(), atMs: Date.now(), method, trace: traceOf(request, env) };
 }
 
 /** The answer as the client gets it. */
-export function finish(answer: Response, { requestId, atMs }: Received, env: Environment): Response {
+export function finish(
+  answer: Response,
+  received: Received,
+  env: Environment,
+  background: Background,
+): Response {
+  const { requestId, atMs, method, trace } = received;
   const code = edgeRefusalOf(answer);
   if (code !== null) edgeRefusals.set(code, (edgeRefusals.get(code) ?? 0) + 1);
   const { status, headers } = answer;
@@ -28,6 +45,11 @@ export function finish(answer: Response, { requestId, atMs }: Received, env: Env
     doubles: [1, status, Date.now() - atMs],
   });
   logDecision(answer, { code, requestId, tookMs: Date.now() - atMs }, env);
+  if (trace !== null) {
+    const refused = code ?? problemCodeOf(headers.get(PROXY_STATUS));
+    const traced = { answer, code: refused, method, requestId, beganAtMs: atMs };
+    background.waitUntil(sendSpan(trace, traced, env));
+  }
   // A host says it by itself; an older one does not, and what is switching protocols cannot be copied.
   if (status === 101 || status < 200 || status > 599 || headers.has(EGRESS_REQUEST_ID)) return answer;
   const named = new Response(answer.body, answer);

@@ -19,6 +19,7 @@ import {
   EGRESS_UPLOAD,
   PROXY_STATUS,
 } from "../../wire/header-names.ts";
+import { TRACEPARENT } from "../../wire/trace-context.ts";
 import { problemCodeOf } from "../../wire/problem-response.ts";
 import { health, hostDoubts, longWaits, cooldowns, missHost, placements } from "../hosts/edge-state.ts";
 import { HostWatch } from "../hosts/host-watch.ts";
@@ -45,6 +46,8 @@ export interface Forwarding {
   /** Path and query at the gateway. */
   readonly target: string;
   readonly requestId: string;
+  /** In the place of what the client sent; null for just that. */
+  readonly traceParent: string | null;
   readonly pool: string;
   readonly search: HostSearch;
   readonly gatewayToken: string;
@@ -176,6 +179,7 @@ function send(
   else headers.set(EGRESS, egress);
   headers.set(EGRESS_AUTHORIZATION, `Bearer ${forwarding.gatewayToken}`);
   headers.set(EGRESS_REQUEST_ID, forwarding.requestId);
+  if (forwarding.traceParent !== null) headers.set(TRACEPARENT, forwarding.traceParent);
   // Clients must not set it.
   headers.delete(EGRESS_UPLOAD);
   const { gateway } = host;

@@ -13,6 +13,7 @@ import type { Background, Environment } from "../runtime/environment.ts";
 import { problem } from "../runtime/problem.ts";
 import { Destination } from "./destination.ts";
 import { lookAfterStream } from "./event-streams.ts";
+import type { EdgeTrace } from "./edge-trace.ts";
 import { forward } from "./forward-with-failover.ts";
 import { HostSearch, type Wanted } from "./host-search.ts";
 
@@ -20,12 +21,13 @@ import { HostSearch, type Wanted } from "./host-search.ts";
 export interface Relayed {
   readonly target: string;
   readonly requestId: string;
+  readonly trace: EdgeTrace | null;
 }
 
 /** Sends the request. */
 export async function relay(
   request: Request,
-  { target, requestId }: Relayed,
+  { target, requestId, trace }: Relayed,
   identity: Identity,
   env: Environment,
   background: Background,
@@ -65,6 +67,7 @@ export async function relay(
     request,
     target,
     requestId,
+    traceParent: trace?.traceParent ?? null,
     pool,
     search: search.value,
     gatewayToken,

@@ -19,12 +19,12 @@ import {
   PROXY_STATUS,
 } from "../../../wire/header-names.ts";
 import { type FlowContext, toldAs } from "../../egress/flow-context.ts";
-import { monotonicMs } from "../../../process/clock.ts";
 import type { Flow } from "../../../process/flow.ts";
 import { HandlerInFlow } from "./handler-in-flow.ts";
 import { requestTargetOf } from "../../egress/destination-url.ts";
 import { EgressFault, isStaleConnection, problemOf } from "../../egress/faults.ts";
 import { type RawHeaders, readResponseHeaders, relayedProxyStatus } from "../http/forwarded-headers.ts";
+import type { RequestWatch } from "../origins/request-watch.ts";
 import type { OriginConnection } from "../origins/origin-connection.ts";
 import type { OriginConnections } from "../origins/origin-connections.ts";
 import { type ExchangeController, type ExchangeHandler, UnprocessedFault } from "../http/origin-transport.ts";
@@ -64,7 +64,7 @@ export class ProxiedRequest implements ExchangeHandler {
   readonly #trailers: ClientTrailers;
   #hop: Hop;
   #hopCount = 0;
-  #sinceMs = 0;
+  #watch: RequestWatch | null = null;
   #connections: OriginConnections | null = null;
   #connection: OriginConnection | null = null;
   #flow: Flow | null = null;
@@ -104,7 +104,7 @@ export class ProxiedRequest implements ExchangeHandler {
   /** Sends the request, as part of a flow of which `fail` is the end; `upload` is what its sender calls it. */
   start(flow: Flow, upload: Upload | null): void {
     this.#flow = flow;
-    this.#sinceMs = monotonicMs();
+    this.#watch = this.#options.outgoing.watch(this.#hop.method, this.#hop.headers, this.#context);
     this.#upload = upload;
     this.#response.once(
       "close",
@@ -267,8 +267,7 @@ export class ProxiedRequest implements ExchangeHandler {
 
   #writeHead(status: number, phrase: string | null, headers: RawHeaders, proxyStatus: string | null): void {
     const response = this.#response;
-    const { onFirstByte } = this.#options.outgoing;
-    onFirstByte?.(monotonicMs() - this.#sinceMs, this.#context, status, this.#connection!.port);
+    this.#watch?.answered(status, this.#connection!.port);
     headers.push(
       EGRESS_IP,
       toldAs(this.#context.address),
@@ -363,6 +362,7 @@ export class ProxiedRequest implements ExchangeHandler {
   }
 
   #onClosed(): void {
+    this.#watch?.end();
     if (this.#response.writableFinished || this.#isOver) {
       this.#isOver = true;
       return;
@@ -379,11 +379,13 @@ export class ProxiedRequest implements ExchangeHandler {
 
   #refuse(problem: Problem, fault: unknown): void {
     const told = this.#hopCount === 0 ? problem : unfollowed(problem, this.#request.method!, this.#hop.url);
+    this.#watch?.refused(told.code);
     this.#options.refusals.refuse(this.#request, this.#response, told, fault, this.#context);
   }
 
   /** What has come goes out, and then the connection ends within the response. [GW5] */
   #breakOff(): void {
+    this.#watch?.refused("connection-terminated");
     this.#pieces.flush();
     this.#flushHead();
     this.#isOver = true;
