@@ -12,7 +12,6 @@ import type { AddressInfo, Server } from "node:net";
 import type { Logger } from "pino";
 import type { PoolPolicy } from "../core/pool-policy.ts";
 import type { Samples } from "../metrics/node/registry.ts";
-import { SpanExporter } from "../metrics/node/span-exporter.ts";
 import { flowLogDirectory } from "./flow-log/flow-log-options.ts";
 import { ProcessFlows } from "./flow-log/process-flows.ts";
 import { diskFault } from "../process/disk-faults.ts";
@@ -24,7 +23,6 @@ import { descriptorLimit } from "../process/descriptors.ts";
 import type { TokenVerifier } from "../wire/tokens.ts";
 import { Admission } from "./admission/admission.ts";
 import type { AgentConfig } from "./command-line.ts";
-import { logDecisions } from "./decision-log.ts";
 import { DestinationJudge } from "./destination-judge.ts";
 import { Dialler } from "./egress/dial.ts";
 import { type FlowContext, logFields } from "./egress/flow-context.ts";
@@ -41,8 +39,7 @@ import type { Uploads } from "./traffic/clients/uploads.ts";
 import { ListenerCertificates } from "./listener-certificates.ts";
 import { Gateway } from "./traffic/gateway/gateway.ts";
 import { Outgoing } from "./traffic/origins/outgoing.ts";
-import { PlaneMetrics } from "./plane-metrics.ts";
-import { RequestSpans } from "./request-spans.ts";
+import { Observation } from "./observation.ts";
 import { UdpAssociations } from "./traffic/socks/udp-associations.ts";
 import type { HostShares } from "./tenants/host-shares.ts";
 import { TenantMeters } from "./tenants/tenant-meters.ts";
@@ -103,8 +100,7 @@ export class DataPlane {
   readonly #log: Logger;
   readonly #associations: UdpAssociations;
   readonly #visitors: Visitors;
-  readonly #metrics: PlaneMetrics | null;
-  readonly #spans: SpanExporter | null;
+  readonly #observation: Observation;
 
   constructor({ config, host, process: number = 0, verifier, describe, log }: DataPlaneOptions) {
     this.#config = config;
@@ -147,17 +143,9 @@ export class DataPlane {
       flowsAt: (question) => this.#flows.at(question),
       describe: (own) => describe({ ...own, uplinks: this.uplinks.describe(), ...this.#ownStatus() }),
     });
-    const parts = {
-      dialler,
-      refusalCounts,
-      outgoing: this.#outgoing,
-      admission: this.#admission,
-      gateway: this.#gateway,
-    };
-    this.#spans = spansTo(config, host, log);
-    if (this.#spans !== null) this.#outgoing.spans = new RequestSpans((span) => this.#spans?.add(span));
-    logDecisions(config.flowLog.decisions, { ...parts, log });
-    this.#metrics = config.metrics === null ? null : new PlaneMetrics({ ...parts, spans: this.#spans });
+    const [outgoing, admission, gateway] = [this.#outgoing, this.#admission, this.#gateway];
+    const parts = { dialler, refusalCounts, outgoing, admission, gateway };
+    this.#observation = new Observation(config, host, parts, log);
     this.#associations = new UdpAssociations({
       admission: this.#admission,
       resolver: this.#resolver,
@@ -233,8 +221,8 @@ export class DataPlane {
   }
 
   /** What this process counts, and what its processes count: the same here; nothing without `--metrics`. */
-  async metrics(): Promise<readonly Samples[]> {
-    return this.#metrics === null ? [] : [await this.#metrics.samples()];
+  metrics(): Promise<readonly Samples[]> {
+    return this.#observation.samples();
   }
 
   #ownStatus(): Record<string, unknown> {
@@ -321,7 +309,7 @@ export class DataPlane {
     this.#judge.close();
     // Sockets say that they have closed a turn later.
     await setTimeout(0);
-    await Promise.all([this.#flows.close(), this.#spans?.flush()]);
+    await Promise.all([this.#flows.close(), this.#observation.close()]);
   }
 }
 
@@ -342,13 +330,6 @@ function metersOf(
       log.info(fields, "a flow was ended that may not go on");
     },
   });
-}
-
-/** Where spans of requests go; null for nowhere. */
-function spansTo({ collector, pool }: AgentConfig, host: string, log: Logger): SpanExporter | null {
-  if (collector === null) return null;
-  const service = { "service.name": "ipshard-agent", "service.instance.id": host, "ipshard.pool": pool };
-  return new SpanExporter({ collector, service, log });
 }
 
 /** A log that is asked for and cannot be kept. */

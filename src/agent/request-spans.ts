@@ -1,5 +1,6 @@
 /** Spans of the requests that a host sends, for a collector of OpenTelemetry. [MT13] */
 import type { FinishedSpan } from "../metrics/otlp.ts";
+import { readClock } from "../process/clock.ts";
 import { recordedParent, spanBelow, TRACEPARENT, writeTraceParent } from "../wire/trace-context.ts";
 import { type FlowContext, toldAs } from "./egress/flow-context.ts";
 import type { RawHeaders } from "./traffic/http/forwarded-headers.ts";
@@ -19,12 +20,13 @@ export class RequestSpans implements HopSpans {
     const parent = at < 0 ? null : recordedParent(headers[at + 1]);
     if (parent === null) return null;
     const own = spanBelow(parent);
+    const { wallMs, monotonicMs } = readClock();
     headers[at + 1] = writeTraceParent(own);
-    return new RequestSpan(this.#add, {
+    return new RequestSpan(this.#add, monotonicMs, {
       ...own,
       parentSpanId: parent.spanId,
       name: `egress ${method}`,
-      beganAtMs: performance.timeOrigin + performance.now(),
+      beganAtMs: wallMs,
       facts: {
         "http.request.method": method,
         "ipshard.request_id": context.requestId,
@@ -38,12 +40,18 @@ export class RequestSpans implements HopSpans {
 class RequestSpan implements HopSpan {
   readonly #add: (span: FinishedSpan) => void;
   readonly #begun: Omit<FinishedSpan, "endedAtMs" | "code">;
+  readonly #sinceMs: number;
   #answer: Record<string, number | null> = {};
   #code: string | null = null;
   #hasEnded = false;
 
-  constructor(add: (span: FinishedSpan) => void, begun: Omit<FinishedSpan, "endedAtMs" | "code">) {
+  constructor(
+    add: (span: FinishedSpan) => void,
+    sinceMs: number,
+    begun: Omit<FinishedSpan, "endedAtMs" | "code">,
+  ) {
     this.#add = add;
+    this.#sinceMs = sinceMs;
     this.#begun = begun;
   }
 
@@ -58,7 +66,8 @@ class RequestSpan implements HopSpan {
   end(): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
-    const endedAtMs = performance.timeOrigin + performance.now();
+    // A wall clock that is set meanwhile makes no span longer.
+    const endedAtMs = this.#begun.beganAtMs + readClock().monotonicMs - this.#sinceMs;
     const facts = { ...this.#begun.facts, ...this.#answer };
     this.#add({ ...this.#begun, endedAtMs, facts, code: this.#code });
   }

@@ -1,6 +1,6 @@
 /** A recorded trace from client to destination: a span of the edge, one of the host, and each is the next one's parent. */
 import { once } from "node:events";
-import { createServer, type Server } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { json } from "node:stream/consumers";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Cluster, freePort, until } from "./cluster.ts";
@@ -19,22 +19,33 @@ const SPAN = "00f067aa0ba902b7";
 const RECORDED = `00-${TRACE}-${SPAN}-01`;
 const STATE = "vendor=opaque";
 
+interface Sent {
+  readonly resourceSpans: readonly {
+    readonly resource: { readonly attributes: Span["attributes"] };
+    readonly scopeSpans: readonly { readonly spans: readonly Span[] }[];
+  }[];
+}
+
 let cluster: Cluster;
 let server: Server;
 const spans = new Map<string, Span[]>();
 
+/** Notes what a collector was sent. */
+function take({ resourceSpans }: Sent): void {
+  for (const { resource, scopeSpans } of resourceSpans) {
+    const service = resource.attributes.find(({ key }) => key === "service.name")!.value["stringValue"]!;
+    spans.set(service, [...(spans.get(service) ?? []), ...scopeSpans.flatMap((scope) => scope.spans)]);
+  }
+}
+
+async function collect(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  take((await json(request)) as Sent);
+  response.end("{}");
+}
+
 beforeAll(async () => {
   const port = await freePort();
-  server = createServer(async (request, response) => {
-    const { resourceSpans } = (await json(request)) as {
-      resourceSpans: { resource: { attributes: Span["attributes"] }; scopeSpans: { spans: Span[] }[] }[];
-    };
-    for (const { resource, scopeSpans } of resourceSpans) {
-      const service = resource.attributes.find(({ key }) => key === "service.name")!.value["stringValue"]!;
-      spans.set(service, [...(spans.get(service) ?? []), ...scopeSpans.flatMap((scope) => scope.spans)]);
-    }
-    response.end("{}");
-  }).listen(port, "127.0.0.1");
+  server = createServer((request, response) => void collect(request, response)).listen(port, "127.0.0.1");
   await once(server, "listening");
   const otlp = `--otlp=http://127.0.0.1:${port}`;
   cluster = await Cluster.start({ hosts: ["h1"], edgeArgs: [otlp], agentArgs: [otlp, "--processes=2"] });

@@ -143,6 +143,7 @@ test(
     const stranger = deployment.lab.spawnNode("h1", join(import.meta.dirname, "caller.ts"));
     stranger.write(`connect ${SHARED_IPV4} 1024 ${ORIGINS_IPV4[0]} ${ORIGIN_PORT}`);
     await fires("IpshardGuardDrops");
+    expect(await values("sum(ipshard_agent_guard_dropped_packets_total)")).not.toEqual([0]);
     await stranger.kill();
     await expectSilence();
   },

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { createServer } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { json } from "node:stream/consumers";
 import { pino } from "pino";
@@ -24,7 +24,7 @@ function span(number: number): FinishedSpan {
 
 async function collector(status: () => number) {
   const bodies: any[] = [];
-  const server = createServer(async (request, response) => {
+  const take = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     expect([request.method, request.url, request.headers["content-type"]]).toEqual([
       "POST",
       "/v1/traces",
@@ -32,7 +32,8 @@ async function collector(status: () => number) {
     ]);
     bodies.push(await json(request));
     response.writeHead(status()).end("{}");
-  }).listen(0, "127.0.0.1");
+  };
+  const server = createServer((request, response) => void take(request, response)).listen(0, "127.0.0.1");
   await once(server, "listening");
   onTestFinished(() => {
     server.closeAllConnections();

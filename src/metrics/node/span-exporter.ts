@@ -16,7 +16,8 @@ export interface SpanExporterOptions {
 const FLUSH_MS = 1_000;
 const MOST_AT_ONCE = 256;
 const MOST_WAITING = 2_048;
-const ANSWER_MS = 5_000;
+/** The end of a process waits for it. */
+const ANSWER_MS = 2_000;
 
 /** One per process. */
 export class SpanExporter {
@@ -41,7 +42,8 @@ export class SpanExporter {
       return;
     }
     this.#waiting.push(span);
-    this.#timer ??= setTimeout(() => {
+    if (this.#timer !== null) return;
+    this.#timer = setTimeout(() => {
       this.#timer = null;
       void this.flush();
     }, FLUSH_MS).unref();
