@@ -262,7 +262,10 @@ export class DataPlane {
     for (const proxy of proxies) {
       places.push(await listening("--proxy", proxy, (place) => this.#proxy.listen({ ...place, reusePort })));
     }
-    await this.#judge.listensAt([gateway, ...places]);
+    const { metrics } = this.#config;
+    // Whoever may send through here may not read them.
+    const ofMetrics = metrics === null ? [] : [{ address: metrics.host, port: metrics.port }];
+    await this.#judge.listensAt([gateway, ...places, ...ofMetrics]);
     return { gateway, proxies: places };
   }
 

@@ -22,7 +22,11 @@ beforeAll(async () => {
   cluster = await Cluster.start({ hosts: [], edgeArgs: ["--log-decisions=all"] });
   const tokenFile = join(cluster.directory, "scrape-token");
   await writeFile(tokenFile, `${TOKEN}\n`);
-  await cluster.startHost("h1", [`--metrics=127.0.0.1:${places["h1"]}`, "--log-decisions=all"]);
+  await cluster.startHost("h1", [
+    "--allow=127.0.0.0/30",
+    `--metrics=127.0.0.1:${places["h1"]}`,
+    "--log-decisions=all",
+  ]);
   await cluster.startHost("h2", [
     "--processes=2",
     `--metrics=127.0.0.1:${places["h2"]}`,
@@ -155,6 +159,15 @@ test("[MT3] a stranger reads nothing: not without the token, not by another name
   expect(await ask("h2", { authorization: `Bearer ${TOKEN}x` })).toEqual([401, "token-malformed"]);
   expect(await ask("h1", { host: "rebound.example:9464" })).toEqual([404, "route-unknown"]);
   expect(await ask("h1", {}, "/v1/status")).toEqual([404, "route-unknown"]);
+});
+
+test("[MT3] [DE14] no client reaches them through the host itself, whatever it may reach", async () => {
+  const url = cluster.through(`http://127.0.0.1:${places["h1"]}/metrics`, cluster.gatewayOf("h1"));
+  const answer = await fetch(url, { headers: await gatewayHeaders() });
+  expect([answer.status, ((await answer.json()) as { code: string }).code]).toEqual([
+    403,
+    "destination-prohibited",
+  ]);
 });
 
 test("[MT8] the edge tells what its objects say, to who shows its token, and to nobody else", async () => {
