@@ -277,7 +277,7 @@ test("[MT12] the name of a request joins the lines of edge and host, which call 
   expect(await decisions(file, both.requestId!)).toMatchObject([
     { ...both, ...from, ...own, tenant: "tester", client: "tester", pool: POOL },
   ]);
-  expect(await decisions(ofEdge, both.requestId!)).toEqual([{ ...both, ...from, ...own }]);
+  expect(await decisions(ofEdge, both.requestId!)).toMatchObject([{ ...both, ...from, ...own, level: 30 }]);
   const no = { decision: "refused", code: "destination-prohibited" };
   const requestId = refused.get("egress-request-id")!;
   await until("the lines are written", async () => (await decisions(ofEdge, requestId)).length === 1);

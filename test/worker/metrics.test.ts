@@ -92,6 +92,9 @@ it("[MT12] the edge writes a line for each refusal, or for each answer, or none"
     const { headers } = await ask("/v1/fetch?url=http://example.com/", {}, env);
     for (const [line] of logged.mock.calls) {
       expect(JSON.parse(line as string)).toEqual({
+        level: 30,
+        time: expect.any(Number),
+        msg: "a flow was refused",
         decision: "refused",
         requestId: headers.get("egress-request-id"),
         status: 401,

@@ -9,6 +9,7 @@ import {
   writeTraceParent,
 } from "../../wire/trace-context.ts";
 import type { Environment } from "../runtime/environment.ts";
+import { say } from "../runtime/log.ts";
 
 /** One request whose trace is recorded. */
 export interface EdgeTrace {
@@ -63,6 +64,6 @@ export async function sendSpan(trace: EdgeTrace, traced: TracedAnswer, env: Envi
     });
     await taken.body?.cancel();
   } catch (fault) {
-    console.warn("a span was lost", fault instanceof Error ? fault.message : fault);
+    say("warn", "a span was lost", { requestId }, fault);
   }
 }

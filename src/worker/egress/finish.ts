@@ -11,6 +11,7 @@ import { problemCodeOf } from "../../wire/problem-response.ts";
 import { edgeRefusalOf, edgeRefusals } from "../runtime/edge-refusals.ts";
 import type { Background, Environment } from "../runtime/environment.ts";
 import { type EdgeTrace, sendSpan, traceOf } from "./edge-trace.ts";
+import { say } from "../runtime/log.ts";
 
 /** A request of a client, from when it came. */
 export interface Received {
@@ -73,7 +74,7 @@ function logDecision({ status, headers }: Response, decided: Decided, { LOG_DECI
   if (code === null && LOG_DECISIONS === "refused") return;
   const host = headers.get(EGRESS_HOST);
   const port = headers.get(EGRESS_PORT);
-  const line = {
+  const fields = {
     decision: code === null ? "answered" : "refused",
     requestId,
     ...(host === null ? {} : { host, ip: headers.get(EGRESS_IP) ?? undefined }),
@@ -82,5 +83,5 @@ function logDecision({ status, headers }: Response, decided: Decided, { LOG_DECI
     ...(code === null ? {} : { code }),
     tookMs,
   };
-  console.log(JSON.stringify(line));
+  say("info", code === null ? "a request was answered" : "a flow was refused", fields);
 }

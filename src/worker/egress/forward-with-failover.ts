@@ -32,6 +32,7 @@ import type { Departure, HostSearch } from "./host-search.ts";
 import { newerPlacement } from "./newer-placement.ts";
 import { bodyOf, type RequestBody } from "./request-body.ts";
 import { forwardedFields } from "./request-head.ts";
+import { say } from "../runtime/log.ts";
 
 /** Hosts that are asked for one request, at most; each refusal costs one short round trip. */
 export const MAX_TRIES = 64;
@@ -154,8 +155,8 @@ async function attempt(
     const { host } = destined.host;
     search.lost(destined);
     blame(forwarding, destined, body, fault === GONE);
-    const why = fault instanceof Error ? fault.message : fault;
-    console.warn("host lost", host, why, { requestId: forwarding.requestId });
+    const { requestId, pool } = forwarding;
+    say("warn", "a host was lost", { requestId, host, pool, code: "host-lost" }, fault);
     const answer = problem({ code: "host-lost", detail: `Host ${host} did not answer.` });
     const mayRepeat = canRepeat(request.method, body) && !search.isSuspect;
     if (mayRepeat) body?.keep();

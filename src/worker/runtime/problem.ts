@@ -3,6 +3,7 @@ import type { TypedResponse } from "hono";
 import type { z } from "zod";
 import type { problemSchema } from "../../api/schemas.ts";
 import type { Problem } from "../../core/problems.ts";
+import { say } from "./log.ts";
 import { problemReply } from "../../wire/problem-response.ts";
 
 /** Renders a problem; `headers` are added, such as `allow` to a 405. */
@@ -31,8 +32,6 @@ export function refused(
 
 /** The answer to a fault of ours: logged in full, under the name of the request if it has one, told without details. [WK19] [MT9] */
 export function faultProblem(fault: unknown, requestId?: string): Response {
-  const what = fault instanceof Error ? (fault.stack ?? fault.message) : fault;
-  if (requestId === undefined) console.error("internal fault", what);
-  else console.error("internal fault", what, { requestId });
+  say("error", "internal fault", requestId === undefined ? {} : { requestId }, fault);
   return problem({ code: "internal-fault" });
 }
