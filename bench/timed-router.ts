@@ -48,6 +48,7 @@ const router = new Router(
     edge: new URL(options.edge),
     listen: null,
     config,
+    metrics: null,
     isDryRun: false,
     isRemovedAtEnd: false,
     whenCopied: "refuse",

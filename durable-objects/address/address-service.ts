@@ -15,7 +15,7 @@ import type { AddressPool } from "../calls/pool-calls.ts";
 import type { Acceptance, ObjectPlatform, ObjectSocket } from "../platform/object-platform.ts";
 import { endConnectionsOf, NO_OPENER, type Opener } from "../platform/token-sockets.ts";
 import { AddressPublisher } from "./address-publisher.ts";
-import { LEFT, SERVE, statusOf } from "./address-status.ts";
+import { type AddressCounts, countsOf, LEFT, SERVE, statusOf } from "./address-status.ts";
 import { AddressTable } from "./address-table.ts";
 import type { StoredHistory } from "./lease-store.ts";
 import { LeaseSessions } from "./lease-sessions.ts";
@@ -130,6 +130,15 @@ export class AddressService {
       }),
       blocks: [...rows.values()].map(({ instance: _secret, requestId: _private, ...row }) => row),
     });
+  }
+
+  /** How its ports are divided now; null of an address that belongs to no pool. [MT8] */
+  async counts(): Promise<AddressCounts | null> {
+    const address = this.#table.address();
+    if (address === null) return null;
+    this.#table.execute(address, { type: "tick" });
+    await this.#table.alarmSet;
+    return countsOf(address.table);
   }
 
   /** Who held a port at a time, also in pools that the address has left. [AT1] */

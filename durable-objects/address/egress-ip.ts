@@ -12,7 +12,7 @@ import type { AddressPool } from "../calls/pool-calls.ts";
 import { durablePlatform } from "../platform/durable-platform.ts";
 import { answerClose, answerUpgrade, connectingOpener, connectingPeer } from "../platform/upgrade.ts";
 import { type AddressDescription, AddressService } from "./address-service.ts";
-import { SERVE } from "./address-status.ts";
+import { type AddressCounts, SERVE } from "./address-status.ts";
 import type { StoredHistory } from "./lease-store.ts";
 
 /** What the object finds in its environment. */
@@ -45,6 +45,11 @@ export class EgressIp extends DurableObject<AddressBindings> {
   /** The table as it stands now. */
   async describe(): Promise<Outcome<AddressDescription, "ip-unknown">> {
     return this.#service.describe();
+  }
+
+  /** As the service's `counts`. */
+  async counts(): Promise<AddressCounts | null> {
+    return this.#service.counts();
   }
 
   /** As the service's `holdersAt`. */

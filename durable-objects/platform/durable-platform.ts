@@ -1,5 +1,6 @@
 /** A Durable Object's platform, as Cloudflare and workerd provide it. */
 import { HEARTBEAT, HEARTBEAT_ANSWER } from "../../src/core/messages.ts";
+import { logLine } from "../../src/wire/log-line.ts";
 import type { ObjectPlatform, ObjectSocket } from "./object-platform.ts";
 
 /** The platform of the object that this state belongs to; heartbeats are answered without waking it up. [DO15] */
@@ -20,6 +21,9 @@ export function durablePlatform(ctx: DurableObjectState): ObjectPlatform {
       ctx.getWebSocketAutoResponseTimestamp(socket as WebSocket)?.getTime() ?? null,
     keepAwake: (work) => ctx.waitUntil(work),
     abort: (reason) => ctx.abort(reason),
-    report: (text, fault) => (fault === undefined ? console.warn(text) : console.error(text, fault)),
+    report: (text, fault) => {
+      const level = fault === undefined ? "warn" : "error";
+      console[level](logLine(level, text, { object: ctx.id.name }, Date.now(), fault));
+    },
   };
 }

@@ -11,8 +11,10 @@ import { DataPlane, logUnusable } from "./data-plane.ts";
 import { DividedPlane } from "./divided-plane.ts";
 import { PolicyCopy } from "../link/policy-copy.ts";
 import { PublishedKeys } from "../link/published-keys.ts";
+import { MetricsListener } from "../metrics/node/metrics-listener.ts";
 import type { BlockLog } from "./flow-log/block-log.ts";
 import { blockLogOf, trimLeftovers } from "./flow-log/flow-log-options.ts";
+import { HostMetrics } from "./host-metrics.ts";
 import { NotedAddresses } from "./noted-addresses.ts";
 import type { EdgeToken } from "../link/edge-token.ts";
 import { HostShares } from "./tenants/host-shares.ts";
@@ -36,6 +38,7 @@ export class Agent {
   readonly #blockLog: BlockLog | null;
   readonly #shares: HostShares;
   #member: PoolMember | null = null;
+  #metrics: MetricsListener | null = null;
 
   constructor(config: AgentConfig, token: EdgeToken, state: StateDirectory, machine: Machine, log: Logger) {
     this.#machine = machine;
@@ -112,6 +115,7 @@ export class Agent {
       keeperTiming: { restMs },
       log: this.#log,
     });
+    await this.#tellMetrics(this.#member);
     this.#log.info(
       { pool, edge: edge.href, gateway: gateway ?? listening },
       `the gateway listens on ${listening}`,
@@ -130,12 +134,27 @@ export class Agent {
     this.#dataPlane.stopAdmitting();
     await this.#member?.drain(this.#config.drainDeadlineMs);
     await this.#dataPlane.untilClientsAreServed();
+    this.#metrics?.close();
     this.#keys.stop();
     this.#policy.stop();
     await this.#dataPlane.close();
     await this.#machine.close();
     await this.#blockLog?.close();
     await this.#state.close();
+  }
+
+  async #tellMetrics(member: PoolMember): Promise<void> {
+    const place = this.#config.metrics;
+    if (place === null) return;
+    const { uplinks } = this.#dataPlane;
+    const metrics = new HostMetrics({
+      member,
+      uplinks,
+      machine: this.#machine,
+      dataPlane: this.#dataPlane,
+      isAlone: this.#config.processes === 1,
+    });
+    this.#metrics = await MetricsListener.open({ place, text: () => metrics.text(), log: this.#log });
   }
 
   /** A host that cannot log what it is to log does not begin to send. Throws `state-unusable`. */

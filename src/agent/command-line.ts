@@ -16,6 +16,7 @@ import {
 } from "../process/command-options.ts";
 import { withConfiguration } from "../process/configuration.ts";
 import { readWhenCopied, withCopiedState } from "../link/copied-state-option.ts";
+import type { MetricsPlace } from "../metrics/node/metrics-options.ts";
 import { withJoin } from "../link/join-arguments.ts";
 import type { WhenCopied } from "../link/state-directory.ts";
 import { DEFAULT_WEIGHT, isLabel, isWeight, LEAST_WEIGHT, MOST_WEIGHT } from "../core/whereabouts.ts";
@@ -86,6 +87,10 @@ export interface AgentConfig {
   readonly weight: number;
   /** What is logged of what leaves. */
   readonly flowLog: FlowLogConfig;
+  /** Where metrics are told; null for nowhere. */
+  readonly metrics: MetricsPlace | null;
+  /** Where spans of requests go; null for nowhere. */
+  readonly collector: string | null;
 }
 
 interface Options extends TransportOptions, FlowLogOptionTexts {

@@ -11,6 +11,7 @@ import { setTimeout } from "node:timers/promises";
 import type { AddressInfo, Server } from "node:net";
 import type { Logger } from "pino";
 import type { PoolPolicy } from "../core/pool-policy.ts";
+import type { Samples } from "../metrics/node/registry.ts";
 import { flowLogDirectory } from "./flow-log/flow-log-options.ts";
 import { ProcessFlows } from "./flow-log/process-flows.ts";
 import { diskFault } from "../process/disk-faults.ts";
@@ -31,13 +32,14 @@ import { PortBinder } from "./egress/port-binder.ts";
 import type { DestinationPolicy } from "../policy/destination-policy.ts";
 import { Resolver } from "./egress/resolver.ts";
 import { ProxyListener } from "./traffic/proxy/proxy-listener.ts";
-import type { RefusalCounts } from "./traffic/clients/refusals.ts";
+import { RefusalCounts } from "./traffic/clients/refusals.ts";
 import { IDLE_LIMITS, IdleTunnels } from "./traffic/tunnel/idle-tunnels.ts";
 import { Visitors } from "./traffic/clients/visitors.ts";
 import type { Uploads } from "./traffic/clients/uploads.ts";
 import { ListenerCertificates } from "./listener-certificates.ts";
 import { Gateway } from "./traffic/gateway/gateway.ts";
 import { Outgoing } from "./traffic/origins/outgoing.ts";
+import { Observation } from "./observation.ts";
 import { UdpAssociations } from "./traffic/socks/udp-associations.ts";
 import type { HostShares } from "./tenants/host-shares.ts";
 import { TenantMeters } from "./tenants/tenant-meters.ts";
@@ -98,6 +100,7 @@ export class DataPlane {
   readonly #log: Logger;
   readonly #associations: UdpAssociations;
   readonly #visitors: Visitors;
+  readonly #observation: Observation;
 
   constructor({ config, host, process: number = 0, verifier, describe, log }: DataPlaneOptions) {
     this.#config = config;
@@ -122,7 +125,7 @@ export class DataPlane {
       verifier,
       familiesOf: (name) => dialler.familiesOf(name),
     });
-    const refusalCounts: RefusalCounts = new Map();
+    const refusalCounts = new RefusalCounts();
     this.#visitors = visitorsOf(sockets, log);
     const shared = {
       host,
@@ -140,6 +143,9 @@ export class DataPlane {
       flowsAt: (question) => this.#flows.at(question),
       describe: (own) => describe({ ...own, uplinks: this.uplinks.describe(), ...this.#ownStatus() }),
     });
+    const [outgoing, admission, gateway] = [this.#outgoing, this.#admission, this.#gateway];
+    const parts = { dialler, refusalCounts, outgoing, admission, gateway };
+    this.#observation = new Observation(config, host, parts, log);
     this.#associations = new UdpAssociations({
       admission: this.#admission,
       resolver: this.#resolver,
@@ -214,6 +220,11 @@ export class DataPlane {
     return { ...this.#gateway.status(), ...this.#ownStatus() };
   }
 
+  /** What this process counts, and what its processes count: the same here; nothing without `--metrics`. */
+  metrics(): Promise<readonly Samples[]> {
+    return this.#observation.samples();
+  }
+
   #ownStatus(): Record<string, unknown> {
     return {
       tenants: this.tenants.meters.describe(),
@@ -251,7 +262,10 @@ export class DataPlane {
     for (const proxy of proxies) {
       places.push(await listening("--proxy", proxy, (place) => this.#proxy.listen({ ...place, reusePort })));
     }
-    await this.#judge.listensAt([gateway, ...places]);
+    const { metrics } = this.#config;
+    // Whoever may send through here may not read them.
+    const ofMetrics = metrics === null ? [] : [{ address: metrics.host, port: metrics.port }];
+    await this.#judge.listensAt([gateway, ...places, ...ofMetrics]);
     return { gateway, proxies: places };
   }
 
@@ -298,7 +312,7 @@ export class DataPlane {
     this.#judge.close();
     // Sockets say that they have closed a turn later.
     await setTimeout(0);
-    await this.#flows.close();
+    await Promise.all([this.#flows.close(), this.#observation.close()]);
   }
 }
 

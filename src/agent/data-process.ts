@@ -109,6 +109,9 @@ class DataProcess {
       case "status-wanted":
         this.#channel.send({ type: "own-status", id: message.id, status: this.#plane.status() });
         return;
+      case "metrics-wanted":
+        void this.#tellMetrics(message.id);
+        return;
       case "status":
         return this.#statuses.get(message.id)?.(message.status);
       case "upload-asked":
@@ -124,6 +127,11 @@ class DataProcess {
   end(): never {
     this.#log.info("ending");
     process.exit(0);
+  }
+
+  async #tellMetrics(id: number): Promise<void> {
+    const [metrics = []] = await this.#plane.metrics();
+    this.#channel.send({ type: "own-metrics", id, metrics });
   }
 
   async #serveOut(): Promise<void> {

@@ -11,6 +11,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import type { PoolPolicy } from "../core/pool-policy.ts";
+import type { Samples } from "../metrics/node/registry.ts";
 import type { KeySet } from "../wire/keys.ts";
 import type { AgentConfig } from "./command-line.ts";
 import { listening, type Places } from "./data-plane.ts";
@@ -94,6 +95,11 @@ export class DividedPlane {
   /** Of the policy by which all of them decide at least; null for none. [PY7] */
   get policyVersion(): number | null {
     return this.#processes?.policyVersion ?? null;
+  }
+
+  /** What this process counts and what its processes count. */
+  async metrics(): Promise<readonly Samples[]> {
+    return (await this.#processes?.metrics()) ?? [];
   }
 
   get binder(): ServedAddresses {

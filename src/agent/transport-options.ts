@@ -1,7 +1,7 @@
-/** What an agent is told about TLS, its own and its clients', and about going without. [TR1] [TR3] [TR4] */
+/** What an agent is told about TLS, its own and its clients', about going without, and of who may read its metrics. [TR1] [TR3] [TR4] */
 import type { Command } from "commander";
 import { isLoopback } from "../core/plain-http.ts";
-import { optionInvalid } from "../process/command-options.ts";
+import { optionInvalid, readUrl } from "../process/command-options.ts";
 import {
   ALLOW_PLAIN_HTTP,
   type PlainHttpOption,
@@ -9,16 +9,23 @@ import {
   securely,
   withPlainHttp,
 } from "../process/plain-http-option.ts";
+import {
+  type MetricsOptionTexts,
+  type MetricsPlace,
+  readMetrics,
+  withMetrics,
+} from "../metrics/node/metrics-options.ts";
 import type { CertificateFiles } from "./traffic/tls/listener-certificate.ts";
 
 /** As commander has them. */
-export interface TransportOptions extends PlainHttpOption {
+export interface TransportOptions extends PlainHttpOption, MetricsOptionTexts {
   readonly gatewayCertificate?: string;
   readonly gatewayKey?: string;
   readonly gatewayClientCa?: string;
   readonly proxyCertificate?: string;
   readonly proxyKey?: string;
   readonly proxyClientCa?: string;
+  readonly otlp?: string;
 }
 
 /** As the agent has them. */
@@ -26,6 +33,9 @@ export interface Transport {
   readonly gatewayCertificate: CertificateFiles | null;
   readonly proxyCertificate: CertificateFiles | null;
   readonly allowsPlainHttp: boolean;
+  readonly metrics: MetricsPlace | null;
+  /** URL of a collector of OpenTelemetry; null for none. */
+  readonly collector: string | null;
 }
 
 /** Where tokens go and come from. */
@@ -39,8 +49,12 @@ export interface TokenPlaces {
 
 /** The command with these options. */
 export function withTransport(command: Command): Command {
-  return withPlainHttp(command)
+  return withMetrics(withPlainHttp(command))
     .option("--gateway-certificate <file>", "a certificate in PEM form: the gateway speaks TLS")
+    .option(
+      "--otlp <url>",
+      "where a collector of OpenTelemetry takes spans over HTTP, such as http://127.0.0.1:4318",
+    )
     .option("--gateway-key <file>", "the key of that certificate")
     .option(
       "--gateway-client-ca <file>",
@@ -74,7 +88,10 @@ export function readTransport(options: TransportOptions, places: TokenPlaces): T
       for (const { host } of places.proxies) refuseToListen("proxy", "--proxy", host);
     }
   }
-  return { gatewayCertificate, proxyCertificate, allowsPlainHttp: options.allowPlainHttp };
+  const { allowPlainHttp: allowsPlainHttp } = options;
+  const metrics = readMetrics(options, allowsPlainHttp);
+  const collector = options.otlp === undefined ? null : readUrl("--otlp", options.otlp).href;
+  return { gatewayCertificate, proxyCertificate, allowsPlainHttp, metrics, collector };
 }
 
 function readCertificate(

@@ -30,6 +30,11 @@ export class StatePaths {
     return join(this.root, "tokens", name);
   }
 
+  /** What Prometheus shows to the edge, mode 0600. */
+  get metricsTokenFile(): string {
+    return join(this.root, "tokens", "metrics");
+  }
+
   /** Configuration and bundle of the edge, made anew at each start. */
   get edge(): string {
     return join(this.root, "edge");

@@ -15,6 +15,12 @@ import {
 import { isLoopback } from "../core/plain-http.ts";
 import { ALLOW_PLAIN_HTTP, plainHttpRefused, securely, withPlainHttp } from "../process/plain-http-option.ts";
 import { withConfiguration } from "../process/configuration.ts";
+import {
+  type MetricsOptionTexts,
+  type MetricsPlace,
+  readMetrics,
+  withMetrics,
+} from "../metrics/node/metrics-options.ts";
 import { readWhenCopied, withCopiedState } from "../link/copied-state-option.ts";
 import { withJoin } from "../link/join-arguments.ts";
 import type { WhenCopied } from "../link/state-directory.ts";
@@ -34,6 +40,8 @@ export interface RouterOptions {
   readonly whenCopied: WhenCopied;
   /** Where health and counters are served; null for nowhere. */
   readonly listen: { readonly host: string; readonly port: number } | null;
+  /** Where metrics are told; null for nowhere. */
+  readonly metrics: MetricsPlace | null;
   readonly config: RouterConfig;
   /** Print the rules and end, leaving the kernel alone. */
   readonly isDryRun: boolean;
@@ -41,7 +49,7 @@ export interface RouterOptions {
   readonly isRemovedAtEnd: boolean;
 }
 
-interface Words {
+interface Words extends MetricsOptionTexts {
   readonly edge: string;
   readonly pool: string;
   readonly tokenFile: string;
@@ -108,6 +116,7 @@ export function parseCommandLine(
     stateDirectory: words.state,
     whenCopied: readWhenCopied(words.copiedState),
     listen: words.listen === undefined ? null : listenPlace(words.listen, words),
+    metrics: readMetrics(words, words.allowPlainHttp),
     config,
     isDryRun: words.dryRun,
     isRemovedAtEnd: words.removeAtEnd,
@@ -118,7 +127,9 @@ export function parseCommandLine(
 export function routerCommand(write: (text: string) => void, about = ABOUT): Command {
   const { name, description, examples, withOwnOptions = (command) => command } = about;
   const { table, icmpErrorsPerSecond } = DEFAULT_ROUTER_CONFIG;
-  return withOwnOptions(withBeginning(withPlainHttp(newCommand(name, description, write)), examples))
+  return withOwnOptions(
+    withBeginning(withMetrics(withPlainHttp(newCommand(name, description, write))), examples),
+  )
     .requiredOption("--edge <url>", "where the edge is")
     .requiredOption("--pool <name>", "the pool whose addresses to steer")
     .requiredOption("--token-file <file>", "a token of the role router; its subject is this router's name")

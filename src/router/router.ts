@@ -12,12 +12,15 @@ import { permitsPool } from "../core/identity.ts";
 import { PublishedKeys } from "../link/published-keys.ts";
 import type { EdgeToken } from "../link/edge-token.ts";
 import { Flow } from "../process/flow.ts";
+import { MetricsListener } from "../metrics/node/metrics-listener.ts";
 import { outliveClients } from "../process/listener.ts";
 import { CommandFault, listenReason } from "../process/command-fault.ts";
 import type { StateDirectory } from "../link/state-directory.ts";
 import { problemReply } from "../wire/problem-response.ts";
 import { bearerOf } from "../wire/tokens.ts";
+import type { MetricsPlace } from "../metrics/node/metrics-options.ts";
 import type { RouterOptions } from "./command-line.ts";
+import { RouterMetrics } from "./router-metrics.ts";
 import type { SteeringKernel } from "./steering/steering-kernel.ts";
 import { SteeringMember } from "./feed/steering-member.ts";
 
@@ -31,6 +34,7 @@ export class Router {
   readonly #steering: SteeringMember;
   readonly #keys: PublishedKeys;
   #server: Server | null = null;
+  #metrics: MetricsListener | null = null;
 
   constructor(
     options: RouterOptions,
@@ -67,18 +71,25 @@ export class Router {
       await this.#serveStatus(this.#options.listen);
       this.#keys.start();
     }
+    if (this.#options.metrics !== null) await this.#tellMetrics(this.#options.metrics);
     this.#steering.start();
   }
 
   /** Stops. The kernel steers on by what it has, unless the operator wants it clean. */
   async end(): Promise<void> {
     this.#keys.stop();
+    this.#metrics?.close();
     this.#server?.close();
     this.#server?.closeAllConnections();
     await this.#steering.stop();
     if (this.#options.isRemovedAtEnd) await this.#kernel.remove();
     await this.#kernel.close();
     await this.#state.close();
+  }
+
+  async #tellMetrics(place: MetricsPlace): Promise<void> {
+    const metrics = new RouterMetrics({ steering: this.#steering, kernel: this.#kernel });
+    this.#metrics = await MetricsListener.open({ place, text: () => metrics.text(), log: this.#log });
   }
 
   async #serveStatus({ host, port }: { readonly host: string; readonly port: number }): Promise<void> {

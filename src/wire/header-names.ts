@@ -11,6 +11,10 @@ export const EGRESS_REDIRECT = "egress-redirect";
  * for it. Response to that question: how it stands.
  */
 export const EGRESS_UPLOAD = "egress-upload";
+/**
+ * Request, from the edge to a gateway, and response: the name of the request in all logs. [MT9]
+ */
+export const EGRESS_REQUEST_ID = "egress-request-id";
 /** Response: the source address of the request, as advertised. */
 export const EGRESS_IP = "egress-ip";
 /** Response: its source port. */

@@ -23,6 +23,7 @@ import { serveGatewayTokens } from "./routes/gateway-tokens.ts";
 import { serveHolders } from "./routes/holders.ts";
 import { serveHosts } from "./routes/hosts.ts";
 import { serveIps } from "./routes/ips.ts";
+import { serveMetrics } from "./routes/metrics.ts";
 import { servePeerWebSockets } from "./routes/peer-websockets.ts";
 import { serveJoins } from "./routes/joins.ts";
 import { serveKeys } from "./routes/keys.ts";
@@ -75,6 +76,7 @@ serveGatewayTokens(app);
 serveTokens(app);
 serveKeys(app);
 serveJoins(app);
+serveMetrics(app);
 servePeerWebSockets(app);
 
 app.openAPIRegistry.registerComponent("securitySchemes", "bearer", { type: "http", scheme: "bearer" });

@@ -7,6 +7,7 @@
 import { WorkerEntrypoint } from "cloudflare:workers";
 import { EVERY_POOL, type Identity } from "../core/identity.ts";
 import { CONNECT_PATH, EGRESS_CONNECT, FETCH_PATH } from "../wire/header-names.ts";
+import { finish, receive, type Received } from "./egress/finish.ts";
 import { relay } from "./egress/relay.ts";
 import { objectionTo, objectionToConnect } from "./egress/request-head.ts";
 import type { Environment } from "./runtime/environment.ts";
@@ -26,6 +27,11 @@ const NAMELESS_CLIENT = "service-binding";
 /** The entrypoint to be bound. */
 export class Egress extends WorkerEntrypoint<Environment, EgressProps | undefined> {
   override async fetch(request: Request): Promise<Response> {
+    const received = receive(request, this.env);
+    return finish(await this.#answer(request, received), received, this.env, this.ctx);
+  }
+
+  async #answer(request: Request, { requestId, trace }: Received): Promise<Response> {
     try {
       const objection = objectionTo(request);
       if (objection !== null) return problem(objection);
@@ -36,9 +42,15 @@ export class Egress extends WorkerEntrypoint<Environment, EgressProps | undefine
         connect === null
           ? `${FETCH_PATH}?url=${encodeURIComponent(request.url)}`
           : `${CONNECT_PATH}?${connect}`;
-      return await relay(request, target, identityOf(this.ctx.props), this.env, this.ctx);
+      return await relay(
+        request,
+        { target, requestId, trace },
+        identityOf(this.ctx.props),
+        this.env,
+        this.ctx,
+      );
     } catch (fault) {
-      return faultProblem(fault);
+      return faultProblem(fault, requestId);
     }
   }
 }

@@ -53,6 +53,8 @@ test("[AG1] a complete command line is a configuration", () => {
     edge: new URL("http://127.0.0.1:8787"),
     pool: "default",
     probes: [],
+    metrics: null,
+    collector: null,
     tokenFile: "token",
     stateDirectory: "state",
     whenCopied: "refuse",
@@ -83,7 +85,7 @@ test("[AG1] a complete command line is a configuration", () => {
     reach: { ipv4: null, ipv6: null },
     site: null,
     weight: 1,
-    flowLog: { level: "blocks", destinations: false, maxBytes: 256 * 2 ** 20 },
+    flowLog: { level: "blocks", destinations: false, maxBytes: 256 * 2 ** 20, decisions: "none" },
   });
   expect(parse({ "--listen": "[::1]:7001" })).toMatchObject({ listenHost: "::1", listenPort: 7001 });
   expect(parse({ "--processes": "4" })).toMatchObject({ processes: 4 });

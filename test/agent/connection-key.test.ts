@@ -53,6 +53,7 @@ test("[OR33] flows of different clients of a tenant share one, and the key stays
     id,
     client,
     clientAddress: `192.0.2.${id}`,
+    requestId: null,
     running: UNWATCHED,
   });
   expect(connectionKey(flow(1, "shop"), ORIGIN)).toBe(connectionKey(flow(2, "office"), ORIGIN));

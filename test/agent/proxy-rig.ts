@@ -1,4 +1,5 @@
 /** A proxy over the gateway rig, and clients of it that say exactly what they are told to. */
+import { RefusalCounts } from "../../src/agent/traffic/clients/refusals.ts";
 import { once } from "node:events";
 import { type AddressInfo, connect, type Socket } from "node:net";
 import { ProxyListener, type ProxyOptions } from "../../src/agent/traffic/proxy/proxy-listener.ts";
@@ -28,7 +29,7 @@ export async function startProxyRig(
   const rig = await startRig({ leases: [{ base: 20_480, order: 11, epoch: 1 }], ...options });
   const idle = options.idle ?? new IdleTunnels();
   const associations = new UdpAssociations({ admission: rig.admission, resolver: rig.resolver });
-  const counts = new Map<ProblemCode, number>();
+  const counts = new RefusalCounts();
   const proxy = new ProxyListener({
     host: "h1",
     admission: rig.admission,

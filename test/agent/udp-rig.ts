@@ -130,6 +130,7 @@ export async function startUdpRig(options: UdpRigOptions = {}): Promise<UdpRig> 
     UdpAssociation.open({
       context: {
         id: 1,
+        requestId: null,
         clientAddress: null,
         client: "test",
         pool: "main",

@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { Socket } from "node:net";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { Refusals } from "../../src/agent/traffic/clients/refusals.ts";
+import { RefusalCounts, Refusals } from "../../src/agent/traffic/clients/refusals.ts";
 import {
   type Arrival,
   type Visitor,
@@ -11,9 +11,8 @@ import {
 } from "../../src/agent/traffic/clients/visitors.ts";
 import { OpenSockets } from "../../src/agent/egress/open-sockets.ts";
 import { outliveErrors } from "../../src/process/listener.ts";
-import type { ProblemCode } from "../../src/core/problems.ts";
 
-const counts = new Map<ProblemCode, number>();
+const counts = new RefusalCounts();
 const refusals = new Refusals({ host: null, isProxy: false }, () => {}, counts);
 
 /** A connection from an address, as far as it matters here. */

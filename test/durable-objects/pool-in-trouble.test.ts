@@ -259,8 +259,10 @@ describe("a pool that does not answer", () => {
     here.host.send({ type: "acquire", requestId: "a", order: 8 });
     expect(await here.host.next()).toEqual({ type: "refused", requestId: "a", code: "steering-pending" });
     expect(delaysMs).toContain(7_000);
-    const fault = expect.objectContaining({ message: "the pool does not answer" }) as Error;
-    expect(reported.mock.calls).toEqual([[`address ${here.ip} could not be published`, fault]]);
+    const lines = reported.mock.calls.map(([line]) => JSON.parse(line as string) as unknown);
+    expect(lines).toMatchObject([
+      { msg: `address ${here.ip} could not be published`, err: { message: "the pool does not answer" } },
+    ]);
     router.acknowledge((await router.change()).sequence);
     vi.restoreAllMocks();
     here.host.send({ type: "acquire", requestId: "a", order: 8 });

@@ -1,5 +1,5 @@
 /**
- * The programs of others that the tests of proxies run, and which of them this machine lacks. What
+ * The programs of others that the tests of proxies and metrics run, and which of them this machine lacks. What
  * lacks something is left out and said by name, with what it lacks; where everything can be had, as in
  * continuous integration (`CLIENTS_REQUIRED=1`), that is a failure.
  */
@@ -30,6 +30,7 @@ const NEEDS = {
     "ncat",
   ],
   "proxy-clients-chromium": ["chromium"],
+  metrics: ["promtool"],
 } as const;
 
 /** A file of tests that cannot run here. */

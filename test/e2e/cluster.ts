@@ -49,6 +49,7 @@ export interface StatusView {
     readonly ip: string;
     readonly portCount: number;
     readonly heldCount: number;
+    readonly blocks: readonly unknown[];
   }[];
   /** Requests and WebSockets under way. */
   readonly running: number;

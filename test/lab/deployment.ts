@@ -4,7 +4,7 @@
  * edge. Addresses are put on the hosts by their agents. What is so must be shown by captures and
  * by what the origin saw, not by what these processes say of themselves.
  */
-import { mkdir } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Role as TokenRole } from "../../src/core/identity.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
@@ -41,6 +41,8 @@ export interface DeploymentOptions extends Omit<LabOptions, "areSharedConfigured
   readonly agentArgs?: readonly string[];
   /** Where every host has a proxy on the management network; without it none has. */
   readonly proxyPort?: number;
+  /** Where every host and router tells its metrics on the management network; without it none does. */
+  readonly metrics?: { readonly port: number; readonly token: string };
 }
 
 /** One standing deployment, in a laboratory of its own. */
@@ -69,6 +71,7 @@ export class Deployment extends EdgeSide {
   async startRouter(name: `r${number}`): Promise<void> {
     const place = routerOnManagement(Number(name.slice(1)));
     const args = ["--ingress=up0", "--link=lan0", `--listen=${place.ipv4}:9000`];
+    args.push(...(await this.#metricsAt(place.ipv4)));
     this.run(name, name, [process.execPath, ROUTER, ...(await this.#common("router", name)), ...args]);
   }
 
@@ -91,6 +94,7 @@ export class Deployment extends EdgeSide {
         : [`--proxy=${hostOnManagement(number).ipv4}:${this.#options.proxyPort}`]),
       // One process each, where a test is not about several.
       ...(agentArgs.some((arg) => arg.startsWith("--processes")) ? [] : ["--processes=1"]),
+      ...(await this.#metricsAt(hostOnManagement(number).ipv4)),
       ...agentArgs,
     ];
     this.run(name, name, [process.execPath, AGENT, ...(await this.#common("host", name)), ...args]);
@@ -105,6 +109,14 @@ export class Deployment extends EdgeSide {
     const hosts = hostsOf(size).filter((name) => this.#options.idleHosts?.includes(name) !== true);
     await Promise.all(hosts.map((name) => this.startHost(name)));
     await this.untilServing(hosts);
+  }
+
+  async #metricsAt(ip: string): Promise<string[]> {
+    const { metrics } = this.#options;
+    if (metrics === undefined) return [];
+    const file = join(this.lab.directory, "metrics.token");
+    await writeFile(file, metrics.token);
+    return [`--metrics=${ip}:${metrics.port}`, `--metrics-token-file=${file}`];
   }
 
   async #common(role: TokenRole, name: string): Promise<string[]> {

@@ -36,6 +36,7 @@ test("[AG1] a complete command line is a router's configuration", () => {
       ]),
       icmpErrorsPerSecond: 100,
     },
+    metrics: null,
     isDryRun: false,
     isRemovedAtEnd: false,
   });

@@ -45,6 +45,7 @@ test("[ID6] a router shows its status to administrators of its pool only", async
     whenCopied: "refuse",
     listen: { host: "127.0.0.1", port },
     config: CONFIG,
+    metrics: null,
     isDryRun: false,
     isRemovedAtEnd: false,
   } as const;

@@ -11,6 +11,7 @@ test("[GW3] [WK18] the fields and paths that are ours keep their names", () => {
     EGRESS_AUTHORIZATION: "egress-authorization",
     EGRESS_CONNECT: "egress-connect",
     EGRESS_REDIRECT: "egress-redirect",
+    EGRESS_REQUEST_ID: "egress-request-id",
     EGRESS_SESSION_UNTIL: "egress-session-until",
     EGRESS_UPLOAD: "egress-upload",
     EGRESS_IP: "egress-ip",

@@ -40,6 +40,7 @@ const FOR_SEVERAL: Readonly<Record<string, number>> = {
 const OF_NO_POOL: ReadonlySet<string> = new Set([
   "GET /openapi.json",
   "GET /v1/edge",
+  "GET /metrics",
   "GET /v1/pools",
   "GET /v1/tokens",
   "POST /v1/tokens",

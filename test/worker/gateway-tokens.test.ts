@@ -191,7 +191,7 @@ describe("a gateway token", () => {
       const response = await ask(path, { method, headers }, keyless);
       expect(await codeOf(response)).toEqual({ status: 500, code: "internal-fault" });
     }
-    expect(logged).toHaveBeenCalledWith("internal fault", expect.stringContaining("EDGE_KEY is not set"));
+    expect(logged).toHaveBeenCalledWith(expect.stringContaining("EDGE_KEY is not set"));
     const published = await (await ask("/.well-known/jwks.json", {}, keyless)).json();
     expect(published).toEqual({ keys: [publicPart(issuerKey)] });
   });

@@ -120,7 +120,12 @@ it("[WK23] [WK19] a fault of the watch is logged, and gives nobody up", async ()
   });
   absentHosts.add(h1);
   await vi.advanceTimersByTimeAsync(1_000);
-  expect(logged).toHaveBeenCalledWith("a host could not be looked after", fault);
+  const line = JSON.parse(logged.mock.lastCall?.[0] as string) as unknown;
+  expect(line).toMatchObject({
+    msg: "a host could not be looked after",
+    host: h1,
+    err: { stack: fault.stack },
+  });
   expect(goneAtMs).toEqual([]);
 });
 

@@ -14,7 +14,7 @@ import type { TokenVerifier } from "../../wire/tokens.ts";
 import { unmapped } from "../../policy/embedded-addresses.ts";
 import type { FlowContext } from "../egress/flow-context.ts";
 import type { PortBinder } from "../egress/port-binder.ts";
-import type { BeginningFlow, TrackedFlow } from "../tenants/running-flows.ts";
+import type { BeginningFlow, FlowKind, TrackedFlow } from "../tenants/running-flows.ts";
 import type { Standing, TenantBook } from "../tenants/tenant-book.ts";
 import { AddressChoice, type FamiliesOf } from "./address-choice.ts";
 import { ClientAccess, type WayOfAsking } from "./client-access.ts";
@@ -38,6 +38,8 @@ export interface Asked<Destination> {
   readonly client: Outcome<Identity, Problem>;
   /** The pool, address and session that are wanted, as in the field `egress`; null for none. */
   readonly selection: string | null;
+  /** What it is called, if it has a name. */
+  readonly requestId?: string | null;
   /** Of the client's connection, if that is known. */
   readonly clientAddress?: string | undefined;
   /** Read only when it is needed, so not for those who may not ask. */
@@ -60,12 +62,16 @@ const OF_RETIRED: Problem = { code: "token-signature-invalid" };
 export class Admission {
   /** Admits no new flows; those that run go on. */
   isDraining = false;
+  /** Told of every flow that is admitted. [MT12] */
+  onAdmitted: ((context: FlowContext, kind: FlowKind) => void) | null = null;
   readonly pool: string;
   readonly #tenants: TenantBook;
   readonly #verifier: TokenVerifier;
   readonly #access: ClientAccess;
   readonly #choice: AddressChoice;
   #flowCount = 0;
+  /** Flows that were admitted, by kind. */
+  readonly flowCounts: Record<FlowKind, number> = { request: 0, tunnel: 0, association: 0 };
 
   constructor({ pool, binder, tenants, verifier, familiesOf }: AdmissionOptions) {
     this.pool = pool;
@@ -136,7 +142,7 @@ export class Admission {
     client: Identity,
     standing: Standing,
     running: TrackedFlow,
-    { selection, clientAddress, destination: read }: Asked<Destination>,
+    { selection, requestId = null, clientAddress, destination: read, flow }: Asked<Destination>,
   ): Outcome<Admitted<Destination>, Problem> {
     const destination = read();
     if (!destination.ok) return destination;
@@ -147,9 +153,11 @@ export class Admission {
     const address = this.#choice.choose(selection, hostname, permittedIps);
     if (!address.ok) return address;
     this.#flowCount += 1;
+    this.flowCounts[flow.kind] += 1;
     const { tenant, policy, meter } = standing;
     const context: FlowContext = {
       id: this.#flowCount,
+      requestId,
       client: client.subject,
       clientAddress: clientAddress === undefined ? null : unmapped(clientAddress),
       pool: this.pool,
@@ -159,6 +167,7 @@ export class Admission {
       meter,
       running,
     };
+    this.onAdmitted?.(context, flow.kind);
     return ok({ context, destination: destination.value });
   }
 }

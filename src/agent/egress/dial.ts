@@ -55,6 +55,8 @@ const MAX_PORT_ATTEMPTS = 8;
 export class Dialler {
   /** Observes the results of attempts; must take constant time. [BI13] */
   onTry: OnTry | null = null;
+  /** Told how long a connection has taken, or the attempt that failed. [MT6] */
+  onDialled: ((tookMs: number, isConnected: boolean) => void) | null = null;
   /** Notes every attempt: each is a flow, whatever becomes of it. [AT5] */
   recorder: FlowRecorder | null = null;
   readonly #resolver: Resolver;
@@ -68,12 +70,28 @@ export class Dialler {
   }
 
   /** Connects to a host (a name or an address, IPv6 without brackets) and a TCP port. */
-  async dial(
+  dial(
     context: EgressContext,
     host: string,
     port: number,
     signal?: AbortSignal,
     use: DialUse = {},
+  ): Promise<Dialled> {
+    const { onDialled } = this;
+    const sinceMs = monotonicMs();
+    const dialled = this.#dial(context, host, port, signal, use);
+    if (onDialled === null) return dialled;
+    const note = (isConnected: boolean) => (): void => onDialled(monotonicMs() - sinceMs, isConnected);
+    dialled.then(note(true), note(false));
+    return dialled;
+  }
+
+  async #dial(
+    context: EgressContext,
+    host: string,
+    port: number,
+    signal: AbortSignal | undefined,
+    use: DialUse,
   ): Promise<Dialled> {
     const sender = use.sender ?? { tenant: context.tenant, client: null, clientAddress: null };
     const to = { ...use, port, sender };

@@ -22,6 +22,8 @@ export interface EgressContext {
 export interface FlowContext extends EgressContext, FlowSender {
   /** A number within this process. */
   readonly id: number;
+  /** The name of the request, which its answer says too; null for what has none. [MT9] */
+  readonly requestId: string | null;
   /** Who asked, as the token says. */
   readonly client: string;
   readonly running: RunningFlow;
@@ -30,12 +32,13 @@ export interface FlowContext extends EgressContext, FlowSender {
 /** What a line of the log says of a flow. */
 export function logFields({
   id,
+  requestId,
   tenant,
   client,
   pool,
   address,
 }: FlowContext): Readonly<Record<string, unknown>> {
-  return { flow: id, tenant, client, pool, ip: address.ip };
+  return { ...(requestId === null ? {} : { requestId }), flow: id, tenant, client, pool, ip: address.ip };
 }
 
 /** An address as clients are told of it: what the Internet sees. [PF5] */

@@ -14,6 +14,8 @@ export interface FlowLogConfig {
   /** Whether it says where flows go. */
   readonly destinations: boolean;
   readonly maxBytes: number;
+  /** Which decisions about flows are lines of the process's own log. [MT12] */
+  readonly decisions: DecisionLevel;
 }
 
 /** The options as they are written. */
@@ -21,7 +23,11 @@ export interface FlowLogOptionTexts {
   readonly flowLog: string;
   readonly flowLogDestinations?: true;
   readonly flowLogBytes: string;
+  readonly logDecisions: string;
 }
+
+/** Those that are told. */
+export type DecisionLevel = "none" | "refused" | "all";
 
 /** Of the processes of a host. */
 export interface FlowLogPlace {
@@ -32,6 +38,7 @@ export interface FlowLogPlace {
 
 const DIRECTORY = "flow-log";
 const LEVELS: readonly FlowLogLevel[] = ["off", "blocks", "flows"];
+const DECISION_LEVELS: readonly DecisionLevel[] = ["none", "refused", "all"];
 const DEFAULT_LEVEL: FlowLogLevel = "blocks";
 const DEFAULT_BYTES = "256M";
 const SIZE = /^(\d{1,6})([KMG])$/;
@@ -53,7 +60,12 @@ export function withFlowLog(command: Command): Command {
       "--flow-log-destinations",
       "let the log of flows say where each goes (RFC 6888 advises against it)",
     )
-    .option("--flow-log-bytes <size>", "how much of the log is kept, such as 256M or 4G", DEFAULT_BYTES);
+    .option("--flow-log-bytes <size>", "how much of the log is kept, such as 256M or 4G", DEFAULT_BYTES)
+    .option(
+      "--log-decisions <which>",
+      "flows that get a line in the log of the process: none, refused, or all",
+      "none",
+    );
 }
 
 /** Reads them. Throws `option-invalid`. */
@@ -61,6 +73,7 @@ export function readFlowLog({
   flowLog,
   flowLogDestinations,
   flowLogBytes,
+  logDecisions,
 }: FlowLogOptionTexts): FlowLogConfig {
   const level = LEVELS.find((known) => known === flowLog);
   if (level === undefined) throw optionInvalid(`--flow-log ${flowLog} is not one of ${LEVELS.join(", ")}.`);
@@ -73,7 +86,11 @@ export function readFlowLog({
   if (!(maxBytes >= LEAST_BYTES && maxBytes <= MOST_BYTES)) {
     throw optionInvalid(`--flow-log-bytes ${flowLogBytes} is not a size from 1M to 1024G, such as 256M.`);
   }
-  return { level, destinations, maxBytes };
+  const decisions = DECISION_LEVELS.find((known) => known === logDecisions);
+  if (decisions === undefined) {
+    throw optionInvalid(`--log-decisions ${logDecisions} is not one of ${DECISION_LEVELS.join(", ")}.`);
+  }
+  return { level, destinations, maxBytes, decisions };
 }
 
 /** Where a host has its log. */

@@ -15,6 +15,7 @@ import { adviceOn } from "../../link/edge-refusals.ts";
 import { type CancelTimer, systemTimers, type Timers } from "../../process/timers.ts";
 import type { KeeperEvent, KeeperTiming } from "./keeper-options.ts";
 import { LeaseKeeper } from "./lease-keeper.ts";
+import { type LeaseCounts, LeaseMeasures } from "./lease-measures.ts";
 import type { ServedPorts } from "./served-addresses.ts";
 import { SlotRecord, type SlotStore } from "./slot-record.ts";
 
@@ -67,6 +68,7 @@ export class AddressMember {
   readonly #ports: ServedPorts;
   readonly #log: Logger;
   readonly #record: SlotRecord;
+  readonly #measures: LeaseMeasures;
   readonly #timers: Timers;
   #keeper: LeaseKeeper | null = null;
   #control: PortControl | null = null;
@@ -86,7 +88,8 @@ export class AddressMember {
     this.#options = options;
     this.#log = options.log.child({ ip: ports.ip });
     this.#timers = options.timers ?? systemTimers;
-    const { pool, slots = NOTHING_KEPT } = options;
+    const { pool, slots = NOTHING_KEPT, clock = readClock } = options;
+    this.#measures = new LeaseMeasures(() => clock().monotonicMs);
     this.#record = new SlotRecord({ store: slots, pool, ip: ports.ip, log: this.#log });
   }
 
@@ -129,6 +132,11 @@ export class AddressMember {
   /** Whether the address is known not to be on this machine. [PM2] */
   get isAbsent(): boolean {
     return this.#absence !== null;
+  }
+
+  /** What the metrics say of its leases. */
+  counts(): LeaseCounts {
+    return this.#measures.counts();
   }
 
   /** Ports that this host could have of the address, as far as it knows. [AS8] */
@@ -212,7 +220,10 @@ export class AddressMember {
       ports,
       clock: this.#options.clock ?? readClock,
       random: this.#options.random ?? Math.random,
-      send: (request: LeaseRequest) => this.#record.sending(request, () => link.ask(request)),
+      send: (request: LeaseRequest) => {
+        this.#measures.sent(request);
+        this.#record.sending(request, () => link.ask(request));
+      },
       wakeIn: (delayMs) => {
         this.#cancelWake?.();
         this.#cancelWake = this.#timers.after(Math.max(1, Math.ceil(delayMs)), () => keeper.tick());
@@ -232,6 +243,7 @@ export class AddressMember {
   }
 
   #received(link: Link, keeper: LeaseKeeper, reply: LeaseReply): void {
+    this.#measures.received(reply);
     if (reply.type === "answer") {
       link.confirm();
       if (reply.leaseDurationMs !== null) link.beatEvery(heartbeatMsOf(reply.leaseDurationMs));
@@ -256,6 +268,7 @@ export class AddressMember {
 
   #onEvent(event: KeeperEvent): void {
     this.#logEvent(event);
+    this.#measures.happened(event);
     if (event.type === "epoch-seen") this.#options.epochs.noteEpoch(this.#ports.ip, event.epoch);
     // Not from within the keeper: it still has to finish what it is doing.
     if (event.type === "drained") queueMicrotask(() => this.#onDrained());

@@ -22,6 +22,7 @@ import type { ServedAddresses, ServedPorts } from "./served-addresses.ts";
 import { type OwnNextHop, nextHopFindings } from "./next-hop-findings.ts";
 import { ShareTalk, type TenantShares } from "./share-talk.ts";
 import { type CapacityReport, urgencyOf } from "./capacity-report.ts";
+import type { AddressMeasures } from "./lease-measures.ts";
 import type { AddressUplink, Place } from "../../core/uplink.ts";
 import { DEFAULT_WEIGHT } from "../../core/whereabouts.ts";
 
@@ -177,6 +178,20 @@ export class PoolMember {
     this.#link.stop();
     for (const member of this.#members.values()) member.stop();
     for (const { member } of this.#leaving.values()) member.stop();
+  }
+
+  /** Whether the pool has taken this host, and can be heard. */
+  get isConnected(): boolean {
+    return this.#told !== null;
+  }
+
+  /** What the metrics say of each address, those that are being given up included. */
+  measures(): AddressMeasures[] {
+    const leaving = Array.from(this.#leaving, ([ip, { member }]) => [ip, member] as const);
+    return [...this.#members, ...leaving].flatMap(([ip, member]) => {
+      const ports = this.#options.binder.address(ip);
+      return ports === undefined ? [] : { ports, limit: member.portLimit, counts: member.counts() };
+    });
   }
 
   #enlist(): void {

@@ -11,7 +11,7 @@ import type { Logger } from "pino";
 import { CommandFault } from "../../process/command-fault.ts";
 import type { PortControl } from "../egress/port-messages.ts";
 import { readClock } from "../../process/clock.ts";
-import { Guard, type GuardAvailability, guardAvailability, needsGuard } from "./guard.ts";
+import { Guard, type GuardAvailability, type GuardCount, guardAvailability, needsGuard } from "./guard.ts";
 import { GuardedPorts } from "./guarded-ports.ts";
 import { examineHost } from "./host-findings.ts";
 import { HostSetup } from "./host-setup.ts";
@@ -95,9 +95,15 @@ export class Machine {
     });
   }
 
+  /** What the guard dropped, address by address; null where there is none. */
+  async guardCounts(): Promise<readonly GuardCount[] | null> {
+    return this.#grip === null ? null : this.#grip.guard.counts();
+  }
+
   /** For the status: what the guard dropped, or why there is none. */
   async describe(): Promise<Record<string, unknown>> {
-    if (this.#grip !== null) return { guard: { active: true, dropped: await this.#grip.guard.counts() } };
+    const dropped = await this.guardCounts();
+    if (dropped !== null) return { guard: { active: true, dropped } };
     const reason = this.#availability.ok ? "no address needs it" : this.#availability.reason;
     return { guard: { active: false, reason } };
   }

@@ -3,6 +3,7 @@
  * are not checked as those from strangers are.
  */
 import type { PoolPolicy } from "../../core/pool-policy.ts";
+import type { Samples } from "../../metrics/node/registry.ts";
 import type { LocalUse, ShareMessage } from "../../core/share-messages.ts";
 import type { AddressUplink, Place } from "../../core/uplink.ts";
 import type { CommandFaultCode } from "../../process/command-fault.ts";
@@ -33,6 +34,8 @@ export type ToDataProcess<Config> =
   | { readonly type: "end" }
   | { readonly type: "try"; readonly id: number; readonly ip: string; readonly places: readonly Place[] }
   | { readonly type: "status-wanted"; readonly id: number }
+  /** It is to say what it counts. */
+  | { readonly type: "metrics-wanted"; readonly id: number }
   | { readonly type: "status"; readonly id: number; readonly status: Record<string, unknown> }
   | UploadMessage;
 
@@ -56,6 +59,7 @@ export type FromDataProcess =
   | { readonly type: "tried"; readonly id: number; readonly reached: readonly Place[] }
   /** Its own status. */
   | { readonly type: "own-status"; readonly id: number; readonly status: Record<string, unknown> }
+  | { readonly type: "own-metrics"; readonly id: number; readonly metrics: Samples }
   /** A client of it wants the status of the host. */
   | { readonly type: "host-status-wanted"; readonly id: number }
   | UploadMessage;

@@ -8,6 +8,7 @@ import { rm } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import type { Logger } from "pino";
 import type { PoolPolicy } from "../../core/pool-policy.ts";
+import type { Samples } from "../../metrics/node/registry.ts";
 import type { LocalUse, ShareMessage } from "../../core/share-messages.ts";
 import type { Place } from "../../core/uplink.ts";
 import { BackOff } from "../../process/back-off.ts";
@@ -19,6 +20,7 @@ import type { FromDataProcess, ToDataProcess, UploadMessage } from "./data-messa
 import { DividedAddresses } from "./divided-addresses.ts";
 import { HostUplinks } from "./host-uplinks.ts";
 import { MessageChannel } from "./message-channel.ts";
+import { ProcessCounts } from "./process-counts.ts";
 import type { ProcessRecord } from "./process-record.ts";
 
 /** What they need. */
@@ -70,6 +72,7 @@ export class DataProcesses<Config> {
   readonly #backOff = new BackOff({ firstMs: 100, longestMs: 10_000 }, Math.random);
   readonly #questions = new Map<number, (answer: FromDataProcess | null) => void>();
   #questionCount = 0;
+  readonly #counts = new ProcessCounts();
   #startCount = 0;
   #timer: NodeJS.Timeout | null = null;
   #policy: PoolPolicy | null = null;
@@ -171,6 +174,18 @@ export class DataProcesses<Config> {
     return this.#options.describe(own.filter((status) => status !== null));
   }
 
+  /** What each counts, those that have ended included. [MT4] */
+  async metrics(): Promise<readonly Samples[]> {
+    const children = [...this.#children.values()].filter(({ isReady }) => isReady);
+    const fresh = await Promise.all(
+      children.map(async (child) => {
+        const answer = await this.#ask(child, (id) => ({ type: "metrics-wanted", id }), ANSWER_MS);
+        return [child.number, answer?.type === "own-metrics" ? answer.metrics : null] as const;
+      }),
+    );
+    return this.#counts.after(new Map(fresh));
+  }
+
   /** Starts one; resolves when it listens, and rejects if it cannot. */
   #begin(): Promise<void> {
     this.#startCount += 1;
@@ -243,6 +258,7 @@ export class DataProcesses<Config> {
         return;
       case "tried":
       case "own-status":
+      case "own-metrics":
         this.#questions.get(message.id)?.(message);
         return;
       case "host-status-wanted":

@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import { makeDirectory } from "../../process/directories.ts";
 import type { ChildSpec } from "../supervision/child.ts";
 import { CommandFault } from "../../process/command-fault.ts";
+import { ensureMetricsToken } from "../credentials/metrics-token.ts";
 import { issuerKeySet, type KeyPairs } from "../credentials/key-files.ts";
 import type { StatePaths } from "../state-paths.ts";
 import { type EdgeTls, NO_TLS, prepareTls } from "./edge-tls.ts";
@@ -25,12 +26,19 @@ const WRANGLER_TOML = fileURLToPath(new URL("../../../wrangler.toml", import.met
 const READY_TIMEOUT_MS = 20_000;
 const STOP_GRACE_MS = 1_000;
 
+/** Those decisions that get a line in the log. */
+export type DecisionLevel = "none" | "refused" | "all";
+
 /** Where an edge shall listen. */
 export interface EdgeOptions {
   readonly host: string;
   readonly port: number;
   /** Plain HTTP, and gateways by what browsers trust, where nothing is said. */
   readonly tls?: EdgeTls;
+  /** Which answers of the egress API get a line in its log; none where nothing is said. */
+  readonly logDecisions?: DecisionLevel;
+  /** Where a collector takes spans. */
+  readonly collector?: string | null;
 }
 
 /** Bundles and configures the edge, and answers what to start. */
@@ -39,7 +47,7 @@ export async function prepareEdge(
   keys: KeyPairs,
   options: EdgeOptions,
 ): Promise<ChildSpec> {
-  const declaration = parseWranglerConfig(await readFile(WRANGLER_TOML, "utf8"));
+  const declaration = onThisMachine(parseWranglerConfig(await readFile(WRANGLER_TOML, "utf8")), options);
   const config = join(state.edge, "config.capnp");
   makeDirectory(state.edgeStorage);
   await bundleWorker(join(dirname(WRANGLER_TOML), declaration.main), join(state.edge, BUNDLE_FILE));
@@ -50,24 +58,36 @@ export async function prepareEdge(
     name: EDGE_NAME,
     command: createRequire(import.meta.url)("workerd").default as string,
     args: ["serve", "--experimental", config],
-    env: environmentOf(declaration, keys, await issuerKeySet(state)),
+    env: environmentOf(declaration, {
+      ISSUER_KEYS: await issuerKeySet(state),
+      EDGE_KEY: JSON.stringify(keys.edge),
+      METRICS_TOKEN: await ensureMetricsToken(state),
+    }),
     mark: config,
     logFile: state.logFile(EDGE_NAME),
     graceMs: STOP_GRACE_MS,
   };
 }
 
+/** With what only an edge on a machine of its own has: one isolate, whose counts say something. [MT8] */
+function onThisMachine(
+  declaration: EdgeDeclaration,
+  { logDecisions = "none", collector }: EdgeOptions,
+): EdgeDeclaration {
+  const { vars, secretNames } = declaration;
+  return {
+    ...declaration,
+    vars: { ...vars, SELF_HOSTED: "1", LOG_DECISIONS: logDecisions, OTLP_URL: collector ?? "" },
+    secretNames: [...secretNames, "METRICS_TOKEN"],
+  };
+}
+
 /** The values behind the names that `wrangler.toml` gives: what this edge signs with and trusts. */
 function environmentOf(
   declaration: EdgeDeclaration,
-  keys: KeyPairs,
-  issuers: string,
+  made: Readonly<Record<string, string>>,
 ): Record<string, string> {
-  const values: Record<string, string> = {
-    ...declaration.vars,
-    ISSUER_KEYS: issuers,
-    EDGE_KEY: JSON.stringify(keys.edge),
-  };
+  const values: Record<string, string> = { ...declaration.vars, ...made };
   const missing = declaration.secretNames.find((name) => !(name in values));
   if (missing !== undefined) {
     throw new CommandFault(

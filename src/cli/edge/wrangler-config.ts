@@ -19,8 +19,9 @@ const schema = z.strictObject({
   migrations: z.array(z.strictObject({ tag: z.string(), new_sqlite_classes: z.array(identifier) })),
   vars: z.record(identifier, z.string()).default({}),
   secrets: z.strictObject({ required: z.array(identifier) }).default({ required: [] }),
-  // Cloudflare's observability settings have no meaning on this machine.
+  // Cloudflare's observability settings have no meaning on this machine, which has `/metrics` instead.
   observability: z.unknown().optional(),
+  analytics_engine_datasets: z.unknown().optional(),
 });
 
 /** What the edge is made of. */

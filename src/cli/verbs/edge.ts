@@ -1,8 +1,10 @@
 /** `ipshard edge`: runs the edge on this machine until it is told to end. */
+import { Option } from "commander";
 import { isLoopback } from "../../core/plain-http.ts";
 import { CONFIGURATION_GOOD, withConfiguration } from "../../process/configuration.ts";
-import { optionInvalid, withExamples } from "../../process/command-options.ts";
+import { optionInvalid, readUrl, withExamples } from "../../process/command-options.ts";
 import { ALLOW_PLAIN_HTTP, plainHttpRefused, withPlainHttp } from "../../process/plain-http-option.ts";
+import type { DecisionLevel } from "../edge/edge-process.ts";
 import type { EdgeTls } from "../edge/edge-tls.ts";
 import { runEdge } from "../edge/run-edge.ts";
 import type { PemFiles } from "../edge/workerd-config.ts";
@@ -14,6 +16,8 @@ interface Words {
   readonly host: string;
   readonly port: number;
   readonly state: string;
+  readonly logDecisions: DecisionLevel;
+  readonly otlp?: string;
   readonly certificate?: string;
   readonly key?: string;
   readonly gatewayCa?: string;
@@ -39,9 +43,16 @@ export const edge = withExamples(
   .option("--gateway-ca <file>", "authorities in PEM form that gateways have their certificates from")
   .option("--gateway-client-certificate <file>", "what the edge shows to gateways that ask for a certificate")
   .option("--gateway-client-key <file>", "the key of that certificate")
+  .addOption(
+    new Option("--log-decisions <which>", "requests that get a line in the log")
+      .choices(["none", "refused", "all"])
+      .default("none"),
+  )
+  .option("--otlp <url>", "where a collector of OpenTelemetry takes spans over HTTP")
   .addOption(stateOption())
   .action(async (words: Words) => {
-    const { host, port, state, allowPlainHttp } = words;
+    const { host, port, state, allowPlainHttp, logDecisions, otlp } = words;
+    const collector = otlp === undefined ? null : readUrl("--otlp", otlp).href;
     const tls: EdgeTls = {
       certificate: pair(["--certificate", words.certificate], ["--key", words.key]),
       gatewayCa: words.gatewayCa ?? null,
@@ -58,7 +69,7 @@ export const edge = withExamples(
       );
     }
     if (words.checkConfig === true) return print(CONFIGURATION_GOOD);
-    await runEdge(new StatePaths(state), { host, port, tls });
+    await runEdge(new StatePaths(state), { host, port, tls, logDecisions, collector });
   });
 
 type Given = readonly [option: string, file: string | undefined];

@@ -5,6 +5,7 @@
  *     pool feed → installer → kernel
  *          ↑ acknowledge ┘
  */
+import { SteeringLag } from "./steering-lag.ts";
 import { KernelFault } from "../../linux/kernel-commands.ts";
 import { type CancelTimer, systemTimers, type Timers } from "../../process/timers.ts";
 import type { SteeringKernel } from "../steering/steering-kernel.ts";
@@ -14,6 +15,8 @@ import { type InstallerEvent, SteeringInstaller } from "./steering-installer.ts"
 /** Where a router's pool and its kernel are. The kernel stays open when the member stops. */
 export interface SteeringMemberOptions extends Omit<PoolFeedOptions, "onConnected" | "onTable" | "onChange"> {
   readonly kernel: SteeringKernel;
+  /** Reads a monotonic clock; the system's, unless it is given. */
+  readonly nowMs?: () => number;
 }
 
 /** How often the rules are checked: a program that removes them does not announce it. */
@@ -23,6 +26,10 @@ const CHECKS_PER_ROUTE_CHECK = 5;
 
 /** From `start` to `stop`. */
 export class SteeringMember {
+  /** How far the kernel is behind. */
+  readonly lag: SteeringLag;
+  /** Times that the kernel did not take what it was told, and that others took from it what it had. */
+  readonly counts = { kernelFailures: 0, displacements: 0 };
   readonly #options: SteeringMemberOptions;
   readonly #timers: Timers;
   readonly #feed: PoolFeed;
@@ -35,6 +42,7 @@ export class SteeringMember {
   constructor(options: SteeringMemberOptions) {
     this.#options = options;
     this.#timers = options.timers ?? systemTimers;
+    this.lag = new SteeringLag(options.nowMs);
     this.#installer = new SteeringInstaller({
       kernel: options.kernel,
       askTable: () => this.#feed.resync(),
@@ -44,9 +52,18 @@ export class SteeringMember {
     });
     this.#feed = new PoolFeed({
       ...options,
-      onConnected: () => this.#installer.connected(),
-      onTable: (table) => this.#installer.table(table),
-      onChange: (change) => this.#installer.change(change),
+      onConnected: () => {
+        this.lag.begunAnew();
+        this.#installer.connected();
+      },
+      onTable: (table) => {
+        this.lag.heard(table.sequence);
+        this.#installer.table(table);
+      },
+      onChange: (change) => {
+        this.lag.heard(change.sequence);
+        this.#installer.change(change);
+      },
     });
   }
 
@@ -101,6 +118,7 @@ export class SteeringMember {
   }
 
   #acknowledge(sequence: number): void {
+    this.lag.applied(sequence);
     this.#feed.acknowledge(sequence);
     if (this.#isReady) return;
     this.#isReady = true;
@@ -123,6 +141,7 @@ export class SteeringMember {
       }
       case "kernel-failed": {
         const { fault, retryInMs } = event;
+        this.counts.kernelFailures += 1;
         // The kernel's message is for operators; a stack trace is not.
         const [about, reason] =
           fault instanceof KernelFault
@@ -132,6 +151,7 @@ export class SteeringMember {
         return;
       }
       case "displaced":
+        this.counts.displacements += 1;
         log.error("another program had taken the rules out of the kernel; they are put back");
         return;
       case "outdated":

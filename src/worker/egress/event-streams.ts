@@ -6,6 +6,7 @@
  * and it breaks off when its host is gone. All other bodies pass untouched. [WK44]
  */
 import { HostWatch, STREAM_PACE_MS, type Waiting } from "../hosts/host-watch.ts";
+import { say } from "../runtime/log.ts";
 
 /** The answer; if it is an event stream it ends with an error when the host that sends it is gone. */
 export function lookAfterStream(answer: Response, sender: Waiting): Response {
@@ -13,7 +14,8 @@ export function lookAfterStream(answer: Response, sender: Waiting): Response {
   const { readable, writable } = new IdentityTransformStream();
   const passage = new Passage(answer.body, writable);
   const breakOff = (): void => {
-    console.warn("host lost", sender.host.host, "within an event stream");
+    const { host, pool } = sender;
+    say("warn", "a host was lost within an event stream", { host: host.host, pool, code: "host-lost" });
     passage.breakOff(new Error("the host fell silent"));
   };
   const watch = new HostWatch(sender, breakOff, STREAM_PACE_MS);

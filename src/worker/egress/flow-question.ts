@@ -6,6 +6,7 @@ import { EGRESS_AUTHORIZATION } from "../../wire/header-names.ts";
 import { edgeKeysOf } from "../identity/edge-keys.ts";
 import { askControlPlane } from "../runtime/control-plane.ts";
 import type { Environment } from "../runtime/environment.ts";
+import { say } from "../runtime/log.ts";
 
 /** What is asked. */
 export interface FlowsWanted {
@@ -45,7 +46,7 @@ export async function askHost(
     if (!answer.success) return silent("refused", "What it answers is not of this version.");
     return { state: "answered", detail: null, log: answer.data satisfies FlowAnswer };
   } catch (fault) {
-    console.warn("a host could not be asked for its flows", host, fault);
+    say("warn", "a host could not be asked for its flows", { host, pool }, fault);
     return silent("unreachable", known.live ? "Its gateway does not answer." : "The host is not heard.");
   }
 }

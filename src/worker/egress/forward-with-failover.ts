@@ -15,9 +15,11 @@ import {
   EGRESS_AUTHORIZATION,
   EGRESS_HOST,
   EGRESS_LOCATION,
+  EGRESS_REQUEST_ID,
   EGRESS_UPLOAD,
   PROXY_STATUS,
 } from "../../wire/header-names.ts";
+import { TRACEPARENT } from "../../wire/trace-context.ts";
 import { problemCodeOf } from "../../wire/problem-response.ts";
 import { health, hostDoubts, longWaits, cooldowns, missHost, placements } from "../hosts/edge-state.ts";
 import { HostWatch } from "../hosts/host-watch.ts";
@@ -30,6 +32,7 @@ import type { Departure, HostSearch } from "./host-search.ts";
 import { newerPlacement } from "./newer-placement.ts";
 import { bodyOf, type RequestBody } from "./request-body.ts";
 import { forwardedFields } from "./request-head.ts";
+import { say } from "../runtime/log.ts";
 
 /** Hosts that are asked for one request, at most; each refusal costs one short round trip. */
 export const MAX_TRIES = 64;
@@ -43,6 +46,9 @@ export interface Forwarding {
   readonly request: Request;
   /** Path and query at the gateway. */
   readonly target: string;
+  readonly requestId: string;
+  /** In the place of what the client sent; null for just that. */
+  readonly traceParent: string | null;
   readonly pool: string;
   readonly search: HostSearch;
   readonly gatewayToken: string;
@@ -149,7 +155,8 @@ async function attempt(
     const { host } = destined.host;
     search.lost(destined);
     blame(forwarding, destined, body, fault === GONE);
-    console.warn("host lost", host, fault instanceof Error ? fault.message : fault);
+    const { requestId, pool } = forwarding;
+    say("warn", "a host was lost", { requestId, host, pool, code: "host-lost" }, fault);
     const answer = problem({ code: "host-lost", detail: `Host ${host} did not answer.` });
     const mayRepeat = canRepeat(request.method, body) && !search.isSuspect;
     if (mayRepeat) body?.keep();
@@ -172,6 +179,8 @@ function send(
   if (egress === null) headers.delete(EGRESS);
   else headers.set(EGRESS, egress);
   headers.set(EGRESS_AUTHORIZATION, `Bearer ${forwarding.gatewayToken}`);
+  headers.set(EGRESS_REQUEST_ID, forwarding.requestId);
+  if (forwarding.traceParent !== null) headers.set(TRACEPARENT, forwarding.traceParent);
   // Clients must not set it.
   headers.delete(EGRESS_UPLOAD);
   const { gateway } = host;

@@ -13,13 +13,21 @@ import type { Background, Environment } from "../runtime/environment.ts";
 import { problem } from "../runtime/problem.ts";
 import { Destination } from "./destination.ts";
 import { lookAfterStream } from "./event-streams.ts";
+import type { EdgeTrace } from "./edge-trace.ts";
 import { forward } from "./forward-with-failover.ts";
 import { HostSearch, type Wanted } from "./host-search.ts";
 
-/** Sends the request; `target` is the path and query at the gateway. */
+/** Where a request goes at the gateway, by path and query, and what it is called. */
+export interface Relayed {
+  readonly target: string;
+  readonly requestId: string;
+  readonly trace: EdgeTrace | null;
+}
+
+/** Sends the request. */
 export async function relay(
   request: Request,
-  target: string,
+  { target, requestId, trace }: Relayed,
   identity: Identity,
   env: Environment,
   background: Background,
@@ -58,6 +66,8 @@ export async function relay(
   const answer = await forward({
     request,
     target,
+    requestId,
+    traceParent: trace?.traceParent ?? null,
     pool,
     search: search.value,
     gatewayToken,

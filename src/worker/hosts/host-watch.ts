@@ -10,6 +10,7 @@
 import { isHeard, type PlacedHost } from "../../core/placement.ts";
 import { health, hostDoubts, missHost, placements } from "./edge-state.ts";
 import { type LoadPlacement, RENEWAL_INTERVAL_MS } from "./placement-cache.ts";
+import { say } from "../runtime/log.ts";
 
 /** How often a host is looked after, and at first. */
 const REQUEST_PACE_MS = 1_000;
@@ -49,7 +50,7 @@ export class HostWatch {
 
   readonly #look = (): void => {
     this.#judge().catch((fault: unknown) => {
-      console.error("a host could not be looked after", fault);
+      say("error", "a host could not be looked after", { host: this.#waiting.host.host }, fault);
     });
   };
 

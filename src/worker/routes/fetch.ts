@@ -7,6 +7,7 @@ import type { Problem } from "../../core/problems.ts";
 import { CONNECT_PATH, EGRESS_AUTHORIZATION, FETCH_PATH } from "../../wire/header-names.ts";
 import { bearerOf } from "../../wire/tokens.ts";
 import { answerPreflight, isFromPage, isPreflight, readableByPages } from "../egress/cross-origin.ts";
+import { finish, receive, type Received } from "../egress/finish.ts";
 import { relay } from "../egress/relay.ts";
 import { objectionTo, objectionToConnect } from "../egress/request-head.ts";
 import { identify } from "../identity/authenticate.ts";
@@ -36,13 +37,15 @@ export async function answerFetch(
 ): Promise<Response> {
   const fromPage = isFromPage(request);
   if (fromPage && isPreflight(request)) return answerPreflight(request);
+  const received = receive(request, env);
+  let response: Response;
   try {
-    const response = await answerClient(request, target, env, background);
-    return fromPage ? readableByPages(response) : response;
+    response = await answerClient(request, target, env, background, received);
   } catch (fault) {
-    const response = faultProblem(fault);
-    return fromPage ? readableByPages(response) : response;
+    response = faultProblem(fault, received.requestId);
   }
+  const finished = finish(response, received, env, background);
+  return fromPage ? readableByPages(finished) : finished;
 }
 
 async function answerClient(
@@ -50,6 +53,7 @@ async function answerClient(
   target: string,
   env: Environment,
   background: Background,
+  { requestId, trace }: Received,
 ): Promise<Response> {
   const header = request.headers.get(EGRESS_AUTHORIZATION);
   const known = identify(header === null ? null : (bearerOf(header) ?? ""), CLIENT, env, background);
@@ -61,7 +65,7 @@ async function answerClient(
     const refusal = objectionToConnect(request);
     if (refusal !== null) return refusal;
   }
-  return relay(request, target, identity.value, env, background);
+  return relay(request, { target, requestId, trace }, identity.value, env, background);
 }
 
 /** A refusal, with a hint for people who mixed up two things. */

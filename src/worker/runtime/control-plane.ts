@@ -2,6 +2,7 @@
  * Every call of a Durable Object goes through here: it is counted, so that a test can prove
  * that a request in steady state makes none, and bounded in time. [WK5]
  */
+import { say } from "./log.ts";
 import { ok, type Outcome, refuse } from "../../core/outcome.ts";
 
 /** What this isolate did since it began. */
@@ -32,7 +33,7 @@ export async function askControlPlane<Answer>(
   try {
     return ok(await Promise.race([call(), deadline]));
   } catch (fault) {
-    console.warn("control plane fault", fault instanceof Error ? fault.message : fault);
+    say("warn", "an object did not answer", { code: "control-plane-unavailable" }, fault);
     return refuse("control-plane-unavailable");
   } finally {
     clearTimeout(timer);

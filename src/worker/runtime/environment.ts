@@ -7,6 +7,16 @@ export interface Environment extends ObjectBindings {
   readonly ISSUER_KEYS: string;
   /** A private JWK as JSON text, with which gateway tokens are signed. */
   readonly EDGE_KEY?: string;
+  /** What Prometheus shows at `/metrics`; without it only administrators may look. */
+  readonly METRICS_TOKEN?: string;
+  /** Set where one isolate is the whole edge. */
+  readonly SELF_HOSTED?: string;
+  /** Which answers of the egress API get a line in the log: `refused`, or `all`; none without it. */
+  readonly LOG_DECISIONS?: string;
+  /** URL of a collector of OpenTelemetry, for spans of requests whose traces are recorded. */
+  readonly OTLP_URL?: string;
+  /** Where a point is written for each request to the egress API, on Cloudflare. */
+  readonly ANALYTICS?: AnalyticsEngineDataset;
   /** The network of the gateways, where it is not the one that `fetch` uses. */
   readonly GATEWAYS?: Fetcher;
 }

@@ -3,6 +3,7 @@ import type { TypedResponse } from "hono";
 import type { z } from "zod";
 import type { problemSchema } from "../../api/schemas.ts";
 import type { Problem } from "../../core/problems.ts";
+import { say } from "./log.ts";
 import { problemReply } from "../../wire/problem-response.ts";
 
 /** Renders a problem; `headers` are added, such as `allow` to a 405. */
@@ -29,8 +30,8 @@ export function refused(
   return problem(refusal) as Response & TypedResponse<z.infer<typeof problemSchema>, 400, "json">;
 }
 
-/** The answer to a fault of ours: logged in full, told without details. [WK19] */
-export function faultProblem(fault: unknown): Response {
-  console.error("internal fault", fault instanceof Error ? (fault.stack ?? fault.message) : fault);
+/** The answer to a fault of ours: logged in full, under the name of the request if it has one, told without details. [WK19] [MT9] */
+export function faultProblem(fault: unknown, requestId?: string): Response {
+  say("error", "internal fault", requestId === undefined ? {} : { requestId }, fault);
   return problem({ code: "internal-fault" });
 }

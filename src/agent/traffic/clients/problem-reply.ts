@@ -4,7 +4,8 @@ import { STATUS_CODES } from "node:http";
 import { constants, type ServerHttp2Stream } from "node:http2";
 import type { Duplex } from "node:stream";
 import type { Problem, ProblemCode } from "../../../core/problems.ts";
-import { EGRESS_HOST } from "../../../wire/header-names.ts";
+import { EGRESS_HOST, EGRESS_REQUEST_ID } from "../../../wire/header-names.ts";
+import { readRequestId } from "../../../wire/request-id.ts";
 import { problemReply } from "../../../wire/problem-response.ts";
 import { discardRest } from "./client-body.ts";
 
@@ -38,14 +39,18 @@ export interface Speaker {
   readonly isProxy: boolean;
 }
 
+/** What the request is called; null where nobody knows. [MT9] */
+type RequestName = string | null;
+
 /** Answers a request with a problem. */
 export function sendProblem(
   request: ClientRequest,
   response: ClientResponse,
   problem: Problem,
   speaker: Speaker,
+  requestId: RequestName = readRequestId(request.headers[EGRESS_REQUEST_ID] as string | undefined),
 ): void {
-  const { status, headers, body } = replyOf(problem, speaker);
+  const { status, headers, body } = replyOf(problem, speaker, requestId);
   const isUnread = !request.complete;
   response.writeHead(status, {
     ...headers,
@@ -59,12 +64,17 @@ export function sendProblem(
 }
 
 /** Answers on a socket on which there is no response object, and ends it. */
-export function endWithProblem(socket: Duplex, problem: Problem, speaker: Speaker): void {
+export function endWithProblem(
+  socket: Duplex,
+  problem: Problem,
+  speaker: Speaker,
+  requestId: RequestName = null,
+): void {
   if (!socket.writable) {
     socket.destroy();
     return;
   }
-  const { status, headers, body } = replyOf(problem, speaker);
+  const { status, headers, body } = replyOf(problem, speaker, requestId);
   const lines = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}`,
     ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
@@ -76,12 +86,17 @@ export function endWithProblem(socket: Duplex, problem: Problem, speaker: Speake
 }
 
 /** Answers on a stream of HTTP/2, and ends it. */
-export function endStreamWithProblem(stream: ServerHttp2Stream, problem: Problem, speaker: Speaker): void {
+export function endStreamWithProblem(
+  stream: ServerHttp2Stream,
+  problem: Problem,
+  speaker: Speaker,
+  requestId: RequestName = null,
+): void {
   if (stream.destroyed || stream.headersSent) {
     stream.close(constants.NGHTTP2_INTERNAL_ERROR);
     return;
   }
-  const { status, headers, body } = replyOf(problem, speaker);
+  const { status, headers, body } = replyOf(problem, speaker, requestId);
   stream.respond({ ...headers, ":status": status });
   // What the client still sends is of no use (RFC 9113 section 8.1).
   stream.end(body, () => stream.close(constants.NGHTTP2_NO_ERROR));
@@ -97,7 +112,11 @@ export function endInPeace(socket: Duplex, lastBytes: Buffer = NOTHING): void {
   socket.end(lastBytes);
 }
 
-function replyOf(problem: Problem, { host, isProxy }: Speaker): ReturnType<typeof problemReply> {
+function replyOf(
+  problem: Problem,
+  { host, isProxy }: Speaker,
+  requestId: RequestName,
+): ReturnType<typeof problemReply> {
   const { status, headers, body } = problemReply(problem, isProxy);
   const isForStrangers =
     status === 401 || status === 407 || (!isProxy && SAID_TO_STRANGERS.has(problem.code));
@@ -106,6 +125,7 @@ function replyOf(problem: Problem, { host, isProxy }: Speaker): ReturnType<typeo
     headers: {
       ...headers,
       ...(isForStrangers || host === null ? {} : { [EGRESS_HOST]: host }),
+      ...(requestId === null ? {} : { [EGRESS_REQUEST_ID]: requestId }),
       // RFC 9110 sections 15.5.2, 15.5.8, 15.5.6 and 15.5.22: what would do, with every no of this kind.
       ...(status === 401 ? { "www-authenticate": "Bearer" } : {}),
       ...(status === 407 ? { "proxy-authenticate": 'Basic realm="ipshard", charset="UTF-8"' } : {}),

@@ -3,6 +3,8 @@ import type { ClientRequest, ClientResponse } from "./client-exchange.ts";
 import type { ServerHttp2Stream } from "node:http2";
 import type { Duplex } from "node:stream";
 import type { Problem, ProblemCode } from "../../../core/problems.ts";
+import { EGRESS_REQUEST_ID } from "../../../wire/header-names.ts";
+import { readRequestId } from "../../../wire/request-id.ts";
 import { problemOf } from "../../egress/faults.ts";
 import type { FlowContext } from "../../egress/flow-context.ts";
 import { endStreamWithProblem, endWithProblem, sendProblem, type Speaker } from "./problem-reply.ts";
@@ -10,8 +12,14 @@ import { endStreamWithProblem, endWithProblem, sendProblem, type Speaker } from 
 /** Told of every fault that nobody foresaw, and of the flow that it ended, if there was one yet. */
 export type OnListenerFault = (fault: unknown, context: FlowContext | null) => void;
 
+/** Told of a refusal, of its flow if there was one yet, and of the request's name if that was told. */
+export type OnRefused = (code: ProblemCode, context: FlowContext | null, requestId: string | null) => void;
+
 /** How often each refusal was said, by all listeners of a process. */
-export type RefusalCounts = Map<ProblemCode, number>;
+export class RefusalCounts extends Map<ProblemCode, number> {
+  /** For whoever logs them, too. [MT12] */
+  onRefused: OnRefused | null = null;
+}
 
 /** The refusals of one listener. */
 export class Refusals {
@@ -19,7 +27,7 @@ export class Refusals {
   readonly #onFault: OnListenerFault;
   readonly #counts: RefusalCounts;
 
-  constructor(speaker: Speaker, onFault: OnListenerFault, counts: RefusalCounts = new Map()) {
+  constructor(speaker: Speaker, onFault: OnListenerFault, counts = new RefusalCounts()) {
     this.#speaker = speaker;
     this.#onFault = onFault;
     this.#counts = counts;
@@ -38,9 +46,14 @@ export class Refusals {
     fault: unknown = null,
     context: FlowContext | null = null,
   ): void {
-    this.count(problem, fault, context);
+    this.count(
+      problem,
+      fault,
+      context,
+      readRequestId(request.headers[EGRESS_REQUEST_ID] as string | undefined),
+    );
     if (response.headersSent || response.destroyed) response.destroy();
-    else sendProblem(request, response, problem, this.#speaker);
+    else sendProblem(request, response, problem, this.#speaker, context?.requestId);
   }
 
   /** Answers on a bare socket, and ends it. */
@@ -51,7 +64,7 @@ export class Refusals {
     context: FlowContext | null = null,
   ): void {
     this.count(problem, fault, context);
-    endWithProblem(socket, problem, this.#speaker);
+    endWithProblem(socket, problem, this.#speaker, context?.requestId);
   }
 
   /** Answers on a stream of HTTP/2; one whose answer has begun is broken off. */
@@ -62,12 +75,18 @@ export class Refusals {
     context: FlowContext | null = null,
   ): void {
     this.count(problem, fault, context);
-    endStreamWithProblem(stream, problem, this.#speaker);
+    endStreamWithProblem(stream, problem, this.#speaker, context?.requestId);
   }
 
   /** Counts what the client cannot be told any more. */
-  count(problem: Problem, fault: unknown, context: FlowContext | null = null): void {
+  count(
+    problem: Problem,
+    fault: unknown,
+    context: FlowContext | null = null,
+    requestId: string | null = null,
+  ): void {
     this.#counts.set(problem.code, (this.#counts.get(problem.code) ?? 0) + 1);
+    this.#counts.onRefused?.(problem.code, context, requestId);
     if (problem.code === "internal-fault") this.#onFault(fault, context);
   }
 

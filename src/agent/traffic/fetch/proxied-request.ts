@@ -15,6 +15,7 @@ import {
   EGRESS_IP,
   EGRESS_LOCATION,
   EGRESS_PORT,
+  EGRESS_REQUEST_ID,
   PROXY_STATUS,
 } from "../../../wire/header-names.ts";
 import { type FlowContext, toldAs } from "../../egress/flow-context.ts";
@@ -23,6 +24,7 @@ import { HandlerInFlow } from "./handler-in-flow.ts";
 import { requestTargetOf } from "../../egress/destination-url.ts";
 import { EgressFault, isStaleConnection, problemOf } from "../../egress/faults.ts";
 import { type RawHeaders, readResponseHeaders, relayedProxyStatus } from "../http/forwarded-headers.ts";
+import type { RequestWatch } from "../origins/request-watch.ts";
 import type { OriginConnection } from "../origins/origin-connection.ts";
 import type { OriginConnections } from "../origins/origin-connections.ts";
 import { type ExchangeController, type ExchangeHandler, UnprocessedFault } from "../http/origin-transport.ts";
@@ -62,6 +64,7 @@ export class ProxiedRequest implements ExchangeHandler {
   readonly #trailers: ClientTrailers;
   #hop: Hop;
   #hopCount = 0;
+  #watch: RequestWatch | null = null;
   #connections: OriginConnections | null = null;
   #connection: OriginConnection | null = null;
   #flow: Flow | null = null;
@@ -101,6 +104,7 @@ export class ProxiedRequest implements ExchangeHandler {
   /** Sends the request, as part of a flow of which `fail` is the end; `upload` is what its sender calls it. */
   start(flow: Flow, upload: Upload | null): void {
     this.#flow = flow;
+    this.#watch = this.#options.outgoing.watch(this.#hop.method, this.#hop.headers, this.#context);
     this.#upload = upload;
     this.#response.once(
       "close",
@@ -263,6 +267,7 @@ export class ProxiedRequest implements ExchangeHandler {
 
   #writeHead(status: number, phrase: string | null, headers: RawHeaders, proxyStatus: string | null): void {
     const response = this.#response;
+    this.#watch?.answered(status, this.#connection!.port);
     headers.push(
       EGRESS_IP,
       toldAs(this.#context.address),
@@ -273,6 +278,8 @@ export class ProxiedRequest implements ExchangeHandler {
       PROXY_STATUS,
       relayedProxyStatus(proxyStatus, status),
     );
+    const { requestId } = this.#context;
+    if (requestId !== null) headers.push(EGRESS_REQUEST_ID, requestId);
     const { via } = this.#options;
     if (via != null) headers.push("via", `1.1 ${via}`);
     if (this.#follows && this.#hopCount > 0) headers.push(EGRESS_LOCATION, this.#hop.url.href);
@@ -355,6 +362,7 @@ export class ProxiedRequest implements ExchangeHandler {
   }
 
   #onClosed(): void {
+    this.#watch?.end();
     if (this.#response.writableFinished || this.#isOver) {
       this.#isOver = true;
       return;
@@ -371,11 +379,13 @@ export class ProxiedRequest implements ExchangeHandler {
 
   #refuse(problem: Problem, fault: unknown): void {
     const told = this.#hopCount === 0 ? problem : unfollowed(problem, this.#request.method!, this.#hop.url);
+    this.#watch?.refused(told.code);
     this.#options.refusals.refuse(this.#request, this.#response, told, fault, this.#context);
   }
 
   /** What has come goes out, and then the connection ends within the response. [GW5] */
   #breakOff(): void {
+    this.#watch?.refused("connection-terminated");
     this.#pieces.flush();
     this.#flushHead();
     this.#isOver = true;

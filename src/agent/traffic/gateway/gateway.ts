@@ -8,6 +8,7 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { ListenOptions, Server as NetServer, Socket } from "node:net";
 import { type Outcome, refuse } from "../../../core/outcome.ts";
 import type { Problem } from "../../../core/problems.ts";
+import { newRequestId } from "../../../wire/request-id.ts";
 import { CONNECT_PATH, FETCH_PATH } from "../../../wire/header-names.ts";
 import { SILENCE_MS } from "../../../wire/tcp-carrier.ts";
 import { monotonicMs } from "../../../process/clock.ts";
@@ -199,6 +200,7 @@ export class Gateway {
       const admitting = this.#admission.admit({
         client: identity,
         selection: headers.egress,
+        requestId: headers.requestId ?? newRequestId(),
         clientAddress: request.socket.remoteAddress,
         destination: () => parseDestination(query),
         flow: { kind: "request", until: response, flow },
@@ -290,8 +292,9 @@ export class Gateway {
     this.#visitors.of(socket).showed(client.ok);
     const tunnel = { kind: "tunnel", until: socket, flow } as const;
     const { remoteAddress: clientAddress } = socket;
-    const { egress: selection } = headers;
-    return this.#admission.admit({ client, selection, clientAddress, destination, flow: tunnel });
+    const { egress: selection, requestId: given } = headers;
+    const requestId = given ?? newRequestId();
+    return this.#admission.admit({ client, selection, requestId, clientAddress, destination, flow: tunnel });
   }
 }
 

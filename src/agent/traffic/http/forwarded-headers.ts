@@ -6,12 +6,14 @@ import {
   EGRESS,
   EGRESS_AUTHORIZATION,
   EGRESS_REDIRECT,
+  EGRESS_REQUEST_ID,
   EGRESS_UPLOAD,
   HOP_BY_HOP,
   isOwnHeader,
   PROXY_NAME,
   PROXY_STATUS,
 } from "../../../wire/header-names.ts";
+import { readRequestId } from "../../../wire/request-id.ts";
 
 /** Names and values in turn, as Node takes them. */
 export type RawHeaders = string[];
@@ -26,6 +28,8 @@ export interface RequestHeaders {
   readonly redirect: string | null;
   /** The name of an upload. */
   readonly upload: string | null;
+  /** What the request is called, if somebody has said. */
+  readonly requestId: string | null;
   readonly hasBody: boolean;
   /** Every `host` field; there should be one. */
   readonly hosts: readonly string[];
@@ -56,6 +60,7 @@ export function readRequestHeaders(raw: readonly string[], isBehindEdge = true):
   let egress: string | null = null;
   let redirect: string | null = null;
   let upload: string | null = null;
+  let requestId: string | null = null;
   let hasBody = false;
   let connection = "";
   const hosts: string[] = [];
@@ -87,7 +92,8 @@ export function readRequestHeaders(raw: readonly string[], isBehindEdge = true):
       // What is no number is no zero either.
       else if (name === "content-length" && value !== "0" && !ZERO.test(value)) hasBody = true;
       forwarded.push(name, value);
-    } else if (name === EGRESS_UPLOAD) upload = upload === null ? value : `${upload}, ${value}`;
+    } else if (name === EGRESS_REQUEST_ID) requestId = readRequestId(value);
+    else if (name === EGRESS_UPLOAD) upload = upload === null ? value : `${upload}, ${value}`;
   }
   return {
     forwarded: withoutListed(forwarded, connection),
@@ -96,6 +102,7 @@ export function readRequestHeaders(raw: readonly string[], isBehindEdge = true):
     egress,
     redirect,
     upload,
+    requestId,
     hasBody,
     hosts,
     transferCoding,

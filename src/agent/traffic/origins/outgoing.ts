@@ -1,11 +1,13 @@
 /** All connections of this host to destinations, by what the flows on them have in common, and by origin. */
 import type { AddressPorts } from "../../egress/address-ports.ts";
 import type { Dialler } from "../../egress/dial.ts";
-import type { EgressContext } from "../../egress/flow-context.ts";
+import type { EgressContext, FlowContext } from "../../egress/flow-context.ts";
 import type { Wait } from "../../../core/uplink-health.ts";
+import type { RawHeaders } from "../http/forwarded-headers.ts";
 import { AnswerWaits } from "./answer-waits.ts";
 import { connectionKey } from "./connection-key.ts";
 import { Http1Required } from "./http1-required.ts";
+import { type HopSpans, type OnFirstByte, RequestWatch } from "./request-watch.ts";
 import type { ConnectionOptions } from "./origin-connection.ts";
 import { OriginConnections } from "./origin-connections.ts";
 import { SecureSockets } from "../tls/secure-socket.ts";
@@ -29,6 +31,10 @@ export const MAX_RESPONSE_HEADER_BYTES = 128 * 1024;
 export class Outgoing {
   readonly dialler: Dialler;
   readonly secureSockets: SecureSockets;
+  /** Told how long a request has waited for its answer to begin, and of that. [MT6] */
+  onFirstByte: OnFirstByte | null = null;
+  /** Records requests whose traces are recorded; null for nobody. */
+  spans: HopSpans | null = null;
   readonly #options: Omit<ConnectionOptions, "waits">;
   readonly #ofAddress = new WeakMap<AddressPorts, ConnectionOptions>();
   /** By key. */
@@ -65,6 +71,13 @@ export class Outgoing {
       this.#connections.set(key, connections);
     }
     return connections;
+  }
+
+  /** Watches a request for whoever wants to know how it fares; null if nobody does. */
+  watch(method: string, headers: RawHeaders, context: FlowContext): RequestWatch | null {
+    const { onFirstByte, spans } = this;
+    if (onFirstByte === null && spans === null) return null;
+    return new RequestWatch(context, onFirstByte, spans?.begin(method, headers, context) ?? null);
   }
 
   /** The request from an address that has waited longest for anything of its answer; null for none. */

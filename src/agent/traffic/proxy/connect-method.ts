@@ -7,7 +7,14 @@ import type { Socket } from "node:net";
 import { ok, type Outcome, refuse } from "../../../core/outcome.ts";
 import type { Problem } from "../../../core/problems.ts";
 import { Flow } from "../../../process/flow.ts";
-import { EGRESS_HOST, EGRESS_IP, EGRESS_PORT, PROXY_NAME, PROXY_STATUS } from "../../../wire/header-names.ts";
+import {
+  EGRESS_HOST,
+  EGRESS_IP,
+  EGRESS_PORT,
+  EGRESS_REQUEST_ID,
+  PROXY_NAME,
+  PROXY_STATUS,
+} from "../../../wire/header-names.ts";
 import { parsePlace } from "../../egress/destination-place.ts";
 import { problemOf } from "../../egress/faults.ts";
 import { type FlowContext, toldAs } from "../../egress/flow-context.ts";
@@ -114,6 +121,7 @@ function agreement({ context, held }: TunnelEnd, host: string): readonly (readon
     [EGRESS_IP, toldAs(context.address)],
     [EGRESS_PORT, String(held.port)],
     [EGRESS_HOST, host],
+    ...(context.requestId === null ? [] : [[EGRESS_REQUEST_ID, context.requestId] as const]),
     [PROXY_STATUS, PROXY_NAME],
   ];
 }

@@ -5,6 +5,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ClientRequest, ClientResponse } from "../clients/client-exchange.ts";
 import type { Socket } from "node:net";
+import { newRequestId } from "../../../wire/request-id.ts";
 import { ok, type Outcome } from "../../../core/outcome.ts";
 import type { Problem } from "../../../core/problems.ts";
 import { Flow } from "../../../process/flow.ts";
@@ -158,7 +159,8 @@ export class ForwardProxy {
     const destination = (): Outcome<AbsoluteTarget, Problem> =>
       readAbsoluteTarget(request.url!, request.method!);
     const { remoteAddress: clientAddress } = request.socket;
-    return admission.admit({ client: ok(client), selection, clientAddress, destination, flow });
+    const requestId = newRequestId();
+    return admission.admit({ client: ok(client), selection, requestId, clientAddress, destination, flow });
   }
 
   #forward(

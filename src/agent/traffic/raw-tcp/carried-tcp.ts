@@ -9,7 +9,14 @@
  */
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
-import { EGRESS_HOST, EGRESS_IP, EGRESS_PORT, PROXY_NAME, PROXY_STATUS } from "../../../wire/header-names.ts";
+import {
+  EGRESS_HOST,
+  EGRESS_IP,
+  EGRESS_PORT,
+  EGRESS_REQUEST_ID,
+  PROXY_NAME,
+  PROXY_STATUS,
+} from "../../../wire/header-names.ts";
 import type { Problem } from "../../../core/problems.ts";
 import type { Flow } from "../../../process/flow.ts";
 import { resetSocket } from "../../../process/socket-reset.ts";
@@ -65,7 +72,7 @@ export async function carryTcp(
   const secure = (name: string | null): Promise<Socket> =>
     options.secureSockets.secure(socket, name ?? host, port, []);
   const secured = isSecure ? await secure(certificateName) : null;
-  const fields = departureFields(toldAs(context.address), held.port, options.host);
+  const fields = departureFields(context, held.port, options.host);
   client.gone.removeEventListener("abort", onGone);
   if (client.gone.aborted) return onGone();
   client.isAnswered = true;
@@ -86,11 +93,12 @@ export async function carryTcp(
   }).start();
 }
 
-function departureFields(ip: string, port: number, host: string): string[] {
+function departureFields({ address, requestId }: FlowContext, port: number, host: string): string[] {
   return [
-    `${EGRESS_IP}: ${ip}`,
+    `${EGRESS_IP}: ${toldAs(address)}`,
     `${EGRESS_PORT}: ${port}`,
     `${EGRESS_HOST}: ${host}`,
+    ...(requestId === null ? [] : [`${EGRESS_REQUEST_ID}: ${requestId}`]),
     `${PROXY_STATUS}: ${PROXY_NAME}`,
   ];
 }

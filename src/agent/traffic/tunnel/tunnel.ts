@@ -7,6 +7,7 @@ import type { Duplex } from "node:stream";
 import type { Identity } from "../../../core/identity.ts";
 import { ok, type Outcome } from "../../../core/outcome.ts";
 import type { Problem } from "../../../core/problems.ts";
+import { newRequestId } from "../../../wire/request-id.ts";
 import type { Flow } from "../../../process/flow.ts";
 import type { Admission } from "../../admission/admission.ts";
 import type { Dialler } from "../../egress/dial.ts";
@@ -83,6 +84,7 @@ export class Tunnel {
     const admitting = admission.admit({
       client: ok(client),
       selection,
+      requestId: newRequestId(),
       clientAddress: addressOfClient(this.#client.socket),
       destination: () => destination,
       flow: { kind: "tunnel", until: this.#client.socket, flow: this.#flow },

@@ -49,7 +49,8 @@ export async function relayWebSocket(
   const isTlsEndInOrder = isSecure ? watchTlsEnd(transport, socket) : () => true;
   const endedInOrder = (): boolean => transport.errored === null && isTlsEndInOrder();
   const answer = await shakeHands(transport, upgrade, options.answerTimeoutMs, flow);
-  const own = { ip: toldAs(context.address), port: held.port, host: options.host };
+  const { address, requestId } = context;
+  const own = { ip: toldAs(address), port: held.port, host: options.host, requestId };
   if (answer.kind === "declined") {
     await relayDecline(upgrade, { ...answer, endedInOrder }, own, flow);
     socket.destroy();

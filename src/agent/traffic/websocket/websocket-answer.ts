@@ -1,6 +1,12 @@
 /** What a client hears of the destination's answer to its handshake. [GW3] [GW18] */
 import { type IncomingMessage, ServerResponse } from "node:http";
-import { EGRESS_HOST, EGRESS_IP, EGRESS_PORT, PROXY_STATUS } from "../../../wire/header-names.ts";
+import {
+  EGRESS_HOST,
+  EGRESS_IP,
+  EGRESS_PORT,
+  EGRESS_REQUEST_ID,
+  PROXY_STATUS,
+} from "../../../wire/header-names.ts";
 import { EgressFault } from "../../egress/faults.ts";
 import type { Flow } from "../../../process/flow.ts";
 import { type RawHeaders, readResponseHeaders, relayedProxyStatus } from "../http/forwarded-headers.ts";
@@ -14,6 +20,7 @@ export interface Departure {
   readonly ip: string;
   readonly port: number;
   readonly host: string;
+  readonly requestId: string | null;
 }
 
 /** A refusal of the handshake whose body may still be on its way. */
@@ -94,7 +101,7 @@ function endsWithConnection({ statusCode = 502, headers }: IncomingMessage): boo
   return !isFramed && !BODILESS.has(statusCode);
 }
 
-function fieldsOf(response: IncomingMessage, { ip, port, host }: Departure): RawHeaders {
+function fieldsOf(response: IncomingMessage, { ip, port, host, requestId }: Departure): RawHeaders {
   const { statusCode: status = 502 } = response;
   const { forwarded, proxyStatus } = readResponseHeaders(response.rawHeaders, status);
   return [
@@ -105,6 +112,7 @@ function fieldsOf(response: IncomingMessage, { ip, port, host }: Departure): Raw
     String(port),
     EGRESS_HOST,
     host,
+    ...(requestId === null ? [] : [EGRESS_REQUEST_ID, requestId]),
     PROXY_STATUS,
     relayedProxyStatus(proxyStatus, status),
   ];

@@ -1,0 +1,139 @@
+/**
+ * `/metrics`: what the objects say of pools and addresses, as Prometheus reads it, and on a machine of one's
+ * own what the one isolate counted. On Cloudflare there are many isolates, and one of them says nothing. [MT8]
+ *
+ * A scrape asks every object of the pools it is about. So it may name one: `/metrics?pool=eu`.
+ */
+import type { OpenAPIHono } from "@hono/zod-openapi";
+import { CATALOGUE_NAME } from "../../../durable-objects/bindings.ts";
+import type { AddressCounts } from "../../../durable-objects/address/address-status.ts";
+import type { PoolDescription } from "../../../durable-objects/pool/pool-view.ts";
+import { type Identity, permitsPool } from "../../core/identity.ts";
+import type { Outcome } from "../../core/outcome.ts";
+import { OWN_PROBLEM_CODES, type Problem } from "../../core/problems.ts";
+import { Exposition, EXPOSITION_TYPE } from "../../metrics/exposition.ts";
+import { bearerOf } from "../../wire/tokens.ts";
+import { type EdgeContext, identify, refusedIdentity, tokenOf } from "../identity/authenticate.ts";
+import { askControlPlane, edgeCounters } from "../runtime/control-plane.ts";
+import { edgeRefusals } from "../runtime/edge-refusals.ts";
+import type { Background, Environment } from "../runtime/environment.ts";
+import { problem } from "../runtime/problem.ts";
+
+/** Objects that are asked at the same time. */
+const MOST_QUESTIONS = 32;
+
+/** Serves the route. */
+export function serveMetrics(app: OpenAPIHono<EdgeContext>): void {
+  app.get("/metrics", async (context) => {
+    const { env, executionCtx, req } = context;
+    const reader = await readerOf(req.raw, env, executionCtx);
+    if (!reader.ok) return problem(reader.refusal);
+    const asked = req.query("pool");
+    const permits = (pool: string): boolean =>
+      (reader.value === "scraper" || permitsPool(reader.value, pool)) && (asked ?? pool) === pool;
+    const catalogue = env.POOL_CATALOGUE.getByName(CATALOGUE_NAME);
+    const pools = await askControlPlane(async () => catalogue.list());
+    if (!pools.ok) return problem({ code: pools.refusal });
+    const named = pools.value.filter(permits);
+    if (asked !== undefined && named.length === 0) return problem({ code: "pool-unknown" });
+    const text = await new EdgeScrape(env).text(named);
+    return context.body(text, 200, { "content-type": EXPOSITION_TYPE, "cache-control": "no-store" });
+  });
+}
+
+/** Prometheus shows a token that is good for nothing else; an administrator may look as well. */
+async function readerOf(
+  { headers }: Request,
+  env: Environment,
+  background: Background,
+): Promise<Outcome<Identity | "scraper", Problem>> {
+  const token = bearerOf(headers.get("authorization"));
+  const { METRICS_TOKEN: wanted = "" } = env;
+  if (token !== null && wanted !== "" && (await isSame(token, wanted))) return { ok: true, value: "scraper" };
+  const identity = await identify(tokenOf(headers), ["admin"], env, background);
+  return identity.ok ? identity : { ok: false, refusal: refusedIdentity(identity.refusal, ["admin"]) };
+}
+
+/** By their digests, so that how long it takes tells nothing of the token. */
+async function isSame(token: string, wanted: string): Promise<boolean> {
+  const encoder = new TextEncoder();
+  const [a, b] = await Promise.all(
+    [token, wanted].map((text) => crypto.subtle.digest("SHA-256", encoder.encode(text))),
+  );
+  return crypto.subtle.timingSafeEqual(a!, b!);
+}
+
+class EdgeScrape {
+  readonly #env: Environment;
+  readonly #exposition = new Exposition();
+  #silentCount = 0;
+
+  constructor(env: Environment) {
+    this.#env = env;
+  }
+
+  async text(pools: readonly string[]): Promise<string> {
+    if (this.#env.SELF_HOSTED !== undefined) this.#addIsolate();
+    const found = await Promise.all(pools.map((pool) => this.#pool(pool)));
+    const addresses = found.flatMap((pool) => pool?.ips.map(({ ip }) => ({ pool: pool.pool, ip })) ?? []);
+    for (let at = 0; at < addresses.length; at += MOST_QUESTIONS) {
+      await Promise.all(
+        addresses.slice(at, at + MOST_QUESTIONS).map(({ pool, ip }) => this.#address(pool, ip)),
+      );
+    }
+    this.#exposition.add("ipshard_edge_silent_objects", {}, this.#silentCount);
+    return this.#exposition.text();
+  }
+
+  #addIsolate(): void {
+    const exposition = this.#exposition;
+    exposition.add("ipshard_edge_requests_total", {}, edgeCounters.handedOver);
+    exposition.add("ipshard_edge_retries_total", {}, edgeCounters.retries);
+    exposition.add("ipshard_edge_object_calls_total", {}, edgeCounters.controlPlaneCalls);
+    const refusals = new Map([...OWN_PROBLEM_CODES.map((code) => [code, 0] as const), ...edgeRefusals]);
+    for (const [code, count] of refusals) exposition.add("ipshard_edge_refusals_total", { code }, count);
+  }
+
+  async #pool(pool: string): Promise<PoolDescription | null> {
+    const answer = await askControlPlane(async () => this.#env.EGRESS_POOL.getByName(pool).describe());
+    if (!answer.ok) this.#silentCount += 1;
+    // One that is listed and was never configured is none yet.
+    if (!answer.ok || !answer.value.ok) return null;
+    const description = answer.value.value;
+    this.#addPool(description);
+    return description;
+  }
+
+  #addPool({ pool, hosts, routers, steeringSequence }: PoolDescription): void {
+    const exposition = this.#exposition;
+    const live = hosts.filter((host) => host.live);
+    const draining = live.filter((host) => host.draining || host.drain !== null).length;
+    const counts = { live: live.length - draining, draining, away: hosts.length - live.length };
+    for (const [state, count] of Object.entries(counts)) {
+      exposition.add("ipshard_edge_pool_hosts", { pool, state }, count);
+    }
+    const liveRouters = routers.filter((router) => router.live).length;
+    exposition.add("ipshard_edge_pool_routers", { pool, state: "live" }, liveRouters);
+    exposition.add("ipshard_edge_pool_routers", { pool, state: "away" }, routers.length - liveRouters);
+    exposition.add("ipshard_edge_steering_sequence", { pool }, steeringSequence);
+    for (const { router, acknowledged, lagging, live: isLive } of routers) {
+      const name = "ipshard_edge_router_acknowledged_sequence";
+      exposition.add(name, { pool, router }, acknowledged ?? 0);
+      exposition.add("ipshard_edge_router_lagging", { pool, router }, lagging && isLive ? 1 : 0);
+    }
+  }
+
+  async #address(pool: string, ip: string): Promise<void> {
+    const answer = await askControlPlane<AddressCounts | null>(async () =>
+      this.#env.EGRESS_IP.getByName(ip).counts(),
+    );
+    if (!answer.ok) this.#silentCount += 1;
+    const counts = answer.ok ? answer.value : null;
+    if (counts === null) return;
+    const { leasedPortCount, quarantinedPortCount, freePortCount, hostCount } = counts;
+    this.#exposition.add("ipshard_edge_address_leased_ports", { pool, ip }, leasedPortCount);
+    this.#exposition.add("ipshard_edge_address_free_ports", { pool, ip }, freePortCount);
+    this.#exposition.add("ipshard_edge_address_quarantined_ports", { pool, ip }, quarantinedPortCount);
+    this.#exposition.add("ipshard_edge_address_hosts", { pool, ip }, hostCount);
+  }
+}
