@@ -174,6 +174,8 @@ const ARROWS = {
     "src/router",
   ],
   "src/cli": ["src/core", "src/policy", "src/wire", "src/api", "src/plan", "src/sdk", "src/process"],
+  // Builds what is packed; nothing that runs knows of it.
+  "src/packaging": ["src/process", "src/cli"],
 } as const;
 type Folder = keyof typeof ARROWS;
 const FOLDERS = Object.keys(ARROWS) as Folder[];
