@@ -30,6 +30,7 @@ const NEEDS = {
     "ncat",
   ],
   "proxy-clients-chromium": ["chromium"],
+  "sdk-platforms": ["chromium"],
 } as const;
 
 /** A file of tests that cannot run here. */

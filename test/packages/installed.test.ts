@@ -163,6 +163,41 @@ describe.each(NODES)("on Node %s", (version, nodeOf) => {
   });
 });
 
+test.each([
+  ["of the DOM", ["ES2022", "DOM", "DOM.Iterable"], [], ""],
+  [
+    "of Node",
+    ["ES2022"],
+    ["node"],
+    `import { NodeSocket } from "NAME/node-socket"; new NodeSocket(socket).write("x");`,
+  ],
+  [
+    "of Workers",
+    ["ES2022"],
+    ["@cloudflare/workers-types"],
+    `declare const EGRESS: Fetcher; createEgress({ binding: EGRESS });`,
+  ],
+])("[PK6] the types need none beyond those %s", async (_whose, lib, types, more) => {
+  const project = await newProject(process.execPath, whole, sdk);
+  await lend(
+    project,
+    "typescript",
+    "undici-types",
+    ...types.map((name) => name.replace(/^node$/, "@types/node")),
+  );
+  const options = { strict: true, noEmit: true, module: "NodeNext", target: "ES2022", skipLibCheck: false };
+  const config = { compilerOptions: { ...options, lib, types }, files: ["ipshard.ts", "sdk.ts"] };
+  await writeFile(join(project.directory, "tsconfig.json"), JSON.stringify(config));
+  for (const [file, name] of [
+    ["ipshard.ts", "ipshard"],
+    ["sdk.ts", "@ipshard/sdk"],
+  ] as const) {
+    await writeFile(join(project.directory, file), `${TYPED}${more}`.replaceAll("NAME", name));
+  }
+  const compiled = project.run("node", ["node_modules/typescript/bin/tsc", "-p", "."]);
+  expect(await compiled.catch((fault: { stdout: string }) => fault)).toEqual({ stdout: "", stderr: "" });
+});
+
 test("[PK2] an older Node is told which one is needed", async () => {
   const project = await newProject(process.execPath, whole);
   // What it lacks is what the command looks for.
@@ -170,6 +205,21 @@ test("[PK2] an older Node is told which one is needed", async () => {
   const call = project.run("node", ["--import", without, BIN, "--version"]);
   await expect(call).rejects.toMatchObject({ code: 1, stderr: expect.stringContaining("Use Node 22.15") });
 });
+
+/** What is to be typed, and a mistake that the types find. */
+const TYPED = `
+import { createEgress, EgressError, egressOf, type EgressSocket } from "NAME";
+const egress = createEgress({ endpoint: "https://edge.example", token: async () => "t", pool: "eu" });
+export async function call(): Promise<string> {
+  const response = await egress.fetch("https://o.example/", { method: "POST", body: "x", egress: { session: "s" } });
+  const port: number = egressOf(response)!.port;
+  return port + (await response.text());
+}
+export const socket: EgressSocket = egress.connect({ hostname: "db.example", port: 5432 }, { secureTransport: "on" });
+export const isFull = (fault: unknown) => fault instanceof EgressError && fault.code === "port-block-exhausted";
+// @ts-expect-error: no key of a selection.
+void egress.fetch("https://o.example/", { egress: { contry: "de" } });
+`;
 
 /** Both ways of the SDK, as a service in Node uses them. */
 const CALLER = `
