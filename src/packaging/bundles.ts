@@ -94,6 +94,30 @@ export async function bundleSdk({ root, dist }: Places): Promise<Inputs> {
   return { ...anywhere, ...forNode, ...webSockets };
 }
 
+/** The stand-in: for tests in Node, for tests in workerd, and as the Worker that both may start. */
+export async function bundleTesting({ root, dist }: Places): Promise<Inputs> {
+  const common: BuildOptions = { absWorkingDir: root, outdir: join(dist, "testing"), splitting: false };
+  const forNode = await bundled({
+    ...common,
+    entryPoints: { testing: "src/testing/node/testing.ts" },
+    platform: "node",
+    target: NODE_TARGET,
+    banner: { js: REQUIRE },
+  });
+  const forWorkers = await bundled({
+    ...common,
+    entryPoints: {
+      control: "src/testing/edge/control.ts",
+      "stand-in-worker": "src/testing/worker/stand-in-worker.ts",
+    },
+    platform: "neutral",
+    mainFields: ["module", "main"],
+    external: ["cloudflare:*"],
+    target: ANYWHERE_TARGET,
+  });
+  return { ...forNode, ...forWorkers };
+}
+
 async function bundled(options: BuildOptions): Promise<Inputs> {
   const { metafile } = await build({
     bundle: true,

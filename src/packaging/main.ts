@@ -2,7 +2,7 @@
 import { rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { ownFile } from "../process/own-files.ts";
-import { bundleEdge, bundlePrograms, bundleSdk, type Places } from "./bundles.ts";
+import { bundleEdge, bundlePrograms, bundleSdk, bundleTesting, type Places } from "./bundles.ts";
 import { declare } from "./declarations.ts";
 import { noticesOf } from "./notices.ts";
 import { stageSdkPackage } from "./sdk-package.ts";
@@ -12,17 +12,19 @@ const NOTICES = "THIRD-PARTY-NOTICES.txt";
 async function buildAll(places: Places): Promise<void> {
   const { root, dist } = places;
   await rm(dist, { recursive: true, force: true });
-  const [programs, edge, sdk] = await Promise.all([
+  const [programs, edge, sdk, testing] = await Promise.all([
     bundlePrograms(places),
     bundleEdge(places),
     bundleSdk(places),
+    bundleTesting(places),
     declare({
       root,
       entries: ["src/sdk/egress.ts", "src/sdk/node/node-socket.ts"],
       outdir: join(dist, "sdk/types"),
     }),
+    declare({ root, entries: ["src/testing/node/testing.ts"], outdir: join(dist, "testing/types") }),
   ]);
-  await writeFile(join(dist, NOTICES), noticesOf(root, { ...programs, ...edge, ...sdk }));
+  await writeFile(join(dist, NOTICES), noticesOf(root, { ...programs, ...edge, ...sdk, ...testing }));
   await writeFile(join(dist, "sdk", NOTICES), noticesOf(root, sdk));
   await stageSdkPackage(places);
 }
