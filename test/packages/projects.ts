@@ -66,7 +66,11 @@ export interface Said {
 /** An empty folder into which these files are installed, on this Node, with no registry at hand. */
 export async function newProject(node: string, ...packed: readonly PackedFile[]): Promise<Project> {
   const directory = await temporaryProject();
-  const env = { ...environmentOfItsOwn(), PATH: `${dirname(node)}${delimiter}${process.env["PATH"]}` };
+  const env = {
+    ...environmentOfItsOwn(),
+    PATH: `${dirname(node)}${delimiter}${process.env["PATH"]}`,
+    PWD: directory,
+  };
   const runHere = (command: string, args: readonly string[]): Promise<Said> =>
     run(command, [...args], { cwd: directory, env });
   await writeFile(join(directory, "package.json"), JSON.stringify({ private: true, type: "module" }));

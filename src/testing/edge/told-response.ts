@@ -26,20 +26,22 @@ function bodyOf(
   afterMs: number,
 ): ReadableStream<Uint8Array<ArrayBuffer>> {
   let isSent = false;
-  return new ReadableStream({
-    pull: async (controller) => {
-      if (isSent) {
-        // Not with what came before it: its reader is to have that first.
-        await pass(CUT_AFTER_MS);
-        controller.error(new Error("The stand-in was told to break off here."));
-        return;
-      }
-      await pass(afterMs);
-      isSent = true;
-      if (cutAfterBytes !== 0) controller.enqueue(bytes.slice(0, cutAfterBytes ?? bytes.length));
-      if (cutAfterBytes === null) controller.close();
-    },
-  });
+  const pull = async (
+    controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>,
+  ): Promise<void> => {
+    if (isSent) {
+      // Not with what came before it: its reader is to have that first.
+      await pass(CUT_AFTER_MS);
+      controller.error(new Error("The stand-in was told to break off here."));
+      return;
+    }
+    await pass(afterMs);
+    isSent = true;
+    if (cutAfterBytes !== 0) controller.enqueue(bytes.slice(0, cutAfterBytes ?? bytes.length));
+    if (cutAfterBytes === null) controller.close();
+  };
+  // Nothing ahead of its being asked for: what is still in the queue would be lost by the break.
+  return new ReadableStream({ pull }, { highWaterMark: 0 });
 }
 
 /** Long enough for what was sent before to have been read. */

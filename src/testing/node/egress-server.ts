@@ -122,7 +122,8 @@ async function send(answer: Response, response: ServerResponse): Promise<void> {
   if (answer.statusText !== "") response.statusMessage = answer.statusText;
   response.sendDate = false;
   for (const [name, value] of answer.headers) {
-    if (name !== "set-cookie") response.setHeader(name, value);
+    // The edge's platform takes `upgrade` away, too: it is about a connection.
+    if (name !== "set-cookie" && name !== "upgrade") response.setHeader(name, value);
   }
   const cookies = answer.headers.getSetCookie();
   if (cookies.length > 0) response.setHeader("set-cookie", cookies);

@@ -4,6 +4,7 @@
  * `convertV4MiniflareOptions`. [TE4]
  */
 import { readFileSync } from "node:fs";
+import { DEFAULT_POOLS } from "../edge/egress-addresses.ts";
 import type { StandInOptions } from "../edge/stand-in-edge.ts";
 
 /** How the Worker begins. */
@@ -61,15 +62,16 @@ export function egressBinding(
 
 /**
  * For `cloudflareTest({ miniflare: egressForVitest() })`: the Worker beside the one that is tested, which has
- * it as `EGRESS`, or by the name that is given.
+ * it as `EGRESS`, or by the name that is given, for the first of the pools or the one that is named.
  */
 export function egressForVitest(
   options: EgressWorkerOptions & { readonly binding?: string; readonly pool?: string } = {},
 ): { workers: EgressWorker[]; serviceBindings: Record<string, EgressBinding> } {
   const { binding = "EGRESS", pool, ...worker } = options;
-  const { name = DEFAULT_NAME } = worker;
+  const { name = DEFAULT_NAME, pools = DEFAULT_POOLS } = worker;
+  const bound = pool ?? Object.keys(pools)[0];
   return {
     workers: [egressWorker(worker)],
-    serviceBindings: { [binding]: egressBinding({ name, ...(pool === undefined ? {} : { pool }) }) },
+    serviceBindings: { [binding]: egressBinding({ name, ...(bound === undefined ? {} : { pool: bound }) }) },
   };
 }
