@@ -22,7 +22,11 @@ export async function declare({ root, entries, outdir }: Declared): Promise<void
   const config = join(scratch, "tsconfig.json");
   await writeFile(config, JSON.stringify(configOf(root, entries, scratch)));
   const compiler = createRequire(import.meta.url).resolve("typescript/package.json");
-  await run(process.execPath, [join(dirname(compiler), "bin/tsc"), "-p", config]);
+  await run(process.execPath, [join(dirname(compiler), "bin/tsc"), "-p", config]).catch(
+    (cause: { readonly stdout: string }) => {
+      throw new Error(`The declarations cannot be made:\n${cause.stdout}`, { cause });
+    },
+  );
   await copyReached(
     join(scratch, "out"),
     outdir,

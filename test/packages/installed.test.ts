@@ -1,7 +1,7 @@
 /** What is packed, installed by strangers: what is in it, and that all of it runs on the Nodes that it names. */
 import { createServer } from "node:net";
 import { once } from "node:events";
-import { readFile, writeFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -59,6 +59,18 @@ test("[PK4] the whole takes less than 15 MB, and the SDK by itself less than 100
   expect(sdk.files.map(({ path }) => path).filter((path) => /node\/|edge\//.test(path))).toEqual([
     "dist/sdk/types/sdk/node/node-socket.d.ts",
   ]);
+});
+
+test("[PK3] only own-files.ts looks for files of the package by where a module is", async () => {
+  const sources = await readdir(join(ROOT, "src"), { recursive: true });
+  const looking = [];
+  for (const file of sources.filter((name) => name.endsWith(".ts"))) {
+    const text = await readFile(join(ROOT, "src", file), "utf8");
+    // What is resolved by a name is found from wherever.
+    if (/import\.meta\./.test(text.replaceAll(/\w+Require\(import\.meta\.url\)/g, ""))) looking.push(file);
+  }
+  // The stand-in's Worker lies beside it when it is built, and only then.
+  expect(looking.toSorted()).toEqual(["process/own-files.ts", "testing/node/egress-worker.ts"]);
 });
 
 test("[PK7] the notices of all whose work is bundled go with it", async () => {
@@ -186,8 +198,12 @@ test.each([
     ...types.map((name) => name.replace(/^node$/, "@types/node")),
   );
   const options = { strict: true, noEmit: true, module: "NodeNext", target: "ES2022", skipLibCheck: false };
-  const config = { compilerOptions: { ...options, lib, types }, files: ["ipshard.ts", "sdk.ts"] };
+  const config = {
+    compilerOptions: { ...options, lib, types },
+    files: ["ipshard.ts", "sdk.ts", "testing.ts"],
+  };
   await writeFile(join(project.directory, "tsconfig.json"), JSON.stringify(config));
+  await writeFile(join(project.directory, "testing.ts"), TYPED_TESTING);
   for (const [file, name] of [
     ["ipshard.ts", "ipshard"],
     ["sdk.ts", "@ipshard/sdk"],
@@ -196,6 +212,16 @@ test.each([
   }
   const compiled = project.run("node", ["node_modules/typescript/bin/tsc", "-p", "."]);
   expect(await compiled.catch((fault: { stdout: string }) => fault)).toEqual({ stdout: "", stderr: "" });
+});
+
+test("[PK3] the built Worker is what wrangler deploys", async () => {
+  const project = await newProject(process.execPath, whole);
+  await lend(project, "wrangler");
+  const config = join(project.directory, "node_modules/ipshard/dist/edge/wrangler.toml");
+  const words = ["deploy", "--dry-run", "--outdir", "bundled", "--config", config];
+  const { stdout } = await project.run("node", ["node_modules/wrangler/bin/wrangler.js", ...words]);
+  for (const name of ["EgressIp", "EgressPool", "PoolCatalogue", "AccessRegister"])
+    expect(stdout).toContain(name);
 });
 
 test("[PK2] an older Node is told which one is needed", async () => {
@@ -219,6 +245,18 @@ export const socket: EgressSocket = egress.connect({ hostname: "db.example", por
 export const isFull = (fault: unknown) => fault instanceof EgressError && fault.code === "port-block-exhausted";
 // @ts-expect-error: no key of a selection.
 void egress.fetch("https://o.example/", { egress: { contry: "de" } });
+`;
+
+const TYPED_TESTING = `
+import { egressControl, egressForVitest, startEgress, TROUBLE, type StandInCall } from "ipshard/testing";
+export async function use(): Promise<readonly StandInCall[]> {
+  const egress = await startEgress({ answers: { "http://a.test/*": { status: 404, headers: { "x-a": ["1", "2"] } } } });
+  await egress.next(TROUBLE.exhausted, { refuse: "draining" });
+  // @ts-expect-error: no code of a refusal.
+  await egress.next({ refuse: "no-such-code" });
+  return egressControl(egress.url).calls();
+}
+export const { workers } = egressForVitest({ binding: "OUT" });
 `;
 
 /** Both ways of the SDK, as a service in Node uses them. */

@@ -64,7 +64,7 @@ test("[TE4] bound as a service it needs no token, and is told through the bindin
       };`,
   };
   const destination = (request: Request): Promise<Response> | Response =>
-    new Response(`the destination of ${request.url}`) as Response;
+    new Response(`the destination of ${request.url}`);
   const url = await run(
     caller,
     testing.egressWorker({ answers: { "http://a.test/": { body: "a" } }, destination }),

@@ -156,7 +156,7 @@ export function holdToContract(start: () => Promise<ContractSubject>): void {
     return ask(TO(url), headers, init);
   }
 
-  async function expectRefusal(
+  async function expectProblem(
     response: Response,
     { code, status, error, isOfHost = false, more = [] }: BadRequest,
   ): Promise<void> {
@@ -286,7 +286,7 @@ export function holdToContract(start: () => Promise<ContractSubject>): void {
       const headers = { ...bad.headers };
       if (headers[AUTHORIZATION] === "FORGED") headers[AUTHORIZATION] = `Bearer ${await forgedToken()}`;
       const path = bad.path === "PROHIBITED" ? TO(subject.prohibited) : (bad.path ?? TO("http://o.test/"));
-      await expectRefusal(await ask(path, headers), bad);
+      await expectProblem(await ask(path, headers), bad);
     });
 
     test.each(ARRANGED)(
@@ -298,7 +298,7 @@ export function holdToContract(start: () => Promise<ContractSubject>): void {
         if (call.egress !== undefined) headers["egress"] = call.egress;
         const response = await fetch(`${endpoint}${TO(url)}`, { headers });
         const more = status === 429 ? ["retry-after"] : [];
-        await expectRefusal(response, { code, status, error, isOfHost: true, more });
+        await expectProblem(response, { code, status, error, isOfHost: true, more });
         if (status === 429) expect(Number(response.headers.get("retry-after"))).toBeGreaterThan(0);
         const again = await subject.refusing(code);
         const sdk = createEgress({ endpoint, token });
@@ -346,7 +346,7 @@ export function holdToContract(start: () => Promise<ContractSubject>): void {
         const decoder = new TextDecoder();
         for await (const piece of response.body!) came += decoder.decode(piece, { stream: true });
       })();
-      await expect(reading).rejects.toThrow();
+      await expect(reading).rejects.toBeInstanceOf(TypeError);
       expect(came).toBe(subject.isHeldBack === true ? "" : body.slice(0, 500));
     });
   });

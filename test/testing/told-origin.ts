@@ -64,8 +64,7 @@ export class ToldOrigin {
     const text = answer.body ?? "";
     response.setHeader("content-type", "text/plain;charset=UTF-8");
     response.setHeader("content-length", Buffer.byteLength(text));
-    for (const [name, value] of Object.entries(answer.headers ?? {}))
-      response.setHeader(name, value as string);
+    for (const [name, value] of Object.entries(answer.headers ?? {})) response.setHeader(name, value);
     response.flushHeaders();
     await delay(answer.bodyAfterMs ?? 0);
     if (answer.cutAfterBytes === undefined) {

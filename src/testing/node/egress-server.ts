@@ -1,11 +1,9 @@
 /** The stand-in as a plain server of Node's, in the process of the test. [TE3] */
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
-import { Readable } from "node:stream";
-import type { Duplex } from "node:stream";
+import type { AddressInfo, Socket } from "node:net";
+import { type Duplex, Readable } from "node:stream";
 import { WebSocketServer } from "ws";
-import type { CarrierWebSocket } from "../../sdk/carrier-end.ts";
 import { problemReply } from "../../wire/problem-response.ts";
 import { CARRIER_PROTOCOL } from "../../wire/tcp-carrier.ts";
 import { controlBy, type EgressControl } from "../edge/control.ts";
@@ -60,25 +58,25 @@ function carryOn(edge: StandInEdge, server: Server): () => void {
   webSockets.on("headers", (lines, request) => {
     for (const [name, value] of fieldsOf.get(request) ?? []) lines.push(`${name}: ${value}`);
   });
-  server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+  const answer = async (request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> => {
     let isAgreed = false;
     const upgrade: Arrival["upgrade"] = (fields, serveIt) => {
       isAgreed = true;
       fieldsOf.set(request, fields);
-      webSockets.handleUpgrade(request, socket, head, (webSocket) =>
-        serveIt(webSocket as unknown as CarrierWebSocket),
-      );
+      webSockets.handleUpgrade(request, socket, head, (webSocket) => serveIt(webSocket));
       return new Response(null);
     };
+    const refusal = await edge.answer(requestOf(request), { bound: null, upgrade });
+    if (isAgreed) return;
+    const response = new ServerResponse(request);
+    response.assignSocket(socket as Socket);
+    response.shouldKeepAlive = false;
+    response.on("finish", () => socket.end());
+    await send(refusal, response);
+  };
+  server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     socket.on("error", () => socket.destroy());
-    void edge.answer(requestOf(request), { bound: null, upgrade }).then((answer) => {
-      if (isAgreed) return;
-      const response = new ServerResponse(request);
-      response.assignSocket(socket as never);
-      response.shouldKeepAlive = false;
-      response.on("finish", () => socket.end());
-      void send(answer, response);
-    });
+    answer(request, socket, head).catch(() => socket.destroy());
   });
   return () => {
     for (const webSocket of webSockets.clients) webSocket.terminate();

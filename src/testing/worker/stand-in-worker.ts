@@ -22,7 +22,7 @@ function answer(request: Request, env: Environment, bound: Arrival["bound"]): Pr
 function upgrade(headers: Headers, serve: (webSocket: CarrierWebSocket) => void): Response {
   const { 0: client, 1: server } = new WebSocketPair();
   headers.set("sec-websocket-protocol", CARRIER_PROTOCOL);
-  serve(server as unknown as CarrierWebSocket);
+  serve(server);
   return new Response(null, { status: 101, webSocket: client, headers });
 }
 
