@@ -16,28 +16,13 @@ const NAME = "@ipshard/sdk";
 /** What it exports is what the whole exports under the same names. */
 const ENTRIES = [".", "./node-socket", "./package.json"];
 
-const README = `# ${NAME}
-
-The SDK of ipshard: \`fetch\` and TCP connections through a shared egress address, in Node, Workers and browsers.
-
-\`\`\`js
-import { createEgress } from "${NAME}";
-
-const egress = createEgress({ endpoint: "https://edge.example.com", token, pool: "default" });
-const response = await egress.fetch("https://api.example.com/", { egress: { session: "cart-42" } });
-const socket = egress.connect("db.example.com:5432");
-\`\`\`
-
-The same SDK is in the package \`ipshard\`, with the command line, the servers, and \`ipshard/testing\`.
-`;
-
 /** Puts it together from what was built for the whole. */
 export async function stageSdkPackage({ root, dist }: Places): Promise<void> {
   const whole = JSON.parse(await readFile(join(root, "package.json"), "utf8")) as Manifest;
   const directory = join(dist, "sdk-package");
   await cp(join(dist, "sdk"), join(directory, "dist/sdk"), { recursive: true });
   await cp(join(root, "LICENSE"), join(directory, "LICENSE"));
-  await writeFile(join(directory, "README.md"), README);
+  await cp(join(root, "src/packaging/sdk-readme.md"), join(directory, "README.md"));
   await writeFile(join(directory, "package.json"), `${JSON.stringify(manifestOf(whole), null, 2)}\n`);
 }
 

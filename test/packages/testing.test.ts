@@ -140,7 +140,7 @@ import { afterAll, expect, test } from "vitest";
 import { order } from "../src/shop.js";
 const control = await startEgress();
 afterAll(() => control.stop());
-test("orders", async () => {
+test("[TE4] orders", async () => {
   const options = { endpoint: control.url, token: control.token };
   ${CASES}
 });
@@ -150,7 +150,7 @@ import { env, exports } from "cloudflare:workers";
 import { egressControl, TROUBLE } from "ipshard/testing";
 import { expect, test } from "vitest";
 import { order } from "../src/shop.js";
-test("orders", async () => {
+test("[TE4] orders", async () => {
   const control = egressControl(env.EGRESS);
   const options = { binding: env.EGRESS };
   ${CASES}

@@ -186,7 +186,7 @@ const ARROWS = {
     "src/worker/identity",
     "src/worker/egress",
   ],
-  "src/testing/node": ["src/core", "src/wire", "src/sdk", "src/testing/edge"],
+  "src/testing/node": ["src/wire", "src/testing/edge"],
   "src/testing/worker": ["src/wire", "src/sdk", "src/testing/edge"],
   // Builds what is packed; nothing that runs knows of it.
   "src/packaging": ["src/process", "src/cli"],

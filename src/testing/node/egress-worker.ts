@@ -4,7 +4,6 @@
  * `convertV4MiniflareOptions`. [TE4]
  */
 import { readFileSync } from "node:fs";
-import { DEFAULT_POOLS } from "../edge/egress-addresses.ts";
 import type { StandInOptions } from "../edge/stand-in-edge.ts";
 
 /** How the Worker begins. */
@@ -32,7 +31,8 @@ export interface EgressBinding {
   props: { pool?: string; client?: string };
 }
 
-const DEFAULT_NAME = "egress-stand-in";
+/** The Worker's name, where nothing is said. */
+export const DEFAULT_NAME = "egress-stand-in";
 /** Old enough for every workerd that is still in use. */
 const COMPATIBILITY_DATE = "2025-09-01";
 /** Built beside this. */
@@ -58,20 +58,4 @@ export function egressBinding(
 ): EgressBinding {
   const { name = DEFAULT_NAME, ...props } = options;
   return { name, entrypoint: "Egress", props };
-}
-
-/**
- * For `cloudflareTest({ miniflare: egressForVitest() })`: the Worker beside the one that is tested, which has
- * it as `EGRESS`, or by the name that is given, for the first of the pools or the one that is named.
- */
-export function egressForVitest(
-  options: EgressWorkerOptions & { readonly binding?: string; readonly pool?: string } = {},
-): { workers: EgressWorker[]; serviceBindings: Record<string, EgressBinding> } {
-  const { binding = "EGRESS", pool, ...worker } = options;
-  const { name = DEFAULT_NAME, pools = DEFAULT_POOLS } = worker;
-  const bound = pool ?? Object.keys(pools)[0];
-  return {
-    workers: [egressWorker(worker)],
-    serviceBindings: { [binding]: egressBinding({ name, ...(bound === undefined ? {} : { pool: bound }) }) },
-  };
 }
