@@ -14,7 +14,9 @@ const bundledNode = fileURLToPath(new URL("../node_modules/node/bin/node", impor
 
 const isCheckout = existsSync(sources);
 if (!isCheckout && process.execve === undefined) {
-  console.error(`ipshard: Node ${process.versions.node} is too old. Use Node 22.15 or newer.`);
+  console.error(
+    `ipshard: Node ${process.versions.node} cannot run this. Use Node 22.15 or later, or 24 and newer.`,
+  );
   process.exitCode = 1;
 } else if (!isCheckout || process.features.typescript) {
   const main = isCheckout ? sources : built;

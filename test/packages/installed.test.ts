@@ -50,7 +50,7 @@ test("[PK1] the package is what was built, without sources, tests and dependenci
     expect.arrayContaining([expect.stringMatching(/^(pre|post)?install$/)]),
   );
   expect(manifest.publishConfig).toEqual({ access: "public", provenance: true });
-  expect(manifest.engines.node).toBe(`>=${OLDEST_NODE}`);
+  expect(manifest.engines.node).toBe(`^${OLDEST_NODE} || >=24.0.0`);
 });
 
 test("[PK4] the whole takes less than 15 MB, and the SDK by itself less than 100 kB", () => {
@@ -229,7 +229,10 @@ test("[PK2] an older Node is told which one is needed", async () => {
   // What it lacks is what the command looks for.
   const without = "data:text/javascript,delete process.execve";
   const call = project.run("node", ["--import", without, BIN, "--version"]);
-  await expect(call).rejects.toMatchObject({ code: 1, stderr: expect.stringContaining("Use Node 22.15") });
+  await expect(call).rejects.toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining("Use Node 22.15 or later, or 24"),
+  });
 });
 
 /** What is to be typed, and a mistake that the types find. */

@@ -109,6 +109,14 @@ describe("what it is told", () => {
     const nonsense = { refuse: "no-such-code" as "draining" };
     await expect(control.next(nonsense)).rejects.toThrow(/refuse cannot be "no-such-code"/);
     await expect(control.answer("*", { stauts: 200 } as object)).rejects.toThrow(/no "stauts"/);
+    for (const told of [control, server]) {
+      const broken = { headers: { "x-a": "1\r\nx-b: 2" } };
+      await expect(told.next(broken)).rejects.toThrow(/headers cannot be/);
+      await expect(told.next({ status: 101 })).rejects.toThrow(/status cannot be 101/);
+    }
+    await expect(startEgress({ answers: { "*": { status: 7 } } })).rejects.toThrow(
+      /The answer of \*: status/,
+    );
     await expect(egressControl("http://127.0.0.1:1").calls()).rejects.toThrow(TypeError);
   });
 

@@ -73,11 +73,15 @@ export class Script {
     this.#next.length = 0;
     this.#calls.length = 0;
     this.#standing.clear();
-    for (const [to, answer] of Object.entries(this.#first)) this.#stand(to, answer);
+    for (const [to, answer] of Object.entries(this.#first)) {
+      const read = readAnswer(answer);
+      if (!read.ok) throw new TypeError(`The answer of ${to}: ${read.refusal.detail}`);
+      this.#stand(to, read.value);
+    }
   }
 }
 
-/** Reads a command that came from another process. */
+/** Reads a command, whoever has given it. */
 export function readCommand(value: unknown): Outcome<Command, AnswerRefusal> {
   const { do: verb, answers, answer, to } = (value ?? {}) as Record<string, unknown>;
   if (verb === "calls" || verb === "reset") return ok({ do: verb });

@@ -50,6 +50,9 @@ export const TROUBLE = {
   cutOff: { body: LONG_TEXT, cutAfterBytes: LONG_TEXT.length / 2 },
 } as const satisfies Readonly<Record<string, StandInAnswer>>;
 
+const FIELD_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+/** What bytes can say. */
+const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 const isText = (value: unknown): boolean => typeof value === "string";
 const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
 
@@ -58,17 +61,23 @@ const MEMBERS: { readonly [Key in keyof Required<StandInAnswer>]: (value: unknow
   detail: isText,
   retryAfterSeconds: isCount,
   status: (value) => isCount(value) && (value as number) >= 200 && (value as number) <= 599,
-  headers: (value) =>
-    typeof value === "object" &&
-    value !== null &&
-    Object.values(value).every((one: unknown) => (Array.isArray(one) ? one.every(isText) : isText(one))),
+  headers: isFields,
   body: isText,
   afterMs: isCount,
   bodyAfterMs: isCount,
   cutAfterBytes: isCount,
 };
 
-/** Reads an answer that came from another process. */
+/** Whether these can be the fields of an answer. */
+function isFields(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return Object.entries(value).every(([name, given]) => {
+    const values: unknown[] = Array.isArray(given) ? given : [given];
+    return FIELD_NAME.test(name) && values.every((one) => typeof one === "string" && FIELD_VALUE.test(one));
+  });
+}
+
+/** Reads an answer, whoever has written it. */
 export function readAnswer(value: unknown): Outcome<StandInAnswer, AnswerRefusal> {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return invalid("It is no object.");
   for (const [name, member] of Object.entries(value)) {

@@ -8,6 +8,7 @@ import { problemReply } from "../../wire/problem-response.ts";
 import { CARRIER_PROTOCOL } from "../../wire/tcp-carrier.ts";
 import { controlBy, type EgressControl } from "../edge/control.ts";
 import type { Origin } from "../edge/gateway.ts";
+import { readCommand } from "../edge/script.ts";
 import { type Arrival, DEFAULT_TOKEN, StandInEdge, type StandInOptions } from "../edge/stand-in-edge.ts";
 
 /** How the server begins. */
@@ -39,7 +40,11 @@ export async function startEgress(options: EgressServerOptions = {}): Promise<Eg
   server.listen(options.port ?? 0, "127.0.0.1");
   await once(server, "listening");
   return {
-    ...controlBy(async (command) => edge.script.command(command)),
+    ...controlBy(async (command) => {
+      const read = readCommand(command);
+      if (!read.ok) throw new TypeError(read.refusal.detail);
+      return edge.script.command(read.value);
+    }),
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     token: options.token ?? Object.keys(options.tokens ?? {})[0] ?? DEFAULT_TOKEN,
     stop: async () => {
