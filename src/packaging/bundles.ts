@@ -126,6 +126,7 @@ async function bundled(options: BuildOptions): Promise<Inputs> {
     legalComments: "none",
     logLevel: "warning",
     ...options,
+    plugins: [...(options.plugins ?? []), withoutExtras],
     metafile: true,
   });
   return metafile.inputs;
@@ -148,6 +149,21 @@ const clientOfWs: Plugin = {
     bundling.onLoad({ filter, namespace: "client-of-ws" }, ({ path }) => ({
       contents: modules[path]!,
       resolveDir,
+    }));
+  },
+};
+
+/**
+ * What `ws` would make use of if it were installed somewhere above: nobody has tested that, and where a
+ * package lies in a folder that others can write they could put it there. [PK8]
+ */
+const withoutExtras: Plugin = {
+  name: "without-extras",
+  setup: (bundling) => {
+    const filter = /^(bufferutil|utf-8-validate)$/;
+    bundling.onResolve({ filter }, ({ path }) => ({ path, namespace: "without-extras" }));
+    bundling.onLoad({ filter: /.*/, namespace: "without-extras" }, ({ path }) => ({
+      contents: `throw new Error("${path} is not used");`,
     }));
   },
 };

@@ -3,7 +3,9 @@ import { createServer } from "node:net";
 import { once } from "node:events";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
+import { isBuiltin } from "node:module";
 import { join } from "node:path";
+import { build, type Plugin } from "esbuild";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { until } from "../cli/processes.ts";
 import { oldestNode, OLDEST_NODE } from "./node-versions.ts";
@@ -71,6 +73,33 @@ test("[PK3] only own-files.ts looks for files of the package by where a module i
   }
   // The stand-in's Worker lies beside it when it is built, and only then.
   expect(looking.toSorted()).toEqual(["process/own-files.ts", "testing/node/egress-worker.ts"]);
+});
+
+test("[PK8] what is built loads itself, and modules of its platform, and no others", async () => {
+  const built = whole.files.map(({ path }) => path).filter((path) => /^dist\/.*\.js$/.test(path));
+  const asked = new Set<string>();
+  // Whoever bundles it sees every import, and every call of `require`, also where its failure is foreseen.
+  const noting: Plugin = {
+    name: "noting",
+    setup: (bundling) => {
+      bundling.onResolve({ filter: /.*/ }, ({ kind, path }) => {
+        if (kind === "entry-point") return null;
+        asked.add(path);
+        return { path, external: true };
+      });
+    },
+  };
+  const common = {
+    bundle: true,
+    write: false,
+    outdir: "nowhere",
+    logLevel: "silent",
+    plugins: [noting],
+  } as const;
+  await build({ ...common, absWorkingDir: ROOT, entryPoints: built, format: "esm" });
+  expect(asked.has("node:net")).toBe(true);
+  const foreign = [...asked].filter((path) => !/^(\.\/|cloudflare:)/.test(path) && !isBuiltin(path));
+  expect(foreign).toEqual([]);
 });
 
 test("[PK7] the notices of all whose work is bundled go with it", async () => {
