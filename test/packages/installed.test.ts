@@ -43,7 +43,7 @@ test("[PK1] the package is what was built, without sources, tests and dependenci
   const paths = whole.files.map(({ path }) => path);
   expect(paths).toEqual(expect.arrayContaining(["package.json", "README.md", "LICENSE", "bin/ipshard.js"]));
   const others = paths.filter((path) => !/^(bin|dist)\//.test(path));
-  expect(others.toSorted()).toEqual(["LICENSE", "README.md", "package.json"]);
+  expect(others.toSorted()).toEqual(["LICENSE", "README.md", "docs/ipshard.schema.json", "package.json"]);
   expect(paths.filter((path) => path.endsWith(".ts") && !path.endsWith(".d.ts"))).toEqual([]);
   const manifest = JSON.parse(await readFile(join(ROOT, "package.json"), "utf8"));
   expect(manifest).not.toHaveProperty("dependencies");
@@ -148,6 +148,14 @@ describe.each(NODES)("on Node %s", (version, nodeOf) => {
     }
     const keys = JSON.parse((await project.run("node", [BIN, "keys"])).stdout);
     expect(keys.keys[0]).toMatchObject({ kty: "OKP", alg: "Ed25519" });
+    expect(JSON.parse((await project.run("node", [BIN, "config", "schema"])).stdout)).toHaveProperty(
+      "$schema",
+    );
+    // Each part of a file is judged by its program.
+    await writeFile(join(project.directory, "ipshard.yaml"), "router:\n  no-such-option: 1\n");
+    await expect(project.run("node", [BIN, "config", "check", "ipshard.yaml"])).rejects.toMatchObject({
+      stderr: expect.stringContaining("no-such-option"),
+    });
   });
 
   test("[PK5] what has no workerd says what to install, and all else works without it", async () => {

@@ -9,7 +9,7 @@ import { environmentOfItsOwn } from "./node-versions.ts";
 const run = promisify(execFile);
 const ROOT = join(import.meta.dirname, "../..");
 /** What npm puts into every package, and the files that the manifest names beside the built ones. */
-const UNBUILT = ["package.json", "README.md", "LICENSE", "bin"];
+const UNBUILT = ["package.json", "README.md", "LICENSE", "bin", "docs/ipshard.schema.json"];
 
 /** Files that `npm pack` has made. */
 export interface Packed {
