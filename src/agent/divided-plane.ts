@@ -12,6 +12,7 @@ import { join } from "node:path";
 import type { Logger } from "pino";
 import type { PoolPolicy } from "../core/pool-policy.ts";
 import type { Samples } from "../metrics/node/registry.ts";
+import { ownProgram } from "../process/own-files.ts";
 import type { KeySet } from "../wire/keys.ts";
 import type { AgentConfig } from "./command-line.ts";
 import { listening, type Places } from "./data-plane.ts";
@@ -32,7 +33,7 @@ export interface DividedPlaneOptions {
   readonly log: Logger;
 }
 
-const PROGRAM = join(import.meta.dirname, "data-process.ts");
+const PROGRAM = ownProgram("data-process");
 const SOCKET_FILE = "data.sock";
 /** A longer path names no socket: the kernel has room for 108 octets, some for less. */
 const LONGEST_PATH_BYTES = 100;

@@ -1,8 +1,9 @@
 /** What files of ours may say, as it is published for editors. [CF3] */
 import { readFileSync } from "node:fs";
 import { z } from "zod";
+import { ownFile } from "../process/own-files.ts";
 
-const FILE = new URL("../../docs/ipshard.schema.json", import.meta.url);
+const FILE = ownFile("docs/ipshard.schema.json");
 
 const optionSchema = z.object({ type: z.string().optional(), description: z.string().optional() });
 const partsSchema = z.object({

@@ -18,6 +18,8 @@ export interface ProblemKind {
   readonly title: string;
 }
 
+// Whoever needs no more than the types does not carry the table: bundlers leave it out.
+/* @__NO_SIDE_EFFECTS__ */
 function kind(status: number, proxyError: string | null, socksReply: SocksReply, title: string): ProblemKind {
   return { status, proxyError, socksReply, title };
 }

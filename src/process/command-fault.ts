@@ -24,6 +24,7 @@ export type CommandFaultCode =
   | "port-taken"
   | "address-missing"
   | "edge-config-invalid"
+  | "workerd-unusable"
   | "edge-not-answering"
   | "edge-refused"
   // What an operator asked for would end what runs.

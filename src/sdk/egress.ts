@@ -8,7 +8,7 @@
  *
  *     const socket = egress.connect("db.example.com:5432");
  *
- * is a TCP connection, in Workers, and in Node with `openWebSocket` of `node/open-websocket.ts`.
+ * is a TCP connection, in Workers and in Node.
  */
 import { isPlainElsewhere, plainHttpFault } from "../core/plain-http.ts";
 import { type Selection, toSelection } from "../core/selection.ts";
@@ -172,7 +172,7 @@ function throughEdge(options: EdgeOptions): Caller {
       const canUpgrade = custom !== undefined || "WebSocketPair" in globalThis;
       if (openWebSocket === undefined && !canUpgrade) {
         throw new TypeError(
-          "Here fetch gives no WebSocket. Pass openWebSocket of sdk/node/open-websocket.ts.",
+          "Here fetch gives no WebSocket: openWebSocket is needed. In Node the package has its own (from sources, sdk/node/open-websocket.ts).",
         );
       }
       const open = openWebSocket ?? openByFetch(fetchEdge);

@@ -31,6 +31,7 @@ const NEEDS = {
   ],
   "proxy-clients-chromium": ["chromium"],
   metrics: ["promtool"],
+  "sdk-platforms": ["chromium"],
 } as const;
 
 /** A file of tests that cannot run here. */

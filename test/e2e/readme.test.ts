@@ -114,6 +114,8 @@ test("by HTTP", async () => {
 
 test("by the SDK", async () => {
   const block = filledIn(await blockOf("ts", "createEgress({ endpoint:"), {
+    // As whoever installs it has it; here it is not installed.
+    '"ipshard"': '"./src/sdk/egress.ts"',
     "http://127.0.0.1:8787": cluster.edgeUrl,
     [EXAMPLE]: cluster.originUrl("/upload"),
   });

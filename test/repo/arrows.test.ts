@@ -183,6 +183,22 @@ const ARROWS = {
     "src/router",
   ],
   "src/cli": ["src/core", "src/policy", "src/wire", "src/api", "src/plan", "src/sdk", "src/process"],
+  // The edge as its clients see it, of the edge's and the gateway's own judgements.
+  "src/testing/edge": [
+    "src/core",
+    "src/policy",
+    "src/wire",
+    "src/sdk",
+    "src/agent/egress",
+    "src/agent/traffic",
+    "src/worker/runtime",
+    "src/worker/identity",
+    "src/worker/egress",
+  ],
+  "src/testing/node": ["src/wire", "src/testing/edge"],
+  "src/testing/worker": ["src/wire", "src/sdk", "src/testing/edge"],
+  // Builds what is packed; nothing that runs knows of it.
+  "src/packaging": ["src/process", "src/cli"],
 } as const;
 type Folder = keyof typeof ARROWS;
 const FOLDERS = Object.keys(ARROWS) as Folder[];

@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { expect, test } from "vitest";
+import { OLDEST_NODE } from "../packages/node-versions.ts";
 import { titlesIn } from "./test-titles.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -159,10 +160,12 @@ test("the lock file names every package, also those of other systems, which `npm
   expect(missing).toEqual([]);
 });
 
-test("dependencies are pinned, and what the runtime imports is one", () => {
+test("dependencies are pinned, and what runs is bundled with what it imports: who installs it gets no others", () => {
   const manifest = JSON.parse(read("package.json")) as Record<string, Record<string, string>>;
   const { dependencies = {}, devDependencies = {} } = manifest;
-  for (const version of Object.values({ ...dependencies, ...devDependencies })) {
+  // A library that is new here belongs among `devDependencies`. [PK1]
+  expect(dependencies).toEqual({});
+  for (const version of Object.values(devDependencies)) {
     expect(version).toMatch(/^\d+\.\d+\.\d+(-[\w.]+)?$/);
   }
   const imported = new Set<string>();
@@ -177,12 +180,14 @@ test("dependencies are pinned, and what the runtime imports is one", () => {
       );
     }
   }
-  expect([...imported].filter((name) => !(name in dependencies))).toEqual([]);
+  expect([...imported].filter((name) => !(name in devDependencies))).toEqual([]);
 });
 
-test("the Node that is asked for is the one that is brought, and an older one is enough to begin with", () => {
+test("a clone brings the Node that it runs on, and an older one is enough to begin with", () => {
   const { engines, devEngines, devDependencies } = JSON.parse(read("package.json"));
-  expect(engines.node).toBe(`>=${parseInt(devDependencies.node, 10)}`);
+  expect(devDependencies.node).toMatch(/^24\./);
+  // What is built runs on older ones, and is tested there.
+  expect(engines.node).toBe(`^${OLDEST_NODE} || >=24.0.0`);
   // With this npm does not hold the engines against a clone, only against who installs the package.
   expect(devEngines.runtime).toEqual({ name: "node", version: ">=20" });
 });

@@ -13,6 +13,7 @@ import { join } from "node:path";
 import { lackingTests } from "../e2e/client-programs.ts";
 import { labAvailability } from "../lab/availability.ts";
 import { modelAvailability } from "../model/spin.ts";
+import { oldestNode } from "../packages/node-versions.ts";
 import { canBeApart, type Counts, nameOf, runStage, runToEnd, type Stage } from "./vitest-stage.ts";
 
 interface Tally extends Counts {
@@ -58,6 +59,8 @@ const isApart = patterns.length === 0 && canBeApart();
 const reports = await mkdtemp(join(tmpdir(), "ipshard-test-"));
 // Tests start hundreds of processes from the same sources: each is compiled once.
 process.env["NODE_COMPILE_CACHE"] = join(reports, "compiled");
+// A stage apart has no way to the Internet.
+await oldestNode().catch((fault: Error) => console.error(`There is no oldest Node: ${fault.message}`));
 const tallies: Tally[] = [];
 const startMs = performance.now();
 const busyBefore = busyMs();

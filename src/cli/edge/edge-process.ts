@@ -3,9 +3,7 @@ import { once } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
 import { get as httpGet, type IncomingMessage } from "node:http";
 import { get as httpsGet } from "node:https";
-import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import { makeDirectory } from "../../process/directories.ts";
 import type { ChildSpec } from "../supervision/child.ts";
 import { CommandFault } from "../../process/command-fault.ts";
@@ -15,14 +13,14 @@ import type { StatePaths } from "../state-paths.ts";
 import { type EdgeTls, NO_TLS, prepareTls } from "./edge-tls.ts";
 import { refuseTunnels } from "./tunnel-refusal.ts";
 import { waitUntil } from "../supervision/waiting.ts";
-import { bundleWorker } from "./worker-bundle.ts";
+import { placeWorker, WRANGLER_TOML } from "./worker-bundle.ts";
+import { workerdProgram } from "./workerd-program.ts";
 import { BUNDLE_FILE, workerdConfig } from "./workerd-config.ts";
 import { type EdgeDeclaration, parseWranglerConfig } from "./wrangler-config.ts";
 
 /** The name of the edge among the processes of a state directory. */
 export const EDGE_NAME = "edge";
 
-const WRANGLER_TOML = fileURLToPath(new URL("../../../wrangler.toml", import.meta.url));
 const READY_TIMEOUT_MS = 20_000;
 const STOP_GRACE_MS = 1_000;
 
@@ -48,15 +46,16 @@ export async function prepareEdge(
   options: EdgeOptions,
 ): Promise<ChildSpec> {
   const declaration = onThisMachine(parseWranglerConfig(await readFile(WRANGLER_TOML, "utf8")), options);
+  const command = workerdProgram(declaration.compatibilityDate);
   const config = join(state.edge, "config.capnp");
   makeDirectory(state.edgeStorage);
-  await bundleWorker(join(dirname(WRANGLER_TOML), declaration.main), join(state.edge, BUNDLE_FILE));
+  await placeWorker(declaration.main, join(state.edge, BUNDLE_FILE));
   const { host, port, tls = NO_TLS } = options;
   const place = { host, port, storage: state.edgeStorage, tunnels: await refuseTunnels() };
   await writeFile(config, workerdConfig(declaration, { ...place, ...(await prepareTls(state.edge, tls)) }));
   return {
     name: EDGE_NAME,
-    command: createRequire(import.meta.url)("workerd").default as string,
+    command,
     args: ["serve", "--experimental", config],
     env: environmentOf(declaration, {
       ISSUER_KEYS: await issuerKeySet(state),

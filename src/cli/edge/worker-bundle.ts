@@ -1,10 +1,18 @@
-/** The edge's modules as one, the way `wrangler deploy` would bundle them. */
+/**
+ * The edge's modules as one, the way `wrangler deploy` would bundle them: at the start from the sources of
+ * a checkout, and once, when it is built, for a package. [PK3]
+ */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { writeFile } from "node:fs/promises";
+import { copyFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
 import { text } from "node:stream/consumers";
 import { CommandFault } from "../../process/command-fault.ts";
+import { isBuilt, ownFile } from "../../process/own-files.ts";
+
+/** What the edge is made of: in a package it names the built Worker beside it. */
+export const WRANGLER_TOML = ownFile(isBuilt ? "dist/edge/wrangler.toml" : "wrangler.toml");
 
 const OPTIONS = [
   "--bundle",
@@ -18,15 +26,23 @@ const OPTIONS = [
   "--log-level=warning",
 ];
 
+/** Puts the Worker of `wrangler.toml`, whose entry module it names relative to itself, into a file. */
+export async function placeWorker(main: string, outfile: string): Promise<void> {
+  const entry = join(dirname(WRANGLER_TOML), main);
+  if (isBuilt) await copyFile(entry, outfile);
+  else await writeFile(outfile, await bundleWorker(entry));
+}
+
 /**
- * Bundles this entry into a file; throws `edge-config-invalid` if it cannot be bundled.
+ * The bundle of this entry; nothing where more options of esbuild's name a file for it. Throws
+ * `edge-config-invalid` if it cannot be bundled.
  *
  * esbuild runs in a process group of its own: its library's service would get the Ctrl-C that
  * is meant for this process, and take this process down with it.
  */
-export async function bundleWorker(entry: string, outfile: string): Promise<void> {
+export async function bundleWorker(entry: string, more: readonly string[] = []): Promise<string> {
   const esbuild = createRequire(import.meta.url).resolve("esbuild/bin/esbuild");
-  const child = spawn(esbuild, [entry, ...OPTIONS], {
+  const child = spawn(esbuild, [entry, ...OPTIONS, ...more], {
     detached: true,
     stdio: ["ignore", "pipe", "pipe"],
   });
@@ -37,5 +53,5 @@ export async function bundleWorker(entry: string, outfile: string): Promise<void
   ]);
   if (code !== 0) throw new CommandFault("edge-config-invalid", `The edge cannot be bundled:\n${complaints}`);
   if (complaints !== "") console.error(complaints);
-  await writeFile(outfile, bundle);
+  return bundle;
 }

@@ -1,24 +1,15 @@
 /** Programs of their own behind verbs of the command line: the agent, the router, the doctors. */
-import { fileURLToPath } from "node:url";
-
-/** The programs, beside the folder of the command line, which imports none of them. */
-const PROGRAMS = {
-  agent: "../../agent/main.ts",
-  doctor: "../../agent/doctor/main.ts",
-  router: "../../router/main.ts",
-  "router-doctor": "../../router/doctor/main.ts",
-} as const;
+import { type OwnProgram, ownProgram } from "../../process/own-files.ts";
 
 /** A program that a verb stands for. */
-export type Program = keyof typeof PROGRAMS;
+export type Program = Exclude<OwnProgram, "cli" | "data-process">;
 
 /** What V8 is told when a program starts. An agent clears away itself what it has streamed. */
 const V8_FLAGS: Partial<Record<Program, readonly string[]>> = { agent: ["--expose-gc"] };
 
 /** The command line of a program with these arguments. */
 export function commandOf(program: Program, args: readonly string[]): string[] {
-  const main = fileURLToPath(new URL(PROGRAMS[program], import.meta.url));
-  return [process.execPath, ...(V8_FLAGS[program] ?? []), main, ...args];
+  return [process.execPath, ...(V8_FLAGS[program] ?? []), ownProgram(program), ...args];
 }
 
 /**
@@ -30,6 +21,6 @@ export function exec(
   args: readonly string[],
   environment: Readonly<Record<string, string>> = {},
 ): never {
-  if (process.execve === undefined) throw new Error("this Node cannot replace its process; Node 24 can");
+  if (process.execve === undefined) throw new Error("this Node cannot replace its process; Node 22.15 can");
   return process.execve(process.execPath, commandOf(program, args), { ...process.env, ...environment });
 }

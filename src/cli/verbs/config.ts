@@ -1,10 +1,10 @@
 /** `ipshard config`: says what is wrong with a file before a program is started by it. [CF3] */
 import { spawn } from "node:child_process";
 import { text } from "node:stream/consumers";
-import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { CommandFault } from "../../process/command-fault.ts";
 import { SECTIONS } from "../../process/configuration.ts";
+import { ownProgram } from "../../process/own-files.ts";
 import { fileInvalid, WrittenFile } from "../../process/written-file.ts";
 import { poolsSchema } from "../desired/desired-file.ts";
 import { withExamples } from "../../process/command-options.ts";
@@ -13,8 +13,6 @@ import { answer, jsonOption } from "../output/answer.ts";
 import { print } from "../output/print.ts";
 import { publishedSchema } from "../published-schema.ts";
 import { commandOf } from "../supervision/exec.ts";
-
-const MAIN = fileURLToPath(new URL("../main.ts", import.meta.url));
 
 const anything = z.unknown().optional();
 const fileSchema = z.strictObject({
@@ -60,7 +58,9 @@ export const config = withExamples(
 async function saidOf(part: string, file: string): Promise<string | null> {
   const args = ["--config", file, "--check-config"];
   const [program, ...words] =
-    part === "agent" || part === "router" ? commandOf(part, args) : [process.execPath, MAIN, part, ...args];
+    part === "agent" || part === "router"
+      ? commandOf(part, args)
+      : [process.execPath, ownProgram("cli"), part, ...args];
   const child = spawn(program!, words, { stdio: ["ignore", "ignore", "pipe"] });
   const ended = new Promise<number | null>((resolve) => {
     child.once("close", resolve);

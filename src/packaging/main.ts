@@ -1,0 +1,32 @@
+/** `npm run build`: makes of the sources what is packed, in `dist/` or in the directory that is named. */
+import { rm, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { ownFile } from "../process/own-files.ts";
+import { bundleEdge, bundlePrograms, bundleSdk, bundleTesting, type Places } from "./bundles.ts";
+import { declare } from "./declarations.ts";
+import { noticesOf } from "./notices.ts";
+import { stageSdkPackage } from "./sdk-package.ts";
+
+const NOTICES = "THIRD-PARTY-NOTICES.txt";
+
+async function buildAll(places: Places): Promise<void> {
+  const { root, dist } = places;
+  await rm(dist, { recursive: true, force: true });
+  const [programs, edge, sdk, testing] = await Promise.all([
+    bundlePrograms(places),
+    bundleEdge(places),
+    bundleSdk(places),
+    bundleTesting(places),
+    declare({
+      root,
+      entries: ["src/sdk/egress.ts", "src/sdk/node/node-socket.ts"],
+      outdir: join(dist, "sdk/types"),
+    }),
+    declare({ root, entries: ["src/testing/node/testing.ts"], outdir: join(dist, "testing/types") }),
+  ]);
+  await writeFile(join(dist, NOTICES), noticesOf(root, { ...programs, ...edge, ...sdk, ...testing }));
+  await writeFile(join(dist, "sdk", NOTICES), noticesOf(root, sdk));
+  await stageSdkPackage(places);
+}
+
+await buildAll({ root: ownFile("."), dist: resolve(process.argv[2] ?? ownFile("dist")) });
