@@ -20,7 +20,6 @@ import type { MetricsPlace } from "../metrics/node/metrics-options.ts";
 import { withJoin } from "../link/join-arguments.ts";
 import type { WhenCopied } from "../link/state-directory.ts";
 import { DEFAULT_WEIGHT, isLabel, isWeight, LEAST_WEIGHT, MOST_WEIGHT } from "../core/whereabouts.ts";
-import { isName } from "../core/selection.ts";
 import { gatewayUrl } from "../wire/gateway-url.ts";
 import {
   type FlowLogConfig,
@@ -31,6 +30,7 @@ import {
 import { DEFAULT_TIMING } from "./leasing/keeper-options.ts";
 import type { MachineMode } from "./machine/guarded-machine.ts";
 import type { CertificateFiles } from "./traffic/tls/listener-certificate.ts";
+import { readSources, readVia } from "./proxy-options.ts";
 import { readTransport, type TransportOptions, withTransport } from "./transport-options.ts";
 import type { Probe } from "./uplink/uplink-watch.ts";
 
@@ -139,13 +139,6 @@ const LEAST_TUNNEL_IDLE_MS = 7_440_000;
 const LEAST_REQUEST_IDLE_MS = 1_000;
 const LEAST_FLOW_TOTAL_MS = 60_000;
 const LONGEST_FLOW_TOTAL_MS = 30 * LONGEST_MS;
-/** Whoever is on the machine may use its proxies, unless sources are given. */
-const LOCAL_SOURCES: readonly string[] = ["127.0.0.0/8=local", "::1/128=local"];
-/** Nobody is known by where it comes from. */
-const NO_SOURCES = "none";
-/** A range that is larger is no list of clients. */
-const SHORTEST_PREFIX = { ipv4: 8, ipv6: 16 } as const;
-const TOKEN = /^[!#$%&'*+\-.^_`|~\w]+$/;
 const MACHINE_MODES: readonly [MachineMode, ...MachineMode[]] = ["auto", "require", "off"];
 
 /** Reads the arguments after the program's name; null when only help was asked for. Throws `option-invalid`. */
@@ -290,35 +283,6 @@ function withFlowTimes(command: Command): Command {
       "5m",
     )
     .option("--flow-total <time>", "how long anything may last, at least 1m, or none", "none");
-}
-
-function readSources(texts: readonly string[]): AgentConfig["proxySources"] {
-  if (texts.length === 0) return LOCAL_SOURCES.map(readSource);
-  if (!texts.includes(NO_SOURCES)) return texts.map(readSource);
-  if (texts.length === 1) return [];
-  throw optionInvalid(`--proxy-source ${NO_SOURCES} stands alone: it says that all clients need a token.`);
-}
-
-/** A range of addresses and the name of the client that is there. */
-function readSource(text: string): { readonly range: string; readonly name: string } {
-  const [range = "", name = "", ...more] = text.split("=");
-  if (more.length > 0 || !ipaddr.isValidCIDR(range) || !isName(name)) {
-    throw optionInvalid(`--proxy-source ${text} is not of the form range=name, such as 10.1.0.0/16=office.`);
-  }
-  const [address, length] = ipaddr.parseCIDR(range);
-  if (length < SHORTEST_PREFIX[address.kind()]) {
-    throw optionInvalid(
-      `--proxy-source ${text}: so large a range would make this an open proxy. Give tokens to such clients.`,
-    );
-  }
-  return { range, name };
-}
-
-function readVia(text: string): string {
-  if (TOKEN.test(text)) return text;
-  throw optionInvalid(
-    `--proxy-via ${text} cannot be a name in Via: letters, digits and !#$%&'*+-.^_\`|~ only.`,
-  );
 }
 
 function defaultProcesses(): number {
