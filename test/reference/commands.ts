@@ -2,8 +2,8 @@
 import type { Command, Option } from "commander";
 import { hostDoctorCommand } from "../../src/agent/doctor/command-line.ts";
 import { agentCommand } from "../../src/agent/command-line.ts";
-import { addCommand } from "../../src/cli/credentials/join-command.ts";
 import { program } from "../../src/cli/program.ts";
+import { ROUTER_OPERATORS } from "../../src/cli/verbs/router.ts";
 import { routerCommand } from "../../src/router/command-line.ts";
 import { ROUTER_DOCTOR } from "../../src/router/doctor/command-line.ts";
 import { code, document, table } from "./markdown.ts";
@@ -23,7 +23,10 @@ export interface ListedCommand {
 /** Verbs in whose place a program comes, whose options are the verb's. */
 const PROGRAMS: Readonly<Record<string, readonly Command[]>> = {
   agent: [agentCommand(nowhere)],
-  router: [routerCommand(nowhere), addCommand("router").name("ipshard router add")],
+  router: [
+    routerCommand(nowhere),
+    ...Object.entries(ROUTER_OPERATORS).map(([word, command]) => command().name(`ipshard router ${word}`)),
+  ],
   doctor: [hostDoctorCommand(nowhere), routerCommand(nowhere, ROUTER_DOCTOR)],
 };
 
