@@ -1,11 +1,12 @@
 /** docs/TUTORIAL.md, carried out as it stands there: its commands, in one shell, in a clone in which nothing was kept yet. */
 import assert from "node:assert/strict";
-import { execFile, execFileSync } from "node:child_process";
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { execFile } from "node:child_process";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { makeFreshClone } from "../runner/fresh-clone.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const SHARED = "192.0.2.1";
@@ -34,23 +35,6 @@ async function script(): Promise<string> {
     .join("");
 }
 
-async function makeClone(): Promise<string> {
-  const clone = join(directory, "clone");
-  const files = execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard", "-z"], {
-    cwd: ROOT,
-    encoding: "utf8",
-  });
-  for (const file of files
-    .split("\0")
-    .filter((name) => /^(bin|src|durable-objects|docs|[^/]+$)/.test(name))) {
-    if (file === "") continue;
-    await mkdir(dirname(join(clone, file)), { recursive: true });
-    await cp(join(ROOT, file), join(clone, file));
-  }
-  await symlink(join(ROOT, "node_modules"), join(clone, "node_modules"));
-  return clone;
-}
-
 /** The programs' own logs, for whoever looks for why. */
 async function logsIn(folder: string): Promise<string> {
   const names = (await readdir(folder).catch(() => [])).filter((name) => name.endsWith(".log"));
@@ -60,7 +44,8 @@ async function logsIn(folder: string): Promise<string> {
 
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), "ipshard-tutorial-"));
-  const clone = await makeClone();
+  const clone = join(directory, "clone");
+  await makeFreshClone(clone);
   const tools = join(directory, "tools");
   await mkdir(tools);
   // npm would look for the package first, each time.
