@@ -1,64 +1,11 @@
-/** The command line: it collects the verbs, each of which says in its own file what it is called and takes. */
-import { Command } from "commander";
+/** The command line: the program, and what becomes of its faults. */
+import { CommanderError } from "commander";
 import { begin } from "../process/command-fault.ts";
-import { commandFault } from "./output/faults.ts";
-import { agent } from "./verbs/agent.ts";
-import { audit } from "./verbs/audit.ts";
-import { doctor } from "./verbs/doctor.ts";
-import { edge } from "./verbs/edge.ts";
-import { host } from "./verbs/host.ts";
-import { ip } from "./verbs/ip.ts";
-import { keys } from "./verbs/keys.ts";
-import { plan } from "./verbs/plan.ts";
-import { policy } from "./verbs/policy.ts";
-import { pool } from "./verbs/pool.ts";
-import { router } from "./verbs/router.ts";
-import { start } from "./verbs/start.ts";
-import { token } from "./verbs/token.ts";
-import { who } from "./verbs/who.ts";
-import { withCompletion } from "./verbs/complete.ts";
-import { context } from "./verbs/context.ts";
-import { fetch } from "./verbs/fetch.ts";
-import { lease } from "./verbs/lease.ts";
-import { login } from "./verbs/login.ts";
-import { map } from "./verbs/map.ts";
-import { apply } from "./verbs/apply.ts";
 import { configured } from "../process/configuration.ts";
 import { refusalOf } from "../process/command-options.ts";
-import { config } from "./verbs/config.ts";
-import { top } from "./verbs/top.ts";
-import { packageVersion } from "./version.ts";
-
-const program = new Command("ipshard")
-  .description("One shared egress IP address over many hosts, with the port as the sharding key.")
-  .version(packageVersion(), "-V, --version", "print the version");
-
-const verbs = [
-  start,
-  edge,
-  agent,
-  router,
-  doctor,
-  login,
-  context,
-  pool,
-  ip,
-  host,
-  lease,
-  map,
-  top,
-  audit,
-  who,
-  fetch,
-  keys,
-  token,
-  policy,
-  apply,
-  config,
-  plan,
-];
-for (const verb of verbs) program.addCommand(verb);
-withCompletion(program, process.argv.slice(2));
+import { commandFault } from "./output/faults.ts";
+import { program } from "./program.ts";
+import { edge } from "./verbs/edge.ts";
 
 await begin("ipshard", async () => {
   try {
@@ -77,6 +24,8 @@ async function parse(args: readonly string[]): Promise<void> {
   try {
     await program.parseAsync(["edge", ...said.args], { from: "user" });
   } catch (fault) {
+    // Help was asked for, and given.
+    if (fault instanceof CommanderError && fault.exitCode === 0) return;
     throw said.locate(refusalOf(fault));
   }
 }

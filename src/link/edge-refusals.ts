@@ -34,6 +34,10 @@ const ADVICE: ReadonlyMap<string, string> = new Map(
       "The routers have not applied this host's last grant, or the edge cannot tell them of it; it is tried again.",
     "ip-retiring": "The pool has given the address up; what this host holds of it ends with its connections.",
     "stale-session": "A newer connection of this host has taken over.",
+    "stale-epoch": "The block has been granted anew since this host had it; the host has stopped using it.",
+    "order-out-of-range": "There are no blocks of this size; are agent and edge of the same version?",
+    "sequence-unknown":
+      "The router acknowledged a change that there has not been; it asks for the whole table.",
   }),
 );
 

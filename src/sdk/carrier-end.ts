@@ -17,7 +17,7 @@ import {
   SILENCE_MS,
   WINDOW_BYTES,
 } from "../wire/tcp-carrier.ts";
-import { EgressError } from "./egress-error.ts";
+import { EgressError, type SDK_CODES } from "./egress-error.ts";
 
 /** As much of a WebSocket as is needed, of whichever platform. */
 export interface CarrierWebSocket {
@@ -38,7 +38,7 @@ export interface CarrierWebSocket {
 const AGREED_STATUS = 101;
 const BROKEN_OFF = "The connection broke off.";
 /** The SDK's own code, for a WebSocket that ended without a word of the gateway's. */
-const CARRIER_LOST = "carrier-lost";
+const CARRIER_LOST = "carrier-lost" satisfies keyof typeof SDK_CODES;
 
 /** From the call on, before there is a WebSocket, to the end of it. */
 export class CarrierEnd {

@@ -3,11 +3,17 @@ import type { ProblemCode } from "../core/problems.ts";
 import { EGRESS_HOST, PROXY_STATUS } from "../wire/header-names.ts";
 import { problemCodeOf } from "../wire/problem-response.ts";
 
-/** A code of this version, one that a newer edge has come to know, or the SDK's own. */
-export type EgressErrorCode = ProblemCode | typeof FOREIGN_ANSWER | (string & {});
+/** Codes that are the SDK's own: what each means. */
+export const SDK_CODES = {
+  "answer-foreign": "Something other than ipshard answered in place of the edge.",
+  "carrier-lost": "The WebSocket that carried a connection ended without a word of the gateway's.",
+  "plain-http-refused": "The endpoint is plain HTTP on another machine, and allowPlainHttp was not given.",
+} as const satisfies Readonly<Record<string, string>>;
 
-/** The code for an answer that is neither the destination's nor a refusal of ipshard's. */
-const FOREIGN_ANSWER = "answer-foreign";
+/** A code of this version, one that a newer edge has come to know, or the SDK's own. */
+export type EgressErrorCode = ProblemCode | keyof typeof SDK_CODES | (string & {});
+
+const FOREIGN_ANSWER = "answer-foreign" satisfies keyof typeof SDK_CODES;
 
 /**
  * A refusal of ipshard's own, told apart by its `code`. A TypeError, because that is what

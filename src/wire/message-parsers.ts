@@ -211,6 +211,11 @@ const routerRefusals = [
   "sequence-unknown",
 ] as const satisfies RouterRefusal[];
 
+/** Every code by which the edge refuses what hosts and routers say, for documents. */
+export const LINK_REFUSALS: readonly string[] = [
+  ...new Set([...leaseRefusals, ...poolRefusals, ...routerRefusals, ...messageRefusals]),
+];
+
 const routerReply = z.discriminatedUnion("type", [
   z.object({
     type: z.literal("table"),

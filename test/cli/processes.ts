@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterEach } from "vitest";
 import type { ChildSpec } from "../../src/cli/supervision/child.ts";
+import { refuseIfTaken } from "../../src/cli/supervision/addresses.ts";
 
 const directories: string[] = [];
 
@@ -45,4 +46,21 @@ export async function untilStarted(spec: ChildSpec, pid: number): Promise<void> 
   await until(`${spec.name} has started`, async () =>
     (await readFile(spec.logFile, "utf8")).includes(`started ${pid}\n`),
   );
+}
+
+/** The first of six ports in a row that nobody listens on. */
+export async function freePorts(): Promise<number> {
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 10_000);
+    const places = [0, 1, 2, 3, 4, 5].flatMap((offset) =>
+      ["127.0.0.1", "127.0.0.20"].map((host) => ({ host, port: port + offset, purpose: "" })),
+    );
+    if (
+      await refuseIfTaken(places, "").then(
+        () => true,
+        () => false,
+      )
+    )
+      return port;
+  }
 }

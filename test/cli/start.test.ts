@@ -7,11 +7,10 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterEach, expect, test } from "vitest";
-import { refuseIfTaken } from "../../src/cli/supervision/addresses.ts";
 import { viewProcess } from "../../src/process/process-identity.ts";
 import { RunRecords } from "../../src/cli/supervision/run-records.ts";
 import { StatePaths } from "../../src/cli/state-paths.ts";
-import { temporaryDirectory, until } from "./processes.ts";
+import { freePorts, temporaryDirectory, until } from "./processes.ts";
 
 const MAIN = join(import.meta.dirname, "../../src/cli/main.ts");
 const BIN = join(import.meta.dirname, "../../bin/ipshard.js");
@@ -53,23 +52,6 @@ class Launch {
 
 function start(state: string, port: number): Launch {
   return new Launch([process.execPath, MAIN, "start", "--state", state, "--port", String(port)]);
-}
-
-/** The first of six ports in a row that nobody listens on. */
-async function freePorts(): Promise<number> {
-  for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 10_000);
-    const places = [0, 1, 2, 3, 4, 5].flatMap((offset) =>
-      ["127.0.0.1", "127.0.0.20"].map((host) => ({ host, port: port + offset, purpose: "" })),
-    );
-    if (
-      await refuseIfTaken(places, "").then(
-        () => true,
-        () => false,
-      )
-    )
-      return port;
-  }
 }
 
 /** The keepers that a launcher has put beside its children. */

@@ -17,13 +17,23 @@ const ROOT = join(import.meta.dirname, "../..");
 const EXAMPLE = "https://api.example.com/v1/orders";
 const run = promisify(execFile);
 
+/** The blocks of the document that were looked for here. */
+const carriedOut = new Set<string>();
+
+async function allBlocks(): Promise<{ language: string; text: string }[]> {
+  const text = await readFile(join(ROOT, "README.md"), "utf8");
+  const blocks = text.matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm);
+  return Array.from(blocks, ([, language, block]) => ({ language: language!, text: block! }));
+}
+
 /** A block of the document, by its language and something that stands in it. */
 async function blockOf(language: string, mark: string): Promise<string> {
-  const text = await readFile(join(ROOT, "README.md"), "utf8");
-  const blocks = [...text.matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm)];
-  const found = blocks.filter((block) => block[1] === language && block[2]!.includes(mark));
+  const found = (await allBlocks()).filter(
+    ({ language: own, text }) => own === language && text.includes(mark),
+  );
   assert.equal(found.length, 1, `one block of ${language} with ${mark}`);
-  return found[0]![2]!;
+  carriedOut.add(found[0]!.text);
+  return found[0]!.text;
 }
 
 /** The block with each of these put in place of what an example must make up. */
@@ -37,12 +47,14 @@ function filledIn(block: string, places: Readonly<Record<string, string>>): stri
 }
 
 let cluster: Cluster;
+let proxyPort: number;
 let directory: string;
 let environment: NodeJS.ProcessEnv;
 const children: { pid: number; exited: Promise<unknown> }[] = [];
 
 beforeAll(async () => {
-  cluster = await Cluster.start({ hosts: ["h1"] });
+  proxyPort = await freePort();
+  cluster = await Cluster.start({ hosts: ["h1"], agentArgs: [`--proxy=127.0.0.1:${proxyPort}`] });
   directory = join(cluster.directory, "clone");
   const tools = join(cluster.directory, "tools");
   await mkdir(directory);
@@ -110,6 +122,19 @@ test("by HTTP", async () => {
   expect(answer).toMatch(/^HTTP\/1\.1 200 /);
   expect(answer.toLowerCase()).toMatch(/egress-ip: 127\.0\.0\.10\r\n[^]*egress-port: \d+\r\n/);
   expect(answer).toContain('"method":"GET"');
+});
+
+test("by a proxy, without a token on this machine and with one", async () => {
+  const block = filledIn(await blockOf("sh", "curl -x"), {
+    "http://127.0.0.1:3128": `http://127.0.0.1:${proxyPort}`,
+    // There it has a certificate.
+    "https://pool=eu": `http://pool=${POOL}`,
+    "h1.example.com:3128": `127.0.0.1:${proxyPort}`,
+    [EXAMPLE]: cluster.originUrl("/seen"),
+  });
+  const answers = await shell(`TOKEN=${await cluster.token("client", "tester")}\n${block}`);
+  const seen = Array.from(answers.matchAll(/"address":"([^"]+)"/g), ([, address]) => address);
+  expect(seen).toEqual([EGRESS_IP, EGRESS_IP]);
 });
 
 test("by the SDK", async () => {
@@ -218,4 +243,12 @@ test("by a service binding", async () => {
     return true;
   });
   expect(props).toMatchObject({ pool: POOL });
+});
+
+test("every block of the document was carried out here, but those that begin with npm ci", async () => {
+  // test/e2e/clone.test.ts starts it, and what runs this test is the other.
+  const begun = (await allBlocks()).filter(({ text }) => text.startsWith("npm ci && npm "));
+  expect(begun.map(({ text }) => text)).toEqual(["npm ci && npm start\n", "npm ci && npm test\n"]);
+  const others = (await allBlocks()).filter((block) => !begun.some(({ text }) => text === block.text));
+  expect(others.map(({ text }) => text).filter((text) => !carriedOut.has(text))).toEqual([]);
 });

@@ -8,14 +8,15 @@
 import { z } from "zod";
 import { EGRESS_AUTHORIZATION } from "../../wire/header-names.ts";
 import { problemCodeOf } from "../../wire/problem-response.ts";
-import { newCommand, optionInvalid, parsed, withExamples } from "../../process/command-options.ts";
-import { type PlainHttpOption, securely, withPlainHttp } from "../../process/plain-http-option.ts";
+import { optionInvalid, parsed } from "../../process/command-options.ts";
+import { type PlainHttpOption, securely } from "../../process/plain-http-option.ts";
 import { EdgeToken } from "../../link/edge-token.ts";
 import { good, note, problem, tell, tellMachines, unknown } from "../../process/finding.ts";
 import { begin, CommandFault } from "../../process/command-fault.ts";
 import { meaningOf, reasonOf, roundTrips } from "../../link/round-trip.ts";
 import { guardAvailability, needsGuard } from "../machine/guard.ts";
 import { examineHost } from "../machine/host-findings.ts";
+import { hostDoctorCommand } from "./command-line.ts";
 import { throughEdge } from "./edge-round-trip.ts";
 
 interface Words extends PlainHttpOption {
@@ -98,20 +99,7 @@ function readWords(args: readonly string[]): Words | null {
       "on a host with --edge, --token-file, --gateway and --to; on a router as ipshard doctor router";
     throw optionInvalid(`Say what to examine: ${ways}.`);
   }
-  const description =
-    "Says what keeps this host from sharing its addresses, and ends with a real round trip.";
-  const command = withExamples(
-    withPlainHttp(newCommand("ipshard doctor", description, (text) => process.stdout.write(text))),
-    [
-      "doctor --edge https://edge.example.com --token-file client.token --gateway https://h1.example.com --to https://example.com/",
-      "doctor router",
-    ],
-  )
-    .requiredOption("--edge <url>", "where the edge is")
-    .requiredOption("--token-file <file>", "a token of the role client for the pool")
-    .requiredOption("--gateway <url>", "this host's gateway")
-    .requiredOption("--to <url>", "a destination that answers")
-    .option("--json", "print a line of JSON for each finding");
+  const command = hostDoctorCommand((text) => process.stdout.write(text));
   return parsed(command, args)?.opts<Words>() ?? null;
 }
 

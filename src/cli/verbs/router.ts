@@ -10,8 +10,8 @@ import { newVerb, poolOption, programVerb } from "../options.ts";
 import { answer, jsonOption } from "../output/answer.ts";
 import { exec } from "../supervision/exec.ts";
 
-/** What is not for a router itself. */
-const OPERATORS: Readonly<Record<string, () => Command>> = {
+/** What is not for a router itself, by its word. */
+export const ROUTER_OPERATORS: Readonly<Record<string, () => Command>> = {
   add: () => addCommand("router"),
   list: listCommand,
 };
@@ -22,8 +22,8 @@ export const router = programVerb(
   "steer returning packets to their hosts; `router add` and `router list` are for operators",
   async (args) => {
     const [word = "", ...rest] = args;
-    if (!Object.hasOwn(OPERATORS, word)) exec("router", args);
-    await OPERATORS[word]!().name(`ipshard router ${word}`).parseAsync(rest, { from: "user" });
+    if (!Object.hasOwn(ROUTER_OPERATORS, word)) exec("router", args);
+    await ROUTER_OPERATORS[word]!().name(`ipshard router ${word}`).parseAsync(rest, { from: "user" });
   },
 );
 

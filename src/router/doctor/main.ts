@@ -6,7 +6,6 @@
  * a host: 0 when nothing is wrong, 1 when something is, 2 when it could not be found out.
  */
 import { readFile } from "node:fs/promises";
-import type { Command } from "commander";
 import type { SteeringTable } from "../../core/steering.ts";
 import { type Finding, good, note, problem, tell, tellMachines, unknown } from "../../process/finding.ts";
 import { begin, CommandFault } from "../../process/command-fault.ts";
@@ -19,21 +18,10 @@ import { contactFindings, contactHosts } from "./host-contact.ts";
 import { dropFinding, kernelFaultFinding, kernelFindings, observeKernel } from "./kernel-tables.ts";
 import { askPool } from "../feed/pool-question.ts";
 import { machineFindings, observeMachine } from "./forwarding.ts";
+import { ROUTER_DOCTOR } from "./command-line.ts";
 import { type RunningRouter, type RunningRouters, runningRouters, withPathsFrom } from "./running-routers.ts";
 import { observeStatus, statusFindings } from "./status.ts";
 
-const ABOUT = {
-  name: "ipshard doctor router",
-  description:
-    "Says what keeps a router from sending packets to their hosts. Takes the router's own options; " +
-    "without any, those of the router that runs on this machine. Needs root.",
-  examples: ["doctor router", "doctor router --to https://example.com/ --client-token-file client.token"],
-  withOwnOptions: (command: Command): Command =>
-    command
-      .option("--to <url>", "a destination that answers: end with a request to it from each address")
-      .option("--client-token-file <file>", "a token of the role client for the pool, for that request")
-      .option("--json", "print a line of JSON for each finding"),
-};
 /** Bits of CapEff in /proc/self/status. */
 const CAP_NET_ADMIN = 12n;
 
@@ -125,7 +113,9 @@ function onlyOne({ seen }: RunningRouters): RunningRouter | null {
 
 /** The options that a router does not have, and the rest. */
 async function readTrip(args: readonly string[]): Promise<{ trip: Trip; rest: readonly string[] }> {
-  const command = ABOUT.withOwnOptions(newCommand(ABOUT.name, "", () => {}).allowUnknownOption());
+  const command = ROUTER_DOCTOR.withOwnOptions(
+    newCommand(ROUTER_DOCTOR.name, "", () => {}).allowUnknownOption(),
+  );
   const { operands, unknown: rest } = command.parseOptions([...args]);
   const { to, clientTokenFile, json } = command.opts<{
     to?: string;
@@ -158,15 +148,15 @@ async function examineOne(words: readonly string[]): Promise<void> {
       ),
     );
   }
-  const said = await configured("router", routerCommand(write, ABOUT), args);
-  const given = readConfigured(said, () => parseCommandLine(said.args, write, ABOUT));
+  const said = await configured("router", routerCommand(write, ROUTER_DOCTOR), args);
+  const given = readConfigured(said, () => parseCommandLine(said.args, write, ROUTER_DOCTOR));
   if (given === null) return;
   const options = withPathsFrom(process.cwd(), given);
   const own = running.seen.find((router) => router.options.stateDirectory === options.stateDirectory);
   await examine(options, own ?? (running.hiddenPids.length > 0 ? "hidden" : null), trip);
 }
 
-await begin(ABOUT.name, async () => {
+await begin(ROUTER_DOCTOR.name, async () => {
   try {
     await examineOne(process.argv.slice(2));
   } catch (fault) {
