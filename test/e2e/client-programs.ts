@@ -30,6 +30,7 @@ const NEEDS = {
     "ncat",
   ],
   "proxy-clients-chromium": ["chromium"],
+  "deploy-systemd": ["systemd-analyze"],
 } as const;
 
 /** A file of tests that cannot run here. */

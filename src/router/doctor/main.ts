@@ -5,10 +5,10 @@
  * It takes the router's own options, or those of the router that runs here. Exit status as for
  * a host: 0 when nothing is wrong, 1 when something is, 2 when it could not be found out.
  */
-import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import type { SteeringTable } from "../../core/steering.ts";
 import { type Finding, good, note, problem, tell, tellMachines, unknown } from "../../process/finding.ts";
+import { mayAdministerNetwork } from "../../linux/privileges.ts";
 import { begin, CommandFault } from "../../process/command-fault.ts";
 import { newCommand, optionInvalid } from "../../process/command-options.ts";
 import { EdgeToken } from "../../link/edge-token.ts";
@@ -33,9 +33,6 @@ const ABOUT = {
       .option("--client-token-file <file>", "a token of the role client for the pool, for that request")
       .option("--json", "print a line of JSON for each finding"),
 };
-/** Bits of CapEff in /proc/self/status. */
-const CAP_NET_ADMIN = 12n;
-
 /** A request to be sent at the end; null for none. */
 type Trip = { readonly to: string; readonly token: string } | null;
 
@@ -44,7 +41,7 @@ async function examine(
   router: RunningRouter | "hidden" | null,
   trip: Trip,
 ): Promise<void> {
-  const isPrivileged = await mayAdministerNetwork();
+  const isPrivileged = mayAdministerNetwork();
   const status = await observeStatus(options, router);
   for (const finding of statusFindings(status, Date.now())) tell(finding);
   const table = status.token.fault === null ? await examinePool(options) : null;
@@ -100,11 +97,6 @@ async function examineSystem(
   } catch (fault) {
     tell(kernelFaultFinding(fault, isPrivileged));
   }
-}
-
-async function mayAdministerNetwork(): Promise<boolean> {
-  const [, capabilities] = /^CapEff:\s*([0-9a-f]+)$/m.exec(await readFile("/proc/self/status", "utf8")) ?? [];
-  return ((BigInt(`0x${capabilities ?? "0"}`) >> CAP_NET_ADMIN) & 1n) === 1n;
 }
 
 /** What only root can tell. */
