@@ -3,7 +3,7 @@ import { CONFIGURATION_GOOD, configured, readConfigured } from "../process/confi
 import { EdgeToken } from "../link/edge-token.ts";
 import { joinFirst } from "../link/join-arguments.ts";
 import { TokenRenewal } from "../link/token-renewal.ts";
-import { mayAdministerNetwork } from "../linux/privileges.ts";
+import { mayAdministerNetwork } from "../process/privileges.ts";
 import { endOnWish, openLog } from "../process/process-life.ts";
 import { begin, CommandFault } from "../process/command-fault.ts";
 import { StateDirectory, UNBOUND_STATE } from "../link/state-directory.ts";

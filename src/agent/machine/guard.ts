@@ -27,7 +27,7 @@ import {
 } from "./guard-ruleset.ts";
 import { type GuardKernel, GuardWishes } from "./guard-wishes.ts";
 import { KernelFault, runCommand } from "../../linux/kernel-commands.ts";
-import { mayAdministerNetwork } from "../../linux/privileges.ts";
+import { mayAdministerNetwork } from "../../process/privileges.ts";
 
 /** Whether the kernel can be told here, or why not, in words that follow "since". */
 export type GuardAvailability = { readonly ok: true } | { readonly ok: false; readonly reason: string };

@@ -8,7 +8,7 @@
 import type { Command } from "commander";
 import type { SteeringTable } from "../../core/steering.ts";
 import { type Finding, good, note, problem, tell, tellMachines, unknown } from "../../process/finding.ts";
-import { mayAdministerNetwork } from "../../linux/privileges.ts";
+import { mayAdministerNetwork } from "../../process/privileges.ts";
 import { begin, CommandFault } from "../../process/command-fault.ts";
 import { newCommand, optionInvalid } from "../../process/command-options.ts";
 import { EdgeToken } from "../../link/edge-token.ts";
