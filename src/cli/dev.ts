@@ -6,13 +6,13 @@ import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { Command } from "commander";
-import { begin } from "../../process/command-fault.ts";
-import { writeDevVars, workerSecrets } from "../credentials/worker-secrets.ts";
-import { EDGE_NAME } from "../edge/edge-process.ts";
-import { portOption } from "../options.ts";
-import { commandFault } from "../output/faults.ts";
-import { StatePaths } from "../state-paths.ts";
-import { type EdgeProgram, PORT_COUNT, runStart } from "./run.ts";
+import { begin } from "../process/command-fault.ts";
+import { writeDevVars, workerSecrets } from "./credentials/worker-secrets.ts";
+import { EDGE_NAME } from "./edge/edge-process.ts";
+import { portOption } from "./options.ts";
+import { commandFault } from "./output/faults.ts";
+import { StatePaths } from "./state-paths.ts";
+import { type EdgeProgram, PORT_COUNT, runStart } from "./one-machine/run.ts";
 
 const STOP_GRACE_MS = 5_000;
 
