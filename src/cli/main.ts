@@ -1,5 +1,5 @@
 /** The command line: it collects the verbs, each of which says in its own file what it is called and takes. */
-import { Command } from "commander";
+import { Command, CommanderError } from "commander";
 import { begin } from "../process/command-fault.ts";
 import { commandFault } from "./output/faults.ts";
 import { agent } from "./verbs/agent.ts";
@@ -77,6 +77,8 @@ async function parse(args: readonly string[]): Promise<void> {
   try {
     await program.parseAsync(["edge", ...said.args], { from: "user" });
   } catch (fault) {
+    // The help was asked for, and has been printed.
+    if (fault instanceof CommanderError && fault.exitCode === 0) return;
     throw said.locate(refusalOf(fault));
   }
 }
