@@ -47,7 +47,10 @@ export default defineConfig({
                 await request.arrayBuffer();
                 return Response.json(Object.fromEntries(request.headers));
               },
-              bindings: { EDGE_KEY: JSON.stringify(await generateKey("edge")) },
+              bindings: {
+                ISSUER_KEYS: '{"keys":[]}',
+                EDGE_KEY: JSON.stringify(await generateKey("edge")),
+              },
               serviceBindings: {
                 EGRESS: {
                   name: kCurrentWorker,

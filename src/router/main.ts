@@ -3,6 +3,7 @@ import { CONFIGURATION_GOOD, configured, readConfigured } from "../process/confi
 import { EdgeToken } from "../link/edge-token.ts";
 import { joinFirst } from "../link/join-arguments.ts";
 import { TokenRenewal } from "../link/token-renewal.ts";
+import { mayAdministerNetwork } from "../process/privileges.ts";
 import { endOnWish, openLog } from "../process/process-life.ts";
 import { begin, CommandFault } from "../process/command-fault.ts";
 import { StateDirectory, UNBOUND_STATE } from "../link/state-directory.ts";
@@ -14,10 +15,10 @@ import { Router } from "./router.ts";
 async function run(options: RouterOptions, isJoined: boolean): Promise<void> {
   const token = await EdgeToken.open(options.tokenFile, "router");
   if (options.isDryRun) return dryRun(options, (line) => console.log(line));
-  if (process.getuid?.() !== 0) {
+  if (!mayAdministerNetwork()) {
     throw new CommandFault(
       "kernel-unavailable",
-      "A router writes rules into the kernel: run it as root, or --dry-run.",
+      "A router writes rules into the kernel: run it as root or with CAP_NET_ADMIN, or --dry-run.",
     );
   }
   const log = openLog({ router: token.subject });

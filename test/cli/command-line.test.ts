@@ -35,6 +35,12 @@ test("[CI14] the help names every verb, each from a file of its own", async () =
   expect(named.filter((verb) => verb !== "help").toSorted()).toEqual(files.toSorted());
 });
 
+test.each(["edge", "agent", "router", "keys"])("[CI14] the help of %s ends well", async (verb) => {
+  const { code, stdout, stderr } = await run(verb, "--help");
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  expect(stdout).toMatch(new RegExp(`^Usage: ipshard ${verb} `));
+});
+
 test("[CI14] the version is that of the package", async () => {
   const { version } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as { version: string };
   expect(await run("--version")).toEqual({ code: 0, stdout: `${version}\n`, stderr: "" });

@@ -23,8 +23,8 @@ test("[CI4] what wrangler.toml declares is read, whatever it is called", () => {
       { binding: "POOL_CATALOGUE", className: "PoolCatalogue" },
       { binding: "ACCESS_REGISTER", className: "AccessRegister" },
     ],
-    vars: { ISSUER_KEYS: '{"keys":[]}' },
-    secretNames: ["EDGE_KEY"],
+    vars: {},
+    secretNames: ["ISSUER_KEYS", "EDGE_KEY"],
   });
   const renamed = parseWranglerConfig(text.replaceAll("PoolCatalogue", "PoolList"));
   expect(renamed.objects[2]).toEqual({ binding: "POOL_CATALOGUE", className: "PoolList" });
@@ -39,7 +39,7 @@ test.each([
     text.replace(/compatibility_date = ".*"/, 'compatibility_date = "soon"'),
     /compatibility_date/,
   ],
-  ["a variable that is no text", text.replace(/ISSUER_KEYS = .*/, "ISSUER_KEYS = 5"), /ISSUER_KEYS/],
+  ["a variable that is no text", `${text}\n[vars]\nGREETING = 5\n`, /GREETING/],
 ])("[CI4] %s is refused", (_what, broken, message) => {
   expect(() => parseWranglerConfig(broken)).toThrow(
     expect.objectContaining({ code: "edge-config-invalid", message: expect.stringMatching(message) }),
@@ -68,7 +68,8 @@ test("[WK41] workerd passes what clients want to CONNECT to on to whoever refuse
 });
 
 test("[CI5] no value of a variable or secret is in the configuration", () => {
-  const config = workerdConfig({ ...parseWranglerConfig(text), vars: { ISSUER_KEYS: "the-value" } }, place);
+  const config = workerdConfig({ ...parseWranglerConfig(text), vars: { GREETING: "the-value" } }, place);
+  expect(config).toContain('(name = "GREETING", fromEnvironment = "GREETING")');
   expect(config).toContain('(name = "ISSUER_KEYS", fromEnvironment = "ISSUER_KEYS")');
   expect(config).toContain('(name = "EDGE_KEY", fromEnvironment = "EDGE_KEY")');
   expect(config).not.toContain("the-value");

@@ -32,6 +32,7 @@ const NEEDS = {
   "proxy-clients-chromium": ["chromium"],
   metrics: ["promtool"],
   "sdk-platforms": ["chromium"],
+  "deploy-systemd": ["systemd-analyze"],
 } as const;
 
 /** A file of tests that cannot run here. */

@@ -110,6 +110,8 @@ export class Cluster {
     edgeArgs?: readonly string[];
     /** Instead of ours: the command line of another source tree. */
     edgeProgram?: string;
+    /** Fills the state directory of the edge and the hosts before anything starts. */
+    stateBefore?: (directory: string) => Promise<void>;
     /** An authority that all parts, and this process, trust for it. */
     ca?: string;
   }): Promise<Cluster> {
@@ -122,6 +124,7 @@ export class Cluster {
     });
     const cluster = new Cluster(directory, await freePort(), origin, originProcess, options);
     try {
+      await options.stateBefore?.(directory);
       await cluster.startEdge();
       await cluster.api.putPool({ pool: POOL, settings: options.settings ?? {} });
       await cluster.api.putIp({ pool: POOL, ip: EGRESS_IP });

@@ -159,9 +159,8 @@ test("on Cloudflare, but for the last step, which is Cloudflare's", async () => 
   const said = await shell(block);
   expect(said).toContain("--dry-run: exiting now.");
   expect(said).toMatch(/env\.EGRESS_IP .*Durable Object/);
-  const [keys] = said.split("\n");
-  expect(keys).toMatch(/^\{"keys":\[/);
-  expect(keys).not.toContain('"d":');
+  // Nothing that is private is said.
+  expect(said).not.toContain('"d":');
 });
 
 test("with a pool, an address and a host of one's own", async () => {

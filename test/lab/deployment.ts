@@ -4,7 +4,7 @@
  * edge. Addresses are put on the hosts by their agents. What is so must be shown by captures and
  * by what the origin saw, not by what these processes say of themselves.
  */
-import { mkdir, writeFile } from "node:fs/promises";
+import { chown, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Role as TokenRole } from "../../src/core/identity.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
@@ -30,6 +30,17 @@ const ORIGIN_RANGES = ["198.51.100.0/24", "2001:db8::/32"];
 const AGENT = join(import.meta.dirname, "../../src/agent/main.ts");
 const ROUTER = join(import.meta.dirname, "../../src/router/main.ts");
 
+const NOBODY = 65_534;
+const ONLY = "-all,+net_admin,+dac_read_search";
+/** Reading besides, since a clone may lie where nobody could read it; that gives no right to change anything. */
+const AS_NOBODY = [
+  "setpriv",
+  `--reuid=${NOBODY}`,
+  `--regid=${NOBODY}`,
+  "--clear-groups",
+  "--no-new-privs",
+].concat(["inh-caps", "ambient-caps", "bounding-set"].map((set) => `--${set}=${ONLY}`));
+
 /** What is deployed. */
 export interface DeploymentOptions extends Omit<LabOptions, "areSharedConfigured"> {
   readonly settings?: Partial<PoolSettings>;
@@ -39,6 +50,8 @@ export interface DeploymentOptions extends Omit<LabOptions, "areSharedConfigured
   readonly allowed?: readonly string[];
   /** More arguments for every agent. */
   readonly agentArgs?: readonly string[];
+  /** Agents and routers as the units of deploy/systemd run them: as nobody, who may administer the network. */
+  readonly areUnprivileged?: boolean;
   /** Where every host has a proxy on the management network; without it none has. */
   readonly proxyPort?: number;
   /** Where every host and router tells its metrics on the management network; without it none does. */
@@ -72,7 +85,7 @@ export class Deployment extends EdgeSide {
     const place = routerOnManagement(Number(name.slice(1)));
     const args = ["--ingress=up0", "--link=lan0", `--listen=${place.ipv4}:9000`];
     args.push(...(await this.#metricsAt(place.ipv4)));
-    this.run(name, name, [process.execPath, ROUTER, ...(await this.#common("router", name)), ...args]);
+    this.#start(name, [ROUTER, ...(await this.#common("router", name)), ...args]);
   }
 
   /** Starts a host's agent, or starts it again on its old state, and perhaps with other ranges. */
@@ -97,7 +110,12 @@ export class Deployment extends EdgeSide {
       ...(await this.#metricsAt(hostOnManagement(number).ipv4)),
       ...agentArgs,
     ];
-    this.run(name, name, [process.execPath, AGENT, ...(await this.#common("host", name)), ...args]);
+    this.#start(name, [AGENT, ...(await this.#common("host", name)), ...args]);
+  }
+
+  #start(name: `h${number}` | `r${number}`, argv: readonly string[]): void {
+    const prefix = this.#options.areUnprivileged === true ? AS_NOBODY : [];
+    this.run(name, name, [...prefix, process.execPath, ...argv]);
   }
 
   async #startAll(): Promise<void> {
@@ -122,6 +140,7 @@ export class Deployment extends EdgeSide {
   async #common(role: TokenRole, name: string): Promise<string[]> {
     const state = join(this.lab.directory, name);
     await mkdir(state, { recursive: true });
+    if (this.#options.areUnprivileged === true) await chown(state, NOBODY, NOBODY);
     const tokenFile = await this.tokenFile(role, name);
     const own = [`--pool=${this.pool}`, `--token-file=${tokenFile}`, `--state=${state}`];
     return [`--edge=${EDGE_URL}`, "--allow-plain-http", ...own];

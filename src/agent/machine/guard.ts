@@ -27,6 +27,7 @@ import {
 } from "./guard-ruleset.ts";
 import { type GuardKernel, GuardWishes } from "./guard-wishes.ts";
 import { KernelFault, runCommand } from "../../linux/kernel-commands.ts";
+import { mayAdministerNetwork } from "../../process/privileges.ts";
 
 /** Whether the kernel can be told here, or why not, in words that follow "since". */
 export type GuardAvailability = { readonly ok: true } | { readonly ok: false; readonly reason: string };
@@ -41,8 +42,8 @@ export async function guardAvailability(): Promise<GuardAvailability> {
     if (fault instanceof KernelFault && fault.code === "command-missing") {
       return { ok: false, reason: "nftables is not installed" };
     }
-    const isRoot = process.getuid?.() === 0;
-    return { ok: false, reason: isRoot ? (fault as Error).message : "the agent does not run as root" };
+    const reason = mayAdministerNetwork() ? (fault as Error).message : "the agent does not run as root";
+    return { ok: false, reason };
   }
 }
 

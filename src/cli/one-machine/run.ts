@@ -9,7 +9,7 @@ import { agentCommand, agentEnvironment } from "../supervision/agent-command.ts"
 import type { ChildSpec } from "../supervision/child.ts";
 import { CommandFault } from "../../process/command-fault.ts";
 import { watchDisk } from "../edge/disk-watch.ts";
-import { EDGE_NAME, prepareEdge, untilEdgeAnswers } from "../edge/edge-process.ts";
+import { EDGE_NAME, type EdgeOptions, prepareEdge, untilEdgeAnswers } from "../edge/edge-process.ts";
 import { aborted, listenForEnding } from "../supervision/end-signals.ts";
 import { findLaunchers } from "../../process/launched-by.ts";
 import { ensureKeys, type KeyPairs } from "../credentials/key-files.ts";
@@ -37,8 +37,15 @@ const READY_TIMEOUT_MS = 30_000;
 const DRAIN_DEADLINE_MS = 2_000;
 const AGENT_GRACE_MS = DRAIN_DEADLINE_MS + 2_000;
 
+/** What runs the edge: workerd by itself, or another program that runs the same Worker. */
+export type EdgeProgram = (state: StatePaths, keys: KeyPairs, options: EdgeOptions) => Promise<ChildSpec>;
+
 /** Runs everything; resolves when it was told to end and all of it has ended. */
-export async function runStart(state: StatePaths, firstPort: number): Promise<void> {
+export async function runStart(
+  state: StatePaths,
+  firstPort: number,
+  edgeProgram: EdgeProgram = prepareEdge,
+): Promise<void> {
   const launchers = findLaunchers();
   const ending = listenForEnding(launchers);
   const records = new RunRecords(state.run, launchers);
@@ -53,7 +60,10 @@ export async function runStart(state: StatePaths, firstPort: number): Promise<vo
     await refuseIfMissing([SHARED_IP, ORIGIN_IP]);
     await refuseIfTaken(placesOf(firstPort), "Choose other ports with: npm start -- --port NUMBER");
     origin = await startSampleOrigin(ORIGIN_IP, originPort(firstPort));
-    await Promise.race([startParts(state, firstPort, supervisor, ending.asked), supervisor.failed]);
+    await Promise.race([
+      startParts(state, firstPort, { supervisor, edgeProgram, stop: ending.asked }),
+      supervisor.failed,
+    ]);
     watchDisk(state.edgeStorage, (sentence) => console.error(sentence), ending.asked);
     await Promise.race([aborted(ending.asked), supervisor.failed]);
   } catch (fault) {
@@ -72,9 +82,9 @@ export async function runStart(state: StatePaths, firstPort: number): Promise<vo
 async function startParts(
   state: StatePaths,
   firstPort: number,
-  supervisor: Supervisor,
-  stop: AbortSignal,
+  by: { readonly supervisor: Supervisor; readonly edgeProgram: EdgeProgram; readonly stop: AbortSignal },
 ): Promise<void> {
+  const { supervisor, edgeProgram, stop } = by;
   const keys = await ensureKeys(state);
   const edgeUrl = `http://${LOOPBACK}:${firstPort}`;
   const tokenOf = (role: "client" | "admin", pools: readonly string[]) =>
@@ -83,7 +93,7 @@ async function startParts(
   const operator = await tokenOf("admin", []);
 
   console.log("Starting the edge …");
-  const edge = await prepareEdge(state, keys, { host: LOOPBACK, port: firstPort });
+  const edge = await edgeProgram(state, keys, { host: LOOPBACK, port: firstPort });
   await supervisor.start(edge);
   await untilEdgeAnswers(edgeUrl, edge.logFile, stop);
   const asOperator = edgeApi({ edge: edgeUrl, token: () => operator.token, signal: stop });

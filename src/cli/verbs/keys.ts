@@ -1,5 +1,6 @@
 /** `ipshard keys`: makes the keys if there are none, tells what others must know of them, and replaces them. */
 import { issuerKeySet } from "../credentials/key-files.ts";
+import { secretsCommand } from "../credentials/secrets-command.ts";
 import { retireKey, rotateIssuerKey } from "../credentials/key-rotation.ts";
 import { operatorFor, type OperatorWords, withOperator } from "../credentials/operator.ts";
 import { withExamples } from "../../process/command-options.ts";
@@ -66,6 +67,7 @@ const retire = withOperator(
 export const keys = withExamples(
   newVerb("keys", "make the keys if there are none, print the public ones; list and replace them")
     .addCommand(show, { isDefault: true })
+    .addCommand(secretsCommand(print))
     .addCommand(list)
     .addCommand(rotate)
     .addCommand(retire),

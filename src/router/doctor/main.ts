@@ -5,9 +5,9 @@
  * It takes the router's own options, or those of the router that runs here. Exit status as for
  * a host: 0 when nothing is wrong, 1 when something is, 2 when it could not be found out.
  */
-import { readFile } from "node:fs/promises";
 import type { SteeringTable } from "../../core/steering.ts";
 import { type Finding, good, note, problem, tell, tellMachines, unknown } from "../../process/finding.ts";
+import { mayAdministerNetwork } from "../../process/privileges.ts";
 import { begin, CommandFault } from "../../process/command-fault.ts";
 import { newCommand, optionInvalid } from "../../process/command-options.ts";
 import { EdgeToken } from "../../link/edge-token.ts";
@@ -22,9 +22,6 @@ import { ROUTER_DOCTOR } from "./command-line.ts";
 import { type RunningRouter, type RunningRouters, runningRouters, withPathsFrom } from "./running-routers.ts";
 import { observeStatus, statusFindings } from "./status.ts";
 
-/** Bits of CapEff in /proc/self/status. */
-const CAP_NET_ADMIN = 12n;
-
 /** A request to be sent at the end; null for none. */
 type Trip = { readonly to: string; readonly token: string } | null;
 
@@ -33,7 +30,7 @@ async function examine(
   router: RunningRouter | "hidden" | null,
   trip: Trip,
 ): Promise<void> {
-  const isPrivileged = await mayAdministerNetwork();
+  const isPrivileged = mayAdministerNetwork();
   const status = await observeStatus(options, router);
   for (const finding of statusFindings(status, Date.now())) tell(finding);
   const table = status.token.fault === null ? await examinePool(options) : null;
@@ -89,11 +86,6 @@ async function examineSystem(
   } catch (fault) {
     tell(kernelFaultFinding(fault, isPrivileged));
   }
-}
-
-async function mayAdministerNetwork(): Promise<boolean> {
-  const [, capabilities] = /^CapEff:\s*([0-9a-f]+)$/m.exec(await readFile("/proc/self/status", "utf8")) ?? [];
-  return ((BigInt(`0x${capabilities ?? "0"}`) >> CAP_NET_ADMIN) & 1n) === 1n;
 }
 
 /** What only root can tell. */
