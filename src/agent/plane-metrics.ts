@@ -2,7 +2,7 @@
  * What a process that carries traffic counts. Times are noted as they pass, by histograms that are looked up
  * here once; all else is counted anyway, and read when somebody asks. [MT6]
  */
-import { OWN_PROBLEM_CODES } from "../core/problems.ts";
+import { ownProblemCodes } from "../core/problems.ts";
 import { readProcessUse } from "../metrics/node/process-use.ts";
 import { MetricRegistry, type Samples } from "../metrics/node/registry.ts";
 import type { SpanExporter } from "../metrics/node/span-exporter.ts";
@@ -42,7 +42,7 @@ export class PlaneMetrics {
       for (const [kind, count] of Object.entries(admission.flowCounts)) {
         add("ipshard_agent_flows_total", { kind }, count);
       }
-      for (const code of OWN_PROBLEM_CODES) add("ipshard_agent_refusals_total", { code }, 0);
+      for (const code of ownProblemCodes()) add("ipshard_agent_refusals_total", { code }, 0);
       for (const [code, count] of refusalCounts) add("ipshard_agent_refusals_total", { code }, count);
       add("ipshard_agent_running_requests", {}, gateway.runningCount);
       add("ipshard_agent_origin_connections", {}, outgoing.size);

@@ -8,7 +8,9 @@ export type ProblemCode = keyof typeof CATALOGUE;
 export const PROBLEM_CODES = Object.keys(CATALOGUE) as readonly ProblemCode[];
 
 /** Those that are no fault of who asks. They are counted from zero, since an increase begins with a number. [MT11] */
-export const OWN_PROBLEM_CODES = PROBLEM_CODES.filter((code) => CATALOGUE[code].status >= 500);
+export function ownProblemCodes(): ProblemCode[] {
+  return PROBLEM_CODES.filter((code) => CATALOGUE[code].status >= 500);
+}
 
 /** A refusal on its way to a client. `detail` is for people and never parsed. */
 export interface Problem {

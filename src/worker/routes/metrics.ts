@@ -10,7 +10,7 @@ import type { AddressCounts } from "../../../durable-objects/address/address-sta
 import type { PoolDescription } from "../../../durable-objects/pool/pool-view.ts";
 import { type Identity, permitsPool } from "../../core/identity.ts";
 import type { Outcome } from "../../core/outcome.ts";
-import { OWN_PROBLEM_CODES, type Problem } from "../../core/problems.ts";
+import { ownProblemCodes, type Problem } from "../../core/problems.ts";
 import { Exposition, EXPOSITION_TYPE } from "../../metrics/exposition.ts";
 import { bearerOf } from "../../wire/tokens.ts";
 import { type EdgeContext, identify, refusedIdentity, tokenOf } from "../identity/authenticate.ts";
@@ -90,7 +90,7 @@ class EdgeScrape {
     exposition.add("ipshard_edge_requests_total", {}, edgeCounters.handedOver);
     exposition.add("ipshard_edge_retries_total", {}, edgeCounters.retries);
     exposition.add("ipshard_edge_object_calls_total", {}, edgeCounters.controlPlaneCalls);
-    const refusals = new Map([...OWN_PROBLEM_CODES.map((code) => [code, 0] as const), ...edgeRefusals]);
+    const refusals = new Map([...ownProblemCodes().map((code) => [code, 0] as const), ...edgeRefusals]);
     for (const [code, count] of refusals) exposition.add("ipshard_edge_refusals_total", { code }, count);
   }
 
