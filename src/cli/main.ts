@@ -5,6 +5,7 @@ import { commandFault } from "./output/faults.ts";
 import { agent } from "./verbs/agent.ts";
 import { audit } from "./verbs/audit.ts";
 import { doctor } from "./verbs/doctor.ts";
+import { EDGE_COPY_VERBS } from "./edge/copy-verbs.ts";
 import { edge } from "./verbs/edge.ts";
 import { host } from "./verbs/host.ts";
 import { ip } from "./verbs/ip.ts";
@@ -57,6 +58,10 @@ const verbs = [
   config,
   plan,
 ];
+// What follows such a verb is its own, also where the edge has an option of that name.
+program.enablePositionalOptions();
+edge.enablePositionalOptions();
+for (const verb of EDGE_COPY_VERBS) edge.addCommand(verb);
 for (const verb of verbs) program.addCommand(verb);
 withCompletion(program, process.argv.slice(2));
 
@@ -71,7 +76,8 @@ await begin("ipshard", async () => {
 
 /** The edge may be told by a file, too, as agents and routers are; all others have contexts. */
 async function parse(args: readonly string[]): Promise<void> {
-  if (args[0] !== "edge") return void (await program.parseAsync(args, { from: "user" }));
+  const isOfCopies = EDGE_COPY_VERBS.some((verb) => verb.name() === args[1]);
+  if (args[0] !== "edge" || isOfCopies) return void (await program.parseAsync(args, { from: "user" }));
   const said = await configured("edge", edge, args.slice(1));
   edge.exitOverride().configureOutput({ writeErr: () => {} });
   try {

@@ -50,7 +50,7 @@ export async function prepareEdge(
     name: EDGE_NAME,
     command: createRequire(import.meta.url)("workerd").default as string,
     args: ["serve", "--experimental", config],
-    env: environmentOf(declaration, keys, await issuerKeySet(state)),
+    env: environmentOf(declaration, keys, await issuerKeySet(state), await restorationText(state)),
     mark: config,
     logFile: state.logFile(EDGE_NAME),
     graceMs: STOP_GRACE_MS,
@@ -62,10 +62,12 @@ function environmentOf(
   declaration: EdgeDeclaration,
   keys: KeyPairs,
   issuers: string,
+  restoration: string,
 ): Record<string, string> {
   const values: Record<string, string> = {
     ...declaration.vars,
     ISSUER_KEYS: issuers,
+    RESTORATION: restoration,
     EDGE_KEY: JSON.stringify(keys.edge),
   };
   const missing = declaration.secretNames.find((name) => !(name in values));
@@ -76,6 +78,16 @@ function environmentOf(
     );
   }
   return values;
+}
+
+/** Of the backup that this state was restored from; empty for none. [OC1] */
+async function restorationText(state: StatePaths): Promise<string> {
+  try {
+    return await readFile(state.restorationFile, "utf8");
+  } catch (fault) {
+    if ((fault as NodeJS.ErrnoException).code === "ENOENT") return "";
+    throw fault;
+  }
 }
 
 /** Nothing is told to it, so whose certificate it shows does not matter; this machine need not trust it. */
