@@ -77,4 +77,17 @@ export const ADDRESS_MIGRATIONS: Migrations = [
     "ALTER TABLE past_lease ADD COLUMN leases TEXT",
     "CREATE INDEX past_lease_of_block ON past_lease (base, block_order, granted_at_ms)",
   ],
+  // Restored from a backup: by which restore, what is waited for; the epochs and the times that were leapt over.
+  [
+    "ALTER TABLE assignment ADD COLUMN restoration TEXT",
+    "ALTER TABLE assignment ADD COLUMN recovery TEXT",
+    "ALTER TABLE holder ADD COLUMN is_unheard INTEGER NOT NULL DEFAULT 0",
+    `CREATE TABLE restored (
+      id INTEGER PRIMARY KEY,
+      from_epoch INTEGER NOT NULL,
+      to_epoch INTEGER NOT NULL,
+      from_ms INTEGER NOT NULL,
+      to_ms INTEGER NOT NULL
+    )`,
+  ],
 ];

@@ -34,7 +34,7 @@ export function countsOf(table: LeaseTable): AddressCounts {
 export function statusOf(table: LeaseTable, nowMs: number): AddressStatus {
   if (!table.isRetiring) return { status: "serving" };
   const { leasedPortCount, quarantinedPortCount } = heldIn(table);
-  const isEmpty = table.rows.size === 0 && !isUnpublished(table);
+  const isEmpty = table.rows.size === 0 && table.recovery === null && !isUnpublished(table);
   const dueInMs = (nextDeadlineMs(table) ?? nowMs) - nowMs;
   const againInMs = Math.min(LATEST_MS, Math.max(SOONEST_MS, dueInMs));
   return { status: "retiring", leasedPortCount, quarantinedPortCount, isEmpty, againInMs };

@@ -14,6 +14,8 @@ import { type LeaseEvent, nextDeadlineMs } from "../../src/core/lease-table.ts";
 import type { Outcome } from "../../src/core/outcome.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import type { PortQuestion } from "../../src/core/port-history.ts";
+import type { Restoration } from "../../src/core/recovery.ts";
+import { isStatic } from "../../src/core/static-slots.ts";
 import { isUnpublished } from "../../src/core/publication.ts";
 import type { ObjectPlatform } from "../platform/object-platform.ts";
 import { migrate } from "../storage/migrate.ts";
@@ -50,8 +52,21 @@ export class AddressTable {
 
   /** The address and its table; null while it belongs to no pool. */
   address(): StoredAddress | null {
-    this.#loaded ??= this.#store.load();
+    if (this.#loaded !== null) return this.#loaded;
+    const loaded = this.#store.load();
+    this.#loaded = loaded;
+    if (loaded !== null) this.#heedRestoration(loaded, this.#store.recovery.restoration());
     return this.#loaded;
+  }
+
+  /** Before anything else: by an old copy nothing may be granted. [OC1] [OC6] */
+  #heedRestoration(address: StoredAddress, known: string | null): void {
+    const { restoration } = this.#platform;
+    if (restoration === null) return;
+    const { recovery } = address.table;
+    const isNews = restoration.id !== known;
+    const isConfirmed = recovery !== null && recovery.untilMs === null && restoration.areSlotsKnown;
+    if (isNews || isConfirmed) this.execute(address, { type: "restored", restoration });
   }
 
   /** Decides, and stores what that comes to. */
@@ -97,7 +112,18 @@ export class AddressTable {
 
   /** Gives an address that belongs nowhere to a pool. */
   assign(ip: string, pool: string, settings: PoolSettings): void {
-    this.#stored(() => this.#store.assign(ip, pool, settings, this.#platform.nowMs()));
+    const { restoration } = this.#platform;
+    this.#stored(() => {
+      this.#store.assign(ip, pool, settings, this.#platform.nowMs());
+      // It may have been the pool's before, and have been added since the copy was made; but long after
+      // the restore nobody can hold any of it.
+      if (
+        restoration === null ||
+        this.#platform.nowMs() < restoration.atMs + longestWaitMs(restoration, settings)
+      )
+        return;
+      this.#store.recovery.note(restoration.id);
+    });
   }
 
   /** Notes what the address is, which an alarm does not tell. */
@@ -135,6 +161,12 @@ export class AddressTable {
       throw fault;
     }
   }
+}
+
+/** In a static pool no time is long enough. [OC6] */
+function longestWaitMs({ waitMs, areSlotsKnown }: Restoration, settings: PoolSettings): number {
+  if (isStatic(settings) && !areSlotsKnown) return Infinity;
+  return Math.max(waitMs, settings.leaseDurationMs + settings.quarantineMs);
 }
 
 /** After a grant or a renewal the next deadline is what it was, or later: no need to look for it. */

@@ -9,7 +9,7 @@ import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import type { AddressOrder, AddressStatus, HeldBlock } from "../calls/address-calls.ts";
 import { HOST_HEADER, KEY_HEADER, TOKEN_HEADER } from "../calls/peer-headers.ts";
 import type { AddressPool } from "../calls/pool-calls.ts";
-import { durablePlatform } from "../platform/durable-platform.ts";
+import { durablePlatform, restorationIn } from "../platform/durable-platform.ts";
 import { answerClose, answerUpgrade, connectingOpener, connectingPeer } from "../platform/upgrade.ts";
 import { type AddressDescription, AddressService } from "./address-service.ts";
 import { type AddressCounts, SERVE } from "./address-status.ts";
@@ -18,6 +18,8 @@ import type { StoredHistory } from "./lease-store.ts";
 /** What the object finds in its environment. */
 export interface AddressBindings {
   readonly EGRESS_POOL: { getByName(pool: string): AddressPool };
+  /** Of the backup that this edge was restored from; empty, or not there, for none. [OC1] */
+  readonly RESTORATION?: string;
 }
 
 /** The Durable Object of one egress IP; its name is the address. */
@@ -26,7 +28,9 @@ export class EgressIp extends DurableObject<AddressBindings> {
 
   constructor(ctx: DurableObjectState, env: AddressBindings) {
     super(ctx, env);
-    this.#service = new AddressService(durablePlatform(ctx), (pool) => env.EGRESS_POOL.getByName(pool));
+    this.#service = new AddressService(durablePlatform(ctx, restorationIn(env.RESTORATION)), (pool) =>
+      env.EGRESS_POOL.getByName(pool),
+    );
     void ctx.blockConcurrencyWhile(async () => {
       this.#service.awake(await ctx.storage.getAlarm());
     });

@@ -175,7 +175,7 @@ export class LeaseSessions {
     const nowMs = this.#platform.nowMs();
     const isRefused = !outcome.ok && outcome.refusal === "address-exhausted";
     if (this.#shortage.isNews(address.table, isRefused, nowMs)) this.tellChanged(address);
-    if (!outcome.ok) return refuseHost(socket, requestId, outcome.refusal, type === "join");
+    if (!outcome.ok) return refuseHost(socket, requestId, outcome.refusal, isEnd(type, outcome.refusal));
     if (awaitsRouters(address.table, outcome.value)) return this.#hold(heard);
     if (type === "join") this.#handOver({ host, pool, session: outcome.value.session! }, socket);
     const { leases, leaseDurationMs, granted } = outcome.value;
@@ -233,8 +233,15 @@ function inTransactions(heard: readonly Heard[]): Heard[][] {
 }
 
 function commandOf(request: LeaseRequest, host: string, session: number | null): LeaseCommand {
-  if (request.type === "join") return { type: "join", host, instance: request.instance };
+  if (request.type === "join") {
+    return { type: "join", host, instance: request.instance, holdings: request.holdings };
+  }
   return { ...request, host, session: session ?? NO_SESSION };
+}
+
+/** Whoever is asked for what it holds tells it on the same connection. [OC3] */
+function isEnd(type: LeaseRequest["type"], refusal: LeaseRefusal): boolean {
+  return type === "join" && refusal !== "holdings-wanted";
 }
 
 function refuseHost(

@@ -26,6 +26,7 @@ import {
   type PortQuestion,
 } from "../../src/core/port-history.ts";
 import { PastLeases } from "./past-leases.ts";
+import { recoveryIn, StoredRecovery } from "./stored-recovery.ts";
 import { numberOf, type SqlDatabase, type SqlRow, textOf, textOrNull } from "../storage/sql-database.ts";
 
 /** Past leases that are read when a table is loaded: several for each unit of an address. */
@@ -34,6 +35,15 @@ export const RECALLED_PAST_LEASES = 4_096;
 /** Without routers it changes no row, so that a grant costs no more than before. */
 const COUNT_STEERING_CHANGE =
   "UPDATE assignment SET steering_version = steering_version + 1 WHERE is_steered = 1";
+
+const STEERING_CHANGES: ReadonlySet<LeaseEvent["type"]> = new Set([
+  "granted",
+  "adopted",
+  "ended",
+  "steering-began",
+  "heard",
+  "recovered",
+]);
 
 /** What is known of an address that belongs to a pool. */
 export interface StoredAddress {
@@ -53,10 +63,13 @@ export interface StoredHistory {
 export class LeaseStore {
   readonly #sql: SqlDatabase["sql"];
   readonly #past: PastLeases;
+  /** Of a restore from a backup. */
+  readonly recovery: StoredRecovery;
 
   constructor(database: Pick<SqlDatabase, "sql">) {
     this.#sql = database.sql;
     this.#past = new PastLeases(database.sql);
+    this.recovery = new StoredRecovery(database.sql, this.#past);
   }
 
   /**
@@ -111,13 +124,16 @@ export class LeaseStore {
     table.steeringVersion = numberOf(assignment, "steering_version");
     table.publishedVersion = numberOf(assignment, "published_version");
     table.isRetiring = assignment["standing"] === "retiring";
+    table.recovery = recoveryIn(assignment);
+    table.lastEpoch = this.#past.leptTo();
     const together = this.#renewedTogether();
     const holders: Holder[] = [];
     for (const row of this.#rows("SELECT * FROM holder")) {
       const session = numberOf(row, "session");
       const host = textOf(row, "host");
       const expiresAtMs = Math.max(numberOf(row, "expires_at_ms"), together.get(host) ?? 0);
-      holders.push({ host, instance: textOf(row, "instance"), session, expiresAtMs });
+      const isUnheard = row["is_unheard"] === 1 ? { isUnheard: true as const } : {};
+      holders.push({ host, instance: textOf(row, "instance"), session, expiresAtMs, ...isUnheard });
     }
     for (const row of this.#rows("SELECT * FROM want")) {
       table.wants.set(textOf(row, "host"), numberOf(row, "at_ms"));
@@ -141,6 +157,7 @@ export class LeaseStore {
     const renewed = events.filter((event) => event.type === "renewed");
     for (const [at, event] of events.entries()) {
       if (event.type === "granted") this.#insertLease(event.row, this.#resumedBy(event.row, events[at - 1]));
+      else if (event.type === "adopted") this.#insertLease(event.row, null);
       else if (event.type !== "renewed" || renewed.length === 1) this.#write(event);
       if (changesSteering(event)) this.#sql.exec(COUNT_STEERING_CHANGE);
     }
@@ -197,7 +214,10 @@ export class LeaseStore {
     const wholeSinceMs = this.#past.wholeSinceMs();
     const live = this.#rows("SELECT * FROM lease").map((row) => knownLeaseOf(row, pool));
     const leases = [...live, ...this.#past.around(question.port, question.atMs)];
-    return { pool, history: portHistory(question, { leases, wholeSinceMs, nowMs, historyDays }) };
+    return {
+      pool,
+      history: portHistory(question, { leases, wholeSinceMs, gaps: this.#past.gaps(), nowMs, historyDays }),
+    };
   }
 
   /** The epoch of the lease that a grant goes on with: it came free for this grant alone. [QU3] */
@@ -208,7 +228,7 @@ export class LeaseStore {
     return isSame ? before.epoch : null;
   }
 
-  #write(event: Exclude<LeaseEvent, { type: "granted" }>): void {
+  #write(event: Exclude<LeaseEvent, { type: "granted" | "adopted" }>): void {
     const sql = this.#sql;
     switch (event.type) {
       case "configured":
@@ -250,6 +270,7 @@ export class LeaseStore {
         sql.exec("UPDATE holder SET expires_at_ms = expires_at_ms + ?", event.shiftMs);
         sql.exec("UPDATE lease SET free_at_ms = free_at_ms + ? WHERE free_at_ms IS NOT NULL", event.shiftMs);
         this.#shiftTogether(event.shiftMs);
+        this.recovery.shift(event.shiftMs);
         return;
       case "steering-began":
         sql.exec("UPDATE assignment SET is_steered = 1");
@@ -262,6 +283,14 @@ export class LeaseStore {
         return;
       case "retired":
         sql.exec("UPDATE assignment SET standing = ?", event.isRetiring ? "retiring" : "serving");
+        return;
+      case "recovery-began":
+        this.recovery.begin(event);
+        return;
+      case "heard":
+        return;
+      case "recovered":
+        this.recovery.end();
         return;
     }
   }
@@ -330,7 +359,7 @@ function settingsOf(row: SqlRow): PoolSettings {
 /** As `applyEvent` counts them. */
 function changesSteering(event: LeaseEvent): boolean {
   if (event.type === "retired") return !event.isRetiring;
-  return event.type === "granted" || event.type === "ended" || event.type === "steering-began";
+  return STEERING_CHANGES.has(event.type);
 }
 
 function blockOf(row: SqlRow): { base: number; order: number } {

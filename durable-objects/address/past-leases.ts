@@ -102,6 +102,46 @@ export class PastLeases {
     );
   }
 
+  /** After a restore epochs go on from here; those between were not granted here, nor is that time known. [OC5] */
+  leap(toEpoch: number, fromMs: number, toMs: number): void {
+    const [last] = this.#rows(
+      `SELECT max(epoch) AS epoch FROM (SELECT epoch FROM lease UNION ALL SELECT epoch FROM past_lease
+      UNION ALL SELECT to_epoch FROM restored)`,
+    );
+    const fromEpoch = numberOrNull(last!, "epoch") ?? 0;
+    this.#sql.exec(
+      "INSERT INTO restored (from_epoch, to_epoch, from_ms, to_ms) VALUES (?, ?, ?, ?)",
+      fromEpoch,
+      toEpoch,
+      fromMs,
+      toMs,
+    );
+  }
+
+  /** Where the last leap led; 0 where there was none. */
+  leptTo(): number {
+    const [leap] = this.#rows("SELECT max(to_epoch) AS epoch FROM restored");
+    return numberOrNull(leap!, "epoch") ?? 0;
+  }
+
+  /** The times of which nothing is known, since what was known of them was not restored. */
+  gaps(): { readonly fromMs: number; readonly toMs: number }[] {
+    return this.#rows("SELECT from_ms, to_ms FROM restored").map((row) => ({
+      fromMs: numberOf(row, "from_ms"),
+      toMs: numberOf(row, "to_ms"),
+    }));
+  }
+
+  /** The epoch so many before this one, of those that can have been granted. */
+  #before(epoch: number, count: number): number {
+    let before = epoch - count;
+    for (const leap of this.#rows("SELECT from_epoch, to_epoch FROM restored ORDER BY id DESC")) {
+      const [from, to] = [numberOf(leap, "from_epoch"), numberOf(leap, "to_epoch")];
+      if (before < to && to <= epoch) before -= Math.max(0, to - from);
+    }
+    return before;
+  }
+
   /** From when on nothing is missing. */
   wholeSinceMs(): number {
     const [row] = this.#rows("SELECT known_since_ms FROM assignment");
@@ -120,7 +160,7 @@ export class PastLeases {
     const first = bounds === undefined ? null : numberOrNull(bounds, "first");
     if (first === null) return;
     const last = numberOf(bounds!, "last");
-    const mostEpoch = last - Math.max(1, kept);
+    const mostEpoch = this.#before(last, Math.max(1, kept));
     if (cutMs < knownMs + PRUNE_EVERY_MS && first > mostEpoch) return;
     const [outlived] = this.#rows(
       `SELECT max(ended_at_ms) AS ended FROM

@@ -6,6 +6,7 @@
  * What an object writes between two waits is stored as a whole or not at all, and what it sends
  * leaves only once that is on disk. [DO3]
  */
+import type { Restoration } from "../../src/core/recovery.ts";
 import type { SqlDatabase } from "../storage/sql-database.ts";
 
 /** What is asked of the platform. Times are Unix milliseconds by the clock of the object's machine. */
@@ -13,6 +14,8 @@ export interface ObjectPlatform {
   /** The name by which the object is reached; undefined where the platform does not tell, as in an alarm. */
   readonly name: string | undefined;
   readonly storage: SqlDatabase;
+  /** The last restore of a backup from which this edge runs; null for none. [OC1] */
+  readonly restoration: Restoration | null;
   nowMs(): number;
   /** A number in [0, 1) that strangers cannot foresee. */
   readonly random: () => number;

@@ -15,7 +15,7 @@ import type { PoolAddress } from "../calls/address-calls.ts";
 import { HOST_HEADER, KEY_HEADER, ROUTER_HEADER, TOKEN_HEADER } from "../calls/peer-headers.ts";
 import type { PublishRefusal } from "../calls/pool-calls.ts";
 import type { PoolRevocation } from "../calls/register-calls.ts";
-import { durablePlatform } from "../platform/durable-platform.ts";
+import { durablePlatform, restorationIn } from "../platform/durable-platform.ts";
 import { answerClose, answerUpgrade, connectingOpener, connectingPeer } from "../platform/upgrade.ts";
 import type { AddressChanges } from "./address-changes.ts";
 import type { PoolHost } from "./host-description.ts";
@@ -26,6 +26,8 @@ import type { PoolDescription } from "./pool-view.ts";
 /** What the object finds in its environment. */
 export interface PoolBindings {
   readonly EGRESS_IP: { getByName(ip: string): PoolAddress };
+  /** Of the backup that this edge was restored from; empty, or not there, for none. [OC1] */
+  readonly RESTORATION?: string;
 }
 
 /** The Durable Object of one pool; its name is the pool's. */
@@ -34,7 +36,9 @@ export class EgressPool extends DurableObject<PoolBindings> {
 
   constructor(ctx: DurableObjectState, env: PoolBindings) {
     super(ctx, env);
-    this.#service = new PoolService(durablePlatform(ctx), (ip) => env.EGRESS_IP.getByName(ip));
+    this.#service = new PoolService(durablePlatform(ctx, restorationIn(env.RESTORATION)), (ip) =>
+      env.EGRESS_IP.getByName(ip),
+    );
   }
 
   /** As the service's `configure`. */

@@ -108,4 +108,9 @@ export const POOL_MIGRATIONS: Migrations = [
   ],
   // What administrators have changed.
   AUDIT_TABLE,
+  // Restored from a backup: by which restore; which addresses have not yet published all that is leased of them.
+  [
+    "ALTER TABLE pool ADD COLUMN restoration TEXT",
+    "ALTER TABLE egress_ip ADD COLUMN is_partial INTEGER NOT NULL DEFAULT 0",
+  ],
 ];

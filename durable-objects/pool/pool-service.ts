@@ -43,6 +43,7 @@ import { HostSockets } from "./host-sockets.ts";
 import { OperatorDrains } from "./operator-drains.ts";
 import type { PoolPolicies } from "./pool-policies.ts";
 import { POOL_MIGRATIONS } from "./pool-schema.ts";
+import { heedRestoration } from "./pool-restoration.ts";
 import { PoolStore } from "./pool-store.ts";
 import { type PoolDescription, PoolView, servingOf } from "./pool-view.ts";
 import { RevokedConnections } from "./revoked-connections.ts";
@@ -76,6 +77,7 @@ export class PoolService {
     this.#platform = platform;
     migrate(platform.storage, POOL_MIGRATIONS);
     const store = new PoolStore(platform.storage);
+    heedRestoration(platform, store);
     const sockets = new HostSockets(platform);
     const nowMs = (): number => platform.nowMs();
     const steering = new SteeringFeed({

@@ -103,6 +103,16 @@ export class PoolStore {
     this.#sql.exec("UPDATE pool SET revision = max(revision, ?) + 1", revision);
   }
 
+  /** Whether this restore of a backup is news to a pool that is there. */
+  isRestored(restoration: string): boolean {
+    return this.#sql.exec("SELECT 1 FROM pool WHERE restoration IS NOT ?", restoration).toArray().length > 0;
+  }
+
+  /** Notes it, and that every address is to be told what is wanted: that wakes it up. */
+  noteRestoration(restoration: string): void {
+    this.#sql.exec("UPDATE pool SET restoration = ?, revision = revision + 1", restoration);
+  }
+
   /** All addresses in alphabetical order. */
   ips(): PoolIp[] {
     return this.#sql.exec("SELECT * FROM egress_ip ORDER BY ip").toArray().map(poolIpOf);

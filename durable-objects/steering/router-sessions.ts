@@ -61,6 +61,14 @@ export class RouterSessions {
     news.tell();
   }
 
+  /** Sends the whole table to every router that has one. [OC4] */
+  tellAgain(): void {
+    for (const socket of this.#options.sockets.enrolled()) {
+      const { instance } = attachmentOf(socket);
+      if (instance !== null && isOpen(socket)) this.#sendTable(socket, instance);
+    }
+  }
+
   async #enroll(socket: ObjectSocket, { instance }: RouterRequest & { type: "enroll" }): Promise<void> {
     const { sockets, register, beginSteering } = this.#options;
     await beginSteering();

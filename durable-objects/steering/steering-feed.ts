@@ -142,6 +142,7 @@ export class SteeringFeed {
     const { platform, store } = this.#options;
     await platform.wait(0);
     this.#turn = null;
+    let isWhole = false;
     const changes = platform.storage.transactionSync(() => {
       const made: AddressChange[] = [];
       for (const waiting of this.#waiting.splice(0)) {
@@ -153,10 +154,13 @@ export class SteeringFeed {
         const placed = this.#placed(change.value, publication);
         store.apply(ip, publication, placed);
         made.push(placed);
+        if (publication.isPartial !== true && store.noteWhole(ip)) isWhole = !store.isPartial();
       }
       return this.#number(made, []);
     });
     this.#broadcast(changes);
+    // What routers have beyond the table is over: only all of it can say so. [OC4]
+    if (isWhole) this.#sessions.tellAgain();
     this.#news.tell();
     return store.sequence();
   }

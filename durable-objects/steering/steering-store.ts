@@ -41,6 +41,31 @@ export class SteeringStore {
     return row === undefined ? 0 : numberOf(row, "sequence");
   }
 
+  /**
+   * The table is an old copy: numbers go on from where none can have been given, what was acknowledged
+   * says nothing, and of no address is all that is leased in here. [OC4]
+   */
+  restored(atMs: number): void {
+    this.#sql.exec("UPDATE pool SET sequence = max(sequence, ?)", atMs);
+    this.#sql.exec("UPDATE router SET acknowledged = NULL, overdue = NULL");
+    this.#sql.exec("UPDATE egress_ip SET is_partial = 1");
+    // Routers have these, or newer ones; what is still held is published again.
+    this.#sql.exec("DELETE FROM steering_entry");
+    // Copies of a pool and of an address may be of different moments.
+    this.#sql.exec("UPDATE egress_ip SET steering_version = 0 WHERE steering_version IS NOT NULL");
+  }
+
+  /** Whether something is leased that is not in the table, as far as is known. [OC4] */
+  isPartial(): boolean {
+    return this.#rows("SELECT 1 FROM egress_ip WHERE is_partial = 1 AND is_confirmed = 1 LIMIT 1").length > 0;
+  }
+
+  /** An address has published all that is leased of it; whether that was news. */
+  noteWhole(ip: string): boolean {
+    const query = "UPDATE egress_ip SET is_partial = 0 WHERE ip = ? AND is_partial = 1 RETURNING ip";
+    return this.#rows(query, ip).length > 0;
+  }
+
   /** Takes the number of a new change. */
   advance(): number {
     return numberOf(this.#rows("UPDATE pool SET sequence = sequence + 1 RETURNING sequence")[0]!, "sequence");
@@ -118,7 +143,14 @@ export class SteeringStore {
 
   /** The whole table in pieces of at most `size` items; one piece if there is nothing. [ST8] */
   *pieces(size: number): Generator<SteeringTable> {
-    const empty: SteeringTable = { sequence: this.sequence(), ips: [], entries: [], nextHops: [] };
+    const partial = this.isPartial() ? { isPartial: true } : {};
+    const empty: SteeringTable = {
+      sequence: this.sequence(),
+      ips: [],
+      entries: [],
+      nextHops: [],
+      ...partial,
+    };
     let isEmpty = true;
     for (const ips of this.#pages(IPS_AFTER, [""], size, (row) => [textOf(row, "ip")])) {
       isEmpty = false;

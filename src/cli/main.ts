@@ -3,6 +3,7 @@ import { CommanderError } from "commander";
 import { begin } from "../process/command-fault.ts";
 import { configured } from "../process/configuration.ts";
 import { refusalOf } from "../process/command-options.ts";
+import { EDGE_COPY_VERBS } from "./edge/copy-verbs.ts";
 import { commandFault } from "./output/faults.ts";
 import { program } from "./program.ts";
 import { edge } from "./verbs/edge.ts";
@@ -18,7 +19,8 @@ await begin("ipshard", async () => {
 
 /** The edge may be told by a file, too, as agents and routers are; all others have contexts. */
 async function parse(args: readonly string[]): Promise<void> {
-  if (args[0] !== "edge") return void (await program.parseAsync(args, { from: "user" }));
+  const isOfCopies = EDGE_COPY_VERBS.some((verb) => verb.name() === args[1]);
+  if (args[0] !== "edge" || isOfCopies) return void (await program.parseAsync(args, { from: "user" }));
   const said = await configured("edge", edge, args.slice(1));
   edge.exitOverride().configureOutput({ writeErr: () => {} });
   try {

@@ -6,6 +6,7 @@ import { doctor } from "./verbs/doctor.ts";
 import { edge } from "./verbs/edge.ts";
 import { host } from "./verbs/host.ts";
 import { ip } from "./verbs/ip.ts";
+import { EDGE_COPY_VERBS } from "./edge/copy-verbs.ts";
 import { keys } from "./verbs/keys.ts";
 import { plan } from "./verbs/plan.ts";
 import { policy } from "./verbs/policy.ts";
@@ -54,5 +55,9 @@ const verbs = [
   config,
   plan,
 ];
+// What follows such a verb is its own, also where the edge has an option of that name.
+program.enablePositionalOptions();
+edge.enablePositionalOptions();
+for (const verb of EDGE_COPY_VERBS) edge.addCommand(verb);
 for (const verb of verbs) program.addCommand(verb);
 withCompletion(program, process.argv.slice(2));

@@ -14,12 +14,17 @@ export class StatePaths {
 
   /** A private JWK of this kind, mode 0600. */
   keyFile(kind: "issuer" | "edge"): string {
-    return join(this.root, "keys", `${kind}.json`);
+    return join(this.keys, `${kind}.json`);
+  }
+
+  /** Where all keys are. */
+  get keys(): string {
+    return join(this.root, "keys");
   }
 
   /** Where the issuers' keys are that were replaced and are good still, each in the file of its id. */
   get formerKeys(): string {
-    return join(this.root, "keys", "former");
+    return join(this.keys, "former");
   }
 
   formerKeyFile(kid: string): string {
@@ -43,6 +48,11 @@ export class StatePaths {
   /** What the edge's Durable Objects store. */
   get edgeStorage(): string {
     return join(this.edge, "storage");
+  }
+
+  /** Says of which backup the storage is, and since when. */
+  get restorationFile(): string {
+    return join(this.edge, "restoration.json");
   }
 
   hostState(host: string): string {

@@ -5,30 +5,35 @@
  * Time passes first: before any command is judged, leases that have ended are quarantined
  * and quarantines that are over are lifted, however late the alarm is. [LE4]
  */
-import { chooseFree, freePortCount } from "./buddy-allocator.ts";
-import {
-  applyEvent,
-  type Holder,
-  leasesOf,
-  type LeaseEvent,
-  type LeaseRow,
-  type LeaseTable,
-  rowsOf,
-} from "./lease-table.ts";
+import { chooseFor } from "./block-choice.ts";
+import { applyEvent, type Holder, leasesOf, type LeaseEvent, type LeaseTable } from "./lease-table.ts";
 import { ok, type Outcome, refuse } from "./outcome.ts";
 import { letTimePass } from "./time-passing.ts";
 import type { PoolSettings } from "./pool-settings.ts";
 import type { Publication } from "./publication.ts";
-import { MAX_ORDER, MIN_ORDER, type PortBlock, portCountOf, UNIT_PORT_COUNT } from "./port-block.ts";
+import { MAX_ORDER, MIN_ORDER, type PortBlock } from "./port-block.ts";
 import { isWantFresh } from "./fair-share.ts";
-import { fairShareOf, resumableBy, spendableBy, usageByHost } from "./share.ts";
-import { chooseSlot, isStatic, settingsToFollow } from "./static-slots.ts";
-import { isOwnQuarantined } from "./table-index.ts";
+import {
+  adoptTold,
+  beginRecovery,
+  endUntold,
+  type Holdings,
+  mustTellHoldings,
+  type Restoration,
+  type Told,
+} from "./recovery.ts";
+import { isStatic, settingsToFollow } from "./static-slots.ts";
 
 /** What can be asked of a table. `session` comes from the connection, never from the message. */
 export type LeaseCommand =
   | { readonly type: "configure"; readonly settings: PoolSettings }
-  | { readonly type: "join"; readonly host: string; readonly instance: string }
+  | {
+      readonly type: "join";
+      readonly host: string;
+      readonly instance: string;
+      /** What it holds, which only a table that is an old copy asks for. [OC1] */
+      readonly holdings?: Holdings | undefined;
+    }
   | { readonly type: "renew"; readonly host: string; readonly session: number }
   | {
       readonly type: "acquire";
@@ -51,6 +56,8 @@ export type LeaseCommand =
   | { readonly type: "applied"; readonly publication: Publication }
   /** The pool gives the address up, or takes it back. [RE1] */
   | { readonly type: "retire"; readonly isRetiring: boolean }
+  /** This table is an old copy: there may be grants since that it does not know. [OC1] */
+  | { readonly type: "restored"; readonly restoration: Restoration }
   /** The operator says that whoever bears a host's name is gone for good. [SM5] */
   | { readonly type: "remove"; readonly host: string };
 
@@ -71,7 +78,11 @@ export type LeaseRefusal =
   /** The routers have not applied the host's last grant yet, or cannot be told of it. [ST6] */
   | "steering-pending"
   /** The pool has given the address up: what is held may be renewed, and nothing is granted. [RE1] */
-  | "ip-retiring";
+  | "ip-retiring"
+  /** The table is an old copy, and does not know what this host holds: it is to tell. [OC3] */
+  | "holdings-wanted"
+  /** The table is an old copy: others may hold what is free in it. [OC2] */
+  | "address-recovering";
 
 /** A lease as its host is told of it. */
 export interface Lease extends PortBlock {
@@ -114,7 +125,8 @@ export function execute(
     applyEvent(table, event);
     events.push(event);
   };
-  letTimePass(table, nowMs, record);
+  // By an old copy no time has passed: it only begins to be looked at.
+  if (command.type !== "restored") letTimePass(table, nowMs, record);
   return { outcome: judge(table, command, nowMs, random, record), events };
 }
 
@@ -141,6 +153,9 @@ function judge(
         record({ type: "retired", isRetiring: command.isRetiring });
       }
       return ok({ leases: [], leaseDurationMs: null, session: null, granted: null });
+    case "restored":
+      beginRecovery(table, command.restoration, nowMs, record);
+      return ok({ leases: [], leaseDurationMs: null, session: null, granted: null });
     case "remove":
       remove(table, command.host, nowMs, record);
       return ok({ leases: [], leaseDurationMs: null, session: null, granted: null });
@@ -148,7 +163,7 @@ function judge(
       apply(table, command.publication, record);
       return ok({ leases: [], leaseDurationMs: null, session: null, granted: null });
     case "join":
-      return join(table, command.host, command.instance, nowMs, record);
+      return join(table, command, nowMs, record);
     case "renew":
     case "acquire":
     case "release": {
@@ -163,11 +178,16 @@ function judge(
 
 function join(
   table: LeaseTable,
-  host: string,
-  instance: string,
+  { host, instance, holdings }: LeaseCommand & { type: "join" },
   nowMs: number,
   record: (event: LeaseEvent) => void,
 ): Outcome<LeaseAnswer, LeaseRefusal> {
+  let told: Told | null = null;
+  if (mustTellHoldings(table, host, instance)) {
+    if (holdings === undefined) return refuse("holdings-wanted");
+    told = { host, instance, holdings };
+    endUntold(table, told, nowMs, record);
+  }
   const present = table.holders.get(host);
   // A duplicate instance is refused for as long as the first could still be sending. [HO1]
   if (present && present.instance !== instance && leasesOf(table, host).length > 0) {
@@ -175,10 +195,12 @@ function join(
   }
   const { leaseDurationMs } = table.settings;
   const session = table.lastSession + 1;
-  const newEndMs = nowMs + leaseDurationMs;
+  // What was promised to it before may last longer than what the settings of a copy say. [OC3]
+  const newEndMs = nowMs + Math.max(leaseDurationMs, told?.holdings.leftMs ?? 0);
   // Also of another instance: the one before may come back, and knows of the later end. [LE5]
   const expiresAtMs = present === undefined ? newEndMs : laterOf(present, newEndMs);
   record({ type: "joined", holder: { host, instance, session, expiresAtMs } });
+  if (told !== null) adoptTold(table, told, nowMs, record);
   return ok({ leases: leasesFor(table, host), leaseDurationMs, session, granted: null });
 }
 
@@ -225,6 +247,7 @@ function acquire(
     if (isStatic(table.settings)) granted = held[0];
   }
   if (granted === undefined) {
+    if (table.recovery !== null) return refuse("address-recovering");
     if (table.isRetiring) return refuse("ip-retiring");
     const chosen = chooseFor(table, holder, order, nowMs, random);
     if (!chosen.ok) {
@@ -291,81 +314,6 @@ function remove(table: LeaseTable, host: string, nowMs: number, record: (event: 
     const freeAtMs = nowMs + quarantineMs;
     record({ type: "ended", epoch: row.epoch, end: "removed", endedAtMs: nowMs, freeAtMs });
   }
-}
-
-interface Choice {
-  readonly block: PortBlock;
-  /** Epoch of the host's own quarantined row that it takes up; null for a free block. */
-  readonly quarantined: number | null;
-}
-
-/** A new block for a host: one of its own quarantined ones if it fits, else a free one. */
-function chooseFor(
-  table: LeaseTable,
-  holder: Holder,
-  order: number,
-  nowMs: number,
-  random: () => number,
-): Outcome<Choice, LeaseRefusal> {
-  const { staticPortsPerHost } = table.settings;
-  if (staticPortsPerHost !== null) return chooseSlotFor(table, holder, staticPortsPerHost);
-  const usages = usageByHost(table);
-  const fairShare = fairShareOf(table, usages, nowMs)?.portCount ?? Infinity;
-  const { held } = usages.get(holder.host)!;
-  const maximum = table.settings.maxPortsPerHost - held;
-  const share = Math.min(maximum, fairShare - held);
-  const affordable = largestOrderWithin(order, share);
-  if (affordable === null) return refuse(maximum < UNIT_PORT_COUNT ? "share-exceeded" : "address-exhausted");
-
-  const own = ownQuarantined(table, holder, Math.min(share, resumableBy(table, usages, holder, nowMs)));
-  const exact = own.find((row) => row.order === affordable);
-  if (exact) return ok(takenUp(exact));
-
-  const { occupancy } = table.index;
-  const spendable = spendableBy(table, usages, holder, freePortCount(occupancy), nowMs);
-  const fitting = largestOrderWithin(affordable, spendable);
-  const block = fitting === null ? null : chooseFree(occupancy, fitting, random);
-  if (block !== null) return ok({ block, quarantined: null });
-
-  // Better a block of its own, smaller or larger than asked for, than none. [QU3]
-  const smaller = own.filter((row) => row.order < affordable).toSorted((a, b) => b.order - a.order);
-  const larger = own.filter((row) => row.order > affordable).toSorted((a, b) => a.order - b.order);
-  const inexact = smaller[0] ?? larger[0];
-  return inexact ? ok(takenUp(inexact)) : refuse("address-exhausted");
-}
-
-/** The slot that it had, while that rests; else any that is free. Whatever order it asks for. [SM2] */
-function chooseSlotFor(
-  table: LeaseTable,
-  holder: Holder,
-  portsPerSlot: number,
-): Outcome<Choice, LeaseRefusal> {
-  const own = ownQuarantined(table, holder, portsPerSlot).find(
-    ({ order }) => portCountOf(order) === portsPerSlot,
-  );
-  if (own !== undefined) return ok(takenUp(own));
-  const slot = chooseSlot(table, portsPerSlot);
-  return slot.ok ? ok({ block: slot.value, quarantined: null }) : slot;
-}
-
-function takenUp(row: LeaseRow): Choice {
-  return { block: { base: row.base, order: row.order }, quarantined: row.epoch };
-}
-
-/** Quarantined blocks, none larger than this, that this very instance held last. */
-function ownQuarantined(table: LeaseTable, holder: Holder, portCount: number): LeaseRow[] {
-  const own: LeaseRow[] = [];
-  for (const row of rowsOf(table, holder.host)) {
-    if (isOwnQuarantined(row, holder) && portCountOf(row.order) <= portCount) own.push(row);
-  }
-  return own;
-}
-
-function largestOrderWithin(order: number, portCount: number): number | null {
-  for (let candidate = order; candidate >= MIN_ORDER; candidate -= 1) {
-    if (portCountOf(candidate) <= portCount) return candidate;
-  }
-  return null;
 }
 
 /** A lease never shrinks: the host may already count on the longer time. [LE5] */

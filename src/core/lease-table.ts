@@ -32,6 +32,16 @@ export interface Holder {
   readonly session: number;
   /** When all its leases end unless renewed; the instant itself lies outside. [LE3] */
   readonly expiresAtMs: number;
+  /** It is of an old copy, and has not told since what it holds. [OC3] */
+  readonly isUnheard?: true;
+}
+
+/** What an old copy of a table waits for. [OC2] */
+export interface Recovery {
+  /** When nobody can hold any more what is not known here; null where no time ends that. [OC6] */
+  readonly untilMs: number | null;
+  /** When the copy last saw the clock before: what it says holds up to then. */
+  readonly copiedAtMs: number;
 }
 
 /** A block that is not free. Its epoch is unique in the table and names the lease. */
@@ -66,6 +76,8 @@ export interface LeaseTable {
   publishedVersion: number;
   /** Whether the pool has given the address up: then nothing is granted any more. [RE1] */
   isRetiring: boolean;
+  /** Null unless this is an old copy that may not know of all grants. [OC2] */
+  recovery: Recovery | null;
   readonly holders: ReadonlyMap<string, Holder>;
   /** When a host was last refused more because there was none, by host. [AL7] */
   readonly wants: Map<string, number>;
@@ -118,7 +130,23 @@ export type LeaseEvent =
   | { readonly type: "steered"; readonly epoch: number }
   | { readonly type: "published"; readonly version: number }
   /** The pool has given the address up, or has taken it back. [RE1] */
-  | { readonly type: "retired"; readonly isRetiring: boolean };
+  | { readonly type: "retired"; readonly isRetiring: boolean }
+  /** The table is an old copy; numbers go on from these, and no holder is taken to be gone before this time. [OC1] */
+  | {
+      readonly type: "recovery-began";
+      readonly restoration: string;
+      readonly recovery: Recovery;
+      readonly lastEpoch: number;
+      readonly lastSession: number;
+      readonly steeringVersion: number;
+      readonly heldUntilMs: number;
+    }
+  /** A host of an old copy has told what it holds. [OC3] */
+  | { readonly type: "heard"; readonly host: string }
+  /** It holds this, of which the copy did not know. [OC3] */
+  | { readonly type: "adopted"; readonly row: LeaseRow }
+  /** What is not known here is held by nobody any more. [OC2] */
+  | { readonly type: "recovered" };
 
 /** A table in which everything is free. */
 export function emptyLeaseTable(settings: PoolSettings): LeaseTable {
@@ -132,6 +160,7 @@ export function emptyLeaseTable(settings: PoolSettings): LeaseTable {
     steeringVersion: 0,
     publishedVersion: 0,
     isRetiring: false,
+    recovery: null,
     holders: new Map(),
     wants: new Map(),
     rows: new Map(),
@@ -169,12 +198,12 @@ export function applyEvent(readable: LeaseTable, event: LeaseEvent): void {
       return;
     }
     case "wanted":
-      table.wants.set(event.host, event.atMs);
-      return;
     case "satisfied":
-      table.wants.delete(event.host);
+      if (event.type === "wanted") table.wants.set(event.host, event.atMs);
+      else table.wants.delete(event.host);
       return;
     case "granted":
+    case "adopted":
       table.rows.set(event.row.epoch, event.row);
       indexRow(table.index, event.row);
       table.lastEpoch = Math.max(table.lastEpoch, event.row.epoch);
@@ -202,6 +231,29 @@ export function applyEvent(readable: LeaseTable, event: LeaseEvent): void {
       table.seenAtMs = event.atMs;
       if (event.shiftMs !== 0) shiftDeadlines(table, event.shiftMs);
       return;
+    case "retired":
+      table.isRetiring = event.isRetiring;
+      // Routers may have been told to forget an address that is taken back. [RE2]
+      if (!event.isRetiring) noteSteeringChange(table);
+      return;
+    case "steering-began":
+    case "steered":
+    case "published":
+    case "recovery-began":
+    case "heard":
+    case "recovered":
+      applySteering(table, event);
+      return;
+  }
+}
+
+type SteeringEvent = LeaseEvent & {
+  type: "steering-began" | "steered" | "published" | "recovery-began" | "heard" | "recovered";
+};
+
+/** What concerns routers, who are also told what an old copy comes to know. */
+function applySteering(table: WritableTable, event: SteeringEvent): void {
+  switch (event.type) {
     case "steering-began":
       table.isSteered = true;
       noteSteeringChange(table);
@@ -212,11 +264,27 @@ export function applyEvent(readable: LeaseTable, event: LeaseEvent): void {
     case "published":
       table.publishedVersion = event.version;
       return;
-    case "retired":
-      table.isRetiring = event.isRetiring;
-      // Routers may have been told to forget an address that is taken back. [RE2]
-      if (!event.isRetiring) noteSteeringChange(table);
+    case "recovery-began":
+      beginRecovery(table, event);
       return;
+    case "heard":
+      noteSteeringChange(table);
+      return;
+    case "recovered":
+      table.recovery = null;
+      noteSteeringChange(table);
+      return;
+  }
+}
+
+function beginRecovery(table: WritableTable, event: LeaseEvent & { type: "recovery-began" }): void {
+  table.recovery = event.recovery;
+  table.lastEpoch = event.lastEpoch;
+  table.lastSession = event.lastSession;
+  table.steeringVersion = event.steeringVersion;
+  for (const holder of table.holders.values()) {
+    const expiresAtMs = Math.max(holder.expiresAtMs, event.heldUntilMs);
+    table.holders.set(holder.host, { ...holder, expiresAtMs, isUnheard: true });
   }
 }
 
@@ -233,6 +301,7 @@ function alterRow(table: WritableTable, epoch: number, change: Partial<LeaseRow>
 }
 
 function shiftDeadlines(table: WritableTable, shiftMs: number): void {
+  table.recovery = shiftedRecovery(table.recovery, shiftMs);
   for (const holder of table.holders.values()) {
     table.holders.set(holder.host, { ...holder, expiresAtMs: holder.expiresAtMs + shiftMs });
   }
@@ -240,6 +309,12 @@ function shiftDeadlines(table: WritableTable, shiftMs: number): void {
     if (row.freeAtMs !== null) table.rows.set(row.epoch, { ...row, freeAtMs: row.freeAtMs + shiftMs });
   }
   table.index = indexOf(table.unitHistory, table.holders.values(), table.rows.values());
+}
+
+/** The same, with its end moved. */
+export function shiftedRecovery(recovery: Recovery | null, shiftMs: number): Recovery | null {
+  if (recovery === null || recovery.untilMs === null) return recovery;
+  return { ...recovery, untilMs: recovery.untilMs + shiftMs };
 }
 
 /** Whether there is neither host nor block. */
@@ -290,7 +365,7 @@ export function nextDeadlineMs(table: LeaseTable): number | null {
   let next = table.seenAtMs + Math.floor((longestGapMs(table.settings) * 5) / 6);
   const isEndless = table.settings.staticPortsPerHost !== null;
   const { parts, quarantined } = table.index;
-  next = Math.min(next, quarantined[0]?.freeAtMs ?? Infinity);
+  next = Math.min(next, quarantined[0]?.freeAtMs ?? Infinity, table.recovery?.untilMs ?? Infinity);
   for (const { host, expiresAtMs } of table.holders.values()) {
     const { held, rows } = parts.get(host)!;
     // A slot has no end [SM3]; and one that only has what rests is forgotten with the last of that.
@@ -301,6 +376,7 @@ export function nextDeadlineMs(table: LeaseTable): number | null {
 
 /** Whether time alone can change the table: something has an end that lies ahead. */
 export function awaitsTime(table: LeaseTable): boolean {
+  if ((table.recovery?.untilMs ?? null) !== null) return true;
   if (table.settings.staticPortsPerHost === null) return !isUnused(table);
   const { parts, quarantined } = table.index;
   return quarantined.length > 0 || [...parts.values()].some(({ held }) => held === 0);

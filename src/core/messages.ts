@@ -7,6 +7,7 @@
  */
 import type { Destination } from "./busiest-destination.ts";
 import type { Lease, LeaseRefusal } from "./lease-commands.ts";
+import type { Holdings } from "./recovery.ts";
 import type { LeaseSettings, PoolOwnSettings } from "./pool-settings.ts";
 import type { Room } from "./share.ts";
 import type { ShareMessage, TenantUse } from "./share-messages.ts";
@@ -28,6 +29,8 @@ export type LeaseRequest =
       readonly version: number;
       readonly requestId: string;
       readonly instance: string;
+      /** What it holds; told to an address that has asked for it by `holdings-wanted`. [OC3] */
+      readonly holdings?: Holdings | undefined;
     }
   | { readonly type: "renew"; readonly requestId: string }
   | { readonly type: "acquire"; readonly requestId: string; readonly order: number }

@@ -59,6 +59,8 @@ export interface PortKnowledge {
   readonly leases: readonly KnownLease[];
   /** From when on nothing is missing of what was written. */
   readonly wholeSinceMs: number;
+  /** Times later than that of which nothing is known; none where it is left out. [OC5] */
+  readonly gaps?: readonly { readonly fromMs: number; readonly toMs: number }[];
   readonly nowMs: number;
   readonly historyDays: number;
 }
@@ -72,7 +74,7 @@ export function retentionStartMs(nowMs: number, historyDays: number): number {
 
 /** Answers from leases of any order, of which those elsewhere do not count. */
 export function portHistory({ port, atMs }: PortQuestion, knowledge: PortKnowledge): PortHistory {
-  const { wholeSinceMs, nowMs, historyDays } = knowledge;
+  const { wholeSinceMs, gaps = [], nowMs, historyDays } = knowledge;
   const keptSinceMs = retentionStartMs(nowMs, historyDays);
   const knownSinceMs = Math.max(wholeSinceMs, keptSinceMs);
   const answer = { reason: null, holders: [], before: null, after: null, knownSinceMs } as const;
@@ -87,7 +89,8 @@ export function portHistory({ port, atMs }: PortQuestion, knowledge: PortKnowled
   const ended = leases.filter(({ untilMs }) => untilMs !== null && untilMs <= atMs);
   const before = ended.toSorted((a, b) => a.untilMs! - b.untilMs!).at(-1) ?? null;
   const after = leases.find(({ sinceMs }) => sinceMs > atMs) ?? null;
-  return atMs < knownSinceMs
+  const isLost = gaps.some(({ fromMs, toMs }) => fromMs <= atMs && atMs < toMs);
+  return atMs < knownSinceMs || isLost
     ? { ...answer, state: "unknown", reason: "before-history", before, after }
     : { ...answer, state: "nobody", reason: "not-leased", before, after };
 }

@@ -23,15 +23,21 @@ export interface Publication {
   /** The newest epoch of the address: blocks granted later are not in here. */
   readonly lastEpoch: number;
   readonly blocks: readonly PublishedBlock[];
+  /** An old copy knows only some of what is leased: nothing else is over for that. [OC4] */
+  readonly isPartial?: true;
 }
 
 /** What the routers must know of an address now. */
 export function publicationOf(table: LeaseTable): Publication {
-  const leased: LeaseRow[] = [...table.rows.values()].filter((row) => row.state === "leased");
+  const isPartial = table.recovery !== null;
+  const isKnown = ({ state, host }: LeaseRow): boolean =>
+    state === "leased" && !(isPartial && table.holders.get(host)?.isUnheard === true);
+  const leased: LeaseRow[] = [...table.rows.values()].filter(isKnown);
   return {
     version: table.steeringVersion,
     lastEpoch: table.lastEpoch,
     blocks: leased.map(({ base, order, host, instance, epoch }) => ({ base, order, host, instance, epoch })),
+    ...(isPartial ? { isPartial } : {}),
   };
 }
 
@@ -70,6 +76,7 @@ export function changeBy(
     if (storedEpochs.has(epoch)) kept.add(epoch);
     else put.push({ ip, base, order, host, epoch });
   }
+  if (publication.isPartial === true) return ok(joinedBy(stored, put));
   const leaving = entries.filter(({ epoch }) => !kept.has(epoch));
   const isOutdated = leaving.some((old) =>
     put.some((entry) => entry.epoch < old.epoch && blocksOverlap(entry, old)),
@@ -77,6 +84,20 @@ export function changeBy(
   if (isOutdated) return refuse("publication-outdated");
   const withdraw = leaving.map(({ base, epoch }) => ({ ip, base, epoch }));
   return ok({ withdraw, put, addIps: version === null ? [ip] : [] });
+}
+
+/** What is known so far comes in where it is newer, and only what is in its way goes. [OC4] */
+function joinedBy(
+  { ip, version, entries }: PublishedAddress,
+  found: readonly SteeringEntry[],
+): AddressChange {
+  const put = found.filter(
+    (entry) => !entries.some((old) => old.epoch > entry.epoch && blocksOverlap(entry, old)),
+  );
+  const withdraw = entries
+    .filter((old) => put.some((entry) => blocksOverlap(entry, old)))
+    .map(({ base, epoch }) => ({ ip, base, epoch }));
+  return { withdraw, put, addIps: version === null ? [ip] : [] };
 }
 
 /** What takes an address out of the steering table; null if routers were never told of it. [RE4] */

@@ -115,6 +115,6 @@ function lastUsedMs({ unitHistory }: LeaseTable, { base, order }: PortBlock): nu
  */
 export function settingsToFollow(table: LeaseTable, wanted: PoolSettings): PoolSettings {
   const isLeased = [...table.rows.values()].some(({ state }) => state === "leased");
-  if (!isLeased) return wanted;
+  if (!isLeased && table.recovery === null) return wanted;
   return { ...wanted, staticPortsPerHost: table.settings.staticPortsPerHost };
 }

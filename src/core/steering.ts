@@ -32,6 +32,8 @@ export interface SteeringTable {
   readonly ips: readonly string[];
   readonly entries: readonly SteeringEntry[];
   readonly nextHops: readonly NextHop[];
+  /** The pool is an old copy: what a router has, and nothing here is in the way of, stays. [OC4] */
+  readonly isPartial?: boolean | undefined;
 }
 
 /** What one numbered change does, all at once. Withdrawals come first. */

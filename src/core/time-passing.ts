@@ -28,6 +28,7 @@ export function letTimePass(table: LeaseTable, nowMs: number, record: (event: Le
   if (over.size > 0 && !isStatic(table.settings)) endLeasesOf(over, table, record);
   for (const { epoch } of restedBy(nowMs, table)) record({ type: "freed", epoch });
   for (const host of over) if (table.index.parts.get(host)!.rows.size === 0) record({ type: "left", host });
+  if (nowMs >= (table.recovery?.untilMs ?? Infinity)) record({ type: "recovered" });
 }
 
 /** What has rested long enough, oldest first. */
@@ -48,9 +49,12 @@ function endLeasesOf(
   const leases = [...hosts].flatMap((host) => leasesOf(table, host));
   for (const row of leases.toSorted(byEpoch)) {
     // Quarantine counts from the end of the lease, not from when the end was noticed. [QU2]
-    const endedAtMs = table.holders.get(row.host)!.expiresAtMs;
+    const { expiresAtMs: endedAtMs, isUnheard } = table.holders.get(row.host)!;
     const freeAtMs = endedAtMs + table.settings.quarantineMs;
-    record({ type: "ended", epoch: row.epoch, end: "expired", endedAtMs, freeAtMs });
+    // Of a host that was not heard since a restore it is not known how long it held this. [OC5]
+    const knownUntilMs = isUnheard === true ? table.recovery?.copiedAtMs : undefined;
+    const shownAtMs = Math.max(row.grantedAtMs, knownUntilMs ?? endedAtMs);
+    record({ type: "ended", epoch: row.epoch, end: "expired", endedAtMs: shownAtMs, freeAtMs });
   }
 }
 
@@ -68,6 +72,6 @@ function lookAtClock(table: LeaseTable, nowMs: number, record: (event: LeaseEven
   const shiftMs = Math.min(0, gapMs + longestMs) + Math.max(0, gapMs - longestMs);
   // Where nothing has an end no alarm looks at the clock, and each look would else write all holders
   // anew. What was reckoned by a clock that is set back since is to end all the same, once it has an end.
-  const isMoved = shiftMs < 0 ? !isUnused(table) : awaitsTime(table);
+  const isMoved = (shiftMs < 0 && !isUnused(table)) || awaitsTime(table);
   record({ type: "clock-read", atMs: nowMs, shiftMs: isMoved ? shiftMs : 0 });
 }

@@ -36,10 +36,17 @@ const ip = z.union([z.ipv4(), z.ipv6()]);
 const lease = z
   .strictObject({ base: port, order: z.int().min(MIN_ORDER).max(MAX_ORDER), epoch })
   .refine(isLeasableBlock);
+/** No address has more blocks. */
+const MOST_LEASES = 1_008;
+const LONGEST_LEASE_MS = 86_400_000;
+const holdings = z.strictObject({
+  leases: z.array(lease).max(MOST_LEASES),
+  leftMs: z.number().nonnegative().max(LONGEST_LEASE_MS).nullable(),
+});
 const messageRefusals = ["version-unsupported", "message-malformed"] as const satisfies MessageRefusal[];
 
 const leaseRequest = z.discriminatedUnion("type", [
-  z.strictObject({ type: z.literal("join"), version, requestId, instance }),
+  z.strictObject({ type: z.literal("join"), version, requestId, instance, holdings: holdings.optional() }),
   z.strictObject({ type: z.literal("renew"), requestId }),
   z.strictObject({ type: z.literal("acquire"), requestId, order: wholeNumber() }),
   z.strictObject({ type: z.literal("release"), requestId, base: port, epoch }),
@@ -54,6 +61,8 @@ const leaseRefusals = [
   "address-exhausted",
   "steering-pending",
   "ip-retiring",
+  "holdings-wanted",
+  "address-recovering",
 ] as const satisfies LeaseRefusal[];
 
 const leaseReply = z.discriminatedUnion("type", [
@@ -187,6 +196,7 @@ const steeringTable = z.object({
   ips: z.array(ip),
   entries: z.array(entry),
   nextHops: z.array(nextHop),
+  isPartial: z.boolean().optional(),
 }) satisfies z.ZodType<SteeringTable>;
 
 const steeringChange = z.object({

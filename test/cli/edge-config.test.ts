@@ -23,7 +23,7 @@ test("[CI4] what wrangler.toml declares is read, whatever it is called", () => {
       { binding: "POOL_CATALOGUE", className: "PoolCatalogue" },
       { binding: "ACCESS_REGISTER", className: "AccessRegister" },
     ],
-    vars: {},
+    vars: { RESTORATION: "" },
     secretNames: ["ISSUER_KEYS", "EDGE_KEY"],
   });
   const renamed = parseWranglerConfig(text.replaceAll("PoolCatalogue", "PoolList"));

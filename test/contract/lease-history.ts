@@ -19,6 +19,7 @@ import {
 } from "../../src/core/lease-table.ts";
 import { publicationOf } from "../../src/core/publication.ts";
 import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../../src/core/pool-settings.ts";
+import { type Holdings, mustTellHoldings } from "../../src/core/recovery.ts";
 
 /** The pool of the address. */
 export const POOL = "eu";
@@ -63,6 +64,7 @@ const STEERING_COMMANDS = [
   ["steer", 1],
   ["applied", 3],
 ] as const;
+const RESTORES = [["restored", 1]] as const;
 
 function historiesOf(commands: readonly (readonly [Step["command"], number])[]): fc.Arbitrary<History> {
   const step = fc.record({
@@ -83,11 +85,16 @@ function historiesOf(commands: readonly (readonly [Step["command"], number])[]):
 
 /** Histories of an address whose pool has routers from some moment on. */
 export const histories = historiesOf([...COMMANDS, ...STEERING_COMMANDS]);
+/** The same of an address that is restored from older copies now and then. */
+export const restoredHistories = historiesOf([...COMMANDS, ...STEERING_COMMANDS, ...RESTORES]);
 /** Histories of an address whose pool has no routers. */
 export const unsteeredHistories = historiesOf(COMMANDS);
 
 /** Plays a history on an empty database and compares the tables after each command. */
-export function playHistory(database: SqlDatabase, history: History): { readonly grantCount: number } {
+export function playHistory(
+  database: SqlDatabase,
+  history: History,
+): { readonly grantCount: number; readonly heardCount: number } {
   migrate(database, ADDRESS_MIGRATIONS);
   const store = new LeaseStore(database);
   expect(store.load()).toBeNull();
@@ -96,12 +103,14 @@ export function playHistory(database: SqlDatabase, history: History): { readonly
   const folded = emptyLeaseTable(SETTINGS);
   const random = generator(history.seed);
   let nowMs = START_MS;
+  let heardCount = 0;
   for (const [at, current] of history.steps.entries()) {
     nowMs += current.elapsedMs;
     const events: LeaseEvent[] = [];
     for (const command of commandsFor(table, current, `r${at}`)) {
       events.push(...execute(table, command, nowMs, random).events);
     }
+    heardCount += events.filter(({ type }) => type === "heard").length;
     database.transactionSync(() => {
       store.append(events);
     });
@@ -113,7 +122,7 @@ export function playHistory(database: SqlDatabase, history: History): { readonly
     expect(comparable(folded)).toEqual(expected);
     expect(comparable(stored!.table)).toEqual(expected);
   }
-  return { grantCount: table.lastEpoch };
+  return { grantCount: table.lastEpoch, heardCount };
 }
 
 /** What a step asks in one transaction: some renewals come with those of all other hosts. [DO21] */
@@ -135,6 +144,10 @@ export function commandFor(
     case "tick":
     case "steer":
       return { type: command };
+    case "restored": {
+      const restoration = { id: requestId, atMs: 0, waitMs: choice * 1_000, areSlotsKnown: choice % 2 === 0 };
+      return { type: "restored", restoration };
+    }
     case "applied": {
       const publication = publicationOf(table);
       const lastEpoch = Math.max(0, publication.lastEpoch - (choice % 3));
@@ -155,8 +168,11 @@ export function commandFor(
     case "retire":
       // Rather taken back than not, else nothing is ever granted.
       return { type: "retire", isRetiring: choice % 3 === 0 };
-    case "join":
-      return { type: "join", host: name, instance: `instance-${name}-${isStale ? "twin" : "own"}` };
+    case "join": {
+      const instance = `instance-${name}-${isStale ? "twin" : "own"}`;
+      if (!mustTellHoldings(table, name, instance)) return { type: "join", host: name, instance };
+      return { type: "join", host: name, instance, holdings: holdingsFor(table, name, choice) };
+    }
     case "renew":
       return { type: "renew", host: name, session };
     case "acquire": {
@@ -170,6 +186,18 @@ export function commandFor(
       return { type: "release", host: name, session, base, epoch };
     }
   }
+}
+
+/** Some of what the table has of a host, and something that it does not have. */
+function holdingsFor(table: LeaseTable, host: string, choice: number): Holdings {
+  const known = leasesOf(table, host).slice(0, choice % 3);
+  const strange = {
+    base: 1_024 + 256 * choice,
+    order: 6 + (choice % 3),
+    epoch: table.lastEpoch + 1 + choice,
+  };
+  const leases = [...known.map(({ base, order, epoch }) => ({ base, order, epoch })), strange];
+  return { leases: leases.filter(({ epoch }) => epoch > 0), leftMs: choice * 500 };
 }
 
 /** A table as plain values: hosts in alphabetical order, blocks in the order of their epochs. */

@@ -5,7 +5,7 @@ import { ADDRESS_MIGRATIONS } from "../../durable-objects/address/address-schema
 import { migrate } from "../../durable-objects/storage/migrate.ts";
 import type { LeaseEvent } from "../../src/core/lease-table.ts";
 import { DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
-import { histories, playHistory } from "./lease-history.ts";
+import { histories, playHistory, restoredHistories } from "./lease-history.ts";
 import { openNodeDatabase } from "./node-database.ts";
 
 function emptyStore() {
@@ -49,6 +49,17 @@ describe("a lease store on the SQLite of Node", () => {
     );
     // Histories in which nothing is ever granted would prove nothing.
     expect(grantCount).toBeGreaterThan(100);
+  });
+
+  test("[DO3] [OC1] does so too after a restore from an older copy", { timeout: 60_000 }, () => {
+    let heardCount = 0;
+    fc.assert(
+      fc.property(restoredHistories, (history) => {
+        heardCount += playHistory(openNodeDatabase(), history).heardCount;
+      }),
+      { numRuns: 200 },
+    );
+    expect(heardCount).toBeGreaterThan(50);
   });
 
   test("[DO3] [AL7] remembers who wants more than there is, until a grant or the host's end", () => {

@@ -57,6 +57,29 @@ function lifeOf(
   ];
 }
 
+describe("the history of an address that was restored from a copy", () => {
+  test("[OC5] [AT1] says that it does not know what was between, and knows what was before", () => {
+    const { store } = emptyStore(START_MS);
+    const table = emptyLeaseTable(SETTINGS);
+    const run = (command: Parameters<typeof execute>[1], nowMs: number) => {
+      store.append(execute(table, command, nowMs, () => 0.5).events);
+    };
+    run({ type: "join", host: "h1", instance: "an-instance" }, START_MS);
+    run({ type: "acquire", host: "h1", session: 1, requestId: "r", order: 6 }, START_MS);
+    const { base, epoch } = [...table.rows.values()][0]!;
+    run({ type: "release", host: "h1", session: 1, base, epoch }, START_MS + 100_000);
+    const restoredMs = START_MS + DAY_MS;
+    const restoration = { id: "r", atMs: restoredMs, waitMs: 0, areSlotsKnown: false };
+    run({ type: "restored", restoration }, restoredMs);
+    const stateAt = (atMs: number) => store.historyOf({ port: base, atMs }, restoredMs + 10)!.history.state;
+    expect(stateAt(START_MS + 50_000)).toBe("held");
+    expect(stateAt(restoredMs - 1)).toBe("unknown");
+    expect(stateAt(restoredMs + 5)).toBe("nobody");
+    store.prune(restoredMs + 10, 90);
+    expect(stateAt(START_MS + 50_000)).toBe("held");
+  });
+});
+
 describe("the history of an address", () => {
   test(
     "[AT1] [AT2] is what was granted and ended, at every time and on every port",

@@ -73,6 +73,7 @@ export class ObjectAddress implements TableKeeper {
         return null;
       case "steer":
       case "applied":
+      case "restored":
         throw new Error("an address without a pool is not steered");
     }
   }

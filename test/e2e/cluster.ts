@@ -137,8 +137,9 @@ export class Cluster {
     return cluster;
   }
 
-  async startEdge(): Promise<void> {
-    const args = [this.#edgeProgram, "edge", "--port", String(this.edgePort), "--state", this.directory];
+  /** On this cluster's own state, or another. */
+  async startEdge(state: string = this.directory): Promise<void> {
+    const args = [this.#edgeProgram, "edge", "--port", String(this.edgePort), "--state", state];
     this.#edge = this.#spawn("edge", [...args, ...this.#edgeArgs]);
     await until("the edge answers", async () => {
       return (await this.#send(`${this.edgeUrl}/health`, { method: "GET", headers: {} })).status === 200;

@@ -14,6 +14,27 @@ function settled(sequence = 1, entries = [FIRST]): SteeringState {
   return state;
 }
 
+describe("a table that is a part, of a pool that was restored", () => {
+  test("[OC4] [LAW7] takes nothing away that it does not name, and puts nothing older", () => {
+    const state = settled(9, [FIRST, { ...SECOND, epoch: 8 }]);
+    const third = entry("h3", 8192, 11, 3);
+    const actions = state.replaced({ ...table(100, [SECOND, third]), isPartial: true });
+    expect(actions).toMatchObject([{ type: "outdated" }, { type: "repair" }]);
+    const epochs = () => state.table!.entries.map(({ epoch }) => epoch).toSorted((a, b) => a - b);
+    expect(epochs()).toEqual([1, 3, 8]);
+    expect(state.applied()).toEqual([{ type: "acknowledge", sequence: 100 }]);
+    state.replaced(table(101, [third]));
+    expect(epochs()).toEqual([3]);
+  });
+
+  test("[OC4] [RT6] leaves the kernel alone of a router that has just started, until the whole comes", () => {
+    const state = new SteeringState();
+    expect(state.replaced({ ...table(100, [FIRST]), isPartial: true })).toEqual([]);
+    expect(state.changed(change(101, { put: [SECOND] }))).toEqual([]);
+    expect(state.replaced(table(102, [FIRST, SECOND]))).toMatchObject([{ type: "repair" }]);
+  });
+});
+
 describe("changes", () => {
   test("[ST2] are acknowledged when the kernel has applied it, and not before", () => {
     const state = settled();

@@ -12,6 +12,8 @@ export interface StoredLease extends LivingBlock {
 export interface Standing {
   readonly standing: string;
   readonly knowsOfRouters: boolean;
+  /** It is an older copy, and grants nothing yet. [OC2] */
+  readonly isRecovering: boolean;
 }
 
 /** One per address. */
@@ -51,6 +53,10 @@ function readLeases(sql: ObjectDatabase["sql"]): StoredLease[] {
 }
 
 function readStanding(sql: ObjectDatabase["sql"]): Standing {
-  const [row] = sql.exec("SELECT standing, is_steered FROM assignment").toArray();
-  return { standing: row?.["standing"] as string, knowsOfRouters: row?.["is_steered"] === 1 };
+  const [row] = sql.exec("SELECT standing, is_steered, recovery FROM assignment").toArray();
+  return {
+    standing: row?.["standing"] as string,
+    knowsOfRouters: row?.["is_steered"] === 1,
+    isRecovering: (row?.["recovery"] ?? null) !== null,
+  };
 }

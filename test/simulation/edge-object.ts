@@ -13,6 +13,7 @@ import type {
   ObjectSocket,
 } from "../../durable-objects/platform/object-platform.ts";
 import type { Outcome } from "../../src/core/outcome.ts";
+import type { Restoration } from "../../src/core/recovery.ts";
 import type { Connection } from "./connection.ts";
 import type { Machine } from "./machine.ts";
 import type { Network } from "./network.ts";
@@ -56,7 +57,12 @@ export interface ObjectTroubles {
 }
 
 /** What an instance meets with. */
-export type Fate = "put to sleep" | "turn lost" | "superseded" | "superseded, and has written";
+export type Fate =
+  | "put to sleep"
+  | "turn lost"
+  | "superseded"
+  | "superseded, and has written"
+  | "restored from a copy";
 
 /** Why a call of an object came to nothing. */
 export const UNREACHABLE = "the object cannot be reached";
@@ -72,6 +78,8 @@ export class EdgeObject<Program extends ObjectProgram> {
   readonly troubles: ObjectTroubles = { diskDelayMs: 0, isDiskFull: false, isNextTurnLost: false };
   /** Where it runs now: whose clock it sees. */
   machine: Machine;
+  /** The last restore of a backup, as the operator of the edge has made it. */
+  restoration: Restoration | null = null;
   /** Told of faults of the program that would stand in an operator's log. */
   onReport: (text: string) => void = () => {};
   /** Told of a fault that nobody made on purpose. */
@@ -211,6 +219,17 @@ export class EdgeObject<Program extends ObjectProgram> {
     this.#network.timeline.after(forMs, () => this.#end(copy, true));
   }
 
+  /** Everything of it goes, and another that knows this restore begins with what was in a copy. */
+  restore(copy: ObjectDatabase, restoration: Restoration): void {
+    for (const old of this.#superseded.slice()) this.#end(old, true);
+    this.crash();
+    this.#database.becomeCopyOf(copy);
+    this.#alarm.set(null);
+    this.#alarm.keep();
+    this.restoration = restoration;
+    this.onFate("restored from a copy");
+  }
+
   /** A peer asks to be connected; `answer` is called when that is on disk. */
   accept<Code>(
     connection: Connection,
@@ -320,6 +339,7 @@ export class EdgeObject<Program extends ObjectProgram> {
         sql: { exec: (query, ...values) => whileAlive(() => instance.database.sql.exec(query, ...values)) },
         transactionSync: (closure) => whileAlive(() => instance.database.transactionSync(closure)),
       },
+      restoration: this.restoration,
       nowMs: () => Math.floor(this.machine.wallMs()),
       random: chance.next,
       wait: (delayMs, signal) =>

@@ -20,7 +20,8 @@ import { type Connection, objectNameOf } from "./connection.ts";
 import { EdgeObject, type Instance } from "./edge-object.ts";
 import type { ObjectEnd } from "./object-end.ts";
 import { callObject } from "./object-calls.ts";
-import { Machine } from "./machine.ts";
+import { Machine, START_UNIX_MS } from "./machine.ts";
+import type { ObjectDatabase } from "./object-database.ts";
 import type { Network } from "./network.ts";
 
 /** The only pool. */
@@ -47,6 +48,7 @@ export class Edge {
   readonly #dirty = new Set<Instance<unknown>>();
   readonly #watcher: EdgeWatcher;
   #machineCount = 0;
+  #restoredCount = 0;
 
   constructor(network: Network, chance: Chance, ips: readonly string[], watcher: EdgeWatcher) {
     this.#network = network;
@@ -78,6 +80,17 @@ export class Edge {
     const address = this.addresses.get(ip);
     if (address === undefined) throw new Error(`no such address: ${ip}`);
     return address;
+  }
+
+  /** All objects are made anew from copies. No lease, and no quarantine, may have been longer than this wait. */
+  restore(copyOf: (name: string) => ObjectDatabase, waitMs: number): void {
+    this.#restoredCount += 1;
+    const id = `restoration-${this.#restoredCount}`;
+    // The operator's clock is right.
+    const atMs = START_UNIX_MS + Math.floor(this.#network.timeline.nowMs);
+    for (const object of this.objects) {
+      object.restore(copyOf(object.name), { id, atMs, waitMs, areSlotsKnown: false });
+    }
   }
 
   /** A machine for an object to run on, with a clock that is a little off. */

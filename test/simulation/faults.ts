@@ -4,12 +4,15 @@
  *
  * What the protocol cannot bear by its own words is left out, and said here:
  * - What both clocks of a host would be wrong by at once (`host-faults.ts`). [HO4] [GU3]
+ * - Where the edge is restored, no duplicate instance is started: a pool that has never heard of the first
+ *   steers what routers still have of it to the second. [OC4]
  * - An address's clock does not leap forward, within a lease and its quarantine, by more in all
  *   than half a quarantine as far as the address can believe it. [LE6]
  */
 import type { PoolService } from "../../durable-objects/pool/pool-service.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import type { Arena, Spells } from "./arena.ts";
+import { Backups } from "./backups.ts";
 import type { Edge } from "./edge.ts";
 import type { EdgeObject, ObjectProgram } from "./edge-object.ts";
 import { callObject } from "./object-calls.ts";
@@ -60,9 +63,13 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   "operator-drains": (nemesis) => nemesis.drainByOperator(),
 };
 
+/** Of runs whose edge is restored from older copies now and then; the others stay as they were drawn. */
+const RESTORE = "restore-edge";
+
 /** Begins faults at random times until calm. */
 export class Nemesis implements Spells {
   readonly hosts: HostFaults;
+  readonly backups: Backups;
   readonly #arena: Arena;
   /** How each fault that lasts is ended. */
   readonly #ends = new Set<() => void>();
@@ -73,11 +80,19 @@ export class Nemesis implements Spells {
   constructor(arena: Arena) {
     this.#arena = arena;
     this.hosts = new HostFaults(arena, this);
+    this.backups = new Backups(arena);
   }
 
-  begin(): void {
+  /** `areRestored`: the edge is restored from older copies now and then. */
+  begin(areRestored: boolean): void {
     const { network, chance, scenario, count } = this.#arena;
-    const weights = [...scenario.faultWeights].filter(([, weight]) => weight > 0);
+    const mayHappen = (name: string): boolean => !areRestored || name !== "twin";
+    const weights = [...scenario.faultWeights].filter(([name, weight]) => weight > 0 && mayHappen(name));
+    if (areRestored) {
+      this.backups.begin();
+      // Each is followed by a time in which nothing is granted, so they are not many.
+      weights.push([RESTORE, weights.reduce((sum, [, weight]) => sum + weight, 1) / 15]);
+    }
     const total = weights.reduce((sum, [, weight]) => sum + weight, 0);
     if (total === 0) return;
     const next = (): void => {
@@ -86,7 +101,8 @@ export class Nemesis implements Spells {
         let ticket = chance.next() * total;
         const drawn = weights.find(([, weight]) => (ticket -= weight) < 0) ?? weights[0]!;
         count(drawn[0]);
-        FAULTS[drawn[0]]!(this);
+        if (drawn[0] === RESTORE) this.backups.restore();
+        else FAULTS[drawn[0]]!(this);
         next();
       });
     };

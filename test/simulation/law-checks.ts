@@ -294,9 +294,11 @@ export class LawChecks {
   }
 
   /** Law 3: a host is silent before its lease ends. */
-  #ended(ip: string, { ended }: AddressRecord, row: StoredLease): void {
+  #ended(ip: string, { ended, disk }: AddressRecord, row: StoredLease): void {
     if (ended.has(row.epoch)) return;
     ended.add(row.epoch);
+    // Nobody can be given it before the wait is over; that is judged when somebody is. [OC2]
+    if (disk.standing.isRecovering) return;
     // By so much a leap that the address believes ends leases early; quarantine bears it. [LE6]
     const leapsMs = this.#world.believedLeapsMs(ip, this.#world.nowMs() - LONGEST_TERM_MS);
     const host = this.#world.hosts.find(({ instance }) => instance === row.instance);

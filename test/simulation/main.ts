@@ -7,6 +7,7 @@
  *     npm run sim -- --seed 17                     one seed, twice, with all that was counted
  *     npm run sim -- --seed 17 --trace             one seed, with all that was said and done
  *     npm run sim -- --static                      any of these, in static pools
+ *     npm run sim -- --restores                    any of these, with edges restored from older copies
  */
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
@@ -24,7 +25,8 @@ const USAGE = `usage: npm run sim                                 ${DEFAULT_SEED
        npm run sim -- [--seeds N] [--events N] [--threads N]
                                                    N seeds, with N events under faults each, on N threads
        npm run sim -- --seed N [--trace]          one seed, twice; with all that was said and done
-       npm run sim -- --static                    any of these, in static pools`;
+       npm run sim -- --static                    any of these, in static pools
+       npm run sim -- --restores                  any of these, with edges restored from older copies`;
 /** Exit status when nothing could be found out. */
 const UNKNOWN = 2;
 
@@ -43,12 +45,12 @@ else if (asked.trace === true) giveUp("--trace shows one seed: say which, with -
 else await runMany(freshSeeds(seedCount ?? DEFAULT_SEED_COUNT));
 
 async function runOne(seed: number): Promise<void> {
-  const isStatic = asked.static === true;
+  const kind = { isStatic: asked.static === true, areRestored: asked.restores === true };
   const trace = (line: string): void => void process.stdout.write(`${line}\n`);
-  const options = asked.trace === true ? { isStatic, trace } : { isStatic };
+  const options = asked.trace === true ? { ...kind, trace } : kind;
   const result = await runSeed(seed, eventCount, options);
   for (const [what, count] of result.counts) console.log(`${String(count).padStart(8)}  ${what}`);
-  const again = await runSeed(seed, eventCount, { isStatic });
+  const again = await runSeed(seed, eventCount, kind);
   console.log(`seed ${seed}: ${result.eventCount} events, ${Math.round(result.lastedMs / 1000)} s simulated`);
   console.log(`hash ${result.hash}, and ${again.hash} when run again`);
   if (result.problem !== null) console.log(result.problem);
@@ -81,7 +83,8 @@ ${failed.length === 0 ? "every law held" : `${failed.length} seeds broke a law`}
     conclude();
     process.exit(UNKNOWN);
   });
-  await sweep({ seeds: chosen, eventCount, threadCount, isStatic: asked.static === true }, (result) => {
+  const kind = { isStatic: asked.static === true, areRestored: asked.restores === true };
+  await sweep({ seeds: chosen, eventCount, threadCount, ...kind }, (result) => {
     doneCount += 1;
     happenedCount += result.eventCount;
     simulatedMs += result.lastedMs;
@@ -107,6 +110,7 @@ function optionsOf(args: string[]) {
       threads: option,
       trace: flag,
       static: flag,
+      restores: flag,
       help: flag,
     };
     return parseArgs({ args, options }).values;

@@ -100,6 +100,17 @@ export class ObjectDatabase implements SqlDatabase {
     }
   }
 
+  /** Everything goes, and is what is in another database. */
+  becomeCopyOf(other: ObjectDatabase): void {
+    this.endTurn(false);
+    this.#statements.clear();
+    const tables = this.#database.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").all();
+    for (const { name } of tables) this.#database.exec(`DROP TABLE ${name as string}`);
+    other.copyTo(this);
+    this.endTurn(true);
+    this.#takenBackCount += 1;
+  }
+
   close(): void {
     this.#statements.clear();
     this.#database.close();

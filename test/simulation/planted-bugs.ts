@@ -22,6 +22,7 @@ export interface PlantedBug {
 
 const TABLE = "src/core/lease-table.ts";
 const COMMANDS = "src/core/lease-commands.ts";
+const CHOICE = "src/core/block-choice.ts";
 const TIME = "src/core/time-passing.ts";
 const TERM = "src/core/lease-term.ts";
 const INDEX = "src/core/table-index.ts";
@@ -213,7 +214,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: "quarantined-block-to-another-host",
     laws: ["law 6", "law 1"],
-    file: COMMANDS,
+    file: CHOICE,
     from: `for (const row of rowsOf(table, holder.host)) {
     if (isOwnQuarantined(row, holder) && `,
     to: `for (const row of table.rows.values()) {

@@ -48,6 +48,8 @@ export interface RunOptions {
   readonly trace?: (line: string) => void;
   /** Runs the seed in a static pool. */
   readonly isStatic?: boolean;
+  /** The edge is restored from older copies now and then. */
+  readonly areRestored?: boolean;
 }
 
 const EDGE_URL = new URL("http://edge.example");
@@ -165,6 +167,7 @@ export class Run {
     }
     this.#see({ type: "over" });
     this.#edge.close();
+    this.#nemesis.backups.close();
     return {
       seed: this.#seed,
       hash: this.#hash.toString(),
@@ -203,7 +206,7 @@ export class Run {
     for (const router of this.#routers) router.start();
     for (const host of this.#hosts) if (!host.isDuplicate) host.start();
     this.#worker.begin();
-    this.#nemesis.begin();
+    this.#nemesis.begin(this.#options.areRestored === true);
   }
 
   async #endInCalm(): Promise<void> {

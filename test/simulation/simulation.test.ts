@@ -12,11 +12,15 @@ import { sweep } from "./sweep.ts";
 const EVENT_COUNT = 2_000;
 const FRESH_SEED_COUNT = 300;
 const STATIC_SEED_COUNT = 30;
+const RESTORED_SEED_COUNT = 60;
 
-async function resultsOf(seeds: readonly number[], isStatic = false): Promise<SeedResult[]> {
+async function resultsOf(
+  seeds: readonly number[],
+  kind: { readonly isStatic?: boolean; readonly areRestored?: boolean } = {},
+): Promise<SeedResult[]> {
   const results: SeedResult[] = [];
   const threadCount = availableParallelism();
-  await sweep({ seeds, eventCount: EVENT_COUNT, threadCount, isStatic }, (result) => results.push(result));
+  await sweep({ seeds, eventCount: EVENT_COUNT, threadCount, ...kind }, (result) => results.push(result));
   return results;
 }
 
@@ -42,7 +46,7 @@ describe("the laws under every fault", () => {
   test(`hold in static pools, for ${STATIC_SEED_COUNT} seeds`, { timeout: 600_000 }, async () => {
     const seeds = freshSeeds(STATIC_SEED_COUNT);
     console.log(`simulating the seeds from ${seeds[0]} on, with --static`);
-    const results = await resultsOf(seeds, true);
+    const results = await resultsOf(seeds, { isStatic: true });
     expect(problemsOf(results)).toEqual([]);
     expect(results).toHaveLength(STATIC_SEED_COUNT);
     for (const what of ["grants", "packet sent", "flowsOpened"]) {
@@ -50,6 +54,25 @@ describe("the laws under every fault", () => {
       expect(total, what).toBeGreaterThan(STATIC_SEED_COUNT);
     }
   });
+
+  test(
+    `hold for ${RESTORED_SEED_COUNT} seeds whose edge is restored from older copies`,
+    {
+      timeout: 600_000,
+    },
+    async () => {
+      const seeds = freshSeeds(RESTORED_SEED_COUNT);
+      console.log(`simulating the seeds from ${seeds[0]} on, with --restores`);
+      const results = await resultsOf(seeds, { areRestored: true });
+      expect(problemsOf(results)).toEqual([]);
+      expect(results).toHaveLength(RESTORED_SEED_COUNT);
+      const wanted = ["fault: restore-edge", "host: holdings-wanted", "host: address-recovering", "grants"];
+      for (const what of wanted) {
+        const total = results.reduce((sum, { counts }) => sum + (counts.get(what) ?? 0), 0);
+        expect(total, what).toBeGreaterThan(RESTORED_SEED_COUNT);
+      }
+    },
+  );
 
   test.each(REGRESSIONS)(
     "hold where they once did not: $name",

@@ -10,22 +10,24 @@ export interface Sweep {
   readonly threadCount: number;
   /** Whether their pools are static. */
   readonly isStatic?: boolean;
+  /** Whether their edges are restored from older copies. */
+  readonly areRestored?: boolean;
 }
 
 /** Runs all of them; `tell` hears of each as it ends, in no particular order. */
 export async function sweep(
-  { seeds, eventCount, threadCount, isStatic = false }: Sweep,
+  { seeds, eventCount, threadCount, isStatic = false, areRestored = false }: Sweep,
   tell: (result: SeedResult) => void,
 ): Promise<void> {
   const left = seeds.toReversed();
   const threads = Array.from({ length: Math.min(threadCount, seeds.length) }, () =>
-    work(left, { eventCount, isStatic }, tell),
+    work(left, { eventCount, isStatic, areRestored }, tell),
   );
   await Promise.all(threads);
 }
 
 /** What all seeds of a sweep have in common. */
-type SeedKind = Required<Pick<Sweep, "eventCount" | "isStatic">>;
+type SeedKind = Required<Pick<Sweep, "eventCount" | "isStatic" | "areRestored">>;
 
 async function work(left: number[], kind: SeedKind, tell: (result: SeedResult) => void): Promise<void> {
   while (left.length > 0) await workUntilLost(left, kind, tell);
@@ -65,9 +67,9 @@ function lost(seed: number, fault: unknown): SeedResult {
 }
 
 if (!isMainThread) {
-  const { eventCount, isStatic, port } = workerData as SeedKind & { readonly port: MessagePort };
+  const { eventCount, isStatic, areRestored, port } = workerData as SeedKind & { readonly port: MessagePort };
   port.on("message", (seed: number | null) => {
     if (seed === null) port.close();
-    else void runSeed(seed, eventCount, { isStatic }).then((result) => port.postMessage(result));
+    else void runSeed(seed, eventCount, { isStatic, areRestored }).then((result) => port.postMessage(result));
   });
 }

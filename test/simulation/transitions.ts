@@ -14,6 +14,8 @@ const LEASE_REFUSALS = [
   "address-exhausted",
   "steering-pending",
   "ip-retiring",
+  "holdings-wanted",
+  "address-recovering",
 ] as const satisfies LeaseRefusal[];
 const LEASE_REQUESTS = ["join", "renew", "acquire", "release"] as const satisfies LeaseRequest["type"][];
 const POOL_REFUSALS = ["host-already-present"] as const satisfies PoolRefusal[];
@@ -65,6 +67,7 @@ export const TRANSITIONS = [
   "object: turn lost",
   "object: superseded",
   "object: superseded, and has written",
+  "object: restored from a copy",
   "message: lost",
   "message: repeated",
   "clock of an address: set forward",

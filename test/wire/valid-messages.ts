@@ -59,8 +59,14 @@ export const poolSettings: fc.Arbitrary<PoolSettings> = fc.record(
 
 const messageCodes = ["version-unsupported", "message-malformed"] as const;
 
+const holdings = fc.record(
+  { leases: fc.array(lease, { maxLength: 5 }), leftMs: fc.option(fc.nat({ max: 86_400_000 })) },
+  plain,
+);
+
 export const leaseRequests: fc.Arbitrary<LeaseRequest> = fc.oneof(
   fc.record({ type: constant("join"), version, requestId, instance }, plain),
+  fc.record({ type: constant("join"), version, requestId, instance, holdings }, plain),
   fc.record({ type: constant("renew"), requestId }, plain),
   fc.record({ type: constant("acquire"), requestId, order: fc.integer() }, plain),
   fc.record({ type: constant("release"), requestId, base: port, epoch }, plain),
@@ -85,6 +91,7 @@ export const leaseReplies: fc.Arbitrary<LeaseReply> = fc.oneof(
       code: fc.constantFrom(
         ...(["host-already-present", "stale-session", "stale-epoch", "order-out-of-range"] as const),
         ...(["share-exceeded", "address-exhausted", "steering-pending", "ip-retiring"] as const),
+        ...(["holdings-wanted", "address-recovering"] as const),
         ...messageCodes,
       ),
     },

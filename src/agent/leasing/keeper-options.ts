@@ -63,6 +63,11 @@ export interface KeeperTiming {
   readonly farewellMs: number;
 }
 
+/** Within this time a host renews when the settings of its pool have changed. */
+export const HURRY_MS = 1_000;
+/** The wall clock may jump where no timer notices, so the keeper looks at least this often. */
+export const LONGEST_SLEEP_MS = 1_000;
+
 /** What they are otherwise. */
 export const DEFAULT_TIMING: KeeperTiming = { repeatAfterMs: 5_000, restMs: 180_000, farewellMs: 2_000 };
 
@@ -70,4 +75,9 @@ export const DEFAULT_TIMING: KeeperTiming = { repeatAfterMs: 5_000, restMs: 180_
 export function settingsAtStart([slot]: readonly Lease[]): LeaseSettings {
   if (slot === undefined) return DEFAULT_LEASE_SETTINGS;
   return settingsOfSlot({ ...DEFAULT_LEASE_SETTINGS, staticPortsPerHost: portCountOf(slot.order) });
+}
+
+/** After this time without an answer a request is repeated: several times within a lease. */
+export function repeatAfterMs(timing: KeeperTiming, settings: LeaseSettings): number {
+  return Math.min(timing.repeatAfterMs, settings.leaseDurationMs / 6);
 }

@@ -64,6 +64,11 @@ export class LeaseHoldings {
     return { active, spare: this.#with("spare")[0] ?? null, heldPortCount, ...use };
   }
 
+  /** What it may send from, or could again; not what is to be given back. */
+  held(): Lease[] {
+    return Array.from(this.#held.values()).flatMap(({ lease, use }) => (use === "leaving" ? [] : [lease]));
+  }
+
   /** What the ports should have. */
   blocks(): CommandedBlock[] {
     const blocks: CommandedBlock[] = [];

@@ -10,7 +10,7 @@
  */
 import type { Lease } from "../../core/lease-commands.ts";
 import type { ClockReading } from "../../core/lease-term.ts";
-import { type LeaseReply, type LeaseRequest, PROTOCOL_VERSION } from "../../core/messages.ts";
+import { type LeaseReply, type LeaseRequest } from "../../core/messages.ts";
 import type { LeaseSettings } from "../../core/pool-settings.ts";
 import type { Room } from "../../core/share.ts";
 import { isStatic } from "../../core/static-slots.ts";
@@ -32,21 +32,20 @@ import {
 } from "./growth-policy.ts";
 import {
   DEFAULT_TIMING,
+  HURRY_MS,
   type KeeperOptions,
   type KeeperTiming,
+  LONGEST_SLEEP_MS,
   type RefusalCode,
+  repeatAfterMs,
   settingsAtStart,
 } from "./keeper-options.ts";
 import { KeeperDrain } from "./keeper-drain.ts";
 import { LeaseHoldings } from "./lease-holdings.ts";
+import { Opening } from "./opening.ts";
 import { RequestIds, type Unnamed } from "./request-ids.ts";
 import { RestWatch } from "./rest-watch.ts";
 import { UseTrend } from "./use-trend.ts";
-
-/** Within this time a host renews when the settings of its pool have changed. */
-const HURRY_MS = 1_000;
-/** The wall clock may jump where no timer notices, so the keeper looks at least this often. */
-const LONGEST_SLEEP_MS = 1_000;
 
 /** One per egress address of a host. */
 export class LeaseKeeper {
@@ -55,6 +54,7 @@ export class LeaseKeeper {
   readonly #ports: CommandedPorts;
   readonly #holdings = new LeaseHoldings();
   readonly #requestIds: RequestIds;
+  readonly #opening: Opening;
   readonly #growth: GrowthAttempts;
   readonly #pauseBackOff: BackOff;
   #isHandling = false;
@@ -86,6 +86,7 @@ export class LeaseKeeper {
     this.#holdings.reconcile(slots, () => true);
     this.#highestEpoch = Math.max(options.highestEpoch, ...slots.map(({ epoch }) => epoch));
     this.#requestIds = new RequestIds(random);
+    this.#opening = new Opening(options.instance);
     this.#growth = new GrowthAttempts(random);
     this.#pauseBackOff = new BackOff({ firstMs: 100, longestMs: 5_000 }, random);
   }
@@ -261,6 +262,7 @@ export class LeaseKeeper {
   #refused(request: LeaseRequest, code: RefusalCode, { monotonicMs: nowMs }: ClockReading): void {
     // A block that is not held under its epoch needs no release.
     if (request.type === "release" && code === "stale-epoch") return this.#released(request.epoch);
+    if (this.#opening.asksFor(code)) return;
     this.#options.onEvent({ type: "refused", request: request.type, code });
     if (request.type === "join" || code === "stale-session") {
       this.#isJoined = false;
@@ -319,25 +321,26 @@ export class LeaseKeeper {
     if (this.#outstanding !== null) {
       if (nowMs < this.#outstanding.repeatAtMs) return;
       // Under the same id: had only the answer been lost, the edge gives the same block again.
-      this.#outstanding.repeatAtMs = nowMs + this.#repeatAfterMs;
+      this.#outstanding.repeatAtMs = nowMs + repeatAfterMs(this.#timing, this.#settings);
       this.#options.send(this.#outstanding.request);
       return;
     }
-    const wish = this.#chooseRequest(nowMs);
-    if (wish === null) return;
-    const request = this.#requestIds.named(wish);
     // Read anew, since this must be from before the sending and as late as that allows.
     const sentAt = this.#options.clock();
+    const wish = this.#chooseRequest(sentAt);
+    if (wish === null) return;
+    const request = this.#requestIds.named(wish);
     if (request.type !== "release") this.#hurryAtMs = null;
-    this.#outstanding = { request, sentAt, repeatAtMs: nowMs + this.#repeatAfterMs };
+    this.#outstanding = { request, sentAt, repeatAtMs: nowMs + repeatAfterMs(this.#timing, this.#settings) };
     this.#options.send(request);
   }
 
-  #chooseRequest(nowMs: number): Unnamed | null {
+  #chooseRequest(now: ClockReading): Unnamed | null {
+    const nowMs = now.monotonicMs;
     if (nowMs < this.#pausedUntilMs) return null;
     // Without a term it is not known what is still held, nor whether the edge remembers us.
     if (!this.#isJoined || this.#term.value === null) {
-      return { type: "join", version: PROTOCOL_VERSION, instance: this.#options.instance };
+      return this.#opening.request(this.#holdings, this.#term, now);
     }
     const isRenewalDue = nowMs >= Math.min(this.#term.renewAtMs, this.#hurryAtMs ?? Infinity);
     const order = this.#orderToAsk();
@@ -381,10 +384,6 @@ export class LeaseKeeper {
     this.#holdings.forgetAll();
     this.#tellPorts(false);
     this.#options.onEvent({ type: "drained" });
-  }
-
-  get #repeatAfterMs(): number {
-    return Math.min(this.#timing.repeatAfterMs, this.#settings.leaseDurationMs / 6);
   }
 
   #sleepMs(now: ClockReading): number {

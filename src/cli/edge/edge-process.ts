@@ -60,6 +60,7 @@ export async function prepareEdge(
     env: environmentOf(declaration, {
       ISSUER_KEYS: await issuerKeySet(state),
       EDGE_KEY: JSON.stringify(keys.edge),
+      RESTORATION: await restorationText(state),
       METRICS_TOKEN: await ensureMetricsToken(state),
     }),
     mark: config,
@@ -95,6 +96,16 @@ function environmentOf(
     );
   }
   return values;
+}
+
+/** Of the backup that this state was restored from; empty for none. [OC1] */
+async function restorationText(state: StatePaths): Promise<string> {
+  try {
+    return await readFile(state.restorationFile, "utf8");
+  } catch (fault) {
+    if ((fault as NodeJS.ErrnoException).code === "ENOENT") return "";
+    throw fault;
+  }
 }
 
 /** Nothing is told to it, so whose certificate it shows does not matter; this machine need not trust it. */

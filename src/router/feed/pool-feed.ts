@@ -128,6 +128,7 @@ export class PoolFeed {
       ips: gathered.flatMap(({ ips }) => ips),
       entries: gathered.flatMap(({ entries }) => entries),
       nextHops: gathered.flatMap(({ nextHops }) => nextHops),
+      isPartial: table.isPartial,
     });
   }
 }

@@ -65,12 +65,23 @@ export class SteeringState {
 
   /** The pool sends everything, with whatever number. */
   replaced(table: SteeringTable): SteeringAction[] {
-    this.#isTableAwaited = false;
+    // What the kernel has from an earlier life may be newer than an old copy of the table: it is left alone
+    // until the pool knows all. [OC4]
+    this.#isTableAwaited = table.isPartial === true && this.#sequence === null;
+    if (this.#isTableAwaited) return [];
     const former = this.#entries;
+    const formerIps = this.#ips;
+    const formerNextHops = this.#nextHops;
     this.#sequence = table.sequence;
     this.#ips = new Set(table.ips);
     this.#nextHops = new Map(table.nextHops.map((nextHop) => [nextHop.host, nextHop]));
     this.#entries = new Map();
+    if (table.isPartial === true) {
+      // An old copy of the pool does not know of all that is leased: what is here stays. [OC4]
+      this.#ips = new Set([...formerIps, ...this.#ips]);
+      this.#nextHops = new Map([...formerNextHops, ...this.#nextHops]);
+      for (const blocks of former.values()) for (const held of blocks.values()) this.#set(held);
+    }
     // The former numbers may be those of another life of the pool.
     this.#appliedSequence = null;
     this.#coming = null;

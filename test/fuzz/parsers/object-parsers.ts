@@ -59,6 +59,7 @@ class FakeSocket implements ObjectSocket {
 /** As much of the platform as one object needs that is never put to sleep. */
 class FakePlatform implements ObjectPlatform {
   readonly storage = new ObjectDatabase();
+  readonly restoration = null;
   readonly random = Math.random;
   readonly faults: unknown[] = [];
   readonly name: string;

@@ -1,0 +1,75 @@
+/** What a backup is refused for, and what it leaves behind. */
+import { mkdir, mkdtemp, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { expect, test } from "vitest";
+import { backUpEdge, confirmSlots, restoreEdge } from "../../src/cli/edge/edge-backup.ts";
+import { StatePaths } from "../../src/cli/state-paths.ts";
+
+const WORDS = { waitMs: 5_000, areSlotsKnown: false };
+
+/** A state with a key and one database that somebody is writing to. */
+async function livingState() {
+  const directory = await mkdtemp(join(tmpdir(), "ipshard-backup-"));
+  const state = new StatePaths(join(directory, "state"));
+  await mkdir(join(state.edgeStorage, "objects"), { recursive: true });
+  await mkdir(state.keys, { recursive: true });
+  await writeFile(state.keyFile("edge"), "a key");
+  const database = new DatabaseSync(join(state.edgeStorage, "objects", "one.sqlite"));
+  database.exec("PRAGMA journal_mode = WAL; CREATE TABLE note (text TEXT); INSERT INTO note VALUES ('kept')");
+  return { directory, state, database, file: join(directory, "copy") };
+}
+
+test("[OC7] a backup has what is written by then, for its owner only, and nothing half made stays", async () => {
+  const { directory, state, database, file } = await livingState();
+  await writeFile(file, "an older one");
+  await backUpEdge(state, file);
+  database.exec("INSERT INTO note VALUES ('later')");
+  expect((await stat(file)).mode & 0o777).toBe(0o600);
+  expect((await readdir(directory)).toSorted()).toEqual(["copy", "state"]);
+  const target = new StatePaths(join(directory, "other"));
+  restoreEdge(file, target, WORDS);
+  expect(await readFile(target.keyFile("edge"), "utf8")).toBe("a key");
+  const copy = new DatabaseSync(join(target.edgeStorage, "objects", "one.sqlite"));
+  expect(copy.prepare("SELECT text FROM note").all()).toEqual([{ text: "kept" }]);
+  copy.close();
+  database.close();
+  await expect(backUpEdge(new StatePaths(join(directory, "none")), file)).rejects.toThrow(
+    "no edge's storage",
+  );
+});
+
+test("[OC8] what is restored says so, and a file that is damaged or none of ours leaves nothing behind", async () => {
+  const { directory, state, database, file } = await livingState();
+  await backUpEdge(state, file);
+  database.close();
+  const target = new StatePaths(join(directory, "other"));
+  const bytes = await readFile(file);
+  const at = bytes.indexOf("a key");
+  bytes.write("b", at);
+  const damaged = join(directory, "damaged");
+  await writeFile(damaged, bytes);
+  expect(() => restoreEdge(damaged, target, WORDS)).toThrow("its digest is another");
+  await writeFile(damaged, "no database");
+  expect(() => restoreEdge(damaged, target, WORDS)).toThrow("no backup of an edge");
+  await expect(stat(target.root)).rejects.toThrow("ENOENT");
+  restoreEdge(file, target, WORDS);
+  const restoration = JSON.parse(await readFile(target.restorationFile, "utf8"));
+  expect(restoration).toMatchObject(WORDS);
+  expect(Math.abs(restoration.atMs - Date.now())).toBeLessThan(3_600_000);
+  expect(() => restoreEdge(file, target, WORDS)).toThrow("already");
+});
+
+test("[OC6] that all slots are known is said of a restored state only", async () => {
+  const { directory, state, database, file } = await livingState();
+  await backUpEdge(state, file);
+  database.close();
+  expect(() => confirmSlots(state)).toThrow("was not restored");
+  const target = new StatePaths(join(directory, "other"));
+  restoreEdge(file, target, WORDS);
+  const before = JSON.parse(await readFile(target.restorationFile, "utf8"));
+  confirmSlots(target);
+  const after = JSON.parse(await readFile(target.restorationFile, "utf8"));
+  expect(after).toEqual({ ...before, areSlotsKnown: true });
+});

@@ -1,0 +1,68 @@
+/** An edge that is gone, and made anew from a copy that is older than what its hosts hold. */
+import { execFile } from "node:child_process";
+import { mkdtemp, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterEach, expect, test } from "vitest";
+import { Cluster, EGRESS_IP, until } from "./cluster.ts";
+
+const CLI = join(import.meta.dirname, "../../src/cli/main.ts");
+const run = promisify(execFile);
+const LEASE_MS = 8_000;
+const QUARANTINE_MS = 2_000;
+
+let cluster: Cluster;
+let restored: string;
+
+afterEach(async () => {
+  await cluster?.stop();
+  await rm(restored, { recursive: true, force: true });
+});
+
+async function ipshard(...args: string[]): Promise<string> {
+  return (await run(process.execPath, [CLI, ...args])).stdout;
+}
+
+test("[OC2] [OC3] [OC7] [OC8] an edge restored from an older copy is taken by all, and grants nothing too soon", async () => {
+  restored = join(await mkdtemp(join(tmpdir(), "ipshard-restored-")), "state");
+  const file = `${restored}.backup`;
+  const settings = { leaseDurationMs: LEASE_MS, quarantineMs: QUARANTINE_MS, minHostsPerIp: 3 };
+  cluster = await Cluster.start({ hosts: ["h1"], settings });
+  expect(await ipshard("edge", "backup", "--to", file, "--state", cluster.directory)).toContain("sha256");
+  expect((await stat(file)).mode & 0o777).toBe(0o600);
+  // The copy knows nothing of this host, nor of what it is granted.
+  await cluster.startHost("h2");
+  await cluster.untilServing(["h1", "h2"]);
+  const heldBefore = await cluster.blocksOf("h2");
+  expect(heldBefore.length).toBeGreaterThan(0);
+  const { token } = await cluster.apiAs("client", "tester").makeGatewayToken();
+  const url = cluster.through(cluster.originUrl("/events"), cluster.gatewayOf("h2"));
+  const flow = await fetch(url, { headers: { "egress-authorization": `Bearer ${token}` } });
+  const reader = flow.body!.getReader();
+  await reader.read();
+
+  await cluster.killEdge();
+  const said = await ipshard("edge", "restore", file, "--state", restored);
+  expect(said).toContain("must never start again");
+  const restoredAtMs = Date.now();
+  await expect(ipshard("edge", "restore", file, "--state", restored)).rejects.toThrow("state-unusable");
+  await cluster.startEdge(restored);
+  await cluster.untilServing(["h1", "h2"]);
+  const epochs = new Set((await cluster.blocksOf("h2")).map(({ epoch }) => epoch));
+  for (const { epoch } of heldBefore) expect(epochs).toContain(epoch);
+  expect((await cluster.blocksOf("h1")).length).toBeGreaterThan(0);
+  expect((await reader.read()).done).toBe(false);
+  await reader.cancel();
+
+  await cluster.startHost("h3");
+  await until("h3 has ports", async () => (await cluster.blocksOf("h3")).length > 0);
+  const [first] = await cluster.blocksOf("h3");
+  expect(first!.epoch).toBeGreaterThanOrEqual(restoredAtMs - LEASE_MS);
+  expect(first!.grantedAtMs).toBeGreaterThanOrEqual(restoredAtMs + LEASE_MS + QUARANTINE_MS - 1_000);
+  const { blocks } = await cluster.api.getIp({ ip: EGRESS_IP });
+  const taken = blocks.flatMap(({ base, order }) =>
+    Array.from({ length: 2 ** (order - 6) }, (_, at) => base + 64 * at),
+  );
+  expect(new Set(taken).size).toBe(taken.length);
+});
