@@ -35,6 +35,8 @@ const ADVICE: ReadonlyMap<string, string> = new Map(
     "ip-retiring": "The pool has given the address up; what this host holds of it ends with its connections.",
     "address-recovering":
       "The edge was restored from a backup, and gives out no more of the address until whatever it does not know of has ended.",
+    "holdings-wanted":
+      "The edge was restored from a backup, and asks what this host holds of the address; it is told, and goes on.",
     "stale-session": "A newer connection of this host has taken over.",
     "stale-epoch": "The block has been granted anew since this host had it; the host has stopped using it.",
     "order-out-of-range": "There are no blocks of this size; are agent and edge of the same version?",

@@ -87,6 +87,7 @@ test("CONNECT: the answer says where the tunnel leaves from, and the destination
     `egress-ip: ${seen.address}`,
     `egress-port: ${seen.port}`,
     "egress-host: h1",
+    expect.stringMatching(/^egress-request-id: [0-9a-f-]{36}$/),
     "proxy-status: ipshard",
   ]);
   expect(await rig.egresses()).toEqual(FROM_H1);

@@ -65,7 +65,7 @@ beforeAll(async () => {
     const { stdout } = await run("unshare", shell, {
       cwd: clone,
       env,
-      timeout: 150_000,
+      timeout: 400_000,
       killSignal: "SIGKILL",
     });
     for (const part of stdout.split(MARK).slice(1)) printed.set(part.slice(0, 1), part.slice(2));
@@ -73,7 +73,7 @@ beforeAll(async () => {
     const { stdout = "", message } = fault as { stdout?: string; message: string };
     throw new Error(`${message}\n${stdout}\n${await logsIn(join(clone, "tutorial"))}`, { cause: fault });
   }
-}, 180_000);
+}, 420_000);
 afterAll(() => rm(directory, { recursive: true, force: true }));
 
 function under(part: number): string {

@@ -236,7 +236,7 @@ const INNER_ARROWS: Readonly<Record<string, Readonly<Record<string, readonly str
       "output",
     ],
     "one-machine": ["edge", "supervision", "credentials"],
-    edge: ["supervision", "credentials"],
+    edge: ["supervision", "credentials", "output"],
     supervision: [],
     judging: ["credentials"],
     credentials: ["contexts", "output"],

@@ -54,7 +54,7 @@ export interface SeenByDestination {
 
 /** Fields of the connection, and those of the platform. */
 const NOT_OURS: ReadonlySet<string> = new Set(["connection", "keep-alive", "date", "transfer-encoding"]);
-const OF_A_REFUSAL = ["cache-control", "content-length", "content-type", "proxy-status"];
+const OF_A_REFUSAL = ["cache-control", "content-length", "content-type", "egress-request-id", "proxy-status"];
 const ARRANGED = [
   ["port-block-exhausted", 503, "connection_limit_reached"],
   ["lease-lost", 503, "destination_unavailable"],
@@ -200,6 +200,7 @@ export function holdToContract(start: () => Promise<ContractSubject>): void {
         "egress-host",
         "egress-ip",
         "egress-port",
+        "egress-request-id",
         "proxy-status",
         "set-cookie",
         "x-mine",

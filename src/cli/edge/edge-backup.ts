@@ -7,7 +7,7 @@
 import { createHash, randomUUID } from "node:crypto";
 import { chmodSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
-import { backup, DatabaseSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 import type { Restoration } from "../../core/recovery.ts";
 import { CommandFault } from "../../process/command-fault.ts";
 import { makeDirectory } from "../../process/directories.ts";
@@ -34,7 +34,8 @@ export async function backUpEdge(state: StatePaths, file: string): Promise<Backu
   }
   const unfinished = `${file}.${randomUUID()}`;
   const copied = `${unfinished}.copied`;
-  const archive = new DatabaseSync(unfinished);
+  const sqlite = await sqliteOfNode();
+  const archive = new sqlite.DatabaseSync(unfinished);
   try {
     chmodSync(unfinished, OWNER_ONLY);
     archive.exec("CREATE TABLE part (path TEXT, number INTEGER, content BLOB, PRIMARY KEY (path, number))");
@@ -73,7 +74,7 @@ export function restoreEdge(file: string, state: StatePaths, words: RestoreWords
       `${state.root} is the state of an edge already: restore into a directory of its own.`,
     );
   }
-  const archive = openArchive(file);
+  const archive = await openArchive(file);
   try {
     const about = archive.prepare("SELECT * FROM about").get()!;
     if (about["format"] !== FORMAT) {
@@ -115,17 +116,26 @@ export function confirmSlots(state: StatePaths): void {
 
 async function copyDatabase(from: string, to: string): Promise<void> {
   rmSync(to, { force: true });
-  const source = new DatabaseSync(from, { readOnly: true });
+  const sqlite = await sqliteOfNode();
+  const source = new sqlite.DatabaseSync(from, { readOnly: true });
   try {
-    await backup(source, to);
+    await sqlite.backup(source, to);
   } finally {
     source.close();
   }
 }
 
-function openArchive(file: string): DatabaseSync {
+/** Loaded by the verbs that need it alone: before 22.16 Node has no copy of a database that is in use. */
+async function sqliteOfNode(): Promise<typeof import("node:sqlite")> {
+  const sqlite = await import("node:sqlite");
+  if (typeof sqlite.backup === "function") return sqlite;
+  throw new CommandFault("option-invalid", `A backup takes Node 22.16 or newer; this is ${process.version}.`);
+}
+
+async function openArchive(file: string): Promise<DatabaseSync> {
+  const sqlite = await sqliteOfNode();
   try {
-    const archive = new DatabaseSync(file, { readOnly: true });
+    const archive = new sqlite.DatabaseSync(file, { readOnly: true });
     archive.prepare("SELECT format, taken_at_ms, digest FROM about").get();
     archive.prepare("SELECT path, number, content FROM part LIMIT 1").get();
     return archive;

@@ -10,10 +10,12 @@ import {
   CONNECT_PATH,
   EGRESS,
   EGRESS_CONNECT,
+  EGRESS_REQUEST_ID,
   FETCH_PATH,
   PROXY_NAME,
   PROXY_STATUS,
 } from "../../wire/header-names.ts";
+import { newRequestId } from "../../wire/request-id.ts";
 import { formatSelection } from "../../wire/selection-header.ts";
 import {
   answerPreflight,
@@ -76,12 +78,12 @@ export class StandInEdge {
     const url = new URL(request.url);
     const command = commandResponse(request, url, this.script, arrival.bound !== null);
     if (command !== null) return command;
-    if (arrival.bound !== null) return this.#answerBound(request, arrival, arrival.bound.pool);
+    if (arrival.bound !== null) return named(await this.#answerBound(request, arrival, arrival.bound.pool));
     if (url.pathname === "/health") return Response.json({ status: "ok" });
     if (url.pathname !== FETCH_PATH && url.pathname !== CONNECT_PATH) return this.#answerElsewhere(request);
     const fromPage = isFromPage(request);
     if (fromPage && isPreflight(request)) return answerPreflight(request);
-    const response = await this.#answerClient(request, url, arrival);
+    const response = named(await this.#answerClient(request, url, arrival));
     return fromPage ? readableByPages(response) : response;
   }
 
@@ -164,5 +166,15 @@ function askedBy(
 }
 
 function agreementFields(departure: Departure): Headers {
-  return new Headers({ ...departureFields(departure), [PROXY_STATUS]: PROXY_NAME });
+  return new Headers({
+    ...departureFields(departure),
+    [EGRESS_REQUEST_ID]: newRequestId(),
+    [PROXY_STATUS]: PROXY_NAME,
+  });
+}
+
+/** With the name of the request, as every answer of the egress API has it; an agreement came with it. [MT9] */
+function named(response: Response): Response {
+  if (response.status !== 101) response.headers.set(EGRESS_REQUEST_ID, newRequestId());
+  return response;
 }
