@@ -29,7 +29,7 @@ test("[OC7] a backup has what is written by then, for its owner only, and nothin
   expect((await stat(file)).mode & 0o777).toBe(0o600);
   expect((await readdir(directory)).toSorted()).toEqual(["copy", "state"]);
   const target = new StatePaths(join(directory, "other"));
-  restoreEdge(file, target, WORDS);
+  await restoreEdge(file, target, WORDS);
   expect(await readFile(target.keyFile("edge"), "utf8")).toBe("a key");
   const copy = new DatabaseSync(join(target.edgeStorage, "objects", "one.sqlite"));
   expect(copy.prepare("SELECT text FROM note").all()).toEqual([{ text: "kept" }]);
@@ -50,15 +50,15 @@ test("[OC8] what is restored says so, and a file that is damaged or none of ours
   bytes.write("b", at);
   const damaged = join(directory, "damaged");
   await writeFile(damaged, bytes);
-  expect(() => restoreEdge(damaged, target, WORDS)).toThrow("its digest is another");
+  await expect(restoreEdge(damaged, target, WORDS)).rejects.toThrow("its digest is another");
   await writeFile(damaged, "no database");
-  expect(() => restoreEdge(damaged, target, WORDS)).toThrow("no backup of an edge");
+  await expect(restoreEdge(damaged, target, WORDS)).rejects.toThrow("no backup of an edge");
   await expect(stat(target.root)).rejects.toThrow("ENOENT");
-  restoreEdge(file, target, WORDS);
+  await restoreEdge(file, target, WORDS);
   const restoration = JSON.parse(await readFile(target.restorationFile, "utf8"));
   expect(restoration).toMatchObject(WORDS);
   expect(Math.abs(restoration.atMs - Date.now())).toBeLessThan(3_600_000);
-  expect(() => restoreEdge(file, target, WORDS)).toThrow("already");
+  await expect(restoreEdge(file, target, WORDS)).rejects.toThrow("already");
 });
 
 test("[OC6] that all slots are known is said of a restored state only", async () => {
@@ -67,7 +67,7 @@ test("[OC6] that all slots are known is said of a restored state only", async ()
   database.close();
   expect(() => confirmSlots(state)).toThrow("was not restored");
   const target = new StatePaths(join(directory, "other"));
-  restoreEdge(file, target, WORDS);
+  await restoreEdge(file, target, WORDS);
   const before = JSON.parse(await readFile(target.restorationFile, "utf8"));
   confirmSlots(target);
   const after = JSON.parse(await readFile(target.restorationFile, "utf8"));

@@ -27,7 +27,7 @@ const restore = newVerb("restore", "make a copy the state of a new edge; the old
   .addOption(stateOption())
   .action(async (file: string, words: { state: string; wait: number; slotsKnown: boolean }) => {
     const { state, wait, slotsKnown } = words;
-    const { takenAtMs } = restoreEdge(file, new StatePaths(state), {
+    const { takenAtMs } = await restoreEdge(file, new StatePaths(state), {
       waitMs: wait * 1_000,
       areSlotsKnown: slotsKnown,
     });

@@ -7,6 +7,7 @@
 import { createHash, randomUUID } from "node:crypto";
 import { chmodSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
+import type sqliteModule from "node:sqlite";
 import type { DatabaseSync } from "node:sqlite";
 import type { Restoration } from "../../core/recovery.ts";
 import { CommandFault } from "../../process/command-fault.ts";
@@ -67,7 +68,11 @@ export async function backUpEdge(state: StatePaths, file: string): Promise<Backu
 export type RestoreWords = Pick<Restoration, "waitMs" | "areSlotsKnown">;
 
 /** Makes a copy the state of an edge that has none yet. */
-export function restoreEdge(file: string, state: StatePaths, words: RestoreWords): { takenAtMs: number } {
+export async function restoreEdge(
+  file: string,
+  state: StatePaths,
+  words: RestoreWords,
+): Promise<{ takenAtMs: number }> {
   if (existsSync(state.edge) || existsSync(state.keys)) {
     throw new CommandFault(
       "state-unusable",
@@ -126,7 +131,7 @@ async function copyDatabase(from: string, to: string): Promise<void> {
 }
 
 /** Loaded by the verbs that need it alone: before 22.16 Node has no copy of a database that is in use. */
-async function sqliteOfNode(): Promise<typeof import("node:sqlite")> {
+async function sqliteOfNode(): Promise<typeof sqliteModule> {
   const sqlite = await import("node:sqlite");
   if (typeof sqlite.backup === "function") return sqlite;
   throw new CommandFault("option-invalid", `A backup takes Node 22.16 or newer; this is ${process.version}.`);
