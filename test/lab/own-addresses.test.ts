@@ -1,6 +1,6 @@
 /** Which addresses are a machine's own, by its kernel: on every interface, in every way they come there. */
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { Lab } from "./lab.ts";
 import type { LabProcess } from "./lab-process.ts";
 
@@ -29,6 +29,11 @@ test("[DE6] addresses on any interface are the machine's own, from the moment th
   await ip("addr", "add", "5.0.1.1/24", "dev", "idle0");
   await ip("route", "add", "local", "5.0.2.0/24", "dev", "lo");
   await ip("addr", "add", "2a00:1::1/128", "dev", "lo");
+  // The kernel makes the route of an IPv6 address a moment later, by itself.
+  await vi.waitUntil(async () => {
+    const { stdout } = await lab.exec("h1", ["ip", "-6", "route", "show", "table", "local", "2a00:1::1"]);
+    return stdout.includes("2a00:1::1");
+  });
   await later();
   expect(await areOwn(...ips)).toEqual([true, true, true, true]);
   // What had not been asked for before is right at once, whatever was asked about its neighbours.

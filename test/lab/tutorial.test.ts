@@ -37,7 +37,8 @@ async function script(): Promise<string> {
 
 /** The programs' own logs, for whoever looks for why. */
 async function logsIn(folder: string): Promise<string> {
-  const names = (await readdir(folder).catch(() => [])).filter((name) => name.endsWith(".log"));
+  const found = await readdir(folder, { recursive: true }).catch(() => []);
+  const names = found.filter((name) => name.endsWith(".log"));
   const texts = await Promise.all(names.map((name) => readFile(join(folder, name), "utf8")));
   return texts.map((text, at) => `${names[at]}:\n${text.slice(-2_000)}`).join("\n");
 }
