@@ -53,7 +53,7 @@ function endLeasesOf(
     const freeAtMs = endedAtMs + table.settings.quarantineMs;
     // Of a host that was not heard since a restore it is not known how long it held this. [OC5]
     const knownUntilMs = isUnheard === true ? table.recovery?.copiedAtMs : undefined;
-    const shownAtMs = Math.max(row.grantedAtMs, knownUntilMs ?? endedAtMs);
+    const shownAtMs = knownUntilMs === undefined ? endedAtMs : Math.max(row.grantedAtMs, knownUntilMs);
     record({ type: "ended", epoch: row.epoch, end: "expired", endedAtMs: shownAtMs, freeAtMs });
   }
 }
