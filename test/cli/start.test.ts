@@ -11,6 +11,7 @@ import { viewProcess } from "../../src/process/process-identity.ts";
 import { RunRecords } from "../../src/cli/supervision/run-records.ts";
 import { StatePaths } from "../../src/cli/state-paths.ts";
 import { freePorts, temporaryDirectory, until } from "./processes.ts";
+import { personEnvironment } from "../runner/person-environment.ts";
 
 const MAIN = join(import.meta.dirname, "../../src/cli/main.ts");
 const BIN = join(import.meta.dirname, "../../bin/ipshard.js");
@@ -28,9 +29,8 @@ class Launch {
   said = "";
 
   constructor(command: readonly string[], env: NodeJS.ProcessEnv = {}) {
-    const { npm_lifecycle_event: _npm, ...inherited } = process.env;
     this.child = spawn(command[0]!, command.slice(1), {
-      env: { ...inherited, ...env },
+      env: { ...personEnvironment(), ...env },
       stdio: ["ignore", "pipe", "pipe"],
     });
     launched.push(this.child);

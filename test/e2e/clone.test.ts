@@ -9,6 +9,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { makeFreshClone } from "../runner/fresh-clone.ts";
 import { freePorts } from "../cli/processes.ts";
 import { until } from "./cluster.ts";
+import { personEnvironment } from "../runner/person-environment.ts";
 
 let directory: string;
 let clone: string;
@@ -25,7 +26,11 @@ test("npm start, as the README has it, and a request that its capture shows", as
   expect(readme).toContain("```sh\nnpm ci && npm start\n```");
   expect(readme).toContain("`npm start -- --port 9000`");
   const port = await freePorts();
-  const env = { ...process.env, PATH: `${dirname(process.execPath)}:${process.env["PATH"]}`, NO_COLOR: "1" };
+  const env = {
+    ...personEnvironment(),
+    PATH: `${dirname(process.execPath)}:${process.env["PATH"]}`,
+    NO_COLOR: "1",
+  };
   const child = spawn("npm", ["start", "--", "--port", String(port)], {
     cwd: clone,
     env,

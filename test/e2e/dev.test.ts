@@ -10,6 +10,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { refuseIfTaken } from "../../src/cli/supervision/addresses.ts";
 import { PORT_COUNT } from "../../src/cli/one-machine/run.ts";
 import { freePort, until } from "./cluster.ts";
+import { personEnvironment } from "../runner/person-environment.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const run = promisify(execFile);
@@ -49,9 +50,8 @@ interface Started {
 
 /** Starts what goes on until it is stopped; Workers of this clone find each other, and no others. */
 function start(command: string, args: readonly string[], directory: string): Started {
-  const { npm_lifecycle_event: _npm, ...inherited } = process.env;
   const env = {
-    ...inherited,
+    ...personEnvironment(),
     WRANGLER_REGISTRY_PATH: join(clone, ".wrangler/registry"),
     WRANGLER_SEND_METRICS: "false",
     CLOUDFLARE_CF_FETCH_ENABLED: "false",

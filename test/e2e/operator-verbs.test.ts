@@ -5,6 +5,7 @@ import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Cluster, EGRESS_IP, freePort, POOL, until } from "./cluster.ts";
+import { personEnvironment } from "../runner/person-environment.ts";
 
 const PROGRAM = join(import.meta.dirname, "../../bin/ipshard.js");
 const SECOND_IP = "127.0.0.11";
@@ -25,8 +26,7 @@ beforeAll(async () => {
   });
   const config = join(cluster.directory, "config");
   await mkdir(config);
-  const { IPSHARD_EDGE: _, ...others } = process.env;
-  environment = { ...others, XDG_CONFIG_HOME: config, NO_COLOR: "1" };
+  environment = { ...personEnvironment(), XDG_CONFIG_HOME: config, NO_COLOR: "1" };
 });
 afterAll(() => cluster?.stop());
 

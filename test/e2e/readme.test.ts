@@ -11,6 +11,7 @@ import { parse } from "smol-toml";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { parseWranglerConfig } from "../../src/cli/edge/wrangler-config.ts";
 import { Cluster, EGRESS_IP, freePort, POOL, until } from "./cluster.ts";
+import { personEnvironment } from "../runner/person-environment.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 /** What the examples ask for; here it is the origin of the test. */
@@ -76,7 +77,7 @@ exit 127
   await writeFile(join(tools, "npx"), npx);
   await chmod(join(tools, "npx"), 0o755);
   environment = {
-    ...process.env,
+    ...personEnvironment(),
     PATH: `${tools}:${process.env["PATH"]}`,
     WRANGLER_SEND_METRICS: "false",
     XDG_CONFIG_HOME: join(directory, "config"),

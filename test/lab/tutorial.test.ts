@@ -7,6 +7,7 @@ import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { makeFreshClone } from "../runner/fresh-clone.ts";
+import { personEnvironment } from "../runner/person-environment.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const SHARED = "192.0.2.1";
@@ -55,12 +56,8 @@ beforeAll(async () => {
   const file = join(directory, "commands.sh");
   await writeFile(file, `exec 2>&1\n${await script()}`);
   const shell = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-e", file];
-  // Nor is a person's shell one that npm has started: what npm starts ends with it.
-  const others = Object.fromEntries(
-    Object.entries(process.env).filter(([name]) => !/^(?:npm_|IPSHARD_)/i.test(name)),
-  );
   const env = {
-    ...others,
+    ...personEnvironment(),
     PATH: `${tools}:${dirname(process.execPath)}:${process.env["PATH"]}`,
     XDG_CONFIG_HOME: join(directory, "config"),
     NO_COLOR: "1",

@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
+import { personEnvironment } from "../runner/person-environment.ts";
 
 const run = promisify(execFile);
 
@@ -22,15 +23,10 @@ export async function oldestNode(): Promise<string> {
   await writeFile(join(scratch, "package.json"), JSON.stringify(manifest));
   await run("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund", "--no-package-lock"], {
     cwd: scratch,
-    env: environmentOfItsOwn(),
+    env: personEnvironment(),
   });
   // Another may have been quicker.
   if (existsSync(OLDEST_PROGRAM)) await rm(scratch, { recursive: true });
   else await rename(scratch, KEPT);
   return OLDEST_PROGRAM;
-}
-
-/** Without what the npm that started this process says to its own children. */
-export function environmentOfItsOwn(): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^npm_|^INIT_CWD$/.test(name)));
 }

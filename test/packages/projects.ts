@@ -4,7 +4,7 @@ import { cp, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/pro
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { promisify } from "node:util";
-import { environmentOfItsOwn } from "./node-versions.ts";
+import { personEnvironment } from "../runner/person-environment.ts";
 
 const run = promisify(execFile);
 const ROOT = join(import.meta.dirname, "../..");
@@ -41,7 +41,7 @@ export async function packBoth(directory: string): Promise<Packed> {
 export async function pack(from: string, into: string, isRepository = false): Promise<PackedFile> {
   const args = ["pack", "--json", "--pack-destination", into];
   if (!isRepository) args.push("--ignore-scripts");
-  const { stdout } = await run("npm", args, { cwd: from, env: environmentOfItsOwn() });
+  const { stdout } = await run("npm", args, { cwd: from, env: personEnvironment() });
   // What the build says comes first.
   const told = JSON.parse(stdout.slice(stdout.search(/^[[{]/m))) as unknown;
   const [only] = Object.values(told as object) as (PackedFile & { filename: string })[];
@@ -67,7 +67,7 @@ export interface Said {
 export async function newProject(node: string, ...packed: readonly PackedFile[]): Promise<Project> {
   const directory = await temporaryProject();
   const env = {
-    ...environmentOfItsOwn(),
+    ...personEnvironment(),
     PATH: `${dirname(node)}${delimiter}${process.env["PATH"]}`,
     PWD: directory,
   };

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { refuseIfTaken } from "../../src/cli/supervision/addresses.ts";
 import { until } from "../cli/processes.ts";
-import { environmentOfItsOwn } from "./node-versions.ts";
+import { personEnvironment } from "../runner/person-environment.ts";
 import type { Project } from "./projects.ts";
 
 const running = new Set<Running>();
@@ -16,7 +16,7 @@ export class Running {
 
   constructor(node: string, { directory }: Project, args: readonly string[]) {
     const bin = join(directory, "node_modules/.bin/ipshard");
-    const env = environmentOfItsOwn();
+    const env = personEnvironment();
     this.#child = spawn(node, [bin, ...args], { cwd: directory, env, stdio: ["ignore", "pipe", "pipe"] });
     for (const stream of [this.#child.stdout!, this.#child.stderr!]) {
       stream.setEncoding("utf8").on("data", (text: string) => (this.said += text));

@@ -13,13 +13,14 @@ import { viewProcess } from "../../src/process/process-identity.ts";
 import { generateKey } from "../../src/wire/keys.ts";
 import { signToken } from "../../src/wire/tokens.ts";
 import { freePort, until } from "../e2e/cluster.ts";
+import { personEnvironment } from "../runner/person-environment.ts";
 
 const BIN = join(import.meta.dirname, "../../bin/ipshard.js");
 const AGENT = join(import.meta.dirname, "../../src/agent/main.ts");
 /** Starting several processes takes its time on a busy machine. */
 vi.setConfig({ testTimeout: 60_000 });
 
-const { npm_lifecycle_event: _npm, IPSHARD_LAUNCHER: _launcher, ...ENVIRONMENT } = process.env;
+const ENVIRONMENT = personEnvironment();
 let directory: string;
 let started: number[];
 let port: number;
