@@ -9,6 +9,7 @@ import { decodeProtectedHeader } from "jose";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type BookBlock, blocksUnder } from "../lab/operating-book.ts";
 import { Cluster, EGRESS_IP, POOL, until } from "./cluster.ts";
+import { personEnvironment } from "../runner/person-environment.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const ADVERTISED = "203.0.113.77";
@@ -31,13 +32,12 @@ beforeAll(async () => {
   const npx = `#!/bin/sh\nshift; exec '${process.execPath}' '${ROOT}/src/cli/main.ts' "$@"\n`;
   await writeFile(join(tools, "npx"), npx);
   await chmod(join(tools, "npx"), 0o755);
-  const { IPSHARD_EDGE: _, ...others } = process.env;
   const own = {
     PATH: `${tools}:${process.env["PATH"]}`,
     XDG_CONFIG_HOME: join(desk, "config"),
     NO_COLOR: "1",
   };
-  environment = { ...others, ...own };
+  environment = { ...personEnvironment(), ...own };
   const first = await adminBlock("Tokens and keys", "admin.header");
   shellState = first
     .split("\n")
@@ -225,6 +225,20 @@ test("[TK7] [TK8] keys are replaced: what a retired one signed opens nothing any
     .split("\n")
     .slice(1);
   expect(gone.map((line) => / {2}(?:key retired|revoked) \S+Z +issuer:/.test(line))).toEqual([true, true]);
+});
+
+test("[OC7] [OC8] a running edge is copied, and a new state is made of the copy, only once", async () => {
+  const copy = join(desk, "backup");
+  const backup = (await adminBlock("Losing the edge", "edge backup"))
+    .replace("/backup/edge", copy)
+    .replace("/var/lib/ipshard", cluster.directory);
+  expect(await shell(backup)).toMatch(/: \d+ databases, sha256 [0-9a-f]{64}\n$/);
+  expect((await stat(copy)).mode & 0o777).toBe(0o600);
+  const restore = `npx ipshard edge restore ${copy} --state ${join(desk, "restored")}`;
+  expect(await shell(restore)).toContain("the old edge must be stopped");
+  await expect(shell(restore)).rejects.toMatchObject({
+    stderr: expect.stringContaining("[state-unusable]"),
+  });
 });
 
 test("every command of the administrator in the document was carried out here", async () => {
