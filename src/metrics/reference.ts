@@ -2,7 +2,7 @@
 import { METRIC_NAMES, METRICS, type MetricKind, type MetricName, type MetricProgram } from "./catalogue.ts";
 
 /** Between these two lines the document is made; all else of it is written. */
-export const REFERENCE_BEGINS = "<!-- Made by `npm run reference` from src/metrics/catalogue.ts. -->";
+export const REFERENCE_BEGINS = "<!-- Made by `npm run docs` from src/metrics/catalogue.ts. -->";
 /** The end of what is made. */
 export const REFERENCE_ENDS = "<!-- The end of what is made. -->";
 

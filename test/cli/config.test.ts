@@ -9,7 +9,7 @@ import { desiredSchema } from "../../src/cli/desired/desired-file.ts";
 import { configured, readConfigured } from "../../src/process/configuration.ts";
 import { WrittenFile } from "../../src/process/written-file.ts";
 import { parseCommandLine, routerCommand } from "../../src/router/command-line.ts";
-import { configSchema, SCHEMA_FILE } from "../runner/config-schema.ts";
+import { configSchema, SCHEMA_FILE } from "../reference/config-schema.ts";
 import { temporaryDirectory } from "./processes.ts";
 
 const PROGRAM = join(import.meta.dirname, "../../bin/ipshard.js");
@@ -254,6 +254,6 @@ test("[CF3] the files in the documentation have no mistakes", async () => {
 
 test("[CF3] the schema that is published is that of the options and of pools", async () => {
   const published = readFileSync(SCHEMA_FILE, "utf8");
-  expect(JSON.parse(published), "npm run schema").toEqual(JSON.parse(configSchema()));
+  expect(JSON.parse(published), "npm run docs").toEqual(JSON.parse(configSchema()));
   expect((await run("config", "schema")).stdout).toBe(published);
 });

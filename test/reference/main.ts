@@ -1,6 +1,8 @@
-/** `npm run docs`: writes the references in docs/reference anew, from the code. */
-import { mkdir, writeFile } from "node:fs/promises";
+/** `npm run docs`: writes anew what is made from the code: the references, that of metrics, and the schema of files. */
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { withReference } from "../../src/metrics/reference.ts";
+import { configSchema, SCHEMA_FILE } from "./config-schema.ts";
 import { apiReference } from "./routes.ts";
 import { commandReference } from "./commands.ts";
 import { errorReference } from "./errors.ts";
@@ -8,6 +10,9 @@ import { settingReference } from "./settings.ts";
 
 /** Where they are. */
 const FOLDER = join(import.meta.dirname, "../../docs/reference");
+
+/** A document of which a part is the reference. */
+const METRICS = join(import.meta.dirname, "../../docs/METRICS.md");
 
 /** Every reference, by its file. */
 export const REFERENCES: ReadonlyMap<string, () => string> = new Map([
@@ -22,4 +27,6 @@ if (import.meta.main) {
     await mkdir(dirname(file), { recursive: true });
     await writeFile(file, write());
   }
+  await writeFile(METRICS, withReference(await readFile(METRICS, "utf8")));
+  await writeFile(SCHEMA_FILE, configSchema());
 }

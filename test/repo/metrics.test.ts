@@ -43,7 +43,7 @@ test("[MT1] every metric of the catalogue is told by some code, and every name i
   expect([...told].toSorted()).toEqual([...METRIC_NAMES].toSorted());
 });
 
-test("[MT1] the reference is what the catalogue makes; else: npm run reference", () => {
+test("[MT1] the reference is what the catalogue makes; else: npm run docs", () => {
   const document = read("docs/METRICS.md");
   expect(document).toBe(withReference(document));
   for (const name of namesIn(document)) expect(METRICS, name).toHaveProperty(metricOf(name));

@@ -1,5 +1,4 @@
-/** What files of ours may say, as the JSON schema that is published: `npm run schema` writes it anew. [CF3] */
-import { writeFile } from "node:fs/promises";
+/** What files of ours may say, as the JSON schema that is published: `npm run docs` writes it anew. [CF3] */
 import { join } from "node:path";
 import { z } from "zod";
 import { agentCommand } from "../../src/agent/command-line.ts";
@@ -29,5 +28,3 @@ export function configSchema(): string {
     });
   return `${JSON.stringify(z.toJSONSchema(whole, { io: "input", unrepresentable: "any" }), null, 2)}\n`;
 }
-
-if (import.meta.main) await writeFile(SCHEMA_FILE, configSchema());
