@@ -10,6 +10,8 @@ import { WebSocket } from "ws";
 import { type LeaseReply, type LeaseRequest, PROTOCOL_VERSION } from "../../src/core/messages.ts";
 import { MAX_ORDER } from "../../src/core/port-block.ts";
 
+const AGAIN_MS = 200;
+
 const [edge, tokenFile, ...ips] = process.argv.slice(2);
 const tokens = (await readFile(tokenFile!, "utf8")).trim().split("\n");
 
@@ -19,6 +21,7 @@ async function takeAll(ip: string, token: string): Promise<void> {
   let count = 0;
   const ask = (request: LeaseRequest): void => socket.send(JSON.stringify(request));
   const nextId = (): string => `${(count += 1)}`;
+  const acquire = (): void => ask({ type: "acquire", requestId: `${count}`, order: MAX_ORDER });
   socket.on("open", () => {
     const instance = "the-taker-of-all";
     ask({ type: "join", version: PROTOCOL_VERSION, requestId: nextId(), instance });
@@ -31,9 +34,12 @@ async function takeAll(ip: string, token: string): Promise<void> {
     if (isFull) return;
     if (reply.type === "answer") {
       leaseDurationMs = reply.leaseDurationMs ?? leaseDurationMs;
-      return ask({ type: "acquire", requestId: nextId(), order: MAX_ORDER });
+      nextId();
+      return acquire();
     }
     if (reply.type !== "refused") return;
+    // The pool could not be told of the block in time; the same acquire waits for it again. [ST6]
+    if (reply.code === "steering-pending") return void setTimeout(acquire, AGAIN_MS);
     if (reply.code !== "address-exhausted" && reply.code !== "share-exceeded") throw new Error(reply.code);
     isFull = true;
     setInterval(() => ask({ type: "renew", requestId: nextId() }), leaseDurationMs / 5);
