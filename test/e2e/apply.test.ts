@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { personEnvironment } from "../runner/person-environment.ts";
 import { Cluster, EGRESS_IP, POOL, until } from "./cluster.ts";
 
 const PROGRAM = join(import.meta.dirname, "../../bin/ipshard.js");
@@ -26,7 +27,7 @@ afterAll(() => cluster?.stop());
 
 async function apply(text: string, ...args: readonly string[]): Promise<Said> {
   await writeFile(file, text);
-  const env = { ...process.env, XDG_CONFIG_HOME: cluster.directory, NO_COLOR: "1" };
+  const env = { ...personEnvironment(), XDG_CONFIG_HOME: cluster.directory, NO_COLOR: "1" };
   const by = ["--edge", cluster.edgeUrl, "--state", cluster.directory];
   return new Promise((resolve) => {
     const child = execFile(PROGRAM, ["apply", file, ...by, ...args], { env }, (_fault, stdout, stderr) =>
@@ -150,7 +151,7 @@ test("[AY2] on a terminal it is asked before anything is done", async () => {
   const by = ["--edge", cluster.edgeUrl, "--state", cluster.directory];
   const command = [PROGRAM, "apply", file, ...by].map((word) => `'${word}'`).join(" ");
   const asked = async (reply: string): Promise<string> => {
-    const env = { ...process.env, XDG_CONFIG_HOME: cluster.directory, TERM: "xterm-256color" };
+    const env = { ...personEnvironment(), XDG_CONFIG_HOME: cluster.directory, TERM: "xterm-256color" };
     // It makes a terminal, on which the command runs.
     const terminal = spawn("script", ["-qefc", command, "/dev/null"], {
       env,

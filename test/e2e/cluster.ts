@@ -364,7 +364,9 @@ export async function until(
     }
     await delay(50);
   }
-  throw new Error(`waited ${timeoutMs} ms in vain until ${what}`, { cause: last });
+  // Said in the message too: of a failed test a summary shows no more.
+  const why = last instanceof Error ? `: ${last.message}` : "";
+  throw new Error(`waited ${timeoutMs} ms in vain until ${what}${why}`, { cause: last });
 }
 
 export function delay(ms: number): Promise<void> {
