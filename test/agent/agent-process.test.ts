@@ -13,8 +13,9 @@ import { WebSocket, WebSocketServer } from "ws";
 import { generateKey, publicPart } from "../../src/wire/keys.ts";
 import { signToken } from "../../src/wire/tokens.ts";
 import { LoopbackEdge, until } from "../link/loopback-edge.ts";
+import { testedProgram } from "../runner/tested-program.ts";
 
-const MAIN = join(import.meta.dirname, "../../src/agent/main.ts");
+const MAIN = testedProgram("agent");
 const IP = "127.0.0.10";
 /** Starting several processes takes its time on a busy machine. */
 vi.setConfig({ testTimeout: 60_000 });

@@ -2,7 +2,7 @@
 import { createSocket, Socket } from "node:dgram";
 import { afterEach, expect, test, vi } from "vitest";
 import { AddressRules } from "../../src/policy/address-rules.ts";
-import { DestinationPolicy } from "../../src/policy/destination-policy.ts";
+import { DestinationPolicy, type PolicyRefusal } from "../../src/policy/destination-policy.ts";
 import { destinationOf } from "../../src/agent/egress/destination-key.ts";
 import type { UdpAssociation } from "../../src/agent/traffic/socks/udp-association.ts";
 import { termFrom } from "../../src/core/lease-term.ts";
@@ -345,6 +345,23 @@ test("[UD4] [DE6] a policy that has to ask is waited for, and one that cannot as
   mayAsk = false;
   await client.send(wrapped("127.0.0.1", echo.port, "x"), association.relayPlace);
   expect(await dropped(association, 1)).toEqual({ "internal-fault": 1 });
+});
+
+test("[UD9] a datagram that still waits when its association ends is counted as well", async () => {
+  const waiting: ((refused: PolicyRefusal | null) => void)[] = [];
+  const slow = new DestinationPolicy();
+  slow.refusalOf = () => new Promise((resolve) => waiting.push(resolve));
+  const rig = await rigOf({ policy: slow });
+  const association = await rig.opened();
+  const [client, echo] = [await end(), await end()];
+  for (const payload of ["one", "another"])
+    await client.send(wrapped("127.0.0.1", echo.port, payload), association.relayPlace);
+  await eventually(() => waiting.length === 2, "both wait");
+  association.close();
+  waiting[0]!(null);
+  waiting[1]!({ code: "destination-prohibited", reason: "own" });
+  expect(await dropped(association, 2)).toEqual({ "association-ended": 1, "destination-prohibited": 1 });
+  expect(echo.heard).toEqual([]);
 });
 
 test("[UD4] at most 32 datagrams wait for a name server; others go on meanwhile", async () => {

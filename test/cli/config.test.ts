@@ -11,8 +11,9 @@ import { WrittenFile } from "../../src/process/written-file.ts";
 import { parseCommandLine, routerCommand } from "../../src/router/command-line.ts";
 import { configSchema, SCHEMA_FILE } from "../reference/config-schema.ts";
 import { temporaryDirectory } from "./processes.ts";
+import { testedProgram } from "../runner/tested-program.ts";
 
-const PROGRAM = join(import.meta.dirname, "../../bin/ipshard.js");
+const PROGRAM = testedProgram("cli");
 const GOOD = `# What runs here.
 agent:
   edge: https://edge.example.com
@@ -211,7 +212,7 @@ test("[CF2] what the environment says wrong is said with its variable", async ()
 
 function run(...args: readonly string[]): Promise<{ code: number; stdout: string; stderr: string }> {
   return new Promise((resolve) => {
-    const child = execFile(PROGRAM, args, (_fault, stdout, stderr) =>
+    const child = execFile(process.execPath, [PROGRAM, ...args], (_fault, stdout, stderr) =>
       resolve({ code: child.exitCode!, stdout, stderr }),
     );
   });

@@ -10,8 +10,9 @@ import { Supervisor } from "../../src/cli/supervision/supervisor.ts";
 import { viewProcess } from "../../src/process/process-identity.ts";
 import { RunRecords } from "../../src/cli/supervision/run-records.ts";
 import { targetSpec, temporaryDirectory, until } from "./processes.ts";
+import { testedProgram } from "../runner/tested-program.ts";
 
-const MAIN = join(import.meta.dirname, "../../src/cli/main.ts");
+const MAIN = testedProgram("cli");
 const FULL = "/dev/full";
 /** Starting several processes takes its time on a busy machine. */
 vi.setConfig({ testTimeout: 60_000 });

@@ -6,8 +6,9 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { readLoad } from "../../src/cli/planning/read-load.ts";
 import type { Plan } from "../../src/plan/plan.ts";
+import { testedProgram } from "../runner/tested-program.ts";
 
-const PROGRAM = join(import.meta.dirname, "../../bin/ipshard.js");
+const PROGRAM = testedProgram("cli");
 const RATE = { connectionsPerSecond: "1000" };
 
 let folder: string;
@@ -24,7 +25,7 @@ interface Said {
 
 function plan(...args: readonly string[]): Promise<Said> {
   return new Promise((resolve) => {
-    const child = execFile(PROGRAM, ["plan", ...args], (_fault, stdout, stderr) =>
+    const child = execFile(process.execPath, [PROGRAM, "plan", ...args], (_fault, stdout, stderr) =>
       resolve({ code: child.exitCode!, stdout, stderr }),
     );
   });

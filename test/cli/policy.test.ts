@@ -11,8 +11,9 @@ import { readJudgedPlace } from "../../src/cli/judging/judged-place.ts";
 import { rulesIn } from "../../src/cli/judging/policy-file.ts";
 import { DEFAULT_POOL_POLICY, NO_LIMITS } from "../../src/core/pool-policy.ts";
 import { startNameServer } from "../e2e/name-server.ts";
+import { testedProgram } from "../runner/tested-program.ts";
 
-const PROGRAM = join(import.meta.dirname, "../../bin/ipshard.js");
+const PROGRAM = testedProgram("cli");
 const POLICY = {
   ...DEFAULT_POOL_POLICY,
   version: 3,
@@ -45,7 +46,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 function judge(...args: readonly string[]): Promise<Said> {
   return new Promise((resolve) => {
-    const child = execFile(PROGRAM, ["policy", "test", ...args], (_fault, stdout, stderr) =>
+    const child = execFile(process.execPath, [PROGRAM, "policy", "test", ...args], (_fault, stdout, stderr) =>
       resolve({ code: child.exitCode!, stdout, stderr }),
     );
   });

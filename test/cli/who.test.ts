@@ -11,6 +11,7 @@ import type { HeldLease, Holders, HostAnswer } from "../../src/api/holder-schema
 import { readQuestion } from "../../src/cli/attribution/read-question.ts";
 import { whoText } from "../../src/cli/attribution/who-text.ts";
 import type { LoggedFlow } from "../../src/wire/flow-answer.ts";
+import { testedProgram } from "../runner/tested-program.ts";
 
 const AT_MS = Date.parse("2026-11-29T12:03:07Z");
 const LEASE: HeldLease = {
@@ -235,9 +236,11 @@ describe("the command", () => {
     const edge = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
     const run = (...more: string[]): Promise<string> =>
       new Promise((resolve, reject) => {
-        const program = join(import.meta.dirname, "../../bin/ipshard.js");
+        const program = testedProgram("cli");
         const args = ["who", "192.0.2.1:5312", "--edge", edge, "--token-file", tokenFile, ...more];
-        execFile(program, args, (fault, stdout) => (fault ? reject(fault) : resolve(stdout)));
+        execFile(process.execPath, [program, ...args], (fault, stdout) =>
+          fault ? reject(fault) : resolve(stdout),
+        );
       });
     expect(await run("--at", "2026-11-29T12:03:07Z")).toBe(`${whoText(NOBODY)}\n`);
     expect(JSON.parse(await run("--json"))).toEqual(NOBODY);

@@ -6,8 +6,9 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { personEnvironment } from "../runner/person-environment.ts";
 import { Cluster, EGRESS_IP, POOL, until } from "./cluster.ts";
+import { testedProgram } from "../runner/tested-program.ts";
 
-const PROGRAM = join(import.meta.dirname, "../../bin/ipshard.js");
+const PROGRAM = testedProgram("cli");
 const SECOND_IP = "127.0.0.11";
 
 interface Said {
@@ -30,8 +31,11 @@ async function apply(text: string, ...args: readonly string[]): Promise<Said> {
   const env = { ...personEnvironment(), XDG_CONFIG_HOME: cluster.directory, NO_COLOR: "1" };
   const by = ["--edge", cluster.edgeUrl, "--state", cluster.directory];
   return new Promise((resolve) => {
-    const child = execFile(PROGRAM, ["apply", file, ...by, ...args], { env }, (_fault, stdout, stderr) =>
-      resolve({ code: child.exitCode!, stdout, stderr }),
+    const child = execFile(
+      process.execPath,
+      [PROGRAM, "apply", file, ...by, ...args],
+      { env },
+      (_fault, stdout, stderr) => resolve({ code: child.exitCode!, stdout, stderr }),
     );
   });
 }
@@ -149,7 +153,7 @@ test("[AY2] on a terminal it is asked before anything is done", async () => {
   const text = `pools: { us: { settings: { historyDays: 30 } } }`;
   await writeFile(file, text);
   const by = ["--edge", cluster.edgeUrl, "--state", cluster.directory];
-  const command = [PROGRAM, "apply", file, ...by].map((word) => `'${word}'`).join(" ");
+  const command = [process.execPath, PROGRAM, "apply", file, ...by].map((word) => `'${word}'`).join(" ");
   const asked = async (reply: string): Promise<string> => {
     const env = { ...personEnvironment(), XDG_CONFIG_HOME: cluster.directory, TERM: "xterm-256color" };
     // It makes a terminal, on which the command runs.

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Agent, request } from "undici";
 import { Cluster, EGRESS_IP } from "./cluster.ts";
+import { testedProgram } from "../runner/tested-program.ts";
 
 const PROCESSES = 2;
 const CLIENTS = ["cart", "shop"] as const;
@@ -40,11 +41,10 @@ async function send(client: string): Promise<Sent> {
 async function who(...args: readonly string[]): Promise<string> {
   const tokenFile = join(cluster.directory, "abuse-desk.token");
   await writeFile(tokenFile, await cluster.token("admin", "abuse-desk"));
-  const program = join(import.meta.dirname, "../../bin/ipshard.js");
   return new Promise((resolve, reject) => {
     execFile(
-      program,
-      ["who", ...args, "--edge", cluster.edgeUrl, "--token-file", tokenFile],
+      process.execPath,
+      [testedProgram("cli"), "who", ...args, "--edge", cluster.edgeUrl, "--token-file", tokenFile],
       (fault, stdout) => (fault ? reject(fault) : resolve(stdout)),
     );
   });

@@ -18,6 +18,7 @@ import type { Role } from "../../src/core/identity.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import { signToken } from "../../src/wire/tokens.ts";
 import type { OriginQuestion, SeenConnection } from "./origin.ts";
+import { testedProgram } from "../runner/tested-program.ts";
 
 /** The shared address of every cluster. */
 export const EGRESS_IP = "127.0.0.10";
@@ -61,7 +62,7 @@ export interface StatusView {
   }[];
 }
 
-const CLI = join(import.meta.dirname, "../../src/cli/main.ts");
+const CLI = testedProgram("cli");
 const ORIGIN = join(import.meta.dirname, "origin.ts");
 
 export class Cluster {

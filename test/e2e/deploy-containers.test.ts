@@ -11,6 +11,7 @@ import { promisify } from "node:util";
 import { validate, ValidationSeverity } from "dockerfile-utils";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { parse, parseAllDocuments } from "yaml";
+import { testedProgram } from "../runner/tested-program.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const DOCKER = join(ROOT, "deploy/docker");
@@ -140,7 +141,7 @@ test("[DP5] what manifests say of each other is there, and the agent accepts its
 });
 
 async function accepts(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<void> {
-  const main = join(ROOT, "src/cli/main.ts");
+  const main = testedProgram("cli");
   const { stdout } = await run(process.execPath, [main, ...args, "--check-config"], {
     env: { ...process.env, ...env },
   });

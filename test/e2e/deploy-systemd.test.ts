@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { testedProgram } from "../runner/tested-program.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const UNITS = join(ROOT, "deploy/systemd");
@@ -56,7 +57,7 @@ test.each(PROGRAMS)("[DP4] %s accepts its command line and the file beside it", 
     .replace("${STATE_DIRECTORY}", join(directory, "state"))
     .replace("${CREDENTIALS_DIRECTORY}", join(directory, "credentials"))
     .split(" ");
-  const main = join(ROOT, "src/cli/main.ts");
+  const main = testedProgram("cli");
   const { stdout } = await run(process.execPath, [main, ...words.slice(1), "--check-config"]);
   expect(stdout).toBe("All that is configured can be used.\n");
 });

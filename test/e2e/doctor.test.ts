@@ -4,8 +4,9 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Cluster, EGRESS_IP, freePort, until } from "./cluster.ts";
+import { testedProgram } from "../runner/tested-program.ts";
 
-const CLI = join(import.meta.dirname, "../../src/cli/main.ts");
+const CLI = testedProgram("cli");
 
 let cluster: Cluster;
 let tokenFile: string;

@@ -10,6 +10,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { type BookBlock, blocksUnder } from "../lab/operating-book.ts";
 import { Cluster, EGRESS_IP, POOL, until } from "./cluster.ts";
 import { personEnvironment } from "../runner/person-environment.ts";
+import { testedProgram } from "../runner/tested-program.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const ADVERTISED = "203.0.113.77";
@@ -29,7 +30,7 @@ beforeAll(async () => {
   await mkdir(tools);
   await mkdir(join(desk, ".ipshard"), { recursive: true });
   await cp(join(cluster.directory, "keys"), join(desk, ".ipshard", "keys"), { recursive: true });
-  const npx = `#!/bin/sh\nshift; exec '${process.execPath}' '${ROOT}/src/cli/main.ts' "$@"\n`;
+  const npx = `#!/bin/sh\nshift; exec '${process.execPath}' '${testedProgram("cli")}' "$@"\n`;
   await writeFile(join(tools, "npx"), npx);
   await chmod(join(tools, "npx"), 0o755);
   const own = {

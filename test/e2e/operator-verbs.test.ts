@@ -6,8 +6,9 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Cluster, EGRESS_IP, freePort, POOL, until } from "./cluster.ts";
 import { personEnvironment } from "../runner/person-environment.ts";
+import { testedProgram } from "../runner/tested-program.ts";
 
-const PROGRAM = join(import.meta.dirname, "../../bin/ipshard.js");
+const PROGRAM = testedProgram("cli");
 const SECOND_IP = "127.0.0.11";
 
 interface Said {
@@ -33,7 +34,7 @@ afterAll(() => cluster?.stop());
 /** Runs one verb in the directory of this cluster's state, with nothing of a context but what is given. */
 function run(args: readonly string[], env: NodeJS.ProcessEnv = environment): Promise<Said> {
   return new Promise((resolve) => {
-    const child = execFile(PROGRAM, args, { env }, (_fault, stdout, stderr) =>
+    const child = execFile(process.execPath, [PROGRAM, ...args], { env }, (_fault, stdout, stderr) =>
       resolve({ code: child.exitCode!, stdout, stderr }),
     );
   });
@@ -268,7 +269,10 @@ test("[CF2] an agent serves by a file alone, and what is wrong with it is said b
     expect.stringContaining("Did you mean processes? [file-invalid]"),
   ]);
   await writeFile(file, JSON.stringify({ agent: options }));
-  const agent = spawn(PROGRAM, ["agent", "--config", file], { env: environment, stdio: "ignore" });
+  const agent = spawn(process.execPath, [PROGRAM, "agent", "--config", file], {
+    env: environment,
+    stdio: "ignore",
+  });
   await cluster.untilServing(["h1", "h2", "h3"]);
   agent.kill("SIGTERM");
   expect(await once(agent, "exit")).toEqual([0, null]);
@@ -278,7 +282,10 @@ test("[CF2] an edge is told by a file, too", async () => {
   const port = await freePort();
   const file = join(cluster.directory, "edge.yaml");
   await writeFile(file, `edge:\n  port: ${port}\n  state: ${join(cluster.directory, "second")}\n`);
-  const edge = spawn(PROGRAM, ["edge", "--config", file], { env: environment, stdio: "ignore" });
+  const edge = spawn(process.execPath, [PROGRAM, "edge", "--config", file], {
+    env: environment,
+    stdio: "ignore",
+  });
   await until("it answers", async () => (await fetch(`http://127.0.0.1:${port}/health`)).ok);
   edge.kill("SIGTERM");
   expect(await once(edge, "exit")).toEqual([0, null]);

@@ -6,8 +6,9 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterEach, expect, test } from "vitest";
 import { Cluster, EGRESS_IP, until } from "./cluster.ts";
+import { testedProgram } from "../runner/tested-program.ts";
 
-const CLI = join(import.meta.dirname, "../../src/cli/main.ts");
+const CLI = testedProgram("cli");
 const run = promisify(execFile);
 const LEASE_MS = 8_000;
 const QUARANTINE_MS = 2_000;

@@ -10,8 +10,9 @@ import { decodeJwt } from "jose";
 import { WebSocket } from "ws";
 import { edgeApi } from "../../src/api/edge-api.ts";
 import { Cluster, delay, freePort, POOL, until } from "./cluster.ts";
+import { testedProgram } from "../runner/tested-program.ts";
 
-const CLI = join(import.meta.dirname, "../../src/cli/main.ts");
+const CLI = testedProgram("cli");
 /** What is promised. */
 const EVERYWHERE_MS = 10_000;
 const run = promisify(execFile);

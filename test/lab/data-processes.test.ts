@@ -61,7 +61,7 @@ async function processesOf(host: string): Promise<{ agent: number; data: number[
 /** The agent has others for a moment, such as those that tell its kernel something. */
 async function isDataProcess(pid: number): Promise<boolean> {
   try {
-    return (await readFile(`/proc/${pid}/cmdline`, "utf8")).includes("data-process.ts");
+    return /\bdata-process\.[jt]s\b/.test(await readFile(`/proc/${pid}/cmdline`, "utf8"));
   } catch {
     return false;
   }

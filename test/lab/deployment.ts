@@ -19,6 +19,7 @@ import {
   SHARED_IPV4,
   SHARED_IPV6,
 } from "./plan.ts";
+import { testedProgram } from "../runner/tested-program.ts";
 
 /** The pool that every deployment has, with both shared addresses. */
 export const POOL = "default";
@@ -27,8 +28,8 @@ export const SHARED = [SHARED_IPV4, SHARED_IPV6] as const;
 
 /** What is documentation elsewhere is the Internet here. */
 const ORIGIN_RANGES = ["198.51.100.0/24", "2001:db8::/32"];
-const AGENT = join(import.meta.dirname, "../../src/agent/main.ts");
-const ROUTER = join(import.meta.dirname, "../../src/router/main.ts");
+const AGENT = testedProgram("agent");
+const ROUTER = testedProgram("router");
 
 const NOBODY = 65_534;
 const ONLY = "-all,+net_admin,+dac_read_search";

@@ -17,13 +17,14 @@ import type { LabProcess } from "./lab-process.ts";
 import { until } from "./until.ts";
 import { EDGE, ORIGINS_IPV4, ORIGINS_IPV6, type Role, SHARED_IPV4 } from "./plan.ts";
 import type { WebRequest } from "./web-client.ts";
+import { testedProgram } from "../runner/tested-program.ts";
 
 /** Where the origin listens on each of its addresses. */
 export const ORIGIN_PORT = 8080;
 /** Where the edge answers. */
 export const EDGE_URL = `http://${EDGE.ipv4}:8787`;
 /** The command line as a program. */
-export const CLI = join(import.meta.dirname, "../../src/cli/main.ts");
+export const CLI = testedProgram("cli");
 
 const EDGE_GRACE_MS = 3_000;
 const SHOWN_LOG_LENGTH = 6_000;

@@ -128,6 +128,16 @@ test("[GU3] a host that sleeps past its lease has sent nothing once its ports ar
   const woken = await sleeper.stop();
   await heirs.progresses(200);
   const [inherited, others] = [await heirs.stop(), await client.stop()];
+  // What was left of its own ports it may have been granted once more, under other epochs.
+  const regained = new Map(
+    await Promise.all(
+      SHARED.map(async (ip) => {
+        const epochs = new Set(old.get(ip)!.map(({ epoch }) => epoch));
+        const blocks = await deployment.blocksOf(ip);
+        return [ip, blocks.filter(({ host, epoch }) => host === "h1" && !epochs.has(epoch))] as const;
+      }),
+    ),
+  );
 
   expect(others.filter(({ isRight }) => !isRight)).toEqual([]);
   expect(inherited.filter(({ isRight }) => !isRight)).toEqual([]);
@@ -136,7 +146,8 @@ test("[GU3] a host that sleeps past its lease has sent nothing once its ports ar
   // On waking it did try to reset its flows.
   expect(await droppedByGuard("h1")).toBeGreaterThan(0);
   for (const ip of SHARED) {
-    const lines = await wire.packets(`src host ${ip}`);
+    const all = await wire.packets(`src host ${ip}`);
+    const lines = all.filter((line) => !isIn(regained.get(ip)!, sourcePortOf(line)));
     const timeOf = (line: string): number => 1000 * Number.parseFloat(line);
     // Its kernel went on for it until the guard's time was over.
     expect(lines.some((line) => timeOf(line) > stoppedAtMs)).toBe(true);
@@ -146,7 +157,7 @@ test("[GU3] a host that sleeps past its lease has sent nothing once its ports ar
       const late = lines.filter(
         (line) => isIn([block], sourcePortOf(line)) && timeOf(line) >= block.endedAtMs!,
       );
-      expect(late).toEqual([]);
+      expect(late, JSON.stringify(block)).toEqual([]);
     }
     const endedAtMs = Math.max(...blocks.map((block) => block.endedAtMs!));
     expect(lines.filter((line) => timeOf(line) >= endedAtMs)).toEqual([]);

@@ -16,8 +16,9 @@ import {
   SHARED_IPV6,
   uplinkOf,
 } from "./plan.ts";
+import { testedProgram } from "../runner/tested-program.ts";
 
-const CLI = join(import.meta.dirname, "../../src/cli/main.ts");
+const CLI = testedProgram("cli");
 const TIMEOUT = { timeout: 30_000, interval: 200 };
 
 let deployment: Deployment;

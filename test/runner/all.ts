@@ -14,6 +14,7 @@ import { lackingTests } from "../e2e/client-programs.ts";
 import { labAvailability } from "../lab/availability.ts";
 import { modelAvailability } from "../model/spin.ts";
 import { oldestNode } from "../packages/node-versions.ts";
+import { TESTED_VARIABLE } from "./tested-program.ts";
 import { canBeApart, type Counts, nameOf, runStage, runToEnd, type Stage } from "./vitest-stage.ts";
 
 interface Tally extends Counts {
@@ -65,6 +66,7 @@ const tallies: Tally[] = [];
 const startMs = performance.now();
 const busyBefore = busyMs();
 try {
+  if (patterns.length === 0) await tally("build", buildPrograms);
   const checks = patterns.length === 0 ? CHECKS.map(taskOfCheck) : [];
   if (isApart) {
     const busy = stages.filter(({ isHumble }) => isHumble !== true).map(taskOfStage);
@@ -130,8 +132,19 @@ async function tally(name: string, run: () => Promise<Counts>): Promise<void> {
   tallies.push({ name, ...counts, seconds });
 }
 
-async function runCheck(check: string): Promise<Counts> {
-  const code = await runToEnd(["npm", "run", "--silent", `check:${check}`], isApart);
+function runCheck(check: string): Promise<Counts> {
+  return runScript(`check:${check}`);
+}
+
+/** What tests start from now on is what is packed. */
+async function buildPrograms(): Promise<Counts> {
+  const counts = await runScript("build");
+  if (counts.failed === 0) process.env[TESTED_VARIABLE] = "built";
+  return counts;
+}
+
+async function runScript(script: string): Promise<Counts> {
+  const code = await runToEnd(["npm", "run", "--silent", script], isApart);
   return code === 0
     ? { passed: 1, failed: 0, failures: [] }
     : { passed: 0, failed: 1, failures: [`ended with ${code}`] };

@@ -2,9 +2,12 @@
  * Hunts planted bugs, each in the first seeds there are until one shows it, and prints a line of JSON
  * for each. What a seed shows without the bug as well does not count, nor what the bug cannot cause.
  *
- *     node test/simulation/bug-hunt.ts           all bugs
- *     node test/simulation/bug-hunt.ts BUG...    these
+ *     node test/simulation/bug-hunt.ts              all bugs
+ *     node test/simulation/bug-hunt.ts BUG...       these
+ *     node test/simulation/bug-hunt.ts --remember   all, and writes down which seed has shown each
  */
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { Chance } from "./chance.ts";
 import { FAULTS } from "./faults.ts";
 import { PLANTED_BUGS, type PlantedBug } from "./planted-bugs.ts";
@@ -26,6 +29,11 @@ export interface Catch {
 
 /** More than four times what any bug has needed yet. */
 const MOST_SEEDS = 600;
+/**
+ * Of each bug the seed that showed it last time: it is tried first. After a change of the code another
+ * one may be the first; then the hunt is only longer.
+ */
+const REMEMBERED = join(import.meta.dirname, "caught-by.json");
 /** Under faults; the calm that follows takes about 7,000, so that fewer would be a waste. */
 const EVENT_COUNT = 4_000;
 
@@ -44,11 +52,14 @@ async function hunt(bug: PlantedBug): Promise<Catch> {
   return { name, seed: MOST_SEEDS, byRun: null, byJudge: null };
 }
 
-/** All seeds, those first in which the faults that show the bug happen most often. */
-function seedsFor({ shownBy = [] }: PlantedBug): number[] {
+/** All seeds: the remembered one, then those in which the faults that show the bug happen most often. */
+function seedsFor({ name, shownBy = [] }: PlantedBug): number[] {
   const seeds = Array.from({ length: MOST_SEEDS }, (_, at) => at + 1);
   const rates = new Map(seeds.map((seed) => [seed, rateOf(shownBy, seed)]));
-  return seeds.toSorted((one, other) => rates.get(other)! - rates.get(one)!);
+  const known = remembered[name];
+  return seeds.toSorted(
+    (one, other) => Number(other === known) - Number(one === known) || rates.get(other)! - rates.get(one)!,
+  );
 }
 
 /** How often any of these faults happens in a seed, per millisecond. */
@@ -81,8 +92,14 @@ function verdictOn({ history, tellingMs }: RunReport): string | null {
   return `${verdict.law === "calm" ? "calm" : `law ${verdict.law}`}: ${verdict.sentence}`;
 }
 
-const names = process.argv.slice(2);
+const names = process.argv.slice(2).filter((word) => word !== "--remember");
+const remembered = JSON.parse(await readFile(REMEMBERED, "utf8")) as Record<string, number>;
+const caughtBy: Record<string, number> = {};
 for (const bug of PLANTED_BUGS) {
   if (names.length > 0 && !names.includes(bug.name)) continue;
-  console.log(JSON.stringify(await hunt(bug)));
+  const found = await hunt(bug);
+  console.log(JSON.stringify(found));
+  if ((found.byRun ?? found.byJudge) !== null) caughtBy[bug.name] = found.seed;
 }
+if (process.argv.includes("--remember"))
+  await writeFile(REMEMBERED, `${JSON.stringify(caughtBy, null, 2)}\n`);

@@ -177,7 +177,9 @@ export class UdpAssociation {
     this.#waitingCount += 1;
     const found = await finding;
     this.#waitingCount -= 1;
-    if (!this.isOver) this.#toInternet(found, datagram);
+    // Its client may have gone meanwhile; what became of it is counted all the same. [UD9]
+    if (found.ok && this.isOver) this.tally.countDrop("association-ended");
+    else this.#toInternet(found, datagram);
   }
 
   #toInternet(found: Found, { port, payload }: ClientDatagram): void {

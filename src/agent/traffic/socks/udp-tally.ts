@@ -22,6 +22,8 @@ export type DropReason =
   | "dns-timeout"
   /** Too many datagrams wait for a name server, or for the kernel to say whose an address is. */
   | "resolution-backlog"
+  /** Its client had gone before it was known where to send it. */
+  | "association-ended"
   /** The kernel could not even be asked, for want of descriptors. */
   | "connections-exhausted"
   | "destination-unroutable"
