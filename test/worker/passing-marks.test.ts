@@ -150,6 +150,17 @@ describe("what a gateway says of itself", () => {
     return answer;
   }
 
+  /** Ends with its signal, as a real `fetch` does. */
+  function abortable(fetched: typeof fetch): typeof fetch {
+    return (input, init) =>
+      Promise.race([
+        fetched(input, init),
+        new Promise<never>((_resolve, reject) => {
+          init!.signal!.addEventListener("abort", () => reject(new Error("given up")));
+        }),
+      ]);
+  }
+
   it("[WK24] counts for all at once, though the next question has begun by then", async () => {
     vi.useFakeTimers({ toFake: ["Date"] });
     const health = new HostHealth();
@@ -164,6 +175,22 @@ describe("what a gateway says of itself", () => {
       else await Promise.resolve();
       expect(await health.isThere(placed("slow"))).toBe(false);
     }
+  });
+
+  it("[WK24] is silence only as far as somebody was there to hear", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const answer = questions();
+    vi.stubGlobal("fetch", abortable(globalThis.fetch));
+    const health = new HostHealth();
+    const held = health.ask(placed("held-up").gateway);
+    // However long each took: of a Worker that is held up one timer at a time comes to its turn.
+    for (let turn = 0; turn < 9; turn += 1) vi.advanceTimersToNextTimer();
+    answer[0]!(true);
+    expect(await held).toBe(true);
+    expect(vi.getTimerCount()).toBe(0);
+    const silent = health.ask(placed("silent").gateway);
+    for (let turn = 0; turn < 10; turn += 1) vi.advanceTimersToNextTimer();
+    expect(await silent).toBe(false);
   });
 
   it("[WK24] is the answer to the later of two questions, whichever comes first", async () => {

@@ -6,7 +6,9 @@
 import type { PlacedHost } from "../../core/placement.ts";
 
 /** A gateway that has not answered by then is not there. */
-export const ANSWER_DEADLINE_MS = 1_000;
+const ANSWER_DEADLINE_MS = 1_000;
+/** In so many steps, each of which begins when the one before it was seen to end. */
+const DEADLINE_STEPS = 10;
 /** How long an answer is used before the gateway is asked again. */
 const SHARED_MS = 1_000;
 /** Gateways that are remembered; beyond it the oldest is forgotten. */
@@ -56,12 +58,41 @@ export class HostHealth {
 
 /** A gateway that cannot serve says so, and is there; a proxy before it answers in another way. */
 async function answers(gateway: string): Promise<boolean> {
+  const deadline = new Deadline();
   try {
-    const signal = AbortSignal.timeout(ANSWER_DEADLINE_MS);
-    const response = await fetch(`${gateway}/health`, { redirect: "manual", signal });
+    const response = await fetch(`${gateway}/health`, { redirect: "manual", signal: deadline.signal });
     const said = await response.json<{ status?: unknown } | null>();
     return typeof said?.status === "string";
   } catch {
     return false;
+  } finally {
+    deadline.cancel();
+  }
+}
+
+/**
+ * A second of silence, as far as there was somebody to hear. A Worker that was held up for seconds, by
+ * thousands of requests or a slow disk, finds its timers due before it comes to the answers that arrived
+ * meanwhile: for it one step has passed, not the second. [WK24]
+ */
+class Deadline {
+  readonly #controller = new AbortController();
+  #stepsLeft = DEADLINE_STEPS;
+  #timer = this.#step();
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  cancel(): void {
+    clearTimeout(this.#timer);
+  }
+
+  #step(): ReturnType<typeof setTimeout> {
+    return setTimeout(() => {
+      this.#stepsLeft -= 1;
+      if (this.#stepsLeft === 0) this.#controller.abort();
+      else this.#timer = this.#step();
+    }, ANSWER_DEADLINE_MS / DEADLINE_STEPS);
   }
 }
