@@ -113,12 +113,22 @@ describe("what a gateway says of itself", () => {
   });
 
   it("[WK23] is nothing when it has said nothing in time", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     vi.stubGlobal("fetch", (_url: unknown, { signal }: { signal: AbortSignal }) => {
       const { promise, reject } = Promise.withResolvers<never>();
       signal.addEventListener("abort", () => reject(signal.reason));
       return promise;
     });
-    expect(await new HostHealth().isThere(placed("mute"))).toBe(false);
+    const health = new HostHealth();
+    const host = placed("mute");
+    const isThere = health.isThere(host);
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect([await isThere, health.isLost(host)]).toEqual([false, false]);
+    await vi.advanceTimersByTimeAsync(2_999);
+    expect(health.isLost(host)).toBe(false);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(health.isLost(host)).toBe(true);
+    expect(vi.getTimerCount()).toBe(0);
   });
 
   it("[WK24] is asked once by many, who go by what was known until it has answered", async () => {
@@ -160,6 +170,26 @@ describe("what a gateway says of itself", () => {
         }),
       ]);
   }
+
+  it("[WK23] is lost after four seconds without any answer, and there again with one, however late", async () => {
+    vi.useFakeTimers({ toFake: ["Date", "setTimeout", "clearTimeout"] });
+    const answer = questions();
+    const health = new HostHealth();
+    const host = placed("busy");
+    const first = health.ask(host.gateway);
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect([await first, health.isLost(host)]).toEqual([false, false]);
+    const second = health.ask(host.gateway);
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(await second).toBe(false);
+    answer[0]!(true);
+    await scheduler.wait(20);
+    expect(await health.isThere(host)).toBe(true);
+    answer[1]!(false);
+    await scheduler.wait(20);
+    expect([await health.isThere(host), health.isLost(host)]).toEqual([false, true]);
+    expect(vi.getTimerCount()).toBe(0);
+  });
 
   it("[WK24] counts for all at once, though the next question has begun by then", async () => {
     vi.useFakeTimers({ toFake: ["Date"] });

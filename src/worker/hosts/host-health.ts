@@ -5,20 +5,24 @@
  */
 import type { PlacedHost } from "../../core/placement.ts";
 
-/** A gateway that has not answered by then is not there. */
+/** A gateway that has not answered by then is in doubt. */
 const ANSWER_DEADLINE_MS = 1_000;
-/** In so many steps, each of which begins when the one before it was seen to end. */
-const DEADLINE_STEPS = 10;
+/** And by then it has not answered at all. */
+const LAST_DEADLINE_MS = 4_000;
+const STEP_MS = 100;
 /** How long an answer is used before the gateway is asked again. */
 const SHARED_MS = 1_000;
 /** Gateways that are remembered; beyond it the oldest is forgotten. */
 const REMEMBERED_GATEWAYS = 4_096;
 
+/** What came of a question: its answer, none yet, or none at all. */
+type Said = "there" | "waiting" | "lost";
+
 interface Knowledge {
   /** When a question was begun or answered last: for so long what is known is used. */
   sharedFromMs: number;
-  isThere: boolean;
-  /** When the question was asked that found this out. */
+  said: Said;
+  /** When the question was asked that has found out most lately whether it is there. */
   asOfMs: number;
 }
 
@@ -31,68 +35,93 @@ export class HostHealth {
     const known = this.#known.get(gateway);
     const ageMs = known === undefined ? Infinity : Date.now() - known.sharedFromMs;
     // A clock that was set back must not make it last.
-    return known !== undefined && Math.abs(ageMs) < SHARED_MS ? known.isThere : this.ask(gateway);
+    if (known === undefined || Math.abs(ageMs) >= SHARED_MS) return this.ask(gateway);
+    return known.said === "there";
   }
 
-  /** Asks now. */
+  /** Whether a gateway has left a question without any answer, and has answered none since. */
+  isLost({ gateway }: PlacedHost): boolean {
+    return this.#known.get(gateway)?.said === "lost";
+  }
+
+  /** Asks now; false after a second without an answer, which is still waited for. */
   async ask(gateway: string): Promise<boolean> {
     const nowMs = Date.now();
     const before = this.#known.get(gateway);
-    const present = {
+    const present: Knowledge = {
       sharedFromMs: nowMs,
-      isThere: before?.isThere ?? true,
+      said: before?.said ?? "there",
       asOfMs: Math.min(before?.asOfMs ?? 0, nowMs),
     };
     this.#known.delete(gateway);
     if (this.#known.size >= REMEMBERED_GATEWAYS) this.#known.delete(this.#known.keys().next().value!);
     this.#known.set(gateway, present);
-    const isThere = await answers(gateway);
+    const deadline = new Deadline(ANSWER_DEADLINE_MS);
+    const answer = answerOf(gateway);
+    const said = await Promise.race([answer, deadline.passed.then(() => "waiting" as const)]);
+    deadline.cancel();
     present.sharedFromMs = Date.now();
-    // A silent gateway takes as long as an answer is shared, so the next question may have begun:
-    // unless this one counts then too, each would be lost to the one after it.
-    const latest = this.#known.get(gateway) ?? present;
-    if (latest.asOfMs <= nowMs) Object.assign(latest, { isThere, asOfMs: nowMs });
-    return isThere;
+    this.#learn(this.#known.get(gateway) ?? present, said, nowMs);
+    if (said === "waiting") {
+      void answer.then((late) => this.#learn(this.#known.get(gateway) ?? present, late, nowMs));
+    }
+    return said === "there";
+  }
+
+  /**
+   * A silent gateway takes as long as an answer is shared, so the next question may have begun: unless
+   * this one counts then too, each would be lost to the one after it. An answer counts however late.
+   */
+  #learn(known: Knowledge, said: Said, askedAtMs: number): void {
+    if (said !== "there" && askedAtMs < known.asOfMs) return;
+    if (said === "waiting") {
+      // Nothing is found out by it: what comes of an earlier question counts yet.
+      if (known.said === "there") known.said = said;
+      return;
+    }
+    known.said = said;
+    known.asOfMs = Math.max(known.asOfMs, askedAtMs);
   }
 }
 
 /** A gateway that cannot serve says so, and is there; a proxy before it answers in another way. */
-async function answers(gateway: string): Promise<boolean> {
-  const deadline = new Deadline();
+async function answerOf(gateway: string): Promise<"there" | "lost"> {
+  const deadline = new Deadline(LAST_DEADLINE_MS);
+  const controller = new AbortController();
+  void deadline.passed.then(() => controller.abort());
   try {
-    const response = await fetch(`${gateway}/health`, { redirect: "manual", signal: deadline.signal });
+    const response = await fetch(`${gateway}/health`, { redirect: "manual", signal: controller.signal });
     const said = await response.json<{ status?: unknown } | null>();
-    return typeof said?.status === "string";
+    return typeof said?.status === "string" ? "there" : "lost";
   } catch {
-    return false;
+    return "lost";
   } finally {
     deadline.cancel();
   }
 }
 
 /**
- * A second of silence, as far as there was somebody to hear. A Worker that was held up for seconds, by
+ * Time that passes only as far as there is somebody to hear. A Worker that was held up for seconds, by
  * thousands of requests or a slow disk, finds its timers due before it comes to the answers that arrived
- * meanwhile: for it one step has passed, not the second. [WK24]
+ * meanwhile: for it one step has passed. [WK24]
  */
 class Deadline {
-  readonly #controller = new AbortController();
-  #stepsLeft = DEADLINE_STEPS;
-  #timer = this.#step();
+  readonly passed: Promise<void>;
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
-  get signal(): AbortSignal {
-    return this.#controller.signal;
+  constructor(ms: number) {
+    this.passed = new Promise((resolve) => {
+      let leftMs = ms;
+      const step = (): void => {
+        if (leftMs <= 0) return resolve();
+        leftMs -= STEP_MS;
+        this.#timer = setTimeout(step, STEP_MS);
+      };
+      step();
+    });
   }
 
   cancel(): void {
     clearTimeout(this.#timer);
-  }
-
-  #step(): ReturnType<typeof setTimeout> {
-    return setTimeout(() => {
-      this.#stepsLeft -= 1;
-      if (this.#stepsLeft === 0) this.#controller.abort();
-      else this.#timer = this.#step();
-    }, ANSWER_DEADLINE_MS / DEADLINE_STEPS);
   }
 }

@@ -3,7 +3,8 @@
  * gone does not leave it waiting.
  *
  * Two must agree that a host is gone: its gateway does not answer, and its pool, which asks it for a
- * word then, does not hear it. A gateway that answers has a slow destination; a host that the pool hears is busy, or cannot be
+ * word then, does not hear it. A gateway that answers has a slow destination, and one that answers late
+ * is busy; a host that the pool hears is busy, or cannot be
  * reached from this edge for the moment. Gateways are asked first, so that waiting alone never
  * asks the control plane [LAW9]. [WK23] [WK24] [WK44]
  */
@@ -68,7 +69,7 @@ export class HostWatch {
       const intervalMs = isTold ? CONSULTATION_MS : RENEWAL_INTERVAL_MS;
       const found = await placements.reconsider(pool, nowMs, load, intervalMs);
       if (this.#isStopped) return;
-      if (found.ok && !isHeard(found.value, host)) return this.#onGone();
+      if (found.ok && !isHeard(found.value, host) && health.isLost(host)) return this.#onGone();
     }
     this.#timer = setTimeout(this.#look, isThere ? this.#paceMs : WORRIED_LOOK_MS);
   }
