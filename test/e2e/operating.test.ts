@@ -12,7 +12,6 @@ import { Cluster, EGRESS_IP, POOL, until } from "./cluster.ts";
 import { personEnvironment } from "../runner/person-environment.ts";
 import { testedProgram } from "../runner/tested-program.ts";
 
-const ROOT = join(import.meta.dirname, "../..");
 const ADVERTISED = "203.0.113.77";
 const run = promisify(execFile);
 

@@ -107,7 +107,7 @@ async function answerOf(gateway: string): Promise<"there" | "lost"> {
  */
 class Deadline {
   readonly passed: Promise<void>;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #timer: ReturnType<typeof setTimeout> | null = null;
 
   constructor(ms: number) {
     this.passed = new Promise((resolve) => {
