@@ -1,4 +1,4 @@
-/** Spans of the requests that a host sends, for a collector of OpenTelemetry. [MT13] */
+/** Spans of the requests and flows that a host sends, for a collector of OpenTelemetry. [MT13] [MT14] */
 import type { FinishedSpan } from "../metrics/otlp.ts";
 import { readClock } from "../process/clock.ts";
 import { recordedParent, spanBelow, TRACEPARENT, writeTraceParent } from "../wire/trace-context.ts";
@@ -15,7 +15,7 @@ export class RequestSpans implements HopSpans {
     this.#add = add;
   }
 
-  begin(method: string, headers: RawHeaders, context: FlowContext): HopSpan | null {
+  begin(method: string, headers: RawHeaders, context: FlowContext, what = method): HopSpan | null {
     const at = headers.findIndex((name, index) => index % 2 === 0 && name.toLowerCase() === TRACEPARENT);
     const parent = at < 0 ? null : recordedParent(headers[at + 1]);
     if (parent === null) return null;
@@ -25,7 +25,7 @@ export class RequestSpans implements HopSpans {
     return new RequestSpan(this.#add, monotonicMs, {
       ...own,
       parentSpanId: parent.spanId,
-      name: `egress ${method}`,
+      name: `egress ${what}`,
       beganAtMs: wallMs,
       facts: {
         "http.request.method": method,
@@ -42,6 +42,7 @@ class RequestSpan implements HopSpan {
   readonly #begun: Omit<FinishedSpan, "endedAtMs" | "code">;
   readonly #sinceMs: number;
   #answer: Record<string, number | null> = {};
+  #carried: Record<string, number> = {};
   #code: string | null = null;
   #hasEnded = false;
 
@@ -59,8 +60,12 @@ class RequestSpan implements HopSpan {
     this.#answer = { "http.response.status_code": status, "ipshard.port": port };
   }
 
+  carried(sentBytes: number, receivedBytes: number): void {
+    this.#carried = { "ipshard.sent_bytes": sentBytes, "ipshard.received_bytes": receivedBytes };
+  }
+
   refused(code: string): void {
-    this.#code = code;
+    this.#code ??= code;
   }
 
   end(): void {
@@ -68,7 +73,7 @@ class RequestSpan implements HopSpan {
     this.#hasEnded = true;
     // A wall clock that is set meanwhile makes no span longer.
     const endedAtMs = this.#begun.beganAtMs + readClock().monotonicMs - this.#sinceMs;
-    const facts = { ...this.#begun.facts, ...this.#answer };
+    const facts = { ...this.#begun.facts, ...this.#answer, ...this.#carried };
     this.#add({ ...this.#begun, endedAtMs, facts, code: this.#code });
   }
 }

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { json } from "node:stream/consumers";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { WebSocket } from "ws";
 import { Cluster, freePort, until } from "./cluster.ts";
 
 interface Span {
@@ -91,6 +92,22 @@ test("[MT13] each hop is a span, and the parent of what comes next", async () =>
   }
   expect(fact(host, "ipshard.port")).toBe(answer.headers.get("egress-port"));
   expect(fact(edge, "ipshard.host")).toBe("h1");
+});
+
+test("[MT14] a WebSocket through the edge has the edge's span, and the host's below it", async () => {
+  const headers = { ...(await cluster.clientHeaders()), traceparent: RECORDED };
+  const url = cluster.through(cluster.originUrl("/ws"), cluster.edgeUrl.replace("http", "ws"));
+  const socket = new WebSocket(url, { headers, perMessageDeflate: false });
+  const upgraded = once(socket, "upgrade");
+  await once(socket, "open");
+  socket.close();
+  const [answer] = (await upgraded) as [IncomingMessage];
+  const name = String(answer.headers["egress-request-id"]);
+  const [edge, host] = [await one("ipshard-edge", name), await one("ipshard-agent", name)];
+  expect([edge.parentSpanId, host.parentSpanId, host.name]).toEqual([SPAN, edge.spanId, "egress websocket"]);
+  expect(fact(host, "ipshard.port")).toBe(answer.headers["egress-port"]);
+  expect(Number(fact(host, "ipshard.received_bytes"))).toBeGreaterThan(0);
+  expect(host.status).toEqual({});
 });
 
 test("[MT13] the span of a request that was refused says so", async () => {

@@ -3,6 +3,7 @@
  * when there may be no more. How much that is, is said elsewhere (`tenants`). [LI5]
  */
 import type { Problem } from "../../core/problems.ts";
+import type { HeldPort } from "./held-port.ts";
 
 /** A connection whose bytes can be counted. */
 export interface CountedConnection {
@@ -31,8 +32,20 @@ export const UNMETERED: PortMeter = {
   passed: () => {},
 };
 
+/** Told how a flow fares that lasts. */
+export interface FlowWatch {
+  /** It leaves by this connection. */
+  leaves(held: HeldPort, connection: CountedConnection): void;
+  /** Its client has this answer. */
+  answered(status: number): void;
+  /** It was refused, or broke off. The first reason counts. */
+  failed(code: string): void;
+}
+
 /** One flow while it runs. */
 export interface RunningFlow {
+  /** Null where nobody wants to know. */
+  watch: FlowWatch | null;
   /** Something passed between its ends. */
   moved(): void;
   /** Beside its client this is what it writes to, from now on. */
@@ -40,4 +53,4 @@ export interface RunningFlow {
 }
 
 /** Of what nobody watches. */
-export const UNWATCHED: RunningFlow = { moved: () => {}, writesTo: () => {} };
+export const UNWATCHED: RunningFlow = { watch: null, moved: () => {}, writesTo: () => {} };

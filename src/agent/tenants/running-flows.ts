@@ -5,7 +5,7 @@
 import type { Identity } from "../../core/identity.ts";
 import type { Problem } from "../../core/problems.ts";
 import { EgressFault } from "../egress/faults.ts";
-import type { RunningFlow } from "../egress/flow-use.ts";
+import type { FlowWatch, RunningFlow } from "../egress/flow-use.ts";
 
 /** What a flow is, as limits have it. */
 export type FlowKind =
@@ -39,6 +39,7 @@ export class TrackedFlow implements RunningFlow {
   readonly beganAtMs: number;
   /** When something last passed, to the nearest look. */
   movedAtMs: number;
+  watch: FlowWatch | null = null;
   readonly #clock: { readonly lookedAtMs: number };
   readonly #flow: BeginningFlow["flow"];
   readonly #until: Lasting;

@@ -87,6 +87,7 @@ export class Refusals {
   ): void {
     this.#counts.set(problem.code, (this.#counts.get(problem.code) ?? 0) + 1);
     this.#counts.onRefused?.(problem.code, context, requestId);
+    context?.running.watch?.failed(problem.code);
     if (problem.code === "internal-fault") this.#onFault(fault, context);
   }
 

@@ -274,10 +274,12 @@ export class Gateway {
       ({ context } = admitted.value);
       if (destination instanceof URL) {
         const asked = { request, client, url: destination, headers: headers.forwarded };
+        this.#requestOptions.outgoing.watchFlow("websocket", headers.forwarded, context, socket);
         return relayWebSocket(this.#webSocketOptions, context, asked, flow);
       }
       const objection = objectionToHandshake(request);
       if (objection !== null) return this.#refusals.refuseOn(socket, objection);
+      this.#requestOptions.outgoing.watchFlow("tcp", headers.forwarded, context, socket);
       await carryTcp(this.#tcpOptions, context, { request, client, destination }, flow);
     });
   }

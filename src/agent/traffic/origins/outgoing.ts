@@ -7,6 +7,7 @@ import type { RawHeaders } from "../http/forwarded-headers.ts";
 import { AnswerWaits } from "./answer-waits.ts";
 import { connectionKey } from "./connection-key.ts";
 import { Http1Required } from "./http1-required.ts";
+import { FlowSpan } from "./flow-span.ts";
 import { type HopSpans, type OnFirstByte, RequestWatch } from "./request-watch.ts";
 import type { ConnectionOptions } from "./origin-connection.ts";
 import { OriginConnections } from "./origin-connections.ts";
@@ -78,6 +79,20 @@ export class Outgoing {
     const { onFirstByte, spans } = this;
     if (onFirstByte === null && spans === null) return null;
     return new RequestWatch(context, onFirstByte, spans?.begin(method, headers, context) ?? null);
+  }
+
+  /**
+   * Watches a flow that lasts, if its trace is recorded; `headers` are what was asked with and, of a WebSocket,
+   * what goes on. `client` is what it came by.
+   */
+  watchFlow(
+    what: "CONNECT" | "websocket" | "tcp",
+    headers: RawHeaders,
+    context: FlowContext,
+    client: ConstructorParameters<typeof FlowSpan>[1],
+  ): void {
+    const span = this.spans?.begin(what === "CONNECT" ? what : "GET", headers, context, what) ?? null;
+    if (span !== null) context.running.watch = new FlowSpan(span, client);
   }
 
   /** The request from an address that has waited longest for anything of its answer; null for none. */

@@ -10,7 +10,9 @@ export type OnFirstByte = (tookMs: number, context: FlowContext, status: number,
 export interface HopSpan {
   /** Its answer has begun. */
   answered(status: number, port: number | null): void;
-  /** It was refused, or broke off. */
+  /** So many bytes went to the destination, and came from there. */
+  carried(sentBytes: number, receivedBytes: number): void;
+  /** It was refused, or broke off. The first reason counts. */
   refused(code: string): void;
   /** It is over, whatever became of it. Counts once. */
   end(): void;
@@ -20,9 +22,9 @@ export interface HopSpan {
 export interface HopSpans {
   /**
    * Of a request whose trace is recorded; null for any other. In the fields that go on to the destination this
-   * host takes the place of who sent it.
+   * host takes the place of who sent it. `what` is in its name, for what is more than its method.
    */
-  begin(method: string, headers: RawHeaders, context: FlowContext): HopSpan | null;
+  begin(method: string, headers: RawHeaders, context: FlowContext, what?: string): HopSpan | null;
 }
 
 /** One request while it is here. */

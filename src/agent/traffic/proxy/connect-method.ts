@@ -97,7 +97,7 @@ export function serveConnect(
     const asking = askerOfRequest(access, headers, visitor);
     const asker = asking instanceof Promise ? await asking : asking;
     if (!asker.ok) return reply.refuse(asker.refusal, null, null);
-    const asked = { ...asker.value, destination: parsePlace(request.target) };
+    const asked = { ...asker.value, destination: parsePlace(request.target), headers: headers.forwarded };
     const refusal = await tunnel.open(asked, (end) => reply.agree(agreement(end, options.host)));
     if (refusal !== null) reply.refuse(refusal, null, tunnel.context);
   });

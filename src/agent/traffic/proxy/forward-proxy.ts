@@ -141,6 +141,7 @@ export class ForwardProxy {
       }
       const { url, asked: target } = admitted.value.destination;
       const asked = { request, client, url, target, headers: headers.forwarded };
+      this.#options.outgoing.watchFlow("websocket", headers.forwarded, context, socket);
       await relayWebSocket(this.#webSocketOptions, context, asked, flow);
     });
   }

@@ -95,11 +95,10 @@ export class ProxyListener {
     this.#visitors = options.visitors ?? new Visitors();
     this.#refusals = refusals;
     this.#access = access;
-    const { dialler } = outgoing;
-    this.#connect = { host, admission, dialler, idle, access, refusals };
+    this.#connect = { host, admission, outgoing, idle, access, refusals };
     this.#socks = {
       admission,
-      dialler,
+      outgoing,
       idle,
       refusals,
       associations: options.associations,

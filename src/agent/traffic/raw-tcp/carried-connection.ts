@@ -317,6 +317,7 @@ export class CarriedConnection {
     this.#isOver = true;
     this.#peer.resumed();
     if (code !== CARRIER_CLOSE.done) {
+      this.#options.running.watch?.failed("connection-terminated");
       // Whoever broke off must not look to the destination as if it had said all.
       this.#cutOff();
       return;

@@ -29,6 +29,8 @@ import { CarriedConnection } from "./carried-connection.ts";
 import type { CarrierServer } from "./carrier-server.ts";
 import type { TcpDestination } from "./connect-request.ts";
 
+const SWITCHED = 101;
+
 /** What all TCP connections of a gateway share. */
 export interface CarriedTcpOptions {
   readonly carriers: CarrierServer;
@@ -79,6 +81,8 @@ export async function carryTcp(
   const early = Buffer.concat(client.takeOver());
   const webSocket = options.carriers.agree(request, client.socket, early, fields);
   if (webSocket === null) return onGone();
+  context.running.watch?.leaves(held, socket);
+  context.running.watch?.answered(SWITCHED);
   new CarriedConnection({
     webSocket,
     socket,

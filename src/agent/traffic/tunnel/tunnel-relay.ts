@@ -85,7 +85,10 @@ export class TunnelRelay implements WatchedTunnel {
     const onEnd = this.#flow.guard(() => to.end());
     const onClose = this.#flow.guard(() => {
       // Both ends in order are no news to the other side, which has had its FIN.
-      if (hasFailed(from)) reset(to);
+      if (hasFailed(from)) {
+        this.#running.watch?.failed("connection-terminated");
+        reset(to);
+      }
       this.#closedCount += 1;
       if (this.#closedCount === 2) this.#idle.remove(this);
     });

@@ -10,11 +10,12 @@ import type { Problem } from "../../../core/problems.ts";
 import { newRequestId } from "../../../wire/request-id.ts";
 import type { Flow } from "../../../process/flow.ts";
 import type { Admission } from "../../admission/admission.ts";
-import type { Dialler } from "../../egress/dial.ts";
 import { type DestinationPlace, dialHostOf } from "../../egress/destination-place.ts";
 import type { FlowContext } from "../../egress/flow-context.ts";
 import type { HeldPort } from "../../egress/held-port.ts";
 import { addressOfClient } from "../clients/client-address.ts";
+import type { RawHeaders } from "../http/forwarded-headers.ts";
+import type { Outgoing } from "../origins/outgoing.ts";
 import type { IdleTunnels } from "./idle-tunnels.ts";
 import { TunnelClient } from "./tunnel-client.ts";
 import { TunnelRelay } from "./tunnel-relay.ts";
@@ -22,7 +23,7 @@ import { TunnelRelay } from "./tunnel-relay.ts";
 /** What all tunnels of a process share. */
 export interface TunnelOptions {
   readonly admission: Admission;
-  readonly dialler: Dialler;
+  readonly outgoing: Outgoing;
   readonly idle: IdleTunnels;
 }
 
@@ -31,6 +32,8 @@ export interface AskedTunnel {
   readonly client: Identity;
   readonly selection: string | null;
   readonly destination: Outcome<DestinationPlace, Problem>;
+  /** What was asked with, where there is such a thing. */
+  readonly headers?: RawHeaders;
 }
 
 /** Where a tunnel leaves from. */
@@ -40,6 +43,7 @@ export interface TunnelEnd {
   readonly destination: Socket;
 }
 
+const AGREED = 200;
 const USE = { allowHalfOpen: true, readsInBulk: true };
 
 /** One tunnel, from its question to its answer; from then on the relay is on its own. */
@@ -79,8 +83,8 @@ export class Tunnel {
    * client has been told nothing; a fault of the dial is thrown.
    */
   async open(asked: AskedTunnel, answer: (end: TunnelEnd) => void): Promise<Problem | null> {
-    const { admission, dialler, idle } = this.#options;
-    const { client, selection, destination } = asked;
+    const { admission, outgoing, idle } = this.#options;
+    const { client, selection, destination, headers } = asked;
     const admitting = admission.admit({
       client: ok(client),
       selection,
@@ -93,9 +97,10 @@ export class Tunnel {
     if (!admitted.ok) return admitted.refusal;
     const { context, destination: place } = admitted.value;
     this.context = context;
+    if (headers !== undefined) outgoing.watchFlow("CONNECT", headers, context, this.#client.socket);
     if (this.#isGivenUp) return null;
     const use = { ...USE, sender: context };
-    const dialling = dialler.dial(context, dialHostOf(place), place.port, this.#client.gone, use);
+    const dialling = outgoing.dialler.dial(context, dialHostOf(place), place.port, this.#client.gone, use);
     // What became of it was told when it was given up.
     const dialled = await dialling.catch((fault: unknown) => {
       if (this.#isGivenUp) return null;
@@ -107,6 +112,9 @@ export class Tunnel {
       socket.destroy();
       return null;
     }
+    const { watch } = context.running;
+    watch?.leaves(held, socket);
+    watch?.answered(AGREED);
     this.isAnswered = true;
     answer({ context, held, destination: socket });
     const relay = new TunnelRelay(this.#client.socket, socket, this.#flow, idle, context.running);

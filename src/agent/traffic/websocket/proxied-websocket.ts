@@ -38,6 +38,8 @@ export async function relayWebSocket(
   const { socket, held } = await options.dialler.dial(context, host, port, client.gone, {
     sender: context,
   });
+  const { watch } = context.running;
+  watch?.leaves(held, socket);
   // From here on the end of the client is the end of the destination's socket, and of the port.
   client.gone.addEventListener(
     "abort",
@@ -51,6 +53,7 @@ export async function relayWebSocket(
   const answer = await shakeHands(transport, upgrade, options.answerTimeoutMs, flow);
   const { address, requestId } = context;
   const own = { ip: toldAs(address), port: held.port, host: options.host, requestId };
+  watch?.answered(answer.response.statusCode ?? 0);
   if (answer.kind === "declined") {
     await relayDecline(upgrade, { ...answer, endedInOrder }, own, flow);
     socket.destroy();

@@ -70,7 +70,10 @@ export class WebSocketRelay {
     const onEnd = this.#flow.guard(() => this.#end(to.socket));
     const onClose = this.#flow.guard(() => {
       if (from.socket.readableEnded) this.#end(to.socket);
-      else if (!this.#isOver) to.socket.destroy();
+      else if (!this.#isOver) {
+        this.#running.watch?.failed("connection-terminated");
+        to.socket.destroy();
+      }
     });
     from.socket.on("data", onData);
     to.socket.on("drain", onDrain);
