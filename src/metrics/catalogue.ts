@@ -256,6 +256,13 @@ export const METRICS = {
     ["code"],
     "Answers that are the edge's own refusals, by the code of the problem document; not those of hosts.",
   ),
+  ipshard_edge_first_byte_seconds: {
+    type: "histogram",
+    of: "edge",
+    labels: ["answerer"],
+    help: "Time from the coming of a request to the head of its answer, tries on further hosts included; answerer is host, or edge where the edge itself refused.",
+    buckets: NETWORK_SECONDS,
+  },
   ipshard_edge_object_calls_total: counter(
     "edge",
     [],

@@ -3,6 +3,7 @@
  * `promtool check metrics` judges it in the laboratory. [MT2]
  */
 import { type LabelsOf, METRICS, type MetricName, type MetricNameOf } from "./catalogue.ts";
+import type { TimeHistogram } from "./time-histogram.ts";
 
 /** Of which media type it is. */
 export const EXPOSITION_TYPE = "text/plain; version=0.0.4; charset=utf-8";
@@ -15,10 +16,21 @@ export class Exposition {
 
   /** One sample; of the same labels there is one alone. */
   add<Name extends PlainMetric>(name: Name, labels: LabelsOf<Name>, value: number): void {
-    let lines = this.#lines.get(name);
-    if (lines === undefined) this.#lines.set(name, (lines = []));
-    const told = Object.entries<string>(labels).map(([label, text]) => `${label}="${escaped(text)}"`);
-    lines.push(`${name}${told.length === 0 ? "" : `{${told.join(",")}}`} ${value}`);
+    this.#linesOf(name).push(`${name}${labelled(labels)} ${value}`);
+  }
+
+  /** The samples of one series of a histogram. */
+  addTimes<Name extends MetricNameOf<"histogram">>(
+    name: Name,
+    labels: LabelsOf<Name>,
+    times: TimeHistogram,
+  ): void {
+    const { buckets, count, sumSeconds } = times.read();
+    this.#linesOf(name).push(
+      ...buckets.map(({ bound, count: upTo }) => `${name}_bucket${labelled({ ...labels, le: bound })} ${upTo}`),
+      `${name}_sum${labelled(labels)} ${sumSeconds}`,
+      `${name}_count${labelled(labels)} ${count}`,
+    );
   }
 
   /** The whole of it. */
@@ -29,6 +41,17 @@ export class Exposition {
     });
     return parts.join("");
   }
+
+  #linesOf(name: MetricName): string[] {
+    let lines = this.#lines.get(name);
+    if (lines === undefined) this.#lines.set(name, (lines = []));
+    return lines;
+  }
+}
+
+function labelled(labels: Readonly<Record<string, string>>): string {
+  const told = Object.entries(labels).map(([label, text]) => `${label}="${escaped(text)}"`);
+  return told.length === 0 ? "" : `{${told.join(",")}}`;
 }
 
 function escaped(text: string): string {

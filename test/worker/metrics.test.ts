@@ -54,6 +54,21 @@ it("[MT8] what one of many isolates counted is not told", async () => {
   expect(await (await scrape("/metrics", METRICS_TOKEN, among)).text()).not.toContain("_total");
 });
 
+it("[MT15] how long an answer took to begin is noted once, by who gave it", async () => {
+  const env = { ...environment, METRICS_TOKEN, SELF_HOSTED: "1" };
+  const counts = async (): Promise<readonly number[]> => {
+    const told = await (await scrape("/metrics", METRICS_TOKEN, env)).text();
+    return ["host", "edge"].map((answerer) => {
+      const name = `ipshard_edge_first_byte_seconds_count{answerer="${answerer}"} `;
+      return Number(told.split(name)[1]!.split("\n")[0]);
+    });
+  };
+  const [ofHosts, ofEdge] = await counts();
+  expect((await ask("/v1/fetch?url=http://example.com/", {}, env)).status).toBe(401);
+  await ask("/health", {}, env);
+  expect(await counts()).toEqual([ofHosts, ofEdge! + 1]);
+});
+
 it("[MT8] an object that does not answer is counted, and the others are told all the same", async () => {
   const { pool } = freshNames();
   await pools(pool);

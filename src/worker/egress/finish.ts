@@ -1,4 +1,4 @@
-/** The last that is done with an answer of the egress API: its name, and that it is counted and logged. [MT8] [MT9] [MT10] [MT12] */
+/** The last that is done with an answer of the egress API: its name, and that it is counted, timed and logged. [MT8] [MT9] [MT10] [MT12] [MT15] */
 import {
   EGRESS_HOST,
   EGRESS_IP,
@@ -9,6 +9,7 @@ import {
 import { newRequestId } from "../../wire/request-id.ts";
 import { problemCodeOf } from "../../wire/problem-response.ts";
 import { edgeRefusalOf, edgeRefusals } from "../runtime/edge-refusals.ts";
+import { edgeTimes } from "../runtime/edge-times.ts";
 import type { Background, Environment } from "../runtime/environment.ts";
 import { type EdgeTrace, sendSpan, traceOf } from "./edge-trace.ts";
 import { say } from "../runtime/log.ts";
@@ -39,13 +40,15 @@ export function finish(
   const { requestId, atMs, method, trace } = received;
   const code = edgeRefusalOf(answer);
   if (code !== null) edgeRefusals.set(code, (edgeRefusals.get(code) ?? 0) + 1);
+  const tookMs = Date.now() - atMs;
+  edgeTimes[code === null ? "host" : "edge"].note(tookMs);
   const { status, headers } = answer;
   env.ANALYTICS?.writeDataPoint({
     indexes: [headers.get(EGRESS_HOST) ?? "edge"],
     blobs: [code ?? "", headers.get(EGRESS_HOST) ?? "", headers.get(EGRESS_IP) ?? ""],
-    doubles: [1, status, Date.now() - atMs],
+    doubles: [1, status, tookMs],
   });
-  logDecision(answer, { code, requestId, tookMs: Date.now() - atMs }, env);
+  logDecision(answer, { code, requestId, tookMs }, env);
   if (trace !== null) {
     const refused = code ?? problemCodeOf(headers.get(PROXY_STATUS));
     const traced = { answer, code: refused, method, requestId, beganAtMs: atMs };

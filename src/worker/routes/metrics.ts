@@ -16,6 +16,7 @@ import { bearerOf } from "../../wire/tokens.ts";
 import { type EdgeContext, identify, refusedIdentity, tokenOf } from "../identity/authenticate.ts";
 import { askControlPlane, edgeCounters } from "../runtime/control-plane.ts";
 import { edgeRefusals } from "../runtime/edge-refusals.ts";
+import { edgeTimes } from "../runtime/edge-times.ts";
 import type { Background, Environment } from "../runtime/environment.ts";
 import { problem } from "../runtime/problem.ts";
 
@@ -90,6 +91,9 @@ class EdgeScrape {
     exposition.add("ipshard_edge_requests_total", {}, edgeCounters.handedOver);
     exposition.add("ipshard_edge_retries_total", {}, edgeCounters.retries);
     exposition.add("ipshard_edge_object_calls_total", {}, edgeCounters.controlPlaneCalls);
+    for (const [answerer, times] of Object.entries(edgeTimes)) {
+      exposition.addTimes("ipshard_edge_first_byte_seconds", { answerer }, times);
+    }
     const refusals = new Map([...ownProblemCodes().map((code) => [code, 0] as const), ...edgeRefusals]);
     for (const [code, count] of refusals) exposition.add("ipshard_edge_refusals_total", { code }, count);
   }
