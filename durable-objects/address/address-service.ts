@@ -7,7 +7,7 @@
 import { freePortCount } from "../../src/core/buddy-allocator.ts";
 import { type Holder, leasesOf, type LeaseRow } from "../../src/core/lease-table.ts";
 import { ok, type Outcome, refuse } from "../../src/core/outcome.ts";
-import type { PortQuestion } from "../../src/core/port-history.ts";
+import type { LeasesQuestion, PortQuestion } from "../../src/core/port-history.ts";
 import { leaseSettingsOf, type PoolSettings } from "../../src/core/pool-settings.ts";
 import { isStatic, settingsToFollow } from "../../src/core/static-slots.ts";
 import type { AddressOrder, AddressStatus, HeldBlock } from "../calls/address-calls.ts";
@@ -17,7 +17,7 @@ import { endConnectionsOf, NO_OPENER, type Opener } from "../platform/token-sock
 import { AddressPublisher } from "./address-publisher.ts";
 import { type AddressCounts, countsOf, LEFT, SERVE, statusOf } from "./address-status.ts";
 import { AddressTable } from "./address-table.ts";
-import type { StoredHistory } from "./lease-store.ts";
+import type { StoredHistory, StoredLeases } from "./lease-store.ts";
 import { LeaseSessions } from "./lease-sessions.ts";
 
 /** A host of an address; it has no end while it has a slot. */
@@ -144,6 +144,13 @@ export class AddressService {
   /** Who held a port at a time, also in pools that the address has left. [AT1] */
   async holdersAt(question: PortQuestion): Promise<Outcome<StoredHistory, "ip-unknown">> {
     const known = this.#table.historyOf(question);
+    await this.#table.alarmSet;
+    return known === null ? refuse("ip-unknown") : ok(known);
+  }
+
+  /** The latest leases on a port, also in pools that the address has left. [AT11] */
+  async leasesOf(question: LeasesQuestion): Promise<Outcome<StoredLeases, "ip-unknown">> {
+    const known = this.#table.leasesOf(question);
     await this.#table.alarmSet;
     return known === null ? refuse("ip-unknown") : ok(known);
   }

@@ -13,14 +13,14 @@ import {
 import { type LeaseEvent, nextDeadlineMs } from "../../src/core/lease-table.ts";
 import type { Outcome } from "../../src/core/outcome.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
-import type { PortQuestion } from "../../src/core/port-history.ts";
+import type { LeasesQuestion, PortQuestion } from "../../src/core/port-history.ts";
 import type { Restoration } from "../../src/core/recovery.ts";
 import { isStatic } from "../../src/core/static-slots.ts";
 import { isUnpublished } from "../../src/core/publication.ts";
 import type { ObjectPlatform } from "../platform/object-platform.ts";
 import { migrate } from "../storage/migrate.ts";
 import { ADDRESS_MIGRATIONS } from "./address-schema.ts";
-import { LeaseStore, type StoredAddress, type StoredHistory } from "./lease-store.ts";
+import { LeaseStore, type StoredAddress, type StoredHistory, type StoredLeases } from "./lease-store.ts";
 
 /** One per egress IP. */
 export class AddressTable {
@@ -149,6 +149,13 @@ export class AddressTable {
     // What has ended by now has to be in the table as ended.
     if (address !== null) this.execute(address, { type: "tick" });
     return this.#store.historyOf(question, this.#platform.nowMs());
+  }
+
+  /** The latest leases on a port; null if the address never belonged to a pool. */
+  leasesOf(question: LeasesQuestion): StoredLeases | null {
+    const address = this.address();
+    if (address !== null) this.execute(address, { type: "tick" });
+    return this.#store.leasesOf(question, this.#platform.nowMs());
   }
 
   /** Stores all or nothing; after a failure memory may be ahead of the disk, so it goes. [DO6] */

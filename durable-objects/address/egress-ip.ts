@@ -4,7 +4,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import type { Outcome } from "../../src/core/outcome.ts";
-import type { PortQuestion } from "../../src/core/port-history.ts";
+import type { LeasesQuestion, PortQuestion } from "../../src/core/port-history.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import type { AddressOrder, AddressStatus, HeldBlock } from "../calls/address-calls.ts";
 import { HOST_HEADER, KEY_HEADER, TOKEN_HEADER } from "../calls/peer-headers.ts";
@@ -13,7 +13,7 @@ import { durablePlatform, restorationIn } from "../platform/durable-platform.ts"
 import { answerClose, answerUpgrade, connectingOpener, connectingPeer } from "../platform/upgrade.ts";
 import { type AddressDescription, AddressService } from "./address-service.ts";
 import { type AddressCounts, SERVE } from "./address-status.ts";
-import type { StoredHistory } from "./lease-store.ts";
+import type { StoredHistory, StoredLeases } from "./lease-store.ts";
 
 /** What the object finds in its environment. */
 export interface AddressBindings {
@@ -59,6 +59,11 @@ export class EgressIp extends DurableObject<AddressBindings> {
   /** As the service's `holdersAt`. */
   async holdersAt(question: PortQuestion): Promise<Outcome<StoredHistory, "ip-unknown">> {
     return this.#service.holdersAt(question);
+  }
+
+  /** As the service's `leasesOf`. */
+  async leasesOf(question: LeasesQuestion): Promise<Outcome<StoredLeases, "ip-unknown">> {
+    return this.#service.leasesOf(question);
   }
 
   /** As the service's `held`. */

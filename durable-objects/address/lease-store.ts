@@ -21,8 +21,12 @@ import {
 import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../../src/core/pool-settings.ts";
 import {
   type KnownLease,
+  type LeasesQuestion,
   portHistory,
   type PortHistory,
+  type PortKnowledge,
+  portLeases,
+  type PortLeases,
   type PortQuestion,
 } from "../../src/core/port-history.ts";
 import { PastLeases } from "./past-leases.ts";
@@ -57,6 +61,11 @@ export interface StoredAddress {
 export interface StoredHistory {
   readonly pool: string;
   readonly history: PortHistory;
+}
+
+/** The latest leases on a port, and that pool. */
+export interface StoredLeases extends PortLeases {
+  readonly pool: string;
 }
 
 /** Reads and writes one table; transactions are the caller's. */
@@ -207,17 +216,26 @@ export class LeaseStore {
 
   /** Who held a port at a time. Reads the disk alone, so that it also answers for an address without a pool. */
   historyOf(question: PortQuestion, nowMs: number): StoredHistory | null {
+    const known = this.#known(nowMs, () => this.#past.around(question.port, question.atMs));
+    if (known === null) return null;
+    const { pool, ...knowledge } = known;
+    return { pool, history: portHistory(question, { ...knowledge, gaps: this.#past.gaps() }) };
+  }
+
+  /** The latest leases on a port, also of an address without a pool. [AT11] */
+  leasesOf(question: LeasesQuestion, nowMs: number): StoredLeases | null {
+    const known = this.#known(nowMs, () => this.#past.latest(question.port, question.limit));
+    return known === null ? null : { pool: known.pool, ...portLeases(question, known) };
+  }
+
+  #known(nowMs: number, past: () => readonly KnownLease[]): (PortKnowledge & { pool: string }) | null {
     const [assignment] = this.#rows("SELECT * FROM assignment");
     if (assignment === undefined) return null;
     const pool = textOf(assignment, "pool");
     const { historyDays } = settingsOf(assignment);
-    const wholeSinceMs = this.#past.wholeSinceMs();
     const live = this.#rows("SELECT * FROM lease").map((row) => knownLeaseOf(row, pool));
-    const leases = [...live, ...this.#past.around(question.port, question.atMs)];
-    return {
-      pool,
-      history: portHistory(question, { leases, wholeSinceMs, gaps: this.#past.gaps(), nowMs, historyDays }),
-    };
+    const leases = [...live, ...past()];
+    return { pool, leases, wholeSinceMs: this.#past.wholeSinceMs(), nowMs, historyDays };
   }
 
   /** The epoch of the lease that a grant goes on with: it came free for this grant alone. [QU3] */

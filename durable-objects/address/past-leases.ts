@@ -85,6 +85,22 @@ export class PastLeases {
       found.push(...this.#rows(earlier, base, order, atMs));
       found.push(...this.#rows(`${select} > ? ORDER BY granted_at_ms LIMIT 1`, base, order, atMs));
     }
+    return this.#known(found);
+  }
+
+  /** Those among which the latest on a port are, at most so many of each size of block. [AT11] */
+  latest(port: number, limit: number): KnownLease[] {
+    const found: SqlRow[] = [];
+    const select = "SELECT * FROM past_lease WHERE base = ? AND block_order = ?";
+    for (let order = MIN_ORDER; order <= MAX_ORDER; order += 1) {
+      const base = port - (port % portCountOf(order));
+      // Each row has one lease at least, and its later ones come before an earlier row's.
+      found.push(...this.#rows(`${select} ORDER BY granted_at_ms DESC, epoch DESC LIMIT ?`, base, order, limit));
+    }
+    return this.#known(found);
+  }
+
+  #known(found: readonly SqlRow[]): KnownLease[] {
     const [assignment] = this.#rows("SELECT pool FROM assignment");
     const present = assignment === undefined ? "" : textOf(assignment, "pool");
     return found.flatMap((row) =>

@@ -1,8 +1,11 @@
 /** Who held a port at a time, as the API is asked and answers. [AT4] */
 import { z } from "zod";
+import { MOST_LEASES } from "../core/port-history.ts";
 import { flowAnswerSchema } from "../wire/flow-answer.ts";
 import { parseInstantSpan } from "../wire/instant.ts";
 import { ipSchema } from "./schemas.ts";
+
+const limitText = `a number from 1 to ${MOST_LEASES} is expected`;
 
 /** The question. */
 export const holdersQuerySchema = z.object({
@@ -50,6 +53,16 @@ const heldLeaseSchema = z.object({
   end: z.enum(["released", "expired", "removed"]).nullable(),
 });
 
+/** The question for the past of a port. */
+export const leasesQuerySchema = holdersQuerySchema.pick({ ip: true, port: true }).extend({
+  limit: z
+    .string()
+    .refine((text) => /^[1-9]\d{0,2}$/.test(text) && Number(text) <= MOST_LEASES, limitText)
+    .transform(Number)
+    .optional()
+    .meta({ type: "integer", example: 10, description: `Leases to go back, ${MOST_LEASES} at most; 10 if it is not given.` }),
+});
+
 const hostAnswerSchema = z.object({
   state: z.enum(["answered", "host-unknown", "unreachable", "refused"]).meta({
     description:
@@ -80,6 +93,16 @@ export const holdersSchema = z
     knownSinceMs: instant.meta({ description: "From when on the table has everything." }),
   })
   .meta({ id: "Holders" });
+
+/** The answer to the question for the past of a port. */
+export const leasesSchema = z
+  .object({
+    ip: z.string().meta({ description: "As the hosts have it." }),
+    port: z.int(),
+    leases: z.array(heldLeaseSchema).meta({ description: "The latest first; one that goes on has no end." }),
+    knownSinceMs: instant.meta({ description: "From when on the table has everything." }),
+  })
+  .meta({ id: "PortLeases" });
 
 /** The answer. */
 export type Holders = z.infer<typeof holdersSchema>;

@@ -13,7 +13,7 @@ import {
   tenantSchema,
   tenantsSchema,
 } from "./policy-schemas.ts";
-import { holdersQuerySchema, holdersSchema } from "./holder-schemas.ts";
+import { holdersQuerySchema, holdersSchema, leasesQuerySchema, leasesSchema } from "./holder-schemas.ts";
 import {
   addressSchema,
   edgeSchema,
@@ -191,6 +191,13 @@ export const ROUTES = {
     summary: "Says which host held a port at a time, and what its flow log knows of it",
     request: { query: holdersQuerySchema },
     responses: answers("Who held it, or that nobody did, or that it is not known.", holdersSchema),
+  },
+  listLeases: {
+    method: "get",
+    path: "/v1/leases",
+    summary: "Lists the latest leases on a port, and so who could use it",
+    request: { query: leasesQuerySchema },
+    responses: answers("Those in pools that the token is good for.", leasesSchema),
   },
   listChanges: {
     method: "get",

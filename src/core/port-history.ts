@@ -72,6 +72,34 @@ export function retentionStartMs(nowMs: number, historyDays: number): number {
   return nowMs - historyDays * DAY_MS;
 }
 
+/** All that held a port, as far as is known: the latest first, and no more than that. */
+export interface PortLeases {
+  readonly leases: readonly KnownLease[];
+  /** From when on the table knows everything. */
+  readonly knownSinceMs: number;
+}
+
+/** The most that is told of a port at once. */
+export const MOST_LEASES = 100;
+
+/** How many of the latest leases on a port are wanted. */
+export interface LeasesQuestion {
+  readonly port: number;
+  readonly limit: number;
+}
+
+/** The latest leases on a port, of leases of any order, of which those elsewhere do not count. [AT11] */
+export function portLeases(
+  { port, limit }: LeasesQuestion,
+  { leases, wholeSinceMs, nowMs, historyDays }: PortKnowledge,
+): PortLeases {
+  const keptSinceMs = retentionStartMs(nowMs, historyDays);
+  const found = leases
+    .filter((lease) => blockContains(lease, port) && (lease.untilMs ?? Infinity) > keptSinceMs)
+    .toSorted((a, b) => b.sinceMs - a.sinceMs || b.epoch - a.epoch);
+  return { leases: found.slice(0, limit), knownSinceMs: Math.max(wholeSinceMs, keptSinceMs) };
+}
+
 /** Answers from leases of any order, of which those elsewhere do not count. */
 export function portHistory({ port, atMs }: PortQuestion, knowledge: PortKnowledge): PortHistory {
   const { wholeSinceMs, gaps = [], nowMs, historyDays } = knowledge;

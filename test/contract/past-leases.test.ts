@@ -82,7 +82,7 @@ describe("the history of an address that was restored from a copy", () => {
 
 describe("the history of an address", () => {
   test(
-    "[AT1] [AT2] is what was granted and ended, at every time and on every port",
+    "[AT1] [AT2] [AT11] is what was granted and ended, at every time and on every port",
     { timeout: 60_000 },
     () => {
       let heldCount = 0;
@@ -123,6 +123,15 @@ describe("the history of an address", () => {
             expect(known.history.state).toBe(holder === undefined ? otherwise : "held");
             if (holder === undefined) nobodyCount += 1;
             else heldCount += 1;
+            const latest = noted
+              .filter(({ base, end }) => base <= port && port < end)
+              .toSorted((a, b) => b.epoch - a.epoch)
+              .map(({ epoch, host, sinceMs, untilMs }) => ({ epoch, host, sinceMs, untilMs, pool: POOL }));
+            const limit = 1 + (sample % 4);
+            const told = store.leasesOf({ port, limit }, nowMs)!;
+            expect(told.leases).toMatchObject(latest.slice(0, limit));
+            expect(told).toMatchObject({ pool: POOL, knownSinceMs: START_MS });
+            expect(told.leases).toHaveLength(Math.min(limit, latest.length));
           }
         }),
         { numRuns: 60 },
@@ -131,7 +140,7 @@ describe("the history of an address", () => {
     },
   );
 
-  test("[AT3] is one row for a block that its host takes up again and again, with the times of each", () => {
+  test("[AT3] [AT11] is one row for a block that its host takes up again and again, with the times of each", () => {
     const { database, store } = emptyStore(0);
     for (let epoch = 1; epoch <= 100; epoch += 1) {
       const [granted, ended, freed] = lifeOf(epoch, [epoch * 1_000, epoch * 1_000 + 500]);
@@ -149,6 +158,10 @@ describe("the history of an address", () => {
       expect(at(epoch * 1_000 + 500)).toMatchObject({ state: "nobody", before: { epoch } });
       expect(at(epoch * 1_000 - 1).state).toBe("nobody");
     }
+    // Of rows that hold many, no more than was asked for.
+    const latest = (limit: number) => store.leasesOf({ port: 2050, limit }, DAY_MS)!.leases;
+    expect(latest(3).map(({ epoch }) => epoch)).toEqual([100, 99, 98]);
+    expect(latest(100).map(({ epoch }) => epoch)).toEqual(Array.from({ length: 100 }, (_, at) => 100 - at));
     expect(store.load()!.table.lastEpoch).toBe(100);
   });
 

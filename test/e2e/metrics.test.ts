@@ -214,6 +214,9 @@ test("[MT8] what the edge passes on, tries again and refuses is counted", async 
   const more = (series: string): number => (after.get(series) ?? 0) - (before.get(series) ?? 0);
   expect(more("ipshard_edge_requests_total")).toBe(1);
   expect(more('ipshard_edge_refusals_total{code="pool-denied"}')).toBe(1);
+  const timed = (answerer: string): number =>
+    more(`ipshard_edge_first_byte_seconds_count{answerer="${answerer}"}`);
+  expect([timed("host"), timed("edge")]).toEqual([1, 1]);
   expect(more("ipshard_edge_object_calls_total")).toBeGreaterThan(0);
 });
 

@@ -64,6 +64,7 @@ const QUERIES: Readonly<Record<string, string>> = {
   "/v1/fetch": "?url=http%3A%2F%2Fx%2F",
   "/v1/connect": "?to=x:80",
   "/v1/holders": `?ip=${IP}&port=5000`,
+  "/v1/leases": `?ip=${IP}&port=5000`,
   "/v1/audit": `?pool=${POOL}`,
 };
 

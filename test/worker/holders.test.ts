@@ -299,3 +299,71 @@ describe("/v1/holders", () => {
     expect(await codeOf(other)).toEqual({ status: 404, code: "ip-unknown" });
   });
 });
+
+describe("/v1/leases", () => {
+  /** An edge whose address has had these leases, and what its object was asked. */
+  function edgeOf(pool: string, leases: readonly KnownLease[]) {
+    const asked: unknown[] = [];
+    const leasesOf = async (question: unknown): Promise<Outcome<unknown, "ip-unknown">> => {
+      asked.push(question);
+      return ok({ pool, leases, knownSinceMs: 5 });
+    };
+    const env = { ...environment, EGRESS_IP: { getByName: () => ({ leasesOf }) } as never };
+    const list = async (query: string, pools: readonly string[] = ["*"]): Promise<Response> => {
+      const token = await tokenFor({ role: "admin", subject: "abuse-desk", pools });
+      return ask(`/v1/leases?${query}`, { headers: { authorization: `Bearer ${token}` } }, env);
+    };
+    return { asked, list };
+  }
+
+  it("[AT11] tells the latest by one question to the object, and asks no host", async () => {
+    const { asked, list } = edgeOf("eu", [leaseOf("h2", "eu", { epoch: 12 }), leaseOf("h1", "eu")]);
+    const before = askedHosts.length;
+    const response = await list(`ip=${IP}&port=5320&limit=2`);
+    expect(response.headers.get("cache-control")).toBe("no-store");
+    const { leases, ...more } = await response.json<{ leases: unknown[] }>();
+    expect(more).toEqual({ ip: IP, port: 5_320, knownSinceMs: 5 });
+    expect(leases).toMatchObject([
+      { host: "h2", epoch: 12, firstPort: 5_312, lastPort: 5_375, untilMs: null },
+      { host: "h1", epoch: 9 },
+    ]);
+    await list(`ip=${IP}&port=5320`);
+    expect(asked).toEqual([
+      { port: 5_320, limit: 2 },
+      { port: 5_320, limit: 10 },
+    ]);
+    expect(askedHosts.length).toBe(before);
+  });
+
+  it("[AT11] tells each administrator of the leases in pools of the token alone", async () => {
+    const { list } = edgeOf("eu", [leaseOf("h2", "eu"), leaseOf("h1", "us")]);
+    const hosts = async (pools: readonly string[]): Promise<string[]> => {
+      const { leases } = await (await list(`ip=${IP}&port=5320`, pools)).json<{ leases: { host: string }[] }>();
+      return leases.map(({ host }) => host);
+    };
+    expect([await hosts(["eu"]), await hosts(["us"]), await hosts(["eu", "us"])]).toEqual([
+      ["h2"],
+      ["h1"],
+      ["h2", "h1"],
+    ]);
+    const foreign = await list(`ip=${IP}&port=5320`, ["asia"]);
+    expect(await codeOf(foreign)).toEqual({ status: 403, code: "pool-denied" });
+  });
+
+  it.each(["0", "101", "-1", "1e1", ""])("[AT11] refuses a limit of %j", async (limit) => {
+    const { list, asked } = edgeOf("eu", []);
+    const refused = await list(`ip=${IP}&port=5320&limit=${limit}`);
+    expect(await codeOf(refused)).toEqual({ status: 400, code: "input-invalid" });
+    expect(asked).toEqual([]);
+  });
+
+  it("[AT11] [AT10] asks the object itself, also by what the Internet sees", async () => {
+    const { pool } = freshNames();
+    await administer("PUT", `/v1/pools/${pool}`, {});
+    await administer("PUT", `/v1/pools/${pool}/ips/10.8.0.211`, { advertised: "203.0.113.211" });
+    const seen = await administer("GET", "/v1/leases?ip=203.0.113.211&port=2048");
+    expect(await seen.json()).toMatchObject({ ip: "10.8.0.211", port: 2_048, leases: [] });
+    const none = await administer("GET", "/v1/leases?ip=203.0.113.212&port=2048");
+    expect(await codeOf(none)).toEqual({ status: 404, code: "ip-unknown" });
+  });
+});

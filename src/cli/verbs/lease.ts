@@ -1,6 +1,5 @@
 /** `ipshard lease`: who may send from which ports, now and before. [OV6] */
-import type { EdgeApi } from "../../api/edge-api.ts";
-import type { HeldLease } from "../../api/holder-schemas.ts";
+import { MOST_LEASES } from "../../core/port-history.ts";
 import { optionInvalid, readPlace, withExamples } from "../../process/command-options.ts";
 import { blocksText, historyText } from "../administration/lease-text.ts";
 import { readAddress } from "../read-address.ts";
@@ -10,8 +9,6 @@ import { answer, jsonOption } from "../output/answer.ts";
 
 type Words = OperatorWords & { readonly json?: true };
 type ListWords = Words & { readonly pool?: string; readonly host?: string };
-
-const MOST_ENTRIES = 100;
 
 const list = withOperator(newVerb("list", "list the blocks of an address, or of all addresses of a pool"))
   .argument("[address]", "one address (default: all of the pool)")
@@ -36,16 +33,16 @@ const list = withOperator(newVerb("list", "list the blocks of an address, or of 
 
 const history = withOperator(newVerb("history", "say which hosts had a port, the latest first"))
   .argument("<address:port>", "as in 192.0.2.1:5312 or [2001:db8::1]:5312")
-  .option("--limit <number>", `leases to go back, ${MOST_ENTRIES} at most`, "10")
+  .option("--limit <number>", `leases to go back, ${MOST_LEASES} at most`, "10")
   .addOption(jsonOption())
   .action(async (place: string, { json, limit, ...by }: Words & { limit: string }) => {
     const { host, port } = readPlace("The first word", place);
     const ip = readAddress(host);
     const most = Number(limit);
-    if (!/^\d+$/.test(limit) || most < 1 || most > MOST_ENTRIES)
-      throw optionInvalid(`--limit ${limit} is no number from 1 to ${MOST_ENTRIES}.`);
+    if (!/^\d+$/.test(limit) || most < 1 || most > MOST_LEASES)
+      throw optionInvalid(`--limit ${limit} is no number from 1 to ${MOST_LEASES}.`);
     const { api } = await operatorFor(by);
-    const leases = await backFrom(api, ip, port, most);
+    const { leases } = await api.listLeases({ ip, port: `${port}`, limit: `${most}` });
     const none = (): string => `Nobody had ${place}, as far as the table goes back.`;
     await answer(json, leases, () => (leases.length === 0 ? none() : historyText(leases)));
   });
@@ -55,28 +52,3 @@ export const lease = withExamples(
   newVerb("lease", "show who holds which ports, and who held one").addCommand(list).addCommand(history),
   ["lease list 192.0.2.1", "lease list --host h1 --json", "lease history 192.0.2.1:5312"],
 );
-
-/** Each answer tells a lease, before which is asked next. */
-async function backFrom(api: EdgeApi, ip: string, port: number, most: number): Promise<HeldLease[]> {
-  const leases: HeldLease[] = [];
-  let at: number | null = null;
-  while (leases.length < most) {
-    const asked: Awaited<ReturnType<EdgeApi["findHolders"]>> = await api.findHolders({
-      ip,
-      port: `${port}`,
-      ...(at === null ? {} : { at: `${at}` }),
-    });
-    const latest = asked.holders.toSorted((a, b) => b.sinceMs - a.sinceMs)[0];
-    const found: HeldLease | null = latest === undefined ? asked.before : leaseOf(latest);
-    if (found === null) break;
-    leases.push(found);
-    at = found.sinceMs - 1;
-  }
-  return leases;
-}
-
-/** Without what its host's flow log says. */
-function leaseOf(holder: Awaited<ReturnType<EdgeApi["findHolders"]>>["holders"][number]): HeldLease {
-  const { flows: _, ...held } = holder;
-  return held;
-}
