@@ -255,7 +255,17 @@ export const gatewayTokenSchema = z
 
 /** What one isolate of the edge did since it began. */
 export const edgeSchema = z
-  .object({ controlPlaneCalls: z.int(), handedOver: z.int(), retries: z.int() })
+  .object({
+    controlPlaneCalls: z.int(),
+    handedOver: z.int().meta({ description: "Requests that were given to a host." }),
+    handedOverOf: z.record(z.string(), z.int()).meta({
+      description: "The same, of each pool that the token is good for; none of a pool without any.",
+    }),
+    retries: z.int(),
+    isWhole: z.boolean().meta({
+      description: "Whether this isolate is the whole edge, as on a machine of its own; elsewhere it is one of many.",
+    }),
+  })
   .meta({ id: "Edge" });
 
 /** RFC 9457, with a stable code. */

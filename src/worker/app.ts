@@ -6,7 +6,7 @@ import { createRoute, OpenAPIHono } from "@hono/zod-openapi";
 import { HTTPException } from "hono/http-exception";
 import type { Context } from "hono";
 import { ROUTES } from "../api/routes.ts";
-import type { Role } from "../core/identity.ts";
+import { permitsPool, type Role } from "../core/identity.ts";
 import { accessCopy } from "./identity/access-copy.ts";
 import {
   authenticate,
@@ -30,7 +30,7 @@ import { serveKeys } from "./routes/keys.ts";
 import { servePolicies } from "./routes/policies.ts";
 import { servePools } from "./routes/pools.ts";
 import { serveTokens } from "./routes/tokens.ts";
-import { edgeCounters } from "./runtime/control-plane.ts";
+import { edgeCounters, handedOverOf } from "./runtime/control-plane.ts";
 import { faultProblem, problem } from "./runtime/problem.ts";
 
 const EVERYBODY: readonly Role[] = ["client", "host", "router", "admin"];
@@ -63,7 +63,12 @@ app.get("/.well-known/jwks.json", async (context) => {
   const { published } = edgeKeysOf(context.env);
   return context.json(published, 200, { "cache-control": "public, max-age=60" });
 });
-app.openapi(getEdge, (context) => context.json({ ...edgeCounters }, 200));
+app.openapi(getEdge, (context) => {
+  const identity = context.get("identity");
+  const own = [...handedOverOf].filter(([pool]) => permitsPool(identity, pool));
+  const isWhole = context.env.SELF_HOSTED !== undefined;
+  return context.json({ ...edgeCounters, handedOverOf: Object.fromEntries(own), isWhole }, 200);
+});
 serveEgressFacts(app);
 servePools(app);
 servePolicies(app);

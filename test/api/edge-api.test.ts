@@ -58,7 +58,7 @@ test("[AP1] what a call takes goes into the path and the body, as its route says
 });
 
 test("[AP1] of an answer what this version knows is kept, and what a newer edge adds is left out", async () => {
-  const edge = { controlPlaneCalls: 1, handedOver: 2, retries: 3 };
+  const edge = { controlPlaneCalls: 1, handedOver: 2, handedOverOf: { eu: 2 }, retries: 3, isWhole: true };
   expect(await stubEdge({ ...edge, added: 4 }).api.getEdge()).toEqual(edge);
 });
 

@@ -240,6 +240,7 @@ test("[OV9] top shows hosts, rates and the hottest destinations, as often as it 
   expect(first).toMatchObject({ pool: POOL, requestsPerSecond: null, destinations: [{ destination }] });
   expect(second).toMatchObject({
     requestsPerSecond: expect.any(Number),
+    isWholeEdge: true,
     hosts: [{ host: "h1" }, { host: "h2" }],
   });
   expect(second.hosts[0].inUsePerSecond).toEqual(expect.any(Number));

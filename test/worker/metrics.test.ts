@@ -1,5 +1,6 @@
 /** What the edge counts of itself, and what it tells of its objects. */
 import { expect, it, vi } from "vitest";
+import { handedOverOf } from "../../src/worker/runtime/control-plane.ts";
 import type { Environment } from "../../src/worker/runtime/environment.ts";
 import { administer, ask, codeOf, environment, freshNames, tokenFor } from "./edge.ts";
 
@@ -52,6 +53,16 @@ it("[MT8] what one of many isolates counted is not told", async () => {
     "ipshard_edge_requests_total ",
   );
   expect(await (await scrape("/metrics", METRICS_TOKEN, among)).text()).not.toContain("_total");
+});
+
+it("[OV9] what was given to hosts is told of the pools that the token is good for, and whether that is all", async () => {
+  const [{ pool: own }, { pool: foreign }] = [freshNames(), freshNames()];
+  handedOverOf.set(own, 3).set(foreign, 5);
+  const token = await tokenFor({ role: "admin", pools: [own] });
+  const told = async (env: Environment): Promise<unknown> => (await scrape("/v1/edge", token, env)).json();
+  expect(await told(environment)).toMatchObject({ handedOverOf: { [own]: 3 }, isWhole: false });
+  expect(JSON.stringify(await told(environment))).not.toContain(foreign);
+  expect(await told({ ...environment, SELF_HOSTED: "1" })).toMatchObject({ isWhole: true });
 });
 
 it("[MT15] how long an answer took to begin is noted once, by who gave it", async () => {

@@ -15,8 +15,13 @@ export interface Look {
 export interface Glance {
   readonly at: string;
   readonly pool: string;
-  /** Null at the first look, and when another isolate of the edge answered than before. */
+  /**
+   * Of this pool, by way of the edge. Null at the first look, and when it can be seen that another isolate
+   * answered than before.
+   */
   readonly requestsPerSecond: number | null;
+  /** Whether that is all of the edge; else it is what one isolate of many passed on. */
+  readonly isWholeEdge: boolean;
   readonly hosts: readonly HostGlance[];
   readonly destinations: readonly {
     readonly destination: string;
@@ -41,12 +46,13 @@ const MOST_DESTINATIONS = 10;
 /** What two looks tell; the first of all has none before it. */
 export function glanceOf(before: Look | null, now: Look): Glance {
   const seconds = before === null ? null : (now.atMs - before.atMs) / 1_000;
-  const handed = before === null ? -1 : now.edge.handedOver - before.edge.handedOver;
+  const handed = before === null ? -1 : handedOver(now) - handedOver(before);
   const earlier = new Map(before?.pool.hosts.map((host) => [host.host, inUse(host)]));
   return {
     at: new Date(now.atMs).toISOString(),
     pool: now.pool.pool,
     requestsPerSecond: seconds === null || handed < 0 ? null : rate(handed, seconds),
+    isWholeEdge: now.edge.isWhole,
     hosts: now.pool.hosts.map((host) => {
       const was = earlier.get(host.host);
       const used = inUse(host);
@@ -65,12 +71,11 @@ export function glanceOf(before: Look | null, now: Look): Glance {
 }
 
 /** For people. */
-export function glanceText({ at, pool, requestsPerSecond, hosts, destinations }: Glance): string {
+export function glanceText(glance: Glance): string {
+  const { at, pool, requestsPerSecond, isWholeEdge, hosts, destinations } = glance;
   const live = hosts.filter(({ state }) => state === "serving").length;
-  const requests =
-    requestsPerSecond === null
-      ? ""
-      : `, ${requestsPerSecond} requests/s through the part of the edge that answers`;
+  const way = isWholeEdge ? "through the edge" : "through the one isolate of the edge that answered, of many";
+  const requests = requestsPerSecond === null ? "" : `, ${requestsPerSecond} requests/s ${way}`;
   const rows = hosts.map((host): Cell[] => [
     host.host,
     host.state === "serving" ? { text: host.state, style: "green" } : { text: host.state, style: "yellow" },
@@ -90,6 +95,10 @@ export function glanceText({ at, pool, requestsPerSecond, hosts, destinations }:
     table(["HOST", "STATE", "UPLINK", "PORTS", "USED", "PER SECOND", "BUSIEST DESTINATION"], rows),
     ...(hottest.length === 0 ? [] : [table(["HOTTEST DESTINATIONS", "PORTS", "HOSTS"], hottest)]),
   ].join("\n\n");
+}
+
+function handedOver({ pool: { pool }, edge }: Look): number {
+  return edge.handedOverOf[pool] ?? 0;
 }
 
 function inUse({ rooms }: PoolHost): number {

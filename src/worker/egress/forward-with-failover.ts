@@ -25,7 +25,7 @@ import { health, hostDoubts, longWaits, cooldowns, missHost, placements } from "
 import { HostWatch } from "../hosts/host-watch.ts";
 import { LONG } from "../hosts/long-waits.ts";
 import type { LoadPlacement } from "../hosts/placement-cache.ts";
-import { edgeCounters } from "../runtime/control-plane.ts";
+import { edgeCounters, handedOverOf } from "../runtime/control-plane.ts";
 import type { Background } from "../runtime/environment.ts";
 import { problem } from "../runtime/problem.ts";
 import type { Departure, HostSearch } from "./host-search.ts";
@@ -72,7 +72,7 @@ const IDEMPOTENT: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRAC
 
 /** Sends the request through the first host that takes it. */
 export async function forward(forwarding: Forwarding): Promise<Response> {
-  const { request, search } = forwarding;
+  const { request, search, pool } = forwarding;
   let body: RequestBody | null = null;
   if (request.body !== null) {
     const read = await bodyOf(request);
@@ -80,6 +80,7 @@ export async function forward(forwarding: Forwarding): Promise<Response> {
     body = read.value;
   }
   edgeCounters.handedOver += 1;
+  handedOverOf.set(pool, (handedOverOf.get(pool) ?? 0) + 1);
   let before: Response | null = null;
   let isAfterLoss = false;
   for (let count = 1; ; count += 1) {

@@ -15,6 +15,9 @@ export const edgeCounters = {
   retries: 0,
 };
 
+/** Requests that were given to a host, by their pool. */
+export const handedOverOf = new Map<string, number>();
+
 /** An object that has not answered by then counts as unreachable. */
 const ANSWER_DEADLINE_MS = 5_000;
 
