@@ -6,6 +6,7 @@ import { refusalOf } from "../process/command-options.ts";
 import { EDGE_COPY_VERBS } from "./edge/copy-verbs.ts";
 import { commandFault } from "./output/faults.ts";
 import { program } from "./program.ts";
+import { complete, isCompletionOf } from "./verbs/complete.ts";
 import { edge } from "./verbs/edge.ts";
 
 await begin("ipshard", async () => {
@@ -19,6 +20,7 @@ await begin("ipshard", async () => {
 
 /** The edge may be told by a file, too, as agents and routers are; all others have contexts. */
 async function parse(args: readonly string[]): Promise<void> {
+  if (isCompletionOf(args)) return complete(args.slice(2));
   const isOfCopies = EDGE_COPY_VERBS.some((verb) => verb.name() === args[1]);
   if (args[0] !== "edge" || isOfCopies) return void (await program.parseAsync(args, { from: "user" }));
   const said = await configured("edge", edge, args.slice(1));

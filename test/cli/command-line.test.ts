@@ -1,7 +1,9 @@
 /** The command line itself: which verbs there are, and what is said of one that there is not. */
 import { execFile } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
-import { mkdtemp, rm, symlink } from "node:fs/promises";
+import { once } from "node:events";
+import { mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -118,6 +120,8 @@ __ipshard_complete 2>/dev/null; printf '%s\\n' "\${COMPREPLY[@]%%[[:space:]]*}"`
     });
   expect((await completed("ipshard po")).trim().split("\n")).toEqual(["pool", "policy"]);
   expect((await completed("ipshard ip add --adv")).trim()).toBe("--advertised");
+  // No edge is there, and no word is said of it.
+  expect((await completed("ipshard host drain h")).trim()).toBe("");
   // Its options are those of another program.
   expect((await completed("ipshard agent --drain")).trim()).toBe("--drain-deadline");
   await rm(directory, { recursive: true });
@@ -127,6 +131,25 @@ __ipshard_complete 2>/dev/null; printf '%s\\n' "\${COMPREPLY[@]%%[[:space:]]*}"`
       stdout: expect.stringContaining("ipshard"),
     });
   }
+});
+
+test("[CI17] an edge that says nothing costs a line that is being typed nothing but the names", async () => {
+  const silent = createServer(() => {}).listen(0, "127.0.0.1");
+  await once(silent, "listening");
+  const { port } = silent.address() as AddressInfo;
+  const directory = await mkdtemp(join(tmpdir(), "ipshard-complete-"));
+  const tokenFile = join(directory, "token");
+  await writeFile(tokenFile, "a.b.c");
+  const by = ["--edge", `http://127.0.0.1:${port}`, "--token-file", tokenFile];
+  for (const words of [
+    ["host", "drain", ...by, ""],
+    ["top", ...by, "--pool", ""],
+    ["map", "--token-file", "-", ""],
+    ["map", "--edge", "no url", ""],
+  ])
+    expect(await run("complete", "--", ...words)).toEqual({ code: 0, stdout: ":4\n", stderr: "" });
+  await rm(directory, { recursive: true });
+  silent.close();
 });
 
 test("[CI16] the help of each verb gives examples", async () => {

@@ -130,6 +130,25 @@ test("[OV5] a host is drained with its progress told, and resumed", async () => 
   expect(command.command).toContain("npx --no -- ipshard agent --edge");
 });
 
+test("[CI17] completion offers the pools, hosts, addresses and contexts that there are, where one is wanted", async () => {
+  const offered = async (...words: readonly string[]): Promise<string[]> => {
+    const lines = (await done("complete", "--", ...words)).trim().split("\n");
+    return lines.slice(0, -1).map((line) => line.split("\t")[0]!);
+  };
+  expect(await offered("host", "drain", "")).toEqual(["h1", "h2"]);
+  expect(await offered("lease", "list", "--host", "h2")).toEqual(["h2"]);
+  expect(await offered("map", "")).toEqual([EGRESS_IP]);
+  expect(await offered("pool", "show", "")).toEqual([POOL, "us"]);
+  expect(await offered("top", "--pool", "u")).toEqual(["us"]);
+  expect(await offered("host", "show", "--pool", "us", "")).toEqual([]);
+  expect(await offered("context", "use", "")).toEqual(["default"]);
+  // What is to be made is not there yet.
+  expect([await offered("pool", "add", ""), await offered("ip", "add", "")]).toEqual([[], []]);
+  const elsewhere = { ...environment, IPSHARD_EDGE: "http://127.0.0.1:1" };
+  const words = ["complete", "--", "host", "drain", "--state", cluster.directory, ""];
+  expect(await run(words, elsewhere)).toEqual({ code: 0, stdout: ":4\n", stderr: "" });
+});
+
 test("[OV5] routers are listed", async () => {
   const by = ["--edge", cluster.edgeUrl, "--state", cluster.directory, "--pool", POOL];
   expect(await done("router", "list", ...by)).toBe("No router has come yet.\n");
