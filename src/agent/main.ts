@@ -4,11 +4,13 @@ import { CONFIGURATION_GOOD, configured, readConfigured } from "../process/confi
 import { EdgeToken } from "../link/edge-token.ts";
 import { joinFirst } from "../link/join-arguments.ts";
 import { TokenRenewal } from "../link/token-renewal.ts";
+import { checkNamedFiles } from "../process/named-files.ts";
 import { endOnWish, openLog } from "../process/process-life.ts";
 import { StateDirectory, UNBOUND_STATE } from "../link/state-directory.ts";
 import { Agent } from "./agent.ts";
 import { agentCommand, type AgentConfig, parseConfig } from "./command-line.ts";
 import { Machine } from "./machine/guarded-machine.ts";
+import { namedFilesOf } from "./named-files.ts";
 
 async function run(config: AgentConfig, isJoined: boolean): Promise<void> {
   const token = await EdgeToken.open(config.tokenFile, "host");
@@ -50,9 +52,16 @@ function write(text: string): void {
 
 await begin("ipshard agent", async () => {
   const said = await configured("agent", agentCommand(write), process.argv.slice(2));
-  const joined = said.isCheck ? null : await joinFirst(said.args, "host");
-  const config = readConfigured(said, () => parseConfig(joined?.args ?? said.args, write));
+  const joined = await joinFirst(said.args, "host", said).catch((fault: unknown) => {
+    throw said.locate(fault);
+  });
+  const config = readConfigured(said, () => parseConfig(joined.args, write));
   if (config === null) return;
-  if (joined === null) write(`${CONFIGURATION_GOOD}\n`);
-  else await run(config, joined.tokenFile !== null);
+  if (!said.isCheck) return run(config, joined.tokenFile !== null);
+  // The token of a join is judged with the join.
+  const files = said.areFilesElsewhere ? [] : namedFilesOf(config, joined.tokenFile !== null);
+  await checkNamedFiles(files).catch((fault: unknown) => {
+    throw said.locate(fault);
+  });
+  write(`${CONFIGURATION_GOOD}\n`);
 });

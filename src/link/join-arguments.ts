@@ -7,11 +7,12 @@ import { once } from "node:events";
 import type { Command } from "commander";
 import { optionInvalid, readUrl } from "../process/command-options.ts";
 import { ALLOW_PLAIN_HTTP, securely } from "../process/plain-http-option.ts";
-import { ensureJoined, type JoinedRole } from "./join.ts";
+import { ensureJoined, foreseenJoin, type Joined, type JoinedRole } from "./join.ts";
 
 /** Where what a machine remembers is, unless it is told otherwise. */
 const DEFAULT_STATE = "/var/lib/ipshard";
 const GATEWAY_PORT = 8443;
+const NO_PLACE = `127.0.0.1:${GATEWAY_PORT}`;
 
 /** The arguments, and the file of the token if this machine has it by a join. */
 export interface JoinedArguments {
@@ -27,8 +28,24 @@ export function withJoin(command: Command): Command {
   );
 }
 
-/** Joins if `--join` is given, and answers the arguments with which to go on. */
-export async function joinFirst(args: readonly string[], role: JoinedRole): Promise<JoinedArguments> {
+/** How a configuration is only looked at. */
+export interface JoinCheck {
+  readonly isCheck: boolean;
+  readonly areFilesElsewhere: boolean;
+}
+
+/** A pool, as long as nobody has said which. */
+const SOME_POOL = "unknown";
+
+/**
+ * Joins if `--join` is given, and answers the arguments with which to go on. For a check nobody is asked: what
+ * the join would make known, and is not known yet, has a value that fits.
+ */
+export async function joinFirst(
+  args: readonly string[],
+  role: JoinedRole,
+  { isCheck, areFilesElsewhere }: JoinCheck,
+): Promise<JoinedArguments> {
   const joinFile = valueOf(args, "--join");
   const edge = valueOf(args, "--edge");
   // What is wrong with the others is said by who reads them.
@@ -40,11 +57,18 @@ export async function joinFirst(args: readonly string[], role: JoinedRole): Prom
   const allowPlainHttp = args.includes(ALLOW_PLAIN_HTTP);
   const url = securely("--edge", readUrl("--edge", edge), { allowPlainHttp });
   const stateDirectory = valueOf(args, "--state") ?? DEFAULT_STATE;
-  const { tokenFile, pools } = await ensureJoined({ edge: url, joinFile, stateDirectory, role });
+  const options = { edge: url, joinFile, stateDirectory, role };
+  const foreseen = (): Promise<Joined> | Joined =>
+    areFilesElsewhere ? { tokenFile: "-", pools: [] } : foreseenJoin(options);
+  const { tokenFile, pools } = await (isCheck ? foreseen() : ensureJoined(options));
   const more = [`--token-file=${tokenFile}`];
   if (valueOf(args, "--state") === null) more.push(`--state=${stateDirectory}`);
-  if (valueOf(args, "--pool") === null) more.push(`--pool=${pools[0] ?? ""}`);
-  if (role === "host" && valueOf(args, "--listen") === null) more.push(`--listen=${await placeTowards(url)}`);
+  if (valueOf(args, "--pool") === null) more.push(`--pool=${pools[0] ?? (isCheck ? SOME_POOL : "")}`);
+  if (role === "host" && valueOf(args, "--listen") === null) {
+    // The machine that looks may have no way to the edge.
+    const place = isCheck ? placeTowards(url).catch(() => NO_PLACE) : placeTowards(url);
+    more.push(`--listen=${await place}`);
+  }
   return { args: [...args, ...more], tokenFile };
 }
 

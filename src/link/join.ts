@@ -82,6 +82,20 @@ export async function ensureJoined(options: JoinOptions): Promise<Joined> {
   }
 }
 
+/** What a join would make known, as far as this machine can say without it. Throws `join-failed`. */
+export async function foreseenJoin({ joinFile, stateDirectory, role }: JoinOptions): Promise<Joined> {
+  const tokenFile = join(stateDirectory, TOKEN_FILE);
+  const kept = claimsOf((await readOptional(tokenFile)) ?? "");
+  if (kept !== null && kept.role === role) return { tokenFile, pools: kept.pools };
+  // What comes by standard input is not there yet.
+  if (joinFile === "-") return { tokenFile, pools: [] };
+  const offered = await readJoinToken(joinFile);
+  const offer = claimsOf(offered);
+  if (offer?.role === "join") return { tokenFile, pools: offer.pools };
+  const what = offered === "" ? "holds nothing" : "holds no join token";
+  throw failed(`--join ${joinFile} ${what}, and this machine has no token by an earlier join in ${stateDirectory}.`);
+}
+
 async function change(
   { edge, role, stateDirectory }: JoinOptions,
   joinToken: string,

@@ -8,6 +8,7 @@ import type { Command, Option } from "commander";
 import { z } from "zod";
 import { CommandFault } from "./command-fault.ts";
 import { collect, optionInvalid } from "./command-options.ts";
+import { FilesFault } from "./named-files.ts";
 import { nearestOf } from "./nearest.ts";
 import type { WrittenFile } from "./written-file.ts";
 
@@ -19,8 +20,10 @@ export const SECTIONS: readonly string[] = ["agent", "router", "edge", "pools"];
 
 const CONFIG = "config";
 const CHECK_CONFIG = "check-config";
+/** Of files that are on another machine. */
+export const FILES_ELSEWHERE = "files-elsewhere";
 /** They are about the file, so they do not stand in it. */
-const NOT_IN_FILES: ReadonlySet<string> = new Set([CONFIG, CHECK_CONFIG, "help", "version"]);
+const NOT_IN_FILES: ReadonlySet<string> = new Set([CONFIG, CHECK_CONFIG, FILES_ELSEWHERE, "help", "version"]);
 const PREFIX = "IPSHARD_";
 
 /** What was said to a program. */
@@ -29,6 +32,8 @@ export interface Configured {
   readonly args: readonly string[];
   /** Only look whether it can be used. */
   readonly isCheck: boolean;
+  /** And not at the files that it names. */
+  readonly areFilesElsewhere: boolean;
   /** The same fault, with where it was said what is wrong. */
   readonly locate: (fault: unknown) => unknown;
 }
@@ -50,7 +55,8 @@ export function withConfiguration(command: Command): Command {
       `--${CONFIG} <file>`,
       `options from a file in YAML or JSON; the environment (${PREFIX}POOL for --pool) and options here are stronger`,
     )
-    .option(`--${CHECK_CONFIG}`, "only say whether all that is configured can be used");
+    .option(`--${CHECK_CONFIG}`, "only say whether all that is configured can be used, the files that it names too")
+    .option(`--${FILES_ELSEWHERE}`, `with --${CHECK_CONFIG}: leave those files alone, which are on another machine`);
 }
 
 /** Gathers what is said to a program whose options are those of the command. Throws `file-invalid`, `option-invalid`. */
@@ -93,6 +99,7 @@ export async function configured(
   return {
     args: [...all, ...fromEnvironment, ...args],
     isCheck: args.includes(`--${CHECK_CONFIG}`),
+    areFilesElsewhere: args.includes(`--${FILES_ELSEWHERE}`),
     locate: (fault) => located(fault, sources, fromFile?.place ?? null),
   };
 }
@@ -169,8 +176,17 @@ function argumentsOf(option: Option, value: unknown, said: string): string[] {
 
 function located(fault: unknown, sources: ReadonlyMap<string, string>, section: string | null): unknown {
   if (!(fault instanceof CommandFault)) return fault;
+  if (fault instanceof FilesFault) return new FilesFault(fault.each.map((one) => placed(one, sources, section)));
+  const { code } = fault;
+  return code === "option-invalid" || code === "plain-http-refused" ? placed(fault, sources, section) : fault;
+}
+
+function placed(
+  fault: CommandFault,
+  sources: ReadonlyMap<string, string>,
+  section: string | null,
+): CommandFault {
   const { code, message } = fault;
-  if (code !== "option-invalid" && code !== "plain-http-refused") return fault;
   const [named] = /--[a-z][a-z-]*/.exec(message) ?? [];
   const source = named === undefined ? undefined : sources.get(named);
   // What is missing is missing from the file, if there is one.

@@ -3,6 +3,8 @@ import { CONFIGURATION_GOOD, configured, readConfigured } from "../process/confi
 import { EdgeToken } from "../link/edge-token.ts";
 import { joinFirst } from "../link/join-arguments.ts";
 import { TokenRenewal } from "../link/token-renewal.ts";
+import { checkNamedFiles, judgedFile, type NamedFiles } from "../process/named-files.ts";
+import { metricsFiles } from "../metrics/node/metrics-options.ts";
 import { mayAdministerNetwork } from "../process/privileges.ts";
 import { endOnWish, openLog } from "../process/process-life.ts";
 import { begin, CommandFault } from "../process/command-fault.ts";
@@ -41,15 +43,28 @@ async function run(options: RouterOptions, isJoined: boolean): Promise<void> {
   });
 }
 
+/** What `--check-config` opens. */
+function namedFilesOf({ tokenFile, metrics }: RouterOptions, isJoined: boolean): readonly NamedFiles[] {
+  const ofEdge = judgedFile("--token-file", tokenFile, () => EdgeToken.open(tokenFile, "router"));
+  return [...(isJoined ? [] : [ofEdge]), ...metricsFiles(metrics)];
+}
+
 function write(text: string): void {
   process.stdout.write(text);
 }
 
 await begin("ipshard router", async () => {
   const said = await configured("router", routerCommand(write), process.argv.slice(2));
-  const joined = said.isCheck ? null : await joinFirst(said.args, "router");
-  const options = readConfigured(said, () => parseCommandLine(joined?.args ?? said.args, write));
+  const joined = await joinFirst(said.args, "router", said).catch((fault: unknown) => {
+    throw said.locate(fault);
+  });
+  const options = readConfigured(said, () => parseCommandLine(joined.args, write));
   if (options === null) return;
-  if (joined === null) write(`${CONFIGURATION_GOOD}\n`);
-  else await run(options, joined.tokenFile !== null);
+  if (!said.isCheck) return run(options, joined.tokenFile !== null);
+  // The token of a join is judged with the join.
+  const files = said.areFilesElsewhere ? [] : namedFilesOf(options, joined.tokenFile !== null);
+  await checkNamedFiles(files).catch((fault: unknown) => {
+    throw said.locate(fault);
+  });
+  write(`${CONFIGURATION_GOOD}\n`);
 });

@@ -1,11 +1,16 @@
 /** Files by which programs and pools are configured: what is wrong with one is said with its line and the remedy. */
 import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { writeFile } from "node:fs/promises";
+import { generateKeyPairSync } from "node:crypto";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { agentCommand, parseConfig } from "../../src/agent/command-line.ts";
 import { desiredSchema } from "../../src/cli/desired/desired-file.ts";
+import { generateKey } from "../../src/wire/keys.ts";
+import { signToken } from "../../src/wire/tokens.ts";
+import { checkNamedFiles, pemFiles } from "../../src/process/named-files.ts";
+import { CERTIFICATE, KEY } from "../agent/tls-origin.ts";
 import { configured, readConfigured } from "../../src/process/configuration.ts";
 import { WrittenFile } from "../../src/process/written-file.ts";
 import { parseCommandLine, routerCommand } from "../../src/router/command-line.ts";
@@ -221,7 +226,7 @@ function run(...args: readonly string[]): Promise<{ code: number; stdout: string
 test("[CF3] config check asks each program whose part a file has", async () => {
   const file = join(await temporaryDirectory(), "ipshard.yaml");
   await writeFile(file, `${GOOD}edge:\n  port: 8787\n`);
-  expect(await run("config", "check", file)).toEqual({
+  expect(await run("config", "check", "--files-elsewhere", file)).toEqual({
     code: 0,
     stdout: `Nothing is wrong with ${file}. Read: agent, router, pools, edge.\n`,
     stderr: "",
@@ -243,6 +248,120 @@ test("[CF3] config check asks each program whose part a file has", async () => {
     ":1:1: pool: There is no pool here. Did you mean pools?",
   );
   expect((await run("config", "check", `${file}.gone`)).stderr).toContain("cannot be read: ENOENT");
+});
+
+/** A token of this role that nobody has to believe. */
+async function tokenOf(role: "host" | "join" | "client"): Promise<string> {
+  const identity = { role, subject: "h1", pools: ["eu"], expiresAtMs: Date.now() + 60_000 };
+  return signToken(identity, await generateKey("issuer"));
+}
+
+test("[CF4] a file that is named and cannot be used is said with its line, each of them, unless it is elsewhere", async () => {
+  const directory = await temporaryDirectory();
+  const at = (name: string): string => join(directory, name);
+  await Promise.all([
+    writeFile(at("host.token"), await tokenOf("host")),
+    writeFile(at("cert.pem"), CERTIFICATE),
+    writeFile(at("key.pem"), KEY),
+    writeFile(at("short"), "short"),
+    mkdir(at("directory")),
+  ]);
+  const good = {
+    "token-file": "host.token",
+    "gateway-certificate": "cert.pem",
+    "gateway-key": "key.pem",
+    "gateway-client-ca": "cert.pem",
+    "metrics-token-file": "host.token",
+  };
+  const text = (files: Readonly<Record<string, string>>): string => `agent:
+  edge: https://edge.example.com
+  pool: eu
+  state: ${at("state")}
+  listen: 127.0.0.1:8443
+  metrics: 127.0.0.1:9464
+${Object.entries({ ...good, ...files })
+  .map(([option, name]) => `  ${option}: ${at(name)}\n`)
+  .join("")}edge:
+  certificate: ${at("cert.pem")}
+  key: ${at("key.pem")}
+`;
+  await writeFile(at("good.yaml"), text({}));
+  expect(await run("config", "check", at("good.yaml"))).toMatchObject({ code: 0, stderr: "" });
+  const wrong = {
+    "token-file": "gone.token",
+    "gateway-certificate": "key.pem",
+    "gateway-key": "cert.pem",
+    "gateway-client-ca": "directory",
+    "metrics-token-file": "short",
+  };
+  await writeFile(at("wrong.yaml"), text(wrong).replace(/ {2}key: .*/, `  key: ${at("gone.pem")}`));
+  const { code, stderr } = await run("config", "check", at("wrong.yaml"));
+  expect(code).toBe(1);
+  expect(stderr.replaceAll(`${directory}/`, "").trim().split("\n")).toEqual([
+    expect.stringMatching(/^ipshard: wrong\.yaml:7:15: --token-file gone\.token cannot be read: there is none\.$/),
+    "wrong.yaml:8:24: --gateway-certificate key.pem holds no certificate in PEM form: it is a private key.",
+    "wrong.yaml:9:16: --gateway-key cert.pem holds no private key in PEM form: it is a certificate.",
+    "wrong.yaml:10:22: --gateway-client-ca directory is a directory, not a file.",
+    expect.stringMatching(/^wrong\.yaml:11:23: --metrics-token-file: short holds no token of 16 characters or more/),
+    "wrong.yaml:14:8: --key gone.pem cannot be read: there is none. [file-invalid]",
+  ]);
+  expect(await run("config", "check", "--files-elsewhere", at("wrong.yaml"))).toMatchObject({ code: 0 });
+});
+
+test("[CF4] a key belongs to its certificate, and what is no PEM is none, whatever it is called", async () => {
+  const directory = await temporaryDirectory();
+  const { privateKey } = generateKeyPairSync("ec", {
+    namedCurve: "P-256",
+    privateKeyEncoding: { type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase: "x" },
+    publicKeyEncoding: { type: "spki", format: "pem" },
+  });
+  const other = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey;
+  const contents = {
+    certificate: CERTIFICATE,
+    key: KEY,
+    other: other.export({ type: "pkcs8", format: "pem" }).toString(),
+    encrypted: privateKey,
+    broken: CERTIFICATE.replace(/\n[^]{40}/, "\n"),
+    text: "no PEM at all",
+  };
+  for (const [name, text] of Object.entries(contents)) await writeFile(join(directory, name), text);
+  const said = async (certificate: string, key: string): Promise<string> => {
+    const files = pemFiles({
+      certificate: ["--certificate", join(directory, certificate)],
+      key: ["--key", join(directory, key)],
+    });
+    const fault = await checkNamedFiles(files).catch((reason: unknown) => reason);
+    return fault === undefined ? "" : (fault as Error).message.replaceAll(`${directory}/`, "");
+  };
+  expect(await said("certificate", "key")).toBe("");
+  expect(await said("certificate", "other")).toBe("--key other is not the key of the certificate certificate.");
+  expect(await said("certificate", "encrypted")).toContain("--key encrypted holds no private key that can be read: it is");
+  expect(await said("broken", "key")).toContain("--certificate broken holds no certificate that can be read");
+  expect(await said("text", "text")).toBe(
+    "--certificate text holds no certificate in PEM form.\n--key text holds no private key in PEM form.",
+  );
+});
+
+test("[CF3] [TK12] with a join token nothing is asked for that the join makes known, and nobody is asked", async () => {
+  const directory = await temporaryDirectory();
+  const at = (name: string): string => join(directory, name);
+  await writeFile(at("join.token"), await tokenOf("join"));
+  await writeFile(at("client.token"), await tokenOf("client"));
+  const check = (program: string, join: string, ...more: readonly string[]) =>
+    run(program, "--edge=https://127.0.0.1:1", `--join=${join}`, `--state=${at("state")}`, "--check-config", ...more);
+  const good = { code: 0, stdout: "All that is configured can be used.\n", stderr: "" };
+  const tls = ["--listen=127.0.0.1:8443"];
+  expect(await check("agent", at("join.token"), ...tls)).toEqual(good);
+  expect(await check("router", at("join.token"), "--ingress=eth0", "--link=eth0")).toEqual(good);
+  expect(await check("agent", "-", ...tls)).toEqual(good);
+  expect(await check("agent", at("gone"), "--files-elsewhere", ...tls)).toEqual(good);
+  for (const [file, what] of [
+    ["gone", "holds nothing"],
+    ["client.token", "holds no join token"],
+  ])
+    expect((await check("agent", at(file!), ...tls)).stderr).toContain(
+      `--join ${at(file!)} ${what}, and this machine has no token by an earlier join in ${at("state")}. [join-failed]`,
+    );
 });
 
 test("[CF3] the files in the documentation have no mistakes", async () => {

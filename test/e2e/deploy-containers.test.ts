@@ -142,7 +142,7 @@ test("[DP5] what manifests say of each other is there, and the agent accepts its
 
 async function accepts(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<void> {
   const main = testedProgram("cli");
-  const { stdout } = await run(process.execPath, [main, ...args, "--check-config"], {
+  const { stdout } = await run(process.execPath, [main, ...args, "--check-config", "--files-elsewhere"], {
     env: { ...process.env, ...env },
   });
   expect(stdout).toBe("All that is configured can be used.\n");

@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { text } from "node:stream/consumers";
 import { z } from "zod";
 import { CommandFault } from "../../process/command-fault.ts";
-import { SECTIONS } from "../../process/configuration.ts";
+import { FILES_ELSEWHERE, SECTIONS } from "../../process/configuration.ts";
 import { ownProgram } from "../../process/own-files.ts";
 import { fileInvalid, WrittenFile } from "../../process/written-file.ts";
 import { poolsSchema } from "../desired/desired-file.ts";
@@ -26,14 +26,15 @@ const fileSchema = z.strictObject({
 
 const check = newVerb("check", "say what is wrong with a file, each mistake with its line and what to do")
   .argument("<file>", `YAML or JSON with any of the parts ${SECTIONS.join(", ")}`)
+  .option("--files-elsewhere", "leave the files alone that it names, which are on another machine")
   .addOption(jsonOption())
-  .action(async (name: string, { json }: { json?: true }) => {
+  .action(async (name: string, { json, filesElsewhere }: { json?: true; filesElsewhere?: true }) => {
     const file = await WrittenFile.read(name);
     const mistakes = file.mistakesBy(fileSchema);
     if (mistakes.length > 0) throw fileInvalid(name, mistakes);
     const parts = Object.keys(z.looseObject({}).parse(file.value)).filter((part) => SECTIONS.includes(part));
     const programs = parts.filter((part) => part !== "pools");
-    const asked = await Promise.all(programs.map((part) => saidOf(part, name)));
+    const asked = await Promise.all(programs.map((part) => saidOf(part, name, filesElsewhere === true)));
     const refusals = asked.filter((why) => why !== null);
     if (refusals.length > 0) throw new CommandFault("file-invalid", refusals.join("\n"));
     await answer(json, { file: name, parts }, () => {
@@ -55,8 +56,8 @@ export const config = withExamples(
 );
 
 /** What a program says against its part; null if nothing is wrong. */
-async function saidOf(part: string, file: string): Promise<string | null> {
-  const args = ["--config", file, "--check-config"];
+async function saidOf(part: string, file: string, areFilesElsewhere: boolean): Promise<string | null> {
+  const args = ["--config", file, "--check-config", ...(areFilesElsewhere ? [`--${FILES_ELSEWHERE}`] : [])];
   const [program, ...words] =
     part === "agent" || part === "router"
       ? commandOf(part, args)

@@ -3,6 +3,7 @@ import { Option } from "commander";
 import { isLoopback } from "../../core/plain-http.ts";
 import { CONFIGURATION_GOOD, withConfiguration } from "../../process/configuration.ts";
 import { optionInvalid, readUrl, withExamples } from "../../process/command-options.ts";
+import { authorityFile, checkNamedFiles, type NamedFiles, pemFiles } from "../../process/named-files.ts";
 import { ALLOW_PLAIN_HTTP, plainHttpRefused, withPlainHttp } from "../../process/plain-http-option.ts";
 import type { DecisionLevel } from "../edge/edge-process.ts";
 import type { EdgeTls } from "../edge/edge-tls.ts";
@@ -25,6 +26,7 @@ interface Words {
   readonly gatewayClientKey?: string;
   readonly allowPlainHttp: boolean;
   readonly checkConfig?: true;
+  readonly filesElsewhere?: true;
 }
 
 /** The verb. */
@@ -68,9 +70,24 @@ export const edge = withExamples(
           `with TLS on this machine come to it; ${ALLOW_PLAIN_HTTP} is for a network that is yours alone.`,
       );
     }
-    if (words.checkConfig === true) return print(CONFIGURATION_GOOD);
+    if (words.checkConfig === true) {
+      if (words.filesElsewhere !== true) await checkNamedFiles(namedFilesOf(tls));
+      return print(CONFIGURATION_GOOD);
+    }
     await runEdge(new StatePaths(state), { host, port, tls, logDecisions, collector });
   });
+
+function namedFilesOf({ certificate, gatewayCa, gatewayClient }: EdgeTls): readonly NamedFiles[] {
+  const pairOf = (prefix: string, files: PemFiles | null): readonly NamedFiles[] =>
+    files === null
+      ? []
+      : pemFiles({ certificate: [`--${prefix}certificate`, files.certificate], key: [`--${prefix}key`, files.key] });
+  return [
+    ...pairOf("", certificate),
+    ...pairOf("gateway-client-", gatewayClient),
+    ...(gatewayCa === null ? [] : [authorityFile("--gateway-ca", gatewayCa)]),
+  ];
+}
 
 type Given = readonly [option: string, file: string | undefined];
 

@@ -4,7 +4,6 @@
  */
 import { createHash, timingSafeEqual } from "node:crypto";
 import { once } from "node:events";
-import { readFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { isIP } from "node:net";
 import type { Logger } from "pino";
@@ -16,7 +15,7 @@ import { outliveClients } from "../../process/listener.ts";
 import { problemReply } from "../../wire/problem-response.ts";
 import { bearerOf } from "../../wire/tokens.ts";
 import { EXPOSITION_TYPE } from "../exposition.ts";
-import type { MetricsPlace } from "./metrics-options.ts";
+import { type MetricsPlace, readMetricsToken } from "./metrics-options.ts";
 
 /** What it needs. */
 export interface MetricsListenerOptions {
@@ -26,7 +25,6 @@ export interface MetricsListenerOptions {
   readonly log: Logger;
 }
 
-const LEAST_TOKEN_LENGTH = 16;
 /** Scrapers are few, and none of them sends much. */
 const MOST_CONNECTIONS = 16;
 
@@ -58,7 +56,7 @@ export class MetricsListener {
   /** Listens. Throws `listen-failed`, or `token-unreadable`. */
   static async open(options: MetricsListenerOptions): Promise<MetricsListener> {
     const { host, port, tokenFile } = options.place;
-    const listener = new MetricsListener(options, tokenFile === null ? null : await hashOfToken(tokenFile));
+    const listener = new MetricsListener(options, tokenFile === null ? null : hashOf(await readMetricsToken(tokenFile)));
     try {
       listener.#server.listen(port, host);
       await once(listener.#server, "listening");
@@ -115,19 +113,6 @@ function isOwnName(host: string | undefined): boolean {
   const name = (host ?? "").replace(/:\d+$/, "");
   const bare = name.startsWith("[") && name.endsWith("]") ? name.slice(1, -1) : name;
   return isIP(bare) !== 0 || isLoopback(bare);
-}
-
-async function hashOfToken(file: string): Promise<Buffer> {
-  let token: string;
-  try {
-    token = (await readFile(file, "utf8")).trim();
-  } catch (fault) {
-    const message = `The file of --metrics-token-file, ${file}, cannot be read: ${(fault as Error).message}.`;
-    throw new CommandFault("token-unreadable", message, fault);
-  }
-  if (token.length >= LEAST_TOKEN_LENGTH && /^\S+$/.test(token)) return hashOf(token);
-  const message = `${file} holds no token of ${LEAST_TOKEN_LENGTH} characters or more: put one there, such as of openssl rand -hex 32.`;
-  throw new CommandFault("token-unreadable", message);
 }
 
 function hashOf(token: string): Buffer {

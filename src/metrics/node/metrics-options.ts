@@ -1,7 +1,10 @@
 /** `--metrics` and `--metrics-token-file`, as agents and routers have them. [MT3] */
+import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { isLoopback } from "../../core/plain-http.ts";
+import { CommandFault } from "../../process/command-fault.ts";
 import { optionInvalid, readPlace } from "../../process/command-options.ts";
+import { judgedFile, type NamedFiles } from "../../process/named-files.ts";
 import { ALLOW_PLAIN_HTTP, plainHttpRefused } from "../../process/plain-http-option.ts";
 
 /** Where a scraper finds the metrics. */
@@ -56,4 +59,26 @@ export function readMetrics(
     `--metrics ${metrics} would take its token over plain HTTP from other machines. Listen on 127.0.0.1, where a ` +
       `tunnel or a proxy with TLS comes to it; ${ALLOW_PLAIN_HTTP} is for a network that is yours alone.`,
   );
+}
+
+const LEAST_TOKEN_LENGTH = 16;
+
+/** What a scraper must show. Throws `token-unreadable`. */
+export async function readMetricsToken(file: string): Promise<string> {
+  let token: string;
+  try {
+    token = (await readFile(file, "utf8")).trim();
+  } catch (fault) {
+    const message = `The file of --metrics-token-file, ${file}, cannot be read: ${(fault as Error).message}.`;
+    throw new CommandFault("token-unreadable", message, fault);
+  }
+  if (token.length >= LEAST_TOKEN_LENGTH && /^\S+$/.test(token)) return token;
+  const message = `${file} holds no token of ${LEAST_TOKEN_LENGTH} characters or more: put one there, such as of openssl rand -hex 32.`;
+  throw new CommandFault("token-unreadable", message);
+}
+
+/** The file of that, for `--check-config`. */
+export function metricsFiles(place: MetricsPlace | null): readonly NamedFiles[] {
+  const file = place?.tokenFile ?? null;
+  return file === null ? [] : [judgedFile("--metrics-token-file", file, () => readMetricsToken(file))];
 }
