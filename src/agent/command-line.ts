@@ -9,6 +9,7 @@ import {
   optionInvalid,
   parsed,
   readDuration,
+  readMs,
   readPlace,
   readPool,
   readUrl,
@@ -123,13 +124,13 @@ interface Options extends TransportOptions, FlowLogOptionTexts {
   readonly weight: string;
 }
 
-const DEFAULT_DRAIN_DEADLINE_MS = 30_000;
-const DEFAULT_CONNECT_TIMEOUT_MS = 10_000;
+const DEFAULT_DRAIN_DEADLINE = "30s";
+const DEFAULT_CONNECT_TIMEOUT = "10s";
 /**
  * As other proxies have it. It is also what a client costs that closed in good order while it
  * waited, for workerd tells nobody of that. [WK42]
  */
-const DEFAULT_RESPONSE_TIMEOUT_MS = 60_000;
+const DEFAULT_RESPONSE_TIMEOUT = "60s";
 const LONGEST_MS = 86_400_000;
 /** Unless more are asked for. */
 const MOST_PROCESSES = 8;
@@ -191,10 +192,10 @@ export function parseConfig(args: readonly string[], write: (text: string) => vo
     allowed: options.allow.map((text) => readRange("--allow", text)),
     denied: options.deny.map((text) => readRange("--deny", text)),
     nameServers: options.dns.map(readNameServer),
-    drainDeadlineMs: readMs("--drain-deadline", options.drainDeadline),
-    connectTimeoutMs: readMs("--connect-timeout", options.connectTimeout),
-    responseTimeoutMs: readMs("--response-timeout", options.responseTimeout),
-    restMs: readMs("--rest", options.rest),
+    drainDeadlineMs: readMs("--drain-deadline", options.drainDeadline, LONGEST_MS),
+    connectTimeoutMs: readMs("--connect-timeout", options.connectTimeout, LONGEST_MS),
+    responseTimeoutMs: readMs("--response-timeout", options.responseTimeout, LONGEST_MS),
+    restMs: readMs("--rest", options.rest, LONGEST_MS),
     machine: readMode(options.machine),
     reach: readOwnNextHop(options.reach),
     probes: options.probe.map(readProbe),
@@ -235,24 +236,24 @@ export function agentCommand(write: (text: string) => void): Command {
     .option("--deny <cidr>", "a range that must not be a destination; may be repeated", collect, [])
     .option("--dns <host:port>", "a name server instead of the system's; may be repeated", collect, [])
     .option(
-      "--drain-deadline <ms>",
-      "how long connections may go on after SIGTERM",
-      String(DEFAULT_DRAIN_DEADLINE_MS),
+      "--drain-deadline <time>",
+      "how long connections may go on after SIGTERM; a number alone is milliseconds",
+      DEFAULT_DRAIN_DEADLINE,
     )
     .option(
-      "--connect-timeout <ms>",
-      "how long a destination may take to accept a connection",
-      String(DEFAULT_CONNECT_TIMEOUT_MS),
+      "--connect-timeout <time>",
+      "how long a destination may take to accept a connection; a number alone is milliseconds",
+      DEFAULT_CONNECT_TIMEOUT,
     )
     .option(
-      "--response-timeout <ms>",
-      "how long a destination may take to begin its answer",
-      String(DEFAULT_RESPONSE_TIMEOUT_MS),
+      "--response-timeout <time>",
+      "how long a destination may take to begin its answer; a number alone is milliseconds",
+      DEFAULT_RESPONSE_TIMEOUT,
     )
     .option(
-      "--rest <ms>",
-      "how long ports must have been of no use before a block of them is given back",
-      String(DEFAULT_TIMING.restMs),
+      "--rest <time>",
+      "how long ports must have been of no use before a block of them is given back; a number alone is milliseconds",
+      `${DEFAULT_TIMING.restMs / 1_000}s`,
     )
     .option(
       "--machine <mode>",
@@ -352,14 +353,6 @@ function readOwnNextHop(addresses: readonly string[]): AgentConfig["reach"] {
   const ipv6 = addresses.filter((address) => isIP(address) === 6);
   if (ipv4.length > 1 || ipv6.length > 1) throw optionInvalid("--reach takes one address of each family.");
   return { ipv4: ipv4[0] ?? null, ipv6: ipv6[0] ?? null };
-}
-
-function readMs(option: string, text: string): number {
-  const ms = Number(text);
-  if (!/^\d+$/.test(text) || ms > LONGEST_MS) {
-    throw optionInvalid(`${option} ${text} is not a number of milliseconds up to a day.`);
-  }
-  return ms;
 }
 
 function isUnspecified(host: string): boolean {

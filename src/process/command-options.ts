@@ -10,6 +10,12 @@ const DURATION = /^([1-9]\d{0,5})(ms|s|m|h|d)$/;
 const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 const HOST_AND_PORT = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/;
 
+/** What is less than a day is no `0d`. */
+function longest(ms: number): string {
+  const [unit, ofUnit] = Object.entries(UNIT_MS).findLast(([, length]) => length <= ms) ?? ["ms", 1];
+  return `${Math.floor(ms / ofUnit)}${unit}`;
+}
+
 /** A command whose help goes to `write`. */
 export function newCommand(name: string, description: string, write: (text: string) => void): Command {
   return new Command(name)
@@ -116,8 +122,16 @@ export function readDuration(
   const durationMs = match ? Number(match[1]) * UNIT_MS[match[2]!]! : NaN;
   if (durationMs >= leastMs && durationMs <= mostMs) return durationMs;
   throw optionInvalid(
-    `${option} is ${JSON.stringify(text)}; it must be a time such as 45s, 10m, 12h or 30d, at most ${Math.floor(mostMs / UNIT_MS.d!)}d.`,
+    `${option} is ${JSON.stringify(text)}; it must be a time such as 45s, 10m, 12h or 30d, at most ${longest(mostMs)}.`,
   );
+}
+
+/** The same of an option that was in milliseconds before it had units: a number alone is so still. */
+export function readMs(option: string, text: string, mostMs: number): number {
+  if (!/^\d+$/.test(text)) return readDuration(option, text, { leastMs: 0, mostMs });
+  const ms = Number(text);
+  if (ms <= mostMs) return ms;
+  throw optionInvalid(`${option} ${text} is not a number of milliseconds up to ${mostMs / UNIT_MS.d!}d.`);
 }
 
 /** The refusal of an option, for `throw`. */

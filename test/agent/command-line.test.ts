@@ -114,7 +114,9 @@ test.each([
   ["--dns", "dns.example:53"],
   ["--drain-deadline", "soon"],
   ["--copied-state", "perhaps"],
-  ["--rest", "1s"],
+  ["--rest", "1w"],
+  ["--rest", "86400001"],
+  ["--drain-deadline", "25h"],
   ["--drain-deadline", "-1"],
   ["--site", ""],
   ["--site", " fra1"],
@@ -227,6 +229,15 @@ test("[PX3] it may be that no source is listed", () => {
 test("[PM8] a host may have a site and a weight", () => {
   const config = parse({ "--site": "Rack 7, Frankfurt", "--weight": "2.5" });
   expect(config).toMatchObject({ site: "Rack 7, Frankfurt", weight: 2.5 });
+});
+
+test("[AG1] times have units, and a number alone is milliseconds where it always was", () => {
+  const { drainDeadlineMs, connectTimeoutMs, responseTimeoutMs, restMs } = parse({})!;
+  expect([drainDeadlineMs, connectTimeoutMs, responseTimeoutMs, restMs]).toEqual([30_000, 10_000, 60_000, 180_000]);
+  expect(
+    parse({ "--drain-deadline": "5m", "--connect-timeout": "1500", "--response-timeout": "2s", "--rest": "0" }),
+  ).toMatchObject({ drainDeadlineMs: 300_000, connectTimeoutMs: 1_500, responseTimeoutMs: 2_000, restMs: 0 });
+  expect(() => parse({ "--drain-deadline": "25h" })).toThrow("such as 45s, 10m, 12h or 30d, at most 1d.");
 });
 
 test("[AG1] who asks for help gets help", () => {

@@ -121,7 +121,7 @@ test.each([
     "Map keys must be unique. Say everything of it in one place.",
   ],
   ["  state: /var/lib/ipshard\n", "", 2, "required option '--state <directory>' not specified"],
-  ["drain-deadline: 5000", "drain-deadline: 5s", 11, "is not a number of milliseconds up to a day"],
+  ["drain-deadline: 5000", "drain-deadline: soon", 11, "it must be a time such as 45s, 10m, 12h or 30d, at most 1d"],
   [
     "proxy: [127.0.0.1:3128, ",
     "proxy: [127.0.0.1:3128 ",

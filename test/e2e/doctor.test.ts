@@ -24,7 +24,7 @@ function runDoctor(
 ): Promise<{ code: number; output: string }> {
   const options = {
     "--edge": cluster.edgeUrl,
-    "--token-file": tokenFile,
+    "--client-token-file": tokenFile,
     "--gateway": cluster.gatewayOf("h1"),
     "--to": cluster.originUrl("/seen"),
     ...changes,
@@ -52,6 +52,14 @@ test("[HS4] a host that works proves it with a round trip from its shared addres
     ),
   );
   expect(code).toBe(0);
+});
+
+test("[HS4] the name that the option for its token had is good still", async () => {
+  const named = { "--edge": cluster.edgeUrl, "--gateway": cluster.gatewayOf("h1"), "--to": "http://10.0.0.1/" };
+  const args = Object.entries(named).map(([name, value]) => `${name}=${value}`);
+  const { output } = await run([...args, "--token-file", tokenFile]);
+  expect(output).toContain("problem The round trip");
+  expect((await run(args)).output).toContain("required option '--client-token-file <file>' not specified");
 });
 
 test("[HS4] for machines each finding is a line of JSON", async () => {

@@ -32,7 +32,7 @@ async function guide(deployment: Deployment): Promise<string> {
   const admin = await deployment.tokenFile("admin", "operator");
   const destination = `http://${ORIGINS_IPV4[0]}:${ORIGIN_PORT}/seen`;
   const bearer = (file: string): string => `Bearer $(cat ${file})`;
-  const doctor = `npx ipshard doctor --allow-plain-http --edge ${EDGE_URL} --token-file ${client}`;
+  const doctor = `npx ipshard doctor --allow-plain-http --edge ${EDGE_URL} --client-token-file ${client}`;
   return [
     draw(lab.size),
     "\nThe edge runs, both routers, an agent on each host, and a web server on the origins. Their logs",

@@ -16,12 +16,12 @@ import { begin, CommandFault } from "../../process/command-fault.ts";
 import { meaningOf, reasonOf, roundTrips } from "../../link/round-trip.ts";
 import { guardAvailability, needsGuard } from "../machine/guard.ts";
 import { examineHost } from "../machine/host-findings.ts";
-import { hostDoctorCommand } from "./command-line.ts";
+import { hostDoctorCommand, withNewNames } from "./command-line.ts";
 import { throughEdge } from "./edge-round-trip.ts";
 
 interface Words extends PlainHttpOption {
   readonly edge: string;
-  readonly tokenFile: string;
+  readonly clientTokenFile: string;
   readonly gateway: string;
   readonly to: string;
   readonly json?: true;
@@ -35,12 +35,12 @@ const passSchema = z.object({
 const TIMEOUT_MS = 15_000;
 
 async function examine(words: Words): Promise<void> {
-  const { edge, tokenFile, gateway, to } = words;
+  const { edge, clientTokenFile, gateway, to } = words;
   for (const [option, text] of Object.entries({ "--edge": edge, "--gateway": gateway })) {
     const url = URL.parse(text);
     if (url !== null) securely(option, url, words);
   }
-  const token = await EdgeToken.open(tokenFile, "client");
+  const token = await EdgeToken.open(clientTokenFile, "client");
   const pass = await askPass(edge, await token.read());
   if (pass === null) return;
   const ips = [...new Set(pass.hosts.flatMap((host) => host.ips))];
@@ -96,11 +96,11 @@ async function examineGuard(): Promise<void> {
 function readWords(args: readonly string[]): Words | null {
   if (args.length === 0) {
     const ways =
-      "on a host with --edge, --token-file, --gateway and --to; on a router as ipshard doctor router";
+      "on a host with --edge, --client-token-file, --gateway and --to; on a router as ipshard doctor router";
     throw optionInvalid(`Say what to examine: ${ways}.`);
   }
   const command = hostDoctorCommand((text) => process.stdout.write(text));
-  return parsed(command, args)?.opts<Words>() ?? null;
+  return parsed(command, withNewNames(args))?.opts<Words>() ?? null;
 }
 
 await begin("ipshard doctor", async () => {
