@@ -1,4 +1,7 @@
-/** The examples that need no Worker, run as they stand. That of the Worker is run in `dev.test.ts`. */
+/**
+ * The examples that need no Worker, run as they stand, with the SDK as the sources have it. That of the Worker is
+ * run in `dev.test.ts`, and those of the SDK with the package that is published in `installed.test.ts`.
+ */
 import { execFile } from "node:child_process";
 import { cp, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";

@@ -1,7 +1,7 @@
 /** What is packed, installed by strangers: what is in it, and that all of it runs on the Nodes that it names. */
 import { createServer } from "node:net";
 import { once } from "node:events";
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { cp, readdir, readFile, writeFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
 import { isBuiltin } from "node:module";
 import { join } from "node:path";
@@ -207,6 +207,19 @@ describe.each(NODES)("on Node %s", (version, nodeOf) => {
       piped: "pong",
     });
     expect(said.source.port).toBe(said.body.port);
+    // As they stand, with the package in the place where npm has put it.
+    await cp(join(ROOT, "examples"), join(project.directory, "examples"), { recursive: true });
+    const access = [`EGRESS_URL=http://127.0.0.1:${first}`, `EGRESS_TOKEN=${token}`];
+    const example = (name: string, ...args: readonly string[]) =>
+      project.run("env", [...access, "node", join("examples", name), ...args]);
+    const ordered = await example("node-sdk/orders.js", origin);
+    expect(JSON.parse(ordered.stdout)).toMatchObject({ status: 200, from: SHARED_IP });
+    await expect(example("node-sdk/orders.js", "http://127.0.0.1:1/")).rejects.toMatchObject({
+      code: 1,
+      stderr: "refused: destination-prohibited\n",
+    });
+    const carts = JSON.parse((await example("sticky-sessions/carts.js", origin, "4")).stdout);
+    expect(Object.values(carts)).toEqual(Array.from({ length: 4 }, () => [SHARED_IP, SHARED_IP, SHARED_IP]));
     // The agent with several processes, whose program is built as well.
     await until("a data process has its part of the leases", async () => {
       const proxied = await project.run("curl", ["-s", "-x", `http://127.0.0.1:${first + 7}`, origin]);
