@@ -21,6 +21,8 @@ export interface ConnectOptions {
   readonly expectedServerHostname?: string;
   /** Whether writing outlives the end of reading. As of `cloudflare:sockets`, not by default. */
   readonly allowHalfOpen?: boolean;
+  /** The trace that it belongs to, as W3C Trace Context has it; with `fetch` it is a field like others. */
+  readonly traceparent?: string;
   /** Gives the call up as long as it is not opened. */
   readonly signal?: AbortSignal;
 }

@@ -124,7 +124,8 @@ export function createEgress(options: EgressOptions): Egress {
     connect(to, connectOptions = {}) {
       const chosen = checked({ ...selection, ...connectOptions.egress });
       const ask = async (query: string, signal: AbortSignal): ReturnType<OpenWebSocket> => {
-        const headers = new Headers();
+        const { traceparent } = connectOptions;
+        const headers = new Headers(traceparent === undefined ? {} : { traceparent });
         await say(headers, chosen);
         return caller.upgrade(query, { headers, signal });
       };

@@ -6,6 +6,8 @@ import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
 import { RequestSpans } from "../../src/agent/request-spans.ts";
 import type { FinishedSpan } from "../../src/metrics/otlp.ts";
+import { createEgress } from "../../src/sdk/egress.ts";
+import { openWebSocket } from "../../src/sdk/node/open-websocket.ts";
 import { CARRIER_CLOSE, CARRIER_PROTOCOL } from "../../src/wire/tcp-carrier.ts";
 import { eventually, type Origin, startByteOrigin } from "./gateway-rig.ts";
 import { ByteClient, openTunnel, type ProxyRig, readHead, startProxyRig } from "./proxy-rig.ts";
@@ -168,6 +170,16 @@ test("[MT14] a WebSocket that its destination resets says that it broke off", as
   await once(opened, "open");
   opened.send("die");
   expect((await span()).code).toBe("connection-terminated");
+});
+
+test("[MT14] the SDK's connect says to which trace it belongs", async () => {
+  const egress = createEgress({ endpoint: rig.url, token: rig.token, openWebSocket });
+  const traceparent = RECORDED.split(": ")[1]!;
+  const socket = egress.connect(`127.0.0.1:${origin.port}`, { traceparent });
+  await socket.opened;
+  await socket.close();
+  const { name, parentSpanId } = await span();
+  expect([name, parentSpanId]).toEqual(["egress tcp", PARENT]);
 });
 
 test("[MT14] TCP in a WebSocket is one span, by which end or failure it went", async () => {
