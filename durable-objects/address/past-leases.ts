@@ -95,7 +95,9 @@ export class PastLeases {
     for (let order = MIN_ORDER; order <= MAX_ORDER; order += 1) {
       const base = port - (port % portCountOf(order));
       // Each row has one lease at least, and its later ones come before an earlier row's.
-      found.push(...this.#rows(`${select} ORDER BY granted_at_ms DESC, epoch DESC LIMIT ?`, base, order, limit));
+      found.push(
+        ...this.#rows(`${select} ORDER BY granted_at_ms DESC, epoch DESC LIMIT ?`, base, order, limit),
+      );
     }
     return this.#known(found);
   }

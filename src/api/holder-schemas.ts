@@ -60,7 +60,11 @@ export const leasesQuerySchema = holdersQuerySchema.pick({ ip: true, port: true 
     .refine((text) => /^[1-9]\d{0,2}$/.test(text) && Number(text) <= MOST_LEASES, limitText)
     .transform(Number)
     .optional()
-    .meta({ type: "integer", example: 10, description: `Leases to go back, ${MOST_LEASES} at most; 10 if it is not given.` }),
+    .meta({
+      type: "integer",
+      example: 10,
+      description: `Leases to go back, ${MOST_LEASES} at most; 10 if it is not given.`,
+    }),
 });
 
 const hostAnswerSchema = z.object({

@@ -263,7 +263,8 @@ export const edgeSchema = z
     }),
     retries: z.int(),
     isWhole: z.boolean().meta({
-      description: "Whether this isolate is the whole edge, as on a machine of its own; elsewhere it is one of many.",
+      description:
+        "Whether this isolate is the whole edge, as on a machine of its own; elsewhere it is one of many.",
     }),
   })
   .meta({ id: "Edge" });

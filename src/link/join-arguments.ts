@@ -34,6 +34,7 @@ export interface JoinCheck {
   readonly areFilesElsewhere: boolean;
 }
 
+const NO_CHECK: JoinCheck = { isCheck: false, areFilesElsewhere: false };
 /** A pool, as long as nobody has said which. */
 const SOME_POOL = "unknown";
 
@@ -44,7 +45,7 @@ const SOME_POOL = "unknown";
 export async function joinFirst(
   args: readonly string[],
   role: JoinedRole,
-  { isCheck, areFilesElsewhere }: JoinCheck,
+  { isCheck, areFilesElsewhere }: JoinCheck = NO_CHECK,
 ): Promise<JoinedArguments> {
   const joinFile = valueOf(args, "--join");
   const edge = valueOf(args, "--edge");

@@ -93,7 +93,9 @@ export async function foreseenJoin({ joinFile, stateDirectory, role }: JoinOptio
   const offer = claimsOf(offered);
   if (offer?.role === "join") return { tokenFile, pools: offer.pools };
   const what = offered === "" ? "holds nothing" : "holds no join token";
-  throw failed(`--join ${joinFile} ${what}, and this machine has no token by an earlier join in ${stateDirectory}.`);
+  throw failed(
+    `--join ${joinFile} ${what}, and this machine has no token by an earlier join in ${stateDirectory}.`,
+  );
 }
 
 async function change(

@@ -27,7 +27,9 @@ export class Exposition {
   ): void {
     const { buckets, count, sumSeconds } = times.read();
     this.#linesOf(name).push(
-      ...buckets.map(({ bound, count: upTo }) => `${name}_bucket${labelled({ ...labels, le: bound })} ${upTo}`),
+      ...buckets.map(
+        ({ bound, count: upTo }) => `${name}_bucket${labelled({ ...labels, le: bound })} ${upTo}`,
+      ),
       `${name}_sum${labelled(labels)} ${sumSeconds}`,
       `${name}_count${labelled(labels)} ${count}`,
     );

@@ -55,8 +55,14 @@ export function withConfiguration(command: Command): Command {
       `--${CONFIG} <file>`,
       `options from a file in YAML or JSON; the environment (${PREFIX}POOL for --pool) and options here are stronger`,
     )
-    .option(`--${CHECK_CONFIG}`, "only say whether all that is configured can be used, the files that it names too")
-    .option(`--${FILES_ELSEWHERE}`, `with --${CHECK_CONFIG}: leave those files alone, which are on another machine`);
+    .option(
+      `--${CHECK_CONFIG}`,
+      "only say whether all that is configured can be used, the files that it names too",
+    )
+    .option(
+      `--${FILES_ELSEWHERE}`,
+      `with --${CHECK_CONFIG}: leave those files alone, which are on another machine`,
+    );
 }
 
 /** Gathers what is said to a program whose options are those of the command. Throws `file-invalid`, `option-invalid`. */
@@ -176,7 +182,8 @@ function argumentsOf(option: Option, value: unknown, said: string): string[] {
 
 function located(fault: unknown, sources: ReadonlyMap<string, string>, section: string | null): unknown {
   if (!(fault instanceof CommandFault)) return fault;
-  if (fault instanceof FilesFault) return new FilesFault(fault.each.map((one) => placed(one, sources, section)));
+  if (fault instanceof FilesFault)
+    return new FilesFault(fault.each.map((one) => placed(one, sources, section)));
   const { code } = fault;
   return code === "option-invalid" || code === "plain-http-refused" ? placed(fault, sources, section) : fault;
 }

@@ -78,7 +78,9 @@ async function readCertificates(option: string, file: string): Promise<readonly 
   try {
     return found.map((pem) => new X509Certificate(pem));
   } catch (fault) {
-    throw optionInvalid(`${option} ${file} holds no certificate that can be read: ${(fault as Error).message}.`);
+    throw optionInvalid(
+      `${option} ${file} holds no certificate that can be read: ${(fault as Error).message}.`,
+    );
   }
 }
 
@@ -95,7 +97,9 @@ async function checkKey(
   try {
     key = createPrivateKey(text);
   } catch (fault) {
-    const why = text.includes("ENCRYPTED") ? "it is encrypted, and nobody is asked for a password" : (fault as Error).message;
+    const why = text.includes("ENCRYPTED")
+      ? "it is encrypted, and nobody is asked for a password"
+      : (fault as Error).message;
     throw optionInvalid(`${option} ${file} holds no private key that can be read: ${why}.`);
   }
   // What is wrong with the certificate is said of that.
@@ -106,7 +110,8 @@ async function checkKey(
 
 async function textOf(option: string, file: string): Promise<string> {
   try {
-    if ((await stat(file)).isDirectory()) throw optionInvalid(`${option} ${file} is a directory, not a file.`);
+    if ((await stat(file)).isDirectory())
+      throw optionInvalid(`${option} ${file} is a directory, not a file.`);
     return await readFile(file, "utf8");
   } catch (fault) {
     if (fault instanceof CommandFault) throw fault;
@@ -123,5 +128,7 @@ function reasonOf(fault: unknown): string {
 /** Begins with the option, by which it is found where it was said. */
 function ofOption(option: string, fault: unknown): CommandFault {
   if (!(fault instanceof CommandFault)) throw fault;
-  return fault.message.startsWith(option) ? fault : new CommandFault(fault.code, `${option}: ${fault.message}`, fault);
+  return fault.message.startsWith(option)
+    ? fault
+    : new CommandFault(fault.code, `${option}: ${fault.message}`, fault);
 }

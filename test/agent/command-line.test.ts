@@ -233,9 +233,16 @@ test("[PM8] a host may have a site and a weight", () => {
 
 test("[AG1] times have units, and a number alone is milliseconds where it always was", () => {
   const { drainDeadlineMs, connectTimeoutMs, responseTimeoutMs, restMs } = parse({})!;
-  expect([drainDeadlineMs, connectTimeoutMs, responseTimeoutMs, restMs]).toEqual([30_000, 10_000, 60_000, 180_000]);
+  expect([drainDeadlineMs, connectTimeoutMs, responseTimeoutMs, restMs]).toEqual([
+    30_000, 10_000, 60_000, 180_000,
+  ]);
   expect(
-    parse({ "--drain-deadline": "5m", "--connect-timeout": "1500", "--response-timeout": "2s", "--rest": "0" }),
+    parse({
+      "--drain-deadline": "5m",
+      "--connect-timeout": "1500",
+      "--response-timeout": "2s",
+      "--rest": "0",
+    }),
   ).toMatchObject({ drainDeadlineMs: 300_000, connectTimeoutMs: 1_500, responseTimeoutMs: 2_000, restMs: 0 });
   expect(() => parse({ "--drain-deadline": "25h" })).toThrow("such as 45s, 10m, 12h or 30d, at most 1d.");
 });

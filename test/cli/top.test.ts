@@ -17,7 +17,9 @@ test("[OV9] the requests are those of the pool, whatever other pools do meanwhil
 test("[OV9] one isolate of many is called that, and nothing is said where another answered", () => {
   const glance = glanceOf(look(0, { eu: 10 }, false), look(1_000, { eu: 12 }, false));
   expect(glance).toMatchObject({ requestsPerSecond: 2, isWholeEdge: false });
-  expect(glanceText(glance)).toContain("2 requests/s through the one isolate of the edge that answered, of many");
+  expect(glanceText(glance)).toContain(
+    "2 requests/s through the one isolate of the edge that answered, of many",
+  );
   const other = glanceOf(look(0, { eu: 10 }, false), look(1_000, { eu: 3 }, false));
   expect(other.requestsPerSecond).toBeNull();
   expect(glanceText(other)).not.toContain("requests/s");

@@ -58,6 +58,11 @@ test.each(PROGRAMS)("[DP4] %s accepts its command line and the file beside it", 
     .replace("${CREDENTIALS_DIRECTORY}", join(directory, "credentials"))
     .split(" ");
   const main = testedProgram("cli");
-  const { stdout } = await run(process.execPath, [main, ...words.slice(1), "--check-config", "--files-elsewhere"]);
+  const { stdout } = await run(process.execPath, [
+    main,
+    ...words.slice(1),
+    "--check-config",
+    "--files-elsewhere",
+  ]);
   expect(stdout).toBe("All that is configured can be used.\n");
 });

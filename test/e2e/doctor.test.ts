@@ -55,7 +55,11 @@ test("[HS4] a host that works proves it with a round trip from its shared addres
 });
 
 test("[HS4] the name that the option for its token had is good still", async () => {
-  const named = { "--edge": cluster.edgeUrl, "--gateway": cluster.gatewayOf("h1"), "--to": "http://10.0.0.1/" };
+  const named = {
+    "--edge": cluster.edgeUrl,
+    "--gateway": cluster.gatewayOf("h1"),
+    "--to": "http://10.0.0.1/",
+  };
   const args = Object.entries(named).map(([name, value]) => `${name}=${value}`);
   const { output } = await run([...args, "--token-file", tokenFile]);
   expect(output).toContain("problem The round trip");

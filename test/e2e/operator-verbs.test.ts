@@ -169,7 +169,9 @@ test("[OV6] leases are listed, drawn as a map, and followed back", async () => {
   expect(rows[Math.floor(base / 4_096)]!.slice(6)[(base % 4_096) / 64]).toBe(mark);
   const past = await answerOf("lease", "history", `${EGRESS_IP}:${base}`);
   expect(past[0]).toMatchObject({ host: "h2", firstPort: base, end: null });
-  expect(await answerOf("lease", "history", `${EGRESS_IP}:${base}`, "--limit", "1")).toEqual(past.slice(0, 1));
+  expect(await answerOf("lease", "history", `${EGRESS_IP}:${base}`, "--limit", "1")).toEqual(
+    past.slice(0, 1),
+  );
   expect(await done("lease", "history", `${EGRESS_IP}:80`)).toContain("Nobody had");
 });
 

@@ -1,6 +1,6 @@
 /** A machine that joins, against an edge that does as it is told. */
 import { once } from "node:events";
-import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { joinFirst } from "../../src/link/join-arguments.ts";
+import { type JoinCheck, joinFirst } from "../../src/link/join-arguments.ts";
 import { ensureJoined } from "../../src/link/join.ts";
 import { TokenRenewal } from "../../src/link/token-renewal.ts";
 import { generateKey } from "../../src/wire/keys.ts";
@@ -133,6 +133,33 @@ test("[TK12] what the join makes known needs not be given, and what is given sta
   await expect(joinFirst([...given, "--token-file=x"], "host")).rejects.toMatchObject({
     code: "option-invalid",
   });
+});
+
+test("[CF3] [TK12] a check foresees a join without asking anybody, and says when there is nothing to join by", async () => {
+  const state = join(directory, "unjoined");
+  const foresee = (file: string, check: Partial<JoinCheck> = {}, role: "host" | "router" = "host") =>
+    joinFirst(["--edge", edge.href, `--join=${file}`, "--state", state], role, {
+      isCheck: true,
+      areFilesElsewhere: false,
+      ...check,
+    });
+  const added = async (...given: Parameters<typeof foresee>) => (await foresee(...given)).args.slice(5);
+  const own = `--token-file=${join(state, "token")}`;
+  expect(await added(await joinFile())).toEqual([own, "--pool=eu", "--listen=127.0.0.1:8443"]);
+  expect(await added(await joinFile(), {}, "router")).toEqual([own, "--pool=eu"]);
+  // It comes by standard input, or is on another machine: of what pool it is, nobody can say.
+  expect(await added("-")).toEqual([own, "--pool=unknown", "--listen=127.0.0.1:8443"]);
+  expect(await added(join(directory, "gone"), { areFilesElsewhere: true })).toContain("--pool=unknown");
+  await expect(foresee(join(directory, "gone"))).rejects.toMatchObject({
+    code: "join-failed",
+    message: `--join ${join(directory, "gone")} holds nothing, and this machine has no token by an earlier join in ${state}.`,
+  });
+  await expect(foresee(await joinFile("host"))).rejects.toThrow("holds no join token");
+  // The token of an earlier join does, without a join token.
+  await mkdir(state);
+  await writeFile(join(state, "token"), await made("host", DAY_MS));
+  expect(await added(join(directory, "gone"))).toContain(own);
+  expect(asked).toEqual([]);
 });
 
 test("[TK10] a token is replaced when a third of its life is over, and not before", async () => {

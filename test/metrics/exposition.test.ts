@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { Exposition } from "../../src/metrics/exposition.ts";
 import { TimeHistogram } from "../../src/metrics/time-histogram.ts";

@@ -338,7 +338,9 @@ describe("/v1/leases", () => {
   it("[AT11] tells each administrator of the leases in pools of the token alone", async () => {
     const { list } = edgeOf("eu", [leaseOf("h2", "eu"), leaseOf("h1", "us")]);
     const hosts = async (pools: readonly string[]): Promise<string[]> => {
-      const { leases } = await (await list(`ip=${IP}&port=5320`, pools)).json<{ leases: { host: string }[] }>();
+      const { leases } = await (
+        await list(`ip=${IP}&port=5320`, pools)
+      ).json<{ leases: { host: string }[] }>();
       return leases.map(({ host }) => host);
     };
     expect([await hosts(["eu"]), await hosts(["us"]), await hosts(["eu", "us"])]).toEqual([

@@ -1,3 +1,4 @@
+/** The command line of the doctor of hosts. */
 import type { Command } from "commander";
 import { newCommand, withExamples } from "../../process/command-options.ts";
 import { withPlainHttp } from "../../process/plain-http-option.ts";

@@ -70,20 +70,23 @@ export async function complete(words: readonly string[]): Promise<void> {
   }
 }
 
-function withNames(root: RootCommand): RootCommand {
-  const complete = (kind: NameKind) => (add: (name: string, about: string) => void) => {
+function namesOf(kind: NameKind) {
+  return (add: (name: string, about: string) => void): void => {
     // The library cannot wait, so it is asked again when they are known.
     if (known === null) throw new Wanted(kind);
     for (const { name, about } of known) add(name, about);
   };
+}
+
+function withNames(root: RootCommand): RootCommand {
   for (const [verb, { options, arguments: taken }] of root.commands) {
     for (const [name, option] of options) {
       const kind = kindOf(`${verb} --${name}`, OPTION_KINDS[name]);
-      if (kind !== null && option.isBoolean !== true) option.handler = complete(kind);
+      if (kind !== null && option.isBoolean !== true) option.handler = namesOf(kind);
     }
     for (const [name, argument] of taken) {
       const kind = kindOf(`${verb} ${name}`, ARGUMENT_KINDS[name]);
-      if (kind !== null) argument.handler = complete(kind);
+      if (kind !== null) argument.handler = namesOf(kind);
     }
   }
   return root;

@@ -78,15 +78,17 @@ export const edge = withExamples(
   });
 
 function namedFilesOf({ certificate, gatewayCa, gatewayClient }: EdgeTls): readonly NamedFiles[] {
-  const pairOf = (prefix: string, files: PemFiles | null): readonly NamedFiles[] =>
-    files === null
-      ? []
-      : pemFiles({ certificate: [`--${prefix}certificate`, files.certificate], key: [`--${prefix}key`, files.key] });
   return [
-    ...pairOf("", certificate),
-    ...pairOf("gateway-client-", gatewayClient),
+    ...pairFiles("", certificate),
+    ...pairFiles("gateway-client-", gatewayClient),
     ...(gatewayCa === null ? [] : [authorityFile("--gateway-ca", gatewayCa)]),
   ];
+}
+
+function pairFiles(prefix: string, files: PemFiles | null): readonly NamedFiles[] {
+  if (files === null) return [];
+  const { certificate, key } = files;
+  return pemFiles({ certificate: [`--${prefix}certificate`, certificate], key: [`--${prefix}key`, key] });
 }
 
 type Given = readonly [option: string, file: string | undefined];

@@ -56,7 +56,10 @@ export class MetricsListener {
   /** Listens. Throws `listen-failed`, or `token-unreadable`. */
   static async open(options: MetricsListenerOptions): Promise<MetricsListener> {
     const { host, port, tokenFile } = options.place;
-    const listener = new MetricsListener(options, tokenFile === null ? null : hashOf(await readMetricsToken(tokenFile)));
+    const listener = new MetricsListener(
+      options,
+      tokenFile === null ? null : hashOf(await readMetricsToken(tokenFile)),
+    );
     try {
       listener.#server.listen(port, host);
       await once(listener.#server, "listening");

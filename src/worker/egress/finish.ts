@@ -9,7 +9,7 @@ import {
 import { newRequestId } from "../../wire/request-id.ts";
 import { problemCodeOf } from "../../wire/problem-response.ts";
 import { edgeRefusalOf, edgeRefusals } from "../runtime/edge-refusals.ts";
-import { edgeTimes } from "../runtime/edge-times.ts";
+import { edgeTimes } from "./edge-times.ts";
 import type { Background, Environment } from "../runtime/environment.ts";
 import { type EdgeTrace, sendSpan, traceOf } from "./edge-trace.ts";
 import { say } from "../runtime/log.ts";

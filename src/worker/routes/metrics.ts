@@ -16,7 +16,7 @@ import { bearerOf } from "../../wire/tokens.ts";
 import { type EdgeContext, identify, refusedIdentity, tokenOf } from "../identity/authenticate.ts";
 import { askControlPlane, edgeCounters } from "../runtime/control-plane.ts";
 import { edgeRefusals } from "../runtime/edge-refusals.ts";
-import { edgeTimes } from "../runtime/edge-times.ts";
+import { edgeTimes } from "../egress/edge-times.ts";
 import type { Background, Environment } from "../runtime/environment.ts";
 import { problem } from "../runtime/problem.ts";
 
