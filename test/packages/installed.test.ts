@@ -214,7 +214,7 @@ describe.each(NODES)("on Node %s", (version, nodeOf) => {
       project.run("env", [...access, "node", join("examples", name), ...args]);
     const ordered = await example("node-sdk/orders.js", origin);
     expect(JSON.parse(ordered.stdout)).toMatchObject({ status: 200, from: SHARED_IP });
-    await expect(example("node-sdk/orders.js", "http://127.0.0.1:1/")).rejects.toMatchObject({
+    await expect(example("node-sdk/orders.js", "http://10.0.0.1/")).rejects.toMatchObject({
       code: 1,
       stderr: "refused: destination-prohibited\n",
     });
