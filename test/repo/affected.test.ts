@@ -10,6 +10,16 @@ test("the tests of a changed file come first, and those that import it from afar
   expect([...distances.values()]).toEqual([...distances.values()].toSorted((a, b) => a - b));
 });
 
+test("tests that bear the name of the changed file come first, however many files are between", async () => {
+  const first = async (file: string): Promise<string[]> => {
+    const distances = await testsAffectedBy([file]);
+    return [...distances].filter(([, distance]) => distance <= 1).map(([name]) => name);
+  };
+  expect(await first("src/agent/traffic/tunnel/tunnel-relay.ts")).toContain("test/agent/tunnels.test.ts");
+  expect(await first("src/agent/request-spans.ts")).toContain("test/agent/flow-spans.test.ts");
+  expect(await first("src/agent/traffic/tunnel/tunnel-relay.ts")).not.toContain("test/agent/socks.test.ts");
+});
+
 test("tests that start a changed program by its name are among them, though they import nothing of it", async () => {
   expect((await testsAffectedBy(["src/cli/verbs/start.ts"])).has("test/cli/start.test.ts")).toBe(true);
 });

@@ -1,6 +1,6 @@
-/** Which tests a change may break: those that come to a changed file by imports, the nearest first. */
+/** Which tests a change may break: those that come to a changed file by imports, the nearest and those of its name first. */
 import { glob, readFile } from "node:fs/promises";
-import { dirname, join, normalize } from "node:path";
+import { basename, dirname, join, normalize } from "node:path";
 
 /** Test files by the number of imports between them and the nearest changed file. */
 export type Distances = ReadonlyMap<string, number>;
@@ -26,10 +26,23 @@ export async function testsAffectedBy(changed: readonly string[]): Promise<Dista
   const far = Math.max(...distances.values()) + 1;
   for (const file of changed) {
     for await (const test of glob(`${testFolderOf(file)}/**/*.test.ts`)) {
-      if (!distances.has(test)) distances.set(test, far);
+      const distance = distances.get(test) ?? far;
+      distances.set(test, isNamesake(test, file) ? Math.min(distance, 1) : distance);
     }
   }
-  return new Map([...distances].filter(([file]) => file.endsWith(".test.ts")));
+  const found = [...distances].filter(([file]) => file.endsWith(".test.ts"));
+  return new Map(found.toSorted(([, a], [, b]) => a - b));
+}
+
+/** Through a rig that has everything nothing is near: the tests of `tunnel-relay.ts` are those of tunnels. */
+function isNamesake(test: string, changed: string): boolean {
+  const [of, its] = [wordsOf(test), wordsOf(changed)];
+  return of.every((word) => its.includes(word)) || its.every((word) => of.includes(word));
+}
+
+function wordsOf(file: string): string[] {
+  const [name] = basename(file).split(".");
+  return name!.split("-").map((word) => word.replace(/s$/, ""));
 }
 
 /** `src/cli/main.ts` is spoken of in `test/cli`, and documents in `test/repo`. */
