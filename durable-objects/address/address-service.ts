@@ -5,6 +5,7 @@
  * `lease-sessions.ts`, and what routers are told is `address-publisher.ts`. [DO6]
  */
 import { freePortCount } from "../../src/core/buddy-allocator.ts";
+import { newestOf } from "../../src/core/history-event.ts";
 import { type Holder, leasesOf, type LeaseRow } from "../../src/core/lease-table.ts";
 import { ok, type Outcome, refuse } from "../../src/core/outcome.ts";
 import type { LeasesQuestion, PortQuestion } from "../../src/core/port-history.ts";
@@ -17,7 +18,8 @@ import { endConnectionsOf, NO_OPENER, type Opener } from "../platform/token-sock
 import { AddressPublisher } from "./address-publisher.ts";
 import { type AddressCounts, countsOf, LEFT, SERVE, statusOf } from "./address-status.ts";
 import { AddressTable } from "./address-table.ts";
-import type { StoredHistory, StoredLeases } from "./lease-store.ts";
+import type { AddressQuestion } from "./address-events.ts";
+import type { StoredEvents, StoredHistory, StoredLeases } from "./lease-store.ts";
 import { LeaseSessions } from "./lease-sessions.ts";
 
 /** A host of an address; it has no end while it has a slot. */
@@ -153,6 +155,14 @@ export class AddressService {
     const known = this.#table.leasesOf(question);
     await this.#table.alarmSet;
     return known === null ? refuse("ip-unknown") : ok(known);
+  }
+
+  /** What happened to it, also in pools that it has left, the newest of what is asked for. [EV2] */
+  async events(question: AddressQuestion): Promise<Outcome<StoredEvents, "ip-unknown">> {
+    const known = this.#table.eventsOf(question);
+    await this.#table.alarmSet;
+    if (known === null) return refuse("ip-unknown");
+    return ok({ ...known, events: newestOf([known.events], question.limit) });
   }
 
   /** What is not free of it now; nothing of an address that belongs to no pool. */

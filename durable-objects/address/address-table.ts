@@ -20,7 +20,14 @@ import { isUnpublished } from "../../src/core/publication.ts";
 import type { ObjectPlatform } from "../platform/object-platform.ts";
 import { migrate } from "../storage/migrate.ts";
 import { ADDRESS_MIGRATIONS } from "./address-schema.ts";
-import { LeaseStore, type StoredAddress, type StoredHistory, type StoredLeases } from "./lease-store.ts";
+import type { AddressQuestion } from "./address-events.ts";
+import {
+  LeaseStore,
+  type StoredAddress,
+  type StoredEvents,
+  type StoredHistory,
+  type StoredLeases,
+} from "./lease-store.ts";
 
 /** One per egress IP. */
 export class AddressTable {
@@ -156,6 +163,13 @@ export class AddressTable {
     const address = this.address();
     if (address !== null) this.execute(address, { type: "tick" });
     return this.#store.leasesOf(question, this.#platform.nowMs());
+  }
+
+  /** What happened; null if the address never belonged to a pool. */
+  eventsOf(question: AddressQuestion): StoredEvents | null {
+    const address = this.address();
+    if (address !== null) this.execute(address, { type: "tick" });
+    return this.#store.eventsOf(question, this.#platform.nowMs());
   }
 
   /** Stores all or nothing; after a failure memory may be ahead of the disk, so it goes. [DO6] */

@@ -13,7 +13,8 @@ import { durablePlatform, restorationIn } from "../platform/durable-platform.ts"
 import { answerClose, answerUpgrade, connectingOpener, connectingPeer } from "../platform/upgrade.ts";
 import { type AddressDescription, AddressService } from "./address-service.ts";
 import { type AddressCounts, SERVE } from "./address-status.ts";
-import type { StoredHistory, StoredLeases } from "./lease-store.ts";
+import type { AddressQuestion } from "./address-events.ts";
+import type { StoredEvents, StoredHistory, StoredLeases } from "./lease-store.ts";
 
 /** What the object finds in its environment. */
 export interface AddressBindings {
@@ -64,6 +65,11 @@ export class EgressIp extends DurableObject<AddressBindings> {
   /** As the service's `leasesOf`. */
   async leasesOf(question: LeasesQuestion): Promise<Outcome<StoredLeases, "ip-unknown">> {
     return this.#service.leasesOf(question);
+  }
+
+  /** As the service's `events`. */
+  async events(question: AddressQuestion): Promise<Outcome<StoredEvents, "ip-unknown">> {
+    return this.#service.events(question);
   }
 
   /** As the service's `held`. */

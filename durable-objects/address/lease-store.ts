@@ -28,7 +28,10 @@ import {
   portLeases,
   type PortLeases,
   type PortQuestion,
+  retentionStartMs,
 } from "../../src/core/port-history.ts";
+import type { HistoryEvent } from "../../src/core/history-event.ts";
+import { AddressEvents, type AddressQuestion } from "./address-events.ts";
 import { PastLeases } from "./past-leases.ts";
 import { recoveryIn, StoredRecovery } from "./stored-recovery.ts";
 import { numberOf, type SqlDatabase, type SqlRow, textOf, textOrNull } from "../storage/sql-database.ts";
@@ -66,6 +69,12 @@ export interface StoredHistory {
 /** The latest leases on a port, and that pool. */
 export interface StoredLeases extends PortLeases {
   readonly pool: string;
+}
+
+/** What happened to an address, and the pool that it belongs to, or did last. */
+export interface StoredEvents {
+  readonly pool: string;
+  readonly events: readonly HistoryEvent[];
 }
 
 /** Reads and writes one table; transactions are the caller's. */
@@ -236,6 +245,16 @@ export class LeaseStore {
     const live = this.#rows("SELECT * FROM lease").map((row) => knownLeaseOf(row, pool));
     const leases = [...live, ...past()];
     return { pool, leases, wholeSinceMs: this.#past.wholeSinceMs(), nowMs, historyDays };
+  }
+
+  /** What happened. Reads the disk alone, so that it also answers for an address without a pool. [EV2] */
+  eventsOf(question: AddressQuestion, nowMs: number): StoredEvents | null {
+    const [assignment] = this.#rows("SELECT * FROM assignment");
+    if (assignment === undefined) return null;
+    const [ip, pool] = [textOrNull(assignment, "ip") ?? "", textOf(assignment, "pool")];
+    const keptSinceMs = retentionStartMs(nowMs, settingsOf(assignment).historyDays);
+    const sinceMs = Math.max(question.sinceMs, keptSinceMs);
+    return { pool, events: new AddressEvents(this.#sql).read({ ...question, sinceMs }, { ip, pool }) };
   }
 
   /** The epoch of the lease that a grant goes on with: it came free for this grant alone. [QU3] */

@@ -29,7 +29,7 @@ const LEASES_IN_ROW = 64;
 const CANDIDATES = 4;
 
 /** Epoch, beginning, end, and how it ended. */
-type LeaseInRow = readonly [epoch: number, sinceMs: number, untilMs: number, end: LeaseEnd];
+export type LeaseInRow = readonly [epoch: number, sinceMs: number, untilMs: number, end: LeaseEnd];
 
 /** Reads and writes the past of one table; transactions are the caller's. */
 export class PastLeases {
@@ -202,7 +202,8 @@ export class PastLeases {
   }
 }
 
-function leasesIn(row: SqlRow): readonly LeaseInRow[] {
+/** The leases of a row, the oldest first. */
+export function leasesIn(row: SqlRow): readonly LeaseInRow[] {
   const leases = textOrNull(row, "leases");
   if (leases !== null) return JSON.parse(leases) as LeaseInRow[];
   const end = textOf(row, "end_reason") as LeaseEnd;

@@ -99,6 +99,26 @@ export class AuditLog {
     return after === undefined ? entries.toReversed() : entries;
   }
 
+  /**
+   * The entries between these times, the newest first, out of the newest `most`. They are read as they are
+   * asked for: what they say may be long.
+   */
+  *newestFirst(sinceMs: number, untilMs: number, most: number): Generator<AuditEntry> {
+    const sequences = this.#sql
+      .exec(
+        `SELECT sequence FROM audit WHERE sequence > (SELECT max(sequence) FROM audit) - ?
+        AND at_ms >= ? AND at_ms <= ? ORDER BY at_ms DESC, sequence DESC`,
+        most,
+        sinceMs,
+        untilMs,
+      )
+      .toArray();
+    for (const row of sequences) {
+      const found = this.#sql.exec("SELECT * FROM audit WHERE sequence = ?", numberOf(row, "sequence"));
+      yield entryOf(found.toArray()[0]!);
+    }
+  }
+
   /** The oldest go first, and only from that end: no search goes through the log. */
   #prune(newest: number, nowMs: number): void {
     const oldest = this.#sql

@@ -7,6 +7,7 @@
  * steps. [DO11] [RE6]
  */
 import type { AddressOrder, AddressStatus, PoolAddress } from "../calls/address-calls.ts";
+import type { EventLog } from "../events/event-log.ts";
 import type { ObjectPlatform } from "../platform/object-platform.ts";
 import type { SteeringFeed } from "../steering/steering-feed.ts";
 import type { PoolStore, StoredPool } from "./pool-store.ts";
@@ -16,6 +17,7 @@ export interface OrdersOptions {
   readonly platform: ObjectPlatform;
   readonly store: PoolStore;
   readonly steering: SteeringFeed;
+  readonly events: EventLog;
   readonly addressOf: (ip: string) => PoolAddress;
   /** Which addresses hosts are to serve may have changed. */
   readonly onChange: () => void;
@@ -100,7 +102,7 @@ export class AddressOrders {
       const answer = await this.#ask(pool, ip, known.retiring === null ? "serve" : "retire");
       if (!answer.ok) {
         if (store.isConfirmed(ip)) platform.report(`address ${ip} belongs to another pool by now`);
-        this.#forget(ip);
+        this.#forget(ip, "ip-elsewhere");
       } else if (answer.value.status === "outdated") {
         store.outdo(answer.value.revision);
       } else if (known.retiring !== null) {
@@ -129,7 +131,7 @@ export class AddressOrders {
       if (answer.ok) status = answer.value;
     }
     // Taken back meanwhile, it is asked to serve by the next push.
-    if (status.status === "left" && this.#isRetiring(ip)) this.#forget(ip);
+    if (status.status === "left" && this.#isRetiring(ip)) this.#forget(ip, null);
     return RETRY_AFTER_MS;
   }
 
@@ -150,11 +152,12 @@ export class AddressOrders {
     return known !== null && known.retiring !== null;
   }
 
-  #forget(ip: string): void {
-    const { store, steering, onChange } = this.#options;
+  #forget(ip: string, reason: "ip-elsewhere" | null): void {
+    const { store, steering, events, onChange } = this.#options;
     // Mostly they know already; nobody waits for those that do not.
     steering.remove(ip);
     store.forgetIp(ip);
+    events.note({ kind: "address-removed", ip, ...(reason === null ? {} : { reason }) });
     onChange();
   }
 }

@@ -108,6 +108,17 @@ export class AssignmentStore {
     return new Map(rows.map((row) => [textOf(row, "host"), numberOrNull(row, "silent_since_ms")!]));
   }
 
+  /** The hosts of which it was noted that they are away for longer than a restart takes. */
+  absent(): Set<string> {
+    const rows = this.#sql.exec("SELECT host FROM host WHERE is_absence_noted = 1").toArray();
+    return new Set(rows.map((row) => textOf(row, "host")));
+  }
+
+  /** Notes it, or that it is over. */
+  noteAbsence(host: string, isAway: boolean): void {
+    this.#sql.exec("UPDATE host SET is_absence_noted = ? WHERE host = ?", isAway ? 1 : 0, host);
+  }
+
   /** Notes since when a host has got no requests; null when it gets some. */
   noteSilence(host: string, sinceMs: number | null): void {
     this.#sql.exec("UPDATE host SET silent_since_ms = ? WHERE host = ?", sinceMs, host);

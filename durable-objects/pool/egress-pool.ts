@@ -5,6 +5,7 @@
 import { DurableObject } from "cloudflare:workers";
 import type { AuditEntry, ChangeAuthor } from "../../src/core/audit.ts";
 import type { PublishedPool } from "../../src/core/egress-facts.ts";
+import type { EventPage, HistoryEvent } from "../../src/core/history-event.ts";
 import type { Outcome } from "../../src/core/outcome.ts";
 import type { Placement } from "../../src/core/placement.ts";
 import type { PolicyChanges, RevokedToken, TenantChanges } from "../../src/core/pool-policy.ts";
@@ -136,9 +137,14 @@ export class EgressPool extends DurableObject<PoolBindings> {
     return this.#service.policies.revoke(tokens, by);
   }
 
-  /** As the service's `audit`. */
+  /** As `PoolRecord.audit`. */
   async audit(page: AuditPage): Promise<Outcome<readonly AuditEntry[], "pool-unknown">> {
-    return this.#service.audit(page);
+    return this.#service.record.audit(page);
+  }
+
+  /** As `PoolRecord.read`. */
+  async events(page: EventPage, ip?: string): Promise<Outcome<readonly HistoryEvent[], "pool-unknown">> {
+    return this.#service.record.read(page, ip);
   }
 
   /** As the service's `facts`. */

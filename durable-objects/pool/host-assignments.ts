@@ -18,9 +18,12 @@ import { minimumOf } from "../../src/core/share.ts";
 import { isStatic, slotLayout } from "../../src/core/static-slots.ts";
 import type { AddressCapacity, LeavingAddress } from "../../src/core/messages.ts";
 import { familyOf } from "../../src/core/address-family.ts";
+import type { EventLog } from "../events/event-log.ts";
 import type { ObjectPlatform } from "../platform/object-platform.ts";
 import type { AssignmentStore } from "./assignment-store.ts";
 import type { DrainStore } from "./drain-store.ts";
+import { noteDrainEnds } from "./drain-ends.ts";
+import { HostAbsences, RESTART_MS } from "./host-absences.ts";
 import { FAMILIES, HostDemands, usesOf } from "./host-demands.ts";
 import type { PoolStore, StoredHost } from "./pool-store.ts";
 import { isWithoutSlot } from "./static-places.ts";
@@ -32,14 +35,13 @@ export interface AssignmentsOptions {
   readonly assignments: AssignmentStore;
   /** What the operator drains. */
   readonly drains: DrainStore;
+  readonly events: EventLog;
   /** Of these hosts, those that get requests. */
   readonly servingOf: (hosts: readonly StoredHost[]) => readonly StoredHost[];
   /** These hosts have other addresses to serve than before. */
   readonly onChange: (hosts: ReadonlySet<string>) => void;
 }
 
-/** A host that restarts is not replaced: its addresses have others. */
-const RESTART_MS = 15_000;
 /** Hosts that need a further address, and found none with free ports, are looked at again. */
 const SHORT_AGAIN_MS = 10_000;
 /** A decision looks at every host. Where all of them come at once, it is made for many together. */
@@ -130,6 +132,7 @@ export class HostAssignments {
     for (const left of leaving) assignments.noteLeft({ ...left, host: now.host });
     const gone = assignments.of(now.host).filter(({ ip, state }) => state === "leaving" && !has.has(ip));
     for (const assignment of gone) assignments.remove(assignment);
+    noteDrainEnds(this.#options, gone);
     const isSame = before.draining === now.draining && standingOf(before) === standingOf(now);
     if (gone.length > 0 || !isSame || this.#isShort(now)) this.#decideSoon(null);
   }
@@ -259,6 +262,7 @@ export class HostAssignments {
       assignments.remove(assignment);
       if (isServed(assignment)) changed.add(assignment.host);
     }
+    noteDrainEnds(this.#options, [...old.values()]);
     return changed;
   }
 
@@ -273,8 +277,9 @@ export class HostAssignments {
     serving: ReadonlySet<StoredHost>,
     settings: PoolSettings,
   ): AssignableHost[] {
-    const { platform, assignments, drains } = this.#options;
+    const { platform, assignments, drains, events } = this.#options;
     const drained = drains.hosts();
+    const absences = new HostAbsences(assignments, events);
     const now = platform.nowMs();
     const goneMs = goneAfterMs(settings);
     const keepsPlaces = isStatic(settings);
@@ -295,6 +300,7 @@ export class HostAssignments {
       }
       // The clock may have been set back meanwhile.
       const silentMs = sinceMs === null ? 0 : Math.abs(now - sinceMs);
+      absences.look(stored, silentMs);
       if (silentMs >= goneMs && !placed.has(host)) continue;
       if (sinceMs !== null) {
         const nextMs = silentMs < RESTART_MS ? RESTART_MS : goneMs;

@@ -11,6 +11,7 @@ import { gatewayUrl } from "../../src/wire/gateway-url.ts";
 import { parsePoolRequest } from "../../src/wire/message-parsers.ts";
 import type { PoolAddress } from "../calls/address-calls.ts";
 import { readRequest, refuseRequest } from "../platform/conversation.ts";
+import type { EventLog } from "../events/event-log.ts";
 import { type ObjectPlatform, type ObjectSocket, sendTo } from "../platform/object-platform.ts";
 import type { SteeringFeed } from "../steering/steering-feed.ts";
 import type { HostAssignments } from "./host-assignments.ts";
@@ -25,6 +26,7 @@ export interface HostSessionsOptions {
   readonly store: PoolStore;
   readonly sockets: HostSockets;
   readonly steering: SteeringFeed;
+  readonly events: EventLog;
   readonly opinions: UplinkOpinions;
   readonly assignments: HostAssignments;
   readonly policyVersion: () => number;
@@ -109,6 +111,9 @@ export class HostSessions {
     const { draining, rooms, opinions, policyVersion } = report;
     const said = { instance, gateway, draining, rooms, reach, site, weight, opinions, policyVersion };
     store.putHost({ host, ...said });
+    // Another instance is a machine that was set up anew, or another one under the name.
+    const reason = present === null ? "new" : "other-instance";
+    if (!isBack) this.#options.events.note({ kind: "host-joined", host, reason });
     if (pool.isSteered) {
       const { ipv4, ipv6 } = present?.reach ?? UNREACHABLE;
       steering.enlisted({ host, instance, ...reach }, reach.ipv4 !== ipv4 || reach.ipv6 !== ipv6);
@@ -142,6 +147,10 @@ export class HostSessions {
     // Mostly nothing has changed, and then nothing is written.
     const present = { ...stored, draining, rooms, policyVersion };
     const isOther = stored.draining !== draining || stored.policyVersion !== policyVersion;
+    // It drains by itself, or has come back from that.
+    if (draining !== stored.draining) {
+      this.#options.events.note({ kind: draining ? "host-draining" : "host-back", host });
+    }
     if (isOther || JSON.stringify(stored.rooms) !== JSON.stringify(rooms)) store.putHost(present);
     assignments.reported(stored, present, leaving);
     const isDoubted = [...stored.rooms, ...rooms].some(({ uplink }) => (uplink?.doubts.length ?? 0) > 0);

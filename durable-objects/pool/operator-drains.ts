@@ -5,6 +5,7 @@
  */
 import type { ChangeAuthor } from "../../src/core/audit.ts";
 import type { AuditLog } from "../audit/audit-log.ts";
+import type { EventLog } from "../events/event-log.ts";
 import type { AssignmentStore, LeftAddress } from "./assignment-store.ts";
 import type { DrainStore } from "./drain-store.ts";
 import type { PoolStore, StoredHost } from "./pool-store.ts";
@@ -12,6 +13,7 @@ import type { PoolStore, StoredHost } from "./pool-store.ts";
 /** What the drains need of their pool. */
 export interface DrainsOptions {
   readonly audit: AuditLog;
+  readonly events: EventLog;
   readonly nowMs: () => number;
   readonly store: PoolStore;
   readonly drains: DrainStore;
@@ -66,7 +68,7 @@ export class OperatorDrains {
 
   /** Drains a host or resumes it; may be repeated. False if the pool has no such host. */
   setHost(host: string, isDrained: boolean, by: ChangeAuthor | null): boolean {
-    const { store, drains, nowMs, audit, onChange } = this.#options;
+    const { store, drains, assignments, nowMs, audit, events, onChange } = this.#options;
     const cause = { by, what: isDrained ? "drainHost" : "resumeHost" };
     if (store.host(host) === null) {
       audit.note(cause, "host-unknown");
@@ -76,6 +78,9 @@ export class OperatorDrains {
     const isChanged = (before.drainedSinceMs !== undefined) !== isDrained;
     audit.change(cause, () => {
       if (isChanged) drains.putHost(host, isDrained ? nowMs() : null);
+      // Of what has nothing nothing will end.
+      const isEmpty = assignments.of(host).length === 0;
+      if (isChanged && isDrained && isEmpty) events.note({ kind: "host-drained", host });
       return { before, after: { drainedSinceMs: drains.hosts().get(host) } };
     });
     if (isChanged) onChange();
@@ -84,7 +89,7 @@ export class OperatorDrains {
 
   /** Drains an address or resumes it; may be repeated. False if the pool has no such address. */
   setIp(ip: string, isDrained: boolean, by: ChangeAuthor | null): boolean {
-    const { store, drains, nowMs, audit, onChange } = this.#options;
+    const { store, drains, assignments, nowMs, audit, events, onChange } = this.#options;
     const cause = { by, what: isDrained ? "drainIp" : "resumeIp" };
     if (store.ip(ip) === null) {
       audit.note(cause, "ip-unknown");
@@ -94,6 +99,8 @@ export class OperatorDrains {
     const isChanged = (before.drainedSinceMs !== undefined) !== isDrained;
     audit.change(cause, () => {
       if (isChanged) drains.putIp(ip, isDrained ? nowMs() : null);
+      const isEmpty = assignments.all().every((assignment) => assignment.ip !== ip);
+      if (isChanged && isDrained && isEmpty) events.note({ kind: "address-drained", ip });
       return { before, after: { drainedSinceMs: drains.ips().get(ip) } };
     });
     if (isChanged) onChange();

@@ -1,5 +1,6 @@
 /** The tables of a pool on disk, version by version; those of its steering are read and written by `../steering`. */
 import { AUDIT_TABLE } from "../audit/audit-schema.ts";
+import { EVENT_TABLE } from "../events/event-schema.ts";
 import type { Migrations } from "../storage/migrate.ts";
 
 /** The catalogue of a pool. */
@@ -112,5 +113,12 @@ export const POOL_MIGRATIONS: Migrations = [
   [
     "ALTER TABLE pool ADD COLUMN restoration TEXT",
     "ALTER TABLE egress_ip ADD COLUMN is_partial INTEGER NOT NULL DEFAULT 0",
+  ],
+  // What happened to the pool that is stored nowhere else.
+  // Of hosts that are away by now nobody is told.
+  [
+    ...EVENT_TABLE,
+    "ALTER TABLE host ADD COLUMN is_absence_noted INTEGER NOT NULL DEFAULT 0",
+    "UPDATE host SET is_absence_noted = 1 WHERE silent_since_ms IS NOT NULL",
   ],
 ];

@@ -8,12 +8,11 @@
  */
 import type { PublishedPool } from "../../src/core/egress-facts.ts";
 import { ok, type Outcome, refuse } from "../../src/core/outcome.ts";
-import type { AuditEntry, ChangeAuthor } from "../../src/core/audit.ts";
+import type { ChangeAuthor } from "../../src/core/audit.ts";
 import type { Placement } from "../../src/core/placement.ts";
 import { DEFAULT_POOL_SETTINGS, ownSettingsOf, type PoolSettings } from "../../src/core/pool-settings.ts";
 import type { Publication } from "../../src/core/publication.ts";
 import { isStatic } from "../../src/core/static-slots.ts";
-import { AuditLog, type AuditPage } from "../audit/audit-log.ts";
 import type { PoolAddress } from "../calls/address-calls.ts";
 import type { PublishRefusal } from "../calls/pool-calls.ts";
 import type { PoolRevocation } from "../calls/register-calls.ts";
@@ -43,6 +42,7 @@ import { HostSockets } from "./host-sockets.ts";
 import { OperatorDrains } from "./operator-drains.ts";
 import type { PoolPolicies } from "./pool-policies.ts";
 import { POOL_MIGRATIONS } from "./pool-schema.ts";
+import { PoolRecord } from "./pool-record.ts";
 import { heedRestoration } from "./pool-restoration.ts";
 import { PoolStore } from "./pool-store.ts";
 import { type PoolDescription, PoolView, servingOf } from "./pool-view.ts";
@@ -68,7 +68,8 @@ export class PoolService {
   readonly #questions: AddressQuestions;
   readonly #removal: HostRemoval;
   readonly #view: PoolView;
-  readonly #audit: AuditLog;
+  /** What was changed, and what happened. */
+  readonly record: PoolRecord;
   /** Its policy, and the changes of that. */
   readonly policies: PoolPolicies;
   readonly #revoked: RevokedConnections;
@@ -77,12 +78,16 @@ export class PoolService {
     this.#platform = platform;
     migrate(platform.storage, POOL_MIGRATIONS);
     const store = new PoolStore(platform.storage);
-    heedRestoration(platform, store);
+    const record = new PoolRecord(platform, store);
+    const { changes: audit, events } = record;
+    this.record = record;
+    heedRestoration(platform, store, events);
     const sockets = new HostSockets(platform);
     const nowMs = (): number => platform.nowMs();
     const steering = new SteeringFeed({
       platform,
       store: new SteeringStore(platform.storage),
+      events,
       settings: () => store.pool()?.settings ?? DEFAULT_POOL_SETTINGS,
       beginSteering: () => this.#beginSteering(),
     });
@@ -103,27 +108,20 @@ export class PoolService {
       store,
       assignments: assigned,
       drains: drained,
+      events,
       servingOf: (hosts) => servingOf(hosts, sockets.liveInstances(store.pool()!.settings)),
       onChange: (hosts) => this.#hosts.tell(hosts),
     });
     this.#assignments = assignments;
     const onChange = (): void => assignments.decide();
-    const audit = new AuditLog(platform.storage, nowMs);
-    this.#audit = audit;
-    const drains = new OperatorDrains({
-      nowMs,
-      store,
-      drains: drained,
-      assignments: assigned,
-      audit,
-      onChange,
-    });
+    const ofDrains = { drains: drained, assignments: assigned, audit, events };
+    const drains = new OperatorDrains({ nowMs, store, onChange, ...ofDrains });
     this.#drains = drains;
     const onPolicy = (): void => this.#hosts.tellAll();
     const { policies, shares } = tenantRules({ platform, store, sockets, audit, onChange: onPolicy });
     this.policies = policies;
     const policyVersion = (): number => policies.version;
-    const parts = { store, sockets, steering, opinions, assignments, policyVersion, shares };
+    const parts = { store, sockets, steering, opinions, assignments, policyVersion, shares, events };
     this.#view = new PoolView({ nowMs, drains, ...parts });
     this.#hosts = new HostSessions({ platform, addressOf, ...parts });
     const questions = new AddressQuestions({ platform, store, addressOf });
@@ -131,7 +129,7 @@ export class PoolService {
     const doubt = (host: string): void => this.#hosts.doubt([host]);
     this.#removal = new HostRemoval({ store, assignments, questions, audit, doubt });
     this.#revoked = new RevokedConnections({ platform, store, policies, addressOf });
-    this.#orders = new AddressOrders({ platform, store, steering, addressOf, onChange });
+    this.#orders = new AddressOrders({ platform, store, steering, events, addressOf, onChange });
   }
 
   /**
@@ -157,7 +155,7 @@ export class PoolService {
     const name = before?.name ?? this.#platform.name;
     if (name === undefined) throw new Error("a pool's object is reached by the pool's name");
     const revision = (before?.revision ?? 0) + 1;
-    this.#audit.change({ by, what: "putPool" }, () => {
+    this.record.changes.change({ by, what: "putPool" }, () => {
       this.#store.putPool({ name, settings, revision, isSteered: before?.isSteered ?? false });
       if (before === null) this.#store.noteMade(this.#platform.nowMs());
       return { before: before?.settings, after: settings };
@@ -182,7 +180,7 @@ export class PoolService {
     if (this.#store.pool() === null) return refuse("pool-unknown");
     const known = this.#store.ip(ip);
     const changed = changedAddress(known, ip, changes ?? {});
-    this.#audit.change({ by, what: "putIp" }, () => {
+    this.record.changes.change({ by, what: "putIp" }, () => {
       this.#store.advanceRevision();
       this.#store.putIp(changed, 0);
       return { before: known, after: this.#store.ip(ip) };
@@ -209,7 +207,7 @@ export class PoolService {
     if (this.#store.pool() === null) return refuse("pool-unknown");
     const known = this.#store.ip(ip);
     if (known === null) return this.#refuse(by, "deleteIp", "ip-unknown");
-    this.#audit.change({ by, what: "deleteIp" }, () => {
+    this.record.changes.change({ by, what: "deleteIp" }, () => {
       if (known.retiring !== null) return {};
       this.#store.advanceRevision();
       this.#store.retireIp(ip);
@@ -301,11 +299,6 @@ export class PoolService {
     return described.ok ? ok(described.value.hosts) : described;
   }
 
-  /** What was changed, by whom. [AU5] */
-  async audit(page: AuditPage): Promise<Outcome<readonly AuditEntry[], "pool-unknown">> {
-    return this.#store.pool() === null ? refuse("pool-unknown") : ok(this.#audit.entries(page));
-  }
-
   /** Connects a host. */
   connectHost(
     host: string,
@@ -379,7 +372,7 @@ export class PoolService {
     what: string,
     refusal: Refusal,
   ): Outcome<never, Refusal> {
-    this.#audit.note({ by, what }, refusal);
+    this.record.changes.note({ by, what }, refusal);
     return refuse(refusal);
   }
 

@@ -1,5 +1,6 @@
 /** The routers of a pool: what is stored of each, its status now, and which are expected back. */
 import { beginning, type RouterStatus } from "../../src/core/acknowledgement.ts";
+import type { EventLog } from "../events/event-log.ts";
 import type { ObjectPlatform } from "../platform/object-platform.ts";
 import type { RouterSockets } from "./router-sockets.ts";
 import type { SteeringStore, StoredRouter } from "./steering-store.ts";
@@ -22,6 +23,7 @@ export interface PoolRouter {
 export interface RegisterOptions {
   readonly platform: ObjectPlatform;
   readonly store: SteeringStore;
+  readonly events: EventLog;
   readonly sockets: RouterSockets;
   readonly silenceMs: () => number;
 }
@@ -40,15 +42,23 @@ export class RouterRegister {
 
   /** Writes down what is new of a router. */
   note(router: string, news: Partial<StoredRouter>): void {
-    const { store } = this.#options;
+    const { store, events } = this.#options;
+    const { isConnected: wasConnected = false } = store.router(router) ?? {};
+    if (news.isConnected === true && !wasConnected) events.note({ kind: "router-joined", router });
+    if (news.isConnected === false && wasConnected) events.note({ kind: "router-gone", router });
     const unknown = { instance: "", isConnected: false, seenAtMs: 0, acknowledged: null, overdue: null };
     store.putRouter({ ...unknown, ...store.router(router), ...news, router });
   }
 
   /** A router has not applied a change by the deadline. */
   noteOverdue(router: string, sequence: number): void {
-    this.#options.platform.report(`router ${router} has not applied change ${sequence} in time`);
+    const { platform, store, events } = this.#options;
+    platform.report(`router ${router} has not applied change ${sequence} in time`);
     const status = this.#options.sockets.connected().findLast((present) => present.router === router);
+    // Until it has caught up it is late for every change.
+    const since = store.router(router)?.overdue ?? null;
+    const isLateStill = since !== null && (status === undefined || (status.acknowledged ?? 0) < since);
+    if (!isLateStill) events.note({ kind: "steering-overdue", router, after: { sequence } });
     // One that was expected back and has not come is away.
     if (status === undefined) this.note(router, { overdue: sequence, isConnected: false });
     else this.note(router, { overdue: sequence, acknowledged: status.acknowledged });

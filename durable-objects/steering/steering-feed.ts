@@ -18,6 +18,7 @@ import {
 } from "../../src/core/publication.ts";
 import type { NextHop, SteeringChange, SteeringEntry } from "../../src/core/steering.ts";
 import type { PublishRefusal } from "../calls/pool-calls.ts";
+import type { EventLog } from "../events/event-log.ts";
 import type { Acceptance, ObjectPlatform, ObjectSocket } from "../platform/object-platform.ts";
 import type { Opener } from "../platform/token-sockets.ts";
 import { Signal } from "./signal.ts";
@@ -31,6 +32,7 @@ import type { SteeringStore } from "./steering-store.ts";
 export interface FeedOptions {
   readonly platform: ObjectPlatform;
   readonly store: SteeringStore;
+  readonly events: EventLog;
   readonly settings: () => PoolSettings;
   /** Tells all addresses that there are routers, if that is news; done when each has published, or soon. */
   readonly beginSteering: () => Promise<void>;
@@ -55,10 +57,10 @@ export class SteeringFeed {
   readonly #news = new Signal();
 
   constructor(options: FeedOptions) {
-    const { platform, store, settings, beginSteering } = options;
+    const { platform, store, events, settings, beginSteering } = options;
     const silenceMs = (): number => settings().routerSilenceMs;
     const sockets = new RouterSockets(platform, silenceMs);
-    const register = new RouterRegister({ platform, store, sockets, silenceMs });
+    const register = new RouterRegister({ platform, store, events, sockets, silenceMs });
     this.#options = options;
     this.#sockets = sockets;
     this.#register = register;

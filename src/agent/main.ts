@@ -3,6 +3,7 @@ import { begin } from "../process/command-fault.ts";
 import { CONFIGURATION_GOOD, configured, readConfigured } from "../process/configuration.ts";
 import { EdgeToken } from "../link/edge-token.ts";
 import { joinFirst } from "../link/join-arguments.ts";
+import { TokenEndWatch } from "../link/token-end-watch.ts";
 import { TokenRenewal } from "../link/token-renewal.ts";
 import { checkNamedFiles } from "../process/named-files.ts";
 import { endOnWish, openLog } from "../process/process-life.ts";
@@ -22,6 +23,8 @@ async function run(config: AgentConfig, isJoined: boolean): Promise<void> {
     const machine = await Machine.open(config.machine, config.stateDirectory, log);
     const agent = new Agent(config, token, state, machine, log);
     const started = agent.start();
+    const { pool, tokenFile } = config;
+    new TokenEndWatch({ token: () => token.read(), tokenFile, role: "host", pool, log }).start();
     if (isJoined) new TokenRenewal({ edge: config.edge, tokenFile: config.tokenFile, log }).start();
     // Before it has started: its data processes may serve already.
     const forget = endOnWish({

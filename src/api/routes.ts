@@ -5,6 +5,7 @@
 import { z } from "zod";
 import { tenantNameSchema } from "../wire/pool-policy-schema.ts";
 import { auditQuerySchema, auditSchema } from "./audit-schemas.ts";
+import { eventsQuerySchema, eventsSchema } from "./event-schemas.ts";
 import {
   policyChangesSchema,
   policyQuerySchema,
@@ -206,6 +207,13 @@ export const ROUTES = {
       "Lists what administrators have changed in a pool or in the register, or tried to, in the order of time",
     request: { query: auditQuerySchema },
     responses: answers("Entries of its log.", auditSchema),
+  },
+  listEvents: {
+    method: "get",
+    path: "/v1/events",
+    summary: "Lists what happened to a pool or to an address, the newest first",
+    request: { query: eventsQuerySchema },
+    responses: answers("Events, at most as many as asked for.", eventsSchema),
   },
   getEdge: {
     method: "get",

@@ -4,6 +4,7 @@ import { agent } from "./verbs/agent.ts";
 import { audit } from "./verbs/audit.ts";
 import { doctor } from "./verbs/doctor.ts";
 import { edge } from "./verbs/edge.ts";
+import { events } from "./verbs/events.ts";
 import { host } from "./verbs/host.ts";
 import { ip } from "./verbs/ip.ts";
 import { EDGE_COPY_VERBS } from "./edge/copy-verbs.ts";
@@ -46,6 +47,7 @@ const verbs = [
   map,
   top,
   audit,
+  events,
   who,
   fetch,
   keys,

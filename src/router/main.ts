@@ -2,6 +2,7 @@
 import { CONFIGURATION_GOOD, configured, readConfigured } from "../process/configuration.ts";
 import { EdgeToken } from "../link/edge-token.ts";
 import { joinFirst } from "../link/join-arguments.ts";
+import { TokenEndWatch } from "../link/token-end-watch.ts";
 import { TokenRenewal } from "../link/token-renewal.ts";
 import { checkNamedFiles, judgedFile, type NamedFiles } from "../process/named-files.ts";
 import { metricsFiles } from "../metrics/node/metrics-options.ts";
@@ -34,6 +35,8 @@ async function run(options: RouterOptions, isJoined: boolean): Promise<void> {
     await state.close();
     throw fault;
   }
+  const { pool, tokenFile } = options;
+  new TokenEndWatch({ token: () => token.read(), tokenFile, role: "router", pool, log }).start();
   if (isJoined) new TokenRenewal({ edge: options.edge, tokenFile: options.tokenFile, log }).start();
   endOnWish({
     log,

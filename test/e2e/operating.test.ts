@@ -189,6 +189,17 @@ test("[AU6] the audit tells who changed what, how it was and how it is, and what
   await expect(both).rejects.toMatchObject({ stderr: expect.stringContaining("[option-invalid]") });
 });
 
+test("[EV7] what happened is told of a pool, an address and a host", async () => {
+  const block = (await adminBlock("What happened", "events")).replaceAll("192.0.2.1", EGRESS_IP);
+  const [lately, lost, ofHost] = block.trim().split("\n") as [string, string, string];
+  const said = await shell(lately);
+  expect(said).toMatch(/^\S+Z {2}pool-made/m);
+  expect(said).toMatch(/^\S+Z {2}change-refused {2}policy-changed {2}by olga \(\S{12}\)$/m);
+  await shell(lost);
+  expect(JSON.parse(await readFile(join(desk, "lost.json"), "utf8"))).toEqual([]);
+  expect(await shell(ofHost)).toMatch(/^\S+Z {2}host-joined {2}host h1 {2}new$/m);
+});
+
 test("[PF1] what partners may know is published, and by the address that they see [AT9] [AT10] a sender is found", async () => {
   await cluster.api.putIp({ pool: POOL, ip: EGRESS_IP, advertised: ADVERTISED });
   const [publish, look] = (await adminBlock("Telling partners", "published")).trim().split("\n") as [

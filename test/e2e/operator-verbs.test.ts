@@ -175,6 +175,34 @@ test("[OV6] leases are listed, drawn as a map, and followed back", async () => {
   expect(await done("lease", "history", `${EGRESS_IP}:80`)).toContain("Nobody had");
 });
 
+test("[EV6] [EV7] what happened is told, of the pool and of the address, and goes on with --follow", async () => {
+  const said = await done("events");
+  expect(said).toMatch(/^\S+Z {2}host-draining {2}host h1 {2}by operator/m);
+  expect(said.indexOf("host-drained")).toBeGreaterThan(said.indexOf("host-draining"));
+  const granted = await answerOf("events", EGRESS_IP, "--kind", "block-granted", "--host", "h2");
+  const held = (await answerOf("lease", "list", EGRESS_IP, "--host", "h2")).map(({ epoch }: any) => epoch);
+  expect(granted.map(({ epoch }: any) => epoch)).toEqual(expect.arrayContaining(held));
+  expect(granted.map(({ at }: any) => at)).toEqual(granted.map(({ at }: any) => at).toSorted());
+  expect(await done("events", EGRESS_IP, "--limit", "1", "--kind", "block-granted")).toMatch(
+    new RegExp(`^\\S+Z {2}block-granted {2}${EGRESS_IP} {2}ports \\d+-\\d+ {2}epoch \\d+ {2}host h\\d\n$`),
+  );
+  expect(await answerOf("events", "--since", "1ms")).toEqual([]);
+  for (const slip of [["--kind", "lease-loss"], ["--since", "soon"], ["--limit", "0"], [EGRESS_IP, "--pool", POOL]])
+    expect((await run(["events", ...slip])).stderr, slip.join(" ")).toContain("[option-invalid]");
+  const child = spawn(PROGRAM, ["events", "--follow", "--json", "--limit", "1"], { env: environment });
+  let text = "";
+  child.stdout.setEncoding("utf8").on("data", (part: string) => (text += part));
+  const ended = once(child, "exit");
+  await until("it has begun", async () => text.endsWith("\n"));
+  await done("pool", "set", POOL, "historyDays=89");
+  await until("it has gone on", async () => text.includes("settings-changed"));
+  child.kill("SIGKILL");
+  await ended;
+  const lines = text.trim().split("\n").map((line) => JSON.parse(line));
+  expect(lines.at(-1)).toMatchObject({ before: { historyDays: 90 }, after: { historyDays: 89 } });
+  expect(new Set(lines.map(({ id }) => id)).size).toBe(lines.length);
+});
+
 test("[OV7] fetch sends from the pool's address, says from where, and fails by name", async () => {
   const by = ["--edge", cluster.edgeUrl, "--state", cluster.directory];
   const body = await done("fetch", cluster.originUrl("/seen"), ...by, "-v");

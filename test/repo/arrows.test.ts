@@ -24,6 +24,7 @@ const ARROWS = {
   "src/sdk/node": ["src/sdk"],
   "durable-objects/storage": [],
   "durable-objects/audit": ["src/core", "durable-objects/storage"],
+  "durable-objects/events": ["src/core", "durable-objects/storage"],
   // All that an address and a pool know of each other.
   "durable-objects/calls": ["src/core"],
   "durable-objects/platform": ["src/core", "src/wire", "durable-objects/storage"],
@@ -32,6 +33,7 @@ const ARROWS = {
     "src/wire",
     "durable-objects/storage",
     "durable-objects/calls",
+    "durable-objects/events",
     "durable-objects/platform",
   ],
   "durable-objects/address": [
@@ -49,6 +51,7 @@ const ARROWS = {
     "durable-objects/platform",
     "durable-objects/steering",
     "durable-objects/audit",
+    "durable-objects/events",
   ],
   "durable-objects/catalogue": ["durable-objects/storage"],
   "durable-objects/register": [

@@ -66,6 +66,7 @@ const QUERIES: Readonly<Record<string, string>> = {
   "/v1/holders": `?ip=${IP}&port=5000`,
   "/v1/leases": `?ip=${IP}&port=5000`,
   "/v1/audit": `?pool=${POOL}`,
+  "/v1/events": `?pool=${POOL}`,
 };
 
 interface Route {

@@ -13,6 +13,7 @@ import { type Clock, readClock } from "../../process/clock.ts";
 import { type Link, type LinkTiming, openEdgeLink, type OpenLink } from "../../link/edge-link.ts";
 import { adviceOn } from "../../link/edge-refusals.ts";
 import { type CancelTimer, systemTimers, type Timers } from "../../process/timers.ts";
+import { DrainLog } from "./drain-log.ts";
 import type { KeeperEvent, KeeperTiming } from "./keeper-options.ts";
 import { LeaseKeeper } from "./lease-keeper.ts";
 import { type LeaseCounts, LeaseMeasures } from "./lease-measures.ts";
@@ -82,6 +83,7 @@ export class AddressMember {
   #isStopped = false;
   #lookCount = 0;
   #ended: ((isDrained: boolean) => void) | null = null;
+  readonly #drainLog: DrainLog;
 
   constructor(ports: ServedPorts, options: MemberOptions) {
     this.#ports = ports;
@@ -91,6 +93,8 @@ export class AddressMember {
     const { pool, slots = NOTHING_KEPT, clock = readClock } = options;
     this.#measures = new LeaseMeasures(() => clock().monotonicMs);
     this.#record = new SlotRecord({ store: slots, pool, ip: ports.ip, log: this.#log });
+    const flowCount = (): number => ports.heldCounts().inUse;
+    this.#drainLog = new DrainLog({ flowCount, log: this.#log, timers: this.#timers });
   }
 
   /** Begins to lease as soon as the address is there. */
@@ -109,6 +113,7 @@ export class AddressMember {
     if (isNothingHeld) return Promise.resolve(true);
     const { promise, resolve } = Promise.withResolvers<boolean>();
     this.#ended = resolve;
+    this.#drainLog.begin(deadlineMs);
     if (this.#keeper === null) void this.#giveSlotsBack(deadlineMs);
     else this.#keeper.drain(deadlineMs, keepsSlots);
     return promise;
@@ -127,6 +132,7 @@ export class AddressMember {
   /** Of what is drained already: flows have only this much time left (milliseconds from now). */
   hasten(deadlineMs: number, keepsSlots = false): void {
     this.#keeper?.drain(deadlineMs, keepsSlots);
+    if (this.#ended !== null) this.#drainLog.begin(deadlineMs);
   }
 
   /** Whether the address is known not to be on this machine. [PM2] */
@@ -148,6 +154,7 @@ export class AddressMember {
   resume(): boolean {
     if (this.#keeper === null || !this.#keeper.resume()) return false;
     this.#isEnding = false;
+    this.#drainLog.end(false);
     this.#ended?.(false);
     this.#ended = null;
     void this.#lookForAddress();
@@ -159,6 +166,7 @@ export class AddressMember {
     this.#isEnding = true;
     this.#isStopped = true;
     this.#cancelPresence?.();
+    this.#drainLog.end(false);
     this.#disband();
   }
 
@@ -277,6 +285,7 @@ export class AddressMember {
 
   #onDrained(): void {
     this.#disband();
+    this.#drainLog.end(true);
     this.#ended?.(true);
   }
 

@@ -25,7 +25,8 @@ function changeText(change: Change): string {
   return [head, ...below.map((line) => `    ${printable(line)}`)].join("\n");
 }
 
-function differencesOf(before: unknown, after: unknown): string[] {
+/** Each value that differs, by the way to it. */
+export function differencesOf(before: unknown, after: unknown): string[] {
   const [was, is] = [new Map(leavesOf(before)), new Map(leavesOf(after))];
   const names = [...new Set([...was.keys(), ...is.keys()])].filter((name) => was.get(name) !== is.get(name));
   return names.map((name) => {

@@ -12,6 +12,7 @@ import { isName } from "../../core/selection.ts";
 import { CommandFault } from "../../process/command-fault.ts";
 import { optionInvalid, readPool, readUrl } from "../../process/command-options.ts";
 import { ALLOW_PLAIN_HTTP, securely } from "../../process/plain-http-option.ts";
+import { endOfToken } from "../../wire/token-end.ts";
 import { type Context, contextIn, readContexts } from "../contexts/context-file.ts";
 import { stateOption } from "../options.ts";
 import { StatePaths } from "../state-paths.ts";
@@ -87,7 +88,16 @@ export async function operatorFor(words: OperatorWords, environment = process.en
     file === undefined
       ? (context?.token ?? (await ownToken(new StatePaths(words.state))))
       : await readTokenFile(file);
+  if (file !== undefined || context !== null) noteEnd(token, Date.now());
   return { edge, allowPlainHttp, token, pool, api: edgeApi({ edge, token: () => token, allowPlainHttp }) };
+}
+
+/** Said beforehand, beside the answer: then another can be made in time. [OV10] */
+function noteEnd(token: string, nowMs: number): void {
+  const end = endOfToken(token);
+  if (end === null || nowMs < end.nearFromMs || nowMs >= end.endsAtMs) return;
+  const endsAt = new Date(end.endsAtMs).toISOString();
+  process.stderr.write(`The token ends at ${endsAt}: make another (ipshard token), or log in anew.\n`);
 }
 
 /** The pool that is meant: the one that is named, that of environment or context, or the only one there is. [OV3] */
