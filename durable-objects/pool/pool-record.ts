@@ -4,12 +4,7 @@
  */
 import type { AuditEntry } from "../../src/core/audit.ts";
 import { changeEvent } from "../../src/core/change-event.ts";
-import {
-  type EventPage,
-  type HistoryEvent,
-  isWanted,
-  newestOf,
-} from "../../src/core/history-event.ts";
+import { type EventPage, type HistoryEvent, isWanted, newestOf } from "../../src/core/history-event.ts";
 import { ok, type Outcome, refuse } from "../../src/core/outcome.ts";
 import { retentionStartMs } from "../../src/core/port-history.ts";
 import { AuditLog, type AuditPage } from "../audit/audit-log.ts";

@@ -19,7 +19,10 @@ export const eventsQuerySchema = z.object({
   }),
   since: z
     .string()
-    .refine((text) => parseInstant(text) !== null, "an RFC 3339 time such as 2026-11-29T12:03:07Z is expected")
+    .refine(
+      (text) => parseInstant(text) !== null,
+      "an RFC 3339 time such as 2026-11-29T12:03:07Z is expected",
+    )
     .transform((text) => parseInstant(text)!)
     .optional()
     .meta({ type: "string", description: "An RFC 3339 time or Unix milliseconds: nothing from before it." }),
@@ -31,7 +34,10 @@ export const eventsQuerySchema = z.object({
     .meta({ type: "string", description: "The id of an event: only what came before that one." }),
   kind: z
     .string()
-    .refine((text) => text.split(",").every(isKind), `kinds are expected, with commas: ${EVENT_KINDS.join(", ")}`)
+    .refine(
+      (text) => text.split(",").every(isKind),
+      `kinds are expected, with commas: ${EVENT_KINDS.join(", ")}`,
+    )
     .transform((text) => text.split(",") as EventKind[])
     .optional()
     .meta({
@@ -58,13 +64,18 @@ const eventSchema = z
     firstPort: z.int().nullable(),
     lastPort: z.int().nullable(),
     epoch: z.int().nullable(),
-    reason: z.string().nullable().meta({ description: "A code that says more of the kind.", example: "expired" }),
+    reason: z
+      .string()
+      .nullable()
+      .meta({ description: "A code that says more of the kind.", example: "expired" }),
     by: z
       .object({ subject: z.string(), tokenId: z.string().nullable() })
       .nullable()
       .meta({ description: "The administrator by name; null for what nobody did." }),
     before: z.unknown().meta({ description: "Of what has changed, how it was; null where nothing was." }),
-    after: z.unknown().meta({ description: "Of what has changed, how it is; or what else is known of the event." }),
+    after: z
+      .unknown()
+      .meta({ description: "Of what has changed, how it is; or what else is known of the event." }),
   })
   .meta({ id: "Event" });
 

@@ -120,9 +120,7 @@ export function isWanted(event: HistoryEvent, { sinceMs, before, kinds, host }: 
 
 /** Orders the later one first. */
 export function newestFirst(a: EventPlace, b: EventPlace): number {
-  return (
-    b.atMs - a.atMs || SOURCES.indexOf(b.source) - SOURCES.indexOf(a.source) || b.number - a.number
-  );
+  return b.atMs - a.atMs || SOURCES.indexOf(b.source) - SOURCES.indexOf(a.source) || b.number - a.number;
 }
 
 /** As many as are wanted of several lists, the newest first. */

@@ -8,7 +8,7 @@ import { migrate } from "../../durable-objects/storage/migrate.ts";
 import { type HistoryEvent, newestOf, placeText } from "../../src/core/history-event.ts";
 import { execute } from "../../src/core/lease-commands.ts";
 import { emptyLeaseTable, type LeaseEvent } from "../../src/core/lease-table.ts";
-import { commandFor, generator, histories, POOL, SETTINGS } from "./lease-history.ts";
+import { commandFor, generator, POOL, SETTINGS, unsteeredHistories } from "./lease-history.ts";
 import { openNodeDatabase } from "./node-database.ts";
 
 const START_MS = 1_800_000_000_000;
@@ -37,7 +37,7 @@ function read(store: LeaseStore, limit: number, nowMs: number): HistoryEvent[] {
 
 function lease(epoch: number, sinceMs: number, untilMs: number, host = "h1"): LeaseEvent[] {
   const row = {
-    ...{ base: 2048, order: 6, epoch, host, instance: "an-instance", state: "leased" },
+    ...{ base: 2048, order: 6, epoch, host, instance: "an-instance", state: "leased" as const },
     ...{ grantedAtMs: sinceMs, requestId: `r${epoch}`, endedAtMs: null, freeAtMs: null, steered: true },
   } as const;
   return [
@@ -50,7 +50,7 @@ function lease(epoch: number, sinceMs: number, untilMs: number, host = "h1"): Le
 test("[EV2] [EV4] each grant and each end is told once, in the order of time, on pages of any size", () => {
   let endCount = 0;
   fc.assert(
-    fc.property(histories, fc.integer({ min: 1, max: 9 }), (history, limit) => {
+    fc.property(unsteeredHistories, fc.integer({ min: 1, max: 9 }), (history, limit) => {
       const { store } = emptyStore();
       const table = emptyLeaseTable(SETTINGS);
       const random = generator(history.seed);
@@ -61,7 +61,8 @@ test("[EV2] [EV4] each grant and each end is told once, in the order of time, on
         const { events } = execute(table, commandFor(table, step, `r${at}`), nowMs, random);
         store.append(events);
         for (const event of events) {
-          if (event.type === "granted") noted.set(`${event.row.grantedAtMs}-grant-${event.row.epoch}`, "block-granted");
+          if (event.type === "granted")
+            noted.set(`${event.row.grantedAtMs}-grant-${event.row.epoch}`, "block-granted");
           if (event.type === "ended") noted.set(`${event.endedAtMs}-end-${event.epoch}`, KINDS[event.end]);
         }
       }
@@ -71,9 +72,9 @@ test("[EV2] [EV4] each grant and each end is told once, in the order of time, on
       expect(new Map(told.map((event) => [placeText(event), event.kind]))).toEqual(noted);
       endCount += told.filter(({ source }) => source === "end").length;
     }),
-    { numRuns: 40 },
+    { numRuns: 150 },
   );
-  expect(endCount).toBeGreaterThan(50);
+  expect(endCount).toBeGreaterThan(20);
 });
 
 test("[EV1] [EV2] one tells of the address, the pool of that time, the host, the block and the epoch", () => {
@@ -121,14 +122,15 @@ test("[EV2] a grant writes no row more than its own, and the end none", () => {
 test("[EV5] no more is looked at than the leases that ended last, and nothing that is older than the pool keeps", () => {
   const { store, database } = emptyStore();
   // One that was there nearly all the time has the least epoch, and ends last.
-  const lastMs = START_MS + 2 * MOST_LOOKED_AT;
+  const lastMs = START_MS + 2 * MOST_LOOKED_AT + 200;
   store.append(lease(1, START_MS, lastMs + 1, "h2"));
-  database.transactionSync(() => {
-    for (let epoch = 2; epoch <= MOST_LOOKED_AT + 50; epoch += 1) {
-      const sinceMs = START_MS + 2 * (epoch - 1);
-      store.append(lease(epoch, sinceMs, sinceMs + 1));
-    }
-  });
+  database.sql.exec(
+    `INSERT INTO past_lease (epoch, base, block_order, host, granted_at_ms, end_reason, ended_at_ms, pool)
+    WITH RECURSIVE count (epoch) AS (SELECT 2 UNION ALL SELECT epoch + 1 FROM count WHERE epoch < ?1)
+    SELECT epoch, 2048, 6, 'h1', ?2 + 2 * (epoch - 1), 'expired', ?2 + 2 * (epoch - 1) + 1, 'eu' FROM count`,
+    MOST_LOOKED_AT + 50,
+    START_MS,
+  );
   const [newest] = newestOf([store.eventsOf({ ...ALL, limit: 1 }, lastMs + 2)!.events], 1);
   expect(newest).toMatchObject({ kind: "lease-lost", host: "h2", epoch: 1 });
   const all = store.eventsOf({ ...ALL, limit: 1_000_000 }, lastMs + 2)!.events;

@@ -38,7 +38,8 @@ test("[EV3] [EV4] is told newest first, with whom and what it concerns", () => {
 
 test("[EV3] [EV5] is one row, and of more than 10,000 the oldest goes for it", () => {
   const { log, database } = newLog();
-  const count = (): unknown => database.sql.exec("SELECT count(*) AS count FROM event").toArray()[0]!["count"];
+  const count = (): unknown =>
+    database.sql.exec("SELECT count(*) AS count FROM event").toArray()[0]!["count"];
   const written = (): number =>
     Number(database.sql.exec("SELECT total_changes() AS count").toArray()[0]!["count"]);
   const before = written();

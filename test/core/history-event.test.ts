@@ -51,7 +51,11 @@ describe("the order of events", () => {
   });
 
   test("[EV4] is told by an id, and by nothing else", () => {
-    fc.assert(fc.property(place, (at) => expect(placeIn(placeText(at))).toEqual(at)));
+    fc.assert(
+      fc.property(place, (at) => {
+        expect(placeIn(placeText(at))).toEqual(at);
+      }),
+    );
     for (const text of ["", "1-grant", "1-grant-", "-1-grant-1", "1-grants-1", "1-grant-1 ", "x", "1-1-1"]) {
       expect(placeIn(text), text).toBeNull();
     }
@@ -108,7 +112,15 @@ describe("a change by an administrator", () => {
     expect(kindOf({ before: '{"quarantineMs":2}' })).toBe("settings-changed");
     expect(kindOf({ route: "putIp" })).toBe("address-added");
     const known: readonly string[] = EVENT_KINDS;
-    for (const route of ["deleteIp", "drainIp", "resumeIp", "drainHost", "resumeHost", "putPolicy", "putTenant"]) {
+    for (const route of [
+      "deleteIp",
+      "drainIp",
+      "resumeIp",
+      "drainHost",
+      "resumeHost",
+      "putPolicy",
+      "putTenant",
+    ]) {
       expect(known, route).toContain(kindOf({ route }));
     }
     expect(kindOf({ route: "drainHost", given: '{"host":"h1"}' })).toBe("host-draining");
@@ -119,7 +131,10 @@ describe("a change by an administrator", () => {
     expect(kindOf({ result: "begun", route: "deleteHost", after: "null" })).toBeUndefined();
     // A host of which the pool knows nothing any more may have had a slot.
     expect(kindOf({ route: "deleteHost", after: "null" })).toBe("host-removed");
-    const refused = changeEvent({ ...entry, route: "putPolicy", result: "policy-changed", after: "null" }, "eu");
+    const refused = changeEvent(
+      { ...entry, route: "putPolicy", result: "policy-changed", after: "null" },
+      "eu",
+    );
     expect(refused).toMatchObject({
       kind: "change-refused",
       reason: "policy-changed",

@@ -187,7 +187,12 @@ test("[EV6] [EV7] what happened is told, of the pool and of the address, and goe
     new RegExp(`^\\S+Z {2}block-granted {2}${EGRESS_IP} {2}ports \\d+-\\d+ {2}epoch \\d+ {2}host h\\d\n$`),
   );
   expect(await answerOf("events", "--since", "1ms")).toEqual([]);
-  for (const slip of [["--kind", "lease-loss"], ["--since", "soon"], ["--limit", "0"], [EGRESS_IP, "--pool", POOL]])
+  for (const slip of [
+    ["--kind", "lease-loss"],
+    ["--since", "soon"],
+    ["--limit", "0"],
+    [EGRESS_IP, "--pool", POOL],
+  ])
     expect((await run(["events", ...slip])).stderr, slip.join(" ")).toContain("[option-invalid]");
   const child = spawn(PROGRAM, ["events", "--follow", "--json", "--limit", "1"], { env: environment });
   let text = "";
@@ -198,7 +203,10 @@ test("[EV6] [EV7] what happened is told, of the pool and of the address, and goe
   await until("it has gone on", async () => text.includes("settings-changed"));
   child.kill("SIGKILL");
   await ended;
-  const lines = text.trim().split("\n").map((line) => JSON.parse(line));
+  const lines = text
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
   expect(lines.at(-1)).toMatchObject({ before: { historyDays: 90 }, after: { historyDays: 89 } });
   expect(new Set(lines.map(({ id }) => id)).size).toBe(lines.length);
 });

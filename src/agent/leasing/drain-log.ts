@@ -67,7 +67,8 @@ export class DrainLog {
 
   #cut(): void {
     const flows = this.#options.flowCount();
-    if (flows > 0) this.#options.log.warn({ flows }, `the drain's time is over: ${flows} connections are cut`);
+    if (flows > 0)
+      this.#options.log.warn({ flows }, `the drain's time is over: ${flows} connections are cut`);
   }
 
   #stop(): void {

@@ -37,7 +37,10 @@ export const events = withExamples(
   withOperator(newVerb("events", "say what happened to a pool or to an address, the latest last"))
     .argument("[address]", "one address, with its grants and the ends of its leases (default: the pool)")
     .addOption(poolOption())
-    .option("--since <time>", "as in 2h, 7d or 2026-11-29T12:03:07Z (default: the newest, whenever they were)")
+    .option(
+      "--since <time>",
+      "as in 2h, 7d or 2026-11-29T12:03:07Z (default: the newest, whenever they were)",
+    )
     .option("--kind <kind>", "only these, as in lease-lost; may be repeated", collect, [])
     .option("--host <name>", "only what concerns this host")
     .option("--limit <number>", `the newest so many (default: ${NEWEST}, or all since --since)`)
@@ -53,7 +56,11 @@ export const events = withExamples(
       const operator = await operatorFor(words);
       const of = ip === null ? { pool: await poolMeant(words.pool, operator) } : { ip };
       const query = { ...of, ...about };
-      const found = await newest(operator.api, { ...query, ...(sinceMs === null ? {} : { since: `${sinceMs}` }) }, most);
+      const found = await newest(
+        operator.api,
+        { ...query, ...(sinceMs === null ? {} : { since: `${sinceMs}` }) },
+        most,
+      );
       if (words.follow !== true) return answer(words.json, found, () => eventsText(found));
       await tell(found, words.json);
       return follow(operator.api, query, found.at(-1), (fresh) => tell(fresh, words.json));

@@ -22,7 +22,15 @@ const listEvents = createRoute({
 /** Serves the route. */
 export function serveEvents(app: OpenAPIHono<EdgeContext>): void {
   app.openapi(listEvents, async (context) => {
-    const { pool, ip, since = 0, before = null, kind = null, host = null, limit } = context.req.valid("query");
+    const {
+      pool,
+      ip,
+      since = 0,
+      before = null,
+      kind = null,
+      host = null,
+      limit,
+    } = context.req.valid("query");
     const page: EventPage = { sinceMs: since, before, kinds: kind, host, limit };
     const asker = { identity: context.get("identity"), env: context.env };
     let found: Events;
