@@ -37,8 +37,17 @@ function read(store: LeaseStore, limit: number, nowMs: number): HistoryEvent[] {
 
 function lease(epoch: number, sinceMs: number, untilMs: number, host = "h1"): LeaseEvent[] {
   const row = {
-    ...{ base: 2048, order: 6, epoch, host, instance: "an-instance", state: "leased" as const },
-    ...{ grantedAtMs: sinceMs, requestId: `r${epoch}`, endedAtMs: null, freeAtMs: null, steered: true },
+    base: 2048,
+    order: 6,
+    epoch,
+    host,
+    instance: "an-instance",
+    state: "leased" as const,
+    grantedAtMs: sinceMs,
+    requestId: `r${epoch}`,
+    endedAtMs: null,
+    freeAtMs: null,
+    steered: true,
   } as const;
   return [
     { type: "granted", row },

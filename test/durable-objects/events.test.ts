@@ -183,10 +183,10 @@ it("[EV2] [EV4] an address tells its grants and what became of them, page by pag
   if (!answer.ok) throw new Error(answer.refusal);
   const { pool, events } = answer.value;
   expect(pool).toBe("eventful");
-  expect(events.map(({ kind, epoch }) => [kind, epoch]).toSorted()).toEqual([
-    ["block-granted", 1],
-    ["block-granted", 2],
-    ["block-returned", 1],
+  expect(events.map(({ kind, epoch }) => `${kind} ${epoch}`).toSorted()).toEqual([
+    "block-granted 1",
+    "block-granted 2",
+    "block-returned 1",
   ]);
   expect(newestOf([events], 9)).toEqual(events);
   const read = [];

@@ -29,7 +29,11 @@ function watched(token: () => string) {
     warn: ({ endsAt }: { endsAt: string }, text: string) => said.push({ atMs: clock.nowMs, text, endsAt }),
   } as unknown as Logger;
   const watch = new TokenEndWatch({
-    ...{ tokenFile: "/etc/host.token", role: "host", pool: "eu", log, timers },
+    tokenFile: "/etc/host.token",
+    role: "host",
+    pool: "eu",
+    log,
+    timers,
     token: async () => token(),
     nowMs: () => clock.nowMs,
   });

@@ -86,7 +86,7 @@ async function follow(
   api: EdgeApi,
   query: Query,
   last: Event | undefined,
-  onFresh: (events: readonly Event[]) => Promise<void>,
+  onFresh: (fresh: readonly Event[]) => Promise<void>,
 ): Promise<never> {
   let latest = last;
   /** What there was at the last look; before the first one, all up to the latest that was told. */
@@ -107,9 +107,9 @@ function isTold({ id }: Event, latest: Event | undefined): boolean {
 }
 
 /** As they come: a line for each, or what people read. */
-async function tell(events: readonly Event[], json: boolean | undefined): Promise<void> {
-  if (events.length === 0) return;
-  await print(json === true ? events.map((event) => JSON.stringify(event)).join("\n") : eventsText(events));
+async function tell(fresh: readonly Event[], json: boolean | undefined): Promise<void> {
+  if (fresh.length === 0) return;
+  await print(json === true ? fresh.map((event) => JSON.stringify(event)).join("\n") : eventsText(fresh));
 }
 
 function aboutOf({ kind, host }: Words): Pick<Query, "kind" | "host"> {
