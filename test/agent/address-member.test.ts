@@ -251,7 +251,7 @@ test("[LK3] what is taken up, lost and given back is told by ports and epochs", 
   expect(changes()).toBeGreaterThan(before);
 });
 
-test("[LK9] a drain tells each block that it has given back, resolves at its end, and leaves the edge", async () => {
+test("[LK9] [AG9] a drain tells what remains and each block that it has given back, resolves at its end, and leaves the edge", async () => {
   const { member, link, lines, timers, ports } = await leasing();
   let isDrained: boolean | null = null;
   void member.drain(30_000).then((outcome) => (isDrained = outcome));
@@ -260,8 +260,13 @@ test("[LK9] a drain tells each block that it has given back, resolves at its end
   answer(link, []);
   await timers.advance(0);
   expect(isDrained).toBe(true);
-  expect(lines.slice(1).map(({ msg }) => msg)).toEqual(["lease given back", "lease given back"]);
-  expect(lines[1]).toMatchObject({ level: INFO, epoch: FIRST.epoch });
+  expect(lines.slice(1).map(({ msg }) => msg)).toEqual([
+    "draining: 0 connections remain",
+    "lease given back",
+    "lease given back",
+    "drained",
+  ]);
+  expect(lines[2]).toMatchObject({ level: INFO, epoch: FIRST.epoch });
   expect([link.isStarted, timers.pendingCount, ports.onPressure]).toEqual([false, 0, null]);
 });
 

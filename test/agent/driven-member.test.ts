@@ -359,13 +359,15 @@ test("[PM3] without a connection it tells nothing, and with the next one everyth
   expect(reportsOf(pool)).toMatchObject([{ rooms: [{ portCount: 256, busiestCount: 256 }] }]);
 });
 
-test("[PM1] [RE8] what the pool gives up and takes back is told, drains, and is served on", async () => {
+test("[PM1] [RE8] [AG9] what the pool gives up and takes back is told, drains, and is served on", async () => {
   const { timers, binder, pool, address, lines, links } = await leasing();
   const ports = binder.address(IP)!;
   const taken = ports.take("tcp 198.51.100.1 443");
   expect(taken.ok).toBe(true);
   pool.receive({ type: "enlisted", pool: "default", ips: [] });
-  expect(lines.at(-1)).toMatchObject({ ip: IP, msg: "the pool has given up an address: draining it" });
+  expect(lines.at(-2)).toMatchObject({ ip: IP, msg: "the pool has given up an address: draining it" });
+  const remains = { ip: IP, flows: 1, msg: "draining: 1 connection remains, for 60 s at the most" };
+  expect(lines.at(-1)).toMatchObject(remains);
   expect([ports.isUsable(), reportsOf(pool).at(-1)!.rooms]).toEqual([false, []]);
   await timers.advance(30_000);
   pool.receive({ type: "enlisted", pool: "default", ips: [IP] });
