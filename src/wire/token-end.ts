@@ -3,7 +3,7 @@ import { decodeJwt } from "jose";
 
 const DAY_MS = 86_400_000;
 /** From here on an end is near, or from the last third of a life that is shorter. */
-const NEAR_END_MS = 3 * DAY_MS;
+export const NEAR_END_MS = 3 * DAY_MS;
 
 /** Both in Unix milliseconds. */
 export interface TokenEnd {

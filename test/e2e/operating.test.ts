@@ -92,12 +92,16 @@ test("[TK11] the administrator's own token is for his eyes only, and calls what 
   expect(await shell("curl -sSf -H @admin.header $EDGE/v1/pools")).toContain(POOL);
 });
 
-test("[TK11] tokens of a tenant are issued, listed and revoked", async () => {
+test("[TK11] [OV10] tokens of a tenant are issued, listed and revoked, and one that ends soon is told apart", async () => {
   const block = await adminBlock("Tokens and keys", "token revoke");
   const [issue, list, revoke] = block.trim().split("\n") as [string, string, string];
   await shell(issue);
   const shop = await readFile(join(desk, "shop.token"), "utf8");
   expect(await outcomeOf(shop)).toMatch(SERVED);
+  await shell(
+    `npx ipshard token issue --role client --name brief --pool ${POOL} --ttl 1h --edge $EDGE > brief.token`,
+  );
+  expect(await shell(list)).toMatch(/^\S{12} +client +brief +\S+ +\S+ +ends soon +issuer:\S+$/m);
   expect(await shell(list)).toMatch(/^\S{12} +client +shop-1 +shop +\S+ +\S+ +good +issuer:\S+$/m);
   expect(await shell(revoke)).toMatch(/^\S{12}\n$/);
   await until("the token is refused", async () => (await outcomeOf(shop)) === "token-revoked");

@@ -8,7 +8,8 @@ import { readKey } from "../credentials/key-files.ts";
 import { operatorFor, type OperatorWords, readTokenFile, withOperator } from "../credentials/operator.ts";
 import { newVerb } from "../options.ts";
 import { answer, jsonOption } from "../output/answer.ts";
-import { table } from "../output/terminal-text.ts";
+import { type Cell, table } from "../output/terminal-text.ts";
+import { NEAR_END_MS } from "../../wire/token-end.ts";
 import { StatePaths } from "../state-paths.ts";
 
 interface IssueWords extends Omit<TokenRequest, "pools" | "ips" | "destinations">, OperatorWords {
@@ -186,8 +187,10 @@ function stateOf({
   readonly endsAtMs: number;
   readonly revokedAtMs: number | null;
   readonly keyRetiredAtMs: number | null;
-}): string {
+}): Cell {
   if (revokedAtMs !== null) return `revoked ${timeOf(revokedAtMs)}`;
   if (keyRetiredAtMs !== null) return `key retired ${timeOf(keyRetiredAtMs)}`;
-  return endsAtMs <= Date.now() ? "ended" : "good";
+  const leftMs = endsAtMs - Date.now();
+  if (leftMs <= 0) return "ended";
+  return leftMs < NEAR_END_MS ? { text: "ends soon", style: "yellow" } : "good";
 }
