@@ -101,7 +101,7 @@ test("[TK11] [OV10] tokens of a tenant are issued, listed and revoked, and one t
   await shell(
     `npx ipshard token issue --role client --name brief --pool ${POOL} --ttl 1h --edge $EDGE > brief.token`,
   );
-  expect(await shell(list)).toMatch(/^\S{12} +client +brief +\S+ +\S+ +ends soon +issuer:\S+$/m);
+  expect(await shell(list)).toMatch(/^\S{12} +client +brief +\S+ +\S+ +\S+ +ends soon +issuer:\S+$/m);
   expect(await shell(list)).toMatch(/^\S{12} +client +shop-1 +shop +\S+ +\S+ +good +issuer:\S+$/m);
   expect(await shell(revoke)).toMatch(/^\S{12}\n$/);
   await until("the token is refused", async () => (await outcomeOf(shop)) === "token-revoked");
@@ -239,7 +239,11 @@ test("[TK7] [TK8] keys are replaced: what a retired one signed opens nothing any
     .trim()
     .split("\n")
     .slice(1);
-  expect(gone.map((line) => / {2}(?:key retired|revoked) \S+Z +issuer:/.test(line))).toEqual([true, true]);
+  expect(gone.map((line) => / {2}(?:key retired|revoked) \S+Z +issuer:/.test(line))).toEqual([
+    true,
+    true,
+    true,
+  ]);
 });
 
 test("[OC7] [OC8] a running edge is copied, and a new state is made of the copy, only once", async () => {
