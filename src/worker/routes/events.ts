@@ -79,7 +79,16 @@ function shown(event: HistoryEvent) {
   return {
     id: placeText(event),
     at: new Date(atMs).toISOString(),
-    ...{ kind, pool, ip, host, router, firstPort, lastPort, epoch, reason, by },
+    kind,
+    pool,
+    ip,
+    host,
+    router,
+    firstPort,
+    lastPort,
+    epoch,
+    reason,
+    by,
     before: JSON.parse(event.before) as unknown,
     after: JSON.parse(event.after) as unknown,
   };
