@@ -122,8 +122,16 @@ async function openThrough(agent: RunningAgent, destination: string): Promise<We
   return new WebSocket(url, { headers: await clientHeaders() });
 }
 
-test("[AG3] on SIGTERM it gives its leases back and exits with 0", async () => {
+test("[AG3] [EL6] on SIGTERM it gives its leases back and exits with 0; that its token nears its end it has said", async () => {
+  const endsS = Math.floor(Date.now() / 1_000) + 7_200;
+  const claims = { role: "host", sub: "h1", pools: ["default"], iat: endsS - 86_400, exp: endsS };
+  const [head, body] = [{ alg: "EdDSA" }, claims].map((part) =>
+    Buffer.from(JSON.stringify(part)).toString("base64url"),
+  );
+  await writeFile(join(directory, "token"), `${head}.${body}.x`);
   const agent = await startServingAgent();
+  const warned = agent.lines.find((line) => line.includes("token-ending"));
+  expect(JSON.parse(warned!)).toMatchObject({ host: "h1", endsAt: new Date(endsS * 1_000).toISOString() });
   agent.child.kill("SIGTERM");
   expect(await agent.exited).toEqual([0, null]);
   expect(edge.leasedEpochs(IP)).toEqual([]);
@@ -147,7 +155,7 @@ test("[AG3] while it drains, what runs may end and what comes is refused by name
   expect(await agent.exited).toEqual([0, null]);
 });
 
-test("[AG3] at the drain deadline it resets what still runs", async () => {
+test("[AG3] [AG9] at the drain deadline it resets what still runs, and has said how much that is", async () => {
   const agent = await startServingAgent({ "--drain-deadline": "200" });
   const origin = await slowOrigin();
   const running = fetchThrough(agent, origin.url).then(
@@ -159,6 +167,11 @@ test("[AG3] at the drain deadline it resets what still runs", async () => {
   expect(await agent.exited).toEqual([0, null]);
   expect([502, 503, "failed"]).toContain(await running);
   expect(edge.leasedEpochs(IP)).toEqual([]);
+  const said = agent.lines.map((line) => JSON.parse(line) as { ip?: string; flows?: number; msg: string });
+  expect(said).toContainEqual(
+    expect.objectContaining({ ip: IP, flows: 1, msg: "draining: 1 connection remains, for 1 s at the most" }),
+  );
+  expect(said).toContainEqual(expect.objectContaining({ flows: 1, msg: expect.stringMatching(/ are cut$/) }));
 });
 
 test("[AG3] a later signal ends it at once", async () => {
