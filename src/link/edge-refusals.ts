@@ -18,7 +18,7 @@ const ADVICE: ReadonlyMap<string, string> = new Map(
     "pool-unknown": "The edge has no such pool; create it, and it is joined then.",
     "ip-unknown": "The edge knows no such address; it was taken out of its pool or never added.",
     "host-already-present":
-      "Another agent with this host's name is there and holds leases; if it is gone for good, its leases end by themselves, or, in a static pool, when the pool's administrator deletes the host: DELETE /v1/pools/POOL/hosts/HOST.",
+      "Another agent with this host's name is there and holds leases; if it is gone for good, its leases end by themselves, or, in a static pool, when the pool's administrator has it forgotten: ipshard host forget HOST.",
     "router-already-present":
       "Another router with this one's name is there; give each a token with a name of its own.",
     "gateway-invalid": "The edge does not take this host's gateway URL; set --gateway to one it can reach.",

@@ -45,6 +45,11 @@ const PROBLEM_OF: ReadonlyMap<string, ProblemCode> = new Map(
     EINVAL: "destination-unroutable",
     EACCES: "destination-unroutable",
     EPERM: "destination-unroutable",
+    // What the kernel makes of ICMP errors that anybody on the way may send.
+    ENOPROTOOPT: "destination-unroutable",
+    EOPNOTSUPP: "destination-unroutable",
+    ENOTSUP: "destination-unroutable",
+    ENONET: "destination-unroutable",
 
     EMFILE: "connections-exhausted",
     ENFILE: "connections-exhausted",
