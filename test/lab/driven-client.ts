@@ -43,6 +43,11 @@ export class WebClient {
     return this.#ask({ verb: "stop" });
   }
 
+  /** Ends it with all that it has under way. */
+  async kill(): Promise<void> {
+    await this.#process.kill();
+  }
+
   async #ask<Answer>(order: Order): Promise<Answer> {
     this.#count += 1;
     const id = this.#count;

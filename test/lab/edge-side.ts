@@ -51,6 +51,7 @@ export abstract class EdgeSide {
   /** The edge's API, called as the pool's operator. */
   readonly api: EdgeApi;
   readonly #running = new Map<string, LabProcess>();
+  readonly #takers: LabProcess[] = [];
   #client: WebClient | null = null;
   #issuer: Parameters<typeof signToken>[1] | null = null;
 
@@ -138,7 +139,15 @@ export abstract class EdgeSide {
     await writeFile(file, tokens.join("\n"));
     const args = [EDGE_URL, file, ...ips];
     const taker = this.lab.spawnNode("edge", join(import.meta.dirname, "lease-taker.ts"), args);
+    this.#takers.push(taker);
     await taker.waitFor("all is taken");
+  }
+
+  /** They give back what they took. */
+  async endTakers(): Promise<void> {
+    const takers = this.#takers.splice(0);
+    for (const taker of takers) taker.signal("SIGTERM");
+    await Promise.all(takers.map(({ exited }) => exited));
   }
 
   /** All blocks of an address that are not free, by base. */

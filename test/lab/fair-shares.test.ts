@@ -23,7 +23,7 @@ const QUARANTINE_MS = 1_000;
 const CONNECTION_MS = 2_000;
 /** Longest pause of a host between two requests for more. */
 const PAUSE_MS = 30_000;
-/** As OPERATING.md has it: one step to the minimum, and one more for each time that it is to be multiplied by four. */
+/** As docs/operating/pools.md has it: one step to the minimum, and one more for each time that it is to be multiplied by four. */
 const STEP_COUNT = 1 + Math.ceil(Math.log(FAIR_SHARE / MINIMUM) / Math.log(4));
 const BOUND_MS = STEP_COUNT * (LEASE_MS / 3 + CONNECTION_MS + QUARANTINE_MS + PAUSE_MS);
 /** More than a host could have at the same time. */

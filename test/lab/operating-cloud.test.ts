@@ -1,5 +1,5 @@
 /**
- * docs/OPERATING.md, third set-up: a virtual network whose gateway maps a private address one to
+ * docs/operating/networks.md, third set-up: a virtual network whose gateway maps a private address one to
  * one to a public one, as clouds do, by rewriting each packet and remembering nothing.
  */
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
@@ -35,7 +35,7 @@ afterAll(() => deployment?.destroy());
 
 test("the third set-up serves as it is written, and is known by the public address", async () => {
   const { lab } = deployment;
-  const [tokens] = await blocksUnder("Operating ipshard");
+  const [tokens] = await blocksUnder("What every set-up");
   const [, advertise, router, agent, ...others] = await blocksUnder("3. A cloud");
   expect(others).toEqual([]);
   await lab.exec("carrier", ["nft", "-f", "-"], ONE_TO_ONE);

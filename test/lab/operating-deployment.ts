@@ -1,5 +1,5 @@
 /**
- * A deployment that does what docs/OPERATING.md says, with the words of the document, and what
+ * A deployment that does what docs/operating/networks.md says, with the words of the document, and what
  * no document can give: where the edge and the gateways of this laboratory are, a state
  * directory for each machine, and leave to call the laboratory's Internet, whose addresses are
  * otherwise forbidden ones; and a name server.
@@ -131,12 +131,7 @@ export class OperatingDeployment extends EdgeSide {
   }
 
   async #execute(text: string, machine: Role): Promise<Output> {
-    return this.lab.exec(machine, [
-      "env",
-      `EDGE=${EDGE_URL}`,
-      `ADMIN=${await this.token("admin", "operator")}`,
-      ...this.#shell(text, machine),
-    ]);
+    return this.lab.exec(machine, this.#shell(text, machine));
   }
 
   #shell(text: string, machine: Role): string[] {
@@ -159,7 +154,7 @@ export class OperatingDeployment extends EdgeSide {
       .replaceAll("/var/lib/", `${this.lab.directory}/${machine}-`)
       // What is between the machines of this laboratory is its own.
       .replaceAll(/ +--gateway-certificate \S+ --gateway-key \S+/g, "")
-      .replace(/^npx ipshard (?:agent|router|doctor) .*$/, "$& --allow-plain-http");
+      .replace(/^npx ipshard (?:agent|router|doctor|ip) .*$/, "$& --allow-plain-http");
     return { text: local, isProcess };
   }
 

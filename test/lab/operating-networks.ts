@@ -1,5 +1,5 @@
 /**
- * The networks that docs/OPERATING.md describes, device by device and address by address as
+ * The networks that docs/operating/networks.md describes, device by device and address by address as
  * they stand there. What a machine has been given by its provider is here; what its operator
  * does to it is in the document alone.
  */

@@ -1,5 +1,5 @@
 /**
- * docs/OPERATING.md, second set-up: two sites that announce the same addresses, a tunnel between
+ * docs/operating/networks.md, second set-up: two sites that announce the same addresses, a tunnel between
  * them, and a host that stands alone behind a tunnel of its own. The carrier in front runs BIRD
  * too, and spreads packets over whoever announces.
  */
@@ -83,7 +83,7 @@ async function untilRoutedTo(routers: readonly string[]): Promise<void> {
 
 test("the second set-up serves as it is written, over both sites at once", async () => {
   const { lab } = deployment;
-  const [tokens] = await blocksUnder("Operating ipshard");
+  const [tokens] = await blocksUnder("What every set-up");
   const [, , agent] = await blocksUnder("1. Hosts behind one router");
   const [, r1, r2, h4, bird, announce, ...others] = await blocksUnder("2. Two sites");
   expect(others).toEqual([]);

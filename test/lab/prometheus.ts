@@ -9,7 +9,7 @@ const RULES = join(import.meta.dirname, "../../ops/prometheus/ipshard.rules.yml"
 const PORT = 9090;
 /** Nobody waits for minutes in a laboratory: how long something must last, and how far back is looked. */
 const LASTING = "1s";
-const LOOK_BACK = "15s";
+const LOOK_BACK = "10s";
 
 /** Where something tells its metrics. */
 export interface ScrapeJob {
