@@ -1,4 +1,4 @@
-/** What an administrator does by docs/OPERATING.md, carried out as it stands there, against a real edge and a host. */
+/** What an administrator does by docs/OPERATING.md and its pages, carried out as it stands there, against a real edge and a host. */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { X509Certificate } from "node:crypto";
@@ -204,6 +204,32 @@ test("[EV7] what happened is told of a pool, an address and a host", async () =>
   expect(await shell(ofHost)).toMatch(/^\S+Z {2}host-joined {2}host h1 {2}new$/m);
 });
 
+test("[OV4] [OV5] a pool with slots is made by one verb, and an address says where it is", async () => {
+  await shell(await adminBlock("Static pools", "staticPortsPerHost"));
+  // No host is in it, so no host loses an address by this.
+  const said = await adminBlock("Sites, countries", "--site");
+  await shell(said.replace(`--pool ${POOL}`, "--pool fixed"));
+  const { settings, ips } = await cluster.api.getPool({ pool: "fixed" });
+  expect(settings.staticPortsPerHost).toBe(2_048);
+  expect(ips).toMatchObject([
+    { ip: "192.0.2.8", country: null, sites: [] },
+    { ip: "192.0.2.9", country: "de", sites: ["fra1", "ams1"] },
+  ]);
+});
+
+test("[OV3] the first look shows a host, a router, an address and the load, and so does a look before an upgrade", async () => {
+  const said = await shell(await adminBlock("Alerts", "router list"));
+  for (const told of ["No router has come yet.", "ADDRESS ", "HOTTEST "]) expect(said).toContain(told);
+  expect(said).toMatch(/^h1 +serving +good /m);
+  const before = await adminBlock("Before", "edge backup");
+  const copy = join(desk, "backup-before");
+  const looked = await shell(
+    before.replace("/backup/edge-before", copy).replace("/var/lib/ipshard", cluster.directory),
+  );
+  expect(looked).toMatch(/: \d+ databases, sha256 [0-9a-f]{64}$/m);
+  expect(looked).toMatch(/^h1 +serving +good /m);
+});
+
 test("[PF1] what partners may know is published, and by the address that they see [AT9] [AT10] a sender is found", async () => {
   await cluster.api.putIp({ pool: POOL, ip: EGRESS_IP, advertised: ADVERTISED });
   const [publish, look] = (await adminBlock("Telling partners", "published")).trim().split("\n") as [
@@ -248,7 +274,7 @@ test("[TK7] [TK8] keys are replaced: what a retired one signed opens nothing any
 
 test("[OC7] [OC8] a running edge is copied, and a new state is made of the copy, only once", async () => {
   const copy = join(desk, "backup");
-  const backup = (await adminBlock("Losing the edge", "edge backup"))
+  const backup = (await adminBlock("The edge's disk", "edge backup"))
     .replace("/backup/edge", copy)
     .replace("/var/lib/ipshard", cluster.directory);
   expect(await shell(backup)).toMatch(/: \d+ databases, sha256 [0-9a-f]{64}\n$/);

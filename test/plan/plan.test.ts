@@ -1,4 +1,6 @@
 /** What the planner says of loads whose answer can be worked out by hand. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
 import { LEASABLE_PORT_COUNT } from "../../src/core/port-block.ts";
@@ -20,6 +22,24 @@ const OPTIONS: PlanOptions = {
 function hosts(hostCount: number): Pick<PlannedLoad, "sites"> {
   return { sites: [{ site: null, hostCount }] };
 }
+
+test("[PN3] the table of addresses in docs/operating/sizing.md is what the planner says", async () => {
+  const page = await readFile(join(import.meta.dirname, "../../docs/operating/sizing.md"), "utf8");
+  const rows = Array.from(page.matchAll(/^\| [\d,]+ \|.*\|$/gm), ([row]) =>
+    row
+      .split("|")
+      .slice(1, -1)
+      .map((cell) => Number(cell.replaceAll(",", ""))),
+  );
+  expect(rows.length).toBeGreaterThan(5);
+  for (const [hostCount, connectionsPerSecond, atOnce, ...counts] of rows) {
+    const load = { ...USUAL_LOAD, ...hosts(hostCount!), connectionsPerSecond: connectionsPerSecond! };
+    const { addresses } = planFor({ ...load, lastingMs: 30_000, peakFactor: 1 }, OPTIONS);
+    const { minimum, tight, recommended, onePerHost } = addresses;
+    expect([minimum, tight, recommended, onePerHost]).toEqual(counts);
+    expect(connectionsPerSecond! * 30).toBeCloseTo(atOnce!, -2);
+  }
+});
 
 describe("demand", () => {
   test("[PN1] connections at once are those that begin in the time that one lasts, at the peak, to the busiest destination", () => {

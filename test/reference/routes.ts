@@ -9,7 +9,7 @@ const INTRODUCTION = `What the edge answers in JSON. Send \`authorization: Beare
 
 Besides these the edge has \`/v1/fetch\` and \`/v1/tcp\` for clients ([README](../../README.md), [PROXY](../PROXY.md)), \`/health\`,
 \`/.well-known/jwks.json\`, the lists of addresses below \`/.well-known/\` that a pool may publish
-([OPERATING](../OPERATING.md#telling-partners-your-addresses)), and the WebSockets of agents and routers.`;
+([OPERATING](../operating/day-to-day.md#telling-partners-your-addresses)), and the WebSockets of agents and routers.`;
 
 function takenRows({ request = {} }: ApiRoute): string[][] {
   const parts = [

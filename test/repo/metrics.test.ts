@@ -64,6 +64,24 @@ test("[MT1] names end with their unit, counters with _total; a label is none of 
   }
 });
 
+test("[MT11] each alert has its section in the book of operators, and each section there is of an alert", () => {
+  const rules = read("ops/prometheus/ipshard.rules.yml");
+  const named = Array.from(
+    rules.matchAll(/- alert: (\w+)\n[^]*?severity: (\w+)\n[^]*?runbook: (\S+)/g),
+    ([, name, severity, runbook]) => ({ name: name!, severity: severity!, runbook: runbook! }),
+  );
+  expect(named).toHaveLength(rules.match(/- alert:/g)!.length);
+  const [, ...sections] = read("docs/operating/alerts.md").split(/^## /m);
+  expect(sections.map((section) => section.split("\n", 1)[0])).toEqual(named.map(({ name }) => name));
+  for (const [at, { name, severity, runbook }] of named.entries()) {
+    expect(runbook).toBe(`docs/operating/alerts.md#${name.toLowerCase()}`);
+    const section = sections[at]!;
+    expect(section, name).toContain(`\`${severity}\``);
+    for (const part of ["First look", "Remedy"]) expect(section, name).toContain(`- **${part}.**`);
+    expect(section, name).toMatch(/- \*\*Likely\.\*\*|By its `\w+`:/);
+  }
+});
+
 test("[MT11] alerts and dashboard ask for metrics that there are", () => {
   for (const file of filesOf("ops").filter((name) => /\.(ya?ml|json)$/.test(name))) {
     for (const name of namesIn(read(file)))

@@ -85,3 +85,46 @@ test("every option of agents and routers, every setting and every route has a ro
   const routes = Object.values(ROUTES).map(({ method, path }) => `${method.toUpperCase()} ${path}`);
   expect(firstCells(reference("api.md").split("## Each route")[0]!)).toEqual(routes);
 });
+
+/** The commands of ours that a page names, each from its verb to its end. */
+function commandsIn(page: string): string[] {
+  const text = readFileSync(page, "utf8").replaceAll("\\\n", " ");
+  return Array.from(text.matchAll(/\bnpx ipshard +([a-z][^`\n|#;&]*)/g), ([, command]) => command!.trim());
+}
+
+test("every verb and option that a page names is one", () => {
+  const [, ...sections] = reference("cli.md").split(/^## ipshard /m);
+  const optionsOf = new Map(
+    sections.map((section) => {
+      const options = Array.from(section.matchAll(/^\| `(?:-\w, )?(--[\w-]+)/gm), ([, option]) => option!);
+      return [section.split("\n", 1)[0]!, new Set(["--help", ...options])] as const;
+    }),
+  );
+  const pages = execFileSync("git", ["ls-files", "-co", "--exclude-standard", "*.md"], {
+    cwd: ROOT,
+    encoding: "utf8",
+  })
+    .trim()
+    .split("\n")
+    .filter((page) => !page.startsWith("docs/reference/"));
+  // Without a word behind it, `token` signs one.
+  optionsOf.set("token", optionsOf.get("token issue")!);
+  const wrong: string[] = [];
+  let count = 0;
+  for (const page of pages) {
+    for (const command of commandsIn(join(ROOT, page))) {
+      const [own = ""] = command.split(/ -- |\$\(/);
+      const words = own.split(/\s+/).filter((word) => word !== "");
+      const verb = [3, 2, 1]
+        .map((length) => words.slice(0, length).join(" "))
+        .find((name) => optionsOf.has(name));
+      const options = words.filter((word) => /^--[a-z]/.test(word)).map((word) => /^--[\w-]+/.exec(word)![0]);
+      count += 1;
+      if (verb === undefined || options.some((option) => !optionsOf.get(verb)!.has(option))) {
+        wrong.push(`${page}: ${command}`);
+      }
+    }
+  }
+  expect(wrong).toEqual([]);
+  expect(count).toBeGreaterThan(100);
+});
