@@ -38,6 +38,12 @@ export interface EventSubject {
   readonly pool: string;
 }
 
+/** What happened to an address, and the pool that it belongs to, or did last. */
+export interface StoredEvents {
+  readonly pool: string;
+  readonly events: readonly HistoryEvent[];
+}
+
 /** Reads the events of one address. */
 export class AddressEvents {
   readonly #sql: SqlDatabase["sql"];

@@ -18,8 +18,8 @@ import { endConnectionsOf, NO_OPENER, type Opener } from "../platform/token-sock
 import { AddressPublisher } from "./address-publisher.ts";
 import { type AddressCounts, countsOf, LEFT, SERVE, statusOf } from "./address-status.ts";
 import { AddressTable } from "./address-table.ts";
-import type { AddressQuestion } from "./address-events.ts";
-import type { StoredEvents, StoredHistory, StoredLeases } from "./lease-store.ts";
+import type { AddressQuestion, StoredEvents } from "./address-events.ts";
+import type { StoredHistory, StoredLeases } from "./lease-store.ts";
 import { LeaseSessions } from "./lease-sessions.ts";
 
 /** A host of an address; it has no end while it has a slot. */

@@ -20,14 +20,8 @@ import { isUnpublished } from "../../src/core/publication.ts";
 import type { ObjectPlatform } from "../platform/object-platform.ts";
 import { migrate } from "../storage/migrate.ts";
 import { ADDRESS_MIGRATIONS } from "./address-schema.ts";
-import type { AddressQuestion } from "./address-events.ts";
-import {
-  LeaseStore,
-  type StoredAddress,
-  type StoredEvents,
-  type StoredHistory,
-  type StoredLeases,
-} from "./lease-store.ts";
+import type { AddressQuestion, StoredEvents } from "./address-events.ts";
+import { LeaseStore, type StoredAddress, type StoredHistory, type StoredLeases } from "./lease-store.ts";
 
 /** One per egress IP. */
 export class AddressTable {

@@ -13,8 +13,8 @@ import { durablePlatform, restorationIn } from "../platform/durable-platform.ts"
 import { answerClose, answerUpgrade, connectingOpener, connectingPeer } from "../platform/upgrade.ts";
 import { type AddressDescription, AddressService } from "./address-service.ts";
 import { type AddressCounts, SERVE } from "./address-status.ts";
-import type { AddressQuestion } from "./address-events.ts";
-import type { StoredEvents, StoredHistory, StoredLeases } from "./lease-store.ts";
+import type { AddressQuestion, StoredEvents } from "./address-events.ts";
+import type { StoredHistory, StoredLeases } from "./lease-store.ts";
 
 /** What the object finds in its environment. */
 export interface AddressBindings {

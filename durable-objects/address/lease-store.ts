@@ -30,8 +30,7 @@ import {
   type PortQuestion,
   retentionStartMs,
 } from "../../src/core/port-history.ts";
-import type { HistoryEvent } from "../../src/core/history-event.ts";
-import { AddressEvents, type AddressQuestion } from "./address-events.ts";
+import { AddressEvents, type AddressQuestion, type StoredEvents } from "./address-events.ts";
 import { PastLeases } from "./past-leases.ts";
 import { recoveryIn, StoredRecovery } from "./stored-recovery.ts";
 import { numberOf, type SqlDatabase, type SqlRow, textOf, textOrNull } from "../storage/sql-database.ts";
@@ -69,12 +68,6 @@ export interface StoredHistory {
 /** The latest leases on a port, and that pool. */
 export interface StoredLeases extends PortLeases {
   readonly pool: string;
-}
-
-/** What happened to an address, and the pool that it belongs to, or did last. */
-export interface StoredEvents {
-  readonly pool: string;
-  readonly events: readonly HistoryEvent[];
 }
 
 /** Reads and writes one table; transactions are the caller's. */
