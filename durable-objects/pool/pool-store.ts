@@ -103,14 +103,15 @@ export class PoolStore {
     this.#sql.exec("UPDATE pool SET revision = max(revision, ?) + 1", revision);
   }
 
-  /** Whether this restore of a backup is news to a pool that is there. */
-  isRestored(restoration: string): boolean {
-    return this.#sql.exec("SELECT 1 FROM pool WHERE restoration IS NOT ?", restoration).toArray().length > 0;
+  /** What was noted of the last restore of a backup; null for none, undefined where there is no pool yet. */
+  restoration(): string | null | undefined {
+    const [row] = this.#sql.exec("SELECT restoration FROM pool").toArray();
+    return row === undefined ? undefined : textOrNull(row, "restoration");
   }
 
   /** Notes it, and that every address is to be told what is wanted: that wakes it up. */
-  noteRestoration(restoration: string): void {
-    this.#sql.exec("UPDATE pool SET restoration = ?, revision = revision + 1", restoration);
+  noteRestoration(note: string): void {
+    this.#sql.exec("UPDATE pool SET restoration = ?, revision = revision + 1", note);
   }
 
   /** All addresses in alphabetical order. */

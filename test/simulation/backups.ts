@@ -5,6 +5,7 @@
 import type { Arena } from "./arena.ts";
 import { LONGEST_LEASE_MS } from "./address-clocks.ts";
 import { ObjectDatabase } from "./object-database.ts";
+import { areSlotsKnown } from "./slot-knowledge.ts";
 
 /** What each object had, by its name. */
 type Backup = Map<string, ObjectDatabase>;
@@ -12,11 +13,15 @@ type Backup = Map<string, ObjectDatabase>;
 /** Copies are not all of the same moment: each file takes its time. */
 const LONGEST_COPY_MS = 300;
 const KEPT_BACKUPS = 4;
+/** What the old edge has said has come to every host that runs by the second look. */
+const OPERATOR_LOOKS_MS = 3_500;
 
 /** One per run. */
 export class Backups {
   readonly #arena: Arena;
   readonly #complete: Backup[] = [];
+  #restoredCount = 0;
+  #isOver = false;
 
   constructor(arena: Arena) {
     this.#arena = arena;
@@ -35,8 +40,38 @@ export class Backups {
     const { chance, edge, scenario } = this.#arena;
     if (this.#complete.length === 0) return;
     const backup = chance.pick(this.#complete);
-    edge.restore((name) => backup.get(name)!, LONGEST_LEASE_MS + scenario.settings.quarantineMs);
+    // A standby that was stopped within a round has some objects as they are now, and others as they were long ago.
+    const isMixed = chance.isLikely(0.3);
+    const copyOf = (name: string): ObjectDatabase =>
+      (isMixed ? chance.pick(this.#complete) : backup).get(name)!;
+    edge.restore(copyOf, LONGEST_LEASE_MS + scenario.settings.quarantineMs);
     this.#arena.poolClockSet();
+    this.#restoredCount += 1;
+    if (scenario.settings.staticPortsPerHost !== null) this.#lookAfterSlots(this.#restoredCount, false);
+  }
+
+  /** In a static pool the operator looks at all hosts until none holds what the edge does not know. [OC6] */
+  #lookAfterSlots(restoration: number, wereAllRunning: boolean): void {
+    this.#arena.network.timeline.after(OPERATOR_LOOKS_MS, () => {
+      const { edge, hosts } = this.#arena;
+      if (this.#isOver || restoration !== this.#restoredCount) return;
+      // Whoever was paused may still read what it was told before.
+      const areAllRunning = hosts.every(({ machine }) => !machine.isSuspended);
+      if (wereAllRunning && areAllRunning && areSlotsKnown(edge, hosts)) return this.#confirm();
+      this.#lookAfterSlots(restoration, areAllRunning);
+    });
+  }
+
+  #confirm(): void {
+    const { edge, count, poolClockSet } = this.#arena;
+    count("slots-known");
+    edge.confirmSlots();
+    poolClockSet();
+  }
+
+  /** From now on others are the operator. */
+  end(): void {
+    this.#isOver = true;
   }
 
   close(): void {

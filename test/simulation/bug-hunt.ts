@@ -38,16 +38,16 @@ const REMEMBERED = join(import.meta.dirname, "caught-by.json");
 const EVENT_COUNT = 4_000;
 
 async function hunt(bug: PlantedBug): Promise<Catch> {
-  const { name, laws } = bug;
+  const { name, laws, isOfRestores = false } = bug;
   const planted = await plant(bug);
   const ifWanted = (said: string | null): string | null =>
     said !== null && laws.some((law) => said.startsWith(`${law}: `)) ? said : null;
   for (const seed of seedsFor(bug)) {
-    const report = await new planted.Run(seed).run(EVENT_COUNT);
+    const report = await new planted.Run(seed, { areRestored: isOfRestores }).run(EVENT_COUNT);
     const byRun = ifWanted(report.violation?.message ?? null);
     const byJudge = ifWanted(verdictOn(report));
     if (byRun === null && byJudge === null) continue;
-    if (await isSound(seed)) return { name, seed, byRun, byJudge };
+    if (await isSound(seed, isOfRestores)) return { name, seed, byRun, byJudge };
   }
   return { name, seed: MOST_SEEDS, byRun: null, byJudge: null };
 }
@@ -73,15 +73,16 @@ function rateOf(faults: readonly string[], seed: number): number {
   return weightOf(faults) / Math.max(1, weightOf(faultWeights.keys())) / faultEveryMs;
 }
 
-const soundness = new Map<number, boolean>();
+const soundness = { usual: new Map<number, boolean>(), restored: new Map<number, boolean>() };
 
 /** Whether nothing is found in a seed without any bug. */
-async function isSound(seed: number): Promise<boolean> {
-  let isKnownSound = soundness.get(seed);
+async function isSound(seed: number, areRestored: boolean): Promise<boolean> {
+  const known = areRestored ? soundness.restored : soundness.usual;
+  let isKnownSound = known.get(seed);
   if (isKnownSound === undefined) {
-    const report = await new Run(seed).run(EVENT_COUNT);
+    const report = await new Run(seed, { areRestored }).run(EVENT_COUNT);
     isKnownSound = report.violation === null && verdictOn(report) === null;
-    soundness.set(seed, isKnownSound);
+    known.set(seed, isKnownSound);
   }
   return isKnownSound;
 }

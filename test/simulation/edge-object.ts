@@ -230,6 +230,14 @@ export class EdgeObject<Program extends ObjectProgram> {
     this.onFate("restored from a copy");
   }
 
+  /** It is started anew, and knows that no slot is unknown. */
+  confirmSlots(): void {
+    if (this.restoration === null) return;
+    this.restoration = { ...this.restoration, areSlotsKnown: true };
+    for (const old of this.#superseded.slice()) this.#end(old, true);
+    this.crash();
+  }
+
   /** A peer asks to be connected; `answer` is called when that is on disk. */
   accept<Code>(
     connection: Connection,

@@ -93,6 +93,16 @@ export class Edge {
     }
   }
 
+  /** The operator says that all slots are known, and starts the edge once more for that. [OC6] */
+  confirmSlots(): void {
+    for (const object of this.objects) object.confirmSlots();
+  }
+
+  /** Whether it was restored, and the operator has not said so since. */
+  get awaitsSlots(): boolean {
+    return this.pool.restoration?.areSlotsKnown === false;
+  }
+
   /** A machine for an object to run on, with a clock that is a little off. */
   newMachine(): Machine {
     this.#machineCount += 1;

@@ -91,7 +91,9 @@ export class Nemesis implements Spells {
     if (areRestored) {
       this.backups.begin();
       // Each is followed by a time in which nothing is granted, so they are not many.
-      weights.push([RESTORE, weights.reduce((sum, [, weight]) => sum + weight, 1) / 15]);
+      // In a static pool that time begins only when the operator has looked at all hosts.
+      const rarity = scenario.settings.staticPortsPerHost === null ? 15 : 60;
+      weights.push([RESTORE, weights.reduce((sum, [, weight]) => sum + weight, 1) / rarity]);
     }
     const total = weights.reduce((sum, [, weight]) => sum + weight, 0);
     if (total === 0) return;
@@ -112,6 +114,7 @@ export class Nemesis implements Spells {
   /** Ends everything. */
   calm(): void {
     this.#isCalm = true;
+    this.backups.end();
     for (const end of this.#ends) end();
     const { network } = this.#arena;
     network.weather = FAIR_WEATHER;

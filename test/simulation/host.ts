@@ -144,6 +144,11 @@ export class Host {
   /** What its disk has of static slots. */
   readonly keptSlots = (): readonly Lease[] => [...this.#disk.slots.values()].flat();
 
+  /** The same of one address. */
+  keptSlotsOf(ip: string): readonly Lease[] {
+    return this.#disk.slots.get(ip) ?? [];
+  }
+
   /** Whether the agent has not let go of an address. */
   has(ip: string): boolean {
     return this.#agent?.binder.address(ip) !== undefined;

@@ -14,6 +14,8 @@ export interface PlantedBug {
   readonly laws: readonly string[];
   /** Faults that bring it to light; nothing if it soon comes to light by itself. */
   readonly shownBy?: readonly string[];
+  /** It matters only where the edge is restored from older copies. */
+  readonly isOfRestores?: true;
   /** From the root of the repository. */
   readonly file: string;
   readonly from: string;
@@ -23,6 +25,7 @@ export interface PlantedBug {
 const TABLE = "src/core/lease-table.ts";
 const COMMANDS = "src/core/lease-commands.ts";
 const CHOICE = "src/core/block-choice.ts";
+const RECOVERY = "src/core/recovery.ts";
 const TIME = "src/core/time-passing.ts";
 const TERM = "src/core/lease-term.ts";
 const INDEX = "src/core/table-index.ts";
@@ -522,6 +525,46 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     laws: ["law 9"],
     file: CACHE,
     from: "if (nowMs < copy.freshUntilMs) return copy.found;",
+    to: "",
+  },
+  {
+    name: "restored-epochs-go-on-from-the-copy",
+    laws: ["law 5", "law 1"],
+    isOfRestores: true,
+    file: RECOVERY,
+    from: "lastEpoch: Math.max(table.lastEpoch, atMs)",
+    to: "lastEpoch: table.lastEpoch",
+  },
+  {
+    name: "restored-copy-grants",
+    laws: ["law 1", "law 3", "law 6", "blocks"],
+    isOfRestores: true,
+    file: COMMANDS,
+    from: 'if (table.recovery !== null) return refuse("address-recovering");',
+    to: "",
+  },
+  {
+    name: "restored-copy-believes-itself",
+    laws: ["law 1", "law 3", "law 4", "law 5"],
+    isOfRestores: true,
+    file: RECOVERY,
+    from: "if (present?.isUnheard === true) return true;",
+    to: "",
+  },
+  {
+    name: "restored-clock-behind-the-copy",
+    laws: ["calm"],
+    isOfRestores: true,
+    file: RECOVERY,
+    from: "isUnused(table) ? 0 : Math.min(",
+    to: "isUnused(table) ? 0 : 0 * Math.min(",
+  },
+  {
+    name: "restored-wait-never-ends",
+    laws: ["calm"],
+    isOfRestores: true,
+    file: TIME,
+    from: 'if (nowMs >= (table.recovery?.untilMs ?? Infinity)) record({ type: "recovered" });',
     to: "",
   },
 ];

@@ -20,6 +20,7 @@ import { PoolDisk } from "./pool-disk.ts";
 import { SimulatedRouter } from "./router.ts";
 import { RunHash } from "./run-hash.ts";
 import { drawScenario, inStaticPool, type Scenario } from "./scenario.ts";
+import { areSlotsKnown } from "./slot-knowledge.ts";
 import { Settling } from "./settling.ts";
 import { Timeline } from "./timeline.ts";
 import type { Transition } from "./transitions.ts";
@@ -233,7 +234,10 @@ export class Run {
     // What the operator has not resumed yet, or nobody heard of.
     for (const ip of this.#scenario.ips) await this.#insist((pool) => pool.drainIp(ip, false));
     for (const { name } of living) await this.#insist((pool) => pool.drainHost(name, false));
-    if (settings.staticPortsPerHost !== null) await this.#removeGone(living, settings.hostSilenceMs);
+    if (settings.staticPortsPerHost !== null) {
+      await this.#removeGone(living, settings.hostSilenceMs);
+      await this.#confirmSlots(living, boundMs);
+    }
     const endMs = this.#timeline.nowMs + boundMs;
     await this.#stepWhile(() => this.#timeline.nowMs < endMs);
     const checked = checkCalm({
@@ -260,6 +264,15 @@ export class Run {
       for (const name of stale) await this.#insist((pool) => pool.removeHost(name));
       for (const host of ended) host.switchOn();
     }
+  }
+
+  /** Those that are gone come back never again, and the others say what they hold. [OC6] */
+  async #confirmSlots(living: readonly Host[], boundMs: number): Promise<void> {
+    if (!this.#edge.awaitsSlots) return;
+    const endMs = this.#timeline.nowMs + boundMs;
+    await this.#stepWhile(() => this.#timeline.nowMs < endMs && !areSlotsKnown(this.#edge, living));
+    if (!areSlotsKnown(this.#edge, living)) throw new Violation("calm", "a slot stays unknown to the edge");
+    this.#edge.confirmSlots();
   }
 
   #staleNames(living: readonly Host[]): Set<string> {

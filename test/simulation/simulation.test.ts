@@ -13,14 +13,18 @@ const EVENT_COUNT = 2_000;
 const FRESH_SEED_COUNT = 300;
 const STATIC_SEED_COUNT = 30;
 const RESTORED_SEED_COUNT = 60;
+const RESTORED_STATIC_SEED_COUNT = 20;
+/** Time for an operator to look at all hosts, and for the wait that comes then. */
+const LONG_EVENT_COUNT = 8_000;
 
 async function resultsOf(
   seeds: readonly number[],
   kind: { readonly isStatic?: boolean; readonly areRestored?: boolean } = {},
+  eventCount = EVENT_COUNT,
 ): Promise<SeedResult[]> {
   const results: SeedResult[] = [];
   const threadCount = availableParallelism();
-  await sweep({ seeds, eventCount: EVENT_COUNT, threadCount, ...kind }, (result) => results.push(result));
+  await sweep({ seeds, eventCount, threadCount, ...kind }, (result) => results.push(result));
   return results;
 }
 
@@ -73,6 +77,19 @@ describe("the laws under every fault", () => {
       }
     },
   );
+
+  test(`hold for ${RESTORED_STATIC_SEED_COUNT} static ones of these`, { timeout: 600_000 }, async () => {
+    const seeds = freshSeeds(RESTORED_STATIC_SEED_COUNT);
+    console.log(`simulating the seeds from ${seeds[0]} on, with --restores --static`);
+    const results = await resultsOf(seeds, { areRestored: true, isStatic: true }, LONG_EVENT_COUNT);
+    expect(problemsOf(results)).toEqual([]);
+    expect(results).toHaveLength(RESTORED_STATIC_SEED_COUNT);
+    const wanted = ["fault: restore-edge", "fault: slots-known", "host: holdings-wanted", "grants"];
+    for (const what of wanted) {
+      const total = results.reduce((sum, { counts }) => sum + (counts.get(what) ?? 0), 0);
+      expect(total, what).toBeGreaterThan(RESTORED_STATIC_SEED_COUNT);
+    }
+  });
 
   test.each(REGRESSIONS)(
     "hold where they once did not: $name",
