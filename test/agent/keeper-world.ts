@@ -236,7 +236,7 @@ type Fate = "deliver" | "lose" | "twice" | { delayMs: number };
 /** The edge's one address, the hosts, and the network between them. */
 export class World {
   readonly timeline = new Timeline();
-  readonly table: LeaseTable;
+  table: LeaseTable;
   readonly hosts: FakeHost[] = [];
   readonly random: () => number;
   readonly timing: { repeatAfterMs?: number; restMs?: number; farewellMs?: number };
@@ -263,6 +263,13 @@ export class World {
     this.hosts.push(host);
     host.connect();
     return host;
+  }
+
+  /** The table is lost, and a copy is there from before anything was granted, perhaps with older settings. [OC1] */
+  restore(settings: Partial<PoolSettings> = {}): void {
+    this.table = emptyLeaseTable({ ...this.table.settings, ...settings });
+    const atMs = EPOCH_START_MS + this.timeline.nowMs;
+    this.execute({ type: "restored", restoration: { id: "r", atMs, waitMs: 0, areSlotsKnown: false } });
   }
 
   /** A new life of a host that has these slots on its disk, and no edge. */
@@ -322,7 +329,7 @@ export class World {
     const session = (isCurrent ? host.session : null) ?? 0;
     const command: LeaseCommand =
       request.type === "join"
-        ? { type: "join", host: host.name, instance: request.instance }
+        ? { type: "join", host: host.name, instance: request.instance, holdings: request.holdings }
         : { ...request, host: host.name, session };
     const { outcome } = this.execute(command);
     const { requestId } = request;

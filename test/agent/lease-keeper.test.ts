@@ -30,6 +30,24 @@ describe("taking up", () => {
     expect(second.sentTypes()).toEqual(["join"]);
   });
 
+  test("[OC3] [LAW3] asked by an edge that has forgotten, it names all that it holds and for how long it counts on it", () => {
+    const world = new World();
+    const host = world.start("h1");
+    world.advance(1_000);
+    const held = world.rowsOf("h1").map(({ base, order, epoch }) => ({ base, order, epoch }));
+    const countedOnMs = world.table.holders.get("h1")!.expiresAtMs;
+    host.disconnect();
+    world.restore({ leaseDurationMs: 60_000 });
+    host.connect();
+    world.timeline.advance(1_000);
+    expect(world.rowsOf("h1").map(({ base, order, epoch }) => ({ base, order, epoch }))).toEqual(held);
+    expect(host.events).not.toContainEqual(expect.objectContaining({ type: "lost" }));
+    expect(host.sentTypes().slice(-2)).toEqual(["join", "join"]);
+    const { expiresAtMs } = world.table.holders.get("h1")!;
+    expect(expiresAtMs).toBeGreaterThan(countedOnMs - 20_000);
+    expect(host.sendable().length).toBe(1);
+  });
+
   test("[HO1] a duplicate instance of the host is refused, asks again at leisure, and never sends", () => {
     const world = new World();
     const host = world.start("h1");
