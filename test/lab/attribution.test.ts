@@ -139,16 +139,6 @@ async function stopLoad(load: LabProcess): Promise<number> {
   return (JSON.parse(load.said.split("\n")[1]!) as { wellCount: number }).wellCount;
 }
 
-/** At once, with the server that it looks after. */
-async function killEdge(): Promise<void> {
-  const { stdout } = await deployment.lab.exec("edge", ["ss", "-Hltnp", "sport = :8787"]);
-  const pids = new Set([...stdout.matchAll(/pid=(\d+)/g)].map(([, pid]) => Number(pid)));
-  expect(pids.size).toBeGreaterThan(0);
-  const ended = deployment.end("edge", "SIGKILL");
-  for (const pid of pids) process.kill(pid, "SIGKILL");
-  await ended;
-}
-
 function drawSamples(sent: readonly Sent[], killedAtMs: number, span: readonly [number, number]): Question[] {
   const tenantAt = new Map<number, string>(TENANTS.map(({ name, port }) => [port, name]));
   const begun = new Map<string, number>();
@@ -256,7 +246,7 @@ test(
     await deployment.startHost("h1");
     await deployment.processOf("h1").waitFor("the gateway listens");
     await progress();
-    await killEdge();
+    await deployment.killEdge();
     await deployment.startEdge();
     await progress();
     for (const load of loads) await load.stop();

@@ -93,11 +93,25 @@ export abstract class EdgeSide {
     return WebClient.start(this.lab, role);
   }
 
-  async startEdge(): Promise<void> {
-    const state = join(this.lab.directory, "edge");
+  /** Where the edge has its state, unless it is started on another. */
+  get edgeState(): string {
+    return join(this.lab.directory, "edge");
+  }
+
+  async startEdge(state = this.edgeState): Promise<void> {
     const args = ["edge", "--host", EDGE.ipv4, "--port", "8787", "--state", state, "--allow-plain-http"];
     const started = this.run("edge", "edge", [process.execPath, CLI, ...args]);
     await started.waitFor(`edge: ${EDGE_URL}`);
+  }
+
+  /** At once, with the server that it looks after. */
+  async killEdge(): Promise<void> {
+    const { stdout } = await this.lab.exec("edge", ["ss", "-Hltnp", "sport = :8787"]);
+    const pids = new Set([...stdout.matchAll(/pid=(\d+)/g)].map(([, pid]) => Number(pid)));
+    assert(pids.size > 0, "the edge runs");
+    const ended = this.end("edge", "SIGKILL");
+    for (const pid of pids) process.kill(pid, "SIGKILL");
+    await ended;
   }
 
   /** The process of this name. */

@@ -2,9 +2,12 @@
  * Routers that die, come back, and lose the edge, under load: what steers is the kernel, and
  * it goes on. Flows are streams that last through it all, of both families.
  */
+import { execFile } from "node:child_process";
+import { join } from "node:path";
+import { promisify } from "node:util";
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import type { Capture } from "./capture.ts";
-import { Deployment, SHARED } from "./deployment.ts";
+import { Deployment, POOL, SHARED } from "./deployment.ts";
 import type { WebClient } from "./driven-client.ts";
 import {
   hostOnLan,
@@ -28,6 +31,9 @@ const LANES = 16;
 const OF_SHARED = `(${SHARED.map((ip) => `host ${ip}`).join(" or ")})`;
 const TO_SHARED = SHARED.map((ip) => `dst host ${ip}`).join(" or ");
 const RESETS = "(ip and tcp[13] & 4 != 0) or (ip6 and ip6[6] == 6 and ip6[53] & 4 != 0)";
+
+const CLI = join(import.meta.dirname, "../../src/cli/main.ts");
+const run = promisify(execFile);
 
 let deployment: Deployment;
 
@@ -178,4 +184,43 @@ test("[ST2] [RT6] a router cut off from the edge forwards on, and grants go ahea
   await generation(client);
   expectUnbroken(await client.stop());
   expect(await toH3.count()).toBeGreaterThan(0);
+});
+
+test("[OC1] [OC4] [LAW7] routers that know newer numbers take an edge that is restored, without help, and no flow breaks", async () => {
+  const { client, edgeState } = deployment;
+  const file = `${edgeState}.backup`;
+  const state = `${edgeState}-restored`;
+  const edge = (...args: string[]) => run(process.execPath, [CLI, "edge", ...args]);
+  await edge("backup", "--to", file, "--state", edgeState);
+  const { steeringSequence: copied } = await deployment.api.getPool({ pool: POOL });
+  // What it holds from now on is in no copy.
+  await deployment.end("h3", "SIGTERM");
+  await deployment.untilServing(["h1", "h2"]);
+  await deployment.startHost("h3");
+  await deployment.untilServing(hostsOf(SIZE));
+  const steered = await Promise.all(routersOf(SIZE).map((router) => statusOf(deployment, router)));
+  for (const { followedSequence } of steered) expect(followedSequence).toBeGreaterThan(copied);
+  const dropsBefore = await dropCount();
+  const internet = await watchInternet();
+  await streamFrom(client, hostsOf(SIZE));
+  await generation(client);
+
+  await deployment.killEdge();
+  const restoredAtMs = Date.now();
+  await edge("restore", file, "--state", state);
+  await deployment.startEdge(state);
+  await deployment.untilSteering(routersOf(SIZE));
+  await deployment.untilServing(hostsOf(SIZE));
+  await vi.waitUntil(async () => {
+    const followed = await Promise.all(routersOf(SIZE).map((router) => statusOf(deployment, router)));
+    return followed.every(({ followedSequence }) => (followedSequence ?? 0) >= restoredAtMs);
+  }, TIMEOUT);
+  await generation(client);
+  expectUnbroken(await client.stop());
+  expect(await internet.count(RESETS)).toBe(0);
+  expect(await dropCount()).toBe(dropsBefore);
+  // Nobody was granted anything: what hosts hold is what they had.
+  for (const ip of SHARED) {
+    for (const { epoch } of await deployment.blocksOf(ip)) expect(epoch).toBeLessThan(restoredAtMs);
+  }
 });
