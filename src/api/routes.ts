@@ -30,6 +30,7 @@ import {
   settingsSchema,
 } from "./schemas.ts";
 import { ACCESS_ROUTES } from "./access-routes.ts";
+import { copyQuerySchema, edgeListingSchema } from "./copy-schemas.ts";
 import { answers, type ApiRoute, takes } from "./route-shapes.ts";
 
 const inPool = z.object({ pool: nameSchema });
@@ -220,6 +221,13 @@ export const ROUTES = {
     path: "/v1/edge",
     summary: "Shows what the isolate that answers did since it began",
     responses: answers("Its counters.", edgeSchema),
+  },
+  listEdgeFiles: {
+    method: "get",
+    path: "/v1/edge/copy",
+    summary: "Lists the databases of an edge on a machine of its own, for a standby that copies them",
+    request: { query: copyQuerySchema },
+    responses: answers("Its databases, and by what its keys are known.", edgeListingSchema),
   },
   makeGatewayToken: {
     method: "post",

@@ -119,6 +119,7 @@ export const CATALOGUE = {
   "input-invalid": kind(400, "http_request_error", 1, "The input does not have the documented form."),
   "headers-too-large": kind(431, "http_request_error", 1, "The request headers are too large."),
   "route-unknown": kind(404, null, 1, "There is nothing at this path."),
+  "copy-under-way": kind(429, null, 1, "Another copy of the edge is being made."),
   "method-unsupported": kind(405, null, 7, "This path does not support the method."),
   "upgrade-required": kind(426, null, 1, "This path speaks WebSocket only."),
   "upgrade-unsupported": kind(501, "http_upgrade_failed", 1, "Only upgrades to websocket are supported."),

@@ -242,6 +242,11 @@ export const METRICS = {
     "Ports of the address whose lease has ended and that nobody but their last holder gets yet.",
   ),
   ipshard_edge_address_hosts: gauge("edge", ["pool", "ip"], "Hosts that hold ports of the address."),
+  ipshard_edge_standby_age_seconds: gauge(
+    "edge",
+    [],
+    "How old the copy is that a standby keeps of this edge. Not there before one has a whole copy.",
+  ),
   ipshard_edge_silent_objects: gauge(
     "edge",
     [],

@@ -30,6 +30,9 @@ export const COMMAND_FAULTS = {
     "The program workerd, which runs the edge, is missing, or too old for wrangler.toml. The sentence says how to install it.",
   "edge-not-answering": "The edge cannot be reached, or what answers is no edge.",
   "edge-refused": "The edge refused the request. Its own code is in the sentence.",
+  "edge-still-runs": "The edge that is to be replaced answers still. Two edges would grant the same ports.",
+  "copy-of-another": "The edge that answers has other keys than the copy of it.",
+  "copy-too-old": "A copy of an edge is older than was asked for.",
   // What an operator asked for would end what runs.
   "flows-at-risk": "It would cut connections that run. Drain first, or say that it may.",
   "not-confirmed": "The question was not answered with yes; nothing was changed.",

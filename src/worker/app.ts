@@ -17,6 +17,7 @@ import {
 } from "./identity/authenticate.ts";
 import { edgeKeysOf } from "./identity/edge-keys.ts";
 import { serveAudit } from "./routes/audit.ts";
+import { serveCopies } from "./routes/copies.ts";
 import { serveDrains } from "./routes/drains.ts";
 import { serveEgressFacts } from "./routes/egress-facts.ts";
 import { serveEvents } from "./routes/events.ts";
@@ -79,6 +80,7 @@ serveHosts(app);
 serveDrains(app);
 serveAudit(app);
 serveEvents(app);
+serveCopies(app);
 serveGatewayTokens(app);
 serveTokens(app);
 serveKeys(app);

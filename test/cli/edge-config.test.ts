@@ -67,6 +67,14 @@ test("[WK41] workerd passes what clients want to CONNECT to on to whoever refuse
   expect(config).toContain('(name = "GATEWAYS", service = "network")');
 });
 
+test("[OC10] workerd asks the process beside it for copies where there is one", () => {
+  const declaration = parseWranglerConfig(text);
+  expect(workerdConfig(declaration, place)).not.toContain("COPIES");
+  const config = workerdConfig(declaration, { ...place, copies: "127.0.0.1:7" });
+  expect(config).toContain('(name = "copies", external = (address = "127.0.0.1:7", http = ()))');
+  expect(config).toContain('(name = "COPIES", service = "copies")');
+});
+
 test("[CI5] no value of a variable or secret is in the configuration", () => {
   const config = workerdConfig({ ...parseWranglerConfig(text), vars: { GREETING: "the-value" } }, place);
   expect(config).toContain('(name = "GREETING", fromEnvironment = "GREETING")');

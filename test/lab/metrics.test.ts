@@ -3,7 +3,7 @@
  * something to show, and the alerts fire in their drills and are silent otherwise.
  */
 import assert from "node:assert/strict";
-import { readdir, readFile } from "node:fs/promises";
+import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
@@ -24,6 +24,8 @@ const RULES = join(import.meta.dirname, "../../ops/prometheus/ipshard.rules.yml"
 const DASHBOARD = join(import.meta.dirname, "../../ops/grafana/ipshard.json");
 /** Without a sample until it happens, and it does not happen here. */
 const RARE: ReadonlySet<string> = new Set([
+  // There is no standby.
+  "ipshard_edge_standby_age_seconds",
   "ipshard_agent_lease_refusals_total",
   // There is no collector.
   "ipshard_agent_lost_spans_total",
@@ -258,8 +260,12 @@ test(
     const losses = await prometheus.query("sum by (reason) (ipshard_agent_lease_losses_total) > 0");
     expect(losses.map(({ metric }) => metric["reason"])).toEqual(["lapsed"]);
     await moveSchema(1);
-    await expectAlerts(["IpshardObjectsSilent"], () => deployment.startEdge());
+    // What a standby said last, that has not been heard since.
+    const heldFile = join(deployment.edgeState, "edge", "standby-held");
+    await writeFile(heldFile, String(Date.now() - 120_000));
+    await expectAlerts(["IpshardObjectsSilent", "IpshardStandbyBehind"], () => deployment.startEdge());
     await deployment.end("edge", "SIGTERM");
+    await rm(heldFile);
     await moveSchema(-1);
     await deployment.startEdge();
     await deployment.untilServing(hostsOf(SIZE));

@@ -10,6 +10,7 @@ import { CommandFault } from "../../process/command-fault.ts";
 import { ensureMetricsToken } from "../credentials/metrics-token.ts";
 import { issuerKeySet, type KeyPairs } from "../credentials/key-files.ts";
 import type { StatePaths } from "../state-paths.ts";
+import { serveCopies } from "./copy-service.ts";
 import { type EdgeTls, NO_TLS, prepareTls } from "./edge-tls.ts";
 import { refuseTunnels } from "./tunnel-refusal.ts";
 import { waitUntil } from "../supervision/waiting.ts";
@@ -51,7 +52,9 @@ export async function prepareEdge(
   makeDirectory(state.edgeStorage);
   await placeWorker(declaration.main, join(state.edge, BUNDLE_FILE));
   const { host, port, tls = NO_TLS } = options;
-  const place = { host, port, storage: state.edgeStorage, tunnels: await refuseTunnels() };
+  const copies = await serveCopies(state);
+  const tunnels = await refuseTunnels();
+  const place = { host, port, storage: state.edgeStorage, tunnels, copies: copies.address };
   await writeFile(config, workerdConfig(declaration, { ...place, ...(await prepareTls(state.edge, tls)) }));
   return {
     name: EDGE_NAME,
@@ -62,6 +65,7 @@ export async function prepareEdge(
       EDGE_KEY: JSON.stringify(keys.edge),
       RESTORATION: await restorationText(state),
       METRICS_TOKEN: await ensureMetricsToken(state),
+      COPIES_KEY: copies.key,
     }),
     mark: config,
     logFile: state.logFile(EDGE_NAME),
@@ -78,7 +82,7 @@ function onThisMachine(
   return {
     ...declaration,
     vars: { ...vars, SELF_HOSTED: "1", LOG_DECISIONS: logDecisions, OTLP_URL: collector ?? "" },
-    secretNames: [...secretNames, "METRICS_TOKEN"],
+    secretNames: [...secretNames, "METRICS_TOKEN", "COPIES_KEY"],
   };
 }
 
@@ -109,7 +113,7 @@ async function restorationText(state: StatePaths): Promise<string> {
 }
 
 /** Nothing is told to it, so whose certificate it shows does not matter; this machine need not trust it. */
-async function answers(url: string, signal: AbortSignal): Promise<boolean> {
+export async function answers(url: string, signal: AbortSignal): Promise<boolean> {
   const get = url.startsWith("https:") ? httpsGet : httpGet;
   const request = get(url, { signal, agent: false, rejectUnauthorized: false });
   const [response] = (await once(request, "response")) as [IncomingMessage];

@@ -13,6 +13,8 @@ export interface EdgePlace {
   readonly storage: string;
   /** Who answers what clients want to CONNECT to. */
   readonly tunnels: string;
+  /** Who gives copies of what is stored; nobody where nothing is said. [OC9] */
+  readonly copies?: string;
   /** Authorities that gateways may have their certificates from, beside those of browsers; each in PEM form. */
   readonly gatewayAuthorities?: readonly string[];
   /** With which it shows itself to gateways: files beside the configuration. */
@@ -44,6 +46,7 @@ export function workerdConfig(edge: EdgeDeclaration, place: EdgePlace): string {
       ({ binding, className }) => `(name = ${quote(binding)}, durableObjectNamespace = ${quote(className)})`,
     ),
     '(name = "GATEWAYS", service = "network")',
+    ...(place.copies === undefined ? [] : ['(name = "COPIES", service = "copies")']),
     ...names.map((name) => `(name = ${quote(name)}, fromEnvironment = ${quote(name)})`),
   ];
   // The key decides where an object's rows are stored: with another one they would be lost.
@@ -51,6 +54,10 @@ export function workerdConfig(edge: EdgeDeclaration, place: EdgePlace): string {
     ({ className }) =>
       `(className = ${quote(className)}, uniqueKey = ${quote(`${edge.name}-${className}`)}, enableSql = true)`,
   );
+  const copies =
+    place.copies === undefined
+      ? ""
+      : `\n    (name = "copies", external = (address = ${quote(place.copies)}, http = ())),`;
   return `# Made by \`ipshard edge\` from wrangler.toml at every start.
 using Workerd = import "/workerd/workerd.capnp";
 
@@ -62,7 +69,7 @@ const config :Workerd.Config = (
     # Gateways are on private addresses, here on loopback; destinations are the hosts' business.
     (name = "network", network = (allow = ["public", "private"], tlsOptions = (${gatewayTls(place)}))),
     # The nameless network is where workerd passes CONNECT on to, so it must lead nowhere.
-    (name = "tunnels", external = (address = ${quote(place.tunnels)}, http = ())),
+    (name = "tunnels", external = (address = ${quote(place.tunnels)}, http = ())),${copies}
   ],
   sockets = [
     (name = "http", address = ${quote(`${place.host}:${place.port}`)}, ${protocol(place)}, service = "edge"),

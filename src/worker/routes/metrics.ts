@@ -19,6 +19,7 @@ import { edgeRefusals } from "../runtime/edge-refusals.ts";
 import { edgeTimes } from "../egress/edge-times.ts";
 import type { Background, Environment } from "../runtime/environment.ts";
 import { problem } from "../runtime/problem.ts";
+import { standbyAgeMs } from "./copies.ts";
 
 /** Objects that are asked at the same time. */
 const MOST_QUESTIONS = 32;
@@ -74,7 +75,11 @@ class EdgeScrape {
   }
 
   async text(pools: readonly string[]): Promise<string> {
-    if (this.#env.SELF_HOSTED !== undefined) this.#addIsolate();
+    if (this.#env.SELF_HOSTED !== undefined) {
+      this.#addIsolate();
+      const ageMs = await standbyAgeMs(this.#env);
+      if (ageMs !== null) this.#exposition.add("ipshard_edge_standby_age_seconds", {}, ageMs / 1_000);
+    }
     const found = await Promise.all(pools.map((pool) => this.#pool(pool)));
     const addresses = found.flatMap((pool) => pool?.ips.map(({ ip }) => ({ pool: pool.pool, ip })) ?? []);
     for (let at = 0; at < addresses.length; at += MOST_QUESTIONS) {

@@ -19,6 +19,9 @@ export interface Environment extends ObjectBindings {
   readonly ANALYTICS?: AnalyticsEngineDataset;
   /** The network of the gateways, where it is not the one that `fetch` uses. */
   readonly GATEWAYS?: Fetcher;
+  /** The process beside workerd, which has the files of the objects, and what it must be shown. */
+  readonly COPIES?: Fetcher;
+  readonly COPIES_KEY?: string;
 }
 
 /** What a handler needs of its execution context: work that may outlive the response. */
