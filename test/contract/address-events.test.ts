@@ -10,6 +10,7 @@ import { execute } from "../../src/core/lease-commands.ts";
 import { emptyLeaseTable, type LeaseEvent } from "../../src/core/lease-table.ts";
 import { commandFor, generator, POOL, SETTINGS, unsteeredHistories } from "./lease-history.ts";
 import { openNodeDatabase } from "./node-database.ts";
+import { lifeOf } from "./lease-life.ts";
 
 const START_MS = 1_800_000_000_000;
 const DAY_MS = 86_400_000;
@@ -36,24 +37,7 @@ function read(store: LeaseStore, limit: number, nowMs: number): HistoryEvent[] {
 }
 
 function lease(epoch: number, sinceMs: number, untilMs: number, host = "h1"): LeaseEvent[] {
-  const row = {
-    base: 2048,
-    order: 6,
-    epoch,
-    host,
-    instance: "an-instance",
-    state: "leased" as const,
-    grantedAtMs: sinceMs,
-    requestId: `r${epoch}`,
-    endedAtMs: null,
-    freeAtMs: null,
-    steered: true,
-  } as const;
-  return [
-    { type: "granted", row },
-    { type: "ended", epoch, end: "expired", endedAtMs: untilMs, freeAtMs: untilMs },
-    { type: "freed", epoch },
-  ];
+  return lifeOf(epoch, [sinceMs, untilMs], { host, end: "expired", restMs: 0 });
 }
 
 test("[EV2] [EV4] each grant and each end is told once, in the order of time, on pages of any size", () => {

@@ -7,6 +7,7 @@ import type { LeaseEvent } from "../../src/core/lease-table.ts";
 import { DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
 import { histories, playHistory, restoredHistories } from "./lease-history.ts";
 import { openNodeDatabase } from "./node-database.ts";
+import { lifeOf } from "./lease-life.ts";
 
 function emptyStore() {
   const database = openNodeDatabase();
@@ -18,24 +19,10 @@ function emptyStore() {
 
 /** A lease of one unit that was given back and whose quarantine is over. */
 function pastLease(epoch: number): LeaseEvent[] {
-  const row = {
-    base: 1024 + (epoch % 1000) * 64,
-    order: 6,
-    epoch,
-    host: "h1",
-    instance: "first-instance",
-    state: "leased",
-    grantedAtMs: epoch,
-    requestId: `r${epoch}`,
-    endedAtMs: null,
-    freeAtMs: null,
-    steered: true,
-  } as const;
-  return [
-    { type: "granted", row },
-    { type: "ended", epoch, end: "released", endedAtMs: epoch + 1, freeAtMs: epoch + 2 },
-    { type: "freed", epoch },
-  ];
+  return lifeOf(epoch, [epoch, epoch + 1], {
+    block: { base: 1024 + (epoch % 1000) * 64, order: 6 },
+    restMs: 1,
+  });
 }
 
 describe("a lease store on the SQLite of Node", () => {

@@ -10,6 +10,7 @@ import { emptyLeaseTable, type LeaseEvent } from "../../src/core/lease-table.ts"
 import { DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
 import { commandFor, generator, histories, POOL, SETTINGS } from "./lease-history.ts";
 import { openNodeDatabase } from "./node-database.ts";
+import { lifeOf } from "./lease-life.ts";
 
 const START_MS = 1_800_000_000_000;
 const DAY_MS = 86_400_000;
@@ -29,32 +30,6 @@ function emptyStore(beganMs: number) {
   const store = new LeaseStore(database);
   store.assign("192.0.2.1", POOL, SETTINGS, beganMs);
   return { database, store };
-}
-
-/** A whole life of a lease, and what follows on it in the same command. */
-function lifeOf(
-  epoch: number,
-  [sinceMs, untilMs]: readonly [number, number],
-  block = { base: 2048, order: 6 },
-  host = "h1",
-): LeaseEvent[] {
-  const row = {
-    ...block,
-    epoch,
-    host,
-    instance: "an-instance",
-    state: "leased",
-    grantedAtMs: sinceMs,
-    requestId: `r${epoch}`,
-    endedAtMs: null,
-    freeAtMs: null,
-    steered: true,
-  } as const;
-  return [
-    { type: "granted", row },
-    { type: "ended", epoch, end: "released", endedAtMs: untilMs, freeAtMs: untilMs + 120_000 },
-    { type: "freed", epoch },
-  ];
 }
 
 describe("the history of an address that was restored from a copy", () => {
@@ -168,8 +143,8 @@ describe("the history of an address", () => {
   test("[AT3] does not join what another host, or another block, came between", () => {
     const { database, store } = emptyStore(0);
     store.append(lifeOf(1, [10, 20]));
-    store.append(lifeOf(2, [30, 40], { base: 2048, order: 7 }));
-    store.append([...lifeOf(3, [50, 60]), ...lifeOf(4, [70, 80], { base: 2048, order: 6 }, "h2")]);
+    store.append(lifeOf(2, [30, 40], { block: { base: 2048, order: 7 } }));
+    store.append([...lifeOf(3, [50, 60]), ...lifeOf(4, [70, 80], { host: "h2" })]);
     expect(database.sql.exec("SELECT * FROM past_lease").toArray()).toHaveLength(4);
   });
 
@@ -178,7 +153,7 @@ describe("the history of an address", () => {
     const past = () => database.sql.exec("SELECT * FROM past_lease").toArray().length;
     const nowMs = 100 * DAY_MS;
     // One that was there nearly all the time comes first and stays.
-    store.append(lifeOf(1, [1, nowMs - 5], { base: 4096, order: 6 }));
+    store.append(lifeOf(1, [1, nowMs - 5], { block: { base: 4096, order: 6 } }));
     database.transactionSync(() => {
       for (let epoch = 2; epoch <= 6_001; epoch += 1) store.append(lifeOf(epoch, [epoch, epoch + 1]));
     });
@@ -232,7 +207,7 @@ describe("the history of an address", () => {
   test("[AT1] of a clock that was set back names everybody who had the port at that time", () => {
     const { store } = emptyStore(0);
     store.append(lifeOf(1, [5_000, 9_000]));
-    store.append(lifeOf(2, [6_000, 7_000], { base: 2048, order: 6 }, "h2"));
+    store.append(lifeOf(2, [6_000, 7_000], { host: "h2" }));
     const { holders } = store.historyOf({ port: 2048, atMs: 6_500 }, 10_000)!.history;
     expect(holders.map(({ host }) => host)).toEqual(["h1", "h2"]);
   });

@@ -1,28 +1,15 @@
 /** What a table that is an old copy makes of hosts that are not what the copy says. Each was once a bug that no test saw. */
 import { describe, expect, test } from "vitest";
 import { statusOf } from "../../durable-objects/address/address-status.ts";
-import { execute, type LeaseCommand } from "../../src/core/lease-commands.ts";
+import { execute } from "../../src/core/lease-commands.ts";
 import { emptyLeaseTable, type LeaseTable } from "../../src/core/lease-table.ts";
 import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../../src/core/pool-settings.ts";
 import { changeBy, publicationOf } from "../../src/core/publication.ts";
 import type { Holdings, Restoration } from "../../src/core/recovery.ts";
+import { COPIED_MS, OVER_MS, RESTORATION, RESTORED_MS, run } from "./restored-table.ts";
 
-const COPIED_MS = 1_800_000_000_000;
-const RESTORED_MS = COPIED_MS + 3_600_000;
-const RESTORATION: Restoration = { id: "r", atMs: RESTORED_MS, waitMs: 0, areSlotsKnown: false };
 const STATIC: PoolSettings = { ...DEFAULT_POOL_SETTINGS, staticPortsPerHost: 256 };
 const { leaseDurationMs, quarantineMs } = DEFAULT_POOL_SETTINGS;
-const OVER_MS = RESTORED_MS + leaseDurationMs + quarantineMs;
-
-/** Looked at every so often, as by its alarm. [LE6] */
-function run(table: LeaseTable, command: LeaseCommand, nowMs: number) {
-  if (command.type !== "restored" && table.seenAtMs > 0) {
-    for (let atMs = table.seenAtMs; atMs < nowMs; atMs += 30_000) {
-      execute(table, { type: "tick" }, atMs, () => 0.5);
-    }
-  }
-  return execute(table, command, nowMs, () => 0.5).outcome;
-}
 
 function join(table: LeaseTable, nowMs: number, leases?: Holdings["leases"], who = "h1", instance = who) {
   const holdings = leases && { leases, leftMs: 60_000 };

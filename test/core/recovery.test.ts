@@ -1,26 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { execute, type LeaseCommand } from "../../src/core/lease-commands.ts";
 import { emptyLeaseTable, type LeaseTable, nextDeadlineMs } from "../../src/core/lease-table.ts";
 import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../../src/core/pool-settings.ts";
 import { changeBy, publicationOf } from "../../src/core/publication.ts";
-import type { Holdings, Restoration } from "../../src/core/recovery.ts";
+import type { Holdings } from "../../src/core/recovery.ts";
+import { COPIED_MS, OVER_MS, RESTORATION, RESTORED_MS, run } from "./restored-table.ts";
 
-const COPIED_MS = 1_800_000_000_000;
-/** An hour later the copy wakes up. */
-const RESTORED_MS = COPIED_MS + 3_600_000;
-const RESTORATION: Restoration = { id: "r", atMs: RESTORED_MS, waitMs: 0, areSlotsKnown: false };
 const { leaseDurationMs, quarantineMs } = DEFAULT_POOL_SETTINGS;
-const OVER_MS = RESTORED_MS + leaseDurationMs + quarantineMs;
-
-/** Looked at every so often, as by its alarm: what is not seen to pass has not passed. [LE6] */
-function run(table: LeaseTable, command: LeaseCommand, nowMs: number) {
-  if (command.type !== "restored" && table.seenAtMs > 0) {
-    for (let atMs = table.seenAtMs; atMs < nowMs; atMs += 30_000) {
-      execute(table, { type: "tick" }, atMs, () => 0.5);
-    }
-  }
-  return execute(table, command, nowMs, () => 0.5).outcome;
-}
 
 function join(table: LeaseTable, host: string, nowMs: number, holdings?: Holdings) {
   return run(table, { type: "join", host, instance: `instance-${host}`, holdings }, nowMs);
