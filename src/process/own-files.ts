@@ -31,6 +31,11 @@ export function ownProgram(program: OwnProgram): string {
   return ownFile(isBuilt ? `dist/node/${program}.js` : PROGRAMS[program]);
 }
 
+/** Whether a word of a command line is that program, as it is installed anywhere or in a checkout. */
+export function isOwnProgram(word: string, program: OwnProgram): boolean {
+  return [PROGRAMS[program], `dist/node/${program}.js`].some((path) => `/${word}`.endsWith(`/${path}`));
+}
+
 /** A file by its path below the root of the package. */
 export function ownFile(path: string): string {
   return fileURLToPath(new URL(path, ROOT));

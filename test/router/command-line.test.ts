@@ -1,6 +1,7 @@
 /** The router's command line, and the same options at its doctor. */
 import { expect, test } from "vitest";
 import { parseCommandLine } from "../../src/router/command-line.ts";
+import { isOwnProgram, ownProgram } from "../../src/process/own-files.ts";
 import { withPathsFrom } from "../../src/router/doctor/running-routers.ts";
 
 const COMPLETE = {
@@ -112,4 +113,19 @@ test("[RT11] files of a running router are where they were when it was started",
     tokenFile: "/srv/r1.token",
     stateDirectory: "/var/lib/ipshard-router",
   });
+});
+
+test("[RT11] a router that runs is known by its command line, installed or in a checkout, and nothing else is", () => {
+  const isRouter = (word: string): boolean => isOwnProgram(word, "router");
+  const programs = ["/opt/ipshard/src/router/main.ts", "src/router/main.ts", "/srv/a b/dist/node/router.js"];
+  expect(programs.filter((word) => !isRouter(word))).toEqual([]);
+  const others = [
+    "router",
+    "/x/src/agent/main.ts",
+    "/x/mysrc/router/main.ts",
+    "/x/dist/node/router-doctor.js",
+    "",
+  ];
+  expect(others.filter(isRouter)).toEqual([]);
+  expect(isRouter(ownProgram("router"))).toBe(true);
 });

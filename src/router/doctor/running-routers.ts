@@ -6,6 +6,7 @@
 import { readdir, readFile, readlink } from "node:fs/promises";
 import { resolve } from "node:path";
 import { configured } from "../../process/configuration.ts";
+import { isOwnProgram } from "../../process/own-files.ts";
 import { parseCommandLine, routerCommand, type RouterOptions } from "../command-line.ts";
 
 /** One router process. */
@@ -16,8 +17,6 @@ export interface RunningRouter {
   /** As it was started with, paths made absolute. */
   readonly options: RouterOptions;
 }
-
-const PROGRAM = /(^|\/)src\/router\/main\.ts$/;
 
 /** Routers of this network namespace that steer. */
 export interface RunningRouters {
@@ -48,7 +47,7 @@ export function withPathsFrom(directory: string, options: RouterOptions): Router
 async function lookAt(pid: string): Promise<RunningRouter | "hidden" | null> {
   try {
     const words = (await readFile(`/proc/${pid}/cmdline`, "utf8")).split("\0").slice(0, -1);
-    const at = words.findIndex((word) => PROGRAM.test(word));
+    const at = words.findIndex((word) => isOwnProgram(word, "router"));
     if (at < 0 || (await networkOf(pid)) !== (await networkOf("self"))) return null;
     const directory = await readlink(`/proc/${pid}/cwd`);
     const stat = await readFile(`/proc/${pid}/stat`, "utf8");
