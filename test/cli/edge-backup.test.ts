@@ -1,8 +1,11 @@
 /** What a backup is refused for, and what it leaves behind. */
+import { createHash } from "node:crypto";
+import { statSync, watch } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { setImmediate } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { backUpEdge, confirmSlots, restoreEdge } from "../../src/cli/edge/edge-backup.ts";
 import { StatePaths } from "../../src/cli/state-paths.ts";
@@ -59,6 +62,50 @@ test("[OC8] what is restored says so, and a file that is damaged or none of ours
   expect(restoration).toMatchObject(WORDS);
   expect(Math.abs(restoration.atMs - Date.now())).toBeLessThan(3_600_000);
   await expect(restoreEdge(file, target, WORDS)).rejects.toThrow("already");
+});
+
+test("[OC8] a copy whose digest fits and that would write elsewhere is refused, and writes nothing", async () => {
+  const { directory, state, database, file } = await livingState();
+  await backUpEdge(state, file);
+  database.close();
+  const target = new StatePaths(join(directory, "other"));
+  const places = [
+    "../stolen.json",
+    "keys/../../stolen.json",
+    "edge/storage/../../../stolen.sqlite",
+    "/stolen.json",
+    "edge/restoration.json",
+    "keys/run.sh",
+    "keys/a\0.json",
+    "tokens/admin",
+    "keys//edge.json",
+  ];
+  for (const place of places) {
+    const copy = new DatabaseSync(file);
+    for (const table of ["part", "file"])
+      copy.prepare(`UPDATE ${table} SET path = ? WHERE path <> 'keys/edge.json'`).run(place);
+    const hash = createHash("sha256");
+    for (const { path, digest } of copy.prepare("SELECT * FROM file ORDER BY path").iterate())
+      hash.update(`${String(path)}\0${String(digest)}\n`);
+    copy.prepare("UPDATE about SET digest = ?").run(hash.digest("hex"));
+    copy.close();
+    await expect(restoreEdge(file, target, WORDS), place).rejects.toThrow("an edge has no file");
+  }
+  expect((await readdir(directory)).toSorted()).toEqual(["copy", "state"]);
+});
+
+test("[OC7] while a backup is made nobody else can read any of it", async () => {
+  const { directory, state, database, file } = await livingState();
+  const modes = new Set<number>();
+  const watched = watch(directory, (_, name) => {
+    const found = statSync(join(directory, name ?? ""), { throwIfNoEntry: false });
+    if (found?.isFile() === true) modes.add(found.mode & 0o777);
+  });
+  await backUpEdge(state, file);
+  await setImmediate();
+  watched.close();
+  database.close();
+  expect([...modes]).toEqual([0o600]);
 });
 
 test("[OC6] that all slots are known is said of a restored state only", async () => {

@@ -4,12 +4,13 @@
  * file is whole at any moment. [OC7] [OC9]
  */
 import { createHash } from "node:crypto";
-import { chmodSync, closeSync, existsSync, openSync, readSync, writeSync } from "node:fs";
+import { closeSync, existsSync, openSync, readSync, writeFileSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type sqliteModule from "node:sqlite";
 import type { DatabaseSync } from "node:sqlite";
 import { CommandFault } from "../../process/command-fault.ts";
 import { makeDirectory } from "../../process/directories.ts";
+import { isPathOfCopy } from "./copied-paths.ts";
 
 /** Raised when what is in a copy changes its meaning. */
 const FORMAT = 2;
@@ -50,8 +51,9 @@ export class EdgeArchive {
   /** An empty one in a file of its own. */
   static async create(file: string): Promise<EdgeArchive> {
     const sqlite = await sqliteOfNode();
+    // Made before SQLite would, which lets others read: who has opened a file reads also what comes into it later.
+    writeFileSync(file, "", { mode: OWNER_ONLY, flag: "wx" });
     const database = new sqlite.DatabaseSync(file);
-    chmodSync(file, OWNER_ONLY);
     database.exec(SCHEMA);
     database.exec(`INSERT INTO about VALUES (${FORMAT}, 0, NULL, '')`);
     return new EdgeArchive(file, database);
@@ -121,6 +123,7 @@ export class EdgeArchive {
 
   /** Within a change: takes a file in, in the place of what was there. */
   put(path: string, version: string, from: string): void {
+    if (!isPathOfCopy(path)) throw this.#isNone(path);
     this.remove(path);
     const insert = this.#database.prepare("INSERT INTO part VALUES (?, ?, ?)");
     const hash = createHash("sha256");
@@ -198,8 +201,15 @@ export class EdgeArchive {
       for (const part of this.#partsOf(path as string)) hash.update(part);
       return hash.digest("hex") === digest;
     };
+    // Whoever can write a digest has one that fits: it says nothing of where the files would go.
+    const elsewhere = files.find(({ path }) => !isPathOfCopy(path));
+    if (elsewhere !== undefined) throw this.#isNone(elsewhere["path"]);
     if (isRight && files.every(isWhole)) return;
     throw new CommandFault("file-invalid", `${this.#file} is damaged: its digest is another.`);
+  }
+
+  #isNone(path: unknown): CommandFault {
+    return new CommandFault("file-invalid", `${this.#file}: an edge has no file ${String(path)} to be copied.`);
   }
 
   *#partsOf(path: string): Generator<Uint8Array> {

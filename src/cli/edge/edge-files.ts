@@ -5,10 +5,10 @@
  * is restored takes nothing for the latest anyway. [OC7]
  */
 import { createHash, randomUUID } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import type { StatePaths } from "../state-paths.ts";
-import { sqliteOfNode } from "./edge-archive.ts";
+import { OWNER_ONLY, sqliteOfNode } from "./edge-archive.ts";
 
 /** One object's database. */
 export interface EdgeDatabase {
@@ -47,6 +47,8 @@ export function secretVersion(state: StatePaths, path: string): string {
 /** Copies a database that may be in use; what was there goes. */
 export async function copyDatabase(from: string, to: string): Promise<void> {
   rmSync(to, { force: true });
+  // Else SQLite makes it, for all to read.
+  writeFileSync(to, "", { mode: OWNER_ONLY, flag: "wx" });
   const sqlite = await sqliteOfNode();
   const source = new sqlite.DatabaseSync(from, { readOnly: true });
   try {
