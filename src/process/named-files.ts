@@ -110,8 +110,10 @@ async function checkKey(
 
 async function textOf(option: string, file: string): Promise<string> {
   try {
-    if ((await stat(file)).isDirectory())
-      throw optionInvalid(`${option} ${file} is a directory, not a file.`);
+    const found = await stat(file);
+    if (found.isDirectory()) throw optionInvalid(`${option} ${file} is a directory, not a file.`);
+    // A pipe may never end, and what is read from one is not there any more for who is to use it.
+    if (!found.isFile()) throw optionInvalid(`${option} ${file} is a pipe or a device, not a file.`);
     return await readFile(file, "utf8");
   } catch (fault) {
     if (fault instanceof CommandFault) throw fault;

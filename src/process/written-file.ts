@@ -2,9 +2,20 @@
  * Files that people write, in YAML or JSON (which is YAML, too): read with the place of everything in them, so
  * that what is wrong is said with its line. [CF1]
  */
-import { readFile } from "node:fs/promises";
-import { text as wholeOf } from "node:stream/consumers";
-import { isMap, isNode, isScalar, isSeq, LineCounter, type Node, parseDocument, visit } from "yaml";
+import { createReadStream } from "node:fs";
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parseDocument,
+  visit,
+  type YAMLMap,
+} from "yaml";
 import { z } from "zod";
 import { CommandFault } from "./command-fault.ts";
 import { didYouMean } from "./nearest.ts";
@@ -24,6 +35,8 @@ type Path = readonly PropertyKey[];
 const MOST_MISTAKES = 20;
 /** Of aliases, which can make little text very large. */
 const MOST_ALIASES = 100;
+/** Of a file; ten thousand hosts with their addresses take a tenth of it. */
+const MOST_BYTES = 16 * 1024 * 1024;
 
 /** A file as it was written. */
 export class WrittenFile {
@@ -44,7 +57,7 @@ export class WrittenFile {
   static async read(file: string): Promise<WrittenFile> {
     let text: string;
     try {
-      text = file === "-" ? await wholeOf(process.stdin) : await readFile(file, "utf8");
+      text = await textUpTo(MOST_BYTES, file === "-" ? process.stdin : createReadStream(file));
     } catch (fault) {
       throw new CommandFault("file-invalid", `${file} cannot be read: ${(fault as Error).message}.`, fault);
     }
@@ -54,7 +67,8 @@ export class WrittenFile {
   /** The same of text that is at hand. */
   static of(name: string, text: string): WrittenFile {
     const lines = new LineCounter();
-    const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+    // The library compares each key of a map with all before it, which takes minutes for a large one.
+    const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false });
     const mistakes = document.errors.map<Mistake>(({ pos, message, code }) => {
       const { line, col } = lines.linePos(pos[0]);
       return {
@@ -64,20 +78,13 @@ export class WrittenFile {
         message: `${message.replace(/\.?$/, ".")}${REMEDIES[code] ?? ""}`,
       };
     });
-    // A destination such as *:25 looks like a reference to something.
-    visit(document, {
-      Alias: (_key, alias) => {
-        if (alias.resolve(document) !== undefined) return;
-        const { line, col } = lines.linePos(startOf(alias));
-        const message = `*${alias.source} refers to nothing. If it is meant as text, put it in quotes: "*${alias.source}".`;
-        mistakes.push({ line, column: col, path: "", message });
-      },
-    });
-    if (mistakes.length > 0) throw fileInvalid(name, mistakes);
     try {
+      if (mistakes.length === 0) mistakes.push(...slipsIn(document, lines));
+      if (mistakes.length > 0) throw fileInvalid(name, mistakes);
       const value: unknown = document.toJS({ maxAliasCount: MOST_ALIASES });
       return new WrittenFile(name, value, isNode(document.contents) ? document.contents : null, lines);
     } catch (fault) {
+      if (fault instanceof CommandFault) throw fault;
       throw fileInvalid(name, [{ line: 1, column: 1, path: "", message: (fault as Error).message }]);
     }
   }
@@ -161,6 +168,70 @@ export function fileInvalid(name: string, mistakes: readonly Mistake[]): Command
 /** As compilers say it, so that editors find the place. */
 export function mistakeText(name: string, { line, column, path, message }: Mistake): string {
   return `${name}:${line}:${column}: ${path === "" ? "" : `${path}: `}${message}`;
+}
+
+/** What the reader lets pass: references to nothing or without end, and names that are given twice. */
+function slipsIn(document: Document, lines: LineCounter): Mistake[] {
+  const slips: Mistake[] = [];
+  const anchors = new Set<string>();
+  let aliasCount = 0;
+  const at = (node: unknown, message: string): void => {
+    const { line, col } = lines.linePos(startOf(node));
+    slips.push({ line, column: col, path: "", message });
+  };
+  visit(document, {
+    Node: (_key, node, path) => {
+      if (!isAlias(node)) {
+        if (node.anchor !== undefined) anchors.add(node.anchor);
+        if (isMap(node))
+          for (const key of repeated(node)) at(key, `Map keys must be unique.${REMEDIES["DUPLICATE_KEY"]}`);
+        return undefined;
+      }
+      aliasCount += 1;
+      if (aliasCount > MOST_ALIASES) {
+        at(
+          node,
+          `There are more than ${MOST_ALIASES} references to elsewhere in the file: write some of them out.`,
+        );
+        return visit.BREAK;
+      }
+      // A destination such as *:25 looks like a reference to something.
+      if (!anchors.has(node.source))
+        at(
+          node,
+          `*${node.source} refers to nothing. If it is meant as text, put it in quotes: "*${node.source}".`,
+        );
+      else if (path.some((around) => isNode(around) && !isAlias(around) && around.anchor === node.source))
+        at(node, `*${node.source} refers to what it stands in itself, which would have no end.`);
+      return undefined;
+    },
+  });
+  return slips;
+}
+
+/** Keys that were there before. */
+function repeated({ items }: YAMLMap): unknown[] {
+  const seen = new Set<unknown>();
+  return items.flatMap(({ key }) => {
+    if (!isScalar(key)) return [];
+    // Of values that are one name in the end: 1 and "1".
+    const name = String(key.value);
+    if (seen.has(name)) return [key];
+    seen.add(name);
+    return [];
+  });
+}
+
+/** All of it as text; more than so much is refused, since a device such as /dev/zero never ends. */
+async function textUpTo(mostBytes: number, stream: AsyncIterable<Buffer>): Promise<string> {
+  const pieces: Buffer[] = [];
+  let byteCount = 0;
+  for await (const piece of stream) {
+    byteCount += piece.length;
+    if (byteCount > mostBytes) throw new Error(`it has more than ${mostBytes} bytes`);
+    pieces.push(piece);
+  }
+  return new TextDecoder().decode(Buffer.concat(pieces));
 }
 
 /** What to do about what the reader of YAML calls so. */
