@@ -3,9 +3,11 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import { json } from "node:stream/consumers";
 import { pino } from "pino";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { SpanExporter } from "../../src/metrics/node/span-exporter.ts";
 import type { FinishedSpan } from "../../src/metrics/otlp.ts";
+import { sendSpan } from "../../src/worker/egress/edge-trace.ts";
+import type { Environment } from "../../src/worker/runtime/environment.ts";
 
 const log = pino({ level: "silent" });
 
@@ -93,4 +95,37 @@ test("[MT13] what a collector refuses, and what is too much, is lost and counted
   exporter.add(span(1));
   await exporter.flush();
   expect(exporter.lostCount).toBe(3_000);
+});
+
+test("[MT13] at the edge a collector that never answers holds so many spans and no more, and not for ever", async () => {
+  const patience = new AbortController();
+  vi.spyOn(AbortSignal, "timeout").mockReturnValue(patience.signal);
+  const warned = vi.spyOn(console, "warn").mockReturnValue();
+  const asked = vi.fn(
+    (_url: string, { signal }: RequestInit) =>
+      new Promise<Response>((_, reject) => {
+        signal!.addEventListener("abort", () => reject(new Error("it took too long")));
+      }),
+  );
+  vi.stubGlobal("fetch", asked);
+  onTestFinished(() => {
+    vi.restoreAllMocks();
+    vi.unstubAllGlobals();
+  });
+  const place = { traceId: "4bf92f3577b34da6a3ce929d0e0e4736", spanId: "00f067aa0ba902b7" };
+  const send = (): Promise<void> =>
+    sendSpan(
+      { own: place, parent: place, traceParent: "" },
+      { answer: new Response(), code: null, method: "GET", requestId: "r", beganAtMs: Date.now() },
+      { OTLP_URL: "http://collector.test" } as Environment,
+    );
+  const sent = Array.from({ length: 1_000 }, send);
+  await Promise.all(sent.slice(64));
+  expect(asked).toHaveBeenCalledTimes(64);
+  patience.abort();
+  await Promise.all(sent);
+  expect(warned).toHaveBeenCalledTimes(1);
+  asked.mockImplementation(async () => new Response());
+  await send();
+  expect(asked).toHaveBeenCalledTimes(65);
 });

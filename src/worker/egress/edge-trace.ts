@@ -28,6 +28,14 @@ export interface TracedAnswer {
   readonly beganAtMs: number;
 }
 
+/** A collector that takes longer than this takes nothing. */
+const ANSWER_MS = 2_000;
+/** Spans that are on their way at once: whoever asks decides how many there are. */
+const MOST_ON_THEIR_WAY = 64;
+
+const onTheirWay = new Set<{ readonly sinceMs: number }>();
+let hasFailed = false;
+
 const SERVICE = { "service.name": "ipshard-edge" };
 
 /** Null unless the edge is to record it. */
@@ -39,8 +47,10 @@ export function traceOf({ headers }: Request, { OTLP_URL }: Environment): EdgeTr
   return { own, parent, traceParent: writeTraceParent(own) };
 }
 
-/** Sends the span, which ends where the answer begins; one that is not taken is lost. */
+/** Sends the span, which ends where the answer begins; one that is not taken, or of too many at once, is lost. */
 export async function sendSpan(trace: EdgeTrace, traced: TracedAnswer, env: Environment): Promise<void> {
+  const way = startOfWay(Date.now());
+  if (way === null) return;
   const { answer, code, method, requestId, beganAtMs } = traced;
   const span = {
     ...trace.own,
@@ -61,9 +71,28 @@ export async function sendSpan(trace: EdgeTrace, traced: TracedAnswer, env: Envi
       method: "POST",
       headers: { "content-type": "application/json" },
       body: spansBody(SERVICE, [span]),
+      redirect: "manual",
+      signal: AbortSignal.timeout(ANSWER_MS),
     });
     await taken.body?.cancel();
+    if (!taken.ok) throw new Error(`the collector answered ${taken.status}`);
+    hasFailed = false;
   } catch (fault) {
-    say("warn", "a span was lost", { requestId }, fault);
+    // Once, until it works again: there may be one for each request.
+    if (!hasFailed) say("warn", "a span was lost", { requestId }, fault);
+    hasFailed = true;
+  } finally {
+    onTheirWay.delete(way);
   }
+}
+
+function startOfWay(sinceMs: number): { readonly sinceMs: number } | null {
+  if (onTheirWay.size >= MOST_ON_THEIR_WAY) {
+    // The platform may have ended a request together with what it was to do when a span has been sent.
+    for (const way of onTheirWay) if (sinceMs - way.sinceMs > 2 * ANSWER_MS) onTheirWay.delete(way);
+  }
+  if (onTheirWay.size >= MOST_ON_THEIR_WAY) return null;
+  const way = { sinceMs };
+  onTheirWay.add(way);
+  return way;
 }
