@@ -1,5 +1,7 @@
 /** Why a command cannot do what it was asked, and how it says so: in one line, with a stable code. [AG1] [CI1] */
 
+import { printableLines } from "./printable.ts";
+
 /** By which programs tell them apart: what each means. `npm run docs` puts them into the reference. [CI1] */
 export const COMMAND_FAULTS = {
   "option-invalid": "An option or argument is missing, unknown, or not of its form. The sentence names it.",
@@ -72,7 +74,9 @@ export async function begin(command: string, run: () => Promise<void>): Promise<
     await run();
   } catch (fault) {
     if (!(fault instanceof CommandFault)) throw fault;
-    console.error(`${command}: ${fault.message} [${fault.code}]`);
+    // Files, edges and hosts have their words in it.
+    const message = printableLines(fault.message.replaceAll("\t", " "));
+    console.error(`${command}: ${message} [${fault.code}]`);
     process.exitCode ??= 1;
   }
 }

@@ -1,14 +1,17 @@
 /** The command line itself: which verbs there are, and what is said of one that there is not. */
 import { execFile } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
+import { createServer as createHttpServer } from "node:http";
 import { once } from "node:events";
-import { mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { edgeApi } from "../../src/api/edge-api.ts";
 import { EdgeAnswerUnreadable, EdgeRefusal, EdgeUnreachable } from "../../src/api/errors.ts";
+import { DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
 import { commandFault } from "../../src/cli/output/faults.ts";
 
 /** What an agent needs besides an edge; none of it is read before the options are found right. */
@@ -150,6 +153,62 @@ test("[CI17] an edge that says nothing costs a line that is being typed nothing 
     expect(said).toEqual({ code: 0, stdout: ":4\n", stderr: "" });
   await rm(directory, { recursive: true });
   silent.close();
+});
+
+test("[CI17] [OV4] names of a hostile edge run nothing in a shell, and control no terminal", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "ipshard-hostile-"));
+  const [tokenFile, ran] = [join(directory, "token"), join(directory, "ran")];
+  const evil = `eu\n$(touch ${ran})\n\u001b]0;owned\u0007\u009b2J\u202e\n:0`;
+  const host = { host: "h1", gateway: "http://h1", live: true, draining: false, site: evil, weight: 1 };
+  const unknown = { uplink: "unknown", leaving: [], drain: null, policyVersion: null, slots: [], rooms: [] };
+  const hostile = {
+    pool: evil,
+    settings: DEFAULT_POOL_SETTINGS,
+    ips: [],
+    hosts: [host, { ...host, host: `$(touch ${ran})` }].map((known) => ({
+      ...known,
+      ...unknown,
+      reach: { ipv4: null, ipv6: null },
+    })),
+    slots: null,
+    steeringSequence: 1,
+    routers: [],
+    policyVersion: 1,
+  };
+  const server = createHttpServer(({ url }, response) => {
+    const refused = { code: evil, title: evil };
+    if (url === "/v1/pools") response.end(JSON.stringify({ pools: [evil, "eu", `$(touch ${ran})`] }));
+    else if (url === "/v1/pools/eu") response.end(JSON.stringify(hostile));
+    else response.writeHead(404).end(JSON.stringify(refused));
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  await writeFile(tokenFile, "a.b.c");
+  const { port } = server.address() as AddressInfo;
+  const by = ["--edge", `http://127.0.0.1:${port}`, "--token-file", tokenFile];
+  expect((await run("complete", "--", "pool", "show", ...by, "")).stdout).toBe("eu\ta pool\n:4\n");
+  const about = `pool eu?$(touch ${ran})??]0;owned??2J??:0`;
+  expect((await run("complete", "--", "host", "show", ...by, "--pool", "eu", "")).stdout).toBe(
+    `h1\t${about}\n:4\n`,
+  );
+  const script = `PATH=${join(ROOT, "bin")}:$PATH; source <(ipshard.js complete bash | sed 's/"ipshard complete/"ipshard.js complete/')
+    _get_comp_words_by_ref() { words=(ipshard host show ${by.join(" ")} --pool eu ""); cur=""; cword=10; }
+    compopt() { :; }; __ipshard_complete; printf '%s\n' "\${COMPREPLY[@]}"`;
+  const inBash = await promisify(execFile)("bash", ["-c", script]);
+  expect(inBash.stdout).toBe("h1\n");
+  for (const words of [
+    ["pool", "show", "eu", ...by],
+    ["pool", "show", "eu", ...by, "--json"],
+    ["pool", "list", ...by],
+    ["host", "show", "h1", ...by],
+  ]) {
+    const { stdout, stderr } = await run(...words);
+    expect(`${stdout}${stderr}`, words.join(" ")).toContain("owned");
+    // oxlint-disable-next-line no-control-regex
+    expect(`${stdout}${stderr}`, words.join(" ")).not.toMatch(/[^\P{Cc}\n]|\p{Cf}/u);
+  }
+  await expect(readFile(ran)).rejects.toThrow("ENOENT");
+  await rm(directory, { recursive: true });
+  server.close();
 });
 
 test("[CI16] the help of each verb gives examples", async () => {

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { generateKeyPairSync } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { agentCommand, parseConfig } from "../../src/agent/command-line.ts";
 import { namedFilesOf } from "../../src/agent/named-files.ts";
@@ -183,6 +184,38 @@ test.each([
   expect(said).toContain(advice);
 });
 
+test.each([
+  ["without end", "agent: &a {pool: *a}", "1:18: *a refers to what it stands in itself"],
+  [
+    "of more than can be meant",
+    `a: &x 1\nb: [${"*x,".repeat(50_000)}]`,
+    "2:305: There are more than 100 references",
+  ],
+  ["to what comes later", "a: *x\nb: &x 1", "1:4: *x refers to nothing"],
+])("[CF1] references %s are refused at once", (_, text, why) => {
+  expect(() => WrittenFile.of("c.yaml", text)).toThrow(`c.yaml:${why}`);
+});
+
+test("[CF1] names that are given twice are found, of many as of few, and however they are written", () => {
+  const many = Array.from({ length: 20_000 }, (_, at) => `h${at}: {}\n`).join("");
+  expect(Object.keys(WrittenFile.of("c.yaml", many).value as object)).toHaveLength(20_000);
+  expect(() => WrittenFile.of("c.yaml", `${many}h7: {}`)).toThrow("c.yaml:20001:1: Map keys must be unique.");
+  expect(() => WrittenFile.of("c.yaml", '{ 1: a, "1": b }')).toThrow("c.yaml:1:9: Map keys must be unique.");
+});
+
+test("[CF1] a file that never ends is refused, and what is in one cannot control the terminal", async () => {
+  const endless = await run("config", "check", "/dev/zero");
+  expect([endless.code, endless.stderr]).toEqual([
+    1,
+    "ipshard: /dev/zero cannot be read: it has more than 16777216 bytes. [file-invalid]\n",
+  ]);
+  const file = join(await temporaryDirectory(), "c.yaml");
+  await writeFile(file, '"\\e]0;owned\\a": 1\n');
+  expect((await run("config", "check", file)).stderr).toContain(
+    ":1:1: ?]0;owned?: There is no ?]0;owned? here.",
+  );
+});
+
 test("[CF2] the command line is stronger than the environment, and that than the file; lists are taken whole", async () => {
   const environment = {
     IPSHARD_POOL: "us",
@@ -270,6 +303,7 @@ test("[CF4] a file that is named and cannot be used is said with its line, each 
     writeFile(at("cert.pem"), CERTIFICATE),
     writeFile(at("key.pem"), KEY),
     writeFile(at("short"), "short"),
+    promisify(execFile)("mkfifo", [at("pipe")]),
     mkdir(at("directory")),
   ]);
   const good = {
@@ -306,6 +340,10 @@ ${Object.entries({ ...good, ...files })
   await writeFile(at("wrong.yaml"), text(wrong).replace(/ {2}key: .*/, `  key: ${at("gone.pem")}`));
   const { code, stderr } = await run("config", "check", at("wrong.yaml"));
   expect(code).toBe(1);
+  await writeFile(at("pipe.yaml"), text({ "gateway-client-ca": "pipe" }));
+  expect((await run("config", "check", at("pipe.yaml"))).stderr).toContain(
+    `pipe.yaml:10:22: --gateway-client-ca ${at("pipe")} is a pipe or a device, not a file.`,
+  );
   expect(stderr.replaceAll(`${directory}/`, "").trim().split("\n")).toEqual([
     expect.stringMatching(
       /^ipshard: wrong\.yaml:7:15: --token-file gone\.token cannot be read: there is none\.$/,

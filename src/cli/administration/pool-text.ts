@@ -1,6 +1,6 @@
 /** Pools, addresses and hosts for people. */
 import type { AnswerOf } from "../../api/edge-api.ts";
-import { type Cell, styled, table } from "../output/terminal-text.ts";
+import { type Cell, printable, styled, table } from "../output/terminal-text.ts";
 
 /** A pool as the edge tells it. */
 export type Pool = AnswerOf<"getPool">;
@@ -25,11 +25,13 @@ export function poolsText(pools: readonly Pool[]): string {
 export function poolText(pool: Pool): string {
   const settings = Object.entries(pool.settings).map(([name, value]) => [name, String(value)]);
   const parts = [
-    styled("bold", `Pool ${pool.pool}, policy ${pool.policyVersion}`),
+    styled("bold", printable(`Pool ${pool.pool}, policy ${pool.policyVersion}`)),
     table(["SETTING", "VALUE"], settings),
-    pool.ips.length === 0 ? `No address yet: ipshard ip add ADDRESS --pool ${pool.pool}` : ipsText(pool.ips),
+    pool.ips.length === 0
+      ? `No address yet: ipshard ip add ADDRESS --pool ${printable(pool.pool)}`
+      : ipsText(pool.ips),
     pool.hosts.length === 0
-      ? `No host yet: ipshard host add NAME --pool ${pool.pool}`
+      ? `No host yet: ipshard host add NAME --pool ${printable(pool.pool)}`
       : hostsText(pool.hosts, pool.policyVersion),
     ...(pool.routers.length === 0 ? [] : [routersText(pool)]),
   ];

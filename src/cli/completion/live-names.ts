@@ -5,6 +5,7 @@
 import { isIP } from "node:net";
 import { edgeApi } from "../../api/edge-api.ts";
 import { isName } from "../../core/selection.ts";
+import { printable } from "../../process/printable.ts";
 import { readContexts } from "../contexts/context-file.ts";
 import { operatorFor } from "../credentials/operator.ts";
 import { DEFAULT_STATE } from "../state-paths.ts";
@@ -34,7 +35,7 @@ export async function liveNames(kind: NameKind, words: readonly string[]): Promi
 
 async function contextNames(): Promise<readonly LiveName[]> {
   const { contexts } = await readContexts();
-  return Object.entries(contexts).map(([name, { edge }]) => ({ name, about: edge }));
+  return named(Object.entries(contexts).map(([name, { edge }]) => ({ name, about: edge })));
 }
 
 async function namesAtEdge(
@@ -66,9 +67,14 @@ async function namesAtEdge(
   );
 }
 
-/** What is no proper name is not put onto anybody's command line. */
+/**
+ * What is no proper name is not put onto anybody's command line. A shell takes each line for a name, and bash
+ * expands what stands in it, so what is said beside one is of one line.
+ */
 function named(names: readonly LiveName[]): readonly LiveName[] {
-  return names.filter(({ name }) => isName(name) || isIP(name) !== 0);
+  return names
+    .filter(({ name }) => isName(name) || isIP(name) !== 0)
+    .map(({ name, about }) => ({ name, about: printable(about) }));
 }
 
 function optional<Name extends string>(name: Name, value: string | undefined): { [Key in Name]?: string } {

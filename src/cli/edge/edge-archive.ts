@@ -209,7 +209,10 @@ export class EdgeArchive {
   }
 
   #isNone(path: unknown): CommandFault {
-    return new CommandFault("file-invalid", `${this.#file}: an edge has no file ${String(path)} to be copied.`);
+    return new CommandFault(
+      "file-invalid",
+      `${this.#file}: an edge has no file ${String(path)} to be copied.`,
+    );
   }
 
   *#partsOf(path: string): Generator<Uint8Array> {

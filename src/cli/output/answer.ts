@@ -1,5 +1,6 @@
 /** What a verb answers: for people, or as JSON for machines where `--json` is given. [OV4] */
 import { Option } from "commander";
+import { printableJson } from "../../process/printable.ts";
 import { print } from "./print.ts";
 
 /** The option, as every verb that answers something has it. */
@@ -9,5 +10,5 @@ export function jsonOption(): Option {
 
 /** Prints one or the other. */
 export async function answer(json: boolean | undefined, value: unknown, text: () => string): Promise<void> {
-  await print(json === true ? JSON.stringify(value, null, 2) : text());
+  await print(json === true ? printableJson(value, 2) : text());
 }

@@ -1,21 +1,14 @@
 /** Text for people: what comes from elsewhere cannot control the terminal, and colours are for terminals only. [OV4] */
 import { styleText } from "node:util";
+import { printable } from "../../process/printable.ts";
+
+export { printable, printableLines } from "../../process/printable.ts";
 
 /** As `styleText` names them. */
 export type Style = Parameters<typeof styleText>[0];
 
 /** A cell of a table; one of no text is shown as a dash. */
 export type Cell = string | { readonly text: string; readonly style: Style };
-
-/** The same, with `?` for whatever would control a terminal. */
-export function printable(text: string): string {
-  return text.replaceAll(/\p{Cc}|\p{Cf}/gu, "?");
-}
-
-/** The same of several lines. */
-export function printableLines(text: string): string {
-  return text.split("\n").map(printable).join("\n");
-}
 
 /** The text in this style, if standard output is a terminal that shows it and `NO_COLOR` is not set. */
 export function styled(style: Style, text: string): string {

@@ -54,7 +54,7 @@ export const apply = withExamples(
 
 function differenceText({ changes, remarks }: Found): string {
   const lines = changes.map(({ sign, pool, text, cuts }) => {
-    const warning = cuts === null ? "" : `\n    ends flows: ${cuts}`;
+    const warning = cuts === null ? "" : `\n    ends flows: ${printable(cuts)}`;
     return styled(STYLES[sign], printable(`${sign} ${pool}: ${text}`)) + warning;
   });
   const heads = changes.length === 0 ? ["Nothing differs."] : lines;

@@ -4,6 +4,7 @@ import type { EdgeApi } from "../../api/edge-api.ts";
 import { MOST_EVENTS_IN_ANSWER } from "../../api/event-schemas.ts";
 import { EVENT_KINDS, newestFirst, placeIn } from "../../core/history-event.ts";
 import { collect, optionInvalid, readDuration, withExamples } from "../../process/command-options.ts";
+import { printableJson } from "../../process/printable.ts";
 import { didYouMean } from "../../process/nearest.ts";
 import { parseInstant } from "../../wire/instant.ts";
 import { eventsText, type Event } from "../attribution/event-text.ts";
@@ -109,7 +110,7 @@ function isTold({ id }: Event, latest: Event | undefined): boolean {
 /** As they come: a line for each, or what people read. */
 async function tell(fresh: readonly Event[], json: boolean | undefined): Promise<void> {
   if (fresh.length === 0) return;
-  await print(json === true ? fresh.map((event) => JSON.stringify(event)).join("\n") : eventsText(fresh));
+  await print(json === true ? fresh.map((event) => printableJson(event)).join("\n") : eventsText(fresh));
 }
 
 function aboutOf({ kind, host }: Words): Pick<Query, "kind" | "host"> {

@@ -9,6 +9,7 @@ import type { Selection } from "../../core/selection.ts";
 import { CommandFault } from "../../process/command-fault.ts";
 import { collect, optionInvalid, withExamples } from "../../process/command-options.ts";
 import { ALLOW_PLAIN_HTTP } from "../../process/plain-http-option.ts";
+import { printableJson } from "../../process/printable.ts";
 import { createEgress, EgressError, egressOf } from "../../sdk/egress.ts";
 import { type ClientWords, clientTokenFor } from "../credentials/client.ts";
 import { newVerb, stateOption } from "../options.ts";
@@ -126,17 +127,14 @@ async function show(response: Response, { include, output, verbose, json }: Word
   if (json === true) {
     const headers = Object.fromEntries(response.headers);
     await print(
-      JSON.stringify(
-        { status: response.status, egress: source, headers, body: await response.text() },
-        null,
-        2,
-      ),
+      printableJson({ status: response.status, egress: source, headers, body: await response.text() }, 2),
     );
     return;
   }
   if (include === true) {
-    const lines = [...response.headers].map(([name, value]) => `${name}: ${value}`);
-    await print([`HTTP ${response.status} ${response.statusText}`.trimEnd(), ...lines, ""].join("\n"));
+    const lines = [...response.headers].map(([name, value]) => printable(`${name}: ${value}`));
+    const head = printable(`HTTP ${response.status} ${response.statusText}`.trimEnd());
+    await print([head, ...lines, ""].join("\n"));
   }
   if (response.body === null) return;
   const sink = output === undefined ? process.stdout : createWriteStream(output);

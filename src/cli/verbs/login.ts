@@ -7,6 +7,7 @@ import { contextsFile, readContexts, writeContexts } from "../contexts/context-f
 import { ownToken, readTokenFile } from "../credentials/operator.ts";
 import { newVerb, stateOption } from "../options.ts";
 import { answer, jsonOption } from "../output/answer.ts";
+import { printable } from "../output/terminal-text.ts";
 import { StatePaths } from "../state-paths.ts";
 
 interface Words {
@@ -62,7 +63,7 @@ export const login = withExamples(
       await writeContexts({ current: name, contexts: { ...contexts, [name]: context } });
       const file = contextsFile();
       await answer(json, { name, edge: edge.href, pools, file }, () => {
-        const seen = pools.length === 0 ? "no pool yet" : `pools: ${pools.join(", ")}`;
+        const seen = pools.length === 0 ? "no pool yet" : `pools: ${printable(pools.join(", "))}`;
         return `Context ${name} is the current one: ${edge.href} (${seen}), kept in ${file}.`;
       });
     }),

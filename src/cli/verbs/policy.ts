@@ -15,6 +15,7 @@ import { WrittenFile } from "../../process/written-file.ts";
 import { operatorFor, type OperatorWords, poolMeant, withOperator } from "../credentials/operator.ts";
 import { newVerb, poolOption } from "../options.ts";
 import { answer, jsonOption } from "../output/answer.ts";
+import { printableJson } from "../../process/printable.ts";
 import { print } from "../output/print.ts";
 import { printableLines } from "../output/terminal-text.ts";
 
@@ -77,7 +78,7 @@ const test = withOperator(newVerb("test", "say whether a tenant may reach a dest
     const { isAllowed, ...reasons } = judgement;
     await print(
       words.json === true
-        ? JSON.stringify({ allowed: isAllowed, tenant, ...place, ...reasons }, null, 2)
+        ? printableJson({ allowed: isAllowed, tenant, ...place, ...reasons }, 2)
         : judgementText(place, judgement, tenant),
     );
     process.exitCode = isAllowed ? ALLOWED : DENIED;

@@ -8,7 +8,7 @@ import { readKey } from "../credentials/key-files.ts";
 import { operatorFor, type OperatorWords, readTokenFile, withOperator } from "../credentials/operator.ts";
 import { newVerb } from "../options.ts";
 import { answer, jsonOption } from "../output/answer.ts";
-import { type Cell, table } from "../output/terminal-text.ts";
+import { type Cell, printable, printableLines, table } from "../output/terminal-text.ts";
 import { NEAR_END_MS } from "../../wire/token-end.ts";
 import { StatePaths } from "../state-paths.ts";
 
@@ -105,11 +105,13 @@ const revoke = withOperator(
       throw optionInvalid(`${id} is no id of a token: those have 12 characters, as token list shows them.`);
     const wish = await wishOf(id, words);
     const { ids, pendingPools } = await (await operatorFor(words)).api.revokeTokens(wish);
-    await answer(json, { ids, pendingPools }, () => ids.join("\n"));
+    await answer(json, { ids, pendingPools }, () => printableLines(ids.join("\n")));
     const count = ids.length === 1 ? "1 token is" : `${ids.length} tokens are`;
     console.error(`${count} revoked: the edge, and hosts that hear it, refuse that within 10 s.`);
     if (pendingPools.length > 0)
-      console.error(`Not yet told, and told as soon as it can be done: ${pendingPools.join(", ")}.`);
+      console.error(
+        printable(`Not yet told, and told as soon as it can be done: ${pendingPools.join(", ")}.`),
+      );
   });
 
 /** The verb. Without a further word it signs. */
@@ -139,7 +141,9 @@ async function registerAt(by: OperatorWords, signed: string): Promise<void> {
     if (!isOfEdge) throw fault;
     const { jti } = decodeJwt(signed);
     console.error(
-      `The token is good, and could not be registered: ${fault.message} It is not listed; it can be revoked by its id, ${jti}.`,
+      printable(
+        `The token is good, and could not be registered: ${fault.message} It is not listed; it can be revoked by its id, ${jti}.`,
+      ),
     );
   }
 }

@@ -2,6 +2,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { optionInvalid, readDuration, withExamples } from "../../process/command-options.ts";
 import { glanceOf, glanceText, type Look } from "../administration/top-text.ts";
+import { printableJson } from "../../process/printable.ts";
 import { operatorFor, type OperatorWords, poolMeant, withOperator } from "../credentials/operator.ts";
 import { newVerb, poolOption } from "../options.ts";
 import { jsonOption } from "../output/answer.ts";
@@ -40,7 +41,7 @@ export const top = withExamples(
         const [seen, edge] = await Promise.all([api.getPool({ pool }), api.getEdge()]);
         const now: Look = { atMs: Date.now(), pool: seen, edge };
         const glance = glanceOf(before, now);
-        await print(json === true ? JSON.stringify(glance) : `${isLive ? CLEAR : ""}${glanceText(glance)}`);
+        await print(json === true ? printableJson(glance) : `${isLive ? CLEAR : ""}${glanceText(glance)}`);
         before = now;
       }
     }),
