@@ -10,6 +10,7 @@ import { begin } from "../process/command-fault.ts";
 import { writeDevVars, workerSecrets } from "./credentials/worker-secrets.ts";
 import { EDGE_NAME } from "./edge/edge-process.ts";
 import { portOption } from "./options.ts";
+import { makeOwnDirectory } from "../process/directories.ts";
 import { commandFault } from "./output/faults.ts";
 import { StatePaths } from "./state-paths.ts";
 import { type EdgeProgram, PORT_COUNT, runStart } from "./one-machine/run.ts";
@@ -21,6 +22,7 @@ const DEV_STATE = ".ipshard/dev";
 
 const byWrangler: EdgeProgram = async (state, _keys, { host, port }) => {
   await writeDevVars(".dev.vars", await workerSecrets(state));
+  makeOwnDirectory(state.edge);
   const args = ["dev", "--ip", host, "--port", String(port), "--inspector-port", "0"];
   return {
     name: EDGE_NAME,

@@ -1,5 +1,8 @@
-import { mkdirSync, statSync } from "node:fs";
+import { chmodSync, mkdirSync, statSync } from "node:fs";
 import { dirname } from "node:path";
+
+const OWN = 0o700;
+const OTHERS = 0o077;
 
 /**
  * Makes a directory, and those above it that are missing. Throws the system's fault with the path
@@ -17,6 +20,12 @@ export function makeDirectory(directory: string, mode = 0o777): void {
     makeDirectory(above, mode);
     makeDirectory(directory, mode);
   }
+}
+
+/** The same of one that is this user's alone; one that is there and that others can look into is closed to them. */
+export function makeOwnDirectory(directory: string): void {
+  makeDirectory(directory, OWN);
+  if ((statSync(directory).mode & OTHERS) !== 0) chmodSync(directory, OWN);
 }
 
 function isThere(path: string): boolean {

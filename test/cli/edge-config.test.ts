@@ -1,7 +1,11 @@
-import { readFile } from "node:fs/promises";
+import { mkdir, readFile, stat } from "node:fs/promises";
 import { expect, test } from "vitest";
+import { ensureKeys } from "../../src/cli/credentials/key-files.ts";
+import { prepareEdge } from "../../src/cli/edge/edge-process.ts";
 import { workerdConfig } from "../../src/cli/edge/workerd-config.ts";
 import { parseWranglerConfig } from "../../src/cli/edge/wrangler-config.ts";
+import { StatePaths } from "../../src/cli/state-paths.ts";
+import { temporaryDirectory } from "./processes.ts";
 
 const text = await readFile(new URL("../../wrangler.toml", import.meta.url), "utf8");
 const place = {
@@ -81,4 +85,12 @@ test("[CI5] no value of a variable or secret is in the configuration", () => {
   expect(config).toContain('(name = "ISSUER_KEYS", fromEnvironment = "ISSUER_KEYS")');
   expect(config).toContain('(name = "EDGE_KEY", fromEnvironment = "EDGE_KEY")');
   expect(config).not.toContain("the-value");
+});
+
+test("[CI2] nobody else can look into the directory of an edge, also where an older version let them", async () => {
+  const state = new StatePaths(await temporaryDirectory());
+  await mkdir(state.edge, { mode: 0o755 });
+  await prepareEdge(state, await ensureKeys(state), { host: "127.0.0.1", port: 1 });
+  expect((await stat(state.edge)).mode & 0o777).toBe(0o700);
+  expect((await stat(state.edgeStorage)).isDirectory()).toBe(true);
 });

@@ -4,7 +4,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { get as httpGet, type IncomingMessage } from "node:http";
 import { get as httpsGet } from "node:https";
 import { join } from "node:path";
-import { makeDirectory } from "../../process/directories.ts";
+import { makeDirectory, makeOwnDirectory } from "../../process/directories.ts";
 import type { ChildSpec } from "../supervision/child.ts";
 import { CommandFault } from "../../process/command-fault.ts";
 import { ensureMetricsToken } from "../credentials/metrics-token.ts";
@@ -49,6 +49,8 @@ export async function prepareEdge(
   const declaration = onThisMachine(parseWranglerConfig(await readFile(WRANGLER_TOML, "utf8")), options);
   const command = workerdProgram(declaration.compatibilityDate);
   const config = join(state.edge, "config.capnp");
+  // Keys by which the edge signs come to be in its storage, and workerd makes files that all can read.
+  makeOwnDirectory(state.edge);
   makeDirectory(state.edgeStorage);
   await placeWorker(declaration.main, join(state.edge, BUNDLE_FILE));
   const { host, port, tls = NO_TLS } = options;

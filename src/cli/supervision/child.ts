@@ -12,6 +12,9 @@ import { dirname } from "node:path";
 import { makeDirectory } from "../../process/directories.ts";
 import type { RunRecords } from "./run-records.ts";
 
+/** Who sent what is in a log, so not everybody reads it; a group may, for whoever gathers logs. */
+const LOG_MODE = 0o640;
+
 /** What to start. */
 export interface ChildSpec {
   readonly name: string;
@@ -56,7 +59,7 @@ export class Child {
   /** Starts it and notes it in the records; rejects if the program cannot be run. */
   static async start(spec: ChildSpec, records: RunRecords): Promise<Child> {
     makeDirectory(dirname(spec.logFile));
-    const log = openSync(spec.logFile, "a");
+    const log = openSync(spec.logFile, "a", LOG_MODE);
     const child = spawn(spec.command, spec.args, {
       detached: true,
       env: { ...withoutConfiguration(process.env), ...spec.env },
