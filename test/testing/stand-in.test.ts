@@ -120,6 +120,18 @@ describe("what it is told", () => {
     await expect(egressControl("http://127.0.0.1:1").calls()).rejects.toThrow(TypeError);
   });
 
+  test("[TE3] a page in a browser tells it nothing, and learns nothing of its calls", async () => {
+    await textOf("http://api.test/secret");
+    for (const field of [{ origin: "https://evil.test" }, { "sec-fetch-site": "cross-site" }]) {
+      for (const command of [{ do: "calls" }, { do: "next", answers: [{ body: "owned" }] }]) {
+        const init = { method: "POST", headers: { ...field }, body: JSON.stringify(command) };
+        const answer = await fetch(`${server.url}/stand-in`, init);
+        expect([answer.status, await answer.text()]).toEqual([401, expect.not.stringContaining("secret")]);
+      }
+    }
+    expect(await textOf("http://api.test/")).toBe("from the beginning");
+  });
+
   test("[TE2] each trouble is one call away", async () => {
     const codes = {
       exhausted: "port-block-exhausted",

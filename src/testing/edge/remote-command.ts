@@ -1,4 +1,5 @@
 /** How the stand-in is told from another process or isolate: JSON to a path that no edge has. [TE3] */
+import { isFromPage } from "../../worker/egress/cross-origin.ts";
 import { problem } from "../../worker/runtime/problem.ts";
 import { readCommand, type Script } from "./script.ts";
 
@@ -14,7 +15,10 @@ export function commandResponse(
   script: Script,
   isBound: boolean,
 ): Promise<Response> | null {
-  const isMeant = isBound ? request.url === COMMAND_URL : url.pathname === COMMAND_PATH;
+  // A test tells it. A page that is open in some browser of this machine can send to its port, too.
+  const isMeant = isBound
+    ? request.url === COMMAND_URL
+    : url.pathname === COMMAND_PATH && !isFromPage(request);
   return isMeant && request.method === "POST" ? obey(request, script) : null;
 }
 
