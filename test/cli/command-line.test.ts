@@ -159,17 +159,26 @@ test("[CI17] [OV4] names of a hostile edge run nothing in a shell, and control n
   const directory = await mkdtemp(join(tmpdir(), "ipshard-hostile-"));
   const [tokenFile, ran] = [join(directory, "token"), join(directory, "ran")];
   const evil = `eu\n$(touch ${ran})\n\u001b]0;owned\u0007\u009b2J\u202e\n:0`;
-  const host = { host: "h1", gateway: "http://h1", live: true, draining: false, site: evil, weight: 1 };
-  const unknown = { uplink: "unknown", leaving: [], drain: null, policyVersion: null, slots: [], rooms: [] };
+  const host = {
+    host: "h1",
+    gateway: "http://h1",
+    live: true,
+    draining: false,
+    site: evil,
+    weight: 1,
+    uplink: "unknown",
+    leaving: [],
+    drain: null,
+    policyVersion: null,
+    slots: [],
+    rooms: [],
+    reach: { ipv4: null, ipv6: null },
+  };
   const hostile = {
     pool: evil,
     settings: DEFAULT_POOL_SETTINGS,
     ips: [],
-    hosts: [host, { ...host, host: `$(touch ${ran})` }].map((known) => ({
-      ...known,
-      ...unknown,
-      reach: { ipv4: null, ipv6: null },
-    })),
+    hosts: [host, { ...host, host: `$(touch ${ran})` }],
     slots: null,
     steeringSequence: 1,
     routers: [],
@@ -195,16 +204,15 @@ test("[CI17] [OV4] names of a hostile edge run nothing in a shell, and control n
     compopt() { :; }; __ipshard_complete; printf '%s\n' "\${COMPREPLY[@]}"`;
   const inBash = await promisify(execFile)("bash", ["-c", script]);
   expect(inBash.stdout).toBe("h1\n");
-  for (const words of [
-    ["pool", "show", "eu", ...by],
-    ["pool", "show", "eu", ...by, "--json"],
-    ["pool", "list", ...by],
-    ["host", "show", "h1", ...by],
-  ]) {
-    const { stdout, stderr } = await run(...words);
-    expect(`${stdout}${stderr}`, words.join(" ")).toContain("owned");
+  const verbs = [
+    ["pool", "show", "eu"],
+    ["pool", "show", "eu", "--json"],
+    ["host", "show", "h1"],
+  ];
+  for (const { stdout, stderr } of await Promise.all(verbs.map((words) => run(...words, ...by)))) {
+    expect(`${stdout}${stderr}`).toContain("owned");
     // oxlint-disable-next-line no-control-regex
-    expect(`${stdout}${stderr}`, words.join(" ")).not.toMatch(/[^\P{Cc}\n]|\p{Cf}/u);
+    expect(`${stdout}${stderr}`).not.toMatch(/[^\P{Cc}\n]|\p{Cf}/u);
   }
   await expect(readFile(ran)).rejects.toThrow("ENOENT");
   await rm(directory, { recursive: true });

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setImmediate } from "node:timers/promises";
 import { expect, test } from "vitest";
+import { EdgeArchive } from "../../src/cli/edge/edge-archive.ts";
 import { backUpEdge, confirmSlots, restoreEdge } from "../../src/cli/edge/edge-backup.ts";
 import { StatePaths } from "../../src/cli/state-paths.ts";
 
@@ -91,6 +92,10 @@ test("[OC8] a copy whose digest fits and that would write elsewhere is refused, 
     copy.close();
     await expect(restoreEdge(file, target, WORDS), place).rejects.toThrow("an edge has no file");
   }
+  // What an edge lists for a standby is judged before it is put into the file.
+  const archive = await EdgeArchive.open(file);
+  expect(() => archive.put("edge/storage/../../x.sqlite", "1", file)).toThrow("an edge has no file");
+  archive.close();
   expect((await readdir(directory)).toSorted()).toEqual(["copy", "state"]);
 });
 

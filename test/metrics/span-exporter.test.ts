@@ -101,8 +101,8 @@ test("[MT13] at the edge a collector that never answers holds so many spans and 
   const patience = new AbortController();
   vi.spyOn(AbortSignal, "timeout").mockReturnValue(patience.signal);
   const warned = vi.spyOn(console, "warn").mockReturnValue();
-  const asked = vi.fn(
-    (_url: string, { signal }: RequestInit) =>
+  const asked = vi.fn<(url: string, init: RequestInit) => Promise<Response>>(
+    (_url, { signal }) =>
       new Promise<Response>((_, reject) => {
         signal!.addEventListener("abort", () => reject(new Error("it took too long")));
       }),
