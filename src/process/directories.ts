@@ -1,3 +1,4 @@
+/** Directories that programs make for themselves. */
 import { chmodSync, mkdirSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 
