@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Readable } from "node:stream";
+import { gunzipSync } from "node:zlib";
 import { expect, onTestFinished, test } from "vitest";
 import { edgeListingSchema } from "../../src/api/copy-schemas.ts";
 import { serveCopies } from "../../src/cli/edge/copy-service.ts";
@@ -177,6 +178,30 @@ test("[OC10] only databases are given, to who knows the key of this start, and o
     .poll(async () => (await readdir(state.edge)).filter((name) => name.startsWith("copied")))
     .toEqual([]);
   expect(await readdir(directory)).toContain("copy");
+});
+
+test("[OC10] what is secret of keys that were made by rotation is in no copy, not even in its free pages", async () => {
+  const { ask, objects } = await followed();
+  const secret = "c2VjcmV0LXNlY3JldC1zZWNyZXQ";
+  objects[0].exec("CREATE TABLE access_key (kid TEXT, kind TEXT, jwk TEXT)");
+  const add = objects[0].prepare("INSERT INTO access_key VALUES (?, ?, ?)");
+  add.run(
+    "e1",
+    "edge",
+    JSON.stringify({ kty: "OKP", crv: "Ed25519", x: "public-part", d: secret, kid: "e1" }),
+  );
+  add.run("i1", "issuer", JSON.stringify({ kty: "OKP", crv: "Ed25519", x: "of-an-issuer", kid: "i1" }));
+  add.run("e0", "edge", null);
+  await ask("/files");
+  const copy = await ask("/database?path=edge%2Fstorage%2Fobjects%2Fone.sqlite");
+  expect(copy.status).toBe(200);
+  const content = gunzipSync(Buffer.from(await copy.arrayBuffer()));
+  expect([content.includes("public-part"), content.includes("of-an-issuer")]).toEqual([true, true]);
+  expect(content.includes(secret)).toBe(false);
+  // The edge itself goes on signing with it.
+  expect(objects[0].prepare("SELECT jwk FROM access_key WHERE kid = 'e1'").get()).toMatchObject({
+    jwk: expect.stringContaining(secret),
+  });
 });
 
 test("[OC10] nothing is taken of an edge with other keys, such as a new one under the old name", async () => {

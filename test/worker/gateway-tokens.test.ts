@@ -1,8 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Identity } from "../../src/core/identity.ts";
 import { ok } from "../../src/core/outcome.ts";
+import type { AccessState } from "../../src/wire/access-state.ts";
 import { generateKey, publicPart } from "../../src/wire/keys.ts";
 import { TokenVerifier } from "../../src/wire/tokens.ts";
+import { accessCopy } from "../../src/worker/identity/access-copy.ts";
+import { edgeKeysOf } from "../../src/worker/identity/edge-keys.ts";
 import { GatewayTokenIssuer } from "../../src/worker/identity/gateway-token-issuer.ts";
 import {
   ask,
@@ -177,6 +180,21 @@ describe("a gateway token", () => {
     const verifier = new TokenVerifier({ keys: [publicPart(newKey)] });
     const verified = await Promise.all(seen.map((each) => verifier.verify(each, Date.now())));
     expect(verified.map((each) => each.ok)).toEqual([false, true]);
+  });
+
+  it("[OC10] is signed by the key of the environment where a newer one can only verify", async () => {
+    const newer = publicPart(await generateKey("edge"));
+    const known = {
+      keysVersion: 7,
+      issuers: [],
+      edgeKeys: [{ key: newer, signsFromMs: 1 }],
+      retiredKids: [],
+    };
+    const state = { ...known, revocations: [], joinedIds: [] } as unknown as AccessState;
+    vi.spyOn(accessCopy, "state", "get").mockReturnValue(state);
+    const { signingKey, published } = edgeKeysOf(environment);
+    expect(signingKey(Date.now())).toEqual(edgeKey);
+    expect(published.keys).toEqual(expect.arrayContaining([newer, publicPart(edgeKey)]));
   });
 
   it("[WK19] cannot be made without a key, which is a fault of ours", async () => {

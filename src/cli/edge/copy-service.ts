@@ -1,7 +1,7 @@
 /**
  * What the edge's Worker asks for a copy of the databases in which its objects store: they are files of this
  * machine, which a Worker cannot see. It listens on loopback, and answers only who knows the key that this
- * process has made for it. Keys of the edge it never gives out. [OC9] [OC10]
+ * process has made for it. Private keys of the edge it never gives out. [OC9] [OC10]
  */
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { once } from "node:events";
@@ -20,7 +20,7 @@ import { problemReply } from "../../wire/problem-response.ts";
 import { bearerOf } from "../../wire/tokens.ts";
 import type { StatePaths } from "../state-paths.ts";
 import { OWNER_ONLY } from "./edge-archive.ts";
-import { copyDatabase, databasesOf, secretsOf, secretVersion } from "./edge-files.ts";
+import { copyDatabase, databasesOf, secretsOf, secretVersion, withoutPrivateKeys } from "./edge-files.ts";
 
 /** Where it listens, and what it must be shown. */
 export interface CopyService {
@@ -119,6 +119,7 @@ class Copies {
     this.#underWay = promise;
     try {
       await copyDatabase(file, this.#copied);
+      await withoutPrivateKeys(this.#copied);
       response.setTimeout(IDLE_MS, () => response.destroy());
       response.writeHead(200, { "content-type": "application/gzip", "cache-control": "no-store" });
       // Its end says that it is whole, by a sum of all that it has.

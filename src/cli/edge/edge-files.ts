@@ -58,6 +58,24 @@ export async function copyDatabase(from: string, to: string): Promise<void> {
   }
 }
 
+/**
+ * Takes out of a copy what is secret of the keys that the edge has made by rotation: whoever is given a copy
+ * may follow the edge, and not sign in its place. What these keys have signed can be verified as before. [OC10]
+ */
+export async function withoutPrivateKeys(copied: string): Promise<void> {
+  const { DatabaseSync } = await sqliteOfNode();
+  const database = new DatabaseSync(copied);
+  try {
+    const query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'access_key'";
+    if (database.prepare(query).get() === undefined) return;
+    // Nothing of it stays in pages that are free, or in a log.
+    database.exec("PRAGMA journal_mode = DELETE; PRAGMA secure_delete = ON");
+    database.exec("UPDATE access_key SET jwk = json_remove(jwk, '$.d') WHERE jwk IS NOT NULL");
+  } finally {
+    database.close();
+  }
+}
+
 /** Before the copy: what is written after the look makes another version. Null for what is gone. */
 function lookAt(file: string): { version: string; bytes: number } | null {
   const looks = [file, `${file}-wal`].map((path) => statSync(path, { bigint: true, throwIfNoEntry: false }));

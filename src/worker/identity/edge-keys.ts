@@ -60,9 +60,11 @@ function load(
 ): LoadedKeys {
   const isInUse = ({ kid }: JWK): boolean => !retiredKids.includes(kid ?? "");
   const own: EdgeKey[] = (edgeText ? keysIn(edgeText) : []).map((key) => ({ key, signsFromMs: 0 }));
-  const signing = [...edgeKeys, ...own].filter(({ key }) => isInUse(key));
+  const ofEdge = [...edgeKeys, ...own].filter(({ key }) => isInUse(key));
+  // An edge that was made of a standby's copy has of some keys what verifies alone. [OC10]
+  const signing = ofEdge.filter(({ key }) => key.d !== undefined);
   const trusted = [...keysIn(issuerText), ...issuers].filter(isInUse).map(publicPart);
-  const published = { keys: withoutRepeats([...trusted, ...signing.map(({ key }) => publicPart(key))]) };
+  const published = { keys: withoutRepeats([...trusted, ...ofEdge.map(({ key }) => publicPart(key))]) };
   const signingKey = (nowMs: number): JWK | null =>
     signing.find(({ signsFromMs }) => signsFromMs <= nowMs)?.key ?? signing.at(-1)?.key ?? null;
   return {
