@@ -6,7 +6,25 @@ const DEFAULT_PORT = 8787;
 
 /** A verb whose options are its own. */
 export function newVerb(name: string, description: string): Command {
-  return new Command(name).description(description);
+  return withCodes(new Command(name).description(description));
+}
+
+/** What commander itself refuses is said as all else that fails: with a code, and with where to look. [CI1] */
+function withCodes(command: Command): Command {
+  return command.configureOutput({
+    outputError: (text, write) => {
+      const sentence = text
+        .replace(/^error: /, "")
+        .trim()
+        .replaceAll("\n", " ")
+        .replace(/\.$/, "");
+      write(`ipshard: ${sentence}. See ${fullName(command)} --help. [option-invalid]\n`);
+    },
+  });
+}
+
+function fullName(command: Command): string {
+  return command.parent === null ? command.name() : `${fullName(command.parent)} ${command.name()}`;
 }
 
 /** A verb whose options, and whose help, are those of the program that takes its place. */

@@ -1,5 +1,4 @@
 /** The program: it collects the verbs, each of which says in its own file what it is called and takes. */
-import { Command } from "commander";
 import { agent } from "./verbs/agent.ts";
 import { audit } from "./verbs/audit.ts";
 import { doctor } from "./verbs/doctor.ts";
@@ -25,12 +24,14 @@ import { map } from "./verbs/map.ts";
 import { apply } from "./verbs/apply.ts";
 import { config } from "./verbs/config.ts";
 import { top } from "./verbs/top.ts";
+import { newVerb } from "./options.ts";
 import { packageVersion } from "./version.ts";
 
 /** All of it, to be parsed once. */
-export const program = new Command("ipshard")
-  .description("One shared egress IP address over many hosts, with the port as the sharding key.")
-  .version(packageVersion(), "-V, --version", "print the version");
+export const program = newVerb(
+  "ipshard",
+  "One shared egress IP address over many hosts, with the port as the sharding key.",
+).version(packageVersion(), "-V, --version", "print the version");
 
 const verbs = [
   start,

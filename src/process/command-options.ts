@@ -101,14 +101,16 @@ export function readUrl(option: string, text: string): URL {
   return url;
 }
 
-/** A `host:port`, an IPv6 host in brackets. */
-export function readPlace(option: string, text: string): { readonly host: string; readonly port: number } {
+/** A `host:port`, an IPv6 host in brackets; `examples` are for the refusal. */
+export function readPlace(
+  option: string,
+  text: string,
+  examples = "127.0.0.1:8443 or [::1]:8443",
+): { readonly host: string; readonly port: number } {
   const match = HOST_AND_PORT.exec(text);
   const port = Number(match?.[3]);
   if (match === null || port > 65_535)
-    throw optionInvalid(
-      `${option} ${text} is not of the form host:port, such as 127.0.0.1:8443 or [::1]:8443.`,
-    );
+    throw optionInvalid(`${option} ${text} is not of the form host:port, such as ${examples}.`);
   return { host: (match[1] ?? match[2])!, port };
 }
 

@@ -239,7 +239,7 @@ test(
       [["token", "--role", "king", "--name", "a"], /--role is "king"|key-missing/],
       [["start", "--port", "65531"], /from 1 to 65530/],
       [["edge", "--port", "x"], /from 1 to 65535/],
-      [["fly"], /unknown command/],
+      [["fly"], /^ipshard: unknown command 'fly'\. See ipshard --help\. \[option-invalid\]\n$/],
     ] as const) {
       const stateArgs = args[0] === "fly" ? [] : ["--state", state];
       const launch = new Launch([process.execPath, BIN, ...args, ...stateArgs]);

@@ -18,7 +18,7 @@ const PROTOCOLS = ["tcp", "udp", "icmp"] as const;
 
 /** Reads them; throws `option-invalid`. */
 export function readQuestion(place: string, { at, protocol: word, to }: QuestionWords): Question {
-  const { host, port } = readPlace("The first word", place);
+  const { host, port } = readPlace("The place", place, "192.0.2.1:5312 or [2001:db8::1]:5312");
   const ip = canonicalAddress(host);
   if (ip === null)
     throw optionInvalid(`${host} is no IP address, as in 192.0.2.1:5312 or [2001:db8::1]:5312.`);

@@ -127,7 +127,12 @@ function aboutOf({ kind, host }: Words): Pick<Query, "kind" | "host"> {
 
 function readSince(text: string, nowMs: number): number {
   const atMs = parseInstant(text);
-  return atMs ?? Math.max(0, nowMs - readDuration("--since", text, SINCE));
+  if (atMs !== null) return atMs;
+  if (!/^\d/.test(text))
+    throw optionInvalid(
+      `--since ${text} is neither a time that has gone by, such as 45s, 2h or 7d, nor a moment, such as 2026-11-29T12:03:07Z.`,
+    );
+  return Math.max(0, nowMs - readDuration("--since", text, SINCE));
 }
 
 function mostOf({ limit, since }: Words): number {

@@ -36,7 +36,7 @@ const history = withOperator(newVerb("history", "say which hosts had a port, the
   .option("--limit <number>", `leases to go back, ${MOST_LEASES} at most`, "10")
   .addOption(jsonOption())
   .action(async (place: string, { json, limit, ...by }: Words & { limit: string }) => {
-    const { host, port } = readPlace("The first word", place);
+    const { host, port } = readPlace("The place", place, "192.0.2.1:5312 or [2001:db8::1]:5312");
     const ip = readAddress(host);
     const most = Number(limit);
     if (!/^\d+$/.test(limit) || most < 1 || most > MOST_LEASES)
