@@ -235,6 +235,8 @@ test("[OV7] fetch sends from the pool's address, says from where, and fails by n
   const wrong = await run(["fetch", cluster.originUrl("/seen"), ...by, "--country", "Germany"]);
   expect(wrong.stderr).toContain("[option-invalid]");
   expect((await run(["fetch", "::", ...by])).stderr).toContain("[option-invalid]");
+  const fileless = await run(["fetch", cluster.originUrl("/seen"), ...by, "-d", "@/nowhere"]);
+  expect(fileless.stderr).toMatch(/^ipshard: --data @\/nowhere cannot be used: .*\[option-invalid\]\n$/);
   const nowhere = await run(["fetch", cluster.originUrl("/seen"), ...by, "--edge", "http://127.0.0.1:1"]);
   expect([nowhere.code, nowhere.stderr]).toEqual([1, expect.stringContaining("[edge-not-answering]")]);
   const found = await run(["fetch", "-f", cluster.originUrl("/nothing"), ...by]);

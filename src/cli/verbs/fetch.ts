@@ -114,7 +114,18 @@ function headersOf(lines: readonly string[]): Headers {
 
 async function readBody(data: string): Promise<string | Uint8Array<ArrayBuffer>> {
   if (!data.startsWith("@")) return data;
-  return new Uint8Array(data === "@-" ? await buffer(process.stdin) : await readFile(data.slice(1)));
+  if (data === "@-") return new Uint8Array(await buffer(process.stdin));
+  const file = data.slice(1);
+  return new Uint8Array(await ofFile(`--data ${data}`, readFile(file)));
+}
+
+/** It is a file of the person's, so it is not to be taken for one of the state directory. */
+async function ofFile<Result>(option: string, used: Promise<Result>): Promise<Result> {
+  try {
+    return await used;
+  } catch (fault) {
+    throw optionInvalid(`${option} cannot be used: ${(fault as Error).message}.`);
+  }
 }
 
 async function show(response: Response, { include, output, verbose, json }: Words): Promise<void> {
