@@ -194,7 +194,9 @@ test("[EV6] [EV7] what happened is told, of the pool and of the address, and goe
     [EGRESS_IP, "--pool", POOL],
   ])
     expect((await run(["events", ...slip])).stderr, slip.join(" ")).toContain("[option-invalid]");
-  const child = spawn(PROGRAM, ["events", "--follow", "--json", "--limit", "1"], { env: environment });
+  const child = spawn(process.execPath, [PROGRAM, "events", "--follow", "--json", "--limit", "1"], {
+    env: environment,
+  });
   let text = "";
   child.stdout.setEncoding("utf8").on("data", (part: string) => (text += part));
   const ended = once(child, "exit");
