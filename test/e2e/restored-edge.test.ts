@@ -68,13 +68,19 @@ test("[OC2] [OC3] [OC7] [OC8] [OC9] [OC10] an edge restored from an older copy o
   standby.kill("SIGKILL");
   await once(standby, "exit");
   standby = await follow(file);
+  const admin = await cluster.token("admin", "operator", ["*"]);
+  const metrics = async (): Promise<string> => {
+    const response = await fetch(`${cluster.edgeUrl}/metrics`, {
+      headers: { authorization: `Bearer ${admin}` },
+    });
+    return response.text();
+  };
+  // What it holds it says with its next question.
+  await until("the edge knows the age", async () =>
+    /^ipshard_edge_standby_age_seconds \d/m.test(await metrics()),
+  );
   standby.kill("SIGTERM");
   expect(await once(standby, "exit")).toEqual([0, null]);
-  const admin = await cluster.token("admin", "operator", ["*"]);
-  const metrics = await fetch(`${cluster.edgeUrl}/metrics`, {
-    headers: { authorization: `Bearer ${admin}` },
-  });
-  expect(await metrics.text()).toMatch(/^ipshard_edge_standby_age_seconds \d/m);
   await expect(ipshard("edge", "restore", file, "--state", restored)).rejects.toThrow("edge-still-runs");
   // The copy knows nothing of this host, nor of what it is granted.
   await cluster.startHost("h2");
