@@ -4,7 +4,7 @@
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFile, writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { text } from "node:stream/consumers";
@@ -29,8 +29,7 @@ const OPTIONS = [
 /** Puts the Worker of `wrangler.toml`, whose entry module it names relative to itself, into a file. */
 export async function placeWorker(main: string, outfile: string): Promise<void> {
   const entry = join(dirname(WRANGLER_TOML), main);
-  if (isBuilt) await copyFile(entry, outfile);
-  else await writeFile(outfile, await bundleWorker(entry));
+  await writeFile(outfile, isBuilt ? await readFile(entry) : await bundleWorker(entry));
 }
 
 /**
