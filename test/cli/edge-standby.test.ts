@@ -180,6 +180,14 @@ test("[OC10] only databases are given, to who knows the key of this start, and o
   expect(await readdir(directory)).toContain("copy");
 });
 
+test("[OC10] what an edge that was killed left of a copy gets into no later one", async () => {
+  const { state } = await followed();
+  const left = ["", "-journal", "-wal", "-shm"].map((ending) => join(state.edge, `copied.sqlite${ending}`));
+  await Promise.all(left.map((file) => writeFile(file, "of before")));
+  await serveCopies(state);
+  expect((await readdir(state.edge)).filter((name) => name.startsWith("copied"))).toEqual([]);
+});
+
 test("[OC10] what is secret of keys that were made by rotation is in no copy, not even in its free pages", async () => {
   const { ask, objects } = await followed();
   const secret = "c2VjcmV0LXNlY3JldC1zZWNyZXQ";

@@ -131,8 +131,10 @@ class Copies {
     }
   }
 
+  /** All of it: SQLite would put what an old log says into the next copy. */
   #clear(): void {
-    for (const left of [this.#copied, `${this.#copied}-journal`]) rmSync(left, { force: true });
+    for (const ending of ["", "-journal", "-wal", "-shm"])
+      rmSync(`${this.#copied}${ending}`, { force: true });
   }
 }
 
