@@ -113,9 +113,10 @@ function readHead(bytes: Buffer, from: number): Head {
   if (!TOKEN.test(method)) throw new Broken("method");
   if (!KNOWN.has(method)) doubts.push("unknown method");
   if (/[^\x21-\x7e]/.test(target)) doubts.push("target characters");
-  if (major !== "1") throw new Broken("version");
   if (version !== "1.1" && version !== "1.0") doubts.push("version");
   const { fields, nextAt } = readFields(bytes, at, doubts);
+  // A recipient may read the whole head before it says so.
+  if (major !== "1") throw new Broken("version");
   if (nextAt - from > MOST_HEAD_BYTES) doubts.push("long head");
   const hosts = fields.filter(([name]) => name === "host");
   if (hosts.length > 1) throw new Broken("several hosts");
