@@ -1,0 +1,135 @@
+/**
+ * What is said while somebody looks: by a page to the object of a pool or of an address, by that object to
+ * the page and to its hosts, and by a host of itself. While nobody looks none of it is said. [LV1]
+ */
+
+/** A page says so again this often. */
+export const LOOK_INTERVAL_MS = 10_000;
+/** Who has not said so for this long does not look any more. */
+export const LOOK_LASTS_MS = 30_000;
+
+/** What was counted in a time that begins at `atMs`, Unix milliseconds. */
+export interface CountSlot {
+  readonly atMs: number;
+  /** Requests that were answered by their destination. */
+  readonly requestCount: number;
+  /** Tunnels, WebSockets and associations that were admitted. */
+  readonly flowCount: number;
+  /** By their codes. */
+  readonly refusals: Readonly<Record<string, number>>;
+  /** The most ports that were in use at a time. */
+  readonly portCount: number;
+}
+
+/** The last hour by minutes, the last day by quarters of an hour, oldest first. A time of which nothing is known is left out. */
+export interface PastCounts {
+  readonly minutes: readonly CountSlot[];
+  readonly quarters: readonly CountSlot[];
+}
+
+/** The most slots of each. */
+export const MOST_MINUTES = 60;
+export const MOST_QUARTERS = 96;
+
+/** One decision about a flow, with the names that lines of the log have. [MT12] */
+export interface LiveDecision {
+  readonly atMs: number;
+  readonly decision: "admitted" | "answered" | "refused";
+  readonly requestId?: string | undefined;
+  readonly tenant?: string | undefined;
+  readonly client?: string | undefined;
+  /** Of what was admitted: what it is. */
+  readonly kind?: string | undefined;
+  readonly ip?: string | undefined;
+  readonly port?: number | undefined;
+  readonly status?: number | undefined;
+  readonly code?: string | undefined;
+  readonly tookMs?: number | undefined;
+}
+
+/** Of an address, as its host has it. */
+export interface WatchedAddress {
+  readonly ip: string;
+  /** Of its leases there, Unix milliseconds by the host's clock; null while it holds none, or has a slot for good. */
+  readonly renewedAtMs: number | null;
+  readonly renewsAtMs: number | null;
+  readonly endsAtMs: number | null;
+  /** Ports in use, each counted once, whatever it is connected to. */
+  readonly inUseCount: number;
+  /** For each block that it holds: first port, ports, and those of them in use; left out where it cannot tell. */
+  readonly blocks?: readonly (readonly [base: number, portCount: number, inUseCount: number])[] | undefined;
+}
+
+/** What a host tells of itself while it is watched. */
+export interface WatchedHost {
+  /** Of ipshard. */
+  readonly version: string;
+  readonly startedAtMs: number;
+  /** Data processes; 1 when the agent itself carries the traffic. */
+  readonly processCount: number;
+  /** Requests and WebSockets under way. */
+  readonly runningCount: number;
+  readonly addresses: readonly WatchedAddress[];
+  /** The minute that runs. */
+  readonly minute: CountSlot;
+}
+
+/** Page to object, at once and then every `LOOK_INTERVAL_MS`. */
+export interface LookRequest {
+  readonly type: "look";
+  /** Whether the past of a pool is wanted, once. */
+  readonly past?: boolean | undefined;
+  /** Whether a pool's decisions are wanted as they are made. */
+  readonly decisions?: boolean | undefined;
+}
+
+/**
+ * Pool to page. `Pool` is what `GET /v1/pools/{pool}` answers; `pool` comes first, and again whenever all that
+ * was known is to be forgotten. Of `pool-change` each member holds what has become other, whole.
+ */
+export type PoolSight<
+  Pool extends {
+    readonly ips: readonly unknown[];
+    readonly hosts: readonly unknown[];
+    readonly routers: readonly unknown[];
+  },
+> =
+  | { readonly type: "pool"; readonly pool: Pool }
+  | {
+      readonly type: "pool-change";
+      readonly ips: Pool["ips"];
+      readonly goneIps: readonly string[];
+      readonly hosts: Pool["hosts"];
+      readonly goneHosts: readonly string[];
+      readonly routers: Pool["routers"];
+      readonly goneRouters: readonly string[];
+      /** Everything else of the pool, where some of it has changed. */
+      readonly rest?: Omit<Pool, "ips" | "hosts" | "routers"> | undefined;
+    }
+  /** By host. Those that are too old to tell are never named. */
+  | { readonly type: "watched"; readonly hosts: Readonly<Record<string, WatchedHost>> }
+  /** The sum of all hosts that told theirs; `silentHosts` are live and have not. */
+  | {
+      readonly type: "past";
+      readonly past: PastCounts;
+      readonly hostCount: number;
+      readonly silentHosts: readonly string[];
+    }
+  | {
+      readonly type: "decisions";
+      readonly decisions: readonly (LiveDecision & { readonly host: string })[];
+      /** More were made than can be told. */
+      readonly lostCount: number;
+    };
+
+/** Address to page. `Address` is what `GET /v1/ips/{ip}` answers. */
+export type AddressSight<Address extends { readonly blocks: readonly unknown[] }> =
+  | { readonly type: "address"; readonly ip: string; readonly address: Address }
+  | {
+      readonly type: "address-change";
+      /** Blocks that are new or have changed; a block is known by its epoch. */
+      readonly blocks: Address["blocks"];
+      readonly goneEpochs: readonly number[];
+      /** Everything else of the address. */
+      readonly rest: Omit<Address, "blocks">;
+    };
