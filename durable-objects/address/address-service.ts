@@ -15,9 +15,11 @@ import type { AddressOrder, AddressStatus, HeldBlock } from "../calls/address-ca
 import type { AddressPool } from "../calls/pool-calls.ts";
 import type { Acceptance, ObjectPlatform, ObjectSocket } from "../platform/object-platform.ts";
 import { endConnectionsOf, NO_OPENER, type Opener } from "../platform/token-sockets.ts";
+import { type Viewer, ViewerSockets } from "../viewing/viewer-sockets.ts";
 import { AddressPublisher } from "./address-publisher.ts";
 import { type AddressCounts, countsOf, LEFT, SERVE, statusOf } from "./address-status.ts";
 import { AddressTable } from "./address-table.ts";
+import { AddressViewers } from "./address-viewers.ts";
 import type { AddressQuestion, StoredEvents } from "./address-events.ts";
 import type { StoredHistory, StoredLeases } from "./lease-store.ts";
 import { LeaseSessions } from "./lease-sessions.ts";
@@ -46,10 +48,15 @@ export class AddressService {
   readonly #table: AddressTable;
   readonly #sessions: LeaseSessions;
   readonly #publisher: AddressPublisher;
+  readonly #viewers: AddressViewers;
 
   constructor(platform: ObjectPlatform, poolOf: (name: string) => AddressPool) {
     this.#platform = platform;
-    this.#table = new AddressTable(platform, (address) => this.#publisher.publishSoon(address));
+    this.#table = new AddressTable(
+      platform,
+      (address) => this.#publisher.publishSoon(address),
+      () => this.#viewers.changed(),
+    );
     this.#sessions = new LeaseSessions(platform, this.#table);
     this.#publisher = new AddressPublisher({
       platform,
@@ -57,6 +64,10 @@ export class AddressService {
       poolOf,
       onApplied: () => this.#sessions.answerHeld(),
       onFailed: () => this.#sessions.refuseHeld(),
+    });
+    this.#viewers = new AddressViewers(platform, {
+      ip: () => this.#table.address()?.ip ?? platform.name ?? null,
+      describe: async () => this.describe(),
     });
   }
 
@@ -198,13 +209,23 @@ export class AddressService {
     return address === null ? refuse("ip-unknown") : ok(this.#sessions.connect(host, address.pool, opener));
   }
 
+  /** Connects who looks at it by a page. [LV2] */
+  connectViewer(
+    viewer: Viewer,
+    opener: Opener = NO_OPENER,
+  ): Outcome<Acceptance, "ip-unknown" | "viewers-exhausted"> {
+    const address = this.#table.address();
+    return address === null ? refuse("ip-unknown") : this.#viewers.connect(viewer, address.pool, opener);
+  }
+
   /** Tokens, or all of a key, are not good any more: what they have opened ends. Leases end by time. [TK6] */
   dropTokens(names: readonly string[]): void {
     endConnectionsOf(this.#platform, names);
   }
 
-  /** Hears a host; done when it is answered, or held back. */
+  /** Hears a host; done when it is answered, or held back. Or hears a viewer. */
   async heard(socket: ObjectSocket, message: string | ArrayBuffer): Promise<void> {
+    if (ViewerSockets.isViewer(socket)) return this.#viewers.heard(socket, message);
     await this.#sessions.heard(socket, message);
   }
 

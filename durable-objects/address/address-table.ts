@@ -28,15 +28,24 @@ export class AddressTable {
   readonly #platform: ObjectPlatform;
   readonly #store: LeaseStore;
   readonly #onUnpublished: (address: StoredAddress) => void;
+  readonly #onChange: () => void;
   /** Copies of what is stored; a failure to store throws the whole instance away. */
   #loaded: StoredAddress | null = null;
   #alarmAtMs: number | null = null;
   #alarmSet: Promise<void> = Promise.resolve();
 
-  /** `onUnpublished` is told after a command if the pool does not know all there is to publish. */
-  constructor(platform: ObjectPlatform, onUnpublished: (address: StoredAddress) => void) {
+  /**
+   * `onUnpublished` is told after a command if the pool does not know all there is to publish, `onChange`
+   * whenever something in the table has become other.
+   */
+  constructor(
+    platform: ObjectPlatform,
+    onUnpublished: (address: StoredAddress) => void,
+    onChange: () => void = () => {},
+  ) {
     this.#platform = platform;
     this.#onUnpublished = onUnpublished;
+    this.#onChange = onChange;
     migrate(platform.storage, ADDRESS_MIGRATIONS);
     this.#store = new LeaseStore(platform.storage);
   }
@@ -90,6 +99,7 @@ export class AddressTable {
       this.wakeBy(nextDeadlineMs(address.table));
     }
     if (isUnpublished(address.table)) this.#onUnpublished(address);
+    if (decisions.some(({ events }) => events.length > 0)) this.#onChange();
     return decisions.map(({ outcome }) => outcome);
   }
 
@@ -137,6 +147,7 @@ export class AddressTable {
   leave(): void {
     this.#stored(() => this.#store.leave());
     this.#loaded = null;
+    this.#onChange();
   }
 
   /** Forgets leases that are long over. */

@@ -3,14 +3,14 @@
  * `address-service.ts`. [DO6]
  */
 import { DurableObject } from "cloudflare:workers";
-import type { Outcome } from "../../src/core/outcome.ts";
+import { type Outcome, refuse } from "../../src/core/outcome.ts";
 import type { LeasesQuestion, PortQuestion } from "../../src/core/port-history.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import type { AddressOrder, AddressStatus, HeldBlock } from "../calls/address-calls.ts";
-import { HOST_HEADER, KEY_HEADER, TOKEN_HEADER } from "../calls/peer-headers.ts";
 import type { AddressPool } from "../calls/pool-calls.ts";
 import { durablePlatform, restorationIn } from "../platform/durable-platform.ts";
-import { answerClose, answerUpgrade, connectingOpener, connectingPeer } from "../platform/upgrade.ts";
+import { answerClose, answerUpgrade } from "../platform/upgrade.ts";
+import { connectingOf } from "../viewing/connecting.ts";
 import { type AddressDescription, AddressService } from "./address-service.ts";
 import { type AddressCounts, SERVE } from "./address-status.ts";
 import type { AddressQuestion, StoredEvents } from "./address-events.ts";
@@ -87,11 +87,15 @@ export class EgressIp extends DurableObject<AddressBindings> {
     this.#service.dropTokens(names);
   }
 
-  /** Connects a host. */
+  /** Connects a host or a viewer. */
   override async fetch(request: Request): Promise<Response> {
-    const peer = connectingPeer(request, HOST_HEADER);
-    const opener = connectingOpener(request, { token: TOKEN_HEADER, kid: KEY_HEADER });
-    return answerUpgrade(this.ctx, peer.ok ? this.#service.connect(peer.value, opener) : peer);
+    const connecting = connectingOf(request);
+    if (!connecting.ok) return answerUpgrade(this.ctx, connecting);
+    const { value: peer } = connecting;
+    const { name, opener } = peer;
+    if (peer.kind === "router") return answerUpgrade(this.ctx, refuse("role-denied"));
+    if (peer.kind === "host") return answerUpgrade(this.ctx, this.#service.connect(name, opener));
+    return answerUpgrade(this.ctx, this.#service.connectViewer(peer, opener));
   }
 
   override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {

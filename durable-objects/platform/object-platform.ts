@@ -83,5 +83,9 @@ export function isHeardLately(platform: ObjectPlatform, lastMs: number, silenceM
 export const CLOSE_FENCED = 4001;
 /** What the connection opened with was refused; the reason is the code of the refusal. */
 export const CLOSE_REFUSED = 4002;
+/** What was looked at is there no more, or whoever looked has been silent too long. [LV2] */
+export const CLOSE_GONE = 4004;
+/** A message that is none, of a peer to which no refusal is told (RFC 6455 section 7.4.1). */
+export const CLOSE_MALFORMED = 1008;
 /** A message could not be taken, through no fault of the peer (RFC 6455 section 7.4.1). */
 export const CLOSE_FAULT = 1011;

@@ -11,6 +11,8 @@ export interface Opener {
   readonly token: string | null;
   /** The key that has signed it. */
   readonly kid: string | null;
+  /** The session in which the token was shown, of who looks by a page. [LV3] */
+  readonly session?: string | null;
 }
 
 /** One of whom nothing is known. */
@@ -20,11 +22,11 @@ export const NO_OPENER: Opener = { token: null, kid: null };
 const MOST_CHARACTERS = 200;
 
 /** Tags of a connection that was opened so. */
-export function openerTags({ token, kid }: Opener): readonly string[] {
-  return [token, kid].filter((name) => name !== null).map(tagOf);
+export function openerTags({ token, kid, session = null }: Opener): readonly string[] {
+  return [token, kid, session].filter((name) => name !== null).map(tagOf);
 }
 
-/** Ends what was opened by these tokens or keys. A key's name has a colon, and the id of no token that is revoked. */
+/** Ends what was opened by these tokens, or in these sessions, or by these keys. A key's name has a colon, and the id of no token that is revoked. */
 export function endConnectionsOf(platform: ObjectPlatform, names: Iterable<string>): void {
   for (const name of names) {
     for (const socket of platform.sockets(tagOf(name))) {

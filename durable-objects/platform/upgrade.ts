@@ -22,9 +22,10 @@ export function connectingPeer(request: Request, header: string): Outcome<string
 /** The token that opens the connection, and its key, as these headers name them. [TK6] [TK7] */
 export function connectingOpener(
   { headers }: Request,
-  names: { readonly token: string; readonly kid: string },
+  names: { readonly token: string; readonly kid: string; readonly session?: string },
 ): Opener {
-  return { token: headers.get(names.token), kid: headers.get(names.kid) };
+  const session = names.session === undefined ? null : headers.get(names.session);
+  return { token: headers.get(names.token), kid: headers.get(names.kid), session };
 }
 
 /** Takes the connection, or answers the upgrade with the refusal. */

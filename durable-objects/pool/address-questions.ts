@@ -5,7 +5,7 @@ import type { PoolStore } from "./pool-store.ts";
 
 /** What the questions need of their pool. */
 export interface QuestionsOptions {
-  readonly platform: Pick<ObjectPlatform, "report">;
+  readonly platform: Pick<ObjectPlatform, "report" | "nowMs">;
   readonly store: PoolStore;
   readonly addressOf: (ip: string) => PoolAddress;
 }
@@ -16,14 +16,17 @@ const ASKED_AT_ONCE = 50;
 /** One per pool object. */
 export class AddressQuestions {
   readonly #options: QuestionsOptions;
+  #held = { atMs: -Infinity, byIp: new Map<string, readonly HeldBlock[] | null>() };
 
   constructor(options: QuestionsOptions) {
     this.#options = options;
   }
 
-  /** What is not free of each address of the pool; null for one that does not answer. */
-  async held(): Promise<Map<string, readonly HeldBlock[] | null>> {
+  /** What is not free of each address of the pool; null for one that does not answer. It may be so old. */
+  async held(oldestMs = 0): Promise<Map<string, readonly HeldBlock[] | null>> {
     const { platform, addressOf } = this.#options;
+    const nowMs = platform.nowMs();
+    if (Math.abs(nowMs - this.#held.atMs) < oldestMs) return this.#held.byIp;
     const held = new Map<string, readonly HeldBlock[] | null>();
     await inLanes(this.#ips(), async (ip) => {
       try {
@@ -33,6 +36,7 @@ export class AddressQuestions {
         held.set(ip, null);
       }
     });
+    this.#held = { atMs: nowMs, byIp: held };
     return held;
   }
 

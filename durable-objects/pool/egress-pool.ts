@@ -13,11 +13,11 @@ import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import type { Publication } from "../../src/core/publication.ts";
 import type { AuditPage } from "../audit/audit-log.ts";
 import type { PoolAddress } from "../calls/address-calls.ts";
-import { HOST_HEADER, KEY_HEADER, ROUTER_HEADER, TOKEN_HEADER } from "../calls/peer-headers.ts";
 import type { PublishRefusal } from "../calls/pool-calls.ts";
 import type { PoolRevocation } from "../calls/register-calls.ts";
 import { durablePlatform, restorationIn } from "../platform/durable-platform.ts";
-import { answerClose, answerUpgrade, connectingOpener, connectingPeer } from "../platform/upgrade.ts";
+import { answerClose, answerUpgrade } from "../platform/upgrade.ts";
+import { connectingOf } from "../viewing/connecting.ts";
 import type { AddressChanges } from "./address-changes.ts";
 import type { PoolHost } from "./host-description.ts";
 import type { PoolPolicies } from "./pool-policies.ts";
@@ -172,17 +172,15 @@ export class EgressPool extends DurableObject<PoolBindings> {
     return this.#service.hosts();
   }
 
-  /** Connects a host or a router. */
+  /** Connects a host, a router or a viewer. */
   override async fetch(request: Request): Promise<Response> {
-    const isRouter = request.headers.has(ROUTER_HEADER);
-    const peer = connectingPeer(request, isRouter ? ROUTER_HEADER : HOST_HEADER);
-    if (!peer.ok) return answerUpgrade(this.ctx, peer);
-    const { value: name } = peer;
-    const opener = connectingOpener(request, { token: TOKEN_HEADER, kid: KEY_HEADER });
-    return answerUpgrade(
-      this.ctx,
-      isRouter ? this.#service.connectRouter(name, opener) : this.#service.connectHost(name, opener),
-    );
+    const connecting = connectingOf(request);
+    if (!connecting.ok) return answerUpgrade(this.ctx, connecting);
+    const { value: peer } = connecting;
+    const { name, opener } = peer;
+    if (peer.kind === "router") return answerUpgrade(this.ctx, this.#service.connectRouter(name, opener));
+    if (peer.kind === "host") return answerUpgrade(this.ctx, this.#service.connectHost(name, opener));
+    return answerUpgrade(this.ctx, this.#service.connectViewer(peer, opener));
   }
 
   override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {

@@ -25,6 +25,7 @@ import {
   type ObjectSocket,
 } from "../platform/object-platform.ts";
 import { NO_OPENER, type Opener } from "../platform/token-sockets.ts";
+import { type Viewer, ViewerSockets } from "../viewing/viewer-sockets.ts";
 import { RouterSockets } from "../steering/router-sockets.ts";
 import { SteeringFeed } from "../steering/steering-feed.ts";
 import { SteeringStore } from "../steering/steering-store.ts";
@@ -46,6 +47,7 @@ import { PoolRecord } from "./pool-record.ts";
 import { heedRestoration } from "./pool-restoration.ts";
 import { PoolStore } from "./pool-store.ts";
 import { type PoolDescription, PoolView, servingOf } from "./pool-view.ts";
+import { PoolViewers } from "./pool-viewers.ts";
 import { RevokedConnections } from "./revoked-connections.ts";
 import { tenantRules } from "./tenant-rules.ts";
 import { UplinkOpinions } from "./uplink-opinions.ts";
@@ -73,6 +75,7 @@ export class PoolService {
   /** Its policy, and the changes of that. */
   readonly policies: PoolPolicies;
   readonly #revoked: RevokedConnections;
+  readonly #viewers: PoolViewers;
 
   constructor(platform: ObjectPlatform, addressOf: (ip: string) => PoolAddress) {
     this.#platform = platform;
@@ -122,13 +125,14 @@ export class PoolService {
     this.policies = policies;
     const policyVersion = (): number => policies.version;
     const parts = { store, sockets, steering, opinions, assignments, policyVersion, shares, events };
-    this.#view = new PoolView({ nowMs, drains, ...parts });
-    this.#hosts = new HostSessions({ platform, addressOf, ...parts });
     const questions = new AddressQuestions({ platform, store, addressOf });
     this.#questions = questions;
+    this.#view = new PoolView({ nowMs, drains, questions, ...parts });
+    this.#hosts = new HostSessions({ platform, addressOf, ...parts });
     const doubt = (host: string): void => this.#hosts.doubt([host]);
     this.#removal = new HostRemoval({ store, assignments, questions, audit, doubt });
     this.#revoked = new RevokedConnections({ platform, store, policies, addressOf });
+    this.#viewers = new PoolViewers({ platform, store, view: this.#view });
     this.#orders = new AddressOrders({ platform, store, steering, events, addressOf, onChange });
   }
 
@@ -165,7 +169,7 @@ export class PoolService {
     this.#assignments.decide();
     await this.#orders.wakeLater();
     await this.#orders.push();
-    return ok(await this.#described());
+    return ok(await this.#view.described());
   }
 
   /**
@@ -193,7 +197,7 @@ export class PoolService {
     await this.#orders.push(ip);
     if (this.#store.ip(ip) === null) return this.#refuse(by, "putIp", "ip-elsewhere");
     if (!this.#store.isConfirmed(ip)) throw new Error(`address ${ip} does not answer yet`);
-    return ok(await this.#described());
+    return ok(await this.#view.described());
   }
 
   /**
@@ -219,7 +223,7 @@ export class PoolService {
       await this.#orders.wakeLater();
     }
     await this.#orders.push(ip);
-    return ok(await this.#described());
+    return ok(await this.#view.described());
   }
 
   /** Assigns a host nothing from now on, or something again; nothing of it is cut. May be repeated. [DR1] */
@@ -249,7 +253,7 @@ export class PoolService {
   ): Promise<Outcome<PoolDescription, RemovalRefusal | "pool-unknown">> {
     if (this.#store.pool() === null) return refuse("pool-unknown");
     const removed = await this.#removal.remove(host, by);
-    return removed.ok ? ok(await this.#described()) : removed;
+    return removed.ok ? ok(await this.#view.described()) : removed;
   }
 
   /**
@@ -283,14 +287,7 @@ export class PoolService {
 
   /** Settings, addresses, hosts and routers. */
   async describe(): Promise<Outcome<PoolDescription, "pool-unknown">> {
-    return this.#store.pool() === null ? refuse("pool-unknown") : ok(await this.#described());
-  }
-
-  /** Of a static pool the addresses are asked, since they alone know who has which slot. */
-  async #described(): Promise<PoolDescription> {
-    const isStaticNow = isStatic(this.#store.pool()!.settings);
-    const held = isStaticNow ? await this.#questions.held() : new Map<string, null>();
-    return this.#view.describe(this.#store.pool()!, held);
+    return this.#store.pool() === null ? refuse("pool-unknown") : ok(await this.#view.described());
   }
 
   /** Every host that ever enlisted. */
@@ -315,6 +312,15 @@ export class PoolService {
     return this.#connect(opener, () => this.#steering.connect(router, opener));
   }
 
+  /** Connects who looks at it by a page. [LV2] */
+  connectViewer(
+    viewer: Viewer,
+    opener: Opener = NO_OPENER,
+  ): Outcome<Acceptance, "pool-unknown" | "token-revoked" | "viewers-exhausted"> {
+    const connected = this.#connect(opener, (pool) => this.#viewers.connect(viewer, pool, opener));
+    return connected.ok ? connected.value : connected;
+  }
+
   /** As `RevokedConnections.end`. */
   async takeRevocations(revoked: readonly PoolRevocation[]): Promise<Outcome<null, "pool-unknown">> {
     if (this.#store.pool() === null) return refuse("pool-unknown");
@@ -330,12 +336,13 @@ export class PoolService {
   }
 
   /**
-   * Handles a message of a host or a router. If that fails there is no answer; its connection is closed,
+   * Handles a message of a host, a router or a viewer. If that fails there is no answer; its connection is closed,
    * so that it asks again at once. The others go on. [DO6]
    */
   async heard(socket: ObjectSocket, message: string | ArrayBuffer): Promise<void> {
     try {
-      if (RouterSockets.isRouter(socket)) await this.#steering.heard(socket, message);
+      if (ViewerSockets.isViewer(socket)) this.#viewers.heard(socket, message);
+      else if (RouterSockets.isRouter(socket)) await this.#steering.heard(socket, message);
       else this.#hosts.heard(socket, message);
     } catch (fault) {
       this.#platform.report("a message could not be taken", fault);
@@ -357,13 +364,14 @@ export class PoolService {
     await this.#orders.push();
   }
 
-  #connect(
-    { token }: Opener,
-    accept: () => Acceptance,
-  ): Outcome<Acceptance, "pool-unknown" | "token-revoked"> {
-    if (this.#store.pool() === null) return refuse("pool-unknown");
-    if (token !== null && this.policies.isRevoked(token)) return refuse("token-revoked");
-    return ok(accept());
+  #connect<Accepted>(
+    { token, session = null }: Opener,
+    accept: (pool: string) => Accepted,
+  ): Outcome<Accepted, "pool-unknown" | "token-revoked"> {
+    const pool = this.#store.pool();
+    if (pool === null) return refuse("pool-unknown");
+    const isRevoked = [token, session].some((id) => id !== null && this.policies.isRevoked(id));
+    return isRevoked ? refuse("token-revoked") : ok(accept(pool.name));
   }
 
   /** Notes it too: what somebody tried in vain may matter as much. */

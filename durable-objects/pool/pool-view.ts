@@ -3,9 +3,11 @@ import { type BusyDestination, busiestOf } from "../../src/core/busiest-destinat
 import type { PublishedAddress, PublishedPool } from "../../src/core/egress-facts.ts";
 import type { PlacedHost, PlacedIp, Placement } from "../../src/core/placement.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
+import { isStatic } from "../../src/core/static-slots.ts";
 import { LONGEST_TTL_S, SETTING_UP_MS } from "../../src/core/session-hold.ts";
 import type { PoolRouter } from "../steering/router-register.ts";
 import type { SteeringFeed } from "../steering/steering-feed.ts";
+import type { AddressQuestions } from "./address-questions.ts";
 import { describeHost, type PoolHost } from "./host-description.ts";
 import type { HostAssignments } from "./host-assignments.ts";
 import { type HeldByIp, type SlotCapacity, slotCapacity, slotsByHost } from "./static-places.ts";
@@ -46,6 +48,7 @@ export interface PoolViewOptions {
   readonly opinions: UplinkOpinions;
   readonly assignments: HostAssignments;
   readonly drains: OperatorDrains;
+  readonly questions: AddressQuestions;
   readonly policyVersion: () => number;
 }
 
@@ -121,8 +124,18 @@ export class PoolView {
     return { pool: name, addresses };
   }
 
-  /** Settings, addresses, hosts and routers; of a static pool also what its addresses hold. */
-  describe({ name, settings }: StoredPool, held: HeldByIp): PoolDescription {
+  /**
+   * Settings, addresses, hosts and routers. Of a static pool the addresses are asked, since they alone know
+   * who has which slot; who looks all the time is content with what they said so long ago.
+   */
+  async described(oldestMs = 0): Promise<PoolDescription> {
+    const { store, questions } = this.#options;
+    const isStaticNow = isStatic(store.pool()!.settings);
+    const held = isStaticNow ? await questions.held(oldestMs) : new Map<string, null>();
+    return this.#describe(store.pool()!, held);
+  }
+
+  #describe({ name, settings }: StoredPool, held: HeldByIp): PoolDescription {
     const { nowMs, store, sockets, steering, drains } = this.#options;
     const now = nowMs();
     const all = store.hosts();

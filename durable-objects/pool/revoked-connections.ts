@@ -30,11 +30,11 @@ export class RevokedConnections {
       platform,
       revoked.map(({ tokenId }) => tokenId),
     );
-    // Nobody but hosts is connected to an address.
-    const ofHosts = revoked.filter(({ role }) => role === "host" || role === null);
-    const hostIds = ofHosts.map(({ tokenId }) => tokenId);
-    const ips = hostIds.length === 0 ? [] : store.ips();
-    await Promise.all(ips.map(({ ip }) => addressOf(ip).dropTokens(hostIds)));
+    // Hosts are connected to addresses, and those who look at them. [LV3]
+    const ofOthers = revoked.filter(({ role }) => role !== "client" && role !== "router");
+    const ids = ofOthers.map(({ tokenId }) => tokenId);
+    const ips = ids.length === 0 ? [] : store.ips();
+    await Promise.all(ips.map(({ ip }) => addressOf(ip).dropTokens(ids)));
     // Hosts cannot be told then. It is tried again, and older ones end meanwhile.
     if (!noted.ok) throw new Error(noted.refusal);
   }

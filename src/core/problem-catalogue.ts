@@ -120,6 +120,12 @@ export const CATALOGUE = {
   "headers-too-large": kind(431, "http_request_error", 1, "The request headers are too large."),
   "route-unknown": kind(404, null, 1, "There is nothing at this path."),
   "copy-under-way": kind(429, null, 1, "Another copy of the edge is being made."),
+  "viewers-exhausted": kind(
+    429,
+    null,
+    1,
+    "As many pages show this pool or address as may; it can be seen again when one is closed.",
+  ),
   "method-unsupported": kind(405, null, 7, "This path does not support the method."),
   "upgrade-required": kind(426, null, 1, "This path speaks WebSocket only."),
   "upgrade-unsupported": kind(501, "http_upgrade_failed", 1, "Only upgrades to websocket are supported."),

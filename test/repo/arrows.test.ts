@@ -36,12 +36,21 @@ const ARROWS = {
     "durable-objects/events",
     "durable-objects/platform",
   ],
+  // Those who look at an address or a pool by a page.
+  "durable-objects/viewing": [
+    "src/core",
+    "src/wire",
+    "durable-objects/storage",
+    "durable-objects/calls",
+    "durable-objects/platform",
+  ],
   "durable-objects/address": [
     "src/core",
     "src/wire",
     "durable-objects/storage",
     "durable-objects/calls",
     "durable-objects/platform",
+    "durable-objects/viewing",
   ],
   "durable-objects/pool": [
     "src/core",
@@ -52,6 +61,7 @@ const ARROWS = {
     "durable-objects/steering",
     "durable-objects/audit",
     "durable-objects/events",
+    "durable-objects/viewing",
   ],
   "durable-objects/catalogue": ["durable-objects/storage"],
   "durable-objects/register": [

@@ -7,6 +7,7 @@ import type { Context } from "hono";
 import {
   HOST_HEADER,
   KEY_HEADER,
+  PEER_HEADERS,
   ROUTER_HEADER,
   TOKEN_HEADER,
 } from "../../../durable-objects/calls/peer-headers.ts";
@@ -62,9 +63,7 @@ async function connect(
 ): Promise<Response> {
   const request = new Request(context.req.raw);
   // The object trusts these headers, so a client's own values are removed.
-  request.headers.delete(HOST_HEADER);
-  request.headers.delete(ROUTER_HEADER);
-  request.headers.delete(TOKEN_HEADER);
+  for (const name of PEER_HEADERS) request.headers.delete(name);
   const { subject, tokenId } = context.get("identity");
   request.headers.set(header, subject);
   if (tokenId !== undefined) request.headers.set(TOKEN_HEADER, tokenId);
