@@ -18,7 +18,8 @@ import { connectingOpener, connectingPeer } from "../platform/upgrade.ts";
 
 /** One that was verified. */
 export type Connecting =
-  | { readonly kind: "host" | "router"; readonly name: string; readonly opener: Opener }
+  | { readonly kind: "host"; readonly name: string; readonly opener: Opener }
+  | { readonly kind: "router"; readonly name: string; readonly opener: Opener }
   | {
       readonly kind: "viewer";
       readonly name: string;

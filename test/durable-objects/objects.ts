@@ -3,7 +3,14 @@ import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import type { ObjectBindings } from "../../durable-objects/bindings.ts";
 import { EgressIp } from "../../durable-objects/address/egress-ip.ts";
-import { HOST_HEADER, ROUTER_HEADER } from "../../durable-objects/calls/peer-headers.ts";
+import {
+  HOST_HEADER,
+  ROUTER_HEADER,
+  SESSION_END_HEADER,
+  SESSION_HEADER,
+  TOKEN_HEADER,
+  VIEWER_HEADER,
+} from "../../durable-objects/calls/peer-headers.ts";
 import { PROTOCOL_VERSION } from "../../src/core/messages.ts";
 import type { SteeringChange, SteeringTable } from "../../src/core/steering.ts";
 import { parseRouterReply } from "../../src/wire/message-parsers.ts";
@@ -45,8 +52,13 @@ export function interceptOrders(
   });
 }
 
-async function socketFrom(stub: Connectable, header: string, name: string): Promise<WebSocket> {
-  const response = await upgrade(stub, { upgrade: "websocket", [header]: name });
+async function socketFrom(
+  stub: Connectable,
+  header: string,
+  name: string,
+  more: Record<string, string> = {},
+): Promise<WebSocket> {
+  const response = await upgrade(stub, { upgrade: "websocket", [header]: name, ...more });
   if (response.webSocket === null) throw new Error(`refused with ${response.status}`);
   return response.webSocket;
 }
@@ -198,5 +210,45 @@ export class RouterConnection extends Connection {
 
   acknowledge(sequence: number): void {
     this.send({ type: "acknowledge", sequence });
+  }
+}
+
+/** In which session somebody looks. */
+interface ViewerSession {
+  readonly session?: string;
+  readonly token?: string;
+  readonly endsAtMs?: number;
+}
+
+/** The headers by which the Worker names who looks. */
+export function viewerHeaders({
+  session = "s1",
+  token = "t1",
+  endsAtMs = Date.now() + 3_600_000,
+}: ViewerSession = {}): Record<string, string> {
+  return {
+    [VIEWER_HEADER]: "operator",
+    [SESSION_HEADER]: session,
+    [SESSION_END_HEADER]: String(endsAtMs),
+    [TOKEN_HEADER]: token,
+  };
+}
+
+/** One connection of who looks by a page. */
+export class ViewerConnection extends Connection {
+  static async open(stub: Connectable, session?: ViewerSession): Promise<ViewerConnection> {
+    return new ViewerConnection(await socketFrom(stub, VIEWER_HEADER, "operator", viewerHeaders(session)));
+  }
+
+  look(wishes: object = {}): Promise<Reply> {
+    return this.ask({ type: "look", ...wishes });
+  }
+
+  /** The next message of this type. */
+  async nextOf(type: string): Promise<Reply> {
+    for (;;) {
+      const message = await this.next();
+      if (message["type"] === type) return message;
+    }
   }
 }

@@ -1,0 +1,268 @@
+import { evictDurableObject } from "cloudflare:test";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import type { EgressIp } from "../../durable-objects/address/egress-ip.ts";
+import { HOST_HEADER, ROUTER_HEADER, SESSION_END_HEADER } from "../../durable-objects/calls/peer-headers.ts";
+import {
+  CLOSE_GONE,
+  CLOSE_MALFORMED,
+  CLOSE_REFUSED,
+} from "../../durable-objects/platform/object-platform.ts";
+import { MOST_VIEWERS } from "../../durable-objects/viewing/viewer-sockets.ts";
+import { LOOK_LASTS_MS } from "../../src/core/live-view.ts";
+import {
+  HostConnection,
+  objects,
+  type Reply,
+  settings,
+  upgrade,
+  ViewerConnection,
+  viewerHeaders,
+} from "./objects.ts";
+
+const HOUR_MS = 3_600_000;
+let count = 0;
+
+async function newAddress() {
+  count += 1;
+  const ip = `203.0.113.${count}`;
+  const stub = objects.EGRESS_IP.getByName(ip);
+  await stub.assign("eu", settings);
+  const host = await HostConnection.open(stub, "h1");
+  await host.join("instance-of-h1");
+  return { ip, stub, host };
+}
+
+async function newPool() {
+  count += 1;
+  const [pool, ip] = [`seen-${count}`, `203.0.113.${count}`];
+  const stub = objects.EGRESS_POOL.getByName(pool);
+  await stub.configure({ hostSilenceMs: LOOK_LASTS_MS / 3 });
+  await stub.addIp(ip, null);
+  return { pool, ip, stub };
+}
+
+/** What the Worker answers from: all that is true now. */
+async function truthOf(stub: DurableObjectStub<EgressIp>): Promise<Reply> {
+  const described = await stub.describe();
+  if (!described.ok) throw new Error(described.refusal);
+  return JSON.parse(JSON.stringify(described.value)) as Reply;
+}
+
+/** As a page does it. */
+function followed(address: Reply, change: Reply): Reply {
+  const blocks = new Map<number, Reply>(address["blocks"].map((block: Reply) => [block["epoch"], block]));
+  for (const epoch of change["goneEpochs"]) blocks.delete(epoch);
+  for (const block of change["blocks"]) blocks.set(block.epoch, block);
+  return { ...change["rest"], blocks: [...blocks.values()] };
+}
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+describe("who looks at an address", () => {
+  it("[LV5] is told the table, then what has become other, and after an eviction all of it again", async () => {
+    const { ip, stub, host } = await newAddress();
+    const viewer = await ViewerConnection.open(stub);
+    const whole = await viewer.look();
+    expect(whole).toEqual({ type: "address", ip, address: await truthOf(stub) });
+    let seen = whole["address"] as Reply;
+    const { granted } = await host.acquire(6);
+    let change = await viewer.nextOf("address-change");
+    expect(change["blocks"]).toMatchObject([{ epoch: granted.epoch, host: "h1", state: "leased" }]);
+    seen = followed(seen, change);
+    expect(seen).toEqual(await truthOf(stub));
+    await host.acquire(7);
+    await host.release(granted);
+    // Whatever became of it within a quarter of a second is one message.
+    change = await viewer.nextOf("address-change");
+    expect(change["blocks"]).toHaveLength(2);
+    seen = followed(seen, change);
+    expect(seen).toEqual(await truthOf(stub));
+    await evictDurableObject(stub);
+    await host.acquire(6);
+    expect(await viewer.nextOf("address")).toEqual({ type: "address", ip, address: await truthOf(stub) });
+  });
+
+  it("[LV5] is told differences only when there are some, and each viewer the whole once", async () => {
+    const { stub, host } = await newAddress();
+    const [one, two] = [await ViewerConnection.open(stub), await ViewerConnection.open(stub)];
+    expect(await one.look()).toMatchObject({ type: "address" });
+    expect(await two.look()).toMatchObject({ type: "address" });
+    one.send({ type: "look" });
+    await host.acquire(6);
+    expect(await two.next()).toMatchObject({ type: "address-change" });
+    expect(await one.next()).toMatchObject({ type: "address-change" });
+    expect([one.unread, two.unread]).toEqual([[], []]);
+  });
+
+  it("[LV2] is no host: its bytes never reach the leases, and what is no look ends its own connection only", async () => {
+    const { stub, host } = await newAddress();
+    const join = { type: "join", version: 1, requestId: "r1", instance: "instance-of-h1" };
+    for (const said of [
+      join,
+      "not json",
+      "[]",
+      JSON.stringify({ type: "look", more: 1 }),
+      new ArrayBuffer(3),
+      "x".repeat(2_000),
+    ]) {
+      const [bad, good] = [await ViewerConnection.open(stub), await ViewerConnection.open(stub)];
+      bad.send(said);
+      expect(await bad.closed).toEqual({ code: CLOSE_MALFORMED, reason: "message-malformed" });
+      expect(await good.look()).toMatchObject({ type: "address" });
+      good.close();
+    }
+    expect(await host.renew()).toMatchObject({ type: "answer" });
+    expect((await truthOf(stub))["holders"]).toMatchObject([{ host: "h1", session: 1 }]);
+  });
+
+  it("[LV2] comes with a session and its end, and as nobody else", async () => {
+    const { stub } = await newAddress();
+    const whole = { upgrade: "websocket", ...viewerHeaders() };
+    const endless = Object.fromEntries(Object.entries(whole).filter(([name]) => name !== SESSION_END_HEADER));
+    const statuses = [];
+    for (const headers of [
+      whole,
+      endless,
+      { ...whole, [SESSION_END_HEADER]: "soon" },
+      { ...whole, [HOST_HEADER]: "h1" },
+      { ...whole, [ROUTER_HEADER]: "r1" },
+    ]) {
+      statuses.push((await upgrade(stub, headers)).status);
+    }
+    expect(statuses).toEqual([101, 403, 403, 403, 403]);
+  });
+
+  it("[LV3] sees no more when the session is over, or it or its token is taken back", async () => {
+    const { stub, host } = await newAddress();
+    const endsAtMs = Date.now() + HOUR_MS;
+    const [late, told, kept] = [
+      await ViewerConnection.open(stub, { session: "s1", endsAtMs }),
+      await ViewerConnection.open(stub, { session: "s2", endsAtMs }),
+      await ViewerConnection.open(stub, { session: "s4", token: "t4", endsAtMs: endsAtMs + HOUR_MS }),
+    ];
+    const [signedOut, revoked] = [
+      await ViewerConnection.open(stub, { session: "s5" }),
+      await ViewerConnection.open(stub, { session: "s6", token: "t6" }),
+    ];
+    await told.look();
+    await stub.dropTokens(["s5", "t6"]);
+    for (const { closed } of [signedOut, revoked]) {
+      expect(await closed).toEqual({ code: CLOSE_REFUSED, reason: "token-revoked" });
+    }
+    vi.useFakeTimers({ toFake: ["Date"] });
+    vi.setSystemTime(endsAtMs + 1);
+    late.send({ type: "look" });
+    expect(await late.closed).toEqual({ code: CLOSE_REFUSED, reason: "session-ended" });
+    // Who only listens is told no more either.
+    await kept.look();
+    await host.join("instance-of-h1");
+    await host.acquire(6);
+    expect(await told.closed).toEqual({ code: CLOSE_REFUSED, reason: "session-ended" });
+    expect(await kept.nextOf("address-change")).toMatchObject({ blocks: [{ host: "h1" }] });
+  });
+
+  it("[LV1] is told nothing while it does not say that it looks, and all of it when it does again", async () => {
+    const { ip, stub, host } = await newAddress();
+    const [silent, kept] = [await ViewerConnection.open(stub), await ViewerConnection.open(stub)];
+    await silent.look();
+    vi.useFakeTimers({ toFake: ["Date"] });
+    vi.setSystemTime(Date.now() + LOOK_LASTS_MS);
+    await kept.look();
+    await host.acquire(6);
+    await kept.nextOf("address-change");
+    expect(silent.unread).toEqual([]);
+    expect(await silent.look()).toEqual({ type: "address", ip, address: await truthOf(stub) });
+  });
+
+  it("[LV4] is refused when as many look already, and takes the place of who is silent", async () => {
+    const { stub } = await newAddress();
+    const all: ViewerConnection[] = [];
+    for (let at = 0; at < MOST_VIEWERS; at += 1) all.push(await ViewerConnection.open(stub));
+    const refused = await upgrade(stub, { upgrade: "websocket", ...viewerHeaders() });
+    expect([refused.status, ((await refused.json()) as Reply)["code"]]).toEqual([429, "viewers-exhausted"]);
+    vi.useFakeTimers({ toFake: ["Date"] });
+    vi.setSystemTime(Date.now() + LOOK_LASTS_MS);
+    all[0]!.send({ type: "look" });
+    expect(await all[0]!.next()).toMatchObject({ type: "address" });
+    await ViewerConnection.open(stub);
+    expect(await all[1]!.closed).toEqual({ code: CLOSE_GONE, reason: "look-missed" });
+  });
+
+  it("[LV5] that has left its pool learns that it is gone", async () => {
+    const { stub } = await newAddress();
+    const viewer = await ViewerConnection.open(stub);
+    await viewer.look();
+    await stub.assign("eu", settings, false, { revision: null, wish: "leave" });
+    expect(await viewer.closed).toEqual({ code: CLOSE_GONE, reason: "ip-unknown" });
+  });
+});
+
+describe("who looks at a pool", () => {
+  it("[LV5] [LV6] is told all of it, and then each entry that has become other", async () => {
+    const { pool, ip, stub } = await newPool();
+    const viewer = await ViewerConnection.open(stub);
+    const described = await stub.describe();
+    if (!described.ok) throw new Error(described.refusal);
+    expect(await viewer.look()).toEqual({
+      type: "pool",
+      pool: JSON.parse(JSON.stringify(described.value)),
+    });
+    const host = await HostConnection.open(stub, "h1");
+    await host.enlist("instance-of-h1");
+    expect(await viewer.nextOf("pool-change")).toMatchObject({
+      hosts: [{ host: "h1", live: true }],
+      goneHosts: [],
+    });
+    await stub.drainIp(ip, true);
+    expect(await viewer.nextOf("pool-change")).toMatchObject({
+      ips: [{ ip, drain: { state: expect.any(String) } }],
+    });
+    // That a host is silent shows by time alone.
+    vi.useFakeTimers({ toFake: ["Date"] });
+    vi.setSystemTime(Date.now() + LOOK_LASTS_MS / 2);
+    expect(await viewer.nextOf("pool-change")).toMatchObject({ hosts: [{ host: "h1", live: false }] });
+    await stub.configure({ hostSilenceMs: 77_000 });
+    expect(await viewer.nextOf("pool-change")).toMatchObject({
+      rest: { pool, settings: { hostSilenceMs: 77_000 } },
+    });
+    await evictDurableObject(stub);
+    expect(await viewer.look()).toMatchObject({ type: "pool", pool: { pool } });
+  });
+
+  it("[LV3] loses sight with its session or its token", async () => {
+    const { pool, stub, ip } = await newPool();
+    const address = objects.EGRESS_IP.getByName(ip);
+    const ended = [
+      await ViewerConnection.open(stub, { session: "s9" }),
+      await ViewerConnection.open(address, { session: "s9" }),
+      await ViewerConnection.open(stub, { session: "s8", token: "t9" }),
+      await ViewerConnection.open(address, { session: "s8", token: "t9" }),
+    ];
+    const kept = await ViewerConnection.open(stub, { session: "s7" });
+    const revoked = ["s9", "t9"].map((tokenId) => ({
+      tokenId,
+      expiresAtMs: Date.now() + HOUR_MS,
+      role: "admin" as const,
+    }));
+    await stub.takeRevocations(revoked);
+    for (const { closed } of ended)
+      expect(await closed).toEqual({ code: CLOSE_REFUSED, reason: "token-revoked" });
+    expect(await kept.look()).toMatchObject({ type: "pool", pool: { pool } });
+  });
+
+  it("[LV2] says nothing to it but looks", async () => {
+    const { stub } = await newPool();
+    for (const said of [
+      { type: "enlist", version: 1, instance: "x".repeat(9), gateway: "http://h" },
+      { type: "enroll", version: 1, instance: "x".repeat(9) },
+      "{",
+    ]) {
+      const viewer = await ViewerConnection.open(stub);
+      viewer.send(said);
+      expect(await viewer.closed).toEqual({ code: CLOSE_MALFORMED, reason: "message-malformed" });
+    }
+    expect(await stub.describe()).toMatchObject({ value: { hosts: [], routers: [] } });
+  });
+});
