@@ -24,7 +24,8 @@ export class Pace {
     this.#isWanted = true;
     if (this.#isUnderWay) return;
     this.#isUnderWay = true;
-    this.#platform.keepAwake(this.#work());
+    // Not kept awake for it: where the instance ends all the same, whoever looks says so again.
+    void this.#work().catch(() => {});
   }
 
   /** It is to be done without waiting. */

@@ -227,6 +227,8 @@ describe("who looks at a pool", () => {
     expect(await viewer.nextOf("pool-change")).toMatchObject({
       rest: { pool, settings: { hostSilenceMs: 77_000 } },
     });
+    // Nobody looks any more: the pool can be put to sleep.
+    vi.setSystemTime(Date.now() + LOOK_LASTS_MS);
     await evictDurableObject(stub);
     expect(await viewer.look()).toMatchObject({ type: "pool", pool: { pool } });
   });
