@@ -17,6 +17,7 @@ import type { SteeringFeed } from "../steering/steering-feed.ts";
 import type { HostAssignments } from "./host-assignments.ts";
 import type { HostSockets } from "./host-sockets.ts";
 import type { PoolStore, StoredHost, StoredPool } from "./pool-store.ts";
+import type { PoolViewers } from "./pool-viewers.ts";
 import type { TenantShares } from "./tenant-shares.ts";
 import type { UplinkOpinions } from "./uplink-opinions.ts";
 
@@ -32,10 +33,11 @@ export interface HostSessionsOptions {
   readonly policyVersion: () => number;
   readonly shares: TenantShares;
   readonly addressOf: (ip: string) => PoolAddress;
+  readonly viewers: PoolViewers;
 }
 
 /** Members of a report that came after those by which hosts tell older pools apart. [ME6] */
-const TAKES = ["busiestDestination", "policyVersion", "tenants"] as const;
+const TAKES = ["busiestDestination", "policyVersion", "tenants", "watchable"] as const;
 const UNREACHABLE = { ipv4: null, ipv6: null };
 
 /** One per pool object. */
@@ -57,6 +59,7 @@ export class HostSessions {
     if (request.value.type === "enlist") this.#enlist(socket, request.value, pool);
     else if (request.value.type === "use") this.#used(socket, request.value);
     else if (request.value.type === "report") this.#report(socket, request.value);
+    else if (request.value.type === "watched") this.#watched(socket, request.value);
     else this.#tried(socket, request.value);
   }
 
@@ -138,12 +141,12 @@ export class HostSessions {
   }
 
   #report(socket: ObjectSocket, report: PoolRequest & { type: "report" }): void {
-    const { draining, rooms, leaving = [], policyVersion = null } = report;
+    const { draining, rooms, leaving = [], policyVersion = null, watchable: isWatchable = false } = report;
     const { store, sockets, opinions, assignments } = this.#options;
     const { host, instance } = sockets.peerOf(socket);
     const stored = store.host(host);
     if (stored === null || instance === null) return refuseHost(socket, "message-malformed");
-    sockets.hear(socket, instance);
+    sockets.hear(socket, instance, { isWatchable });
     // Mostly nothing has changed, and then nothing is written.
     const present = { ...stored, draining, rooms, policyVersion };
     const isOther = stored.draining !== draining || stored.policyVersion !== policyVersion;
@@ -163,6 +166,12 @@ export class HostSessions {
     if (instance === null) return refuseHost(socket, "message-malformed");
     sockets.hear(socket, instance);
     shares.used(host, use);
+  }
+
+  #watched(socket: ObjectSocket, telling: PoolRequest & { type: "watched" }): void {
+    const { host, instance } = this.#options.sockets.peerOf(socket);
+    if (instance === null) return refuseHost(socket, "message-malformed");
+    this.#options.viewers.told(host, telling);
   }
 
   #tried(socket: ObjectSocket, answer: PoolRequest & { type: "tried" }): void {

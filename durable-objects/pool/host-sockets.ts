@@ -28,6 +28,10 @@ interface HostAttachment {
   readonly askedAtMs?: number;
   /** Where it was told that it is left out. [UP4] */
   readonly ejected?: readonly string[];
+  /** Whether it has said on this connection that it can be watched. [ME7] */
+  readonly isWatchable?: boolean;
+  /** When it was asked last to tell of itself. */
+  readonly watchedAtMs?: number;
 }
 
 /** The sockets of hosts; no name has a colon. */
@@ -63,10 +67,25 @@ export class HostSockets {
     return attachmentOf(socket);
   }
 
-  /** Notes that an instance was heard now. */
-  hear(socket: ObjectSocket, instance: string): void {
+  /** Notes that an instance was heard now, and what it has said of its connection. */
+  hear(socket: ObjectSocket, instance: string, said: Pick<HostAttachment, "isWatchable"> = {}): void {
     const heardAtMs = this.#platform.nowMs();
-    socket.serializeAttachment({ ...attachmentOf(socket), instance, heardAtMs } satisfies HostAttachment);
+    const attachment: HostAttachment = { ...attachmentOf(socket), instance, heardAtMs, ...said };
+    socket.serializeAttachment(attachment);
+  }
+
+  /** Those whose host can be watched, and when it was asked last. */
+  watchable(): { readonly socket: ObjectSocket; readonly watchedAtMs: number | null }[] {
+    return this.#platform.sockets(HOSTS_TAG).flatMap((socket) => {
+      const { instance, isWatchable, watchedAtMs = null } = attachmentOf(socket);
+      return instance !== null && isWatchable === true && isOpen(socket) ? [{ socket, watchedAtMs }] : [];
+    });
+  }
+
+  /** A host is asked now to tell of itself. */
+  noteWatched(socket: ObjectSocket): void {
+    const watchedAtMs = this.#platform.nowMs();
+    socket.serializeAttachment({ ...attachmentOf(socket), watchedAtMs } satisfies HostAttachment);
   }
 
   /** Ends the connections that this one replaces. */

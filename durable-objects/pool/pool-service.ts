@@ -127,11 +127,11 @@ export class PoolService {
     const questions = new AddressQuestions({ platform, store, addressOf });
     this.#questions = questions;
     this.#view = new PoolView({ nowMs, drains, questions, ...parts });
-    this.#hosts = new HostSessions({ platform, addressOf, ...parts });
+    this.#viewers = new PoolViewers({ platform, store, sockets, view: this.#view });
+    this.#hosts = new HostSessions({ platform, addressOf, viewers: this.#viewers, ...parts });
     const doubt = (host: string): void => this.#hosts.doubt([host]);
     this.#removal = new HostRemoval({ store, assignments, questions, audit, doubt });
     this.#revoked = new RevokedConnections({ platform, store, policies, addressOf });
-    this.#viewers = new PoolViewers({ platform, store, view: this.#view });
     this.#orders = new AddressOrders({ platform, store, steering, events, addressOf, onChange });
   }
 

@@ -3,12 +3,14 @@
  * that shows by time alone, such as a host that is silent, so while somebody looks the pool is looked
  * through once a second. [LV5] [LV6]
  */
-import type { PoolSight } from "../../src/core/live-view.ts";
+import type { PoolSight, Telling } from "../../src/core/live-view.ts";
 import type { Outcome } from "../../src/core/outcome.ts";
 import type { Acceptance, ObjectPlatform, ObjectSocket } from "../platform/object-platform.ts";
 import type { Opener } from "../platform/token-sockets.ts";
 import { Sight, ToldList } from "../viewing/sight.ts";
-import { type Viewer, ViewerSockets } from "../viewing/viewer-sockets.ts";
+import { type Viewer, viewerOf, ViewerSockets } from "../viewing/viewer-sockets.ts";
+import type { HostSockets } from "./host-sockets.ts";
+import { HostWatch } from "./host-watch.ts";
 import type { PoolStore } from "./pool-store.ts";
 import type { PoolDescription, PoolView } from "./pool-view.ts";
 
@@ -21,6 +23,7 @@ const HELD_LASTS_MS = 10_000;
 export interface PoolViewersOptions {
   readonly platform: ObjectPlatform;
   readonly store: PoolStore;
+  readonly sockets: HostSockets;
   readonly view: PoolView;
 }
 
@@ -28,9 +31,11 @@ export interface PoolViewersOptions {
 export class PoolViewers {
   readonly #viewers: ViewerSockets;
   readonly #sight: Sight<PoolDescription>;
+  readonly #watch: HostWatch;
 
-  constructor({ platform, store, view }: PoolViewersOptions) {
+  constructor({ platform, store, sockets, view }: PoolViewersOptions) {
     this.#viewers = new ViewerSockets(platform);
+    this.#watch = new HostWatch({ platform, store, sockets, viewers: this.#viewers });
     this.#sight = new Sight({
       platform,
       viewers: this.#viewers,
@@ -43,6 +48,8 @@ export class PoolViewers {
       },
       whole: (pool) => ({ type: "pool", pool }) satisfies PoolSight<PoolDescription>,
       change: changesOfPool(),
+      also: (looking, fresh) => this.#watch.tell(looking, fresh),
+      onNobody: () => this.#watch.forget(),
     });
   }
 
@@ -53,7 +60,16 @@ export class PoolViewers {
 
   /** Hears a viewer. */
   heard(socket: ObjectSocket, message: string | ArrayBuffer): void {
-    this.#sight.heard(socket, message);
+    this.#sight.heard(socket, message, ({ past = false, decisions = false }) => ({
+      decisions,
+      // Owed until it was told all of it.
+      past: past || viewerOf(socket).past === true,
+    }));
+  }
+
+  /** A host tells of itself. */
+  told(host: string, telling: Telling): void {
+    this.#watch.told(host, telling);
   }
 }
 

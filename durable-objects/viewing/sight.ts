@@ -13,7 +13,7 @@ import {
   type ObjectSocket,
 } from "../platform/object-platform.ts";
 import { Pace } from "./pace.ts";
-import { viewerOf, type ViewerSockets } from "./viewer-sockets.ts";
+import { type ViewerAttachment, viewerOf, type ViewerSockets } from "./viewer-sockets.ts";
 
 /** What is told of an object, and when. */
 export interface SightOptions<State> {
@@ -29,6 +29,10 @@ export interface SightOptions<State> {
   readonly whole: (state: State) => object;
   /** The message that tells what has become other since this was asked last, null for nothing; it is noted. */
   readonly change: (state: State) => object | null;
+  /** What else is told each time to those who look; `fresh` have just been told all of it. */
+  readonly also?: (looking: readonly ObjectSocket[], fresh: ReadonlySet<ObjectSocket>) => void;
+  /** Nobody looks any more. */
+  readonly onNobody?: () => void;
 }
 
 /** One per object. */
@@ -48,20 +52,26 @@ export class Sight<State> {
     if (this.#options.viewers.isAnybodyThere()) this.#pace.soon();
   }
 
-  /** Hears a viewer: what it wants, if it looks; whatever else it says ends its connection. [LV2] */
-  heard(socket: ObjectSocket, message: string | ArrayBuffer): LookRequest | null {
+  /**
+   * Hears a viewer; whatever it says but that it looks ends its connection. `noteOf` is what stays with the
+   * socket of what it wants. [LV2]
+   */
+  heard(
+    socket: ObjectSocket,
+    message: string | ArrayBuffer,
+    noteOf: (look: LookRequest) => Partial<ViewerAttachment> = () => ({}),
+  ): void {
     const look = readRequest(message, parseLookRequest);
     if (!look.ok) {
       if (isOpen(socket)) socket.close(CLOSE_MALFORMED, look.refusal);
-      return null;
+      return;
     }
-    if (!this.#options.viewers.look(socket, {})) return null;
+    if (!this.#options.viewers.look(socket, noteOf(look.value))) return;
     if (this.#name === null || viewerOf(socket).sight !== this.#name) this.#pace.now();
-    return look.value;
   }
 
   async #tell(): Promise<void> {
-    const { platform, viewers, isSteady, read, whole, change } = this.#options;
+    const { platform, viewers, isSteady, read, whole, change, also } = this.#options;
     if (viewers.looking().length === 0) return this.#forget();
     const now = await read();
     // It may have taken a while.
@@ -75,6 +85,7 @@ export class Sight<State> {
     this.#name ??= Math.floor(platform.random() * 2 ** 48).toString(36);
     const changeText = difference === null || told === null ? null : JSON.stringify(difference);
     let wholeText: string | null = null;
+    const fresh = new Set<ObjectSocket>();
     for (const socket of looking) {
       const { sight, pool } = viewerOf(socket);
       if (pool !== now.pool) socket.close(CLOSE_GONE, "pool-denied");
@@ -83,14 +94,17 @@ export class Sight<State> {
       } else {
         socket.send((wholeText ??= JSON.stringify(whole(now.state))));
         viewers.note(socket, { sight: this.#name });
+        fresh.add(socket);
       }
     }
+    also?.(looking.filter(isOpen), fresh);
     if (isSteady === true) this.#pace.soon();
   }
 
   /** Whoever looks next is told the whole. */
   #forget(): void {
     this.#name = null;
+    this.#options.onNobody?.();
   }
 }
 

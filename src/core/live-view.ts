@@ -30,6 +30,17 @@ export interface PastCounts {
 /** The most slots of each. */
 export const MOST_MINUTES = 60;
 export const MOST_QUARTERS = 96;
+export const MINUTE_MS = 60_000;
+export const QUARTER_MS = 15 * MINUTE_MS;
+/** The most codes that a slot tells apart. */
+export const MOST_CODES = 24;
+/** In place of the codes beyond. */
+export const OTHER_CODES = "other";
+/** The longest name in a decision, in characters; the rest is cut off. */
+export const LONGEST_NAME = 128;
+/** The most addresses, and blocks of all of them together, that one telling has. */
+export const MOST_TOLD_ADDRESSES = 512;
+export const MOST_TOLD_BLOCKS = 2_048;
 
 /** One decision about a flow, with the names that lines of the log have. [MT12] */
 export interface LiveDecision {
@@ -72,6 +83,46 @@ export interface WatchedHost {
   readonly addresses: readonly WatchedAddress[];
   /** The minute that runs. */
   readonly minute: CountSlot;
+}
+
+/** Pool to host: what it is to tell of itself, how often, and for how long from now. [LV7] */
+export interface Watch {
+  readonly everyMs: number;
+  readonly forMs: number;
+  /** Whether its past is wanted, once. */
+  readonly past: boolean;
+  /** The most decisions in one telling; none for 0. */
+  readonly decisionCount: number;
+}
+
+/** Host to pool: what was asked for. Its past comes by itself, for it may be long. [LV7] */
+export interface Telling {
+  readonly now?: WatchedHost | undefined;
+  readonly past?: PastCounts | undefined;
+  readonly decisions?: readonly LiveDecision[] | undefined;
+  /** Further decisions were made since the last telling. */
+  readonly lostCount?: number | undefined;
+}
+
+/** Hosts are told to tell so rarely that all of them together tell no more often in a second. */
+const MOST_TELLINGS_PER_SECOND = 200;
+/** And no host more often than this. */
+const LEAST_EVERY_MS = 1_000;
+/** Decisions of all hosts that a pool takes in a second, and of one. */
+const MOST_DECISIONS_PER_SECOND = 200;
+const MOST_DECISIONS_OF_HOST = 20;
+/** The longest time between two tellings, however many hosts there are. */
+export const LONGEST_EVERY_MS = 60_000;
+/** The most decisions in one telling. */
+export const MOST_DECISIONS = 20;
+
+/** What each of so many hosts is asked for. [LV7] */
+export function watchFor(hostCount: number, past: boolean, decisions: boolean): Watch {
+  const fairMs = Math.ceil((hostCount * 1_000) / MOST_TELLINGS_PER_SECOND);
+  const everyMs = Math.min(LONGEST_EVERY_MS, Math.max(LEAST_EVERY_MS, fairMs));
+  const perSecond = Math.min(MOST_DECISIONS_OF_HOST, MOST_DECISIONS_PER_SECOND / Math.max(1, hostCount));
+  const decisionCount = Math.min(MOST_DECISIONS, Math.max(1, Math.floor((perSecond * everyMs) / 1_000)));
+  return { everyMs, forMs: LOOK_LASTS_MS, past, decisionCount: decisions ? decisionCount : 0 };
 }
 
 /** Page to object, at once and then every `LOOK_INTERVAL_MS`. */

@@ -7,6 +7,7 @@
  */
 import type { Destination } from "./busiest-destination.ts";
 import type { Lease, LeaseRefusal } from "./lease-commands.ts";
+import type { Telling, Watch } from "./live-view.ts";
 import type { Holdings } from "./recovery.ts";
 import type { LeaseSettings, PoolOwnSettings } from "./pool-settings.ts";
 import type { Room } from "./share.ts";
@@ -118,6 +119,8 @@ export type PoolRequest =
       readonly leaving?: readonly LeavingAddress[] | undefined;
       /** Of the policy by which it decides; left out while it has none. [PY7] */
       readonly policyVersion?: number | undefined;
+      /** True of a host that can be watched; said to pools whose `takes` has `watchable`. [ME7] */
+      readonly watchable?: true | undefined;
     }
   /**
    * What tenants with limits use here, and up to which `shares` it knows. Said to pools whose `takes` has
@@ -125,7 +128,9 @@ export type PoolRequest =
    */
   | { readonly type: "use"; readonly number: number; readonly tenants: readonly TenantUse[] }
   /** The answer to `try`: of the places asked for, those that were reached from the address. [UP2] */
-  | { readonly type: "tried"; readonly ip: string; readonly reached: readonly Place[] };
+  | { readonly type: "tried"; readonly ip: string; readonly reached: readonly Place[] }
+  /** What somebody looks at; said while `watch` lasts, and then no more. [LV7] */
+  | ({ readonly type: "watched" } & Telling);
 
 /** EgressPool to host. `enlisted` again whenever the host's addresses, the own settings of the pool or its policy change. */
 export type PoolReply =
@@ -164,6 +169,8 @@ export type PoolReply =
   | ({ readonly type: "shares" } & ShareMessage)
   /** The addresses on which this host gets no requests, for others reach what it cannot. [UP3] */
   | { readonly type: "ejected"; readonly ips: readonly string[] }
+  /** Somebody looks at the pool. Said to hosts that have said `watchable`. [LV7] */
+  | ({ readonly type: "watch" } & Watch)
   | { readonly type: "refused"; readonly code: PoolRefusal | MessageRefusal };
 
 /** Why a pool does not take a host. */

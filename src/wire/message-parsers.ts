@@ -19,6 +19,7 @@ import type { NextHop, SteeringChange, SteeringEntry, SteeringTable } from "../c
 import type { Amounts } from "../core/tenant-limits.ts";
 import { MAX_DOUBTS } from "../core/uplink.ts";
 import { isLabel, isWeight } from "../core/whereabouts.ts";
+import { telling, watch } from "./live-view-schema.ts";
 import { leaseSettingsSchema, poolOwnSettingsSchema } from "./pool-settings-schema.ts";
 import { countUpTo, wholeNumber } from "./whole-number.ts";
 
@@ -142,6 +143,7 @@ const poolRequest = z.discriminatedUnion("type", [
     rooms: z.array(capacity).max(4096),
     leaving: z.array(leavingAddress).max(4096).optional(),
     policyVersion: countUpTo().optional(),
+    watchable: z.literal(true).optional(),
   }),
   z.strictObject({
     type: z.literal("use"),
@@ -149,6 +151,7 @@ const poolRequest = z.discriminatedUnion("type", [
     tenants: z.array(tenantUse).max(MAX_TENANTS),
   }),
   z.strictObject({ type: z.literal("tried"), ip, reached: z.array(place).max(MAX_DOUBTS) }),
+  z.strictObject({ type: z.literal("watched"), ...telling.shape }),
 ]) satisfies z.ZodType<PoolRequest>;
 
 const poolRefusals = [
@@ -178,6 +181,7 @@ const poolReply = z.discriminatedUnion("type", [
     tenants: z.array(z.object({ tenant: z.string(), share: amounts })),
   }),
   z.object({ type: z.literal("ejected"), ips: z.array(ip) }),
+  z.object({ type: z.literal("watch"), ...watch.shape }),
   z.object({ type: z.literal("refused"), code: z.enum([...poolRefusals, ...messageRefusals]) }),
 ]) satisfies z.ZodType<PoolReply>;
 

@@ -268,3 +268,82 @@ describe("who looks at a pool", () => {
     expect(await stub.describe()).toMatchObject({ value: { hosts: [], routers: [] } });
   });
 });
+
+const NOW = {
+  version: "1.2.3",
+  startedAtMs: 5,
+  processCount: 2,
+  runningCount: 1,
+  addresses: [
+    { ip: "192.0.2.1", renewedAtMs: 1, renewsAtMs: 2, endsAtMs: 3, inUseCount: 9, blocks: [[1_024, 64, 9]] },
+  ],
+  minute: { atMs: 60_000, requestCount: 4, flowCount: 1, refusals: { draining: 2 }, portCount: 9 },
+};
+const PAST = { minutes: [NOW.minute], quarters: [{ ...NOW.minute, atMs: 0 }] };
+const DECISION = { atMs: 7, decision: "refused", code: "draining", tenant: "shop" };
+
+async function enlisted(stub: Parameters<typeof upgrade>[0], name: string, watchable: object) {
+  const host = await HostConnection.open(stub, name);
+  expect((await host.enlist(`instance-of-${name}`))["takes"]).toContain("watchable");
+  host.send({ type: "report", draining: false, rooms: [], ...watchable });
+  return host;
+}
+
+describe("hosts of a pool that somebody looks at", () => {
+  it("[LV7] [ME7] are asked to tell of themselves, those that can, and it is told on by their names", async () => {
+    const { stub } = await newPool();
+    const [able, old] = [await enlisted(stub, "able", { watchable: true }), await enlisted(stub, "old", {})];
+    await stub.describe();
+    expect(able.unread).toEqual([]);
+    const viewer = await ViewerConnection.open(stub);
+    await viewer.look({ decisions: true });
+    const watch = await able.next();
+    expect(watch).toMatchObject({
+      type: "watch",
+      everyMs: 1_000,
+      forMs: 30_000,
+      past: false,
+      decisionCount: 20,
+    });
+    able.send({ type: "watched", now: NOW, decisions: [DECISION], lostCount: 3 });
+    expect(await viewer.nextOf("watched")).toEqual({ type: "watched", hosts: { able: NOW } });
+    expect(await viewer.nextOf("decisions")).toEqual({
+      type: "decisions",
+      decisions: [{ ...DECISION, host: "able" }],
+      lostCount: 3,
+    });
+    // Who comes later is told at once what is known, and decisions only if it wants them.
+    const later = await ViewerConnection.open(stub);
+    await later.look();
+    expect(await later.nextOf("watched")).toEqual({ type: "watched", hosts: { able: NOW } });
+    able.send({ type: "watched", now: NOW, decisions: [DECISION] });
+    await viewer.nextOf("decisions");
+    later.send({ type: "look", past: true });
+    expect(await able.next()).toMatchObject({ type: "watch", past: true });
+    able.send({ type: "watched", past: PAST });
+    const past = await later.nextOf("past");
+    expect(past).toEqual({ type: "past", past: PAST, hostCount: 1, silentHosts: ["old"] });
+    expect([...viewer.unread, ...later.unread].filter((text) => /"past"|"decisions"/.test(text))).toEqual([]);
+    expect(old.unread).toEqual([]);
+    // What no host says is refused, and nothing of it is told on.
+    able.send({ type: "watched", now: { ...NOW, minute: { ...NOW.minute, refusals: { "<b>": 1 } } } });
+    expect(await able.next()).toEqual({ type: "refused", code: "message-malformed" });
+  });
+
+  it("[LV1] are asked for nothing when nobody looks any more, and what they tell then is of no use", async () => {
+    const { stub } = await newPool();
+    const able = await enlisted(stub, "able", { watchable: true });
+    const viewer = await ViewerConnection.open(stub);
+    await viewer.look();
+    await able.next();
+    vi.useFakeTimers({ toFake: ["Date"] });
+    vi.setSystemTime(Date.now() + LOOK_LASTS_MS);
+    // It can be put to sleep only when nothing is under way.
+    await evictDurableObject(stub);
+    able.send({ type: "watched", now: NOW });
+    await stub.describe();
+    expect(able.unread).toEqual([]);
+    expect(await viewer.look()).toMatchObject({ type: "pool" });
+    expect(await able.next()).toMatchObject({ type: "watch" });
+  });
+});
