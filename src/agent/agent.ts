@@ -20,6 +20,11 @@ import type { EdgeToken } from "../link/edge-token.ts";
 import { HostShares } from "./tenants/host-shares.ts";
 import type { Machine } from "./machine/guarded-machine.ts";
 import { PoolMember } from "./leasing/pool-member.ts";
+import { systemTimers } from "../process/timers.ts";
+import { packageVersion } from "../process/version.ts";
+import { HostView, type ViewedAddress } from "./watch/host-view.ts";
+import { PastRecorder } from "./watch/past-recorder.ts";
+import { usedCount } from "./watch/plane-watch.ts";
 import type { StateDirectory } from "../link/state-directory.ts";
 
 const BLOCK_LOG_FAULT = "blocks cannot be logged: who held a port is known at the edge alone";
@@ -39,6 +44,7 @@ export class Agent {
   readonly #shares: HostShares;
   #member: PoolMember | null = null;
   #metrics: MetricsListener | null = null;
+  #recorder: PastRecorder | null = null;
 
   constructor(config: AgentConfig, token: EdgeToken, state: StateDirectory, machine: Machine, log: Logger) {
     this.#machine = machine;
@@ -111,6 +117,7 @@ export class Agent {
       epochs: this.#state,
       slots: this.#state.slots,
       advertised: this.#state,
+      host: this.#view(() => this.#member!),
       drainDeadlineMs,
       keeperTiming: { restMs },
       log: this.#log,
@@ -126,6 +133,7 @@ export class Agent {
     }
     this.#keys.start();
     this.#dataPlane.start();
+    this.#recorder?.start();
     this.#member.start();
   }
 
@@ -135,12 +143,46 @@ export class Agent {
     await this.#member?.drain(this.#config.drainDeadlineMs);
     await this.#dataPlane.untilClientsAreServed();
     this.#metrics?.close();
+    this.#recorder?.stop();
     this.#keys.stop();
     this.#policy.stop();
     await this.#dataPlane.close();
     await this.#machine.close();
     await this.#blockLog?.close();
     await this.#state.close();
+  }
+
+  /** What is told of this host while somebody looks; its counts go on over a restart. [LV7] [LV8] */
+  #view(member: () => PoolMember): HostView {
+    const { live } = this.#dataPlane;
+    const nowMs = (): number => Date.now();
+    const addresses = (): ViewedAddress[] =>
+      member()
+        .measures()
+        .map(({ ports, counts }) => {
+          return {
+            ip: ports.ip,
+            leases: Array.from(ports.leases(), ({ lease }) => lease),
+            lease: counts.lease,
+          };
+        });
+    this.#recorder = new PastRecorder({
+      counts: () => live.counts(),
+      portCount: () => addresses().reduce((sum, { ip }) => sum + usedCount(live.usedPorts(ip)), 0),
+      kept: this.#state.keptPast,
+      keep: (past) => this.#state.keepPast(past),
+      timers: systemTimers,
+      nowMs,
+    });
+    return new HostView({
+      version: packageVersion(),
+      startedAtMs: nowMs(),
+      processCount: this.#config.processes,
+      plane: live,
+      addresses,
+      recorder: this.#recorder,
+      nowMs,
+    });
   }
 
   async #tellMetrics(member: PoolMember): Promise<void> {

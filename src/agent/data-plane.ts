@@ -36,6 +36,7 @@ import { RefusalCounts } from "./traffic/clients/refusals.ts";
 import { IDLE_LIMITS, IdleTunnels } from "./traffic/tunnel/idle-tunnels.ts";
 import { Visitors } from "./traffic/clients/visitors.ts";
 import type { Uploads } from "./traffic/clients/uploads.ts";
+import { LivePlane } from "./live-plane.ts";
 import { ListenerCertificates } from "./listener-certificates.ts";
 import { Gateway } from "./traffic/gateway/gateway.ts";
 import { Outgoing } from "./traffic/origins/outgoing.ts";
@@ -101,6 +102,8 @@ export class DataPlane {
   readonly #associations: UdpAssociations;
   readonly #visitors: Visitors;
   readonly #observation: Observation;
+  /** As who looks at the host reads it. */
+  readonly live: LivePlane;
 
   constructor({ config, host, process: number = 0, verifier, describe, log }: DataPlaneOptions) {
     this.#config = config;
@@ -146,6 +149,7 @@ export class DataPlane {
     const [outgoing, admission, gateway] = [this.#outgoing, this.#admission, this.#gateway];
     const parts = { dialler, refusalCounts, outgoing, admission, gateway };
     this.#observation = new Observation(config, host, parts, log);
+    this.live = new LivePlane({ ...parts, binder: this.binder });
     this.#associations = new UdpAssociations({
       admission: this.#admission,
       resolver: this.#resolver,

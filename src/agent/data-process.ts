@@ -14,7 +14,7 @@ import { openLog } from "../process/process-life.ts";
 import { PublishedKeys } from "../link/published-keys.ts";
 import type { AgentConfig } from "./command-line.ts";
 import { DataPlane } from "./data-plane.ts";
-import type { FromDataProcess, ToDataProcess } from "./processes/data-messages.ts";
+import type { FromDataProcess, PartView, ToDataProcess } from "./processes/data-messages.ts";
 import { MessageChannel } from "./processes/message-channel.ts";
 import { ServedParts } from "./processes/served-parts.ts";
 
@@ -95,6 +95,7 @@ class DataProcess {
       case "part":
         return this.#parts.command(message.ip, message.command);
       case "ping":
+        this.#show(message.view);
         return this.#pong(message.number);
       case "stop-admitting":
         return this.#plane.stopAdmitting();
@@ -147,7 +148,16 @@ class DataProcess {
   #pong(number: number): void {
     const { binder, uplinks } = this.#plane;
     const views = Array.from(binder.addresses(), ({ ip }) => [ip, uplinks.of(ip)] as const);
-    this.#channel.send({ type: "pong", number, uplinks: views }, "pong");
+    this.#channel.send({ type: "pong", number, uplinks: views, counts: this.#plane.live.counts() }, "pong");
+  }
+
+  /** What somebody looks at, or what is counted now and then. [LV7] [LV8] */
+  #show({ ports, decisionCount }: PartView): void {
+    const { binder, live } = this.#plane;
+    live.watch(decisionCount === 0 ? null : decisionCount);
+    if (!ports) return;
+    const usedPorts = Array.from(binder.addresses(), ({ ip }) => [ip, [...live.usedPorts(ip)]] as const);
+    this.#channel.send({ type: "seen", decisions: live.takeDecisions(), usedPorts });
   }
 
   /** The host's, if the agent answers; else its own. */

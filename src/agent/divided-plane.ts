@@ -21,6 +21,7 @@ import { DataProcesses, type OwnStatus } from "./processes/data-processes.ts";
 import type { ServedAddresses } from "./leasing/served-addresses.ts";
 import type { HostShares } from "./tenants/host-shares.ts";
 import { ProcessRecord } from "./processes/process-record.ts";
+import type { WatchedPlane } from "./watch/plane-watch.ts";
 import type { HostUplinks } from "./processes/host-uplinks.ts";
 
 /** What it needs. */
@@ -101,6 +102,11 @@ export class DividedPlane {
   /** What this process counts and what its processes count. */
   async metrics(): Promise<readonly Samples[]> {
     return (await this.#processes?.metrics()) ?? [];
+  }
+
+  /** As who looks at the host reads it. */
+  get live(): WatchedPlane {
+    return this.#running.live;
   }
 
   get binder(): ServedAddresses {

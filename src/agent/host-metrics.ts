@@ -2,7 +2,8 @@
 import { readProcessUse } from "../metrics/node/process-use.ts";
 import { type AddSample, MetricRegistry, type Samples, textOf } from "../metrics/node/registry.ts";
 import type { AddressMeasures, LeaseCounts } from "./leasing/lease-measures.ts";
-import type { PoolMember, Uplinks } from "./leasing/pool-member.ts";
+import type { PoolMember } from "./leasing/pool-member.ts";
+import type { Uplinks } from "./leasing/pool-member-options.ts";
 import type { Machine } from "./machine/guarded-machine.ts";
 
 /** What is measured. */

@@ -25,7 +25,7 @@ import { apply } from "./verbs/apply.ts";
 import { config } from "./verbs/config.ts";
 import { top } from "./verbs/top.ts";
 import { newVerb } from "./options.ts";
-import { packageVersion } from "./version.ts";
+import { packageVersion } from "../process/version.ts";
 
 /** All of it, to be parsed once. */
 export const program = newVerb(

@@ -104,6 +104,13 @@ export interface Telling {
   readonly lostCount?: number | undefined;
 }
 
+/** Decisions that were made since they were taken last. */
+export interface TakenDecisions {
+  readonly decisions: readonly LiveDecision[];
+  /** Beyond these. */
+  readonly lostCount: number;
+}
+
 /** Hosts are told to tell so rarely that all of them together tell no more often in a second. */
 const MOST_TELLINGS_PER_SECOND = 200;
 /** And no host more often than this. */

@@ -11,7 +11,9 @@ import { randomBytes } from "node:crypto";
 import { realpath, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import type { PastCounts } from "../core/live-view.ts";
 import type { KeySet } from "../wire/keys.ts";
+import { parsePastCounts } from "../wire/live-view-schema.ts";
 import { CommandFault } from "../process/command-fault.ts";
 import { diskFault } from "../process/disk-faults.ts";
 import { makeDirectory } from "../process/directories.ts";
@@ -29,6 +31,7 @@ const MACHINE_FILE = "machine.json";
 const POLICY_FILE = "pool-policy.json";
 const SLOTS_FILE = "static-slots.json";
 const ADVERTISED_FILE = "advertised.json";
+const PAST_FILE = "past-counts.json";
 const INSTANCE_BYTES = 24;
 const RETRY_MS = 5_000;
 const NO_MACHINE: MachineIdentity = new Map();
@@ -66,6 +69,8 @@ export class StateDirectory {
   readonly keptPolicy: KeptPolicy | null;
   /** What the Internet sees instead of addresses of this host, as of the last run. [PF5] */
   readonly keptAdvertised: Readonly<Record<string, string>>;
+  /** What was counted in the last hour and day, as of the last run; null if nothing was kept. [LV8] */
+  readonly keptPast: PastCounts | null;
   /** Whether a copy of the directory would be noticed; false on a machine that has no id. [SD3] */
   readonly isBound: boolean;
   /** The static slots of this host. */
@@ -88,6 +93,7 @@ export class StateDirectory {
       keptKeys: KeySet | null;
       keptPolicy: KeptPolicy | null;
       keptAdvertised: Readonly<Record<string, string>>;
+      keptPast: PastCounts | null;
       isBound: boolean;
       slots: KeptSlots;
     },
@@ -99,6 +105,7 @@ export class StateDirectory {
     this.keptKeys = contents.keptKeys;
     this.keptPolicy = contents.keptPolicy;
     this.keptAdvertised = contents.keptAdvertised;
+    this.keptPast = contents.keptPast;
     this.isBound = contents.isBound;
     this.slots = contents.slots;
     this.#epochs = contents.epochs;
@@ -124,7 +131,9 @@ export class StateDirectory {
       const keptPolicy = await readKeptPolicy(path, onFault);
       const keptAdvertised = await readAdvertised(path);
       const slots = await readSlots(path, instance);
-      const contents = { instance, epochs, keptKeys, keptPolicy, keptAdvertised, isBound, slots };
+      const keptPast = await readPast(path, onFault);
+      const kept = { keptKeys, keptPolicy, keptAdvertised, keptPast };
+      const contents = { instance, epochs, ...kept, isBound, slots };
       return new StateDirectory(path, lock, contents, onFault);
     } catch (fault) {
       await lock.release();
@@ -162,6 +171,11 @@ export class StateDirectory {
   /** Remembers how this host's addresses are seen, for the next start. */
   keepAdvertised(advertised: Readonly<Record<string, string>>): void {
     this.#write(ADVERTISED_FILE, () => JSON.stringify(advertised));
+  }
+
+  /** Remembers what was counted, for the next start. */
+  keepPast(past: PastCounts): void {
+    this.#write(PAST_FILE, () => JSON.stringify(past));
   }
 
   /** Waits for what is being written, and lets the directory go. */
@@ -269,7 +283,7 @@ async function readMachine(path: string): Promise<MachineIdentity> {
 }
 
 async function beginAnew(path: string): Promise<void> {
-  for (const file of [EPOCHS_FILE, KEYS_FILE, POLICY_FILE, SLOTS_FILE])
+  for (const file of [EPOCHS_FILE, KEYS_FILE, POLICY_FILE, SLOTS_FILE, PAST_FILE])
     await rm(join(path, file), { force: true });
   await makeInstance(path);
 }
@@ -334,6 +348,16 @@ async function readKeptPolicy(path: string, onFault: (sentence: string) => void)
     );
   }
   return kept;
+}
+
+/** It decides nothing, so one that cannot be read is only forgotten. [LV8] */
+async function readPast(path: string, onFault: (sentence: string) => void): Promise<PastCounts | null> {
+  const text = await readOptional(join(path, PAST_FILE));
+  const past = text === null ? null : parsePastCounts(text);
+  if (text !== null && past === null) {
+    onFault(`${join(path, PAST_FILE)} is damaged: what this host counted before now is forgotten`);
+  }
+  return past;
 }
 
 async function readAdvertised(path: string): Promise<Readonly<Record<string, string>>> {

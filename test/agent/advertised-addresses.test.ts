@@ -1,7 +1,8 @@
 /** How a host's addresses are seen by the Internet: told by its pool, remembered, told to clients. */
 import { expect, onTestFinished, test } from "vitest";
 import { PortBinder } from "../../src/agent/egress/port-binder.ts";
-import { type KeptAdvertised, PoolMember } from "../../src/agent/leasing/pool-member.ts";
+import { PoolMember } from "../../src/agent/leasing/pool-member.ts";
+import type { KeptAdvertised } from "../../src/agent/leasing/pool-member-options.ts";
 import { DrivenTimers, drivenLinks } from "../link/driven-world.ts";
 import { recordingLog } from "../link/loopback-edge.ts";
 

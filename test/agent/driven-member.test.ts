@@ -1,6 +1,7 @@
 /** A host in its pool, with a time and an edge that do as they are told. */
 import { expect, onTestFinished, test } from "vitest";
-import { PoolMember, type PoolMemberOptions } from "../../src/agent/leasing/pool-member.ts";
+import { PoolMember } from "../../src/agent/leasing/pool-member.ts";
+import type { PoolMemberOptions } from "../../src/agent/leasing/pool-member-options.ts";
 import { PortBinder } from "../../src/agent/egress/port-binder.ts";
 import { DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
 import { type DrivenLink, DrivenTimers, drivenLinks } from "../link/driven-world.ts";

@@ -1,6 +1,7 @@
 /** A host in its pool, through real WebSockets to an edge on loopback. */
 import { afterEach, beforeEach, expect, onTestFinished, test } from "vitest";
-import { PoolMember, type PoolMemberOptions } from "../../src/agent/leasing/pool-member.ts";
+import { PoolMember } from "../../src/agent/leasing/pool-member.ts";
+import type { PoolMemberOptions } from "../../src/agent/leasing/pool-member-options.ts";
 import { PortBinder } from "../../src/agent/egress/port-binder.ts";
 import { LoopbackEdge, recordingLog, until } from "../link/loopback-edge.ts";
 

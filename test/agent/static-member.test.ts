@@ -1,7 +1,8 @@
 /** A host of a static pool, with a disk, a time and an edge that do as they are told. */
 import type { PortControl } from "../../src/agent/egress/port-messages.ts";
 import { expect, onTestFinished, test } from "vitest";
-import { PoolMember, type PoolMemberOptions } from "../../src/agent/leasing/pool-member.ts";
+import { PoolMember } from "../../src/agent/leasing/pool-member.ts";
+import type { PoolMemberOptions } from "../../src/agent/leasing/pool-member-options.ts";
 import { PortBinder } from "../../src/agent/egress/port-binder.ts";
 import type { SlotStore } from "../../src/agent/leasing/slot-record.ts";
 import type { Lease } from "../../src/core/lease-commands.ts";

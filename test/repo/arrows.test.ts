@@ -131,6 +131,8 @@ const ARROWS = {
   ],
   "src/agent/uplink": ["src/core", "src/process", "src/linux", "src/agent/egress"],
   "src/agent/division": ["src/core", "src/process", "src/agent/egress"],
+  // What is told of a host to who looks at its pool.
+  "src/agent/watch": ["src/core", "src/process"],
   "src/agent/processes": [
     "src/core",
     "src/wire",
@@ -139,6 +141,7 @@ const ARROWS = {
     "src/agent/egress",
     "src/agent/leasing",
     "src/agent/division",
+    "src/agent/watch",
   ],
   // Puts the rooms together.
   "src/agent": [
@@ -158,6 +161,7 @@ const ARROWS = {
     "src/agent/processes",
     "src/agent/traffic",
     "src/agent/uplink",
+    "src/agent/watch",
   ],
   // What it looks at is the machine; for the rest it asks as a client does.
   "src/agent/doctor": ["src/wire", "src/process", "src/link", "src/agent/machine"],

@@ -21,6 +21,31 @@ const UPLINK = { state: "suspect", destinationCount: 2, failedCount: 1, doubts: 
 const ROOM = { ip: "192.0.2.1", portCount: 64, busiestCount: 3, uplink: UPLINK };
 const ENLIST = { type: "enlist", version: 1, instance: INSTANCE, gateway: "http://192.0.2.9:8800" };
 const REPORT = { type: "report", draining: false, rooms: [ROOM] };
+const WATCH = { type: "watch", everyMs: 1_000, forMs: 30_000, past: true, decisionCount: 20 };
+const SLOT = { atMs: 0, requestCount: 1, flowCount: 2, refusals: codes(25), portCount: 4 };
+const FULL_PAST = { minutes: Array(60).fill(SLOT), quarters: Array(96).fill(SLOT) };
+const NOW = {
+  version: "1.0.0",
+  startedAtMs: 1.5,
+  processCount: 1,
+  runningCount: 0,
+  addresses: [
+    {
+      ip: "192.0.2.1",
+      renewedAtMs: 1,
+      renewsAtMs: 2,
+      endsAtMs: null,
+      inUseCount: 3,
+      blocks: [[1_024, 64, 3]],
+    },
+  ],
+  minute: SLOT,
+};
+const DECISION = { atMs: 1, decision: "refused", client: "c".repeat(128), code: "draining" };
+
+function codes(count: number): Record<string, number> {
+  return Object.fromEntries(Array.from({ length: count }, (_, at) => [`code-${at}`, 1]));
+}
 
 function towards(busiestDestination: object): object {
   return { ...REPORT, rooms: [{ ...ROOM, busiestDestination }] };
@@ -42,6 +67,10 @@ describe("a message", () => {
     [parsePoolRequest, towards({ protocol: "tcp", ...ONE })],
     [parsePoolRequest, towards({ protocol: "udp", ...LAST })],
     [parsePoolRequest, { type: "tried", ip: "192.0.2.1", reached: MOST }],
+    [parsePoolRequest, { ...REPORT, watchable: true }],
+    [parsePoolRequest, { type: "watched" }],
+    [parsePoolRequest, { type: "watched", now: NOW, past: FULL_PAST, decisions: [DECISION], lostCount: 1 }],
+    [parsePoolReply, WATCH],
     [parsePoolReply, { type: "try", ip: "192.0.2.1", places: MOST }],
     [parsePoolReply, { type: "ejected", ips: ["192.0.2.1", "2001:db8::1"] }],
     [parseRouterRequest, { type: "enroll", version: 1, instance: INSTANCE }],
@@ -81,6 +110,28 @@ describe("a message", () => {
     [parsePoolRequest, towards({ protocol: "tcp", ...ONE, more: 1 })],
     [parsePoolRequest, { type: "", ip: "192.0.2.1", reached: [] }],
     [parsePoolRequest, { type: "tried", ip: "192.0.2.1", reached: TOO_MANY }],
+    [parsePoolRequest, { ...REPORT, watchable: false }],
+    [parsePoolRequest, { type: "watched", more: 1 }],
+    [parsePoolRequest, { type: "watched", now: { ...NOW, more: 1 } }],
+    [parsePoolRequest, { type: "watched", now: { ...NOW, addresses: Array(513).fill(NOW.addresses[0]) } }],
+    [parsePoolRequest, { type: "watched", past: { ...FULL_PAST, minutes: Array(61).fill(SLOT) } }],
+    [parsePoolRequest, { type: "watched", past: { ...FULL_PAST, quarters: Array(97).fill(SLOT) } }],
+    [
+      parsePoolRequest,
+      { type: "watched", past: { minutes: [{ ...SLOT, refusals: codes(26) }], quarters: [] } },
+    ],
+    [
+      parsePoolRequest,
+      { type: "watched", past: { minutes: [{ ...SLOT, refusals: { "<b>": 1 } }], quarters: [] } },
+    ],
+    [parsePoolRequest, { type: "watched", decisions: Array(21).fill(DECISION) }],
+    [parsePoolRequest, { type: "watched", decisions: [{ ...DECISION, client: "c".repeat(129) }] }],
+    [parsePoolRequest, { type: "watched", decisions: [{ ...DECISION, decision: "made" }] }],
+    [parsePoolRequest, { type: "watched", lostCount: -1 }],
+    [parsePoolReply, { ...WATCH, everyMs: 99 }],
+    [parsePoolReply, { ...WATCH, everyMs: 60_001 }],
+    [parsePoolReply, { ...WATCH, forMs: 600_001 }],
+    [parsePoolReply, { ...WATCH, decisionCount: 21 }],
     [parsePoolReply, { type: "try", ip: "192.0.2.1", places: TOO_MANY }],
     [parsePoolReply, { type: "", ip: "192.0.2.1", places: [] }],
     [parsePoolReply, { type: "", ips: [] }],

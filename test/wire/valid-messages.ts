@@ -9,6 +9,7 @@ import type {
   RouterReply,
   RouterRequest,
 } from "../../src/core/messages.ts";
+import { LONGEST_EVERY_MS, LONGEST_NAME, MOST_DECISIONS } from "../../src/core/live-view.ts";
 import type { LeaseSettings, PoolOwnSettings, PoolSettings } from "../../src/core/pool-settings.ts";
 import { MAX_DOUBTS } from "../../src/core/uplink.ts";
 import { LEAST_WEIGHT, MOST_WEIGHT } from "../../src/core/whereabouts.ts";
@@ -148,6 +149,59 @@ const tenantUse = fc.record(
   { ...plain, requiredKeys: ["tenant", "used", "wanted"] },
 );
 
+const name = fc.string({ maxLength: LONGEST_NAME });
+const code = fc.stringMatching(/^[a-z][a-z0-9-]{0,63}$/);
+const slot = fc.record(
+  {
+    atMs: sequence,
+    requestCount: sequence,
+    flowCount: sequence,
+    refusals: fc.dictionary(code, sequence, { maxKeys: 3, noNullPrototype: true }),
+    portCount: sequence,
+  },
+  plain,
+);
+const slots = fc.array(slot, { maxLength: 3 });
+const instantMs = fc.double({ min: 0, max: 1e13, noNaN: true });
+const watchedAddress = fc.record(
+  {
+    ip,
+    renewedAtMs: fc.option(instantMs),
+    renewsAtMs: fc.option(instantMs),
+    endsAtMs: fc.option(instantMs),
+    inUseCount: sequence,
+    blocks: fc.array(fc.tuple(port, portCount, portCount), { maxLength: 3 }),
+  },
+  { ...plain, requiredKeys: ["ip", "renewedAtMs", "renewsAtMs", "endsAtMs", "inUseCount"] },
+);
+const watchedHost = fc.record(
+  {
+    version: name,
+    startedAtMs: instantMs,
+    processCount: fc.nat(1_024),
+    runningCount: sequence,
+    addresses: fc.array(watchedAddress, { maxLength: 3 }),
+    minute: slot,
+  },
+  plain,
+);
+const liveDecision = fc.record(
+  {
+    atMs: instantMs,
+    decision: fc.constantFrom("admitted" as const, "answered" as const, "refused" as const),
+    requestId: name,
+    tenant: name,
+    client: name,
+    kind: name,
+    ip,
+    port,
+    status: fc.nat(999),
+    code,
+    tookMs: sequence,
+  },
+  { ...plain, requiredKeys: ["atMs", "decision"] },
+);
+
 export const poolRequests: fc.Arbitrary<PoolRequest> = fc.oneof(
   fc.record(
     {
@@ -168,8 +222,19 @@ export const poolRequests: fc.Arbitrary<PoolRequest> = fc.oneof(
       rooms: fc.array(capacity, { maxLength: 5 }),
       leaving: fc.array(fc.record({ ip, portCount, flowCount: portCount }, plain), { maxLength: 5 }),
       policyVersion: sequence,
+      watchable: constant(true),
     },
     { ...plain, requiredKeys: ["type", "draining", "rooms"] },
+  ),
+  fc.record(
+    {
+      type: constant("watched"),
+      now: watchedHost,
+      past: fc.record({ minutes: slots, quarters: slots }, plain),
+      decisions: fc.array(liveDecision, { maxLength: 3 }),
+      lostCount: sequence,
+    },
+    { ...plain, requiredKeys: ["type"] },
   ),
   fc.record({ type: constant("tried"), ip, reached: places }, plain),
   fc.record(
@@ -205,6 +270,16 @@ export const poolReplies: fc.Arbitrary<PoolReply> = fc.oneof(
     plain,
   ),
   fc.record({ type: constant("ejected"), ips: fc.array(ip, { maxLength: 5 }) }, plain),
+  fc.record(
+    {
+      type: constant("watch"),
+      everyMs: fc.integer({ min: 100, max: LONGEST_EVERY_MS }),
+      forMs: fc.nat(600_000),
+      past: fc.boolean(),
+      decisionCount: fc.nat(MOST_DECISIONS),
+    },
+    plain,
+  ),
   fc.record(
     {
       type: constant("refused"),

@@ -178,7 +178,7 @@ export class AddressPorts {
   }
 
   /** Leases that are here, draining ones included. */
-  leases(): Iterable<{ readonly lease: Lease; readonly isDraining: boolean }> {
+  leases(): Iterable<LeasedBlock> {
     return this.#blocks.values();
   }
 

@@ -12,69 +12,21 @@ import {
 import { heartbeatMsFor, reportIntervalMsFor } from "../../core/liveness.ts";
 import { portCountOf } from "../../core/port-block.ts";
 import { parsePoolReply } from "../../wire/message-parsers.ts";
-import { AddressMember, type MemberOptions } from "./address-member.ts";
+import { AddressMember } from "./address-member.ts";
 import { type Link, openEdgeLink } from "../../link/edge-link.ts";
 import { adviceOn } from "../../link/edge-refusals.ts";
 import { type CancelTimer, systemTimers, type Timers } from "../../process/timers.ts";
 import { type Clock, readClock } from "../../process/clock.ts";
 import { destinationOf } from "../egress/destination-key.ts";
-import type { ServedAddresses, ServedPorts } from "./served-addresses.ts";
-import { type OwnNextHop, nextHopFindings } from "./next-hop-findings.ts";
-import { ShareTalk, type TenantShares } from "./share-talk.ts";
+import type { ServedPorts } from "./served-addresses.ts";
+import { nextHopFindings } from "./next-hop-findings.ts";
+import type { PoolMemberOptions } from "./pool-member-options.ts";
+import { ShareTalk } from "./share-talk.ts";
 import { type CapacityReport, urgencyOf } from "./capacity-report.ts";
+import { WatchTalk } from "./watch-talk.ts";
 import type { AddressMeasures } from "./lease-measures.ts";
-import type { AddressUplink, Place } from "../../core/uplink.ts";
+import type { Place } from "../../core/uplink.ts";
 import { DEFAULT_WEIGHT } from "../../core/whereabouts.ts";
-
-/** What is known of the ways out of this host's addresses. */
-export interface Uplinks {
-  /** How the way out of an address looks now. */
-  of(ip: string): AddressUplink;
-  /** Those of the places that can be reached from an address. [UP2] */
-  tryOut(ip: string, places: readonly Place[]): Promise<readonly Place[]>;
-  /** The addresses on which the pool sends no requests here. [UP4] */
-  ejected(ips: readonly string[]): void;
-  /** Called at once when an address becomes suspect, or good again. */
-  onChange: (() => void) | null;
-}
-
-/** The host's copy of the pool's policy. */
-export interface PolicyDelivery {
-  /** The pool says which version it has; an older one says none. */
-  told(version: number | undefined): void;
-  /** Of the copy that is in use; null for none. */
-  version(): number | null;
-}
-
-/** What this host remembers of how its addresses are seen. */
-export interface KeptAdvertised {
-  readonly keptAdvertised: Readonly<Record<string, string>>;
-  keepAdvertised(advertised: Readonly<Record<string, string>>): void;
-}
-
-/** What a pool's member needs beside what its addresses need. */
-export interface PoolMemberOptions extends Omit<MemberOptions, "onChange" | "mayGrow"> {
-  /** URL at which the edge reaches this host's gateway. */
-  readonly gateway: string;
-  /** Where routers reach this host. */
-  readonly reach?: OwnNextHop;
-  /** Where this host is; null or absent if it does not say. */
-  readonly site?: string | null;
-  /** Its share of the load compared with other hosts. */
-  readonly weight?: number;
-  /** Watches whether what leaves reaches anything; without it nothing is watched. */
-  readonly uplinks?: Uplinks;
-  /** Follows the pool's policy; without it the pool is told of none. */
-  readonly policy?: PolicyDelivery;
-  /** Shares of tenants' limits; without it the pool is told of no use. */
-  readonly shares?: TenantShares;
-  readonly binder: ServedAddresses;
-  /** What the Internet sees instead of addresses, for starts without the edge; without it nothing is kept. [PF5] */
-  readonly advertised?: KeptAdvertised;
-  /** How long flows may go on when an address leaves the pool. */
-  readonly drainDeadlineMs: number;
-  readonly reportIntervalMs?: number;
-}
 
 /** Changes that nobody announces, such as the use of ports, are looked for this often. */
 const LOOK_INTERVAL_MS = 250;
@@ -114,6 +66,7 @@ export class PoolMember {
   #toldAtMs = 0;
   #cancelLook: CancelTimer | null = null;
   readonly #shares: ShareTalk | null;
+  readonly #watch: WatchTalk | null;
 
   constructor(options: PoolMemberOptions) {
     const { edge, pool, token, log, openLink = openEdgeLink } = options;
@@ -126,6 +79,16 @@ export class PoolMember {
       options.shares === undefined
         ? null
         : new ShareTalk(options.shares, this.#timers, (use) => this.#link.send(use));
+    this.#watch =
+      options.host === undefined
+        ? null
+        : new WatchTalk({
+            host: options.host,
+            clock: this.#clock,
+            timers: this.#timers,
+            random: options.random ?? Math.random,
+            send: (told) => this.#link.send(told),
+          });
     this.#link = openLink<PoolReply>({
       name: `pool ${pool}`,
       url: new URL(`/v1/pools/${encodeURIComponent(pool)}/connect`, edge),
@@ -136,6 +99,7 @@ export class PoolMember {
       onClose: () => {
         this.#told = null;
         this.#shares?.closed();
+        this.#watch?.stop();
       },
       log,
       ...(options.linkTiming === undefined ? {} : { timing: options.linkTiming }),
@@ -175,6 +139,7 @@ export class PoolMember {
     this.#cancelLook?.();
     this.#cancelLook = null;
     this.#shares?.stop();
+    this.#watch?.stop();
     this.#link.stop();
     for (const member of this.#members.values()) member.stop();
     for (const { member } of this.#leaving.values()) member.stop();
@@ -235,6 +200,9 @@ export class PoolMember {
         return;
       case "try":
         void this.#try(reply.ip, reply.places);
+        return;
+      case "watch":
+        this.#watch?.take(reply);
         return;
       case "ejected":
         this.#options.uplinks?.ejected(reply.ips);
@@ -364,7 +332,9 @@ export class PoolMember {
     const report = this.#present();
     this.#told = report;
     this.#toldAtMs = this.#clock().monotonicMs;
-    this.#link.send({ type: "report", ...report } satisfies PoolRequest);
+    const isToldOf = this.#watch !== null && this.#takes.includes("watchable");
+    const watchable = isToldOf ? true : undefined;
+    this.#link.send({ type: "report", ...report, watchable } satisfies PoolRequest);
   }
 
   #present(): CapacityReport {

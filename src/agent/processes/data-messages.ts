@@ -2,13 +2,23 @@
  * What an agent and its data processes tell each other. Both are of one installation, so the shapes
  * are not checked as those from strangers are.
  */
+import type { TakenDecisions } from "../../core/live-view.ts";
 import type { PoolPolicy } from "../../core/pool-policy.ts";
 import type { Samples } from "../../metrics/node/registry.ts";
 import type { LocalUse, ShareMessage } from "../../core/share-messages.ts";
 import type { AddressUplink, Place } from "../../core/uplink.ts";
 import type { CommandFaultCode } from "../../process/command-fault.ts";
 import type { UploadStatus } from "../../wire/upload-status.ts";
+import type { PlaneCounts } from "../watch/plane-watch.ts";
 import type { PartCommand, PartReport } from "../division/part-messages.ts";
+
+/** What of a process is to be seen. */
+export interface PartView {
+  /** Whether its ports in use are to be counted. */
+  readonly ports: boolean;
+  /** The most decisions that are noted from now on; none for 0. */
+  readonly decisionCount: number;
+}
 
 /** To a data process. `Config` is what it needs to begin. */
 export type ToDataProcess<Config> =
@@ -25,8 +35,8 @@ export type ToDataProcess<Config> =
   | { readonly type: "shares"; readonly shares: ShareMessage }
   /** What it may use of an address; without a command it is asked for a report. */
   | { readonly type: "part"; readonly ip: string; readonly command: PartCommand | null }
-  /** It is to say that it is well, and how its ways out look. */
-  | { readonly type: "ping"; readonly number: number }
+  /** It is to say that it is well, how its ways out look, and what it counts; and what is to be seen of it. */
+  | { readonly type: "ping"; readonly number: number; readonly view: PartView }
   /** Admits no new flows. */
   | { readonly type: "stop-admitting" }
   /** Says so (`served`) when its clients have been served. */
@@ -52,6 +62,13 @@ export type FromDataProcess =
       readonly type: "pong";
       readonly number: number;
       readonly uplinks: readonly (readonly [ip: string, uplink: AddressUplink])[];
+      readonly counts: PlaneCounts;
+    }
+  /** What somebody looks at, and by address its ports in use by their units. */
+  | {
+      readonly type: "seen";
+      readonly decisions: TakenDecisions;
+      readonly usedPorts: readonly (readonly [ip: string, used: readonly (readonly [number, number])[]])[];
     }
   | { readonly type: "served" }
   /** What tenants use in it, and up to which `shares` it knows. */

@@ -1,7 +1,7 @@
 /** One data process, as its agent has it: started, spoken with, and ended by its id if it does not answer. */
 import { type ChildProcess, spawn } from "node:child_process";
 import type { MessageChannel } from "./message-channel.ts";
-import type { FromDataProcess, ToDataProcess } from "./data-messages.ts";
+import type { FromDataProcess, PartView, ToDataProcess } from "./data-messages.ts";
 
 /** How it is told, and heard. */
 export type DataChannel<Config> = MessageChannel<ToDataProcess<Config>, FromDataProcess>;
@@ -39,11 +39,11 @@ export class DataProcessChild<Config> {
   }
 
   /** Asks whether it is well. One that has not answered for long enough is to be ended. */
-  look(): "well" | "silent" {
+  look(view: PartView): "well" | "silent" {
     this.#unansweredCount += 1;
     if (this.#unansweredCount > MOST_UNANSWERED) return "silent";
     this.#asked += 1;
-    this.channel?.send({ type: "ping", number: this.#asked }, "ping");
+    this.channel?.send({ type: "ping", number: this.#asked, view }, "ping");
     return "well";
   }
 

@@ -21,6 +21,7 @@ import { DividedAddresses } from "./divided-addresses.ts";
 import { HostUplinks } from "./host-uplinks.ts";
 import { MessageChannel } from "./message-channel.ts";
 import { ProcessCounts } from "./process-counts.ts";
+import { SeenProcesses } from "./seen-processes.ts";
 import type { ProcessRecord } from "./process-record.ts";
 
 /** What they need. */
@@ -73,6 +74,8 @@ export class DataProcesses<Config> {
   readonly #questions = new Map<number, (answer: FromDataProcess | null) => void>();
   #questionCount = 0;
   readonly #counts = new ProcessCounts();
+  /** As who looks at the host reads it. */
+  readonly live = new SeenProcesses();
   #startCount = 0;
   #timer: NodeJS.Timeout | null = null;
   #policy: PoolPolicy | null = null;
@@ -249,6 +252,10 @@ export class DataProcesses<Config> {
       case "pong":
         child.answered();
         this.uplinks.heard(number, message.uplinks);
+        this.live.counted(number, message.counts);
+        return;
+      case "seen":
+        this.live.seen(number, message);
         return;
       case "use":
         this.#shares?.reported(number, message.number, message.uses);
@@ -285,6 +292,7 @@ export class DataProcesses<Config> {
     child.channel?.close();
     this.#questions.get(-number)?.(null);
     this.uplinks.forget(number);
+    this.live.forget(number);
     this.addresses.removePart(number);
     this.#shares?.removePart(number);
     if (this.#isClosing) return;
@@ -302,8 +310,9 @@ export class DataProcesses<Config> {
   }
 
   #look(): void {
+    const view = this.live.next();
     for (const child of this.#children.values()) {
-      if (!child.isReady || child.look() === "well") continue;
+      if (!child.isReady || child.look(view) === "well") continue;
       this.#options.log.error(
         { process: child.number, pid: child.pid },
         "a data process does not answer: it is ended, for nothing of it can be given to others",

@@ -4,7 +4,7 @@
  */
 import type { Logger } from "pino";
 import { type AddressUplink, isSamePlace, MAX_DOUBTS, type Place } from "../../core/uplink.ts";
-import type { Uplinks } from "../leasing/pool-member.ts";
+import type { Uplinks } from "../leasing/pool-member-options.ts";
 
 /** How places are tried. */
 export interface HostUplinksOptions {

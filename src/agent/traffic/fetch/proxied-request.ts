@@ -267,6 +267,7 @@ export class ProxiedRequest implements ExchangeHandler {
 
   #writeHead(status: number, phrase: string | null, headers: RawHeaders, proxyStatus: string | null): void {
     const response = this.#response;
+    this.#options.outgoing.answeredCount += 1;
     this.#watch?.answered(status, this.#connection!.port);
     headers.push(
       EGRESS_IP,

@@ -32,6 +32,8 @@ export const MAX_RESPONSE_HEADER_BYTES = 128 * 1024;
 export class Outgoing {
   readonly dialler: Dialler;
   readonly secureSockets: SecureSockets;
+  /** Requests whose answer has begun. */
+  answeredCount = 0;
   /** Told how long a request has waited for its answer to begin, and of that. [MT6] */
   onFirstByte: OnFirstByte | null = null;
   /** Records requests whose traces are recorded; null for nobody. */

@@ -1,7 +1,7 @@
 /** Which ipshard this is. */
 import { readFileSync } from "node:fs";
 import { z } from "zod";
-import { ownFile } from "../process/own-files.ts";
+import { ownFile } from "./own-files.ts";
 
 /** The version of the package, as its manifest says. */
 export function packageVersion(): string {
