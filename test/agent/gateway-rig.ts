@@ -19,6 +19,7 @@ import type { FlowContext } from "../../src/agent/egress/flow-context.ts";
 import { Gateway } from "../../src/agent/traffic/gateway/gateway.ts";
 import type { GatewayTls } from "../../src/agent/traffic/gateway/secure-front.ts";
 import { Outgoing, type OutgoingOptions } from "../../src/agent/traffic/origins/outgoing.ts";
+import { RefusalCounts } from "../../src/agent/traffic/clients/refusals.ts";
 import { type StrangerLimits, Visitors } from "../../src/agent/traffic/clients/visitors.ts";
 import { OpenSockets } from "../../src/agent/egress/open-sockets.ts";
 import { PortBinder } from "../../src/agent/egress/port-binder.ts";
@@ -64,6 +65,7 @@ export interface Rig {
   readonly outgoing: Outgoing;
   readonly resolver: Resolver;
   readonly visitors: Visitors;
+  readonly refusalCounts: RefusalCounts;
   readonly token: string;
   readonly faults: unknown[];
   /** The flows that ended with them. */
@@ -117,6 +119,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     verifier,
     familiesOf: (name) => dialler.familiesOf(name),
   });
+  const refusalCounts = new RefusalCounts();
   const visitors = new Visitors(sockets, options.strangers ?? { inAll: Infinity, ofAddress: Infinity });
   const gateway = new Gateway({
     host: "h1",
@@ -124,6 +127,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     binder,
     outgoing,
     visitors,
+    refusalCounts,
     ...(options.tls === undefined ? {} : { tls: options.tls }),
     ...(options.tcpIdleMs === undefined ? {} : { tcpIdleMs: options.tcpIdleMs }),
     ...(options.tcpSilenceMs === undefined ? {} : { tcpSilenceMs: options.tcpSilenceMs }),
@@ -155,6 +159,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     outgoing,
     resolver,
     visitors,
+    refusalCounts,
     token,
     keys: { issuer, edge },
     faults,

@@ -173,6 +173,26 @@ describe("the contents", () => {
     await expect(StateDirectory.open(directory, onFault)).rejects.toMatchObject({ code: "state-unusable" });
   });
 
+  test("[LV8] what was counted is kept; what is damaged is forgotten, with a word of it", async () => {
+    const slot = { atMs: 60_000, requestCount: 1, flowCount: 0, refusals: { draining: 2 }, portCount: 3 };
+    const past = { minutes: [slot], quarters: [{ ...slot, atMs: 0 }] };
+    const first = await StateDirectory.open(directory, onFault);
+    expect(first.keptPast).toBeNull();
+    first.keepPast(past);
+    await first.close();
+    const second = await StateDirectory.open(directory, onFault);
+    await second.close();
+    expect(second.keptPast).toEqual(past);
+    for (const damaged of ["", "{", "[]", JSON.stringify({ ...past, minutes: Array(61).fill(slot) })]) {
+      await writeFile(join(directory, "past-counts.json"), damaged);
+      const faults: string[] = [];
+      const third = await StateDirectory.open(directory, (sentence) => faults.push(sentence));
+      await third.close();
+      expect(third.keptPast).toBeNull();
+      expect(faults).toEqual([expect.stringContaining("past-counts.json is damaged")]);
+    }
+  });
+
   test("[EL4] the edge's keys are remembered, and forgotten when damaged", async () => {
     const keys = { keys: [publicPart(await generateKey("edge"))] };
     const first = await StateDirectory.open(directory, onFault);
