@@ -65,7 +65,7 @@ export class HostWatch {
 
   /** A host tells something; nothing comes of it when nobody looks any more. */
   told(host: string, { now, past, decisions = [], lostCount = 0 }: Telling): void {
-    if (!this.#options.viewers.isAnybodyThere()) return;
+    if (!this.#options.viewers.isSeen()) return;
     if (now !== undefined) {
       this.#known.set(host, now);
       this.#news.add(host);

@@ -47,9 +47,9 @@ export class Sight<State> {
     this.#pace = new Pace(options.platform, options.intervalMs, async () => this.#tell());
   }
 
-  /** Something may have become other. Nothing comes of that while nobody is there. [LV1] */
+  /** Something may have become other. Nothing comes of that while nobody looks. [LV1] */
   changed(): void {
-    if (this.#options.viewers.isAnybodyThere()) this.#pace.soon();
+    if (this.#options.viewers.isSeen()) this.#pace.soon();
   }
 
   /**
@@ -66,8 +66,11 @@ export class Sight<State> {
       if (isOpen(socket)) socket.close(CLOSE_MALFORMED, look.refusal);
       return;
     }
-    if (!this.#options.viewers.look(socket, noteOf(look.value))) return;
-    if (this.#name === null || viewerOf(socket).sight !== this.#name) this.#pace.now();
+    const { viewers } = this.#options;
+    const wasLooking = viewers.isLooking(socket);
+    if (!viewers.look(socket, noteOf(look.value))) return;
+    // What it has missed while it did not look, it is told at once.
+    if (!wasLooking || this.#name === null || viewerOf(socket).sight !== this.#name) this.#pace.now();
   }
 
   async #tell(): Promise<void> {

@@ -63,7 +63,7 @@ export class ViewerSockets {
     const open = this.#open();
     if (open.length >= MOST_VIEWERS) {
       // Whoever has gone without a word holds no place.
-      const silent = open.filter((socket) => !this.#isLooking(viewerOf(socket)));
+      const silent = open.filter((socket) => !this.#isHeard(viewerOf(socket)));
       if (silent.length === 0) return refuse("viewers-exhausted");
       for (const socket of silent) socket.close(CLOSE_GONE, "look-missed");
     }
@@ -78,9 +78,15 @@ export class ViewerSockets {
     return ok({ tags: [VIEWERS_TAG, ...openerTags(opener)], attachment });
   }
 
-  /** Whether anybody is connected, looking or not: all that an object does while nobody is. [LV1] */
-  isAnybodyThere(): boolean {
-    return this.#platform.sockets(VIEWERS_TAG).length > 0;
+  /** Whether anybody looks: all that an object asks itself while nobody does. [LV1] */
+  isSeen(): boolean {
+    return this.#open().some((socket) => this.isLooking(socket));
+  }
+
+  /** Whether a viewer has said lately that it looks. */
+  isLooking(socket: ObjectSocket): boolean {
+    const viewer = viewerOf(socket);
+    return viewer.hasLooked && this.#isHeard(viewer);
   }
 
   /** A viewer says that it looks; false if its session is over. */
@@ -99,10 +105,9 @@ export class ViewerSockets {
   looking(): ObjectSocket[] {
     return this.#open().filter((socket) => {
       if (this.#isEnded(socket)) return false;
-      const viewer = viewerOf(socket);
-      const isLooking = viewer.hasLooked && this.#isLooking(viewer);
+      const isLooking = this.isLooking(socket);
       // From here on it misses what it is not told.
-      if (!isLooking && viewer.sight !== null) this.note(socket, { sight: null });
+      if (!isLooking && viewerOf(socket).sight !== null) this.note(socket, { sight: null });
       return isLooking;
     });
   }
@@ -113,7 +118,7 @@ export class ViewerSockets {
     return true;
   }
 
-  #isLooking({ lookedAtMs }: ViewerAttachment): boolean {
+  #isHeard({ lookedAtMs }: ViewerAttachment): boolean {
     return isHeardLately(this.#platform, lookedAtMs, LOOK_LASTS_MS);
   }
 

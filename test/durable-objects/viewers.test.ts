@@ -174,6 +174,10 @@ describe("who looks at an address", () => {
     await kept.nextOf("address-change");
     expect(silent.unread).toEqual([]);
     expect(await silent.look()).toEqual({ type: "address", ip, address: await truthOf(stub) });
+    // Where nobody looked meanwhile, what it has missed is a difference.
+    vi.setSystemTime(Date.now() + LOOK_LASTS_MS);
+    await host.acquire(6);
+    expect(await silent.look()).toMatchObject({ type: "address-change", blocks: [{ host: "h1" }] });
   });
 
   it("[LV4] is refused when as many look already, and takes the place of who is silent", async () => {

@@ -6,6 +6,7 @@
  */
 import { GuardedPorts } from "../../src/agent/machine/guarded-ports.ts";
 import { PoolMember } from "../../src/agent/leasing/pool-member.ts";
+import type { HostToSee } from "../../src/agent/leasing/watch-talk.ts";
 import type { HeldPort } from "../../src/agent/egress/held-port.ts";
 import type { Lease } from "../../src/core/lease-commands.ts";
 import { unitOf } from "../../src/core/port-block.ts";
@@ -86,6 +87,18 @@ interface Agent {
   isDraining: boolean;
   /** Whether its ports hear of commands some time after its guard. */
   readonly areApart: boolean;
+}
+
+/** Nobody looks at the pool of a run, so no host may be asked to tell of itself. [LV1] */
+const UNSEEN: HostToSee = {
+  now: () => unasked(),
+  past: () => unasked(),
+  watch: () => unasked(),
+  takeDecisions: () => unasked(),
+};
+
+function unasked(): never {
+  throw new Error("a host was watched, and nobody looks");
 }
 
 /** A machine that is, or was, a host. Its name is its host's, which another machine may claim too. */
@@ -214,6 +227,7 @@ export class Host {
       token: () => Promise.resolve("token"),
       log: SILENT_LOG,
       binder,
+      host: UNSEEN,
       drainDeadlineMs: 3_000,
       presenceIntervalMs: 5_000,
       epochs: {

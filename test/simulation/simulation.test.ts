@@ -110,3 +110,11 @@ test("a seed does the same each time, bit for bit", { timeout: 300_000 }, async 
   const other = await runSeed(13, EVENT_COUNT);
   expect(other.hash).not.toBe((await runSeed(1, EVENT_COUNT)).hash);
 });
+
+test("[LV1] hosts that could be watched say no more, since nobody looks", async () => {
+  const said: string[] = [];
+  await runSeed(3, 400, { trace: (line) => said.push(line) });
+  // Each says so within what it says anyway; one that was watched would throw.
+  expect(said.filter((line) => line.includes('"watchable":true')).length).toBeGreaterThan(0);
+  expect(said.filter((line) => /"type":"watch(ed)?"/.test(line))).toEqual([]);
+});

@@ -9,7 +9,12 @@ import type {
   RouterReply,
   RouterRequest,
 } from "../../src/core/messages.ts";
-import { LONGEST_EVERY_MS, LONGEST_NAME, MOST_DECISIONS } from "../../src/core/live-view.ts";
+import {
+  LONGEST_EVERY_MS,
+  LONGEST_NAME,
+  type LookRequest,
+  MOST_DECISIONS,
+} from "../../src/core/live-view.ts";
 import type { LeaseSettings, PoolOwnSettings, PoolSettings } from "../../src/core/pool-settings.ts";
 import { MAX_DOUBTS } from "../../src/core/uplink.ts";
 import { LEAST_WEIGHT, MOST_WEIGHT } from "../../src/core/whereabouts.ts";
@@ -331,4 +336,10 @@ export const routerReplies: fc.Arbitrary<RouterReply> = fc.oneof(
     },
     plain,
   ),
+);
+
+/** What a page says to an object. */
+export const lookRequests: fc.Arbitrary<LookRequest> = fc.record(
+  { type: constant("look"), past: fc.boolean(), decisions: fc.boolean() },
+  { ...plain, requiredKeys: ["type"] },
 );

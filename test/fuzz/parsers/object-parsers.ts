@@ -1,4 +1,4 @@
-/** The objects of an address and a pool, to which hosts and routers say whatever comes to mind. */
+/** The objects of an address and a pool, to which hosts, routers and viewers say whatever comes to mind. */
 import * as fc from "fast-check";
 import { AddressService } from "../../../durable-objects/address/address-service.ts";
 import type { ObjectPlatform, ObjectSocket } from "../../../durable-objects/platform/object-platform.ts";
@@ -6,7 +6,7 @@ import { PoolService } from "../../../durable-objects/pool/pool-service.ts";
 import { DEFAULT_POOL_SETTINGS } from "../../../src/core/pool-settings.ts";
 import type { Outcome } from "../../../src/core/outcome.ts";
 import { ObjectDatabase } from "../../simulation/object-database.ts";
-import { leaseRequests, poolRequests, routerRequests } from "../../wire/valid-messages.ts";
+import { leaseRequests, lookRequests, poolRequests, routerRequests } from "../../wire/valid-messages.ts";
 import { mustHold, type ParserUnderFire } from "./parser.ts";
 
 const IP = "192.0.2.1";
@@ -180,6 +180,13 @@ export async function objectParsers(): Promise<ParserUnderFire[]> {
       ofAddress,
       leaseRequests,
       () => accepted(address.connect("h1")),
+      async (socket, text) => address.heard(socket, text),
+    ),
+    conversation(
+      "address-object-viewer",
+      ofAddress,
+      lookRequests,
+      () => accepted(address.connectViewer({ name: "operator", sessionEndsAtMs: Number.MAX_SAFE_INTEGER })),
       async (socket, text) => address.heard(socket, text),
     ),
     conversation(
