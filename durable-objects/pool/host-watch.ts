@@ -4,7 +4,7 @@
  */
 import {
   LONGEST_EVERY_MS,
-  LOOK_LASTS_MS,
+  LOOK_INTERVAL_MS,
   type PoolSight,
   type Telling,
   watchFor,
@@ -30,7 +30,7 @@ type Sight = Exclude<PoolSight<PoolDescription>, { type: "pool" | "pool-change" 
 type Decision = Extract<Sight, { type: "decisions" }>["decisions"][number];
 
 /** Hosts are asked again while they still tell by what they were asked last. */
-const RENEW_MS = LOOK_LASTS_MS / 3;
+const RENEW_MS = LOOK_INTERVAL_MS;
 /** Who wants the past again so soon gets what was told. */
 const PAST_LASTS_MS = 10_000;
 /** Beyond the time between two tellings, until a host that has not told its past counts as silent. */
@@ -75,7 +75,7 @@ export class HostWatch {
       this.#past.sum.add(past);
     }
     const room = MOST_WAITING - this.#decisions.length;
-    this.#decisions.push(...decisions.slice(0, room).map((decision) => ({ ...decision, host })));
+    for (const decision of decisions.slice(0, room)) this.#decisions.push({ ...decision, host });
     this.#lostCount += lostCount + Math.max(0, decisions.length - room);
   }
 

@@ -155,7 +155,7 @@ export class Agent {
   /** What is told of this host while somebody looks; its counts go on over a restart. [LV7] [LV8] */
   #view(member: () => PoolMember): HostView {
     const { live } = this.#dataPlane;
-    const nowMs = (): number => Date.now();
+    const nowMs = Date.now;
     const addresses = (): ViewedAddress[] =>
       member()
         .measures()

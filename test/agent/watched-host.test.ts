@@ -181,7 +181,7 @@ describe("the past of a host", () => {
     await timers.advance(10 * MINUTE_MS);
     expect(written).toHaveLength(3);
     // The next run goes on with it, and its own counts begin at nothing.
-    const next = recorded(written[2]!);
+    const next = recorded(written[2]);
     next.set({ answeredCount: 1, flowCount: 0, refusals: {}, runningCount: 0 });
     expect(next.recorder.minute()).toMatchObject({
       atMs: startMs,

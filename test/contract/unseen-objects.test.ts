@@ -49,7 +49,7 @@ class FakeSocket implements ObjectSocket {
 }
 
 /** All that an object asks of its platform that costs something. */
-function countedPlatform(name: string) {
+function countedPlatform(object: string) {
   const timers = new DrivenTimers();
   const database = openNodeDatabase();
   const sockets: FakeSocket[] = [];
@@ -64,7 +64,7 @@ function countedPlatform(name: string) {
     transactionSync: (closure) => database.transactionSync(closure),
   };
   const platform: ObjectPlatform = {
-    name,
+    name: object,
     storage,
     restoration: null,
     nowMs: () => 1_800_000_000_000 + timers.nowMs,
@@ -113,9 +113,9 @@ type World = ReturnType<typeof countedPlatform>;
 type Heard = (socket: FakeSocket, message: object) => Promise<unknown>;
 
 async function untilDone(timers: DrivenTimers, work: Promise<unknown>): Promise<void> {
-  let isDone = false;
-  void work.then(() => (isDone = true));
-  while (!isDone) await timers.advance(10);
+  const state = { isDone: false };
+  void work.then(() => (state.isDone = true));
+  while (!state.isDone) await timers.advance(10);
 }
 
 /** Somebody looks for a while, all the time, and then goes without a word. */

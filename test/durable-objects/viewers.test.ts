@@ -185,7 +185,7 @@ describe("who looks at an address", () => {
     const all: ViewerConnection[] = [];
     for (let at = 0; at < MOST_VIEWERS; at += 1) all.push(await ViewerConnection.open(stub));
     const refused = await upgrade(stub, { upgrade: "websocket", ...viewerHeaders() });
-    expect([refused.status, ((await refused.json()) as Reply)["code"]]).toEqual([429, "viewers-exhausted"]);
+    expect([refused.status, (await refused.json<Reply>())["code"]]).toEqual([429, "viewers-exhausted"]);
     vi.useFakeTimers({ toFake: ["Date"] });
     vi.setSystemTime(Date.now() + LOOK_LASTS_MS);
     all[0]!.send({ type: "look" });

@@ -183,7 +183,12 @@ describe("the contents", () => {
     const second = await StateDirectory.open(directory, onFault);
     await second.close();
     expect(second.keptPast).toEqual(past);
-    for (const damaged of ["", "{", "[]", JSON.stringify({ ...past, minutes: Array(61).fill(slot) })]) {
+    for (const damaged of [
+      "",
+      "{",
+      "[]",
+      JSON.stringify({ ...past, minutes: Array.from({ length: 61 }, () => slot) }),
+    ]) {
       await writeFile(join(directory, "past-counts.json"), damaged);
       const faults: string[] = [];
       const third = await StateDirectory.open(directory, (sentence) => faults.push(sentence));

@@ -37,13 +37,7 @@ const ARROWS = {
     "durable-objects/platform",
   ],
   // Those who look at an address or a pool by a page.
-  "durable-objects/viewing": [
-    "src/core",
-    "src/wire",
-    "durable-objects/storage",
-    "durable-objects/calls",
-    "durable-objects/platform",
-  ],
+  "durable-objects/viewing": ["src/core", "src/wire", "durable-objects/calls", "durable-objects/platform"],
   "durable-objects/address": [
     "src/core",
     "src/wire",

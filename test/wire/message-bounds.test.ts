@@ -23,7 +23,7 @@ const ENLIST = { type: "enlist", version: 1, instance: INSTANCE, gateway: "http:
 const REPORT = { type: "report", draining: false, rooms: [ROOM] };
 const WATCH = { type: "watch", everyMs: 1_000, forMs: 30_000, past: true, decisionCount: 20 };
 const SLOT = { atMs: 0, requestCount: 1, flowCount: 2, refusals: codes(25), portCount: 4 };
-const FULL_PAST = { minutes: Array(60).fill(SLOT), quarters: Array(96).fill(SLOT) };
+const FULL_PAST = { minutes: many(60, SLOT), quarters: many(96, SLOT) };
 const NOW = {
   version: "1.0.0",
   startedAtMs: 1.5,
@@ -42,6 +42,10 @@ const NOW = {
   minute: SLOT,
 };
 const DECISION = { atMs: 1, decision: "refused", client: "c".repeat(128), code: "draining" };
+
+function many(length: number, one: unknown): unknown[] {
+  return Array.from({ length }, () => one);
+}
 
 function codes(count: number): Record<string, number> {
   return Object.fromEntries(Array.from({ length: count }, (_, at) => [`code-${at}`, 1]));
@@ -113,9 +117,9 @@ describe("a message", () => {
     [parsePoolRequest, { ...REPORT, watchable: false }],
     [parsePoolRequest, { type: "watched", more: 1 }],
     [parsePoolRequest, { type: "watched", now: { ...NOW, more: 1 } }],
-    [parsePoolRequest, { type: "watched", now: { ...NOW, addresses: Array(513).fill(NOW.addresses[0]) } }],
-    [parsePoolRequest, { type: "watched", past: { ...FULL_PAST, minutes: Array(61).fill(SLOT) } }],
-    [parsePoolRequest, { type: "watched", past: { ...FULL_PAST, quarters: Array(97).fill(SLOT) } }],
+    [parsePoolRequest, { type: "watched", now: { ...NOW, addresses: many(513, NOW.addresses[0]) } }],
+    [parsePoolRequest, { type: "watched", past: { ...FULL_PAST, minutes: many(61, SLOT) } }],
+    [parsePoolRequest, { type: "watched", past: { ...FULL_PAST, quarters: many(97, SLOT) } }],
     [
       parsePoolRequest,
       { type: "watched", past: { minutes: [{ ...SLOT, refusals: codes(26) }], quarters: [] } },
@@ -124,7 +128,7 @@ describe("a message", () => {
       parsePoolRequest,
       { type: "watched", past: { minutes: [{ ...SLOT, refusals: { "<b>": 1 } }], quarters: [] } },
     ],
-    [parsePoolRequest, { type: "watched", decisions: Array(21).fill(DECISION) }],
+    [parsePoolRequest, { type: "watched", decisions: many(21, DECISION) }],
     [parsePoolRequest, { type: "watched", decisions: [{ ...DECISION, client: "c".repeat(129) }] }],
     [parsePoolRequest, { type: "watched", decisions: [{ ...DECISION, decision: "made" }] }],
     [parsePoolRequest, { type: "watched", lostCount: -1 }],

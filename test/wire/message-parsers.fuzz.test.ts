@@ -12,14 +12,12 @@ import {
   parseRouterReply,
   parseRouterRequest,
 } from "../../src/wire/message-parsers.ts";
-import { parseLookRequest } from "../../src/wire/live-view-schema.ts";
 import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../../src/core/pool-settings.ts";
 import { poolSettingsSchema } from "../../src/wire/pool-settings-schema.ts";
 import { garbage, mutationsOf } from "./mutations.ts";
 import {
   leaseReplies,
   leaseRequests,
-  lookRequests,
   poolReplies,
   poolRequests,
   poolSettings,
@@ -42,7 +40,6 @@ const KINDS: readonly Kind[] = [
   { name: "address to host", parse: parseLeaseReply, valid: leaseReplies, isStrict: false },
   { name: "host to pool", parse: parsePoolRequest, valid: poolRequests, isStrict: true },
   { name: "pool to host", parse: parsePoolReply, valid: poolReplies, isStrict: false },
-  { name: "page to object", parse: parseLookRequest, valid: lookRequests, isStrict: false },
   { name: "router to pool", parse: parseRouterRequest, valid: routerRequests, isStrict: true },
   { name: "pool to router", parse: parseRouterReply, valid: routerReplies, isStrict: false },
 ];

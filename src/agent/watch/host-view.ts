@@ -51,8 +51,8 @@ export class HostView {
       const used = plane.usedPorts(ip);
       blocksLeft -= leases.length;
       const inUseCount = usedCount(used);
-      const blocks = blocksLeft < 0 ? {} : { blocks: leases.map((block) => viewedBlock(block, used)) };
-      return { ip, ...leaseTimes(ip, lease, nowMs()), inUseCount, ...blocks };
+      const blocks = blocksLeft < 0 ? undefined : leases.map((block) => viewedBlock(block, used));
+      return Object.assign(leaseTimes(ip, lease, nowMs()), { ip, inUseCount, blocks });
     });
     const minute = recorder.minute();
     const { runningCount } = plane.counts();
