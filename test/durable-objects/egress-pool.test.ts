@@ -281,7 +281,7 @@ describe("enlisting", () => {
       ips: [ip],
       retiring: [],
       steered: false,
-      takes: ["busiestDestination", "policyVersion", "tenants"],
+      takes: ["busiestDestination", "policyVersion", "tenants", "watchable"],
       settings: { hostSilenceMs: 50_000, steeringDeadlineMs: 2_000 },
       policyVersion: 0,
     });
