@@ -137,6 +137,8 @@ class DataProcess {
 
   async #serveOut(): Promise<void> {
     await this.#plane.untilClientsAreServed();
+    // What it has counted since it was asked last.
+    this.#pong(0);
     this.#channel.send({ type: "served" });
   }
 

@@ -7,6 +7,8 @@ import { text as readText } from "node:stream/consumers";
 import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import type { PastCounts } from "../../src/core/live-view.ts";
+import { parsePastCounts } from "../../src/wire/live-view-schema.ts";
 import { METRICS } from "../../src/metrics/catalogue.ts";
 import { Cluster, EGRESS_IP, freePort, POOL, until } from "./cluster.ts";
 import { namesIn, readScrape, type Scraped, sumOf } from "./scraped.ts";
@@ -288,4 +290,15 @@ test("[MT12] the name of a request joins the lines of edge and host, which call 
     { ...no, requestId, host: "h1", tenant: "tester" },
   ]);
   expect(await decisions(ofEdge, requestId)).toMatchObject([{ ...no, requestId, host: "h1", status: 403 }]);
+});
+
+test("[LV8] what a host has counted is on its disk when it has ended, of all its data processes", async () => {
+  const kept = await readFile(join(cluster.directory, "hosts", "h2", "past-counts.json"), "utf8");
+  const { minutes, quarters } = parsePastCounts(kept)!;
+  const answered = (slots: PastCounts["minutes"]) =>
+    slots.reduce((sum, { requestCount }) => sum + requestCount, 0);
+  expect(answered(minutes)).toBe(answered(quarters));
+  // Two of its processes were killed above, and each tells what it counts once a second.
+  expect(answered(minutes)).toBeGreaterThan(0);
+  expect(Math.max(...minutes.map(({ portCount }) => portCount))).toBeGreaterThan(0);
 });

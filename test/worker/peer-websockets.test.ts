@@ -38,7 +38,7 @@ describe("a host's connection", () => {
     toPool.accept();
     const enlist = { type: "enlist", version: PROTOCOL_VERSION, instance: "instance-1", gateway: "http://x" };
     expect(await converse(toPool, enlist)).toMatchObject({
-      takes: ["busiestDestination", "policyVersion", "tenants"],
+      takes: ["busiestDestination", "policyVersion", "tenants", "watchable"],
     });
     const busiestDestination = { protocol: "tcp", ip: "198.51.100.1", port: 443 };
     const rooms = [{ ip: IP, portCount: 256, busiestCount: 70, busiestDestination }];
