@@ -300,5 +300,4 @@ test("[LV8] what a host has counted is on its disk when it has ended, of all its
   expect(answered(minutes)).toBe(answered(quarters));
   // Two of its processes were killed above, and each tells what it counts once a second.
   expect(answered(minutes)).toBeGreaterThan(0);
-  expect(Math.max(...minutes.map(({ portCount }) => portCount))).toBeGreaterThan(0);
 });
