@@ -89,10 +89,10 @@ function leaseTimes(
 ): Pick<WatchedAddress, "renewedAtMs" | "renewsAtMs" | "endsAtMs"> {
   if (lease === null) return { renewedAtMs: null, renewsAtMs: null, endsAtMs: null };
   const { ageMs, durationMs } = lease;
-  const renewedAtMs = Math.max(0, nowMs - ageMs);
+  const renewedAtMs = Math.max(0, Math.round(nowMs - ageMs));
   return {
     renewedAtMs,
     renewsAtMs: renewedAtMs + renewalDelayMs(renewedAtMs, durationMs, renewalPhaseOf(ip)),
-    endsAtMs: renewedAtMs + durationMs * (1 - TERM_MARGIN),
+    endsAtMs: Math.round(renewedAtMs + durationMs * (1 - TERM_MARGIN)),
   };
 }
