@@ -42,6 +42,14 @@ export class EgressPool extends DurableObject<PoolBindings> {
     );
   }
 
+  /** As the service's `settingsRefusal`. */
+  async settingsRefusal(
+    changes: Partial<PoolSettings>,
+    by?: ChangeAuthor,
+  ): Promise<ReturnType<PoolService["settingsRefusal"]>> {
+    return this.#service.settingsRefusal(changes, by ?? null);
+  }
+
   /** As the service's `configure`. */
   async configure(changes: Partial<PoolSettings>, by?: ChangeAuthor): ReturnType<PoolService["configure"]> {
     return this.#service.configure(changes, by);

@@ -48,6 +48,7 @@ import { PoolStore } from "./pool-store.ts";
 import { type PoolDescription, PoolView, servingOf } from "./pool-view.ts";
 import { PoolViewers } from "./pool-viewers.ts";
 import { RevokedConnections } from "./revoked-connections.ts";
+import { type KindRefusal, kindRefusal, type SettingsRefusal, settingsRefusal } from "./settings-change.ts";
 import { tenantRules } from "./tenant-rules.ts";
 import { UplinkOpinions } from "./uplink-opinions.ts";
 
@@ -135,6 +136,14 @@ export class PoolService {
     this.#orders = new AddressOrders({ platform, store, steering, events, addressOf, onChange });
   }
 
+  /** Why these changes contradict each other or what there is; null if they do not. [ME8] */
+  settingsRefusal(changes: Partial<PoolSettings>, by: ChangeAuthor | null): SettingsRefusal | null {
+    const known = this.#store.pool()?.settings ?? null;
+    const refusal = settingsRefusal(known, changes);
+    if (refusal !== null && known !== null) this.#refuse(by, "putPool", refusal.code);
+    return refusal;
+  }
+
   /**
    * Makes the pool if need be, and changes the settings that are given. Whether it is static, and how
    * large its slots are, is changed only while nothing is leased. What is leased in between, before an
@@ -143,16 +152,11 @@ export class PoolService {
   async configure(
     changes: Partial<PoolSettings>,
     by: ChangeAuthor | null = null,
-  ): Promise<Outcome<PoolDescription, "pool-in-use" | "control-plane-unavailable">> {
-    const kind = this.#store.pool()?.settings.staticPortsPerHost;
-    const isOtherKind = changes.staticPortsPerHost !== undefined && changes.staticPortsPerHost !== kind;
-    if (kind !== undefined && isOtherKind) {
-      const held = [...(await this.#questions.held()).values()];
-      if (held.includes(null)) return this.#refuse(by, "putPool", "control-plane-unavailable");
-      if (held.some((blocks) => blocks!.some(({ isLeased }) => isLeased))) {
-        return this.#refuse(by, "putPool", "pool-in-use");
-      }
-    }
+  ): Promise<Outcome<PoolDescription, KindRefusal | SettingsRefusal>> {
+    const senseless = this.settingsRefusal(changes, by);
+    if (senseless !== null) return refuse(senseless);
+    const held = await kindRefusal(this.#questions, this.#store.pool()?.settings, changes);
+    if (held !== null) return this.#refuse(by, "putPool", held);
     const before = this.#store.pool();
     const settings = { ...DEFAULT_POOL_SETTINGS, ...before?.settings, ...changes };
     const name = before?.name ?? this.#platform.name;

@@ -170,6 +170,21 @@ describe("any file, after any other", () => {
     );
   });
 
+  test("[ME8] [ME9] [AY1] contradicts no pool as it is, and says what may be a slip", () => {
+    const edge = new ModelEdge();
+    const settings = { ...DEFAULT_POOL_SETTINGS, maxPortsPerHost: 4_096 };
+    edge.pool = { settings, ips: new Map(), hosts: new Map(), policy: DEFAULT_POOL_POLICY };
+    const wanted = (changes: object): (() => unknown) => {
+      const pool = read({ settings: changes });
+      return () => differenceOf(POOL, pool, edge.actual());
+    };
+    expect(wanted({ minPortsPerHost: 8_192 })).toThrow(/minPortsPerHost=8192 .* maxPortsPerHost=4096/);
+    expect(wanted({ quarantineMs: 1 })()).toMatchObject({
+      changes: [{ warnings: [expect.stringMatching(/^quarantineMs=1: /)] }],
+    });
+    expect(wanted({ quarantineMs: 90_000 })()).toMatchObject({ changes: [{ warnings: [] }] });
+  });
+
   test("[AY2] ends no flow but by changes that say so", async () => {
     await fc.assert(
       fc.asyncProperty(desired, desired, async (first, second) => {

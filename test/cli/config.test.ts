@@ -91,6 +91,12 @@ test("[CF1] [CF2] a file without a mistake is refused by nobody, in YAML or in J
 
 test.each([
   [
+    "quarantineMs: 60000,",
+    "maxPortsPerHost: 256, minPortsPerHost: 512,",
+    21,
+    "512 does not fit: minPortsPerHost=512 is more than maxPortsPerHost=256",
+  ],
+  [
     "pool: eu\n  token-file: /etc/ipshard/h1",
     "pol: eu\n  token-file: /etc/ipshard/h1",
     4,

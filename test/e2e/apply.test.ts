@@ -56,10 +56,10 @@ pools:
       tenants:
         shop: { limits: { tunnels: 200 } }
   us:
-    settings: { published: true }
+    settings: { published: true, hostSilenceMs: 4000 }
 `;
 
-test("[AY1] [AY2] [AY3] a file is carried out after it was shown, and once is enough", async () => {
+test("[AY1] [AY2] [AY3] [ME9] a file is carried out after it was shown, and once is enough", async () => {
   const before = await cluster.api.getPool({ pool: POOL });
   const shown = await apply(WANTED, "--dry-run");
   expect(shown.code).toBe(2);
@@ -70,7 +70,8 @@ test("[AY1] [AY2] [AY3] a file is carried out after it was shown, and once is en
     expect.stringMatching(/^~ default: policy, destinations: .* → .*"deny":\["\*:25"\]/),
     expect.stringMatching(/^\+ default: tenant shop: .*"tunnels":200/),
     "~ default: host h1: drain",
-    "+ us: pool: published true",
+    "+ us: pool: hostSilenceMs 4000, published true",
+    expect.stringMatching(/^    warning: hostSilenceMs=4000: /),
     "! default: host h9 is not there yet: ipshard host add h9 --pool default",
   ]);
   expect(await cluster.api.getPool({ pool: POOL })).toMatchObject({ settings: before.settings, ips: [{}] });

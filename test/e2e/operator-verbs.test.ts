@@ -82,7 +82,7 @@ test("[OV1] options say it before the environment, that before the context; a co
   expect([byOption.code, byOption.stdout]).toEqual([0, expect.stringContaining(POOL)]);
 });
 
-test("[OV3] [OV5] pools are made, changed and shown; a slip of the pen makes none", async () => {
+test("[OV3] [OV5] [ME9] pools are made, changed and shown; a slip of the pen makes none", async () => {
   await done("pool", "add", "us", "--set", "minHostsPerIp=1");
   const changed = await answerOf("pool", "set", "us", "quarantineMs=90s", "published=true");
   expect(changed.settings).toMatchObject({ minHostsPerIp: 1, quarantineMs: 90_000, published: true });
@@ -93,6 +93,16 @@ test("[OV3] [OV5] pools are made, changed and shown; a slip of the pen makes non
     "There is no setting quarantinMs. Did you mean quarantineMs? [option-invalid]",
   );
   expect((await run(["pool", "set", "us", "quarantineMs=soon"])).stderr).toContain("[option-invalid]");
+  const slips = await run(["pool", "set", "us", "quarantineMs=1ms"]);
+  expect([slips.code, slips.stdout]).toEqual([1, ""]);
+  expect(slips.stderr).toMatch(/quarantineMs=1: .*RFC 6888[^]*give --yes to do it[^]*\[not-confirmed\]/);
+  const untold = await run(["pool", "add", "us", "--set", "leaseDurationMs=1s"]);
+  expect(untold.stderr).toMatch(/leaseDurationMs=1000: [^]*\[not-confirmed\]/);
+  const senseless = await run(["pool", "set", "us", "maxPortsPerHost=256", "--yes"]);
+  expect(senseless.stderr).toContain("minPortsPerHost=512 is more than maxPortsPerHost=256");
+  expect(await answerOf("pool", "show", "us")).toEqual(changed);
+  const meant = await answerOf("pool", "set", "us", "quarantineMs=10s", "--yes");
+  expect(meant.settings).toEqual({ ...changed.settings, quarantineMs: 10_000 });
   expect(await done("pool", "show", "us")).toMatch(/minHostsPerIp +1[^]*No address yet: ipshard ip add/);
   // Without a context's pool, the only one there is would be meant; there are two.
   const { XDG_CONFIG_HOME: _, ...bare } = environment;
@@ -201,7 +211,7 @@ test("[EV6] [EV7] what happened is told, of the pool and of the address, and goe
   child.stdout.setEncoding("utf8").on("data", (part: string) => (text += part));
   const ended = once(child, "exit");
   await until("it has begun", async () => text.endsWith("\n"));
-  await done("pool", "set", POOL, "historyDays=89");
+  await done("pool", "set", POOL, "historyDays=89", "--yes");
   await until("it has gone on", async () => text.includes("settings-changed"));
   child.kill("SIGKILL");
   await ended;

@@ -251,6 +251,27 @@ describe("pools", () => {
     expect((await administer("GET", "/v1/pools/never")).status).toBe(404);
   });
 
+  it("[ME8] settings that cannot be together are refused by name, and no pool is listed for them", async () => {
+    const { pool } = fresh();
+    const put = (settings: object) => administer("PUT", `/v1/pools/${pool}`, { settings });
+    const listed = async () =>
+      (await (await administer("GET", "/v1/pools")).json<{ pools: string[] }>()).pools;
+    const refused = await put({ maxPortsPerHost: 500 });
+    expect(refused.status).toBe(400);
+    const detail = expect.stringMatching(/minPortsPerHost=512 .* maxPortsPerHost=500/);
+    expect(await refused.json()).toMatchObject({ code: "input-invalid", detail });
+    expect(await listed()).not.toContain(pool);
+    expect((await put({ minPortsPerHost: 64, maxPortsPerHost: 500 })).status).toBe(200);
+    expect(await codeOf(await put({ minPortsPerHost: 512 }))).toEqual({ status: 400, code: "input-invalid" });
+    expect(await (await put({})).json()).toMatchObject({ settings: { minPortsPerHost: 64 } });
+    const page = await (await administer("GET", `/v1/audit?pool=${pool}`)).json<{ entries: object[] }>();
+    expect(page.entries.map((entry) => (entry as { result: string }).result)).toEqual([
+      "done",
+      "input-invalid",
+      "done",
+    ]);
+  });
+
   it.each([
     ["{}", "text/plain", "Send it with content-type: application/json."],
     ['{"settings":{"leaseDurationMs":10}}', "application/json", "settings.leaseDurationMs: "],

@@ -1,6 +1,6 @@
 /** Reads pools as they are, and carries out what is between them and a file. [AY3] */
 import type { EdgeApi } from "../../api/edge-api.ts";
-import { EdgeRefusal } from "../../api/errors.ts";
+import { poolAt } from "../administration/pool-at.ts";
 import {
   type ActualPool,
   type Change,
@@ -24,7 +24,7 @@ export async function findDifference(api: EdgeApi, desired: DesiredPools): Promi
   const remarks: string[] = [];
   const versions = new Map<string, number>();
   for (const [name, pool] of Object.entries(desired)) {
-    const actual = await poolAt(api, name);
+    const actual = await actualPool(api, name);
     const difference = differenceOf(name, pool ?? {}, actual);
     changes.push(...difference.changes);
     remarks.push(...difference.remarks);
@@ -52,13 +52,9 @@ export async function carryOut(
   }
 }
 
-async function poolAt(api: EdgeApi, name: string): Promise<ActualPool | null> {
-  try {
-    return { pool: await api.getPool({ pool: name }), policy: await api.getPolicy({ pool: name }) };
-  } catch (fault) {
-    if (fault instanceof EdgeRefusal && fault.code === "pool-unknown") return null;
-    throw fault;
-  }
+async function actualPool(api: EdgeApi, name: string): Promise<ActualPool | null> {
+  const pool = await poolAt(api, name);
+  return pool === null ? null : { pool, policy: await api.getPolicy({ pool: name }) };
 }
 
 /** Each input was made for the route beside which it stands. */

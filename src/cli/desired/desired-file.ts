@@ -1,6 +1,8 @@
 /** What a file says that pools are to be: the shape that `ipshard apply` takes. [AY1] */
 import { z } from "zod";
 import { ipChangesSchema, ipSchema, nameSchema, settingsSchema } from "../../api/schemas.ts";
+import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../../core/pool-settings.ts";
+import { contradictionsIn } from "../../core/settings-sense.ts";
 import {
   destinationRulesSchema,
   specialNetworksSchema,
@@ -35,6 +37,7 @@ const pool = z
     settings: z
       .strictObject(settingsSchema.shape)
       .partial()
+      .superRefine(refuseContradiction)
       .optional()
       .meta({ description: "Those that are not given stay as they are." }),
     ips: z.record(ipSchema, address).optional().meta({
@@ -46,6 +49,17 @@ const pool = z
     policy: policy.optional(),
   })
   .nullable();
+
+/** Of what is given together. What contradicts a pool as it is shows when that is asked for. [ME8] */
+function refuseContradiction(
+  settings: { readonly [Key in keyof PoolSettings]?: PoolSettings[Key] | undefined },
+  context: z.RefinementCtx,
+): void {
+  const whole = { ...DEFAULT_POOL_SETTINGS, ...settings } as PoolSettings;
+  for (const { settings: keys, text } of contradictionsIn(whole))
+    if (keys.every((key) => settings[key] !== undefined))
+      context.addIssue({ code: "custom", path: [keys[0]!], message: text.replace(/\.$/, "") });
+}
 
 /** Pools by their names; a pool that is not named is left alone. */
 export const poolsSchema = z.record(nameSchema, pool);

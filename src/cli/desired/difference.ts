@@ -1,5 +1,8 @@
 /** What is between a pool as it is and as a file wants it: pure, so that what is shown is what is done. [AY2] */
 import type { AnswerOf } from "../../api/edge-api.ts";
+import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../../core/pool-settings.ts";
+import { contradictionBy, dangersBy } from "../../core/settings-sense.ts";
+import { CommandFault } from "../../process/command-fault.ts";
 import { policyChanges } from "./policy-difference.ts";
 import type { DesiredPool } from "./desired-file.ts";
 
@@ -11,6 +14,8 @@ export interface Change {
   readonly text: string;
   /** Why it would end flows that run; null if it ends none. */
   readonly cuts: string | null;
+  /** What may be a slip of the pen, for people. [ME9] */
+  readonly warnings?: readonly string[];
   readonly route: ChangeRoute;
   readonly input: Readonly<Record<string, unknown>>;
 }
@@ -61,13 +66,19 @@ function rank({ sign }: Change): number {
 }
 
 function settingChanges(name: string, { settings = {} }: DesiredPool, actual: ActualPool | null): Change[] {
-  const before: Readonly<Record<string, unknown>> = actual?.pool.settings ?? {};
+  const before: PoolSettings | null = actual?.pool.settings ?? null;
+  const old = (key: string): unknown => before?.[key as keyof PoolSettings];
   const differing = Object.entries(settings).filter(
-    ([key, value]) => value !== undefined && before[key] !== value,
+    ([key, value]) => value !== undefined && old(key) !== value,
   );
   if (actual !== null && differing.length === 0) return [];
+  const after = { ...DEFAULT_POOL_SETTINGS, ...before, ...Object.fromEntries(differing) };
+  const contradiction = contradictionBy(before, after);
+  // Before anything of the file is done: a mistake in it changes nothing. [AY1]
+  if (contradiction !== null)
+    throw new CommandFault("file-invalid", `Nothing was changed. ${name}: ${contradiction.text}`);
   const words = differing.map(([key, value]) =>
-    actual === null ? `${key} ${String(value)}` : `${key} ${String(before[key])} → ${String(value)}`,
+    actual === null ? `${key} ${String(value)}` : `${key} ${String(old(key))} → ${String(value)}`,
   );
   return [
     {
@@ -75,6 +86,7 @@ function settingChanges(name: string, { settings = {} }: DesiredPool, actual: Ac
       pool: name,
       text: ["pool", ...(words.length === 0 ? [] : [words.join(", ")])].join(": "),
       cuts: null,
+      warnings: dangersBy(before, after).map(({ text }) => text),
       route: "putPool",
       input: { pool: name, settings: Object.fromEntries(differing) },
     },
@@ -147,7 +159,11 @@ function hostDifference(name: string, { hosts }: DesiredPool, actual: ActualPool
       remarks.push(`${name}: host ${host} is not there yet: ipshard host add ${host} --pool ${name}`);
     else
       changes.push(
-        ...drainChange("host", host, said?.drained, before.drain !== null, { pool: name, cuts: null, input }),
+        ...drainChange("host", host, said?.drained, before.drain !== null, {
+          pool: name,
+          cuts: null,
+          input,
+        }),
       );
   }
   for (const { host, live } of known.values()) {

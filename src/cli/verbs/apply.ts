@@ -1,5 +1,4 @@
 /** `ipshard apply FILE`: makes pools what a file says, showing first what is between. [AY1] [AY2] [AY3] */
-import { createInterface } from "node:readline/promises";
 import { CommandFault } from "../../process/command-fault.ts";
 import { WrittenFile } from "../../process/written-file.ts";
 import { operatorFor, type OperatorWords, withOperator } from "../credentials/operator.ts";
@@ -9,6 +8,7 @@ import type { Change } from "../desired/difference.ts";
 import { withExamples } from "../../process/command-options.ts";
 import { newVerb } from "../options.ts";
 import { answer, jsonOption } from "../output/answer.ts";
+import { confirm } from "../output/confirm.ts";
 import { printable, type Style, styled } from "../output/terminal-text.ts";
 import { print } from "../output/print.ts";
 
@@ -43,7 +43,8 @@ export const apply = withExamples(
       if (dryRun === true) process.exitCode = isToDo ? DIFFERS : 0;
       else if (isToDo) {
         refuseCuts(changes, cutFlows === true);
-        await confirm(yes === true, changes.length);
+        const { length } = changes;
+        if (yes !== true) await confirm(`Do ${length === 1 ? "this" : `all ${length}`}?`);
         await carryOut(api, found, ({ pool, text }) => console.error(printable(`done: ${pool}: ${text}`)));
       }
       const applied = isToDo && dryRun !== true;
@@ -53,10 +54,11 @@ export const apply = withExamples(
 );
 
 function differenceText({ changes, remarks }: Found): string {
-  const lines = changes.map(({ sign, pool, text, cuts }) => {
-    const warning = cuts === null ? "" : `\n    ends flows: ${printable(cuts)}`;
-    return styled(STYLES[sign], printable(`${sign} ${pool}: ${text}`)) + warning;
-  });
+  const lines = changes.flatMap(({ sign, pool, text, cuts, warnings = [] }) => [
+    styled(STYLES[sign], printable(`${sign} ${pool}: ${text}`)),
+    ...(cuts === null ? [] : [`    ends flows: ${printable(cuts)}`]),
+    ...warnings.map((warning) => `    warning: ${printable(warning)}`),
+  ]);
   const heads = changes.length === 0 ? ["Nothing differs."] : lines;
   return [...heads, ...remarks.map((remark) => `! ${printable(remark)}`)].join("\n");
 }
@@ -69,18 +71,4 @@ function refuseCuts(changes: readonly Change[], isToldTo: boolean): void {
     "flows-at-risk",
     `Nothing was changed, since this would end flows: ${what}. Give --cut-flows to do it all the same.`,
   );
-}
-
-async function confirm(isSaid: boolean, count: number): Promise<void> {
-  if (isSaid) return;
-  const { stdin, stderr } = process;
-  if (!stdin.isTTY)
-    throw new CommandFault(
-      "not-confirmed",
-      "Nothing was changed: give --yes to do it, or ask for it on a terminal.",
-    );
-  const asking = createInterface({ input: stdin, output: stderr });
-  const said = await asking.question(`Do ${count === 1 ? "this" : `all ${count}`}? [y/N] `);
-  asking.close();
-  if (!/^y(es)?$/i.test(said.trim())) throw new CommandFault("not-confirmed", "Nothing was changed.");
 }

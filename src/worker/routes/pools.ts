@@ -36,14 +36,18 @@ export function servePools(app: OpenAPIHono<EdgeContext>): void {
   app.openapi(putPool, async (context) => {
     const { pool } = context.req.valid("param");
     const { settings } = context.req.valid("json");
+    const stub = poolStub(context.env, pool);
+    const changes = definedOnly(settings ?? {});
+    const by = changeAuthor(context, "putPool", { pool, settings: changes });
+    // Before anything is made: a pool that is listed and can never be would be in everybody's way. [ME8]
+    const sense = await askControlPlane(async () => stub.settingsRefusal(changes, by));
+    if (!sense.ok) return refused({ code: sense.refusal });
+    if (sense.value !== null) return refused(sense.value);
     // In the catalogue first: a pool that is listed and not there yet does no harm. Of what is published
     // it may list more than is, for the pool itself decides. [PF1]
     const catalogue = context.env.POOL_CATALOGUE.getByName(CATALOGUE_NAME);
     const added = await askControlPlane(async () => catalogue.add(pool, settings?.published === true));
     if (!added.ok) return refused({ code: added.refusal });
-    const stub = poolStub(context.env, pool);
-    const changes = definedOnly(settings ?? {});
-    const by = changeAuthor(context, "putPool", { pool, settings: changes });
     const configured = await askControlPlane(async () => stub.configure(changes, by));
     facts.doubt();
     if (!configured.ok) return refused({ code: configured.refusal });
@@ -51,7 +55,9 @@ export function servePools(app: OpenAPIHono<EdgeContext>): void {
     if (settings?.published === false) await askControlPlane(async () => catalogue.unpublish(pool));
     // What was revoked before there was the pool. It is told of all that comes later by itself.
     if (outcome.ok) context.executionCtx.waitUntil(tellRevocations(context.env, pool));
-    return outcome.ok ? context.json(outcome.value, 200) : refused({ code: outcome.refusal });
+    if (outcome.ok) return context.json(outcome.value, 200);
+    const { refusal } = outcome;
+    return refused(typeof refusal === "string" ? { code: refusal } : refusal);
   });
 
   app.openapi(getPool, async (context) => {
