@@ -1,6 +1,6 @@
 /** Reads pools as they are, and carries out what is between them and a file. [AY3] */
 import type { EdgeApi } from "../../api/edge-api.ts";
-import { poolAt } from "../administration/pool-at.ts";
+import { poolAt } from "./pool-at.ts";
 import {
   type ActualPool,
   type Change,

@@ -6,7 +6,7 @@ import { readName } from "../read-address.ts";
 import { readSettings } from "../administration/read-settings.ts";
 import { operatorFor, type OperatorWords, poolMeant, withOperator } from "../credentials/operator.ts";
 import { newVerb } from "../options.ts";
-import { poolAt } from "../administration/pool-at.ts";
+import { poolAt } from "../desired/pool-at.ts";
 import { answer, jsonOption } from "../output/answer.ts";
 
 type Words = OperatorWords & { readonly json?: true };
