@@ -17,8 +17,7 @@ import type { LeasesQuestion, PortQuestion } from "../../src/core/port-history.t
 import type { Restoration } from "../../src/core/recovery.ts";
 import { isStatic } from "../../src/core/static-slots.ts";
 import { isUnpublished } from "../../src/core/publication.ts";
-import type { ObjectPlatform } from "../platform/object-platform.ts";
-import { migrate } from "../storage/migrate.ts";
+import { type ObjectPlatform, withSchema } from "../platform/object-platform.ts";
 import { ADDRESS_MIGRATIONS } from "./address-schema.ts";
 import type { AddressQuestion, StoredEvents } from "./address-events.ts";
 import { LeaseStore, type StoredAddress, type StoredHistory, type StoredLeases } from "./lease-store.ts";
@@ -43,11 +42,10 @@ export class AddressTable {
     onUnpublished: (address: StoredAddress) => void,
     onChange: () => void = () => {},
   ) {
-    this.#platform = platform;
+    this.#platform = withSchema(platform, ADDRESS_MIGRATIONS);
     this.#onUnpublished = onUnpublished;
     this.#onChange = onChange;
-    migrate(platform.storage, ADDRESS_MIGRATIONS);
-    this.#store = new LeaseStore(platform.storage);
+    this.#store = new LeaseStore(this.#platform.storage);
   }
 
   /** To be told when the object wakes up, and when the alarm rings: the alarm that is set; null for none. */

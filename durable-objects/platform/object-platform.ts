@@ -7,6 +7,7 @@
  * leaves only once that is on disk. [DO3]
  */
 import type { Restoration } from "../../src/core/recovery.ts";
+import { type Migrations, schemaAtFirstWrite } from "../storage/migrate.ts";
 import type { SqlDatabase } from "../storage/sql-database.ts";
 
 /** What is asked of the platform. Times are Unix milliseconds by the clock of the object's machine. */
@@ -34,6 +35,14 @@ export interface ObjectPlatform {
   abort(reason: string): void;
   /** Tells the operator of the edge, in the log. */
   report(text: string, fault?: unknown): void;
+}
+
+/** The platform with the schema of its storage, which an object that never was gets at its first write. [DO1] [DO22] */
+export function withSchema(platform: ObjectPlatform, migrations: Migrations): ObjectPlatform {
+  const storage = schemaAtFirstWrite(platform.storage, migrations);
+  if (storage === platform.storage) return platform;
+  // Not a copy: what is asked of a platform, such as its name, may change.
+  return Object.create(platform, { storage: { value: storage } }) as ObjectPlatform;
 }
 
 /** A WebSocket that outlives the instance that accepted it, with what was attached to it. */

@@ -22,13 +22,13 @@ import {
   isOpen,
   type ObjectPlatform,
   type ObjectSocket,
+  withSchema,
 } from "../platform/object-platform.ts";
 import { NO_OPENER, type Opener } from "../platform/token-sockets.ts";
 import { type Viewer, ViewerSockets } from "../viewing/viewer-sockets.ts";
 import { RouterSockets } from "../steering/router-sockets.ts";
 import { SteeringFeed } from "../steering/steering-feed.ts";
 import { SteeringStore } from "../steering/steering-store.ts";
-import { migrate } from "../storage/migrate.ts";
 import { type AddressChanges, changedAddress } from "./address-changes.ts";
 import { AddressOrders } from "./address-orders.ts";
 import { AddressQuestions } from "./address-questions.ts";
@@ -77,9 +77,9 @@ export class PoolService {
   readonly #revoked: RevokedConnections;
   readonly #viewers: PoolViewers;
 
-  constructor(platform: ObjectPlatform, addressOf: (ip: string) => PoolAddress) {
+  constructor(given: ObjectPlatform, addressOf: (ip: string) => PoolAddress) {
+    const platform = withSchema(given, POOL_MIGRATIONS);
     this.#platform = platform;
-    migrate(platform.storage, POOL_MIGRATIONS);
     const store = new PoolStore(platform.storage);
     const record = new PoolRecord(platform, store);
     const { changes: audit, events } = record;

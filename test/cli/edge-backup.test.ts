@@ -9,6 +9,7 @@ import { setImmediate } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { EdgeArchive } from "../../src/cli/edge/edge-archive.ts";
 import { backUpEdge, confirmSlots, restoreEdge } from "../../src/cli/edge/edge-backup.ts";
+import { removeEmptyDatabases } from "../../src/cli/edge/edge-files.ts";
 import { StatePaths } from "../../src/cli/state-paths.ts";
 
 const WORDS = { waitMs: 5_000, areSlotsKnown: false };
@@ -42,6 +43,27 @@ test("[OC7] a backup has what is written by then, for its owner only, and nothin
   await expect(backUpEdge(new StatePaths(join(directory, "none")), file)).rejects.toThrow(
     "no edge's storage",
   );
+});
+
+test("[DO22] an object that never was is in no copy, and gone when the edge is started again", async () => {
+  const { state, database, file } = await livingState();
+  const objects = join(state.edgeStorage, "objects");
+  const empty = new DatabaseSync(join(objects, "never.sqlite"));
+  // As workerd makes one.
+  empty.exec("PRAGMA journal_mode = WAL");
+  expect(statSync(join(objects, "never.sqlite")).size).toBeLessThanOrEqual(4_096);
+  await backUpEdge(state, file);
+  const archive = await EdgeArchive.open(file);
+  expect([...archive.versions().keys()].filter((path) => path.endsWith(".sqlite"))).toEqual([
+    "edge/storage/objects/one.sqlite",
+  ]);
+  archive.close();
+  empty.close();
+  removeEmptyDatabases(state);
+  expect((await readdir(objects)).filter((name) => name.startsWith("never"))).toEqual([]);
+  // What is in a log alone is something.
+  expect(database.prepare("SELECT text FROM note").all()).toEqual([{ text: "kept" }]);
+  database.close();
 });
 
 test("[OC8] what is restored says so, and a file that is damaged or none of ours leaves nothing behind", async () => {

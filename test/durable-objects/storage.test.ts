@@ -42,6 +42,7 @@ it("[DO3] a pool is read back as it was written, after every write", { timeout: 
 
 it("[DO1] an object brings its storage forward when it starts", async () => {
   const stub = objects.EGRESS_IP.getByName("192.0.2.1");
+  await stub.assign("eu", settings);
   await runInDurableObject(stub, (_instance: EgressIp, { storage }) => {
     // As it was before there was any schema.
     const ours = "type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT LIKE '\\_cf%' ESCAPE '\\'";

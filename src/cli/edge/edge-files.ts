@@ -24,12 +24,27 @@ const COARSEST_MS = 100;
 /** All pages in one step. With several, each write in between would make the copy begin anew. */
 const ALL_PAGES = 0x7fff_ffff;
 
-/** All databases, in a stable order. */
+/** Of SQLite, and of workerd: the first page lists the tables, and each of them has another. */
+const PAGE_BYTES = 4_096;
+
+/** All databases in which there is something, in a stable order. */
 export function databasesOf(state: StatePaths): EdgeDatabase[] {
   return filesBelow(state.edgeStorage, ".sqlite").flatMap((file) => {
     const look = lookAt(file);
-    return look === null ? [] : [{ path: relative(state.root, file), ...look }];
+    return look === null || look.bytes <= PAGE_BYTES ? [] : [{ path: relative(state.root, file), ...look }];
   });
+}
+
+/**
+ * Takes away what objects have left that never were. The edge must not run: workerd makes a file for whatever
+ * is asked for, though nothing is ever written there. [DO22]
+ */
+export function removeEmptyDatabases(state: StatePaths): void {
+  for (const file of filesBelow(state.edgeStorage, ".sqlite")) {
+    const look = lookAt(file);
+    if (look === null || look.bytes > PAGE_BYTES) continue;
+    for (const ending of ["", "-wal", "-shm"]) rmSync(`${file}${ending}`, { force: true });
+  }
 }
 
 /** Files that no object writes: the keys, and what Prometheus shows. */

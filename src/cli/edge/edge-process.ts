@@ -11,6 +11,7 @@ import { ensureMetricsToken } from "../credentials/metrics-token.ts";
 import { issuerKeySet, type KeyPairs } from "../credentials/key-files.ts";
 import type { StatePaths } from "../state-paths.ts";
 import { serveCopies } from "./copy-service.ts";
+import { removeEmptyDatabases } from "./edge-files.ts";
 import { type EdgeTls, NO_TLS, prepareTls } from "./edge-tls.ts";
 import { refuseTunnels } from "./tunnel-refusal.ts";
 import { waitUntil } from "../supervision/waiting.ts";
@@ -52,6 +53,7 @@ export async function prepareEdge(
   // Keys by which the edge signs come to be in its storage, and workerd makes files that all can read.
   makeOwnDirectory(state.edge);
   makeDirectory(state.edgeStorage);
+  removeEmptyDatabases(state);
   await placeWorker(declaration.main, join(state.edge, BUNDLE_FILE));
   const { host, port, tls = NO_TLS } = options;
   const copies = await serveCopies(state);
