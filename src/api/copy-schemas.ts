@@ -17,6 +17,6 @@ export const edgeListingSchema = z
   .object({
     atMs: z.int(),
     secrets: z.array(fileSchema).readonly(),
-    databases: z.array(fileSchema.extend({ bytes: z.int() })).readonly(),
+    databases: z.array(fileSchema.extend({ bytes: z.int().nonnegative() })).readonly(),
   })
   .meta({ id: "EdgeFiles" });

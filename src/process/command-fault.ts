@@ -34,6 +34,7 @@ export const COMMAND_FAULTS = {
   "edge-refused": "The edge refused the request. Its own code is in the sentence.",
   "edge-still-runs": "The edge that is to be replaced answers still. Two edges would grant the same ports.",
   "copy-of-another": "The edge that answers has other keys than the copy of it.",
+  "copy-too-large": "A database of the edge is larger than the edge has said, or than any is taken.",
   "copy-too-old": "A copy of an edge is older than was asked for.",
   // What an operator asked for would end what runs.
   "flows-at-risk": "It would cut connections that run. Drain first, or say that it may.",

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Readable } from "node:stream";
-import { gunzipSync } from "node:zlib";
+import { gunzipSync, gzipSync } from "node:zlib";
 import { expect, onTestFinished, test } from "vitest";
 import { edgeListingSchema } from "../../src/api/copy-schemas.ts";
 import { serveCopies } from "../../src/cli/edge/copy-service.ts";
@@ -123,6 +123,37 @@ test("[OC9] a round that breaks off leaves a copy that can be restored, with the
   await follow(source).round();
   expect(await notesIn(directory, file, "one")).toEqual([{ text: "new" }]);
   expect(await notesIn(directory, file, "two")).toEqual([{ text: "new" }]);
+});
+
+test("[OC11] no more is inflated than a database can be by what was said of it, and what is held stays", async () => {
+  const { directory, objects, file, source, archive, follow } = await followed();
+  objects[0].exec("INSERT INTO note VALUES ('kept')");
+  await follow().round();
+  const { takenAtMs } = archive.facts();
+  const bomb = gzipSync(Buffer.alloc(48 * 1024 * 1024));
+  objects[0].exec("INSERT INTO note VALUES ('more')");
+  const asked: string[] = [];
+  const bombs = (saidBytes?: number): CopySource => ({
+    list: async (heldAtMs) => {
+      const listing = await source.list(heldAtMs);
+      const said = listing.databases.map((one) => ({ ...one, bytes: saidBytes ?? one.bytes }));
+      return { ...listing, databases: said };
+    },
+    read: async ({ path }) => {
+      asked.push(path);
+      return Readable.from(bomb);
+    },
+  });
+  await expect(follow(bombs()).round()).rejects.toMatchObject({ code: "copy-too-large" });
+  expect(asked).toHaveLength(1);
+  const { size } = await stat(join(directory, "incoming", "0"));
+  expect(size).toBeLessThanOrEqual(17 * 1024 * 1024);
+  await expect(follow(bombs(2 ** 40)).round()).rejects.toMatchObject({ code: "copy-too-large" });
+  expect(asked).toHaveLength(1);
+  expect(archive.facts().takenAtMs).toBe(takenAtMs);
+  expect(await notesIn(directory, file, "one")).toEqual([{ text: "kept" }]);
+  await follow().round();
+  expect(await notesIn(directory, file, "one")).toHaveLength(2);
 });
 
 test("[OC9] the edge knows how old the copy is that is held elsewhere, also after its restart", async () => {

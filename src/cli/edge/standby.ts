@@ -3,7 +3,7 @@
  * is fetched and put into the file that `edge backup` had made, and `edge restore` makes an edge of it. It
  * grants nothing and answers nobody, so there are never two edges because of it. [OC9]
  */
-import { createWriteStream, mkdirSync, rmSync } from "node:fs";
+import { createWriteStream, mkdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { pipeline } from "node:stream/promises";
@@ -38,6 +38,10 @@ export interface Round {
 
 /** Of what is fetched so much waits for being put into the file at once. */
 const BATCH_BYTES = 16 * 1024 * 1024;
+/** What a database may have grown by, beside as much again, since it was listed. */
+const GROWTH_BYTES = 16 * 1024 * 1024;
+/** Of one database, whatever is said of it: a thousand times what an address comes to. */
+const MOST_BYTES = 16 * 1024 * 1024 * 1024;
 const WAIT_MS = 200;
 const MOST_WAITS = 300;
 
@@ -80,10 +84,11 @@ export class Standby {
     rmSync(this.#incoming, { recursive: true, force: true });
     mkdirSync(this.#incoming, { mode: 0o700 });
     for (const database of changed) {
-      const stored = await this.#fetch(database, join(this.#incoming, String(batch.length)));
-      if (!stored) continue;
-      bytes += database.bytes;
-      batchBytes += database.bytes;
+      const to = join(this.#incoming, String(batch.length));
+      if (!(await this.#fetch(database, to))) continue;
+      const { size } = statSync(to);
+      bytes += size;
+      batchBytes += size;
       batch.push(database);
       if (batchBytes < BATCH_BYTES) continue;
       this.#store(batch);
@@ -115,6 +120,7 @@ export class Standby {
   }
 
   async #fetch(database: EdgeDatabase, to: string): Promise<boolean> {
+    if (database.bytes > MOST_BYTES) throw tooLarge(database, MOST_BYTES);
     for (let waits = 0; waits < MOST_WAITS; waits += 1) {
       const content = await this.#source.read(database);
       if (content === null) return false;
@@ -123,11 +129,31 @@ export class Standby {
         continue;
       }
       // It fails where the end or a byte is missing.
-      await pipeline(content, createGunzip(), createWriteStream(to, { mode: 0o600 }));
+      const upTo = atMost(2 * database.bytes + GROWTH_BYTES, database);
+      await pipeline(content, createGunzip(), upTo, createWriteStream(to, { mode: 0o600 }));
       return true;
     }
     throw new CommandFault("edge-refused", "The edge is being copied by somebody else all the time.");
   }
+}
+
+/** Lets so much pass: a little that is sent may be very much once it is inflated. [OC11] */
+function atMost(mostBytes: number, database: EdgeDatabase) {
+  return async function* (pieces: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+    let byteCount = 0;
+    for await (const piece of pieces) {
+      byteCount += piece.length;
+      if (byteCount > mostBytes) throw tooLarge(database, mostBytes);
+      yield piece;
+    }
+  };
+}
+
+function tooLarge({ path, bytes }: EdgeDatabase, mostBytes: number): CommandFault {
+  return new CommandFault(
+    "copy-too-large",
+    `${path} is more than ${mostBytes} bytes, and the edge has said ${bytes}. What is held already stays.`,
+  );
 }
 
 /** A new edge of the same name must not replace what is known of the lost one. [OC10] */
