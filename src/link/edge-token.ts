@@ -1,9 +1,9 @@
 /** The token that makes this machine a host or a router of its pool: read from its file before each use. */
-import { readFile } from "node:fs/promises";
 import { decodeJwt } from "jose";
 import type { Role } from "../core/identity.ts";
 import { isName } from "../core/selection.ts";
 import { CommandFault } from "../process/command-fault.ts";
+import { readSmallFile } from "../process/small-file.ts";
 
 /** A token file, and whom it names. */
 export class EdgeToken {
@@ -41,7 +41,7 @@ async function readToken(file: string, role: Role): Promise<{ token: string; sub
   let token: string;
   let claims: ReturnType<typeof decodeJwt>;
   try {
-    token = (await readFile(file, "utf8")).trim();
+    token = (await readSmallFile(file)).trim();
     claims = decodeJwt(token);
   } catch (fault) {
     throw new CommandFault(

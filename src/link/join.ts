@@ -6,9 +6,7 @@
  * strand it. With a token that it has it goes on whatever becomes of the join token. [TK9]
  */
 import { randomBytes } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { text } from "node:stream/consumers";
 import { setTimeout as delay } from "node:timers/promises";
 import { decodeJwt } from "jose";
 import { z } from "zod";
@@ -16,6 +14,7 @@ import { CommandFault } from "../process/command-fault.ts";
 import { makeDirectory } from "../process/directories.ts";
 import { adviceOn, codeOfProblem } from "./edge-refusals.ts";
 import { readOptional, replaceFileForGood } from "./replace-file.ts";
+import { readSmallFile, readSmallInput } from "../process/small-file.ts";
 
 /** What a machine may become. */
 export type JoinedRole = "host" | "router";
@@ -153,8 +152,8 @@ export async function ask(edge: URL, path: string, token: string, body: object):
 async function readJoinToken(file: string): Promise<string> {
   try {
     // A service that is started again has nothing there, and needs nothing.
-    if (file === "-") return process.stdin.isTTY ? "" : (await text(process.stdin)).trim();
-    return (await readFile(file, "utf8")).trim();
+    if (file === "-") return process.stdin.isTTY ? "" : (await readSmallInput()).trim();
+    return (await readSmallFile(file)).trim();
   } catch (fault) {
     // It may have been removed once it was used.
     if ((fault as NodeJS.ErrnoException).code === "ENOENT") return "";

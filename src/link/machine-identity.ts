@@ -5,7 +5,7 @@
  * Only digests leave this file: the ids themselves are not for others to know (machine-id(5)).
  */
 import { createHmac } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { readSmallFile } from "../process/small-file.ts";
 
 /** Digests of the ids that can be read now, by the name of the id. */
 export type MachineIdentity = ReadonlyMap<string, string>;
@@ -41,7 +41,7 @@ export function isOther(one: MachineIdentity, other: MachineIdentity): boolean {
 
 async function readId(file: string): Promise<string | null> {
   try {
-    return (await readFile(file, "utf8")).trim().toLowerCase();
+    return (await readSmallFile(file)).trim().toLowerCase();
   } catch {
     return null;
   }

@@ -2,11 +2,11 @@
  * Replaces the token that this machine had by a join, in good time before it ends. Whoever uses it reads the
  * file anew at each connection. [TK10]
  */
-import { readFile } from "node:fs/promises";
 import { decodeJwt } from "jose";
 import type { Logger } from "pino";
 import { ask } from "./join.ts";
 import { replaceFileForGood } from "./replace-file.ts";
+import { readSmallFile } from "../process/small-file.ts";
 
 /** What is renewed where. */
 export interface RenewalOptions {
@@ -57,7 +57,7 @@ export class TokenRenewal {
 
   async #renewIfDue(): Promise<void> {
     const { edge, tokenFile, log } = this.#options;
-    const token = (await readFile(tokenFile, "utf8")).trim();
+    const token = (await readSmallFile(tokenFile)).trim();
     const { exp = 0, iat = 0 } = decodeJwt(token);
     if (exp - Date.now() / 1_000 >= (exp - iat) * RENEW_BELOW) return;
     const answer = await ask(edge, "/v1/renewals", token, {});

@@ -3,9 +3,10 @@
  * read, or holds something else is said with the option that names it, and so with its line. [CF4]
  */
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
-import { readFile, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { CommandFault } from "./command-fault.ts";
 import { optionInvalid } from "./command-options.ts";
+import { readSmallFile } from "./small-file.ts";
 
 /** One file, or several that belong together. */
 export interface NamedFiles {
@@ -114,7 +115,7 @@ async function textOf(option: string, file: string): Promise<string> {
     if (found.isDirectory()) throw optionInvalid(`${option} ${file} is a directory, not a file.`);
     // A pipe may never end, and what is read from one is not there any more for who is to use it.
     if (!found.isFile()) throw optionInvalid(`${option} ${file} is a pipe or a device, not a file.`);
-    return await readFile(file, "utf8");
+    return await readSmallFile(file);
   } catch (fault) {
     if (fault instanceof CommandFault) throw fault;
     throw optionInvalid(`${option} ${file} cannot be read: ${reasonOf(fault)}.`);

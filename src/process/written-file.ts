@@ -19,6 +19,7 @@ import {
 import { z } from "zod";
 import { CommandFault } from "./command-fault.ts";
 import { didYouMean } from "./nearest.ts";
+import { textUpTo } from "./small-file.ts";
 
 /** One thing that is wrong, and what to do about it. */
 export interface Mistake {
@@ -220,18 +221,6 @@ function repeated({ items }: YAMLMap): unknown[] {
     seen.add(name);
     return [];
   });
-}
-
-/** All of it as text; more than so much is refused, since a device such as /dev/zero never ends. */
-async function textUpTo(mostBytes: number, stream: AsyncIterable<Buffer>): Promise<string> {
-  const pieces: Buffer[] = [];
-  let byteCount = 0;
-  for await (const piece of stream) {
-    byteCount += piece.length;
-    if (byteCount > mostBytes) throw new Error(`it has more than ${mostBytes} bytes`);
-    pieces.push(piece);
-  }
-  return new TextDecoder().decode(Buffer.concat(pieces));
 }
 
 /** What to do about what the reader of YAML calls so. */

@@ -2,16 +2,17 @@
 import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { generateKeyPairSync } from "node:crypto";
-import { mkdir, writeFile } from "node:fs/promises";
+import { chmod, mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { agentCommand, parseConfig } from "../../src/agent/command-line.ts";
 import { namedFilesOf } from "../../src/agent/named-files.ts";
+import { readContexts } from "../../src/cli/contexts/context-file.ts";
 import { desiredSchema } from "../../src/cli/desired/desired-file.ts";
 import { generateKey } from "../../src/wire/keys.ts";
 import { signToken } from "../../src/wire/tokens.ts";
-import { checkNamedFiles, pemFiles } from "../../src/process/named-files.ts";
+import { authorityFile, checkNamedFiles, pemFiles } from "../../src/process/named-files.ts";
 import { CERTIFICATE, KEY } from "../agent/tls-origin.ts";
 import { configured, readConfigured } from "../../src/process/configuration.ts";
 import { WrittenFile } from "../../src/process/written-file.ts";
@@ -210,7 +211,7 @@ test("[CF1] names that are given twice are found, of many as of few, and however
 });
 
 test("[CF1] a file that never ends is refused, and what is in one cannot control the terminal", async () => {
-  const endless = await run("config", "check", "/dev/zero");
+  const endless = await run("apply", "/dev/zero");
   expect([endless.code, endless.stderr]).toEqual([
     1,
     "ipshard: /dev/zero cannot be read: it has more than 16777216 bytes. [file-invalid]\n",
@@ -220,6 +221,49 @@ test("[CF1] a file that never ends is refused, and what is in one cannot control
   expect((await run("config", "check", file)).stderr).toContain(
     ":1:1: ?]0;owned?: There is no ?]0;owned? here.",
   );
+});
+
+test("[CF3] config check reads nothing that is gone once it was read, and waits for nobody", async () => {
+  const pipe = join(await temporaryDirectory(), "pipe");
+  await promisify(execFile)("mkfifo", [pipe]);
+  for (const [file, said] of [
+    [pipe, `${pipe} is a pipe or a device, which cannot be read several times: put it into a file.`],
+    ["-", "Standard input cannot be read several times: put it into a file."],
+  ] as const) {
+    const { code, stderr } = await run("config", "check", file);
+    expect([code, stderr]).toEqual([1, `ipshard: ${said} [file-invalid]\n`]);
+  }
+});
+
+test("[CF5] tokens, keys, contexts, policies and certificates are read up to a bound", async () => {
+  const directory = await temporaryDirectory();
+  const large = join(directory, "large");
+  await writeFile(large, "a".repeat(1024 * 1024 + 1));
+  await chmod(large, 0o600);
+  const why = "it has more than 1048576 bytes";
+  const nowhere = "http://127.0.0.1:9";
+  const state = join(directory, "state");
+  await mkdir(join(state, "keys"), { recursive: true });
+  await mkdir(join(directory, "config", "ipshard"), { recursive: true });
+  for (const name of ["issuer.json", "edge.json"]) await symlink("/dev/zero", join(state, "keys", name));
+  const asked: readonly [words: readonly string[], code: string][] = [
+    [["policy", "test", "example.com:443", "--as", "a", "--file", "/dev/zero"], "file-invalid"],
+    [["pool", "list", "--edge", nowhere, "--token-file", large], "token-unreadable"],
+    [["pool", "list", "--edge", nowhere, "--token-file", "/dev/zero"], "token-unreadable"],
+    [["fetch", "http://example.com", "--edge", nowhere, "--token-file", large], "token-unreadable"],
+    [["token", "--role", "admin", "--name", "me", "--state", state], "key-malformed"],
+  ];
+  const ends = await Promise.all(asked.map(([words]) => run(...words)));
+  expect(ends.map(({ code, stderr }) => [code === 0, stderr.includes(why), stderr])).toEqual(
+    asked.map(([, code]) => [false, true, expect.stringContaining(`[${code}]`)]),
+  );
+  const contexts = join(directory, "contexts.json");
+  await writeFile(contexts, "[".repeat(1024 * 1024 + 1), { mode: 0o600 });
+  await expect(readContexts(contexts)).rejects.toMatchObject({
+    code: "context-unusable",
+    message: expect.stringContaining(why),
+  });
+  await expect(checkNamedFiles([authorityFile("--gateway-ca", large)])).rejects.toThrow(why);
 });
 
 test("[CF2] the command line is stronger than the environment, and that than the file; lists are taken whole", async () => {

@@ -3,12 +3,13 @@
  * so the file is this user's alone, and one that others can read is refused. [OV2]
  */
 import { randomUUID } from "node:crypto";
-import { chmod, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { z } from "zod";
 import { isName } from "../../core/selection.ts";
 import { CommandFault } from "../../process/command-fault.ts";
+import { readSmallFile } from "../../process/small-file.ts";
 
 const contextSchema = z.strictObject({
   edge: z.url(),
@@ -44,7 +45,7 @@ export async function readContexts(file = contextsFile()): Promise<Contexts> {
     const { mode } = await stat(file);
     if ((mode & 0o077) !== 0)
       throw unusable(`Others can read ${file}, which holds tokens. Run: chmod 600 ${file}`);
-    text = await readFile(file, "utf8");
+    text = await readSmallFile(file);
   } catch (fault) {
     const { code, message } = fault as NodeJS.ErrnoException;
     if (code === "ENOENT") return { current: null, contexts: {} };

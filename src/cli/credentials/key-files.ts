@@ -1,13 +1,14 @@
 /** The private keys on disk: made once, readable by their owner alone, never replaced. [CI2] */
 import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
-import { link, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { link, readdir, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { JWK } from "jose";
 import { makeDirectory } from "../../process/directories.ts";
 import { generateKey, type KeyKind, kindOf, publicPart } from "../../wire/keys.ts";
 import { CommandFault } from "../../process/command-fault.ts";
 import type { StatePaths } from "../state-paths.ts";
+import { FileTooLarge, readSmallFile } from "../../process/small-file.ts";
 
 /** Both private keys of an installation. */
 export interface KeyPairs {
@@ -43,8 +44,10 @@ export async function readKey(state: StatePaths, kind: KeyKind): Promise<JWK> {
 async function readKeyFile(file: string, kind: KeyKind): Promise<JWK> {
   let text: string;
   try {
-    text = await readFile(file, "utf8");
+    text = await readSmallFile(file);
   } catch (fault) {
+    if (fault instanceof FileTooLarge)
+      throw new CommandFault("key-malformed", `${file} is no key: ${fault.message}.`, fault);
     if ((fault as NodeJS.ErrnoException).code !== "ENOENT") throw fault;
     throw new CommandFault("key-missing", `There is no ${kind} key at ${file}. Make it with: ipshard keys`);
   }

@@ -1,9 +1,10 @@
 /** What Prometheus shows to the edge of this machine: made once, readable by its owner alone. [MT8] */
 import { randomBytes } from "node:crypto";
-import { readFile, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { makeDirectory } from "../../process/directories.ts";
 import type { StatePaths } from "../state-paths.ts";
+import { readSmallFile } from "../../process/small-file.ts";
 
 const TOKEN_BYTES = 32;
 
@@ -16,5 +17,5 @@ export async function ensureMetricsToken(state: StatePaths): Promise<string> {
   } catch (fault) {
     if ((fault as NodeJS.ErrnoException).code !== "EEXIST") throw fault;
   }
-  return (await readFile(file, "utf8")).trim();
+  return (await readSmallFile(file)).trim();
 }

@@ -3,9 +3,7 @@
  * that before the context, and where none does it is the edge of this machine, with a token that is made for the
  * moment by the issuer's key. No token stands on a command line. [OV1] [TK11]
  */
-import { readFile } from "node:fs/promises";
 import { userInfo } from "node:os";
-import { text } from "node:stream/consumers";
 import type { Command } from "commander";
 import { type EdgeApi, edgeApi } from "../../api/edge-api.ts";
 import { isName } from "../../core/selection.ts";
@@ -18,6 +16,7 @@ import { stateOption } from "../options.ts";
 import { StatePaths } from "../state-paths.ts";
 import { issueToken } from "./issue-token.ts";
 import { readKey } from "./key-files.ts";
+import { readSmallFile, readSmallInput } from "../../process/small-file.ts";
 
 /** How verbs that call the edge are told where it is, and as whom. */
 export interface OperatorWords {
@@ -124,7 +123,7 @@ export async function ownToken(state: StatePaths, ttl = OWN_TOKEN_TTL): Promise<
 export async function readTokenFile(file: string): Promise<string> {
   let read: string;
   try {
-    read = (file === "-" ? await text(process.stdin) : await readFile(file, "utf8")).trim();
+    read = (file === "-" ? await readSmallInput() : await readSmallFile(file)).trim();
   } catch (fault) {
     const { message } = fault as Error;
     throw new CommandFault("token-unreadable", `The token file ${file} cannot be read: ${message}.`, fault);

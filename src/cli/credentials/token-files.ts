@@ -1,5 +1,5 @@
 /** Tokens kept on disk: made when first wanted, renewed before they end or when keys changed. [CI10] */
-import { readFile, rename, writeFile } from "node:fs/promises";
+import { rename, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { JWK } from "jose";
 import { makeDirectory } from "../../process/directories.ts";
@@ -7,6 +7,7 @@ import { publicPart } from "../../wire/keys.ts";
 import { TokenVerifier } from "../../wire/tokens.ts";
 import { issueToken, toIdentity } from "./issue-token.ts";
 import type { StatePaths } from "../state-paths.ts";
+import { readSmallFile } from "../../process/small-file.ts";
 
 const TTL = "365d";
 /** A token with less time left is replaced. */
@@ -52,7 +53,7 @@ async function isGood(token: string, wanted: KeptToken, issuer: JWK, nowMs: numb
 
 async function readIfThere(file: string): Promise<string | null> {
   try {
-    return (await readFile(file, "utf8")).trim();
+    return (await readSmallFile(file)).trim();
   } catch (fault) {
     if ((fault as NodeJS.ErrnoException).code === "ENOENT") return null;
     throw fault;

@@ -1,10 +1,11 @@
 /** The secrets that the Worker of `wrangler.toml` needs, and files that keep them. [DP1] */
 import { randomUUID } from "node:crypto";
-import { readFile, rename, rm, writeFile } from "node:fs/promises";
+import { rename, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { makeDirectory } from "../../process/directories.ts";
 import type { StatePaths } from "../state-paths.ts";
 import { ensureKeys, issuerKeySet } from "./key-files.ts";
+import { readSmallFile } from "../../process/small-file.ts";
 
 /** By the names that `wrangler.toml` asks for. */
 export type WorkerSecrets = Readonly<Record<"ISSUER_KEYS" | "EDGE_KEY", string>>;
@@ -39,7 +40,7 @@ export async function writeDevVars(file: string, secrets: WorkerSecrets): Promis
 
 async function readIfThere(file: string): Promise<string> {
   try {
-    return await readFile(file, "utf8");
+    return await readSmallFile(file);
   } catch (fault) {
     if ((fault as NodeJS.ErrnoException).code === "ENOENT") return "";
     throw fault;

@@ -4,11 +4,12 @@
  * of the keys. [TR8] [CI5]
  */
 import { X509Certificate } from "node:crypto";
-import { readFile, rm, symlink } from "node:fs/promises";
+import { rm, symlink } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { createSecureContext } from "node:tls";
 import { optionInvalid } from "../../process/command-options.ts";
 import type { EdgePlace, PemFiles } from "./workerd-config.ts";
+import { readSmallFile } from "../../process/small-file.ts";
 
 /** As the operator gives them: files in PEM form. */
 export interface EdgeTls {
@@ -53,7 +54,7 @@ async function beside(
   await Promise.all(Object.values(linked).map((file) => rm(join(directory, file), { force: true })));
   if (files === null) return null;
   try {
-    const [cert, key] = await Promise.all([readFile(files.certificate), readFile(files.key)]);
+    const [cert, key] = await Promise.all([readSmallFile(files.certificate), readSmallFile(files.key)]);
     // Throws where they do not belong together; workerd would only die of it.
     createSecureContext({ cert, key });
   } catch (fault) {
@@ -67,7 +68,7 @@ async function beside(
 /** Each by itself, since workerd takes only the first of a text. */
 async function authorities(file: string): Promise<readonly string[]> {
   try {
-    const found = (await readFile(file, "utf8")).match(CERTIFICATE) ?? [];
+    const found = (await readSmallFile(file)).match(CERTIFICATE) ?? [];
     if (found.length === 0) throw new Error(`there is no certificate in ${file}`);
     return found.map((text) => new X509Certificate(text).toString());
   } catch (fault) {

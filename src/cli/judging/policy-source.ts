@@ -1,9 +1,9 @@
 /** Where the policy comes from by which is judged: a file, the edge, or nowhere. */
-import { readFile } from "node:fs/promises";
 import { DEFAULT_POOL_POLICY } from "../../core/pool-policy.ts";
 import { CommandFault } from "../../process/command-fault.ts";
 import { optionInvalid, readPool } from "../../process/command-options.ts";
 import { operatorFor, type OperatorWords } from "../credentials/operator.ts";
+import { readSmallFile } from "../../process/small-file.ts";
 
 /** As the options have it. */
 export interface PolicySource extends OperatorWords {
@@ -22,7 +22,7 @@ export async function findPolicy({ file, pool, ...by }: PolicySource): Promise<F
   if (file !== undefined) {
     if (by.edge !== undefined) throw optionInvalid("--file and --edge exclude each other.");
     try {
-      return { text: await readFile(file, "utf8"), source: file };
+      return { text: await readSmallFile(file), source: file };
     } catch (fault) {
       const { message } = fault as Error;
       throw new CommandFault("file-invalid", `The policy ${file} cannot be read: ${message}.`, fault);

@@ -1,5 +1,6 @@
 /** `ipshard config`: says what is wrong with a file before a program is started by it. [CF3] */
 import { spawn } from "node:child_process";
+import { stat } from "node:fs/promises";
 import { text } from "node:stream/consumers";
 import { z } from "zod";
 import { CommandFault } from "../../process/command-fault.ts";
@@ -29,6 +30,7 @@ const check = newVerb("check", "say what is wrong with a file, each mistake with
   .option("--files-elsewhere", "leave the files alone that it names, which are on another machine")
   .addOption(jsonOption())
   .action(async (name: string, { json, filesElsewhere }: { json?: true; filesElsewhere?: true }) => {
+    await refuseStream(name);
     const file = await WrittenFile.read(name);
     const mistakes = file.mistakesBy(fileSchema);
     if (mistakes.length > 0) throw fileInvalid(name, mistakes);
@@ -54,6 +56,15 @@ export const config = withExamples(
     .addCommand(schema),
   ["config check ipshard.yaml", "agent --config ipshard.yaml", "config schema > ipshard.schema.json"],
 );
+
+/** Each program whose part it has reads it for itself: what is read from a pipe is not there for the next one. */
+async function refuseStream(name: string): Promise<void> {
+  const found = name === "-" ? null : await stat(name).catch(() => undefined);
+  // What cannot be looked at says why when it is opened.
+  if (found === undefined || found?.isFile() === true || found?.isDirectory() === true) return;
+  const what = found === null ? "Standard input" : `${name} is a pipe or a device, which`;
+  throw new CommandFault("file-invalid", `${what} cannot be read several times: put it into a file.`);
+}
 
 /** What a program says against its part; null if nothing is wrong. */
 async function saidOf(part: string, file: string, areFilesElsewhere: boolean): Promise<string | null> {

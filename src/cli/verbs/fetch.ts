@@ -1,8 +1,6 @@
 /** `ipshard fetch URL`: one request from an address of a pool, as curl makes one from this machine's. [OV7] */
-import { createWriteStream } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { createReadStream, createWriteStream } from "node:fs";
 import { Readable } from "node:stream";
-import { buffer } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import { EdgeUnreachable } from "../../api/errors.ts";
 import type { Selection } from "../../core/selection.ts";
@@ -10,12 +8,16 @@ import { CommandFault } from "../../process/command-fault.ts";
 import { collect, optionInvalid, withExamples } from "../../process/command-options.ts";
 import { ALLOW_PLAIN_HTTP } from "../../process/plain-http-option.ts";
 import { printableJson } from "../../process/printable.ts";
+import { bytesUpTo } from "../../process/small-file.ts";
 import { createEgress, EgressError, egressOf } from "../../sdk/egress.ts";
 import { type ClientWords, clientTokenFor } from "../credentials/client.ts";
 import { newVerb, stateOption } from "../options.ts";
 import { jsonOption } from "../output/answer.ts";
 import { printable } from "../output/terminal-text.ts";
 import { print } from "../output/print.ts";
+
+/** It is all in memory, so that it can be sent again to another host. */
+const MOST_BODY_BYTES = 256 * 1024 * 1024;
 
 interface Words extends ClientWords, Omit<Selection, "pool" | "ttl"> {
   readonly ttl?: string;
@@ -114,9 +116,8 @@ function headersOf(lines: readonly string[]): Headers {
 
 async function readBody(data: string): Promise<string | Uint8Array<ArrayBuffer>> {
   if (!data.startsWith("@")) return data;
-  if (data === "@-") return new Uint8Array(await buffer(process.stdin));
-  const file = data.slice(1);
-  return new Uint8Array(await ofFile(`--data ${data}`, readFile(file)));
+  const from = data === "@-" ? process.stdin : createReadStream(data.slice(1));
+  return ofFile(`--data ${data}`, bytesUpTo(MOST_BODY_BYTES, from));
 }
 
 /** It is a file of the person's, so it is not to be taken for one of the state directory. */

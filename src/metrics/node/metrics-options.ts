@@ -1,11 +1,11 @@
 /** `--metrics` and `--metrics-token-file`, as agents and routers have them. [MT3] */
-import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { isLoopback } from "../../core/plain-http.ts";
 import { CommandFault } from "../../process/command-fault.ts";
 import { optionInvalid, readPlace } from "../../process/command-options.ts";
 import { judgedFile, type NamedFiles } from "../../process/named-files.ts";
 import { ALLOW_PLAIN_HTTP, plainHttpRefused } from "../../process/plain-http-option.ts";
+import { readSmallFile } from "../../process/small-file.ts";
 
 /** Where a scraper finds the metrics. */
 export interface MetricsPlace {
@@ -67,7 +67,7 @@ const LEAST_TOKEN_LENGTH = 16;
 export async function readMetricsToken(file: string): Promise<string> {
   let token: string;
   try {
-    token = (await readFile(file, "utf8")).trim();
+    token = (await readSmallFile(file)).trim();
   } catch (fault) {
     const message = `The file of --metrics-token-file, ${file}, cannot be read: ${(fault as Error).message}.`;
     throw new CommandFault("token-unreadable", message, fault);

@@ -2,15 +2,16 @@
  * The certificate of a listener that speaks TLS, and whose clients' certificates it takes. Both are
  * followed on the disk: certificates are renewed while a listener runs. [PX11] [TR2]
  */
-import { readFile, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { createSecureContext } from "node:tls";
+import { readSmallFile } from "../../../process/small-file.ts";
 
 /** With what TLS is offered, in PEM form. */
 export interface PemPair {
-  readonly cert: Buffer;
-  readonly key: Buffer;
+  readonly cert: string | Buffer;
+  readonly key: string | Buffer;
   /** Who signs the certificates that clients have to show; absent where they need none. */
-  readonly ca?: Buffer;
+  readonly ca?: string | Buffer;
 }
 
 /** Where these are, in PEM form. */
@@ -84,7 +85,7 @@ async function versionOf({ certificate, key, clientCa }: CertificateFiles): Prom
 }
 
 async function pairOf({ certificate, key, clientCa }: CertificateFiles): Promise<PemPair> {
-  const [cert, secret] = await Promise.all([readFile(certificate), readFile(key)]);
+  const [cert, secret] = await Promise.all([readSmallFile(certificate), readSmallFile(key)]);
   const ca = clientCa === null ? {} : { ca: await authorities(clientCa) };
   // Throws where they are no certificate and its key.
   createSecureContext({ cert, key: secret, ...ca });
@@ -92,8 +93,8 @@ async function pairOf({ certificate, key, clientCa }: CertificateFiles): Promise
 }
 
 /** A file without a certificate would be taken without a word, and then let nobody in. */
-async function authorities(file: string): Promise<Buffer> {
-  const ca = await readFile(file);
+async function authorities(file: string): Promise<string> {
+  const ca = await readSmallFile(file);
   if (!ca.includes("-----BEGIN CERTIFICATE-----")) throw new Error(`there is no certificate in ${file}`);
   return ca;
 }
