@@ -30,8 +30,20 @@ function optionDescription({ description, mandatory, defaultValue }: Option): st
   return typeof defaultValue === "string" ? `${description} (default: ${defaultValue})` : description;
 }
 
-/** The command with such uses of it at the end of its help; each goes on behind the program's name. */
+/** Those that have examples. */
+const exemplified = new WeakSet<Command>();
+
+/**
+ * The command with such uses of it at the end of its help, and at the end of that of the verbs below it which
+ * they are uses of; each goes on behind the program's name. [CI16]
+ */
 export function withExamples(command: Command, examples: readonly string[]): Command {
+  exemplified.add(command);
+  for (const below of command.commands) {
+    const words = `${command.name()} ${below.name()}`;
+    const own = examples.filter((line) => line === words || line.startsWith(`${words} `));
+    if (own.length > 0 && !exemplified.has(below)) withExamples(below, own);
+  }
   return command.addHelpText(
     "after",
     `\nExamples:\n${examples.map((line) => `  ipshard ${line}`).join("\n")}`,

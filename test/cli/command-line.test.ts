@@ -8,10 +8,12 @@ import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import type { Command } from "commander";
 import { expect, test } from "vitest";
 import { edgeApi } from "../../src/api/edge-api.ts";
 import { EdgeAnswerUnreadable, EdgeRefusal, EdgeUnreachable } from "../../src/api/errors.ts";
 import { DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
+import { program } from "../../src/cli/program.ts";
 import { commandFault } from "../../src/cli/output/faults.ts";
 
 /** What an agent needs besides an edge; none of it is read before the options are found right. */
@@ -222,4 +224,37 @@ test("[CI17] [OV4] names of a hostile edge run nothing in a shell, and control n
 test("[CI16] the help of each verb gives examples", async () => {
   const verbs = readdirSync(join(ROOT, "src/cli/verbs")).map((file) => file.replace(/\.ts$/, ""));
   for (const verb of verbs) expect((await run(verb, "--help")).stdout, verb).toMatch(/Examples:\n {2}\S/);
+  for (const word of ["add", "list"])
+    expect((await run("router", word, "--help")).stdout, word).toContain(`  ipshard router ${word} `);
 }, 120_000);
+
+test("[CI16] each verb below another has an example, and no example takes what there is not", () => {
+  const lines = program.commands.flatMap((verb) => [
+    ...examplesOf(verb),
+    ...verb.commands.flatMap((below) => {
+      const own = examplesOf(below);
+      const name = `${verb.name()} ${below.name()}`;
+      expect(own, name).not.toEqual([]);
+      for (const line of own) expect(line, name).toMatch(new RegExp(`^${name}( |$)`));
+      return own;
+    }),
+  ]);
+  for (const line of lines) {
+    const words = line.split(/ [|>] | <\(| -- /, 1)[0]!.split(" ");
+    let verb: Command = program;
+    for (const word of words) verb = verb.commands.find((below) => below.name() === word) ?? verb;
+    // Those are read by another program.
+    if (["agent", "router", "doctor"].includes(verb.name())) continue;
+    const known = verb.options.flatMap(({ long, short }) => [long, short]);
+    for (const word of words.filter((one) => one.startsWith("-"))) expect(known, line).toContain(word);
+  }
+});
+
+function examplesOf(verb: Command): string[] {
+  let text = "";
+  const former = verb.configureOutput();
+  verb.configureOutput({ ...former, writeOut: (piece) => (text += piece) });
+  verb.outputHelp();
+  verb.configureOutput(former);
+  return [...text.matchAll(/^ {2}ipshard (.*)$/gm)].map(([, line]) => line!);
+}

@@ -1,5 +1,6 @@
 /** What `ipshard events` says of each event. */
 import { expect, test } from "vitest";
+import { differencesOf } from "../../src/cli/attribution/change-text.ts";
 import { type Event, eventsText } from "../../src/cli/attribution/event-text.ts";
 
 const NOTHING: Event = {
@@ -38,6 +39,24 @@ test("[EV7] each event is a line, and below it each value that differs", () => {
     "    sequence = 7",
   ]);
   expect(eventsText([])).toContain("Nothing happened");
+});
+
+test("[EV7] [AU6] times are told as times, in lists too, and durations as they are", () => {
+  const atMs = Date.parse(AT);
+  const after = {
+    drain: { sinceMs: atMs },
+    revoked: [{ tokenId: "t1", expiresAtMs: atMs }],
+    leaseDurationMs: 86_400_000,
+    epoch: atMs,
+    strangeMs: Number.MAX_SAFE_INTEGER,
+  };
+  expect(differencesOf({ drain: { sinceMs: null } }, after)).toEqual([
+    `drain.sinceMs: null -> ${AT}`,
+    `revoked = [{"tokenId":"t1","expiresAtMs":"${AT}"}]`,
+    "leaseDurationMs = 86400000",
+    `epoch = ${atMs}`,
+    `strangeMs = ${Number.MAX_SAFE_INTEGER}`,
+  ]);
 });
 
 test("[EV7] what others have written cannot control the terminal", () => {

@@ -34,4 +34,11 @@ test("[DP1] a file of secrets is its owner's alone, also where others could read
   expect(printed).toEqual([]);
   expect((await stat(file)).mode & 0o777).toBe(0o600);
   expect(Object.keys(JSON.parse(await readFile(file, "utf8")))).toEqual(["ISSUER_KEYS", "EDGE_KEY"]);
+  const slip = join(state, "sectres", "secrets");
+  const refused = command.parseAsync(["--state", state, "--file", slip], { from: "user" });
+  await expect(refused).rejects.toMatchObject({
+    code: "option-invalid",
+    message: expect.stringContaining(`there is no directory ${join(state, "sectres")}. Make it first`),
+  });
+  await expect(stat(join(state, "sectres"))).rejects.toThrow("ENOENT");
 });

@@ -6,6 +6,9 @@ import { printable, styled } from "../output/terminal-text.ts";
 export type Change = AnswerOf<"listChanges">["entries"][number];
 
 const MOST_VALUE_LENGTH = 160;
+const LEAST_MOMENT_MS = 1_000_000_000_000;
+/** The last that a date can be of. */
+const MOST_MOMENT_MS = 8_640_000_000_000_000;
 
 /** Each entry: when, who, which call and what became of it; below it each value that differs. */
 export function changesText(changes: readonly Change[]): string {
@@ -36,6 +39,20 @@ export function differencesOf(before: unknown, after: unknown): string[] {
   });
 }
 
+/** In lists, too. */
+function withTimes(name: string, value: unknown): unknown {
+  return isMoment(name, value) ? timeOf(value) : value;
+}
+
+function timeOf(moment: number): string {
+  return new Date(moment).toISOString();
+}
+
+/** Times are told in milliseconds, as durations are; none of these lasts for thirty years. */
+function isMoment(way: string, value: unknown): value is number {
+  return /Ms$/.test(way) && typeof value === "number" && value >= LEAST_MOMENT_MS && value <= MOST_MOMENT_MS;
+}
+
 /** Every value within, by the way to it; a list is one value. */
 function* leavesOf(value: unknown, way = ""): Generator<[string, string]> {
   if (value !== null && typeof value === "object" && !Array.isArray(value)) {
@@ -45,7 +62,7 @@ function* leavesOf(value: unknown, way = ""): Generator<[string, string]> {
     return;
   }
   if (way === "" && value === null) return;
-  const text = JSON.stringify(value) ?? "";
+  const text = isMoment(way, value) ? timeOf(value) : (JSON.stringify(value, withTimes) ?? "");
   const shown = text.length > MOST_VALUE_LENGTH ? `${text.slice(0, MOST_VALUE_LENGTH)}…` : text;
   yield [way === "" ? "value" : way, shown];
 }

@@ -1,8 +1,6 @@
 /** The secrets that the Worker of `wrangler.toml` needs, and files that keep them. [DP1] */
 import { randomUUID } from "node:crypto";
 import { rename, rm, writeFile } from "node:fs/promises";
-import { dirname } from "node:path";
-import { makeDirectory } from "../../process/directories.ts";
 import type { StatePaths } from "../state-paths.ts";
 import { ensureKeys, issuerKeySet } from "./key-files.ts";
 import { readSmallFile } from "../../process/small-file.ts";
@@ -18,7 +16,6 @@ export async function workerSecrets(state: StatePaths): Promise<WorkerSecrets> {
 
 /** Writes a file that its owner alone can read, whole or not at all, whoever could read what was there before. */
 export async function writePrivately(file: string, text: string): Promise<void> {
-  makeDirectory(dirname(file), 0o700);
   const draft = `${file}.${randomUUID()}`;
   try {
     await writeFile(draft, text, { mode: 0o600, flag: "wx" });

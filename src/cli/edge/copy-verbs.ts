@@ -1,6 +1,7 @@
 /** `ipshard edge backup`, `standby`, `copy`, `restore` and `slots-known`: copies of an edge, and what is made of them. */
 import { InvalidArgumentError, Option } from "commander";
 import { CommandFault } from "../../process/command-fault.ts";
+import { withExamples } from "../../process/command-options.ts";
 import { type OperatorWords, withOperator } from "../credentials/operator.ts";
 import { newVerb, stateOption } from "../options.ts";
 import { answer, jsonOption } from "../output/answer.ts";
@@ -91,7 +92,13 @@ const slotsKnown = newVerb(
   .action(({ state }: { state: string }) => confirmSlots(new StatePaths(state)));
 
 /** By their names. */
-export const EDGE_COPY_VERBS = [backup, standby, copy, restore, slotsKnown];
+export const EDGE_COPY_VERBS = [
+  withExamples(backup, ["edge backup --to /var/backups/edge.copy --state /var/lib/ipshard-edge"]),
+  withExamples(standby, ["edge standby --to /var/backups/edge.copy --edge https://edge.example.com"]),
+  withExamples(copy, ["edge copy /var/backups/edge.copy --at-most 60"]),
+  withExamples(restore, ["edge restore /var/backups/edge.copy --state /var/lib/ipshard-edge"]),
+  withExamples(slotsKnown, ["edge slots-known --state /var/lib/ipshard-edge"]),
+];
 
 interface RestoreOptions {
   readonly state: string;

@@ -54,7 +54,12 @@ export const config = withExamples(
   newVerb("config", "check files by which programs and pools are configured")
     .addCommand(check)
     .addCommand(schema),
-  ["config check ipshard.yaml", "agent --config ipshard.yaml", "config schema > ipshard.schema.json"],
+  [
+    "config check ipshard.yaml",
+    "config check ipshard.yaml --files-elsewhere",
+    "agent --config ipshard.yaml",
+    "config schema > ipshard.schema.json",
+  ],
 );
 
 /** Each program whose part it has reads it for itself: what is read from a pipe is not there for the next one. */

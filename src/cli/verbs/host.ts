@@ -11,7 +11,13 @@ import { answer, jsonOption } from "../output/answer.ts";
 
 type Words = OperatorWords & { readonly json?: true; readonly pool?: string };
 
+/** Of the table of hosts. */
+const COLUMNS = `
+PORTS: how many its busiest destination uses, of all that the host holds. A port serves many destinations at once, so
+       what matters is the one that most of them are in use for.`;
+
 const list = withOperator(newVerb("list", "list the hosts of a pool"))
+  .addHelpText("after", COLUMNS)
   .addOption(poolOption())
   .addOption(jsonOption())
   .action(async ({ json, pool: named, ...by }: Words) => {
@@ -81,7 +87,14 @@ export const host = withExamples(
     .addCommand(drain)
     .addCommand(resume)
     .addCommand(forget),
-  ["host add h4 --pool eu", "host list", "host drain h1", "host resume h1"],
+  [
+    "host add h4 --pool eu",
+    "host list",
+    "host show h1",
+    "host drain h1",
+    "host resume h1",
+    "host forget h1 --pool eu",
+  ],
 );
 
 /** A host is known by its pools, so only where it is in several one must be named. */

@@ -106,7 +106,13 @@ export const ip = withExamples(
     .addCommand(drain)
     .addCommand(resume)
     .addCommand(remove),
-  ["ip add 192.0.2.1 --pool eu --country de", "ip drain 192.0.2.1", "ip remove 192.0.2.1"],
+  [
+    "ip list --pool eu",
+    "ip add 192.0.2.1 --pool eu --country de",
+    "ip drain 192.0.2.1",
+    "ip resume 192.0.2.1",
+    "ip remove 192.0.2.1",
+  ],
 );
 
 function isInUse({ retiring, drain: progress }: PoolIp): boolean {

@@ -71,5 +71,11 @@ export const keys = withExamples(
     .addCommand(list)
     .addCommand(rotate)
     .addCommand(retire),
-  ["keys rotate", "keys list", "keys retire issuer:2-d_f9PRoaBBuYZD"],
+  [
+    "keys show",
+    "keys secrets --file edge-secrets.json",
+    "keys rotate",
+    "keys list",
+    "keys retire issuer:2-d_f9PRoaBBuYZD",
+  ],
 );

@@ -142,6 +142,7 @@ export const policy = withExamples(
     "policy show --pool eu",
     "policy set denied.yaml --pool eu",
     "policy set limits.json --tenant shop",
+    "policy forget shop --pool eu",
     "policy test https://example.com/ --as shop --pool eu",
   ],
 );

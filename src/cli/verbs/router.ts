@@ -6,6 +6,7 @@ import type { Command } from "commander";
 import { routersText } from "../administration/pool-text.ts";
 import { addCommand } from "../credentials/join-command.ts";
 import { operatorFor, type OperatorWords, poolMeant, withOperator } from "../credentials/operator.ts";
+import { withExamples } from "../../process/command-options.ts";
 import { newVerb, poolOption, programVerb } from "../options.ts";
 import { answer, jsonOption } from "../output/answer.ts";
 import { exec } from "../supervision/exec.ts";
@@ -13,7 +14,7 @@ import { exec } from "../supervision/exec.ts";
 /** What is not for a router itself, by its word. */
 export const ROUTER_OPERATORS: Readonly<Record<string, () => Command>> = {
   add: () => addCommand("router"),
-  list: listCommand,
+  list: () => withExamples(listCommand(), ["router list --pool eu"]),
 };
 
 /** The verb. */
