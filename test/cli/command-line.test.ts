@@ -14,6 +14,7 @@ import { edgeApi } from "../../src/api/edge-api.ts";
 import { EdgeAnswerUnreadable, EdgeRefusal, EdgeUnreachable } from "../../src/api/errors.ts";
 import { DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
 import { program } from "../../src/cli/program.ts";
+import { safeScript } from "../../src/cli/completion/shell-script.ts";
 import { commandFault } from "../../src/cli/output/faults.ts";
 
 /** What an agent needs besides an edge; none of it is read before the options are found right. */
@@ -138,6 +139,51 @@ __ipshard_complete 2>/dev/null; printf '%s\\n' "\${COMPREPLY[@]%%[[:space:]]*}"`
   }
 });
 
+test("[CI18] nothing that is typed, and nothing that is offered, is carried out by bash", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "ipshard-typed-"));
+  const script = join(directory, "script");
+  await writeFile(script, (await run("complete", "bash")).stdout);
+  const typed = [
+    "--token-file",
+    "$(touch ran)",
+    "`touch ran`",
+    ";touch ran",
+    "a'$(touch ran)'",
+    "<(touch ran)",
+    "${x[$(touch ran)]}",
+    "*",
+    "~/token",
+    "$EDGE",
+    '"${EDGE}"',
+    "'a b'",
+    "a\\ b",
+    "",
+  ];
+  const said = "$(touch ran)\tabout: it\nsafe\n`touch ran`\n:x[$(touch ran)]";
+  const test = `cd ${directory}; EDGE="https://e.example"; HOME=/home/me; source ./script
+    _get_comp_words_by_ref() { words=(ipshard pool show ${typed.map(quotedForBash).join(" ")}); cur=""; cword=16; }
+    compopt() { :; }; ipshard() { printf '%s\n' "$@" > given; printf '%s\n' ${quotedForBash(said)}; }
+    __ipshard_complete; printf '%s\n' "\${COMPREPLY[@]}"`;
+  const { stdout } = await promisify(execFile)("bash", ["-c", test]);
+  expect(stdout).toBe("$(touch ran)\nsafe\n`touch ran`\n");
+  expect((await readFile(join(directory, "given"), "utf8")).split("\n")).toEqual([
+    ...["complete", "--", "pool", "show"],
+    ...typed.slice(0, 8),
+    ...["/home/me/token", "https://e.example", "https://e.example", "a b", "a b", "", ""],
+  ]);
+  expect(readdirSync(directory).toSorted()).toEqual(["given", "script"]);
+  await rm(directory, { recursive: true });
+});
+
+function quotedForBash(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+test("[CI18] a script of the library that is another than was replaced is given to nobody", () => {
+  expect(() => safeScript("bash", "eval all of it")).toThrow("is not the one");
+  expect(safeScript("fish", "as it is")).toBe("as it is");
+});
+
 test("[CI17] an edge that says nothing costs a line that is being typed nothing but the names", async () => {
   const silent = createServer(() => {}).listen(0, "127.0.0.1");
   await once(silent, "listening");
@@ -201,7 +247,7 @@ test("[CI17] [OV4] names of a hostile edge run nothing in a shell, and control n
   expect((await run("complete", "--", "host", "show", ...by, "--pool", "eu", "")).stdout).toBe(
     `h1\t${about}\n:4\n`,
   );
-  const script = `PATH=${join(ROOT, "bin")}:$PATH; source <(ipshard.js complete bash | sed 's/"ipshard complete/"ipshard.js complete/')
+  const script = `PATH=${join(ROOT, "bin")}:$PATH; source <(ipshard.js complete bash | sed 's/(ipshard complete/(ipshard.js complete/')
     _get_comp_words_by_ref() { words=(ipshard host show ${by.join(" ")} --pool eu ""); cur=""; cword=10; }
     compopt() { :; }; __ipshard_complete; printf '%s\n' "\${COMPREPLY[@]}"`;
   const inBash = await promisify(execFile)("bash", ["-c", script]);

@@ -241,16 +241,16 @@ test("[CF5] tokens, keys, contexts, policies and certificates are read up to a b
   await writeFile(large, "a".repeat(1024 * 1024 + 1));
   await chmod(large, 0o600);
   const why = "it has more than 1048576 bytes";
-  const nowhere = "http://127.0.0.1:9";
+  const noEdge = "http://127.0.0.1:9";
   const state = join(directory, "state");
   await mkdir(join(state, "keys"), { recursive: true });
   await mkdir(join(directory, "config", "ipshard"), { recursive: true });
   for (const name of ["issuer.json", "edge.json"]) await symlink("/dev/zero", join(state, "keys", name));
   const asked: readonly [words: readonly string[], code: string][] = [
     [["policy", "test", "example.com:443", "--as", "a", "--file", "/dev/zero"], "file-invalid"],
-    [["pool", "list", "--edge", nowhere, "--token-file", large], "token-unreadable"],
-    [["pool", "list", "--edge", nowhere, "--token-file", "/dev/zero"], "token-unreadable"],
-    [["fetch", "http://example.com", "--edge", nowhere, "--token-file", large], "token-unreadable"],
+    [["pool", "list", "--edge", noEdge, "--token-file", large], "token-unreadable"],
+    [["pool", "list", "--edge", noEdge, "--token-file", "/dev/zero"], "token-unreadable"],
+    [["fetch", "http://example.com", "--edge", noEdge, "--token-file", large], "token-unreadable"],
     [["token", "--role", "admin", "--name", "me", "--state", state], "key-malformed"],
   ];
   const ends = await Promise.all(asked.map(([words]) => run(...words)));

@@ -50,7 +50,9 @@ function timeOf(moment: number): string {
 
 /** Times are told in milliseconds, as durations are; none of these lasts for thirty years. */
 function isMoment(way: string, value: unknown): value is number {
-  return /Ms$/.test(way) && typeof value === "number" && value >= LEAST_MOMENT_MS && value <= MOST_MOMENT_MS;
+  return (
+    way.endsWith("Ms") && typeof value === "number" && value >= LEAST_MOMENT_MS && value <= MOST_MOMENT_MS
+  );
 }
 
 /** Every value within, by the way to it; a list is one value. */

@@ -3,6 +3,7 @@ import type { RootCommand } from "@bomb.sh/tab";
 import tab from "@bomb.sh/tab/commander";
 import type { Command } from "commander";
 import { type LiveName, liveNames, type NameKind } from "../completion/live-names.ts";
+import { safeScript } from "../completion/shell-script.ts";
 import { publishedOptions } from "../published-schema.ts";
 
 const NAME = "complete";
@@ -43,7 +44,7 @@ export function withCompletion(program: Command, args: readonly string[]): void 
         verb.option(`--${name}${isFlag ? "" : " <value>"}`, description);
     }
   }
-  completions = withNames(tab(program));
+  completions = withSafeScripts(withNames(tab(program)));
   program.commands
     .find((verb) => verb.name() === NAME)!
     .description("print what zsh, bash, fish or powershell needs to complete verbs, options and names")
@@ -68,6 +69,23 @@ export async function complete(words: readonly string[]): Promise<void> {
     known = await liveNames(fault.kind, line);
     completions!.parse([...line]);
   }
+}
+
+/** The library prints its script at once, and says it nowhere else. */
+function withSafeScripts(root: RootCommand): RootCommand {
+  const generate = root.setup.bind(root);
+  root.setup = (name, executable, shell) => {
+    const { log } = console;
+    let generated = "";
+    console.log = (text: string) => (generated += `${text}\n`);
+    try {
+      generate(name, executable, shell);
+    } finally {
+      console.log = log;
+    }
+    log(safeScript(shell, generated).trimEnd());
+  };
+  return root;
 }
 
 function namesOf(kind: NameKind) {
