@@ -1,7 +1,9 @@
 /** What an isolate remembers for a while, and how much of it. */
 import { describe, expect, it, vi } from "vitest";
+import { ok } from "../../src/core/outcome.ts";
 import { HostDoubts } from "../../src/worker/hosts/host-doubts.ts";
-import { HostHealth } from "../../src/worker/hosts/host-health.ts";
+import { HostHealth, OpenQuestions } from "../../src/worker/hosts/host-health.ts";
+import { HostWatch } from "../../src/worker/hosts/host-watch.ts";
 import { PassingMarks } from "../../src/worker/hosts/passing-marks.ts";
 import { absentHosts, gateways, healthQuestions, placementOf } from "./edge.ts";
 
@@ -241,6 +243,58 @@ describe("what a gateway says of itself", () => {
     answer[2]!(false);
     await third;
     expect(await health.isThere(placed("crossed"))).toBe(false);
+  });
+
+  it("[WK23] [WK24] is found out by two open questions of a request at most, as soon as by more", async () => {
+    vi.useFakeTimers({ toFake: ["Date", "setTimeout", "clearTimeout"] });
+    let openCount = 0;
+    let mostOpen = 0;
+    let askedCount = 0;
+    vi.stubGlobal("fetch", (_url: unknown, { signal }: { signal: AbortSignal }) => {
+      const { promise, reject } = Promise.withResolvers<never>();
+      openCount += 1;
+      askedCount += 1;
+      mostOpen = Math.max(mostOpen, openCount);
+      signal.addEventListener("abort", () => {
+        openCount -= 1;
+        reject(signal.reason);
+      });
+      return promise;
+    });
+    const gone = Promise.withResolvers<number>();
+    const beganMs = Date.now();
+    const load = async () => ok(placementOf("hushed", []));
+    const waiting = { host: placed("hushed"), pool: "hushed", load };
+    const watch = new HostWatch(waiting, () => gone.resolve(Date.now() - beganMs));
+    await vi.advanceTimersByTimeAsync(8_000);
+    // As with any number of them: the first is lost after four seconds, and looks have their pace.
+    expect(await gone.promise).toBe(6_000);
+    watch.stop();
+    expect([askedCount, mostOpen]).toEqual([3, 2]);
+    await vi.advanceTimersByTimeAsync(4_000);
+    expect([openCount, vi.getTimerCount()]).toEqual([0, 0]);
+  });
+
+  it("[WK24] a question that was given up says nothing, and the oldest is heard to its end", async () => {
+    vi.useFakeTimers({ toFake: ["Date", "setTimeout", "clearTimeout"] });
+    const health = new HostHealth();
+    const answer = questions();
+    vi.stubGlobal("fetch", abortable(globalThis.fetch));
+    const open = new OpenQuestions();
+    const host = placed("late");
+    for (let round = 0; round < 3; round += 1) {
+      void health.ask(host.gateway, open);
+      await vi.advanceTimersByTimeAsync(1_001);
+    }
+    expect(health.isLost(host)).toBe(false);
+    answer[0]!(true);
+    await vi.advanceTimersByTimeAsync(0);
+    expect([await health.isThere(host), health.isLost(host)]).toEqual([true, false]);
+    expect(answer).toHaveLength(3);
+    // The latest is the oldest now, and nothing had been said of it before.
+    await vi.advanceTimersByTimeAsync(3_000);
+    expect(health.isLost(host)).toBe(true);
+    expect(vi.getTimerCount()).toBe(0);
   });
 
   it("[WK24] is remembered of 4,096 gateways, and the oldest is forgotten", async () => {

@@ -22,6 +22,7 @@ import {
 import { TRACEPARENT } from "../../wire/trace-context.ts";
 import { problemCodeOf } from "../../wire/problem-response.ts";
 import { health, hostDoubts, longWaits, cooldowns, missHost, placements } from "../hosts/edge-state.ts";
+import { OpenQuestions } from "../hosts/host-health.ts";
 import { HostWatch } from "../hosts/host-watch.ts";
 import { LONG } from "../hosts/long-waits.ts";
 import type { LoadPlacement } from "../hosts/placement-cache.ts";
@@ -83,14 +84,15 @@ export async function forward(forwarding: Forwarding): Promise<Response> {
   handedOverOf.set(pool, (handedOverOf.get(pool) ?? 0) + 1);
   let before: Response | null = null;
   let isAfterLoss = false;
+  const questions = new OpenQuestions();
   for (let count = 1; ; count += 1) {
-    const next = isAfterLoss ? successor(forwarding) : nextHost(forwarding);
+    const next = isAfterLoss ? successor(forwarding, questions) : nextHost(forwarding);
     const chosen = next instanceof Promise ? await next : next;
     if (!chosen.ok) return final(before ?? problem({ code: chosen.refusal }), body);
     // Before the next try, which aborts the one that brought it.
     await before?.body?.cancel();
     if (count > 1) edgeCounters.retries += 1;
-    const { answer, mayRepeat, isLost } = await attempt(forwarding, chosen.value, body);
+    const { answer, mayRepeat, isLost } = await attempt(forwarding, chosen.value, body, questions);
     if (isLost && isAfterLoss) search.suspect();
     if (!mayRepeat || count === MAX_TRIES || (isLost && isAfterLoss)) return final(answer, body);
     before = answer;
@@ -117,11 +119,11 @@ async function renewedHost({ search, pool, load }: Forwarding): Promise<NextHost
 }
 
 /** A host that says it is there: the one repeat after a loss is not spent on a dead one. [WK12] */
-async function successor(forwarding: Forwarding): Promise<NextHost> {
+async function successor(forwarding: Forwarding, questions: OpenQuestions): Promise<NextHost> {
   const { search } = forwarding;
   for (let count = 1; ; count += 1) {
     const chosen = await nextHost(forwarding);
-    if (!chosen.ok || (await health.isThere(chosen.value.host))) return chosen;
+    if (!chosen.ok || (await health.isThere(chosen.value.host, questions))) return chosen;
     missHost(forwarding.pool, chosen.value.host.host);
     search.lost(chosen.value);
     if (count === MAX_SUCCESSORS) return refuse("no-host");
@@ -132,6 +134,7 @@ async function attempt(
   forwarding: Forwarding,
   destined: Destined,
   body: RequestBody | null,
+  questions: OpenQuestions,
 ): Promise<Attempt> {
   const { request, search } = forwarding;
   try {
@@ -155,7 +158,7 @@ async function attempt(
     if (failure !== null) return answered(problem({ code: failure }));
     const { host } = destined.host;
     search.lost(destined);
-    blame(forwarding, destined, body, fault === GONE);
+    blame(forwarding, destined, body, fault === GONE, questions);
     const { requestId, pool } = forwarding;
     say("warn", "a host was lost", { requestId, host, pool, code: "host-lost" }, fault);
     const answer = problem({ code: "host-lost", detail: `Host ${host} did not answer.` });
@@ -234,13 +237,14 @@ function blame(
   { host }: Destined,
   body: RequestBody | null,
   isGone: boolean,
+  questions: OpenQuestions,
 ): void {
   const nowMs = Date.now();
   const isKnown = cooldowns.has(host.host, nowMs);
   const isSure = body === null || body.canBlameHost() || isGone;
   if (isSure) cooldowns.add(host.host, nowMs);
   if (isGone || (isKnown && isSure)) return;
-  const asking = isSure ? health.ask(host.gateway) : health.isThere(host);
+  const asking = isSure ? health.ask(host.gateway, questions) : health.isThere(host, questions);
   background.waitUntil(judgeByWord(pool, host.host, asking));
 }
 

@@ -15,6 +15,11 @@ const SHARED_MS = 1_000;
 /** Gateways that are remembered; beyond it the oldest is forgotten. */
 const REMEMBERED_GATEWAYS = 4_096;
 
+/** Of one request: Cloudflare lets it have six connections that wait, and its own is one of them. */
+const MOST_OPEN = 2;
+/** A question was ended for a later one, which says nothing of its gateway. */
+const GIVEN_UP = "a later question takes its place";
+
 /** What came of a question: its answer, none yet, or none at all. */
 type Said = "there" | "waiting" | "lost";
 
@@ -26,16 +31,36 @@ interface Knowledge {
   asOfMs: number;
 }
 
+/**
+ * The questions of one request that have no answer yet. The oldest stays, for it is the first to say that a
+ * gateway is lost, and hears one that is slow; of the others the latest is enough. [WK24]
+ */
+export class OpenQuestions {
+  readonly #open: AbortController[] = [];
+
+  begin(): AbortController {
+    const asking = new AbortController();
+    if (this.#open.length === MOST_OPEN) this.#open.pop()!.abort(GIVEN_UP);
+    this.#open.push(asking);
+    return asking;
+  }
+
+  end(asking: AbortController): void {
+    const at = this.#open.indexOf(asking);
+    if (at !== -1) this.#open.splice(at, 1);
+  }
+}
+
 /** What one isolate knows. */
 export class HostHealth {
   readonly #known = new Map<string, Knowledge>();
 
   /** Whether a gateway is there, as of a moment ago; while another request asks, what was known. */
-  async isThere({ gateway }: PlacedHost): Promise<boolean> {
+  async isThere({ gateway }: PlacedHost, questions?: OpenQuestions): Promise<boolean> {
     const known = this.#known.get(gateway);
     const ageMs = known === undefined ? Infinity : Date.now() - known.sharedFromMs;
     // A clock that was set back must not make it last.
-    if (known === undefined || Math.abs(ageMs) >= SHARED_MS) return this.ask(gateway);
+    if (known === undefined || Math.abs(ageMs) >= SHARED_MS) return this.ask(gateway, questions);
     return known.said === "there";
   }
 
@@ -45,7 +70,7 @@ export class HostHealth {
   }
 
   /** Asks now; false after a second without an answer, which is still waited for. */
-  async ask(gateway: string): Promise<boolean> {
+  async ask(gateway: string, questions = new OpenQuestions()): Promise<boolean> {
     const nowMs = Date.now();
     const before = this.#known.get(gateway);
     const present: Knowledge = {
@@ -57,13 +82,16 @@ export class HostHealth {
     if (this.#known.size >= REMEMBERED_GATEWAYS) this.#known.delete(this.#known.keys().next().value!);
     this.#known.set(gateway, present);
     const deadline = new Deadline(ANSWER_DEADLINE_MS);
-    const answer = answerOf(gateway);
+    const asking = questions.begin();
+    const answer = answerOf(gateway, asking).finally(() => questions.end(asking));
     const said = await Promise.race([answer, deadline.passed.then(() => "waiting" as const)]);
     deadline.cancel();
     present.sharedFromMs = Date.now();
     this.#learn(this.#known.get(gateway) ?? present, said, nowMs);
     if (said === "waiting") {
-      void answer.then((late) => this.#learn(this.#known.get(gateway) ?? present, late, nowMs));
+      void answer.then((late) => {
+        if (late !== "waiting") this.#learn(this.#known.get(gateway) ?? present, late, nowMs);
+      });
     }
     return said === "there";
   }
@@ -84,17 +112,19 @@ export class HostHealth {
   }
 }
 
-/** A gateway that cannot serve says so, and is there; a proxy before it answers in another way. */
-async function answerOf(gateway: string): Promise<"there" | "lost"> {
+/**
+ * A gateway that cannot serve says so, and is there; a proxy before it answers in another way. A question that
+ * was given up still waits.
+ */
+async function answerOf(gateway: string, controller: AbortController): Promise<Said> {
   const deadline = new Deadline(LAST_DEADLINE_MS);
-  const controller = new AbortController();
   void deadline.passed.then(() => controller.abort());
   try {
     const response = await fetch(`${gateway}/health`, { redirect: "manual", signal: controller.signal });
     const said = await response.json<{ status?: unknown } | null>();
     return typeof said?.status === "string" ? "there" : "lost";
   } catch {
-    return "lost";
+    return controller.signal.reason === GIVEN_UP ? "waiting" : "lost";
   } finally {
     deadline.cancel();
   }

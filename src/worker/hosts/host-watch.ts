@@ -9,6 +9,7 @@
  * asks the control plane [LAW9]. [WK23] [WK24] [WK44]
  */
 import { isHeard, type PlacedHost } from "../../core/placement.ts";
+import { OpenQuestions } from "./host-health.ts";
 import { health, hostDoubts, missHost, placements } from "./edge-state.ts";
 import { type LoadPlacement, RENEWAL_INTERVAL_MS } from "./placement-cache.ts";
 import { say } from "../runtime/log.ts";
@@ -35,6 +36,7 @@ export class HostWatch {
   readonly #onGone: () => void;
   readonly #paceMs: number;
   #timer: ReturnType<typeof setTimeout>;
+  readonly #questions = new OpenQuestions();
   #isStopped = false;
 
   constructor(waiting: Waiting, onGone: () => void, paceMs = REQUEST_PACE_MS) {
@@ -57,7 +59,7 @@ export class HostWatch {
 
   async #judge(): Promise<void> {
     const { host, pool, load } = this.#waiting;
-    const isThere = await health.isThere(host);
+    const isThere = await health.isThere(host, this.#questions);
     if (this.#isStopped) return;
     if (isThere) {
       hostDoubts.remove(pool, host.host);
