@@ -160,16 +160,25 @@ test("[CI18] nothing that is typed, and nothing that is offered, is carried out 
     "",
   ];
   const said = "$(touch ran)\tabout: it\nsafe\n`touch ran`\n:x[$(touch ran)]";
-  const test = `cd ${directory}; EDGE="https://e.example"; HOME=/home/me; source ./script
+  const pressed = `cd ${directory}; EDGE="https://e.example"; HOME=/home/me; source ./script
     _get_comp_words_by_ref() { words=(ipshard pool show ${typed.map(quotedForBash).join(" ")}); cur=""; cword=16; }
     compopt() { :; }; ipshard() { printf '%s\n' "$@" > given; printf '%s\n' ${quotedForBash(said)}; }
     __ipshard_complete; printf '%s\n' "\${COMPREPLY[@]}"`;
-  const { stdout } = await promisify(execFile)("bash", ["-c", test]);
+  const { stdout } = await promisify(execFile)("bash", ["-c", pressed]);
   expect(stdout).toBe("$(touch ran)\nsafe\n`touch ran`\n");
   expect((await readFile(join(directory, "given"), "utf8")).split("\n")).toEqual([
-    ...["complete", "--", "pool", "show"],
+    "complete",
+    "--",
+    "pool",
+    "show",
     ...typed.slice(0, 8),
-    ...["/home/me/token", "https://e.example", "https://e.example", "a b", "a b", "", ""],
+    "/home/me/token",
+    "https://e.example",
+    "https://e.example",
+    "a b",
+    "a b",
+    "",
+    "",
   ]);
   expect(readdirSync(directory).toSorted()).toEqual(["given", "script"]);
   await rm(directory, { recursive: true });

@@ -89,9 +89,10 @@ export class HostHealth {
     present.sharedFromMs = Date.now();
     this.#learn(this.#known.get(gateway) ?? present, said, nowMs);
     if (said === "waiting") {
-      void answer.then((late) => {
-        if (late !== "waiting") this.#learn(this.#known.get(gateway) ?? present, late, nowMs);
-      });
+      // One that was given up has found out nothing.
+      const learn = (late: Said): void =>
+        late === "waiting" ? undefined : this.#learn(this.#known.get(gateway) ?? present, late, nowMs);
+      void answer.then(learn);
     }
     return said === "there";
   }
