@@ -2,8 +2,10 @@
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { EgressIp } from "../../durable-objects/address/egress-ip.ts";
+import { ADDRESS_MIGRATIONS } from "../../durable-objects/address/address-schema.ts";
 import { LeaseStore } from "../../durable-objects/address/lease-store.ts";
 import type { EgressPool } from "../../durable-objects/pool/egress-pool.ts";
+import { migrate } from "../../durable-objects/storage/migrate.ts";
 import type { SqlValue } from "../../durable-objects/storage/sql-database.ts";
 import { newestOf, placeText } from "../../src/core/history-event.ts";
 import type { LeaseEvent } from "../../src/core/lease-table.ts";
@@ -206,6 +208,7 @@ it("[EV2] [EV4] an address tells its grants and what became of them, page by pag
 it("[EV2] a grant writes no row for it, and a lease that is over one of an index", async () => {
   const stub = objects.EGRESS_IP.getByName("198.19.77.251");
   await runInDurableObject(stub, (_instance: EgressIp, { storage }) => {
+    migrate(storage, ADDRESS_MIGRATIONS);
     let rowCount = 0;
     // As the platform counts them, rows of indexes too.
     const exec = (query: string, ...bindings: SqlValue[]) => {
