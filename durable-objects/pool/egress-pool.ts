@@ -160,14 +160,14 @@ export class EgressPool extends DurableObject<PoolBindings> {
     return this.#service.facts();
   }
 
-  /** As the service's `takeRevocations`. */
+  /** As `RevokedConnections.end`. */
   async takeRevocations(revoked: readonly PoolRevocation[]): Promise<Outcome<null, "pool-unknown">> {
-    return this.#service.takeRevocations(revoked);
+    return this.#service.revoked.end(revoked);
   }
 
-  /** As the service's `takeRetiredKeys`. */
+  /** As `RevokedConnections.endOfKeys`. */
   async takeRetiredKeys(kids: readonly string[]): Promise<Outcome<null, "pool-unknown">> {
-    return this.#service.takeRetiredKeys(kids);
+    return this.#service.revoked.endOfKeys(kids);
   }
 
   /** Settings, addresses, hosts and routers. */

@@ -14,7 +14,6 @@ import { DEFAULT_POOL_SETTINGS, ownSettingsOf, type PoolSettings } from "../../s
 import type { Publication } from "../../src/core/publication.ts";
 import type { PoolAddress } from "../calls/address-calls.ts";
 import type { PublishRefusal } from "../calls/pool-calls.ts";
-import type { PoolRevocation } from "../calls/register-calls.ts";
 import { within } from "../platform/deadline.ts";
 import {
   type Acceptance,
@@ -74,7 +73,8 @@ export class PoolService {
   readonly record: PoolRecord;
   /** Its policy, and the changes of that. */
   readonly policies: PoolPolicies;
-  readonly #revoked: RevokedConnections;
+  /** Who is cut off, since its token is not good any more. */
+  readonly revoked: RevokedConnections;
   readonly #viewers: PoolViewers;
 
   constructor(given: ObjectPlatform, addressOf: (ip: string) => PoolAddress) {
@@ -132,7 +132,7 @@ export class PoolService {
     this.#hosts = new HostSessions({ platform, addressOf, viewers: this.#viewers, ...parts });
     const doubt = (host: string): void => this.#hosts.doubt([host]);
     this.#removal = new HostRemoval({ store, assignments, questions, audit, doubt });
-    this.#revoked = new RevokedConnections({ platform, store, policies, addressOf });
+    this.revoked = new RevokedConnections({ platform, store, policies, addressOf });
     this.#orders = new AddressOrders({ platform, store, steering, events, addressOf, onChange });
   }
 
@@ -322,20 +322,6 @@ export class PoolService {
   ): Outcome<Acceptance, "pool-unknown" | "token-revoked" | "viewers-exhausted"> {
     const connected = this.#connect(opener, (pool) => this.#viewers.connect(viewer, pool, opener));
     return connected.ok ? connected.value : connected;
-  }
-
-  /** As `RevokedConnections.end`. */
-  async takeRevocations(revoked: readonly PoolRevocation[]): Promise<Outcome<null, "pool-unknown">> {
-    if (this.#store.pool() === null) return refuse("pool-unknown");
-    await this.#revoked.end(revoked);
-    return ok(null);
-  }
-
-  /** As `RevokedConnections.endOfKeys`. */
-  async takeRetiredKeys(kids: readonly string[]): Promise<Outcome<null, "pool-unknown">> {
-    if (this.#store.pool() === null) return refuse("pool-unknown");
-    await this.#revoked.endOfKeys(kids);
-    return ok(null);
   }
 
   /**

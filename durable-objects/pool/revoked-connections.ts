@@ -1,4 +1,5 @@
 /** Who is connected to a pool or its addresses by a token that is not good any more, and is cut off. [TK6] */
+import { ok, type Outcome, refuse } from "../../src/core/outcome.ts";
 import type { PoolAddress } from "../calls/address-calls.ts";
 import type { PoolRevocation } from "../calls/register-calls.ts";
 import type { ObjectPlatform } from "../platform/object-platform.ts";
@@ -23,8 +24,9 @@ export class RevokedConnections {
   }
 
   /** May be repeated. Fails while somebody cannot be told; whoever is connected here is cut off all the same. */
-  async end(revoked: readonly PoolRevocation[]): Promise<void> {
+  async end(revoked: readonly PoolRevocation[]): Promise<Outcome<null, "pool-unknown">> {
     const { platform, store, policies, addressOf } = this.#options;
+    if (store.pool() === null) return refuse("pool-unknown");
     const noted = policies.revoke(revoked.map(({ tokenId, expiresAtMs }) => ({ tokenId, expiresAtMs })));
     endConnectionsOf(
       platform,
@@ -37,12 +39,15 @@ export class RevokedConnections {
     await Promise.all(ips.map(({ ip }) => addressOf(ip).dropTokens(ids)));
     // Hosts cannot be told then. It is tried again, and older ones end meanwhile.
     if (!noted.ok) throw new Error(noted.refusal);
+    return ok(null);
   }
 
   /** The same of all tokens that these keys have signed; to whoever comes anew the Worker says no. [TK7] */
-  async endOfKeys(kids: readonly string[]): Promise<void> {
+  async endOfKeys(kids: readonly string[]): Promise<Outcome<null, "pool-unknown">> {
     const { platform, store, addressOf } = this.#options;
+    if (store.pool() === null) return refuse("pool-unknown");
     endConnectionsOf(platform, kids);
     await Promise.all(store.ips().map(({ ip }) => addressOf(ip).dropTokens(kids)));
+    return ok(null);
   }
 }
