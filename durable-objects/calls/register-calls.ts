@@ -15,4 +15,6 @@ export interface RevokingPool {
 export interface PoolRevocation extends RevokedToken {
   /** Null when the register has never seen the token. */
   readonly role: Role | null;
+  /** It is no token but a session of the dashboard, of which hosts need not know. [DA6] */
+  readonly isSession?: true | undefined;
 }

@@ -27,7 +27,9 @@ export class RevokedConnections {
   async end(revoked: readonly PoolRevocation[]): Promise<Outcome<null, "pool-unknown">> {
     const { platform, store, policies, addressOf } = this.#options;
     if (store.pool() === null) return refuse("pool-unknown");
-    const noted = policies.revoke(revoked.map(({ tokenId, expiresAtMs }) => ({ tokenId, expiresAtMs })));
+    // To hosts a session is nothing. [DA6]
+    const ofTokens = revoked.filter(({ isSession }) => isSession !== true);
+    const noted = policies.revoke(ofTokens.map(({ tokenId, expiresAtMs }) => ({ tokenId, expiresAtMs })));
     endConnectionsOf(
       platform,
       revoked.map(({ tokenId }) => tokenId),

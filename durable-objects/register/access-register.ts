@@ -14,6 +14,7 @@ import type { Join } from "./join-store.ts";
 import type { ListedKey } from "./key-store.ts";
 import type { Administrator } from "./administrator.ts";
 import { type Joined, RegisterService, type RevocationWish, type Revoked } from "./register-service.ts";
+import type { KeptSignIn } from "./sign-in-store.ts";
 import type { ListedToken } from "./token-store.ts";
 
 /** The name of the only catalogue, which knows all pools. */
@@ -128,6 +129,21 @@ export class AccessRegister extends DurableObject<RegisterBindings> {
   /** As the service's `renew`. */
   async renew(id: string): Promise<Outcome<Joined, "token-unknown" | "token-revoked" | "register-full">> {
     return this.#service.renew(id);
+  }
+
+  /** As the sessions' `keepCode`. */
+  async keepSignIn(code: KeptSignIn): Promise<Outcome<null, "register-full">> {
+    return this.#service.sessions.keepCode(code);
+  }
+
+  /** As the sessions' `takeCode`. */
+  async takeSignIn(id: string): Promise<string | null> {
+    return this.#service.sessions.takeCode(id);
+  }
+
+  /** As the sessions' `end`. */
+  async endSession(by: Administrator, id: string, endsAtMs: number): Promise<Outcome<null, "register-full">> {
+    return this.#service.sessions.end(by, id, endsAtMs);
   }
 
   /** As the service's `audit`. */

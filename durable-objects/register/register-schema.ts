@@ -71,4 +71,14 @@ export const REGISTER_MIGRATIONS: Migrations = [
   ["ALTER TABLE access_key ADD COLUMN is_told INTEGER NOT NULL DEFAULT 0"],
   // Which key signed a token: null of one that is older than this, and of what machines got by a join.
   ["ALTER TABLE token ADD COLUMN kid TEXT"],
+  // Sessions of the dashboard: which were ended, and the codes by which one begins.
+  [
+    "ALTER TABLE revocation ADD COLUMN is_session INTEGER NOT NULL DEFAULT 0",
+    `CREATE TABLE sign_in_code (
+      id TEXT PRIMARY KEY,
+      sealed TEXT NOT NULL,
+      ends_at_ms INTEGER NOT NULL,
+      made_by TEXT NOT NULL
+    ) WITHOUT ROWID`,
+  ],
 ];

@@ -20,6 +20,7 @@ import { type Administrator, hasRoomFor } from "./administrator.ts";
 import { type JoinedRole, type Join, JoinStore } from "./join-store.ts";
 import { KeyStore, type ListedKey } from "./key-store.ts";
 import { REGISTER_MIGRATIONS } from "./register-schema.ts";
+import { RegisterSessions } from "./register-sessions.ts";
 import { type Pools, RevocationSpread } from "./revocation-spread.ts";
 import { type ListedToken, type RegisteredToken, TokenStore } from "./token-store.ts";
 
@@ -60,6 +61,8 @@ const JOINED_TTL_MS = 30 * DAY_MS;
 
 /** One, in the object that has the register's name. */
 export class RegisterService {
+  /** Sessions of the dashboard. */
+  readonly sessions: RegisterSessions;
   readonly #platform: ObjectPlatform;
   readonly #tokens: TokenStore;
   readonly #keys: KeyStore;
@@ -75,6 +78,11 @@ export class RegisterService {
     this.#keys = new KeyStore(platform.storage);
     this.#joins = new JoinStore(platform.storage);
     this.#spread = new RevocationSpread(platform, this.#tokens, this.#keys, pools);
+    const spread = (): void => {
+      this.#changed(false);
+      platform.keepAwake(done(this.#spread.push()));
+    };
+    this.sessions = new RegisterSessions({ platform, tokens: this.#tokens, spread });
   }
 
   /** What decides about tokens now; null if that is what who asks has already. */

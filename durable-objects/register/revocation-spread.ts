@@ -97,10 +97,11 @@ export class RevocationSpread {
     kids: readonly string[],
   ): Promise<boolean> {
     const concerned = pending.filter(({ spread }) => spread.includes(pool) || spread.includes(EVERY_POOL));
-    const revoked = concerned.map(({ tokenId, expiresAtMs, role }): PoolRevocation => ({
+    const revoked = concerned.map(({ tokenId, expiresAtMs, role, isSession }): PoolRevocation => ({
       tokenId,
       expiresAtMs,
       role,
+      isSession,
     }));
     try {
       for (let from = 0; from < revoked.length; from += MOST_AT_ONCE) {

@@ -34,6 +34,8 @@ export interface ListedToken extends RegisteredToken {
 /** A revocation as it is noted. */
 export interface NotedRevocation extends SpreadRevocation {
   readonly role: Role | null;
+  /** It is no token but a session of the dashboard that was ended. [DA6] */
+  readonly isSession?: true | undefined;
   readonly revokedAtMs: number;
   readonly revokedBy: string;
 }
@@ -92,17 +94,29 @@ export class TokenStore {
 
   /** How many revocations there are, and how many of them one administrator has made. */
   revocationCounts(by: string): { readonly all: number; readonly own: number } {
-    const query = "SELECT count(*) AS n, coalesce(sum(revoked_by = ?), 0) AS own FROM revocation";
-    const row = this.#all(query, by)[0]!;
+    const query =
+      "SELECT count(*) AS n, coalesce(sum(revoked_by = ?), 0) AS own FROM revocation WHERE is_session = ?";
+    return this.#countsOf(query, by, 0);
+  }
+
+  /** The same of sessions that were ended: they take no room from revocations. */
+  endedSessionCounts(by: string): { readonly all: number; readonly own: number } {
+    const query =
+      "SELECT count(*) AS n, coalesce(sum(revoked_by = ?), 0) AS own FROM revocation WHERE is_session = ?";
+    return this.#countsOf(query, by, 1);
+  }
+
+  #countsOf(query: string, by: string, isSession: 0 | 1): { readonly all: number; readonly own: number } {
+    const row = this.#all(query, by, isSession)[0]!;
     return { all: numberOf(row, "n"), own: numberOf(row, "own") };
   }
 
   /** Notes that a token was revoked, instead of what was noted of it before. */
   revoke(revocation: NotedRevocation): void {
-    const { tokenId, role, pools, spread, expiresAtMs, revokedAtMs, revokedBy } = revocation;
+    const { tokenId, role, pools, spread, expiresAtMs, revokedAtMs, revokedBy, isSession } = revocation;
     this.#all("DELETE FROM revocation WHERE id = ?", tokenId);
     this.#all(
-      "INSERT INTO revocation (id, role, pools, spread, ends_at_ms, revoked_at_ms, revoked_by) VALUES (?, ?, ?, ?, ?, ?, ?)",
+      "INSERT INTO revocation (id, role, pools, spread, ends_at_ms, revoked_at_ms, revoked_by, is_session) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
       tokenId,
       role,
       JSON.stringify(pools),
@@ -110,6 +124,7 @@ export class TokenStore {
       expiresAtMs,
       revokedAtMs,
       revokedBy,
+      isSession === true ? 1 : 0,
     );
   }
 
@@ -134,6 +149,7 @@ export class TokenStore {
       tokenId: textOf(row, "id"),
       expiresAtMs: numberOf(row, "ends_at_ms"),
       role: textOrNull(row, "role") as Role | null,
+      isSession: row["is_session"] === 1 ? true : undefined,
       sequence: numberOf(row, "sequence"),
       spread: listOf(row, "spread"),
       revokedAtMs: numberOf(row, "revoked_at_ms"),
@@ -151,6 +167,11 @@ export class TokenStore {
     this.#all("DELETE FROM token WHERE ends_at_ms <= ?", tokensBeforeMs);
     // As long as the token is listed, it is listed as revoked.
     this.#all("DELETE FROM revocation WHERE ends_at_ms <= ? AND id NOT IN (SELECT id FROM token)", nowMs);
+  }
+
+  /** Forgets sessions that have ended by themselves since. */
+  pruneSessions(nowMs: number): void {
+    this.#all("DELETE FROM revocation WHERE is_session = 1 AND ends_at_ms <= ?", nowMs);
   }
 
   /** How far all pools have been told. */

@@ -12,6 +12,7 @@ import {
   registrationSchema,
   revocationSchema,
   revokedSchema,
+  signInCodeSchema,
   tokenPageSchema,
   tokenSchema,
   tokensSchema,
@@ -93,5 +94,11 @@ export const ACCESS_ROUTES = {
     path: "/v1/renewals",
     summary: "Replaces the token of a machine that joined, which is the one that asks",
     responses: answers("A token that lasts longer.", joinedSchema),
+  },
+  makeSignInCode: {
+    method: "post",
+    path: "/v1/sign-in-codes",
+    summary: "Makes a code by which a browser signs in to the dashboard as whom the token is for, once",
+    responses: answers("The code, good for minutes.", signInCodeSchema),
   },
 } as const;

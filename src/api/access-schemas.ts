@@ -25,7 +25,7 @@ export const registrationSchema = z.strictObject({ token: z.string().min(1).max(
 export const tokenSchema = z
   .object({
     id: z.string(),
-    role: z.enum(ISSUED_ROLES as [Role, ...Role[]]),
+    role: z.enum(ISSUED_ROLES as readonly Role[] as [Role, ...Role[]]),
     name: z.string(),
     tenant: z.string().nullable(),
     pools: z.array(z.string()).readonly(),
@@ -70,7 +70,7 @@ export const revocationSchema = z
   .strictObject({
     id: tokenId.optional(),
     name: nameSchema.optional(),
-    role: z.enum(ISSUED_ROLES as [Role, ...Role[]]).optional(),
+    role: z.enum(ISSUED_ROLES).optional(),
     tenant: tenant.optional(),
     endsAtMs: z.int().positive().optional().meta({
       description:
@@ -172,6 +172,12 @@ export const joinedSchema = z.object({
   name: z.string(),
   pools: z.array(z.string()).readonly(),
   endsAtMs: instant,
+});
+
+/** A code that signs in to the dashboard, once. [DA4] */
+export const signInCodeSchema = z.object({
+  code: z.string().meta({ description: "For EDGE/dashboard#sign-in=CODE; good once." }),
+  endsAt: z.iso.datetime().meta({ description: "Until when it is good." }),
 });
 
 /** How long a join is good for unless said otherwise. */

@@ -14,6 +14,8 @@ export type Role =
   | "router"
   /** Change and read everything. */
   | "admin"
+  /** Read what an administrator may read of the pools it names, and change nothing. [DA2] */
+  | "viewer"
   /** Use the gateways of the hosts of the pools it names; short-lived, made by the edge. */
   | "gateway"
   /** Get a token of a host or a router, once; short-lived, made by the edge. [TK9] */
@@ -22,7 +24,19 @@ export type Role =
   | "attribution";
 
 /** Roles that an operator's key may sign. */
-export const ISSUED_ROLES: readonly Role[] = ["client", "host", "router", "admin"];
+export const ISSUED_ROLES = [
+  "client",
+  "host",
+  "router",
+  "admin",
+  "viewer",
+] as const satisfies readonly Role[];
+
+/** A role that an operator's key may sign. */
+export type IssuedRole = (typeof ISSUED_ROLES)[number];
+
+/** Roles that read what administrators read; all but the first change nothing. [DA2] */
+export const READING_ROLES = ["admin", "viewer"] as const satisfies readonly Role[];
 
 /** Roles that a machine may get by a join. */
 export const JOINED_ROLES = ["host", "router"] as const satisfies readonly Role[];
@@ -52,6 +66,8 @@ export interface Identity {
   readonly restrictions?: TokenRestrictions;
   /** The edge signed it for a machine that joined: it counts only while the register knows its id. [TK9] */
   readonly isJoined?: true;
+  /** The edge wants to know how long the steps of its requests take. In a token of the edge's own alone. [DA10] */
+  readonly isTimed?: true;
   /** Pools it may use, the first being its default; for a host or a router, the pools it may join. */
   readonly pools: readonly string[];
   /** End of validity, Unix milliseconds. */

@@ -148,6 +148,19 @@ export const CATALOGUE = {
     2,
     "The join token was used. If not by this machine, revoke what it made: ipshard token revoke --name NAME.",
   ),
+  "session-ended": kind(401, "http_request_denied", 2, "The session is over. Sign in again."),
+  "sign-in-code-invalid": kind(
+    401,
+    "http_request_denied",
+    2,
+    "The sign-in code was used, has ended, or never was. Ask for another: ipshard dashboard.",
+  ),
+  "csrf-refused": kind(
+    403,
+    "http_request_denied",
+    2,
+    "With a session only the edge's own page is heard: it says so by its origin and by ipshard-csrf.",
+  ),
   "role-denied": kind(403, "http_request_denied", 2, "The token's role does not permit this."),
   "pool-denied": kind(403, "http_request_denied", 2, "The token does not permit this pool."),
   "tls-required": kind(
@@ -284,6 +297,12 @@ export const CATALOGUE = {
     "destination_unavailable",
     1,
     "The host does not have the pool's policy, by which it decides, and has not been given it yet.",
+  ),
+  "dashboard-missing": kind(
+    404,
+    null,
+    1,
+    "This edge has no such file of the dashboard. Build it with npm run build, and deploy it again.",
   ),
   "attribution-busy": kind(503, null, 1, "The host answers as many questions about its flows as it can."),
   "control-plane-unavailable": kind(503, "proxy_internal_error", 1, "The control plane does not answer."),

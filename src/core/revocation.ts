@@ -10,7 +10,7 @@ export interface Revocation extends RevokedToken {
 
 /** Whether a token was taken back. */
 export function isRevoked(
-  { tokenId, pools }: Identity,
+  { tokenId, pools }: Pick<Identity, "tokenId" | "pools">,
   revocations: ReadonlyMap<string, Revocation>,
 ): boolean {
   const revocation = tokenId === undefined ? undefined : revocations.get(tokenId);

@@ -26,6 +26,8 @@ export const EGRESS_HOST = "egress-host";
  * (`@` and Unix seconds). [PL10]
  */
 export const EGRESS_SESSION_UNTIL = "egress-session-until";
+/** Response, to the edge alone and where it asked by its token: how long which step took, as `server-timing` says it. [DA10] */
+export const EGRESS_TIMING = "egress-timing";
 /** Response: where the followed redirects ended. */
 export const EGRESS_LOCATION = "egress-location";
 /**
@@ -37,6 +39,9 @@ export const EGRESS_KEPT = "egress-kept-";
 export const PROXY_STATUS = "proxy-status";
 /** How this proxy names itself in `proxy-status`. */
 export const PROXY_NAME = "ipshard";
+
+/** Request of the dashboard: proves that the page itself asks, not another one in the same browser. [DA5] */
+export const CSRF_HEADER = "ipshard-csrf";
 
 /** Path of the egress API, on the edge and on every host's gateway. */
 export const FETCH_PATH = "/v1/fetch";

@@ -29,7 +29,7 @@ const NOBODY: JWK = { kty: "OKP", crv: "Ed25519", x: "11qYAYKxCrfVS_7TyWQHOg7hcv
 
 const claimsSchema = z.object({
   sub: z.string().min(1).max(128),
-  role: z.enum(["client", "host", "router", "admin", "gateway", "attribution", "join"]),
+  role: z.enum(["client", "host", "router", "admin", "viewer", "gateway", "attribution", "join"]),
   pools: z.array(z.string()).max(256),
   exp: z.number(),
   jti: z.string().min(1).max(64).optional(),
@@ -37,6 +37,7 @@ const claimsSchema = z.object({
   ips: z.array(z.string()).max(256).optional(),
   destinations: z.array(z.string()).max(256).optional(),
   rate: z.number().positive().optional(),
+  timed: z.literal(true).optional(),
 });
 
 /** A new id of a token: short, and nobody guesses it. [TK2] */
@@ -46,11 +47,11 @@ export function newTokenId(): string {
 
 /** Signs a token for an identity; it ends at `expiresAtMs`, rounded down to the second. */
 export async function signToken(identity: Identity, key: JWK): Promise<string> {
-  const { role, pools, tenant, tokenId, restrictions = {} } = identity;
+  const { role, pools, tenant, tokenId, restrictions = {}, isTimed: timed } = identity;
   const { ips, destinations, requestsPerSecond: rate } = restrictions;
   const id = tokenId === undefined ? {} : { jti: tokenId };
   // What is undefined is no part of the JSON.
-  return new SignJWT({ role, pools, ...id, tenant, ips, destinations, rate })
+  return new SignJWT({ role, pools, ...id, tenant, ips, destinations, rate, timed })
     .setProtectedHeader({ alg: ALGORITHM, kid: key.kid ?? "" })
     .setSubject(identity.subject)
     .setAudience(AUDIENCE)
@@ -175,7 +176,7 @@ export function kidOf(token: string): string | null {
 }
 
 function identityOf(claims: z.infer<typeof claimsSchema>, kind: KeyKind): Identity {
-  const { sub, role, pools, exp, jti, tenant, ips, destinations, rate } = claims;
+  const { sub, role, pools, exp, jti, tenant, ips, destinations, rate, timed } = claims;
   const isJoined = kind === "edge" && (JOINED_ROLES as readonly Role[]).includes(role);
   const isRestricted = ips !== undefined || destinations !== undefined || rate !== undefined;
   const restrictions: TokenRestrictions = {
@@ -192,11 +193,12 @@ function identityOf(claims: z.infer<typeof claimsSchema>, kind: KeyKind): Identi
     ...(jti === undefined ? {} : { tokenId: jti }),
     ...(isRestricted ? { restrictions } : {}),
     ...(isJoined ? { isJoined } : {}),
+    ...(timed === true && kind === "edge" ? { isTimed: timed } : {}),
   };
 }
 
 function maySign(kind: KeyKind, role: Role): boolean {
-  return (kind === "issuer" ? ISSUED_ROLES : EDGE_ROLES).includes(role);
+  return (kind === "issuer" ? (ISSUED_ROLES as readonly Role[]) : EDGE_ROLES).includes(role);
 }
 
 function refusalOf(fault: unknown): IdentityRefusal {

@@ -9,6 +9,7 @@ import { ROUTES } from "../api/routes.ts";
 import { permitsPool, type Role } from "../core/identity.ts";
 import { accessCopy } from "./identity/access-copy.ts";
 import {
+  administration,
   authenticate,
   type EdgeContext,
   identify,
@@ -18,6 +19,11 @@ import {
 import { edgeKeysOf } from "./identity/edge-keys.ts";
 import { serveAudit } from "./routes/audit.ts";
 import { serveCopies } from "./routes/copies.ts";
+import { serveDashboardLive } from "./routes/dashboard-live.ts";
+import { serveDashboardPast } from "./routes/dashboard-past.ts";
+import { serveDashboardPage } from "./routes/dashboard-page.ts";
+import { serveDashboardSession } from "./routes/dashboard-session.ts";
+import { serveDashboardTry } from "./routes/dashboard-try.ts";
 import { serveDrains } from "./routes/drains.ts";
 import { serveEgressFacts } from "./routes/egress-facts.ts";
 import { serveEvents } from "./routes/events.ts";
@@ -31,16 +37,17 @@ import { serveJoins } from "./routes/joins.ts";
 import { serveKeys } from "./routes/keys.ts";
 import { servePolicies } from "./routes/policies.ts";
 import { servePools } from "./routes/pools.ts";
+import { serveSignInCodes } from "./routes/sign-in-codes.ts";
 import { serveTokens } from "./routes/tokens.ts";
 import { edgeCounters, handedOverOf } from "./runtime/control-plane.ts";
 import { faultProblem, problem } from "./runtime/problem.ts";
 
-const EVERYBODY: readonly Role[] = ["client", "host", "router", "admin"];
+const EVERYBODY: readonly Role[] = ["client", "host", "router", "admin", "viewer"];
 const METHODS = ["GET", "PUT", "POST", "PATCH", "DELETE"] as const;
 
 const getEdge = createRoute({
   ...ROUTES.getEdge,
-  middleware: authenticate("admin"),
+  middleware: administration(),
   security: [{ bearer: [] }],
 });
 
@@ -87,6 +94,12 @@ serveKeys(app);
 serveJoins(app);
 serveMetrics(app);
 servePeerWebSockets(app);
+serveSignInCodes(app);
+serveDashboardPage(app);
+serveDashboardSession(app);
+serveDashboardLive(app);
+serveDashboardTry(app);
+serveDashboardPast(app);
 
 app.openAPIRegistry.registerComponent("securitySchemes", "bearer", { type: "http", scheme: "bearer" });
 app.use("/openapi.json", authenticate(...EVERYBODY));

@@ -44,5 +44,5 @@ describe("a token", () => {
 });
 
 it("[ID1] an operator's key signs every role but that of the edge", () => {
-  expect(ISSUED_ROLES.toSorted()).toEqual(["admin", "client", "host", "router"]);
+  expect(ISSUED_ROLES.toSorted()).toEqual(["admin", "client", "host", "router", "viewer"]);
 });

@@ -7,6 +7,8 @@ import { UPLOAD_NAME } from "../../src/wire/upload-status.ts";
 test("[GW3] [WK18] the fields and paths that are ours keep their names", () => {
   const { HOP_BY_HOP: _sets, isOwnHeader: _functions, ...own } = names;
   expect(own).toEqual({
+    CSRF_HEADER: "ipshard-csrf",
+    EGRESS_TIMING: "egress-timing",
     EGRESS: "egress",
     EGRESS_AUTHORIZATION: "egress-authorization",
     EGRESS_CONNECT: "egress-connect",

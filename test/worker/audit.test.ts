@@ -11,6 +11,8 @@ import { ask, codeOf, freshNames, tokenFor } from "./edge.ts";
 const NO_ENTRY: Readonly<Record<string, string>> = {
   join: "a machine's own, by no administrator; the register shows with the join when it was used",
   renewJoined: "a machine's own, by no administrator; the register shows the token that it got",
+  makeSignInCode:
+    "it signs in whom it was made for, who may do no more by it than by the token; no state is changed",
   makeGatewayToken: "a client asks for a token that is kept nowhere; no state is changed",
 };
 /** What else than an empty object is to be sent. */

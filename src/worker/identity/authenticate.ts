@@ -1,10 +1,16 @@
-/** Who sends a request, and whether their role may do this. [WK1] */
+/**
+ * Who sends a request, and whether their role may do this. [WK1]
+ *
+ * Administrators and viewers may show the session of a browser instead of a token. A token that is shown counts
+ * alone, whatever cookie is beside it. [DA3]
+ */
 import type { MiddlewareHandler } from "hono";
 import {
   type Identity,
   type IdentityRefusal,
   permitsPool,
   poolsAllowed,
+  READING_ROLES,
   type Role,
 } from "../../core/identity.ts";
 import { ok, type Outcome, refuse } from "../../core/outcome.ts";
@@ -14,12 +20,26 @@ import { bearerOf } from "../../wire/tokens.ts";
 import type { Background, Environment } from "../runtime/environment.ts";
 import { problem } from "../runtime/problem.ts";
 import { accessCopy } from "./access-copy.ts";
-import { edgeKeysOf, isKnownJoin, isTakenBack } from "./edge-keys.ts";
+import { edgeKeysOf, isKnownJoin, isSessionOver, isTakenBack } from "./edge-keys.ts";
+import type { Session } from "./session-seal.ts";
+import {
+  areForSessions,
+  objectionToPage,
+  readSession,
+  type SessionRefusal,
+  shownCookie,
+} from "./sessions.ts";
 
 /** What the routes find in their context. */
 export interface EdgeContext {
   Bindings: Environment;
-  Variables: { identity: Identity };
+  Variables: {
+    identity: Identity;
+    /** That was verified; of a session the one that is sealed in it. */
+    token: string;
+    /** Null for who showed a token. */
+    session: Session | null;
+  };
 }
 
 /** The identity behind a token, from memory if it was verified before and nothing has changed since. */
@@ -79,22 +99,90 @@ export function tokenOf(headers: Headers): string | null {
 }
 
 /** What is wrong with who asks, and what would be right. */
-export function refusedIdentity(code: IdentityRefusal, roles: readonly Role[]): Problem {
+export function refusedIdentity(code: IdentityRefusal | SessionRefusal, roles: readonly Role[]): Problem {
   if (code === "token-missing") return { code, detail: "Send it as authorization: Bearer TOKEN." };
   return code === "role-denied" ? { code, detail: `It takes the role ${roles.join(" or ")}.` } : { code };
 }
 
+interface Proven {
+  readonly identity: Identity;
+  readonly token: string;
+  readonly session: Session | null;
+}
+
+/** Who asks: by the token that is shown, or else by the session, where the roles are for sessions. */
+async function prove(
+  request: Request,
+  roles: readonly Role[],
+  env: Environment,
+  background: Background,
+): Promise<Outcome<Proven, IdentityRefusal | SessionRefusal>> {
+  const token = tokenOf(request.headers);
+  if (token === null && areForSessions(roles)) {
+    const cookie = shownCookie(request);
+    if (cookie !== null) return proveBySession(request, cookie, roles, env, background);
+  }
+  const identity = await identify(token, roles, env, background);
+  return identity.ok ? ok({ identity: identity.value, token: token!, session: null }) : identity;
+}
+
+async function proveBySession(
+  request: Request,
+  cookie: { readonly name: string; readonly sealed: string },
+  roles: readonly Role[],
+  env: Environment,
+  background: Background,
+): Promise<Outcome<Proven, IdentityRefusal | SessionRefusal>> {
+  // By the keys that the register has brought in, too.
+  if (!(await accessCopy.ensure(env, background))) return refuse("control-plane-unavailable");
+  const session = await readSession(cookie, env);
+  if (session === null) return refuse("session-ended");
+  const objection = await objectionToPage(request, session);
+  if (objection !== null) return refuse(objection);
+  const identity = await identify(session.token, READING_ROLES, env, background);
+  if (!identity.ok) return identity;
+  if (isSessionOver(session.id, identity.value)) return refuse("session-ended");
+  if (!roles.includes(identity.value.role)) return refuse("role-denied");
+  return ok({ identity: identity.value, token: session.token, session });
+}
+
 /** Lets only these roles pass. */
 export function authenticate(...roles: readonly Role[]): MiddlewareHandler<EdgeContext> {
+  return letPass(() => roles, prove);
+}
+
+/** Lets only these roles pass, by a token that is shown and by no session. [DA4] */
+export function authenticateByToken(...roles: readonly Role[]): MiddlewareHandler<EdgeContext> {
+  return letPass(
+    () => roles,
+    async ({ headers }, wanted, env, background) => {
+      const token = tokenOf(headers);
+      const identity = await identify(token, wanted, env, background);
+      return identity.ok ? ok({ identity: identity.value, token: token!, session: null }) : identity;
+    },
+  );
+}
+
+/** Lets administrators pass, these others, and whoever only reads if nothing else is asked for. [DA2] */
+export function administration(...others: readonly Role[]): MiddlewareHandler<EdgeContext> {
+  const changing: readonly Role[] = ["admin", ...others];
+  const reading: readonly Role[] = [...READING_ROLES, ...others];
+  return letPass((method) => (method === "GET" || method === "HEAD" ? reading : changing), prove);
+}
+
+function letPass(
+  rolesFor: (method: string) => readonly Role[],
+  how: typeof prove,
+): MiddlewareHandler<EdgeContext> {
   return async (context, next) => {
-    const identity = await identify(
-      tokenOf(context.req.raw.headers),
-      roles,
-      context.env,
-      context.executionCtx,
-    );
-    if (!identity.ok) return problem(refusedIdentity(identity.refusal, roles));
-    context.set("identity", identity.value);
+    const request = context.req.raw;
+    const roles = rolesFor(request.method);
+    const proven = await how(request, roles, context.env, context.executionCtx);
+    if (!proven.ok) return problem(refusedIdentity(proven.refusal, roles));
+    const { identity, token, session } = proven.value;
+    context.set("identity", identity);
+    context.set("token", token);
+    context.set("session", session);
     await next();
   };
 }

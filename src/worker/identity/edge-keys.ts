@@ -23,6 +23,8 @@ export interface EdgeKeys {
   readonly published: KeySet;
   /** That with which the edge signs now; null if it has none. */
   readonly signingKey: (nowMs: number) => JWK | null;
+  /** Those that have sealed sessions, or will: all private keys that are in use. [DA3] */
+  readonly sealingKeys: readonly JWK[];
 }
 
 interface LoadedKeys extends EdgeKeys {
@@ -75,6 +77,7 @@ function load(
     verifier: new TokenVerifier(published),
     gatewayTokens: new GatewayTokenIssuer(signingKey),
     signingKey,
+    sealingKeys: signing.map(({ key }) => key),
   };
 }
 
@@ -92,6 +95,12 @@ let revocations: {
 export function isTakenBack(identity: Identity): boolean {
   const known = registered();
   return known !== null && isRevoked(identity, known.byId);
+}
+
+/** Whether the register says that a session of this identity is over. [DA6] */
+export function isSessionOver(sessionId: string, { pools }: Identity): boolean {
+  const known = registered();
+  return known !== null && isRevoked({ tokenId: sessionId, pools }, known.byId);
 }
 
 /** Whether the register knows the token of a machine that joined. */

@@ -100,7 +100,7 @@ export class GatewayTokenIssuer {
 
 /** Two tokens that differ in anything have different gateway tokens. */
 function nameOf(client: Identity, pool: string): string {
-  const { subject, expiresAtMs, tokenId = "", tenant = "", restrictions } = client;
+  const { subject, expiresAtMs, tokenId = "", tenant = "", restrictions, isTimed = "" } = client;
   const restricted = restrictions === undefined ? "" : JSON.stringify(restrictions);
-  return `${subject}\0${pool}\0${expiresAtMs}\0${tokenId}\0${tenant}\0${restricted}`;
+  return `${subject}\0${pool}\0${expiresAtMs}\0${tokenId}\0${tenant}\0${isTimed}\0${restricted}`;
 }

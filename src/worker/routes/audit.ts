@@ -3,14 +3,14 @@ import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
 import { ROUTES } from "../../api/routes.ts";
 import type { AuditEntry } from "../../core/audit.ts";
 import { EVERY_POOL, permitsPool, poolsAllowed } from "../../core/identity.ts";
-import { authenticate, type EdgeContext } from "../identity/authenticate.ts";
+import { administration, type EdgeContext } from "../identity/authenticate.ts";
 import { registerStub } from "../identity/access-copy.ts";
 import { askControlPlane } from "../runtime/control-plane.ts";
 import { refused } from "../runtime/problem.ts";
 
 const listChanges = createRoute({
   ...ROUTES.listChanges,
-  middleware: authenticate("admin"),
+  middleware: administration(),
   security: [{ bearer: [] }],
 });
 

@@ -4,13 +4,13 @@ import type { PoolDescription } from "../../../durable-objects/pool/pool-view.ts
 import { ROUTES } from "../../api/routes.ts";
 import type { Outcome } from "../../core/outcome.ts";
 import { facts, placements } from "../hosts/edge-state.ts";
-import { authenticate, type EdgeContext, heldToPools } from "../identity/authenticate.ts";
+import { administration, type EdgeContext, heldToPools } from "../identity/authenticate.ts";
 import { changeAuthor } from "./change-author.ts";
 import { askControlPlane } from "../runtime/control-plane.ts";
 import type { Environment } from "../runtime/environment.ts";
 import { refused } from "../runtime/problem.ts";
 
-const ofPool = { middleware: [authenticate("admin"), heldToPools], security: [{ bearer: [] }] };
+const ofPool = { middleware: [administration(), heldToPools], security: [{ bearer: [] }] };
 
 const drainHost = createRoute({ ...ROUTES.drainHost, ...ofPool });
 const resumeHost = createRoute({ ...ROUTES.resumeHost, ...ofPool });

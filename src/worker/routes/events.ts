@@ -6,7 +6,7 @@ import { EVERY_POOL, type Identity, permitsPool, poolsAllowed } from "../../core
 import { ok, type Outcome, refuse } from "../../core/outcome.ts";
 import { rangeOf } from "../../core/port-block.ts";
 import type { Problem } from "../../core/problems.ts";
-import { authenticate, type EdgeContext } from "../identity/authenticate.ts";
+import { administration, type EdgeContext } from "../identity/authenticate.ts";
 import { askControlPlane } from "../runtime/control-plane.ts";
 import type { Environment } from "../runtime/environment.ts";
 import { refused } from "../runtime/problem.ts";
@@ -15,7 +15,7 @@ type Events = Outcome<readonly HistoryEvent[], Problem>;
 
 const listEvents = createRoute({
   ...ROUTES.listEvents,
-  middleware: authenticate("admin"),
+  middleware: administration(),
   security: [{ bearer: [] }],
 });
 

@@ -8,7 +8,7 @@ import { rangeOf } from "../../core/port-block.ts";
 import type { Problem } from "../../core/problems.ts";
 import type { KnownLease, LeasesQuestion, PortHistory, PortLeases } from "../../core/port-history.ts";
 import { askHost } from "../egress/flow-question.ts";
-import { authenticate, type EdgeContext } from "../identity/authenticate.ts";
+import { administration, type EdgeContext } from "../identity/authenticate.ts";
 import { askControlPlane } from "../runtime/control-plane.ts";
 import type { Environment } from "../runtime/environment.ts";
 import { refused } from "../runtime/problem.ts";
@@ -23,13 +23,13 @@ interface AddressHistory {
 
 const findHolders = createRoute({
   ...ROUTES.findHolders,
-  middleware: authenticate("admin"),
+  middleware: administration(),
   security: [{ bearer: [] }],
 });
 
 const listLeases = createRoute({
   ...ROUTES.listLeases,
-  middleware: authenticate("admin"),
+  middleware: administration(),
   security: [{ bearer: [] }],
 });
 const FEW_LEASES = 10;

@@ -6,20 +6,20 @@ import { ROUTES } from "../../api/routes.ts";
 import type { hostSchema } from "../../api/schemas.ts";
 import { permitsPool } from "../../core/identity.ts";
 import { placements } from "../hosts/edge-state.ts";
-import { authenticate, type EdgeContext, heldToPools } from "../identity/authenticate.ts";
+import { administration, type EdgeContext, heldToPools } from "../identity/authenticate.ts";
 import { changeAuthor } from "./change-author.ts";
 import { askControlPlane } from "../runtime/control-plane.ts";
 import { refused } from "../runtime/problem.ts";
 
 const getHost = createRoute({
   ...ROUTES.getHost,
-  middleware: authenticate("admin"),
+  middleware: administration(),
   security: [{ bearer: [] }],
 });
 
 const deleteHost = createRoute({
   ...ROUTES.deleteHost,
-  middleware: [authenticate("admin"), heldToPools],
+  middleware: [administration(), heldToPools],
   security: [{ bearer: [] }],
 });
 

@@ -2,13 +2,13 @@
 import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
 import { ROUTES } from "../../api/routes.ts";
 import { permitsPool } from "../../core/identity.ts";
-import { authenticate, type EdgeContext } from "../identity/authenticate.ts";
+import { administration, type EdgeContext } from "../identity/authenticate.ts";
 import { askControlPlane } from "../runtime/control-plane.ts";
 import { refused } from "../runtime/problem.ts";
 
 const getIp = createRoute({
   ...ROUTES.getIp,
-  middleware: authenticate("admin"),
+  middleware: administration(),
   security: [{ bearer: [] }],
 });
 

@@ -13,7 +13,7 @@ import { ok, type Outcome, refuse } from "../../core/outcome.ts";
 import { arePermitted } from "../../core/revocation.ts";
 import { signToken } from "../../wire/tokens.ts";
 import { accessCopy, registerStub } from "../identity/access-copy.ts";
-import { authenticate, type EdgeContext } from "../identity/authenticate.ts";
+import { administration, authenticate, type EdgeContext } from "../identity/authenticate.ts";
 import { edgeKeysOf } from "../identity/edge-keys.ts";
 import { changeAuthor } from "./change-author.ts";
 import { askControlPlane } from "../runtime/control-plane.ts";
@@ -21,8 +21,8 @@ import type { Environment } from "../runtime/environment.ts";
 import { refused } from "../runtime/problem.ts";
 
 const security = [{ bearer: [] }];
-const listJoins = createRoute({ ...ROUTES.listJoins, middleware: authenticate("admin"), security });
-const offerJoin = createRoute({ ...ROUTES.offerJoin, middleware: authenticate("admin"), security });
+const listJoins = createRoute({ ...ROUTES.listJoins, middleware: administration(), security });
+const offerJoin = createRoute({ ...ROUTES.offerJoin, middleware: administration(), security });
 const join = createRoute({ ...ROUTES.join, middleware: authenticate("join"), security });
 const renewJoined = createRoute({
   ...ROUTES.renewJoined,

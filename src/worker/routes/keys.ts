@@ -10,7 +10,7 @@ import { EVERY_POOL, poolsAllowed } from "../../core/identity.ts";
 import { kindOf } from "../../wire/keys.ts";
 import { kidOf } from "../../wire/tokens.ts";
 import { accessCopy, registerStub, USABLE_MS } from "../identity/access-copy.ts";
-import { authenticate, type EdgeContext, tokenOf } from "../identity/authenticate.ts";
+import { administration, type EdgeContext } from "../identity/authenticate.ts";
 import { edgeKeysOf } from "../identity/edge-keys.ts";
 import { changeAuthor } from "./change-author.ts";
 import { askControlPlane } from "../runtime/control-plane.ts";
@@ -31,7 +31,7 @@ const ofEveryPool: MiddlewareHandler<EdgeContext> = async (context, next) => {
   await next();
 };
 
-const ofOperator = { middleware: [authenticate("admin"), ofEveryPool], security: [{ bearer: [] }] };
+const ofOperator = { middleware: [administration(), ofEveryPool], security: [{ bearer: [] }] };
 const listKeys = createRoute({ ...ROUTES.listKeys, ...ofOperator });
 const addIssuerKey = createRoute({ ...ROUTES.addIssuerKey, ...ofOperator });
 const rotateEdgeKey = createRoute({ ...ROUTES.rotateEdgeKey, ...ofOperator });
@@ -78,7 +78,7 @@ export function serveKeys(app: OpenAPIHono<EdgeContext>): void {
     if (kind === null || !published.keys.some((key) => key.kid === kid))
       return refused({ code: "key-unknown" });
     // Whoever asks for this must not be locked out by it, nor the edge be left without a key.
-    const own = kidOf(tokenOf(context.req.raw.headers) ?? "");
+    const own = kidOf(context.get("token"));
     if (kid === own || kid === signingKey(Date.now())?.kid) return refused({ code: "key-in-use" });
     const by = context.get("identity").subject;
     const author = changeAuthor(context, "retireKey", { kid });

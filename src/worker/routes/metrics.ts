@@ -5,19 +5,20 @@
  * A scrape asks every object of the pools it is about. So it may name one: `/metrics?pool=eu`.
  */
 import type { OpenAPIHono } from "@hono/zod-openapi";
+import type { MiddlewareHandler } from "hono";
 import { CATALOGUE_NAME } from "../../../durable-objects/bindings.ts";
 import type { AddressCounts } from "../../../durable-objects/address/address-status.ts";
 import type { PoolDescription } from "../../../durable-objects/pool/pool-view.ts";
 import { type Identity, permitsPool } from "../../core/identity.ts";
-import type { Outcome } from "../../core/outcome.ts";
-import { ownProblemCodes, type Problem } from "../../core/problems.ts";
+import { ownProblemCodes } from "../../core/problems.ts";
 import { Exposition, EXPOSITION_TYPE } from "../../metrics/exposition.ts";
 import { bearerOf } from "../../wire/tokens.ts";
-import { type EdgeContext, identify, refusedIdentity, tokenOf } from "../identity/authenticate.ts";
+import { administration, type EdgeContext } from "../identity/authenticate.ts";
+import { isSameSecret } from "../identity/sessions.ts";
 import { askControlPlane, edgeCounters } from "../runtime/control-plane.ts";
 import { edgeRefusals } from "../runtime/edge-refusals.ts";
 import { edgeTimes } from "../egress/edge-times.ts";
-import type { Background, Environment } from "../runtime/environment.ts";
+import type { Environment } from "../runtime/environment.ts";
 import { problem } from "../runtime/problem.ts";
 import { standbyAgeMs } from "./copies.ts";
 
@@ -26,13 +27,13 @@ const MOST_QUESTIONS = 32;
 
 /** Serves the route. */
 export function serveMetrics(app: OpenAPIHono<EdgeContext>): void {
-  app.get("/metrics", async (context) => {
-    const { env, executionCtx, req } = context;
-    const reader = await readerOf(req.raw, env, executionCtx);
-    if (!reader.ok) return problem(reader.refusal);
+  app.get("/metrics", scraperOr(administration()), async (context) => {
+    const { env, req } = context;
     const asked = req.query("pool");
+    // Prometheus shows no identity.
+    const identity = context.get("identity") as Identity | undefined;
     const permits = (pool: string): boolean =>
-      (reader.value === "scraper" || permitsPool(reader.value, pool)) && (asked ?? pool) === pool;
+      (identity === undefined || permitsPool(identity, pool)) && (asked ?? pool) === pool;
     const catalogue = env.POOL_CATALOGUE.getByName(CATALOGUE_NAME);
     const pools = await askControlPlane(async () => catalogue.list());
     if (!pools.ok) return problem({ code: pools.refusal });
@@ -44,25 +45,13 @@ export function serveMetrics(app: OpenAPIHono<EdgeContext>): void {
 }
 
 /** Prometheus shows a token that is good for nothing else; an administrator may look as well. */
-async function readerOf(
-  { headers }: Request,
-  env: Environment,
-  background: Background,
-): Promise<Outcome<Identity | "scraper", Problem>> {
-  const token = bearerOf(headers.get("authorization"));
-  const { METRICS_TOKEN: wanted = "" } = env;
-  if (token !== null && wanted !== "" && (await isSame(token, wanted))) return { ok: true, value: "scraper" };
-  const identity = await identify(tokenOf(headers), ["admin"], env, background);
-  return identity.ok ? identity : { ok: false, refusal: refusedIdentity(identity.refusal, ["admin"]) };
-}
-
-/** By their digests, so that how long it takes tells nothing of the token. */
-async function isSame(token: string, wanted: string): Promise<boolean> {
-  const encoder = new TextEncoder();
-  const [a, b] = await Promise.all(
-    [token, wanted].map((text) => crypto.subtle.digest("SHA-256", encoder.encode(text))),
-  );
-  return crypto.subtle.timingSafeEqual(a!, b!);
+function scraperOr(others: MiddlewareHandler<EdgeContext>): MiddlewareHandler<EdgeContext> {
+  return async (context, next) => {
+    const token = bearerOf(context.req.header("authorization"));
+    const { METRICS_TOKEN: wanted = "" } = context.env;
+    if (token !== null && wanted !== "" && (await isSameSecret(token, wanted))) return next();
+    return others(context, next);
+  };
 }
 
 class EdgeScrape {

@@ -7,15 +7,15 @@ import type { Outcome } from "../../core/outcome.ts";
 import { type PoolPolicy, tenantPolicyOf } from "../../core/pool-policy.ts";
 import type { ProblemCode } from "../../core/problems.ts";
 import { policyCopies } from "../hosts/edge-state.ts";
-import { authenticate, type EdgeContext, heldToPools } from "../identity/authenticate.ts";
+import { administration, type EdgeContext, heldToPools } from "../identity/authenticate.ts";
 import { changeAuthor } from "./change-author.ts";
 import { askControlPlane } from "../runtime/control-plane.ts";
 import type { Environment } from "../runtime/environment.ts";
 import { refused } from "../runtime/problem.ts";
 
 const security = [{ bearer: [] }];
-const ofPool = { middleware: [authenticate("admin"), heldToPools], security };
-const ofHosts = { middleware: [authenticate("admin", "host"), heldToPools], security };
+const ofPool = { middleware: [administration(), heldToPools], security };
+const ofHosts = { middleware: [administration("host"), heldToPools], security };
 
 const getPolicy = createRoute({ ...ROUTES.getPolicy, ...ofHosts });
 const putPolicy = createRoute({ ...ROUTES.putPolicy, ...ofPool });

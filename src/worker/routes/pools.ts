@@ -6,16 +6,16 @@ import { ROUTES } from "../../api/routes.ts";
 import { permitsPool } from "../../core/identity.ts";
 import { facts, placements } from "../hosts/edge-state.ts";
 import { registerStub } from "../identity/access-copy.ts";
-import { authenticate, type EdgeContext, heldToPools } from "../identity/authenticate.ts";
+import { administration, type EdgeContext, heldToPools } from "../identity/authenticate.ts";
 import { changeAuthor } from "./change-author.ts";
 import { askControlPlane } from "../runtime/control-plane.ts";
 import type { Environment } from "../runtime/environment.ts";
 import { refused } from "../runtime/problem.ts";
 
 const security = [{ bearer: [] }];
-const ofPool = { middleware: [authenticate("admin"), heldToPools], security };
+const ofPool = { middleware: [administration(), heldToPools], security };
 
-const listPools = createRoute({ ...ROUTES.listPools, middleware: authenticate("admin"), security });
+const listPools = createRoute({ ...ROUTES.listPools, middleware: administration(), security });
 const putPool = createRoute({ ...ROUTES.putPool, ...ofPool });
 const getPool = createRoute({ ...ROUTES.getPool, ...ofPool });
 const listIps = createRoute({ ...ROUTES.listIps, ...ofPool });

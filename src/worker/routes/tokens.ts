@@ -3,14 +3,14 @@ import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
 import { ROUTES } from "../../api/routes.ts";
 import { arePermitted } from "../../core/revocation.ts";
 import { accessCopy, registerStub } from "../identity/access-copy.ts";
-import { authenticate, type EdgeContext, identify } from "../identity/authenticate.ts";
+import { administration, type EdgeContext, identify } from "../identity/authenticate.ts";
 import { ISSUED_ROLES, poolsAllowed } from "../../core/identity.ts";
 import { kidOf } from "../../wire/tokens.ts";
 import { changeAuthor } from "./change-author.ts";
 import { askControlPlane } from "../runtime/control-plane.ts";
 import { refused } from "../runtime/problem.ts";
 
-const ofAdministrator = { middleware: authenticate("admin"), security: [{ bearer: [] }] };
+const ofAdministrator = { middleware: administration(), security: [{ bearer: [] }] };
 const listTokens = createRoute({ ...ROUTES.listTokens, ...ofAdministrator });
 const registerToken = createRoute({ ...ROUTES.registerToken, ...ofAdministrator });
 const revokeTokens = createRoute({ ...ROUTES.revokeTokens, ...ofAdministrator });

@@ -19,6 +19,8 @@ export interface Environment extends ObjectBindings {
   readonly ANALYTICS?: AnalyticsEngineDataset;
   /** The network of the gateways, where it is not the one that `fetch` uses. */
   readonly GATEWAYS?: Fetcher;
+  /** The files of the dashboard, as they were built; absent where the edge was deployed without them. */
+  readonly DASHBOARD?: Fetcher;
   /** The process beside workerd, which has the files of the objects, and what it must be shown. */
   readonly COPIES?: Fetcher;
   readonly COPIES_KEY?: string;
