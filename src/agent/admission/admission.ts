@@ -13,6 +13,7 @@ import type { Problem } from "../../core/problems.ts";
 import type { TokenVerifier } from "../../wire/tokens.ts";
 import { unmapped } from "../../policy/embedded-addresses.ts";
 import type { FlowContext } from "../egress/flow-context.ts";
+import { RequestTiming } from "../egress/request-timing.ts";
 import type { PortBinder } from "../egress/port-binder.ts";
 import type { BeginningFlow, FlowKind, TrackedFlow } from "../tenants/running-flows.ts";
 import type { Standing, TenantBook } from "../tenants/tenant-book.ts";
@@ -166,6 +167,7 @@ export class Admission {
       policy,
       meter,
       running,
+      ...(client.isTimed === true ? { timing: new RequestTiming() } : {}),
     };
     this.onAdmitted?.(context, flow.kind);
     return ok({ context, destination: destination.value });

@@ -93,10 +93,11 @@ export class Dialler {
     signal: AbortSignal | undefined,
     use: DialUse,
   ): Promise<Dialled> {
-    const sender = use.sender ?? { tenant: context.tenant, client: null, clientAddress: null };
+    const sender: FlowSender = use.sender ?? { tenant: context.tenant, client: null, clientAddress: null };
     const to = { ...use, port, sender };
     const endMs = monotonicMs() + this.#limits.connectTimeoutMs;
     const all = await this.#addressesOf(context, host, port, endMs, signal);
+    sender.timing?.done("resolve");
     if (all.length === 1)
       return this.#dialAddress(context, { ...to, ip: all[0]! }, endMs - monotonicMs(), signal);
     const first = Math.floor(Math.random() * all.length);

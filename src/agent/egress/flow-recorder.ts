@@ -3,6 +3,8 @@
  * is on the wire: one connection, or one socket of UDP. [AT5]
  */
 
+import type { RequestTiming } from "./request-timing.ts";
+
 /** Who is behind a flow. */
 export interface FlowSender {
   /** Empty for the host itself. */
@@ -11,6 +13,8 @@ export interface FlowSender {
   readonly client: string | null;
   /** From where it came to this host; null where nobody knows. */
   readonly clientAddress: string | null;
+  /** Notes how long the steps of its request take; absent where nobody asked. [DA10] */
+  readonly timing?: RequestTiming;
 }
 
 /** An address and a port. */

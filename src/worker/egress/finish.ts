@@ -9,6 +9,7 @@ import {
 import { newRequestId } from "../../wire/request-id.ts";
 import { problemCodeOf } from "../../wire/problem-response.ts";
 import { edgeRefusalOf, edgeRefusals } from "../runtime/edge-refusals.ts";
+import { edgePast } from "./edge-past.ts";
 import { edgeTimes } from "./edge-times.ts";
 import type { Background, Environment } from "../runtime/environment.ts";
 import { type EdgeTrace, sendSpan, traceOf } from "./edge-trace.ts";
@@ -40,7 +41,9 @@ export function finish(
   const { requestId, atMs, method, trace } = received;
   const code = edgeRefusalOf(answer);
   if (code !== null) edgeRefusals.set(code, (edgeRefusals.get(code) ?? 0) + 1);
-  const tookMs = Date.now() - atMs;
+  const nowMs = Date.now();
+  const tookMs = nowMs - atMs;
+  if (env.SELF_HOSTED !== undefined) edgePast.note(nowMs, code, answer.status);
   edgeTimes[code === null ? "host" : "edge"].note(tookMs);
   const { status, headers } = answer;
   env.ANALYTICS?.writeDataPoint({

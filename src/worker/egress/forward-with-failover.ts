@@ -55,6 +55,17 @@ export interface Forwarding {
   readonly gatewayToken: string;
   readonly load: LoadPlacement;
   readonly background: Background;
+  /** Notes which hosts are tried, for whoever wants to know; absent for nobody. */
+  readonly tries?: HostTry[] | undefined;
+}
+
+/** One host that was asked. */
+export interface HostTry {
+  readonly host: string;
+  readonly ip: string;
+  /** Why it was not this one; null for the one that answered. */
+  readonly code: string | null;
+  readonly tookMs: number;
 }
 
 type NextHost = Outcome<Destined, PlacementRefusal>;
@@ -92,12 +103,19 @@ export async function forward(forwarding: Forwarding): Promise<Response> {
     // Before the next try, which aborts the one that brought it.
     await before?.body?.cancel();
     if (count > 1) edgeCounters.retries += 1;
+    const beganAtMs = Date.now();
     const { answer, mayRepeat, isLost } = await attempt(forwarding, chosen.value, body, questions);
+    forwarding.tries?.push(tryOf(chosen.value, answer, Date.now() - beganAtMs));
     if (isLost && isAfterLoss) search.suspect();
     if (!mayRepeat || count === MAX_TRIES || (isLost && isAfterLoss)) return final(answer, body);
     before = answer;
     isAfterLoss ||= isLost;
   }
+}
+
+function tryOf({ ip, host }: Destined, { status, headers }: Response, tookMs: number): HostTry {
+  const code = status < 400 ? null : problemCodeOf(headers.get(PROXY_STATUS));
+  return { host: host.host, ip, code, tookMs };
 }
 
 function final(answer: Response, body: RequestBody | null): Response {

@@ -14,7 +14,7 @@ import { problem } from "../runtime/problem.ts";
 import { Destination } from "./destination.ts";
 import { lookAfterStream } from "./event-streams.ts";
 import type { EdgeTrace } from "./edge-trace.ts";
-import { forward } from "./forward-with-failover.ts";
+import { forward, type HostTry } from "./forward-with-failover.ts";
 import { HostSearch, type Wanted } from "./host-search.ts";
 
 /** Where a request goes at the gateway, by path and query, and what it is called. */
@@ -22,12 +22,14 @@ export interface Relayed {
   readonly target: string;
   readonly requestId: string;
   readonly trace: EdgeTrace | null;
+  /** Notes which hosts are tried; absent where nobody asks. */
+  readonly tries?: HostTry[];
 }
 
 /** Sends the request. */
 export async function relay(
   request: Request,
-  { target, requestId, trace }: Relayed,
+  { target, requestId, trace, tries }: Relayed,
   identity: Identity,
   env: Environment,
   background: Background,
@@ -73,6 +75,7 @@ export async function relay(
     gatewayToken,
     load,
     background,
+    tries,
   });
   const told = wanted.selection.ttl === undefined ? answer : tellHold(answer, search.value.heldUntilMs);
   const host = search.value.latest;

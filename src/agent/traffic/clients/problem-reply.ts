@@ -3,8 +3,9 @@ import type { ClientRequest, ClientResponse } from "./client-exchange.ts";
 import { STATUS_CODES } from "node:http";
 import { constants, type ServerHttp2Stream } from "node:http2";
 import type { Duplex } from "node:stream";
+import type { RequestTiming } from "../../egress/request-timing.ts";
 import type { Problem, ProblemCode } from "../../../core/problems.ts";
-import { EGRESS_HOST, EGRESS_REQUEST_ID } from "../../../wire/header-names.ts";
+import { EGRESS_HOST, EGRESS_REQUEST_ID, EGRESS_TIMING } from "../../../wire/header-names.ts";
 import { readRequestId } from "../../../wire/request-id.ts";
 import { problemReply } from "../../../wire/problem-response.ts";
 import { discardRest } from "./client-body.ts";
@@ -49,11 +50,13 @@ export function sendProblem(
   problem: Problem,
   speaker: Speaker,
   requestId: RequestName = readRequestId(request.headers[EGRESS_REQUEST_ID] as string | undefined),
+  timing?: RequestTiming,
 ): void {
   const { status, headers, body } = replyOf(problem, speaker, requestId);
   const isUnread = !request.complete;
   response.writeHead(status, {
     ...headers,
+    ...(timing === undefined ? {} : { [EGRESS_TIMING]: timing.field() }),
     // RFC 9110 section 7.8: what stands in `upgrade` is for this connection only.
     ...(status === 426 ? { connection: response.shouldKeepAlive ? "upgrade" : "close, upgrade" } : {}),
     // A client that waits for `100 Continue` may or may not send its body after this.

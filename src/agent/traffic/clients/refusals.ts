@@ -53,7 +53,7 @@ export class Refusals {
       readRequestId(request.headers[EGRESS_REQUEST_ID] as string | undefined),
     );
     if (response.headersSent || response.destroyed) response.destroy();
-    else sendProblem(request, response, problem, this.#speaker, context?.requestId);
+    else sendProblem(request, response, problem, this.#speaker, context?.requestId, context?.timing);
   }
 
   /** Answers on a bare socket, and ends it. */

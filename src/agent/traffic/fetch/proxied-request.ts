@@ -16,6 +16,7 @@ import {
   EGRESS_LOCATION,
   EGRESS_PORT,
   EGRESS_REQUEST_ID,
+  EGRESS_TIMING,
   PROXY_STATUS,
 } from "../../../wire/header-names.ts";
 import { type FlowContext, toldAs } from "../../egress/flow-context.ts";
@@ -164,8 +165,7 @@ export class ProxiedRequest implements ExchangeHandler {
     noteStreamed(chunk.length);
     this.#context.running.moved();
     // Of a redirect; read on for its end.
-    if (this.#next !== null) return;
-    if (this.#isOver) return;
+    if (this.#next !== null || this.#isOver) return;
     // Not the first: it is often the only one.
     if (this.#hasBodyBegun && this.#pieces.take(chunk)) return;
     this.#pieces.flush();
@@ -279,8 +279,9 @@ export class ProxiedRequest implements ExchangeHandler {
       PROXY_STATUS,
       relayedProxyStatus(proxyStatus, status),
     );
-    const { requestId } = this.#context;
+    const { requestId, timing } = this.#context;
     if (requestId !== null) headers.push(EGRESS_REQUEST_ID, requestId);
+    if (timing !== undefined) headers.push(EGRESS_TIMING, timing.answered());
     const { via } = this.#options;
     if (via != null) headers.push("via", `1.1 ${via}`);
     if (this.#follows && this.#hopCount > 0) headers.push(EGRESS_LOCATION, this.#hop.url.href);

@@ -157,7 +157,11 @@ export class OriginConnection {
         { sender: this.#sender },
       );
       this.#adopt(dialled);
-      this.#ready(isSecure ? await this.#secure(host, dialled.socket) : dialled.socket);
+      const timing = this.#sender?.timing;
+      timing?.done("dial");
+      const socket = isSecure ? await this.#secure(host, dialled.socket) : dialled.socket;
+      if (isSecure) timing?.done("tls");
+      this.#ready(socket);
     } catch (fault) {
       this.#fail(fault as Error);
     } finally {
