@@ -1,9 +1,13 @@
 /** Tests that run in Node, and tests that run inside workerd. */
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { kCurrentWorker } from "miniflare";
+import { mkdirSync } from "node:fs";
 import { defineConfig } from "vitest/config";
 import { lackingTests } from "./test/e2e/client-programs.ts";
 import { generateKey } from "./src/wire/keys.ts";
+
+// The edge's declaration names it, and tests of the Worker need no page.
+mkdirSync(new URL("dist/dashboard", import.meta.url), { recursive: true });
 
 const ofObjects = ["test/durable-objects/**/*.test.ts"];
 const ofWorker = ["test/worker/**/*.test.ts"];

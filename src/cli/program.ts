@@ -1,6 +1,7 @@
 /** The program: it collects the verbs, each of which says in its own file what it is called and takes. */
 import { agent } from "./verbs/agent.ts";
 import { audit } from "./verbs/audit.ts";
+import { dashboard } from "./verbs/dashboard.ts";
 import { doctor } from "./verbs/doctor.ts";
 import { edge } from "./verbs/edge.ts";
 import { events } from "./verbs/events.ts";
@@ -47,6 +48,7 @@ const verbs = [
   lease,
   map,
   top,
+  dashboard,
   audit,
   events,
   who,

@@ -5,8 +5,9 @@
  */
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, isAbsolute, join, relative } from "node:path";
 import { type BuildOptions, build, type Metafile, type Plugin } from "esbuild";
+import { build as buildWithVite } from "vite";
 import { bundleWorker } from "../cli/edge/worker-bundle.ts";
 import { OWN_PROGRAMS } from "../process/own-files.ts";
 
@@ -52,8 +53,27 @@ export async function bundleEdge({ root, dist }: Places): Promise<Inputs> {
   ]);
   const { inputs } = JSON.parse(await readFile(described, "utf8")) as Metafile;
   await rm(described);
-  await writeFile(join(directory, "wrangler.toml"), declaration.replace(main, "worker.js"));
+  const placed = declaration
+    .replace(main, "worker.js")
+    .replace(/^directory = ".+"$/m, 'directory = "../dashboard"');
+  // What is to be built is built: of the sources nothing is packed.
+  await writeFile(join(directory, "wrangler.toml"), placed.replace(/^\[build\]\n(.+\n)+\n/m, ""));
   return inputs;
+}
+
+/** The dashboard, for a browser. */
+export async function bundlePage({ root, dist }: Places): Promise<Inputs> {
+  const outDir = join(dist, "dashboard");
+  const built = await buildWithVite({
+    configFile: join(root, "src/dashboard/vite.config.ts"),
+    logLevel: "warn",
+    build: { outDir, emptyOutDir: true },
+  });
+  const outputs = [built].flat().flatMap((each) => ("output" in each ? each.output : []));
+  const modules = outputs.flatMap((output) => (output.type === "chunk" ? output.moduleIds : []));
+  // Some are made up while it is built, and are in no file.
+  const files = modules.filter((id) => isAbsolute(id)).map((id) => relative(root, id.replace(/\?.*$/, "")));
+  return Object.fromEntries(files.map((file) => [file, { bytes: 0, imports: [] }]));
 }
 
 /** The SDK, small enough for a page. */

@@ -2,7 +2,7 @@
 import { rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { ownFile } from "../process/own-files.ts";
-import { bundleEdge, bundlePrograms, bundleSdk, bundleTesting, type Places } from "./bundles.ts";
+import { bundleEdge, bundlePage, bundlePrograms, bundleSdk, bundleTesting, type Places } from "./bundles.ts";
 import { declare } from "./declarations.ts";
 import { noticesOf } from "./notices.ts";
 import { stageSdkPackage } from "./sdk-package.ts";
@@ -12,9 +12,10 @@ const NOTICES = "THIRD-PARTY-NOTICES.txt";
 async function buildAll(places: Places): Promise<void> {
   const { root, dist } = places;
   await rm(dist, { recursive: true, force: true });
-  const [programs, edge, sdk, testing] = await Promise.all([
+  const [programs, edge, page, sdk, testing] = await Promise.all([
     bundlePrograms(places),
     bundleEdge(places),
+    bundlePage(places),
     bundleSdk(places),
     bundleTesting(places),
     declare({
@@ -24,7 +25,10 @@ async function buildAll(places: Places): Promise<void> {
     }),
     declare({ root, entries: ["src/testing/node/testing.ts"], outdir: join(dist, "testing/types") }),
   ]);
-  await writeFile(join(dist, NOTICES), noticesOf(root, { ...programs, ...edge, ...sdk, ...testing }));
+  await writeFile(
+    join(dist, NOTICES),
+    noticesOf(root, { ...programs, ...edge, ...page, ...sdk, ...testing }),
+  );
   await writeFile(join(dist, "sdk", NOTICES), noticesOf(root, sdk));
   await stageSdkPackage(places);
 }

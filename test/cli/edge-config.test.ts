@@ -12,6 +12,7 @@ const place = {
   host: "127.0.0.1",
   port: 8787,
   storage: '/state/with "quotes" \\ and such',
+  assets: "/page/of it",
   tunnels: "127.0.0.1:9",
 };
 
@@ -27,6 +28,7 @@ test("[CI4] what wrangler.toml declares is read, whatever it is called", () => {
       { binding: "POOL_CATALOGUE", className: "PoolCatalogue" },
       { binding: "ACCESS_REGISTER", className: "AccessRegister" },
     ],
+    assets: { binding: "DASHBOARD", directory: "./dist/dashboard" },
     vars: { RESTORATION: "" },
     secretNames: ["ISSUER_KEYS", "EDGE_KEY"],
   });
@@ -42,6 +44,11 @@ test.each([
     "a date that is none",
     text.replace(/compatibility_date = ".*"/, 'compatibility_date = "soon"'),
     /compatibility_date/,
+  ],
+  [
+    "a file that would be served without the Worker",
+    text.replace("run_worker_first = true", "run_worker_first = false"),
+    /run_worker_first/,
   ],
   ["a variable that is no text", `${text}\n[vars]\nGREETING = 5\n`, /GREETING/],
 ])("[CI4] %s is refused", (_what, broken, message) => {
@@ -61,6 +68,8 @@ test("[CI5] workerd is told the same bindings, classes, date, and where to store
   expect(config).toContain('address = "127.0.0.1:8787"');
   expect(config).toContain(String.raw`path = "/state/with \"quotes\" \\ and such"`);
   expect(config).toContain('allow = ["public", "private"]');
+  expect(config).toContain('(name = "assets", disk = (path = "/page/of it"))');
+  expect(config).toContain('(name = "DASHBOARD", service = "assets")');
 });
 
 test("[WK41] workerd passes what clients want to CONNECT to on to whoever refuses it, and nothing else", () => {

@@ -11,7 +11,7 @@ import { Authority, type MadeCertificate } from "../agent/certificates.ts";
 const declaration = parseWranglerConfig(
   await readFile(new URL("../../wrangler.toml", import.meta.url), "utf8"),
 );
-const place = { host: "127.0.0.1", port: 8787, storage: "/state", tunnels: "127.0.0.1:9" };
+const place = { host: "127.0.0.1", port: 8787, storage: "/state", assets: "/page", tunnels: "127.0.0.1:9" };
 
 let authority: Authority;
 let other: Authority;

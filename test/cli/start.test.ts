@@ -68,7 +68,7 @@ function runningIn(state: string): number[] {
 }
 
 test(
-  "[CI8] two hosts share an address, the printed commands work, and Ctrl-C ends all",
+  "[CI8] [DA4] two hosts share an address, the printed commands and the link work, and Ctrl-C ends all",
   { timeout: 60_000 },
   async () => {
     const state = await temporaryDirectory();
@@ -87,6 +87,14 @@ test(
     expect(post).toMatch(/"address":"127.0.0.10".*"method":"POST","path":"\/cart"/);
     expect(proxied).toMatch(/"address":"127.0.0.10".*"method":"GET","path":"\/proxied"/);
     for (const host of ["h1", "h2"]) expect(table).toContain(`"host":"${host}"`);
+
+    const link = new URL(/^ {3}(http:\S+\/dashboard#sign-in=\S+)$/m.exec(launch.said)![1]!);
+    const signedIn = await fetch(`${link.origin}/dashboard/session`, {
+      method: "POST",
+      headers: { "content-type": "application/json", origin: link.origin },
+      body: JSON.stringify({ code: link.hash.replace("#sign-in=", "") }),
+    });
+    expect(await signedIn.json()).toMatchObject({ role: "admin", pools: ["*"] });
 
     const children = runningIn(state);
     expect(children.length).toBe(4);

@@ -18,7 +18,8 @@ const run = promisify(execFile);
 let clone: string;
 beforeAll(async () => {
   clone = await mkdtemp(join(tmpdir(), "ipshard-dev-"));
-  for (const name of ["src", "durable-objects", "wrangler.toml", "package.json", ".gitignore", "examples"]) {
+  const files = ["wrangler.toml", "package.json", "tsconfig.base.json", ".gitignore"];
+  for (const name of ["src", "durable-objects", "examples", ...files]) {
     await cp(join(ROOT, name), join(clone, name), { recursive: true });
   }
   await symlink(join(ROOT, "node_modules"), join(clone, "node_modules"));
@@ -82,7 +83,7 @@ function start(command: string, args: readonly string[], directory: string): Sta
   };
 }
 
-test("[DP2] a request leaves through an edge on wrangler dev, whose keys git does not see", async () => {
+test("[DP2] [DA8] a request leaves through an edge on wrangler dev, whose keys git does not see", async () => {
   const readme = await readFile(join(ROOT, "README.md"), "utf8");
   expect(readme).toMatch(/^```sh\nnpm run dev\n```$/m);
   await writeFile(join(clone, ".dev.vars"), "EDGE_KEY='of an earlier time'\nMINE=stays\n", { mode: 0o644 });
@@ -97,6 +98,8 @@ test("[DP2] a request leaves through an edge on wrangler dev, whose keys git doe
     assert(command);
     const { stdout } = await run("sh", ["-c", command]);
     expect(stdout).toMatch(/^HTTP\/1\.1 200 OK\r\n[^]*egress-ip: 127\.0\.0\.10\r\n[^]*"path":"\/hello"/);
+    const page = await fetch(`http://127.0.0.1:${port}/dashboard`);
+    expect([page.status, await page.text()]).toEqual([200, expect.stringContaining("/dashboard/assets/")]);
     const log = await readFile(join(clone, ".ipshard/dev/logs/edge.log"), "utf8");
     expect(log).toMatch(/GET \/v1\/fetch.* 200 OK/);
 

@@ -363,3 +363,44 @@ test("[CF2] an edge is told by a file, too", async () => {
   edge.kill("SIGTERM");
   expect(await once(edge, "exit")).toEqual([0, null]);
 });
+
+test("[DA4] [DA9] [DA10] dashboard prints a link by which a browser signs in once, and tries a request", async () => {
+  const tokenFile = join(cluster.directory, "dashboard.token");
+  await writeFile(tokenFile, await cluster.token("admin", "ada", ["*"]));
+  const { url } = await answerOf("dashboard", "--edge", cluster.edgeUrl, "--token-file", tokenFile);
+  const { origin, hash } = new URL(url);
+  const code = hash.replace("#sign-in=", "");
+  const json = { "content-type": "application/json", origin };
+  const signIn = () =>
+    fetch(`${origin}/dashboard/session`, { method: "POST", headers: json, body: JSON.stringify({ code }) });
+  const signedIn = await signIn();
+  const { csrf, role } = (await signedIn.json()) as { csrf: string; role: string };
+  expect(role).toBe("admin");
+  expect(await (await signIn()).json()).toMatchObject({ code: "sign-in-code-invalid" });
+  const cookie = signedIn.headers.get("set-cookie")!.split(";")[0]!;
+  const listed = await fetch(`${origin}/v1/pools`, { headers: { cookie } });
+  expect(await listed.json()).toEqual({ pools: expect.arrayContaining([POOL]) });
+  const { addresses, port } = cluster.origin;
+  const tried = await fetch(`${origin}/dashboard/try`, {
+    method: "POST",
+    headers: { ...json, cookie, "ipshard-csrf": csrf },
+    body: JSON.stringify({ pool: POOL, url: `http://${addresses[0]}:${port}/` }),
+  });
+  const told = (await tried.json()) as any;
+  expect(told).toMatchObject({
+    answered: true,
+    refusal: null,
+    egress: { ip: EGRESS_IP, host: expect.stringMatching(/^h[12]$/) },
+    block: { epoch: expect.any(Number) },
+    timings: {
+      resolveMs: expect.any(Number),
+      dialMs: expect.any(Number),
+      tlsMs: null,
+      firstByteMs: expect.any(Number),
+    },
+  });
+  expect(told.egress.port).toBeGreaterThanOrEqual(told.block.firstPort);
+  expect(told.egress.port).toBeLessThanOrEqual(told.block.lastPort);
+  const past = await fetch(`${origin}/dashboard/edge-past`, { headers: { cookie } });
+  expect(await past.json()).toMatchObject({ past: { minutes: expect.arrayContaining([expect.anything()]) } });
+});

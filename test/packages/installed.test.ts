@@ -71,8 +71,9 @@ test("[PK3] only own-files.ts looks for files of the package by where a module i
     // What is resolved by a name is found from wherever.
     if (/import\.meta\./.test(text.replaceAll(/\w+Require\(import\.meta\.url\)/g, ""))) looking.push(file);
   }
-  // The stand-in's Worker lies beside it when it is built, and only then.
-  expect(looking.toSorted()).toEqual(["process/own-files.ts", "testing/node/egress-worker.ts"]);
+  // The stand-in's Worker lies beside it when it is built, and only then. How the page is built is no part of it.
+  const parts = looking.filter((file) => file !== "dashboard/vite.config.ts");
+  expect(parts.toSorted()).toEqual(["process/own-files.ts", "testing/node/egress-worker.ts"]);
 });
 
 test("[PK8] what is built loads itself, and modules of its platform, and no others", async () => {
@@ -271,7 +272,10 @@ test.each([
   expect(await compiled.catch((fault: { stdout: string }) => fault)).toEqual({ stdout: "", stderr: "" });
 });
 
-test("[PK3] the built Worker is what wrangler deploys", async () => {
+test("[PK3] [DA8] the built Worker is what wrangler deploys, with the page", async () => {
+  const paths = whole.files.map(({ path }) => path);
+  expect(paths).toContain("dist/dashboard/index.html");
+  expect(paths).toContainEqual(expect.stringMatching(/^dist\/dashboard\/assets\/index-[\w-]+\.js$/));
   const project = await newProject(process.execPath, whole);
   await lend(project, "wrangler");
   const config = join(project.directory, "node_modules/ipshard/dist/edge/wrangler.toml");
@@ -279,6 +283,7 @@ test("[PK3] the built Worker is what wrangler deploys", async () => {
   const { stdout } = await project.run("node", ["node_modules/wrangler/bin/wrangler.js", ...words]);
   for (const name of ["EgressIp", "EgressPool", "PoolCatalogue", "AccessRegister"])
     expect(stdout).toContain(name);
+  expect(stdout).toMatch(/env\.DASHBOARD +Assets/);
 });
 
 test("[PK2] an older Node is told which one is needed", async () => {

@@ -80,7 +80,7 @@ export async function issueToken(request: TokenRequest, key: JWK, nowMs: number)
 
 function poolsOf(role: Role, pools: readonly string[]): readonly string[] {
   if (pools.length > 0) return pools;
-  return role === "admin" ? [EVERY_POOL] : ["default"];
+  return role === "admin" || role === "viewer" ? [EVERY_POOL] : ["default"];
 }
 
 function invalid(option: string, value: string, wanted: string): CommandFault {

@@ -13,9 +13,10 @@ import type { StatePaths } from "../state-paths.ts";
 import { serveCopies } from "./copy-service.ts";
 import { removeEmptyDatabases } from "./edge-files.ts";
 import { type EdgeTls, NO_TLS, prepareTls } from "./edge-tls.ts";
+import { placePage } from "./page-build.ts";
 import { refuseTunnels } from "./tunnel-refusal.ts";
 import { waitUntil } from "../supervision/waiting.ts";
-import { placeWorker, WRANGLER_TOML } from "./worker-bundle.ts";
+import { besideDeclaration, placeWorker, WRANGLER_TOML } from "./worker-bundle.ts";
 import { workerdProgram } from "./workerd-program.ts";
 import { BUNDLE_FILE, workerdConfig } from "./workerd-config.ts";
 import { type EdgeDeclaration, parseWranglerConfig } from "./wrangler-config.ts";
@@ -54,11 +55,15 @@ export async function prepareEdge(
   makeOwnDirectory(state.edge);
   makeDirectory(state.edgeStorage);
   removeEmptyDatabases(state);
-  await placeWorker(declaration.main, join(state.edge, BUNDLE_FILE));
+  const assets = besideDeclaration(declaration.assets.directory);
+  await Promise.all([
+    placeWorker(declaration.main, join(state.edge, BUNDLE_FILE)),
+    placePage(assets, (sentence) => console.error(sentence)),
+  ]);
   const { host, port, tls = NO_TLS } = options;
   const copies = await serveCopies(state);
   const tunnels = await refuseTunnels();
-  const place = { host, port, storage: state.edgeStorage, tunnels, copies: copies.address };
+  const place = { host, port, storage: state.edgeStorage, assets, tunnels, copies: copies.address };
   await writeFile(config, workerdConfig(declaration, { ...place, ...(await prepareTls(state.edge, tls)) }));
   return {
     name: EDGE_NAME,

@@ -26,9 +26,14 @@ const OPTIONS = [
   "--log-level=warning",
 ];
 
+/** A file or directory that `wrangler.toml` names relative to itself. */
+export function besideDeclaration(path: string): string {
+  return join(dirname(WRANGLER_TOML), path);
+}
+
 /** Puts the Worker of `wrangler.toml`, whose entry module it names relative to itself, into a file. */
 export async function placeWorker(main: string, outfile: string): Promise<void> {
-  const entry = join(dirname(WRANGLER_TOML), main);
+  const entry = besideDeclaration(main);
   await writeFile(outfile, isBuilt ? await readFile(entry) : await bundleWorker(entry));
 }
 

@@ -11,6 +11,8 @@ export interface EdgePlace {
   readonly port: number;
   /** Absolute path of a directory that exists. */
   readonly storage: string;
+  /** Absolute path of a directory that exists, with the files that the Worker serves. */
+  readonly assets: string;
   /** Who answers what clients want to CONNECT to. */
   readonly tunnels: string;
   /** Who gives copies of what is stored; nobody where nothing is said. [OC9] */
@@ -46,6 +48,7 @@ export function workerdConfig(edge: EdgeDeclaration, place: EdgePlace): string {
       ({ binding, className }) => `(name = ${quote(binding)}, durableObjectNamespace = ${quote(className)})`,
     ),
     '(name = "GATEWAYS", service = "network")',
+    `(name = ${quote(edge.assets.binding)}, service = "assets")`,
     ...(place.copies === undefined ? [] : ['(name = "COPIES", service = "copies")']),
     ...names.map((name) => `(name = ${quote(name)}, fromEnvironment = ${quote(name)})`),
   ];
@@ -66,6 +69,7 @@ const config :Workerd.Config = (
   services = [
     (name = "edge", worker = .edge),
     (name = "storage", disk = (path = ${quote(place.storage)}, writable = true)),
+    (name = "assets", disk = (path = ${quote(place.assets)})),
     # Gateways are on private addresses, here on loopback; destinations are the hosts' business.
     (name = "network", network = (allow = ["public", "private"], tlsOptions = (${gatewayTls(place)}))),
     # The nameless network is where workerd passes CONNECT on to, so it must lead nowhere.

@@ -13,6 +13,16 @@ const schema = z.strictObject({
   main: z.string().min(1),
   compatibility_date: z.string().regex(/^\d{4}-\d{2}-\d{2}$/),
   compatibility_flags: z.array(z.string()).default([]),
+  // The Worker answers for every path, so nothing is served that it has not seen.
+  assets: z.strictObject({
+    directory: z.string().min(1),
+    binding: identifier,
+    run_worker_first: z.literal(true),
+    html_handling: z.literal("none"),
+    not_found_handling: z.literal("none"),
+  }),
+  // What builds those files on the way to Cloudflare; here they are built at the start.
+  build: z.unknown().optional(),
   durable_objects: z.strictObject({
     bindings: z.array(z.strictObject({ name: identifier, class_name: identifier })),
   }),
@@ -33,6 +43,8 @@ export interface EdgeDeclaration {
   readonly compatibilityFlags: readonly string[];
   /** Binding names and the Durable Object classes behind them; all of them store in SQLite. */
   readonly objects: readonly { readonly binding: string; readonly className: string }[];
+  /** The files that the Worker serves: by which binding, and in which directory, relative to the file. */
+  readonly assets: { readonly binding: string; readonly directory: string };
   readonly vars: Readonly<Record<string, string>>;
   readonly secretNames: readonly string[];
 }
@@ -65,6 +77,7 @@ export function parseWranglerConfig(text: string): EdgeDeclaration {
       binding: name,
       className: class_name,
     })),
+    assets: { binding: config.assets.binding, directory: config.assets.directory },
     vars: config.vars,
     secretNames: config.secrets.required,
   };

@@ -19,6 +19,7 @@ import type { StatePaths } from "../state-paths.ts";
 import { Supervisor } from "../supervision/supervisor.ts";
 import { ensureToken } from "../credentials/token-files.ts";
 import { waitUntil } from "../supervision/waiting.ts";
+import { signInLink } from "../credentials/sign-in-link.ts";
 import { welcome } from "./welcome.ts";
 
 /** The one address that both hosts share. */
@@ -116,7 +117,8 @@ async function startParts(
   const originUrl = `http://${ORIGIN_IP}:${originPort(firstPort)}`;
   const tokenFiles = { client: client.file, admin: operator.file };
   const proxy = `${LOOPBACK}:${proxyPort(firstPort, 0)}`;
-  console.log(welcome({ edgeUrl, originUrl, proxy, ip: SHARED_IP, hosts: HOSTS, tokenFiles }));
+  const dashboard = signInLink(edgeUrl, (await asOperator.makeSignInCode()).code);
+  console.log(welcome({ dashboard, edgeUrl, originUrl, proxy, ip: SHARED_IP, hosts: HOSTS, tokenFiles }));
 }
 
 /** Whether all hosts are placed on the address, which none is without a lease. */

@@ -4,6 +4,8 @@ import { FETCH_PATH } from "../../wire/header-names.ts";
 /** What there is. */
 export interface Welcome {
   readonly edgeUrl: string;
+  /** Signs in to the edge's page, once. */
+  readonly dashboard: string;
   readonly originUrl: string;
   /** Where a host's proxy listens. */
   readonly proxy: string;
@@ -26,6 +28,11 @@ export function commandsToTry({ edgeUrl, originUrl, proxy, ip, tokenFiles }: Wel
   ];
 }
 
+/** The command that prints a further link, in any directory. */
+export function anotherLink({ edgeUrl, tokenFiles }: Welcome): string {
+  return `npx ipshard dashboard --edge ${edgeUrl} --token-file ${quote(tokenFiles.admin)}`;
+}
+
 /** The whole text. */
 export function welcome(what: Welcome): string {
   const [get, post, table, proxied] = commandsToTry(what);
@@ -33,6 +40,9 @@ export function welcome(what: Welcome): string {
 ipshard runs. Hosts ${what.hosts.join(" and ")} share the address ${what.ip}, each on its own ports.
 Edge: ${what.edgeUrl}   Sample origin: ${what.originUrl} (answers with the address and port it saw)
 Loopback destinations are allowed here, for the sample origin's sake; by default hosts refuse them.
+
+See it live (the link signs in once, within 5 minutes; for another one run: ${anotherLink(what)}):
+   ${what.dashboard}
 
 Try, in another terminal:
 

@@ -1,7 +1,7 @@
 /** `ipshard token`: signs tokens with the issuer's key, lists those that are registered, and revokes. */
 import { decodeJwt } from "jose";
 import { EdgeAnswerUnreadable, EdgeRefusal, EdgeUnreachable } from "../../api/errors.ts";
-import { ISSUED_ROLES } from "../../core/identity.ts";
+import { type IssuedRole, ISSUED_ROLES } from "../../core/identity.ts";
 import { collect, optionInvalid, withExamples } from "../../process/command-options.ts";
 import { issueToken, type TokenRequest } from "../credentials/issue-token.ts";
 import { readKey } from "../credentials/key-files.ts";
@@ -155,7 +155,7 @@ async function wishOf(
   id?: string;
   endsAtMs?: number;
   name?: string;
-  role?: "client" | "host" | "router" | "admin";
+  role?: IssuedRole;
   tenant?: string;
 }> {
   const given = [id, file, name, tenant].filter((word) => word !== undefined);
@@ -163,12 +163,7 @@ async function wishOf(
   if (id !== undefined) return { id };
   if (tenant !== undefined) return { tenant };
   if (name !== undefined) {
-    const known = ISSUED_ROLES.find((one) => one === role) as
-      | "client"
-      | "host"
-      | "router"
-      | "admin"
-      | undefined;
+    const known = ISSUED_ROLES.find((one) => one === role);
     if (role !== undefined && known === undefined)
       throw optionInvalid(`--role ${role} is none of ${ISSUED_ROLES.join(", ")}.`);
     return known === undefined ? { name } : { name, role: known };
