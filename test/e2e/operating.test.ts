@@ -115,6 +115,20 @@ test("[TK11] [OV10] tokens of a tenant are issued, listed and revoked, and one t
   });
 });
 
+test("[DA2] [DA4] who is only to look gets a token for that, and a link that signs in", async () => {
+  const link = new URL((await shell(await adminBlock("Tokens and keys", "ipshard dashboard"))).trim());
+  const signedIn = await fetch(`${link.origin}/dashboard/session`, {
+    method: "POST",
+    headers: { "content-type": "application/json", origin: link.origin },
+    body: JSON.stringify({ code: link.hash.replace("#sign-in=", "") }),
+  });
+  expect(await signedIn.json()).toMatchObject({ subject: "otto", role: "viewer", pools: [POOL] });
+  const drain = shell(
+    `npx ipshard ip drain 127.0.0.10 --pool ${POOL} --edge $EDGE --token-file viewer.token`,
+  );
+  await expect(drain).rejects.toMatchObject({ stderr: expect.stringContaining("role-denied") });
+});
+
 test("[TK12] the line that makes a machine a host is printed, and for no pool that there is not", async () => {
   const block = await adminBlock("Tokens and keys", "host add");
   expect(await shell(block)).toMatch(
@@ -266,6 +280,7 @@ test("[TK7] [TK8] keys are replaced: what a retired one signed opens nothing any
     .split("\n")
     .slice(1);
   expect(gone.map((line) => / {2}(?:key retired|revoked) \S+Z +issuer:/.test(line))).toEqual([
+    true,
     true,
     true,
     true,

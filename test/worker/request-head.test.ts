@@ -141,7 +141,10 @@ describe("a token in the wrong place", () => {
   it("[WK39] of a client is told which role administration takes", async () => {
     const headers = { authorization: `Bearer ${await tokenFor()}` };
     const response = await ask("/v1/pools", { headers }, environment);
-    expect(await response.json()).toMatchObject({ code: "role-denied", detail: "It takes the role admin or viewer." });
+    expect(await response.json()).toMatchObject({
+      code: "role-denied",
+      detail: "It takes the role admin or viewer.",
+    });
   });
 
   it("[WK39] of another role is told which one it takes", async () => {
