@@ -130,6 +130,8 @@ describe("a session", () => {
     expect(await who.json()).toEqual(session);
     const pool = await ask(`/v1/pools/${POOL}`, { headers: { cookie } });
     expect(await pool.json()).toMatchObject({ pool: POOL });
+    // Whoever sits at that browser next finds nothing of it.
+    expect(pool.headers.get("cache-control")).toBe("no-store");
     // A token that is shown counts alone.
     const headers = { cookie, authorization: "Bearer nonsense" };
     expect((await codeOf(await ask(`/v1/pools/${POOL}`, { headers }))).code).toBe("token-malformed");

@@ -184,6 +184,10 @@ function letPass(
     context.set("token", token);
     context.set("session", session);
     await next();
+    // A browser may keep what nothing is said of; and of an upgrade nothing can be said any more.
+    const { status, headers } = context.res;
+    if (session !== null && status !== 101 && !headers.has("cache-control"))
+      headers.set("cache-control", "no-store");
   };
 }
 
