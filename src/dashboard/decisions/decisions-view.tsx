@@ -1,0 +1,143 @@
+/** What hosts decide about flows, as they decide it. */
+import { useState } from "preact/hooks";
+import { type HeardDecision, MOST_DECISIONS, type PoolStore } from "../live/pool-store.ts";
+import { type Level, Mark } from "../parts/bits.tsx";
+import { refusalTitle } from "../parts/refusal-title.ts";
+import { useSignals } from "../parts/signal.ts";
+import { type Column, VirtualTable } from "../parts/virtual-table.tsx";
+import { clock, counted, instant, took, whole } from "../parts/words.ts";
+import { type DecisionFilter, filtered } from "./decision-filter.ts";
+
+interface DecisionsViewProps {
+  readonly pool: string;
+  readonly store: PoolStore;
+}
+
+const LEVELS: Readonly<Record<HeardDecision["decision"], Level>> = {
+  answered: "good",
+  admitted: "note",
+  refused: "short",
+};
+
+const COLUMNS: readonly Column<HeardDecision>[] = [
+  {
+    key: "time",
+    title: "Time",
+    weight: 0.9,
+    cell: ({ atMs }) => <time title={instant(atMs)}>{clock(atMs)}</time>,
+  },
+  {
+    key: "decision",
+    title: "Decision",
+    weight: 1.1,
+    cell: ({ decision }) => <Mark level={LEVELS[decision]}>{decision}</Mark>,
+  },
+  { key: "what", title: "What", isHeader: true, weight: 2.2, cell: (row) => <What row={row} /> },
+  { key: "host", title: "Host", isWideOnly: true, weight: 1.2, cell: ({ host }) => host },
+  {
+    key: "from",
+    title: "From",
+    isWideOnly: true,
+    weight: 1.6,
+    cell: ({ ip, port }) => (ip === undefined ? "–" : port === undefined ? ip : `${ip} port ${port}`),
+  },
+  {
+    key: "who",
+    title: "Tenant, client",
+    isWideOnly: true,
+    weight: 1.5,
+    cell: ({ tenant, client }) => [tenant, client].filter((each) => each !== undefined && each !== "").join(", ") || "–",
+  },
+  {
+    key: "took",
+    title: "Took",
+    isNumber: true,
+    isWideOnly: true,
+    weight: 0.7,
+    cell: ({ tookMs }) => (tookMs === undefined ? "–" : took(tookMs)),
+  },
+  {
+    key: "request",
+    title: "Request",
+    isWideOnly: true,
+    weight: 1.4,
+    cell: ({ requestId }) => requestId ?? "–",
+  },
+];
+
+/** The view. */
+export function DecisionsView({ store }: DecisionsViewProps) {
+  useSignals(store.decisionsChanged);
+  const [filter, setFilter] = useState<DecisionFilter>({ decision: "all", words: "" });
+  const [held, hold] = useState<readonly HeardDecision[] | null>(null);
+  const known = held ?? store.decisions;
+  const rows = filtered(known, filter).toReversed();
+  const newer = held === null ? 0 : (store.decisions.at(-1)?.number ?? 0) - (held.at(-1)?.number ?? 0);
+  return (
+    <>
+      <div class="view-head">
+        <h1>Decisions</h1>
+        <p class="faint">As hosts make them, while somebody looks. The last {whole(MOST_DECISIONS)} are kept here.</p>
+      </div>
+      <form class="filters" role="search" aria-label="Decisions" onSubmit={(event) => event.preventDefault()}>
+        <label class="inline-field">
+          <span>Decision</span>
+          <select
+            value={filter.decision}
+            onChange={(event) =>
+              setFilter({ ...filter, decision: event.currentTarget.value as DecisionFilter["decision"] })
+            }
+          >
+            <option value="all">all</option>
+            <option value="refused">refused</option>
+            <option value="answered">answered</option>
+            <option value="admitted">admitted</option>
+          </select>
+        </label>
+        <label class="inline-field grow">
+          <span>With these words</span>
+          <input
+            type="search"
+            value={filter.words}
+            placeholder="host, code, tenant, address, request"
+            onInput={(event) => setFilter({ ...filter, words: event.currentTarget.value })}
+          />
+        </label>
+        <button
+          type="button"
+          aria-pressed={held !== null}
+          onClick={() => hold(held === null ? store.decisions : null)}
+        >
+          {held === null ? "Pause" : "Go on"}
+        </button>
+      </form>
+      <p class="faint" data-testid="decision-count">
+        {whole(rows.length)} of {counted(known.length, "decision")} shown
+        {newer > 0 && `, ${whole(newer)} newer ones wait`}
+        {store.lostDecisionCount > 0 && `, ${whole(store.lostDecisionCount)} were too many to be told`}.
+      </p>
+      <VirtualTable
+        caption="Decisions"
+        columns={COLUMNS}
+        rows={rows}
+        keyOf={({ number }) => number}
+        heightRows={16}
+        rowClass={({ decision }) => `decision-${decision}`}
+        empty={known.length === 0 ? "Nothing was decided since this was opened." : "No decision is like that."}
+        usualOrder="the newest first"
+        testId="decisions"
+      />
+    </>
+  );
+}
+
+function What({ row }: { readonly row: HeardDecision }) {
+  const { code, kind, status } = row;
+  if (code !== undefined)
+    return (
+      <span title={refusalTitle(code)}>
+        <code>{code}</code> <span class="faint">{refusalTitle(code)}</span>
+      </span>
+    );
+  return <span>{kind ?? (status === undefined ? "request" : `status ${status}`)}</span>;
+}

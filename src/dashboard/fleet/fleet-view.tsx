@@ -1,0 +1,61 @@
+/** A pool in one glance and row by row: who holds what, what is short, why was it refused. */
+import { useState } from "preact/hooks";
+import type { PoolStore } from "../live/pool-store.ts";
+import { useNow, useSignals } from "../parts/signal.ts";
+import type { Session } from "../session/session.ts";
+import { AddressDetails } from "./address-details.tsx";
+import { addressRows, hostRows, routerRows } from "./attention.ts";
+import { Glance } from "./glance.tsx";
+import { HostDetails } from "./host-details.tsx";
+import { AddressTable, HostTable, RouterTable } from "./tables.tsx";
+
+interface FleetViewProps {
+  readonly pool: string;
+  readonly store: PoolStore;
+  readonly session: Session;
+}
+
+/** What is opened: its details are told. */
+type Opened = { readonly ip: string } | { readonly host: string } | null;
+
+/** The view. */
+export function FleetView({ pool, store, session }: FleetViewProps) {
+  useSignals(store.fleetChanged, store.watchedChanged);
+  const nowMs = useNow();
+  const [opened, open] = useState<Opened>(null);
+  const addresses = addressRows(store);
+  const hosts = hostRows(store, nowMs);
+  const routers = routerRows(store);
+  const close = (): void => open(null);
+  return (
+    <>
+      <div class="view-head">
+        <h1>Fleet of {pool}</h1>
+      </div>
+      <Glance pool={pool} store={store} addresses={addresses} hosts={hosts} routers={routers} />
+      <AddressTable rows={addresses} open={(ip) => open({ ip })} />
+      <HostTable rows={hosts} nowMs={nowMs} open={(host) => open({ host })} />
+      <RouterTable rows={routers} store={store} nowMs={nowMs} />
+      {opened !== null && "ip" in opened && (
+        <AddressDetails
+          pool={pool}
+          ip={opened.ip}
+          row={addresses.find(({ ip }) => ip.ip === opened.ip) ?? null}
+          hosts={hosts}
+          session={session}
+          closed={close}
+        />
+      )}
+      {opened !== null && "host" in opened && (
+        <HostDetails
+          pool={pool}
+          host={opened.host}
+          row={hosts.find(({ host }) => host.host === opened.host) ?? null}
+          nowMs={nowMs}
+          session={session}
+          closed={close}
+        />
+      )}
+    </>
+  );
+}

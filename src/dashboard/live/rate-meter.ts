@@ -1,0 +1,75 @@
+/** How many requests a second a pool answers and refuses now, from the minute that each host tells again and again. */
+import type { CountSlot, WatchedHost } from "../../core/live-view.ts";
+
+/** Over how long rates are told. */
+const SPAN_MS = 15_000;
+
+interface Step {
+  readonly atMs: number;
+  readonly requestCount: number;
+  readonly flowCount: number;
+  readonly refusals: Readonly<Record<string, number>>;
+}
+
+/** Rates of the last seconds. */
+export interface Rates {
+  readonly requestsPerSecond: number;
+  readonly flowsPerSecond: number;
+  readonly refusalsPerSecond: number;
+  /** Of these seconds, by codes. */
+  readonly refusals: ReadonlyMap<string, number>;
+}
+
+/** The meter. */
+export class RateMeter {
+  readonly #last = new Map<string, CountSlot>();
+  #steps: Step[] = [];
+  #sinceMs: number | null = null;
+
+  /** What hosts told just now. */
+  take(hosts: Readonly<Record<string, WatchedHost>>, nowMs: number): void {
+    this.#sinceMs ??= nowMs;
+    for (const [host, { minute }] of Object.entries(hosts)) {
+      const before = this.#last.get(host);
+      this.#last.set(host, minute);
+      // The first word of a host is of a time of which nobody knows how much has passed.
+      if (before === undefined) continue;
+      this.#steps.push(stepFrom(minute.atMs === before.atMs ? before : null, minute, nowMs));
+    }
+    this.#steps = this.#steps.filter(({ atMs }) => atMs > nowMs - SPAN_MS);
+  }
+
+  /** Null while nothing is known. */
+  rates(nowMs: number): Rates | null {
+    if (this.#sinceMs === null || nowMs <= this.#sinceMs) return null;
+    const seconds = Math.max(1, Math.min(SPAN_MS, nowMs - this.#sinceMs) / 1000);
+    const steps = this.#steps.filter(({ atMs }) => atMs > nowMs - SPAN_MS);
+    const refusals = new Map<string, number>();
+    for (const step of steps) {
+      for (const [code, count] of Object.entries(step.refusals))
+        if (count > 0) refusals.set(code, (refusals.get(code) ?? 0) + count);
+    }
+    return {
+      requestsPerSecond: sumOf(steps, ({ requestCount }) => requestCount) / seconds,
+      flowsPerSecond: sumOf(steps, ({ flowCount }) => flowCount) / seconds,
+      refusalsPerSecond: [...refusals.values()].reduce((sum, count) => sum + count, 0) / seconds,
+      refusals,
+    };
+  }
+}
+
+function stepFrom(before: CountSlot | null, now: CountSlot, atMs: number): Step {
+  const more = (count: number, counted: number | undefined): number => Math.max(0, count - (counted ?? 0));
+  return {
+    atMs,
+    requestCount: more(now.requestCount, before?.requestCount),
+    flowCount: more(now.flowCount, before?.flowCount),
+    refusals: Object.fromEntries(
+      Object.entries(now.refusals).map(([code, count]) => [code, more(count, before?.refusals[code])]),
+    ),
+  };
+}
+
+function sumOf(steps: readonly Step[], countOf: (step: Step) => number): number {
+  return steps.reduce((sum, step) => sum + countOf(step), 0);
+}

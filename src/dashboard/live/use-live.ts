@@ -1,0 +1,43 @@
+/** Stores that live as long as what shows them. */
+import { useEffect, useMemo, useRef } from "preact/hooks";
+import type { LookRequest } from "../../core/live-view.ts";
+import { AddressStore } from "./address-store.ts";
+import { LiveSocket } from "./live-socket.ts";
+import { PoolStore } from "./pool-store.ts";
+
+/** A pool, looked at; `wish` says what is wanted of it beside its state. */
+export function usePool(
+  pool: string,
+  wish: Omit<LookRequest, "type">,
+  ended: (reason: string) => void,
+): PoolStore {
+  const store = useMemo(() => new PoolStore(), [pool]);
+  const socket = useRef<LiveSocket | null>(null);
+  useEffect(() => {
+    const made = new LiveSocket(`/dashboard/live/pools/${encodeURIComponent(pool)}`, {
+      heard: (message) => store.heard(message),
+      stood: (state) => store.stood(state),
+      ended,
+    });
+    socket.current = made;
+    return () => made.close();
+  }, [store]);
+  const { past = false, decisions = false } = wish;
+  useEffect(() => socket.current?.wish({ past, decisions }), [store, past, decisions]);
+  return store;
+}
+
+/** An address, looked at; null for none. */
+export function useAddress(ip: string | null, ended: (reason: string) => void): AddressStore | null {
+  const store = useMemo(() => (ip === null ? null : new AddressStore(ip)), [ip]);
+  useEffect(() => {
+    if (store === null) return;
+    const made = new LiveSocket(`/dashboard/live/ips/${encodeURIComponent(store.ip)}`, {
+      heard: (message) => store.heard(message),
+      stood: (state) => store.stood(state),
+      ended,
+    });
+    return () => made.close();
+  }, [store]);
+  return store;
+}

@@ -1,0 +1,80 @@
+/** Numbers and times as people read them. */
+
+/** `12,034`. */
+export function whole(count: number): string {
+  return Math.round(count).toLocaleString("en");
+}
+
+/** `0.3`, `42`, `1.2k`: for rates and axes. */
+export function short(count: number): string {
+  if (count === 0) return "0";
+  if (Math.abs(count) < 10) return count.toLocaleString("en", { maximumFractionDigits: 1 });
+  return count.toLocaleString("en", {
+    notation: Math.abs(count) >= 10_000 ? "compact" : "standard",
+    maximumFractionDigits: Math.abs(count) >= 10_000 ? 1 : 0,
+  });
+}
+
+/** `37 %`, of a part. */
+export function percent(part: number): string {
+  if (part > 0 && part < 0.01) return "<1 %";
+  return `${Math.round(part * 100)} %`;
+}
+
+/** `1 host`, `2 hosts`. */
+export function counted(count: number, one: string, many = `${one}s`): string {
+  return `${whole(count)} ${count === 1 ? one : many}`;
+}
+
+/** `8 s`, `12 min`, `3.5 h`, `4 d`: how long something lasts. */
+export function span(ms: number): string {
+  const seconds = Math.max(0, ms) / 1000;
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 129_600) return `${trimmed(seconds / 3600)} h`;
+  return `${trimmed(seconds / 86_400)} d`;
+}
+
+/** `0.8 ms`, `41 ms`, `2.1 s`: of a hop. */
+export function took(ms: number): string {
+  if (ms >= 1000) return `${trimmed(ms / 1000)} s`;
+  return `${ms < 10 ? trimmed(ms) : Math.round(ms)} ms`;
+}
+
+/** `2026-11-30 04:12:07`, by the clock of who looks. */
+export function instant(atMs: number): string {
+  const date = new Date(atMs);
+  if (Number.isNaN(date.getTime())) return "unknown";
+  const two = (part: number): string => `${part}`.padStart(2, "0");
+  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+  return `${day} ${clock(atMs)}`;
+}
+
+/** `04:12:07`. */
+export function clock(atMs: number): string {
+  const date = new Date(atMs);
+  const two = (part: number): string => `${part}`.padStart(2, "0");
+  return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+}
+
+/** `2048–2111`. */
+export function ports(first: number, last: number): string {
+  return `${first}–${last}`;
+}
+
+/** `tcp 203.0.113.5:443`. */
+export function destinationText({
+  protocol,
+  ip,
+  port,
+}: {
+  readonly protocol: string;
+  readonly ip: string;
+  readonly port: number;
+}): string {
+  return `${protocol} ${ip.includes(":") ? `[${ip}]` : ip}:${port}`;
+}
+
+function trimmed(value: number): string {
+  return value.toLocaleString("en", { maximumFractionDigits: 1 });
+}

@@ -1,0 +1,102 @@
+/** Every block of an address, as a table. */
+import { portCountOf } from "../../core/port-block.ts";
+import type { AddressBlock, AddressStore } from "../live/address-store.ts";
+import type { PoolStore } from "../live/pool-store.ts";
+import { Mark } from "../parts/bits.tsx";
+import { useNow, useSignals } from "../parts/signal.ts";
+import { type Column, VirtualTable } from "../parts/virtual-table.tsx";
+import { instant, ports } from "../parts/words.ts";
+import { untilMsOf, untilText, useText } from "./block-facts.ts";
+import { useKey, usesOf } from "./picture.ts";
+
+interface BlockTableProps {
+  readonly pool: PoolStore;
+  readonly store: AddressStore;
+  /** Blocks of this host alone; null for all. */
+  readonly host: string | null;
+  readonly pointed: (port: number | null) => void;
+}
+
+/** The table. */
+export function BlockTable({ pool, store, host, pointed }: BlockTableProps) {
+  useSignals(store.changed, pool.watchedChanged);
+  const nowMs = useNow(5000);
+  const uses = usesOf(pool, store.ip);
+  const used = ({ host: holder, base }: AddressBlock): number => uses.get(useKey(holder, base)) ?? -1;
+  const rows = [...store.blocks.values()]
+    .filter((block) => host === null || block.host === host)
+    .toSorted((a, b) => a.base - b.base);
+  const columns: readonly Column<AddressBlock>[] = [
+    {
+      key: "ports",
+      title: "Ports",
+      isHeader: true,
+      weight: 1.3,
+      cell: ({ base, order }) => ports(base, base + portCountOf(order) - 1),
+      order: (a, b) => a.base - b.base,
+    },
+    {
+      key: "host",
+      title: "Host",
+      weight: 1.6,
+      cell: ({ host: holder }) => holder,
+      order: (a, b) => a.host.localeCompare(b.host) || a.base - b.base,
+    },
+    {
+      key: "state",
+      title: "State",
+      weight: 1.1,
+      cell: ({ state }) => (
+        <Mark level={state === "leased" ? "good" : "note"}>
+          {state === "leased" ? "leased" : "quarantine"}
+        </Mark>
+      ),
+      order: (a, b) => a.state.localeCompare(b.state),
+    },
+    {
+      key: "use",
+      title: "In use",
+      weight: 1.4,
+      isWideOnly: true,
+      cell: (block) => useText(block, uses),
+      order: (a, b) => used(a) - used(b),
+    },
+    {
+      key: "epoch",
+      title: "Epoch",
+      isNumber: true,
+      isWideOnly: true,
+      cell: ({ epoch }) => `${epoch}`,
+      order: (a, b) => a.epoch - b.epoch,
+    },
+    {
+      key: "since",
+      title: "Since",
+      weight: 1.7,
+      isWideOnly: true,
+      cell: ({ grantedAtMs }) => instant(grantedAtMs),
+      order: (a, b) => a.grantedAtMs - b.grantedAtMs,
+    },
+    {
+      key: "until",
+      title: "Until",
+      weight: 0.9,
+      isWideOnly: true,
+      cell: (block) => untilText(block, store, nowMs),
+      order: (a, b) => (untilMsOf(a, store) ?? Infinity) - (untilMsOf(b, store) ?? Infinity),
+    },
+  ];
+  return (
+    <VirtualTable
+      caption={host === null ? `Blocks of ${store.ip}` : `Blocks of ${store.ip} that ${host} has`}
+      columns={columns}
+      rows={rows}
+      keyOf={({ epoch }) => epoch}
+      heightRows={12}
+      empty="No host holds any port of this address."
+      usualOrder="by port"
+      pointed={(block) => pointed(block?.base ?? null)}
+      testId="blocks"
+    />
+  );
+}
