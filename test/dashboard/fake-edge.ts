@@ -71,7 +71,9 @@ export class FakeEdge {
         socket.end("HTTP/1.1 401 Unauthorized\r\n\r\n");
         return;
       }
-      this.#sockets.handleUpgrade(request, socket, head, (viewer) => this.#welcome(viewer, request.url ?? ""));
+      this.#sockets.handleUpgrade(request, socket, head, (viewer) =>
+        this.#welcome(viewer, request.url ?? ""),
+      );
     });
   }
 
@@ -99,9 +101,17 @@ export class FakeEdge {
   }
 
   /** Says to those who look at an address that these blocks are other. */
-  tellBlocks(ip: string, { blocks, goneEpochs }: { readonly blocks: readonly object[]; readonly goneEpochs: readonly number[] }): void {
+  tellBlocks(
+    ip: string,
+    { blocks, goneEpochs }: { readonly blocks: readonly object[]; readonly goneEpochs: readonly number[] },
+  ): void {
     const { blocks: _, ...rest } = this.#options.pool.tables.get(ip)!;
-    this.#tell(`/dashboard/live/ips/${encodeURIComponent(ip)}`, { type: "address-change", blocks, goneEpochs, rest });
+    this.#tell(`/dashboard/live/ips/${encodeURIComponent(ip)}`, {
+      type: "address-change",
+      blocks,
+      goneEpochs,
+      rest,
+    });
   }
 
   /** Says something to those who look at the pool. */
@@ -157,7 +167,12 @@ export class FakeEdge {
 
   #past(): object {
     const { pool } = this.#options;
-    return { type: "past", past: pool.past(Date.now()), hostCount: pool.hosts.length - 1, silentHosts: [pool.hosts.at(-1)!.host] };
+    return {
+      type: "past",
+      past: pool.past(Date.now()),
+      hostCount: pool.hosts.length - 1,
+      silentHosts: [pool.hosts.at(-1)!.host],
+    };
   }
 
   #tellWatched(): void {
@@ -199,12 +214,14 @@ export class FakeEdge {
     if (!this.#isKnown(request)) return problem(401, "token-missing", "A token is needed.");
     if (method !== "GET" && request.headers["ipshard-csrf"] !== CSRF)
       return problem(403, "csrf-refused", "This did not come from the page.");
-    if (url.pathname === "/dashboard/session" && method === "GET") return { status: 200, body: this.#session() };
+    if (url.pathname === "/dashboard/session" && method === "GET")
+      return { status: 200, body: this.#session() };
     if (url.pathname === "/dashboard/session" && method === "DELETE") {
       this.endSession("session-ended");
       return { status: 200, body: {} };
     }
-    if (url.pathname === "/dashboard/edge-past") return { status: 200, body: { past: pool.past(Date.now()) } };
+    if (url.pathname === "/dashboard/edge-past")
+      return { status: 200, body: { past: pool.past(Date.now()) } };
     if (url.pathname === "/dashboard/try") return { status: 200, body: attempt ?? usualAttempt(pool) };
     if (url.pathname === "/v1/pools") return { status: 200, body: { pools: [pool.pool] } };
     if (url.pathname === "/v1/holders") return { status: 200, body: holders ?? usualHolders(pool, url) };
@@ -217,14 +234,23 @@ export class FakeEdge {
     if (role === "viewer") return problem(403, "role-denied", "A viewer changes nothing.");
     this.changes.push(`${method} ${url.pathname}`);
     const [, , , , kind = "", name = "", verb = ""] = url.pathname.split("/").map(decodeURIComponent);
-    const drain = verb === "drain" ? { state: "draining" as const, sinceMs: Date.now(), portCount: 64, flowCount: 1 } : null;
+    const drain =
+      verb === "drain"
+        ? { state: "draining" as const, sinceMs: Date.now(), portCount: 64, flowCount: 1 }
+        : null;
     const none = { ips: [], goneIps: [], hosts: [], goneHosts: [], routers: [], goneRouters: [] };
     const list: { drain: unknown }[] = kind === "ips" ? pool.ips : pool.hosts;
-    const at = (kind === "ips" ? pool.ips.map(({ ip }) => ip) : pool.hosts.map(({ host }) => host)).indexOf(name);
+    const at = (kind === "ips" ? pool.ips.map(({ ip }) => ip) : pool.hosts.map(({ host }) => host)).indexOf(
+      name,
+    );
     if (at === -1) return problem(404, "host-unknown", "The pool does not know it.");
     if (method === "DELETE") {
       list.splice(at, 1);
-      this.tellPool({ type: "pool-change", ...none, ...(kind === "ips" ? { goneIps: [name] } : { goneHosts: [name] }) });
+      this.tellPool({
+        type: "pool-change",
+        ...none,
+        ...(kind === "ips" ? { goneIps: [name] } : { goneHosts: [name] }),
+      });
     } else {
       list[at] = { ...list[at]!, drain };
       this.tellPool({ type: "pool-change", ...none, [kind]: [list[at]] });
@@ -236,7 +262,8 @@ export class FakeEdge {
     const { token, code } = JSON.parse(text) as { token?: string; code?: string };
     if (code !== undefined && (code !== FAKE_CODE || this.#isCodeUsed))
       return problem(401, "sign-in-code-invalid", "This link has been used, or is too old.");
-    if (code === undefined && token !== FAKE_TOKEN) return problem(401, "token-invalid", "This token is not good here.");
+    if (code === undefined && token !== FAKE_TOKEN)
+      return problem(401, "token-invalid", "This token is not good here.");
     if (code !== undefined) this.#isCodeUsed = true;
     this.isSignedIn = true;
     return {
@@ -298,7 +325,16 @@ function usualAttempt(pool: MadePool): object {
 function usualHolders(pool: MadePool, url: URL): object {
   const port = Number(url.searchParams.get("port"));
   const nowMs = Date.now();
-  const lease = { pool: pool.pool, host: "web-1", firstPort: port & -64, lastPort: (port & -64) + 63, epoch: 812, sinceMs: nowMs - 3_000_000, untilMs: null, end: null };
+  const lease = {
+    pool: pool.pool,
+    host: "web-1",
+    firstPort: port & -64,
+    lastPort: (port & -64) + 63,
+    epoch: 812,
+    sinceMs: nowMs - 3_000_000,
+    untilMs: null,
+    end: null,
+  };
   const flow = {
     protocol: "tcp",
     tenant: "shop",
@@ -310,7 +346,15 @@ function usualHolders(pool: MadePool, url: URL): object {
     sent: null,
     received: null,
   };
-  const log = { level: "flows", destinations: true, sinceMs: nowMs - 9_000_000, flows: [flow], ended: [], blocks: [], isComplete: true };
+  const log = {
+    level: "flows",
+    destinations: true,
+    sinceMs: nowMs - 9_000_000,
+    flows: [flow],
+    ended: [],
+    blocks: [],
+    isComplete: true,
+  };
   return {
     ip: url.searchParams.get("ip"),
     port,

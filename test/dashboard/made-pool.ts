@@ -5,7 +5,12 @@
 import type { AnswerOf } from "../../src/api/edge-api.ts";
 import type { CountSlot, LiveDecision, PastCounts, WatchedHost } from "../../src/core/live-view.ts";
 import { DEFAULT_POOL_SETTINGS } from "../../src/core/pool-settings.ts";
-import { FIRST_LEASABLE_PORT, LEASABLE_PORT_COUNT, PORT_END, portCountOf } from "../../src/core/port-block.ts";
+import {
+  FIRST_LEASABLE_PORT,
+  LEASABLE_PORT_COUNT,
+  PORT_END,
+  portCountOf,
+} from "../../src/core/port-block.ts";
 
 export type Pool = AnswerOf<"getPool">;
 export type Address = AnswerOf<"getIp">;
@@ -82,7 +87,10 @@ export class MadePool {
   }
 
   /** Changes a block of an address: a lease ends, a quarantine ends, or ports are granted. */
-  change(ip: string, nowMs: number): { readonly blocks: readonly Block[]; readonly goneEpochs: readonly number[] } {
+  change(
+    ip: string,
+    nowMs: number,
+  ): { readonly blocks: readonly Block[]; readonly goneEpochs: readonly number[] } {
     const table = this.tables.get(ip)!;
     const { blocks } = table;
     const at = Math.floor(this.#random() * blocks.length);
@@ -102,7 +110,9 @@ export class MadePool {
   grant(ip: string, host: string, nowMs: number): Block | null {
     const table = this.tables.get(ip)!;
     for (let base = FIRST_LEASABLE_PORT; base < PORT_END; base += 64) {
-      const isTaken = table.blocks.some((block) => base >= block.base && base < block.base + portCountOf(block.order));
+      const isTaken = table.blocks.some(
+        (block) => base >= block.base && base < block.base + portCountOf(block.order),
+      );
       if (isTaken) continue;
       const granted = this.#granted({ base, order: 6 }, host, nowMs);
       table.blocks.push(granted);
@@ -144,7 +154,8 @@ export class MadePool {
       tookMs: 5 + this.#random() * 200,
     };
     if (draw < 0.15) return { ...shared, decision: "refused", code: this.#one(REFUSED) };
-    if (draw < 0.35) return { ...shared, decision: "admitted", kind: this.#one(["connect", "websocket", "socks5"]) };
+    if (draw < 0.35)
+      return { ...shared, decision: "admitted", kind: this.#one(["connect", "websocket", "socks5"]) };
     return { ...shared, decision: "answered", status: this.#one([200, 200, 200, 204, 301, 404, 503]) };
   }
 
@@ -156,11 +167,20 @@ export class MadePool {
       let order = 6 + Math.floor(this.#random() * 7);
       while (base % portCountOf(order) !== 0 || base + portCountOf(order) > PORT_END) order -= 1;
       if (this.#random() < share) {
-        const block = this.#granted({ base, order }, this.#one(hosts), this.#startMs - Math.floor(this.#random() * 5_000_000));
+        const block = this.#granted(
+          { base, order },
+          this.#one(hosts),
+          this.#startMs - Math.floor(this.#random() * 5_000_000),
+        );
         const isQuiet = this.#random() < 0.15;
         blocks.push(
           isQuiet
-            ? { ...block, state: "quarantined", endedAtMs: this.#startMs - 40_000, freeAtMs: this.#startMs + 80_000 }
+            ? {
+                ...block,
+                state: "quarantined",
+                endedAtMs: this.#startMs - 40_000,
+                freeAtMs: this.#startMs + 80_000,
+              }
             : block,
         );
       } else free += portCountOf(order);
@@ -180,16 +200,31 @@ export class MadePool {
   #granted({ base, order }: { base: number; order: number }, host: string, nowMs: number): Block {
     this.#epoch += 1;
     this.sequence += 1;
-    return { base, order, epoch: this.#epoch, host, state: "leased", grantedAtMs: nowMs, endedAtMs: null, freeAtMs: null, steered: true };
+    return {
+      base,
+      order,
+      epoch: this.#epoch,
+      host,
+      state: "leased",
+      grantedAtMs: nowMs,
+      endedAtMs: null,
+      freeAtMs: null,
+      steered: true,
+    };
   }
 
   #heldBy(host: string, ip: string): number {
     const { blocks } = this.tables.get(ip)!;
-    return blocks.reduce((sum, block) => sum + (block.host === host && block.state === "leased" ? portCountOf(block.order) : 0), 0);
+    return blocks.reduce(
+      (sum, block) => sum + (block.host === host && block.state === "leased" ? portCountOf(block.order) : 0),
+      0,
+    );
   }
 
   #madeHost(host: string, at: number): Pool["hosts"][number] {
-    const served = [...this.tables].filter(([, { holders }]) => holders.some((holder) => holder.host === host));
+    const served = [...this.tables].filter(([, { holders }]) =>
+      holders.some((holder) => holder.host === host),
+    );
     const uplink = at === 2 ? "suspect" : "good";
     return {
       host,
@@ -213,7 +248,10 @@ export class MadePool {
         };
       }),
       leaving: [],
-      drain: at === 6 ? { state: "draining", sinceMs: this.#startMs - 60_000, portCount: 320, flowCount: 12 } : null,
+      drain:
+        at === 6
+          ? { state: "draining", sinceMs: this.#startMs - 60_000, portCount: 320, flowCount: 12 }
+          : null,
       policyVersion: 3,
       slots: [],
     };
@@ -232,7 +270,12 @@ export class MadePool {
       busiestDestination:
         held === 0
           ? null
-          : { protocol: "tcp", ip: "203.0.113.80", port: 443, portCount: Math.floor(held * (at === 1 ? 0.86 : 0.3)) },
+          : {
+              protocol: "tcp",
+              ip: "203.0.113.80",
+              port: 443,
+              portCount: Math.floor(held * (at === 1 ? 0.86 : 0.3)),
+            },
     };
   }
 
@@ -260,7 +303,7 @@ export class MadePool {
           blocks,
         };
       }),
-      minute: this.#slot(Math.floor(nowMs / 60_000) * 60_000, ((nowMs % 60_000) / 60_000) / this.hosts.length),
+      minute: this.#slot(Math.floor(nowMs / 60_000) * 60_000, (nowMs % 60_000) / 60_000 / this.hosts.length),
     };
   }
 
@@ -274,7 +317,7 @@ export class MadePool {
       refusals: Object.fromEntries(
         CODES.map((code, at) => [code, Math.floor((160 * times * wave(atMs / 700_000 + at * 2)) / (at + 1))]),
       ),
-      portCount: Math.floor(20_000 * load),
+      portCount: Math.floor(20_000 * load * (times < 1 ? 1 / this.hosts.length : 1)),
     };
   }
 

@@ -91,7 +91,9 @@ export function hostChange(verb: HostVerb, pool: string, row: HostRow): Change {
     willDo: [
       "The pool forgets this host. It is for one that is gone for good: one that still runs enlists again.",
       ...(slots.length > 0
-        ? [`Its ${whole(slots.length)} static ${slots.length === 1 ? "slot ends" : "slots end"}, and may be another's after the quarantine.`]
+        ? [
+            `Its ${whole(slots.length)} static ${slots.length === 1 ? "slot ends" : "slots end"}, and may be another's after the quarantine.`,
+          ]
         : []),
       now,
     ],

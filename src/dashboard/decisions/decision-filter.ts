@@ -13,7 +13,10 @@ export function filtered(
   decisions: readonly HeardDecision[],
   { decision, words }: DecisionFilter,
 ): readonly HeardDecision[] {
-  const wanted = words.toLowerCase().split(/\s+/).filter((word) => word !== "");
+  const wanted = words
+    .toLowerCase()
+    .split(/\s+/)
+    .filter((word) => word !== "");
   if (decision === "all" && wanted.length === 0) return decisions;
   return decisions.filter((each) => {
     if (decision !== "all" && each.decision !== decision) return false;

@@ -32,7 +32,7 @@ const COLUMNS: readonly Column<HeardDecision>[] = [
     weight: 1.1,
     cell: ({ decision }) => <Mark level={LEVELS[decision]}>{decision}</Mark>,
   },
-  { key: "what", title: "What", isHeader: true, weight: 2.2, cell: (row) => <What row={row} /> },
+  { key: "what", title: "What", isHeader: true, weight: 3, cell: (row) => <What row={row} /> },
   { key: "host", title: "Host", isWideOnly: true, weight: 1.2, cell: ({ host }) => host },
   {
     key: "from",
@@ -46,7 +46,8 @@ const COLUMNS: readonly Column<HeardDecision>[] = [
     title: "Tenant, client",
     isWideOnly: true,
     weight: 1.5,
-    cell: ({ tenant, client }) => [tenant, client].filter((each) => each !== undefined && each !== "").join(", ") || "–",
+    cell: ({ tenant, client }) =>
+      [tenant, client].filter((each) => each !== undefined && each !== "").join(", ") || "–",
   },
   {
     key: "took",
@@ -77,7 +78,9 @@ export function DecisionsView({ store }: DecisionsViewProps) {
     <>
       <div class="view-head">
         <h1>Decisions</h1>
-        <p class="faint">As hosts make them, while somebody looks. The last {whole(MOST_DECISIONS)} are kept here.</p>
+        <p class="faint">
+          As hosts make them, while somebody looks. The last {whole(MOST_DECISIONS)} are kept here.
+        </p>
       </div>
       <form class="filters" role="search" aria-label="Decisions" onSubmit={(event) => event.preventDefault()}>
         <label class="inline-field">
@@ -123,7 +126,9 @@ export function DecisionsView({ store }: DecisionsViewProps) {
         keyOf={({ number }) => number}
         heightRows={16}
         rowClass={({ decision }) => `decision-${decision}`}
-        empty={known.length === 0 ? "Nothing was decided since this was opened." : "No decision is like that."}
+        empty={
+          known.length === 0 ? "Nothing was decided since this was opened." : "No decision is like that."
+        }
         usualOrder="the newest first"
         testId="decisions"
       />

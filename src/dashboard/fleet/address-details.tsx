@@ -24,7 +24,9 @@ interface AddressDetailsProps {
 export function AddressDetails({ pool, ip, row, hosts, session, closed }: AddressDetailsProps) {
   const [verb, ask] = useState<AddressVerb | null>(null);
   const serving = hosts.flatMap(({ host }) =>
-    host.rooms.filter((room) => room.ip === ip).map((room) => ({ host: host.host, live: host.live, ...room })),
+    host.rooms
+      .filter((room) => room.ip === ip)
+      .map((room) => ({ host: host.host, live: host.live, ...room })),
   );
   return (
     <Dialog title={`Address ${ip}`} closed={closed}>
@@ -65,7 +67,12 @@ export function AddressDetails({ pool, ip, row, hosts, session, closed }: Addres
                     Resume …
                   </button>
                 )}
-                <button type="button" class="danger" disabled={row.ip.retiring !== null} onClick={() => ask("remove")}>
+                <button
+                  type="button"
+                  class="danger"
+                  disabled={row.ip.retiring !== null}
+                  onClick={() => ask("remove")}
+                >
                   Remove …
                 </button>
               </>

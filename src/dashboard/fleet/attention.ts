@@ -3,7 +3,8 @@ import { LEASABLE_PORT_COUNT } from "../../core/port-block.ts";
 import type { WatchedHost } from "../../core/live-view.ts";
 import type { PoolHost, PoolIp, PoolRouter, PoolStore } from "../live/pool-store.ts";
 import type { Level } from "../parts/bits.tsx";
-import { counted, destinationText, percent, whole } from "../parts/words.ts";
+import { NameOrder } from "./name-order.ts";
+import { counted, percent, whole } from "../parts/words.ts";
 
 /** A judgement with its reason in a few words. */
 export interface Standing {
@@ -39,14 +40,26 @@ export interface RouterRow extends Standing {
   readonly behindCount: number | null;
 }
 
+/** The orders of names, kept from one drawing to the next. */
+export interface FleetOrder {
+  readonly addresses: NameOrder;
+  readonly hosts: NameOrder;
+  readonly routers: NameOrder;
+}
+
 const NEARLY_ALL = 0.9;
 const MUCH = 0.8;
 /** A renewal may be so late before anybody needs to know. */
 const LATE_MS = 15_000;
 const ORDER: Readonly<Record<Level, number>> = { bad: 0, short: 1, note: 2, good: 3 };
 
+/** Orders of nothing yet. */
+export function newFleetOrder(): FleetOrder {
+  return { addresses: new NameOrder(), hosts: new NameOrder(), routers: new NameOrder() };
+}
+
 /** The addresses of a pool, those that need attention first. */
-export function addressRows(store: PoolStore): readonly AddressRow[] {
+export function addressRows(store: PoolStore, order: FleetOrder): readonly AddressRow[] {
   const served = new Map<string, { held: number; live: number; dead: number }>();
   for (const { live, rooms } of store.hosts.values()) {
     for (const { ip, portCount, uplink } of rooms) {
@@ -71,11 +84,11 @@ export function addressRows(store: PoolStore): readonly AddressRow[] {
       ...standingOfAddress(ip, { held, live, dead, wanted }),
     };
   });
-  return inOrder(rows, ({ ip }) => ip.ip);
+  return inOrder(rows, ({ ip }) => ip.ip, order.addresses);
 }
 
 /** The hosts of a pool, those that need attention first. */
-export function hostRows(store: PoolStore, nowMs: number): readonly HostRow[] {
+export function hostRows(store: PoolStore, order: FleetOrder, nowMs: number): readonly HostRow[] {
   const policyVersion = store.rest?.policyVersion ?? 0;
   const rows = [...store.hosts.values()].map((host): HostRow => {
     const watched = store.watched.get(host.host) ?? null;
@@ -91,17 +104,17 @@ export function hostRows(store: PoolStore, nowMs: number): readonly HostRow[] {
       ...standingOfHost(host, { heldCount, policyVersion, nowMs, ...times }),
     };
   });
-  return inOrder(rows, ({ host }) => host.host);
+  return inOrder(rows, ({ host }) => host.host, order.hosts);
 }
 
 /** The routers of a pool, those that need attention first. */
-export function routerRows(store: PoolStore): readonly RouterRow[] {
+export function routerRows(store: PoolStore, order: FleetOrder): readonly RouterRow[] {
   const sequence = store.rest?.steeringSequence ?? 0;
   const rows = [...store.routers.values()].map((router): RouterRow => {
     const behindCount = router.acknowledged === null ? null : Math.max(0, sequence - router.acknowledged);
     return { router, behindCount, ...standingOfRouter(router, behindCount) };
   });
-  return inOrder(rows, ({ router }) => router.router);
+  return inOrder(rows, ({ router }) => router.router, order.routers);
 }
 
 function standingOfAddress(
@@ -109,16 +122,22 @@ function standingOfAddress(
   { held, live, dead, wanted }: { held: number; live: number; dead: number; wanted: number },
 ): Standing {
   if (retiring !== null)
-    return { level: "note", why: `retiring, ${counted(retiring.leasedPortCount ?? held, "port")} still held` };
+    return {
+      level: "note",
+      why: `retiring, ${counted(retiring.leasedPortCount ?? held, "port")} still held`,
+    };
   if (drain !== null)
-    return { level: "note", why: drain.state === "drained" ? "drained" : `draining, ${counted(drain.portCount, "port")} left` };
+    return {
+      level: "note",
+      why: drain.state === "drained" ? "drained" : `draining, ${counted(drain.portCount, "port")} left`,
+    };
   if (live === 0) return { level: "bad", why: "no live host serves it" };
   if (dead === live) return { level: "bad", why: "nothing that leaves by it gets anywhere" };
   const part = held / LEASABLE_PORT_COUNT;
   if (part >= NEARLY_ALL) return { level: "short", why: `${percent(part)} of its ports are leased` };
   const hottest = busiestDestination === null || held === 0 ? 0 : busiestDestination.portCount / held;
-  if (hottest >= MUCH && busiestDestination !== null)
-    return { level: "short", why: `${percent(hottest)} of the leased ports go to ${destinationText(busiestDestination)}` };
+  if (hottest >= MUCH)
+    return { level: "short", why: `${percent(hottest)} of its ports go to one destination` };
   if (dead > 0) return { level: "short", why: `uplink dead on ${counted(dead, "host")}` };
   if (live < wanted) return { level: "note", why: `${counted(live, "host")} of ${whole(wanted)} wanted` };
   return { level: "good", why: "serves" };
@@ -139,15 +158,24 @@ function standingOfHost(host: PoolHost, state: HostState): Standing {
   if (uplink === "dead") return { level: "bad", why: "uplink dead: what leaves gets nowhere" };
   if (endsAtMs !== null && endsAtMs < nowMs) return { level: "bad", why: "a lease of it has run out" };
   if (uplink === "suspect") return { level: "short", why: "uplink suspect" };
-  const busiest = rooms.reduce((most, { busiestCount, portCount }) => Math.max(most, portCount === 0 ? 0 : busiestCount / portCount), 0);
-  if (busiest >= NEARLY_ALL) return { level: "short", why: `${percent(busiest)} of its ports go to one destination` };
-  if (renewsAtMs !== null && renewsAtMs < nowMs - LATE_MS) return { level: "short", why: "a renewal is late" };
+  const busiest = rooms.reduce(
+    (most, { busiestCount, portCount }) => Math.max(most, portCount === 0 ? 0 : busiestCount / portCount),
+    0,
+  );
+  if (busiest >= NEARLY_ALL)
+    return { level: "short", why: `${percent(busiest)} of its ports go to one destination` };
+  if (renewsAtMs !== null && renewsAtMs < nowMs - LATE_MS)
+    return { level: "short", why: "a renewal is late" };
   if (drain !== null)
-    return { level: "note", why: drain.state === "drained" ? "drained" : `draining, ${counted(drain.portCount, "port")} left` };
+    return {
+      level: "note",
+      why: drain.state === "drained" ? "drained" : `draining, ${counted(drain.portCount, "port")} left`,
+    };
   if (draining) return { level: "note", why: "gives everything back" };
   if (host.policyVersion !== null && host.policyVersion !== policyVersion)
     return { level: "note", why: `decides by policy ${host.policyVersion}, not ${policyVersion}` };
-  if (leaving.length > 0) return { level: "note", why: `leaves ${counted(leaving.length, "address", "addresses")}` };
+  if (leaving.length > 0)
+    return { level: "note", why: `leaves ${counted(leaving.length, "address", "addresses")}` };
   return { level: "good", why: heldCount === 0 ? "holds nothing" : "serves" };
 }
 
@@ -178,7 +206,12 @@ function liveCount(store: PoolStore): number {
   return count;
 }
 
-function inOrder<Row extends Standing>(rows: readonly Row[], nameOf: (row: Row) => string): readonly Row[] {
-  const byName = new Intl.Collator("en", { numeric: true }).compare;
-  return rows.toSorted((a, b) => ORDER[a.level] - ORDER[b.level] || byName(nameOf(a), nameOf(b)));
+function inOrder<Row extends Standing>(
+  rows: readonly Row[],
+  nameOf: (row: Row) => string,
+  order: NameOrder,
+): readonly Row[] {
+  const ranks = order.ranksOf(rows.map(nameOf));
+  const rank = (row: Row): number => ranks.get(nameOf(row)) ?? 0;
+  return rows.toSorted((a, b) => ORDER[a.level] - ORDER[b.level] || rank(a) - rank(b));
 }

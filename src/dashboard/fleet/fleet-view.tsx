@@ -1,10 +1,10 @@
 /** A pool in one glance and row by row: who holds what, what is short, why was it refused. */
-import { useState } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 import type { PoolStore } from "../live/pool-store.ts";
 import { useNow, useSignals } from "../parts/signal.ts";
 import type { Session } from "../session/session.ts";
 import { AddressDetails } from "./address-details.tsx";
-import { addressRows, hostRows, routerRows } from "./attention.ts";
+import { addressRows, hostRows, newFleetOrder, routerRows } from "./attention.ts";
 import { Glance } from "./glance.tsx";
 import { HostDetails } from "./host-details.tsx";
 import { AddressTable, HostTable, RouterTable } from "./tables.tsx";
@@ -15,17 +15,24 @@ interface FleetViewProps {
   readonly session: Session;
 }
 
+const LATE_FOUND_MS = 5000;
+
 /** What is opened: its details are told. */
 type Opened = { readonly ip: string } | { readonly host: string } | null;
 
 /** The view. */
 export function FleetView({ pool, store, session }: FleetViewProps) {
-  useSignals(store.fleetChanged, store.watchedChanged);
+  const version = useSignals(store.fleetChanged, store.watchedChanged);
   const nowMs = useNow();
   const [opened, open] = useState<Opened>(null);
-  const addresses = addressRows(store);
-  const hosts = hostRows(store, nowMs);
-  const routers = routerRows(store);
+  const order = useMemo(newFleetOrder, [store]);
+  const addresses = useMemo(() => addressRows(store, order), [store, version]);
+  // What has become late meanwhile is found a little later than what is told.
+  const hosts = useMemo(
+    () => hostRows(store, order, nowMs),
+    [store, version, Math.floor(nowMs / LATE_FOUND_MS)],
+  );
+  const routers = useMemo(() => routerRows(store, order), [store, version]);
   const close = (): void => open(null);
   return (
     <>

@@ -38,8 +38,8 @@ function Holding({ addresses, hosts }: GlanceProps) {
       <h2 id="glance-held">Who holds what</h2>
       <p>
         <strong>{whole(held)}</strong> of {whole(there)} ports
-        {there > 0 && ` (${percent(held / there)})`}, on {counted(addresses.length, "address", "addresses")}, by{" "}
-        {counted(most.length, "host")}.
+        {there > 0 && ` (${percent(held / there)})`}, on {counted(addresses.length, "address", "addresses")},
+        by {counted(most.length, "host")}.
       </p>
       <ul class="bars">
         {most.slice(0, MOST_SHOWN).map(({ host, heldCount }) => (
@@ -53,7 +53,8 @@ function Holding({ addresses, hosts }: GlanceProps) {
       </ul>
       {most.length > MOST_SHOWN && (
         <p class="faint">
-          and {counted(most.length - MOST_SHOWN, "other host")}, none with more than {whole(most[MOST_SHOWN]!.heldCount)}.
+          and {counted(most.length - MOST_SHOWN, "other host")}, none with more than{" "}
+          {whole(most[MOST_SHOWN]!.heldCount)}.
         </p>
       )}
     </section>
@@ -87,7 +88,9 @@ function Lacking({ addresses, hosts, routers }: GlanceProps) {
         </ul>
       )}
       {worst.length > MOST_SHOWN && <p class="faint">and {whole(worst.length - MOST_SHOWN)} more below.</p>}
-      {paused > 0 && <p class="faint">{counted(paused, "other")} drain, retire or wait, as somebody wanted.</p>}
+      {paused > 0 && (
+        <p class="faint">{counted(paused, "other")} drain, retire or wait, as somebody wanted.</p>
+      )}
     </section>
   );
 }

@@ -65,10 +65,16 @@ function HostFacts({ row, nowMs }: { readonly row: HostRow; readonly nowMs: numb
       facts={[
         ["Gateway", host.gateway],
         ["Site", host.site ?? "not said"],
-        ["Reached by routers at", [host.reach.ipv4, host.reach.ipv6].filter((each) => each !== null).join(", ") || "not said"],
+        [
+          "Reached by routers at",
+          [host.reach.ipv4, host.reach.ipv6].filter((each) => each !== null).join(", ") || "not said",
+        ],
         ["Weight", host.weight],
         ["Uplink", host.uplink],
-        ["Ports", `${whole(heldCount)} leased, ${inUseCount === null ? "use not told" : `${whole(inUseCount)} in use`}`],
+        [
+          "Ports",
+          `${whole(heldCount)} leased, ${inUseCount === null ? "use not told" : `${whole(inUseCount)} in use`}`,
+        ],
         [
           "Lease",
           renewedAtMs === null || endsAtMs === null
@@ -102,7 +108,8 @@ function Rooms({ row, nowMs }: { readonly row: HostRow; readonly nowMs: number }
         return (
           <li key={ip}>
             <strong>{ip}</strong> {whole(portCount)} ports, uplink {uplink}
-            {busiestDestination !== null && `, ${whole(busiestCount)} to ${destinationText(busiestDestination)}`}
+            {busiestDestination !== null &&
+              `, ${whole(busiestCount)} to ${destinationText(busiestDestination)}`}
             {renewsAtMs !== null && renewsAtMs > nowMs && `, renewed in ${span(renewsAtMs - nowMs)}`}
           </li>
         );

@@ -15,6 +15,7 @@ function state<Row extends Standing>(): Column<Row> {
     key: "state",
     title: "State",
     weight: 2.4,
+    narrowWeight: 1.7,
     cell: ({ level, why }) => (
       <Mark level={level}>
         <span title={why}>{why}</span>
@@ -235,11 +236,19 @@ export function RouterTable({
   readonly nowMs: number;
 }) {
   const columns: readonly Column<RouterRow>[] = [
-    { key: "router", title: "Router", isHeader: true, weight: 1.6, cell: ({ router }) => router.router },
+    {
+      key: "router",
+      title: "Router",
+      isHeader: true,
+      weight: 1.6,
+      narrowWeight: 1,
+      cell: ({ router }) => router.router,
+    },
     state(),
     {
       key: "acknowledged",
       title: "Acknowledged",
+      narrowWeight: 1.3,
       isNumber: true,
       cell: ({ router }) => (router.acknowledged === null ? "nothing" : whole(router.acknowledged)),
       order: (a, b) => (a.router.acknowledged ?? -1) - (b.router.acknowledged ?? -1),

@@ -1,6 +1,12 @@
 /** What a page knows of a pool: the answer of the API, kept true by the differences that its object tells. */
 import type { AnswerOf } from "../../api/edge-api.ts";
-import type { LiveDecision, PastCounts, PoolSight, WatchedAddress, WatchedHost } from "../../core/live-view.ts";
+import type {
+  LiveDecision,
+  PastCounts,
+  PoolSight,
+  WatchedAddress,
+  WatchedHost,
+} from "../../core/live-view.ts";
 import { Signal } from "../parts/signal.ts";
 import type { LinkState } from "./live-socket.ts";
 import { RateMeter } from "./rate-meter.ts";

@@ -1,6 +1,7 @@
 /** A real table of any length of which only what is seen is drawn. Rows are of one height. */
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useNarrow } from "./narrow.ts";
 import { beforeFrame } from "./signal.ts";
 
 /** A column. */
@@ -10,6 +11,8 @@ export interface Column<Row> {
   readonly cell: (row: Row) => ComponentChildren;
   /** Not on narrow screens; the details have it. */
   readonly isWideOnly?: boolean;
+  /** Its weight on narrow screens, if it is another. */
+  readonly narrowWeight?: number;
   readonly isNumber?: boolean;
   /** What the row is known by, for those who hear it. */
   readonly isHeader?: boolean;
@@ -45,7 +48,11 @@ interface Sorting {
 
 /** The table. */
 export function VirtualTable<Row>(props: VirtualTableProps<Row>) {
-  const { caption, columns, keyOf, empty, rowClass, pointed, usualOrder, testId } = props;
+  const { caption, keyOf, empty, rowClass, pointed, usualOrder, testId } = props;
+  const isNarrow = useNarrow();
+  const columns = isNarrow ? props.columns.filter(({ isWideOnly = false }) => !isWideOnly) : props.columns;
+  const weightOf = ({ weight = 1, narrowWeight = weight }: Column<Row>): number =>
+    isNarrow ? narrowWeight : weight;
   const [sorting, setSorting] = useState<Sorting | null>(null);
   const rows = sorted(props.rows, columns, sorting);
   const box = useRef<HTMLDivElement>(null);
@@ -62,7 +69,7 @@ export function VirtualTable<Row>(props: VirtualTableProps<Row>) {
   const first = Math.min(seen.first, Math.max(0, rows.length - seen.count));
   const shown = rows.slice(first, first + seen.count);
   const below = Math.max(0, rows.length - first - shown.length);
-  const total = columns.reduce((sum, { weight = 1 }) => sum + weight, 0);
+  const total = columns.reduce((sum, column) => sum + weightOf(column), 0);
   return (
     <div
       class="table-box"
@@ -85,7 +92,13 @@ export function VirtualTable<Row>(props: VirtualTableProps<Row>) {
         <thead>
           <tr aria-rowindex={1}>
             {columns.map((column) => (
-              <HeadCell key={column.key} column={column} part={(column.weight ?? 1) / total} sorting={sorting} choose={setSorting} />
+              <HeadCell
+                key={column.key}
+                column={column}
+                part={weightOf(column) / total}
+                sorting={sorting}
+                choose={setSorting}
+              />
             ))}
           </tr>
         </thead>
@@ -172,8 +185,8 @@ function HeadCell<Row>({ column, part, sorting, choose }: HeadCellProps<Row>) {
   );
 }
 
-function classOf<Row>({ isWideOnly = false, isNumber = false }: Column<Row>): string {
-  return `${isWideOnly ? "wide-only" : ""} ${isNumber ? "number" : ""}`.trim();
+function classOf<Row>({ isNumber = false }: Column<Row>): string {
+  return isNumber ? "number" : "";
 }
 
 function sorted<Row>(

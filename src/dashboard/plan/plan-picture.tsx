@@ -30,7 +30,7 @@ const PLOT = { width: 640, height: 300, left: 52, top: 22, right: 628, bottom: 2
 const MOST_TIMES = 2;
 const POINTS = 48;
 /** Alternatives that need more are cut off, so that the lines of the pool stay readable. */
-const CUT_AT = 3;
+const CUT_AT = 1.5;
 
 /** The picture, with its legend as text. */
 export function PlanPicture({ load, settings, theme }: PlanPictureProps) {
@@ -57,14 +57,23 @@ export function PlanPicture({ load, settings, theme }: PlanPictureProps) {
           {CURVES.map(({ key, label, hueIndex, dashes }) => (
             <li key={key}>
               <svg width="26" height="10" aria-hidden="true">
-                <path d="M1 5h24" stroke={cssColour(hostColour(hueIndex, theme))} stroke-width="2.5" stroke-dasharray={dashes} />
+                <path
+                  d="M1 5h24"
+                  stroke={cssColour(hostColour(hueIndex, theme))}
+                  stroke-width="2.5"
+                  stroke-dasharray={dashes}
+                />
               </svg>
               {label} <strong>{whole(planned[key])}</strong>
             </li>
           ))}
         </ul>
       </figcaption>
-      <svg viewBox={`0 0 ${PLOT.width} ${PLOT.height}`} role="img" aria-label="Addresses over load, as the table below tells them for the planned load">
+      <svg
+        viewBox={`0 0 ${PLOT.width} ${PLOT.height}`}
+        role="img"
+        aria-label="Addresses over load, as the table below tells them for the planned load"
+      >
         <clipPath id="plan-plot">
           <rect x={PLOT.left} y={PLOT.top} width={PLOT.right - PLOT.left} height={PLOT.bottom - PLOT.top} />
         </clipPath>
@@ -77,7 +86,13 @@ export function PlanPicture({ load, settings, theme }: PlanPictureProps) {
           </g>
         ))}
         {ticksOf(along.step, load.connectionsPerSecond * MOST_TIMES).map((perSecond) => (
-          <text key={perSecond} class="plot-text" x={x(perSecond / load.connectionsPerSecond)} y={PLOT.bottom + 18} text-anchor="middle">
+          <text
+            key={perSecond}
+            class="plot-text"
+            x={x(perSecond / load.connectionsPerSecond)}
+            y={PLOT.bottom + 18}
+            text-anchor="middle"
+          >
             {short(perSecond)}
           </text>
         ))}
@@ -96,7 +111,12 @@ export function PlanPicture({ load, settings, theme }: PlanPictureProps) {
             stroke={cssColour(hostColour(hueIndex, theme))}
             stroke-width="2.5"
             stroke-dasharray={dashes}
-            d={points.map(({ times, counts }, at) => `${at === 0 ? "M" : "L"}${x(times).toFixed(1)} ${y(counts[key]).toFixed(1)}`).join(" ")}
+            d={points
+              .map(
+                ({ times, counts }, at) =>
+                  `${at === 0 ? "M" : "L"}${x(times).toFixed(1)} ${y(counts[key]).toFixed(1)}`,
+              )
+              .join(" ")}
           />
         ))}
       </svg>

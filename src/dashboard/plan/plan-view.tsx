@@ -12,12 +12,12 @@ const FIELDS: readonly (readonly [field: PlanField, title: string, note: string]
   ["hosts", "Hosts", "or by sites: fra:20,ams:11"],
   ["rate", "Connections a second", "of all hosts, on average"],
   ["peakFactor", "Peak", "compared with the average"],
-  ["lastingSeconds", "One lasts, seconds", "on average"],
-  ["busiestPercent", "To the busiest destination, %", "of the connections"],
-  ["growthPercent", "Growth a month, %", "0 for none"],
-  ["addresses", "Addresses that there are", "empty: as recommended"],
-  ["price", "Price of an address, $ a month", "usual at large clouds"],
-  ["spread", "Spread between hosts", "standard deviation, as a part of the mean"],
+  ["lastingSeconds", "Duration, s", "of a connection, on average"],
+  ["busiestPercent", "Busiest, %", "of them to the busiest destination"],
+  ["growthPercent", "Growth, %", "a month; 0 for none"],
+  ["addresses", "Addresses", "that there are; empty: as recommended"],
+  ["price", "Price, $", "of an address in a month"],
+  ["spread", "Spread", "of hosts: deviation by the mean"],
   ["waves", "Waves a day", "of a host's own load"],
 ];
 
@@ -29,7 +29,9 @@ export function PlanView() {
     <>
       <div class="view-head">
         <h1>Plan</h1>
-        <p class="faint">How many addresses a load needs, worked out here. With the usual settings of a pool.</p>
+        <p class="faint">
+          How many addresses a load needs, worked out here. With the usual settings of a pool.
+        </p>
       </div>
       <form class="card plan-form" aria-label="The load" onSubmit={(event) => event.preventDefault()}>
         {FIELDS.map(([field, title, note]) => (
@@ -61,8 +63,16 @@ function Made({ read }: { readonly read: ReadPlan }) {
         <Figure title="Recommended" value={whole(addresses.recommended)} note="no connection waits" />
         <Figure title="Tight" value={whole(addresses.tight)} note="99.9 % start without waiting" />
         <Figure title="Minimum" value={whole(addresses.minimum)} note="nothing can do with less" />
-        <Figure title="Ports at the peak" value={whole(plan.portCount)} note={`${whole(plan.connectionCount)} connections at once`} />
-        <Figure title="The edge a month" value={dollars(edgeCost.dollars)} note={`${dollars(edgeCost.leaseDollars)} of it for leases`} />
+        <Figure
+          title="Ports at the peak"
+          value={whole(plan.portCount)}
+          note={`${whole(plan.connectionCount)} connections at once`}
+        />
+        <Figure
+          title="The edge a month"
+          value={dollars(edgeCost.dollars)}
+          note={`${dollars(edgeCost.leaseDollars)} of it for leases`}
+        />
       </dl>
       <p class="card">{runningOutText(plan, growth)}</p>
       <PlanPicture load={load} settings={settings} theme={theme} />
@@ -71,9 +81,9 @@ function Made({ read }: { readonly read: ReadPlan }) {
         <Savings plan={plan} />
       </div>
       <p class="faint">
-        A host at the peak: {whole(blocks.used)} ports in use of {whole(blocks.leased)} leased; a first block of{" "}
-        {whole(blocks.first)}, a spare of {whole(blocks.spare)}. {counted(plan.edgeConnectionCount, "connection")} to the
-        edge.
+        A host at the peak: {whole(blocks.used)} ports in use of {whole(blocks.leased)} leased; a first block
+        of {whole(blocks.first)}, a spare of {whole(blocks.spare)}.{" "}
+        {counted(plan.edgeConnectionCount, "connection")} to the edge.
       </p>
     </>
   );
@@ -91,12 +101,24 @@ function Needs({ plan }: { readonly plan: Plan }) {
         <thead>
           <tr>
             <th scope="col">Site</th>
-            <th scope="col" class="number">Hosts</th>
-            <th scope="col" class="number">Minimum</th>
-            <th scope="col" class="number">Tight</th>
-            <th scope="col" class="number">Recommended</th>
-            <th scope="col" class="number">One per host</th>
-            <th scope="col" class="number">Fixed slices</th>
+            <th scope="col" class="number">
+              Hosts
+            </th>
+            <th scope="col" class="number">
+              Minimum
+            </th>
+            <th scope="col" class="number">
+              Tight
+            </th>
+            <th scope="col" class="number">
+              Recommended
+            </th>
+            <th scope="col" class="number">
+              One per host
+            </th>
+            <th scope="col" class="number">
+              Fixed slices
+            </th>
           </tr>
         </thead>
         <tbody>
@@ -129,9 +151,15 @@ function Savings({ plan: { savings } }: { readonly plan: Plan }) {
         <thead>
           <tr>
             <th scope="col">Compared</th>
-            <th scope="col" class="number">Addresses</th>
-            <th scope="col" class="number">For them</th>
-            <th scope="col" class="number">Less the leases</th>
+            <th scope="col" class="number">
+              Addresses
+            </th>
+            <th scope="col" class="number">
+              For them
+            </th>
+            <th scope="col" class="number">
+              Less the leases
+            </th>
           </tr>
         </thead>
         <tbody>
@@ -163,6 +191,9 @@ function runningOutText({ runningOut }: Plan, growth: number): string {
 
 function dollars(amount: number): string {
   const digits = amount !== 0 && Math.abs(amount) < 1 ? 3 : 2;
-  const size = Math.abs(amount).toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  const size = Math.abs(amount).toLocaleString("en", {
+    minimumFractionDigits: digits,
+    maximumFractionDigits: digits,
+  });
   return `${amount < 0 ? "−" : ""}$${size}`;
 }

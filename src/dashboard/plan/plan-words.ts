@@ -40,11 +40,13 @@ export const FIRST_WORDS: PlanWords = {
 };
 
 const MOST_HOSTS = 1_000_000;
-const BOUNDS: Readonly<Record<Exclude<PlanField, "hosts" | "addresses">, readonly [least: number, most: number, name: string]>> = {
+const BOUNDS: Readonly<
+  Record<Exclude<PlanField, "hosts" | "addresses">, readonly [least: number, most: number, name: string]>
+> = {
   rate: [0.001, 1e9, "Connections a second"],
   peakFactor: [1, 1000, "Peak"],
-  lastingSeconds: [0.001, 2_592_000, "How long one lasts"],
-  busiestPercent: [0.01, 100, "Busiest destination"],
+  lastingSeconds: [0.001, 2_592_000, "Duration"],
+  busiestPercent: [0.01, 100, "Busiest"],
   spread: [0, 10, "Spread"],
   waves: [0, 1000, "Waves"],
   growthPercent: [0, 10_000, "Growth"],
@@ -61,7 +63,7 @@ export function readPlan(words: PlanWords): ReadPlan | string {
   }
   const addresses = words.addresses.trim() === "" ? null : numberIn(words.addresses);
   if (addresses !== null && !(Number.isInteger(addresses) && addresses >= 1 && addresses <= MOST_HOSTS))
-    return `Addresses that there are: a whole number from 1 to ${MOST_HOSTS} is expected, or nothing.`;
+    return `Addresses: a whole number from 1 to ${MOST_HOSTS} is expected, or nothing.`;
   return {
     load: {
       sites,

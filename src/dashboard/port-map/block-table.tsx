@@ -32,6 +32,7 @@ export function BlockTable({ pool, store, host, pointed }: BlockTableProps) {
       title: "Ports",
       isHeader: true,
       weight: 1.3,
+      narrowWeight: 1.7,
       cell: ({ base, order }) => ports(base, base + portCountOf(order) - 1),
       order: (a, b) => a.base - b.base,
     },
@@ -39,6 +40,7 @@ export function BlockTable({ pool, store, host, pointed }: BlockTableProps) {
       key: "host",
       title: "Host",
       weight: 1.6,
+      narrowWeight: 1.4,
       cell: ({ host: holder }) => holder,
       order: (a, b) => a.host.localeCompare(b.host) || a.base - b.base,
     },
@@ -46,6 +48,7 @@ export function BlockTable({ pool, store, host, pointed }: BlockTableProps) {
       key: "state",
       title: "State",
       weight: 1.1,
+      narrowWeight: 1.5,
       cell: ({ state }) => (
         <Mark level={state === "leased" ? "good" : "note"}>
           {state === "leased" ? "leased" : "quarantine"}

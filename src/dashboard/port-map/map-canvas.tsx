@@ -36,22 +36,21 @@ const STEPS: Readonly<Record<string, readonly [x: number, y: number]>> = {
 };
 const ZOOM_STEP = 2;
 const LARGE_STEP = 8;
-/** What the picture is shown in is a whole multiple of its size, so that all ports are of one size. */
-const SIZES = [768, 512, 256] as const;
+const MOST_SIZE = 768;
+/** Beside the picture there is room for the card and the legend, or they are below it. */
+const CARD_WIDTH = 310;
+const NARROW = 900;
 
 /** The map with its buttons. */
 export function MapCanvas(props: MapCanvasProps) {
   const { store, theme, cursorPort, pointed, moveCursor } = props;
   const box = useRef<HTMLDivElement>(null);
-  const [size, setSize] = useState<number>(SIZES[1]);
+  const [size, setSize] = useState(SIDE);
   const [view, setView] = useState<ViewPort>(WHOLE);
   const { canvas, overlay } = usePainted(props, view, size);
   useLayoutEffect(() => {
-    const around = box.current!.parentElement!;
-    const fit = (): void => {
-      const room = Math.min(around.clientWidth, Math.max(512, innerHeight - 120));
-      setSize(SIZES.find((each) => each <= room) ?? SIDE);
-    };
+    const around = box.current!.closest(".map-layout")!;
+    const fit = (): void => setSize(sizeFor(around.clientWidth));
     const observer = new ResizeObserver(() => beforeFrame(fit));
     observer.observe(around);
     fit();
@@ -83,7 +82,10 @@ export function MapCanvas(props: MapCanvasProps) {
     if (step !== undefined) {
       const from = placeOf(cursorPort ?? portAt(SIDE / 2, SIDE / 2));
       const times = event.shiftKey ? LARGE_STEP : 1;
-      const to = cursorPort === null ? from : { x: clamp(from.x + step[0] * times), y: clamp(from.y + step[1] * times) };
+      const to =
+        cursorPort === null
+          ? from
+          : { x: clamp(from.x + step[0] * times), y: clamp(from.y + step[1] * times) };
       moveCursor(portAt(to.x, to.y));
       setView(showing(view, to.x, to.y));
     } else if (event.key === "+" || event.key === "=") zoomBy(ZOOM_STEP);
@@ -135,10 +137,20 @@ export function MapCanvas(props: MapCanvasProps) {
         <canvas ref={overlay} class="map-overlay" aria-hidden="true" />
       </div>
       <div class="map-buttons" role="group" aria-label="Zoom">
-        <button type="button" onClick={() => zoomBy(ZOOM_STEP)} disabled={view.zoom >= MOST_ZOOM} aria-label="Zoom in">
+        <button
+          type="button"
+          onClick={() => zoomBy(ZOOM_STEP)}
+          disabled={view.zoom >= MOST_ZOOM}
+          aria-label="Zoom in"
+        >
           +
         </button>
-        <button type="button" onClick={() => zoomBy(1 / ZOOM_STEP)} disabled={view.zoom <= 1} aria-label="Zoom out">
+        <button
+          type="button"
+          onClick={() => zoomBy(1 / ZOOM_STEP)}
+          disabled={view.zoom <= 1}
+          aria-label="Zoom out"
+        >
           −
         </button>
         <button type="button" onClick={() => setView(WHOLE)} disabled={view.zoom === 1}>
@@ -228,6 +240,14 @@ function useDrag(size: number, view: ViewPort, setView: (view: ViewPort) => void
       return isMoved;
     },
   };
+}
+
+/** As large as there is room for, in whole pixels of the screen for each port, so that all are of one size. */
+function sizeFor(width: number): number {
+  const room = innerWidth > NARROW ? width - CARD_WIDTH : width;
+  const least = SIDE / devicePixelRatio;
+  const most = Math.min(MOST_SIZE, room, Math.max(512, innerHeight - 120));
+  return Math.max(1, Math.floor(most / least)) * least;
 }
 
 function within(place: number): number {

@@ -95,9 +95,17 @@ function AddressMap({ pool, store }: { readonly pool: PoolStore; readonly store:
       <AddressFigures pool={pool} store={store} />
       <div class="map-layout">
         <div class="map-side-left">
-          <MapCanvas {...shared} {...to} host={host} cursorPort={cursorPort} pointedPort={pointedPort} describedBy={helpId} />
+          <MapCanvas
+            {...shared}
+            {...to}
+            host={host}
+            cursorPort={cursorPort}
+            pointedPort={pointedPort}
+            describedBy={helpId}
+          />
           <p id={helpId} class="faint map-help">
-            Each port is a place, neighbours lie together. Arrow keys walk (with Shift by eight), + and − zoom, 0 shows the whole.
+            Each port is a place, neighbours lie together. Arrow keys walk (with Shift by eight), + and −
+            zoom, 0 shows the whole.
           </p>
         </div>
         <div class="map-side-right">
@@ -177,12 +185,18 @@ function AddressFigures({ pool, store }: { readonly pool: PoolStore; readonly st
         value={whole(leased)}
         note={`${percent(part)} of the ports, by ${counted(hosts.size, "host")}`}
       />
-      <Figure title="In use" value={whole(inUse)} note={leased === 0 ? "" : `${percent(inUse / leased)} of the leased`} />
+      <Figure
+        title="In use"
+        value={whole(inUse)}
+        note={leased === 0 ? "" : `${percent(inUse / leased)} of the leased`}
+      />
       <Figure title="In quarantine" value={whole(resting)} note="no host may use them yet" />
       <Figure
         title="Free"
         value={whole(free)}
-        {...(free < LEASABLE_PORT_COUNT * 0.1 ? { level: "short" as const, note: "little is left to lease" } : { note: "can be leased now" })}
+        {...(free < LEASABLE_PORT_COUNT * 0.1
+          ? { level: "short" as const, note: "little is left to lease" }
+          : { note: "can be leased now" })}
       />
       <Figure
         title="Hottest destination"
@@ -190,7 +204,10 @@ function AddressFigures({ pool, store }: { readonly pool: PoolStore; readonly st
         note={busiest === null ? "nothing is in use" : `ports to ${destinationText(busiest)}`}
       />
       {(store.rest.retiring || listed?.drain) && (
-        <Figure title="State" value={<Mark level="note">{store.rest.retiring ? "retiring" : (listed?.drain?.state ?? "")}</Mark>} />
+        <Figure
+          title="State"
+          value={<Mark level="note">{store.rest.retiring ? "retiring" : (listed?.drain?.state ?? "")}</Mark>}
+        />
       )}
     </dl>
   );

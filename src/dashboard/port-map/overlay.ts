@@ -71,7 +71,10 @@ function drawLabel(
   theme: Theme,
 ): void {
   const size = Math.min(13, Math.max(10, place.height / 4));
-  const lines = place.height >= size * 3.2 ? [host, `${base}–${base + 2 ** order - 1}`] : [host];
+  const range = `${base}–${base + 2 ** order - 1}`;
+  context.font = `400 ${size - 1.5}px ${FONT}`;
+  const hasRoom = place.height >= size * 3.2 && context.measureText(range).width <= place.width - 8;
+  const lines = hasRoom ? [host, range] : [host];
   context.save();
   context.beginPath();
   context.rect(place.left + 2, place.top, place.width - 4, place.height);

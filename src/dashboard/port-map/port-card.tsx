@@ -47,7 +47,7 @@ function KnownPort({ pool, store, hues, theme, port, nowMs }: KnownPortProps) {
     const isReserved = port < FIRST_LEASABLE_PORT;
     return (
       <>
-        <h3>Port {port}</h3>
+        <h2>Port {port}</h2>
         <p>{isReserved ? "Reserved: never leased to any host." : "Free: no host holds it."}</p>
         {!isReserved && <p>{link}</p>}
       </>
@@ -57,12 +57,18 @@ function KnownPort({ pool, store, hues, theme, port, nowMs }: KnownPortProps) {
   const colour = cssColour(hostColour(Math.max(0, hues.indexOf(block.host)), theme));
   return (
     <>
-      <h3>
+      <h2>
         Port {port} <span class="faint">{block.state === "leased" ? "leased" : "in quarantine"}</span>
-      </h3>
+      </h2>
       <Facts
         facts={[
-          ["Host", <><span class="swatch" style={{ background: colour }} aria-hidden="true" />{block.host}</>],
+          [
+            "Host",
+            <>
+              <span class="swatch" style={{ background: colour }} aria-hidden="true" />
+              {block.host}
+            </>,
+          ],
           ["Block", formatRange(rangeOf(block))],
           ["Epoch", block.epoch],
           ["Since", instant(block.grantedAtMs)],

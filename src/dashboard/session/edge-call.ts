@@ -42,7 +42,11 @@ export async function callEdge<Answer>(
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
   } catch {
-    throw new Refused(0, "edge-unreachable", "The edge cannot be reached. Is the network there, and does the edge run?");
+    throw new Refused(
+      0,
+      "edge-unreachable",
+      "The edge cannot be reached. Is the network there, and does the edge run?",
+    );
   }
   const answer: unknown = await response.json().catch(() => null);
   if (response.ok) return answer as Answer;
@@ -59,6 +63,10 @@ export function wordsOf(fault: unknown): string {
 function refusalIn(status: number, answer: unknown): Refused {
   const { code, title, detail } = (answer ?? {}) as { code?: unknown; title?: unknown; detail?: unknown };
   if (typeof code !== "string" || typeof title !== "string")
-    return new Refused(status, "answer-unreadable", `What answered (with ${status}) is no edge of this version.`);
+    return new Refused(
+      status,
+      "answer-unreadable",
+      `What answered (with ${status}) is no edge of this version.`,
+    );
   return new Refused(status, code, typeof detail === "string" ? `${title} ${detail}` : title);
 }

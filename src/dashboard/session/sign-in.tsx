@@ -40,7 +40,10 @@ export function SignIn({ why, signedIn }: SignInProps) {
         </h1>
         <p class="faint">One shared address over many hosts, seen live.</p>
         {fault !== null && <Trouble>{fault}</Trouble>}
-        <Field title="Token" note="Of an administrator or a viewer. It is exchanged for a session of an hour at most, and kept nowhere in this browser.">
+        <Field
+          title="Token"
+          note="Of an administrator or a viewer. It is exchanged for a session of an hour at most, and kept nowhere in this browser."
+        >
           <input name="token" type="password" autocomplete="off" spellcheck={false} required />
         </Field>
         <button type="submit" class="main-button" disabled={isBusy}>

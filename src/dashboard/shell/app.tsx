@@ -77,7 +77,14 @@ function SignedIn({ session, ended, leave }: SignedInProps) {
   const pool = wanted ?? last ?? pools.names[0] ?? null;
   return (
     <>
-      <a class="skip" href="#content" onClick={(event) => { event.preventDefault(); document.getElementById("content")?.focus(); }}>
+      <a
+        class="skip"
+        href="#content"
+        onClick={(event) => {
+          event.preventDefault();
+          document.getElementById("content")?.focus();
+        }}
+      >
         Skip to the content
       </a>
       <TopBar route={route} pool={pool} pools={pools.names} session={session} leave={leave} />

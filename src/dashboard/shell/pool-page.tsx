@@ -25,7 +25,11 @@ const TimeView = lazy(async () => (await import("../time/time-view.tsx")).TimeVi
 /** The page. */
 export function PoolPage({ pool, route, session, ended }: PoolPageProps) {
   const { view } = route;
-  const store = usePool(pool, { past: view === "time" || view === "fleet", decisions: view === "log" }, ended);
+  const store = usePool(
+    pool,
+    { past: view === "time" || view === "fleet", decisions: view === "log" },
+    ended,
+  );
   useSignals(store.fleetChanged);
   return (
     <>

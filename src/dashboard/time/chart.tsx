@@ -38,7 +38,9 @@ export function Chart(props: ChartProps) {
   const plot = useRef<uPlot | null>(null);
   const [at, setAt] = useState<number | null>(null);
   const names = series.map(({ name }) => name).join("\n");
-  const layers = isStacked ? stacked(series.map(({ counts }) => counts)) : series.map(({ counts }) => [...counts]);
+  const layers = isStacked
+    ? stacked(series.map(({ counts }) => counts))
+    : series.map(({ counts }) => [...counts]);
   // The tallest layer is drawn first, so that those below it lie before it.
   const data = [[...atSeconds], ...(isStacked ? layers.toReversed() : layers)] as uPlot.AlignedData;
   useLayoutEffect(() => {
@@ -67,7 +69,11 @@ export function Chart(props: ChartProps) {
       <ul class="chart-legend">
         {series.map(({ name, counts, about }, index) => (
           <li key={name} title={about}>
-            <span class="swatch" style={{ background: cssColour(hostColour(index, theme)) }} aria-hidden="true" />
+            <span
+              class="swatch"
+              style={{ background: cssColour(hostColour(index, theme)) }}
+              aria-hidden="true"
+            />
             {name} <strong>{valueText(counts[at ?? counts.length - 1])}</strong>
           </li>
         ))}
@@ -128,7 +134,13 @@ function optionsOf(
   const lines = series.map((_, index): uPlot.Series => {
     const colour = cssColour(hostColour(index, theme));
     return isStacked
-      ? { stroke: colour, fill: colour, width: 0, points: { show: false }, paths: uPlot.paths.bars!({ size: [0.8, 14] }) }
+      ? {
+          stroke: colour,
+          fill: colour,
+          width: 0,
+          points: { show: false },
+          paths: uPlot.paths.bars!({ size: [0.8, 14] }),
+        }
       : { stroke: colour, width: 2, points: { show: false }, spanGaps: false };
   });
   return {
@@ -139,8 +151,20 @@ function optionsOf(
     cursor: { sync: { key: "time" }, drag: { setScale: false }, points: { show: !isStacked } },
     scales: { y: { range: (_plot, _least, most) => [0, Math.max(1, most * 1.1)] } },
     axes: [
-      { stroke: text, grid: { show: false }, ticks: { stroke: grid }, values: (_plot, seconds) => seconds.map((each) => clock(each * 1000).slice(0, 5)) },
-      { stroke: text, grid: { stroke: grid, width: 1 }, ticks: { show: false }, size: 52, values: (_plot, counts) => counts.map(short) },
+      {
+        stroke: text,
+        grid: { show: false },
+        ticks: { stroke: grid },
+        size: 34,
+        values: (_plot, seconds) => seconds.map((each) => clock(each * 1000).slice(0, 5)),
+      },
+      {
+        stroke: text,
+        grid: { stroke: grid, width: 1 },
+        ticks: { show: false },
+        size: 52,
+        values: (_plot, counts) => counts.map(short),
+      },
     ],
     series: [{}, ...(isStacked ? lines.toReversed() : lines)],
     hooks: { setCursor: [({ cursor }) => pointed(cursor.idx ?? null)] },

@@ -55,13 +55,15 @@ export function wayOf(attempt: Attempt, url: string, roundTripMs: number): reado
     return order.indexOf(place) < order.indexOf(refusedAt) ? "passed" : "unreached";
   };
   return [
-    { name: "This page", lines: ["asks the edge"], times: told([["there and back", onTheWay]]), state: "passed" },
+    {
+      name: "This page",
+      lines: ["asks the edge"],
+      times: told([["there and back", onTheWay]]),
+      state: "passed",
+    },
     {
       name: "Edge",
-      lines: [
-        "chooses a host",
-        ...attempts.map(({ host, code }) => `${host} said ${code}`),
-      ],
+      lines: ["chooses a host", ...attempts.map(({ host, code }) => `${host} said ${code}`)],
       times: told([["edge", timings.edgeMs]]),
       state: stateOf("edge"),
     },
@@ -75,7 +77,9 @@ export function wayOf(attempt: Attempt, url: string, roundTripMs: number): reado
       name: egress === null ? "Address and port" : addressText(egress),
       lines: [
         ...(block === null ? [] : [`block ${block.firstPort}–${block.lastPort}`, `epoch ${block.epoch}`]),
-        ...(egress?.advertised != null && egress.advertised !== egress.ip ? [`seen as ${egress.advertised}`] : []),
+        ...(egress?.advertised != null && egress.advertised !== egress.ip
+          ? [`seen as ${egress.advertised}`]
+          : []),
       ],
       times: [],
       state: isAtHost ? "passed" : "unreached",
@@ -94,7 +98,9 @@ export function wayOf(attempt: Attempt, url: string, roundTripMs: number): reado
   ];
 }
 
-function told(times: readonly (readonly [string, number | null | undefined])[]): (readonly [string, number])[] {
+function told(
+  times: readonly (readonly [string, number | null | undefined])[],
+): (readonly [string, number])[] {
   return times.flatMap(([what, ms]) => (ms === null || ms === undefined ? [] : [[what, ms] as const]));
 }
 

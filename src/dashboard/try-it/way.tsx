@@ -57,7 +57,8 @@ function Outcome({ attempt }: { readonly attempt: Attempt }) {
     return (
       <p>
         <Mark level={answered ? "good" : "short"}>
-          {answered ? `Answered with ${status ?? "a status that is not told"}` : "Not answered"} after {took(tookMs)}.
+          {answered ? `Answered with ${status ?? "a status that is not told"}` : "Not answered"} after{" "}
+          {took(tookMs)}.
         </Mark>
       </p>
     );
@@ -84,7 +85,11 @@ function Back({ attempt: { routers, egress } }: { readonly attempt: Attempt }) {
           <li key={router}>
             <Mark level={!live ? "bad" : knows ? "good" : "short"}>
               <strong>{router}</strong>{" "}
-              {!live ? "is not heard" : knows ? `knows that the port is ${egress.host}'s` : "does not know the port yet"}
+              {!live
+                ? "is not heard"
+                : knows
+                  ? `knows that the port is ${egress.host}'s`
+                  : "does not know the port yet"}
               {acknowledged !== null && `, has applied change ${acknowledged}`}
             </Mark>
           </li>

@@ -22,7 +22,9 @@ export function FlowsOf({ answer }: { readonly answer: HostAnswer }) {
       </p>
     );
   if (log.flows.length === 0)
-    return <p class="faint">Its flow log names no flow: none used the port then, or flows are not logged there.</p>;
+    return (
+      <p class="faint">Its flow log names no flow: none used the port then, or flows are not logged there.</p>
+    );
   return (
     <div class="table-box" role="region" aria-label="Flows, scrollable" tabIndex={0}>
       <table class="numbers">
@@ -44,7 +46,9 @@ export function FlowsOf({ answer }: { readonly answer: HostAnswer }) {
               <td>{flow.tenant === "" ? "the host itself" : flow.tenant}</td>
               <td class="long">
                 {flow.senders
-                  .map(({ client, clientAddress }) => [client, clientAddress].filter((each) => each !== null).join(" from "))
+                  .map(({ client, clientAddress }) =>
+                    [client, clientAddress].filter((each) => each !== null).join(" from "),
+                  )
                   .join(", ") || "–"}
               </td>
               <td class="long">{flow.destinations.join(", ") || "not logged"}</td>
