@@ -24,9 +24,7 @@ interface AddressDetailsProps {
 export function AddressDetails({ pool, ip, row, hosts, session, closed }: AddressDetailsProps) {
   const [verb, ask] = useState<AddressVerb | null>(null);
   const serving = hosts.flatMap(({ host }) =>
-    host.rooms
-      .filter((room) => room.ip === ip)
-      .map((room) => ({ host: host.host, live: host.live, ...room })),
+    host.rooms.filter((room) => room.ip === ip).map((room) => ({ host, room })),
   );
   return (
     <Dialog title={`Address ${ip}`} closed={closed}>
@@ -43,7 +41,7 @@ export function AddressDetails({ pool, ip, row, hosts, session, closed }: Addres
             <p class="faint">None.</p>
           ) : (
             <ul class="plain">
-              {serving.slice(0, 64).map(({ host, live, portCount, uplink }) => (
+              {serving.slice(0, 64).map(({ host: { host, live }, room: { portCount, uplink } }) => (
                 <li key={host}>
                   <strong>{host}</strong> {whole(portCount)} ports, uplink {uplink}
                   {live ? "" : ", not heard"}

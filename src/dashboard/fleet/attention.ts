@@ -76,13 +76,9 @@ export function addressRows(store: PoolStore, order: FleetOrder): readonly Addre
   const wanted = Math.min(store.rest?.settings.minHostsPerIp ?? 1, liveCount(store));
   const rows = [...store.ips.values()].map((ip): AddressRow => {
     const { held, live, dead } = served.get(ip.ip) ?? { held: 0, live: 0, dead: 0 };
-    return {
-      ip,
-      heldCount: held,
-      inUseCount: used.get(ip.ip) ?? null,
-      liveHostCount: live,
-      ...standingOfAddress(ip, { held, live, dead, wanted }),
-    };
+    const { level, why } = standingOfAddress(ip, { held, live, dead, wanted });
+    const inUseCount = used.get(ip.ip) ?? null;
+    return { ip, heldCount: held, inUseCount, liveHostCount: live, level, why };
   });
   return inOrder(rows, ({ ip }) => ip.ip, order.addresses);
 }
@@ -93,16 +89,11 @@ export function hostRows(store: PoolStore, order: FleetOrder, nowMs: number): re
   const rows = [...store.hosts.values()].map((host): HostRow => {
     const watched = store.watched.get(host.host) ?? null;
     const heldCount = host.rooms.reduce((sum, { portCount }) => sum + portCount, 0);
-    const times = leaseTimesOf(watched);
-    return {
-      host,
-      heldCount,
-      inUseCount:
-        watched === null ? null : watched.addresses.reduce((sum, { inUseCount }) => sum + inUseCount, 0),
-      watched,
-      ...times,
-      ...standingOfHost(host, { heldCount, policyVersion, nowMs, ...times }),
-    };
+    const inUseCount =
+      watched === null ? null : watched.addresses.reduce((sum, address) => sum + address.inUseCount, 0);
+    const { renewedAtMs, renewsAtMs, endsAtMs } = leaseTimesOf(watched);
+    const { level, why } = standingOfHost(host, { heldCount, policyVersion, nowMs, renewsAtMs, endsAtMs });
+    return { host, heldCount, inUseCount, watched, renewedAtMs, renewsAtMs, endsAtMs, level, why };
   });
   return inOrder(rows, ({ host }) => host.host, order.hosts);
 }
@@ -112,7 +103,8 @@ export function routerRows(store: PoolStore, order: FleetOrder): readonly Router
   const sequence = store.rest?.steeringSequence ?? 0;
   const rows = [...store.routers.values()].map((router): RouterRow => {
     const behindCount = router.acknowledged === null ? null : Math.max(0, sequence - router.acknowledged);
-    return { router, behindCount, ...standingOfRouter(router, behindCount) };
+    const { level, why } = standingOfRouter(router, behindCount);
+    return { router, behindCount, level, why };
   });
   return inOrder(rows, ({ router }) => router.router, order.routers);
 }

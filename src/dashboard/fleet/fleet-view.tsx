@@ -7,7 +7,9 @@ import { AddressDetails } from "./address-details.tsx";
 import { addressRows, hostRows, newFleetOrder, routerRows } from "./attention.ts";
 import { Glance } from "./glance.tsx";
 import { HostDetails } from "./host-details.tsx";
-import { AddressTable, HostTable, RouterTable } from "./tables.tsx";
+import { AddressTable } from "./address-table.tsx";
+import { HostTable } from "./host-table.tsx";
+import { RouterTable } from "./router-table.tsx";
 
 interface FleetViewProps {
   readonly pool: string;
@@ -42,7 +44,7 @@ export function FleetView({ pool, store, session }: FleetViewProps) {
       <Glance pool={pool} store={store} addresses={addresses} hosts={hosts} routers={routers} />
       <AddressTable rows={addresses} open={(ip) => open({ ip })} />
       <HostTable rows={hosts} nowMs={nowMs} open={(host) => open({ host })} />
-      <RouterTable rows={routers} store={store} nowMs={nowMs} />
+      <RouterTable rows={routers} sequence={store.rest?.steeringSequence ?? 0} nowMs={nowMs} />
       {opened !== null && "ip" in opened && (
         <AddressDetails
           pool={pool}

@@ -38,7 +38,7 @@ export class AddressStore {
     const sight = message as AddressSight<Address>;
     if (sight.type === "address") {
       const { blocks, ...rest } = sight.address;
-      for (const block of [...this.blocks.values()]) this.#forget(block);
+      for (const block of this.blocks.values()) this.#forget(block);
       for (const block of blocks) this.#put(block);
       this.rest = rest;
     } else if (sight.type === "address-change") {

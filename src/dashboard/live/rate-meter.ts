@@ -59,7 +59,6 @@ export class RateMeter {
 }
 
 function stepFrom(before: CountSlot | null, now: CountSlot, atMs: number): Step {
-  const more = (count: number, counted: number | undefined): number => Math.max(0, count - (counted ?? 0));
   return {
     atMs,
     requestCount: more(now.requestCount, before?.requestCount),
@@ -68,6 +67,10 @@ function stepFrom(before: CountSlot | null, now: CountSlot, atMs: number): Step 
       Object.entries(now.refusals).map(([code, count]) => [code, more(count, before?.refusals[code])]),
     ),
   };
+}
+
+function more(count: number, counted: number | undefined): number {
+  return Math.max(0, count - (counted ?? 0));
 }
 
 function sumOf(steps: readonly Step[], countOf: (step: Step) => number): number {

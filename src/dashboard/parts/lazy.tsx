@@ -11,13 +11,15 @@ export function lazy<Props extends object>(load: () => Promise<ComponentType<Pro
     const [, redraw] = useState(0);
     useEffect(() => {
       if (loaded !== null) return;
-      load().then(
-        (component) => {
-          loaded = component;
+      const fetchIt = async (): Promise<void> => {
+        try {
+          loaded = await load();
           redraw((count) => count + 1);
-        },
-        () => setFault(true),
-      );
+        } catch {
+          setFault(true);
+        }
+      };
+      void fetchIt();
     }, []);
     if (fault) return <Trouble>This view could not be fetched. Load the page again.</Trouble>;
     const Component = loaded;

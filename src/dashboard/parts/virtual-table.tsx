@@ -38,7 +38,8 @@ interface VirtualTableProps<Row> {
 }
 
 /** Pixels of a row; the style sheet has the same. */
-export const ROW_HEIGHT = 36;
+const ROW_HEIGHT = 36;
+const HEAD_HEIGHT = 38;
 const AROUND = 8;
 
 interface Sorting {
@@ -48,28 +49,17 @@ interface Sorting {
 
 /** The table. */
 export function VirtualTable<Row>(props: VirtualTableProps<Row>) {
-  const { caption, keyOf, empty, rowClass, pointed, usualOrder, testId } = props;
+  const { caption, heightRows = 10, pointed, testId } = props;
   const isNarrow = useNarrow();
   const columns = isNarrow ? props.columns.filter(({ isWideOnly = false }) => !isWideOnly) : props.columns;
-  const weightOf = ({ weight = 1, narrowWeight = weight }: Column<Row>): number =>
-    isNarrow ? narrowWeight : weight;
   const [sorting, setSorting] = useState<Sorting | null>(null);
   const rows = sorted(props.rows, columns, sorting);
-  const box = useRef<HTMLDivElement>(null);
-  const [seen, setSeen] = useState({ first: 0, count: 30 });
-  const look = useRef(() => {});
-  look.current = () => {
-    const { scrollTop = 0, clientHeight = 0 } = box.current ?? {};
-    const first = Math.max(0, Math.floor(scrollTop / ROW_HEIGHT) - AROUND);
-    const count = Math.ceil(clientHeight / ROW_HEIGHT) + AROUND * 2;
-    setSeen((before) => (before.first === first && before.count === count ? before : { first, count }));
-  };
-  const scrolled = useRef(() => beforeFrame(look.current)).current;
-  useLayoutEffect(() => look.current(), []);
-  const first = Math.min(seen.first, Math.max(0, rows.length - seen.count));
-  const shown = rows.slice(first, first + seen.count);
-  const below = Math.max(0, rows.length - first - shown.length);
+  const { box, seen, scrolled } = useSeen();
+  const weightOf = ({ weight = 1, narrowWeight = weight }: Column<Row>): number =>
+    isNarrow ? narrowWeight : weight;
   const total = columns.reduce((sum, column) => sum + weightOf(column), 0);
+  const order =
+    sorting === null ? props.usualOrder : `by ${columns.find(({ key }) => key === sorting.key)?.title}`;
   return (
     <div
       class="table-box"
@@ -79,15 +69,13 @@ export function VirtualTable<Row>(props: VirtualTableProps<Row>) {
       tabIndex={0}
       onScroll={scrolled}
       onPointerLeave={() => pointed?.(null)}
-      style={{ maxHeight: `${(props.heightRows ?? 10) * ROW_HEIGHT + 38}px` }}
+      style={{ maxHeight: `${heightRows * ROW_HEIGHT + HEAD_HEIGHT}px` }}
       data-testid={testId}
     >
       <table aria-rowcount={rows.length + 1}>
         <caption>
           {caption}
-          <span class="order-said">
-            {sorting === null ? usualOrder : `by ${columns.find(({ key }) => key === sorting.key)?.title}`}
-          </span>
+          <span class="order-said">{order}</span>
         </caption>
         <thead>
           <tr aria-rowindex={1}>
@@ -102,31 +90,67 @@ export function VirtualTable<Row>(props: VirtualTableProps<Row>) {
             ))}
           </tr>
         </thead>
-        <tbody>
-          {rows.length === 0 && (
-            <tr>
-              <td class="empty" colSpan={columns.length}>
-                {empty}
-              </td>
-            </tr>
-          )}
-          {first > 0 && <Gap height={first * ROW_HEIGHT} />}
-          {shown.map((row, at) => (
-            <tr
-              key={keyOf(row)}
-              aria-rowindex={first + at + 2}
-              class={rowClass?.(row) ?? ""}
-              onPointerEnter={pointed === undefined ? undefined : () => pointed(row)}
-            >
-              {columns.map((column) => (
-                <Cell key={column.key} column={column} row={row} />
-              ))}
-            </tr>
-          ))}
-          {below > 0 && <Gap height={below * ROW_HEIGHT} />}
-        </tbody>
+        <Body {...props} columns={columns} rows={rows} seen={seen} />
       </table>
     </div>
+  );
+}
+
+/** Rows that are drawn, from the first on. */
+interface Seen {
+  readonly first: number;
+  readonly count: number;
+}
+
+/** Which rows are seen of a box that scrolls. */
+function useSeen() {
+  const box = useRef<HTMLDivElement>(null);
+  const [seen, setSeen] = useState<Seen>({ first: 0, count: 30 });
+  const look = useRef(() => {
+    const { scrollTop = 0, clientHeight = 0 } = box.current ?? {};
+    const first = Math.max(0, Math.floor(scrollTop / ROW_HEIGHT) - AROUND);
+    const count = Math.ceil(clientHeight / ROW_HEIGHT) + AROUND * 2;
+    setSeen((before) => (before.first === first && before.count === count ? before : { first, count }));
+  }).current;
+  const scrolled = useRef(() => beforeFrame(look)).current;
+  useLayoutEffect(() => {
+    const observer = new ResizeObserver(scrolled);
+    observer.observe(box.current!);
+    look();
+    return () => observer.disconnect();
+  }, []);
+  return { box, seen, scrolled };
+}
+
+function Body<Row>(props: VirtualTableProps<Row> & { readonly seen: Seen }) {
+  const { columns, rows, keyOf, rowClass, pointed, seen } = props;
+  const first = Math.min(seen.first, Math.max(0, rows.length - seen.count));
+  const shown = rows.slice(first, first + seen.count);
+  const below = Math.max(0, rows.length - first - shown.length);
+  return (
+    <tbody>
+      {rows.length === 0 && (
+        <tr>
+          <td class="empty" colSpan={columns.length}>
+            {props.empty}
+          </td>
+        </tr>
+      )}
+      {first > 0 && <Gap height={first * ROW_HEIGHT} />}
+      {shown.map((row, at) => (
+        <tr
+          key={keyOf(row)}
+          aria-rowindex={first + at + 2}
+          class={rowClass?.(row) ?? ""}
+          onPointerEnter={pointed === undefined ? undefined : () => pointed(row)}
+        >
+          {columns.map((column) => (
+            <Cell key={column.key} column={column} row={row} />
+          ))}
+        </tr>
+      ))}
+      {below > 0 && <Gap height={below * ROW_HEIGHT} />}
+    </tbody>
   );
 }
 

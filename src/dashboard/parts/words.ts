@@ -45,7 +45,6 @@ export function took(ms: number): string {
 export function instant(atMs: number): string {
   const date = new Date(atMs);
   if (Number.isNaN(date.getTime())) return "unknown";
-  const two = (part: number): string => `${part}`.padStart(2, "0");
   const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
   return `${day} ${clock(atMs)}`;
 }
@@ -53,7 +52,6 @@ export function instant(atMs: number): string {
 /** `04:12:07`. */
 export function clock(atMs: number): string {
   const date = new Date(atMs);
-  const two = (part: number): string => `${part}`.padStart(2, "0");
   return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
 }
 
@@ -73,6 +71,10 @@ export function destinationText({
   readonly port: number;
 }): string {
   return `${protocol} ${ip.includes(":") ? `[${ip}]` : ip}:${port}`;
+}
+
+function two(part: number): string {
+  return `${part}`.padStart(2, "0");
 }
 
 function trimmed(value: number): string {

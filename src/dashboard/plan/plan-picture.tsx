@@ -32,6 +32,14 @@ const POINTS = 48;
 /** Alternatives that need more are cut off, so that the lines of the pool stay readable. */
 const CUT_AT = 1.5;
 
+/** What is drawn, and where. */
+interface Drawn {
+  readonly points: readonly { readonly times: number; readonly counts: AddressCounts }[];
+  readonly theme: Theme;
+  readonly x: (times: number) => number;
+  readonly y: (count: number) => number;
+}
+
 /** The picture, with its legend as text. */
 export function PlanPicture({ load, settings, theme }: PlanPictureProps) {
   const points = useMemo(
@@ -45,87 +53,112 @@ export function PlanPicture({ load, settings, theme }: PlanPictureProps) {
   const { recommended, tight, minimum, onePerHost, fixedSlices } = points.at(-1)!.counts;
   const ours = Math.max(recommended, tight, minimum);
   const up = scaleFor(Math.max(ours, Math.min(Math.max(onePerHost, fixedSlices), ours * CUT_AT)));
-  const along = scaleFor(load.connectionsPerSecond * MOST_TIMES);
-  const x = (times: number): number => PLOT.left + (times / MOST_TIMES) * (PLOT.right - PLOT.left);
-  const y = (count: number): number => PLOT.bottom - (count / up.most) * (PLOT.bottom - PLOT.top);
-  const planned = points.find(({ times }) => times >= 1)!.counts;
+  const drawn: Drawn = {
+    points,
+    theme,
+    x: (times) => PLOT.left + (times / MOST_TIMES) * (PLOT.right - PLOT.left),
+    y: (count) => PLOT.bottom - (count / up.most) * (PLOT.bottom - PLOT.top),
+  };
   return (
     <figure class="card plan-picture">
       <figcaption>
         <h2>Addresses over load</h2>
-        <ul class="chart-legend">
-          {CURVES.map(({ key, label, hueIndex, dashes }) => (
-            <li key={key}>
-              <svg width="26" height="10" aria-hidden="true">
-                <path
-                  d="M1 5h24"
-                  stroke={cssColour(hostColour(hueIndex, theme))}
-                  stroke-width="2.5"
-                  stroke-dasharray={dashes}
-                />
-              </svg>
-              {label} <strong>{whole(planned[key])}</strong>
-            </li>
-          ))}
-        </ul>
+        <Key counts={points.find(({ times }) => times >= 1)!.counts} theme={theme} />
       </figcaption>
       <svg
         viewBox={`0 0 ${PLOT.width} ${PLOT.height}`}
         role="img"
         aria-label="Addresses over load, as the table below tells them for the planned load"
       >
-        <clipPath id="plan-plot">
-          <rect x={PLOT.left} y={PLOT.top} width={PLOT.right - PLOT.left} height={PLOT.bottom - PLOT.top} />
-        </clipPath>
-        {ticksOf(up.step, up.most).map((count) => (
-          <g key={count}>
-            <path class="plot-grid" d={`M${PLOT.left} ${y(count)}H${PLOT.right}`} />
-            <text class="plot-text" x={PLOT.left - 8} y={y(count) + 4} text-anchor="end">
-              {short(count)}
-            </text>
-          </g>
-        ))}
-        {ticksOf(along.step, load.connectionsPerSecond * MOST_TIMES).map((perSecond) => (
-          <text
-            key={perSecond}
-            class="plot-text"
-            x={x(perSecond / load.connectionsPerSecond)}
-            y={PLOT.bottom + 18}
-            text-anchor="middle"
-          >
-            {short(perSecond)}
-          </text>
-        ))}
-        <path class="plot-now" d={`M${x(1)} ${PLOT.top}V${PLOT.bottom}`} />
-        <text class="plot-text" x={x(1)} y={PLOT.top - 8} text-anchor="middle">
-          planned
-        </text>
-        <text class="plot-text" x={(PLOT.left + PLOT.right) / 2} y={PLOT.bottom + 36} text-anchor="middle">
-          connections a second, on average
-        </text>
-        {CURVES.map(({ key, hueIndex, dashes }) => (
-          <path
-            key={key}
-            fill="none"
-            clip-path="url(#plan-plot)"
-            stroke={cssColour(hostColour(hueIndex, theme))}
-            stroke-width="2.5"
-            stroke-dasharray={dashes}
-            d={points
-              .map(
-                ({ times, counts }, at) =>
-                  `${at === 0 ? "M" : "L"}${x(times).toFixed(1)} ${y(counts[key]).toFixed(1)}`,
-              )
-              .join(" ")}
-          />
-        ))}
+        <Axes {...drawn} up={up} perSecond={load.connectionsPerSecond} />
+        <Curves {...drawn} />
       </svg>
     </figure>
   );
 }
 
+/** What each line is, with its number at the planned load. */
+function Key({ counts, theme }: { readonly counts: AddressCounts; readonly theme: Theme }) {
+  return (
+    <ul class="chart-legend">
+      {CURVES.map(({ key, label, hueIndex, dashes }) => (
+        <li key={key}>
+          <svg width="26" height="10" aria-hidden="true">
+            <path
+              d="M1 5h24"
+              stroke={cssColour(hostColour(hueIndex, theme))}
+              stroke-width="2.5"
+              stroke-dasharray={dashes}
+            />
+          </svg>
+          {label} <strong>{whole(counts[key])}</strong>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function Axes({ x, y, up, perSecond }: Drawn & { readonly up: Scale; readonly perSecond: number }) {
+  const along = scaleFor(perSecond * MOST_TIMES);
+  return (
+    <>
+      {ticksOf(up.step, up.most).map((count) => (
+        <g key={count}>
+          <path class="plot-grid" d={`M${PLOT.left} ${y(count)}H${PLOT.right}`} />
+          <text class="plot-text" x={PLOT.left - 8} y={y(count) + 4} text-anchor="end">
+            {short(count)}
+          </text>
+        </g>
+      ))}
+      {ticksOf(along.step, perSecond * MOST_TIMES).map((each) => (
+        <text key={each} class="plot-text" x={x(each / perSecond)} y={PLOT.bottom + 18} text-anchor="middle">
+          {short(each)}
+        </text>
+      ))}
+      <path class="plot-now" d={`M${x(1)} ${PLOT.top}V${PLOT.bottom}`} />
+      <text class="plot-text" x={x(1)} y={PLOT.top - 8} text-anchor="middle">
+        planned
+      </text>
+      <text class="plot-text" x={(PLOT.left + PLOT.right) / 2} y={PLOT.bottom + 36} text-anchor="middle">
+        connections a second, on average
+      </text>
+    </>
+  );
+}
+
+function Curves({ points, theme, x, y }: Drawn) {
+  return (
+    <>
+      <clipPath id="plan-plot">
+        <rect x={PLOT.left} y={PLOT.top} width={PLOT.right - PLOT.left} height={PLOT.bottom - PLOT.top} />
+      </clipPath>
+      {CURVES.map(({ key, hueIndex, dashes }) => (
+        <path
+          key={key}
+          fill="none"
+          clip-path="url(#plan-plot)"
+          stroke={cssColour(hostColour(hueIndex, theme))}
+          stroke-width="2.5"
+          stroke-dasharray={dashes}
+          d={points
+            .map(
+              ({ times, counts }, at) =>
+                `${at === 0 ? "M" : "L"}${x(times).toFixed(1)} ${y(counts[key]).toFixed(1)}`,
+            )
+            .join(" ")}
+        />
+      ))}
+    </>
+  );
+}
+
+interface Scale {
+  readonly most: number;
+  readonly step: number;
+}
+
 /** Marks in steps of 1, 2 or 5 times a power of ten, about five of them. */
-function scaleFor(most: number): { readonly most: number; readonly step: number } {
+function scaleFor(most: number): Scale {
   const rough = Math.max(most, 1) / 5;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = power * [1, 2, 5, 10].find((each) => each * power >= rough)!;

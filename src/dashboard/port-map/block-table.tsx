@@ -22,11 +22,31 @@ export function BlockTable({ pool, store, host, pointed }: BlockTableProps) {
   useSignals(store.changed, pool.watchedChanged);
   const nowMs = useNow(5000);
   const uses = usesOf(pool, store.ip);
-  const used = ({ host: holder, base }: AddressBlock): number => uses.get(useKey(holder, base)) ?? -1;
   const rows = [...store.blocks.values()]
     .filter((block) => host === null || block.host === host)
     .toSorted((a, b) => a.base - b.base);
-  const columns: readonly Column<AddressBlock>[] = [
+  return (
+    <VirtualTable
+      caption={host === null ? `Blocks of ${store.ip}` : `Blocks of ${store.ip} that ${host} has`}
+      columns={columnsOf(store, uses, nowMs)}
+      rows={rows}
+      keyOf={({ epoch }) => epoch}
+      heightRows={12}
+      empty="No host holds any port of this address."
+      usualOrder="by port"
+      pointed={(block) => pointed(block?.base ?? null)}
+      testId="blocks"
+    />
+  );
+}
+
+function columnsOf(
+  store: AddressStore,
+  uses: ReadonlyMap<string, number>,
+  nowMs: number,
+): readonly Column<AddressBlock>[] {
+  const used = ({ host, base }: AddressBlock): number => uses.get(useKey(host, base)) ?? -1;
+  return [
     {
       key: "ports",
       title: "Ports",
@@ -41,7 +61,7 @@ export function BlockTable({ pool, store, host, pointed }: BlockTableProps) {
       title: "Host",
       weight: 1.6,
       narrowWeight: 1.4,
-      cell: ({ host: holder }) => holder,
+      cell: ({ host }) => host,
       order: (a, b) => a.host.localeCompare(b.host) || a.base - b.base,
     },
     {
@@ -89,17 +109,4 @@ export function BlockTable({ pool, store, host, pointed }: BlockTableProps) {
       order: (a, b) => (untilMsOf(a, store) ?? Infinity) - (untilMsOf(b, store) ?? Infinity),
     },
   ];
-  return (
-    <VirtualTable
-      caption={host === null ? `Blocks of ${store.ip}` : `Blocks of ${store.ip} that ${host} has`}
-      columns={columns}
-      rows={rows}
-      keyOf={({ epoch }) => epoch}
-      heightRows={12}
-      empty="No host holds any port of this address."
-      usualOrder="by port"
-      pointed={(block) => pointed(block?.base ?? null)}
-      testId="blocks"
-    />
-  );
 }

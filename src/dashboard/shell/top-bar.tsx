@@ -23,7 +23,6 @@ const TITLES: Readonly<Record<PoolView, string>> = {
 
 /** The bar. */
 export function TopBar({ route, pool, pools, session, leave }: TopBarProps) {
-  const [choice, setChoice] = useState(themeChoice);
   const view = "pool" in route ? route.view : "fleet";
   return (
     <header class="top">
@@ -48,23 +47,7 @@ export function TopBar({ route, pool, pools, session, leave }: TopBarProps) {
           </select>
         </label>
         <span class="grow" />
-        <label class="inline-field">
-          <span>Theme</span>
-          <select
-            value={choice}
-            onChange={(event) => {
-              const chosen = THEME_CHOICES.find((each) => each === event.currentTarget.value) ?? "system";
-              setChoice(chosen);
-              chooseTheme(chosen);
-            }}
-          >
-            {THEME_CHOICES.map((each) => (
-              <option key={each} value={each}>
-                {each}
-              </option>
-            ))}
-          </select>
-        </label>
+        <ThemeChoice />
         <span class="who-am-i" title={`Signed in as ${session.subject}`}>
           {session.subject}
           {session.role === "viewer" && <span class="tag">read only</span>}
@@ -91,5 +74,28 @@ export function TopBar({ route, pool, pools, session, leave }: TopBarProps) {
         </a>
       </nav>
     </header>
+  );
+}
+
+function ThemeChoice() {
+  const [choice, setChoice] = useState(themeChoice);
+  return (
+    <label class="inline-field">
+      <span>Theme</span>
+      <select
+        value={choice}
+        onChange={(event) => {
+          const chosen = THEME_CHOICES.find((each) => each === event.currentTarget.value) ?? "system";
+          setChoice(chosen);
+          chooseTheme(chosen);
+        }}
+      >
+        {THEME_CHOICES.map((each) => (
+          <option key={each} value={each}>
+            {each}
+          </option>
+        ))}
+      </select>
+    </label>
   );
 }

@@ -146,7 +146,7 @@ function optionsOf(
   return {
     width,
     height: HEIGHT,
-    padding: [10, 12, 0, 0],
+    padding: [10, 24, 0, 0],
     legend: { show: false },
     cursor: { sync: { key: "time" }, drag: { setScale: false }, points: { show: !isStacked } },
     scales: { y: { range: (_plot, _least, most) => [0, Math.max(1, most * 1.1)] } },
