@@ -16,7 +16,7 @@ const files = execFileSync("git", ["ls-files", "--cached", "--others", "--exclud
 })
   .split("\n")
   .filter((file) => file !== "" && existsSync(join(ROOT, file)));
-const sources = files.filter((file) => /\.(ts|js)$/.test(file));
+const sources = files.filter((file) => /\.(tsx?|js)$/.test(file));
 const tests = sources.filter((file) => file.endsWith(".test.ts"));
 const documents = files.filter((file) => file.endsWith(".md"));
 

@@ -20,6 +20,8 @@ export class AddressStore {
   rest: AddressRest | null = null;
   link: LinkState = "waiting";
   lostAtMs: number | null = null;
+  /** A code, where the object said why; else empty. */
+  lostWhy = "";
   readonly changed = new Signal();
   readonly linkChanged = new Signal();
 
@@ -27,7 +29,8 @@ export class AddressStore {
     this.ip = ip;
   }
 
-  stood(link: LinkState): void {
+  stood(link: LinkState, why: string): void {
+    this.lostWhy = why;
     if (link === "live") this.lostAtMs = null;
     else this.lostAtMs ??= Date.now();
     this.link = link;

@@ -10,13 +10,18 @@ export type LinkState = "waiting" | "live" | "lost" | "resting";
 /** What a connection says to its owner. */
 export interface LinkListener {
   readonly heard: (message: unknown) => void;
-  readonly stood: (state: LinkState) => void;
+  /** `why` is a code where the object says one, such as `ip-unknown`. */
+  readonly stood: (state: LinkState, why: string) => void;
   /** The session is over; the reason is a code. */
   readonly ended: (reason: string) => void;
+  /** It never opened; browsers do not say why, and it may be that the session is over. */
+  readonly unopened: () => void;
 }
 
 /** The object refuses: not to be asked again. */
 const CLOSE_REFUSED = 4002;
+/** What was looked at is not there, or not any more. */
+const CLOSE_GONE = 4004;
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 10_000;
 const REST_AFTER_MS = 60_000;
@@ -63,8 +68,10 @@ export class LiveSocket {
   #connect(): void {
     const socket = new WebSocket(this.#path);
     this.#socket = socket;
+    let isOpen = false;
     let isAlive = false;
     socket.addEventListener("open", () => {
+      isOpen = true;
       this.#pastAtMs = 0;
       this.#sayLook();
       this.#look = setInterval(() => this.#lookAgain(), LOOK_INTERVAL_MS);
@@ -76,7 +83,7 @@ export class LiveSocket {
       if (!isAlive) {
         isAlive = true;
         this.#pauseMs = FIRST_PAUSE_MS;
-        this.#listener.stood("live");
+        this.#listener.stood("live", "");
       }
       this.#listener.heard(message);
     });
@@ -85,7 +92,10 @@ export class LiveSocket {
       if (code === CLOSE_REFUSED) {
         this.#drop();
         this.#listener.ended(reason);
-      } else this.#lose();
+        return;
+      }
+      if (!isOpen) this.#listener.unopened();
+      this.#lose(code === CLOSE_GONE ? reason : "");
     });
   }
 
@@ -103,10 +113,10 @@ export class LiveSocket {
     this.#socket.send(JSON.stringify(look));
   }
 
-  #lose(): void {
+  #lose(why = ""): void {
     this.#drop();
     if (this.#stop.signal.aborted) return;
-    this.#listener.stood("lost");
+    this.#listener.stood("lost", why);
     this.#retry = setTimeout(() => this.#connect(), this.#pauseMs * (0.75 + Math.random() / 2));
     this.#pauseMs = Math.min(LONGEST_PAUSE_MS, this.#pauseMs * 2);
   }
@@ -126,7 +136,7 @@ export class LiveSocket {
     }
     this.#rest = setTimeout(() => {
       this.#drop();
-      this.#listener.stood("resting");
+      this.#listener.stood("resting", "");
     }, REST_AFTER_MS);
   }
 

@@ -44,6 +44,8 @@ export class PoolStore {
   link: LinkState = "waiting";
   /** Since when nothing is heard; null while it is live. */
   lostAtMs: number | null = null;
+  /** A code, where the object said why; else empty. */
+  lostWhy = "";
   readonly meter = new RateMeter();
 
   /** Pool, hosts, addresses, routers. */
@@ -54,7 +56,8 @@ export class PoolStore {
   readonly linkChanged = new Signal();
   #decisionCount = 0;
 
-  stood(link: LinkState): void {
+  stood(link: LinkState, why: string): void {
+    this.lostWhy = why;
     if (link === "live") this.lostAtMs = null;
     else this.lostAtMs ??= Date.now();
     this.link = link;

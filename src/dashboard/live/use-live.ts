@@ -1,9 +1,19 @@
 /** Stores that live as long as what shows them. */
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import type { LookRequest } from "../../core/live-view.ts";
+import { currentSession } from "../session/session.ts";
 import { AddressStore } from "./address-store.ts";
 import { LiveSocket } from "./live-socket.ts";
 import { PoolStore } from "./pool-store.ts";
+
+/** An answer of 401 ends the session by itself, whoever has asked. */
+function askWhether(): void {
+  currentSession().then(
+    (session) => session,
+    // Nothing answers: the connection is tried again anyway.
+    () => null,
+  );
+}
 
 /** A pool, looked at; `wish` says what is wanted of it beside its state. */
 export function usePool(
@@ -16,8 +26,9 @@ export function usePool(
   useEffect(() => {
     const made = new LiveSocket(`/dashboard/live/pools/${encodeURIComponent(pool)}`, {
       heard: (message) => store.heard(message),
-      stood: (state) => store.stood(state),
+      stood: (state, why) => store.stood(state, why),
       ended,
+      unopened: askWhether,
     });
     socket.current = made;
     return () => made.close();
@@ -34,8 +45,9 @@ export function useAddress(ip: string | null, ended: (reason: string) => void): 
     if (store === null) return;
     const made = new LiveSocket(`/dashboard/live/ips/${encodeURIComponent(store.ip)}`, {
       heard: (message) => store.heard(message),
-      stood: (state) => store.stood(state),
+      stood: (state, why) => store.stood(state, why),
       ended,
+      unopened: askWhether,
     });
     return () => made.close();
   }, [store]);

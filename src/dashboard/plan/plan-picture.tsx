@@ -24,7 +24,7 @@ const CURVES: readonly Curve[] = [
   { key: "onePerHost", label: "one for each host", hueIndex: 0, dashes: "2 4" },
   { key: "recommended", label: "recommended", hueIndex: 2, dashes: "none" },
   { key: "tight", label: "tight", hueIndex: 1, dashes: "none" },
-  { key: "minimum", label: "theoretical minimum", hueIndex: 7, dashes: "2 3" },
+  { key: "minimum", label: "theoretical minimum", hueIndex: 3, dashes: "2 3" },
 ];
 const PLOT = { width: 640, height: 300, left: 52, top: 22, right: 628, bottom: 258 };
 const MOST_TIMES = 2;

@@ -2,8 +2,9 @@
  * The colours of the port map. Hue says the host, how much of the hue there is says the use, hatching says
  * quarantine, grey says reserved, and free ports are the paper itself.
  *
- * The eight hues differ in lightness too, after Okabe and Ito, so that people who see fewer colours can
- * tell them apart; hosts beyond the eighth have the same hues darker, then lighter.
+ * The eight hues were sought by a search for those that lie farthest apart for the usual sight and for
+ * three that lack a kind of cones, with a contrast of 3 to the paper; hosts beyond the eighth have the
+ * same hues darker, then lighter. [PG1] [PG2]
  */
 
 /** In which light the page is shown. */
@@ -33,24 +34,24 @@ const RESERVED: Readonly<Record<Theme, Colour>> = { light: [208, 213, 220], dark
 
 const HUES: Readonly<Record<Theme, readonly Colour[]>> = {
   light: [
-    [0, 90, 160], // blue
-    [222, 138, 0], // orange
-    [0, 140, 100], // green
-    [190, 95, 150], // pink
-    [60, 160, 220], // sky
-    [165, 45, 15], // brick
-    [175, 165, 20], // olive
-    [75, 70, 90], // slate
+    [32, 69, 147], // blue
+    [231, 118, 12], // orange
+    [20, 122, 113], // teal
+    [187, 91, 182], // orchid
+    [60, 137, 250], // azure
+    [95, 29, 3], // brown
+    [118, 103, 14], // olive
+    [56, 21, 96], // plum
   ],
   dark: [
-    [70, 140, 235], // blue
-    [245, 165, 30], // orange
-    [10, 170, 125], // green
-    [215, 120, 180], // pink
-    [130, 205, 255], // sky
-    [225, 85, 45], // brick
-    [240, 228, 80], // yellow
-    [190, 190, 205], // slate
+    [97, 117, 237], // blue
+    [233, 138, 18], // orange
+    [0, 189, 124], // green
+    [185, 131, 194], // orchid
+    [155, 242, 252], // ice
+    [218, 55, 34], // red
+    [227, 239, 71], // yellow
+    [187, 182, 202], // silver
   ],
 };
 

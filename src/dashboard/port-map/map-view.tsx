@@ -4,7 +4,9 @@ import { LEASABLE_PORT_COUNT, portCountOf, PORT_END } from "../../core/port-bloc
 import type { AddressStore } from "../live/address-store.ts";
 import type { PoolStore } from "../live/pool-store.ts";
 import { useAddress } from "../live/use-live.ts";
-import { Figure, Mark } from "../parts/bits.tsx";
+import { Figure, Mark, Trouble } from "../parts/bits.tsx";
+import { LinkNote } from "../parts/link-note.tsx";
+import { refusalTitle } from "../parts/refusal-title.ts";
 import { useSignals } from "../parts/signal.ts";
 import { useTheme } from "../parts/theme.ts";
 import { counted, destinationText, percent, whole } from "../parts/words.ts";
@@ -36,6 +38,7 @@ export function MapView({ pool, ip, store, ended }: MapViewProps) {
       <div class="view-head">
         <h1>Port map</h1>
         <AddressChoice pool={pool} shown={shown} ips={[...store.ips.keys()]} />
+        {address !== null && <LinkNote of={address} testId="address-link" />}
       </div>
       {address === null ? (
         <p class="card">This pool has no address yet.</p>
@@ -156,7 +159,7 @@ function GoTo({ moveCursor }: { readonly moveCursor: (port: number) => void }) {
 }
 
 function AddressFigures({ pool, store }: { readonly pool: PoolStore; readonly store: AddressStore }) {
-  useSignals(store.changed, pool.fleetChanged, pool.watchedChanged);
+  useSignals(store.changed, store.linkChanged, pool.fleetChanged, pool.watchedChanged);
   const listed = pool.ips.get(store.ip);
   let leased = 0;
   let resting = 0;
@@ -177,6 +180,8 @@ function AddressFigures({ pool, store }: { readonly pool: PoolStore; readonly st
       document.title = "ipshard";
     };
   }, [store]);
+  if (store.link === "lost" && store.lostWhy !== "")
+    return <Trouble>{refusalTitle(store.lostWhy) || store.lostWhy}</Trouble>;
   if (store.rest === null) return <p class="faint loading">Asking for the address …</p>;
   return (
     <dl class="figures" data-testid="address-figures">

@@ -1,11 +1,9 @@
 /** The views of a pool, over one connection to its object. */
 import { lazy } from "../parts/lazy.tsx";
-import { useSignals, useNow } from "../parts/signal.ts";
-import { span } from "../parts/words.ts";
+import { LinkNote } from "../parts/link-note.tsx";
+import { useSignals } from "../parts/signal.ts";
 import { DecisionsView } from "../decisions/decisions-view.tsx";
 import { FleetView } from "../fleet/fleet-view.tsx";
-import type { LinkState } from "../live/live-socket.ts";
-import type { PoolStore } from "../live/pool-store.ts";
 import { usePool } from "../live/use-live.ts";
 import { MapView } from "../port-map/map-view.tsx";
 import type { Session } from "../session/session.ts";
@@ -33,7 +31,7 @@ export function PoolPage({ pool, route, session, ended }: PoolPageProps) {
   useSignals(store.fleetChanged);
   return (
     <>
-      <LinkNote store={store} />
+      <LinkNote of={store} testId="link" />
       {store.rest === null ? (
         <p class="faint loading">Asking for the pool …</p>
       ) : (
@@ -48,27 +46,3 @@ export function PoolPage({ pool, route, session, ended }: PoolPageProps) {
     </>
   );
 }
-
-/** Whether what is shown is of now. A live region: it is said when it changes. */
-function LinkNote({ store }: { readonly store: PoolStore }) {
-  useSignals(store.linkChanged);
-  return (
-    <p class={`link-note ${store.link}`} role="status" data-testid="link" data-state={store.link}>
-      {LINK_WORDS[store.link]}
-      {store.link === "lost" && <Since atMs={store.lostAtMs ?? Date.now()} />}
-    </p>
-  );
-}
-
-/** It counts on, which nobody wants to hear each second. */
-function Since({ atMs }: { readonly atMs: number }) {
-  const nowMs = useNow();
-  return <span aria-hidden="true"> What is shown is {span(nowMs - atMs)} old.</span>;
-}
-
-const LINK_WORDS: Readonly<Record<LinkState, string>> = {
-  waiting: "Connecting …",
-  live: "Live",
-  lost: "The connection is lost; connecting again.",
-  resting: "At rest while nobody looks.",
-};
