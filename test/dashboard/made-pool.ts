@@ -30,6 +30,7 @@ export interface MadePoolOptions {
   readonly nowMs?: number;
 }
 
+const MOST_TOLD = 200;
 const CODES = ["port-block-exhausted", "destination-denied", "dial-failed", "tenant-limit", "draining"];
 const REFUSED = ["destination-blocked", ...CODES];
 
@@ -44,6 +45,7 @@ export class MadePool {
   readonly #random: () => number;
   readonly #startMs: number;
   #epoch = 1;
+  #told = 0;
 
   constructor(options: MadePoolOptions) {
     const { pool, hostCount, addressCount, hostsPerAddress = 4, routerCount = 2 } = options;
@@ -122,10 +124,12 @@ export class MadePool {
     return null;
   }
 
-  /** What each host tells while it is watched. */
+  /** What hosts tell while they are watched: where there are many, some at a time. */
   watched(nowMs: number): Record<string, WatchedHost> {
     const live = this.hosts.filter((host) => host.live);
-    return Object.fromEntries(live.map((host, at) => [host.host, this.#watchedHost(host, at, nowMs)]));
+    const told = live.length <= MOST_TOLD ? live : live.slice(this.#told, this.#told + MOST_TOLD);
+    this.#told = (this.#told + MOST_TOLD) % live.length;
+    return Object.fromEntries(told.map((host) => [host.host, this.#watchedHost(host, nowMs)]));
   }
 
   /** What all hosts remember. */
@@ -279,7 +283,8 @@ export class MadePool {
     };
   }
 
-  #watchedHost(host: Pool["hosts"][number], at: number, nowMs: number): WatchedHost {
+  #watchedHost(host: Pool["hosts"][number], nowMs: number): WatchedHost {
+    const at = this.hosts.indexOf(host);
     const load = 0.2 + 0.75 * wave(nowMs / 30_000 + at);
     return {
       version: at === 3 ? "0.0.9" : "0.1.0",

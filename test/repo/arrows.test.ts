@@ -20,7 +20,7 @@ const ARROWS = {
   "src/api": ["src/core", "src/wire"],
   "src/plan": ["src/core"],
   // The page in the browser: all that it knows of the edge are types, and the planner.
-  "src/dashboard": ["src/core", "src/wire", "src/api", "src/plan"],
+  "src/dashboard": ["src/core", "src/api", "src/plan"],
   "src/sdk": ["src/core", "src/wire"],
   // What only Node has, and drivers that were written for it.
   "src/sdk/node": ["src/sdk"],

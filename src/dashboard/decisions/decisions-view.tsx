@@ -3,7 +3,7 @@ import { useState } from "preact/hooks";
 import { type HeardDecision, MOST_DECISIONS, type PoolStore } from "../live/pool-store.ts";
 import { type Level, Mark } from "../parts/bits.tsx";
 import { refusalTitle } from "../parts/refusal-title.ts";
-import { useSignals } from "../parts/signal.ts";
+import { useSignalsSlowly } from "../parts/signal.ts";
 import { type Column, VirtualTable } from "../parts/virtual-table.tsx";
 import { clock, counted, instant, took, whole } from "../parts/words.ts";
 import { type DecisionFilter, filtered } from "./decision-filter.ts";
@@ -68,7 +68,7 @@ const COLUMNS: readonly Column<HeardDecision>[] = [
 
 /** The view. */
 export function DecisionsView({ store }: DecisionsViewProps) {
-  useSignals(store.decisionsChanged);
+  useSignalsSlowly(store.decisionsChanged);
   const [filter, setFilter] = useState<DecisionFilter>({ decision: "all", words: "" });
   const [held, hold] = useState<readonly HeardDecision[] | null>(null);
   const known = held ?? store.decisions;

@@ -1,7 +1,7 @@
 /** A pool in one glance and row by row: who holds what, what is short, why was it refused. */
 import { useMemo, useState } from "preact/hooks";
 import type { PoolStore } from "../live/pool-store.ts";
-import { useNow, useSignals } from "../parts/signal.ts";
+import { useNow, useSignalsSlowly } from "../parts/signal.ts";
 import type { Session } from "../session/session.ts";
 import { AddressDetails } from "./address-details.tsx";
 import { addressRows, hostRows, newFleetOrder, routerRows } from "./attention.ts";
@@ -24,7 +24,7 @@ type Opened = { readonly ip: string } | { readonly host: string } | null;
 
 /** The view. */
 export function FleetView({ pool, store, session }: FleetViewProps) {
-  const version = useSignals(store.fleetChanged, store.watchedChanged);
+  const version = useSignalsSlowly(store.fleetChanged, store.watchedChanged);
   const nowMs = useNow();
   const [opened, open] = useState<Opened>(null);
   const order = useMemo(newFleetOrder, [store]);

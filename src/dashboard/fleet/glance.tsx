@@ -3,7 +3,7 @@ import { LEASABLE_PORT_COUNT } from "../../core/port-block.ts";
 import type { PoolStore } from "../live/pool-store.ts";
 import { Bar, type Level, Mark } from "../parts/bits.tsx";
 import { refusalTitle } from "../parts/refusal-title.ts";
-import { useSignals } from "../parts/signal.ts";
+import { useSignalsSlowly } from "../parts/signal.ts";
 import { counted, percent, short, whole } from "../parts/words.ts";
 import { fragmentOf } from "../shell/route.ts";
 import type { AddressRow, HostRow, RouterRow } from "./attention.ts";
@@ -96,7 +96,7 @@ function Lacking({ addresses, hosts, routers }: GlanceProps) {
 }
 
 function Refusing({ pool, store }: GlanceProps) {
-  useSignals(store.pastChanged, store.watchedChanged);
+  useSignalsSlowly(store.pastChanged, store.watchedChanged);
   const rates = store.meter.rates(Date.now());
   const sums = new Map<string, number>();
   let answered = 0;

@@ -30,6 +30,7 @@ export interface KnownPast {
 
 /** The most decisions that are kept; the oldest go first. */
 export const MOST_DECISIONS = 2000;
+const NOBODY: ReadonlyMap<string, WatchedAddress> = new Map();
 
 /** The store; `heard` takes the messages of the pool's object. */
 export class PoolStore {
@@ -54,6 +55,8 @@ export class PoolStore {
   readonly pastChanged = new Signal();
   readonly decisionsChanged = new Signal();
   readonly linkChanged = new Signal();
+  /** The same as `watched`, by addresses and then by hosts. */
+  readonly #watchedByIp = new Map<string, Map<string, WatchedAddress>>();
   #decisionCount = 0;
 
   stood(link: LinkState, why: string): void {
@@ -74,12 +77,12 @@ export class PoolStore {
         replace(this.ips, sight.ips, ({ ip }) => ip, sight.goneIps);
         replace(this.hosts, sight.hosts, ({ host }) => host, sight.goneHosts);
         replace(this.routers, sight.routers, ({ router }) => router, sight.goneRouters);
-        for (const host of sight.goneHosts) this.watched.delete(host);
+        for (const host of sight.goneHosts) this.#forgetWatched(host);
         if (sight.rest !== undefined) this.rest = sight.rest;
         this.fleetChanged.touch();
         break;
       case "watched":
-        for (const [host, told] of Object.entries(sight.hosts)) this.watched.set(host, told);
+        for (const [host, told] of Object.entries(sight.hosts)) this.#takeWatched(host, told);
         this.meter.take(sight.hosts, Date.now());
         this.watchedChanged.touch();
         break;
@@ -97,10 +100,23 @@ export class PoolStore {
   }
 
   /** Of an address, what each host that was heard says of it. */
-  *watchedOf(ip: string): Iterable<readonly [host: string, told: WatchedAddress]> {
-    for (const [host, { addresses }] of this.watched) {
-      for (const address of addresses) if (address.ip === ip) yield [host, address];
+  watchedOf(ip: string): ReadonlyMap<string, WatchedAddress> {
+    return this.#watchedByIp.get(ip) ?? NOBODY;
+  }
+
+  #takeWatched(host: string, told: WatchedHost): void {
+    this.#forgetWatched(host);
+    this.watched.set(host, told);
+    for (const address of told.addresses) {
+      const hosts = this.#watchedByIp.get(address.ip) ?? new Map<string, WatchedAddress>();
+      hosts.set(host, address);
+      this.#watchedByIp.set(address.ip, hosts);
     }
+  }
+
+  #forgetWatched(host: string): void {
+    for (const { ip } of this.watched.get(host)?.addresses ?? []) this.#watchedByIp.get(ip)?.delete(host);
+    this.watched.delete(host);
   }
 
   #takeAll({ ips, hosts, routers, ...rest }: Pool): void {
@@ -110,7 +126,7 @@ export class PoolStore {
     replace(this.ips, ips, ({ ip }) => ip, []);
     replace(this.hosts, hosts, ({ host }) => host, []);
     replace(this.routers, routers, ({ router }) => router, []);
-    for (const host of this.watched.keys()) if (!this.hosts.has(host)) this.watched.delete(host);
+    for (const host of this.watched.keys()) if (!this.hosts.has(host)) this.#forgetWatched(host);
     this.rest = rest;
     this.fleetChanged.touch();
   }

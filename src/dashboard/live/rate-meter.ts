@@ -4,11 +4,12 @@ import type { CountSlot, WatchedHost } from "../../core/live-view.ts";
 /** Over how long rates are told. */
 const SPAN_MS = 15_000;
 
+/** What was counted between one message and the next. */
 interface Step {
   readonly atMs: number;
-  readonly requestCount: number;
-  readonly flowCount: number;
-  readonly refusals: Readonly<Record<string, number>>;
+  requestCount: number;
+  flowCount: number;
+  readonly refusals: Map<string, number>;
 }
 
 /** Rates of the last seconds. */
@@ -29,13 +30,14 @@ export class RateMeter {
   /** What hosts told just now. */
   take(hosts: Readonly<Record<string, WatchedHost>>, nowMs: number): void {
     this.#sinceMs ??= nowMs;
+    const step: Step = { atMs: nowMs, requestCount: 0, flowCount: 0, refusals: new Map() };
     for (const [host, { minute }] of Object.entries(hosts)) {
       const before = this.#last.get(host);
       this.#last.set(host, minute);
       // The first word of a host is of a time of which nobody knows how much has passed.
-      if (before === undefined) continue;
-      this.#steps.push(stepFrom(minute.atMs === before.atMs ? before : null, minute, nowMs));
+      if (before !== undefined) add(step, minute.atMs === before.atMs ? before : null, minute);
     }
+    this.#steps.push(step);
     this.#steps = this.#steps.filter(({ atMs }) => atMs > nowMs - SPAN_MS);
   }
 
@@ -46,8 +48,7 @@ export class RateMeter {
     const steps = this.#steps.filter(({ atMs }) => atMs > nowMs - SPAN_MS);
     const refusals = new Map<string, number>();
     for (const step of steps) {
-      for (const [code, count] of Object.entries(step.refusals))
-        if (count > 0) refusals.set(code, (refusals.get(code) ?? 0) + count);
+      for (const [code, count] of step.refusals) refusals.set(code, (refusals.get(code) ?? 0) + count);
     }
     return {
       requestsPerSecond: sumOf(steps, ({ requestCount }) => requestCount) / seconds,
@@ -58,15 +59,13 @@ export class RateMeter {
   }
 }
 
-function stepFrom(before: CountSlot | null, now: CountSlot, atMs: number): Step {
-  return {
-    atMs,
-    requestCount: more(now.requestCount, before?.requestCount),
-    flowCount: more(now.flowCount, before?.flowCount),
-    refusals: Object.fromEntries(
-      Object.entries(now.refusals).map(([code, count]) => [code, more(count, before?.refusals[code])]),
-    ),
-  };
+function add(step: Step, before: CountSlot | null, now: CountSlot): void {
+  step.requestCount += more(now.requestCount, before?.requestCount);
+  step.flowCount += more(now.flowCount, before?.flowCount);
+  for (const [code, count] of Object.entries(now.refusals)) {
+    const grown = more(count, before?.refusals[code]);
+    if (grown > 0) step.refusals.set(code, (step.refusals.get(code) ?? 0) + grown);
+  }
 }
 
 function more(count: number, counted: number | undefined): number {

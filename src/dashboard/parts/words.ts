@@ -1,18 +1,20 @@
 /** Numbers and times as people read them. */
 
+// Made once: they are slow to make, and each frame has many numbers.
+const WHOLE = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+const TENTHS = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
+const COMPACT = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+
 /** `12,034`. */
 export function whole(count: number): string {
-  return Math.round(count).toLocaleString("en");
+  return WHOLE.format(Math.round(count));
 }
 
 /** `0.3`, `42`, `1.2k`: for rates and axes. */
 export function short(count: number): string {
   if (count === 0) return "0";
-  if (Math.abs(count) < 10) return count.toLocaleString("en", { maximumFractionDigits: 1 });
-  return count.toLocaleString("en", {
-    notation: Math.abs(count) >= 10_000 ? "compact" : "standard",
-    maximumFractionDigits: Math.abs(count) >= 10_000 ? 1 : 0,
-  });
+  if (Math.abs(count) < 10) return TENTHS.format(count);
+  return Math.abs(count) >= 10_000 ? COMPACT.format(count) : whole(count);
 }
 
 /** `37 %`, of a part. */
@@ -78,5 +80,5 @@ function two(part: number): string {
 }
 
 function trimmed(value: number): string {
-  return value.toLocaleString("en", { maximumFractionDigits: 1 });
+  return TENTHS.format(value);
 }

@@ -3,7 +3,7 @@ import { portCountOf } from "../../core/port-block.ts";
 import type { AddressBlock, AddressStore } from "../live/address-store.ts";
 import type { PoolStore } from "../live/pool-store.ts";
 import { Mark } from "../parts/bits.tsx";
-import { useNow, useSignals } from "../parts/signal.ts";
+import { useNow, useSignalsSlowly } from "../parts/signal.ts";
 import { type Column, VirtualTable } from "../parts/virtual-table.tsx";
 import { instant, ports } from "../parts/words.ts";
 import { untilMsOf, untilText, useText } from "./block-facts.ts";
@@ -19,7 +19,7 @@ interface BlockTableProps {
 
 /** The table. */
 export function BlockTable({ pool, store, host, pointed }: BlockTableProps) {
-  useSignals(store.changed, pool.watchedChanged);
+  useSignalsSlowly(store.changed, pool.watchedChanged);
   const nowMs = useNow(5000);
   const uses = usesOf(pool, store.ip);
   const rows = [...store.blocks.values()]

@@ -7,7 +7,7 @@ import { useAddress } from "../live/use-live.ts";
 import { Figure, Mark, Trouble } from "../parts/bits.tsx";
 import { LinkNote } from "../parts/link-note.tsx";
 import { refusalTitle } from "../parts/refusal-title.ts";
-import { useSignals } from "../parts/signal.ts";
+import { useSignalsSlowly } from "../parts/signal.ts";
 import { useTheme } from "../parts/theme.ts";
 import { counted, destinationText, percent, whole } from "../parts/words.ts";
 import { fragmentOf } from "../shell/route.ts";
@@ -29,7 +29,7 @@ interface MapViewProps {
 
 /** The view. */
 export function MapView({ pool, ip, store, ended }: MapViewProps) {
-  useSignals(store.fleetChanged);
+  useSignalsSlowly(store.fleetChanged);
   const [first] = useState(() => [...store.ips.keys()].toSorted()[0] ?? null);
   const shown = ip ?? first;
   const address = useAddress(shown, ended);
@@ -81,7 +81,7 @@ function AddressChoice({ pool, shown, ips }: AddressChoiceProps) {
 }
 
 function AddressMap({ pool, store }: { readonly pool: PoolStore; readonly store: AddressStore }) {
-  useSignals(store.linkChanged);
+  useSignalsSlowly(store.linkChanged);
   const theme = useTheme();
   const hues = useMemo(() => new HostHues(), [store]);
   const helpId = useId();
@@ -125,7 +125,7 @@ function AddressMap({ pool, store }: { readonly pool: PoolStore; readonly store:
 }
 
 function LiveLegend(props: Parameters<typeof Legend>[0]) {
-  useSignals(props.store.changed);
+  useSignalsSlowly(props.store.changed);
   return <Legend {...props} />;
 }
 
@@ -159,7 +159,7 @@ function GoTo({ moveCursor }: { readonly moveCursor: (port: number) => void }) {
 }
 
 function AddressFigures({ pool, store }: { readonly pool: PoolStore; readonly store: AddressStore }) {
-  useSignals(store.changed, store.linkChanged, pool.fleetChanged, pool.watchedChanged);
+  useSignalsSlowly(store.changed, store.linkChanged, pool.fleetChanged, pool.watchedChanged);
   const listed = pool.ips.get(store.ip);
   let leased = 0;
   let resting = 0;

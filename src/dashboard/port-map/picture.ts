@@ -49,12 +49,25 @@ export function cellOf(unit: number, block: AddressBlock | null, hues: HostHues,
   };
 }
 
+interface KnownUses {
+  readonly ip: string;
+  readonly version: number;
+  readonly uses: ReadonlyMap<string, number>;
+}
+
+// An address changes more often than its hosts tell of its use.
+const knownUses = new WeakMap<PoolStore, KnownUses>();
+
 /** Ports in use of each block of an address, as far as hosts tell it, by `useKey`. */
 export function usesOf(store: PoolStore, ip: string): ReadonlyMap<string, number> {
+  const known = knownUses.get(store);
+  const { version } = store.watchedChanged;
+  if (known?.ip === ip && known.version === version) return known.uses;
   const uses = new Map<string, number>();
   for (const [host, { blocks = [] }] of store.watchedOf(ip)) {
     for (const [base, , inUseCount] of blocks) uses.set(useKey(host, base), inUseCount);
   }
+  knownUses.set(store, { ip, version, uses });
   return uses;
 }
 
