@@ -11,7 +11,7 @@ import { useSignalsSlowly } from "../parts/signal.ts";
 import { useTheme } from "../parts/theme.ts";
 import { counted, destinationText, percent, whole } from "../parts/words.ts";
 import { fragmentOf } from "../shell/route.ts";
-import { portSentence } from "./block-facts.ts";
+import { blockAt, portSentence } from "./block-facts.ts";
 import { BlockTable } from "./block-table.tsx";
 import { HostHues } from "./host-hues.ts";
 import { Legend } from "./legend.tsx";
@@ -131,9 +131,16 @@ function LiveLegend(props: Parameters<typeof Legend>[0]) {
 
 /** Where keys have gone to, for those who hear the page. */
 function Said({ store, port }: { readonly store: AddressStore; readonly port: number | null }) {
+  useSignalsSlowly(store.changed);
+  const block = port === null ? null : blockAt(store, port);
+  // It is said again when the block has become another, not when time goes on.
+  const sentence = useMemo(
+    () => (port === null ? "" : portSentence(store, port, Date.now())),
+    [store, port, block],
+  );
   return (
     <p class="only-heard" role="status" data-testid="port-said">
-      {port === null ? "" : portSentence(store, port, Date.now())}
+      {sentence}
     </p>
   );
 }

@@ -25,6 +25,8 @@ export interface Painted {
   readonly pointedPort: number | null;
 }
 
+const OVERLAY_MS = 120;
+
 /** The canvases; `size` is pixels along a side. */
 export function usePainted(painted: Painted, view: ViewPort, size: number) {
   const canvas = useRef<HTMLCanvasElement>(null);
@@ -32,24 +34,39 @@ export function usePainted(painted: Painted, view: ViewPort, size: number) {
   const picture = useRef<Picture | null>(null);
   const latest = useRef({ painted, view, size });
   latest.current = { painted, view, size };
-  const paint = useRef(() => {
-    if (canvas.current === null || overlay.current === null) return;
+  const overlayTimer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
+  const paintPicture = useRef(() => {
+    if (canvas.current === null) return;
     picture.current ??= new Picture(canvas.current);
-    paintPicture(canvas.current, picture.current, latest.current.painted);
+    paint(canvas.current, picture.current, latest.current.painted);
     place(canvas.current, latest.current.view, latest.current.size);
+  }).current;
+  const paintAll = useRef(() => {
+    clearTimeout(overlayTimer.current);
+    overlayTimer.current = undefined;
+    paintPicture();
+    if (overlay.current === null) return;
     paintOverlay(overlay.current, latest.current.painted, latest.current.view, latest.current.size);
   }).current;
   useEffect(() => {
-    const ends = [painted.store.changed.listen(paint), painted.pool.watchedChanged.listen(paint)];
+    // Words take longer to draw than ports, and are not read sixty times a second.
+    const changed = (): void => {
+      paintPicture();
+      overlayTimer.current ??= setTimeout(() => beforeFrame(paintAll), OVERLAY_MS);
+    };
+    const ends = [painted.store.changed.listen(changed), painted.pool.watchedChanged.listen(paintPicture)];
     return () => {
       for (const end of ends) end();
+      clearTimeout(overlayTimer.current);
+      overlayTimer.current = undefined;
     };
   }, [painted.store, painted.pool]);
-  useLayoutEffect(() => beforeFrame(paint));
+  // What somebody points at is framed at once.
+  useLayoutEffect(() => beforeFrame(paintAll));
   return { canvas, overlay };
 }
 
-function paintPicture(canvas: HTMLCanvasElement, picture: Picture, painted: Painted): void {
+function paint(canvas: HTMLCanvasElement, picture: Picture, painted: Painted): void {
   const { pool, store, hues, theme, host } = painted;
   hues.see([...store.blocks.values()].map((block) => block.host));
   const count = picture.paint(store, hues, { theme, host, uses: usesOf(pool, store.ip) });
