@@ -83,7 +83,7 @@ test("[PG1] a unit is painted by its block, by its host and by the use that the 
       expect(state).toBe(block.state);
       expect(hueIndex).toBe(hues.indexOf(block.host));
       expect(useLevel === null).toBe(
-        block.state === "quarantined" || !uses.has(`${block.host} ${block.base}`),
+        block.state === "quarantined" || !uses.counts.has(`${block.host} ${block.base}`),
       );
       if (state === "leased") leasedCount += UNIT_PORT_COUNT;
     }

@@ -187,7 +187,19 @@ test("[PG9] the way of a request ends where it was refused, and times that nobod
   expect(states(ATTEMPT)).toEqual(["passed", "passed", "passed", "passed", "passed"]);
   const refusal = { code: "draining", title: "No.", remedy: "Wait." };
   const refused = { ...ATTEMPT, status: null, answered: false, refusal };
-  expect(states(refused)).toEqual(["passed", "passed", "passed", "passed", "refused"]);
+  expect(states(refused)).toEqual(["passed", "passed", "refused", "passed", "unreached"]);
+  const closed = {
+    ...refused,
+    egress: null,
+    refusal: { ...refusal, code: "connection-refused" },
+    attempts: [
+      { host: "web-2", code: "draining" },
+      { host: "web-3", code: "connection-refused" },
+    ],
+  };
+  expect(states(closed)).toEqual(["passed", "passed", "passed", "passed", "refused"]);
+  const [, edge, host] = wayOf(closed, "https://example.com/x", 50);
+  expect([edge!.lines, host!.name]).toEqual([["chooses a host", "web-2 said draining"], "web-3"]);
   const none = { ...ATTEMPT.timings, hostMs: null };
   expect(states({ ...refused, egress: null, timings: none })).toEqual([
     "passed",

@@ -5,7 +5,7 @@ import { type Level, Mark } from "../parts/bits.tsx";
 import { refusalTitle } from "../parts/refusal-title.ts";
 import { useSignalsSlowly } from "../parts/signal.ts";
 import { type Column, VirtualTable } from "../parts/virtual-table.tsx";
-import { clock, counted, instant, took, whole } from "../parts/words.ts";
+import { clock, counted, instant, placeText, took, whole } from "../parts/words.ts";
 import { type DecisionFilter, filtered } from "./decision-filter.ts";
 
 interface DecisionsViewProps {
@@ -39,7 +39,7 @@ const COLUMNS: readonly Column<HeardDecision>[] = [
     title: "From",
     isWideOnly: true,
     weight: 1.6,
-    cell: ({ ip, port }) => (ip === undefined ? "–" : port === undefined ? ip : `${ip} port ${port}`),
+    cell: ({ ip, port }) => (ip === undefined ? "–" : placeText(ip, port)),
   },
   {
     key: "who",

@@ -1,10 +1,12 @@
 /** The three questions of an operator, answered before any table. */
 import { LEASABLE_PORT_COUNT } from "../../core/port-block.ts";
+import type { CountSlot } from "../../core/live-view.ts";
 import type { PoolStore } from "../live/pool-store.ts";
 import { Bar, type Level, Mark } from "../parts/bits.tsx";
 import { refusalTitle } from "../parts/refusal-title.ts";
 import { useSignalsSlowly } from "../parts/signal.ts";
 import { counted, percent, short, whole } from "../parts/words.ts";
+import { runningMinute } from "../time/series.ts";
 import { fragmentOf } from "../shell/route.ts";
 import type { AddressRow, HostRow, RouterRow } from "./attention.ts";
 
@@ -100,7 +102,7 @@ function Refusing({ pool, store }: GlanceProps) {
   const rates = store.meter.rates(Date.now());
   const sums = new Map<string, number>();
   let answered = 0;
-  for (const { refusals, requestCount, flowCount } of store.past?.past.minutes ?? []) {
+  for (const { refusals, requestCount, flowCount } of lastHour(store)) {
     answered += requestCount + flowCount;
     for (const [code, count] of Object.entries(refusals)) sums.set(code, (sums.get(code) ?? 0) + count);
   }
@@ -138,6 +140,14 @@ function Refusing({ pool, store }: GlanceProps) {
       )}
     </section>
   );
+}
+
+/** The minutes that hosts remember, and the one that runs. */
+function lastHour({ past, watched }: PoolStore): readonly CountSlot[] {
+  const running = runningMinute([...watched.values()].map(({ minute }) => minute));
+  const minutes = past?.past.minutes ?? [];
+  if (running === null) return minutes;
+  return [...minutes.filter(({ atMs }) => atMs < running.atMs), running];
 }
 
 function rank(level: Level): number {

@@ -1,11 +1,14 @@
-/** What a refusal says, by its code; empty for one that this page does not know. */
+/** What is known of a refusal by its code. */
 import { PROBLEM_CODES, problemKind } from "../../core/problems.ts";
 
-const titles: ReadonlyMap<string, string> = new Map(
-  PROBLEM_CODES.map((code) => [code, problemKind(code).title]),
-);
+const kinds = new Map(PROBLEM_CODES.map((code) => [code as string, problemKind(code)]));
 
-/** The sentence. */
+/** What it says; empty for one that this page does not know. */
 export function refusalTitle(code: string): string {
-  return titles.get(code) ?? "";
+  return kinds.get(code)?.title ?? "";
+}
+
+/** RFC 9209's type of it; null where none fits. */
+export function proxyErrorOf(code: string): string | null {
+  return kinds.get(code)?.proxyError ?? null;
 }

@@ -62,6 +62,12 @@ export function ports(first: number, last: number): string {
   return `${first}–${last}`;
 }
 
+/** `203.0.113.5:443`, `[2001:db8::1]:443`; an address alone where no port is known. */
+export function placeText(ip: string, port: number | null | undefined): string {
+  const shown = ip.includes(":") ? `[${ip}]` : ip;
+  return port === null || port === undefined ? shown : `${shown}:${port}`;
+}
+
 /** `tcp 203.0.113.5:443`. */
 export function destinationText({
   protocol,
@@ -72,7 +78,7 @@ export function destinationText({
   readonly ip: string;
   readonly port: number;
 }): string {
-  return `${protocol} ${ip.includes(":") ? `[${ip}]` : ip}:${port}`;
+  return `${protocol} ${placeText(ip, port)}`;
 }
 
 function two(part: number): string {

@@ -7,8 +7,8 @@ import {
   UNIT_PORT_COUNT,
 } from "../../core/port-block.ts";
 import type { AddressBlock, AddressStore } from "../live/address-store.ts";
-import { instant, span } from "../parts/words.ts";
-import { useKey } from "./picture.ts";
+import { instant, percent, span } from "../parts/words.ts";
+import { type BlockUses, useKey } from "./picture.ts";
 
 /** Until when a block is as it is; null while no time ends it. */
 export function untilMsOf(block: AddressBlock, store: AddressStore): number | null {
@@ -24,13 +24,12 @@ export function untilText(block: AddressBlock, store: AddressStore, nowMs: numbe
 }
 
 /** `12 of 64 (19 %)`; what nobody tells is said so. */
-export function useText(block: AddressBlock, uses: ReadonlyMap<string, number>): string {
+export function useText(block: AddressBlock, uses: BlockUses): string {
   if (block.state === "quarantined") return "at rest";
-  const inUseCount = uses.get(useKey(block.host, block.base));
+  const inUseCount = uses.counts.get(useKey(block.host, block.base));
   const portCount = portCountOf(block.order);
-  return inUseCount === undefined
-    ? "not told"
-    : `${inUseCount} of ${portCount} (${Math.round((inUseCount / portCount) * 100)} %)`;
+  if (inUseCount === undefined) return uses.tellers.has(block.host) ? "none, a spare" : "not told";
+  return `${inUseCount} of ${portCount} (${percent(inUseCount / portCount)})`;
 }
 
 /** The block that a port is in. */

@@ -7,7 +7,7 @@ import { useNow, useSignalsSlowly } from "../parts/signal.ts";
 import { type Column, VirtualTable } from "../parts/virtual-table.tsx";
 import { instant, ports } from "../parts/words.ts";
 import { untilMsOf, untilText, useText } from "./block-facts.ts";
-import { useKey, usesOf } from "./picture.ts";
+import { type BlockUses, useKey, usesOf } from "./picture.ts";
 
 interface BlockTableProps {
   readonly pool: PoolStore;
@@ -40,12 +40,8 @@ export function BlockTable({ pool, store, host, pointed }: BlockTableProps) {
   );
 }
 
-function columnsOf(
-  store: AddressStore,
-  uses: ReadonlyMap<string, number>,
-  nowMs: number,
-): readonly Column<AddressBlock>[] {
-  const used = ({ host, base }: AddressBlock): number => uses.get(useKey(host, base)) ?? -1;
+function columnsOf(store: AddressStore, uses: BlockUses, nowMs: number): readonly Column<AddressBlock>[] {
+  const used = ({ host, base }: AddressBlock): number => uses.counts.get(useKey(host, base)) ?? -1;
   return [
     {
       key: "ports",

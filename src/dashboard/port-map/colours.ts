@@ -20,7 +20,7 @@ export interface PortCell {
   readonly state: PortState;
   /** Of its host among all hosts of the address; -1 for none. */
   readonly hueIndex: number;
-  /** 0 for none of the block's ports in use to `USE_LEVELS` for all; null where nobody tells. */
+  /** 0 for none of the block's ports in use to `USE_LEVELS` for all; null, painted as none, where nobody tells. */
   readonly useLevel: number | null;
   /** Another host is to stand out. */
   readonly isDimmed: boolean;
@@ -57,7 +57,6 @@ const HUES: Readonly<Record<Theme, readonly Colour[]>> = {
 
 /** How much of a hue is left at no use, and at each step more. */
 const LEAST_OF_HUE = 0.42;
-const UNKNOWN_USE_LEVEL = 5;
 const DIMMED = 0.22;
 const HATCH_PERIOD = 4;
 /** Hosts beyond the first eight: parts of black (below zero) or white that are mixed in. */
@@ -81,7 +80,7 @@ export function portColour(cell: PortCell, x: number, y: number, theme: Theme): 
   const left = isDimmed ? DIMMED : 1;
   const hue = hostColour(Math.max(0, hueIndex), theme);
   if (state === "quarantined") return mix(paper, hue, (isHatch(x, y) ? 0.7 : 0.12) * left);
-  const level = useLevel ?? UNKNOWN_USE_LEVEL;
+  const level = useLevel ?? 0;
   return mix(paper, hue, (LEAST_OF_HUE + ((1 - LEAST_OF_HUE) * level) / USE_LEVELS) * left);
 }
 

@@ -18,13 +18,20 @@ const RESERVED_UNITS = FIRST_LEASABLE_PORT / UNIT_PORT_COUNT;
 const RESERVED: PortCell = { state: "reserved", hueIndex: -1, useLevel: null, isDimmed: false };
 const FREE: PortCell = { state: "free", hueIndex: -1, useLevel: null, isDimmed: false };
 
+/** What hosts tell of the use of an address. */
+export interface BlockUses {
+  /** Of a block that its host uses, by `useKey`: ports in use. */
+  readonly counts: ReadonlyMap<string, number>;
+  /** Hosts that tell: a block that such a one does not name is a spare. */
+  readonly tellers: ReadonlySet<string>;
+}
+
 /** How a table is to be seen. */
 export interface Seen {
   readonly theme: Theme;
   /** The host that stands out; null for none. */
   readonly host: string | null;
-  /** Of blocks by `host base`: ports in use. */
-  readonly uses: ReadonlyMap<string, number>;
+  readonly uses: BlockUses;
 }
 
 /** A rectangle in places. */
@@ -39,7 +46,7 @@ export interface Rectangle {
 export function cellOf(unit: number, block: AddressBlock | null, hues: HostHues, seen: Seen): PortCell {
   if (block === null) return unit < RESERVED_UNITS ? RESERVED : FREE;
   const { state, host, base, order } = block;
-  const inUseCount = seen.uses.get(useKey(host, base));
+  const inUseCount = seen.uses.counts.get(useKey(host, base));
   return {
     state,
     hueIndex: hues.indexOf(host),
@@ -52,21 +59,25 @@ export function cellOf(unit: number, block: AddressBlock | null, hues: HostHues,
 interface KnownUses {
   readonly ip: string;
   readonly version: number;
-  readonly uses: ReadonlyMap<string, number>;
+  readonly uses: BlockUses;
 }
 
 // An address changes more often than its hosts tell of its use.
 const knownUses = new WeakMap<PoolStore, KnownUses>();
 
-/** Ports in use of each block of an address, as far as hosts tell it, by `useKey`. */
-export function usesOf(store: PoolStore, ip: string): ReadonlyMap<string, number> {
+/** What the hosts of an address tell of its use. */
+export function usesOf(store: PoolStore, ip: string): BlockUses {
   const known = knownUses.get(store);
   const { version } = store.watchedChanged;
   if (known?.ip === ip && known.version === version) return known.uses;
-  const uses = new Map<string, number>();
-  for (const [host, { blocks = [] }] of store.watchedOf(ip)) {
-    for (const [base, , inUseCount] of blocks) uses.set(useKey(host, base), inUseCount);
+  const counts = new Map<string, number>();
+  const tellers = new Set<string>();
+  for (const [host, { blocks }] of store.watchedOf(ip)) {
+    if (blocks === undefined) continue;
+    tellers.add(host);
+    for (const [base, , inUseCount] of blocks) counts.set(useKey(host, base), inUseCount);
   }
+  const uses = { counts, tellers };
   knownUses.set(store, { ip, version, uses });
   return uses;
 }

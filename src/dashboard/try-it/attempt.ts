@@ -1,4 +1,8 @@
-/** A request that is sent from the page, as the edge tells what became of it. */
+/** A request that is sent from the page, and its way hop by hop. [PG9] */
+import { proxyErrorOf } from "../parts/refusal-title.ts";
+import { placeText } from "../parts/words.ts";
+
+/** As the edge tells what became of it. */
 export interface Attempt {
   readonly requestId: string;
   readonly tookMs: number;
@@ -29,6 +33,10 @@ export interface Attempt {
   readonly attempts?: readonly { readonly host: string; readonly code: string }[];
 }
 
+/** RFC 9209's errors of what comes after a proxy. */
+const OF_DESTINATION =
+  /^(connection_(read_timeout|refused|terminated|timeout)$|dns_|tls_|http_(response_|protocol_|upgrade_)|destination_ip_unroutable$)/;
+
 /** Whose time is told. */
 export type TimingName = "edgeMs" | "hostMs" | "resolveMs" | "dialMs" | "tlsMs" | "firstByteMs";
 
@@ -44,9 +52,11 @@ export interface Hop {
 /** The way of a request, hop by hop; `roundTripMs` as the page measured it. */
 export function wayOf(attempt: Attempt, url: string, roundTripMs: number): readonly Hop[] {
   const { egress, block, answered, refusal, timings, attempts = [] } = attempt;
-  const isAtHost = egress !== null;
-  const refusedAt: "edge" | "host" | "destination" | null =
-    refusal === null ? null : isAtHost ? "destination" : timings.hostMs === null ? "edge" : "host";
+  const refusedAt = placeOfRefusal(attempt);
+  // The last that was asked is the one whose word is final, if it is a host's word.
+  const isLastFinal = refusal !== null && refusedAt !== "edge" && egress === null;
+  const others = isLastFinal ? attempts.slice(0, -1) : attempts;
+  const host = egress?.host ?? (isLastFinal ? attempts.at(-1)?.host : undefined);
   const onTheWay = Math.max(0, roundTripMs - attempt.tookMs);
   const stateOf = (place: "edge" | "host" | "destination"): Hop["state"] => {
     const order = ["edge", "host", "destination"];
@@ -63,18 +73,18 @@ export function wayOf(attempt: Attempt, url: string, roundTripMs: number): reado
     },
     {
       name: "Edge",
-      lines: ["chooses a host", ...attempts.map(({ host, code }) => `${host} said ${code}`)],
+      lines: ["chooses a host", ...others.map((each) => `${each.host} said ${each.code}`)],
       times: told([["edge", timings.edgeMs]]),
       state: stateOf("edge"),
     },
     {
-      name: egress === null ? "Host" : egress.host,
+      name: host ?? "Host",
       lines: ["judges and dials"],
       times: told([["host", timings.hostMs]]),
       state: stateOf("host"),
     },
     {
-      name: egress === null ? "Address and port" : addressText(egress),
+      name: egress === null ? "Address and port" : placeText(egress.ip, egress.port),
       lines: [
         ...(block === null ? [] : [`block ${block.firstPort}–${block.lastPort}`, `epoch ${block.epoch}`]),
         ...(egress?.advertised != null && egress.advertised !== egress.ip
@@ -82,7 +92,7 @@ export function wayOf(attempt: Attempt, url: string, roundTripMs: number): reado
           : []),
       ],
       times: [],
-      state: isAtHost ? "passed" : "unreached",
+      state: egress !== null || refusedAt === "destination" ? "passed" : "unreached",
     },
     {
       name: placeIn(url),
@@ -98,15 +108,19 @@ export function wayOf(attempt: Attempt, url: string, roundTripMs: number): reado
   ];
 }
 
+/** Whose word a refusal is: of the destination, where what went wrong did so on the way to it. */
+function placeOfRefusal({ refusal, egress, timings }: Attempt): "edge" | "host" | "destination" | null {
+  if (refusal === null) return null;
+  if (egress === null && timings.hostMs === null) return "edge";
+  // It ended at a host, though with the words of a connection that did.
+  if (refusal.code === "host-lost") return "host";
+  return OF_DESTINATION.test(proxyErrorOf(refusal.code) ?? "") ? "destination" : "host";
+}
+
 function told(
   times: readonly (readonly [string, number | null | undefined])[],
 ): (readonly [string, number])[] {
   return times.flatMap(([what, ms]) => (ms === null || ms === undefined ? [] : [[what, ms] as const]));
-}
-
-function addressText({ ip, port }: NonNullable<Attempt["egress"]>): string {
-  const shown = ip.includes(":") ? `[${ip}]` : ip;
-  return port === null ? shown : `${shown}:${port}`;
 }
 
 function placeIn(url: string): string {
