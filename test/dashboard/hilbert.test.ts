@@ -1,5 +1,5 @@
 /** Where ports lie in the picture, and which part of it is seen. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { MAX_ORDER, MIN_ORDER, portCountOf } from "../../src/core/port-block.ts";
 import { placeOf, portAt, SIDE } from "../../src/dashboard/port-map/hilbert.ts";

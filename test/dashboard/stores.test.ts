@@ -1,5 +1,5 @@
 /** What the page knows of a pool and of an address stays what the edge knows, difference by difference. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { LEASABLE_PORT_COUNT, portCountOf, UNIT_PORT_COUNT, unitsOf } from "../../src/core/port-block.ts";
 import { AddressStore } from "../../src/dashboard/live/address-store.ts";
@@ -133,7 +133,7 @@ test("[PG3] what a newer edge says that this page does not know changes nothing"
 test("[PG4] however much is told, those who show it hear of it once in a frame", () => {
   const pool = madePool();
   const store = new AddressStore(IP);
-  const heard = vi.fn();
+  const heard = vi.fn<() => void>();
   const end = store.changed.listen(heard);
   store.heard(wholeOf(pool));
   for (let at = 0; at < 50; at += 1)

@@ -1,5 +1,5 @@
 /** What views make of what the page knows: where one is, what needs attention, what comes of a request. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { beforeAll, expect, test, vi } from "vitest";
 import { addressChange, hostChange } from "../../src/dashboard/changes/change.ts";
 import { filtered } from "../../src/dashboard/decisions/decision-filter.ts";
@@ -79,7 +79,7 @@ test("[PG6] an address without a live host, a lease that has run out and a late 
   expect([late.level, late.why]).toEqual(["short", "a renewal is late"]);
   const ended = hostRows(store, order, NOW_MS + 600_000).find(({ host }) => host.host === "web-1")!;
   expect([ended.level, ended.why]).toEqual(["bad", "a lease of it has run out"]);
-  const dead = [...store.hosts.values()].map((host) => ({ ...host, live: false }));
+  const dead = [...store.hosts.values()].map((host) => Object.assign({}, host, { live: false }));
   store.heard({ type: "pool-change", ...NOTHING, hosts: dead });
   expect(new Set(addressRows(store, order).map(({ why }) => why))).toEqual(
     new Set(["no live host serves it"]),

@@ -21,7 +21,7 @@ export interface Change {
 export function addressChange(verb: AddressVerb, pool: string, row: AddressRow): Change {
   const { ip } = row.ip;
   const path = `/v1/pools/${encodeURIComponent(pool)}/ips/${encodeURIComponent(ip)}`;
-  const now = `${counted(row.heldCount, "port")} of it ${row.heldCount === 1 ? "is" : "are"} leased now, by ${counted(row.liveHostCount, "live host")}.`;
+  const now = `${counted(row.heldCount, "port")} of it ${row.heldCount === 1 ? "is" : "are"} held now, by ${counted(row.liveHostCount, "live host")}.`;
   if (verb === "drain")
     return {
       title: `Drain ${ip}`,

@@ -91,7 +91,10 @@ function AddressFacts({ row }: { readonly row: AddressRow }) {
   return (
     <Facts
       facts={[
-        ["Leased", `${whole(heldCount)} ports (${percent(heldCount / LEASABLE_PORT_COUNT)})`],
+        [
+          "Held",
+          `${whole(heldCount)} ports (${percent(heldCount / LEASABLE_PORT_COUNT)}), spares not counted`,
+        ],
         ["In use", inUseCount === null ? "not told" : `${whole(inUseCount)} ports`],
         [
           "Hottest destination",

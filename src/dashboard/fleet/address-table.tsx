@@ -15,7 +15,7 @@ const COLUMNS: readonly Column<AddressRow>[] = [
   stateColumn(),
   {
     key: "held",
-    title: "Leased",
+    title: "Held",
     weight: 1.2,
     cell: ({ heldCount, level }) => (
       <Bar

@@ -126,7 +126,7 @@ function standingOfAddress(
   if (live === 0) return { level: "bad", why: "no live host serves it" };
   if (dead === live) return { level: "bad", why: "nothing that leaves by it gets anywhere" };
   const part = held / LEASABLE_PORT_COUNT;
-  if (part >= NEARLY_ALL) return { level: "short", why: `${percent(part)} of its ports are leased` };
+  if (part >= NEARLY_ALL) return { level: "short", why: `${percent(part)} of its ports are held` };
   const hottest = busiestDestination === null || held === 0 ? 0 : busiestDestination.portCount / held;
   if (hottest >= MUCH)
     return { level: "short", why: `${percent(hottest)} of its ports go to one destination` };

@@ -73,7 +73,7 @@ function HostFacts({ row, nowMs }: { readonly row: HostRow; readonly nowMs: numb
         ["Uplink", host.uplink],
         [
           "Ports",
-          `${whole(heldCount)} leased, ${inUseCount === null ? "use not told" : `${whole(inUseCount)} in use`}`,
+          `${whole(heldCount)} held, ${inUseCount === null ? "use not told" : `${whole(inUseCount)} in use`}`,
         ],
         [
           "Lease",

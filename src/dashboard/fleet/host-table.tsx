@@ -20,7 +20,7 @@ const PORTS: readonly Column<HostRow>[] = [
     cell: ({ inUseCount, heldCount, level }) => (
       <Bar
         part={inUseCount === null || heldCount === 0 ? null : inUseCount / heldCount}
-        label={`${whole(inUseCount ?? 0)} of ${whole(heldCount)} leased ports`}
+        label={`${whole(inUseCount ?? 0)} of ${whole(heldCount)} ports`}
         level={level === "short" || level === "bad" ? level : "good"}
       />
     ),
@@ -28,7 +28,7 @@ const PORTS: readonly Column<HostRow>[] = [
   },
   {
     key: "held",
-    title: "Leased",
+    title: "Held",
     isNumber: true,
     isWideOnly: true,
     weight: 0.7,
