@@ -3,6 +3,7 @@ import * as fc from "fast-check";
 import { beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { LEASABLE_PORT_COUNT, portCountOf, UNIT_PORT_COUNT, unitsOf } from "../../src/core/port-block.ts";
 import { AddressStore } from "../../src/dashboard/live/address-store.ts";
+import { HostClocks } from "../../src/dashboard/live/host-clocks.ts";
 import { MOST_DECISIONS, PoolStore } from "../../src/dashboard/live/pool-store.ts";
 import { RateMeter } from "../../src/dashboard/live/rate-meter.ts";
 import { cellOf, usesOf } from "../../src/dashboard/port-map/picture.ts";
@@ -11,6 +12,8 @@ import { MadePool } from "./made-pool.ts";
 
 const NOW_MS = 1_796_000_000_000;
 const IP = "192.0.2.1";
+const HOST = { version: "1", startedAtMs: 0, processCount: 1, runningCount: 0, addresses: [] };
+const MINUTE = { requestCount: 0, flowCount: 0, refusals: {}, portCount: 0 };
 
 // No frame is drawn here: what waits for one is run by the test.
 let frame = (): void => {};
@@ -161,12 +164,8 @@ test("[PG4] of decisions the latest are kept, numbered as they came", () => {
 test("[PG8] rates come of what a minute has grown by, and a new minute begins at nothing", () => {
   const meter = new RateMeter();
   const told = (atMs: number, requestCount: number, refused: number) => ({
-    a: {
-      ...host,
-      minute: { atMs, requestCount, flowCount: 0, refusals: { draining: refused }, portCount: 0 },
-    },
+    a: { ...HOST, minute: { ...MINUTE, atMs, requestCount, refusals: { draining: refused } } },
   });
-  const host = { version: "1", startedAtMs: 0, processCount: 1, runningCount: 0, addresses: [] };
   expect(meter.rates(NOW_MS)).toBeNull();
   meter.take(told(0, 1000, 7), 10_000);
   meter.take(told(0, 1100, 7), 15_000);
@@ -176,6 +175,21 @@ test("[PG8] rates come of what a minute has grown by, and a new minute begins at
   expect(rates.refusalsPerSecond).toBe(0.5);
   expect([...rates.refusals]).toEqual([["draining", 5]]);
   expect(meter.rates(60_000)!.requestsPerSecond).toBe(0);
+});
+
+test("[PG6] how far a host's clock is off is told by its minutes, and is nothing where it may be right", () => {
+  const clocks = new HostClocks();
+  const told = (atMs: number) => ({ a: { ...HOST, minute: { ...MINUTE, atMs } } });
+  expect([clocks.offsetMs("a"), clocks.usualOffsetMs()]).toEqual([0, 0]);
+  clocks.take(told(NOW_MS), NOW_MS + 30_000);
+  expect(clocks.offsetMs("a")).toBe(0);
+  // An hour ahead: at least so much as the minute that it counts has begun, and exactly when it begins.
+  clocks.take(told(NOW_MS + 3_600_000), NOW_MS + 30_000);
+  expect(clocks.offsetMs("a")).toBe(3_570_000);
+  clocks.take(told(NOW_MS + 3_660_000), NOW_MS + 60_000);
+  expect([clocks.offsetMs("a"), clocks.usualOffsetMs()]).toEqual([3_600_000, 3_600_000]);
+  clocks.take(told(NOW_MS - 3_600_000), NOW_MS + 70_000);
+  expect(clocks.offsetMs("a")).toBe(-3_610_000);
 });
 
 function wholeOf(pool: MadePool): object {

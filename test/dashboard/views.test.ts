@@ -1,6 +1,6 @@
 /** What views make of what the page knows: where one is, what needs attention, what comes of a request. */
 import * as fc from "fast-check";
-import { beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { addressChange, hostChange } from "../../src/dashboard/changes/change.ts";
 import { filtered } from "../../src/dashboard/decisions/decision-filter.ts";
 import { addressRows, hostRows, newFleetOrder, routerRows } from "../../src/dashboard/fleet/attention.ts";
@@ -14,6 +14,7 @@ import { MadePool } from "./made-pool.ts";
 const NOW_MS = 1_796_000_030_000;
 
 beforeAll(() => {
+  vi.useFakeTimers({ toFake: ["Date"], now: NOW_MS });
   vi.stubGlobal("requestAnimationFrame", () => 0);
 });
 
@@ -41,6 +42,10 @@ test("[PG5] a view has an address of its own, whatever names there are, and any 
       expect(["fleet", "map", "time", "log", "try", "who", "plan"]).toContain(routeOf(`#${text}`).view);
     }),
   );
+});
+
+afterAll(() => {
+  vi.useRealTimers();
 });
 
 function madeStore(): PoolStore {

@@ -27,6 +27,8 @@ export interface HostRow extends Standing {
   readonly heldCount: number;
   readonly inUseCount: number | null;
   readonly watched: WatchedHost | null;
+  /** What to add to the time of whoever looks to have its own, by which the following are. */
+  readonly clockOffsetMs: number;
   /** Of its addresses the one whose lease runs out next. */
   readonly renewedAtMs: number | null;
   readonly renewsAtMs: number | null;
@@ -92,8 +94,16 @@ export function hostRows(store: PoolStore, order: FleetOrder, nowMs: number): re
     const inUseCount =
       watched === null ? null : watched.addresses.reduce((sum, address) => sum + address.inUseCount, 0);
     const { renewedAtMs, renewsAtMs, endsAtMs } = leaseTimesOf(watched);
-    const { level, why } = standingOfHost(host, { heldCount, policyVersion, nowMs, renewsAtMs, endsAtMs });
-    return { host, heldCount, inUseCount, watched, renewedAtMs, renewsAtMs, endsAtMs, level, why };
+    const clockOffsetMs = store.clocks.offsetMs(host.host);
+    const { level, why } = standingOfHost(host, {
+      heldCount,
+      policyVersion,
+      nowMs: nowMs + clockOffsetMs,
+      renewsAtMs,
+      endsAtMs,
+    });
+    const times = { clockOffsetMs, renewedAtMs, renewsAtMs, endsAtMs };
+    return Object.assign(times, { host, heldCount, inUseCount, watched, level, why });
   });
   return inOrder(rows, ({ host }) => host.host, order.hosts);
 }

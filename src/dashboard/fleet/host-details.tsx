@@ -30,9 +30,9 @@ export function HostDetails({ pool, host, row, nowMs, session, closed }: HostDet
           <p>
             <Mark level={row.level}>{row.why}</Mark>
           </p>
-          <HostFacts row={row} nowMs={nowMs} />
+          <HostFacts row={row} nowMs={nowMs + row.clockOffsetMs} />
           <h3>Addresses that it serves</h3>
-          <Rooms row={row} nowMs={nowMs} />
+          <Rooms row={row} nowMs={nowMs + row.clockOffsetMs} />
           {session.role === "admin" && (
             <p class="buttons">
               {row.host.drain === null ? (

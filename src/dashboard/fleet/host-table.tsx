@@ -105,7 +105,8 @@ function timesAt(nowMs: number): readonly Column<HostRow>[] {
       isNumber: true,
       isWideOnly: true,
       weight: 0.8,
-      cell: ({ renewedAtMs }) => (renewedAtMs === null ? "–" : span(nowMs - renewedAtMs)),
+      cell: ({ renewedAtMs, clockOffsetMs }) =>
+        renewedAtMs === null ? "–" : span(nowMs + clockOffsetMs - renewedAtMs),
       order: (a, b) => (b.renewedAtMs ?? Infinity) - (a.renewedAtMs ?? Infinity),
     },
     {
@@ -114,7 +115,8 @@ function timesAt(nowMs: number): readonly Column<HostRow>[] {
       isNumber: true,
       isWideOnly: true,
       weight: 0.8,
-      cell: ({ renewsAtMs }) => (renewsAtMs === null ? "–" : renewalText(renewsAtMs, nowMs)),
+      cell: ({ renewsAtMs, clockOffsetMs }) =>
+        renewsAtMs === null ? "–" : renewalText(renewsAtMs, nowMs + clockOffsetMs),
       order: (a, b) => (a.renewsAtMs ?? Infinity) - (b.renewsAtMs ?? Infinity),
     },
   ];

@@ -8,6 +8,7 @@ import type {
   WatchedHost,
 } from "../../core/live-view.ts";
 import { Signal } from "../parts/signal.ts";
+import { HostClocks } from "./host-clocks.ts";
 import type { LinkState } from "./live-socket.ts";
 import { RateMeter } from "./rate-meter.ts";
 
@@ -48,6 +49,7 @@ export class PoolStore {
   /** A code, where the object said why; else empty. */
   lostWhy = "";
   readonly meter = new RateMeter();
+  readonly clocks = new HostClocks();
 
   /** Pool, hosts, addresses, routers. */
   readonly fleetChanged = new Signal();
@@ -84,6 +86,7 @@ export class PoolStore {
       case "watched":
         for (const [host, told] of Object.entries(sight.hosts)) this.#takeWatched(host, told);
         this.meter.take(sight.hosts, Date.now());
+        this.clocks.take(sight.hosts, Date.now());
         this.watchedChanged.touch();
         break;
       case "past":

@@ -3,7 +3,7 @@ import { useRef, useState } from "preact/hooks";
 import { placeOf, portAt, SIDE } from "./hilbert.ts";
 import { useDrag, useSize, useWheel } from "./map-pointer.ts";
 import { type Painted, usePainted } from "./use-painted.ts";
-import { MOST_ZOOM, showing, type ViewPort, WHOLE, zoomed } from "./view-port.ts";
+import { moved, MOST_ZOOM, showing, type ViewPort, WHOLE, zoomed } from "./view-port.ts";
 
 interface MapCanvasProps extends Painted {
   readonly pointed: (port: number | null) => void;
@@ -18,6 +18,12 @@ const STEPS: Readonly<Record<string, readonly [x: number, y: number]>> = {
   ArrowUp: [0, -1],
   ArrowDown: [0, 1],
 };
+const MOVES = [
+  ["Move left", "←", -1, 0],
+  ["Move right", "→", 1, 0],
+  ["Move up", "↑", 0, -1],
+  ["Move down", "↓", 0, 1],
+] as const;
 const ZOOM_STEP = 2;
 const WHEEL_STEP = 1.25;
 const LARGE_STEP = 8;
@@ -38,7 +44,9 @@ export function MapCanvas(props: MapCanvasProps) {
   };
   useWheel(box, (event) => {
     const { x, y } = placeAt(event);
-    setView((before) => zoomed(before, event.deltaY < 0 ? WHEEL_STEP : 1 / WHEEL_STEP, x, y));
+    const next = wheeled(event, view, scale, x, y);
+    setView(next);
+    return next !== view;
   });
   const drag = useDrag(scale, view, setView);
   return (
@@ -93,7 +101,7 @@ interface ZoomButtonsProps {
 
 function ZoomButtons({ view, setView, port }: ZoomButtonsProps) {
   return (
-    <div class="map-buttons" role="group" aria-label="Zoom">
+    <div class="map-buttons" role="group" aria-label="What is seen">
       <button
         type="button"
         onClick={() => setView(zoomedBy(view, ZOOM_STEP, port))}
@@ -113,8 +121,28 @@ function ZoomButtons({ view, setView, port }: ZoomButtonsProps) {
       <button type="button" onClick={() => setView(WHOLE)} disabled={view.zoom === 1}>
         Whole
       </button>
+      {MOVES.map(([name, sign, x, y]) => (
+        <button
+          key={name}
+          type="button"
+          onClick={() => setView(moved(view, (x * SIDE) / view.zoom / 4, (y * SIDE) / view.zoom / 4))}
+          disabled={view.zoom === 1}
+          aria-label={name}
+        >
+          {sign}
+        </button>
+      ))}
     </div>
   );
+}
+
+/** Sideways it moves what is seen, else it zooms around what is pointed at; of the whole picture nothing can be made smaller. */
+function wheeled(event: WheelEvent, view: ViewPort, scale: number, x: number, y: number): ViewPort {
+  const { deltaX, deltaY, shiftKey } = event;
+  if (shiftKey || Math.abs(deltaX) > Math.abs(deltaY))
+    return view.zoom === 1 ? view : moved(view, (deltaX || deltaY) / scale, 0);
+  if (deltaY > 0 && view.zoom === 1) return view;
+  return zoomed(view, deltaY < 0 ? WHEEL_STEP : 1 / WHEEL_STEP, x, y);
 }
 
 function pressed(

@@ -25,18 +25,17 @@ export function useSize(box: { readonly current: HTMLElement | null }): number {
   return size;
 }
 
-/** A wheel turns above the box, and does not move the page meanwhile. */
+/** A wheel turns above the box; `turned` says whether that was for the map, so that the page does not move too. */
 export function useWheel(
   box: { readonly current: HTMLElement | null },
-  turned: (event: WheelEvent) => void,
+  turned: (event: WheelEvent) => boolean,
 ): void {
   const latest = useRef(turned);
   latest.current = turned;
   useEffect(() => {
     const element = box.current!;
     const listener = (event: WheelEvent): void => {
-      event.preventDefault();
-      latest.current(event);
+      if (latest.current(event)) event.preventDefault();
     };
     element.addEventListener("wheel", listener, { passive: false });
     return () => element.removeEventListener("wheel", listener);

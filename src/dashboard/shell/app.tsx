@@ -5,11 +5,14 @@ import { standing, wordsOf } from "../session/edge-call.ts";
 import { currentSession, type Session, signIn, signOut } from "../session/session.ts";
 import { SignIn } from "../session/sign-in.tsx";
 import { PoolPage } from "./pool-page.tsx";
-import { fragmentOf, routeOf, takeSignInCode } from "./route.ts";
+import { fragmentOf, hasSignInCode, routeOf, takeSignInCode } from "./route.ts";
 import { TopBar } from "./top-bar.tsx";
 import { usePools } from "./use-pools.ts";
 import { PlanView } from "../plan/plan-view.tsx";
 import { WhoView } from "../who/who-view.tsx";
+
+/** From its end on a session is asked for so often, and not before so long has passed. */
+const END_CHECKED_MS = 10_000;
 
 type Entry =
   | { readonly state: "asking" }
@@ -20,17 +23,35 @@ type Entry =
 export function App() {
   const [entry, setEntry] = useState<Entry>({ state: "asking" });
   useEffect(() => {
-    standing.ended = () => {};
     void enter().then(setEntry);
+    // A link that signs in may be opened where the page is open already.
+    const moved = (): void => {
+      if (hasSignInCode()) void enter().then(setEntry);
+    };
+    addEventListener("hashchange", moved);
+    return () => removeEventListener("hashchange", moved);
   }, []);
   const ended = useCallback((reason: string) => setEntry({ state: "out", why: whyOf(reason) }), []);
   const session = entry.state === "in" ? entry.session : null;
   useEffect(() => {
     if (session === null) return;
     standing.ended = ended;
-    const timer = setTimeout(() => ended("session-ended"), Math.max(0, session.endsAtMs - Date.now()));
+    // The edge is asked, whose clock decides.
+    const check = (): void => {
+      currentSession().then(
+        (still) => (still === null ? ended("session-ended") : undefined),
+        () => {},
+      );
+    };
+    const untilEndMs = Math.max(END_CHECKED_MS, session.endsAtMs - Date.now());
+    let again: ReturnType<typeof setInterval> | undefined;
+    const timer = setTimeout(() => {
+      check();
+      again = setInterval(check, END_CHECKED_MS);
+    }, untilEndMs);
     return () => {
       clearTimeout(timer);
+      clearInterval(again);
       standing.ended = () => {};
     };
   }, [session]);

@@ -47,10 +47,15 @@ export function fragmentOf(route: Route): string {
   return `#/${parts.map(encodeURIComponent).join("/")}`;
 }
 
+/** Whether the page was opened by a link that signs in. */
+export function hasSignInCode(): boolean {
+  return location.hash.startsWith(SIGN_IN);
+}
+
 /** The code of a link that signs in once, which is taken out of what the browser remembers; null if there is none. */
 export function takeSignInCode(): string | null {
+  if (!hasSignInCode()) return null;
   const { hash, pathname } = location;
-  if (!hash.startsWith(SIGN_IN)) return null;
   history.replaceState(null, "", pathname);
   return decoded(hash.slice(SIGN_IN.length));
 }

@@ -17,7 +17,7 @@ const EDGE_ASKED_MS = 60_000;
 /** The view. */
 export function TimeView({ store }: { readonly store: PoolStore }) {
   useSignals(store.pastChanged);
-  const nowMs = useNow(REDRAW_MS);
+  const nowMs = useNow(REDRAW_MS) + store.clocks.usualOffsetMs();
   const theme = useTheme();
   const [reach, setReach] = useState<Reach>("hour");
   const edgePast = useEdgePast();
