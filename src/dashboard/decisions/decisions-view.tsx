@@ -1,9 +1,10 @@
 /** What hosts decide about flows, as they decide it. */
 import { useState } from "preact/hooks";
 import { type HeardDecision, MOST_DECISIONS, type PoolStore } from "../live/pool-store.ts";
-import { type Level, Mark } from "../parts/bits.tsx";
+import { Mark } from "../parts/bits.tsx";
+import type { Level } from "../parts/level.ts";
 import { refusalTitle } from "../parts/refusal-title.ts";
-import { useSignalsSlowly } from "../parts/signal.ts";
+import { useSignalsSlowly } from "../parts/use-signals.ts";
 import { type Column, VirtualTable } from "../parts/virtual-table.tsx";
 import { clock, counted, instant, placeText, took, whole } from "../parts/words.ts";
 import { type DecisionFilter, filtered } from "./decision-filter.ts";

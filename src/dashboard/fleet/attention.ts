@@ -2,7 +2,7 @@
 import { LEASABLE_PORT_COUNT } from "../../core/port-block.ts";
 import type { WatchedHost } from "../../core/live-view.ts";
 import type { PoolHost, PoolIp, PoolRouter, PoolStore } from "../live/pool-store.ts";
-import type { Level } from "../parts/bits.tsx";
+import type { Level } from "../parts/level.ts";
 import { NameOrder } from "./name-order.ts";
 import { counted, percent, whole } from "../parts/words.ts";
 

@@ -1,7 +1,7 @@
 /** A pool in one glance and row by row: who holds what, what is short, why was it refused. */
 import { useMemo, useState } from "preact/hooks";
 import type { PoolStore } from "../live/pool-store.ts";
-import { useNow, useSignalsSlowly } from "../parts/signal.ts";
+import { useNow, useSignalsSlowly } from "../parts/use-signals.ts";
 import type { Session } from "../session/session.ts";
 import { AddressDetails } from "./address-details.tsx";
 import { addressRows, hostRows, newFleetOrder, routerRows } from "./attention.ts";

@@ -2,9 +2,10 @@
 import { LEASABLE_PORT_COUNT } from "../../core/port-block.ts";
 import type { CountSlot } from "../../core/live-view.ts";
 import type { PoolStore } from "../live/pool-store.ts";
-import { Bar, type Level, Mark } from "../parts/bits.tsx";
+import { Bar, Mark } from "../parts/bits.tsx";
+import type { Level } from "../parts/level.ts";
 import { refusalTitle } from "../parts/refusal-title.ts";
-import { useSignalsSlowly } from "../parts/signal.ts";
+import { useSignalsSlowly } from "../parts/use-signals.ts";
 import { counted, percent, short, whole } from "../parts/words.ts";
 import { runningMinute } from "../time/series.ts";
 import { fragmentOf } from "../shell/route.ts";

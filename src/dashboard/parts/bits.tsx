@@ -1,9 +1,7 @@
 /** Small things that several views are made of. */
 import type { ComponentChildren } from "preact";
+import type { Level } from "./level.ts";
 import { percent } from "./words.ts";
-
-/** How much attention something needs. */
-export type Level = "good" | "note" | "short" | "bad";
 
 const SIGNS: Readonly<Record<Level, string>> = { good: "●", note: "◐", short: "▲", bad: "■" };
 

@@ -1,7 +1,8 @@
 /** Whether what is shown is of now. A live region: it is said when it changes. */
 import type { LinkState } from "../live/live-socket.ts";
 import { refusalTitle } from "./refusal-title.ts";
-import { type Signal, useNow, useSignals } from "./signal.ts";
+import type { Signal } from "./signal.ts";
+import { useNow, useSignals } from "./use-signals.ts";
 import { span } from "./words.ts";
 
 interface Linked {

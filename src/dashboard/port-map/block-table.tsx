@@ -3,7 +3,7 @@ import { portCountOf } from "../../core/port-block.ts";
 import type { AddressBlock, AddressStore } from "../live/address-store.ts";
 import type { PoolStore } from "../live/pool-store.ts";
 import { Mark } from "../parts/bits.tsx";
-import { useNow, useSignalsSlowly } from "../parts/signal.ts";
+import { useNow, useSignalsSlowly } from "../parts/use-signals.ts";
 import { type Column, VirtualTable } from "../parts/virtual-table.tsx";
 import { instant, ports } from "../parts/words.ts";
 import { untilMsOf, untilText, useText } from "./block-facts.ts";

@@ -7,7 +7,7 @@ import { useAddress } from "../live/use-live.ts";
 import { Figure, Mark, Trouble } from "../parts/bits.tsx";
 import { LinkNote } from "../parts/link-note.tsx";
 import { refusalTitle } from "../parts/refusal-title.ts";
-import { useSignalsSlowly } from "../parts/signal.ts";
+import { useSignalsSlowly } from "../parts/use-signals.ts";
 import { useTheme } from "../parts/theme.ts";
 import { counted, destinationText, percent, whole } from "../parts/words.ts";
 import { fragmentOf } from "../shell/route.ts";

@@ -10,8 +10,10 @@ export interface OverlayState {
   readonly blocks: Iterable<AddressBlock>;
   readonly view: ViewPort;
   readonly theme: Theme;
-  /** Blocks that are framed: that of what is pointed at. */
+  /** That of what is pointed at. */
   readonly framed: AddressBlock | null;
+  /** The host that stands out: its blocks are framed, and they alone say whose they are. */
+  readonly host: string | null;
   readonly cursorPort: number | null;
 }
 
@@ -23,7 +25,7 @@ const rectangles = new WeakMap<AddressBlock, Rectangle>();
 
 /** Draws it anew onto a canvas that is as large as the picture is shown. */
 export function drawOverlay(canvas: HTMLCanvasElement, size: number, state: OverlayState): void {
-  const { view, theme, framed, cursorPort } = state;
+  const { view, theme, framed, host, cursorPort } = state;
   const density = devicePixelRatio;
   const wide = Math.round(size * density);
   if (canvas.width !== wide) {
@@ -37,10 +39,15 @@ export function drawOverlay(canvas: HTMLCanvasElement, size: number, state: Over
   const shown = (block: AddressBlock): Rectangle => scaled(rectangle(block), view, scale);
   context.lineWidth = 1;
   context.strokeStyle = theme === "light" ? "rgb(255 255 255 / 0.85)" : "rgb(13 17 23 / 0.85)";
-  for (const block of state.blocks) {
+  const seen = [...state.blocks].filter((block) => isSeen(shown(block), size));
+  for (const block of seen) {
+    const { left, top, width, height } = shown(block);
+    context.strokeRect(left + 0.5, top + 0.5, width - 1, height - 1);
+  }
+  const named = host === null ? seen : seen.filter((block) => block.host === host);
+  for (const block of named) {
     const place = shown(block);
-    if (!isSeen(place, size)) continue;
-    context.strokeRect(place.left + 0.5, place.top + 0.5, place.width - 1, place.height - 1);
+    if (host !== null) frame(context, place, theme, 1);
     if (place.width >= LEAST_LABEL_WIDTH && place.height >= LEAST_LABEL_HEIGHT)
       drawLabel(context, block, place, theme);
   }

@@ -3,7 +3,7 @@ import { FIRST_LEASABLE_PORT, formatRange, rangeOf } from "../../core/port-block
 import type { AddressStore } from "../live/address-store.ts";
 import type { PoolStore } from "../live/pool-store.ts";
 import { Facts } from "../parts/bits.tsx";
-import { useNow } from "../parts/signal.ts";
+import { useNow } from "../parts/use-signals.ts";
 import { instant } from "../parts/words.ts";
 import { cssColour, hostColour, type Theme } from "./colours.ts";
 import type { HostHues } from "./host-hues.ts";

@@ -80,12 +80,13 @@ function place(canvas: HTMLCanvasElement, { zoom, left, top }: ViewPort, size: n
 }
 
 function paintOverlay(overlay: HTMLCanvasElement, painted: Painted, view: ViewPort, size: number): void {
-  const { store, theme, cursorPort, pointedPort } = painted;
+  const { store, theme, host, cursorPort, pointedPort } = painted;
   const port = pointedPort ?? cursorPort;
   drawOverlay(overlay, size, {
     blocks: store.blocks.values(),
     view,
     theme,
+    host,
     framed: port === null ? null : (store.units[Math.floor(port / UNIT_PORT_COUNT)] ?? null),
     cursorPort,
   });

@@ -1,7 +1,7 @@
 /** The views of a pool, over one connection to its object. */
 import { lazy } from "../parts/lazy.tsx";
 import { LinkNote } from "../parts/link-note.tsx";
-import { useSignals } from "../parts/signal.ts";
+import { useSignals } from "../parts/use-signals.ts";
 import { DecisionsView } from "../decisions/decisions-view.tsx";
 import { FleetView } from "../fleet/fleet-view.tsx";
 import { usePool } from "../live/use-live.ts";

@@ -3,7 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import type { PastCounts } from "../../core/live-view.ts";
 import type { PoolStore } from "../live/pool-store.ts";
 import { refusalTitle } from "../parts/refusal-title.ts";
-import { useNow, useSignals } from "../parts/signal.ts";
+import { useNow, useSignals } from "../parts/use-signals.ts";
 import { useTheme } from "../parts/theme.ts";
 import { counted } from "../parts/words.ts";
 import { callEdge } from "../session/edge-call.ts";
