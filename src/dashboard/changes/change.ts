@@ -1,6 +1,6 @@
 /** What can be changed from the page, and what each change will do, told before it is done. */
 import type { AddressRow, HostRow } from "../fleet/attention.ts";
-import { counted, whole } from "../parts/words.ts";
+import { counted, pathPart, whole } from "../parts/words.ts";
 
 export type AddressVerb = "drain" | "resume" | "remove";
 export type HostVerb = "drain" | "resume" | "remove";
@@ -20,7 +20,7 @@ export interface Change {
 /** A change of an address. */
 export function addressChange(verb: AddressVerb, pool: string, row: AddressRow): Change {
   const { ip } = row.ip;
-  const path = `/v1/pools/${encodeURIComponent(pool)}/ips/${encodeURIComponent(ip)}`;
+  const path = `/v1/pools/${pathPart(pool)}/ips/${pathPart(ip)}`;
   const now = `${counted(row.heldCount, "port")} of it ${row.heldCount === 1 ? "is" : "are"} held now, by ${counted(row.liveHostCount, "live host")}.`;
   if (verb === "drain")
     return {
@@ -59,7 +59,7 @@ export function addressChange(verb: AddressVerb, pool: string, row: AddressRow):
 /** A change of a host. */
 export function hostChange(verb: HostVerb, pool: string, row: HostRow): Change {
   const { host } = row.host;
-  const path = `/v1/pools/${encodeURIComponent(pool)}/hosts/${encodeURIComponent(host)}`;
+  const path = `/v1/pools/${pathPart(pool)}/hosts/${pathPart(host)}`;
   const now = `It holds ${counted(row.heldCount, "port")} on ${counted(row.host.rooms.length, "address", "addresses")} now.`;
   if (verb === "drain")
     return {

@@ -3,6 +3,7 @@ import { useEffect, useMemo, useRef } from "preact/hooks";
 import type { LookRequest } from "../../core/live-view.ts";
 import { currentSession } from "../session/session.ts";
 import { AddressStore } from "./address-store.ts";
+import { pathPart } from "../parts/words.ts";
 import { LiveSocket } from "./live-socket.ts";
 import { PoolStore } from "./pool-store.ts";
 
@@ -24,7 +25,7 @@ export function usePool(
   const store = useMemo(() => new PoolStore(), [pool]);
   const socket = useRef<LiveSocket | null>(null);
   useEffect(() => {
-    const made = new LiveSocket(`/dashboard/live/pools/${encodeURIComponent(pool)}`, {
+    const made = new LiveSocket(`/dashboard/live/pools/${pathPart(pool)}`, {
       heard: (message) => store.heard(message),
       stood: (state, why) => store.stood(state, why),
       ended,
@@ -43,7 +44,7 @@ export function useAddress(ip: string | null, ended: (reason: string) => void): 
   const store = useMemo(() => (ip === null ? null : new AddressStore(ip)), [ip]);
   useEffect(() => {
     if (store === null) return;
-    const made = new LiveSocket(`/dashboard/live/ips/${encodeURIComponent(store.ip)}`, {
+    const made = new LiveSocket(`/dashboard/live/ips/${pathPart(store.ip)}`, {
       heard: (message) => store.heard(message),
       stood: (state, why) => store.stood(state, why),
       ended,

@@ -88,3 +88,9 @@ function two(part: number): string {
 function trimmed(value: number): string {
   return TENTHS.format(value);
 }
+
+/** A name as a part of a path or a fragment, whatever is in it. */
+export function pathPart(name: string): string {
+  // What is half a character cannot be written there.
+  return encodeURIComponent(name.toWellFormed());
+}

@@ -1,4 +1,5 @@
 /** What the page shows, as its fragment says: a link to a view can be kept and given on. */
+import { pathPart } from "../parts/words.ts";
 
 /** The views of a pool. */
 export const POOL_VIEWS = ["fleet", "map", "time", "log", "try"] as const;
@@ -44,7 +45,7 @@ export function fragmentOf(route: Route): string {
   const parts = ["pools", route.pool];
   if (route.view !== "fleet") parts.push(route.view);
   if (route.ip !== null) parts.push(route.ip);
-  return `#/${parts.map(encodeURIComponent).join("/")}`;
+  return `#/${parts.map(pathPart).join("/")}`;
 }
 
 /** Whether the page was opened by a link that signs in. */
