@@ -7,6 +7,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { extname, join, normalize } from "node:path";
 import { WebSocket, WebSocketServer } from "ws";
+import { watchFor } from "../../src/core/live-view.ts";
 import { MadePool } from "./made-pool.ts";
 
 /** How the made-up edge is. */
@@ -60,6 +61,8 @@ export class FakeEdge {
   readonly #viewers = new Map<WebSocket, { readonly path: string; decisions: boolean }>();
   readonly #timers: ReturnType<typeof setInterval>[] = [];
   #isCodeUsed = false;
+  #turn = 0;
+  #isAllTold = false;
 
   private constructor(options: FakeEdgeOptions) {
     this.#options = options;
@@ -151,10 +154,13 @@ export class FakeEdge {
     viewer.on("message", (data: Buffer) => {
       const look = JSON.parse(data.toString("utf8")) as { past?: boolean; decisions?: boolean };
       this.#viewers.get(viewer)!.decisions = look.decisions === true;
-      if (!isTold) viewer.send(JSON.stringify(this.#whole(path)));
+      const isFirst = !isTold;
+      if (isFirst) viewer.send(JSON.stringify(this.#whole(path)));
       isTold = true;
       if (path.includes("/pools/") && look.past === true) viewer.send(JSON.stringify(this.#past()));
-      if (path.includes("/pools/")) this.#tellWatched();
+      if (!path.includes("/pools/")) return;
+      if (isFirst) this.#isAllTold = false;
+      this.#tellWatched();
     });
   }
 
@@ -178,7 +184,13 @@ export class FakeEdge {
   #tellWatched(): void {
     const { pool } = this.#options;
     if (this.#viewers.size === 0) return;
-    this.tellPool({ type: "watched", hosts: pool.watched(Date.now()) });
+    // As many hosts as would tell in a second: the more there are, the more rarely each does. [LV7]
+    const all = Object.entries(pool.watched(Date.now()));
+    const turns = Math.ceil(watchFor(all.length, false, false).everyMs / WATCH_MS);
+    this.#turn += 1;
+    const told = all.filter((_, at) => !this.#isAllTold || at % turns === this.#turn % turns);
+    this.#isAllTold = true;
+    this.tellPool({ type: "watched", hosts: Object.fromEntries(told) });
     const decisions = Array.from({ length: 6 }, () => pool.decision(Date.now()));
     for (const [viewer, { decisions: isWanted }] of this.#viewers)
       if (isWanted) viewer.send(JSON.stringify({ type: "decisions", decisions, lostCount: 0 }));

@@ -30,7 +30,6 @@ export interface MadePoolOptions {
   readonly nowMs?: number;
 }
 
-const MOST_TOLD = 200;
 const CODES = ["port-block-exhausted", "destination-denied", "dial-failed", "tenant-limit", "draining"];
 const REFUSED = ["destination-blocked", ...CODES];
 
@@ -45,7 +44,6 @@ export class MadePool {
   readonly #random: () => number;
   readonly #startMs: number;
   #epoch = 1;
-  #told = 0;
 
   constructor(options: MadePoolOptions) {
     const { pool, hostCount, addressCount, hostsPerAddress = 4, routerCount = 2 } = options;
@@ -124,12 +122,10 @@ export class MadePool {
     return null;
   }
 
-  /** What hosts tell while they are watched: where there are many, some at a time. */
+  /** What each host tells while it is watched. */
   watched(nowMs: number): Record<string, WatchedHost> {
     const live = this.hosts.filter((host) => host.live);
-    const told = live.length <= MOST_TOLD ? live : live.slice(this.#told, this.#told + MOST_TOLD);
-    this.#told = (this.#told + MOST_TOLD) % live.length;
-    return Object.fromEntries(told.map((host) => [host.host, this.#watchedHost(host, nowMs)]));
+    return Object.fromEntries(live.map((host, at) => [host.host, this.#watchedHost(host, at, nowMs)]));
   }
 
   /** What all hosts remember. */
@@ -283,8 +279,7 @@ export class MadePool {
     };
   }
 
-  #watchedHost(host: Pool["hosts"][number], nowMs: number): WatchedHost {
-    const at = this.hosts.indexOf(host);
+  #watchedHost(host: Pool["hosts"][number], at: number, nowMs: number): WatchedHost {
     const load = 0.2 + 0.75 * wave(nowMs / 30_000 + at);
     return {
       version: at === 3 ? "0.0.9" : "0.1.0",

@@ -7,7 +7,7 @@ import { useAddress } from "../live/use-live.ts";
 import { Figure, Mark, Trouble } from "../parts/bits.tsx";
 import { LinkNote } from "../parts/link-note.tsx";
 import { refusalTitle } from "../parts/refusal-title.ts";
-import { useSignalsSlowly } from "../parts/use-signals.ts";
+import { useSignals, useSignalsSlowly } from "../parts/use-signals.ts";
 import { useTheme } from "../parts/theme.ts";
 import { counted, destinationText, percent, whole } from "../parts/words.ts";
 import { fragmentOf } from "../shell/route.ts";
@@ -38,7 +38,7 @@ export function MapView({ pool, ip, store, ended }: MapViewProps) {
       <div class="view-head">
         <h1>Port map</h1>
         <AddressChoice pool={pool} shown={shown} ips={[...store.ips.keys()]} />
-        {address !== null && <LinkNote of={address} testId="address-link" />}
+        {address !== null && <AddressLink pool={store} address={address} />}
       </div>
       {address === null ? (
         <p class="card">This pool has no address yet.</p>
@@ -47,6 +47,13 @@ export function MapView({ pool, ip, store, ended }: MapViewProps) {
       )}
     </>
   );
+}
+
+/** What is wrong with the pool's connection is said already: one voice is enough. */
+function AddressLink({ pool, address }: { readonly pool: PoolStore; readonly address: AddressStore }) {
+  useSignals(pool.linkChanged, address.linkChanged);
+  if (pool.link !== "live" || address.link === "live") return null;
+  return <LinkNote of={address} testId="address-link" />;
 }
 
 interface AddressChoiceProps {
