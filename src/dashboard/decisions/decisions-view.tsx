@@ -1,5 +1,5 @@
 /** What hosts decide about flows, as they decide it. */
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { type HeardDecision, MOST_DECISIONS, type PoolStore } from "../live/pool-store.ts";
 import { Mark } from "../parts/bits.tsx";
 import type { Level } from "../parts/level.ts";
@@ -72,6 +72,11 @@ export function DecisionsView({ store }: DecisionsViewProps) {
   useSignalsSlowly(store.decisionsChanged);
   const [filter, setFilter] = useState<DecisionFilter>({ decision: "all", words: "" });
   const [held, hold] = useState<readonly HeardDecision[] | null>(null);
+  const [isPaused, pause] = useState(false);
+  // Who has scrolled reads: rows stay where they are until the first is seen again.
+  const [isAway, setAway] = useState(false);
+  const isHeld = isPaused || isAway;
+  useEffect(() => hold(isHeld ? store.decisions : null), [isHeld]);
   const known = held ?? store.decisions;
   const rows = filtered(known, filter).toReversed();
   const newer = held === null ? 0 : (store.decisions.at(-1)?.number ?? 0) - (held.at(-1)?.number ?? 0);
@@ -107,12 +112,8 @@ export function DecisionsView({ store }: DecisionsViewProps) {
             onInput={(event) => setFilter({ ...filter, words: event.currentTarget.value })}
           />
         </label>
-        <button
-          type="button"
-          aria-pressed={held !== null}
-          onClick={() => hold(held === null ? store.decisions : null)}
-        >
-          {held === null ? "Pause" : "Go on"}
+        <button type="button" aria-pressed={isPaused} onClick={() => pause(!isPaused)}>
+          {isPaused ? "Go on" : "Pause"}
         </button>
       </form>
       <p class="faint" data-testid="decision-count">
@@ -131,6 +132,7 @@ export function DecisionsView({ store }: DecisionsViewProps) {
           known.length === 0 ? "Nothing was decided since this was opened." : "No decision is like that."
         }
         usualOrder="the newest first"
+        left={setAway}
         testId="decisions"
       />
     </>

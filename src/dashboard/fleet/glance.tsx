@@ -1,6 +1,7 @@
 /** The three questions of an operator, answered before any table. */
 import { LEASABLE_PORT_COUNT } from "../../core/port-block.ts";
 import type { CountSlot } from "../../core/live-view.ts";
+import { useEdgePast } from "../live/use-edge-past.ts";
 import type { PoolStore } from "../live/pool-store.ts";
 import { Bar, Mark } from "../parts/bits.tsx";
 import type { Level } from "../parts/level.ts";
@@ -20,6 +21,7 @@ interface GlanceProps {
 }
 
 const MOST_SHOWN = 5;
+const MOST_SHOWN_OF_EDGE = 3;
 
 /** The cards. */
 export function Glance(props: GlanceProps) {
@@ -92,7 +94,12 @@ function Lacking({ addresses, hosts, routers }: GlanceProps) {
       )}
       {worst.length > MOST_SHOWN && <p class="faint">and {whole(worst.length - MOST_SHOWN)} more below.</p>}
       {paused > 0 && (
-        <p class="faint">{counted(paused, "other")} drain, retire or wait, as somebody wanted.</p>
+        <p class="faint">
+          {paused === 1
+            ? "1 other drains, retires or waits"
+            : `${whole(paused)} others drain, retire or wait`}
+          , as somebody wanted.
+        </p>
       )}
     </section>
   );
@@ -101,14 +108,11 @@ function Lacking({ addresses, hosts, routers }: GlanceProps) {
 function Refusing({ pool, store }: GlanceProps) {
   useSignalsSlowly(store.pastChanged, store.watchedChanged);
   const rates = store.meter.rates(Date.now());
-  const sums = new Map<string, number>();
-  let answered = 0;
-  for (const { refusals, requestCount, flowCount } of lastHour(store)) {
-    answered += requestCount + flowCount;
-    for (const [code, count] of Object.entries(refusals)) sums.set(code, (sums.get(code) ?? 0) + count);
-  }
-  const most = [...sums].filter(([, count]) => count > 0).toSorted(([, a], [, b]) => b - a);
-  const refused = most.reduce((sum, [, count]) => sum + count, 0);
+  const minutes = lastHour(store);
+  const answered = minutes.reduce((sum, { requestCount, flowCount }) => sum + requestCount + flowCount, 0);
+  const byHosts = refusalsIn(minutes);
+  const byEdge = refusalsIn(useEdgePast()?.minutes ?? []);
+  const refused = sumOf(byHosts);
   return (
     <section class="card" aria-labelledby="glance-refused">
       <h2 id="glance-refused">Why was it refused</h2>
@@ -123,24 +127,51 @@ function Refusing({ pool, store }: GlanceProps) {
         )}{" "}
         {store.past !== null && `In the last hour ${whole(refused)} of ${whole(refused + answered)} refused.`}
       </p>
-      <ul class="bars">
-        {most.slice(0, MOST_SHOWN).map(([code, count]) => (
-          <li key={code} title={refusalTitle(code)}>
-            <span class="bars-name">
-              <code>{code}</code>
-            </span>
-            <Bar part={count / refused} label={`${whole(count)}: ${refusalTitle(code)}`} level="short" />
-            <span class="bars-note faint">{refusalTitle(code)}</span>
-          </li>
-        ))}
-      </ul>
-      {most.length > 0 && (
+      <Reasons counts={byHosts} />
+      {byEdge.length > 0 && (
+        <>
+          <h3>By the edge itself, for all pools</h3>
+          <Reasons counts={byEdge.slice(0, MOST_SHOWN_OF_EDGE)} />
+        </>
+      )}
+      {byHosts.length > 0 && (
         <p>
           <a href={fragmentOf({ view: "log", pool, ip: null })}>See them as they are made</a>
         </p>
       )}
     </section>
   );
+}
+
+type Counts = readonly (readonly [code: string, count: number])[];
+
+function Reasons({ counts }: { readonly counts: Counts }) {
+  const all = sumOf(counts);
+  return (
+    <ul class="bars">
+      {counts.slice(0, MOST_SHOWN).map(([code, count]) => (
+        <li key={code} title={refusalTitle(code)}>
+          <span class="bars-name">
+            <code>{code}</code>
+          </span>
+          <Bar part={count / all} label={`${whole(count)}: ${refusalTitle(code)}`} level="short" />
+          <span class="bars-note faint">{refusalTitle(code)}</span>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+/** By codes, the most frequent first. */
+function refusalsIn(slots: readonly CountSlot[]): Counts {
+  const sums = new Map<string, number>();
+  for (const { refusals } of slots)
+    for (const [code, count] of Object.entries(refusals)) sums.set(code, (sums.get(code) ?? 0) + count);
+  return [...sums].filter(([, count]) => count > 0).toSorted(([, a], [, b]) => b - a);
+}
+
+function sumOf(counts: Counts): number {
+  return counts.reduce((sum, [, count]) => sum + count, 0);
 }
 
 /** The minutes that hosts remember, and the one that runs. */

@@ -34,12 +34,14 @@ interface VirtualTableProps<Row> {
   readonly pointed?: (row: Row | null) => void;
   /** How its rows lie when nobody has chosen a column; it is said beside the caption. */
   readonly usualOrder?: string;
+  /** Told when the first row has gone out of sight, and when it has come back. */
+  readonly left?: (isAway: boolean) => void;
   readonly testId?: string;
 }
 
 /** Pixels of a row; the style sheet has the same. */
 const ROW_HEIGHT = 36;
-const HEAD_HEIGHT = 38;
+const HEAD_HEIGHT = 78;
 const AROUND = 8;
 
 interface Sorting {
@@ -54,7 +56,7 @@ export function VirtualTable<Row>(props: VirtualTableProps<Row>) {
   const columns = isNarrow ? props.columns.filter(({ isWideOnly = false }) => !isWideOnly) : props.columns;
   const [sorting, setSorting] = useState<Sorting | null>(null);
   const rows = sorted(props.rows, columns, sorting);
-  const { box, seen, scrolled } = useSeen();
+  const { box, seen, scrolled } = useSeen(props.left);
   const weightOf = ({ weight = 1, narrowWeight = weight }: Column<Row>): number =>
     isNarrow ? narrowWeight : weight;
   const total = columns.reduce((sum, column) => sum + weightOf(column), 0);
@@ -103,11 +105,14 @@ interface Seen {
 }
 
 /** Which rows are seen of a box that scrolls. */
-function useSeen() {
+function useSeen(left: ((isAway: boolean) => void) | undefined) {
   const box = useRef<HTMLDivElement>(null);
   const [seen, setSeen] = useState<Seen>({ first: 0, count: 30 });
+  const latest = useRef(left);
+  latest.current = left;
   const look = useRef(() => {
     const { scrollTop = 0, clientHeight = 0 } = box.current ?? {};
+    latest.current?.(scrollTop > ROW_HEIGHT);
     const first = Math.max(0, Math.floor(scrollTop / ROW_HEIGHT) - AROUND);
     const count = Math.ceil(clientHeight / ROW_HEIGHT) + AROUND * 2;
     setSeen((before) => (before.first === first && before.count === count ? before : { first, count }));

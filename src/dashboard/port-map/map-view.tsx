@@ -1,5 +1,5 @@
 /** An address, seen: who holds which ports of it, as a picture, as a strip and as a table. */
-import { useEffect, useId, useMemo, useRef, useState } from "preact/hooks";
+import { useId, useMemo, useRef, useState } from "preact/hooks";
 import { LEASABLE_PORT_COUNT, portCountOf, PORT_END } from "../../core/port-block.ts";
 import type { AddressStore } from "../live/address-store.ts";
 import type { PoolStore } from "../live/pool-store.ts";
@@ -188,12 +188,6 @@ function AddressFigures({ pool, store }: { readonly pool: PoolStore; readonly st
   const free = store.rest?.freePortCount ?? 0;
   const busiest = listed?.busiestDestination ?? null;
   const part = leased / LEASABLE_PORT_COUNT;
-  useEffect(() => {
-    document.title = `${store.ip} · ipshard`;
-    return () => {
-      document.title = "ipshard";
-    };
-  }, [store]);
   if (store.link === "lost" && store.lostWhy !== "")
     return <Trouble>{refusalTitle(store.lostWhy) || store.lostWhy}</Trouble>;
   if (store.rest === null) return <p class="faint loading">Asking for the address …</p>;

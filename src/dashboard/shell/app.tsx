@@ -5,7 +5,7 @@ import { standing, wordsOf } from "../session/edge-call.ts";
 import { currentSession, type Session, signIn, signOut } from "../session/session.ts";
 import { SignIn } from "../session/sign-in.tsx";
 import { PoolPage } from "./pool-page.tsx";
-import { fragmentOf, hasSignInCode, routeOf, takeSignInCode } from "./route.ts";
+import { fragmentOf, hasSignInCode, routeOf, takeSignInCode, TITLES } from "./route.ts";
 import { TopBar } from "./top-bar.tsx";
 import { usePools } from "./use-pools.ts";
 import { PlanView } from "../plan/plan-view.tsx";
@@ -95,6 +95,10 @@ function SignedIn({ session, ended, leave }: SignedInProps) {
   useEffect(() => {
     if (wanted !== null) setLast(wanted);
   }, [wanted]);
+  const place = "pool" in route ? (route.ip ?? wanted) : null;
+  useEffect(() => {
+    document.title = [TITLES[route.view], place, "ipshard"].filter((each) => each !== null).join(" · ");
+  }, [route.view, place]);
   const pool = wanted ?? last ?? pools.names[0] ?? null;
   return (
     <>

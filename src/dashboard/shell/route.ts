@@ -11,6 +11,17 @@ export type Route =
   | { readonly view: "who"; readonly ip: string; readonly port: string; readonly at: string }
   | { readonly view: "plan" };
 
+/** What views are called. */
+export const TITLES: Readonly<Record<Route["view"], string>> = {
+  fleet: "Fleet",
+  map: "Port map",
+  time: "Time",
+  log: "Decisions",
+  try: "Try it",
+  who: "Who was it",
+  plan: "Plan",
+};
+
 const SIGN_IN = "#sign-in=";
 
 /** Reads a fragment; whatever it is, something can be shown. */

@@ -3,7 +3,7 @@ import { useState } from "preact/hooks";
 import { chooseTheme, THEME_CHOICES, themeChoice } from "../parts/theme.ts";
 import type { Session } from "../session/session.ts";
 import { Brand } from "../session/sign-in.tsx";
-import { fragmentOf, POOL_VIEWS, type PoolView, type Route } from "./route.ts";
+import { fragmentOf, POOL_VIEWS, type Route, TITLES } from "./route.ts";
 
 interface TopBarProps {
   readonly route: Route;
@@ -12,14 +12,6 @@ interface TopBarProps {
   readonly session: Session;
   readonly leave: () => void;
 }
-
-const TITLES: Readonly<Record<PoolView, string>> = {
-  fleet: "Fleet",
-  map: "Port map",
-  time: "Time",
-  log: "Decisions",
-  try: "Try it",
-};
 
 /** The bar. */
 export function TopBar({ route, pool, pools, session, leave }: TopBarProps) {
@@ -67,10 +59,10 @@ export function TopBar({ route, pool, pools, session, leave }: TopBarProps) {
           </a>
         ))}
         <a href="#/who" aria-current={route.view === "who" ? "page" : undefined}>
-          Who was it
+          {TITLES.who}
         </a>
         <a href="#/plan" aria-current={route.view === "plan" ? "page" : undefined}>
-          Plan
+          {TITLES.plan}
         </a>
       </nav>
     </header>

@@ -1,18 +1,17 @@
 /** The last hour and day of a pool, as its hosts remember them. */
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import type { PastCounts } from "../../core/live-view.ts";
+import { useEdgePast } from "../live/use-edge-past.ts";
 import type { PoolStore } from "../live/pool-store.ts";
 import { refusalTitle } from "../parts/refusal-title.ts";
 import { useNow, useSignals } from "../parts/use-signals.ts";
 import { useTheme } from "../parts/theme.ts";
 import { counted } from "../parts/words.ts";
-import { callEdge } from "../session/edge-call.ts";
 import { Chart } from "./chart.tsx";
 import { pastColumns, type Reach, runningMinute } from "./series.ts";
 
 const NOTHING: PastCounts = { minutes: [], quarters: [] };
 const REDRAW_MS = 2000;
-const EDGE_ASKED_MS = 60_000;
 
 /** The view. */
 export function TimeView({ store }: { readonly store: PoolStore }) {
@@ -79,24 +78,6 @@ export function TimeView({ store }: { readonly store: PoolStore }) {
       </div>
     </>
   );
-}
-
-/** What the edge refused before any host was asked; null where no one isolate knows that. */
-function useEdgePast(): PastCounts | null {
-  const [past, setPast] = useState<PastCounts | null>(null);
-  useEffect(() => {
-    const ask = (): void => {
-      callEdge<{ readonly past: PastCounts | null }>("GET", "/dashboard/edge-past").then(
-        (told) => setPast(told.past),
-        // It stays as it was; that the edge cannot be asked is told elsewhere.
-        () => {},
-      );
-    };
-    ask();
-    const timer = setInterval(ask, EDGE_ASKED_MS);
-    return () => clearInterval(timer);
-  }, []);
-  return past;
 }
 
 function sourceText({ past }: PoolStore): string {

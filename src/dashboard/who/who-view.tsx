@@ -17,6 +17,7 @@ type Outcome =
 /** The view. A question is in the fragment, so it can be given on. */
 export function WhoView({ route }: { readonly route: Asked }) {
   const [outcome, setOutcome] = useState<Outcome>({ state: "none" });
+  const [askedCount, askAgain] = useState(0);
   const { ip, port, at } = route;
   useEffect(() => {
     if (ip === "" || port === "") return;
@@ -30,7 +31,7 @@ export function WhoView({ route }: { readonly route: Asked }) {
     return () => {
       isLast = false;
     };
-  }, [ip, port, at]);
+  }, [ip, port, at, askedCount]);
   return (
     <>
       <div class="view-head">
@@ -43,7 +44,7 @@ export function WhoView({ route }: { readonly route: Asked }) {
           event.preventDefault();
           const to = fragmentOf(askedIn(new FormData(event.currentTarget)));
           // The same question asked again is asked again.
-          if (to === location.hash) dispatchEvent(new HashChangeEvent("hashchange"));
+          if (to === location.hash) askAgain((count) => count + 1);
           location.hash = to;
         }}
       >
