@@ -90,7 +90,9 @@ test("[DP2] [DA8] a request leaves through an edge on wrangler dev, whose keys g
   const port = await freePorts();
   const dev = start("npm", ["run", "dev", "--", "--port", String(port)], clone);
   try {
-    await until("everything runs", () => dev.isRunning() && dev.said().includes("Ctrl-C ends it all."));
+    const isThere = (): boolean => dev.isRunning() && dev.said().includes("Ctrl-C ends it all.");
+    // The page is built first, by another program.
+    await until("everything runs", isThere, 60_000);
     const command = dev
       .said()
       .split("\n")

@@ -64,13 +64,22 @@ beforeAll(async () => {
   await run("cp", ["-r", join(cluster.directory, "keys"), join(directory, ".keys")]);
   await mkdir(join(directory, ".ipshard"));
   await run("mv", [join(directory, ".keys"), join(directory, ".ipshard", "keys")]);
-  for (const file of ["src", "durable-objects", "node_modules", "wrangler.toml", "package.json"]) {
+  // The page is built from it, beside it.
+  await run("cp", ["-r", join(ROOT, "src"), join(directory, "src")]);
+  for (const file of [
+    "tsconfig.base.json",
+    "durable-objects",
+    "node_modules",
+    "wrangler.toml",
+    "package.json",
+  ]) {
     await run("ln", ["-s", join(ROOT, file), join(directory, file)]);
   }
   const npx = `#!/bin/sh
 case "$1" in
   ipshard) shift; exec '${process.execPath}' '${ROOT}/src/cli/main.ts' "$@" ;;
   wrangler) shift; exec '${process.execPath}' '${ROOT}/node_modules/wrangler/bin/wrangler.js' "$@" ;;
+  vite) shift; exec '${process.execPath}' '${ROOT}/node_modules/vite/bin/vite.js' "$@" ;;
 esac
 exit 127
 `;
