@@ -181,7 +181,8 @@ export class AddressService {
     const address = this.#table.address();
     if (address === null) return [];
     this.#table.execute(address, { type: "tick" });
-    return [...address.table.rows.values()].map(({ host, base, order, state }) => ({
+    return [...address.table.rows.values()].map(({ epoch, host, base, order, state }) => ({
+      epoch,
       host,
       base,
       order,
@@ -190,17 +191,15 @@ export class AddressService {
   }
 
   /**
-   * Ends the slots of a host that is gone for good, by its operator's word. Should it be there all the
-   * same, it is told to ask what it still has. May be repeated; false if it had nothing. [SM5]
+   * Ends these slots of a host that is gone for good, by its operator's word. Should it be there all the
+   * same, it is told to ask what it still has. May be repeated, and may come late. [SM5]
    */
-  async removeHost(pool: string, host: string): Promise<boolean> {
+  async removeHost(pool: string, host: string, epochs: readonly number[]): Promise<void> {
     const address = this.#table.address();
-    if (address === null || address.pool !== pool) return false;
-    const hadAny = [...address.table.rows.values()].some((row) => row.host === host);
-    this.#table.execute(address, { type: "remove", host });
+    if (address === null || address.pool !== pool) return;
+    this.#table.execute(address, { type: "remove", host, epochs });
     this.#sessions.tellChanged(address, [host]);
     await this.#table.alarmSet;
-    return hadAny;
   }
 
   /** Connects a host. An address that belongs to no pool has no settings to lease by. [DO7] */

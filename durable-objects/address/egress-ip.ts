@@ -78,8 +78,8 @@ export class EgressIp extends DurableObject<AddressBindings> {
   }
 
   /** As the service's `removeHost`. */
-  async removeHost(pool: string, host: string): Promise<boolean> {
-    return this.#service.removeHost(pool, host);
+  async removeHost(pool: string, host: string, epochs: readonly number[]): Promise<void> {
+    return this.#service.removeHost(pool, host, epochs);
   }
 
   /** As the service's `dropTokens`. */

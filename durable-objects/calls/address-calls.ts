@@ -19,16 +19,17 @@ export interface PoolAddress {
   /** What is not free of it now. */
   held(): Promise<readonly HeldBlock[]>;
   /**
-   * A host is gone for good, by its operator's word: its slots end. May be repeated; false if it had
-   * nothing of the address. [SM5]
+   * A host is gone for good, by its operator's word: these slots of it end, by their epochs. Others are
+   * granted since, so that it may be repeated, and may come late. [SM5]
    */
-  removeHost(pool: string, host: string): Promise<boolean>;
+  removeHost(pool: string, host: string, epochs: readonly number[]): Promise<void>;
   /** Ends what these tokens have opened, or tokens of these keys; may be repeated. [TK6] [TK7] */
   dropTokens(names: readonly string[]): Promise<void>;
 }
 
 /** A block that is not free. */
 export interface HeldBlock extends PortBlock {
+  readonly epoch: number;
   readonly host: string;
   /** Else it is in quarantine, and the host is who had it last. */
   readonly isLeased: boolean;

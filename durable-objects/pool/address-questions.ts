@@ -41,23 +41,22 @@ export class AddressQuestions {
   }
 
   /**
-   * Has all addresses end the slots of a host: it may have left one without a word. Whether it had
-   * anything anywhere; null if an address does not answer. [SM5]
+   * Has all addresses end slots of a host, each by its epoch. An order may come late, even after this pool has
+   * given it up. False if an address does not answer. [SM5]
    */
-  async remove(host: string): Promise<boolean | null> {
+  async endSlots(host: string, slots: ReadonlyMap<string, readonly number[]>): Promise<boolean> {
     const { platform, store, addressOf } = this.#options;
     const { name } = store.pool()!;
-    let hadAny = false;
     let isDone = true;
-    await inLanes(this.#ips(), async (ip) => {
+    await inLanes([...slots], async ([ip, epochs]) => {
       try {
-        if (await addressOf(ip).removeHost(name, host)) hadAny = true;
+        await addressOf(ip).removeHost(name, host, epochs);
       } catch (fault) {
         platform.report(`address ${ip} could not be told that host ${host} is gone`, fault);
         isDone = false;
       }
     });
-    return isDone ? hadAny : null;
+    return isDone;
   }
 
   #ips(): string[] {

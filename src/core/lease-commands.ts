@@ -58,8 +58,11 @@ export type LeaseCommand =
   | { readonly type: "retire"; readonly isRetiring: boolean }
   /** This table is an old copy: there may be grants since that it does not know. [OC1] */
   | { readonly type: "restored"; readonly restoration: Restoration }
-  /** The operator says that whoever bears a host's name is gone for good. [SM5] */
-  | { readonly type: "remove"; readonly host: string };
+  /**
+   * The operator says that whoever had these slots under a host's name is gone for good. They are named, for
+   * this may come late: what its name was granted since is another's, who may be sending. [SM5] [LAW3]
+   */
+  | { readonly type: "remove"; readonly host: string; readonly epochs: readonly number[] };
 
 /** Why a table refuses a command. */
 export type LeaseRefusal =
@@ -157,7 +160,7 @@ function judge(
       beginRecovery(table, command.restoration, nowMs, record);
       return ok({ leases: [], leaseDurationMs: null, session: null, granted: null });
     case "remove":
-      remove(table, command.host, nowMs, record);
+      remove(table, command, nowMs, record);
       return ok({ leases: [], leaseDurationMs: null, session: null, granted: null });
     case "applied":
       apply(table, command.publication, record);
@@ -307,10 +310,16 @@ function release(
 }
 
 /** Leases that end with time are left to it: their host may still be sending, and stops in time. */
-function remove(table: LeaseTable, host: string, nowMs: number, record: (event: LeaseEvent) => void): void {
+function remove(
+  table: LeaseTable,
+  { host, epochs }: LeaseCommand & { type: "remove" },
+  nowMs: number,
+  record: (event: LeaseEvent) => void,
+): void {
   if (!isStatic(table.settings)) return;
   const { quarantineMs } = table.settings;
   for (const row of leasesOf(table, host)) {
+    if (!epochs.includes(row.epoch)) continue;
     const freeAtMs = nowMs + quarantineMs;
     record({ type: "ended", epoch: row.epoch, end: "removed", endedAtMs: nowMs, freeAtMs });
   }

@@ -144,7 +144,8 @@ class Chaos {
     host.crash();
     this.hosts.delete(name);
     this.buried.add(name);
-    this.world.execute({ type: "remove", host: name });
+    const epochs = this.world.rowsOf(name).map(({ epoch }) => epoch);
+    this.world.execute({ type: "remove", host: name, epochs });
   }
 
   #pick(count: number): number {

@@ -17,7 +17,8 @@ function slotted() {
 
 /** The operator's word, and nothing else: the host may be there all the same. */
 function remove(world: World): void {
-  world.execute({ type: "remove", host: "h1" });
+  const epochs = world.rowsOf("h1").map(({ epoch }) => epoch);
+  world.execute({ type: "remove", host: "h1", epochs });
 }
 
 describe("a slot", () => {

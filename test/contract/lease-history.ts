@@ -164,7 +164,12 @@ export function commandFor(
         },
       };
     case "remove":
-      return { type: "remove", host: name };
+      // The word may be of what was there before.
+      return {
+        type: "remove",
+        host: name,
+        epochs: isStale ? [] : leasesOf(table, name).map(({ epoch }) => epoch),
+      };
     case "retire":
       // Rather taken back than not, else nothing is ever granted.
       return { type: "retire", isRetiring: choice % 3 === 0 };

@@ -167,7 +167,7 @@ describe("nobody looks", () => {
       assign: () => called({ ok: true, value: { status: "serving" } }),
       describe: () => called(null),
       held: () => called([]),
-      removeHost: () => called(false),
+      removeHost: () => called(undefined),
       dropTokens: () => called(undefined),
     }));
     await untilDone(timers, service.configure({}));

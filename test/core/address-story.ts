@@ -2,6 +2,7 @@
 import { execute, type Lease, type LeaseAnswer, type LeaseDecision } from "../../src/core/lease-commands.ts";
 import {
   emptyLeaseTable,
+  leasesOf,
   type LeaseEvent,
   type LeaseTable,
   nextDeadlineMs,
@@ -66,9 +67,13 @@ export class AddressStory {
     return this.#carryOut({ type: "release", host, session, base: lease.base, epoch: lease.epoch });
   }
 
-  /** The operator says that it is gone for good. */
-  remove(host: string): void {
-    this.#carryOut({ type: "remove", host });
+  /** The operator says that it is gone for good, which concerns what it has now, or had then. */
+  remove(host: string, epochs = this.epochsOf(host)): void {
+    this.#carryOut({ type: "remove", host, epochs });
+  }
+
+  epochsOf(host: string): number[] {
+    return leasesOf(this.table, host).map(({ epoch }) => epoch);
   }
 
   retire(isRetiring: boolean): void {

@@ -137,7 +137,9 @@ class StaticWorld {
     const { host, instance, session } = speaker;
     this.#requestCount += 1;
     if (type === "join") return { type, host, instance };
-    if (type === "remove") return { type, host };
+    if (type === "remove") {
+      return { type, host, epochs: leasesOf(this.#table, host).map(({ epoch }) => epoch) };
+    }
     if (type === "renew") return { type, host, session };
     if (type === "acquire")
       return {

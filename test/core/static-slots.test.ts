@@ -226,6 +226,18 @@ describe("a slot", () => {
     expect(address.take("anna", 11).base).not.toBe(slot.base);
   });
 
+  test("[LAW3] [SM5] a removal that comes late ends nothing that its name was granted since", () => {
+    const address = staticStory();
+    address.join("anna", "old");
+    address.take("anna", 11);
+    const said = address.epochsOf("anna");
+    address.remove("anna", said);
+    address.join("anna", "new");
+    const slot = address.take("anna", 11);
+    address.remove("anna", said);
+    expect(leasesOf(address.table, "anna")).toMatchObject([{ epoch: slot.epoch }]);
+  });
+
   test("[SM5] what ends with time is left to it by a removal", () => {
     const address = new AddressStory();
     address.join("anna", "disk");

@@ -94,7 +94,11 @@ class Twofold {
         return { type: "configure", settings: { ...SETTINGS, quarantineMs, staticPortsPerHost } };
       }
       case "remove":
-        return { type: "remove", host: taken.host };
+        return {
+          type: "remove",
+          host: taken.host,
+          epochs: leasesOf(table, taken.host).map(({ epoch }) => epoch),
+        };
       case "steer":
         return { type: "steer" };
       case "applied":

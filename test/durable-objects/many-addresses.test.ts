@@ -38,7 +38,7 @@ function addresses(seen: Seen, work: Work): (ip: string) => PoolAddress {
     },
     describe: async () => {},
     held: async () => [],
-    removeHost: async () => false,
+    removeHost: async () => {},
     dropTokens: async () => {},
   });
 }

@@ -69,7 +69,7 @@ export class ObjectAddress implements TableKeeper {
       case "release":
         return this.#ask(command);
       case "remove":
-        await this.#stub.removeHost(POOL, command.host);
+        await this.#stub.removeHost(POOL, command.host, command.epochs);
         return null;
       case "steer":
       case "applied":

@@ -283,6 +283,55 @@ describe("removing a host", () => {
     expect(await heldOf(world.ip)).toMatchObject([{ isLeased: false }]);
   });
 
+  it("[LAW3] [SM5] told to an address late, it leaves alone what the name was granted since", async () => {
+    const world = await newPool(1);
+    const address = objects.EGRESS_IP.getByName(world.ip);
+    const host = await enlisted(world, "h0");
+    const { slot } = await slotted(world, "h0");
+    await fallSilent(host);
+    const orders: Parameters<EgressIp["removeHost"]>[] = [];
+    await runInDurableObject(address, (instance: EgressIp) => {
+      const value = async (...order: Parameters<EgressIp["removeHost"]>) => {
+        orders.push(order);
+        if (orders.length === 1) throw new Error("away");
+        await EgressIp.prototype.removeHost.apply(instance, order);
+      };
+      Object.setPrototypeOf(instance, Object.create(EgressIp.prototype, { removeHost: { value } }));
+    });
+    // Nobody can tell what has become of the first; the second is done.
+    expect(await world.stub.removeHost("h0")).toEqual({ ok: false, refusal: "control-plane-unavailable" });
+    expect(await world.stub.removeHost("h0")).toMatchObject({ value: { hosts: [] } });
+    expect(orders).toEqual(Array(2).fill([`static-${count}`, "h0", [slot["epoch"]]]));
+    await enlisted(world, "h0");
+    const anew = await slotted(world, "h0");
+    await address.removeHost(...orders[0]!);
+    expect(await anew.address.renew()).toMatchObject({ leases: [{ epoch: anew.slot["epoch"] }] });
+  });
+
+  it("[LAW3] [SM5] is refused, and ends nothing, when somebody comes under the name meanwhile", async () => {
+    const world = await newPool(1);
+    const address = objects.EGRESS_IP.getByName(world.ip);
+    const gate = Promise.withResolvers<void>();
+    let isAsked = false;
+    await runInDurableObject(address, (instance: EgressIp) => {
+      const value = async () => {
+        isAsked = true;
+        await gate.promise;
+        return EgressIp.prototype.held.apply(instance);
+      };
+      Object.setPrototypeOf(instance, Object.create(EgressIp.prototype, { held: { value } }));
+    });
+    const removed = world.stub.removeHost("h0");
+    while (!isAsked) await scheduler.wait(1);
+    const host = await enlisted(world, "h0");
+    const { address: connection, slot } = await slotted(world, "h0");
+    // Not heard at this moment, but since the word was given.
+    await fallSilent(host);
+    await runInDurableObject(address, () => gate.resolve());
+    expect(await removed).toEqual({ ok: false, refusal: "host-in-use" });
+    expect(await connection.renew()).toMatchObject({ leases: [{ epoch: slot["epoch"] }] });
+  });
+
   it("[SM5] makes room for the next one", async () => {
     const world = await newPool(1);
     const hosts = await enlistAll(world.stub, hostNames(15));

@@ -63,8 +63,10 @@ export class Edge {
           ),
         describe: () => callObject(instance(), this.address(ip), network, (address) => address.describe()),
         held: () => callObject(instance(), this.address(ip), network, (address) => address.held()),
-        removeHost: (pool, host) =>
-          callObject(instance(), this.address(ip), network, (address) => address.removeHost(pool, host)),
+        removeHost: (pool, host, epochs) =>
+          callObject(instance(), this.address(ip), network, (address) =>
+            address.removeHost(pool, host, epochs),
+          ),
         dropTokens: (tokenIds) =>
           callObject(instance(), this.address(ip), network, async (address) => address.dropTokens(tokenIds)),
       }));

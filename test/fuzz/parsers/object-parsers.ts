@@ -163,7 +163,7 @@ export async function objectParsers(): Promise<ParserUnderFire[]> {
     assign: async () => ({ ok: true, value: { status: "serving" } }),
     describe: async () => null,
     held: async () => [],
-    removeHost: async () => false,
+    removeHost: async () => {},
     dropTokens: async () => {},
   }));
   await pool.configure({});
