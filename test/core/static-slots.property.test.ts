@@ -72,6 +72,8 @@ class StaticWorld {
   readonly #agents: Agent[];
   readonly #random: () => number;
   readonly #settings: PoolSettings;
+  /** What an operator said last of each host. */
+  readonly #removals = new Map<string, LeaseCommand>();
   /** What was given up last, and when in true time. */
   readonly #endedAtMs = new Map<number, number>();
   #trueMs = 0;
@@ -116,10 +118,12 @@ class StaticWorld {
     isAnswerLost: boolean,
   ): void {
     const { host, session } = speaker;
+    if (type === "remove" && isAnswerLost) return this.#repeatRemoval(host);
     const command = this.#commandOf(speaker, type);
     if (command === null) return;
     const { outcome } = this.#carryOut(command);
-    if (type === "remove") {
+    if (command.type === "remove") {
+      this.#removals.set(host, command);
       // By the operator's word all of its name are gone: they were ended before.
       for (const one of this.#agents) if (one.host === host) one.slots = [];
       assert.deepEqual(leasesOf(this.#table, host), []);
@@ -131,6 +135,15 @@ class StaticWorld {
     assert(leasesOf(this.#table, host).length <= 1, "a host has two slots");
     if (!isAnswerLost) speaker.slots = outcome.value.leases;
     this.#checkSenders();
+  }
+
+  /** It comes once more, and late: of its name there may be somebody who is well. [LAW3] */
+  #repeatRemoval(host: string): void {
+    const removal = this.#removals.get(host);
+    if (removal === undefined) return;
+    const before = leasesOf(this.#table, host);
+    this.#carryOut(removal);
+    assert.deepEqual(leasesOf(this.#table, host), before);
   }
 
   #commandOf(speaker: Agent, type: "join" | "renew" | "acquire" | "release" | "remove"): LeaseCommand | null {

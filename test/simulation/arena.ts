@@ -28,4 +28,6 @@ export interface Spells {
   during(lastsMs: number, end: () => void): void;
   /** Mostly short; up to twice what a lease lasts. */
   anyTimeMs(): number;
+  /** Whether calm has come. */
+  readonly areOver: boolean;
 }

@@ -111,6 +111,10 @@ export class Nemesis implements Spells {
     next();
   }
 
+  get areOver(): boolean {
+    return this.#isCalm;
+  }
+
   /** Ends everything. */
   calm(): void {
     this.#isCalm = true;

@@ -71,18 +71,29 @@ export class HostFaults {
   reinstall(): void {
     const host = this.#anyHost();
     if (host.machine.isSuspended) return;
-    const { network, edge, scenario } = this.#arena;
-    const { name } = host;
+    const { settings } = this.#arena.scenario;
     host.reinstall();
-    if (scenario.settings.staticPortsPerHost !== null) {
-      // What it was is gone for good, and its operator says so: once, and perhaps in vain.
-      this.#spells.during(this.#spells.anyTimeMs(), () => {
-        if (this.#isGone(name)) {
-          void callObject(null, edge.pool, network, (pool) => pool.removeHost(name)).catch(() => {});
-        }
-      });
-    }
+    if (settings.staticPortsPerHost !== null) this.#bury(host.name);
     this.#spells.during(this.#spells.anyTimeMs() / 2, () => host.switchOn());
+  }
+
+  /**
+   * What it was is gone for good, and its operator says so: again, when no answer came, though what was said
+   * before may still be on its way; and perhaps in vain.
+   */
+  #bury(name: string): void {
+    const { network, edge } = this.#arena;
+    const say = async (): Promise<void> => {
+      if (!this.#isGone(name)) return;
+      try {
+        const removed = await callObject(null, edge.pool, network, (pool) => pool.removeHost(name));
+        if (removed.ok || removed.refusal !== "control-plane-unavailable") return;
+      } catch {
+        // Nobody knows what has become of it.
+      }
+      if (!this.#spells.areOver) this.#bury(name);
+    };
+    this.#spells.during(this.#spells.anyTimeMs(), () => void say());
   }
 
   /** Whether no machine of this name has a slot, on its disk or in its kernel, so that the operator is right. */

@@ -93,7 +93,8 @@ ${failed.length === 0 ? "every law held" : `${failed.length} seeds broke a law`}
     failed.push(result.seed);
     if (failed.length > MOST_FAILURES_SHOWN) return;
     console.log(`seed ${result.seed}: ${result.problem}`);
-    console.log(`    npm run sim -- --seed ${result.seed} --events ${eventCount} --trace`);
+    const kindText = `${kind.areRestored ? " --restores" : ""}${kind.isStatic ? " --static" : ""}`;
+    console.log(`    npm run sim -- --seed ${result.seed} --events ${eventCount}${kindText} --trace`);
   });
   conclude();
   process.exitCode = failed.length === 0 ? 0 : 1;
