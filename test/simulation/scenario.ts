@@ -22,9 +22,8 @@ export interface Scenario {
   readonly faultWeights: ReadonlyMap<string, number>;
 }
 
-/** Slots are one unit each: as many as hosts and their duplicates may hold, and some that rest. */
+/** Slots are one unit each. */
 const STATIC_PORTS = UNIT_PORT_COUNT;
-const STATIC_UNITS_PER_HOST = 3;
 
 const LEASABLE_UNITS = LEASABLE_PORT_COUNT / UNIT_PORT_COUNT;
 const IPS = ["192.0.2.1", "192.0.2.2"];
@@ -76,6 +75,8 @@ export function inStaticPool(scenario: Scenario): Scenario {
   return {
     ...scenario,
     settings: { ...settings, staticPortsPerHost: STATIC_PORTS },
-    roomUnits: hostCount * STATIC_UNITS_PER_HOST + (scenario.roomUnits % 4),
+    // For each host, its duplicate, and a few that rest: who gets one gets the one unused for longest, so with more
+    // none would change hands.
+    roomUnits: hostCount + 1 + (scenario.roomUnits % 3),
   };
 }
