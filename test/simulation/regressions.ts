@@ -1,8 +1,19 @@
+import type { RunOptions } from "./run.ts";
+
+/** One such seed. */
+interface Regression {
+  readonly seed: number;
+  readonly eventCount: number;
+  /** Where the pool is static, or the edge is restored. */
+  readonly kind?: RunOptions;
+  readonly name: string;
+}
+
 /**
  * Every seed that ever broke a law, and what it was. A seed stands for its run only as long as
  * scenarios and faults are drawn as they were; what each found has a test of its own besides.
  */
-export const REGRESSIONS = [
+export const REGRESSIONS: readonly Regression[] = [
   {
     seed: 23,
     eventCount: 2_000,
@@ -58,4 +69,16 @@ export const REGRESSIONS = [
     eventCount: 2_000,
     name: "a request without any copy was judged by an answer that came after its own question had failed",
   },
-] as const;
+  {
+    seed: 54_869_797_237_586,
+    eventCount: 8_000,
+    kind: { isStatic: true, areRestored: true },
+    name: "a removal that came late to an address ended the slot of who had come since under the name",
+  },
+  {
+    seed: 18_366_048_989_713,
+    eventCount: 8_000,
+    kind: { isStatic: true, areRestored: true },
+    name: "a router kept a grant of a lost edge in the place of a slot that the copy had",
+  },
+];

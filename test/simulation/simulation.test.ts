@@ -99,8 +99,8 @@ describe("the laws under every fault", () => {
   test.each(REGRESSIONS)(
     "hold where they once did not: $name",
     { timeout: 300_000 },
-    async ({ seed, eventCount }) => {
-      const { problem } = await runSeed(seed, eventCount);
+    async ({ seed, eventCount, kind }) => {
+      const { problem } = await runSeed(seed, eventCount, kind);
       expect(problem).toBeNull();
     },
   );
