@@ -301,7 +301,8 @@ describe("removing a host", () => {
     // Nobody can tell what has become of the first; the second is done.
     expect(await world.stub.removeHost("h0")).toEqual({ ok: false, refusal: "control-plane-unavailable" });
     expect(await world.stub.removeHost("h0")).toMatchObject({ value: { hosts: [] } });
-    expect(orders).toEqual(Array(2).fill([`static-${count}`, "h0", [slot["epoch"]]]));
+    const order = [`static-${count}`, "h0", [slot["epoch"]]];
+    expect(orders).toEqual([order, order]);
     await enlisted(world, "h0");
     const anew = await slotted(world, "h0");
     await address.removeHost(...orders[0]!);
@@ -312,17 +313,17 @@ describe("removing a host", () => {
     const world = await newPool(1);
     const address = objects.EGRESS_IP.getByName(world.ip);
     const gate = Promise.withResolvers<void>();
-    let isAsked = false;
+    const seen = { isAsked: false };
     await runInDurableObject(address, (instance: EgressIp) => {
       const value = async () => {
-        isAsked = true;
+        seen.isAsked = true;
         await gate.promise;
         return EgressIp.prototype.held.apply(instance);
       };
       Object.setPrototypeOf(instance, Object.create(EgressIp.prototype, { held: { value } }));
     });
     const removed = world.stub.removeHost("h0");
-    while (!isAsked) await scheduler.wait(1);
+    while (!seen.isAsked) await scheduler.wait(1);
     const host = await enlisted(world, "h0");
     const { address: connection, slot } = await slotted(world, "h0");
     // Not heard at this moment, but since the word was given.
