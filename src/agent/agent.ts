@@ -159,10 +159,11 @@ export class Agent {
     const addresses = (): ViewedAddress[] =>
       member()
         .measures()
-        .map(({ ports, counts }) => {
+        .map(({ ports, spare, counts }) => {
+          const served = Array.from(ports.leases(), ({ lease }) => lease);
           return {
             ip: ports.ip,
-            leases: Array.from(ports.leases(), ({ lease }) => lease),
+            leases: spare === null ? served : [...served, spare],
             lease: counts.lease,
           };
         });

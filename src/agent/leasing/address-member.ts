@@ -3,6 +3,7 @@
  * leases only while the address is on this machine. [PM2]
  */
 import type { Logger } from "pino";
+import type { Lease } from "../../core/lease-commands.ts";
 import type { LeaseReply, LeaseRequest } from "../../core/messages.ts";
 import { formatRange, rangeOf } from "../../core/port-block.ts";
 import { renewalPhaseOf } from "../../core/renewal-time.ts";
@@ -143,6 +144,11 @@ export class AddressMember {
   /** What the metrics say of its leases. */
   counts(): LeaseCounts {
     return this.#measures.counts();
+  }
+
+  /** The block that is held back, in which nothing is in use. [LK6] */
+  get spare(): Lease | null {
+    return this.#keeper?.view().spare ?? null;
   }
 
   /** Ports that this host could have of the address, as far as it knows. [AS8] */

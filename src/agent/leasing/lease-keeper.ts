@@ -168,7 +168,7 @@ export class LeaseKeeper {
 
   /** Ports that this host could have of the address, as far as it knows; more may come or go. [AS8] */
   get portLimit(): number {
-    const { heldPortCount } = this.#view();
+    const { heldPortCount } = this.view();
     if (this.#growth.isExhausted) return heldPortCount;
     return Math.min(this.#settings.maxPortsPerHost, heldPortCount + (this.#room?.portCount ?? Infinity));
   }
@@ -200,12 +200,13 @@ export class LeaseKeeper {
       term: this.#term.value,
       blocks: this.#holdings.blocks(),
       isGrowing,
-      pressureCount: pressureCount(this.#view()),
+      pressureCount: pressureCount(this.view()),
     };
     this.#ports.tell(content, (number) => this.#holdings.noteTold(number));
   }
 
-  #view(): Holdings {
+  /** What it holds, and how much of that is in use. */
+  view(): Holdings {
     const { busiestCount } = this.#ports;
     return this.#holdings.view({ busiestCount, growthPerSecond: this.#trend.perSecond, room: this.#room });
   }
@@ -298,19 +299,19 @@ export class LeaseKeeper {
     if (this.#term.value === null) return;
     // First, since a spare is given back sooner than a block in use.
     const { flowCount } = this.#ports;
-    for (const { epoch } of beyondShare(this.#view(), this.#settings, flowCount)) this.#holdings.drain(epoch);
+    for (const { epoch } of beyondShare(this.view(), this.#settings, flowCount)) this.#holdings.drain(epoch);
     this.#tellPorts();
     // How busy the ports were with other blocks says nothing of these.
     if (!this.#ports.isReportCurrent) return;
     this.#trend.note(this.#ports.busiestCount, nowMs);
-    if (needsSpare(this.#view())) this.#holdings.activateSpare();
-    else if (isSpareTooLarge(this.#view())) {
-      this.#holdings.drain(this.#view().spare!.epoch);
+    if (needsSpare(this.view())) this.#holdings.activateSpare();
+    else if (isSpareTooLarge(this.view())) {
+      this.#holdings.drain(this.view().spare!.epoch);
       this.#growth.gaveBack(nowMs);
     }
-    if (!this.#rest.isOver(this.#view(), this.#settings, nowMs)) return;
+    if (!this.#rest.isOver(this.view(), this.#settings, nowMs)) return;
     // All that it can spare: were it one block for each rest, a host that had many would take hours.
-    for (let view = this.#view(); isAtRest(view, this.#settings); view = this.#view()) {
+    for (let view = this.view(); isAtRest(view, this.#settings); view = this.view()) {
       this.#holdings.drain(toGiveBack(view, this.#settings)!.epoch);
     }
   }
@@ -345,7 +346,7 @@ export class LeaseKeeper {
     const isRenewalDue = nowMs >= Math.min(this.#term.renewAtMs, this.#hurryAtMs ?? Infinity);
     const order = this.#orderToAsk();
     // A grant renews as well, so growth may go first.
-    if (order !== null && this.#growth.mayAsk(this.#view(), nowMs)) return { type: "acquire", order };
+    if (order !== null && this.#growth.mayAsk(this.view(), nowMs)) return { type: "acquire", order };
     if (isRenewalDue && !this.#holdings.isOnlyLeaving()) return { type: "renew" };
     const leaving = this.#areSlotsKept() ? null : this.#holdings.leaving(this.#ports.report);
     if (leaving !== null) return { type: "release", base: leaving.base, epoch: leaving.epoch };
@@ -354,7 +355,7 @@ export class LeaseKeeper {
 
   #orderToAsk(): number | null {
     const mayGrow = this.#options.mayGrow?.() ?? true;
-    return !this.#drain.isOn && mayGrow ? orderWanted(this.#view(), this.#settings) : null;
+    return !this.#drain.isOn && mayGrow ? orderWanted(this.view(), this.#settings) : null;
   }
 
   /** Flows without a port wait while a spare or an answer may still bring one. [LK8] */

@@ -1,4 +1,5 @@
 /** What the metrics say of this host's leases on one address: counted here, since nobody decides by it. [MT5] */
+import type { Lease } from "../../core/lease-commands.ts";
 import type { LeaseReply, LeaseRequest } from "../../core/messages.ts";
 import type { KeeperEvent } from "./keeper-options.ts";
 import type { ServedPorts } from "./served-addresses.ts";
@@ -23,6 +24,8 @@ export interface AddressMeasures {
   readonly ports: ServedPorts;
   /** Ports that this host could have of it; infinite while it does not know. */
   readonly limit: number;
+  /** Leased beside the ports, which do not know of it. */
+  readonly spare: Lease | null;
   readonly counts: LeaseCounts;
 }
 

@@ -155,7 +155,9 @@ export class PoolMember {
     const leaving = Array.from(this.#leaving, ([ip, { member }]) => [ip, member] as const);
     return [...this.#members, ...leaving].flatMap(([ip, member]) => {
       const ports = this.#options.binder.address(ip);
-      return ports === undefined ? [] : { ports, limit: member.portLimit, counts: member.counts() };
+      return ports === undefined
+        ? []
+        : { ports, limit: member.portLimit, spare: member.spare, counts: member.counts() };
     });
   }
 
