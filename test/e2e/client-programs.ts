@@ -29,6 +29,8 @@ const NEEDS = {
     "nc.openbsd",
     "ncat",
   ],
+  dashboard: ["chromium"],
+  "dashboard-views": ["chromium"],
   "proxy-clients-chromium": ["chromium"],
   metrics: ["promtool"],
   "sdk-platforms": ["chromium"],
