@@ -6,6 +6,7 @@
  */
 import { measureBind } from "./bind.ts";
 import { measureChecks } from "./checks.ts";
+import { measureDashboard } from "./dashboard.ts";
 import { measureEdge } from "./edge.ts";
 import { measureElastic } from "./elastic.ts";
 import { measureLease } from "./lease.ts";
@@ -18,6 +19,7 @@ import { measureTenants } from "./tenants.ts";
 const BENCHES: Readonly<Record<string, () => Promise<Row[]>>> = {
   bind: measureBind,
   checks: measureChecks,
+  dashboard: measureDashboard,
   edge: measureEdge,
   elastic: measureElastic,
   lease: measureLease,
