@@ -5,6 +5,7 @@
 import {
   LONGEST_EVERY_MS,
   LOOK_INTERVAL_MS,
+  MOST_DECISIONS,
   type PoolSight,
   type Telling,
   watchFor,
@@ -37,6 +38,8 @@ const PAST_LASTS_MS = 10_000;
 const PAST_SLACK_MS = 3_000;
 /** Decisions that wait to be told, at most: what hosts tell in a second, and some more. */
 const MOST_WAITING = 500;
+/** And of one host: two tellings may come between two of ours. */
+const MOST_WAITING_OF_ONE = 2 * MOST_DECISIONS;
 
 /** The past of all hosts, as it comes in. */
 interface PastQuestion {
@@ -55,8 +58,10 @@ export class HostWatch {
   readonly #known = new Map<string, WatchedHost>();
   readonly #news = new Set<string>();
   #decisions: Decision[] = [];
+  readonly #waitingOf = new Map<string, number>();
   #lostCount = 0;
-  #wantsDecisions = false;
+  /** When somebody wanted decisions last; null while hosts are asked for none. */
+  #wantedAtMs: number | null = null;
   #past: PastQuestion | null = null;
 
   constructor(options: HostWatchOptions) {
@@ -72,9 +77,11 @@ export class HostWatch {
     }
     if (past !== undefined && this.#past !== null && !this.#past.told.has(host)) {
       this.#past.told.add(host);
-      this.#past.sum.add(past);
+      this.#past.sum.add(past, this.#options.platform.nowMs());
     }
-    const room = MOST_WAITING - this.#decisions.length;
+    const waitingCount = this.#waitingOf.get(host) ?? 0;
+    const room = Math.min(MOST_WAITING - this.#decisions.length, MOST_WAITING_OF_ONE - waitingCount);
+    this.#waitingOf.set(host, waitingCount + Math.min(room, decisions.length));
     for (const decision of decisions.slice(0, room)) this.#decisions.push({ ...decision, host });
     this.#lostCount += lostCount + Math.max(0, decisions.length - room);
   }
@@ -90,9 +97,11 @@ export class HostWatch {
     if (asksPast) {
       this.#past = { sum: new PastSum(), told: new Set(), askedAtMs: nowMs, shownCount: 0, isOver: false };
     }
-    const isOtherWish = wants.length > 0 !== this.#wantsDecisions;
-    this.#wantsDecisions = wants.length > 0;
-    this.#ask(asksPast, isOtherWish);
+    const isNewWish = wants.length > 0 && this.#wantedAtMs === null;
+    if (wants.length > 0) this.#wantedAtMs = nowMs;
+    // That nobody wants them any more is no reason to write to every host.
+    else if (Math.abs(nowMs - (this.#wantedAtMs ?? nowMs)) >= RENEW_MS) this.#wantedAtMs = null;
+    this.#ask(asksPast, isNewWish);
     this.#tellHosts(looking, fresh);
     this.#tellDecisions(wants);
     if (owed.length > 0) this.#tellPast(owed);
@@ -104,20 +113,22 @@ export class HostWatch {
     this.#known.clear();
     this.#news.clear();
     this.#decisions = [];
+    this.#waitingOf.clear();
     this.#lostCount = 0;
-    this.#wantsDecisions = false;
+    this.#wantedAtMs = null;
     this.#past = null;
   }
 
   /** All that can be watched, whenever there is something new to ask; else those that would soon stop telling. */
-  #ask(asksPast: boolean, isOtherWish: boolean): void {
+  #ask(asksPast: boolean, isNewWish: boolean): void {
     const { platform, sockets } = this.#options;
     const watchable = sockets.watchable();
     const nowMs = platform.nowMs();
     for (const { socket, watchedAtMs } of watchable) {
       const isOld = watchedAtMs === null || Math.abs(nowMs - watchedAtMs) >= RENEW_MS;
-      if (!isOld && !asksPast && !isOtherWish) continue;
-      const watch = watchFor(watchable.length, asksPast || this.#isPastMissing(socket), this.#wantsDecisions);
+      if (!isOld && !asksPast && !isNewWish) continue;
+      const wantsDecisions = this.#wantedAtMs !== null;
+      const watch = watchFor(watchable.length, asksPast || this.#isPastMissing(socket), wantsDecisions);
       sockets.noteWatched(socket);
       sendTo(socket, { type: "watch", ...watch } satisfies PoolReply);
     }
@@ -130,29 +141,35 @@ export class HostWatch {
   }
 
   #tellHosts(looking: readonly ObjectSocket[], fresh: ReadonlySet<ObjectSocket>): void {
-    const { sockets } = this.#options;
+    const { sockets, viewers } = this.#options;
     const present = new Set(sockets.watchable().map(({ socket }) => sockets.peerOf(socket).host));
     for (const host of this.#known.keys()) if (!present.has(host)) this.#known.delete(host);
     const news = Object.fromEntries([...this.#known].filter(([host]) => this.#news.has(host)));
     this.#news.clear();
+    const newsText = textOf({ type: "watched", hosts: news });
+    const allText =
+      fresh.size === 0 ? newsText : textOf({ type: "watched", hosts: Object.fromEntries(this.#known) });
     for (const socket of looking) {
-      const hosts = fresh.has(socket) ? Object.fromEntries(this.#known) : news;
-      if (Object.keys(hosts).length > 0) sendTo(socket, { type: "watched", hosts } satisfies Sight);
+      const isFresh = fresh.has(socket);
+      if ((isFresh ? this.#known.size : Object.keys(news).length) > 0)
+        viewers.tell(socket, isFresh ? allText : newsText);
     }
   }
 
   #tellDecisions(wants: readonly ObjectSocket[]): void {
     const [decisions, lostCount] = [this.#decisions, this.#lostCount];
     this.#decisions = [];
+    this.#waitingOf.clear();
     this.#lostCount = 0;
     if (decisions.length === 0 && lostCount === 0) return;
-    for (const socket of wants) sendTo(socket, { type: "decisions", decisions, lostCount } satisfies Sight);
+    const text = textOf({ type: "decisions", decisions, lostCount });
+    for (const socket of wants) this.#options.viewers.tell(socket, text);
   }
 
   /** As it comes in, until all have told, or had the time to. */
   #tellPast(owed: readonly ObjectSocket[]): void {
     const question = this.#past!;
-    const { platform, store, sockets } = this.#options;
+    const { platform, store, sockets, viewers } = this.#options;
     const live = [...sockets.liveInstances(store.pool()!.settings).keys()];
     const watchable = sockets.watchable();
     const { everyMs } = watchFor(watchable.length, true, false);
@@ -165,6 +182,12 @@ export class HostWatch {
     question.shownCount = hostCount;
     const silentHosts = live.filter((host) => !question.told.has(host));
     const past = question.sum.sum();
-    for (const socket of owed) sendTo(socket, { type: "past", past, hostCount, silentHosts } satisfies Sight);
+    const text = textOf({ type: "past", past, hostCount, silentHosts });
+    for (const socket of owed) viewers.tell(socket, text);
   }
+}
+
+/** Written once, for however many look. */
+function textOf(sight: Sight): string {
+  return JSON.stringify(sight);
 }

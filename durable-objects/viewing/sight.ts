@@ -68,7 +68,11 @@ export class Sight<State> {
     }
     const { viewers } = this.#options;
     const wasLooking = viewers.isLooking(socket);
-    if (!viewers.look(socket, noteOf(look.value))) return;
+    const { heard = 0 } = look.value;
+    const { heardLength, toldLength } = viewerOf(socket);
+    // It cannot have heard more than it was told.
+    const news = { heardLength: Math.max(heardLength, Math.min(heard, toldLength)) };
+    if (!viewers.look(socket, { ...noteOf(look.value), ...news })) return;
     // What it has missed while it did not look, it is told at once.
     if (!wasLooking || this.#name === null || viewerOf(socket).sight !== this.#name) this.#pace.now();
   }
@@ -93,9 +97,9 @@ export class Sight<State> {
       const { sight, pool } = viewerOf(socket);
       if (pool !== now.pool) socket.close(CLOSE_GONE, "pool-denied");
       else if (sight === this.#name) {
-        if (changeText !== null) socket.send(changeText);
+        if (changeText !== null) viewers.tell(socket, changeText);
       } else {
-        socket.send((wholeText ??= JSON.stringify(whole(now.state))));
+        viewers.tell(socket, (wholeText ??= JSON.stringify(whole(now.state))));
         viewers.note(socket, { sight: this.#name });
         fresh.add(socket);
       }

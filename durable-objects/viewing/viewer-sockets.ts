@@ -2,7 +2,7 @@
  * The connections of those who look at an object by a page. A viewer looks while it says so; until when
  * its session lasts stays with the socket, which outlives the instance. [LV1] [LV2] [LV3]
  */
-import { LOOK_LASTS_MS } from "../../src/core/live-view.ts";
+import { LOOK_LASTS_MS, MOST_UNHEARD } from "../../src/core/live-view.ts";
 import { ok, type Outcome, refuse } from "../../src/core/outcome.ts";
 import {
   type Acceptance,
@@ -32,6 +32,9 @@ export interface ViewerAttachment {
   readonly lookedAtMs: number;
   /** False until it has said that it looks. */
   readonly hasLooked: boolean;
+  /** How much it was told on this connection, and has said that it heard, in characters. [LV9] */
+  readonly toldLength: number;
+  readonly heardLength: number;
   /** What it has been told is this, and all that became of it; null for nothing, or not all. */
   readonly sight: string | null;
   /** Whether it wants a pool's decisions. */
@@ -62,10 +65,14 @@ export class ViewerSockets {
   connect(viewer: Viewer, pool: string, opener: Opener): Outcome<Acceptance, "viewers-exhausted"> {
     const open = this.#open();
     if (open.length >= MOST_VIEWERS) {
-      // Whoever has gone without a word holds no place.
-      const silent = open.filter((socket) => !this.#isHeard(viewerOf(socket)));
-      if (silent.length === 0) return refuse("viewers-exhausted");
-      for (const socket of silent) socket.close(CLOSE_GONE, "look-missed");
+      // Whoever has gone without a word, or hears nothing, holds no place.
+      const silent = open.filter((socket) => {
+        const one = viewerOf(socket);
+        return !this.#isHeard(one) || isBehind(one);
+      });
+      const leaving = silent.length > 0 ? silent : placeFor(viewer.name, open);
+      if (leaving.length === 0) return refuse("viewers-exhausted");
+      for (const socket of leaving) socket.close(CLOSE_GONE, "look-missed");
     }
     const attachment: ViewerAttachment = {
       viewer: viewer.name,
@@ -73,6 +80,8 @@ export class ViewerSockets {
       pool,
       lookedAtMs: this.#platform.nowMs(),
       hasLooked: false,
+      toldLength: 0,
+      heardLength: 0,
       sight: null,
     };
     return ok({ tags: [VIEWERS_TAG, ...openerTags(opener)], attachment });
@@ -83,10 +92,17 @@ export class ViewerSockets {
     return this.#open().some((socket) => this.isLooking(socket));
   }
 
-  /** Whether a viewer has said lately that it looks. */
+  /** Whether a viewer has said lately that it looks, and hears what it is told. */
   isLooking(socket: ObjectSocket): boolean {
     const viewer = viewerOf(socket);
-    return viewer.hasLooked && this.#isHeard(viewer);
+    return viewer.hasLooked && this.#isHeard(viewer) && !isBehind(viewer);
+  }
+
+  /** Tells a viewer something. What it does not read waits in the memory of the edge, so it is counted. [LV9] */
+  tell(socket: ObjectSocket, text: string): void {
+    if (!isOpen(socket)) return;
+    socket.send(text);
+    this.note(socket, { toldLength: viewerOf(socket).toldLength + text.length });
   }
 
   /** A viewer says that it looks; false if its session is over. */
@@ -125,6 +141,18 @@ export class ViewerSockets {
   #open(): ObjectSocket[] {
     return this.#platform.sockets(VIEWERS_TAG).filter(isOpen);
   }
+}
+
+/** Whether it was told much that it has not heard. */
+function isBehind({ toldLength, heardLength }: ViewerAttachment): boolean {
+  return toldLength - heardLength > MOST_UNHEARD;
+}
+
+/** The oldest socket of whoever holds the most places, unless who comes would hold as many then. [LV4] */
+function placeFor(name: string, open: readonly ObjectSocket[]): readonly ObjectSocket[] {
+  const held = Map.groupBy(open, (socket) => viewerOf(socket).viewer);
+  const most = [...held.values()].reduce((one, other) => (other.length > one.length ? other : one));
+  return (held.get(name)?.length ?? 0) + 1 < most.length ? most.slice(0, 1) : [];
 }
 
 /** What stays with a viewer's socket. */

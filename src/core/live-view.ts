@@ -7,6 +7,10 @@
 export const LOOK_INTERVAL_MS = 10_000;
 /** Who has not said so for this long does not look any more. */
 export const LOOK_LASTS_MS = 30_000;
+/** Who was told so much more than it has heard, in characters, is told nothing until it has caught up. [LV9] */
+export const MOST_UNHEARD = 2_097_152;
+/** A page that has heard so much more says so without waiting. */
+export const HEARD_STEP = MOST_UNHEARD / 8;
 
 /** What was counted in a time that begins at `atMs`, Unix milliseconds. */
 export interface CountSlot {
@@ -139,6 +143,8 @@ export interface LookRequest {
   readonly past?: boolean | undefined;
   /** Whether a pool's decisions are wanted as they are made. */
   readonly decisions?: boolean | undefined;
+  /** How many characters of messages it has heard on this connection, all together. */
+  readonly heard?: number | undefined;
 }
 
 /**

@@ -92,10 +92,10 @@ export class PastSum {
   readonly #minutes = new Map<number, CountSlot>();
   readonly #quarters = new Map<number, CountSlot>();
 
-  /** Adds those of one more. */
-  add({ minutes, quarters }: PastCounts): void {
-    addTo(this.#minutes, minutes);
-    addTo(this.#quarters, quarters);
+  /** Adds those of one more, as far as they can be of the past: nobody's future takes the place of what was. */
+  add({ minutes, quarters }: PastCounts, nowMs: number): void {
+    addTo(this.#minutes, pastOf(minutes, MINUTE_MS, nowMs));
+    addTo(this.#quarters, pastOf(quarters, QUARTER_MS, nowMs));
   }
 
   /** The sum. Clocks of hosts differ, so the newest count where they would be too many. */
@@ -105,6 +105,11 @@ export class PastSum {
       quarters: inOrder(this.#quarters).slice(-MOST_QUARTERS),
     };
   }
+}
+
+/** Clocks of hosts differ a little. */
+function pastOf(slots: readonly CountSlot[], slotMs: number, nowMs: number): readonly CountSlot[] {
+  return slots.filter(({ atMs }) => atMs % slotMs === 0 && atMs <= nowMs + MINUTE_MS);
 }
 
 function addTo(sum: Map<number, CountSlot>, slots: readonly CountSlot[]): void {

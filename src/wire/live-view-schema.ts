@@ -27,6 +27,7 @@ const lookRequest = z.strictObject({
   type: z.literal("look"),
   past: z.boolean().optional(),
   decisions: z.boolean().optional(),
+  heard: countUpTo().optional(),
 }) satisfies z.ZodType<LookRequest>;
 
 const text = z
@@ -58,10 +59,7 @@ const watchedAddress = z.strictObject({
   renewsAtMs: atMs.nullable(),
   endsAtMs: atMs.nullable(),
   inUseCount: countUpTo(),
-  blocks: z
-    .array(z.tuple([countUpTo(PORT_END - 1), portCount, portCount]))
-    .max(MOST_TOLD_BLOCKS)
-    .optional(),
+  blocks: z.array(z.tuple([countUpTo(PORT_END - 1), portCount, portCount])).optional(),
 });
 
 const decision = z.strictObject({
@@ -86,7 +84,10 @@ export const telling = z.strictObject({
       startedAtMs: atMs,
       processCount: countUpTo(MOST_PROCESSES),
       runningCount: countUpTo(),
-      addresses: z.array(watchedAddress).max(MOST_TOLD_ADDRESSES),
+      addresses: z
+        .array(watchedAddress)
+        .max(MOST_TOLD_ADDRESSES)
+        .refine((all) => all.reduce((sum, { blocks = [] }) => sum + blocks.length, 0) <= MOST_TOLD_BLOCKS),
       minute: slot,
     })
     .optional(),

@@ -120,7 +120,7 @@ test("[LV8] the sum of hosts has what each has told, whenever that was", () => {
       for (const [nowMs, more] of told) {
         const rings = new PastRings();
         rings.add(nowMs, more);
-        sum.add(rings.past(nowMs));
+        sum.add(rings.past(nowMs), 120 * MINUTE_MS);
       }
       const { minutes, quarters } = sum.sum();
       expect(minutes.length).toBeLessThanOrEqual(MOST_MINUTES);
@@ -129,6 +129,23 @@ test("[LV8] the sum of hosts has what each has told, whenever that was", () => {
     }),
     { numRuns: 60 },
   );
+});
+
+test("[LV8] a host that tells of what is still to come, or of no minute, takes the place of nothing", () => {
+  const sum = new PastSum();
+  const nowMs = 1_000 * MINUTE_MS;
+  const rings = new PastRings();
+  rings.add(nowMs, { requestCount: 3, flowCount: 0, refusals: {}, portCount: 1 });
+  const lie = { requestCount: 1e15, flowCount: 1e15, refusals: { constructor: 1 }, portCount: 1e15 };
+  const minutes = Array.from({ length: MOST_MINUTES }, (_, at) => ({
+    ...lie,
+    atMs: nowMs + (at + 2) * MINUTE_MS,
+  }));
+  const quarters = minutes.map((slot, at) => ({ ...slot, atMs: 15 * nowMs * (at + 1) }));
+  sum.add({ minutes, quarters }, nowMs);
+  sum.add({ minutes: [{ ...lie, atMs: nowMs - 1 }], quarters: [] }, nowMs);
+  sum.add(rings.past(nowMs), nowMs);
+  expect(sum.sum()).toEqual(rings.past(nowMs));
 });
 
 test("[LV7] hosts are asked to tell so rarely that all together stay below 200 messages a second", () => {

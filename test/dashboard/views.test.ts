@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { addressChange, hostChange } from "../../src/dashboard/changes/change.ts";
 import { filtered } from "../../src/dashboard/decisions/decision-filter.ts";
 import { addressRows, hostRows, newFleetOrder, routerRows } from "../../src/dashboard/fleet/attention.ts";
+import { RateMeter } from "../../src/dashboard/live/rate-meter.ts";
 import { PoolStore } from "../../src/dashboard/live/pool-store.ts";
 import { FIRST_WORDS, readPlan } from "../../src/dashboard/plan/plan-words.ts";
 import { fragmentOf, POOL_VIEWS, type Route, routeOf } from "../../src/dashboard/shell/route.ts";
@@ -157,6 +158,24 @@ test("[PG8] the past is drawn in slots up to now; what nobody knows is left empt
   ]);
   expect(pastColumns({ minutes: [], quarters: [] }, "day", NOW_MS).atSeconds).toHaveLength(96);
   expect(runningMinute([])).toBeNull();
+});
+
+test("[PG8] a host with a wrong clock, or codes that objects have by themselves, spoils nobody's counts", () => {
+  const minute = Math.floor(NOW_MS / 60_000) * 60_000;
+  const slot = { atMs: minute, requestCount: 5, flowCount: 0, refusals: { draining: 1 }, portCount: 2 };
+  const odd = { ...slot, refusals: { constructor: 3 } };
+  const lie = { ...odd, atMs: Number.MAX_SAFE_INTEGER, requestCount: 1e15 };
+  const running = runningMinute([slot, odd, lie]);
+  expect(running).toMatchObject({ atMs: minute, requestCount: 10 });
+  const before = { ...slot, atMs: minute - 60_000 };
+  const { refusals } = pastColumns({ minutes: [before], quarters: [] }, "hour", NOW_MS, running);
+  const lastTwo = refusals.map(([code, counts]) => [code, counts.slice(-2)]);
+  expect(Object.fromEntries(lastTwo)).toEqual({ draining: [1, 1], constructor: [0, 3] });
+  const meter = new RateMeter();
+  const host = { version: "1", startedAtMs: 0, processCount: 1, runningCount: 0, addresses: [] };
+  meter.take({ one: { ...host, minute: slot } }, NOW_MS - 2_000);
+  meter.take({ one: { ...host, minute: odd } }, NOW_MS - 1_000);
+  expect(meter.rates(NOW_MS)?.refusals).toEqual(new Map([["constructor", 3]]));
 });
 
 const ATTEMPT: Attempt = {

@@ -1,14 +1,19 @@
-import { evictDurableObject } from "cloudflare:test";
+import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { EgressIp } from "../../durable-objects/address/egress-ip.ts";
-import { HOST_HEADER, ROUTER_HEADER, SESSION_END_HEADER } from "../../durable-objects/calls/peer-headers.ts";
+import {
+  HOST_HEADER,
+  ROUTER_HEADER,
+  SESSION_END_HEADER,
+  VIEWER_HEADER,
+} from "../../durable-objects/calls/peer-headers.ts";
 import {
   CLOSE_GONE,
   CLOSE_MALFORMED,
   CLOSE_REFUSED,
 } from "../../durable-objects/platform/object-platform.ts";
 import { MOST_VIEWERS } from "../../durable-objects/viewing/viewer-sockets.ts";
-import { LOOK_LASTS_MS } from "../../src/core/live-view.ts";
+import { LOOK_LASTS_MS, MOST_UNHEARD } from "../../src/core/live-view.ts";
 import {
   HostConnection,
   objects,
@@ -194,6 +199,44 @@ describe("who looks at an address", () => {
     expect(await all[1]!.closed).toEqual({ code: CLOSE_GONE, reason: "look-missed" });
   });
 
+  it("[LV4] that holds most places leaves one to somebody else, but not to itself", async () => {
+    const { stub } = await newAddress();
+    const all: ViewerConnection[] = [];
+    for (let at = 0; at < MOST_VIEWERS; at += 1) all.push(await ViewerConnection.open(stub));
+    const headers = { upgrade: "websocket", ...viewerHeaders() };
+    expect((await upgrade(stub, headers)).status).toBe(429);
+    const other = await upgrade(stub, { ...headers, [VIEWER_HEADER]: "somebody-else" });
+    other.webSocket?.accept();
+    expect(other.status).toBe(101);
+    const closed = await Promise.race(all.map((one) => one.closed));
+    expect(closed).toEqual({ code: CLOSE_GONE, reason: "look-missed" });
+    expect((await upgrade(stub, headers)).status).toBe(429);
+  });
+
+  it("[LV9] that does not read is told nothing more until it has caught up", async () => {
+    const { ip, stub, host } = await newAddress();
+    const [deaf, kept] = [await ViewerConnection.open(stub), await ViewerConnection.open(stub)];
+    await deaf.look();
+    const whole = JSON.stringify(await kept.look());
+    const told: number[] = [];
+    await runInDurableObject(stub, (_instance: EgressIp, state) => {
+      for (const socket of state.getWebSockets(":viewers")) {
+        const viewer = socket.deserializeAttachment() as { toldLength: number };
+        told.push(viewer.toldLength);
+        socket.serializeAttachment({ ...viewer, toldLength: MOST_UNHEARD + 1 });
+      }
+    });
+    expect(told).toEqual([whole.length, whole.length]);
+    // One of them says that it has heard all; more than there was nobody has.
+    kept.send({ type: "look", heard: Number.MAX_SAFE_INTEGER });
+    deaf.send({ type: "look", heard: 0 });
+    await host.acquire(6);
+    await kept.nextOf("address-change");
+    expect(deaf.unread).toEqual([]);
+    const address = await truthOf(stub);
+    expect(await deaf.look({ heard: MOST_UNHEARD })).toEqual({ type: "address", ip, address });
+  });
+
   it("[LV5] that has left its pool learns that it is gone", async () => {
     const { stub } = await newAddress();
     const viewer = await ViewerConnection.open(stub);
@@ -332,6 +375,31 @@ describe("hosts of a pool that somebody looks at", () => {
     // What no host says is refused, and nothing of it is told on.
     able.send({ type: "watched", now: { ...NOW, minute: { ...NOW.minute, refusals: { "<b>": 1 } } } });
     expect(await able.next()).toEqual({ type: "refused", code: "message-malformed" });
+  });
+
+  it("[LV7] are not written to for each wish that comes and goes, and none takes the place of all", async () => {
+    const { stub } = await newPool();
+    const [able, loud] = [
+      await enlisted(stub, "able", { watchable: true }),
+      await enlisted(stub, "loud", { watchable: true }),
+    ];
+    const viewer = await ViewerConnection.open(stub);
+    await viewer.look({ decisions: true });
+    expect(await able.next()).toMatchObject({ decisionCount: 20 });
+    viewer.send({ type: "look", decisions: false });
+    viewer.send({ type: "look", decisions: true });
+    for (let at = 0; at < 30; at += 1)
+      loud.send({ type: "watched", decisions: Array.from({ length: 20 }, () => DECISION) });
+    await stub.describe();
+    able.send({ type: "watched", now: NOW, decisions: [DECISION] });
+    const all: Reply[] = [];
+    do all.push(await viewer.nextOf("decisions"));
+    while (!JSON.stringify(all).includes('"host":"able"'));
+    expect(all.flatMap(({ decisions }) => decisions).length).toBeLessThan(40 * all.length + 2);
+    viewer.send({ type: "look", decisions: false });
+    able.send({ type: "watched", now: NOW });
+    await viewer.nextOf("watched");
+    expect(able.unread).toEqual([]);
   });
 
   it("[LV1] are asked for nothing when nobody looks any more, and what they tell then is of no use", async () => {

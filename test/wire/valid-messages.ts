@@ -340,6 +340,6 @@ export const routerReplies: fc.Arbitrary<RouterReply> = fc.oneof(
 
 /** What a page says to an object. */
 export const lookRequests: fc.Arbitrary<LookRequest> = fc.record(
-  { type: constant("look"), past: fc.boolean(), decisions: fc.boolean() },
+  { type: constant("look"), past: fc.boolean(), decisions: fc.boolean(), heard: fc.nat() },
   { ...plain, requiredKeys: ["type"] },
 );

@@ -320,4 +320,10 @@ describe("every route of the edge", () => {
     const fetched = await ask("/v1/fetch?url=http://x/", { headers });
     expect((await codeOf(fetched)).code).toBe("token-missing");
   });
+
+  it("[DA3] [OC10] that gives a copy of the edge takes no session, for any page may have a browser read", async () => {
+    const headers = shown(await signedIn());
+    for (const path of ["/v1/edge/copy?heldAtMs=1", "/v1/edge/copy/database?path=x"])
+      expect((await codeOf(await ask(path, { headers }))).code).toBe("token-missing");
+  });
 });

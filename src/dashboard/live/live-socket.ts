@@ -2,7 +2,7 @@
  * A connection to an object that is looked at: it says so again while it lasts, and comes back by itself
  * when it is lost. Behind a hidden page it ends after a while, since nobody looks.
  */
-import { LOOK_INTERVAL_MS, type LookRequest } from "../../core/live-view.ts";
+import { HEARD_STEP, LOOK_INTERVAL_MS, type LookRequest } from "../../core/live-view.ts";
 
 /** How it stands with a connection. `waiting` has been told nothing yet; `lost` tries again. */
 export type LinkState = "waiting" | "live" | "lost" | "resting";
@@ -37,6 +37,9 @@ export class LiveSocket {
   #socket: WebSocket | null = null;
   #pauseMs = FIRST_PAUSE_MS;
   #pastAtMs = 0;
+  /** Of this connection, in characters: of all that was heard, and when that was said last. */
+  #heard = 0;
+  #saidHeard = 0;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #look: ReturnType<typeof setInterval> | undefined;
   #rest: ReturnType<typeof setTimeout> | undefined;
@@ -68,6 +71,7 @@ export class LiveSocket {
   #connect(): void {
     const socket = new WebSocket(this.#path);
     this.#socket = socket;
+    this.#heard = this.#saidHeard = 0;
     let isOpen = false;
     let isAlive = false;
     socket.addEventListener("open", () => {
@@ -78,6 +82,8 @@ export class LiveSocket {
     });
     socket.addEventListener("message", ({ data }: MessageEvent<unknown>) => {
       if (this.#socket !== socket || typeof data !== "string") return;
+      this.#heard += data.length;
+      if (this.#heard - this.#saidHeard >= HEARD_STEP) this.#sayLook();
       const message = parsed(data);
       if (message === undefined) return;
       if (!isAlive) {
@@ -109,7 +115,8 @@ export class LiveSocket {
     if (this.#socket?.readyState !== WebSocket.OPEN) return;
     const past = this.#wish.past === true && performance.now() >= this.#pastAtMs;
     if (past) this.#pastAtMs = performance.now() + PAST_INTERVAL_MS;
-    const look: LookRequest = { type: "look", ...this.#wish, past };
+    this.#saidHeard = this.#heard;
+    const look: LookRequest = { type: "look", ...this.#wish, past, heard: this.#heard };
     this.#socket.send(JSON.stringify(look));
   }
 

@@ -63,7 +63,9 @@ function add(step: Step, before: CountSlot | null, now: CountSlot): void {
   step.requestCount += more(now.requestCount, before?.requestCount);
   step.flowCount += more(now.flowCount, before?.flowCount);
   for (const [code, count] of Object.entries(now.refusals)) {
-    const grown = more(count, before?.refusals[code]);
+    // A code may be named as what every object has.
+    const isKnown = before !== null && Object.hasOwn(before.refusals, code);
+    const grown = more(count, isKnown ? before.refusals[code] : 0);
     if (grown > 0) step.refusals.set(code, (step.refusals.get(code) ?? 0) + grown);
   }
 }

@@ -44,7 +44,7 @@ export function pastColumns(
   const told = codes.slice(0, MOST_CODES);
   const others = codes.slice(MOST_CODES);
   const sumOf = (of: readonly string[]) =>
-    column(({ refusals }) => of.reduce((sum, code) => sum + (refusals[code] ?? 0), 0));
+    column(({ refusals }) => of.reduce((sum, code) => sum + refusalCount(refusals, code), 0));
   return {
     atSeconds: times.map((atMs) => atMs / 1000),
     requestsPerSecond: column(({ requestCount }, seconds) => requestCount / seconds),
@@ -61,8 +61,8 @@ export function pastColumns(
 export function runningMinute(minutes: Iterable<CountSlot>): CountSlot | null {
   const all = [...minutes];
   if (all.length === 0) return null;
-  const atMs = Math.max(...all.map((slot) => slot.atMs));
-  const refusals: Record<string, number> = {};
+  const atMs = usualMinuteOf(all);
+  const refusals = new Map<string, number>();
   let [requestCount, flowCount, portCount] = [0, 0, 0];
   for (const slot of all) {
     portCount += slot.portCount;
@@ -70,9 +70,23 @@ export function runningMinute(minutes: Iterable<CountSlot>): CountSlot | null {
     if (slot.atMs !== atMs) continue;
     requestCount += slot.requestCount;
     flowCount += slot.flowCount;
-    for (const [code, count] of Object.entries(slot.refusals)) refusals[code] = (refusals[code] ?? 0) + count;
+    for (const [code, count] of Object.entries(slot.refusals))
+      refusals.set(code, (refusals.get(code) ?? 0) + count);
   }
-  return { atMs, requestCount, flowCount, portCount, refusals };
+  return { atMs, requestCount, flowCount, portCount, refusals: Object.fromEntries(refusals) };
+}
+
+/** The minute that most hosts are in, the later of two: one clock that is wrong hides none of the others. */
+function usualMinuteOf(all: readonly CountSlot[]): number {
+  const counts = new Map<number, number>();
+  for (const { atMs } of all) counts.set(atMs, (counts.get(atMs) ?? 0) + 1);
+  const [[atMs] = [0]] = [...counts].toSorted((one, other) => other[1] - one[1] || other[0] - one[0]);
+  return atMs;
+}
+
+/** A code may be named as what every object has. */
+function refusalCount(refusals: CountSlot["refusals"], code: string): number {
+  return Object.hasOwn(refusals, code) ? refusals[code]! : 0;
 }
 
 /** Each column upon those before it. */
