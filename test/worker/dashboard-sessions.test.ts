@@ -315,6 +315,20 @@ describe("every route of the edge", () => {
     expect(found).toEqual([]);
   }, 60_000);
 
+  it("[DA3] is opened by the edge's own cookie, whatever others of its name are set beside it", async () => {
+    const { cookie, session } = await signedIn();
+    const other = await signedIn({ role: "viewer", subject: "tossed" });
+    for (const tossed of [`${COOKIE}=junk`, other.cookie, `${COOKIE}=`]) {
+      const answered = await ask("/dashboard/session", { headers: { cookie: `${tossed}; a=b; ${cookie}` } });
+      expect(await answered.json()).toMatchObject({ subject: session.subject, csrf: session.csrf });
+    }
+    // What was had by plain http changes nothing at a page that was had by https.
+    const origin = ORIGIN.replace("http:", "https:");
+    const headers = { cookie, origin, "ipshard-csrf": session.csrf };
+    const refused = await ask("/dashboard/session", { method: "DELETE", headers });
+    expect((await codeOf(refused)).code).toBe("csrf-refused");
+  });
+
   it("[DA3] of the egress API takes no session", async () => {
     const headers = shown(await signedIn());
     const fetched = await ask("/v1/fetch?url=http://x/", { headers });

@@ -137,7 +137,7 @@ async function proveBySession(
   if (!(await accessCopy.ensure(env, background))) return refuse("control-plane-unavailable");
   const session = await readSession(cookie, env);
   if (session === null) return refuse("session-ended");
-  const objection = await objectionToPage(request, session);
+  const objection = await objectionToPage(request, session, cookie.name);
   if (objection !== null) return refuse(objection);
   const identity = await identify(session.token, READING_ROLES, env, background);
   if (!identity.ok) return identity;

@@ -2,7 +2,6 @@
  * Sessions of the dashboard: the cookie in which a browser keeps one, and what else a request must show, since
  * a browser sends the cookie whatever page asks it to. [DA3] [DA5]
  */
-import { parse } from "hono/utils/cookie";
 import { READING_ROLES, type Role } from "../../core/identity.ts";
 import { CSRF_HEADER } from "../../wire/header-names.ts";
 import type { Environment } from "../runtime/environment.ts";
@@ -41,13 +40,18 @@ export function areForSessions(roles: readonly Role[]): boolean {
   return READING_ROLES.some((role) => roles.includes(role));
 }
 
-/** The cookie that a request shows, with its name; null for none. */
+/**
+ * The cookie that a request shows, with its name; null for none. Of several of one name it is the last: ours is for
+ * every path, and a browser shows those of longer paths before it, which whoever has another port of this host can
+ * set, so that nobody could sign in any more.
+ */
 export function shownCookie({ headers }: Request): { readonly name: string; readonly sealed: string } | null {
-  const text = headers.get("cookie");
-  if (text === null) return null;
-  const cookies = parse(text);
-  const name = [SECURE_COOKIE, PLAIN_COOKIE].find((one) => cookies[one] !== undefined);
-  return name === undefined ? null : { name, sealed: cookies[name]! };
+  const cookies = (headers.get("cookie") ?? "").split(";").map((one) => one.trim());
+  for (const name of [SECURE_COOKIE, PLAIN_COOKIE]) {
+    const shown = cookies.findLast((one) => one.startsWith(`${name}=`));
+    if (shown !== undefined) return { name, sealed: shown.slice(name.length + 1) };
+  }
+  return null;
 }
 
 /** The session in a cookie, as far as it says so itself: its token is yet to be verified. */
@@ -76,12 +80,17 @@ export function isOfOwnPage(request: Request): boolean {
   }
 }
 
-/** What is wrong with a request that shows a session; null for nothing. */
-export async function objectionToPage(request: Request, session: Session): Promise<SessionRefusal | null> {
+/** What is wrong with a request that shows a session, in a cookie of this name; null for nothing. */
+export async function objectionToPage(
+  request: Request,
+  session: Session,
+  name: string,
+): Promise<SessionRefusal | null> {
   const { method, headers } = request;
   const isReading = method === "GET" || method === "HEAD";
   if (isReading && !headers.has("upgrade")) return null;
-  if (!isOfOwnPage(request)) return "csrf-refused";
+  // Over https another cookie than that of this very host may be of anybody.
+  if (!isOfOwnPage(request) || name !== cookieNameFor(request)) return "csrf-refused";
   if (isReading) return null;
   return (await isSameSecret(headers.get(CSRF_HEADER) ?? "", session.csrf)) ? null : "csrf-refused";
 }
