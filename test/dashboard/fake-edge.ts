@@ -236,9 +236,16 @@ export class FakeEdge {
       return { status: 200, body: { past: pool.past(Date.now()) } };
     if (url.pathname === "/dashboard/try") return { status: 200, body: attempt ?? usualAttempt(pool) };
     if (url.pathname === "/v1/pools") return { status: 200, body: { pools: [pool.pool] } };
+    if (method === "GET" && this.#isThere(url.pathname)) return { status: 200, body: {} };
     if (url.pathname === "/v1/holders") return { status: 200, body: holders ?? usualHolders(pool, url) };
     if (method !== "GET" && url.pathname.startsWith("/v1/pools/")) return this.#change(method, url);
     return problem(404, "route-unknown", "There is nothing here.");
+  }
+
+  /** What a page asks whose connection does not open. */
+  #isThere(path: string): boolean {
+    const { pool } = this.#options;
+    return path === `/v1/pools/${pool.pool}` || pool.ips.some(({ ip }) => path === `/v1/ips/${ip}`);
   }
 
   #change(method: string, url: URL): Answer {

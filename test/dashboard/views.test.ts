@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { addressChange, hostChange } from "../../src/dashboard/changes/change.ts";
 import { filtered } from "../../src/dashboard/decisions/decision-filter.ts";
 import { addressRows, hostRows, newFleetOrder, routerRows } from "../../src/dashboard/fleet/attention.ts";
+import { missingOf } from "../../src/dashboard/fleet/missing.ts";
 import { RateMeter } from "../../src/dashboard/live/rate-meter.ts";
 import { PoolStore } from "../../src/dashboard/live/pool-store.ts";
 import { FIRST_WORDS, readPlan } from "../../src/dashboard/plan/plan-words.ts";
@@ -108,6 +109,34 @@ test("[PG7] a change says what it will do, and its path can be led nowhere else 
       `/v1/pools/eu/ips/192.0.2.2${verb === "remove" ? "" : `/${verb}`}`,
     );
   }
+});
+
+test("[PG7] a change says when nothing else serves, so that the pool would refuse", () => {
+  const pool = new MadePool({ pool: "eu", hostCount: 1, addressCount: 1, nowMs: NOW_MS });
+  const store = new PoolStore();
+  const whole = pool.answer();
+  store.heard({ type: "pool", pool: whole });
+  const saidOf = (): string[] => [
+    addressChange("drain", "eu", addressRows(store, newFleetOrder())[0]!).willDo.join(" "),
+    hostChange("drain", "eu", hostRows(store, newFleetOrder(), NOW_MS)[0]!).willDo.join(" "),
+  ];
+  expect(saidOf()).toEqual([
+    expect.stringContaining("No other address serves"),
+    expect.stringContaining("No other host serves"),
+  ]);
+  const [ip, host] = [whole.ips[0]!, whole.hosts[0]!];
+  const rooms = [...host.rooms, { ...host.rooms[0]!, ip: "192.0.2.9" }];
+  const ips = [{ ...ip, ip: "192.0.2.9" }];
+  store.heard({ type: "pool-change", ...NOTHING, ips, hosts: [host, { ...host, host: "web-2", rooms }] });
+  expect(saidOf().join(" ")).not.toContain("No other");
+});
+
+test("[PG17] a pool without addresses or hosts says which commands give it some", () => {
+  expect(missingOf("eu", 0, 0).map(({ command }) => command)).toEqual([
+    "ipshard ip add ADDRESS --pool eu",
+    "ipshard host add NAME --pool eu",
+  ]);
+  expect(missingOf("eu", 1, 2)).toEqual([]);
 });
 
 test("[PG11] decisions are found by their kind and by words of any member, in either case", () => {

@@ -30,7 +30,9 @@ export function addressChange(verb: AddressVerb, pool: string, row: AddressRow):
       typed: null,
       willDo: [
         "Hosts take no new flows from this address; what runs goes on until it ends, and none is cut.",
-        "The pool assigns other addresses in its place, as far as it has them. The address stays in the pool.",
+        row.isLast
+          ? `No other address serves: until one does, requests through the pool ${pool} are refused.`
+          : "The pool assigns other addresses in its place, as far as it has them. The address stays in the pool.",
         now,
         "Resume takes it back.",
       ],
@@ -50,6 +52,7 @@ export function addressChange(verb: AddressVerb, pool: string, row: AddressRow):
     typed: ip,
     willDo: [
       `The address leaves the pool ${pool}: at once from use, and for good when no port of it is held any more.`,
+      ...(row.isLast ? [`No other address serves: until one does, requests through the pool ${pool} are refused.`] : []),
       now,
       "What runs goes on until it ends. While it retires, adding it again takes the removal back.",
     ],
@@ -69,7 +72,9 @@ export function hostChange(verb: HostVerb, pool: string, row: HostRow): Change {
       typed: null,
       willDo: [
         "The host gets no new requests; what runs on it goes on until it ends, and none is cut.",
-        "Other hosts serve its addresses in its place.",
+        row.isLast
+          ? `No other host serves: until one does, requests through the pool ${pool} are refused.`
+          : "Other hosts serve its addresses in its place.",
         now,
         "Resume takes it back.",
       ],

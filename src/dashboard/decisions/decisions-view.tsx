@@ -3,6 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import { type HeardDecision, MOST_DECISIONS, type PoolStore } from "../live/pool-store.ts";
 import { Mark } from "../parts/bits.tsx";
 import type { Level } from "../parts/level.ts";
+import { useNarrow } from "../parts/narrow.ts";
 import { refusalTitle } from "../parts/refusal-title.ts";
 import { useSignalsSlowly } from "../parts/use-signals.ts";
 import { type Column, VirtualTable } from "../parts/virtual-table.tsx";
@@ -25,11 +26,13 @@ const COLUMNS: readonly Column<HeardDecision>[] = [
     key: "time",
     title: "Time",
     weight: 0.9,
+    narrowWeight: 1.3,
     cell: ({ atMs }) => <time title={instant(atMs)}>{clock(atMs)}</time>,
   },
   {
     key: "decision",
     title: "Decision",
+    isWideOnly: true,
     weight: 1.1,
     cell: ({ decision }) => <Mark level={LEVELS[decision]}>{decision}</Mark>,
   },
@@ -85,7 +88,8 @@ export function DecisionsView({ store }: DecisionsViewProps) {
       <div class="view-head">
         <h1>Decisions</h1>
         <p class="faint">
-          As hosts make them, while somebody looks. The last {whole(MOST_DECISIONS)} are kept here.
+          As hosts make them, while somebody looks. The last {whole(MOST_DECISIONS)} are kept here. What the
+          edge refuses by itself is counted under Time.
         </p>
       </div>
       <form class="filters" role="search" aria-label="Decisions" onSubmit={(event) => event.preventDefault()}>
@@ -144,8 +148,24 @@ function What({ row }: { readonly row: HeardDecision }) {
   if (code !== undefined)
     return (
       <span title={refusalTitle(code)}>
+        <NarrowMark row={row} />
         <code>{code}</code> <span class="faint">{refusalTitle(code)}</span>
       </span>
     );
-  return <span>{kind ?? (status === undefined ? "request" : `status ${status}`)}</span>;
+  return (
+    <span>
+      <NarrowMark row={row} />
+      {kind ?? (status === undefined ? "request" : `status ${status}`)}
+    </span>
+  );
+}
+
+/** Where the column of decisions has no room. */
+function NarrowMark({ row: { decision } }: { readonly row: HeardDecision }) {
+  if (!useNarrow()) return null;
+  return (
+    <Mark level={LEVELS[decision]}>
+      <span class="only-heard">{decision} </span>
+    </Mark>
+  );
 }

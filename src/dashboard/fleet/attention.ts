@@ -19,6 +19,8 @@ export interface AddressRow extends Standing {
   /** Null where no host tells. */
   readonly inUseCount: number | null;
   readonly liveHostCount: number;
+  /** Nothing of the pool leaves by any other. */
+  readonly isLast: boolean;
 }
 
 /** A host as the fleet shows it. */
@@ -27,6 +29,8 @@ export interface HostRow extends Standing {
   readonly heldCount: number;
   readonly inUseCount: number | null;
   readonly watched: WatchedHost | null;
+  /** No other host of the pool serves. */
+  readonly isLast: boolean;
   /** What to add to the time of whoever looks to have its own, by which the following are. */
   readonly clockOffsetMs: number;
   /** Of its addresses the one whose lease runs out next. */
@@ -80,9 +84,10 @@ export function addressRows(store: PoolStore, order: FleetOrder): readonly Addre
     const { held, live, dead } = served.get(ip.ip) ?? { held: 0, live: 0, dead: 0 };
     const { level, why } = standingOfAddress(ip, { held, live, dead, wanted });
     const inUseCount = used.get(ip.ip) ?? null;
-    return { ip, heldCount: held, inUseCount, liveHostCount: live, level, why };
+    const isLast = isServing(ip) && live > 0;
+    return { ip, heldCount: held, inUseCount, liveHostCount: live, isLast, level, why };
   });
-  return inOrder(rows, ({ ip }) => ip.ip, order.addresses);
+  return inOrder(alone(rows), ({ ip }) => ip.ip, order.addresses);
 }
 
 /** The hosts of a pool, those that need attention first. */
@@ -103,9 +108,10 @@ export function hostRows(store: PoolStore, order: FleetOrder, nowMs: number): re
       endsAtMs,
     });
     const times = { clockOffsetMs, renewedAtMs, renewsAtMs, endsAtMs };
-    return Object.assign(times, { host, heldCount, inUseCount, watched, level, why });
+    const isLast = isServing(host) && host.live && !host.draining && heldCount > 0;
+    return Object.assign(times, { host, heldCount, inUseCount, watched, isLast, level, why });
   });
-  return inOrder(rows, ({ host }) => host.host, order.hosts);
+  return inOrder(alone(rows), ({ host }) => host.host, order.hosts);
 }
 
 /** The routers of a pool, those that need attention first. */
@@ -117,6 +123,16 @@ export function routerRows(store: PoolStore, order: FleetOrder): readonly Router
     return { router, behindCount, level, why };
   });
   return inOrder(rows, ({ router }) => router.router, order.routers);
+}
+
+function isServing({ drain, retiring = null }: { drain: object | null; retiring?: object | null }): boolean {
+  return drain === null && retiring === null;
+}
+
+/** Where several serve none is the last. */
+function alone<Row extends { readonly isLast: boolean }>(rows: readonly Row[]): readonly Row[] {
+  if (rows.filter(({ isLast }) => isLast).length === 1) return rows;
+  return rows.map((row) => (row.isLast ? { ...row, isLast: false } : row));
 }
 
 function standingOfAddress(

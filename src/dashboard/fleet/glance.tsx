@@ -10,6 +10,7 @@ import { useSignalsSlowly } from "../parts/use-signals.ts";
 import { counted, percent, short, whole } from "../parts/words.ts";
 import { runningMinute } from "../time/series.ts";
 import { fragmentOf } from "../shell/route.ts";
+import { missingOf } from "./missing.ts";
 import type { AddressRow, HostRow, RouterRow } from "./attention.ts";
 
 interface GlanceProps {
@@ -66,7 +67,8 @@ function Holding({ addresses, hosts }: GlanceProps) {
   );
 }
 
-function Lacking({ addresses, hosts, routers }: GlanceProps) {
+function Lacking({ pool, addresses, hosts, routers }: GlanceProps) {
+  const missing = missingOf(pool, addresses.length, hosts.length);
   const needy = [
     ...addresses.map((row) => ({ name: row.ip.ip, level: row.level, why: row.why })),
     ...hosts.map((row) => ({ name: row.host.host, level: row.level, why: row.why })),
@@ -77,11 +79,17 @@ function Lacking({ addresses, hosts, routers }: GlanceProps) {
   return (
     <section class="card" aria-labelledby="glance-short" data-testid="attention">
       <h2 id="glance-short">What is short</h2>
-      {worst.length === 0 ? (
+      {missing.map(({ what, command }) => (
+        <p key={what}>
+          <Mark level="bad">{what}</Mark> <code>{command}</code>
+        </p>
+      ))}
+      {worst.length === 0 && missing.length === 0 && (
         <p>
           <Mark level="good">Nothing needs attention.</Mark>
         </p>
-      ) : (
+      )}
+      {worst.length > 0 && (
         <ul class="needs">
           {worst.slice(0, MOST_SHOWN).map(({ name, level, why }) => (
             <li key={name}>
@@ -96,9 +104,8 @@ function Lacking({ addresses, hosts, routers }: GlanceProps) {
       {paused > 0 && (
         <p class="faint">
           {paused === 1
-            ? "1 other drains, retires or waits"
-            : `${whole(paused)} others drain, retire or wait`}
-          , as somebody wanted.
+            ? "1 drains, retires or waits for something: see below."
+            : `${whole(paused)} drain, retire or wait for something: see below.`}
         </p>
       )}
     </section>

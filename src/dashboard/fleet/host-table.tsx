@@ -19,7 +19,7 @@ const PORTS: readonly Column<HostRow>[] = [
     weight: 1.2,
     cell: ({ inUseCount, heldCount, level }) => (
       <Bar
-        part={inUseCount === null || heldCount === 0 ? null : inUseCount / heldCount}
+        part={inUseCount === null ? null : inUseCount / Math.max(1, heldCount)}
         label={`${whole(inUseCount ?? 0)} of ${whole(heldCount)} ports`}
         level={level === "short" || level === "bad" ? level : "good"}
       />

@@ -51,7 +51,11 @@ export function RouterTable({ rows, sequence, nowMs }: RouterTableProps) {
   };
   return (
     <VirtualTable
-      caption={`Routers (${whole(rows.length)}), the last change is number ${whole(sequence)}`}
+      caption={
+        rows.length === 0
+          ? "Routers (0)"
+          : `Routers (${whole(rows.length)}), the last change is number ${whole(sequence)}`
+      }
       columns={[...COLUMNS, seen]}
       rows={rows}
       keyOf={({ router }) => router.router}

@@ -14,8 +14,8 @@ export interface LinkListener {
   readonly stood: (state: LinkState, why: string) => void;
   /** The session is over; the reason is a code. */
   readonly ended: (reason: string) => void;
-  /** It never opened; browsers do not say why, and it may be that the session is over. */
-  readonly unopened: () => void;
+  /** It never opened, and browsers do not say why: the code by which the edge refuses, or nothing if it does not answer. */
+  readonly whyUnopened: () => Promise<string>;
 }
 
 /** The object refuses: not to be asked again. */
@@ -36,6 +36,10 @@ export class LiveSocket {
   #wish: Omit<LookRequest, "type"> = {};
   #socket: WebSocket | null = null;
   #pauseMs = FIRST_PAUSE_MS;
+  /** Something was heard on the connection that there is. */
+  #isAlive = false;
+  /** Why it does not open, as the edge said when it was asked last. */
+  #refusedWhy = "";
   #pastAtMs = 0;
   /** Of this connection, in characters: of all that was heard, and when that was said last. */
   #heard = 0;
@@ -73,7 +77,7 @@ export class LiveSocket {
     this.#socket = socket;
     this.#heard = this.#saidHeard = 0;
     let isOpen = false;
-    let isAlive = false;
+    this.#isAlive = false;
     socket.addEventListener("open", () => {
       isOpen = true;
       this.#pastAtMs = 0;
@@ -86,8 +90,9 @@ export class LiveSocket {
       if (this.#heard - this.#saidHeard >= HEARD_STEP) this.#sayLook();
       const message = parsed(data);
       if (message === undefined) return;
-      if (!isAlive) {
-        isAlive = true;
+      if (!this.#isAlive) {
+        this.#isAlive = true;
+        this.#refusedWhy = "";
         this.#pauseMs = FIRST_PAUSE_MS;
         this.#listener.stood("live", "");
       }
@@ -100,9 +105,22 @@ export class LiveSocket {
         this.#listener.ended(reason);
         return;
       }
-      if (!isOpen) this.#listener.unopened();
-      this.#lose(code === CLOSE_GONE ? reason : "");
+      if (isOpen) {
+        this.#lose(code === CLOSE_GONE ? reason : "");
+        return;
+      }
+      this.#lose(this.#refusedWhy);
+      void this.#askWhy();
     });
+  }
+
+  async #askWhy(): Promise<void> {
+    const before = this.#refusedWhy;
+    const why = await this.#listener.whyUnopened();
+    // Meanwhile it may have come back, or be wanted no more.
+    if (this.#stop.signal.aborted || this.#isAlive || why === before) return;
+    this.#refusedWhy = why;
+    this.#listener.stood("lost", why);
   }
 
   /** What was said ten seconds ago and has still not left shows that nothing gets through. */

@@ -1,19 +1,24 @@
 /** Stores that live as long as what shows them. */
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import type { LookRequest } from "../../core/live-view.ts";
-import { currentSession } from "../session/session.ts";
+import { callEdge, Refused } from "../session/edge-call.ts";
 import { AddressStore } from "./address-store.ts";
 import { pathPart } from "../parts/words.ts";
 import { LiveSocket } from "./live-socket.ts";
 import { PoolStore } from "./pool-store.ts";
 
-/** An answer of 401 ends the session by itself, whoever has asked. */
-function askWhether(): void {
-  currentSession().then(
-    (session) => session,
-    // Nothing answers: the connection is tried again anyway.
-    () => null,
-  );
+/** Not permitted, and not there. */
+const LASTING: ReadonlySet<number> = new Set([400, 403, 404]);
+
+/** The code by which the edge refuses what is looked at; an answer of 401 ends the session by itself. */
+async function refusalOf(path: string): Promise<string> {
+  try {
+    await callEdge("GET", path);
+  } catch (fault) {
+    // Of what comes and goes by itself the connection is only lost.
+    if (fault instanceof Refused && LASTING.has(fault.status)) return fault.code;
+  }
+  return "";
 }
 
 /** A pool, looked at; `wish` says what is wanted of it beside its state. */
@@ -29,7 +34,7 @@ export function usePool(
       heard: (message) => store.heard(message),
       stood: (state, why) => store.stood(state, why),
       ended,
-      unopened: askWhether,
+      whyUnopened: () => refusalOf(`/v1/pools/${pathPart(pool)}`),
     });
     socket.current = made;
     return () => made.close();
@@ -48,7 +53,7 @@ export function useAddress(ip: string | null, ended: (reason: string) => void): 
       heard: (message) => store.heard(message),
       stood: (state, why) => store.stood(state, why),
       ended,
-      unopened: askWhether,
+      whyUnopened: () => refusalOf(`/v1/ips/${pathPart(store.ip)}`),
     });
     return () => made.close();
   }, [store]);

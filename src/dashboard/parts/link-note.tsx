@@ -25,8 +25,8 @@ export function LinkNote({ of, testId }: { readonly of: Linked; readonly testId:
   const { link, lostAtMs, lostWhy } = of;
   return (
     <p class={`link-note ${link}`} role="status" data-testid={testId} data-state={link}>
-      {LINK_WORDS[link]} {refusalTitle(lostWhy)}
-      {link === "lost" && <Since atMs={lostAtMs ?? Date.now()} />}
+      {link === "lost" && lostWhy !== "" ? `${refusalTitle(lostWhy) || lostWhy} Asking again.` : LINK_WORDS[link]}
+      {link === "lost" && lostWhy === "" && <Since atMs={lostAtMs ?? Date.now()} />}
     </p>
   );
 }

@@ -7,7 +7,7 @@ import {
   UNIT_PORT_COUNT,
 } from "../../core/port-block.ts";
 import type { AddressBlock, AddressStore } from "../live/address-store.ts";
-import { instant, percent, span } from "../parts/words.ts";
+import { instant, percent, span, whole } from "../parts/words.ts";
 import { type BlockUses, useKey } from "./picture.ts";
 
 /** Until when a block is as it is; null while no time ends it. */
@@ -29,7 +29,7 @@ export function useText(block: AddressBlock, uses: BlockUses): string {
   const inUseCount = uses.counts.get(useKey(block.host, block.base));
   const portCount = portCountOf(block.order);
   if (inUseCount === undefined) return uses.tellers.has(block.host) ? "none, a spare" : "not told";
-  return `${inUseCount} of ${portCount} (${percent(inUseCount / portCount)})`;
+  return `${whole(inUseCount)} of ${whole(portCount)} (${percent(inUseCount / portCount)})`;
 }
 
 /** The block that a port is in. */

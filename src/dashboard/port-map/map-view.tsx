@@ -19,6 +19,9 @@ import { MapCanvas } from "./map-canvas.tsx";
 import { PortCard } from "./port-card.tsx";
 import { Strip } from "./strip.tsx";
 
+/** Hosts tell it when an eighth of their ports is in use, or with something else (PM9). */
+const NOT_HOT = "told from an eighth of the ports on";
+
 interface MapViewProps {
   readonly pool: string;
   /** Null for one that the page chooses. */
@@ -41,7 +44,9 @@ export function MapView({ pool, ip, store, ended }: MapViewProps) {
         {address !== null && <AddressLink pool={store} address={address} />}
       </div>
       {address === null ? (
-        <p class="card">This pool has no address yet.</p>
+        <p class="card">
+          This pool has no address yet. <code>ipshard ip add ADDRESS --pool {pool}</code> gives it one.
+        </p>
       ) : (
         <AddressMap key={address.ip} pool={store} store={address} />
       )}
@@ -214,7 +219,7 @@ function AddressFigures({ pool, store }: { readonly pool: PoolStore; readonly st
       <Figure
         title="Hottest destination"
         value={busiest === null ? "none" : whole(busiest.portCount)}
-        note={busiest === null ? "nothing is in use" : `ports to ${destinationText(busiest)}`}
+        note={busiest === null ? (inUse === 0 ? "nothing is in use" : NOT_HOT) : `ports to ${destinationText(busiest)}`}
       />
       {(store.rest.retiring || listed?.drain) && (
         <Figure

@@ -1,5 +1,5 @@
 /** The frame of the page: who is signed in, and which view is shown. */
-import { useCallback, useEffect, useState } from "preact/hooks";
+import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { Trouble } from "../parts/bits.tsx";
 import { standing, wordsOf } from "../session/edge-call.ts";
 import { currentSession, type Session, signIn, signOut } from "../session/session.ts";
@@ -31,7 +31,11 @@ export function App() {
     addEventListener("hashchange", moved);
     return () => removeEventListener("hashchange", moved);
   }, []);
-  const ended = useCallback((reason: string) => setEntry({ state: "out", why: whyOf(reason) }), []);
+  // Signing out ends the connections as well, and those say so before the edge has answered.
+  const isLeaving = useRef(false);
+  const ended = useCallback((reason: string) => {
+    if (!isLeaving.current) setEntry({ state: "out", why: whyOf(reason) });
+  }, []);
   const session = entry.state === "in" ? entry.session : null;
   useEffect(() => {
     if (session === null) return;
@@ -63,10 +67,14 @@ export function App() {
       session={entry.session}
       ended={ended}
       leave={() => {
+        isLeaving.current = true;
         // Whatever the edge says of it, this page forgets.
         void signOut()
           .catch(() => {})
-          .then(() => setEntry({ state: "out", why: null }));
+          .then(() => {
+            isLeaving.current = false;
+            setEntry({ state: "out", why: null });
+          });
       }}
     />
   );
@@ -122,7 +130,7 @@ function SignedIn({ session, ended, leave }: SignedInProps) {
         )}
         {"pool" in route && wanted === null && pools.isKnown && (
           <p class="card">
-            There is no pool yet. <code>ipshard pool create</code> makes one.
+            There is no pool yet. <code>ipshard pool add NAME</code> makes one; then load this page again.
           </p>
         )}
       </main>
@@ -150,7 +158,7 @@ async function enter(): Promise<Entry> {
 function whyOf(reason: string): string {
   const why: Readonly<Record<string, string>> = {
     "session-ended": "The session has ended. Sign in to go on where you were.",
-    "token-revoked": "The token of this session was revoked.",
+    "token-revoked": "This session was signed out, or its token was revoked.",
     "token-expired": "The token of this session has ended.",
   };
   return why[reason] ?? `The session is over (${reason || "no reason was given"}).`;

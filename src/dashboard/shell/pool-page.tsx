@@ -1,4 +1,7 @@
 /** The views of a pool, over one connection to its object. */
+import type { PoolStore } from "../live/pool-store.ts";
+import { Trouble } from "../parts/bits.tsx";
+import { refusalTitle } from "../parts/refusal-title.ts";
 import { lazy } from "../parts/lazy.tsx";
 import { LinkNote } from "../parts/link-note.tsx";
 import { useSignals } from "../parts/use-signals.ts";
@@ -28,12 +31,12 @@ export function PoolPage({ pool, route, session, ended }: PoolPageProps) {
     { past: view === "time" || view === "fleet", decisions: view === "log" },
     ended,
   );
-  useSignals(store.fleetChanged);
+  useSignals(store.fleetChanged, store.linkChanged);
   return (
     <>
       <LinkNote of={store} testId="link" />
       {store.rest === null ? (
-        <p class="faint loading">Asking for the pool …</p>
+        <Asking store={store} pool={pool} />
       ) : (
         <>
           {view === "fleet" && <FleetView pool={pool} store={store} session={session} />}
@@ -44,5 +47,14 @@ export function PoolPage({ pool, route, session, ended }: PoolPageProps) {
         </>
       )}
     </>
+  );
+}
+
+function Asking({ store, pool }: { readonly store: PoolStore; readonly pool: string }) {
+  if (store.lostWhy === "") return <p class="faint loading">Asking for the pool …</p>;
+  return (
+    <Trouble>
+      {pool}: {refusalTitle(store.lostWhy) || store.lostWhy} Choose another pool above.
+    </Trouble>
   );
 }

@@ -20,7 +20,7 @@ export function TopBar({ route, pool, pools, session, leave }: TopBarProps) {
     <header class="top">
       <div class="top-row">
         <span class="name">
-          <Brand /> ipshard
+          <Brand /> <span>ipshard</span>
         </span>
         <label class="inline-field">
           <span>Pool</span>

@@ -83,6 +83,7 @@ export function TimeView({ store }: { readonly store: PoolStore }) {
 function sourceText({ past }: PoolStore): string {
   if (past === null) return "Hosts are being asked for what they remember …";
   const { hostCount, silentHosts } = past;
+  if (hostCount === 0 && silentHosts.length === 0) return "No host is there that remembers anything.";
   const told = `As ${counted(hostCount, "host")} ${hostCount === 1 ? "remembers" : "remember"} it.`;
   if (silentHosts.length === 0) return told;
   const named = silentHosts.slice(0, 3).join(", ");
