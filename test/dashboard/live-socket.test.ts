@@ -40,7 +40,10 @@ afterAll(() => {
   vi.unstubAllGlobals();
 });
 
-function opened(whyUnopened: () => Promise<string>): { readonly said: string[]; readonly socket: LiveSocket } {
+function opened(whyUnopened: () => Promise<string>): {
+  readonly said: string[];
+  readonly socket: LiveSocket;
+} {
   const said: string[] = [];
   const socket = new LiveSocket("/dashboard/live/pools/eu", {
     heard: () => {},

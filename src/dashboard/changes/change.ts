@@ -32,7 +32,8 @@ export function addressChange(verb: AddressVerb, pool: string, row: AddressRow):
         "Hosts take no new flows from this address; what runs goes on until it ends, and none is cut.",
         row.isLast
           ? `No other address serves: until one does, requests through the pool ${pool} are refused.`
-          : "The pool assigns other addresses in its place, as far as it has them. The address stays in the pool.",
+          : "The pool assigns other addresses in its place, as far as it has them.",
+        "The address stays in the pool.",
         now,
         "Resume takes it back.",
       ],
@@ -52,7 +53,9 @@ export function addressChange(verb: AddressVerb, pool: string, row: AddressRow):
     typed: ip,
     willDo: [
       `The address leaves the pool ${pool}: at once from use, and for good when no port of it is held any more.`,
-      ...(row.isLast ? [`No other address serves: until one does, requests through the pool ${pool} are refused.`] : []),
+      ...(row.isLast
+        ? [`No other address serves: until one does, requests through the pool ${pool} are refused.`]
+        : []),
       now,
       "What runs goes on until it ends. While it retires, adding it again takes the removal back.",
     ],

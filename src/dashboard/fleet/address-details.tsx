@@ -99,7 +99,7 @@ function AddressFacts({ row }: { readonly row: AddressRow }) {
         [
           "Hottest destination",
           busiestDestination === null
-            ? "none"
+            ? "none stands out"
             : `${destinationText(busiestDestination)}, ${whole(busiestDestination.portCount)} ports`,
         ],
         ["Seen from outside as", advertised ?? ip.ip],

@@ -60,7 +60,7 @@ const COLUMNS: readonly Column<AddressRow>[] = [
     weight: 2,
     cell: ({ ip: { busiestDestination } }) =>
       busiestDestination === null
-        ? "none"
+        ? "none stands out"
         : `${destinationText(busiestDestination)}: ${whole(busiestDestination.portCount)}`,
     order: (a, b) => (a.ip.busiestDestination?.portCount ?? 0) - (b.ip.busiestDestination?.portCount ?? 0),
   },

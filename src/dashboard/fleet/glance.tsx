@@ -132,7 +132,10 @@ function Refusing({ pool, store }: GlanceProps) {
             <strong>{short(rates.refusalsPerSecond)}</strong> refused.
           </>
         )}{" "}
-        {store.past !== null && `In the last hour ${whole(refused)} of ${whole(refused + answered)} refused.`}
+        {store.past !== null &&
+          (refused + answered === 0
+            ? "In the last hour nothing was asked of them."
+            : `In the last hour ${whole(refused)} of ${whole(refused + answered)} refused.`)}
       </p>
       <Reasons counts={byHosts} />
       {byEdge.length > 0 && (

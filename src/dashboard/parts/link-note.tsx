@@ -25,7 +25,9 @@ export function LinkNote({ of, testId }: { readonly of: Linked; readonly testId:
   const { link, lostAtMs, lostWhy } = of;
   return (
     <p class={`link-note ${link}`} role="status" data-testid={testId} data-state={link}>
-      {link === "lost" && lostWhy !== "" ? `${refusalTitle(lostWhy) || lostWhy} Asking again.` : LINK_WORDS[link]}
+      {link === "lost" && lostWhy !== ""
+        ? `${refusalTitle(lostWhy) || lostWhy} Asking again.`
+        : LINK_WORDS[link]}
       {link === "lost" && lostWhy === "" && <Since atMs={lostAtMs ?? Date.now()} />}
     </p>
   );

@@ -219,7 +219,13 @@ function AddressFigures({ pool, store }: { readonly pool: PoolStore; readonly st
       <Figure
         title="Hottest destination"
         value={busiest === null ? "none" : whole(busiest.portCount)}
-        note={busiest === null ? (inUse === 0 ? "nothing is in use" : NOT_HOT) : `ports to ${destinationText(busiest)}`}
+        note={
+          busiest === null
+            ? inUse === 0
+              ? "nothing is in use"
+              : NOT_HOT
+            : `ports to ${destinationText(busiest)}`
+        }
       />
       {(store.rest.retiring || listed?.drain) && (
         <Figure

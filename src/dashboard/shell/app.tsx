@@ -68,13 +68,12 @@ export function App() {
       ended={ended}
       leave={() => {
         isLeaving.current = true;
+        const left = (): void => {
+          isLeaving.current = false;
+          setEntry({ state: "out", why: null });
+        };
         // Whatever the edge says of it, this page forgets.
-        void signOut()
-          .catch(() => {})
-          .then(() => {
-            isLeaving.current = false;
-            setEntry({ state: "out", why: null });
-          });
+        void signOut().then(left, left);
       }}
     />
   );
