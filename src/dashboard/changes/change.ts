@@ -98,6 +98,7 @@ export function hostChange(verb: HostVerb, pool: string, row: HostRow): Change {
     typed: host,
     willDo: [
       "The pool forgets this host. It is for one that is gone for good: one that still runs enlists again.",
+      "The edge refuses while it is heard, or while leases of it may not be over.",
       ...(slots.length > 0
         ? [
             `Its ${whole(slots.length)} static ${slots.length === 1 ? "slot ends" : "slots end"}, and may be another's after the quarantine.`,

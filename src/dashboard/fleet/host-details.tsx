@@ -70,7 +70,7 @@ function HostFacts({ row, nowMs }: { readonly row: HostRow; readonly nowMs: numb
           [host.reach.ipv4, host.reach.ipv6].filter((each) => each !== null).join(", ") || "not said",
         ],
         ["Weight", host.weight],
-        ["Uplink", host.uplink],
+        ["Uplink", host.live ? host.uplink : `${host.uplink} when it was last heard`],
         [
           "Ports",
           `${whole(heldCount)} held, ${inUseCount === null ? "use not told" : `${whole(inUseCount)} in use`}`,
@@ -82,7 +82,7 @@ function HostFacts({ row, nowMs }: { readonly row: HostRow; readonly nowMs: numb
             : `renewed ${span(nowMs - renewedAtMs)} ago, ends ${endsAtMs > nowMs ? `in ${span(endsAtMs - nowMs)}` : "now"}`,
         ],
         ["Next renewal", renewsAtMs === null ? "not told" : instant(renewsAtMs)],
-        ["Version", watched?.version ?? "too old to tell"],
+        ["Version", watched?.version ?? (host.live ? "too old to tell" : "not told")],
         ["Runs since", watched === null ? "not told" : instant(watched.startedAtMs)],
         ["Data processes", watched === null ? "not told" : whole(watched.processCount)],
         ["Under way", watched === null ? "not told" : whole(watched.runningCount)],

@@ -68,7 +68,7 @@ const PROGRAM: readonly Column<HostRow>[] = [
     title: "Uplink",
     isWideOnly: true,
     weight: 0.7,
-    cell: ({ host: { uplink } }) => uplink,
+    cell: ({ host: { uplink, live } }) => (live ? uplink : "–"),
     order: (a, b) => byText(a.host.uplink, b.host.uplink),
   },
 ];
