@@ -176,7 +176,11 @@ export const joinedSchema = z.object({
 
 /** A code that signs in to the dashboard, once. [DA4] */
 export const signInCodeSchema = z.object({
-  code: z.string().meta({ description: "For EDGE/dashboard#sign-in=CODE; good once." }),
+  // It is printed as it comes, in a link that somebody clicks on.
+  code: z
+    .string()
+    .regex(/^[\w-]{1,128}$/)
+    .meta({ description: "For EDGE/dashboard#sign-in=CODE; good once." }),
   endsAt: z.iso.datetime().meta({ description: "Until when it is good." }),
 });
 

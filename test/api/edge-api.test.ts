@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { signInCodeSchema } from "../../src/api/access-schemas.ts";
 import { type ApiRequest, edgeApi, type EdgeApiOptions } from "../../src/api/edge-api.ts";
 import { EdgeAnswerUnreadable, EdgeRefusal, EdgeUnreachable } from "../../src/api/errors.ts";
 import type { ApiRoute } from "../../src/api/route-shapes.ts";
@@ -163,3 +164,12 @@ test("[TR4] a token goes to no other machine in plain text, unless it is forced"
   expect(edgeApi({ ...options, allowPlainHttp: true })).toBeDefined();
   expect(edgeApi({ ...options, edge: new URL("http://127.0.0.1:8787") })).toBeDefined();
 });
+
+test.each(["a b", "a\u001b[31mb", "a\r\nb", "", "#x", "a".repeat(129)])(
+  "[DA4] a code of a hostile edge is printed nowhere: %j",
+  (code) => {
+    const endsAt = "2026-11-30T05:00:00.000Z";
+    expect(signInCodeSchema.safeParse({ code, endsAt }).success).toBe(false);
+    expect(signInCodeSchema.safeParse({ code: "Aa0_-", endsAt }).success).toBe(true);
+  },
+);
