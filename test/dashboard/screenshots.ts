@@ -39,7 +39,7 @@ const cluster = await Cluster.start({
     quarantineMs: 1_200_000,
     firstBlockOrder: 10,
     minPortsPerHost: 2_048,
-    minHostsPerIp: 5,
+    minHostsPerIp: HOSTS.length,
     hostSilenceMs: 10_000,
   },
 });
@@ -121,6 +121,8 @@ async function startTraffic(): Promise<{ stop: () => Promise<void> }> {
     }
   };
   lines.push(...Array.from({ length: HELD_COUNT }, (_, at) => waiting(at)));
+  // Two of them leave; four are enough from now on.
+  await cluster.api.putPool({ pool: POOL, settings: { minHostsPerIp: 4 } });
   await cluster.api.drainHost({ pool: POOL, host: "fra-2" });
   await cluster.stopHost("waw-2", "SIGKILL");
   return {
