@@ -88,6 +88,12 @@ export class HostSockets {
     socket.serializeAttachment({ ...attachmentOf(socket), watchedAtMs } satisfies HostAttachment);
   }
 
+  /** A host is told that it need not any more. */
+  noteUnwatched(socket: ObjectSocket): void {
+    const { watchedAtMs: _over, ...rest } = attachmentOf(socket);
+    socket.serializeAttachment(rest satisfies HostAttachment);
+  }
+
   /** Ends the connections that this one replaces. */
   fenceOthers(socket: ObjectSocket): void {
     for (const other of this.#platform.sockets(attachmentOf(socket).host)) {

@@ -4,6 +4,7 @@
  */
 import {
   LONGEST_EVERY_MS,
+  LOOK_LASTS_MS,
   LOOK_INTERVAL_MS,
   MOST_DECISIONS,
   type PoolSight,
@@ -108,8 +109,15 @@ export class HostWatch {
     for (const socket of this.#past?.isOver === true ? owed : []) viewers.note(socket, { past: false });
   }
 
-  /** Nobody looks any more. */
+  /** Nobody looks any more: hosts that still tell need not. */
   forget(): void {
+    const { platform, sockets } = this.#options;
+    for (const { socket, watchedAtMs } of sockets.watchable()) {
+      if (watchedAtMs === null) continue;
+      sockets.noteUnwatched(socket);
+      if (Math.abs(platform.nowMs() - watchedAtMs) >= LOOK_LASTS_MS) continue;
+      sendTo(socket, { type: "watch", ...watchFor(1, false, false), forMs: 0 } satisfies PoolReply);
+    }
     this.#known.clear();
     this.#news.clear();
     this.#decisions = [];

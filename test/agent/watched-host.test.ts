@@ -114,6 +114,20 @@ describe("a host and its pool", () => {
     expect(asked).toEqual([0, 20, null]);
   });
 
+  test("[LV7] ends when it is told that nobody looks any more, and begins anew when somebody does", async () => {
+    const { timers, pool, asked, sent } = member();
+    const watch = { type: "watch", ...watchFor(1, false, false) };
+    pool.receive(watch);
+    await timers.advance(1_500);
+    pool.receive({ ...watch, forMs: 0 });
+    await timers.advance(60_000);
+    expect(sent("watched")).toHaveLength(2);
+    pool.receive(watch);
+    await timers.advance(10);
+    expect(sent("watched")).toHaveLength(3);
+    expect(asked).toEqual([0, null, 0]);
+  });
+
   test("[LV7] hosts that are asked rarely begin at moments of their own, and the end of the connection is an end", async () => {
     const { timers, pool, asked, sent } = member();
     pool.receive({ type: "watch", ...watchFor(1_000, false, true) });

@@ -402,6 +402,20 @@ describe("hosts of a pool that somebody looks at", () => {
     expect(able.unread).toEqual([]);
   });
 
+  it("[LV7] are told once when nobody looks any more, and asked at once by who looks next", async () => {
+    const { stub } = await newPool();
+    const able = await enlisted(stub, "able", { watchable: true });
+    const viewer = await ViewerConnection.open(stub);
+    await viewer.look();
+    expect(await able.next()).toMatchObject({ type: "watch", forMs: 30_000 });
+    viewer.close();
+    expect(await able.next()).toMatchObject({ type: "watch", forMs: 0 });
+    const next = await ViewerConnection.open(stub);
+    await next.look();
+    expect(await able.next()).toMatchObject({ type: "watch", forMs: 30_000 });
+    expect(able.unread).toEqual([]);
+  });
+
   it("[LV1] are asked for nothing when nobody looks any more, and what they tell then is of no use", async () => {
     const { stub } = await newPool();
     const able = await enlisted(stub, "able", { watchable: true });

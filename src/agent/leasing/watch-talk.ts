@@ -41,8 +41,9 @@ export class WatchTalk {
     this.#options = options;
   }
 
-  /** Somebody looks, or still does. */
+  /** Somebody looks, or still does; for no time at all when nobody does any more. */
   take(watch: Watch): void {
+    if (watch.forMs === 0) return this.stop();
     const { host, clock, timers, random } = this.#options;
     this.#watch = watch;
     this.#untilMs = clock().monotonicMs + watch.forMs;
