@@ -41,8 +41,15 @@ export interface ObjectPlatform {
 export function withSchema(platform: ObjectPlatform, migrations: Migrations): ObjectPlatform {
   const storage = schemaAtFirstWrite(platform.storage, migrations);
   if (storage === platform.storage) return platform;
-  // Not a copy: what is asked of a platform, such as its name, may change.
-  return Object.create(platform, { storage: { value: storage } }) as ObjectPlatform;
+  // Not a copy: what is asked of a platform, such as its name, may change. Nor an heir: it would lack what is
+  // private to the platform.
+  return new Proxy(platform, {
+    get: (its, name) => {
+      if (name === "storage") return storage;
+      const member: unknown = Reflect.get(its, name, its);
+      return typeof member === "function" ? member.bind(its) : member;
+    },
+  });
 }
 
 /** A WebSocket that outlives the instance that accepted it, with what was attached to it. */

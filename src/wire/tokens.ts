@@ -40,9 +40,12 @@ const claimsSchema = z.object({
   timed: z.literal(true).optional(),
 });
 
-/** A new id of a token: short, and nobody guesses it. [TK2] */
+/** A new id of a token: short, nobody guesses it, and no command line takes it for an option. [TK2] */
 export function newTokenId(): string {
-  return base64url.encode(crypto.getRandomValues(new Uint8Array(ID_BYTES)));
+  for (;;) {
+    const id = base64url.encode(crypto.getRandomValues(new Uint8Array(ID_BYTES)));
+    if (!id.startsWith("-")) return id;
+  }
 }
 
 /** Signs a token for an identity; it ends at `expiresAtMs`, rounded down to the second. */

@@ -263,8 +263,8 @@ describe("a bad token", () => {
   });
 });
 
-test("[TK2] ids of tokens are short, and no two are the same", () => {
+test("[TK2] ids of tokens are short, no two are the same, and none begins like an option", () => {
   const ids = Array.from({ length: 1_000 }, () => newTokenId());
   expect(new Set(ids).size).toBe(1_000);
-  for (const id of ids) expect(id).toMatch(/^[\w-]{12}$/);
+  for (const id of ids) expect(id).toMatch(/^\w[\w-]{11}$/);
 });
