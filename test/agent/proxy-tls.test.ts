@@ -450,7 +450,13 @@ describe("TLS", () => {
     await writeFile(files.key, KEY);
     await writeFile(files.certificate, "nonsense");
     await expect(ListenerCertificate.open(files, () => {})).rejects.toThrow(/PEM/i);
+    // One that is about to be written.
+    await writeFile(files.certificate, "");
+    await expect(ListenerCertificate.open(files, () => {})).rejects.toThrow("cert.pem is empty");
     await writeFile(files.certificate, CERTIFICATE);
+    await writeFile(files.key, "");
+    await expect(ListenerCertificate.open(files, () => {})).rejects.toThrow("key.pem is empty");
+    await writeFile(files.key, KEY);
     const faults: unknown[] = [];
     const certificate = await ListenerCertificate.open(files, (fault) => faults.push(fault), 10);
     const first = certificate.pair;

@@ -58,7 +58,9 @@ test("[TR8] files that cannot be used are refused by the option's name", async (
   const foreign = await other.sign("edge", "serverAuth");
   const mixed = { certificate: edge.certificate, key: foreign.key };
   const missing = { certificate: join(directory, "none"), key: edge.key };
-  for (const files of [mixed, missing]) {
+  const empty = { certificate: join(directory, "empty"), key: edge.key };
+  await writeFile(empty.certificate, "");
+  for (const files of [mixed, missing, empty]) {
     await expect(prepareTls(directory, { ...NO_TLS, certificate: files })).rejects.toMatchObject({
       code: "option-invalid",
       message: expect.stringContaining("--certificate and --key"),

@@ -6,7 +6,7 @@
 import { X509Certificate } from "node:crypto";
 import { rm, symlink } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { createSecureContext } from "node:tls";
+import { readCertificateFiles } from "../../process/certificate-files.ts";
 import { optionInvalid } from "../../process/command-options.ts";
 import type { EdgePlace, PemFiles } from "./workerd-config.ts";
 import { readSmallFile } from "../../process/small-file.ts";
@@ -54,9 +54,8 @@ async function beside(
   await Promise.all(Object.values(linked).map((file) => rm(join(directory, file), { force: true })));
   if (files === null) return null;
   try {
-    const [cert, key] = await Promise.all([readSmallFile(files.certificate), readSmallFile(files.key)]);
     // Throws where they do not belong together; workerd would only die of it.
-    createSecureContext({ cert, key });
+    await readCertificateFiles(files.certificate, files.key);
   } catch (fault) {
     throw optionInvalid(`${options} cannot be used: ${(fault as Error).message}.`);
   }

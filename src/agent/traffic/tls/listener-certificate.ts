@@ -4,6 +4,7 @@
  */
 import { stat } from "node:fs/promises";
 import { createSecureContext } from "node:tls";
+import { readCertificateFiles } from "../../../process/certificate-files.ts";
 import { readSmallFile } from "../../../process/small-file.ts";
 
 /** With what TLS is offered, in PEM form. */
@@ -85,11 +86,12 @@ async function versionOf({ certificate, key, clientCa }: CertificateFiles): Prom
 }
 
 async function pairOf({ certificate, key, clientCa }: CertificateFiles): Promise<PemPair> {
-  const [cert, secret] = await Promise.all([readSmallFile(certificate), readSmallFile(key)]);
-  const ca = clientCa === null ? {} : { ca: await authorities(clientCa) };
-  // Throws where they are no certificate and its key.
-  createSecureContext({ cert, key: secret, ...ca });
-  return { cert, key: secret, ...ca };
+  const pair = await readCertificateFiles(certificate, key);
+  if (clientCa === null) return pair;
+  const ca = await authorities(clientCa);
+  // Throws where they are no authorities.
+  createSecureContext({ ca });
+  return { ...pair, ca };
 }
 
 /** A file without a certificate would be taken without a word, and then let nobody in. */
