@@ -1,17 +1,17 @@
 /** `npm run build`: makes of the sources what is packed, in `dist/` or in the directory that is named. */
-import { rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { ownFile } from "../process/own-files.ts";
 import { bundleEdge, bundlePage, bundlePrograms, bundleSdk, bundleTesting, type Places } from "./bundles.ts";
 import { declare } from "./declarations.ts";
 import { noticesOf } from "./notices.ts";
+import { putInPlace } from "./put-in-place.ts";
 import { stageSdkPackage } from "./sdk-package.ts";
 
 const NOTICES = "THIRD-PARTY-NOTICES.txt";
 
 async function buildAll(places: Places): Promise<void> {
   const { root, dist } = places;
-  await rm(dist, { recursive: true, force: true });
   const [programs, edge, page, sdk, testing] = await Promise.all([
     bundlePrograms(places),
     bundleEdge(places),
@@ -33,4 +33,8 @@ async function buildAll(places: Places): Promise<void> {
   await stageSdkPackage(places);
 }
 
-await buildAll({ root: ownFile("."), dist: resolve(process.argv[2] ?? ownFile("dist")) });
+const dist = resolve(process.argv[2] ?? ownFile("dist"));
+await mkdir(dist, { recursive: true });
+const fresh = await mkdtemp(join(dist, ".fresh-"));
+await buildAll({ root: ownFile("."), dist: fresh });
+await putInPlace(fresh, dist);

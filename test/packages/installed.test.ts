@@ -1,7 +1,7 @@
 /** What is packed, installed by strangers: what is in it, and that all of it runs on the Nodes that it names. */
 import { createServer } from "node:net";
 import { once } from "node:events";
-import { cp, readdir, readFile, writeFile } from "node:fs/promises";
+import { cp, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
 import { isBuiltin } from "node:module";
 import { join } from "node:path";
@@ -31,10 +31,14 @@ const NODES: readonly [string, () => Promise<string>][] = [
 
 let whole: PackedFile;
 let sdk: PackedFile;
+let isSamePage: boolean;
 beforeAll(async () => {
   const directory = await temporaryProject();
+  const page = join(ROOT, "dist/dashboard");
+  const { ino } = await stat(page);
   // As whoever publishes does it: `npm pack` builds what it packs.
   whole = await pack(ROOT, directory, true);
+  isSamePage = (await stat(page)).ino === ino;
   sdk = await pack(join(ROOT, "dist/sdk-package"), directory);
 });
 afterAll(removeProjects);
@@ -53,6 +57,10 @@ test("[PK1] the package is what was built, without sources, tests and dependenci
   );
   expect(manifest.publishConfig).toEqual({ access: "public", provenance: true });
   expect(manifest.engines.node).toBe(`^${OLDEST_NODE} || >=24.0.0`);
+});
+
+test("[DA8] what is built takes the place of what was built before, and an edge that serves the page goes on", () => {
+  expect(isSamePage).toBe(true);
 });
 
 test("[PK4] the whole takes less than 15 MB, and the SDK by itself less than 100 kB", () => {

@@ -26,7 +26,7 @@ export async function placePage(directory: string, say: (sentence: string) => vo
   const fresh = await mkdtemp(`${directory}-`);
   try {
     await buildPage(fresh);
-    await replace(directory, fresh);
+    await replacePage(directory, fresh);
   } catch (fault) {
     if (!(fault instanceof CommandFault)) throw fault;
     say(fault.message);
@@ -79,7 +79,7 @@ async function newestMs(folder: string): Promise<number> {
  * File by file, and the shell when all that it names is there: an edge that serves this directory goes on
  * serving it, and two that are started at once do the same.
  */
-async function replace(directory: string, fresh: string): Promise<void> {
+export async function replacePage(directory: string, fresh: string): Promise<void> {
   const files = await filesIn(fresh);
   for (const file of files.toSorted((a, b) => Number(a === SHELL) - Number(b === SHELL))) {
     await mkdir(dirname(join(directory, file)), { recursive: true });
