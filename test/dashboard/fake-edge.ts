@@ -155,6 +155,8 @@ export class FakeEdge {
       const look = JSON.parse(data.toString("utf8")) as { past?: boolean; decisions?: boolean };
       this.#viewers.get(viewer)!.decisions = look.decisions === true;
       const isFirst = !isTold;
+      // As the real one says it of an address that is nobody's.
+      if (isFirst && !this.#has(path)) return viewer.close(4004, "ip-unknown");
       if (isFirst) viewer.send(JSON.stringify(this.#whole(path)));
       isTold = true;
       if (path.includes("/pools/") && look.past === true) viewer.send(JSON.stringify(this.#past()));
@@ -164,9 +166,13 @@ export class FakeEdge {
     });
   }
 
+  #has(path: string): boolean {
+    return path.includes("/pools/") || this.#options.pool.tables.has(nameIn(path));
+  }
+
   #whole(path: string): object {
     const { pool } = this.#options;
-    const name = decodeURIComponent(path.split("/").at(-1)!);
+    const name = nameIn(path);
     if (path.includes("/pools/")) return { type: "pool", pool: pool.answer() };
     return { type: "address", ip: name, address: pool.tables.get(name) };
   }
@@ -393,4 +399,9 @@ if (import.meta.main) {
   const pool = new MadePool({ pool: "eu", hostCount: hosts, addressCount: addresses });
   const edge = await FakeEdge.start({ pool, changesPerSecond, port: 8799 });
   process.stdout.write(`${edge.url}/dashboard#sign-in=${FAKE_CODE} or the token ${FAKE_TOKEN}\n`);
+}
+
+/** What is looked at by a socket of this path. */
+function nameIn(path: string): string {
+  return decodeURIComponent(path.split("/").at(-1)!);
 }

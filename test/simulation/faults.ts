@@ -73,6 +73,8 @@ export class Nemesis implements Spells {
   readonly #arena: Arena;
   /** How each fault that lasts is ended. */
   readonly #ends = new Set<() => void>();
+  /** Changes of settings that are under way. */
+  readonly #said = new Set<Promise<unknown>>();
   /** Objects that have judged by a clock that was set: an alarm of that time may ring late. */
   readonly #clockSet = new Set<EdgeObject<ObjectProgram>>();
   #isCalm = false;
@@ -291,7 +293,14 @@ export class Nemesis implements Spells {
       { steeringDeadlineMs: chance.pick([0, 300, 2_000]) },
       { minHostsPerIp: chance.pick([1, 2, 3]) },
     ]);
-    void callObject(null, edge.pool, network, (pool) => pool.configure(changes)).catch(() => {});
+    const said = callObject(null, edge.pool, network, (pool) => pool.configure(changes)).catch(() => {});
+    this.#said.add(said);
+    void said.finally(() => this.#said.delete(said));
+  }
+
+  /** What the operator said has been carried out, or is lost: what is said from now on comes last. */
+  async operatorIsHeard(): Promise<void> {
+    await Promise.all(this.#said);
   }
 
   removeAddress(): void {

@@ -229,6 +229,7 @@ export class Run {
     const boundMs = LONGEST_LEASE_MS + settings.quarantineMs + CALM_SLACK_MS;
     const machines = living.map(({ machine }) => machine.name);
     this.#see({ type: "calm", machines, leastHosts: settings.minHostsPerIp, boundMs });
+    await this.#settle(this.#nemesis.operatorIsHeard());
     await this.#insist((pool) => pool.configure(settings));
     for (const ip of this.#scenario.ips) await this.#insist((pool) => pool.addIp(ip, null));
     // What the operator has not resumed yet, or nobody heard of.
