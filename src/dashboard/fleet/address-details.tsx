@@ -1,6 +1,7 @@
 /** Everything about an address that a row has no room for, and what can be done with it. */
 import { useState } from "preact/hooks";
 import { LEASABLE_PORT_COUNT } from "../../core/port-block.ts";
+import { ChangeButtons } from "../changes/change-buttons.tsx";
 import { ChangeDialog } from "../changes/change-dialog.tsx";
 import { addressChange, type AddressVerb } from "../changes/change.ts";
 import { Facts, Mark } from "../parts/bits.tsx";
@@ -55,25 +56,11 @@ export function AddressDetails({ pool, ip, row, hosts, session, closed }: Addres
               Port map
             </a>
             {session.role === "admin" && (
-              <>
-                {row.ip.drain === null ? (
-                  <button type="button" onClick={() => ask("drain")}>
-                    Drain …
-                  </button>
-                ) : (
-                  <button type="button" onClick={() => ask("resume")}>
-                    Resume …
-                  </button>
-                )}
-                <button
-                  type="button"
-                  class="danger"
-                  disabled={row.ip.retiring !== null}
-                  onClick={() => ask("remove")}
-                >
-                  Remove …
-                </button>
-              </>
+              <ChangeButtons
+                isDrained={row.ip.drain !== null}
+                isRemovable={row.ip.retiring === null}
+                ask={ask}
+              />
             )}
           </p>
         </>

@@ -1,5 +1,6 @@
 /** Everything about a host that a row has no room for, and what can be done with it. */
 import { useState } from "preact/hooks";
+import { ChangeButtons } from "../changes/change-buttons.tsx";
 import { ChangeDialog } from "../changes/change-dialog.tsx";
 import { hostChange, type HostVerb } from "../changes/change.ts";
 import { Facts, Mark } from "../parts/bits.tsx";
@@ -35,18 +36,7 @@ export function HostDetails({ pool, host, row, nowMs, session, closed }: HostDet
           <Rooms row={row} nowMs={nowMs + row.clockOffsetMs} />
           {session.role === "admin" && (
             <p class="buttons">
-              {row.host.drain === null ? (
-                <button type="button" onClick={() => ask("drain")}>
-                  Drain …
-                </button>
-              ) : (
-                <button type="button" onClick={() => ask("resume")}>
-                  Resume …
-                </button>
-              )}
-              <button type="button" class="danger" onClick={() => ask("remove")}>
-                Remove …
-              </button>
+              <ChangeButtons isDrained={row.host.drain !== null} isRemovable ask={ask} />
             </p>
           )}
         </>

@@ -3,7 +3,7 @@ import type { AnswerOf } from "../../api/edge-api.ts";
 import type { AddressSight } from "../../core/live-view.ts";
 import { UNIT_COUNT, unitsOf } from "../../core/port-block.ts";
 import { Signal } from "../parts/signal.ts";
-import type { LinkState } from "./live-socket.ts";
+import { LinkStanding } from "./link-standing.ts";
 
 /** As `GET /v1/ips/{ip}` answers. */
 export type Address = AnswerOf<"getIp">;
@@ -11,30 +11,18 @@ export type AddressBlock = Address["blocks"][number];
 export type AddressRest = Omit<Address, "blocks">;
 
 /** The store; `heard` takes the messages of the address's object. */
-export class AddressStore {
+export class AddressStore extends LinkStanding {
   readonly ip: string;
   /** By epoch. */
   readonly blocks = new Map<number, AddressBlock>();
   /** Of each unit its block, if it is in one. */
   readonly units: (AddressBlock | null)[] = Array.from({ length: UNIT_COUNT }, () => null);
   rest: AddressRest | null = null;
-  link: LinkState = "waiting";
-  lostAtMs: number | null = null;
-  /** A code, where the object said why; else empty. */
-  lostWhy = "";
   readonly changed = new Signal();
-  readonly linkChanged = new Signal();
 
   constructor(ip: string) {
+    super();
     this.ip = ip;
-  }
-
-  stood(link: LinkState, why: string): void {
-    this.lostWhy = why;
-    if (link === "live") this.lostAtMs = null;
-    else this.lostAtMs ??= Date.now();
-    this.link = link;
-    this.linkChanged.touch();
   }
 
   heard(message: unknown): void {

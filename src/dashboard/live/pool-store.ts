@@ -9,7 +9,7 @@ import type {
 } from "../../core/live-view.ts";
 import { Signal } from "../parts/signal.ts";
 import { HostClocks } from "./host-clocks.ts";
-import type { LinkState } from "./live-socket.ts";
+import { LinkStanding } from "./link-standing.ts";
 import { RateMeter } from "./rate-meter.ts";
 
 /** As `GET /v1/pools/{pool}` answers. */
@@ -34,7 +34,7 @@ export const MOST_DECISIONS = 2000;
 const NOBODY: ReadonlyMap<string, WatchedAddress> = new Map();
 
 /** The store; `heard` takes the messages of the pool's object. */
-export class PoolStore {
+export class PoolStore extends LinkStanding {
   readonly ips = new Map<string, PoolIp>();
   readonly hosts = new Map<string, PoolHost>();
   readonly routers = new Map<string, PoolRouter>();
@@ -43,11 +43,6 @@ export class PoolStore {
   past: KnownPast | null = null;
   decisions: readonly HeardDecision[] = [];
   lostDecisionCount = 0;
-  link: LinkState = "waiting";
-  /** Since when nothing is heard; null while it is live. */
-  lostAtMs: number | null = null;
-  /** A code, where the object said why; else empty. */
-  lostWhy = "";
   readonly meter = new RateMeter();
   readonly clocks = new HostClocks();
 
@@ -56,18 +51,9 @@ export class PoolStore {
   readonly watchedChanged = new Signal();
   readonly pastChanged = new Signal();
   readonly decisionsChanged = new Signal();
-  readonly linkChanged = new Signal();
   /** The same as `watched`, by addresses and then by hosts. */
   readonly #watchedByIp = new Map<string, Map<string, WatchedAddress>>();
   #decisionCount = 0;
-
-  stood(link: LinkState, why: string): void {
-    this.lostWhy = why;
-    if (link === "live") this.lostAtMs = null;
-    else this.lostAtMs ??= Date.now();
-    this.link = link;
-    this.linkChanged.touch();
-  }
 
   heard(message: unknown): void {
     const sight = message as PoolSight<Pool>;

@@ -1,16 +1,9 @@
 /** Whether what is shown is of now. A live region: it is said when it changes. */
+import type { LinkStanding } from "../live/link-standing.ts";
 import type { LinkState } from "../live/live-socket.ts";
 import { refusalTitle } from "./refusal-title.ts";
-import type { Signal } from "./signal.ts";
 import { useNow, useSignals } from "./use-signals.ts";
 import { span } from "./words.ts";
-
-interface Linked {
-  readonly link: LinkState;
-  readonly lostAtMs: number | null;
-  readonly lostWhy: string;
-  readonly linkChanged: Signal;
-}
 
 const LINK_WORDS: Readonly<Record<LinkState, string>> = {
   waiting: "Connecting …",
@@ -20,7 +13,7 @@ const LINK_WORDS: Readonly<Record<LinkState, string>> = {
 };
 
 /** The note. */
-export function LinkNote({ of, testId }: { readonly of: Linked; readonly testId: string }) {
+export function LinkNote({ of, testId }: { readonly of: LinkStanding; readonly testId: string }) {
   useSignals(of.linkChanged);
   const { link, lostAtMs, lostWhy } = of;
   return (

@@ -3,6 +3,7 @@ import { useMemo, useState } from "preact/hooks";
 import { DEFAULT_POOL_SETTINGS } from "../../core/pool-settings.ts";
 import { type Plan, planFor, type Saving } from "../../plan/plan.ts";
 import { Figure, Field, Trouble } from "../parts/bits.tsx";
+import { type PlainColumn, PlainTable } from "../parts/plain-table.tsx";
 import { useTheme } from "../parts/theme.ts";
 import { counted, percent, whole } from "../parts/words.ts";
 import { PlanPicture } from "./plan-picture.tsx";
@@ -89,53 +90,35 @@ function Made({ read }: { readonly read: ReadPlan }) {
   );
 }
 
+const NEED_COLUMNS = [
+  { name: "Site" },
+  ...numbers("Hosts", "Minimum", "Tight", "Recommended", "One per host", "Fixed slices"),
+];
+const SAVING_COLUMNS = [{ name: "Compared" }, ...numbers("Addresses", "For them", "Less the leases")];
+
+function numbers(...names: readonly string[]): PlainColumn[] {
+  return names.map((name) => ({ name, kind: "number" }));
+}
+
 function Needs({ plan }: { readonly plan: Plan }) {
   const rows = [
     ...(plan.sites.length > 1 ? plan.sites.map((site) => ({ name: site.site ?? "", ...site })) : []),
     { name: "in all", hostCount: plan.hostCount, portCount: plan.portCount, ...plan.addresses },
   ];
   return (
-    <div class="table-box" role="region" aria-label="Addresses that are needed, scrollable" tabIndex={0}>
-      <table class="numbers">
-        <caption>Addresses that are needed</caption>
-        <thead>
-          <tr>
-            <th scope="col">Site</th>
-            <th scope="col" class="number">
-              Hosts
-            </th>
-            <th scope="col" class="number">
-              Minimum
-            </th>
-            <th scope="col" class="number">
-              Tight
-            </th>
-            <th scope="col" class="number">
-              Recommended
-            </th>
-            <th scope="col" class="number">
-              One per host
-            </th>
-            <th scope="col" class="number">
-              Fixed slices
-            </th>
-          </tr>
-        </thead>
-        <tbody>
-          {rows.map((row) => (
-            <tr key={row.name}>
-              <th scope="row">{row.name}</th>
-              <td class="number">{whole(row.hostCount)}</td>
-              <td class="number">{whole(row.minimum)}</td>
-              <td class="number">{whole(row.tight)}</td>
-              <td class="number">{whole(row.recommended)}</td>
-              <td class="number">{whole(row.onePerHost)}</td>
-              <td class="number">{whole(row.fixedSlices)}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <PlainTable
+      caption="Addresses that are needed"
+      columns={NEED_COLUMNS}
+      rows={rows.map(({ name, hostCount, minimum, tight, recommended, onePerHost, fixedSlices }) => [
+        name,
+        whole(hostCount),
+        whole(minimum),
+        whole(tight),
+        whole(recommended),
+        whole(onePerHost),
+        whole(fixedSlices),
+      ])}
+    />
   );
 }
 
@@ -145,35 +128,16 @@ function Savings({ plan: { savings } }: { readonly plan: Plan }) {
     ["against fixed slices of 2,048 ports", savings.fixedSlices],
   ];
   return (
-    <div class="table-box" role="region" aria-label="What it saves, scrollable" tabIndex={0}>
-      <table class="numbers">
-        <caption>What it saves in a month</caption>
-        <thead>
-          <tr>
-            <th scope="col">Compared</th>
-            <th scope="col" class="number">
-              Addresses
-            </th>
-            <th scope="col" class="number">
-              For them
-            </th>
-            <th scope="col" class="number">
-              Less the leases
-            </th>
-          </tr>
-        </thead>
-        <tbody>
-          {rows.map(([name, saving]) => (
-            <tr key={name}>
-              <th scope="row">{name}</th>
-              <td class="number">{whole(saving.addressCount)}</td>
-              <td class="number">{dollars(saving.addressDollars)}</td>
-              <td class="number">{dollars(saving.dollars)}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <PlainTable
+      caption="What it saves in a month"
+      columns={SAVING_COLUMNS}
+      rows={rows.map(([name, saving]) => [
+        name,
+        whole(saving.addressCount),
+        dollars(saving.addressDollars),
+        dollars(saving.dollars),
+      ])}
+    />
   );
 }
 

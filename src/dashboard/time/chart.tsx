@@ -2,6 +2,7 @@
 import { useEffect, useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
 import { cssColour, hostColour, type Theme } from "../port-map/colours.ts";
+import { PlainTable } from "../parts/plain-table.tsx";
 import { clock, short } from "../parts/words.ts";
 import { stacked } from "./series.ts";
 
@@ -93,33 +94,13 @@ function Numbers({ title, atSeconds, series }: ChartProps) {
     <details onToggle={(event) => setOpen(event.currentTarget.open)}>
       <summary>As a table</summary>
       {isOpen && (
-        <div class="table-box" role="region" aria-label={`${title}, scrollable`} tabIndex={0}>
-          <table class="numbers">
-            <caption>{title}</caption>
-            <thead>
-              <tr>
-                <th scope="col">Time</th>
-                {series.map(({ name }) => (
-                  <th scope="col" class="number" key={name}>
-                    {name}
-                  </th>
-                ))}
-              </tr>
-            </thead>
-            <tbody>
-              {rows.map(({ seconds, at }) => (
-                <tr key={seconds}>
-                  <th scope="row">{clock(seconds * 1000)}</th>
-                  {series.map(({ name, counts }) => (
-                    <td class="number" key={name}>
-                      {valueText(counts[at])}
-                    </td>
-                  ))}
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <PlainTable
+          caption={title}
+          columns={[{ name: "Time" }, ...series.map(({ name }) => ({ name, kind: "number" as const }))]}
+          rows={rows.map(({ seconds, at }) =>
+            [clock(seconds * 1000)].concat(series.map(({ counts }) => valueText(counts[at]))),
+          )}
+        />
       )}
     </details>
   );

@@ -1,6 +1,7 @@
 /** Sends a request through the pool, and shows its way. */
 import { useState } from "preact/hooks";
 import { Field, Trouble } from "../parts/bits.tsx";
+import { type PlainColumn, PlainTable } from "../parts/plain-table.tsx";
 import { callEdge, wordsOf } from "../session/edge-call.ts";
 import type { Session } from "../session/session.ts";
 import type { Attempt } from "./attempt.ts";
@@ -82,6 +83,8 @@ export function TryView({ pool, session }: { readonly pool: string; readonly ses
   );
 }
 
+const HEADER_COLUMNS: readonly PlainColumn[] = [{ name: "Header" }, { name: "Value", kind: "long" }];
+
 function Answer({ attempt: { headers, body, requestId } }: { readonly attempt: Attempt }) {
   return (
     <section class="card" aria-labelledby="answer-title">
@@ -90,25 +93,7 @@ function Answer({ attempt: { headers, body, requestId } }: { readonly attempt: A
         Request <code>{requestId}</code>
       </p>
       {headers.length > 0 && (
-        <div class="table-box" role="region" aria-label="Headers, scrollable" tabIndex={0}>
-          <table class="numbers">
-            <caption class="only-heard">Headers</caption>
-            <thead>
-              <tr>
-                <th scope="col">Header</th>
-                <th scope="col">Value</th>
-              </tr>
-            </thead>
-            <tbody>
-              {headers.map(([name, value], at) => (
-                <tr key={at}>
-                  <th scope="row">{name}</th>
-                  <td class="long">{value}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <PlainTable caption="Headers" isCaptionHidden columns={HEADER_COLUMNS} rows={headers} />
       )}
       <pre class="body" tabIndex={0} role="region" aria-label="Body" data-testid="answer-body">
         {body === "" ? "(no body)" : body}

@@ -1,6 +1,7 @@
 /** What a host's flow log knows of a port at a time. */
 import type { HostAnswer } from "../../api/holder-schemas.ts";
 import { Mark } from "../parts/bits.tsx";
+import { type PlainColumn, PlainTable } from "../parts/plain-table.tsx";
 import { instant } from "../parts/words.ts";
 
 const STATES: Readonly<Record<HostAnswer["state"], string>> = {
@@ -9,6 +10,15 @@ const STATES: Readonly<Record<HostAnswer["state"], string>> = {
   unreachable: "The gateway of the host does not answer, so its flow log cannot be asked.",
   refused: "The host refused to say.",
 };
+
+const COLUMNS: readonly PlainColumn[] = [
+  { name: "Protocol" },
+  { name: "Tenant" },
+  { name: "Clients", kind: "long" },
+  { name: "Destinations", kind: "long" },
+  { name: "From" },
+  { name: "Until" },
+];
 
 /** The table of flows, or why there is none. */
 export function FlowsOf({ answer }: { readonly answer: HostAnswer }) {
@@ -26,38 +36,21 @@ export function FlowsOf({ answer }: { readonly answer: HostAnswer }) {
       <p class="faint">Its flow log names no flow: none used the port then, or flows are not logged there.</p>
     );
   return (
-    <div class="table-box" role="region" aria-label="Flows, scrollable" tabIndex={0}>
-      <table class="numbers">
-        <caption>Flows in its log</caption>
-        <thead>
-          <tr>
-            <th scope="col">Protocol</th>
-            <th scope="col">Tenant</th>
-            <th scope="col">Clients</th>
-            <th scope="col">Destinations</th>
-            <th scope="col">From</th>
-            <th scope="col">Until</th>
-          </tr>
-        </thead>
-        <tbody>
-          {log.flows.map((flow, at) => (
-            <tr key={at}>
-              <th scope="row">{flow.protocol}</th>
-              <td>{flow.tenant === "" ? "the host itself" : flow.tenant}</td>
-              <td class="long">
-                {flow.senders
-                  .map(({ client, clientAddress }) =>
-                    [client, clientAddress].filter((each) => each !== null).join(" from "),
-                  )
-                  .join(", ") || "–"}
-              </td>
-              <td class="long">{flow.destinations.join(", ") || "not logged"}</td>
-              <td>{instant(flow.startMs)}</td>
-              <td>{flow.endMs === null ? "it goes on, or its end is not known" : instant(flow.endMs)}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <PlainTable
+      caption="Flows in its log"
+      columns={COLUMNS}
+      rows={log.flows.map((flow) => [
+        flow.protocol,
+        flow.tenant === "" ? "the host itself" : flow.tenant,
+        flow.senders
+          .map(({ client, clientAddress }) =>
+            [client, clientAddress].filter((each) => each !== null).join(" from "),
+          )
+          .join(", ") || "–",
+        flow.destinations.join(", ") || "not logged",
+        instant(flow.startMs),
+        flow.endMs === null ? "it goes on, or its end is not known" : instant(flow.endMs),
+      ])}
+    />
   );
 }
