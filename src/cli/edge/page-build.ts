@@ -2,15 +2,13 @@
  * The dashboard's files, as the edge serves them: in a package they are there; in a checkout they are built of
  * their sources when an edge is started, if they are not there or older. [DA8]
  */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, rename, rm, stat } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import { text } from "node:stream/consumers";
 import { CommandFault } from "../../process/command-fault.ts";
 import { isBuilt, ownFile } from "../../process/own-files.ts";
+import { runBundler } from "./bundler-process.ts";
 
 const SHELL = "index.html";
 /** Whatever the page is made of. */
@@ -35,22 +33,17 @@ export async function placePage(directory: string, say: (sentence: string) => vo
   }
 }
 
-/**
- * Builds the page into a directory; throws `edge-config-invalid` if it cannot be built. Vite runs in a process
- * group of its own, so that a Ctrl-C that is meant for this process does not end it halfway.
- */
+/** Builds the page into a directory; throws `edge-config-invalid` if it cannot be built. */
 export async function buildPage(outdir: string): Promise<void> {
   const words = ["build", "--config", ownFile("src/dashboard/vite.config.ts"), "--outDir", outdir];
-  const child = spawn(process.execPath, [viteProgram(), ...words, "--emptyOutDir", "--logLevel", "warn"], {
-    detached: true,
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  const [said, complaints, [code]] = await Promise.all([
-    text(child.stdout),
-    text(child.stderr),
-    once(child, "close"),
+  const { isDone, said, complaints } = await runBundler(process.execPath, [
+    viteProgram(),
+    ...words,
+    "--emptyOutDir",
+    "--logLevel",
+    "warn",
   ]);
-  if (code === 0) return;
+  if (isDone) return;
   throw new CommandFault("edge-config-invalid", `The dashboard cannot be built:\n${said}${complaints}`);
 }
 

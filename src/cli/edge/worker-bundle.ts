@@ -2,14 +2,12 @@
  * The edge's modules as one, the way `wrangler deploy` would bundle them: at the start from the sources of
  * a checkout, and once, when it is built, for a package. [PK3]
  */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import { text } from "node:stream/consumers";
 import { CommandFault } from "../../process/command-fault.ts";
 import { isBuilt, ownFile } from "../../process/own-files.ts";
+import { runBundler } from "./bundler-process.ts";
 
 /** What the edge is made of: in a package it names the built Worker beside it. */
 export const WRANGLER_TOML = ownFile(isBuilt ? "dist/edge/wrangler.toml" : "wrangler.toml");
@@ -40,22 +38,11 @@ export async function placeWorker(main: string, outfile: string): Promise<void> 
 /**
  * The bundle of this entry; nothing where more options of esbuild's name a file for it. Throws
  * `edge-config-invalid` if it cannot be bundled.
- *
- * esbuild runs in a process group of its own: its library's service would get the Ctrl-C that
- * is meant for this process, and take this process down with it.
  */
 export async function bundleWorker(entry: string, more: readonly string[] = []): Promise<string> {
   const esbuild = createRequire(import.meta.url).resolve("esbuild/bin/esbuild");
-  const child = spawn(esbuild, [entry, ...OPTIONS, ...more], {
-    detached: true,
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  const [bundle, complaints, [code]] = await Promise.all([
-    text(child.stdout),
-    text(child.stderr),
-    once(child, "close"),
-  ]);
-  if (code !== 0) throw new CommandFault("edge-config-invalid", `The edge cannot be bundled:\n${complaints}`);
+  const { isDone, said, complaints } = await runBundler(esbuild, [entry, ...OPTIONS, ...more]);
+  if (!isDone) throw new CommandFault("edge-config-invalid", `The edge cannot be bundled:\n${complaints}`);
   if (complaints !== "") console.error(complaints);
-  return bundle;
+  return said;
 }
