@@ -94,19 +94,17 @@ export class TokenStore {
 
   /** How many revocations there are, and how many of them one administrator has made. */
   revocationCounts(by: string): { readonly all: number; readonly own: number } {
-    const query =
-      "SELECT count(*) AS n, coalesce(sum(revoked_by = ?), 0) AS own FROM revocation WHERE is_session = ?";
-    return this.#countsOf(query, by, 0);
+    return this.#countsOf(by, 0);
   }
 
   /** The same of sessions that were ended: they take no room from revocations. */
   endedSessionCounts(by: string): { readonly all: number; readonly own: number } {
-    const query =
-      "SELECT count(*) AS n, coalesce(sum(revoked_by = ?), 0) AS own FROM revocation WHERE is_session = ?";
-    return this.#countsOf(query, by, 1);
+    return this.#countsOf(by, 1);
   }
 
-  #countsOf(query: string, by: string, isSession: 0 | 1): { readonly all: number; readonly own: number } {
+  #countsOf(by: string, isSession: 0 | 1): { readonly all: number; readonly own: number } {
+    const query =
+      "SELECT count(*) AS n, coalesce(sum(revoked_by = ?), 0) AS own FROM revocation WHERE is_session = ?";
     const row = this.#all(query, by, isSession)[0]!;
     return { all: numberOf(row, "n"), own: numberOf(row, "own") };
   }

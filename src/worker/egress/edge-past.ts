@@ -2,10 +2,8 @@
  * What an edge of one isolate answered over the last hour and day, for the dashboard. In memory alone: it begins
  * anew with the edge. Where there are many isolates one of them says nothing, so none counts. [DA11]
  */
-import type { PastCounts } from "../../core/live-view.ts";
+import { MINUTE_MS, type PastCounts } from "../../core/live-view.ts";
 import { PastRings } from "../../core/past-counts.ts";
-
-const MINUTE_MS = 60_000;
 
 /** One per isolate. */
 export class EdgePast {
