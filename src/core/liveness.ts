@@ -8,7 +8,7 @@
  */
 
 /** Heartbeats of a host within the silence after which it counts as gone: one may get lost. */
-const BEATS_PER_SILENCE = 2.5;
+export const BEATS_PER_SILENCE = 2.5;
 /** All heartbeats of a pool, as far as `LONGEST_SCALED_SILENCE_MS` permits: an object takes some hundreds. */
 const MOST_BEATS_PER_SECOND = 150;
 /** What lies on the way forgets connections that are quiet for longer, often after 100 s. */

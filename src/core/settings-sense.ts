@@ -2,6 +2,7 @@
  * Whether a pool's settings make sense together. What cannot be is refused when it is set; what can be, and
  * is more likely a slip of the pen, is said to whoever sets it. What is stored stays as it is. [ME8] [ME9]
  */
+import { BEATS_PER_SILENCE } from "./liveness.ts";
 import { LEASABLE_PORT_COUNT, MAX_ORDER, MIN_ORDER, portCountOf, UNIT_PORT_COUNT } from "./port-block.ts";
 import type { PoolSettings } from "./pool-settings.ts";
 import { minimumOf } from "./share.ts";
@@ -29,8 +30,6 @@ const SHORT_LEASE_MS = 30_000;
 const SHORT_SILENCE_MS = 5_000;
 /** Routers say a word each second. */
 const SHORT_ROUTER_SILENCE_MS = 2_000;
-/** A host says a word so often within its silence. */
-const WORDS_IN_SILENCE = 2.5;
 
 /** All that cannot be in these settings. */
 export function contradictionsIn(settings: PoolSettings): Contradiction[] {
@@ -57,7 +56,7 @@ export function dangersBy(before: PoolSettings | null, after: PoolSettings): Dan
     setting: "quarantineMs" | "leaseDurationMs" | "hostSilenceMs" | "routerSilenceMs",
     leastMs: number,
   ) => after[setting] < leastMs && after[setting] < (before?.[setting] ?? Infinity);
-  const heartbeatMs = after.hostSilenceMs / WORDS_IN_SILENCE;
+  const heartbeatMs = after.hostSilenceMs / BEATS_PER_SILENCE;
   warn(
     "quarantineMs",
     isShort("quarantineMs", SHORT_QUARANTINE_MS),
