@@ -160,10 +160,9 @@ export class SteeringFeed {
       }
       return this.#number(made, []);
     });
-    // What routers have beyond the table is over: only all of it can say so, with a number that they have not heard
-    // of. So the change is not told by itself. [OC4]
+    this.#broadcast(changes);
+    // What routers have beyond the table is over: only all of it can say so. [OC4]
     if (isWhole) this.#sessions.tellAgain();
-    else this.#broadcast(changes);
     this.#news.tell();
     return store.sequence();
   }

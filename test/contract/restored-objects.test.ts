@@ -6,14 +6,11 @@ import type { ObjectPlatform } from "../../durable-objects/platform/object-platf
 import { heedRestoration } from "../../durable-objects/pool/pool-restoration.ts";
 import { POOL_MIGRATIONS } from "../../durable-objects/pool/pool-schema.ts";
 import { PoolStore } from "../../durable-objects/pool/pool-store.ts";
-import { NO_OPENER } from "../../durable-objects/platform/token-sockets.ts";
-import { SteeringFeed } from "../../durable-objects/steering/steering-feed.ts";
 import { SteeringStore } from "../../durable-objects/steering/steering-store.ts";
 import { migrate } from "../../durable-objects/storage/migrate.ts";
 import type { SqlDatabase } from "../../durable-objects/storage/sql-database.ts";
 import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../../src/core/pool-settings.ts";
 import type { Restoration } from "../../src/core/recovery.ts";
-import type { SteeringChange, SteeringTable } from "../../src/core/steering.ts";
 import { openNodeDatabase } from "./node-database.ts";
 
 const COPIED_MS = 1_800_000_000_000;
@@ -125,51 +122,4 @@ test("[OC4] [OC6] a pool wakes its addresses at a restore, and when its operator
   expect(start(CONFIRMED)).toEqual([]);
   expect(start({ ...CONFIRMED, id: "s", atMs: RESTORED_MS + 5_000 })).toEqual([RESTORED_MS]);
   expect(steering.sequence()).toBe(RESTORED_MS + 5_000);
-});
-
-test("[OC4] [ST3] what makes the table of a pool whole is told as a part of it, with a number that is news", async () => {
-  const storage = openNodeDatabase();
-  migrate(storage, POOL_MIGRATIONS);
-  const pools = new PoolStore(storage);
-  pools.putPool({ name: "eu", settings: STATIC, revision: 7, isSteered: true });
-  pools.putIp({ ip: IP, advertised: null, country: null, sites: [], tags: [] }, 7);
-  pools.markFollowing(IP, 7, RESTORED_MS);
-  const store = new SteeringStore(storage);
-  store.restored(RESTORED_MS);
-  const sent: { type: string; change?: SteeringChange; table?: SteeringTable }[] = [];
-  let attachment = {};
-  const router = {
-    readyState: 1,
-    tags: [],
-    send: (text: string) => void sent.push(JSON.parse(text)),
-    close: () => expect.unreachable(),
-    serializeAttachment: (value: object) => (attachment = value),
-    deserializeAttachment: () => attachment,
-  };
-  const { platform } = platformOf(storage, null, RESTORED_MS);
-  const feed = new SteeringFeed({
-    platform: {
-      ...platform,
-      wait: async () => {},
-      report: () => {},
-      sockets: () => [router],
-      heartbeatAtMs: () => null,
-    },
-    store,
-    events: new EventLog(storage, () => RESTORED_MS),
-    settings: () => STATIC,
-    beginSteering: async () => {},
-  });
-  attachment = feed.connect("r1", NO_OPENER).attachment;
-  await feed.heard(router, JSON.stringify({ type: "enroll", version: 1, instance: "instance-of-r1" }));
-  const published = { version: RESTORED_MS, lastEpoch: RESTORED_MS };
-  const block = { base: 2048, order: 8, host: "h1", instance: "instance-of-h1", epoch: 3 };
-  await feed.publish(IP, { ...published, blocks: [], isPartial: true });
-  const told = sent.splice(0).findLast(({ change, table }) => change ?? table);
-  await feed.publish(IP, { ...published, version: RESTORED_MS + 1, blocks: [block] });
-  expect(new Set(sent.map(({ type }) => type))).toEqual(new Set(["table"]));
-  const whole = sent.map(({ table }) => table!);
-  expect(whole.map(({ isPartial }) => isPartial ?? false)).not.toContain(true);
-  expect(whole.flatMap(({ entries }) => entries)).toMatchObject([{ base: 2048, epoch: 3 }]);
-  expect(whole[0]!.sequence).toBeGreaterThan((told!.change ?? told!.table)!.sequence);
 });

@@ -27,17 +27,6 @@ describe("a table that is a part, of a pool that was restored", () => {
     expect(epochs()).toEqual([3]);
   });
 
-  test("[OC4] [ST3] the whole ends a newer entry that it does not have, also of a router that was away meanwhile", () => {
-    const lost = { ...FIRST, epoch: 8 };
-    const [told, away] = [settled(9, [lost]), settled(9, [lost])];
-    told.replaced({ ...table(100, [FIRST]), isPartial: true });
-    expect(told.table!.entries).toEqual([lost]);
-    for (const state of [told, away]) {
-      expect(state.replaced(table(101, [FIRST])).map(({ type }) => type)).not.toContain("outdated");
-      expect(state.table!.entries).toEqual([FIRST]);
-    }
-  });
-
   test("[OC4] [RT6] leaves the kernel alone of a router that has just started, until the whole comes", () => {
     const state = new SteeringState();
     expect(state.replaced({ ...table(100, [FIRST]), isPartial: true })).toEqual([]);

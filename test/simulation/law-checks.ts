@@ -220,21 +220,9 @@ export class LawChecks {
   steered(router: SimulatedRouter, entry: SteeringEntry, replaced: readonly SteeringEntry[]): void {
     this.counts.entries += 1;
     const newer = replaced.find(({ epoch }) => epoch > entry.epoch);
-    if (newer === undefined || this.#isOfLostEdge(entry, newer)) return;
+    if (newer === undefined) return;
     const what = `${router.name} puts ${describe(entry)} of ${entry.ip}`;
     throw new Violation("law 5", `${what} in the place of ${describe(newer)}`);
-  }
-
-  /**
-   * A static slot that the copy has, and nobody told of, stays its host's. The edge that was lost may have ended it
-   * and granted its ports anew: when all is known, and the address has nothing of that grant, it is over, and
-   * what the copy has is steered again. No host can be in doubt: who has that grant would have named it. [OC4] [OC6]
-   */
-  #isOfLostEdge(entry: SteeringEntry, newer: SteeringEntry): boolean {
-    const { leases, standing } = this.#record(entry.ip).disk;
-    if (this.#world.edge.address(entry.ip).restoration === null || standing.isRecovering) return false;
-    const epochs = new Set(leases.map(({ epoch }) => epoch));
-    return epochs.has(entry.epoch) && !epochs.has(newer.epoch);
   }
 
   #leases(ip: string, record: AddressRecord, leases: readonly StoredLease[]): void {

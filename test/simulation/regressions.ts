@@ -75,10 +75,4 @@ export const REGRESSIONS: readonly Regression[] = [
     kind: { isStatic: true, areRestored: true },
     name: "a removal that came late to an address ended the slot of who had come since under the name",
   },
-  {
-    seed: 18_366_048_989_713,
-    eventCount: 8_000,
-    kind: { isStatic: true, areRestored: true },
-    name: "a router kept a grant of a lost edge in the place of a slot that the copy had",
-  },
 ];

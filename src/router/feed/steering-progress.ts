@@ -70,7 +70,6 @@ export class SteeringState {
     this.#isTableAwaited = table.isPartial === true && this.#sequence === null;
     if (this.#isTableAwaited) return [];
     const former = this.#entries;
-    const formerSequence = this.#sequence;
     const formerIps = this.#ips;
     const formerNextHops = this.#nextHops;
     this.#sequence = table.sequence;
@@ -86,10 +85,8 @@ export class SteeringState {
     // The former numbers may be those of another life of the pool.
     this.#appliedSequence = null;
     this.#coming = null;
-    // A newer entry that is held stays: an old copy of the table must not redirect packets. A whole table with a
-    // higher number is none: what it does not have is over, as a grant is of an edge that was lost since. [OC4]
-    const isNews = table.isPartial !== true && formerSequence !== null && table.sequence > formerSequence;
-    for (const entry of isNews ? [] : table.entries) {
+    // A newer entry that is held stays: an old copy of the table must not redirect packets.
+    for (const entry of table.entries) {
       for (const held of overlapping(former.get(entry.ip), entry)) {
         if (held.epoch > entry.epoch) this.#set(held);
       }
