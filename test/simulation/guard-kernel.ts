@@ -131,7 +131,8 @@ export class SimulatedGuard implements Permitting {
     this.#chance = chance;
     const tell = (permissions: readonly Permission[]): Promise<void> => this.#tellKernel(permissions);
     const told = { permit: tell, rebuild: tell, isInForce: () => Promise.resolve(true) };
-    this.#wishes = new GuardWishes(() => kernel.machine.clock(), told, kernel.ips());
+    const found = [...kernel.ips()].map((ip) => ({ ip, translated: [] }));
+    this.#wishes = new GuardWishes(() => kernel.machine.clock(), told, found);
   }
 
   allow(ip: string, blocks: readonly PortBlock[], term: LeaseTerm | null): Promise<void> {

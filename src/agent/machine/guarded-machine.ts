@@ -71,7 +71,7 @@ export class Machine {
     const { guard, setup } = await this.#hold();
     // Once: later the address's keeper speaks to the guard, and this would take back what it said. Who
     // asks while it is under way waits for the same.
-    const first = this.#prepared.get(ip) ?? guard.allow(ip, [], null);
+    const first = this.#prepared.get(ip) ?? silence(guard, ip);
     const isFirst = !this.#prepared.has(ip);
     this.#prepared.set(ip, first);
     try {
@@ -148,4 +148,13 @@ export class Machine {
       `No guard in the kernel, since ${reason}: only this agent's own binder keeps to the leases.`,
     );
   }
+}
+
+/**
+ * Nothing leaves before the address's keeper has spoken. But flows of containers outlive an agent, and
+ * this would cut them: what an earlier one allowed them is still this machine's, and the kernel ends it
+ * with the lease. [MA4]
+ */
+async function silence(guard: Guard, ip: string): Promise<void> {
+  if (guard.translatedUnits(ip).length === 0) await guard.allow(ip, [], null);
 }
