@@ -64,6 +64,8 @@ export class DividedPorts {
   readonly #grants: UnitGrants;
   readonly #loans: LoanBook;
   readonly #parts = new Map<number, Part>();
+  /** Units that a process had before this began, by unit: it gets them as soon as the host has them. */
+  readonly #claims = new Map<number, number>();
   #wanted = NOTHING;
   /** The keeper's newest command that is in force. */
   #number = 0;
@@ -111,8 +113,9 @@ export class DividedPorts {
     if (known !== undefined) this.#options.send(part, known.command);
   }
 
-  /** A process has begun; it uses nothing yet. */
-  addPart(part: number): void {
+  /** A process has begun; it uses nothing yet, but for units that it has from before and that nobody else may get. */
+  addPart(part: number, claimed: readonly number[] = []): void {
+    for (const unit of claimed) this.#claims.set(unit, part);
     const command: PartCommand = {
       number: 0,
       term: null,
@@ -203,6 +206,7 @@ export class DividedPorts {
   }
 
   #balance(): void {
+    this.#settleClaims();
     const parts = [...this.#parts.values()].map((part) => ({
       part,
       need: this.#needOf(part),
@@ -231,6 +235,16 @@ export class DividedPorts {
       const spare = Math.max(0, Math.min(part.report?.idleCount ?? 0, has - share, lacking));
       lacking -= spare;
       part.unitLimit = spare > 0 ? has - spare : null;
+    }
+  }
+
+  #settleClaims(): void {
+    if (this.#claims.size === 0) return;
+    for (const unit of this.#grants.free()) {
+      const part = this.#claims.get(unit);
+      if (part === undefined || !this.#parts.has(part)) continue;
+      this.#grants.give(unit, part);
+      this.#claims.delete(unit);
     }
   }
 

@@ -51,7 +51,7 @@ export class Machine {
     if (mode === "require" && !availability.ok) {
       throw new CommandFault(
         "kernel-unavailable",
-        `The guard is required (--machine require) and cannot be had, since ${availability.reason}. Run the agent as root with nftables, or with --machine auto to go without.`,
+        `The guard is required (--machine require, or --snat) and cannot be had, since ${availability.reason}. Run the agent as root with nftables, or with --machine auto to go without.`,
       );
     }
     return new Machine(log, stateDirectory, availability);
@@ -93,6 +93,16 @@ export class Machine {
     return new GuardedPorts(ip, ports, this.#grip.guard, (fault) => {
       this.#log.error({ ip, err: fault }, "the kernel's guard could not be told; new blocks wait");
     });
+  }
+
+  /** From now on packets are translated in these units of an address that was prepared, and tracked. [GU9] */
+  async translate(ip: string, units: readonly number[]): Promise<void> {
+    await this.#grip?.guard.translate(ip, units);
+  }
+
+  /** Units of an address in which the kernel translated for an earlier life of this agent. */
+  unitsInUse(ip: string): readonly number[] {
+    return this.#grip?.guard.translatedUnits(ip) ?? [];
   }
 
   /** What the guard dropped, address by address; null where there is none. */

@@ -1,0 +1,46 @@
+/** The translation of this host, on the kernel of its machine. */
+import type { Logger } from "pino";
+import { readClock } from "../process/clock.ts";
+import { CommandFault } from "../process/command-fault.ts";
+import { KernelFault } from "../linux/kernel-commands.ts";
+import type { AgentConfig } from "./command-line.ts";
+import type { Machine } from "./machine/guarded-machine.ts";
+import { defaultRouteDevices } from "./machine/machine-addresses.ts";
+import { NftTranslation } from "./translation/nft-translation.ts";
+import { Translator } from "./translation/translator.ts";
+
+/** For the rules that a host's configuration has. */
+export function translatorOf(
+  { snat, allowed, denied }: AgentConfig,
+  machine: Machine,
+  log: Logger,
+): Translator {
+  const kernel = new NftTranslation({
+    rules: snat,
+    ranges: { allowed, denied },
+    guard: machine,
+    clock: readClock,
+    devices: waysOut,
+  });
+  return new Translator({ rules: snat, kernel, inherited: (ip) => machine.unitsInUse(ip), log });
+}
+
+/** Starts it. Throws `kernel-unavailable`. */
+export async function startTranslator(translator: Translator): Promise<void> {
+  try {
+    await translator.start();
+  } catch (fault) {
+    if (!(fault instanceof KernelFault)) throw fault;
+    throw new CommandFault(
+      "kernel-unavailable",
+      `The kernel cannot translate (--snat): ${fault.message}.`,
+      fault,
+    );
+  }
+}
+
+/** Devices by which default routes leave this machine. */
+async function waysOut(): Promise<readonly string[]> {
+  const devices = [...(await defaultRouteDevices(4)), ...(await defaultRouteDevices(6))];
+  return [...new Set(devices)].toSorted();
+}

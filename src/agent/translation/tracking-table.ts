@@ -1,0 +1,60 @@
+/** The kernel's tracking table, by the program `conntrack`. [SN4] [SN6] */
+import { spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+import { KernelFault, runCommand } from "../../linux/kernel-commands.ts";
+import type { EntryMark } from "./entry-mark.ts";
+import { readFlow, type TranslatedFlow } from "./translated-flow.ts";
+
+const LONGEST_LISTING_MS = 30_000;
+const NOTHING_ENDED = /\b0 flow entries have been deleted/;
+
+/** All flows that leave by these addresses, by address. A long table does not stop this process meanwhile. */
+export async function listFlows(ips: ReadonlySet<string>): Promise<Map<string, TranslatedFlow[]>> {
+  const flows = new Map<string, TranslatedFlow[]>();
+  const child = spawn("conntrack", ["-L"], { stdio: ["ignore", "pipe", "pipe"] });
+  const timer = setTimeout(() => child.kill("SIGKILL"), LONGEST_LISTING_MS);
+  let said = "";
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    said = (said + text).slice(-1_000);
+  });
+  const ended = new Promise<void>((resolve, reject) => {
+    child.once("error", (cause) => reject(missing(cause)));
+    child.once("close", (code, signal) => {
+      if (code === 0) resolve();
+      else
+        reject(new KernelFault("command-failed", `conntrack -L ended (${signal ?? code}): ${said.trim()}`));
+    });
+  });
+  // Whoever waits below hears of it.
+  ended.catch(() => {});
+  try {
+    for await (const line of createInterface({ input: child.stdout })) {
+      const flow = readFlow(line);
+      if (flow === null || !ips.has(flow.ip)) continue;
+      const known = flows.get(flow.ip);
+      if (known === undefined) flows.set(flow.ip, [flow]);
+      else known.push(flow);
+    }
+    await ended;
+  } finally {
+    clearTimeout(timer);
+  }
+  return flows;
+}
+
+/** Ends all entries with such a mark. */
+export async function endEntries({ value, mask }: EntryMark): Promise<void> {
+  for (const family of ["ipv4", "ipv6"]) {
+    try {
+      await runCommand(["conntrack", "-D", "-f", family, "-m", `${value}/${mask}`]);
+    } catch (fault) {
+      if (!(fault instanceof KernelFault && NOTHING_ENDED.test(fault.message))) throw fault;
+    }
+  }
+}
+
+function missing(cause: Error): KernelFault {
+  return (cause as NodeJS.ErrnoException).code === "ENOENT"
+    ? new KernelFault("command-missing", "the program conntrack is not installed", cause)
+    : new KernelFault("command-failed", cause.message, cause);
+}

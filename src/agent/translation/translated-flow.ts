@@ -1,0 +1,105 @@
+/**
+ * Flows that the kernel translates, read from what `conntrack -L` prints: one line for each entry, first the
+ * packet as its sender made it, then the answer that is expected. [SN4]
+ *
+ *     tcp 6 99 ESTABLISHED src=10.1.0.2 dst=192.0.2.80 sport=999 dport=80 src=192.0.2.80 dst=198.51.100.1 sport=80 dport=2050 …
+ *     icmp 1 29 src=10.1.0.2 dst=192.0.2.80 type=8 code=0 id=7 src=192.0.2.80 dst=198.51.100.1 type=0 code=0 id=2051 …
+ */
+import { unitOf } from "../../core/port-block.ts";
+
+/** One entry of the kernel's tracking table. */
+export interface TranslatedFlow {
+  readonly protocol: "tcp" | "udp" | "icmp" | "icmpv6";
+  /** As its sender knows itself. */
+  readonly source: string;
+  readonly sourcePort: number;
+  readonly destination: string;
+  /** Of an echo the identifier. */
+  readonly destinationPort: number;
+  /** The shared address by which it leaves, and its port there. */
+  readonly ip: string;
+  readonly port: number;
+}
+
+const PROTOCOLS = ["tcp", "udp", "icmp", "icmpv6"] as const;
+const FIELD = /\b(src|dst|sport|dport|id)=(\S+)/g;
+
+/** The flow of a line; null for what is no entry of a flow that leaves with another source than its own. */
+export function readFlow(line: string): TranslatedFlow | null {
+  const protocol = PROTOCOLS.find((known) => line.startsWith(`${known} `));
+  if (protocol === undefined) return null;
+  const fields = Array.from(line.matchAll(FIELD), ([, name, value]) => [name!, value!] as const);
+  const all = (name: string): string[] => fields.flatMap(([key, value]) => (key === name ? [value] : []));
+  const [[source, answering], [destination, ip]] = [all("src"), all("dst")];
+  const isEcho = protocol === "icmp" || protocol === "icmpv6";
+  const [sourcePort, port] = isEcho ? all("id") : [all("sport")[0], all("dport")[1]];
+  const destinationPort = isEcho ? sourcePort : all("dport")[0];
+  if (source === undefined || answering === undefined || destination === undefined || ip === undefined)
+    return null;
+  if (sourcePort === undefined || destinationPort === undefined || port === undefined || source === ip)
+    return null;
+  return {
+    protocol,
+    source,
+    sourcePort: Number(sourcePort),
+    destination,
+    destinationPort: Number(destinationPort),
+    ip,
+    port: Number(port),
+  };
+}
+
+/** Towards what its port cannot be used a second time, as a destination's key. */
+export function destinationKeyOf({ protocol, destination, destinationPort }: TranslatedFlow): string {
+  return protocol === "tcp" || protocol === "udp"
+    ? `${protocol} ${destination} ${destinationPort}`
+    : `${protocol} ${destination}`;
+}
+
+/** What the flows of one address use. */
+export class FlowCounts {
+  readonly #byUnit = new Map<number, number>();
+  readonly #byDestination = new Map<string, Map<number, number>>();
+  #total = 0;
+
+  constructor(flows: Iterable<TranslatedFlow>) {
+    for (const flow of flows) this.#add(flow);
+  }
+
+  get total(): number {
+    return this.#total;
+  }
+
+  /** Flows on a unit. */
+  ofUnit(unit: number): number {
+    return this.#byUnit.get(unit) ?? 0;
+  }
+
+  /** Destinations with the ports that they use in these units, the busiest first. */
+  busiestFirst(units: ReadonlySet<number>, maxCount: number): { destination: string; count: number }[] {
+    const counted = Array.from(this.#byDestination, ([destination, ofUnits]) => {
+      let count = 0;
+      for (const [unit, flows] of ofUnits) if (units.has(unit)) count += flows;
+      return { destination, count };
+    });
+    return counted
+      .filter(({ count }) => count > 0)
+      .toSorted((a, b) => b.count - a.count)
+      .slice(0, maxCount);
+  }
+
+  /** By unit the ports that a destination uses. */
+  towards(destination: string): ReadonlyMap<number, number> {
+    return this.#byDestination.get(destination) ?? new Map<number, number>();
+  }
+
+  #add(flow: TranslatedFlow): void {
+    const unit = unitOf(flow.port);
+    const key = destinationKeyOf(flow);
+    const towards = this.#byDestination.get(key) ?? new Map<number, number>();
+    this.#byDestination.set(key, towards);
+    towards.set(unit, (towards.get(unit) ?? 0) + 1);
+    this.#byUnit.set(unit, (this.#byUnit.get(unit) ?? 0) + 1);
+    this.#total += 1;
+  }
+}

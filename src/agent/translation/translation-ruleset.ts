@@ -1,0 +1,334 @@
+/**
+ * The translation as statements for `nft`, in a table of its own. Of what the senders of the rules send out of the
+ * machine:
+ *
+ *     forward, output   refused aloud: destinations that the policy forbids, flows for which there is no port   [SN7] [SN8] [SN9]
+ *     postrouting 90    translated, before anybody else's translation: an address by the sender, a unit by
+ *                       chance, a port by chance                                                               [SN2] [SN5]
+ *     postrouting 150   dropped, if it has no shared address by now: nothing leaves with another               [SN2]
+ *
+ * What is answered to somebody who came in, and what goes to a network that is `direct`, is left alone. So is all that
+ * stays on the machine or leaves by a device that leads to no other network. The guard stands behind all of it.
+ */
+import { createHash } from "node:crypto";
+import { type Family, familyOf } from "../../core/address-family.ts";
+import type { PoolPolicy } from "../../core/pool-policy.ts";
+import { UNIT_PORT_COUNT } from "../../core/port-block.ts";
+import { rendezvousWeight } from "../../core/rendezvous.ts";
+import { type HostRanges, listRules, specialRules } from "./destination-rules.ts";
+import { anyOf, cgroupMarks, ofFamily, sendersOf, type Stage } from "./sender-match.ts";
+import type { EntryMark } from "./entry-mark.ts";
+import type { SnatRule } from "./snat-rule.ts";
+import type { TranslationChoice } from "./translation-kernel.ts";
+
+/** The table, in the family `inet`. */
+export const TRANSLATION_TABLE = "ipshard_snat";
+/** What is counted there, in packets; of `translated` the first of each flow. */
+export const TRANSLATION_COUNTERS = [
+  "translated",
+  "refused_ports",
+  "refused_full",
+  "refused_destination",
+  "refused_protocol",
+  "refused_midstream",
+  "reported",
+  "invalid",
+  "untranslated",
+  "strays",
+] as const;
+
+const TABLE = `inet ${TRANSLATION_TABLE}`;
+/** Senders are spread over so many places, and these over the addresses. */
+const SENDER_PLACES = 256;
+const FAMILIES: readonly Family[] = [4, 6];
+const SEGMENTS = "meta l4proto tcp tcp flags & (fin | syn | rst | ack)";
+
+/** What does not change while an agent runs. */
+export interface TranslationFrame {
+  readonly rules: readonly SnatRule[];
+  /** Devices by which what leaves the machine leaves it. */
+  readonly devices: readonly string[];
+}
+
+/** The name of an empty set by which a later agent sees that the table was made for the same rules. */
+export function frameName(rules: readonly SnatRule[]): string {
+  return `of_${createHash("sha256").update(JSON.stringify(rules)).digest("hex").slice(0, 16)}`;
+}
+
+/** An address with what it may use now, and the time that is left. */
+export interface ChosenAddress {
+  readonly ip: string;
+  readonly choice: TranslationChoice;
+  readonly remainingMs: number;
+}
+
+/** The table anew, with nothing that may be used and everything refused. */
+export function frameStatements({ rules, devices }: TranslationFrame): string[] {
+  return [
+    `add table ${TABLE}`,
+    `delete table ${TABLE}`,
+    `add table ${TABLE}`,
+    ...TRANSLATION_COUNTERS.map((name) => `add counter ${TABLE} ${name}`),
+    `add set ${TABLE} ${frameName(rules)} { type mark; }`,
+    `add set ${TABLE} outside { type ifname; }`,
+    ...(devices.length === 0 ? [] : [`add element ${TABLE} outside { ${quoted(devices)} }`]),
+    `add set ${TABLE} shared4 { type ipv4_addr; }`,
+    `add set ${TABLE} shared6 { type ipv6_addr; }`,
+    // Families of which there is something to leave by; ends with the leases, whatever becomes of the agent.
+    `add set ${TABLE} open { type nf_proto; flags timeout; }`,
+    ...refusals(),
+    // What comes to a translated port and belongs to no flow: it must not be tracked, or strangers could fill the table.
+    `add chain ${TABLE} arrived`,
+    `add rule ${TABLE} arrived ct state { untracked, established, related } accept`,
+    `add rule ${TABLE} arrived counter name strays`,
+    `add rule ${TABLE} arrived meta l4proto tcp reject with tcp reset`,
+    `add rule ${TABLE} arrived drop`,
+    `add chain ${TABLE} special`,
+    ...rules.flatMap((rule, at) => ruleChains(rule, at)),
+    ...hookChains(rules),
+  ];
+}
+
+function refusals(): string[] {
+  return (["ports", "full", "destination", "protocol", "midstream"] as const).flatMap((why) => [
+    `add chain ${TABLE} refuse_${why}`,
+    `add rule ${TABLE} refuse_${why} counter name refused_${why}`,
+    `add rule ${TABLE} refuse_${why} meta l4proto tcp reject with tcp reset`,
+    `add rule ${TABLE} refuse_${why} reject with icmpx admin-prohibited`,
+  ]);
+}
+
+function ruleChains(rule: SnatRule, at: number): string[] {
+  const direct = FAMILIES.flatMap((family) => {
+    const networks = ofFamily(rule.direct, family);
+    return networks.length === 0 ? [] : [`${family === 4 ? "ip" : "ip6"} daddr ${anyOf(networks)} return`];
+  });
+  const chain = (name: string, rules: readonly string[]): string[] => [
+    `add chain ${TABLE} ${name}`,
+    ...rules.map((text) => `add rule ${TABLE} ${name} ${text}`),
+  ];
+  return [
+    `add chain ${TABLE} lists${at}`,
+    `add chain ${TABLE} addresses${at}`,
+    `add chain ${TABLE} room${at}`,
+    ...chain(`judge${at}`, [
+      ...direct,
+      // Neighbours of the link, and what answers somebody who came in.
+      "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit } return",
+      "ct direction reply return",
+      "ct state established,related return",
+      "ct state invalid counter name invalid drop",
+      // A flow that the table has forgotten would go on from another port.
+      `${SEGMENTS} != syn goto refuse_midstream`,
+      "meta l4proto != { tcp, udp, icmp, icmpv6 } goto refuse_protocol",
+      "icmp type != echo-request goto refuse_protocol",
+      "icmpv6 type != echo-request goto refuse_protocol",
+      "jump special",
+      `jump lists${at}`,
+      "meta nfproto != @open goto refuse_ports",
+      `meta l4proto { tcp, udp } goto room${at}`,
+    ]),
+    ...chain(`translate${at}`, [...direct, `goto addresses${at}`]),
+    ...chain(`check${at}`, [
+      ...direct,
+      "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit } return",
+      "ct direction reply return",
+      "ip saddr @shared4 return",
+      "ip6 saddr @shared6 return",
+      "counter name untranslated drop",
+    ]),
+  ];
+}
+
+function hookChains(rules: readonly SnatRule[]): string[] {
+  const base = (
+    name: string,
+    type: string,
+    hook: string,
+    priority: number,
+    own: readonly string[],
+  ): string[] => [
+    `add chain ${TABLE} ${name} { type ${type} hook ${hook} priority ${priority}; policy accept; }`,
+    ...own.map((text) => `add rule ${TABLE} ${name} ${text}`),
+  ];
+  const areOwn = rules.some(({ marks, cgroups }) => marks.length + cgroups.length > 0);
+  const judged = dispatch(rules, "before", "judge");
+  return [
+    ...base("forward", "filter", "forward", -10, judged),
+    // Programs of this machine are senders only by their mark or their control group.
+    ...(areOwn ? base("output", "filter", "output", -10, [...cgroupMarks(rules), ...judged]) : []),
+    ...base("translate", "nat", "postrouting", 90, dispatch(rules, "before", "translate")),
+    ...base("check", "filter", "postrouting", 150, dispatch(rules, "after", "check")),
+    ...base("input", "filter", "input", -10, [
+      "ip daddr @shared4 goto arrived",
+      "ip6 daddr @shared6 goto arrived",
+    ]),
+  ];
+}
+
+function dispatch(rules: readonly SnatRule[], stage: Stage, to: string): string[] {
+  let cgroupCount = 0;
+  return rules.flatMap((rule, at) => {
+    const matches = sendersOf(rule, cgroupCount, stage);
+    cgroupCount += rule.cgroups.length;
+    return matches.map((match) => `oifname @outside ${match} goto ${to}${at}`);
+  });
+}
+
+/** Devices by which what leaves the machine leaves it. */
+export function deviceStatements(devices: readonly string[]): string[] {
+  return [
+    `flush set ${TABLE} outside`,
+    ...(devices.length === 0 ? [] : [`add element ${TABLE} outside { ${quoted(devices)} }`]),
+  ];
+}
+
+/** Which destinations may be reached, from now on. */
+export function policyStatements(
+  rules: readonly SnatRule[],
+  ranges: HostRanges,
+  policy: PoolPolicy | null,
+): string[] {
+  return [
+    `flush chain ${TABLE} special`,
+    ...specialRules(ranges, policy).map((text) => `add rule ${TABLE} special ${text}`),
+    ...rules.flatMap(({ name }, at) => {
+      const groups = listRules(policy, name);
+      const names = groups.map((_, group) => `list${at}_${group}`);
+      return [
+        `flush chain ${TABLE} lists${at}`,
+        ...names.flatMap((list, group) => [
+          `add chain ${TABLE} ${list}`,
+          `flush chain ${TABLE} ${list}`,
+          ...groups[group]!.map((text) => `add rule ${TABLE} ${list} ${text}`),
+          `add rule ${TABLE} lists${at} jump ${list}`,
+        ]),
+      ];
+    }),
+  ];
+}
+
+/** All addresses with what they may use: replaces what was said of them before. */
+export function choiceStatements(rules: readonly SnatRule[], addresses: readonly ChosenAddress[]): string[] {
+  const usable = addresses.filter(({ choice, remainingMs }) => choice.units.length > 0 && remainingMs >= 1);
+  return [
+    ...FAMILIES.flatMap((family) => sharedStatements(family, addresses)),
+    ...addresses.flatMap(({ ip }) => [...emptied(nameOf("by", ip)), ...emptied(nameOf("full", ip))]),
+    ...usable.flatMap(({ ip, choice }) => [
+      `add rule ${TABLE} ${nameOf("by", ip)} ${choiceOf(ip, choice)}`,
+      ...fullRules(ip, choice).map((text) => `add rule ${TABLE} ${nameOf("full", ip)} ${text}`),
+    ]),
+    ...rules.flatMap(({ ips }, at) => {
+      const own = usable.map(({ ip }) => ip).filter((ip) => ips.length === 0 || ips.includes(ip));
+      return [
+        `flush chain ${TABLE} addresses${at}`,
+        `flush chain ${TABLE} room${at}`,
+        ...FAMILIES.flatMap((family) => spreadStatements(at, family, own)),
+      ];
+    }),
+    `flush set ${TABLE} open`,
+    ...FAMILIES.flatMap((family) => openStatements(family, usable)),
+  ];
+}
+
+function emptied(chain: string): string[] {
+  return [`add chain ${TABLE} ${chain}`, `flush chain ${TABLE} ${chain}`];
+}
+
+function sharedStatements(family: Family, addresses: readonly ChosenAddress[]): string[] {
+  const ips = addresses.map(({ ip }) => ip).filter((ip) => familyOf(ip) === family);
+  return [
+    `flush set ${TABLE} shared${family}`,
+    ...(ips.length === 0 ? [] : [`add element ${TABLE} shared${family} { ${ips.join(", ")} }`]),
+  ];
+}
+
+/**
+ * Units of an address that may be chosen from now on: each is a chain, made once. (A map from a number to an address
+ * and a range of ports would do without, but nft 1.0 cannot load one for IPv6.)
+ */
+export function unitStatements(
+  ip: string,
+  units: readonly number[],
+  markOf: (unit: number) => EntryMark,
+): string[] {
+  const [name, echo] = familyOf(ip) === 4 ? ["ip", "icmp"] : ["ip6", "icmpv6"];
+  const place = familyOf(ip) === 4 ? ip : `[${ip}]`;
+  return units.flatMap((unit) => {
+    const base = unit * UNIT_PORT_COUNT;
+    const ports = `${base}-${base + UNIT_PORT_COUNT - 1}`;
+    const chain = unitChain(ip, unit);
+    const { value, mask } = markOf(unit);
+    const mark = `ct mark set ct mark & ${~mask >>> 0} | ${value}`;
+    const translation = `snat ${name} to ${place}:${ports} fully-random`;
+    return [
+      ...emptied(chain),
+      `add rule ${TABLE} ${chain} meta l4proto { tcp, udp, ${echo} } counter name translated ${mark} ${translation}`,
+    ];
+  });
+}
+
+/** A unit by its weight; in it the kernel takes a port by chance. */
+function choiceOf(ip: string, { units }: TranslationChoice): string {
+  let total = 0;
+  const places = units.map(({ unit, weight }) => {
+    const first = total;
+    total += weight;
+    return `${weight === 1 ? first : `${first}-${total - 1}`} : goto ${unitChain(ip, unit)}`;
+  });
+  return `numgen random mod ${total} vmap { ${places.join(", ")} }`;
+}
+
+/** What is new towards a destination for which this address has no port. */
+function fullRules(ip: string, { full }: TranslationChoice): string[] {
+  const places = full.flatMap((key) => {
+    const [protocol, destination, port] = key.split(" ");
+    return port === undefined ? [] : [`${destination} . ${protocol} . ${port}`];
+  });
+  if (places.length === 0) return [];
+  const name = familyOf(ip) === 4 ? "ip" : "ip6";
+  return [`${name} daddr . meta l4proto . th dport { ${places.join(", ")} } goto refuse_full`];
+}
+
+/** One sender keeps one address (RFC 4787 REQ-2); when another address comes or goes few senders change theirs. */
+function spreadStatements(rule: number, family: Family, all: readonly string[]): string[] {
+  const ips = all.filter((ip) => familyOf(ip) === family);
+  const [first] = ips;
+  if (first === undefined) return [];
+  const name = family === 4 ? "ip" : "ip6";
+  const to = (kind: "by" | "full"): string => {
+    if (ips.length === 1) return `meta nfproto ipv${family} goto ${nameOf(kind, first)}`;
+    const places = Array.from(
+      { length: SENDER_PLACES },
+      (_, place) => `${place} : goto ${nameOf(kind, addressOf(place, ips))}`,
+    );
+    return `meta nfproto ipv${family} jhash ${name} saddr mod ${SENDER_PLACES} vmap { ${places.join(", ")} }`;
+  };
+  return [`add rule ${TABLE} addresses${rule} ${to("by")}`, `add rule ${TABLE} room${rule} ${to("full")}`];
+}
+
+function addressOf(place: number, ips: readonly string[]): string {
+  return ips.reduce((best, ip) =>
+    rendezvousWeight(String(place), ip) > rendezvousWeight(String(place), best) ? ip : best,
+  );
+}
+
+function openStatements(family: Family, usable: readonly ChosenAddress[]): string[] {
+  const left = usable.filter(({ ip }) => familyOf(ip) === family).map(({ remainingMs }) => remainingMs);
+  if (left.length === 0) return [];
+  const longestMs = Math.max(...left);
+  const ends = Number.isFinite(longestMs) ? ` timeout ${Math.floor(longestMs)}ms` : "";
+  return [`add element ${TABLE} open { ipv${family}${ends} }`];
+}
+
+function unitChain(ip: string, unit: number): string {
+  return `${nameOf("by", ip)}_${unit}`;
+}
+
+function nameOf(kind: "by" | "full", ip: string): string {
+  return `${kind}_${ip.replaceAll(/[.:]/g, "_")}`;
+}
+
+function quoted(names: readonly string[]): string {
+  return names.map((name) => `"${name}"`).join(", ");
+}
