@@ -5,6 +5,8 @@
  *     allow IP LEASE_MS BLOCKS                the lease begins now
  *     lend IP LEASE_MS BLOCKS                 as allow, but says when the lease ends, in Unix milliseconds
  *     renew IP LEASE_MS BLOCKS EVERY_MS TIMES renews it so often, then says ok
+ *     translate IP UNITS                      units of 64 ports, written UNIT,UNIT
+ *     found IP                                whether it was guarded before, and its translated units then
  *     counts
  *     restore                                 says whether the guard was gone
  *     open                                    a second guard, which must be refused
@@ -45,6 +47,11 @@ async function run(verb: string, [ip, leaseMs, blocks, everyMs, times]: readonly
         await pause(Number(everyMs));
       }
       return "ok";
+    case "translate":
+      await guard.translate(ip!, leaseMs === "-" ? [] : leaseMs!.split(",").map(Number));
+      return "ok";
+    case "found":
+      return `${guard.knows(ip!)} ${guard.translatedUnits(ip!).join(",")}`;
     case "counts":
       return JSON.stringify(await guard.counts());
     case "restore":
