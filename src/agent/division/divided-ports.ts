@@ -37,6 +37,8 @@ interface Part {
   /** The first command to it that has all of the keeper's newest. */
   needed: number;
   unitLimit: number | null;
+  /** Whether it can lend and borrow single ports; who cannot needs a unit of its own. */
+  readonly lends: boolean;
 }
 
 /** How a data process stands, for people. */
@@ -50,6 +52,8 @@ const NOTHING: PortCommand = { number: 0, term: null, blocks: [], isGrowing: fal
 /** What a process should have of what it uses towards its busiest destination, and beyond it. */
 const HEADROOM = 1.25;
 const AHEAD_PORTS = 8;
+/** Use of a host's only unit at which it takes up another, and of two at which it gives back none. [LK7] */
+const ONLY_UNIT_USE = 3 / 4;
 /** A process that needs nothing gets more only if it lacks such a part of what would be even. */
 const UNEVEN_SHARE = 1 / 4;
 
@@ -113,9 +117,12 @@ export class DividedPorts {
     if (known !== undefined) this.#options.send(part, known.command);
   }
 
-  /** A process has begun; it uses nothing yet, but for units that it has from before and that nobody else may get. */
-  addPart(part: number, claimed: readonly number[] = []): void {
-    for (const unit of claimed) this.#claims.set(unit, part);
+  /**
+   * A process has begun, and uses nothing yet. One that can neither lend nor borrow single ports may have units from
+   * before, which nobody else may get.
+   */
+  addPart(part: number, claimed: readonly number[] | null = null): void {
+    for (const unit of claimed ?? []) this.#claims.set(unit, part);
     const command: PartCommand = {
       number: 0,
       term: null,
@@ -128,7 +135,8 @@ export class DividedPorts {
       isGrowing: false,
       isHostUsable: false,
     };
-    this.#parts.set(part, { part, command, report: null, needed: 0, unitLimit: null });
+    const lends = claimed === null;
+    this.#parts.set(part, { part, command, report: null, needed: 0, unitLimit: null, lends });
     this.#settle();
   }
 
@@ -289,7 +297,15 @@ export class DividedPorts {
     if (isInForce) this.#number = this.#wanted.number;
     const flows = Array.from(this.#flows(), ([epoch, count]) => ({ epoch, count }));
     const number = Math.max(0, this.#number - this.#numbersBefore);
-    this.#keeper?.onReport?.({ number, busiestCount: this.#busiest().count, flows, lingering: [] });
+    const busiestCount = Math.max(this.#busiest().count, this.#leastCount());
+    this.#keeper?.onReport?.({ number, busiestCount, flows, lingering: [] });
+  }
+
+  /** So much counts as used, that the host gets and keeps a unit for each who cannot do without one of its own. */
+  #leastCount(): number {
+    const parts = [...this.#parts.values()];
+    const aloneCount = parts.filter(({ lends }) => !lends).length;
+    return aloneCount < parts.length ? aloneCount * UNIT_PORT_COUNT * ONLY_UNIT_USE : 0;
   }
 
   #flows(): Map<number, number> {
