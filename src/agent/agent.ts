@@ -9,7 +9,7 @@ import type { Logger } from "pino";
 import type { AgentConfig } from "./command-line.ts";
 import { DataPlane, logUnusable } from "./data-plane.ts";
 import { DividedPlane } from "./divided-plane.ts";
-import { startTranslator, translatorOf } from "./kernel-translation.ts";
+import { forgetTranslation, startTranslator, translatorOf } from "./kernel-translation.ts";
 import type { Translator } from "./translation/translator.ts";
 import { PolicyCopy } from "../link/policy-copy.ts";
 import { PublishedKeys } from "../link/published-keys.ts";
@@ -103,7 +103,8 @@ export class Agent {
   async start(): Promise<void> {
     await this.#openLog();
     // First: what is to be translated must not leave otherwise.
-    if (this.#translator !== null) await startTranslator(this.#translator);
+    if (this.#translator === null) this.#machine.whenGuarded = () => forgetTranslation(this.#log);
+    else await startTranslator(this.#translator, this.#machine);
     const places = await this.#dataPlane.listen();
     const { port } = places.gateway;
     const { edge, pool, listenHost, gateway, drainDeadlineMs, reach, site, weight, restMs } = this.#config;

@@ -6,7 +6,7 @@ import { KernelFault } from "../linux/kernel-commands.ts";
 import type { AgentConfig } from "./command-line.ts";
 import type { Machine } from "./machine/guarded-machine.ts";
 import { defaultRouteDevices } from "./machine/machine-addresses.ts";
-import { NftTranslation } from "./translation/nft-translation.ts";
+import { NftTranslation, removeTranslation } from "./translation/nft-translation.ts";
 import { Translator } from "./translation/translator.ts";
 
 /** For the rules that a host's configuration has. */
@@ -26,8 +26,10 @@ export function translatorOf(
 }
 
 /** Starts it. Throws `kernel-unavailable`. */
-export async function startTranslator(translator: Translator): Promise<void> {
+export async function startTranslator(translator: Translator, machine: Machine): Promise<void> {
   try {
+    // First, since two agents would undo each other's rules.
+    await machine.takeGuard();
     await translator.start();
   } catch (fault) {
     if (!(fault instanceof KernelFault)) throw fault;
@@ -36,6 +38,16 @@ export async function startTranslator(translator: Translator): Promise<void> {
       `The kernel cannot translate (--snat): ${fault.message}.`,
       fault,
     );
+  }
+}
+
+/** On a machine whose kernel translates for nobody: what an earlier agent has left would refuse everything. */
+export async function forgetTranslation(log: Logger): Promise<void> {
+  try {
+    if (await removeTranslation())
+      log.warn("an earlier agent translated (--snat), and this one does not: its rules were removed");
+  } catch (fault) {
+    log.warn({ err: fault }, "it cannot be seen whether an earlier agent has left rules that translate");
   }
 }
 

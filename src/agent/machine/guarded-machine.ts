@@ -34,6 +34,8 @@ export class Machine {
   readonly #availability: GuardAvailability;
   /** Addresses of which the guard was told that nothing leaves yet. */
   readonly #prepared = new Map<string, Promise<void>>();
+  /** Done once the guard is this agent's: no other agent of the machine is about then. */
+  whenGuarded: (() => Promise<void>) | null = null;
   #grip: Grip | null = null;
   #opening: Promise<Grip> | null = null;
   #hasWarned = false;
@@ -95,6 +97,16 @@ export class Machine {
     });
   }
 
+  /** Takes the guard before there is any address. Throws `guard-in-use` where another agent has it. */
+  async takeGuard(): Promise<void> {
+    await this.#hold();
+  }
+
+  /** Puts the guard back if another program has taken it out; says whether it was gone. [GU8] */
+  async restore(): Promise<boolean> {
+    return (await this.#grip?.guard.restore()) ?? false;
+  }
+
   /** From now on packets are translated in these units of an address that was prepared, and tracked. [GU9] */
   async translate(ip: string, units: readonly number[]): Promise<void> {
     await this.#grip?.guard.translate(ip, units);
@@ -148,6 +160,7 @@ export class Machine {
 
   async #open(): Promise<Grip> {
     const guard = await Guard.open(readClock);
+    await this.whenGuarded?.();
     return { guard, setup: await HostSetup.open(this.#setupFile) };
   }
 

@@ -7,9 +7,10 @@ import type { PoolPolicy } from "../../core/pool-policy.ts";
 import type { Clock } from "../../process/clock.ts";
 import { NftSession } from "../../linux/nft-session.ts";
 import { parseListing } from "../../linux/nftables/listing.ts";
-import { ruleProbe } from "../../linux/nftables/statements.ts";
+import { ruleProbe, tableRemoval } from "../../linux/nftables/statements.ts";
 import type { HostRanges } from "./destination-rules.ts";
 import { entryMark, marksOfUnits, MOST_ADDRESSES } from "./entry-mark.ts";
+import { lockSenders } from "./sender-lock.ts";
 import type { SnatRule } from "./snat-rule.ts";
 import { endEntries, listFlows } from "./tracking-table.ts";
 import type { TranslatedFlow } from "./translated-flow.ts";
@@ -26,6 +27,8 @@ import {
 
 /** What the guard does for it. */
 export interface TranslationGuard {
+  /** Puts the guard back if it is gone; says whether it was. */
+  restore(): Promise<boolean>;
   /** In these units of an address packets are tracked and must be translated. */
   translate(ip: string, units: readonly number[]): Promise<void>;
 }
@@ -38,6 +41,18 @@ export interface NftTranslationOptions {
   readonly clock: Clock;
   /** Devices by which what leaves the machine leaves it. */
   readonly devices: () => Promise<readonly string[]>;
+}
+
+/** Takes away what an earlier agent has left that translated, with its lock; nothing without such. */
+export async function removeTranslation(): Promise<boolean> {
+  const session = new NftSession();
+  const wasThere = (await session.list(["list", "set", "inet", TRANSLATION_TABLE, "outside"])) !== null;
+  if (wasThere) {
+    await session.run(tableRemoval("inet", TRANSLATION_TABLE).join("; "));
+    await lockSenders([]);
+  }
+  await session.close();
+  return wasThere;
 }
 
 /** One per agent that translates. */
@@ -64,9 +79,12 @@ export class NftTranslation implements TranslationKernel {
   async open(): Promise<void> {
     this.#devices = await this.#options.devices();
     const { rules } = this.#options;
+    // Found out before anybody relies on it.
+    await listFlows(new Set());
     const known = await this.#session.list(["list", "set", "inet", TRANSLATION_TABLE, frameName(rules)]);
-    if (known !== null) return this.#run([...deviceStatements(this.#devices), ...this.#policyStatements()]);
-    await this.#run([...this.#frame(), ...this.#policyStatements()]);
+    const frame = known === null ? this.#frame() : deviceStatements(this.#devices);
+    await this.#run([...frame, ...this.#policyStatements()]);
+    await lockSenders(rules);
   }
 
   /** From now on this policy holds for new flows. */
@@ -80,7 +98,9 @@ export class NftTranslation implements TranslationKernel {
   /** Puts back what another program has taken out, and follows the devices; says whether something was gone. [SN10] */
   restore(): Promise<boolean> {
     return this.#inTurn(async () => {
-      const probes = ["forward", "translate", "check"].map((chain) =>
+      const wasUnguarded = await this.#options.guard.restore();
+      await lockSenders(this.#options.rules);
+      const probes = ["arrivals", "forward", "translate", "check"].map((chain) =>
         ruleProbe("inet", TRANSLATION_TABLE, chain, 0),
       );
       const isThere = await this.#session.isPossible(probes.join("; "));
@@ -89,13 +109,14 @@ export class NftTranslation implements TranslationKernel {
         await this.#rebuild();
         return true;
       }
+
       const devices = await this.#options.devices();
       // A machine that has lost its way out for a moment must not let anything out meanwhile.
       if (devices.length > 0 && devices.join() !== this.#devices.join()) {
         await this.#run(deviceStatements(devices));
         this.#devices = devices;
       }
-      return false;
+      return wasUnguarded;
     });
   }
 

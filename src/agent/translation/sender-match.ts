@@ -12,6 +12,9 @@ export type Stage = "before" | "after";
 const CGROUP_MARK_SHIFT = 20;
 const CGROUP_MARK_MASK = 0x00f0_0000;
 
+/** The bit of a packet's mark by which routing sees that the ruleset has met it. */
+export const SENDER_MARK = "0x1000";
+
 /** Networks of one family. */
 export function ofFamily(networks: readonly string[], family: 4 | 6): readonly string[] {
   return networks.filter((network) => isIPv4(network.split("/")[0]!) === (family === 4));
@@ -43,6 +46,12 @@ export function sendersOf(rule: SnatRule, firstCgroup: number, stage: Stage): st
   const numbers = cgroups.map((_, at) => hex((firstCgroup + at + 1) << CGROUP_MARK_SHIFT));
   if (numbers.length > 0) matches.push(`meta mark & ${hex(CGROUP_MARK_MASK)} ${anyOf(numbers)}`);
   return matches;
+}
+
+/** Statements that mark what comes to be forwarded from the senders of the rules. */
+export function senderMarks(rules: readonly SnatRule[]): string[] {
+  const forwarded = rules.flatMap((rule) => sendersOf({ ...rule, marks: [], cgroups: [] }, 0, "before"));
+  return forwarded.map((match) => `${match} meta mark set meta mark | ${SENDER_MARK}`);
 }
 
 /** Statements that mark what programs of the control groups send, for the hooks behind. */

@@ -2,6 +2,7 @@
  * The translation as statements for `nft`, in a table of its own. Of what the senders of the rules send out of the
  * machine:
  *
+ *     prerouting -150   marked, so that routing sees that the table is there                                   [SN10]
  *     forward, output   refused aloud: destinations that the policy forbids, flows for which there is no port   [SN7] [SN8] [SN9]
  *     postrouting 90    translated, before anybody else's translation: an address by the sender, a unit by
  *                       chance, a port by chance                                                               [SN2] [SN5]
@@ -16,7 +17,7 @@ import type { PoolPolicy } from "../../core/pool-policy.ts";
 import { UNIT_PORT_COUNT } from "../../core/port-block.ts";
 import { rendezvousWeight } from "../../core/rendezvous.ts";
 import { type HostRanges, listRules, specialRules } from "./destination-rules.ts";
-import { anyOf, cgroupMarks, ofFamily, sendersOf, type Stage } from "./sender-match.ts";
+import { anyOf, cgroupMarks, ofFamily, senderMarks, sendersOf, type Stage } from "./sender-match.ts";
 import type { EntryMark } from "./entry-mark.ts";
 import type { SnatRule } from "./snat-rule.ts";
 import type { TranslationChoice } from "./translation-kernel.ts";
@@ -154,6 +155,7 @@ function hookChains(rules: readonly SnatRule[]): string[] {
   const areOwn = rules.some(({ marks, cgroups }) => marks.length + cgroups.length > 0);
   const judged = dispatch(rules, "before", "judge");
   return [
+    ...base("arrivals", "filter", "prerouting", -150, senderMarks(rules)),
     ...base("forward", "filter", "forward", -10, judged),
     // Programs of this machine are senders only by their mark or their control group.
     ...(areOwn ? base("output", "filter", "output", -10, [...cgroupMarks(rules), ...judged]) : []),
