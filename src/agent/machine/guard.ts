@@ -258,7 +258,7 @@ async function readTranslated(session: NftSession, ip: string): Promise<number[]
   const elements = (await readSet(session, `${nameOfAddress(ip)}_translated`)) as {
     readonly elem: { readonly val: number };
   }[];
-  return elements.map(({ elem }) => elem.val / UNIT_PORT_COUNT).sort((a, b) => a - b);
+  return elements.map(({ elem }) => elem.val / UNIT_PORT_COUNT).toSorted((a, b) => a - b);
 }
 
 async function readSet(session: NftSession, name: string): Promise<readonly unknown[]> {
