@@ -141,27 +141,29 @@ export function permissionText(permission: Permission): string {
     units: units.filter((unit) => !translated.has(unit)),
     translated: units.filter((unit) => translated.has(unit)),
   };
-  const sets = ["units", "translated"] as const;
+  const setup = (set: Units): string[] => [
+    `add set ${INET} ${name}_${set} { type inet_service; flags timeout; }`,
+    `add set ${INET} ${name}_${QUOTED[set]} { typeof ${quotedPort}; flags timeout; }`,
+    `flush set ${INET} ${name}_${set}`,
+    `flush set ${INET} ${name}_${QUOTED[set]}`,
+    ...elementsText([`${name}_${set}`, `${name}_${QUOTED[set]}`], elements[set], timeoutMs),
+  ];
   return lines([
     `add counter ${INET} ${name}_ports`,
     `add counter ${INET} ${name}_fragments`,
-    ...sets.flatMap((set) => [
-      `add set ${INET} ${name}_${set} { type inet_service; flags timeout; }`,
-      `add set ${INET} ${name}_${QUOTED[set]} { typeof ${quotedPort}; flags timeout; }`,
-      `flush set ${INET} ${name}_${set}`,
-      `flush set ${INET} ${name}_${QUOTED[set]}`,
-      ...elementsText([`${name}_${set}`, `${name}_${QUOTED[set]}`], elements[set], timeoutMs),
-    ]),
-    ...chainsOf(permission).flatMap(({ chain, rules }) => [
-      `add chain ${INET} ${chain}`,
-      `flush chain ${INET} ${chain}`,
-      ...rules.map((rule) => `add rule ${INET} ${chain} ${rule}`),
-    ]),
+    ...setup("units"),
+    ...setup("translated"),
+    ...chainsOf(permission).flatMap(chainText),
     `add element ${INET} departures${family} { ${ip} : goto ${name} }`,
     `add element ${INET} arrivals${family} { ${ip} : goto ${name}_arrivals }`,
     `add element ${INET} passing${family} { ${ip} : goto ${name}_passing }`,
     `add element ${INET} shared${family} { ${ip} }`,
   ]);
+}
+
+function chainText({ chain, rules }: Chain): string[] {
+  const added = rules.map((rule) => `add rule ${INET} ${chain} ${rule}`);
+  return [`add chain ${INET} ${chain}`, `flush chain ${INET} ${chain}`, ...added];
 }
 
 function elementsText(sets: readonly string[], units: readonly number[], timeoutMs: number): string[] {
@@ -183,9 +185,15 @@ function chainsOf({ ip, wallEndMs, translated = [] }: Permission): Chain[] {
   const drop = `counter name ${name}_ports drop`;
   const isFragment = family === 4 ? "ip frag-off & 0x3fff != 0" : "exthdr frag exists";
   const hasTranslated = translated.length > 0;
+  const wallEnd = Number.isFinite(wallEndMs)
+    ? [`meta time >= ${Math.max(0, Math.floor(wallEndMs / 1000))} ${drop}`]
+    : [];
   return [
     { chain: `${name}_passing`, rules: ["jump transit", drop] },
-    { chain: `${name}_translations`, rules: [...departuresFrom(family, name, "translated"), drop] },
+    {
+      chain: `${name}_translations`,
+      rules: [...wallEnd, ...departuresFrom(family, name, "translated"), drop],
+    },
     {
       chain: `${name}_arrivals`,
       rules: [...(hasTranslated ? arrivalsAt(family, name) : []), "notrack"],
@@ -194,12 +202,10 @@ function chainsOf({ ip, wallEndMs, translated = [] }: Permission): Chain[] {
       chain: name,
       rules: [
         `${isFragment} counter name ${name}_fragments drop`,
-        ...(Number.isFinite(wallEndMs)
-          ? [`meta time >= ${Math.max(0, Math.floor(wallEndMs / 1000))} ${drop}`]
-          : []),
         ...(hasTranslated ? [`ct status snat goto ${name}_translations`] : []),
-        // A VRF hands on what was made here.
+        // What other hosts send does not end with this one's lease. A VRF hands on what was made here.
         `meta iif != 0 meta iifkind != "vrf" goto ${name}_passing`,
+        ...wallEnd,
         ...departuresFrom(family, name, "units"),
         ...(hasTranslated ? [`${isIn("tcp sport", name, "translated")} tcp flags rst accept`] : []),
         // On a machine that also routes for other hosts: what it has to say to one of them.

@@ -69,7 +69,7 @@ export interface GuardCount {
 export class Guard {
   readonly #lock: Server;
   readonly #session: NftSession;
-  readonly #found: readonly FoundAddress[];
+  readonly #found: readonly Found[];
   readonly #wishes: GuardWishes;
   #fragmentFault: Error | null = null;
   /** The devices on which fragments are caught. */
@@ -117,6 +117,15 @@ export class Guard {
   /** The units of an earlier agent that were for translation and still allowed when this object was made. [GU5] */
   translatedUnits(ip: string): readonly number[] {
     return this.#found.find((found) => found.ip === ip)?.translated ?? [];
+  }
+
+  /**
+   * Whether translated flows of an earlier agent go on until the kernel itself ends them. Static slots have no
+   * end, and may have become another host's meanwhile. [MA4]
+   */
+  hasRunningFlows(ip: string): boolean {
+    const found = this.#found.find((address) => address.ip === ip);
+    return found !== undefined && found.hasEnd && found.translated.length > 0;
   }
 
   /** Why fragments are not caught on the devices (kernels before 5.16 cannot); null if they are. */
@@ -213,11 +222,16 @@ export class Guard {
   }
 }
 
+interface Found extends FoundAddress {
+  /** Whether the kernel ends by itself what is translated. */
+  readonly hasEnd: boolean;
+}
+
 interface Held {
   readonly lock: Server;
   readonly session: NftSession;
   readonly transit: Transit;
-  readonly found: readonly FoundAddress[];
+  readonly found: readonly Found[];
 }
 
 function permissionsText(permissions: readonly Permission[]): string {
@@ -243,9 +257,9 @@ function takeLock(): Promise<Server> {
 }
 
 /** What an earlier agent left in the kernel. */
-async function readFound(session: NftSession): Promise<FoundAddress[]> {
+async function readFound(session: NftSession): Promise<Found[]> {
   const ips = [...(await readAddresses(session, 4)), ...(await readAddresses(session, 6))];
-  return Promise.all(ips.map(async (ip) => ({ ip, translated: await readTranslated(session, ip) })));
+  return Promise.all(ips.map(async (ip) => ({ ip, ...(await readTranslated(session, ip)) })));
 }
 
 /** The addresses of a family that are guarded in the kernel. */
@@ -254,12 +268,15 @@ async function readAddresses(session: NftSession, family: Family): Promise<strin
 }
 
 /** None under a guard of a version that had no translation. */
-async function readTranslated(session: NftSession, ip: string): Promise<number[]> {
-  const elements = (await readSet(session, `${nameOfAddress(ip)}_translated`)) as {
-    readonly elem: { readonly val: number };
-  }[];
-  return elements.map(({ elem }) => elem.val / UNIT_PORT_COUNT).sort((a, b) => a - b);
+async function readTranslated(session: NftSession, ip: string): Promise<Omit<Found, "ip">> {
+  const elements = (await readSet(session, `${nameOfAddress(ip)}_translated`)) as ListedElement[];
+  const bases = elements.map((element) => (typeof element === "number" ? element : element.elem.val));
+  const translated = bases.map((base) => base / UNIT_PORT_COUNT).toSorted((a, b) => a - b);
+  return { translated, hasEnd: elements.every((element) => typeof element !== "number") };
 }
+
+/** With a timeout, and without one. */
+type ListedElement = { readonly elem: { readonly val: number } } | number;
 
 async function readSet(session: NftSession, name: string): Promise<readonly unknown[]> {
   const text = await session.list(["list", "set", "inet", GUARD_TABLE, name]);

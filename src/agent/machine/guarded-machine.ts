@@ -179,5 +179,5 @@ export class Machine {
  * with the lease. [MA4]
  */
 async function silence(guard: Guard, ip: string): Promise<void> {
-  if (guard.translatedUnits(ip).length === 0) await guard.allow(ip, [], null);
+  if (!guard.hasRunningFlows(ip)) await guard.allow(ip, [], null);
 }
