@@ -3,7 +3,7 @@
  * read here by a small second implementation of what nftables makes of them.
  */
 import ipaddr from "ipaddr.js";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import {
   type DestinationRules,

@@ -1,5 +1,5 @@
 /** What the kernel translates, read and counted, and what follows for new flows. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { UNIT_PORT_COUNT } from "../../src/core/port-block.ts";
 import { entryMark, marksOfUnits } from "../../src/agent/translation/entry-mark.ts";

@@ -129,6 +129,15 @@ const ARROWS = {
   "src/agent/division": ["src/core", "src/process", "src/agent/egress"],
   // What is told of a host to who looks at its pool.
   "src/agent/watch": ["src/core", "src/process"],
+  // The kernel's part of addresses.
+  "src/agent/translation": [
+    "src/core",
+    "src/policy",
+    "src/process",
+    "src/linux/nftables",
+    "src/linux",
+    "src/agent/division",
+  ],
   "src/agent/processes": [
     "src/core",
     "src/wire",
@@ -156,6 +165,8 @@ const ARROWS = {
     "src/agent/machine",
     "src/agent/processes",
     "src/agent/traffic",
+    "src/agent/translation",
+    "src/linux",
     "src/agent/uplink",
     "src/agent/watch",
   ],

@@ -142,29 +142,32 @@ function ruleChains(rule: SnatRule, at: number): string[] {
 }
 
 function hookChains(rules: readonly SnatRule[]): string[] {
-  const base = (
-    name: string,
-    type: string,
-    hook: string,
-    priority: number,
-    own: readonly string[],
-  ): string[] => [
-    `add chain ${TABLE} ${name} { type ${type} hook ${hook} priority ${priority}; policy accept; }`,
-    ...own.map((text) => `add rule ${TABLE} ${name} ${text}`),
-  ];
   const areOwn = rules.some(({ marks, cgroups }) => marks.length + cgroups.length > 0);
   const judged = dispatch(rules, "before", "judge");
   return [
-    ...base("arrivals", "filter", "prerouting", -150, senderMarks(rules)),
-    ...base("forward", "filter", "forward", -10, judged),
+    ...hookChain("arrivals", "filter", "prerouting", -150, senderMarks(rules)),
+    ...hookChain("forward", "filter", "forward", -10, judged),
     // Programs of this machine are senders only by their mark or their control group.
-    ...(areOwn ? base("output", "filter", "output", -10, [...cgroupMarks(rules), ...judged]) : []),
-    ...base("translate", "nat", "postrouting", 90, dispatch(rules, "before", "translate")),
-    ...base("check", "filter", "postrouting", 150, dispatch(rules, "after", "check")),
-    ...base("input", "filter", "input", -10, [
+    ...(areOwn ? hookChain("output", "filter", "output", -10, [...cgroupMarks(rules), ...judged]) : []),
+    ...hookChain("translate", "nat", "postrouting", 90, dispatch(rules, "before", "translate")),
+    ...hookChain("check", "filter", "postrouting", 150, dispatch(rules, "after", "check")),
+    ...hookChain("input", "filter", "input", -10, [
       "ip daddr @shared4 goto arrived",
       "ip6 daddr @shared6 goto arrived",
     ]),
+  ];
+}
+
+function hookChain(
+  name: string,
+  type: "filter" | "nat",
+  hook: string,
+  priority: number,
+  rules: readonly string[],
+): string[] {
+  return [
+    `add chain ${TABLE} ${name} { type ${type} hook ${hook} priority ${priority}; policy accept; }`,
+    ...rules.map((text) => `add rule ${TABLE} ${name} ${text}`),
   ];
 }
 
@@ -197,15 +200,12 @@ export function policyStatements(
     ...rules.flatMap(({ name }, at) => {
       const groups = listRules(policy, name);
       const names = groups.map((_, group) => `list${at}_${group}`);
-      return [
-        `flush chain ${TABLE} lists${at}`,
-        ...names.flatMap((list, group) => [
-          `add chain ${TABLE} ${list}`,
-          `flush chain ${TABLE} ${list}`,
-          ...groups[group]!.map((text) => `add rule ${TABLE} ${list} ${text}`),
-          `add rule ${TABLE} lists${at} jump ${list}`,
-        ]),
-      ];
+      const lists = names.flatMap((list, group) => [
+        emptied(list),
+        groups[group]!.map((text) => `add rule ${TABLE} ${list} ${text}`),
+        `add rule ${TABLE} lists${at} jump ${list}`,
+      ]);
+      return [`flush chain ${TABLE} lists${at}`, ...lists.flat()];
     }),
   ];
 }
