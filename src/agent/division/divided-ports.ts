@@ -239,10 +239,8 @@ export class DividedPorts {
   }
 
   #settleClaims(): void {
-    if (this.#claims.size === 0) return;
-    for (const unit of this.#grants.free()) {
-      const part = this.#claims.get(unit);
-      if (part === undefined || !this.#parts.has(part)) continue;
+    for (const [unit, part] of this.#claims) {
+      if (!this.#parts.has(part) || !this.#grants.isFree(unit)) continue;
       this.#grants.give(unit, part);
       this.#claims.delete(unit);
     }

@@ -12,7 +12,7 @@ import { type LeaseTerm, remainingMs } from "../../core/lease-term.ts";
 import { UNIT_PORT_COUNT } from "../../core/port-block.ts";
 import { type Clock, readClock } from "../../process/clock.ts";
 import { type CancelTimer, systemTimers, type Timers } from "../../process/timers.ts";
-import { MAX_BUSIEST, type PartCommand, type PartReport } from "../division/part-messages.ts";
+import { type GivenUnit, MAX_BUSIEST, type PartCommand, type PartReport } from "../division/part-messages.ts";
 import { FlowCounts, type TranslatedFlow } from "./translated-flow.ts";
 import type { TranslationChoice, TranslationKernel } from "./translation-kernel.ts";
 import { weigh } from "./unit-weights.ts";
@@ -49,6 +49,8 @@ export class TranslatedPart {
   #sequence = 0;
   /** Tracked in the kernel, or perhaps: those of a call that failed are still in it. */
   #tracked: Set<number>;
+  /** Whether the last call has said that just these are. */
+  #isTrackingSure = true;
   /** As the kernel was told last; null when that is not known. */
   #chosen: TranslationChoice | null = null;
   /** Units that are let go of because others need them. */
@@ -74,6 +76,8 @@ export class TranslatedPart {
     this.#timers = options.timers ?? systemTimers;
     this.#tracked = new Set(options.inherited);
     this.#isInheriting = this.#tracked.size > 0;
+    // What they are used for nobody has listed yet.
+    if (this.#isInheriting) this.#choiceCount = 1;
   }
 
   /** Puts a command in force; it is reported when the kernel has followed. One that is known is only reported on. */
@@ -104,7 +108,7 @@ export class TranslatedPart {
 
   /** Whether use may change soon, so that it should be looked at often. */
   get isBusy(): boolean {
-    const units = this.#unitsFor(() => true);
+    const units = this.#unitsOf(this.#command, () => true);
     const [busiest] = this.#counts.busiestFirst(new Set(units), 1);
     const isNotable = (busiest?.count ?? 0) * NOTABLE_PART > units.length * UNIT_PORT_COUNT;
     return isNotable || this.#leaving.size > 0;
@@ -165,17 +169,19 @@ export class TranslatedPart {
     }
   }
 
-  /** One round of all steps, in their order. */
+  /** One round of all steps, in their order. What is commanded meanwhile has a round of its own. */
   async #follow(): Promise<void> {
     const command = this.#command;
     if (command === null) return;
-    if (command.term !== null) this.#isInheriting = false;
-    // Whose the inherited units are is not known before the keeper has a term. Nothing else was given to this part yet.
+    if (command.term !== null && (command.isHostUsable || command.units.length > 0))
+      this.#isInheriting = false;
+    // Whose the inherited units are is not known before the host has units, which is later than it has a term: the
+    // guard is told of them between the two. Nothing else was given to this part yet. [SN11]
     if (this.#isInheriting) return this.#confirm(command.number);
     const { ip, kernel } = this.#options;
-    const held = new Set(this.#unitsFor(() => true));
-    await this.#track(new Set([...this.#tracked, ...held]));
-    await this.#choose();
+    const held = new Set(this.#unitsOf(command, () => true));
+    await this.#begin(new Set([...held].filter((unit) => !this.#tracked.has(unit))));
+    await this.#choose(command);
     const lost = [...this.#tracked].filter((unit) => !held.has(unit));
     const isOver = this.#isOver(command.term);
     const ended = new Set(isOver && !this.#isEnded ? [...lost, ...held] : lost);
@@ -187,21 +193,28 @@ export class TranslatedPart {
     this.#confirm(command.number);
   }
 
+  /** Entries of an earlier lease, which its end had silenced, must not come to life again in fresh units. */
+  async #begin(fresh: ReadonlySet<number>): Promise<void> {
+    if (fresh.size > 0) await this.#options.kernel.endEntries(this.#options.ip, fresh);
+    await this.#track(new Set([...this.#tracked, ...fresh]));
+  }
+
   async #track(units: Set<number>): Promise<void> {
-    if (isDeepStrictEqual(units, this.#tracked)) return;
+    if (this.#isTrackingSure && isDeepStrictEqual(units, this.#tracked)) return;
     const { ip, kernel } = this.#options;
-    const before = this.#tracked;
     // While it is being told either may hold.
-    this.#tracked = new Set([...before, ...units]);
+    this.#tracked = new Set([...this.#tracked, ...units]);
+    this.#isTrackingSure = false;
     await kernel.track(
       ip,
       [...units].toSorted((a, b) => a - b),
     );
     this.#tracked = units;
+    this.#isTrackingSure = true;
   }
 
-  async #choose(): Promise<void> {
-    const choice = this.#choice();
+  async #choose(command: PartCommand): Promise<void> {
+    const choice = this.#choice(command);
     if (isDeepStrictEqual(choice, this.#chosen)) return;
     const before = this.#chosen;
     this.#chosen = null;
@@ -211,10 +224,10 @@ export class TranslatedPart {
     if (before === null || before.units.some(({ unit }) => !chosen.has(unit))) this.#choiceCount += 1;
   }
 
-  #choice(): TranslationChoice {
-    const { term, unitLimit = null } = this.#command!;
+  #choice(command: PartCommand): TranslationChoice {
+    const { term, unitLimit } = command;
     if (term === null || this.#isOver(term)) return NOTHING_CHOSEN;
-    const open = this.#unitsFor(({ isDraining }) => !isDraining);
+    const open = this.#unitsOf(command, ({ isDraining }) => !isDraining);
     this.#chooseLeaving(open, unitLimit);
     const units = open.filter((unit) => !this.#leaving.has(unit)).toSorted((a, b) => a - b);
     const full = [...this.#fullFor].flatMap(([key, count]) => (count >= FULL_LISTINGS ? [key] : []));
@@ -249,7 +262,7 @@ export class TranslatedPart {
   }
 
   #noteFull(): void {
-    const units = new Set(this.#unitsFor(({ isDraining }) => !isDraining));
+    const units = new Set(this.#unitsOf(this.#command, ({ isDraining }) => !isDraining));
     const before = this.#fullFor;
     this.#fullFor = new Map();
     if (this.#command?.isGrowing !== false || units.size === 0) return;
@@ -259,8 +272,8 @@ export class TranslatedPart {
     }
   }
 
-  #unitsFor(isMeant: (unit: PartCommand["units"][number]) => boolean): number[] {
-    const given = this.#command?.units ?? [];
+  #unitsOf(command: PartCommand | null, isMeant: (unit: GivenUnit) => boolean): number[] {
+    const given = command?.units ?? [];
     return given.filter((unit) => !this.#released.has(unit.grant) && isMeant(unit)).map(({ unit }) => unit);
   }
 
@@ -275,7 +288,7 @@ export class TranslatedPart {
     const term = this.#command?.term ?? null;
     const leftMs = term === null ? Infinity : remainingMs(term, this.#clock());
     // At its end all is ended, once.
-    const isEndDue = this.#chosen?.term !== null && leftMs < Infinity;
+    const isEndDue = (this.#chosen?.term ?? null) !== null && leftMs < Infinity;
     const inMs = this.#isDirty ? RETRY_MS : isEndDue ? Math.max(1, Math.min(leftMs, TERM_CHECK_MS)) : null;
     if (inMs === null) return;
     this.#cancelLook = this.#timers.after(
