@@ -9,6 +9,7 @@ import { measureChecks } from "./checks.ts";
 import { measureDashboard } from "./dashboard.ts";
 import { measureEdge } from "./edge.ts";
 import { measureElastic } from "./elastic.ts";
+import { measureGuard } from "./guard.ts";
 import { measureLease } from "./lease.ts";
 import { measurePolicy } from "./policy.ts";
 import { measureProxy } from "./proxy.ts";
@@ -22,6 +23,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Row[]>>> = {
   dashboard: measureDashboard,
   edge: measureEdge,
   elastic: measureElastic,
+  guard: measureGuard,
   lease: measureLease,
   policy: measurePolicy,
   proxy: measureProxy,
