@@ -103,7 +103,7 @@ export class Agent {
   async start(): Promise<void> {
     await this.#openLog();
     // First: what is to be translated must not leave otherwise.
-    if (this.#translator === null) this.#machine.whenGuarded = () => forgetTranslation(this.#log);
+    if (this.#translator === null) this.#machine.endTranslation = () => forgetTranslation(this.#log);
     else await startTranslator(this.#translator, this.#machine);
     const places = await this.#dataPlane.listen();
     const { port } = places.gateway;

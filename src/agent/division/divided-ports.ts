@@ -46,6 +46,8 @@ export interface PartView {
   readonly flowCount: number;
 }
 
+/** The part of the kernel, for what it translates. Processes are counted from 1. */
+export const KERNEL_PART = 0;
 const NOTHING: PortCommand = { number: 0, term: null, blocks: [], isGrowing: false, pressureCount: 0 };
 /** What a process should have of what it uses towards its busiest destination, and beyond it. */
 const HEADROOM = 1.25;
@@ -207,7 +209,11 @@ export class DividedPorts {
 
   #balance(): void {
     this.#settleClaims();
-    const parts = [...this.#parts.values()].map((part) => ({
+    // What there is too little of goes to processes first: they have clients that wait.
+    const inTurn = [...this.#parts.values()].toSorted(
+      (a, b) => Number(a.part === KERNEL_PART) - Number(b.part === KERNEL_PART),
+    );
+    const parts = inTurn.map((part) => ({
       part,
       need: this.#needOf(part),
       has: this.#grants.of(part.part).length,
@@ -289,7 +295,17 @@ export class DividedPorts {
     if (isInForce) this.#number = this.#wanted.number;
     const flows = Array.from(this.#flows(), ([epoch, count]) => ({ epoch, count }));
     const number = Math.max(0, this.#number - this.#numbersBefore);
-    this.#keeper?.onReport?.({ number, busiestCount: this.#busiest().count, flows, lingering: [] });
+    // A part that borrows nothing has no ports at all while there are fewer units than parts: the host is to grow.
+    const { usableCount } = this.#grants;
+    const missing = usableCount < this.#leastUnitCount() ? usableCount * UNIT_PORT_COUNT : 0;
+    const busiestCount = Math.max(this.#busiest().count, missing);
+    this.#keeper?.onReport?.({ number, busiestCount, flows, lingering: [] });
+  }
+
+  /** Processes share what there is by borrowing; what the kernel translates needs a unit of its own. */
+  #leastUnitCount(): number {
+    const parts = [...this.#parts.keys()];
+    return parts.includes(KERNEL_PART) && parts.length > 1 ? 2 : 1;
   }
 
   #flows(): Map<number, number> {

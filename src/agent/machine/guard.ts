@@ -69,7 +69,7 @@ export interface GuardCount {
 export class Guard {
   readonly #lock: Server;
   readonly #session: NftSession;
-  readonly #found: readonly Found[];
+  #found: readonly Found[];
   readonly #wishes: GuardWishes;
   #fragmentFault: Error | null = null;
   /** The devices on which fragments are caught. */
@@ -136,6 +136,12 @@ export class Guard {
   /** As `GuardWishes.allow`. */
   allow(ip: string, blocks: readonly PortBlock[], term: LeaseTerm | null): Promise<void> {
     return this.#wishes.allow(ip, blocks, term);
+  }
+
+  /** Units that an earlier agent translated are like all others from now on: this one translates nothing. */
+  forgetTranslated(): void {
+    for (const { ip, translated } of this.#found) if (translated.length > 0) void this.translate(ip, []);
+    this.#found = this.#found.map(({ ip, hasEnd }) => ({ ip, hasEnd, translated: [] }));
   }
 
   /** As `GuardWishes.translate`; units are counted from port 0, 64 ports each. [GU9] */

@@ -34,8 +34,8 @@ export class Machine {
   readonly #availability: GuardAvailability;
   /** Addresses of which the guard was told that nothing leaves yet. */
   readonly #prepared = new Map<string, Promise<void>>();
-  /** Done once the guard is this agent's: no other agent of the machine is about then. */
-  whenGuarded: (() => Promise<void>) | null = null;
+  /** Done once the guard is the agent's that translates nothing: what an earlier one has left is to go. */
+  endTranslation: (() => Promise<void>) | null = null;
   #grip: Grip | null = null;
   #opening: Promise<Grip> | null = null;
   #hasWarned = false;
@@ -160,7 +160,10 @@ export class Machine {
 
   async #open(): Promise<Grip> {
     const guard = await Guard.open(readClock);
-    await this.whenGuarded?.();
+    if (this.endTranslation !== null) {
+      guard.forgetTranslated();
+      await this.endTranslation();
+    }
     return { guard, setup: await HostSetup.open(this.#setupFile) };
   }
 

@@ -63,7 +63,7 @@ export class NftTranslation implements TranslationKernel {
   /** Units that have their chain in the table, by address. */
   readonly #chained = new Map<string, Set<number>>();
   /** Addresses by their number in marks, from 1. */
-  readonly #numbered: string[] = [];
+  #numbered: string[] = [];
   #policy: PoolPolicy | null = null;
   #devices: readonly string[] = [];
   #last: Promise<unknown> = Promise.resolve();
@@ -81,8 +81,11 @@ export class NftTranslation implements TranslationKernel {
     const { rules } = this.#options;
     // Found out before anybody relies on it.
     await listFlows(new Set());
+    this.#numbered = await this.#readNumbers();
     const known = await this.#session.list(["list", "set", "inet", TRANSLATION_TABLE, frameName(rules)]);
-    const frame = known === null ? this.#frame() : deviceStatements(this.#devices);
+    // A new frame refuses what begins; what runs still has its address among those by which it may leave.
+    const frame =
+      known === null ? [...this.#frame(), ...this.#choiceStatements()] : deviceStatements(this.#devices);
     await this.#run([...frame, ...this.#policyStatements()]);
     await lockSenders(rules);
   }
@@ -159,6 +162,18 @@ export class NftTranslation implements TranslationKernel {
     await this.#session.close();
   }
 
+  /** As an earlier agent had them: entries that carry them are still there. */
+  async #readNumbers(): Promise<string[]> {
+    const numbered: string[] = [];
+    for (const name of ["numbers4", "numbers6"]) {
+      const text = await this.#session.list(["list", "map", "inet", TRANSLATION_TABLE, name]);
+      const listed = text === null ? [] : parseListing(text);
+      const elements = listed.flatMap(({ map }) => (map?.["elem"] as [string, number][] | undefined) ?? []);
+      for (const [ip, number] of elements) numbered[number - 1] = ip;
+    }
+    return numbered;
+  }
+
   #numberOf(ip: string): number {
     const known = this.#numbered.indexOf(ip);
     if (known >= 0) return known + 1;
@@ -187,7 +202,7 @@ export class NftTranslation implements TranslationKernel {
       choice,
       remainingMs: choice.term === null ? 0 : remainingMs(choice.term, now),
     }));
-    return choiceStatements(this.#options.rules, addresses);
+    return choiceStatements(this.#options.rules, addresses, this.#numbered);
   }
 
   #policyStatements(): string[] {

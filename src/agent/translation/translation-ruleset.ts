@@ -75,6 +75,9 @@ export function frameStatements({ rules, devices }: TranslationFrame): string[] 
     ...(devices.length === 0 ? [] : [`add element ${TABLE} outside { ${quoted(devices)} }`]),
     `add set ${TABLE} shared4 { type ipv4_addr; }`,
     `add set ${TABLE} shared6 { type ipv6_addr; }`,
+    // The numbers of addresses in the marks of entries, for a later agent.
+    `add map ${TABLE} numbers4 { type ipv4_addr : mark; }`,
+    `add map ${TABLE} numbers6 { type ipv6_addr : mark; }`,
     // Families of which there is something to leave by; ends with the leases, whatever becomes of the agent.
     `add set ${TABLE} open { type nf_proto; flags timeout; }`,
     ...refusals(),
@@ -210,11 +213,18 @@ export function policyStatements(
   ];
 }
 
-/** All addresses with what they may use: replaces what was said of them before. */
-export function choiceStatements(rules: readonly SnatRule[], addresses: readonly ChosenAddress[]): string[] {
+/**
+ * All addresses with what they may use: replaces what was said of them before. `numbered` are those that have flows or
+ * may have, by their number less one: of which nothing is chosen yet is left as an earlier agent chose it.
+ */
+export function choiceStatements(
+  rules: readonly SnatRule[],
+  addresses: readonly ChosenAddress[],
+  numbered: readonly string[],
+): string[] {
   const usable = addresses.filter(({ choice, remainingMs }) => choice.units.length > 0 && remainingMs >= 1);
   return [
-    ...FAMILIES.flatMap((family) => sharedStatements(family, addresses)),
+    ...FAMILIES.flatMap((family) => addressStatements(family, numbered)),
     ...addresses.flatMap(({ ip }) => [...emptied(nameOf("by", ip)), ...emptied(nameOf("full", ip))]),
     ...usable.flatMap(({ ip, choice }) => [
       `add rule ${TABLE} ${nameOf("by", ip)} ${choiceOf(ip, choice)}`,
@@ -237,11 +247,16 @@ function emptied(chain: string): string[] {
   return [`add chain ${TABLE} ${chain}`, `flush chain ${TABLE} ${chain}`];
 }
 
-function sharedStatements(family: Family, addresses: readonly ChosenAddress[]): string[] {
-  const ips = addresses.map(({ ip }) => ip).filter((ip) => familyOf(ip) === family);
+function addressStatements(family: Family, numbered: readonly string[]): string[] {
+  const own = numbered.flatMap((ip, at) => (familyOf(ip) === family ? [{ ip, number: at + 1 }] : []));
+  const [shared, numbers] = [`shared${family}`, `numbers${family}`];
   return [
-    `flush set ${TABLE} shared${family}`,
-    ...(ips.length === 0 ? [] : [`add element ${TABLE} shared${family} { ${ips.join(", ")} }`]),
+    `flush set ${TABLE} ${shared}`,
+    `flush map ${TABLE} ${numbers}`,
+    ...own.flatMap(({ ip, number }) => [
+      `add element ${TABLE} ${shared} { ${ip} }`,
+      `add element ${TABLE} ${numbers} { ${ip} : ${number} }`,
+    ]),
   ];
 }
 
