@@ -8,7 +8,8 @@ import { weigh } from "../../src/agent/translation/unit-weights.ts";
 
 function flow(port: number, destination = "198.51.100.20", destinationPort = 80): TranslatedFlow {
   const ip = "192.0.2.1";
-  return { protocol: "tcp", source: "10.0.0.2", sourcePort: 999, destination, destinationPort, ip, port };
+  const source = { source: "10.0.0.2", sourcePort: 999 };
+  return { protocol: "tcp", ...source, destination, destinationPort, ip, port, isOver: false };
 }
 
 test("[SN4] flows are read from lines of the tracking table", () => {
@@ -24,12 +25,13 @@ test("[SN4] flows are read from lines of the tracking table", () => {
     destinationPort: 8080,
     ip: "192.0.2.1",
     port: 1794,
+    isOver: true,
   });
   expect(
     readFlow(
       "udp      17 28 src=fd00::2 dst=2001:db8::20 sport=35264 dport=53 [UNREPLIED] src=2001:db8::20 dst=2001:db8:1::1 sport=53 dport=1946 mark=0 use=1",
     ),
-  ).toMatchObject({ protocol: "udp", ip: "2001:db8:1::1", port: 1946, destinationPort: 53 });
+  ).toMatchObject({ protocol: "udp", ip: "2001:db8:1::1", port: 1946, destinationPort: 53, isOver: false });
   expect(
     readFlow(
       "icmp     1 27 src=10.88.1.2 dst=198.51.100.20 type=8 code=0 id=15064 src=198.51.100.20 dst=192.0.2.1 type=0 code=0 id=1938 mark=0 use=1",

@@ -329,7 +329,7 @@ export class TranslatedPart {
 
   /** A unit that was just taken out of choice may have one more flow than was counted. */
   #flowsOf(unit: number): number {
-    const count = this.#counts.ofUnit(unit);
+    const count = this.#counts.flowsOfUnit(unit);
     return count === 0 && this.#countsKnowOf < this.#choiceCount ? 1 : count;
   }
 }
