@@ -5,7 +5,7 @@
  */
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
-import { removalText } from "../../src/agent/machine/guard-ruleset.ts";
+import { nameOfAddress, removalText } from "../../src/agent/machine/guard-ruleset.ts";
 import type { GuardCount } from "../../src/agent/machine/guard.ts";
 import {
   CONTAINER,
@@ -378,7 +378,7 @@ test.each(FAMILIES)(
 test("[GU8] each chain that packets pass is missed when it is gone", async () => {
   const family = FAMILIES[0];
   await begin(family);
-  for (const chain of ["output", "arrivals", "forward", "departures"]) {
+  for (const chain of ["output", "arrivals", "forward", "departures", nameOfAddress(family.shared)]) {
     await lab.exec("h1", ["nft", "flush", "chain", "inet", "ipshard_guard", chain]);
     expect(await keeper.ask("restore")).toBe("ok true");
     expect(await keeper.ask("restore")).toBe("ok false");

@@ -19,13 +19,15 @@ import type { ClockReading, LeaseTerm } from "../../core/lease-term.ts";
 import { type PortBlock, UNIT_PORT_COUNT } from "../../core/port-block.ts";
 import { fragmentProbe, fragmentText, listDevices, transitDevices } from "./guard-devices.ts";
 import {
-  frameProbes,
   frameText,
   GUARD_TABLE,
+  guardProbes,
+  haveSameRules,
   nameOfAddress,
   type Permission,
   permissionText,
   removalText,
+  termText,
   type Transit,
   transitText,
 } from "./guard-ruleset.ts";
@@ -71,6 +73,8 @@ export class Guard {
   readonly #session: NftSession;
   #found: readonly Found[];
   readonly #wishes: GuardWishes;
+  /** What the kernel was told last in this life, address by address. */
+  readonly #told = new Map<string, Permission>();
   #fragmentFault: Error | null = null;
   /** The devices on which fragments are caught. */
   #devices: readonly string[] = [];
@@ -84,8 +88,7 @@ export class Guard {
     const kernel: GuardKernel = {
       permit: (permissions) => this.#permit(permissions),
       rebuild: (permissions) => this.#rebuild(permissions),
-      // Nothing else tells whether packets still come past the guard.
-      isInForce: () => this.#session.isPossible(frameProbes().join("; ")),
+      isInForce: () => this.#session.isPossible(guardProbes(this.#told.keys()).join("; ")),
     };
     this.#wishes = new GuardWishes(clock, kernel, held.found);
   }
@@ -191,15 +194,27 @@ export class Guard {
   }
 
   async #permit(permissions: readonly Permission[]): Promise<void> {
-    await this.#session.run(statement(permissionsText(permissions)));
+    const text = permissions.map((permission) => {
+      const told = this.#told.get(permission.ip);
+      return told !== undefined && haveSameRules(told, permission)
+        ? termText(permission)
+        : permissionText(permission);
+    });
+    await this.#tell(text.join(""), permissions);
     const isNew = permissions.some(({ ip }) => !this.#wishes.addresses.has(ip));
     if (isNew) await this.#catchFragments(permissions);
   }
 
-  /** In one transaction. */
   async #rebuild(permissions: readonly Permission[]): Promise<void> {
-    await this.#session.run(statement(frameText(this.#transit) + permissionsText(permissions)));
+    const text = permissions.map(permissionText).join("");
+    await this.#tell(frameText(this.#transit) + text, permissions);
     await this.#catchFragments(permissions);
+  }
+
+  /** In one transaction. */
+  async #tell(text: string, permissions: readonly Permission[]): Promise<void> {
+    await this.#session.run(statement(text));
+    for (const permission of permissions) this.#told.set(permission.ip, permission);
   }
 
   async #catchFragments(permissions: readonly Permission[]): Promise<void> {
@@ -240,10 +255,6 @@ interface Held {
   readonly found: readonly Found[];
 }
 
-function permissionsText(permissions: readonly Permission[]): string {
-  return permissions.map(permissionText).join("");
-}
-
 /** Statements of which each has a line, in the one line of a transaction. */
 function statement(text: string): string {
   return text.trimEnd().replaceAll("\n", "; ");
@@ -265,7 +276,7 @@ function takeLock(): Promise<Server> {
 /** What an earlier agent left in the kernel. */
 async function readFound(session: NftSession): Promise<Found[]> {
   const ips = [...(await readAddresses(session, 4)), ...(await readAddresses(session, 6))];
-  return Promise.all(ips.map(async (ip) => ({ ip, ...(await readTranslated(session, ip)) })));
+  return Promise.all(ips.map((ip) => readTranslated(session, ip)));
 }
 
 /** The addresses of a family that are guarded in the kernel. */
@@ -274,11 +285,11 @@ async function readAddresses(session: NftSession, family: Family): Promise<strin
 }
 
 /** None under a guard of a version that had no translation. */
-async function readTranslated(session: NftSession, ip: string): Promise<Omit<Found, "ip">> {
+async function readTranslated(session: NftSession, ip: string): Promise<Found> {
   const elements = (await readSet(session, `${nameOfAddress(ip)}_translated`)) as ListedElement[];
   const bases = elements.map((element) => (typeof element === "number" ? element : element.elem.val));
   const translated = bases.map((base) => base / UNIT_PORT_COUNT).toSorted((a, b) => a - b);
-  return { translated, hasEnd: elements.every((element) => typeof element !== "number") };
+  return { ip, translated, hasEnd: elements.every((element) => typeof element !== "number") };
 }
 
 /** With a timeout, and without one. */
