@@ -95,7 +95,9 @@ async function pourRows(own: SnatRig, peer: SnatRig): Promise<Row[]> {
       await rig.begin(UNITS);
       return ((await rig.pour("bytes", count, SECONDS)).perSecond * 8) / 1e9;
     });
-    rows.push(rowOf(`TCP, ${count === 1 ? "1 stream" : `${count} streams`}`, "Gbit/s", figures, own, peer, GOAL));
+    rows.push(
+      rowOf(`TCP, ${count === 1 ? "1 stream" : `${count} streams`}`, "Gbit/s", figures, own, peer, GOAL),
+    );
   }
   const figures = await byTurns([own, peer], ROUNDS, (rig) => datagramsOf(rig));
   rows.push(rowOf("datagrams of 64 octets", "1/s", figures, own, peer, GOAL));

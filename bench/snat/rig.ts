@@ -24,7 +24,11 @@ const PORT_COUNT = 2000;
 const KEPT_PORT = FIRST_PORT - 1;
 const CONCURRENCY = 32;
 const SETTINGS: Readonly<Record<Role, readonly string[]>> = {
-  sender: ["net.ipv4.ip_local_port_range=1024 65535", "net.ipv4.tcp_tw_reuse=1", "net.ipv4.tcp_max_tw_buckets=8192"],
+  sender: [
+    "net.ipv4.ip_local_port_range=1024 65535",
+    "net.ipv4.tcp_tw_reuse=1",
+    "net.ipv4.tcp_max_tw_buckets=8192",
+  ],
   // Ended connections are forgotten as fast as can be set, or their number would bound all ways alike.
   host: [
     "net.ipv4.ip_forward=1",
@@ -88,7 +92,8 @@ export class SnatRig {
     const words = ["rate", FAR, FIRST_PORT, PORT_COUNT, CONCURRENCY, seconds].map(String);
     const { count, failed, seconds: took } = await this.#told<Calls & { seconds: number }>("calls", words);
     // What is slow may be so by chance; what fails where there is room enough is broken.
-    if (failed > count / 100) throw new Error(`of ${count} calls ${failed} failed (${this.translation.name})`);
+    if (failed > count / 100)
+      throw new Error(`of ${count} calls ${failed} failed (${this.translation.name})`);
     return count / took;
   }
 
@@ -103,14 +108,23 @@ export class SnatRig {
 
   /** Somebody who keeps connections to one destination. */
   holder(): Holder {
-    const argv = ["netns", "exec", `${this.#prefix}sender`, join(this.#programs, "calls"), "hold", FAR, `${KEPT_PORT}`];
+    const argv = [
+      "netns",
+      "exec",
+      `${this.#prefix}sender`,
+      join(this.#programs, "calls"),
+      "hold",
+      FAR,
+      `${KEPT_PORT}`,
+    ];
     return new Holder(spawn("ip", argv, { stdio: ["pipe", "pipe", "inherit"] }));
   }
 
   /** Takes the guard out of the host's kernel; the translation stays. */
   async withoutGuard(): Promise<void> {
     for (const family of ["inet", "netdev"]) {
-      for (const verb of ["add", "delete"]) await this.#exec("host", "nft", verb, "table", family, GUARD_TABLE);
+      for (const verb of ["add", "delete"])
+        await this.#exec("host", "nft", verb, "table", family, GUARD_TABLE);
     }
   }
 
@@ -142,7 +156,8 @@ export class SnatRig {
       ["far", "203.0.113.0/31", "eth0"],
       ["far", `${FAR}/32`, "lo"],
     ];
-    for (const [role, address, device] of addresses) await this.#exec(role, "ip", "addr", "add", address, "dev", device);
+    for (const [role, address, device] of addresses)
+      await this.#exec(role, "ip", "addr", "add", address, "dev", device);
     await this.#exec("sender", "ip", "route", "add", "default", "via", "10.88.1.1");
     await this.#exec("host", "ip", "route", "add", "default", "via", "203.0.113.0");
     await this.#exec("far", "ip", "route", "add", SHARED, "via", "203.0.113.1");

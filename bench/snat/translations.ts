@@ -35,7 +35,11 @@ function ofRules(name: string, rule: (units: readonly number[]) => string): Tran
     name,
     use: async (namespace, units) => {
       const chain = `type nat hook postrouting priority srcnat; ip saddr ${SENDERS} oifname "out0" ${rule(units)};`;
-      await execInside(namespace, ["nft", "-f", "-"], `flush ruleset\ntable ip nat { chain leave { ${chain} }; }\n`);
+      await execInside(
+        namespace,
+        ["nft", "-f", "-"],
+        `flush ruleset\ntable ip nat { chain leave { ${chain} }; }\n`,
+      );
     },
     settle: async () => {},
     close: async () => {},
