@@ -14,6 +14,7 @@ import { measureLease } from "./lease.ts";
 import { measurePolicy } from "./policy.ts";
 import { measureProxy } from "./proxy.ts";
 import { printTable, type Row } from "./report.ts";
+import { measureSnat } from "./snat.ts";
 import { measureSteering } from "./steering.ts";
 import { measureTenants } from "./tenants.ts";
 
@@ -27,6 +28,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Row[]>>> = {
   lease: measureLease,
   policy: measurePolicy,
   proxy: measureProxy,
+  snat: measureSnat,
   steering: measureSteering,
   tenants: measureTenants,
 };
