@@ -4,7 +4,7 @@
  */
 import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../../src/core/pool-settings.ts";
 import { LEASABLE_PORT_COUNT, UNIT_PORT_COUNT } from "../../src/core/port-block.ts";
-import type { Chance } from "./chance.ts";
+import { Chance } from "./chance.ts";
 import type { Weather } from "./network.ts";
 
 /** One run's parameters. */
@@ -20,8 +20,13 @@ export interface Scenario {
   readonly faultEveryMs: number;
   /** Share of each kind of fault, by its name. */
   readonly faultWeights: ReadonlyMap<string, number>;
+  /** By host: what its containers draw from; null where its kernel translates for nobody. */
+  readonly translators: readonly (Chance | null)[];
 }
 
+const MOST_HOSTS = 4;
+/** No seeds of runs are so far from each other. */
+const TRANSLATORS_APART = 2 ** 50;
 /** Slots are one unit each. */
 const STATIC_PORTS = UNIT_PORT_COUNT;
 
@@ -66,7 +71,18 @@ export function drawScenario(chance: Chance, faults: readonly string[]): Scenari
     faultEveryMs: chance.pick([150, 400, 1_000]),
     // Runs that know few kinds of trouble find what runs that know all of them drown.
     faultWeights: new Map(faults.map((name) => [name, chance.pick([0, 0, 1, 1, 3])])),
+    translators: [],
   };
+}
+
+/**
+ * Which hosts translate: in a third of all runs each may. It is drawn apart from all else, so that the other runs are
+ * what they would be without.
+ */
+export function drawTranslators(seed: number): (Chance | null)[] {
+  const chance = new Chance(seed + TRANSLATORS_APART);
+  if (!chance.isLikely(1 / 3)) return [];
+  return Array.from({ length: MOST_HOSTS }, () => (chance.isLikely(0.5) ? chance.fork() : null));
 }
 
 /** The same in a static pool. */
