@@ -220,6 +220,7 @@ export class Agent {
       member,
       uplinks,
       machine: this.#machine,
+      translator: this.#translator,
       dataPlane: this.#dataPlane,
       isAlone: this.#dataPlane instanceof DataPlane,
     });
