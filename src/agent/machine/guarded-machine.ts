@@ -36,6 +36,8 @@ export class Machine {
   readonly #prepared = new Map<string, Promise<void>>();
   /** Done once the guard is the agent's that translates nothing: what an earlier one has left is to go. */
   endTranslation: (() => Promise<void>) | null = null;
+  /** Devices by which those come for whom this machine translates; null where it does for nobody. */
+  senderDevices: (() => Promise<readonly string[]>) | null = null;
   #grip: Grip | null = null;
   #opening: Promise<Grip> | null = null;
   #hasWarned = false;
@@ -140,7 +142,8 @@ export class Machine {
   /** Logs what may keep replies away, and leaves it to the operator: it may be intended. */
   async #tellFindings(ip: string): Promise<void> {
     try {
-      for (const { severity, sentence } of await examineHost([ip]))
+      const senderDevices = (await this.senderDevices?.()) ?? null;
+      for (const { severity, sentence } of await examineHost([ip], senderDevices))
         this.#log.warn({ ip, severity }, sentence);
     } catch (fault) {
       this.#log.warn({ ip, err: fault }, "the machine's settings could not be examined");

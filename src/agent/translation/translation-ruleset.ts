@@ -38,6 +38,9 @@ export const TRANSLATION_COUNTERS = [
   "strays",
 ] as const;
 
+/** Of its chain at postrouting: what has a lower one there comes before it. */
+export const TRANSLATION_PRIORITY = 90;
+
 const TABLE = `inet ${TRANSLATION_TABLE}`;
 /** Senders are spread over so many places, and these over the addresses. */
 const SENDER_PLACES = 256;
@@ -152,7 +155,7 @@ function hookChains(rules: readonly SnatRule[]): string[] {
     ...hookChain("forward", "filter", "forward", -10, judged),
     // Programs of this machine are senders only by their mark or their control group.
     ...(areOwn ? hookChain("output", "filter", "output", -10, [...cgroupMarks(rules), ...judged]) : []),
-    ...hookChain("translate", "nat", "postrouting", 90, dispatch(rules, "before", "translate")),
+    ...hookChain("translate", "nat", "postrouting", TRANSLATION_PRIORITY, dispatch(rules, "before", "translate")),
     ...hookChain("check", "filter", "postrouting", 150, dispatch(rules, "after", "check")),
     ...hookChain("input", "filter", "input", -10, [
       "ip daddr @shared4 goto arrived",
