@@ -124,10 +124,10 @@ function ruleChains(rule: SnatRule, at: number): string[] {
       "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit } return",
       "ct direction reply return",
       "ct state established,related return",
+      "meta l4proto != { tcp, udp, icmp, icmpv6 } goto refuse_protocol",
       "ct state invalid counter name invalid drop",
       // A flow that the table has forgotten would go on from another port.
       `${SEGMENTS} != syn goto refuse_midstream`,
-      "meta l4proto != { tcp, udp, icmp, icmpv6 } goto refuse_protocol",
       "icmp type != echo-request goto refuse_protocol",
       "icmpv6 type != echo-request goto refuse_protocol",
       "jump special",
