@@ -53,9 +53,9 @@ async function hunt(bug: PlantedBug): Promise<Catch> {
 }
 
 /** All seeds: the remembered one, then those in which the faults that show the bug happen most often. */
-function seedsFor({ name, shownBy = [], isOfTranslations = false }: PlantedBug): number[] {
+function seedsFor({ name, shownBy = [], isOfTranslations }: PlantedBug): number[] {
   const all = Array.from({ length: MOST_SEEDS }, (_, at) => at + 1);
-  const seeds = isOfTranslations ? all.filter(isTranslating) : all;
+  const seeds = isOfTranslations === true ? all.filter(isTranslating) : all;
   const rates = new Map(seeds.map((seed) => [seed, rateOf(shownBy, seed)]));
   const known = remembered[name];
   return seeds.toSorted(

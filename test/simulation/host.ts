@@ -239,13 +239,16 @@ export class Host {
     );
   }
 
-  /** Whether a data process may choose ports of a unit. */
-  hasSocketUnit(ip: string, unit: number): boolean {
-    const parts = this.#agent?.parts() ?? [];
-    return parts.some(({ process, binder }) => {
-      const leases = process.isOver ? [] : [...(binder.address(ip)?.leases() ?? [])];
-      return leases.some(({ lease }) => [...unitsOf(lease)].includes(unit));
-    });
+  /** Units of which data processes may choose ports. */
+  socketUnits(ip: string): ReadonlySet<number> {
+    const units = new Set<number>();
+    for (const { process, binder } of this.#agent?.parts() ?? []) {
+      if (process.isOver) continue;
+      for (const { lease } of binder.address(ip)?.leases() ?? []) {
+        for (const unit of unitsOf(lease)) units.add(unit);
+      }
+    }
+    return units;
   }
 
   /** Whether its gateway answers. */

@@ -541,14 +541,6 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     to: "    const held = new Set(this.#unitsOf(command, () => true));\n    this.#confirm(command.number);\n",
   },
   {
-    name: "released-unit-still-chosen",
-    laws: ["parts", "law 7"],
-    isOfTranslations: true,
-    file: TRANSLATED,
-    from: "return given.filter((unit) => !this.#released.has(unit.grant) && isMeant(unit))",
-    to: "return given.filter((unit) => isMeant(unit))",
-  },
-  {
     name: "released-before-it-is-not-tracked",
     laws: ["parts", "law 7"],
     isOfTranslations: true,
@@ -561,8 +553,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     laws: ["entries"],
     isOfTranslations: true,
     file: TRANSLATED,
-    from: "isOver && !this.#isEnded ? [...lost, ...held] : lost",
-    to: "lost",
+    from: "if (ended.size > 0) await",
+    to: "if (ended.size > 0 && !isOver) await",
   },
   {
     name: "entries-of-an-earlier-lease-go-on",

@@ -235,6 +235,7 @@ export class Run {
     }
     for (const host of living) {
       host.demand = 0.5;
+      if (host.containers !== null) host.containers.demand = 0.5;
       host.start();
     }
     const settings = { ...this.#scenario.settings, firstBlockOrder: 6 };

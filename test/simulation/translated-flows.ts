@@ -18,6 +18,8 @@ interface Standing {
   /** The same of before, for as long as the kernel may not have been told. */
   endedBeforeAtMs: number;
   toldAtRunningMs: number;
+  /** Since when without a gap: what was open before ended in it, be that noticed later. */
+  readonly sinceMs: number;
 }
 
 interface Machine {
@@ -55,6 +57,7 @@ export class TranslatedFlows {
       endsAtMs: Math.max(before?.endsAtMs ?? 0, endsAtMs),
       endedBeforeAtMs,
       toldAtRunningMs: host.runningMs,
+      sinceMs: before !== undefined && this.#nowMs() < before.endsAtMs ? before.sinceMs : this.#nowMs(),
     });
   }
 
@@ -90,7 +93,8 @@ export class TranslatedFlows {
     const isNews = host.runningMs - standing.toldAtRunningMs < ADOPTION_MS;
     if (isNews && nowMs >= standing.endedBeforeAtMs) return;
     const block = [...standing.blocks].find(([, each]) => blockContains(each, port));
-    if (block === undefined || openedAtMs < (firstToldAtMs.get(`${ip} ${block[0]}`) ?? 0)) return;
+    if (block === undefined || openedAtMs < standing.sinceMs) return;
+    if (openedAtMs < (firstToldAtMs.get(`${ip} ${block[0]}`) ?? 0)) return;
     const leftMs = Math.round(standing.endsAtMs - nowMs);
     const what = `a flow of a container of ${host.machine.name} from ${ip}:${port} was ${how}`;
     throw new Violation("law 7", `${what}, and epoch ${block[0]} is its host's for ${leftMs} ms`);

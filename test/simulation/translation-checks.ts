@@ -76,7 +76,7 @@ export class TranslationChecks implements TranslationWatcher {
   }
 
   #apart(host: Host, { ip, port }: TrackedFlow): void {
-    if (!host.hasSocketUnit(ip, unitOf(port))) return;
+    if (!host.socketUnits(ip).has(unitOf(port))) return;
     const what = `the unit of ${ip}:${port} of ${host.machine.name}`;
     throw new Violation("parts", `${what} is the kernel's and a data process's`);
   }

@@ -37,6 +37,8 @@ interface Part {
   /** The first command to it that has all of the keeper's newest. */
   needed: number;
   unitLimit: number | null;
+  /** Whether it can lend and borrow single ports; who cannot needs a unit of its own. */
+  readonly lends: boolean;
 }
 
 /** How a data process stands, for people. */
@@ -46,12 +48,12 @@ export interface PartView {
   readonly flowCount: number;
 }
 
-/** The part of the kernel, for what it translates. Processes are counted from 1. */
-export const KERNEL_PART = 0;
 const NOTHING: PortCommand = { number: 0, term: null, blocks: [], isGrowing: false, pressureCount: 0 };
 /** What a process should have of what it uses towards its busiest destination, and beyond it. */
 const HEADROOM = 1.25;
 const AHEAD_PORTS = 8;
+/** Use of a host's only unit at which it takes up another, and of two at which it gives back none. [LK7] */
+const ONLY_UNIT_USE = 3 / 4;
 /** A process that needs nothing gets more only if it lacks such a part of what would be even. */
 const UNEVEN_SHARE = 1 / 4;
 
@@ -115,9 +117,12 @@ export class DividedPorts {
     if (known !== undefined) this.#options.send(part, known.command);
   }
 
-  /** A process has begun; it uses nothing yet, but for units that it has from before and that nobody else may get. */
-  addPart(part: number, claimed: readonly number[] = []): void {
-    for (const unit of claimed) this.#claims.set(unit, part);
+  /**
+   * A process has begun, and uses nothing yet. One that can neither lend nor borrow single ports may have units from
+   * before, which nobody else may get.
+   */
+  addPart(part: number, claimed: readonly number[] | null = null): void {
+    for (const unit of claimed ?? []) this.#claims.set(unit, part);
     const command: PartCommand = {
       number: 0,
       term: null,
@@ -130,7 +135,8 @@ export class DividedPorts {
       isGrowing: false,
       isHostUsable: false,
     };
-    this.#parts.set(part, { part, command, report: null, needed: 0, unitLimit: null });
+    const lends = claimed === null;
+    this.#parts.set(part, { part, command, report: null, needed: 0, unitLimit: null, lends });
     this.#settle();
   }
 
@@ -209,10 +215,8 @@ export class DividedPorts {
 
   #balance(): void {
     this.#settleClaims();
-    // What there is too little of goes to processes first: they have clients that wait.
-    const inTurn = [...this.#parts.values()].toSorted(
-      (a, b) => Number(a.part === KERNEL_PART) - Number(b.part === KERNEL_PART),
-    );
+    // What there is too little of goes first to those who lend of it: they have clients that wait.
+    const inTurn = [...this.#parts.values()].toSorted((a, b) => Number(b.lends) - Number(a.lends));
     const parts = inTurn.map((part) => ({
       part,
       need: this.#needOf(part),
@@ -295,17 +299,15 @@ export class DividedPorts {
     if (isInForce) this.#number = this.#wanted.number;
     const flows = Array.from(this.#flows(), ([epoch, count]) => ({ epoch, count }));
     const number = Math.max(0, this.#number - this.#numbersBefore);
-    // A part that borrows nothing has no ports at all while there are fewer units than parts: the host is to grow.
-    const { usableCount } = this.#grants;
-    const missing = usableCount < this.#leastUnitCount() ? usableCount * UNIT_PORT_COUNT : 0;
-    const busiestCount = Math.max(this.#busiest().count, missing);
+    const busiestCount = Math.max(this.#busiest().count, this.#leastCount());
     this.#keeper?.onReport?.({ number, busiestCount, flows, lingering: [] });
   }
 
-  /** Processes share what there is by borrowing; what the kernel translates needs a unit of its own. */
-  #leastUnitCount(): number {
-    const parts = [...this.#parts.keys()];
-    return parts.includes(KERNEL_PART) && parts.length > 1 ? 2 : 1;
+  /** So much counts as used, that the host gets and keeps a unit for each who cannot do without one of its own. */
+  #leastCount(): number {
+    const parts = [...this.#parts.values()];
+    const aloneCount = parts.filter(({ lends }) => !lends).length;
+    return aloneCount < parts.length ? aloneCount * UNIT_PORT_COUNT * ONLY_UNIT_USE : 0;
   }
 
   #flows(): Map<number, number> {

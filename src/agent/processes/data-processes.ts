@@ -23,7 +23,6 @@ import { MessageChannel } from "./message-channel.ts";
 import { ProcessCounts } from "./process-counts.ts";
 import { SeenProcesses } from "./seen-processes.ts";
 import type { ProcessRecord } from "./process-record.ts";
-import { KERNEL_PART } from "../division/divided-ports.ts";
 import type { PartCommand, PartReport } from "../division/part-messages.ts";
 
 /** What they need. */
@@ -75,6 +74,8 @@ const ANSWER_MS = 2_000;
 /** One that has lived for so long is no failure when it ends. */
 const SOUND_MS = 30_000;
 const END_GRACE_MS = 2_000;
+/** Processes are counted from 1. */
+const KERNEL_PART = 0;
 
 /** From `start` until `close`. */
 export class DataProcesses<Config> {
