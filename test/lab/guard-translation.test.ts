@@ -385,6 +385,20 @@ test("[GU8] each chain that packets pass is missed when it is gone", async () =>
   }
 });
 
+test.each(FAMILIES)("[GU2] a container's fragments are dropped and counted: $name", async (family) => {
+  const { shared, container, origin } = family;
+  await begin(family);
+  const wire = await lab.capture("internet", "eth0", `src host ${shared}`);
+  const send = (byteCount: number): Promise<string> =>
+    contained.ask(`send ${container} ${CLIENT_PORT} ${origin} ${CLOSED_PORT} 1 ${byteCount}`);
+  expect(await send(4000)).toBe("ok 1");
+  expect(await send(1000)).toBe("ok 1");
+  await wire.reaches(1);
+  expect(await wire.count()).toBe(1);
+  const counts = JSON.parse(await keeper.ask("counts")) as GuardCount[];
+  expect(counts.find(({ ip }) => ip === shared)!.fragmentCount).toBeGreaterThan(0);
+});
+
 test.each(FAMILIES)("[GU2] fragments are dropped on a device that has come since: $name", async (family) => {
   const { shared, origin } = family;
   const v = shared.includes(":") ? "-6" : "-4";
