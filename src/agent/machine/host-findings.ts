@@ -25,7 +25,8 @@ export async function examineHost(
     const ofFamily = shared.filter((ip) => ip.includes(":") === (family === 6));
     if (ofFamily.length === 0) continue;
     findings.push(...(await examineRoutes(family, ofFamily)), ...(await examineBinding(family)));
-    if (family === 4) findings.push(...(await examineArp()), ...(await examinePathFilter(senderDevices ?? [])));
+    if (family === 4)
+      findings.push(...(await examineArp()), ...(await examinePathFilter(senderDevices ?? [])));
   }
   findings.push(...(await examinePorts()));
   if (senderDevices === null) findings.push(...(await examineForwarding()));

@@ -6,7 +6,14 @@ import { type Finding, note, problem } from "../../process/finding.ts";
 import type { Listed } from "../../linux/nftables/listing.ts";
 import { parseRange } from "../../policy/special-ranges.ts";
 import { entryMark } from "./entry-mark.ts";
-import { comparisonsOf, type Comparison, type Expression, isOf, networksOf, type Senders } from "./senders.ts";
+import {
+  comparisonsOf,
+  type Comparison,
+  type Expression,
+  isOf,
+  networksOf,
+  type Senders,
+} from "./senders.ts";
 import { TRANSLATION_PRIORITY } from "./translation-ruleset.ts";
 
 /** An object of nft's JSON, such as a chain. */

@@ -157,7 +157,9 @@ async function canRun(argv: readonly string[]): Promise<boolean> {
 }
 
 async function hasLegacyRules(): Promise<boolean> {
-  const tables = await Promise.all(["ip", "ip6"].map((family) => linesOf(`/proc/net/${family}_tables_names`)));
+  const tables = await Promise.all(
+    ["ip", "ip6"].map((family) => linesOf(`/proc/net/${family}_tables_names`)),
+  );
   return tables.flat().includes("nat");
 }
 

@@ -142,9 +142,7 @@ function helperFindings({ settings, helperModules }: TranslationFacts): Finding[
   const name = "net/netfilter/nf_conntrack_helper";
   const why = "opens ports that are not leased, and the guard drops what uses them";
   return [
-    ...(settings.get(name) === "1"
-      ? [problem(`${dotted(name)} is 1: the kernel ${why}. Set it to 0.`)]
-      : []),
+    ...(settings.get(name) === "1" ? [problem(`${dotted(name)} is 1: the kernel ${why}. Set it to 0.`)] : []),
     ...(helperModules.length === 0
       ? []
       : [

@@ -155,7 +155,13 @@ function hookChains(rules: readonly SnatRule[]): string[] {
     ...hookChain("forward", "filter", "forward", -10, judged),
     // Programs of this machine are senders only by their mark or their control group.
     ...(areOwn ? hookChain("output", "filter", "output", -10, [...cgroupMarks(rules), ...judged]) : []),
-    ...hookChain("translate", "nat", "postrouting", TRANSLATION_PRIORITY, dispatch(rules, "before", "translate")),
+    ...hookChain(
+      "translate",
+      "nat",
+      "postrouting",
+      TRANSLATION_PRIORITY,
+      dispatch(rules, "before", "translate"),
+    ),
     ...hookChain("check", "filter", "postrouting", 150, dispatch(rules, "after", "check")),
     ...hookChain("input", "filter", "input", -10, [
       "ip daddr @shared4 goto arrived",
