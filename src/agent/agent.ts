@@ -76,7 +76,7 @@ export class Agent {
       ...(this.#blockLog === null ? {} : { blockLog: this.#blockLog.counts }),
       ...(this.#translator === null ? {} : { translation: await this.#translator.status() }),
     });
-    this.#translator = config.snat.length === 0 ? null : translatorOf(config, machine, log);
+    this.#translator = config.snat.length === 0 ? null : translatorOf(config, machine, this.#blockLog, log);
     const kernelPart = this.#translator;
     this.#dataPlane =
       // What the kernel translates is a part of an address beside those of processes.

@@ -4,9 +4,11 @@ import { readClock } from "../process/clock.ts";
 import { CommandFault } from "../process/command-fault.ts";
 import { KernelFault } from "../linux/kernel-commands.ts";
 import type { AgentConfig } from "./command-line.ts";
+import type { BlockLog } from "./flow-log/block-log.ts";
 import type { Machine } from "./machine/guarded-machine.ts";
 import { waysOut } from "./machine/machine-addresses.ts";
 import { NftTranslation, removeTranslation } from "./translation/nft-translation.ts";
+import { NotedTranslation } from "./noted-translation.ts";
 import { sendersOfRules } from "./translation/senders.ts";
 import type { SnatRule } from "./translation/snat-rule.ts";
 import { readFacts, readRuleset, senderDevices } from "./translation/translation-facts.ts";
@@ -17,16 +19,18 @@ import { Translator } from "./translation/translator.ts";
 export function translatorOf(
   { snat, allowed, denied }: AgentConfig,
   machine: Machine,
+  blockLog: BlockLog | null,
   log: Logger,
 ): Translator {
+  const guard = new NotedTranslation(machine, snat, blockLog);
   const kernel = new NftTranslation({
     rules: snat,
     ranges: { allowed, denied },
-    guard: machine,
+    guard,
     clock: readClock,
     devices: waysOutTogether,
   });
-  return new Translator({ rules: snat, kernel, inherited: (ip) => machine.unitsInUse(ip), log });
+  return new Translator({ rules: snat, kernel, inherited: (ip) => guard.unitsInUse(ip), log });
 }
 
 /** Starts it. Throws `kernel-unavailable`. */

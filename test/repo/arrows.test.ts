@@ -171,7 +171,7 @@ const ARROWS = {
     "src/agent/watch",
   ],
   // What it looks at is the machine; for the rest it asks as a client does.
-  "src/agent/doctor": ["src/wire", "src/process", "src/link", "src/agent/machine"],
+  "src/agent/doctor": ["src/wire", "src/process", "src/link", "src/agent/machine", "src/agent/translation"],
   "src/router/steering": ["src/core"],
   "src/router/feed": ["src/core", "src/wire", "src/process", "src/link", "src/linux", "src/router/steering"],
   "src/router/rules": ["src/core", "src/linux/nftables", "src/router/steering"],
