@@ -5,13 +5,9 @@
  * packet costs there is the generator, the router under test and the drop together. A third
  * way that ends at once gives the cost of the generator alone.
  */
-import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
-import { once } from "node:events";
-import { readFileSync } from "node:fs";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { SteeringEntry, SteeringTable } from "../src/core/steering.ts";
 import { NftKernel } from "../src/router/kernel/nft-kernel.ts";
 import { DEFAULT_ROUTER_CONFIG } from "../src/router/steering/router-config.ts";
@@ -22,6 +18,7 @@ import {
   removeLeftovers,
   removeNamespace,
 } from "../test/lab/namespaces.ts";
+import { expectGenerator, generate, trafficOf } from "./generator.ts";
 
 /** Holders of each address: 31 blocks of 2,048 ports and one of 1,024. */
 export const HOLDER_COUNT = 32;
@@ -29,12 +26,6 @@ export const HOLDER_COUNT = 32;
 export type Way = "steering" | "plain" | "nowhere";
 
 const WAYS: readonly Way[] = ["steering", "plain", "nowhere"];
-/**
- * A rate that is never reached. With one, trafgen sends each packet by a system call of its
- * own, and its headers lie together in memory as those from a network card do.
- */
-const PACE = ["--rate", "50000000pps"];
-const WARM_UP_MS = 400;
 /** What the generator's own scheduling may shift between the two ends of a way. */
 const LARGEST_LOSS = 0.02;
 
@@ -54,10 +45,7 @@ export class SteeringRig {
 
   /** Makes the namespaces; needs root and trafgen. */
   static async create(): Promise<SteeringRig> {
-    if (process.getuid?.() !== 0) throw new Error("this needs root, to make network namespaces");
-    const { error } = spawnSync("trafgen", ["--version"], { stdio: "ignore" });
-    if (error !== undefined)
-      throw new Error("this needs trafgen, of Debian's package netsniff-ng", { cause: error });
+    expectGenerator();
     removeLeftovers();
     const rig = new SteeringRig(newPrefix(), await mkdtemp(join(tmpdir(), "ipshard-steering-")));
     try {
@@ -92,26 +80,14 @@ export class SteeringRig {
 
   /** Sends for a while to addresses and ports at random, all of which must come through; µs of processor a packet, the generator's included. */
   async run(way: Way, addressCount: number, windowMs: number): Promise<number> {
-    const config = join(this.#directory, "packets");
-    await writeFile(config, packetConfig(addressCount));
-    const words = ["--dev", way, "-c", config, "--cpus", "1", ...PACE];
     const before = this.#arrived(way);
-    const child = spawn("ip", ["netns", "exec", `${this.#prefix}generator`, "trafgen", ...words], {
-      stdio: "ignore",
+    const cpuPerPacketUs = await generate({
+      namespace: `${this.#prefix}generator`,
+      device: way,
+      packets: packetConfig(addressCount),
+      directory: this.#directory,
+      windowMs,
     });
-    const ended = once(child, "exit");
-    let cpuPerPacketUs: number;
-    try {
-      await sleep(WARM_UP_MS);
-      const start = sample(child, way);
-      await sleep(windowMs);
-      const end = sample(child, way);
-      if (end.packets === start.packets) throw new Error("trafgen sends nothing");
-      cpuPerPacketUs = (end.cpuNs - start.cpuNs) / 1000 / (end.packets - start.packets);
-    } finally {
-      for (const pid of [...childrenOf(child.pid!), child.pid!]) process.kill(pid, "SIGKILL");
-      await ended;
-    }
     const sent = this.#sent(way);
     const arrived = this.#arrived(way);
     if (way !== "nowhere" && Math.abs(arrived - sent) > LARGEST_LOSS * (arrived - before)) {
@@ -168,45 +144,12 @@ export class SteeringRig {
   }
 
   #sent(way: Way): number {
-    return this.#device("generator", way).txPackets;
+    return trafficOf(`${this.#prefix}generator`, way).txPackets;
   }
 
   #arrived(way: Way): number {
-    return way === "nowhere" ? 0 : this.#device("hosts", way).rxPackets;
+    return way === "nowhere" ? 0 : trafficOf(`${this.#prefix}hosts`, way).rxPackets;
   }
-
-  #device(role: string, device: string): Traffic {
-    const words = ["netns", "exec", this.#prefix + role, "cat", "/proc/net/dev"];
-    return trafficOf(execFileSync("ip", words, { encoding: "utf8" }), device);
-  }
-}
-
-interface Traffic {
-  readonly rxPackets: number;
-  readonly txPackets: number;
-}
-
-function trafficOf(text: string, device: string): Traffic {
-  const line = text.split("\n").find((candidate) => candidate.trim().startsWith(`${device}:`))!;
-  const figures = line
-    .slice(line.indexOf(":") + 1)
-    .trim()
-    .split(/\s+/)
-    .map(Number);
-  return { rxPackets: figures[1]!, txPackets: figures[9]! };
-}
-
-/** What the generator has used and sent so far; the kernel's work for its packets counts as its own. */
-function sample(child: ChildProcess, device: string): { cpuNs: number; packets: number } {
-  const pids = [child.pid!, ...childrenOf(child.pid!)];
-  const times = pids.map((pid) => Number(readFileSync(`/proc/${pid}/schedstat`, "utf8").split(" ")[0]));
-  const { txPackets } = trafficOf(readFileSync(`/proc/${child.pid}/net/dev`, "utf8"), device);
-  return { cpuNs: times.reduce((sum, time) => sum + time, 0), packets: txPackets };
-}
-
-function childrenOf(pid: number): number[] {
-  const listed = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim();
-  return listed === "" ? [] : listed.split(" ").map(Number);
 }
 
 /** What a pool of this size is called. */

@@ -9,7 +9,13 @@ import type { Logger } from "pino";
 import type { AgentConfig } from "./command-line.ts";
 import { DataPlane, logUnusable } from "./data-plane.ts";
 import { DividedPlane } from "./divided-plane.ts";
-import { startTranslator, translatorOf } from "./kernel-translation.ts";
+import {
+  devicesOfSenders,
+  forgetTranslation,
+  startTranslator,
+  tellFindings,
+  translatorOf,
+} from "./kernel-translation.ts";
 import type { Translator } from "./translation/translator.ts";
 import { PolicyCopy } from "../link/policy-copy.ts";
 import { PublishedKeys } from "../link/published-keys.ts";
@@ -70,7 +76,7 @@ export class Agent {
       ...(this.#blockLog === null ? {} : { blockLog: this.#blockLog.counts }),
       ...(this.#translator === null ? {} : { translation: await this.#translator.status() }),
     });
-    this.#translator = config.snat.length === 0 ? null : translatorOf(config, machine, log);
+    this.#translator = config.snat.length === 0 ? null : translatorOf(config, machine, this.#blockLog, log);
     const kernelPart = this.#translator;
     this.#dataPlane =
       // What the kernel translates is a part of an address beside those of processes.
@@ -103,7 +109,13 @@ export class Agent {
   async start(): Promise<void> {
     await this.#openLog();
     // First: what is to be translated must not leave otherwise.
-    if (this.#translator !== null) await startTranslator(this.#translator);
+    if (this.#translator === null) this.#machine.endTranslation = () => forgetTranslation(this.#log);
+    else {
+      const { snat } = this.#config;
+      this.#machine.senderDevices = () => devicesOfSenders(snat);
+      await tellFindings(snat, this.#log);
+      await startTranslator(this.#translator, this.#machine);
+    }
     const places = await this.#dataPlane.listen();
     const { port } = places.gateway;
     const { edge, pool, listenHost, gateway, drainDeadlineMs, reach, site, weight, restMs } = this.#config;
@@ -208,6 +220,7 @@ export class Agent {
       member,
       uplinks,
       machine: this.#machine,
+      translator: this.#translator,
       dataPlane: this.#dataPlane,
       isAlone: this.#dataPlane instanceof DataPlane,
     });

@@ -233,9 +233,8 @@ function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
 
 /** As it stands on a command line. */
 function writtenRecord(record: Readonly<Record<string, unknown>>): string {
-  const words = (value: unknown): string => (Array.isArray(value) ? value.join(" ") : String(value));
   return Object.entries(record)
-    .map(([key, value]) => `${key}=${words(value)}`)
+    .map(([key, value]) => `${key}=${Array.isArray(value) ? value.join(" ") : String(value)}`)
     .join(", ");
 }
 

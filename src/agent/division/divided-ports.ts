@@ -215,7 +215,9 @@ export class DividedPorts {
 
   #balance(): void {
     this.#settleClaims();
-    const parts = [...this.#parts.values()].map((part) => ({
+    // What there is too little of goes first to those who lend of it: they have clients that wait.
+    const inTurn = [...this.#parts.values()].toSorted((a, b) => Number(b.lends) - Number(a.lends));
+    const parts = inTurn.map((part) => ({
       part,
       need: this.#needOf(part),
       has: this.#grants.of(part.part).length,

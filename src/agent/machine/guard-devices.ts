@@ -45,7 +45,7 @@ export async function listDevices(): Promise<string[]> {
     readonly flags: readonly string[];
   }[];
   const leading = links.filter(({ flags }) => !flags.includes("LOOPBACK"));
-  return leading.map(({ ifname }) => ifname).sort();
+  return leading.map(({ ifname }) => ifname).toSorted();
 }
 
 /** A statement under which the kernel has the chain and one rule at least. */
@@ -60,7 +60,7 @@ export function fragmentProbe(): string {
  */
 export async function transitDevices(): Promise<Transit> {
   if (await isLocalAccepted("all")) return "all";
-  const names = (await readdir("/proc/sys/net/ipv4/conf")).filter((name) => !NO_DEVICES.has(name)).sort();
+  const names = (await readdir("/proc/sys/net/ipv4/conf")).filter((name) => !NO_DEVICES.has(name)).toSorted();
   const accepted = await Promise.all(names.map(isLocalAccepted));
   return names.filter((_, at) => accepted[at]);
 }

@@ -19,13 +19,15 @@ import type { ClockReading, LeaseTerm } from "../../core/lease-term.ts";
 import { type PortBlock, UNIT_PORT_COUNT } from "../../core/port-block.ts";
 import { fragmentProbe, fragmentText, listDevices, transitDevices } from "./guard-devices.ts";
 import {
-  frameProbes,
   frameText,
   GUARD_TABLE,
+  guardProbes,
+  haveSameRules,
   nameOfAddress,
   type Permission,
   permissionText,
   removalText,
+  termText,
   type Transit,
   transitText,
 } from "./guard-ruleset.ts";
@@ -69,8 +71,10 @@ export interface GuardCount {
 export class Guard {
   readonly #lock: Server;
   readonly #session: NftSession;
-  readonly #found: readonly FoundAddress[];
+  #found: readonly Found[];
   readonly #wishes: GuardWishes;
+  /** What the kernel was told last in this life, address by address. */
+  readonly #told = new Map<string, Permission>();
   #fragmentFault: Error | null = null;
   /** The devices on which fragments are caught. */
   #devices: readonly string[] = [];
@@ -84,8 +88,7 @@ export class Guard {
     const kernel: GuardKernel = {
       permit: (permissions) => this.#permit(permissions),
       rebuild: (permissions) => this.#rebuild(permissions),
-      // Nothing else tells whether packets still come past the guard.
-      isInForce: () => this.#session.isPossible(frameProbes().join("; ")),
+      isInForce: () => this.#session.isPossible(guardProbes(this.#told.keys()).join("; ")),
     };
     this.#wishes = new GuardWishes(clock, kernel, held.found);
   }
@@ -119,6 +122,15 @@ export class Guard {
     return this.#found.find((found) => found.ip === ip)?.translated ?? [];
   }
 
+  /**
+   * Whether translated flows of an earlier agent go on until the kernel itself ends them. Static slots have no
+   * end, and may have become another host's meanwhile. [MA4]
+   */
+  hasRunningFlows(ip: string): boolean {
+    const found = this.#found.find((address) => address.ip === ip);
+    return found !== undefined && found.hasEnd && found.translated.length > 0;
+  }
+
   /** Why fragments are not caught on the devices (kernels before 5.16 cannot); null if they are. */
   get fragmentFault(): Error | null {
     return this.#fragmentFault;
@@ -127,6 +139,12 @@ export class Guard {
   /** As `GuardWishes.allow`. */
   allow(ip: string, blocks: readonly PortBlock[], term: LeaseTerm | null): Promise<void> {
     return this.#wishes.allow(ip, blocks, term);
+  }
+
+  /** Units that an earlier agent translated are like all others from now on: this one translates nothing. */
+  forgetTranslated(): void {
+    for (const { ip, translated } of this.#found) if (translated.length > 0) void this.translate(ip, []);
+    this.#found = this.#found.map(({ ip, hasEnd }) => ({ ip, hasEnd, translated: [] }));
   }
 
   /** As `GuardWishes.translate`; units are counted from port 0, 64 ports each. [GU9] */
@@ -176,15 +194,27 @@ export class Guard {
   }
 
   async #permit(permissions: readonly Permission[]): Promise<void> {
-    await this.#session.run(statement(permissionsText(permissions)));
+    const text = permissions.map((permission) => {
+      const told = this.#told.get(permission.ip);
+      return told !== undefined && haveSameRules(told, permission)
+        ? termText(permission)
+        : permissionText(permission);
+    });
+    await this.#tell(text.join(""), permissions);
     const isNew = permissions.some(({ ip }) => !this.#wishes.addresses.has(ip));
     if (isNew) await this.#catchFragments(permissions);
   }
 
-  /** In one transaction. */
   async #rebuild(permissions: readonly Permission[]): Promise<void> {
-    await this.#session.run(statement(frameText(this.#transit) + permissionsText(permissions)));
+    const text = permissions.map(permissionText).join("");
+    await this.#tell(frameText(this.#transit) + text, permissions);
     await this.#catchFragments(permissions);
+  }
+
+  /** In one transaction. */
+  async #tell(text: string, permissions: readonly Permission[]): Promise<void> {
+    await this.#session.run(statement(text));
+    for (const permission of permissions) this.#told.set(permission.ip, permission);
   }
 
   async #catchFragments(permissions: readonly Permission[]): Promise<void> {
@@ -213,15 +243,16 @@ export class Guard {
   }
 }
 
+interface Found extends FoundAddress {
+  /** Whether the kernel ends by itself what is translated. */
+  readonly hasEnd: boolean;
+}
+
 interface Held {
   readonly lock: Server;
   readonly session: NftSession;
   readonly transit: Transit;
-  readonly found: readonly FoundAddress[];
-}
-
-function permissionsText(permissions: readonly Permission[]): string {
-  return permissions.map(permissionText).join("");
+  readonly found: readonly Found[];
 }
 
 /** Statements of which each has a line, in the one line of a transaction. */
@@ -243,9 +274,9 @@ function takeLock(): Promise<Server> {
 }
 
 /** What an earlier agent left in the kernel. */
-async function readFound(session: NftSession): Promise<FoundAddress[]> {
+async function readFound(session: NftSession): Promise<Found[]> {
   const ips = [...(await readAddresses(session, 4)), ...(await readAddresses(session, 6))];
-  return Promise.all(ips.map(async (ip) => ({ ip, translated: await readTranslated(session, ip) })));
+  return Promise.all(ips.map((ip) => readTranslated(session, ip)));
 }
 
 /** The addresses of a family that are guarded in the kernel. */
@@ -254,12 +285,15 @@ async function readAddresses(session: NftSession, family: Family): Promise<strin
 }
 
 /** None under a guard of a version that had no translation. */
-async function readTranslated(session: NftSession, ip: string): Promise<number[]> {
-  const elements = (await readSet(session, `${nameOfAddress(ip)}_translated`)) as {
-    readonly elem: { readonly val: number };
-  }[];
-  return elements.map(({ elem }) => elem.val / UNIT_PORT_COUNT).sort((a, b) => a - b);
+async function readTranslated(session: NftSession, ip: string): Promise<Found> {
+  const elements = (await readSet(session, `${nameOfAddress(ip)}_translated`)) as ListedElement[];
+  const bases = elements.map((element) => (typeof element === "number" ? element : element.elem.val));
+  const translated = bases.map((base) => base / UNIT_PORT_COUNT).toSorted((a, b) => a - b);
+  return { ip, translated, hasEnd: elements.every((element) => typeof element !== "number") };
 }
+
+/** With a timeout, and without one. */
+type ListedElement = { readonly elem: { readonly val: number } } | number;
 
 async function readSet(session: NftSession, name: string): Promise<readonly unknown[]> {
   const text = await session.list(["list", "set", "inet", GUARD_TABLE, name]);

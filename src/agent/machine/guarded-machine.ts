@@ -34,6 +34,10 @@ export class Machine {
   readonly #availability: GuardAvailability;
   /** Addresses of which the guard was told that nothing leaves yet. */
   readonly #prepared = new Map<string, Promise<void>>();
+  /** Done once the guard is the agent's that translates nothing: what an earlier one has left is to go. */
+  endTranslation: (() => Promise<void>) | null = null;
+  /** Devices by which those come for whom this machine translates; null where it does for nobody. */
+  senderDevices: (() => Promise<readonly string[]>) | null = null;
   #grip: Grip | null = null;
   #opening: Promise<Grip> | null = null;
   #hasWarned = false;
@@ -95,6 +99,16 @@ export class Machine {
     });
   }
 
+  /** Takes the guard before there is any address. Throws `guard-in-use` where another agent has it. */
+  async takeGuard(): Promise<void> {
+    await this.#hold();
+  }
+
+  /** Puts the guard back if another program has taken it out; says whether it was gone. [GU8] */
+  async restore(): Promise<boolean> {
+    return (await this.#grip?.guard.restore()) ?? false;
+  }
+
   /** From now on packets are translated in these units of an address that was prepared, and tracked. [GU9] */
   async translate(ip: string, units: readonly number[]): Promise<void> {
     await this.#grip?.guard.translate(ip, units);
@@ -128,7 +142,8 @@ export class Machine {
   /** Logs what may keep replies away, and leaves it to the operator: it may be intended. */
   async #tellFindings(ip: string): Promise<void> {
     try {
-      for (const { severity, sentence } of await examineHost([ip]))
+      const senderDevices = (await this.senderDevices?.()) ?? null;
+      for (const { severity, sentence } of await examineHost([ip], senderDevices))
         this.#log.warn({ ip, severity }, sentence);
     } catch (fault) {
       this.#log.warn({ ip, err: fault }, "the machine's settings could not be examined");
@@ -148,6 +163,10 @@ export class Machine {
 
   async #open(): Promise<Grip> {
     const guard = await Guard.open(readClock);
+    if (this.endTranslation !== null) {
+      guard.forgetTranslated();
+      await this.endTranslation();
+    }
     return { guard, setup: await HostSetup.open(this.#setupFile) };
   }
 
@@ -166,5 +185,5 @@ export class Machine {
  * with the lease. [MA4]
  */
 async function silence(guard: Guard, ip: string): Promise<void> {
-  if (guard.translatedUnits(ip).length === 0) await guard.allow(ip, [], null);
+  if (!guard.hasRunningFlows(ip)) await guard.allow(ip, [], null);
 }

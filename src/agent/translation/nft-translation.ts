@@ -7,9 +7,10 @@ import type { PoolPolicy } from "../../core/pool-policy.ts";
 import type { Clock } from "../../process/clock.ts";
 import { NftSession } from "../../linux/nft-session.ts";
 import { parseListing } from "../../linux/nftables/listing.ts";
-import { ruleProbe } from "../../linux/nftables/statements.ts";
+import { ruleProbe, tableRemoval } from "../../linux/nftables/statements.ts";
 import type { HostRanges } from "./destination-rules.ts";
 import { entryMark, marksOfUnits, MOST_ADDRESSES } from "./entry-mark.ts";
+import { lockSenders } from "./sender-lock.ts";
 import type { SnatRule } from "./snat-rule.ts";
 import { endEntries, listFlows } from "./tracking-table.ts";
 import type { TranslatedFlow } from "./translated-flow.ts";
@@ -26,6 +27,8 @@ import {
 
 /** What the guard does for it. */
 export interface TranslationGuard {
+  /** Puts the guard back if it is gone; says whether it was. */
+  restore(): Promise<boolean>;
   /** In these units of an address packets are tracked and must be translated. */
   translate(ip: string, units: readonly number[]): Promise<void>;
 }
@@ -40,6 +43,18 @@ export interface NftTranslationOptions {
   readonly devices: () => Promise<readonly string[]>;
 }
 
+/** Takes away what an earlier agent has left that translated, with its lock; nothing without such. */
+export async function removeTranslation(): Promise<boolean> {
+  const session = new NftSession();
+  const wasThere = (await session.list(["list", "set", "inet", TRANSLATION_TABLE, "outside"])) !== null;
+  if (wasThere) {
+    await session.run(tableRemoval("inet", TRANSLATION_TABLE).join("; "));
+    await lockSenders([]);
+  }
+  await session.close();
+  return wasThere;
+}
+
 /** One per agent that translates. */
 export class NftTranslation implements TranslationKernel {
   readonly #options: NftTranslationOptions;
@@ -48,7 +63,7 @@ export class NftTranslation implements TranslationKernel {
   /** Units that have their chain in the table, by address. */
   readonly #chained = new Map<string, Set<number>>();
   /** Addresses by their number in marks, from 1. */
-  readonly #numbered: string[] = [];
+  #numbered: string[] = [];
   #policy: PoolPolicy | null = null;
   #devices: readonly string[] = [];
   #last: Promise<unknown> = Promise.resolve();
@@ -64,9 +79,15 @@ export class NftTranslation implements TranslationKernel {
   async open(): Promise<void> {
     this.#devices = await this.#options.devices();
     const { rules } = this.#options;
+    // Found out before anybody relies on it.
+    await listFlows(new Set());
+    this.#numbered = await this.#readNumbers();
     const known = await this.#session.list(["list", "set", "inet", TRANSLATION_TABLE, frameName(rules)]);
-    if (known !== null) return this.#run([...deviceStatements(this.#devices), ...this.#policyStatements()]);
-    await this.#run([...this.#frame(), ...this.#policyStatements()]);
+    // A new frame refuses what begins; what runs still has its address among those by which it may leave.
+    const frame =
+      known === null ? [...this.#frame(), ...this.#choiceStatements()] : deviceStatements(this.#devices);
+    await this.#run([...frame, ...this.#policyStatements()]);
+    await lockSenders(rules);
   }
 
   /** From now on this policy holds for new flows. */
@@ -80,7 +101,9 @@ export class NftTranslation implements TranslationKernel {
   /** Puts back what another program has taken out, and follows the devices; says whether something was gone. [SN10] */
   restore(): Promise<boolean> {
     return this.#inTurn(async () => {
-      const probes = ["forward", "translate", "check"].map((chain) =>
+      const wasUnguarded = await this.#options.guard.restore();
+      await lockSenders(this.#options.rules);
+      const probes = ["arrivals", "forward", "translate", "check"].map((chain) =>
         ruleProbe("inet", TRANSLATION_TABLE, chain, 0),
       );
       const isThere = await this.#session.isPossible(probes.join("; "));
@@ -89,13 +112,14 @@ export class NftTranslation implements TranslationKernel {
         await this.#rebuild();
         return true;
       }
+
       const devices = await this.#options.devices();
       // A machine that has lost its way out for a moment must not let anything out meanwhile.
       if (devices.length > 0 && devices.join() !== this.#devices.join()) {
         await this.#run(deviceStatements(devices));
         this.#devices = devices;
       }
-      return false;
+      return wasUnguarded;
     });
   }
 
@@ -138,6 +162,18 @@ export class NftTranslation implements TranslationKernel {
     await this.#session.close();
   }
 
+  /** As an earlier agent had them: entries that carry them are still there. */
+  async #readNumbers(): Promise<string[]> {
+    const numbered: string[] = [];
+    for (const name of ["numbers4", "numbers6"]) {
+      const text = await this.#session.list(["list", "map", "inet", TRANSLATION_TABLE, name]);
+      const listed = text === null ? [] : parseListing(text);
+      const elements = listed.flatMap(({ map }) => (map?.["elem"] as [string, number][] | undefined) ?? []);
+      for (const [ip, number] of elements) numbered[number - 1] = ip;
+    }
+    return numbered;
+  }
+
   #numberOf(ip: string): number {
     const known = this.#numbered.indexOf(ip);
     if (known >= 0) return known + 1;
@@ -166,7 +202,7 @@ export class NftTranslation implements TranslationKernel {
       choice,
       remainingMs: choice.term === null ? 0 : remainingMs(choice.term, now),
     }));
-    return choiceStatements(this.#options.rules, addresses);
+    return choiceStatements(this.#options.rules, addresses, this.#numbered);
   }
 
   #policyStatements(): string[] {

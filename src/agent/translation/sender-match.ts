@@ -12,6 +12,13 @@ export type Stage = "before" | "after";
 const CGROUP_MARK_SHIFT = 20;
 const CGROUP_MARK_MASK = 0x00f0_0000;
 
+/** The bit of a packet's mark by which routing sees that the ruleset has met it. */
+export const SENDER_MARK = "0x1000";
+/** How the comment of a rule of a control group begins; its path follows. */
+export const CGROUP_COMMENT = "cgroup ";
+/** What the kernel keeps of a comment. */
+const LONGEST_COMMENT = 127;
+
 /** Networks of one family. */
 export function ofFamily(networks: readonly string[], family: 4 | 6): readonly string[] {
   return networks.filter((network) => isIPv4(network.split("/")[0]!) === (family === 4));
@@ -45,14 +52,26 @@ export function sendersOf(rule: SnatRule, firstCgroup: number, stage: Stage): st
   return matches;
 }
 
+/** Statements that mark what comes to be forwarded from the senders of the rules. */
+export function senderMarks(rules: readonly SnatRule[]): string[] {
+  const forwarded = rules.flatMap((rule) => sendersOf({ ...rule, marks: [], cgroups: [] }, 0, "before"));
+  return forwarded.map((match) => `${match} meta mark set meta mark | ${SENDER_MARK}`);
+}
+
 /** Statements that mark what programs of the control groups send, for the hooks behind. */
 export function cgroupMarks(rules: readonly SnatRule[]): string[] {
   const all = rules.flatMap(({ cgroups }) => cgroups);
   return all.map((path, at) => {
     const mark = hex((at + 1) << CGROUP_MARK_SHIFT);
     const level = path.split("/").length;
-    return `socket cgroupv2 level ${level} "${path}" meta mark set meta mark & ${hex(~CGROUP_MARK_MASK >>> 0)} | ${mark}`;
+    return `socket cgroupv2 level ${level} "${path}" meta mark set meta mark & ${hex(~CGROUP_MARK_MASK >>> 0)} | ${mark}${cgroupComment(path)}`;
   });
+}
+
+/** The kernel keeps a number of the control group, which the next one of its path has not: the comment has the path. */
+function cgroupComment(path: string): string {
+  const text = `${CGROUP_COMMENT}${path}`;
+  return text.length > LONGEST_COMMENT ? "" : ` comment "${text}"`;
 }
 
 function hex(bits: number): string {

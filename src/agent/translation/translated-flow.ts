@@ -19,8 +19,11 @@ export interface TranslatedFlow {
   /** The shared address by which it leaves, and its port there. */
   readonly ip: string;
   readonly port: number;
+  /** A connection of which nothing comes any more: its port is taken, and it is no flow. */
+  readonly isOver: boolean;
 }
 
+const OVER = /^tcp\s+\d+\s+\d+\s+(?:TIME_WAIT|CLOSE)\s/;
 const PROTOCOLS = ["tcp", "udp", "icmp", "icmpv6"] as const;
 const FIELD = /\b(src|dst|sport|dport|id)=(\S+)/g;
 
@@ -46,6 +49,7 @@ export function readFlow(line: string): TranslatedFlow | null {
     destinationPort: Number(destinationPort),
     ip,
     port: Number(port),
+    isOver: OVER.test(line),
   };
 }
 
@@ -59,6 +63,7 @@ export function destinationKeyOf({ protocol, destination, destinationPort }: Tra
 /** What the flows of one address use. */
 export class FlowCounts {
   readonly #byUnit = new Map<number, number>();
+  readonly #flowsByUnit = new Map<number, number>();
   readonly #byDestination = new Map<string, Map<number, number>>();
   #total = 0;
 
@@ -70,7 +75,12 @@ export class FlowCounts {
     return this.#total;
   }
 
-  /** Flows on a unit. */
+  /** Flows on a unit, those that are over not counted. */
+  flowsOfUnit(unit: number): number {
+    return this.#flowsByUnit.get(unit) ?? 0;
+  }
+
+  /** Ports of a unit that are taken towards destinations, each counted. */
   ofUnit(unit: number): number {
     return this.#byUnit.get(unit) ?? 0;
   }
@@ -100,6 +110,7 @@ export class FlowCounts {
     this.#byDestination.set(key, towards);
     towards.set(unit, (towards.get(unit) ?? 0) + 1);
     this.#byUnit.set(unit, (this.#byUnit.get(unit) ?? 0) + 1);
+    if (!flow.isOver) this.#flowsByUnit.set(unit, (this.#flowsByUnit.get(unit) ?? 0) + 1);
     this.#total += 1;
   }
 }

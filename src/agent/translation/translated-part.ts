@@ -29,6 +29,17 @@ export interface TranslatedPartOptions {
   readonly timers?: Timers;
 }
 
+/** What the kernel may choose of an address, and what it uses. */
+export interface TranslatedUse {
+  readonly ip: string;
+  readonly unitCount: number;
+  readonly portCount: number;
+  readonly flowCount: number;
+  /** Of these ports those in use towards the destination that uses most. */
+  readonly busiestCount: number;
+  readonly busiestDestination: string | null;
+}
+
 const RETRY_MS = 1_000;
 /** Longest time between looks at the term: the wall clock may jump where timers do not. */
 const TERM_CHECK_MS = 500;
@@ -119,12 +130,17 @@ export class TranslatedPart {
     return this.#tracked.size === 0 && this.#counts.total === 0;
   }
 
-  /** For people: units that may be chosen, and flows. */
-  describe(): { readonly ip: string; readonly unitCount: number; readonly flowCount: number } {
+  /** As it was last known. */
+  describe(): TranslatedUse {
+    const chosen = this.#chosen?.units.map(({ unit }) => unit) ?? [];
+    const [busiest] = this.#counts.busiestFirst(new Set(chosen), 1);
     return {
       ip: this.#options.ip,
-      unitCount: this.#chosen?.units.length ?? 0,
+      unitCount: chosen.length,
+      portCount: chosen.length * UNIT_PORT_COUNT,
       flowCount: this.#counts.total,
+      busiestCount: busiest?.count ?? 0,
+      busiestDestination: busiest?.destination ?? null,
     };
   }
 
@@ -330,7 +346,7 @@ export class TranslatedPart {
 
   /** A unit that was just taken out of choice may have one more flow than was counted. */
   #flowsOf(unit: number): number {
-    const count = this.#counts.ofUnit(unit);
+    const count = this.#counts.flowsOfUnit(unit);
     return count === 0 && this.#countsKnowOf < this.#choiceCount ? 1 : count;
   }
 }

@@ -2,6 +2,7 @@
  * The translation as statements for `nft`, in a table of its own. Of what the senders of the rules send out of the
  * machine:
  *
+ *     prerouting -150   marked, so that routing sees that the table is there                                   [SN10]
  *     forward, output   refused aloud: destinations that the policy forbids, flows for which there is no port   [SN7] [SN8] [SN9]
  *     postrouting 90    translated, before anybody else's translation: an address by the sender, a unit by
  *                       chance, a port by chance                                                               [SN2] [SN5]
@@ -16,7 +17,7 @@ import type { PoolPolicy } from "../../core/pool-policy.ts";
 import { UNIT_PORT_COUNT } from "../../core/port-block.ts";
 import { rendezvousWeight } from "../../core/rendezvous.ts";
 import { type HostRanges, listRules, specialRules } from "./destination-rules.ts";
-import { anyOf, cgroupMarks, ofFamily, sendersOf, type Stage } from "./sender-match.ts";
+import { anyOf, cgroupMarks, ofFamily, senderMarks, sendersOf, type Stage } from "./sender-match.ts";
 import type { EntryMark } from "./entry-mark.ts";
 import type { SnatRule } from "./snat-rule.ts";
 import type { TranslationChoice } from "./translation-kernel.ts";
@@ -36,6 +37,9 @@ export const TRANSLATION_COUNTERS = [
   "untranslated",
   "strays",
 ] as const;
+
+/** Of its chain at postrouting: what has a lower one there comes before it. */
+export const TRANSLATION_PRIORITY = 90;
 
 const TABLE = `inet ${TRANSLATION_TABLE}`;
 /** Senders are spread over so many places, and these over the addresses. */
@@ -74,6 +78,9 @@ export function frameStatements({ rules, devices }: TranslationFrame): string[] 
     ...(devices.length === 0 ? [] : [`add element ${TABLE} outside { ${quoted(devices)} }`]),
     `add set ${TABLE} shared4 { type ipv4_addr; }`,
     `add set ${TABLE} shared6 { type ipv6_addr; }`,
+    // The numbers of addresses in the marks of entries, for a later agent.
+    `add map ${TABLE} numbers4 { type ipv4_addr : mark; }`,
+    `add map ${TABLE} numbers6 { type ipv6_addr : mark; }`,
     // Families of which there is something to leave by; ends with the leases, whatever becomes of the agent.
     `add set ${TABLE} open { type nf_proto; flags timeout; }`,
     ...refusals(),
@@ -117,10 +124,10 @@ function ruleChains(rule: SnatRule, at: number): string[] {
       "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit } return",
       "ct direction reply return",
       "ct state established,related return",
+      "meta l4proto != { tcp, udp, icmp, icmpv6 } goto refuse_protocol",
       "ct state invalid counter name invalid drop",
       // A flow that the table has forgotten would go on from another port.
       `${SEGMENTS} != syn goto refuse_midstream`,
-      "meta l4proto != { tcp, udp, icmp, icmpv6 } goto refuse_protocol",
       "icmp type != echo-request goto refuse_protocol",
       "icmpv6 type != echo-request goto refuse_protocol",
       "jump special",
@@ -141,28 +148,38 @@ function ruleChains(rule: SnatRule, at: number): string[] {
 }
 
 function hookChains(rules: readonly SnatRule[]): string[] {
-  const base = (
-    name: string,
-    type: string,
-    hook: string,
-    priority: number,
-    own: readonly string[],
-  ): string[] => [
-    `add chain ${TABLE} ${name} { type ${type} hook ${hook} priority ${priority}; policy accept; }`,
-    ...own.map((text) => `add rule ${TABLE} ${name} ${text}`),
-  ];
   const areOwn = rules.some(({ marks, cgroups }) => marks.length + cgroups.length > 0);
   const judged = dispatch(rules, "before", "judge");
   return [
-    ...base("forward", "filter", "forward", -10, judged),
+    ...hookChain("arrivals", "filter", "prerouting", -150, senderMarks(rules)),
+    ...hookChain("forward", "filter", "forward", -10, judged),
     // Programs of this machine are senders only by their mark or their control group.
-    ...(areOwn ? base("output", "filter", "output", -10, [...cgroupMarks(rules), ...judged]) : []),
-    ...base("translate", "nat", "postrouting", 90, dispatch(rules, "before", "translate")),
-    ...base("check", "filter", "postrouting", 150, dispatch(rules, "after", "check")),
-    ...base("input", "filter", "input", -10, [
+    ...(areOwn ? hookChain("output", "filter", "output", -10, [...cgroupMarks(rules), ...judged]) : []),
+    ...hookChain(
+      "translate",
+      "nat",
+      "postrouting",
+      TRANSLATION_PRIORITY,
+      dispatch(rules, "before", "translate"),
+    ),
+    ...hookChain("check", "filter", "postrouting", 150, dispatch(rules, "after", "check")),
+    ...hookChain("input", "filter", "input", -10, [
       "ip daddr @shared4 goto arrived",
       "ip6 daddr @shared6 goto arrived",
     ]),
+  ];
+}
+
+function hookChain(
+  name: string,
+  type: "filter" | "nat",
+  hook: string,
+  priority: number,
+  rules: readonly string[],
+): string[] {
+  return [
+    `add chain ${TABLE} ${name} { type ${type} hook ${hook} priority ${priority}; policy accept; }`,
+    ...rules.map((text) => `add rule ${TABLE} ${name} ${text}`),
   ];
 }
 
@@ -195,24 +212,28 @@ export function policyStatements(
     ...rules.flatMap(({ name }, at) => {
       const groups = listRules(policy, name);
       const names = groups.map((_, group) => `list${at}_${group}`);
-      return [
-        `flush chain ${TABLE} lists${at}`,
-        ...names.flatMap((list, group) => [
-          `add chain ${TABLE} ${list}`,
-          `flush chain ${TABLE} ${list}`,
-          ...groups[group]!.map((text) => `add rule ${TABLE} ${list} ${text}`),
-          `add rule ${TABLE} lists${at} jump ${list}`,
-        ]),
-      ];
+      const lists = names.flatMap((list, group) => [
+        emptied(list),
+        groups[group]!.map((text) => `add rule ${TABLE} ${list} ${text}`),
+        `add rule ${TABLE} lists${at} jump ${list}`,
+      ]);
+      return [`flush chain ${TABLE} lists${at}`, ...lists.flat()];
     }),
   ];
 }
 
-/** All addresses with what they may use: replaces what was said of them before. */
-export function choiceStatements(rules: readonly SnatRule[], addresses: readonly ChosenAddress[]): string[] {
+/**
+ * All addresses with what they may use: replaces what was said of them before. `numbered` are those that have flows or
+ * may have, by their number less one: of which nothing is chosen yet is left as an earlier agent chose it.
+ */
+export function choiceStatements(
+  rules: readonly SnatRule[],
+  addresses: readonly ChosenAddress[],
+  numbered: readonly string[],
+): string[] {
   const usable = addresses.filter(({ choice, remainingMs }) => choice.units.length > 0 && remainingMs >= 1);
   return [
-    ...FAMILIES.flatMap((family) => sharedStatements(family, addresses)),
+    ...FAMILIES.flatMap((family) => addressStatements(family, numbered)),
     ...addresses.flatMap(({ ip }) => [...emptied(nameOf("by", ip)), ...emptied(nameOf("full", ip))]),
     ...usable.flatMap(({ ip, choice }) => [
       `add rule ${TABLE} ${nameOf("by", ip)} ${choiceOf(ip, choice)}`,
@@ -235,11 +256,16 @@ function emptied(chain: string): string[] {
   return [`add chain ${TABLE} ${chain}`, `flush chain ${TABLE} ${chain}`];
 }
 
-function sharedStatements(family: Family, addresses: readonly ChosenAddress[]): string[] {
-  const ips = addresses.map(({ ip }) => ip).filter((ip) => familyOf(ip) === family);
+function addressStatements(family: Family, numbered: readonly string[]): string[] {
+  const own = numbered.flatMap((ip, at) => (familyOf(ip) === family ? [{ ip, number: at + 1 }] : []));
+  const [shared, numbers] = [`shared${family}`, `numbers${family}`];
   return [
-    `flush set ${TABLE} shared${family}`,
-    ...(ips.length === 0 ? [] : [`add element ${TABLE} shared${family} { ${ips.join(", ")} }`]),
+    `flush set ${TABLE} ${shared}`,
+    `flush map ${TABLE} ${numbers}`,
+    ...own.flatMap(({ ip, number }) => [
+      `add element ${TABLE} ${shared} { ${ip} }`,
+      `add element ${TABLE} ${numbers} { ${ip} : ${number} }`,
+    ]),
   ];
 }
 

@@ -9,7 +9,8 @@ import { type CancelTimer, systemTimers, type Timers } from "../../process/timer
 import type { PartCommand, PartReport } from "../division/part-messages.ts";
 import type { SnatRule } from "./snat-rule.ts";
 import type { TranslationKernel } from "./translation-kernel.ts";
-import { TranslatedPart } from "./translated-part.ts";
+import { TranslatedPart, type TranslatedUse } from "./translated-part.ts";
+import { type TrackingUse, trackingUse } from "./tracking-use.ts";
 
 /** A kernel that can be made ready, and made ready again. */
 export interface PreparedKernel extends TranslationKernel {
@@ -34,12 +35,11 @@ export interface TranslatorOptions {
 /** How it stands, for people. */
 export interface TranslationStatus {
   readonly names: readonly string[];
-  readonly addresses: readonly {
-    readonly ip: string;
-    readonly unitCount: number;
-    readonly flowCount: number;
-  }[];
+  readonly addresses: readonly TranslatedUse[];
+  /** By what became of them. */
   readonly packets: Readonly<Record<string, number>>;
+  /** Of the kernel's table, which has the flows of others, too. */
+  readonly tracking: TrackingUse | null;
 }
 
 /** How often it is looked at what the kernel translates, in milliseconds. */
@@ -55,6 +55,8 @@ const LONGEST_SHARE = 20;
 export class Translator {
   /** Takes the reports of the parts. */
   onReport: ((ip: string, report: PartReport) => void) | null = null;
+  /** Is told how long each look at the kernel's flows took, in milliseconds. */
+  onLooked: ((tookMs: number) => void) | null = null;
   readonly #options: TranslatorOptions;
   readonly #timers: Timers;
   readonly #clock: Clock;
@@ -112,6 +114,7 @@ export class Translator {
       names: this.#options.rules.map(({ name }) => name),
       addresses: Array.from(this.#parts.values(), (part) => part.describe()),
       packets: Object.fromEntries(await this.#options.kernel.counts()),
+      tracking: await trackingUse(),
     };
   }
 
@@ -184,6 +187,7 @@ export class Translator {
     }
     this.#isLooking = false;
     const tookMs = this.#clock().monotonicMs - startedMs;
+    this.onLooked?.(tookMs);
     const parts = [...this.#parts.values()];
     if (parts.every(({ isIdle }) => isIdle)) return;
     const wishMs = parts.some(({ isBusy }) => isBusy) ? BUSY_LOOK_MS : LOOK_MS;
