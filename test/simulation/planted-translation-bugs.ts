@@ -5,7 +5,8 @@ const TRANSLATED = "src/agent/translation/translated-part.ts";
 const DIVIDED = "src/agent/division/divided-ports.ts";
 const WISHES = "src/agent/machine/guard-wishes.ts";
 
-const BUGS: readonly Omit<PlantedBug, "isOfTranslations">[] = [
+/** They matter only where kernels translate for containers. */
+export const BUGS_OF_TRANSLATION: readonly PlantedBug[] = [
   {
     name: "block-given-back-with-entries",
     laws: ["entries", "parts"],
@@ -90,7 +91,7 @@ const BUGS: readonly Omit<PlantedBug, "isOfTranslations">[] = [
     laws: ["law 7", "parts"],
     shownBy: ["kill-host"],
     file: DIVIDED,
-    from: "    for (const unit of claimed) this.#claims.set(unit, part);\n",
+    from: "    for (const unit of claimed ?? []) this.#claims.set(unit, part);\n",
     to: "",
   },
   {
@@ -125,9 +126,3 @@ const BUGS: readonly Omit<PlantedBug, "isOfTranslations">[] = [
     to: "    if (wish === undefined || units.length > 0) return;\n",
   },
 ];
-
-/** They matter only where kernels translate for containers. */
-export const BUGS_OF_TRANSLATION: readonly PlantedBug[] = BUGS.map((bug) => ({
-  ...bug,
-  isOfTranslations: true,
-}));

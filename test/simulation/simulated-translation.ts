@@ -62,7 +62,7 @@ export class SimulatedTranslation implements PreparedKernel {
   flows(): Promise<ReadonlyMap<string, readonly TranslatedFlow[]>> {
     return this.#call(LONGEST_LISTING_MS, () =>
       Map.groupBy(
-        this.#table.entries().map((flow) => ({ ...flow })),
+        Array.from(this.#table.entries(), (flow): TranslatedFlow => ({ ...flow })),
         ({ ip }) => ip,
       ),
     );
