@@ -14,7 +14,7 @@ export interface TrackedFlow extends TranslatedFlow {
   readonly unit: number;
   /** True time. */
   readonly openedAtMs: number;
-  /** The agent that ran, or had run last, when it began. */
+  /** The agent that knew of it when it began; null if there was none. */
   readonly agent: Process | null;
   /** By the monotonic clock; each packet puts it off. */
   idleEndMs: number;

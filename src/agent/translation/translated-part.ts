@@ -199,7 +199,8 @@ export class TranslatedPart {
     await this.#begin(new Set([...held].filter((unit) => !this.#tracked.has(unit))));
     await this.#choose(command);
     const lost = [...this.#tracked].filter((unit) => !held.has(unit));
-    const isOver = this.#isOver(command.term);
+    // A round may take longer than what is left of a term that was renewed meanwhile.
+    const isOver = this.#isOver(command.term) && this.#isOver(this.#command?.term ?? null);
     const ended = new Set(isOver && !this.#isEnded ? [...lost, ...held] : lost);
     if (ended.size > 0) await kernel.endEntries(ip, ended);
     this.#isEnded = isOver;
