@@ -164,6 +164,7 @@ export class TranslatedRig {
       (flow) => flow.destination === destination && unitOf(flow.port) === unit,
     );
     const flow: TranslatedFlow = {
+      isOver: false,
       protocol: "tcp",
       source: "10.88.0.2",
       sourcePort: this.#flowCount,

@@ -102,6 +102,7 @@ export class TranslationTable {
     const idleEndMs = this.#machine.monotonicMs() + IDLE_MS;
     const openedAtMs = this.#machine.trueMs;
     return {
+      isOver: false,
       protocol: "tcp",
       source,
       sourcePort,
