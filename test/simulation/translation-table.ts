@@ -81,7 +81,12 @@ export class TranslationTable {
   /** A unit and a port for a flow of a container; null if its first packet is refused, or lost. */
   translate(
     ip: string,
-    { source, sourcePort, destination, destinationPort }: Omit<TranslatedFlow, "protocol" | "ip" | "port">,
+    {
+      source,
+      sourcePort,
+      destination,
+      destinationPort,
+    }: Omit<TranslatedFlow, "protocol" | "ip" | "port" | "isOver">,
     chance: Chance,
     agent: Process | null,
   ): TrackedFlow | null {
