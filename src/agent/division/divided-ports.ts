@@ -257,11 +257,13 @@ export class DividedPorts {
   }
 
   /** Units that a process needs for what it uses, be the ports its own or borrowed. */
-  #needOf({ part, report }: Part): number {
+  #needOf({ part, report, lends }: Part): number {
     const busiest = report?.busiest[0];
     const lent = this.#loans.lentBy(part).filter(({ destination }) => destination === busiest?.destination);
     const used = Math.max(0, (busiest?.count ?? 0) - lent.length) + (report?.busyLoans.length ?? 0);
-    return Math.ceil((used * HEADROOM + AHEAD_PORTS) / UNIT_PORT_COUNT);
+    // Who cannot borrow must have beforehand what comes next: as much again as it uses, like the host itself. [LK14]
+    const wanted = lends ? used * HEADROOM : used * 2;
+    return Math.ceil((wanted + AHEAD_PORTS) / UNIT_PORT_COUNT);
   }
 
   #tell(part: Part): void {
@@ -299,7 +301,7 @@ export class DividedPorts {
     if (isInForce) this.#number = this.#wanted.number;
     const flows = Array.from(this.#flows(), ([epoch, count]) => ({ epoch, count }));
     const number = Math.max(0, this.#number - this.#numbersBefore);
-    const busiestCount = Math.max(this.#busiest().count, this.#leastCount());
+    const busiestCount = Math.max(this.#busiest().count, this.#leastCount(), this.#missingCount());
     this.#keeper?.onReport?.({ number, busiestCount, flows, lingering: [] });
   }
 
@@ -308,6 +310,14 @@ export class DividedPorts {
     const parts = [...this.#parts.values()];
     const aloneCount = parts.filter(({ lends }) => !lends).length;
     return aloneCount < parts.length ? aloneCount * UNIT_PORT_COUNT * ONLY_UNIT_USE : 0;
+  }
+
+  /** All that there is counts as used, while one who cannot borrow gets less of it than it needs. */
+  #missingCount(): number {
+    const parts = [...this.#parts.values()];
+    if (parts.every(({ lends }) => lends)) return 0;
+    const needed = parts.reduce((sum, part) => sum + this.#needOf(part), 0);
+    return needed > this.#grants.usableCount ? this.#grants.usableCount * UNIT_PORT_COUNT : 0;
   }
 
   #flows(): Map<number, number> {
