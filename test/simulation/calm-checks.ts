@@ -30,7 +30,7 @@ export async function checkCalm(world: CalmWorld): Promise<void> {
     checkAssigned(world, ip, assigned);
     for (const host of assigned) {
       checkServed(world, host, ip, leased);
-      checkTranslated(world, host, ip);
+      checkTranslated(host, ip);
     }
     checkDead(world, ip);
     checkSteering(world, ip, leased);
@@ -106,10 +106,10 @@ function checkServed(world: CalmWorld, host: Host, ip: string, leased: readonly 
 }
 
 /** Containers get out again, and so does who speaks a proxy, where there is a unit for each. [SN3] */
-function checkTranslated({ settings }: CalmWorld, host: Host, ip: string): void {
+function checkTranslated(host: Host, ip: string): void {
   const { translation, machine, guard } = host;
   if (translation === null) return;
-  if (settings.staticPortsPerHost === null && host.socketUnits(ip).size === 0) {
+  if (host.portCount(ip) >= 2 * UNIT_PORT_COUNT && host.socketUnits(ip).size === 0) {
     throw new Violation("calm", `no data process of ${machine.name} has a port of ${ip}`);
   }
   const units = translation.openIps().includes(ip) ? translation.chosen(ip) : [];

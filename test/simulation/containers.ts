@@ -16,7 +16,8 @@ export interface ContainerSurroundings {
   readonly guard: GuardKernel;
   readonly table: TranslationTable;
   readonly chance: Chance;
-  readonly agent: () => Process | null;
+  /** The agent that knows of what is translated by an address. */
+  readonly agent: (ip: string) => Process | null;
   /** A packet wants to leave; the guard decides whether it does. */
   readonly transmit: (ip: string, port: number) => boolean;
   /** The kernel has chosen a port for a new flow. */
@@ -77,7 +78,8 @@ export class Containers {
     if (ips.length === 0) return;
     this.#sourcePort += 1;
     const asked = { source: SOURCE, sourcePort: this.#sourcePort, destination, destinationPort: PORT };
-    const flow = table.translate(chance.pick(ips), asked, chance, agent());
+    const ip = chance.pick(ips);
+    const flow = table.translate(ip, asked, chance, agent(ip));
     if (flow === null) return;
     onTranslated(flow);
     // What does not leave leaves no entry.

@@ -186,7 +186,8 @@ export class Host {
       guard,
       table,
       chance,
-      agent: () => this.process,
+      // One that was started anew knows nothing of them before it has ports itself.
+      agent: (ip) => (this.portCount(ip) > 0 ? this.process : null),
       transmit: (ip, port) => transmit(this, ip, port, "translated"),
       onTranslated: (flow) => translations.chosen(this, flow),
       onPassed: (flow) => translations.passed(this, flow),

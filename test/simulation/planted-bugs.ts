@@ -573,14 +573,6 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     to: "    await this.#choose(command);\n    await this.#begin(new Set([...held].filter((unit) => !this.#tracked.has(unit))));\n",
   },
   {
-    name: "chosen-by-a-newer-command",
-    laws: ["guard"],
-    isOfTranslations: true,
-    file: TRANSLATED,
-    from: "await this.#choose(command);",
-    to: "await this.#choose(this.#command!);",
-  },
-  {
     name: "tracking-that-failed-counts-as-done",
     laws: ["guard"],
     shownBy: ["trouble-guard"],

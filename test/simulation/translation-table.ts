@@ -14,7 +14,7 @@ export interface TrackedFlow extends TranslatedFlow {
   readonly unit: number;
   /** True time. */
   readonly openedAtMs: number;
-  /** The agent that ran, or had run last, when it began. */
+  /** The agent that knew of it when it began; null if there was none. */
   readonly agent: Process | null;
   /** By the monotonic clock; each packet puts it off. */
   idleEndMs: number;
@@ -81,7 +81,12 @@ export class TranslationTable {
   /** A unit and a port for a flow of a container; null if its first packet is refused, or lost. */
   translate(
     ip: string,
-    { source, sourcePort, destination, destinationPort }: Omit<TranslatedFlow, "protocol" | "ip" | "port">,
+    {
+      source,
+      sourcePort,
+      destination,
+      destinationPort,
+    }: Omit<TranslatedFlow, "protocol" | "ip" | "port" | "isOver">,
     chance: Chance,
     agent: Process | null,
   ): TrackedFlow | null {
@@ -102,6 +107,7 @@ export class TranslationTable {
     const idleEndMs = this.#machine.monotonicMs() + IDLE_MS;
     const openedAtMs = this.#machine.trueMs;
     return {
+      isOver: false,
       protocol: "tcp",
       source,
       sourcePort,

@@ -43,6 +43,11 @@ export interface NftTranslationOptions {
   readonly devices: () => Promise<readonly string[]>;
 }
 
+const PROBES = ["arrivals", "forward", "translate", "check"].map((chain) =>
+  ruleProbe("inet", TRANSLATION_TABLE, chain, 0),
+);
+const LOOKS_BETWEEN = 10;
+
 /** Takes away what an earlier agent has left that translated, with its lock; nothing without such. */
 export async function removeTranslation(): Promise<boolean> {
   const session = new NftSession();
@@ -66,6 +71,7 @@ export class NftTranslation implements TranslationKernel {
   #numbered: string[] = [];
   #policy: PoolPolicy | null = null;
   #devices: readonly string[] = [];
+  #looks = 0;
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(options: NftTranslationOptions) {
@@ -98,28 +104,21 @@ export class NftTranslation implements TranslationKernel {
     });
   }
 
-  /** Puts back what another program has taken out, and follows the devices; says whether something was gone. [SN10] */
+  /**
+   * Puts back what another program has taken out, and says whether something was gone. It looks at the ruleset each
+   * time, and at what changes rarely, or is no way out by itself, every tenth time. [SN10]
+   */
   restore(): Promise<boolean> {
     return this.#inTurn(async () => {
+      this.#looks += 1;
+      const isThere = await this.#session.isPossible(PROBES.join("; "));
+      if (isThere && this.#looks % LOOKS_BETWEEN !== 0) return false;
+      // A flush takes both.
       const wasUnguarded = await this.#options.guard.restore();
       await lockSenders(this.#options.rules);
-      const probes = ["arrivals", "forward", "translate", "check"].map((chain) =>
-        ruleProbe("inet", TRANSLATION_TABLE, chain, 0),
-      );
-      const isThere = await this.#session.isPossible(probes.join("; "));
-      if (!isThere) {
-        this.#devices = await this.#options.devices();
-        await this.#rebuild();
-        return true;
-      }
-
-      const devices = await this.#options.devices();
-      // A machine that has lost its way out for a moment must not let anything out meanwhile.
-      if (devices.length > 0 && devices.join() !== this.#devices.join()) {
-        await this.#run(deviceStatements(devices));
-        this.#devices = devices;
-      }
-      return wasUnguarded;
+      await this.#followDevices();
+      if (!isThere) await this.#rebuild();
+      return !isThere || wasUnguarded;
     });
   }
 
@@ -208,6 +207,14 @@ export class NftTranslation implements TranslationKernel {
   #policyStatements(): string[] {
     const { rules, ranges } = this.#options;
     return policyStatements(rules, ranges, this.#policy);
+  }
+
+  /** A machine that has lost its way out for a moment must not let anything out meanwhile. */
+  async #followDevices(): Promise<void> {
+    const devices = await this.#options.devices();
+    if (devices.length === 0 || devices.join() === this.#devices.join()) return;
+    this.#devices = devices;
+    await this.#runOrRebuild(deviceStatements(devices));
   }
 
   #frame(): string[] {

@@ -64,6 +64,8 @@ export class TranslatedPart {
   #isTrackingSure = true;
   /** As the kernel was told last; null when that is not known. */
   #chosen: TranslationChoice | null = null;
+  /** The last that it has taken, for people. */
+  #chosenLast = NOTHING_CHOSEN;
   /** Units that are let go of because others need them. */
   readonly #leaving = new Set<number>();
   readonly #released = new Set<number>();
@@ -132,7 +134,7 @@ export class TranslatedPart {
 
   /** As it was last known. */
   describe(): TranslatedUse {
-    const chosen = this.#chosen?.units.map(({ unit }) => unit) ?? [];
+    const chosen = this.#chosenLast.units.map(({ unit }) => unit);
     const [busiest] = this.#counts.busiestFirst(new Set(chosen), 1);
     return {
       ip: this.#options.ip,
@@ -199,7 +201,8 @@ export class TranslatedPart {
     await this.#begin(new Set([...held].filter((unit) => !this.#tracked.has(unit))));
     await this.#choose(command);
     const lost = [...this.#tracked].filter((unit) => !held.has(unit));
-    const isOver = this.#isOver(command.term);
+    // A round may take longer than what is left of a term that was renewed meanwhile.
+    const isOver = this.#isOver(command.term) && this.#isOver(this.#command?.term ?? null);
     const ended = new Set(isOver && !this.#isEnded ? [...lost, ...held] : lost);
     if (ended.size > 0) await kernel.endEntries(ip, ended);
     this.#isEnded = isOver;
@@ -236,6 +239,7 @@ export class TranslatedPart {
     this.#chosen = null;
     await this.#options.kernel.choose(this.#options.ip, choice);
     this.#chosen = choice;
+    this.#chosenLast = choice;
     const chosen = new Set(choice.units.map(({ unit }) => unit));
     if (before === null || before.units.some(({ unit }) => !chosen.has(unit))) this.#choiceCount += 1;
   }
