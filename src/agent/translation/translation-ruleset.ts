@@ -140,8 +140,6 @@ function ruleChains(rule: SnatRule, at: number): string[] {
       ...direct,
       "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit } return",
       "ct direction reply return",
-      "ip saddr @shared4 return",
-      "ip6 saddr @shared6 return",
       "counter name untranslated drop",
     ]),
   ];
@@ -149,7 +147,9 @@ function ruleChains(rule: SnatRule, at: number): string[] {
 
 function hookChains(rules: readonly SnatRule[]): string[] {
   const areOwn = rules.some(({ marks, cgroups }) => marks.length + cgroups.length > 0);
-  const judged = dispatch(rules, "before", "judge");
+  // Whatever is a flow already was judged with its first packet, also where nobody answers.
+  const judged = ["ct status confirmed accept", ...dispatch(rules, "before", "judge")];
+  const shared = ["ip saddr @shared4 accept", "ip6 saddr @shared6 accept"];
   return [
     ...hookChain("arrivals", "filter", "prerouting", -150, senderMarks(rules)),
     ...hookChain("forward", "filter", "forward", -10, judged),
@@ -162,7 +162,7 @@ function hookChains(rules: readonly SnatRule[]): string[] {
       TRANSLATION_PRIORITY,
       dispatch(rules, "before", "translate"),
     ),
-    ...hookChain("check", "filter", "postrouting", 150, dispatch(rules, "after", "check")),
+    ...hookChain("check", "filter", "postrouting", 150, [...shared, ...dispatch(rules, "after", "check")]),
     ...hookChain("input", "filter", "input", -10, [
       "ip daddr @shared4 goto arrived",
       "ip6 daddr @shared6 goto arrived",
