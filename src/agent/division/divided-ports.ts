@@ -215,9 +215,7 @@ export class DividedPorts {
 
   #balance(): void {
     this.#settleClaims();
-    // What there is too little of goes first to those who lend of it: they have clients that wait.
-    const inTurn = [...this.#parts.values()].toSorted((a, b) => Number(b.lends) - Number(a.lends));
-    const parts = inTurn.map((part) => ({
+    const parts = this.#inTurn().map((part) => ({
       part,
       need: this.#needOf(part),
       has: this.#grants.of(part.part).length,
@@ -246,6 +244,16 @@ export class DividedPorts {
       lacking -= spare;
       part.unitLimit = spare > 0 ? has - spare : null;
     }
+  }
+
+  /**
+   * Where there is too little for all: the only unit goes to one who lends of it, for they have clients that wait; then
+   * everybody who cannot borrow has one, and then the others do.
+   */
+  #inTurn(): Part[] {
+    const [first, ...lenders] = [...this.#parts.values()].filter(({ lends }) => lends);
+    const alone = [...this.#parts.values()].filter(({ lends }) => !lends);
+    return [...(first === undefined ? [] : [first]), ...alone, ...lenders];
   }
 
   #settleClaims(): void {
