@@ -172,7 +172,6 @@ export class TranslatedRig {
       destinationPort: 443,
       ip: IP,
       port: unit * UNIT_PORT_COUNT + used.length,
-      isOver: false,
     };
     this.entries.push(flow);
     return flow;

@@ -121,7 +121,6 @@ export class TranslationTable {
       openedAtMs,
       agent,
       idleEndMs,
-      isOver: false,
     };
   }
 
