@@ -37,7 +37,7 @@ async function start(namespace: string): Promise<{ child: ChildProcess; lines: I
   const child = spawn("ip", ["netns", "exec", namespace, process.execPath, PROGRAM], {
     stdio: ["pipe", "pipe", "inherit"],
   });
-  const lines = createInterface({ input: child.stdout! });
+  const lines = createInterface({ input: child.stdout });
   const [said] = (await once(lines, "line")) as [string];
   assert.equal(said, "ready");
   return { child, lines };

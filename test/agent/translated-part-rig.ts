@@ -172,6 +172,7 @@ export class TranslatedRig {
       (flow) => flow.destination === destination && unitOf(flow.port) === unit,
     );
     const flow: TranslatedFlow = {
+      isOver: false,
       protocol: "tcp",
       source: "10.88.0.2",
       sourcePort: this.#flowCount,
@@ -179,7 +180,6 @@ export class TranslatedRig {
       destinationPort: 443,
       ip: IP,
       port: unit * UNIT_PORT_COUNT + used.length,
-      isOver: false,
     };
     this.entries.push(flow);
     return flow;

@@ -36,13 +36,6 @@ export const BUGS_OF_TRANSLATION: readonly PlantedBug[] = [
     to: "if (ended.size > 0 && !isOver) await",
   },
   {
-    name: "entries-of-an-earlier-lease-go-on",
-    laws: ["entries"],
-    file: TRANSLATED,
-    from: "    if (fresh.size > 0) await this.#options.kernel.endEntries(this.#options.ip, fresh);\n",
-    to: "",
-  },
-  {
     name: "chosen-before-it-is-tracked",
     laws: ["guard"],
     file: TRANSLATED,
@@ -50,26 +43,11 @@ export const BUGS_OF_TRANSLATION: readonly PlantedBug[] = [
     to: "    await this.#choose(command);\n    await this.#begin(new Set([...held].filter((unit) => !this.#tracked.has(unit))));\n",
   },
   {
-    name: "tracking-that-failed-counts-as-done",
-    laws: ["guard"],
-    shownBy: ["trouble-guard"],
-    file: TRANSLATED,
-    from: "if (this.#isTrackingSure && isDeepStrictEqual",
-    to: "if (isDeepStrictEqual",
-  },
-  {
     name: "unit-let-go-on-a-stale-listing",
     laws: ["law 7"],
     file: TRANSLATED,
     from: "    if (this.#countsKnowOf < this.#choiceCount) return [];\n",
     to: "",
-  },
-  {
-    name: "translated-flows-not-counted",
-    laws: ["law 7"],
-    file: TRANSLATED,
-    from: "this.#counts = new FlowCounts(flows);",
-    to: "this.#counts = new FlowCounts(flows.slice(flows.length));",
   },
   {
     name: "translated-flows-not-reported",

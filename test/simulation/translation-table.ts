@@ -109,6 +109,7 @@ export class TranslationTable {
     const idleEndMs = this.#machine.monotonicMs() + IDLE_MS;
     const openedAtMs = this.#machine.trueMs;
     return {
+      isOver: false,
       protocol: "tcp",
       source,
       sourcePort,
@@ -120,7 +121,6 @@ export class TranslationTable {
       openedAtMs,
       agent,
       idleEndMs,
-      isOver: false,
     };
   }
 

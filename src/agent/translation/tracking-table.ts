@@ -1,6 +1,5 @@
 /** The kernel's tracking table, by the program `conntrack`. [SN4] [SN6] */
 import { spawn } from "node:child_process";
-import { createInterface } from "node:readline";
 import { KernelFault, runCommand } from "../../linux/kernel-commands.ts";
 import type { EntryMark } from "./entry-mark.ts";
 import { readFlow, type TranslatedFlow } from "./translated-flow.ts";
@@ -28,18 +27,29 @@ export async function listFlows(ips: ReadonlySet<string>): Promise<Map<string, T
   // Whoever waits below hears of it.
   ended.catch(() => {});
   try {
-    for await (const line of createInterface({ input: child.stdout })) {
-      const flow = readFlow(line);
-      if (flow === null || !ips.has(flow.ip)) continue;
-      const known = flows.get(flow.ip);
-      if (known === undefined) flows.set(flow.ip, [flow]);
-      else known.push(flow);
+    let begun = "";
+    for await (const text of child.stdout.setEncoding("utf8")) {
+      // By hand, since a listing may have a hundred thousand lines, and more than one in a second is wanted.
+      const lines = (begun + text).split("\n");
+      begun = lines.pop()!;
+      for (const line of lines) note(flows, readFlow(line), ips);
     }
     await ended;
   } finally {
     clearTimeout(timer);
   }
   return flows;
+}
+
+function note(
+  flows: Map<string, TranslatedFlow[]>,
+  flow: TranslatedFlow | null,
+  ips: ReadonlySet<string>,
+): void {
+  if (flow === null || !ips.has(flow.ip)) return;
+  const known = flows.get(flow.ip);
+  if (known === undefined) flows.set(flow.ip, [flow]);
+  else known.push(flow);
 }
 
 /** Ends all entries with such a mark. */

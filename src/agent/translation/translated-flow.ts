@@ -24,31 +24,24 @@ export interface TranslatedFlow {
 }
 
 const OVER = /^tcp\s+\d+\s+\d+\s+(?:TIME_WAIT|CLOSE)\s/;
-const PROTOCOLS = ["tcp", "udp", "icmp", "icmpv6"] as const;
-const FIELD = /\b(src|dst|sport|dport|id)=(\S+)/g;
+/** One packet: from and to where, and the ports or the identifier of an echo. */
+const PACKET = String.raw`src=(\S+) dst=(\S+) (?:sport=(\d+) dport=(\d+)|type=\d+ code=\d+ id=(\d+))`;
+const ENTRY = new RegExp(`^(tcp|udp|icmp|icmpv6) .*?${PACKET}.*?${PACKET}`);
 
 /** The flow of a line; null for what is no entry of a flow that leaves with another source than its own. */
 export function readFlow(line: string): TranslatedFlow | null {
-  const protocol = PROTOCOLS.find((known) => line.startsWith(`${known} `));
-  if (protocol === undefined) return null;
-  const fields = Array.from(line.matchAll(FIELD), ([, name, value]) => [name!, value!] as const);
-  const all = (name: string): string[] => fields.flatMap(([key, value]) => (key === name ? [value] : []));
-  const [[source, answering], [destination, ip]] = [all("src"), all("dst")];
-  const isEcho = protocol === "icmp" || protocol === "icmpv6";
-  const [sourcePort, port] = isEcho ? all("id") : [all("sport")[0], all("dport")[1]];
-  const destinationPort = isEcho ? sourcePort : all("dport")[0];
-  if (source === undefined || answering === undefined || destination === undefined || ip === undefined)
-    return null;
-  if (sourcePort === undefined || destinationPort === undefined || port === undefined || source === ip)
-    return null;
+  const fields = ENTRY.exec(line);
+  if (fields === null) return null;
+  const [, protocol, source, destination, sourcePort, destinationPort, id, , ip, , port, answerId] = fields;
+  if (source === ip) return null;
   return {
-    protocol,
-    source,
-    sourcePort: Number(sourcePort),
-    destination,
-    destinationPort: Number(destinationPort),
-    ip,
-    port: Number(port),
+    protocol: protocol as TranslatedFlow["protocol"],
+    source: source!,
+    sourcePort: Number(sourcePort ?? id),
+    destination: destination!,
+    destinationPort: Number(destinationPort ?? id),
+    ip: ip!,
+    port: Number(port ?? answerId),
     isOver: OVER.test(line),
   };
 }

@@ -64,10 +64,13 @@ export class TranslatedPart {
   #isTrackingSure = true;
   /** As the kernel was told last; null when that is not known. */
   #chosen: TranslationChoice | null = null;
+  /** The last that it has taken, for people. */
+  #chosenLast = NOTHING_CHOSEN;
   /** Units that are let go of because others need them. */
   readonly #leaving = new Set<number>();
   readonly #released = new Set<number>();
   #counts = new FlowCounts([]);
+  #hasListed = false;
   /** Rises when units are taken out of choice: only a listing that began later knows of their last flows. */
   #choiceCount = 0;
   #countsKnowOf = 0;
@@ -111,6 +114,7 @@ export class TranslatedPart {
   flowsListed(flows: readonly TranslatedFlow[], mark: number): void {
     if (this.#isClosed) return;
     this.#counts = new FlowCounts(flows);
+    this.#hasListed = true;
     this.#countsKnowOf = mark;
     this.#noteFull();
     this.#report();
@@ -125,6 +129,13 @@ export class TranslatedPart {
     return isNotable || this.#leaving.size > 0;
   }
 
+  /** Whether ports may soon be missing, so that looking may cost something. */
+  get isPressed(): boolean {
+    const units = this.#unitsOf(this.#command, () => true);
+    const [busiest] = this.#counts.busiestFirst(new Set(units), 1);
+    return (busiest?.count ?? 0) * 2 > units.length * UNIT_PORT_COUNT;
+  }
+
   /** Whether nothing of it is in the kernel. */
   get isIdle(): boolean {
     return this.#tracked.size === 0 && this.#counts.total === 0;
@@ -132,7 +143,7 @@ export class TranslatedPart {
 
   /** As it was last known. */
   describe(): TranslatedUse {
-    const chosen = this.#chosen?.units.map(({ unit }) => unit) ?? [];
+    const chosen = this.#chosenLast.units.map(({ unit }) => unit);
     const [busiest] = this.#counts.busiestFirst(new Set(chosen), 1);
     return {
       ip: this.#options.ip,
@@ -212,7 +223,9 @@ export class TranslatedPart {
 
   /** Entries of an earlier lease, which its end had silenced, must not come to life again in fresh units. */
   async #begin(fresh: ReadonlySet<number>): Promise<void> {
-    if (fresh.size > 0) await this.#options.kernel.endEntries(this.#options.ip, fresh);
+    // None has come into being in them since they were listed, for nobody chooses them.
+    const doubtful = new Set([...fresh].filter((unit) => !this.#hasListed || this.#counts.ofUnit(unit) > 0));
+    if (doubtful.size > 0) await this.#options.kernel.endEntries(this.#options.ip, doubtful);
     await this.#track(new Set([...this.#tracked, ...fresh]));
   }
 
@@ -237,6 +250,7 @@ export class TranslatedPart {
     this.#chosen = null;
     await this.#options.kernel.choose(this.#options.ip, choice);
     this.#chosen = choice;
+    this.#chosenLast = choice;
     const chosen = new Set(choice.units.map(({ unit }) => unit));
     if (before === null || before.units.some(({ unit }) => !chosen.has(unit))) this.#choiceCount += 1;
   }
