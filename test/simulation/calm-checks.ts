@@ -108,7 +108,7 @@ function checkServed(world: CalmWorld, host: Host, ip: string, leased: readonly 
 /** Where there is a unit for each, containers get out again, and so does who speaks a proxy. [SN3] */
 function checkTranslated(host: Host, ip: string): void {
   const { translation, machine, guard } = host;
-  if (translation === null) return;
+  if (translation === null || !host.isTranslating) return;
   if (host.socketUnits(ip).size === 0) {
     throw new Violation("calm", `no data process of ${machine.name} has a port of ${ip}`);
   }

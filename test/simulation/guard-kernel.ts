@@ -144,7 +144,7 @@ export class GuardKernel {
 /** An agent's way to the guard: the real one, but for the kernel at its end. */
 export class SimulatedGuard implements Permitting {
   readonly kernel: GuardKernel;
-  readonly #found: ReadonlyMap<string, readonly number[]>;
+  #found: ReadonlyMap<string, readonly number[]>;
   readonly #hasEnd: ReadonlySet<string>;
   readonly #process: Process;
   readonly #chance: Chance;
@@ -173,6 +173,12 @@ export class SimulatedGuard implements Permitting {
   /** Whether these had an end in the kernel: what has none must be shut before anybody is asked. [MA4] */
   hasRunningFlows(ip: string): boolean {
     return this.translatedUnits(ip).length > 0 && this.#hasEnd.has(ip);
+  }
+
+  /** This agent translates nothing: what an earlier one had for that is for sockets from now on. */
+  forgetTranslated(): void {
+    for (const [ip, units] of this.#found) if (units.length > 0) void this.translate(ip, []);
+    this.#found = new Map();
   }
 
   /** What an earlier agent had for translation when this one began. */

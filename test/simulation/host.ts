@@ -10,8 +10,7 @@ import type { HostToSee } from "../../src/agent/leasing/watch-talk.ts";
 import type { HeldPort } from "../../src/agent/egress/held-port.ts";
 import type { Lease } from "../../src/core/lease-commands.ts";
 import { unitOf, unitsOf } from "../../src/core/port-block.ts";
-import type { SnatRule } from "../../src/agent/translation/snat-rule.ts";
-import { Translator } from "../../src/agent/translation/translator.ts";
+import type { Translator } from "../../src/agent/translation/translator.ts";
 import type { AddressPorts } from "../../src/agent/egress/address-ports.ts";
 import { PortBinder } from "../../src/agent/egress/port-binder.ts";
 import type { ServedAddresses } from "../../src/agent/leasing/served-addresses.ts";
@@ -25,7 +24,7 @@ import { type Machine, Process } from "./machine.ts";
 import type { Network } from "./network.ts";
 import { PortsApart } from "./ports-apart.ts";
 import { SILENT_LOG } from "./silent-log.ts";
-import { SimulatedTranslation } from "./simulated-translation.ts";
+import { translatorOf } from "./simulated-translation.ts";
 import { type TrackedFlow, TranslationTable } from "./translation-table.ts";
 
 /** Where every part of a run finds the others. */
@@ -65,16 +64,8 @@ export interface TranslationWatcher {
 /** Ports towards as many destinations: room is judged towards the busiest. */
 const DESTINATIONS = ["203.0.113.1:443/tcp", "203.0.113.2:443/tcp"];
 const DISK_DELAY_MS = 30;
-/** Whom agents translate for: what containers do is another matter here. */
-const SENDERS: SnatRule = {
-  name: "containers",
-  ips: [],
-  sources: ["10.88.0.0/16"],
-  devices: [],
-  marks: [],
-  cgroups: [],
-  direct: [],
-};
+/** Of an agent that is started without what the one before had for translation. */
+const WITHOUT_CHANCE = 0.1;
 /** How long a flow waits for a port of another process. */
 const PORT_WAIT_MS = 1_000;
 /** How long the kernel goes on with connections whose process was killed: resets, retransmissions. */
@@ -148,8 +139,11 @@ export class Host {
   readonly reach: string;
   /** How much it wants to send: flows that it opens per second. */
   demand = 2;
-  /** What its kernel translates; null where its agents do without. */
+  /** What its kernel translates; null where none of its agents tells it to. */
   readonly translation: TranslationTable | null;
+  /** Whether the present agent, or the last, translates: an operator may start the next one without. */
+  isTranslating = false;
+  readonly #translates: Chance | null;
   readonly containers: Containers | null;
   readonly #surroundings: HostSurroundings;
   readonly #disk: StateOnDisk;
@@ -172,6 +166,7 @@ export class Host {
     this.machine = machine;
     this.guard = new GuardKernel(machine);
     this.#surroundings = surroundings;
+    this.#translates = translates;
     this.translation = translates === null ? null : new TranslationTable(machine);
     this.containers = this.#containersOf(translates);
     this.#disk = { instance: this.#newInstance(), epochs: new Map(), slots: new Map() };
@@ -365,15 +360,14 @@ export class Host {
 
   /** Null where the kernel translates for nobody. */
   #translatorOf(process: Process, guard: SimulatedGuard): Translator | null {
+    this.isTranslating = this.#translates !== null && !this.#translates.isLikely(WITHOUT_CHANCE);
     if (this.translation === null) return null;
-    return new Translator({
-      rules: [SENDERS],
-      kernel: new SimulatedTranslation(this.translation, guard, process, this.#surroundings.chance),
-      inherited: (ip) => guard.translatedUnits(ip),
-      log: SILENT_LOG,
-      clock: () => this.machine.clock(),
-      timers: process,
-    });
+    if (!this.isTranslating) {
+      guard.forgetTranslated();
+      this.translation.removeRules();
+      return null;
+    }
+    return translatorOf(this.translation, guard, process, this.#surroundings.chance);
   }
 
   /** kill -9: what its connections still have to say is up to the kernel. */

@@ -97,6 +97,14 @@ export const BUGS_OF_TRANSLATION: readonly PlantedBug[] = [
     to: "new Map()",
   },
   {
+    name: "translation-outlives-its-option",
+    laws: ["law 7", "calm"],
+    shownBy: ["kill-host"],
+    file: "test/simulation/host.ts",
+    from: "      guard.forgetTranslated();\n",
+    to: "",
+  },
+  {
     name: "guard-not-told-of-translation",
     laws: ["guard"],
     file: WISHES,

@@ -378,7 +378,8 @@ export class Run {
       onAgent: (host: Host, what: "started" | "drains" | "ended", ranMs: number) => {
         // What is its own for good is shut until the next agent has spoken. [MA4]
         const isStatic = this.#options.isStatic === true;
-        if (what === "drains" || host.machine.isOff || isStatic) this.#flows.translated.left(host);
+        const isAllOver = what === "drains" || host.machine.isOff || !host.isTranslating;
+        if (isAllOver || isStatic) this.#flows.translated.left(host);
         if (what === "drains") return;
         if (what === "ended") this.#flows.translated.ended(host, ranMs);
         this.#flows.began(host);

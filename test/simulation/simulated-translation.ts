@@ -1,18 +1,47 @@
 /** An agent's way to what its kernel translates: calls take their time, fail, and perhaps were carried out all the same. */
 import type { TranslatedFlow } from "../../src/agent/translation/translated-flow.ts";
 import type { TranslationChoice } from "../../src/agent/translation/translation-kernel.ts";
-import type { PreparedKernel } from "../../src/agent/translation/translator.ts";
+import type { SnatRule } from "../../src/agent/translation/snat-rule.ts";
+import { type PreparedKernel, Translator } from "../../src/agent/translation/translator.ts";
 import { remainingMs } from "../../src/core/lease-term.ts";
 import type { Chance } from "./chance.ts";
 import type { SimulatedGuard } from "./guard-kernel.ts";
 import type { Process } from "./machine.ts";
+import { SILENT_LOG } from "./silent-log.ts";
 import type { TranslationTable } from "./translation-table.ts";
 
 const LONGEST_CALL_MS = 15;
 const LONGEST_LISTING_MS = 60;
 
+/** Whom agents translate for: what containers do is another matter here. */
+const SENDERS: SnatRule = {
+  name: "containers",
+  ips: [],
+  sources: ["10.88.0.0/16"],
+  devices: [],
+  marks: [],
+  cgroups: [],
+  direct: [],
+};
+/** An agent's translator. */
+export function translatorOf(
+  table: TranslationTable,
+  guard: SimulatedGuard,
+  process: Process,
+  chance: Chance,
+): Translator {
+  return new Translator({
+    rules: [SENDERS],
+    kernel: new SimulatedTranslation(table, guard, process, chance),
+    inherited: (ip) => guard.translatedUnits(ip),
+    log: SILENT_LOG,
+    clock: () => process.machine.clock(),
+    timers: process,
+  });
+}
+
 /** Of one agent. */
-export class SimulatedTranslation implements PreparedKernel {
+class SimulatedTranslation implements PreparedKernel {
   readonly #table: TranslationTable;
   readonly #guard: SimulatedGuard;
   readonly #process: Process;

@@ -135,6 +135,11 @@ export class TranslationTable {
     this.#entries.add(flow);
   }
 
+  /** The rules were removed: nothing new is translated, and entries stay. */
+  removeRules(): void {
+    this.#choices.clear();
+  }
+
   /** The machine was switched off. */
   forget(): void {
     this.#choices.clear();
