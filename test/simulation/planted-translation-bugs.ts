@@ -128,5 +128,5 @@ const BUGS: readonly Omit<PlantedBug, "isOfTranslations">[] = [
 
 /** They matter only where kernels translate for containers. */
 export const BUGS_OF_TRANSLATION: readonly PlantedBug[] = BUGS.map((bug) =>
-  Object.assign({ isOfTranslations: true }, bug),
+  Object.assign({ isOfTranslations: true as const }, bug),
 );
