@@ -60,6 +60,8 @@ export class TranslatedRig {
   /** Names of the calls that were carried out. */
   readonly carriedOut: string[] = [];
   faultCount = 0;
+  /** What was reported and was not so: within the part it would count as a fault of the kernel. */
+  #untruth: Error | null = null;
   readonly #commands: PartCommand[] = [];
   #timers: Timer[] = [];
   #flowCount = 0;
@@ -76,7 +78,13 @@ export class TranslatedRig {
     this.part = new TranslatedPart({
       ip: IP,
       kernel: this.#kernel(),
-      send: (report) => this.#heard(report),
+      send: (report) => {
+        try {
+          this.#heard(report);
+        } catch (fault) {
+          this.#untruth ??= fault as Error;
+        }
+      },
       inherited,
       onFault: () => {
         this.faultCount += 1;
@@ -115,7 +123,7 @@ export class TranslatedRig {
   async command(next: PartCommand): Promise<void> {
     this.#commands.push(next);
     this.part.command(next);
-    await turns();
+    await this.#turns();
   }
 
   /** The same, and lets the kernel do all that comes of it. */
@@ -127,7 +135,7 @@ export class TranslatedRig {
   /** Ends the call that waits for longest. */
   async end(outcome: Outcome): Promise<void> {
     const call = this.calls.shift();
-    if (call === undefined) return;
+    if (call === undefined) return expect.fail("no call waits for the kernel");
     if (outcome !== "refused") {
       call.carryOut();
       this.carriedOut.push(call.name);
@@ -135,12 +143,12 @@ export class TranslatedRig {
     }
     if (outcome === "done") call.resolve();
     else call.reject(new Error("the kernel does not listen"));
-    await turns();
+    await this.#turns();
   }
 
   /** Lets the kernel do all that it is asked. */
   async finish(): Promise<void> {
-    await turns();
+    await this.#turns();
     while (this.calls.length > 0) await this.end("done");
   }
 
@@ -152,7 +160,7 @@ export class TranslatedRig {
       this.#timers = this.#timers.filter((other) => other !== due);
       this.nowMs = Math.max(this.nowMs, due.atMs);
       due.what();
-      await turns();
+      await this.#turns();
     }
     this.nowMs = endMs;
   }
@@ -192,7 +200,7 @@ export class TranslatedRig {
     const flows = [...this.entries];
     return async () => {
       this.part.flowsListed(flows, mark);
-      await turns();
+      await this.#turns();
     };
   }
 
@@ -242,6 +250,12 @@ export class TranslatedRig {
     this.entries = this.entries.filter(isKept);
   }
 
+  /** Everything that is promised has happened. */
+  async #turns(): Promise<void> {
+    for (let turn = 0; turn < 30; turn += 1) await Promise.resolve();
+    if (this.#untruth !== null) throw this.#untruth;
+  }
+
   #expectApart(): void {
     const untracked = this.choice.units.filter(({ unit }) => !this.tracked.has(unit));
     expect(untracked, "units that are chosen and not tracked").toEqual([]);
@@ -271,9 +285,4 @@ export class TranslatedRig {
       if (report.released.includes(grant)) expect(inKernel, `unit ${unit} is released`).not.toContain(unit);
     }
   }
-}
-
-/** Everything that is promised has happened. */
-async function turns(): Promise<void> {
-  for (let turn = 0; turn < 30; turn += 1) await Promise.resolve();
 }

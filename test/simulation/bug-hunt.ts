@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { Chance } from "./chance.ts";
 import { FAULTS } from "./faults.ts";
 import { PLANTED_BUGS, type PlantedBug } from "./planted-bugs.ts";
+import { BUGS_OF_TRANSLATION } from "./planted-translation-bugs.ts";
 import { plant } from "./planting.ts";
 import { Run, type RunReport } from "./run.ts";
 import { drawScenario, drawTranslators } from "./scenario.ts";
@@ -53,9 +54,10 @@ async function hunt(bug: PlantedBug): Promise<Catch> {
 }
 
 /** All seeds: the remembered one, then those in which the faults that show the bug happen most often. */
-function seedsFor({ name, shownBy = [], isOfTranslations }: PlantedBug): number[] {
+function seedsFor(bug: PlantedBug): number[] {
+  const { name, shownBy = [] } = bug;
   const all = Array.from({ length: MOST_SEEDS }, (_, at) => at + 1);
-  const seeds = isOfTranslations === true ? all.filter(isTranslating) : all;
+  const seeds = BUGS_OF_TRANSLATION.includes(bug) ? all.filter(isTranslating) : all;
   const rates = new Map(seeds.map((seed) => [seed, rateOf(shownBy, seed)]));
   const known = remembered[name];
   return seeds.toSorted(

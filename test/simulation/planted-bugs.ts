@@ -17,8 +17,6 @@ export interface PlantedBug {
   readonly shownBy?: readonly string[];
   /** It matters only where the edge is restored from older copies. */
   readonly isOfRestores?: true;
-  /** It matters only where kernels translate for containers. */
-  readonly isOfTranslations?: true;
   /** From the root of the repository. */
   readonly file: string;
   readonly from: string;

@@ -5,7 +5,8 @@ const TRANSLATED = "src/agent/translation/translated-part.ts";
 const DIVIDED = "src/agent/division/divided-ports.ts";
 const WISHES = "src/agent/machine/guard-wishes.ts";
 
-const BUGS: readonly Omit<PlantedBug, "isOfTranslations">[] = [
+/** They matter only where kernels translate for containers. */
+export const BUGS_OF_TRANSLATION: readonly PlantedBug[] = [
   {
     name: "block-given-back-with-entries",
     laws: ["entries", "parts"],
@@ -35,13 +36,6 @@ const BUGS: readonly Omit<PlantedBug, "isOfTranslations">[] = [
     to: "if (ended.size > 0 && !isOver) await",
   },
   {
-    name: "entries-of-an-earlier-lease-go-on",
-    laws: ["entries"],
-    file: TRANSLATED,
-    from: "    if (doubtful.size > 0) await this.#options.kernel.endEntries(this.#options.ip, doubtful);\n",
-    to: "",
-  },
-  {
     name: "chosen-before-it-is-tracked",
     laws: ["guard"],
     file: TRANSLATED,
@@ -49,26 +43,11 @@ const BUGS: readonly Omit<PlantedBug, "isOfTranslations">[] = [
     to: "    await this.#choose(command);\n    await this.#begin(new Set([...held].filter((unit) => !this.#tracked.has(unit))));\n",
   },
   {
-    name: "tracking-that-failed-counts-as-done",
-    laws: ["guard"],
-    shownBy: ["trouble-guard"],
-    file: TRANSLATED,
-    from: "if (this.#isTrackingSure && isDeepStrictEqual",
-    to: "if (isDeepStrictEqual",
-  },
-  {
     name: "unit-let-go-on-a-stale-listing",
     laws: ["law 7"],
     file: TRANSLATED,
     from: "    if (this.#countsKnowOf < this.#choiceCount) return [];\n",
     to: "",
-  },
-  {
-    name: "translated-flows-not-counted",
-    laws: ["law 7"],
-    file: TRANSLATED,
-    from: "this.#counts = new FlowCounts(flows);",
-    to: "this.#counts = new FlowCounts(flows.slice(flows.length));",
   },
   {
     name: "translated-flows-not-reported",
@@ -125,8 +104,3 @@ const BUGS: readonly Omit<PlantedBug, "isOfTranslations">[] = [
     to: "    if (wish === undefined || units.length > 0) return;\n",
   },
 ];
-
-/** They matter only where kernels translate for containers. */
-export const BUGS_OF_TRANSLATION: readonly PlantedBug[] = BUGS.map((bug) =>
-  Object.assign({ isOfTranslations: true as const }, bug),
-);

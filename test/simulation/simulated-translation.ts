@@ -61,7 +61,10 @@ export class SimulatedTranslation implements PreparedKernel {
 
   flows(): Promise<ReadonlyMap<string, readonly TranslatedFlow[]>> {
     return this.#call(LONGEST_LISTING_MS, () =>
-      Map.groupBy(structuredClone(this.#table.entries()), ({ ip }) => ip),
+      Map.groupBy(
+        Array.from(this.#table.entries(), (flow): TranslatedFlow => ({ ...flow })),
+        ({ ip }) => ip,
+      ),
     );
   }
 

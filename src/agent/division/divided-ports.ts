@@ -265,13 +265,15 @@ export class DividedPorts {
   }
 
   /** Units that a process needs for what it uses, be the ports its own or borrowed. */
-  #needOf({ part, report, lends }: Part): number {
+  #needOf(part: Part): number {
+    // Who cannot borrow must have beforehand what comes next: as much again as it uses, like the host itself. [LK14]
+    return unitsFor(this.#usedBy(part) * (part.lends ? HEADROOM : 2));
+  }
+
+  #usedBy({ part, report }: Part): number {
     const busiest = report?.busiest[0];
     const lent = this.#loans.lentBy(part).filter(({ destination }) => destination === busiest?.destination);
-    const used = Math.max(0, (busiest?.count ?? 0) - lent.length) + (report?.busyLoans.length ?? 0);
-    // Who cannot borrow must have beforehand what comes next: as much again as it uses, like the host itself. [LK14]
-    const wanted = lends ? used * HEADROOM : used * 2;
-    return Math.ceil((wanted + AHEAD_PORTS) / UNIT_PORT_COUNT);
+    return Math.max(0, (busiest?.count ?? 0) - lent.length) + (report?.busyLoans.length ?? 0);
   }
 
   #tell(part: Part): void {
@@ -323,8 +325,12 @@ export class DividedPorts {
   /** All that there is counts as used, while one who cannot borrow gets less of it than it needs. */
   #missingCount(): number {
     const parts = [...this.#parts.values()];
-    if (parts.every(({ lends }) => lends)) return 0;
-    const needed = parts.reduce((sum, part) => sum + this.#needOf(part), 0);
+    const alone = parts.filter(({ lends }) => !lends);
+    if (alone.length === 0) return 0;
+    // The others help each other out: together they need what they use, be each without a unit of its own.
+    const lenders = parts.filter(({ lends }) => lends);
+    const used = lenders.reduce((sum, part) => sum + this.#usedBy(part), 0);
+    const needed = alone.reduce((sum, part) => sum + this.#needOf(part), unitsFor(used * HEADROOM));
     return needed > this.#grants.usableCount ? this.#grants.usableCount * UNIT_PORT_COUNT : 0;
   }
 
@@ -343,4 +349,9 @@ export class DividedPorts {
   #busiest(): ReturnType<typeof usedTogether> {
     return usedTogether([...this.#parts.values()].map(({ report }) => report?.busiest ?? []));
   }
+}
+
+/** Units for so many ports, and a few ahead. */
+function unitsFor(portCount: number): number {
+  return Math.ceil((portCount + AHEAD_PORTS) / UNIT_PORT_COUNT);
 }
