@@ -196,7 +196,7 @@ describe("[HS6] the doctor names", () => {
         "nft 'add ct helper ip others ftp { type \"ftp\" protocol tcp; }'",
       ],
       ["nft delete table ip others"],
-      "problem: The chain marks of the table ip others changes the mark of tracked flows: the bits 0x3fffc000 are ipshard's",
+      "problem: The chain marks of the table ip others changes the mark of tracked flows: the bits 0x7fffc000 are ipshard's",
       "note: The table ip others has the helper ftp",
     );
   });
