@@ -28,8 +28,8 @@ const SOUND: TranslationFacts = {
   missingGroups: [],
 };
 
-function told(findings: readonly Finding[]): string[] {
-  return findings.map(({ severity, sentence }) => `${severity}: ${sentence}`);
+function told(found: readonly Finding[]): string[] {
+  return found.map(({ severity, sentence }) => `${severity}: ${sentence}`);
 }
 
 function findings(changes: Partial<TranslationFacts>): string[] {

@@ -94,7 +94,7 @@ test(
     expect(await value(`${OURS}trackable_entries`)).toBeGreaterThan(1_000);
     expect(await value(`${OURS}look_seconds_count`)).toBeGreaterThan(0);
     const reasons = await prometheus.query(`${OURS}dropped_packets_total`);
-    expect(reasons.map(({ metric }) => metric["reason"]).toSorted()).toEqual([
+    expect(reasons.map(({ metric }) => `${metric["reason"]}`).toSorted()).toEqual([
       "destination",
       "full",
       "invalid",
@@ -174,6 +174,7 @@ test("[MT11] drill: the tracking table is nearly full", { timeout: 120_000 }, as
   const file = join(deployment.lab.directory, "entries");
   await writeFile(file, `${entries.join("\n")}\n`);
   await expectAlert("IpshardTrackingTableNearlyFull", () => onHost(`conntrack -R ${file} >/dev/null`));
+  expect(await value(`${OURS}tracked_entries`)).toBeGreaterThan(limit * 0.8);
   await onHost("conntrack -F");
   await expectSilence();
 });

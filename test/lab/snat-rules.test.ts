@@ -227,6 +227,37 @@ print(json.loads(data.split(b"\\r\\n\\r\\n")[1])["address"])
   expect(await seen("h1", ORIGINS_IPV4[0])).toBe("203.0.113.81");
 });
 
+test("[SN1] [SN10] programs of a control group are translated, also when it has been made anew", async () => {
+  const group = `ipshard-${process.pid}`;
+  // `ip netns exec` brings a /sys of its own, without the control groups.
+  const within = (script: string): string[] => [
+    "unshare",
+    "--mount",
+    "sh",
+    "-c",
+    `mount -t cgroup2 none /sys/fs/cgroup && ${script}`,
+  ];
+  const inGroup = within(`echo $$ > /sys/fs/cgroup/${group}/cgroup.procs && exec "$@"`).concat("sh");
+  const directory = (verb: "mkdir" | "rmdir"): Promise<unknown> =>
+    lab.exec("h1", within(`${verb} /sys/fs/cgroup/${group}`));
+  await keeper.kill();
+  const program = join(import.meta.dirname, "translation-keeper.ts");
+  keeper = lab.spawn("h1", within(`exec ${process.execPath} ${program}`));
+  await keeper.waitFor("ready\n");
+  await opened([`cgroup=/${group}, name=jobs`]);
+  await chosen(SHARED_IPV4, [32]);
+  for (const _ of ["first", "anew"]) {
+    await directory("mkdir");
+    try {
+      expect(await ask("restore")).toBe(false);
+      expect(await seen("h1", ORIGINS_IPV4[0], inGroup)).toBe(SHARED_IPV4);
+      expect(await seen("h1", ORIGINS_IPV4[0])).toBe("203.0.113.81");
+    } finally {
+      await directory("rmdir");
+    }
+  }
+});
+
 test("[SN7] what comes to a translated port and belongs to no flow is answered, and not remembered", async () => {
   await opened();
   await chosen(SHARED_IPV4, [32]);

@@ -8,6 +8,7 @@
  *     ["flows"]
  *     ["end", IP, UNITS]
  *     ["counts"]
+ *     ["restore"]                            says whether something was gone
  */
 import { createInterface } from "node:readline";
 import type { PoolPolicy } from "../../src/core/pool-policy.ts";
@@ -58,6 +59,8 @@ async function run(verb: string, args: readonly unknown[]): Promise<unknown> {
       return Object.fromEntries(await kernel.flows());
     case "end":
       return kernel.endEntries(args[0] as string, new Set(args[1] as number[]));
+    case "restore":
+      return kernel.restore();
     case "counts":
       return Object.fromEntries(await kernel.counts());
     default:

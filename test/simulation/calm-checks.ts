@@ -105,16 +105,17 @@ function checkServed(world: CalmWorld, host: Host, ip: string, leased: readonly 
   }
 }
 
-/** Containers get out again, and so does who speaks a proxy, where there is a unit for each. [SN3] */
+/** Where there is a unit for each, containers get out again, and so does who speaks a proxy. [SN3] */
 function checkTranslated(host: Host, ip: string): void {
   const { translation, machine, guard } = host;
   if (translation === null) return;
-  if (host.portCount(ip) >= 2 * UNIT_PORT_COUNT && host.socketUnits(ip).size === 0) {
+  if (host.socketUnits(ip).size === 0) {
     throw new Violation("calm", `no data process of ${machine.name} has a port of ${ip}`);
   }
   const units = translation.openIps().includes(ip) ? translation.chosen(ip) : [];
   const isOut = units.some((unit) => guard.permits(ip, unit * UNIT_PORT_COUNT, "translated"));
-  if (!isOut) throw new Violation("calm", `no container of ${machine.name} gets out by ${ip}`);
+  if (isOut || host.portCount(ip) < 2 * UNIT_PORT_COUNT) return;
+  throw new Violation("calm", `no container of ${machine.name} gets out by ${ip}`);
 }
 
 /** Nothing of a host that has gone is left, leased or in quarantine. */

@@ -5,7 +5,7 @@
 import type { Chance } from "./chance.ts";
 import type { GuardKernel } from "./guard-kernel.ts";
 import type { Machine, Process } from "./machine.ts";
-import { CLOSED_MS, type TrackedFlow, type TranslationTable } from "./translation-table.ts";
+import type { TrackedFlow, TranslationTable } from "./translation-table.ts";
 
 /** How a flow of a container was broken off: its entry was ended, or the guard did not let it out. */
 export type TranslatedBreak = "ended" | "held back";
@@ -101,7 +101,7 @@ export class Containers {
     table.touch(flow);
     if (transmit(flow.ip, flow.port)) onPassed(flow);
     else onBroken(flow, "held back");
-    if (isOver) flow.idleEndMs = machine.monotonicMs() + CLOSED_MS;
+    if (isOver) table.close(flow);
     else machine.after(chance.between(100, 4_000), () => this.#talk(flow, endMs, lossCount));
   }
 }

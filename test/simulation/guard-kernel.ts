@@ -78,6 +78,11 @@ export class GuardKernel {
     return this.#permissions.get(ip)?.translated.has(unitOf(port)) === true;
   }
 
+  /** Whether what it allows ends by itself. */
+  hasEnd(ip: string): boolean {
+    return Number.isFinite(this.#permissions.get(ip)?.monotonicEndMs ?? 0);
+  }
+
   /** Units for translation from which something may still leave, as a new agent finds them. [GU5] */
   translatedUnits(ip: string): number[] {
     const permission = this.#permissions.get(ip);
@@ -140,6 +145,7 @@ export class GuardKernel {
 export class SimulatedGuard implements Permitting {
   readonly kernel: GuardKernel;
   readonly #found: ReadonlyMap<string, readonly number[]>;
+  readonly #hasEnd: ReadonlySet<string>;
   readonly #process: Process;
   readonly #chance: Chance;
   readonly #wishes: GuardWishes;
@@ -151,6 +157,7 @@ export class SimulatedGuard implements Permitting {
     const tell = (permissions: readonly Permission[]): Promise<void> => this.#tellKernel(permissions);
     const told = { permit: tell, rebuild: tell, isInForce: () => Promise.resolve(true) };
     const found = Array.from(kernel.ips(), (ip) => ({ ip, translated: kernel.translatedUnits(ip) }));
+    this.#hasEnd = new Set(Array.from(kernel.ips()).filter((ip) => kernel.hasEnd(ip)));
     this.#found = new Map(found.map(({ ip, translated }) => [ip, translated]));
     this.#wishes = new GuardWishes(() => kernel.machine.clock(), told, found);
   }
@@ -161,6 +168,11 @@ export class SimulatedGuard implements Permitting {
 
   translate(ip: string, units: readonly number[]): Promise<void> {
     return this.#wishes.translate(ip, units);
+  }
+
+  /** Whether these had an end in the kernel: what has none must be shut before anybody is asked. [MA4] */
+  hasRunningFlows(ip: string): boolean {
+    return this.translatedUnits(ip).length > 0 && this.#hasEnd.has(ip);
   }
 
   /** What an earlier agent had for translation when this one began. */

@@ -252,6 +252,18 @@ export class Host {
     return units;
   }
 
+  /**
+   * Units with a flow of a container that may send, or that this agent knows of. An entry that a new agent could not
+   * find, since the kernel was told of it too late, is silent.
+   */
+  translatedUnits(ip: string): ReadonlySet<number> {
+    const flows = this.translation?.entries().filter((flow) => flow.ip === ip) ?? [];
+    const living = flows.filter(
+      ({ agent, port }) => agent === this.process || this.guard.permits(ip, port, "translated"),
+    );
+    return new Set(living.map(({ unit }) => unit));
+  }
+
   /** Whether its gateway answers. */
   get isAnswering(): boolean {
     return this.#agent?.process.isRunning === true;
@@ -531,9 +543,7 @@ export class Host {
         onShared(`${where} is used towards ${destination} already`);
       }
     }
-    if (this.translation?.entries().some((flow) => flow.ip === ip && unitOf(flow.port) === unitOf(port))) {
-      onShared(`the unit of ${where} is the kernel's`);
-    }
+    if (this.translatedUnits(ip).has(unitOf(port))) onShared(`the unit of ${where} is the kernel's`);
     for (const other of agent.parts()) {
       if (other === part || other.process.isOver) continue;
       for (const { lease } of other.binder.address(ip)?.leases() ?? []) {
@@ -577,7 +587,7 @@ export class Host {
  * on with. [MA4]
  */
 async function silence(guard: SimulatedGuard, ip: string): Promise<void> {
-  if (guard.translatedUnits(ip).length === 0) await guard.allow(ip, [], null);
+  if (!guard.hasRunningFlows(ip)) await guard.allow(ip, [], null);
 }
 
 /** Processes of an agent in which flows can begin now. */

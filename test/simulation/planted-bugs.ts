@@ -6,6 +6,7 @@
  */
 
 import assert from "node:assert/strict";
+import { BUGS_OF_TRANSLATION } from "./planted-translation-bugs.ts";
 
 /** One bug. */
 export interface PlantedBug {
@@ -48,8 +49,6 @@ const GUARDED = "src/agent/machine/guarded-ports.ts";
 const GRANTS = "src/agent/division/unit-grants.ts";
 const PART = "src/agent/division/part-ports.ts";
 const DIVIDED = "src/agent/division/divided-ports.ts";
-const TRANSLATED = "src/agent/translation/translated-part.ts";
-const WISHES = "src/agent/machine/guard-wishes.ts";
 const ROUTER = "src/router/feed/steering-progress.ts";
 const CACHE = "src/worker/hosts/placement-cache.ts";
 const GUARD = "test/simulation/guard-kernel.ts";
@@ -524,140 +523,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     from: "ports.push(port);",
     to: "ports.push(port);\n      this.#ports.giveBackApart(destination, port, false);",
   },
-  {
-    name: "block-given-back-with-entries",
-    laws: ["entries", "parts"],
-    isOfTranslations: true,
-    file: TRANSLATED,
-    from: "    if (ended.size > 0) await kernel.endEntries(ip, ended);\n",
-    to: "",
-  },
-  {
-    name: "confirmed-before-the-kernel-follows",
-    laws: ["parts", "entries", "guard"],
-    isOfTranslations: true,
-    file: TRANSLATED,
-    from: "    const held = new Set(this.#unitsOf(command, () => true));\n",
-    to: "    const held = new Set(this.#unitsOf(command, () => true));\n    this.#confirm(command.number);\n",
-  },
-  {
-    name: "released-before-it-is-not-tracked",
-    laws: ["parts", "law 7"],
-    isOfTranslations: true,
-    file: TRANSLATED,
-    from: "    await this.#track(new Set([...held].filter((unit) => !left.includes(unit))));\n",
-    to: "",
-  },
-  {
-    name: "entries-outlive-the-lease",
-    laws: ["entries"],
-    isOfTranslations: true,
-    file: TRANSLATED,
-    from: "if (ended.size > 0) await",
-    to: "if (ended.size > 0 && !isOver) await",
-  },
-  {
-    name: "entries-of-an-earlier-lease-go-on",
-    laws: ["entries"],
-    isOfTranslations: true,
-    file: TRANSLATED,
-    from: "    if (fresh.size > 0) await this.#options.kernel.endEntries(this.#options.ip, fresh);\n",
-    to: "",
-  },
-  {
-    name: "chosen-before-it-is-tracked",
-    laws: ["guard"],
-    isOfTranslations: true,
-    file: TRANSLATED,
-    from: "    await this.#begin(new Set([...held].filter((unit) => !this.#tracked.has(unit))));\n    await this.#choose(command);\n",
-    to: "    await this.#choose(command);\n    await this.#begin(new Set([...held].filter((unit) => !this.#tracked.has(unit))));\n",
-  },
-  {
-    name: "tracking-that-failed-counts-as-done",
-    laws: ["guard"],
-    shownBy: ["trouble-guard"],
-    isOfTranslations: true,
-    file: TRANSLATED,
-    from: "if (this.#isTrackingSure && isDeepStrictEqual",
-    to: "if (isDeepStrictEqual",
-  },
-  {
-    name: "unit-let-go-on-a-stale-listing",
-    laws: ["law 7"],
-    isOfTranslations: true,
-    file: TRANSLATED,
-    from: "    if (this.#countsKnowOf < this.#choiceCount) return [];\n",
-    to: "",
-  },
-  {
-    name: "translated-flows-not-counted",
-    laws: ["law 7"],
-    isOfTranslations: true,
-    file: TRANSLATED,
-    from: "this.#counts = new FlowCounts(flows);",
-    to: "this.#counts = new FlowCounts(flows.slice(flows.length));",
-  },
-  {
-    name: "translated-flows-not-reported",
-    laws: ["law 7"],
-    isOfTranslations: true,
-    file: TRANSLATED,
-    from: "const count = this.#flowsOf(unit);\n        return count === 0 ?",
-    to: "const count = this.#flowsOf(unit);\n        return count < 1e9 ?",
-  },
-  {
-    name: "inherited-units-end-with-the-term",
-    laws: ["law 7"],
-    shownBy: ["kill-host"],
-    isOfTranslations: true,
-    file: TRANSLATED,
-    from: "if (command.term !== null && (command.isHostUsable || command.units.length > 0))",
-    to: "if (command.term !== null)",
-  },
-  {
-    name: "claims-forgotten",
-    laws: ["law 7", "parts"],
-    shownBy: ["kill-host"],
-    isOfTranslations: true,
-    file: DIVIDED,
-    from: "    for (const unit of claimed) this.#claims.set(unit, part);\n",
-    to: "",
-  },
-  {
-    name: "spare-held-back-though-in-use",
-    laws: ["law 7"],
-    shownBy: ["kill-host"],
-    isOfTranslations: true,
-    file: "src/agent/leasing/lease-holdings.ts",
-    from: "![...unitsOf(lease)].some((unit) => this.#unitsInUse.has(unit))",
-    to: "![...unitsOf(lease)].some((unit) => unit < 0)",
-  },
-  {
-    name: "restart-silences-containers",
-    laws: ["law 7"],
-    shownBy: ["kill-host"],
-    isOfTranslations: true,
-    file: "test/simulation/host.ts",
-    from: "  if (guard.translatedUnits(ip).length === 0) await guard.allow(ip, [], null);",
-    to: "  await guard.allow(ip, [], null);",
-  },
-  {
-    name: "found-translations-forgotten-by-the-guard",
-    laws: ["law 7", "guard"],
-    shownBy: ["kill-host"],
-    isOfTranslations: true,
-    file: WISHES,
-    from: "new Map(found.map(({ ip, translated }) => [ip, translated]))",
-    to: "new Map()",
-  },
-  {
-    name: "guard-not-told-of-translation",
-    laws: ["guard"],
-    isOfTranslations: true,
-    file: WISHES,
-    from: "    if (wish === undefined) return;\n",
-    to: "    if (wish === undefined || units.length > 0) return;\n",
-  },
+  ...BUGS_OF_TRANSLATION,
   {
     name: "placement-asked-for-per-request",
     laws: ["law 9"],

@@ -99,8 +99,8 @@ export class Run {
     this.#options = options;
     this.#chance = new Chance(seed);
     const drawn = drawScenario(this.#chance, Object.keys(FAULTS));
-    const scenario = options.isStatic === true ? inStaticPool(drawn) : drawn;
-    this.#scenario = { ...scenario, translators: drawTranslators(seed) };
+    const scenario = { ...drawn, translators: drawTranslators(seed) };
+    this.#scenario = options.isStatic === true ? inStaticPool(scenario) : scenario;
     this.#network = new Network(this.#timeline, this.#chance, FAIR_WEATHER);
     const { ips, hostCount, routerCount, settings, badWeather } = this.#scenario;
     this.#attention = new Attention(this.#network, badWeather);
@@ -376,7 +376,9 @@ export class Run {
       watch: (host: Host, url: URL, direction: "sent" | "read", text: string) =>
         this.#wiretap.host(host, url, direction, text),
       onAgent: (host: Host, what: "started" | "drains" | "ended", ranMs: number) => {
-        if (what === "drains" || host.machine.isOff) this.#flows.translated.left(host);
+        // What is its own for good is shut until the next agent has spoken. [MA4]
+        const isStatic = this.#options.isStatic === true;
+        if (what === "drains" || host.machine.isOff || isStatic) this.#flows.translated.left(host);
         if (what === "drains") return;
         if (what === "ended") this.#flows.translated.ended(host, ranMs);
         this.#flows.began(host);

@@ -27,9 +27,6 @@ export interface Scenario {
 const MOST_HOSTS = 4;
 /** No seeds of runs are so far from each other. */
 const TRANSLATORS_APART = 2 ** 50;
-/** Slots are one unit each. */
-const STATIC_PORTS = UNIT_PORT_COUNT;
-
 const LEASABLE_UNITS = LEASABLE_PORT_COUNT / UNIT_PORT_COUNT;
 const IPS = ["192.0.2.1", "192.0.2.2"];
 
@@ -87,12 +84,14 @@ export function drawTranslators(seed: number): (Chance | null)[] {
 
 /** The same in a static pool. */
 export function inStaticPool(scenario: Scenario): Scenario {
-  const { settings, hostCount } = scenario;
+  const { settings, hostCount, translators } = scenario;
+  // One unit is for sockets alone.
+  const unitsPerSlot = translators.length > 0 ? 2 : 1;
   return {
     ...scenario,
-    settings: { ...settings, staticPortsPerHost: STATIC_PORTS },
+    settings: { ...settings, staticPortsPerHost: unitsPerSlot * UNIT_PORT_COUNT },
     // For each host, its duplicate, and a few that rest: who gets one gets the one unused for longest, so with more
     // none would change hands.
-    roomUnits: hostCount + 1 + (scenario.roomUnits % 3),
+    roomUnits: unitsPerSlot * (hostCount + 1 + (scenario.roomUnits % 3)),
   };
 }

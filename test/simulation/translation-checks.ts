@@ -6,7 +6,7 @@
  * - entries: none is left in a block that is given back, none lives on when its block has been another's, and an
  *   agent that runs ends those of its time from which nothing may leave any more.
  */
-import { blockContains, type PortBlock, unitOf } from "../../src/core/port-block.ts";
+import { blockContains, type PortBlock } from "../../src/core/port-block.ts";
 import type { TranslatedBreak } from "./containers.ts";
 import type { FlowChecks } from "./flow-checks.ts";
 import type { Host, TranslationWatcher } from "./host.ts";
@@ -40,7 +40,6 @@ export class TranslationChecks implements TranslationWatcher {
 
   chosen(host: Host, flow: TrackedFlow): void {
     this.counts.translated += 1;
-    this.#apart(host, flow);
     if (host.guard.isTranslated(flow.ip, flow.port)) return;
     const what = `${host.machine.name} translates to ${flow.ip}:${flow.port}`;
     throw new Violation("guard", `${what} before its guard knows of it`);
@@ -75,8 +74,8 @@ export class TranslationChecks implements TranslationWatcher {
     throw new Violation("entries", `${what}, and its kernel has a flow from ${left.port}`);
   }
 
-  #apart(host: Host, { ip, port }: TrackedFlow): void {
-    if (!host.socketUnits(ip).has(unitOf(port))) return;
+  #apart(host: Host, { ip, port, unit }: TrackedFlow): void {
+    if (!host.socketUnits(ip).has(unit) || !host.translatedUnits(ip).has(unit)) return;
     const what = `the unit of ${ip}:${port} of ${host.machine.name}`;
     throw new Violation("parts", `${what} is the kernel's and a data process's`);
   }

@@ -10,7 +10,7 @@ import type { Chance } from "./chance.ts";
 import type { Machine, Process } from "./machine.ts";
 
 /** A flow of a container, as the kernel knows it. */
-export interface TrackedFlow extends TranslatedFlow {
+export interface TrackedFlow extends Omit<TranslatedFlow, "isOver"> {
   readonly unit: number;
   /** True time. */
   readonly openedAtMs: number;
@@ -18,6 +18,8 @@ export interface TrackedFlow extends TranslatedFlow {
   readonly agent: Process | null;
   /** By the monotonic clock; each packet puts it off. */
   idleEndMs: number;
+  /** Both sides have said the last of it. */
+  isOver: boolean;
 }
 
 /** What new flows by an address may use. */
@@ -28,7 +30,7 @@ interface Choice extends Pick<TranslationChoice, "units" | "full"> {
 /** An entry without packets lasts for so long: flows of a run say something every four seconds. */
 const IDLE_MS = 10_000;
 /** And so long behind the last packet of its flow. */
-export const CLOSED_MS = 1_000;
+const CLOSED_MS = 1_000;
 
 /** In the kernel of one machine. */
 export class TranslationTable {
@@ -120,6 +122,12 @@ export class TranslationTable {
       agent,
       idleEndMs,
     };
+  }
+
+  /** The last packet has. */
+  close(flow: TrackedFlow): void {
+    flow.isOver = true;
+    flow.idleEndMs = this.#machine.monotonicMs() + CLOSED_MS;
   }
 
   /** The first packet has left. */

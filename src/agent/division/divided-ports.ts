@@ -215,9 +215,7 @@ export class DividedPorts {
 
   #balance(): void {
     this.#settleClaims();
-    // What there is too little of goes first to those who lend of it: they have clients that wait.
-    const inTurn = [...this.#parts.values()].toSorted((a, b) => Number(b.lends) - Number(a.lends));
-    const parts = inTurn.map((part) => ({
+    const parts = this.#inTurn().map((part) => ({
       part,
       need: this.#needOf(part),
       has: this.#grants.of(part.part).length,
@@ -248,6 +246,16 @@ export class DividedPorts {
     }
   }
 
+  /**
+   * Where there is too little for all: the only unit goes to one who lends of it, for they have clients that wait; then
+   * everybody who cannot borrow has one, and then the others do.
+   */
+  #inTurn(): Part[] {
+    const [first, ...lenders] = [...this.#parts.values()].filter(({ lends }) => lends);
+    const alone = [...this.#parts.values()].filter(({ lends }) => !lends);
+    return [...(first === undefined ? [] : [first]), ...alone, ...lenders];
+  }
+
   #settleClaims(): void {
     for (const [unit, part] of this.#claims) {
       if (!this.#parts.has(part) || !this.#grants.isFree(unit)) continue;
@@ -257,11 +265,13 @@ export class DividedPorts {
   }
 
   /** Units that a process needs for what it uses, be the ports its own or borrowed. */
-  #needOf({ part, report }: Part): number {
+  #needOf({ part, report, lends }: Part): number {
     const busiest = report?.busiest[0];
     const lent = this.#loans.lentBy(part).filter(({ destination }) => destination === busiest?.destination);
     const used = Math.max(0, (busiest?.count ?? 0) - lent.length) + (report?.busyLoans.length ?? 0);
-    return Math.ceil((used * HEADROOM + AHEAD_PORTS) / UNIT_PORT_COUNT);
+    // Who cannot borrow must have beforehand what comes next: as much again as it uses, like the host itself. [LK14]
+    const wanted = lends ? used * HEADROOM : used * 2;
+    return Math.ceil((wanted + AHEAD_PORTS) / UNIT_PORT_COUNT);
   }
 
   #tell(part: Part): void {
@@ -299,7 +309,7 @@ export class DividedPorts {
     if (isInForce) this.#number = this.#wanted.number;
     const flows = Array.from(this.#flows(), ([epoch, count]) => ({ epoch, count }));
     const number = Math.max(0, this.#number - this.#numbersBefore);
-    const busiestCount = Math.max(this.#busiest().count, this.#leastCount());
+    const busiestCount = Math.max(this.#busiest().count, this.#leastCount(), this.#missingCount());
     this.#keeper?.onReport?.({ number, busiestCount, flows, lingering: [] });
   }
 
@@ -308,6 +318,14 @@ export class DividedPorts {
     const parts = [...this.#parts.values()];
     const aloneCount = parts.filter(({ lends }) => !lends).length;
     return aloneCount < parts.length ? aloneCount * UNIT_PORT_COUNT * ONLY_UNIT_USE : 0;
+  }
+
+  /** All that there is counts as used, while one who cannot borrow gets less of it than it needs. */
+  #missingCount(): number {
+    const parts = [...this.#parts.values()];
+    if (parts.every(({ lends }) => lends)) return 0;
+    const needed = parts.reduce((sum, part) => sum + this.#needOf(part), 0);
+    return needed > this.#grants.usableCount ? this.#grants.usableCount * UNIT_PORT_COUNT : 0;
   }
 
   #flows(): Map<number, number> {

@@ -2,12 +2,14 @@
  * Puts the translation into the kernel: the ruleset by nftables, the entries of flows by `conntrack`, and which units
  * are translated by the guard. A choice for one address is one transaction. [SN3] [SN10]
  */
+import { isDeepStrictEqual } from "node:util";
 import { remainingMs } from "../../core/lease-term.ts";
 import type { PoolPolicy } from "../../core/pool-policy.ts";
 import type { Clock } from "../../process/clock.ts";
 import { NftSession } from "../../linux/nft-session.ts";
 import { parseListing } from "../../linux/nftables/listing.ts";
 import { ruleProbe, tableRemoval } from "../../linux/nftables/statements.ts";
+import { controlGroups } from "./control-groups.ts";
 import type { HostRanges } from "./destination-rules.ts";
 import { entryMark, marksOfUnits, MOST_ADDRESSES } from "./entry-mark.ts";
 import { lockSenders } from "./sender-lock.ts";
@@ -43,10 +45,14 @@ export interface NftTranslationOptions {
   readonly devices: () => Promise<readonly string[]>;
 }
 
-const PROBES = ["arrivals", "forward", "translate", "check"].map((chain) =>
-  ruleProbe("inet", TRANSLATION_TABLE, chain, 0),
-);
 const LOOKS_BETWEEN = 10;
+
+/** Ask whether the chains that packets meet have their rules; what is only forwarded has none without senders of the kind. */
+function probesOf(rules: readonly SnatRule[]): string {
+  const isForwarded = rules.some(({ sources, devices }) => sources.length + devices.length > 0);
+  const chains = [...(isForwarded ? ["arrivals"] : []), "forward", "translate", "check"];
+  return chains.map((chain) => ruleProbe("inet", TRANSLATION_TABLE, chain, 0)).join("; ");
+}
 
 /** Takes away what an earlier agent has left that translated, with its lock; nothing without such. */
 export async function removeTranslation(): Promise<boolean> {
@@ -71,6 +77,7 @@ export class NftTranslation implements TranslationKernel {
   #numbered: string[] = [];
   #policy: PoolPolicy | null = null;
   #devices: readonly string[] = [];
+  #cgroups: ReadonlyMap<string, number> = new Map();
   #looks = 0;
   #last: Promise<unknown> = Promise.resolve();
 
@@ -88,7 +95,14 @@ export class NftTranslation implements TranslationKernel {
     // Found out before anybody relies on it.
     await listFlows(new Set());
     this.#numbered = await this.#readNumbers();
-    const known = await this.#session.list(["list", "set", "inet", TRANSLATION_TABLE, frameName(rules)]);
+    this.#cgroups = await controlGroups(rules);
+    const known = await this.#session.list([
+      "list",
+      "set",
+      "inet",
+      TRANSLATION_TABLE,
+      frameName({ rules, cgroups: this.#cgroups }),
+    ]);
     // A new frame refuses what begins; what runs still has its address among those by which it may leave.
     const frame =
       known === null ? [...this.#frame(), ...this.#choiceStatements()] : deviceStatements(this.#devices);
@@ -111,7 +125,8 @@ export class NftTranslation implements TranslationKernel {
   restore(): Promise<boolean> {
     return this.#inTurn(async () => {
       this.#looks += 1;
-      const isThere = await this.#session.isPossible(PROBES.join("; "));
+      const isThere = await this.#session.isPossible(probesOf(this.#options.rules));
+      if (isThere && (await this.#followGroups())) return false;
       if (isThere && this.#looks % LOOKS_BETWEEN !== 0) return false;
       // A flush takes both.
       const wasUnguarded = await this.#options.guard.restore();
@@ -209,6 +224,15 @@ export class NftTranslation implements TranslationKernel {
     return policyStatements(rules, ranges, this.#policy);
   }
 
+  /** Whether a control group has come, or come anew, so that all was told again. */
+  async #followGroups(): Promise<boolean> {
+    const cgroups = await controlGroups(this.#options.rules);
+    if (isDeepStrictEqual(cgroups, this.#cgroups)) return false;
+    this.#cgroups = cgroups;
+    await this.#rebuild();
+    return true;
+  }
+
   /** A machine that has lost its way out for a moment must not let anything out meanwhile. */
   async #followDevices(): Promise<void> {
     const devices = await this.#options.devices();
@@ -218,7 +242,8 @@ export class NftTranslation implements TranslationKernel {
   }
 
   #frame(): string[] {
-    return frameStatements({ rules: this.#options.rules, devices: this.#devices });
+    const { rules } = this.#options;
+    return frameStatements({ rules, devices: this.#devices, cgroups: this.#cgroups });
   }
 
   async #runOrRebuild(statements: readonly string[]): Promise<void> {

@@ -16,24 +16,37 @@ import {
 } from "./senders.ts";
 import { TRANSLATION_PRIORITY } from "./translation-ruleset.ts";
 
-/** An object of nft's JSON, such as a chain. */
-type Properties = Readonly<Record<string, unknown>>;
+/** An object of nft's JSON, with what those have that are looked at. */
+interface RulesetObject {
+  readonly family: string;
+  readonly table: string;
+  /** Of a rule. */
+  readonly chain: string;
+  readonly expr?: readonly Expression[];
+  readonly name: string;
+  /** Of a chain that is called by a hook. */
+  readonly type?: string;
+  readonly hook?: string;
+  readonly prio?: number;
+  /** Of a flowtable. */
+  readonly dev?: string | readonly string[];
+}
 
 /** Tables that are ours. */
 const OWN = /^ipshard(_|$)/;
 const ALL_BITS = 0xffff_ffff;
 /** Chains lead to others; a ruleset that goes on beyond this is not followed. */
 const MOST_STEPS = 10_000;
-const REWRITING = ["masquerade", "snat"];
-const REWRITING_TARGETS = ["MASQUERADE", "SNAT", "NETMAP"];
+const REWRITING: readonly string[] = ["masquerade", "snat"];
+const REWRITING_TARGETS: ReadonlySet<string> = new Set(["MASQUERADE", "SNAT", "NETMAP"]);
 const ENDING = ["accept", "drop", "return", "goto"];
 
 /** Everything that is found in a ruleset. */
 export function rulesetFindings(listed: readonly Listed[], senders: Senders): Finding[] {
-  const of = (kind: string): Properties[] =>
+  const of = (kind: string): RulesetObject[] =>
     listed.flatMap((object) => {
-      const found = object[kind];
-      return found === undefined || OWN.test(String(found["table"])) ? [] : [found];
+      const found = object[kind] as RulesetObject | undefined;
+      return found === undefined || OWN.test(found.table) ? [] : [found];
     });
   const rules = of("rule");
   return [
@@ -47,7 +60,7 @@ export function rulesetFindings(listed: readonly Listed[], senders: Senders): Fi
     ),
     ...of("flowtable").map(({ family, table, name, dev }) =>
       problem(
-        `The flowtable ${name} of the table ${named(family, table)} carries flows between ${[dev].flat().join(", ")} ` +
+        `The flowtable ${name} of the table ${named(family, table)} carries flows between ${[dev ?? []].flat().join(", ")} ` +
           "past the guard and the translation: they would go on when their lease is over. " +
           "Let no rule add what senders send to it (`flow add`), or take the devices out.",
       ),
@@ -56,13 +69,13 @@ export function rulesetFindings(listed: readonly Listed[], senders: Senders): Fi
 }
 
 /** Whoever gives a packet a source first has done so for all of its flow. */
-function chainFindings(chain: Properties, rules: readonly Properties[], senders: Senders): Finding[] {
-  if (chain["type"] !== "nat" || chain["hook"] !== "postrouting") return [];
-  const { family, table, name, prio } = chain;
+function chainFindings(chain: RulesetObject, rules: readonly RulesetObject[], senders: Senders): Finding[] {
+  const { type, hook, family, table, name, prio = 0 } = chain;
+  if (type !== "nat" || hook !== "postrouting") return [];
   const place = `The chain ${name} of the table ${named(family, table)}`;
-  const { sources, direct } = sendersOf(senders, String(family));
+  const { sources, direct } = sendersOf(senders, family);
   const rewrites = rewritesFrom(chain, rules, sources);
-  if (Number(prio) <= TRANSLATION_PRIORITY) {
+  if (prio <= TRANSLATION_PRIORITY) {
     if (!rewrites.some((path) => mayMeet(path, "saddr", sources))) return [];
     return [
       problem(
@@ -95,13 +108,13 @@ function sendersOf(
 
 /** The comparisons on the way to each rule that gives packets another source. */
 function rewritesFrom(
-  base: Properties,
-  rules: readonly Properties[],
+  base: RulesetObject,
+  rules: readonly RulesetObject[],
   sources: readonly string[],
 ): Comparison[][] {
   const { family, table } = base;
-  const own = rules.filter((rule) => rule["family"] === family && rule["table"] === table);
-  const byChain = Map.groupBy(own, ({ chain }) => String(chain));
+  const own = rules.filter((rule) => rule.family === family && rule.table === table);
+  const byChain = Map.groupBy(own, ({ chain }) => chain);
   const found: Comparison[][] = [];
   let stepCount = 0;
   const follow = (chain: string, before: readonly Comparison[], above: readonly string[]): void => {
@@ -116,23 +129,23 @@ function rewritesFrom(
       if (isEndOf(rule, sources)) return;
     }
   };
-  follow(String(base["name"]), [], [String(base["name"])]);
+  follow(base.name, [], [base.name]);
   return found;
 }
 
-function expressionsOf(rule: Properties): readonly Expression[] {
-  return (rule["expr"] ?? []) as readonly Expression[];
+function expressionsOf(rule: RulesetObject): readonly Expression[] {
+  return rule.expr ?? [];
 }
 
-function isRewriting(rule: Properties): boolean {
+function isRewriting(rule: RulesetObject): boolean {
   return expressionsOf(rule).some((expression) => {
     const target = expression["xt"] as { type?: string; name?: string } | undefined;
-    const isTarget = target?.type === "target" && REWRITING_TARGETS.includes(target.name ?? "");
+    const isTarget = target?.type === "target" && REWRITING_TARGETS.has(target.name ?? "");
     return isTarget || REWRITING.some((verdict) => verdict in expression);
   });
 }
 
-function targetOf(rule: Properties): string | null {
+function targetOf(rule: RulesetObject): string | null {
   for (const expression of expressionsOf(rule)) {
     const led = (expression["jump"] ?? expression["goto"]) as { target?: string } | undefined;
     if (led?.target !== undefined) return led.target;
@@ -141,7 +154,7 @@ function targetOf(rule: Properties): string | null {
 }
 
 /** Whether no packet of these sources comes by this rule, but those that another program has chosen by a mark. */
-function isEndOf(rule: Properties, sources: readonly string[]): boolean {
+function isEndOf(rule: RulesetObject, sources: readonly string[]): boolean {
   const expressions = expressionsOf(rule);
   if (!expressions.some((expression) => ENDING.some((verdict) => verdict in expression))) return false;
   const matches = expressions.flatMap(({ xt }) => (xt as { type?: string; name?: string } | undefined) ?? []);
@@ -184,11 +197,11 @@ function holds(outer: string, inner: string): boolean {
   return network.kind() === address.kind() && bits <= innerBits && address.match(network, bits);
 }
 
-function markFindings(rules: readonly Properties[]): Finding[] {
+function markFindings(rules: readonly RulesetObject[]): Finding[] {
   const { mask } = entryMark(0, 0);
   const findings = new Map<string, Finding>();
   for (const rule of rules) {
-    const place = `The chain ${rule["chain"]} of the table ${named(rule["family"], rule["table"])}`;
+    const place = `The chain ${rule.chain} of the table ${named(rule.family, rule.table)}`;
     const bits = Math.max(0, ...expressionsOf(rule).map((expression) => changedBits(expression) & mask));
     const advice = `the bits ${hex(mask)} are ipshard's, which ends flows of a lease by them. Give it a mask that spares them.`;
     if (bits !== 0) findings.set(place, problem(`${place} changes the mark of tracked flows: ${advice}`));
@@ -222,8 +235,8 @@ function bitsOf(value: unknown): number | null {
   return null;
 }
 
-function named(family: unknown, table: unknown): string {
-  return `${String(family)} ${String(table)}`;
+function named(family: string, table: string): string {
+  return `${family} ${table}`;
 }
 
 function hex(bits: number): string {

@@ -58,10 +58,11 @@ export function senderMarks(rules: readonly SnatRule[]): string[] {
   return forwarded.map((match) => `${match} meta mark set meta mark | ${SENDER_MARK}`);
 }
 
-/** Statements that mark what programs of the control groups send, for the hooks behind. */
-export function cgroupMarks(rules: readonly SnatRule[]): string[] {
+/** Statements that mark what programs of the control groups send, as far as these are there, for the hooks behind. */
+export function cgroupMarks(rules: readonly SnatRule[], present: ReadonlyMap<string, number>): string[] {
   const all = rules.flatMap(({ cgroups }) => cgroups);
-  return all.map((path, at) => {
+  return all.flatMap((path, at) => {
+    if (!present.has(path)) return [];
     const mark = hex((at + 1) << CGROUP_MARK_SHIFT);
     const level = path.split("/").length;
     return `socket cgroupv2 level ${level} "${path}" meta mark set meta mark & ${hex(~CGROUP_MARK_MASK >>> 0)} | ${mark}${cgroupComment(path)}`;

@@ -32,6 +32,12 @@ export interface Comparison {
   readonly right: unknown;
 }
 
+interface OwnRule {
+  readonly chain: string;
+  readonly comment?: string;
+  readonly expr?: readonly Expression[];
+}
+
 /** As the rules say it. */
 export function sendersOfRules(rules: readonly SnatRule[]): Senders {
   return {
@@ -44,10 +50,12 @@ export function sendersOfRules(rules: readonly SnatRule[]): Senders {
 
 /** As the kernel says it; null where it translates nothing. */
 export function sendersInKernel(listed: readonly Listed[]): Senders | null {
-  const own = listed.flatMap(({ rule }) => (rule?.["table"] === TRANSLATION_TABLE ? [rule] : []));
+  const own = listed.flatMap(({ rule }) =>
+    rule?.["table"] === TRANSLATION_TABLE ? [rule as unknown as OwnRule] : [],
+  );
   if (own.length === 0) return null;
-  const rulesOf = (isMeant: (chain: string) => boolean): Record<string, unknown>[] =>
-    own.filter(({ chain }) => isMeant(String(chain)));
+  const rulesOf = (isMeant: (chain: string) => boolean): OwnRule[] =>
+    own.filter(({ chain }) => isMeant(chain));
   const judged = rulesOf((chain) => chain === "forward").flatMap(comparisonsOf);
   const first = rulesOf((chain) => /^translate\d+$/.test(chain)).flatMap(comparisonsOf);
   return {
@@ -59,9 +67,8 @@ export function sendersInKernel(listed: readonly Listed[]): Senders | null {
 }
 
 /** The comparisons of a rule, in their order. */
-export function comparisonsOf(rule: Readonly<Record<string, unknown>>): Comparison[] {
-  const expressions = (rule["expr"] ?? []) as Expression[];
-  return expressions.flatMap((expression) => (expression["match"] as Comparison | undefined) ?? []);
+export function comparisonsOf({ expr = [] }: { readonly expr?: readonly Expression[] }): Comparison[] {
+  return expr.flatMap(({ match }) => (match as Comparison | undefined) ?? []);
 }
 
 /** Whether a comparison is about a field of packets, such as `saddr`, or about a key of `meta`. */
@@ -92,8 +99,7 @@ function textsOf(right: unknown): string[] {
   return set?.flatMap(textsOf) ?? [];
 }
 
-function groupOf(rule: Record<string, unknown>): SendingGroup[] {
-  const comment = String(rule["comment"] ?? "");
+function groupOf({ comment = "", ...rule }: OwnRule): SendingGroup[] {
   const compared = comparisonsOf(rule).find(isOf("socket", "cgroupv2"));
   if (compared === undefined || !comment.startsWith(CGROUP_COMMENT)) return [];
   return [{ path: comment.slice(CGROUP_COMMENT.length), inKernel: String(compared.right) }];

@@ -70,6 +70,7 @@ export class TranslatedPart {
   readonly #leaving = new Set<number>();
   readonly #released = new Set<number>();
   #counts = new FlowCounts([]);
+  #hasListed = false;
   /** Rises when units are taken out of choice: only a listing that began later knows of their last flows. */
   #choiceCount = 0;
   #countsKnowOf = 0;
@@ -113,6 +114,7 @@ export class TranslatedPart {
   flowsListed(flows: readonly TranslatedFlow[], mark: number): void {
     if (this.#isClosed) return;
     this.#counts = new FlowCounts(flows);
+    this.#hasListed = true;
     this.#countsKnowOf = mark;
     this.#noteFull();
     this.#report();
@@ -125,6 +127,13 @@ export class TranslatedPart {
     const [busiest] = this.#counts.busiestFirst(new Set(units), 1);
     const isNotable = (busiest?.count ?? 0) * NOTABLE_PART > units.length * UNIT_PORT_COUNT;
     return isNotable || this.#leaving.size > 0;
+  }
+
+  /** Whether ports may soon be missing, so that looking may cost something. */
+  get isPressed(): boolean {
+    const units = this.#unitsOf(this.#command, () => true);
+    const [busiest] = this.#counts.busiestFirst(new Set(units), 1);
+    return (busiest?.count ?? 0) * 2 > units.length * UNIT_PORT_COUNT;
   }
 
   /** Whether nothing of it is in the kernel. */
@@ -214,7 +223,9 @@ export class TranslatedPart {
 
   /** Entries of an earlier lease, which its end had silenced, must not come to life again in fresh units. */
   async #begin(fresh: ReadonlySet<number>): Promise<void> {
-    if (fresh.size > 0) await this.#options.kernel.endEntries(this.#options.ip, fresh);
+    // None has come into being in them since they were listed, for nobody chooses them.
+    const doubtful = new Set([...fresh].filter((unit) => !this.#hasListed || this.#counts.ofUnit(unit) > 0));
+    if (doubtful.size > 0) await this.#options.kernel.endEntries(this.#options.ip, doubtful);
     await this.#track(new Set([...this.#tracked, ...fresh]));
   }
 

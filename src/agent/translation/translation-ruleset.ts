@@ -52,11 +52,16 @@ export interface TranslationFrame {
   readonly rules: readonly SnatRule[];
   /** Devices by which what leaves the machine leaves it. */
   readonly devices: readonly string[];
+  /** Numbers of the control groups that are there, by path. */
+  readonly cgroups: ReadonlyMap<string, number>;
 }
 
 /** The name of an empty set by which a later agent sees that the table was made for the same rules. */
-export function frameName(rules: readonly SnatRule[]): string {
-  return `of_${createHash("sha256").update(JSON.stringify(rules)).digest("hex").slice(0, 16)}`;
+export function frameName({ rules, cgroups }: Omit<TranslationFrame, "devices">): string {
+  return `of_${createHash("sha256")
+    .update(JSON.stringify([rules, ...cgroups]))
+    .digest("hex")
+    .slice(0, 16)}`;
 }
 
 /** An address with what it may use now, and the time that is left. */
@@ -67,13 +72,14 @@ export interface ChosenAddress {
 }
 
 /** The table anew, with nothing that may be used and everything refused. */
-export function frameStatements({ rules, devices }: TranslationFrame): string[] {
+export function frameStatements(frame: TranslationFrame): string[] {
+  const { rules, devices } = frame;
   return [
     `add table ${TABLE}`,
     `delete table ${TABLE}`,
     `add table ${TABLE}`,
     ...TRANSLATION_COUNTERS.map((name) => `add counter ${TABLE} ${name}`),
-    `add set ${TABLE} ${frameName(rules)} { type mark; }`,
+    `add set ${TABLE} ${frameName(frame)} { type mark; }`,
     `add set ${TABLE} outside { type ifname; }`,
     ...(devices.length === 0 ? [] : [`add element ${TABLE} outside { ${quoted(devices)} }`]),
     `add set ${TABLE} shared4 { type ipv4_addr; }`,
@@ -92,7 +98,7 @@ export function frameStatements({ rules, devices }: TranslationFrame): string[] 
     `add rule ${TABLE} arrived drop`,
     `add chain ${TABLE} special`,
     ...rules.flatMap((rule, at) => ruleChains(rule, at)),
-    ...hookChains(rules),
+    ...hookChains(frame),
   ];
 }
 
@@ -145,7 +151,7 @@ function ruleChains(rule: SnatRule, at: number): string[] {
   ];
 }
 
-function hookChains(rules: readonly SnatRule[]): string[] {
+function hookChains({ rules, cgroups }: TranslationFrame): string[] {
   const areOwn = rules.some(({ marks, cgroups }) => marks.length + cgroups.length > 0);
   // Whatever is a flow already was judged with its first packet, also where nobody answers.
   const judged = ["ct status confirmed accept", ...dispatch(rules, "before", "judge")];
@@ -154,7 +160,9 @@ function hookChains(rules: readonly SnatRule[]): string[] {
     ...hookChain("arrivals", "filter", "prerouting", -150, senderMarks(rules)),
     ...hookChain("forward", "filter", "forward", -10, judged),
     // Programs of this machine are senders only by their mark or their control group.
-    ...(areOwn ? hookChain("output", "filter", "output", -10, [...cgroupMarks(rules), ...judged]) : []),
+    ...(areOwn
+      ? hookChain("output", "filter", "output", -10, [...cgroupMarks(rules, cgroups), ...judged])
+      : []),
     ...hookChain(
       "translate",
       "nat",

@@ -48,8 +48,10 @@ const LOOK_MS = 500;
 const BUSY_LOOK_MS = 100;
 /** How often it is looked whether the ruleset is still there. */
 const RESTORE_MS = 1_000;
-/** A look takes time, with many flows much: so many times longer nothing is looked at. */
+/** A look takes time, with many flows much: so many times longer nothing is looked at, */
 const LONGEST_SHARE = 20;
+/** and while ports may soon be missing so many times. */
+const PRESSED_SHARE = 3;
 
 /** One per agent that translates. */
 export class Translator {
@@ -191,6 +193,7 @@ export class Translator {
     const parts = [...this.#parts.values()];
     if (parts.every(({ isIdle }) => isIdle)) return;
     const wishMs = parts.some(({ isBusy }) => isBusy) ? BUSY_LOOK_MS : LOOK_MS;
-    this.#lookIn(Math.max(wishMs, tookMs * LONGEST_SHARE));
+    const share = parts.some(({ isPressed }) => isPressed) ? PRESSED_SHARE : LONGEST_SHARE;
+    this.#lookIn(Math.max(wishMs, tookMs * share));
   }
 }
