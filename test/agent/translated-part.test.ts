@@ -200,14 +200,14 @@ test("[SN3] it lends nothing, and says so at once", async () => {
   expect(rig.report?.offers).toEqual([{ request: 9, ports: [] }]);
 });
 
-test("a command that is in force already is only reported on", async () => {
+test("[SN3] a command that is in force already is only reported on", async () => {
   const rig = await holding([20]);
   const [reportCount, callCount] = [rig.reports.length, rig.carriedOut.length];
   await rig.command(rig.newest!);
   expect([rig.reports.length, rig.carriedOut.length]).toEqual([reportCount + 1, callCount]);
 });
 
-test("told again, the kernel gets its choice once more, and after the end nothing", async () => {
+test("[SN10] told again, the kernel gets its choice once more, and after the end nothing", async () => {
   const rig = await holding([20]);
   rig.carriedOut.length = 0;
   rig.part.tellAgain();

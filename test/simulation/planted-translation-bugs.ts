@@ -38,7 +38,7 @@ const BUGS: readonly Omit<PlantedBug, "isOfTranslations">[] = [
     name: "entries-of-an-earlier-lease-go-on",
     laws: ["entries"],
     file: TRANSLATED,
-    from: "    if (fresh.size > 0) await this.#options.kernel.endEntries(this.#options.ip, fresh);\n",
+    from: "    if (doubtful.size > 0) await this.#options.kernel.endEntries(this.#options.ip, doubtful);\n",
     to: "",
   },
   {
@@ -90,7 +90,7 @@ const BUGS: readonly Omit<PlantedBug, "isOfTranslations">[] = [
     laws: ["law 7", "parts"],
     shownBy: ["kill-host"],
     file: DIVIDED,
-    from: "    for (const unit of claimed) this.#claims.set(unit, part);\n",
+    from: "    for (const unit of claimed ?? []) this.#claims.set(unit, part);\n",
     to: "",
   },
   {
@@ -127,7 +127,6 @@ const BUGS: readonly Omit<PlantedBug, "isOfTranslations">[] = [
 ];
 
 /** They matter only where kernels translate for containers. */
-export const BUGS_OF_TRANSLATION: readonly PlantedBug[] = BUGS.map((bug) => ({
-  ...bug,
-  isOfTranslations: true,
-}));
+export const BUGS_OF_TRANSLATION: readonly PlantedBug[] = BUGS.map((bug) =>
+  Object.assign({ isOfTranslations: true }, bug),
+);

@@ -61,10 +61,7 @@ export class SimulatedTranslation implements PreparedKernel {
 
   flows(): Promise<ReadonlyMap<string, readonly TranslatedFlow[]>> {
     return this.#call(LONGEST_LISTING_MS, () =>
-      Map.groupBy(
-        this.#table.entries().map((flow) => ({ ...flow })),
-        ({ ip }) => ip,
-      ),
+      Map.groupBy(structuredClone(this.#table.entries()), ({ ip }) => ip),
     );
   }
 

@@ -151,7 +151,7 @@ function ruleChains(rule: SnatRule, at: number): string[] {
   ];
 }
 
-function hookChains({ rules, cgroups }: TranslationFrame): string[] {
+function hookChains({ rules, cgroups: present }: TranslationFrame): string[] {
   const areOwn = rules.some(({ marks, cgroups }) => marks.length + cgroups.length > 0);
   // Whatever is a flow already was judged with its first packet, also where nobody answers.
   const judged = ["ct status confirmed accept", ...dispatch(rules, "before", "judge")];
@@ -161,7 +161,7 @@ function hookChains({ rules, cgroups }: TranslationFrame): string[] {
     ...hookChain("forward", "filter", "forward", -10, judged),
     // Programs of this machine are senders only by their mark or their control group.
     ...(areOwn
-      ? hookChain("output", "filter", "output", -10, [...cgroupMarks(rules, cgroups), ...judged])
+      ? hookChain("output", "filter", "output", -10, [...cgroupMarks(rules, present), ...judged])
       : []),
     ...hookChain(
       "translate",
