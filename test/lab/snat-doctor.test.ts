@@ -237,7 +237,7 @@ describe("[HS6] the doctor names", () => {
       ),
     ).toEqual([
       expect.stringContaining(
-        "problem: The chain marks of the table ip others changes the mark of tracked flows: the bits 0x3fffc000 are ipshard's",
+        "problem: The chain marks of the table ip others changes the mark of tracked flows: the bits 0x7fffc000 are ipshard's",
       ),
       expect.stringContaining("note: The table ip others has the helper ftp"),
     ]);
