@@ -2,7 +2,8 @@
  * Calls for the bench of the translation: TCP connections that somebody on the way must find a port for.
  *
  *     calls rate ADDRESS PORT PORT_COUNT CONCURRENCY SECONDS
- *         opens and closes connections, so many at once, to so many ports in turn; tells their number
+ *         opens and closes connections, so many at once, to so many ports in turn; tells their number, and the
+ *         processor's time for them
  *     calls hold ADDRESS PORT
  *         keeps connections to one port; standard input says `open N` or `drop N`, and each is answered by a line
  *
@@ -33,10 +34,14 @@ static long failed_count;
 static long begun_us[MAX_FDS];
 static int kept[MAX_FDS], kept_count;
 
-static long now_us(void) {
+static long read_us(clockid_t clock) {
   struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
+  clock_gettime(clock, &now);
   return now.tv_sec * 1000000L + now.tv_nsec / 1000;
+}
+
+static long now_us(void) {
+  return read_us(CLOCK_MONOTONIC);
 }
 
 static void begin(int port) {
@@ -93,6 +98,7 @@ static int settle(int *done, int room) {
 
 static void rate(int first, int port_count, int concurrency, double seconds) {
   long begin_us = now_us(), end_us = begin_us + seconds * 1e6, count = 0, turn = 0;
+  long cpu_us = read_us(CLOCK_PROCESS_CPUTIME_ID);
   int done[256];
   while (now_us() < end_us) {
     while (open_count < concurrency) begin(first + turn++ % port_count);
@@ -100,7 +106,8 @@ static void rate(int first, int port_count, int concurrency, double seconds) {
     for (int n = 0; n < done_count; n += 1) close(done[n]);
     count += done_count;
   }
-  printf("{\"count\":%ld,\"failed\":%ld,\"seconds\":%.3f}\n", count, failed_count, (now_us() - begin_us) / 1e6);
+  double took = (now_us() - begin_us) / 1e6, cpu = (read_us(CLOCK_PROCESS_CPUTIME_ID) - cpu_us) / 1e6;
+  printf("{\"count\":%ld,\"failed\":%ld,\"seconds\":%.3f,\"cpuSeconds\":%.3f}\n", count, failed_count, took, cpu);
 }
 
 static void open_more(int port, int wanted) {

@@ -204,7 +204,7 @@ describe("of other programs' translation", () => {
 describe("of other programs' marks, helpers and shortcuts", () => {
   const ctMark = { ct: { key: "mark" } };
   const set = (value: unknown): Listed => rule("marks", { mangle: { key: ctMark, value } });
-  const isFound = expect.stringMatching(/^problem: The chain marks .* the bits 0x3fffc000 are ipshard's/);
+  const isFound = expect.stringMatching(/^problem: The chain marks .* the bits 0x7fffc000 are ipshard's/);
 
   test.each([
     ["all of it", 5, true],
@@ -218,8 +218,24 @@ describe("of other programs' marks, helpers and shortcuts", () => {
     expect(inRuleset(set(value))).toEqual(isProblem ? [isFound] : []);
   });
 
-  test("[HS6] a mark of packets is nobody's business, one that cannot be seen a note", () => {
-    expect(inRuleset(rule("marks", { mangle: { key: { meta: { key: "mark" } }, value: 5 } }))).toEqual([]);
+  const packetMark = { meta: { key: "mark" } };
+  const setOnPackets = { mangle: { key: packetMark, value: ctMark } };
+
+  test("[HS6] a mark of packets is named where it comes between ours and routing, and meets senders", () => {
+    const isNamed = [expect.stringMatching(/^note: The chain marks .* the bit 0x1000 is ipshard's/)];
+    const at = (hook: string, prio: number): Listed => ({
+      chain: { family: "ip", table: "others", name: "marks", type: "filter", hook, prio },
+    });
+    expect(inRuleset(chain("marks"), rule("marks", setOnPackets))).toEqual(isNamed);
+    expect(inRuleset(at("prerouting", -100), rule("marks", setOnPackets))).toEqual(isNamed);
+    expect(inRuleset(at("prerouting", -200), rule("marks", setOnPackets))).toEqual([]);
+    expect(inRuleset(at("postrouting", 0), rule("marks", setOnPackets))).toEqual([]);
+    expect(inRuleset(rule("marks", comparison("saddr", "192.0.2.9"), setOnPackets))).toEqual([]);
+    const masked = { mangle: { key: packetMark, value: { "|": [packetMark, 0x4000] } } };
+    expect(inRuleset(rule("marks", masked))).toEqual([]);
+  });
+
+  test("[HS6] a mark of flows that cannot be seen is a note", () => {
     expect(inRuleset(rule("marks", { xt: { type: "target", name: "CONNMARK" } }))).toEqual([
       expect.stringMatching(/^note: The chain marks .* may change the mark of tracked flows \(CONNMARK\)/),
     ]);

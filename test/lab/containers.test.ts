@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Lab } from "./lab.ts";
-import { attachByPlugIn, detachByPlugIn } from "./plug-in.ts";
+import { attachByPlugIn, bridgeConfiguration, detachByPlugIn } from "./plug-in.ts";
 import {
   type Behind,
   behindBridge,
@@ -76,20 +76,20 @@ test("behind a host that masquerades, containers reach the Internet by programs 
 
 test("a plug-in of CNI attaches a container, which sends as itself where it does not masquerade", async () => {
   const { container, gateway } = behindPlugIn(1);
-  const { ips } = await attachByPlugIn(lab, 1, false);
+  const { ips } = await attachByPlugIn(lab, 1, bridgeConfiguration(1, false));
   expect(ips).toMatchObject([
     { address: `${container.ipv4}/24`, gateway: gateway.ipv4 },
     { address: `${container.ipv6}/64`, gateway: gateway.ipv6 },
   ]);
   expect((await lab.exec("h1", ["nft", "list", "ruleset"])).stdout).toBe("");
   expect(await sendersOf("p1")).toEqual([container.ipv4, container.ipv6]);
-  await detachByPlugIn(lab, 1, false);
+  await detachByPlugIn(lab, 1, bridgeConfiguration(1, false));
 });
 
 test("where a plug-in of CNI masquerades, the Internet sees its host", async () => {
   const { ipv4, ipv6 } = hostOnLan(1);
-  await attachByPlugIn(lab, 1, true);
+  await attachByPlugIn(lab, 1, bridgeConfiguration(1, true));
   expect((await lab.exec("h1", ["nft", "list", "ruleset"])).stdout).toContain("masquerade");
   expect(await seenFrom("p1")).toEqual([ipv4, ipv6]);
-  await detachByPlugIn(lab, 1, true);
+  await detachByPlugIn(lab, 1, bridgeConfiguration(1, true));
 });

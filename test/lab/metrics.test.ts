@@ -147,7 +147,7 @@ test("[MT2] [MT11] all parts are scraped, and no alert fires", { timeout: 180_00
   expect(await values("min(ipshard_router_ready)")).toEqual([1]);
 });
 
-test("[MT1] what is scraped is what the catalogue has", async () => {
+test("[MT1] [MT16] what is scraped is what the catalogue has, and nothing of a translation that is not there", async () => {
   const scraped = new Set<string>(
     (await prometheus.names("ipshard_")).map((name) => {
       const whole = name.replace(/_(bucket|sum|count)$/, "");
@@ -155,6 +155,7 @@ test("[MT1] what is scraped is what the catalogue has", async () => {
     }),
   );
   for (const name of scraped) expect(METRICS).toHaveProperty(name);
+  expect([...scraped].filter((name) => name.startsWith(TRANSLATION))).toEqual([]);
   const expected = METRIC_NAMES.filter((name) => !RARE.has(name) && !name.startsWith(TRANSLATION));
   expect(expected.filter((name) => !scraped.has(name))).toEqual([]);
 });

@@ -211,6 +211,19 @@ describe("[HS6] the doctor names", () => {
     ]);
   });
 
+  test("a mark that takes ours away, by which senders are known to have been met", async () => {
+    await onHost(
+      "nft add table ip others",
+      "nft 'add chain ip others marks { type filter hook prerouting priority -100; }'",
+      "nft add rule ip others marks meta mark set 5",
+    );
+    expect(await senderOf(IPV4_URL)).toBeNull();
+    expect(await toldOf([], ["nft delete table ip others"])).toEqual([
+      expect.stringContaining("note: The chain marks of the table ip others changes the mark of packets"),
+    ]);
+    expect(await senderOf(IPV4_URL)).toBe(SHARED_IPV4);
+  });
+
   test("marks of flows, and helpers, in other tables", async () => {
     expect(
       await toldOf(
@@ -224,7 +237,7 @@ describe("[HS6] the doctor names", () => {
       ),
     ).toEqual([
       expect.stringContaining(
-        "problem: The chain marks of the table ip others changes the mark of tracked flows: the bits 0x3fffc000 are ipshard's",
+        "problem: The chain marks of the table ip others changes the mark of tracked flows: the bits 0x7fffc000 are ipshard's",
       ),
       expect.stringContaining("note: The table ip others has the helper ftp"),
     ]);
@@ -292,6 +305,27 @@ describe("[HS6] the doctor names", () => {
       expect.stringContaining(`of ${limit} entries (81 %), and when it is full new flows are dropped`),
     ]);
   });
+});
+
+test("[HS6] rules of iptables-legacy, which nobody sees, are a note where something is direct", async () => {
+  // Whoever looks at its table makes it, and it stays.
+  await onHost("iptables-legacy -t nat -S");
+  expect(await told()).toEqual([
+    SOUND,
+    expect.stringContaining("note: iptables-legacy has a table nat of its own"),
+  ]);
+});
+
+test("[HS6] an agent that starts on such a host logs the same", { timeout: 60_000 }, async () => {
+  await deployment.end("h1", "SIGTERM");
+  await onHost("sysctl -q -w net.ipv4.ip_forward=0");
+  await deployment.startHost("h1");
+  await deployment
+    .processOf("h1")
+    .waitFor("This machine does not forward IPv4, so nothing of 10.88.0.0/16 leaves");
+  await onHost("sysctl -q -w net.ipv4.ip_forward=1");
+  await until(async () => (await senderOf(IPV4_URL)) === SHARED_IPV4);
+  expect(deployment.processOf("h1").said).not.toContain("which only a router needs");
 });
 
 /** A command that removes the rules of a chain of ours that have this word. */

@@ -18,7 +18,7 @@ import {
   SHARED_IPV4,
   SHARED_IPV6,
 } from "./plan.ts";
-import { attachByPlugIn, detachByPlugIn } from "./plug-in.ts";
+import { attachByPlugIn, bridgeConfiguration, detachByPlugIn } from "./plug-in.ts";
 import { isIn, sightingsIn } from "./sightings.ts";
 
 const SIZE = { hosts: 3, routers: 2 };
@@ -126,9 +126,10 @@ test("what containers say to each other, to their host and to another's stays as
 test.each([false, true])(
   "a container of a plug-in leaves by the shared addresses, whether the plug-in masquerades (%s) or not",
   async (ipMasq) => {
-    await attachByPlugIn(deployment.lab, 2, ipMasq);
+    const configuration = bridgeConfiguration(2, ipMasq);
+    await attachByPlugIn(deployment.lab, 2, configuration);
     const seen = await asks("p2");
     expect(seen.map(({ address }) => address)).toEqual([SHARED_IPV4, SHARED_IPV6]);
-    await detachByPlugIn(deployment.lab, 2, ipMasq);
+    await detachByPlugIn(deployment.lab, 2, configuration);
   },
 );

@@ -1,7 +1,8 @@
 /**
  * The mark of the kernel's entries of translated flows: it tells the address and the unit, so that the entries of a unit
- * can be ended without reading all others. Only the bits of the mask are ours. [SN6]
+ * can be ended, and those of all be read, without reading any others. Only the bits of the mask are ours. [SN6]
  *
+ *     bit 30         set
  *     bit 29 … 24   the address, counted from 1 in the order in which addresses came
  *     bit 23 … 14   the unit
  */
@@ -17,11 +18,15 @@ const UNIT_SHIFT = 14;
 const ADDRESS_SHIFT = 24;
 /** Addresses that can be told apart; one host serves few. */
 export const MOST_ADDRESSES = 63;
-const MASK = ((MOST_ADDRESSES << ADDRESS_SHIFT) | ((UNIT_COUNT - 1) << UNIT_SHIFT)) >>> 0;
+const OURS = 2 ** 30;
+const MASK = (OURS | (MOST_ADDRESSES << ADDRESS_SHIFT) | ((UNIT_COUNT - 1) << UNIT_SHIFT)) >>> 0;
+
+/** What all marks of ours have in common, and no other. */
+export const ANY_ENTRY: EntryMark = { value: OURS, mask: OURS };
 
 /** The mark of flows in a unit of an address. */
 export function entryMark(address: number, unit: number): EntryMark {
-  return { value: ((address << ADDRESS_SHIFT) | (unit << UNIT_SHIFT)) >>> 0, mask: MASK };
+  return { value: (OURS | (address << ADDRESS_SHIFT) | (unit << UNIT_SHIFT)) >>> 0, mask: MASK };
 }
 
 /** As few marks as can be that fit the units of an address, and no others. Aligned runs of units share one. */

@@ -14,7 +14,8 @@ import {
   networksOf,
   type Senders,
 } from "./senders.ts";
-import { TRANSLATION_PRIORITY } from "./translation-ruleset.ts";
+import { SENDER_MARK } from "./sender-match.ts";
+import { MARKING_PRIORITY, TRANSLATION_PRIORITY } from "./translation-ruleset.ts";
 
 /** An object of nft's JSON, with what those have that are looked at. */
 interface RulesetObject {
@@ -52,6 +53,7 @@ export function rulesetFindings(listed: readonly Listed[], senders: Senders): Fi
   return [
     ...of("chain").flatMap((chain) => chainFindings(chain, rules, senders)),
     ...markFindings(rules),
+    ...packetMarkFindings(rules, of("chain"), senders),
     ...of("ct helper").map(({ family, table, name }) =>
       note(
         `The table ${named(family, table)} has the helper ${name}: ports that it opens for senders are not leased, ` +
@@ -201,8 +203,11 @@ function markFindings(rules: readonly RulesetObject[]): Finding[] {
   const { mask } = entryMark(0, 0);
   const findings = new Map<string, Finding>();
   for (const rule of rules) {
-    const place = `The chain ${rule.chain} of the table ${named(rule.family, rule.table)}`;
-    const bits = Math.max(0, ...expressionsOf(rule).map((expression) => changedBits(expression) & mask));
+    const place = placeOf(rule);
+    const bits = Math.max(
+      0,
+      ...expressionsOf(rule).map((expression) => changedBits(expression, "ct") & mask),
+    );
     const advice = `the bits ${hex(mask)} are ipshard's, which ends flows of a lease by them. Give it a mask that spares them.`;
     if (bits !== 0) findings.set(place, problem(`${place} changes the mark of tracked flows: ${advice}`));
     const isHidden = expressionsOf(rule).some(
@@ -214,25 +219,61 @@ function markFindings(rules: readonly RulesetObject[]): Finding[] {
   return [...findings.values()];
 }
 
-/** Bits of a flow's mark that a statement may change. */
-function changedBits(statement: Expression): number {
+/** Routing lets only those senders out that the translation has marked: a later mark must leave that be. [SN10] */
+function packetMarkFindings(
+  rules: readonly RulesetObject[],
+  chains: readonly RulesetObject[],
+  senders: Senders,
+): Finding[] {
+  const mask = Number(SENDER_MARK);
+  const isBetween = (rule: RulesetObject): boolean => {
+    const own = chains.find(
+      ({ family, table, name }) => family === rule.family && table === rule.table && name === rule.chain,
+    );
+    // A chain without a hook is called by others.
+    return own?.hook === undefined || (own.hook === "prerouting" && (own.prio ?? 0) >= MARKING_PRIORITY);
+  };
+  const changing = rules.filter(
+    (rule) =>
+      isBetween(rule) &&
+      expressionsOf(rule).some((expression) => (changedBits(expression, "meta") & mask) !== 0) &&
+      mayMeet(comparisonsOf(rule), "saddr", sendersOf(senders, rule.family).sources),
+  );
+  const places = new Set(changing.map(placeOf));
+  return [...places].map((place) =>
+    note(
+      `${place} changes the mark of packets: of those from senders the bit ${SENDER_MARK} is ipshard's, and without it they are refused. ` +
+        "Give it a mask that spares it, or have it pass the senders over.",
+    ),
+  );
+}
+
+/** Bits of a mark, of a flow or of a packet, that a statement may change. */
+function changedBits(statement: Expression, of: "ct" | "meta"): number {
   const { key, value } = (statement["mangle"] ?? {}) as { key?: Expression; value?: unknown };
-  if ((key?.["ct"] as { key?: string } | undefined)?.key !== "mark") return 0;
-  return bitsOf(value) ?? ALL_BITS;
+  return isMark(key, of) ? (bitsOf(value, of) ?? ALL_BITS) : 0;
+}
+
+function isMark(expression: Expression | undefined, of: "ct" | "meta"): boolean {
+  return (expression?.[of] as { key?: string } | undefined)?.key === "mark";
 }
 
 /** Bits in which a value may differ from the mark that was; null where it has nothing of that. */
-function bitsOf(value: unknown): number | null {
+function bitsOf(value: unknown, of: "ct" | "meta"): number | null {
   if (typeof value !== "object" || value === null) return null;
   const expression = value as Expression;
-  if ((expression["ct"] as { key?: string } | undefined)?.key === "mark") return 0;
+  if (isMark(expression, of)) return 0;
   for (const operator of ["&", "|", "^"]) {
     const [left, right] = (expression[operator] ?? []) as unknown[];
-    const before = bitsOf(left);
+    const before = bitsOf(left, of);
     if (before === null || typeof right !== "number") continue;
     return (operator === "&" ? before | ~right : before | right) >>> 0;
   }
   return null;
+}
+
+function placeOf({ chain, family, table }: RulesetObject): string {
+  return `The chain ${chain} of the table ${named(family, table)}`;
 }
 
 function named(family: string, table: string): string {

@@ -1,7 +1,7 @@
 /** The kernel's tracking table, by the program `conntrack`. [SN4] [SN6] */
 import { spawn } from "node:child_process";
 import { KernelFault, runCommand } from "../../linux/kernel-commands.ts";
-import type { EntryMark } from "./entry-mark.ts";
+import { ANY_ENTRY, type EntryMark } from "./entry-mark.ts";
 import { readFlow, type TranslatedFlow } from "./translated-flow.ts";
 
 const LONGEST_LISTING_MS = 30_000;
@@ -10,7 +10,9 @@ const NOTHING_ENDED = /\b0 flow entries have been deleted/;
 /** All flows that leave by these addresses, by address. A long table does not stop this process meanwhile. */
 export async function listFlows(ips: ReadonlySet<string>): Promise<Map<string, TranslatedFlow[]>> {
   const flows = new Map<string, TranslatedFlow[]>();
-  const child = spawn("conntrack", ["-L"], { stdio: ["ignore", "pipe", "pipe"] });
+  // The kernel itself leaves out what has another mark: there may be many more entries of others.
+  const { value, mask } = ANY_ENTRY;
+  const child = spawn("conntrack", ["-L", "-m", `${value}/${mask}`], { stdio: ["ignore", "pipe", "pipe"] });
   const timer = setTimeout(() => child.kill("SIGKILL"), LONGEST_LISTING_MS);
   let said = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => {

@@ -189,8 +189,8 @@ function legacyFindings({ senders, hasLegacyRules }: TranslationFacts): Finding[
   if (!hasLegacyRules || senders.direct.length === 0) return [];
   return [
     note(
-      "iptables-legacy has rules that translate, which cannot be seen here: they come behind ipshard's, and meet what senders " +
-        `send to networks that are direct (${senders.direct.join(", ")}). See iptables-legacy -t nat -S.`,
+      "iptables-legacy has a table nat of its own, which cannot be seen here. Its rules come behind ipshard's, and may meet what " +
+        `senders send to networks that are direct (${senders.direct.join(", ")}): see iptables-legacy -t nat -S.`,
     ),
   ];
 }

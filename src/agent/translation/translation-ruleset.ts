@@ -40,6 +40,8 @@ export const TRANSLATION_COUNTERS = [
 
 /** Of its chain at postrouting: what has a lower one there comes before it. */
 export const TRANSLATION_PRIORITY = 90;
+/** Of its chain at prerouting. */
+export const MARKING_PRIORITY = -150;
 
 const TABLE = `inet ${TRANSLATION_TABLE}`;
 /** Senders are spread over so many places, and these over the addresses. */
@@ -157,7 +159,7 @@ function hookChains({ rules, cgroups: present }: TranslationFrame): string[] {
   const judged = ["ct status confirmed accept", ...dispatch(rules, "before", "judge")];
   const shared = ["ip saddr @shared4 accept", "ip6 saddr @shared6 accept"];
   return [
-    ...hookChain("arrivals", "filter", "prerouting", -150, senderMarks(rules)),
+    ...hookChain("arrivals", "filter", "prerouting", MARKING_PRIORITY, senderMarks(rules)),
     ...hookChain("forward", "filter", "forward", -10, judged),
     // Programs of this machine are senders only by their mark or their control group.
     ...(areOwn
