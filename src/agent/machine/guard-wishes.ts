@@ -41,6 +41,8 @@ export class GuardWishes {
   /** What the kernel was told last, address by address. */
   readonly #told = new Map<string, Wish>();
   #wishes = new Map<string, Wish>();
+  /** What the kernel is being told now. */
+  #telling: ReadonlyMap<string, Wish> = new Map();
   #last: Promise<void> = Promise.resolve();
   #next: Promise<void> | null = null;
 
@@ -72,7 +74,8 @@ export class GuardWishes {
    */
   async translate(ip: string, units: readonly number[]): Promise<void> {
     this.#translated.set(ip, units);
-    const wish = this.#wishes.get(ip) ?? this.#told.get(ip);
+    // What is being told now counts already: what was before it would open again what it shuts. [MA3]
+    const wish = this.#wishes.get(ip) ?? this.#telling.get(ip) ?? this.#told.get(ip);
     if (wish === undefined) return;
     this.#wishes.set(ip, wish);
     await this.#tell();
@@ -110,12 +113,15 @@ export class GuardWishes {
     this.#next = null;
     const wishes = this.#wishes;
     this.#wishes = new Map();
+    this.#telling = wishes;
     try {
       await this.#fulfil(wishes);
     } catch (fault) {
       // Newer wishes for the same address are the ones that count.
       this.#wishes = new Map([...wishes, ...this.#wishes]);
       throw fault;
+    } finally {
+      this.#telling = new Map();
     }
   }
 
