@@ -25,6 +25,8 @@ export interface Scenario {
 }
 
 const MOST_HOSTS = 4;
+/** Slots are one unit each, so that data processes have it, and nothing is translated. */
+const STATIC_PORTS = UNIT_PORT_COUNT;
 /** No seeds of runs are so far from each other. */
 const TRANSLATORS_APART = 2 ** 50;
 const LEASABLE_UNITS = LEASABLE_PORT_COUNT / UNIT_PORT_COUNT;
@@ -84,14 +86,12 @@ export function drawTranslators(seed: number): (Chance | null)[] {
 
 /** The same in a static pool. */
 export function inStaticPool(scenario: Scenario): Scenario {
-  const { settings, hostCount, translators } = scenario;
-  // One unit is for sockets alone.
-  const unitsPerSlot = translators.length > 0 ? 2 : 1;
+  const { settings, hostCount } = scenario;
   return {
     ...scenario,
-    settings: { ...settings, staticPortsPerHost: unitsPerSlot * UNIT_PORT_COUNT },
+    settings: { ...settings, staticPortsPerHost: STATIC_PORTS },
     // For each host, its duplicate, and a few that rest: who gets one gets the one unused for longest, so with more
     // none would change hands.
-    roomUnits: unitsPerSlot * (hostCount + 1 + (scenario.roomUnits % 3)),
+    roomUnits: hostCount + 1 + (scenario.roomUnits % 3),
   };
 }
