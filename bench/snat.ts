@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { UNIT_PORT_COUNT } from "../src/core/port-block.ts";
 import { removeLeftovers } from "../test/lab/namespaces.ts";
-import { compared, median, type Row } from "./report.ts";
+import { type Better, compared, median, type Row } from "./report.ts";
 import { ours } from "./snat/ours.ts";
 import { buildPrograms, type Holder, SnatRig, type Throughput } from "./snat/rig.ts";
 import { masquerade, type Translation, wideRange } from "./snat/translations.ts";
@@ -130,31 +130,24 @@ async function guardRows(own: SnatRig): Promise<Row[]> {
   ];
 }
 
-/** How many in a second, and what the processor has to do for each. */
+/**
+ * How many in a second, and what the processor has to do for each. The goal is for the second: on a machine that does
+ * other things too the first says what these left over.
+ */
 function rowsOf(name: string, figures: Figures, own: SnatRig, peer: SnatRig): Row[] {
   const middle = (rig: SnatRig, figure: keyof Throughput): number =>
     median(figures.get(rig)!.map((throughput) => throughput[figure]));
-  const peerName = peer.translation.name;
-  return [
+  const rowOf = (figure: keyof Throughput, unit: string, better: Better, goal: number | null): Row =>
     compared({
       case: name,
-      unit: "1/s",
-      better: "more",
-      ours: middle(own, "perSecond"),
-      peer: middle(peer, "perSecond"),
-      peerName,
-      goal: GOAL,
-    }),
-    compared({
-      case: name,
-      unit: "µs CPU",
-      better: "less",
-      ours: middle(own, "cpuUsEach"),
-      peer: middle(peer, "cpuUsEach"),
-      peerName,
-      goal: null,
-    }),
-  ];
+      unit,
+      better,
+      ours: middle(own, figure),
+      peer: middle(peer, figure),
+      peerName: peer.translation.name,
+      goal,
+    });
+  return [rowOf("perSecond", "1/s", "more", null), rowOf("cpuUsEach", "µs CPU", "less", GOAL)];
 }
 
 /** A round measures each once, and the next begins with another. */
