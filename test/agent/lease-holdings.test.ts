@@ -145,3 +145,17 @@ test("[LK6] [LK7] a report moves what can take its next step now, and nothing el
   expect(holdings.hasSpare).toBe(true);
   expect(isMoved(false)).toBe(true);
 });
+
+test("[MA3] a lease of ports that are still open under an older epoch is not released before they are shut", () => {
+  const { holdings, list, tell, last } = holding(1);
+  const again = { ...lease(1), epoch: 7 };
+  const withOpen = (): PortReport => ({ ...last()!, lingering: [1] });
+  // The edge has given the same block anew, and it is to be given back at once.
+  list([again]);
+  holdings.drainAll();
+  tell();
+  holdings.retire(withOpen(), true);
+  tell();
+  expect(holdings.leaving(withOpen())).toBeNull();
+  expect(holdings.leaving(last())).toEqual(again);
+});

@@ -32,6 +32,8 @@ export interface Reconciliation {
 /** The table. */
 export class LeaseHoldings {
   readonly #held = new Map<number, Held>();
+  /** Dropped, and perhaps still open: until the ports report that they know of it, and that nothing lingers. */
+  readonly #dropped = new Map<number, Held>();
   readonly #unitsInUse: ReadonlySet<number>;
 
   /** These units have flows from before, so a block of theirs is never the one that is held back. [SN11] */
@@ -86,7 +88,7 @@ export class LeaseHoldings {
 
   /** The ports were told what they should have, in a command of this number. */
   noteTold(number: number): void {
-    for (const held of this.#held.values()) held.toldIn ??= number;
+    for (const held of [...this.#held.values(), ...this.#dropped.values()]) held.toldIn ??= number;
   }
 
   /** Brings what is held in line with everything the edge lists. [LK3] */
@@ -133,18 +135,25 @@ export class LeaseHoldings {
 
   /** Takes drained blocks out of use: those without flows, by a report that knows of their drain, or all. */
   retire(report: PortReport | null, areFlowsEnded: boolean): void {
+    for (const [epoch, held] of this.#dropped) {
+      if (report !== null && isShut(held, report)) this.#dropped.delete(epoch);
+    }
     for (const held of this.#held.values()) {
       if (held.use !== "draining") continue;
       if (areFlowsEnded || (report !== null && isDrained(held, report))) this.#put(held.lease, "leaving");
     }
   }
 
-  /** A lease that can be released now: the ports report that nothing more leaves from it. [MA3] */
+  /**
+   * A lease that can be released now: the ports report that nothing more leaves from it, nor from the same ports under
+   * an older epoch that was dropped. [MA3]
+   */
   leaving(report: PortReport | null): Lease | null {
     if (report === null) return null;
-    for (const [epoch, held] of this.#held) {
-      if (held.use !== "leaving" || !isKnown(held, report) || report.lingering.includes(epoch)) continue;
-      return held.lease;
+    const open = [...this.#dropped.values()].filter((held) => !isShut(held, report));
+    for (const held of this.#held.values()) {
+      if (held.use !== "leaving" || !isShut(held, report)) continue;
+      if (!open.some(({ lease }) => blocksOverlap(lease, held.lease))) return held.lease;
     }
     return null;
   }
@@ -157,12 +166,14 @@ export class LeaseHoldings {
 
   /** Drops a lease, with its flows. */
   forget(epoch: number): void {
+    const held = this.#held.get(epoch);
+    if (held !== undefined) this.#dropped.set(epoch, { lease: held.lease, use: "leaving", toldIn: null });
     this.#held.delete(epoch);
   }
 
   /** Drops everything, with all flows. [LK2] */
   forgetAll(): void {
-    this.#held.clear();
+    for (const epoch of this.#held.keys()) this.forget(epoch);
   }
 
   /** The newest that nothing uses. */
@@ -183,6 +194,11 @@ export class LeaseHoldings {
 
 function isDrained(held: Held, report: PortReport): boolean {
   return held.use === "draining" && isKnown(held, report) && flowCountOf(report, held.lease.epoch) === 0;
+}
+
+/** Whether nothing leaves from it any more. */
+function isShut(held: Held, report: PortReport): boolean {
+  return isKnown(held, report) && !report.lingering.includes(held.lease.epoch);
 }
 
 function isKnown({ toldIn }: Held, { number }: PortReport): boolean {
