@@ -3,15 +3,19 @@
  * and packets that are put on the router's uplink by hand, each kind from a source of its own, so
  * that a capture tells where each kind went.
  */
+import { statSync } from "node:fs";
 import type { SteeringEntry, SteeringTable } from "../../src/core/steering.ts";
 import { NftKernel } from "../../src/router/kernel/nft-kernel.ts";
+import { XdpKernel } from "../../src/router/kernel/xdp-kernel.ts";
+import { pinDirectoryOf } from "../../src/router/kernel/xdp-maps.ts";
 import { DEFAULT_ROUTER_CONFIG, type RouterConfig } from "../../src/router/steering/router-config.ts";
-import type { SteeringDelta } from "../../src/router/steering/steering-kernel.ts";
+import type { SteeringDelta, SteeringKernel } from "../../src/router/steering/steering-kernel.ts";
+import type { KernelCommands } from "../../src/router/kernel/kernel-tools.ts";
 import type { Capture } from "./capture.ts";
 import { Lab } from "./lab.ts";
 import { type Family, FIRST_PORTS, ORDERS } from "./packet-kinds.ts";
 import { frame, packet, udp } from "./packets.ts";
-import { hostOnLan, SHARED_IPV4, SHARED_IPV6 } from "./plan.ts";
+import { hostOnLan, routersOf, SHARED_IPV4, SHARED_IPV6 } from "./plan.ts";
 
 const HOSTS = [1, 2, 3] as const;
 /** Of the packets that say that all before them have come. */
@@ -57,21 +61,28 @@ export function lastOnes({ shared, source }: Family): Buffer[] {
   );
 }
 
+/** What may steer: every test of packets runs with each. */
+export const BACK_ENDS = ["nft", "xdp"] as const;
+export type BackEnd = (typeof BACK_ENDS)[number];
+
 /** One laboratory, with the kernel that a test has steer there. */
 export class RouterRig {
   readonly lab: Lab;
   /** The one that was made last. */
-  kernel: NftKernel;
+  kernel: SteeringKernel;
+  readonly #backEnd: BackEnd;
   readonly #macs: { readonly carrier: string; readonly router: string };
 
-  private constructor(lab: Lab, macs: { carrier: string; router: string }) {
+  private constructor(lab: Lab, backEnd: BackEnd, macs: { carrier: string; router: string }) {
     this.lab = lab;
+    this.#backEnd = backEnd;
     this.#macs = macs;
     this.kernel = this.newKernel();
   }
 
-  static async create(): Promise<RouterRig> {
+  static async create(backEnd: BackEnd = "nft"): Promise<RouterRig> {
     const lab = await Lab.create({ hosts: HOSTS.length, routers: 1 });
+    await readyForXdp(lab);
     const macs = { carrier: await lab.macOf("carrier", "r1"), router: await lab.macOf("r1", "up0") };
     // What a router asks of its neighbours, and when, is not what is asked here.
     const neighbours = await Promise.all(
@@ -82,7 +93,7 @@ export class RouterRig {
       }),
     );
     await lab.exec("r1", ["ip", "-batch", "-"], `${neighbours.flat().join("\n")}\n`);
-    return new RouterRig(lab, macs);
+    return new RouterRig(lab, backEnd, macs);
   }
 
   /** A router's beginning, with the whole table or with other words of the operator. */
@@ -97,9 +108,23 @@ export class RouterRig {
     await this.kernel.close();
   }
 
-  newKernel(config: RouterConfig = CONFIG): NftKernel {
-    const within = ["ip", "netns", "exec", this.lab.namespaceOf("r1")];
-    return new NftKernel(config, { nft: [...within, "nft"], ip: [...within, "ip"] });
+  newKernel(config: RouterConfig = CONFIG, backEnd = this.#backEnd): SteeringKernel {
+    if (backEnd === "nft") return this.newNftKernel(config);
+    const pinDirectory = this.pinDirectoryOf(config);
+    return new XdpKernel({ config, commands: this.commands, pinDirectory, isStrict: true });
+  }
+
+  newNftKernel(config: RouterConfig = CONFIG): NftKernel {
+    return new NftKernel(config, this.commands);
+  }
+
+  /** The tools in the router's network; they see the same files as this process. */
+  get commands(): KernelCommands {
+    return commandsIn(this.lab.namespaceOf("r1"));
+  }
+
+  pinDirectoryOf(config: RouterConfig): string {
+    return pinDirectoryOf(config.table, statSync(`/run/netns/${this.lab.namespaceOf("r1")}`).ino);
   }
 
   /** Puts packets on the uplink, as the carrier would. */
@@ -113,6 +138,24 @@ export class RouterRig {
     return Promise.all(
       HOSTS.map((number) => this.lab.capture(`h${number}`, "lan0", `dst host ${family.shared}`)),
     );
+  }
+}
+
+/** How programs are called in a network namespace, without a view of files of their own. */
+export function commandsIn(namespace: string): KernelCommands {
+  const within = ["nsenter", `--net=/run/netns/${namespace}`];
+  const [nft, ip, bpftool, cat] = ["nft", "ip", "bpftool", "cat"].map((program) => [...within, program]);
+  return { nft: nft!, ip: ip!, bpftool: bpftool!, cat: cat! };
+}
+
+/**
+ * A virtual cable takes redirected frames if its other end merges packets, and only what its sender has summed up
+ * can be redirected.
+ */
+export async function readyForXdp(lab: Lab): Promise<void> {
+  for (const router of routersOf(lab.size)) {
+    await lab.exec("lan", ["ethtool", "-K", router, "gro", "on"]);
+    await lab.exec("carrier", ["ethtool", "-K", router, "tx", "off"]);
   }
 }
 

@@ -1,0 +1,57 @@
+/** What the router has to write into the program's maps, as lines for bpftool, and what it finds there. */
+import { randomInt } from "node:crypto";
+import { rm } from "node:fs/promises";
+import { familyOf } from "../../core/address-family.ts";
+import type { NftSession } from "../../linux/nft-session.ts";
+import { tableRemoval } from "../../linux/nftables/statements.ts";
+import type { RouterConfig } from "../steering/router-config.ts";
+import { handoverTable } from "../xdp/handover-rules.ts";
+import { type Hop, hopBytes, lineBytes, numberBytes, readHop, readNumber } from "../xdp/map-layout.ts";
+import type { LineWrites } from "../xdp/steering-lines.ts";
+import type { XdpMaps } from "./xdp-maps.ts";
+
+/** A hop's device comes before the hop, by which it is found. */
+export function hopLines(maps: XdpMaps, hops: ReadonlyMap<number, Hop | null>): string[] {
+  return [...hops].flatMap(([number, hop]) => {
+    const own = maps.update("hops", number, hopBytes(hop, randomInt(2 ** 32 - 1)));
+    if (hop?.kind !== "neighbour") return [own];
+    return [maps.update("devices", number, numberBytes(hop.ifindex)), own];
+  });
+}
+
+/** Fine lines come before the lines that name them. [RT2] */
+export function lineLines(maps: XdpMaps, { fine, addresses }: LineWrites): string[] {
+  return [
+    ...fine.map(({ number, line }) => maps.update("fine_lines", number, lineBytes(line))),
+    ...[...addresses].map(([ip, line]) => {
+      const map = familyOf(ip) === 4 ? "lines4" : "lines6";
+      return line === null ? maps.deletion(map, ip) : maps.update(map, ip, lineBytes(line));
+    }),
+  ];
+}
+
+/** The hops that are there. A device that the router does not know any more is named by its index. */
+export async function readHops(
+  maps: XdpMaps,
+  indexes: ReadonlyMap<string, number>,
+): Promise<Map<number, Hop>> {
+  const names = new Map([...indexes].map(([name, index]) => [index, name]));
+  const hops = new Map<number, Hop>();
+  for (const { key, value } of await maps.read("hops")) {
+    const hop = readHop(value, (index) => names.get(index) ?? `#${index}`);
+    if (hop !== null) hops.set(readNumber(key), hop);
+  }
+  return hops;
+}
+
+/** Takes the rules behind the program and all that is pinned away, if they are there. */
+export async function clearHandover(
+  nft: NftSession,
+  config: RouterConfig,
+  pinDirectory: string,
+): Promise<void> {
+  const name = handoverTable(config);
+  const removals = (["netdev", "inet"] as const).flatMap((family) => tableRemoval(family, name));
+  await nft.run(removals.join(" ; "));
+  await rm(pinDirectory, { recursive: true, force: true });
+}
