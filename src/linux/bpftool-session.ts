@@ -7,6 +7,7 @@
  */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { KernelFault } from "./kernel-commands.ts";
+import { type MapElement, readMapDump } from "./map-dump.ts";
 
 const QUESTION = "map help";
 /** How the answer begins. */
@@ -47,14 +48,27 @@ export class BpftoolSession {
     return JSON.parse(await this.run(["-j", ...words]));
   }
 
+  /** All elements of a map. */
+  async dump(map: readonly string[]): Promise<MapElement[]> {
+    return readMapDump(await this.#output(["map", "dump", ...map]));
+  }
+
   /** Runs bpftool to its end. */
-  run(words: readonly string[]): Promise<string> {
+  async run(words: readonly string[]): Promise<string> {
+    return (await this.#output(words)).toString();
+  }
+
+  #output(words: readonly string[]): Promise<Buffer> {
     const [command, ...args] = [...this.#argv, ...words] as [string, ...string[]];
-    const options = { timeout: LONGEST_WRITE_MS, maxBuffer: LONGEST_LISTING_BYTES };
+    const options = {
+      timeout: LONGEST_WRITE_MS,
+      maxBuffer: LONGEST_LISTING_BYTES,
+      encoding: "buffer",
+    } as const;
     return new Promise((resolve, reject) => {
       execFile(command, args, options, (cause, stdout, stderr) => {
         if (cause === null) resolve(stdout);
-        else reject(faultOf(cause, command, reasonIn(stderr) || reasonIn(stdout)));
+        else reject(faultOf(cause, command, reasonIn(stderr.toString()) || reasonIn(stdout.toString())));
       });
     });
   }

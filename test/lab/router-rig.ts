@@ -3,14 +3,13 @@
  * and packets that are put on the router's uplink by hand, each kind from a source of its own, so
  * that a capture tells where each kind went.
  */
-import { statSync } from "node:fs";
 import type { SteeringEntry, SteeringTable } from "../../src/core/steering.ts";
 import { NftKernel } from "../../src/router/kernel/nft-kernel.ts";
 import { XdpKernel } from "../../src/router/kernel/xdp-kernel.ts";
-import { pinDirectoryOf } from "../../src/router/kernel/xdp-maps.ts";
 import { DEFAULT_ROUTER_CONFIG, type RouterConfig } from "../../src/router/steering/router-config.ts";
 import type { SteeringDelta, SteeringKernel } from "../../src/router/steering/steering-kernel.ts";
 import type { KernelCommands } from "../../src/router/kernel/kernel-tools.ts";
+import { commandsIn, pinDirectoryIn } from "./kernel-in-namespace.ts";
 import type { Capture } from "./capture.ts";
 import { Lab } from "./lab.ts";
 import { type Family, FIRST_PORTS, ORDERS } from "./packet-kinds.ts";
@@ -124,7 +123,7 @@ export class RouterRig {
   }
 
   pinDirectoryOf(config: RouterConfig): string {
-    return pinDirectoryOf(config.table, statSync(`/run/netns/${this.lab.namespaceOf("r1")}`).ino);
+    return pinDirectoryIn(this.lab.namespaceOf("r1"), config.table);
   }
 
   /** Puts packets on the uplink, as the carrier would. */
@@ -139,13 +138,6 @@ export class RouterRig {
       HOSTS.map((number) => this.lab.capture(`h${number}`, "lan0", `dst host ${family.shared}`)),
     );
   }
-}
-
-/** How programs are called in a network namespace, without a view of files of their own. */
-export function commandsIn(namespace: string): KernelCommands {
-  const within = ["nsenter", `--net=/run/netns/${namespace}`];
-  const [nft, ip, bpftool, cat] = ["nft", "ip", "bpftool", "cat"].map((program) => [...within, program]);
-  return { nft: nft!, ip: ip!, bpftool: bpftool!, cat: cat! };
 }
 
 /**

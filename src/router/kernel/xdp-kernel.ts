@@ -68,6 +68,7 @@ export interface XdpKernelOptions {
 
 /** So many blocks of less than 2,048 ports may come before the maps are made anew, larger. */
 const SPARE_FINE_LINES = 512;
+const FINE_LINES_STEP = 1024;
 
 /** All that is known of the kernel once it was repaired. */
 interface Standing {
@@ -208,7 +209,7 @@ export class XdpKernel implements SteeringKernel {
     const { pinDirectory } = this.#options;
     const objects = await programObjects();
     const found = await XdpMaps.find(this.#bpftool, pinDirectory, objects, fineLineCount + SPARE_FINE_LINES);
-    const capacity = 2 ** Math.ceil(Math.log2(2 * (fineLineCount + SPARE_FINE_LINES)));
+    const capacity = FINE_LINES_STEP * Math.ceil((1.25 * fineLineCount + SPARE_FINE_LINES) / FINE_LINES_STEP);
     return found ?? XdpMaps.load(this.#bpftool, pinDirectory, objects, capacity);
   }
 

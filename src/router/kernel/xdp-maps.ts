@@ -13,6 +13,7 @@ import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, rm, statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { BpftoolSession } from "../../linux/bpftool-session.ts";
+import type { MapElement } from "../../linux/map-dump.ts";
 import { KernelFault, runCommand } from "../../linux/kernel-commands.ts";
 import { addressBytes, addressOf, type Line, numberBytes, readLine, readNumber } from "../xdp/map-layout.ts";
 import type { ProgramObjects } from "./program-objects.ts";
@@ -33,8 +34,6 @@ export type MapName =
   | "drops4"
   | "drops6";
 
-/** Elements of a map of one value each. */
-type Listed = { readonly key: readonly string[]; readonly value: readonly string[] }[];
 /** Elements of a map of a value for each processor. */
 type ListedPerCpu = {
   readonly key: readonly string[];
@@ -49,10 +48,13 @@ export function pinDirectoryOf(table: string, networkNamespace: number): string 
 /** One loaded program with its maps. */
 export class XdpMaps {
   readonly fineCapacity: number;
+  /** Whether nothing is in its maps yet, so that they need not be read. */
+  readonly isFresh: boolean;
   readonly #session: BpftoolSession;
   readonly #directory: string;
 
-  private constructor(session: BpftoolSession, directory: string, fineCapacity: number) {
+  private constructor(session: BpftoolSession, directory: string, fineCapacity: number, isFresh: boolean) {
+    this.isFresh = isFresh;
     this.#session = session;
     this.#directory = directory;
     this.fineCapacity = fineCapacity;
@@ -70,7 +72,7 @@ export class XdpMaps {
       const [of, capacity] = name.split("-");
       if (of !== version || Number(capacity) < fineCapacity) continue;
       if (!(await namesIn(join(parent, name))).includes("program")) continue;
-      return new XdpMaps(session, join(parent, name), Number(capacity));
+      return new XdpMaps(session, join(parent, name), Number(capacity), false);
     }
     return null;
   }
@@ -108,7 +110,7 @@ export class XdpMaps {
       join(directory, "programs", PROGRAM),
       join(directory, "program"),
     ]);
-    return new XdpMaps(session, directory, fineCapacity);
+    return new XdpMaps(session, directory, fineCapacity, true);
   }
 
   /** The program, as bpftool takes it. */
@@ -123,9 +125,8 @@ export class XdpMaps {
   }
 
   /** The elements of a map. */
-  async read(name: MapName): Promise<{ key: Uint8Array; value: Uint8Array }[]> {
-    const listed = (await this.#session.list(["map", "dump", ...this.#pinned(name)])) as Listed;
-    return listed.map(({ key, value }) => ({ key: bytesOf(key), value: bytesOf(value) }));
+  async read(name: MapName): Promise<MapElement[]> {
+    return this.isFresh ? [] : this.#session.dump(this.#pinned(name));
   }
 
   /** The lines of all addresses of both families. */
@@ -150,8 +151,9 @@ export class XdpMaps {
   }
 
   /** A line of bpftool that writes an element; by number, or by address. */
-  update(name: MapName, key: number | string, value: Uint8Array): string {
-    return `map update ${this.#pinned(name).join(" ")} key hex ${keyText(key)} value hex ${hex(value)}`;
+  update(name: MapName, key: number | string, value: Uint8Array | Line): string {
+    const text = value instanceof Uint32Array ? lineText(value) : hex(value);
+    return `map update ${this.#pinned(name).join(" ")} key hex ${keyText(key)} value hex ${text}`;
   }
 
   /** A line of bpftool that takes an element away. */
@@ -229,6 +231,24 @@ function hex(bytes: Uint8Array): string {
 }
 
 const HEX_TABLE = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+
+/** Few numbers stand in many lines, so the text of each is kept. */
+function lineText(line: Line): string {
+  const words: string[] = [];
+  for (const entry of line) {
+    let text = ENTRY_TEXTS.get(entry);
+    if (text === undefined) {
+      if (ENTRY_TEXTS.size >= MOST_ENTRY_TEXTS) ENTRY_TEXTS.clear();
+      text = hex(numberBytes(entry));
+      ENTRY_TEXTS.set(entry, text);
+    }
+    words.push(text);
+  }
+  return words.join(" ");
+}
+
+const ENTRY_TEXTS = new Map<number, string>();
+const MOST_ENTRY_TEXTS = 16_384;
 
 function bytesOf(words: readonly string[]): Uint8Array {
   return Uint8Array.from(words, Number);

@@ -6,7 +6,7 @@ import type { NftSession } from "../../linux/nft-session.ts";
 import { tableRemoval } from "../../linux/nftables/statements.ts";
 import type { RouterConfig } from "../steering/router-config.ts";
 import { handoverTable } from "../xdp/handover-rules.ts";
-import { type Hop, hopBytes, lineBytes, numberBytes, readHop, readNumber } from "../xdp/map-layout.ts";
+import { type Hop, hopBytes, numberBytes, readHop, readNumber } from "../xdp/map-layout.ts";
 import type { LineWrites } from "../xdp/steering-lines.ts";
 import type { XdpMaps } from "./xdp-maps.ts";
 
@@ -22,10 +22,10 @@ export function hopLines(maps: XdpMaps, hops: ReadonlyMap<number, Hop | null>): 
 /** Fine lines come before the lines that name them. [RT2] */
 export function lineLines(maps: XdpMaps, { fine, addresses }: LineWrites): string[] {
   return [
-    ...fine.map(({ number, line }) => maps.update("fine_lines", number, lineBytes(line))),
+    ...fine.map(({ number, line }) => maps.update("fine_lines", number, line)),
     ...[...addresses].map(([ip, line]) => {
       const map = familyOf(ip) === 4 ? "lines4" : "lines6";
-      return line === null ? maps.deletion(map, ip) : maps.update(map, ip, lineBytes(line));
+      return line === null ? maps.deletion(map, ip) : maps.update(map, ip, line);
     }),
   ];
 }

@@ -119,11 +119,6 @@ export function settingsBytes(errorsPerSecond: number, burstSeconds: number): Ui
   return bytes;
 }
 
-/** A line as the program reads it. */
-export function lineBytes(line: Line): Uint8Array {
-  return new Uint8Array(line.buffer, line.byteOffset, line.byteLength);
-}
-
 /** The line of these octets. */
 export function readLine(bytes: Uint8Array): Line {
   const copy = Uint8Array.from(bytes);
