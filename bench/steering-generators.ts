@@ -147,9 +147,7 @@ export class FrameGenerator {
   async #arrived(): Promise<number> {
     const { stdout } = await run("bpftool", ["-j", "map", "dump", "pinned", join(this.#pins, "arrived")]);
     const [{ values }] = JSON.parse(stdout) as [{ values: { value: string[] }[] }];
-    const counts = values.map(({ value }) =>
-      Buffer.from(value.map(Number)).readBigUInt64LE(),
-    );
+    const counts = values.map(({ value }) => Buffer.from(value.map(Number)).readBigUInt64LE());
     return Number(counts.reduce((sum, count) => sum + count, 0n));
   }
 }

@@ -136,7 +136,9 @@ export class SteeringRig {
     try {
       const result = await frames.send(`${this.#prefix}generator`, way, addressCount, FRAME_COUNT);
       if (result.arrivedShare < 1 - LARGEST_LOSS)
-        throw new Error(`of all frames ${(100 * result.arrivedShare).toFixed(1)} % have come through (${way})`);
+        throw new Error(
+          `of all frames ${(100 * result.arrivedShare).toFixed(1)} % have come through (${way})`,
+        );
       return result.costUs;
     } finally {
       if (!isSinkThere) await frames.dropNoMoreAt(this.#prefix + sinkNamespace, sink!);

@@ -11,7 +11,17 @@ const ARCHITECTURES: Readonly<Record<string, string>> = {
 /** Compiles one source file; a fault says what is missing. Nothing of the place where it was compiled gets in. */
 export async function compileBpf(source: string, object: string): Promise<void> {
   const headers = `/usr/include/${ARCHITECTURES[process.arch] ?? process.arch}`;
-  const how = ["-O2", "-g", "-target", "bpf", "-mcpu=v3", "-fno-strict-aliasing", "-Wall", "-Werror", `-I${headers}`];
+  const how = [
+    "-O2",
+    "-g",
+    "-target",
+    "bpf",
+    "-mcpu=v3",
+    "-fno-strict-aliasing",
+    "-Wall",
+    "-Werror",
+    `-I${headers}`,
+  ];
   const place = ["-fdebug-compilation-dir=.", `-ffile-prefix-map=${dirname(source)}=.`];
   try {
     await runCommand(["clang", ...how, ...place, "-c", source, "-o", object]);

@@ -3,6 +3,8 @@
  * and packets that are put on the router's uplink by hand, each kind from a source of its own, so
  * that a capture tells where each kind went.
  */
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
 import type { SteeringEntry, SteeringTable } from "../../src/core/steering.ts";
 import { NftKernel } from "../../src/router/kernel/nft-kernel.ts";
 import { XdpKernel } from "../../src/router/kernel/xdp-kernel.ts";
@@ -122,6 +124,14 @@ export class RouterRig {
     return commandsIn(this.lab.namespaceOf("r1"));
   }
 
+  /** A map of the program that steers. */
+  mapFile(name: string): string {
+    const directory = this.pinDirectoryOf(CONFIG);
+    const [version] = readdirSync(directory);
+    return join(directory, version!, "maps", name);
+  }
+
+  /** Where a router of this network pins what it has. */
   pinDirectoryOf(config: RouterConfig): string {
     return pinDirectoryIn(this.lab.namespaceOf("r1"), config.table);
   }

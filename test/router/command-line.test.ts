@@ -38,6 +38,7 @@ test("[AG1] a complete command line is a router's configuration", () => {
       icmpErrorsPerSecond: 100,
     },
     metrics: null,
+    steering: "auto",
     isDryRun: false,
     isRemovedAtEnd: false,
   });

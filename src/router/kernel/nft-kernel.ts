@@ -118,11 +118,16 @@ export class NftKernel implements SteeringKernel {
   }
 
   async remove(): Promise<void> {
+    await this.withdraw();
+    await unrouteHosts(this.#config, this.#commands.ip);
+  }
+
+  /** Takes the rules out of the kernel; routes stay. */
+  async withdraw(): Promise<void> {
     const { table: name } = this.#config;
     const statements = TABLES.flatMap((family) => tableRemoval(family, name));
     await this.#session.run(statements.join(" ; "));
     this.#inUse = null;
-    await unrouteHosts(this.#config, this.#commands.ip);
   }
 
   close(): Promise<void> {

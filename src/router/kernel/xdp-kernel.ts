@@ -15,6 +15,7 @@ import {
   configProblems,
   type Destination,
   destinationOf,
+  firstMarkOf,
   isHostItself,
   type RouterConfig,
 } from "../steering/router-config.ts";
@@ -49,7 +50,7 @@ import {
 } from "./kernel-tools.ts";
 import { areHostsRouted, routeHosts, unrouteFormerHosts, unrouteHosts } from "./policy-routing.ts";
 import { programObjects } from "./program-objects.ts";
-import { attach, attachmentPlaces, detach, modeAt } from "./xdp-attachment.ts";
+import { attach, attachmentPlaces, detach, isSteering, modeAt, ownPrograms } from "./xdp-attachment.ts";
 import { readDropCounts } from "./xdp-counts.ts";
 import { XdpMaps } from "./xdp-maps.ts";
 import { clearHandover, hopLines, lineLines, readHops } from "./xdp-writes.ts";
@@ -164,7 +165,8 @@ export class XdpKernel implements SteeringKernel {
     const standing = this.#standing;
     const links = await listLinks(this.#commands.ip);
     const places = attachmentPlaces(config, links);
-    if (!places.every((link) => modeAt(link, standing?.programId) !== null)) return false;
+    const own = standing === null ? null : new Set([standing.programId]);
+    if (!places.every((link) => (own === null ? isSteering(link) : modeAt(link, own) !== null))) return false;
     if (places.length < ingressDevicesOf(config).length) return false;
     if (standing !== null && !areSame(indexesOf(config, links), standing.indexes)) return false;
     const probes = baseChains(config).map((base) =>
@@ -193,9 +195,9 @@ export class XdpKernel implements SteeringKernel {
   async withdraw(): Promise<void> {
     const { config, pinDirectory } = this.#options;
     this.#standing = null;
-    for (const link of attachmentPlaces(config, await listLinks(this.#commands.ip))) {
-      await detach(this.#commands.ip, link);
-    }
+    const links = await listLinks(this.#commands.ip);
+    const own = await ownPrograms(this.#bpftool, config, links);
+    for (const link of links) await detach(this.#commands.ip, own, link);
     await clearHandover(this.#nft, config, pinDirectory);
   }
 
@@ -224,7 +226,7 @@ export class XdpKernel implements SteeringKernel {
     hops.setRedirectable(redirectable);
     await this.#nft.run(handoverDeclaration(config));
     await this.#nft.run(transactionText(handoverCommands(config, hops.hops, lines.ips)));
-    const limits = settingsBytes(config.icmpErrorsPerSecond, BURST_SECONDS);
+    const limits = settingsBytes(config.icmpErrorsPerSecond, BURST_SECONDS, firstMarkOf(config));
     await maps.write([maps.update("settings", 0, limits), ...hopLines(maps, hops.takeWrites())]);
     await maps.write(lineLines(maps, lines.takeWrites()));
     hops.keepOnly(lines.hopsInUse());
@@ -252,12 +254,17 @@ export class XdpKernel implements SteeringKernel {
   }
 
   async #attachAll({ maps, programId }: Standing, links: readonly ListedLink[]): Promise<void> {
-    for (const link of attachmentPlaces(this.#options.config, links)) {
-      const mode = await attach(this.#bpftool, maps.program, programId, link);
+    const { config } = this.#options;
+    const own = await ownPrograms(this.#bpftool, config, links);
+    const places = attachmentPlaces(config, links);
+    for (const link of places) {
+      const mode = await attach(this.#bpftool, { words: maps.program, id: programId }, own, link);
       if (mode === "generic" && link.ifname !== "lo") {
         this.#slow(`the driver of ${link.ifname} runs no XDP program: the kernel runs it, at a cost`);
       }
     }
+    // Of an earlier configuration.
+    for (const link of links) if (!places.includes(link)) await detach(this.#commands.ip, own, link);
   }
 
   #slow(sentence: string): void {

@@ -10,7 +10,7 @@
  * the place of the former, so that no packet meets a table that is not complete.
  */
 import { createHash } from "node:crypto";
-import { mkdir, readdir, readFile, rm, statfs } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, stat, statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { BpftoolSession } from "../../linux/bpftool-session.ts";
 import type { MapElement } from "../../linux/map-dump.ts";
@@ -43,6 +43,11 @@ type ListedPerCpu = {
 /** Where a router of this table of this network namespace pins what it has. */
 export function pinDirectoryOf(table: string, networkNamespace: number): string {
   return join(BPF_MOUNT, "ipshard", `${networkNamespace}_${table}`);
+}
+
+/** The same for a router of this process's own network. */
+export async function ownPinDirectory(table: string): Promise<string> {
+  return pinDirectoryOf(table, (await stat("/proc/self/ns/net")).ino);
 }
 
 /** One loaded program with its maps. */

@@ -110,13 +110,22 @@ export function readHop(bytes: Uint8Array, nameOf: (ifindex: number) => string):
   };
 }
 
-/** The limits of ICMP errors, as the program reads them: the time that one uses up, and what may be used ahead. */
-export function settingsBytes(errorsPerSecond: number, burstSeconds: number): Uint8Array {
-  const bytes = new Uint8Array(16);
+/**
+ * The limits of ICMP errors, as the program reads them: the time that one uses up, and what may be used ahead; and whose
+ * program it is.
+ */
+export function settingsBytes(errorsPerSecond: number, burstSeconds: number, owner: number): Uint8Array {
+  const bytes = new Uint8Array(24);
   const view = new DataView(bytes.buffer);
   view.setBigUint64(0, BigInt(Math.round(1e9 / errorsPerSecond)), true);
   view.setBigUint64(8, BigInt(burstSeconds) * 1_000_000_000n, true);
+  view.setBigUint64(16, BigInt(owner), true);
   return bytes;
+}
+
+/** Whose program it is, by its settings. */
+export function readOwner(settings: Uint8Array): number {
+  return Number(new DataView(settings.buffer, settings.byteOffset).getBigUint64(16, true));
 }
 
 /** The line of these octets. */

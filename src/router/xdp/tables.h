@@ -65,6 +65,8 @@ struct settings {
 	/* Time that one ICMP error uses up, and how much of it may be used ahead; ns. */
 	__u64 error_cost;
 	__u64 error_burst;
+	/* Which router this is; several of one machine have tables of other names. */
+	__u64 owner;
 };
 
 /* In the order of steering/drop-reasons.ts. */
