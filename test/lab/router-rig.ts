@@ -127,7 +127,7 @@ export class RouterRig {
   /** A map of the program that steers. */
   mapFile(name: string): string {
     const directory = this.pinDirectoryOf(CONFIG);
-    const [version] = readdirSync(directory);
+    const version = readdirSync(directory).find((name) => name.includes("-"));
     return join(directory, version!, "maps", name);
   }
 

@@ -50,6 +50,7 @@ import {
 } from "./kernel-tools.ts";
 import { areHostsRouted, routeHosts, unrouteFormerHosts, unrouteHosts } from "./policy-routing.ts";
 import { programObjects } from "./program-objects.ts";
+import { DeviceReport } from "./device-report.ts";
 import { attach, attachmentPlaces, detach, isSteering, modeAt, ownPrograms } from "./xdp-attachment.ts";
 import { readDropCounts } from "./xdp-counts.ts";
 import { XdpMaps } from "./xdp-maps.ts";
@@ -74,6 +75,7 @@ const FINE_LINES_STEP = 1024;
 /** All that is known of the kernel once it was repaired. */
 interface Standing {
   readonly maps: XdpMaps;
+  readonly report: DeviceReport;
   readonly programId: number;
   readonly lines: SteeringLines;
   readonly hops: HopNumbers;
@@ -106,10 +108,13 @@ export class XdpKernel implements SteeringKernel {
     expectEthernet(config, links);
     await routeHosts(config, this.#commands.ip);
     const wanted = wantedTable(config, table);
-    const maps = await this.#mapsFor(fineLinesFor(wanted));
+    const objects = await programObjects();
     const indexes = indexesOf(config, links);
-    const redirectable = await this.#redirectable(maps, indexes);
+    // First, since it is soon seen and decides whether the rest is worth it.
+    const report = await this.#pinReport(objects.devices);
+    const redirectable = await report.redirectable(indexes);
     this.#expectRedirectable(redirectable, indexes);
+    const maps = await this.#mapsFor(objects.steer, fineLinesFor(wanted));
     const [presentHops, present, fine] = await Promise.all([
       readHops(maps, indexes),
       maps.readLines(),
@@ -117,6 +122,7 @@ export class XdpKernel implements SteeringKernel {
     ]);
     const standing = {
       maps,
+      report,
       programId: await maps.programId(),
       lines: new SteeringLines(present, (number) => fine.get(number), maps.fineCapacity),
       hops: new HopNumbers(presentHops, redirectable),
@@ -206,13 +212,17 @@ export class XdpKernel implements SteeringKernel {
     await this.#nft.close();
   }
 
+  #pinReport(object: string): Promise<DeviceReport> {
+    const { pinDirectory: directory } = this.#options;
+    return DeviceReport.pin(this.#bpftool, { directory, object, cat: this.#commands.cat });
+  }
+
   /** What is there, if it is large enough; else new ones, with room to grow. */
-  async #mapsFor(fineLineCount: number): Promise<XdpMaps> {
+  async #mapsFor(object: string, fineLineCount: number): Promise<XdpMaps> {
     const { pinDirectory } = this.#options;
-    const objects = await programObjects();
-    const found = await XdpMaps.find(this.#bpftool, pinDirectory, objects, fineLineCount + SPARE_FINE_LINES);
+    const found = await XdpMaps.find(this.#bpftool, pinDirectory, object, fineLineCount + SPARE_FINE_LINES);
     const capacity = FINE_LINES_STEP * Math.ceil((1.25 * fineLineCount + SPARE_FINE_LINES) / FINE_LINES_STEP);
-    return found ?? XdpMaps.load(this.#bpftool, pinDirectory, objects, capacity);
+    return found ?? XdpMaps.load(this.#bpftool, pinDirectory, object, capacity);
   }
 
   /** Hops and the rules for them first, then the lines that lead to them; what nothing leads to any more goes last. */
@@ -234,15 +244,9 @@ export class XdpKernel implements SteeringKernel {
     return counts;
   }
 
-  /** Devices on which hosts are neighbours and to which the kernel redirects. */
-  async #redirectable(maps: XdpMaps, indexes: ReadonlyMap<string, number>): Promise<Set<string>> {
-    const able = await maps.redirectable(this.#commands.cat);
-    return new Set([...indexes].flatMap(([name, index]) => (able.has(index) ? [name] : [])));
-  }
-
   /** Whether a device takes redirected frames may change at any time: with its other end, or with a program at it. */
-  async #followDevices({ maps, hops, indexes }: Standing): Promise<void> {
-    hops.setRedirectable(await this.#redirectable(maps, indexes));
+  async #followDevices({ maps, report, hops, indexes }: Standing): Promise<void> {
+    hops.setRedirectable(await report.redirectable(indexes));
     await maps.write(hopLines(maps, hops.takeWrites()));
   }
 

@@ -3,23 +3,19 @@
  * finds them. [RT5] [RT6]
  *
  *   <directory>/<version of the program>-<fine lines>/program
- *                                                    /devices        tells of devices when it is read
  *                                                    /maps/lines4 …
  *
  * Another version, or a table that needs more fine lines, gets a directory of its own. It is filled before it takes
  * the place of the former, so that no packet meets a table that is not complete.
  */
 import { createHash } from "node:crypto";
-import { mkdir, readdir, readFile, rm, stat, statfs } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { BpftoolSession } from "../../linux/bpftool-session.ts";
 import type { MapElement } from "../../linux/map-dump.ts";
-import { KernelFault, runCommand } from "../../linux/kernel-commands.ts";
 import { addressBytes, addressOf, type Line, numberBytes, readLine, readNumber } from "../xdp/map-layout.ts";
-import type { ProgramObjects } from "./program-objects.ts";
+import { BPF_MOUNT } from "./bpf-file-system.ts";
 
-const BPF_FILE_SYSTEM = 0xcafe_4a11;
-const BPF_MOUNT = "/sys/fs/bpf";
 const PROGRAM = "ipshard_steer";
 
 /** The maps that the router writes and reads. */
@@ -69,10 +65,10 @@ export class XdpMaps {
   static async find(
     session: BpftoolSession,
     parent: string,
-    objects: ProgramObjects,
+    object: string,
     fineCapacity: number,
   ): Promise<XdpMaps | null> {
-    const version = await versionOf(objects);
+    const version = await versionOf(object);
     for (const name of await namesIn(parent)) {
       const [of, capacity] = name.split("-");
       if (of !== version || Number(capacity) < fineCapacity) continue;
@@ -86,27 +82,17 @@ export class XdpMaps {
   static async load(
     session: BpftoolSession,
     parent: string,
-    objects: ProgramObjects,
+    object: string,
     fineCapacity: number,
   ): Promise<XdpMaps> {
-    await expectBpfFileSystem(parent);
-    const directory = join(parent, `${await versionOf(objects)}-${fineCapacity}`);
+    const directory = join(parent, `${await versionOf(object)}-${fineCapacity}`);
     await rm(directory, { recursive: true, force: true });
     await mkdir(join(directory, "maps"), { recursive: true });
     const fine = join(directory, "fine");
     const about = ["type", "array", "key", "4", "value", "128", "name", "fine_lines"];
     await session.run(["map", "create", fine, ...about, "entries", String(fineCapacity)]);
-    await session.run(["iter", "pin", objects.devices, join(directory, "devices")]);
     const maps = ["map", "name", "fine_lines", "pinned", fine, "pinmaps", join(directory, "maps")];
-    await session.run([
-      "prog",
-      "loadall",
-      objects.steer,
-      join(directory, "programs"),
-      "type",
-      "xdp",
-      ...maps,
-    ]);
+    await session.run(["prog", "loadall", object, join(directory, "programs"), "type", "xdp", ...maps]);
     // Last, since by its being there a directory is known to be complete.
     await session.run([
       "prog",
@@ -171,19 +157,12 @@ export class XdpMaps {
     return this.#session.write(lines);
   }
 
-  /** Indexes of the devices to which the kernel can redirect, as the reader behind `cat` sees them. */
-  async redirectable(cat: readonly string[]): Promise<Set<number>> {
-    const lines = (await runCommand([...cat, join(this.#directory, "devices")])).split("\n");
-    const pairs = lines.map((line) => line.split(" ").map(Number) as [number, number]);
-    return new Set(pairs.flatMap(([index, features]) => ((features & NDO_XMIT) !== 0 ? [index] : [])));
-  }
-
   /** Takes away what other versions have pinned. */
   async removeOthers(): Promise<void> {
     const parent = dirname(this.#directory);
     for (const name of await namesIn(parent)) {
       const other = join(parent, name);
-      if (other !== this.#directory) await rm(other, { recursive: true, force: true });
+      if (name.includes("-") && other !== this.#directory) await rm(other, { recursive: true, force: true });
     }
   }
 
@@ -192,30 +171,12 @@ export class XdpMaps {
   }
 }
 
-/** The kernel's `NETDEV_XDP_ACT_NDO_XMIT`. */
-const NDO_XMIT = 4;
-
 /** A program that is changed in any way is another one. */
-async function versionOf({ steer, devices }: ProgramObjects): Promise<string> {
-  const hash = createHash("sha256");
-  for (const file of [steer, devices]) hash.update(await readFile(file));
-  return hash.digest("hex").slice(0, 16);
-}
-
-async function expectBpfFileSystem(parent: string): Promise<void> {
-  const isMounted = async (): Promise<boolean> => {
-    for (let at = parent; ; at = dirname(at)) {
-      try {
-        return (await statfs(at)).type === BPF_FILE_SYSTEM;
-      } catch (fault) {
-        if ((fault as NodeJS.ErrnoException).code !== "ENOENT") throw fault;
-      }
-    }
-  };
-  if (await isMounted()) return;
-  // systemd mounts it where it runs.
-  await runCommand(["mount", "-t", "bpf", "bpf", BPF_MOUNT]);
-  if (!(await isMounted())) throw new KernelFault("xdp-unavailable", `${parent} is in no BPF file system`);
+async function versionOf(object: string): Promise<string> {
+  return createHash("sha256")
+    .update(await readFile(object))
+    .digest("hex")
+    .slice(0, 16);
 }
 
 async function namesIn(directory: string): Promise<string[]> {
