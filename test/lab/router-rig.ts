@@ -11,12 +11,13 @@ import { XdpKernel } from "../../src/router/kernel/xdp-kernel.ts";
 import { DEFAULT_ROUTER_CONFIG, type RouterConfig } from "../../src/router/steering/router-config.ts";
 import type { SteeringDelta, SteeringKernel } from "../../src/router/steering/steering-kernel.ts";
 import type { KernelCommands } from "../../src/router/kernel/kernel-tools.ts";
+import { readyForXdp } from "./xdp-cables.ts";
 import { commandsIn, pinDirectoryIn } from "./kernel-in-namespace.ts";
 import type { Capture } from "./capture.ts";
 import { Lab } from "./lab.ts";
 import { type Family, FIRST_PORTS, ORDERS } from "./packet-kinds.ts";
 import { frame, packet, udp } from "./packets.ts";
-import { hostOnLan, routersOf, SHARED_IPV4, SHARED_IPV6 } from "./plan.ts";
+import { hostOnLan, SHARED_IPV4, SHARED_IPV6 } from "./plan.ts";
 
 const HOSTS = [1, 2, 3] as const;
 /** Of the packets that say that all before them have come. */
@@ -83,7 +84,7 @@ export class RouterRig {
 
   static async create(backEnd: BackEnd = "nft"): Promise<RouterRig> {
     const lab = await Lab.create({ hosts: HOSTS.length, routers: 1 });
-    await readyForXdp(lab);
+    if (backEnd === "xdp") await readyForXdp(lab);
     const macs = { carrier: await lab.macOf("carrier", "r1"), router: await lab.macOf("r1", "up0") };
     // What a router asks of its neighbours, and when, is not what is asked here.
     const neighbours = await Promise.all(
@@ -147,17 +148,6 @@ export class RouterRig {
     return Promise.all(
       HOSTS.map((number) => this.lab.capture(`h${number}`, "lan0", `dst host ${family.shared}`)),
     );
-  }
-}
-
-/**
- * A virtual cable takes redirected frames if its other end merges packets, and only what its sender has summed up
- * can be redirected.
- */
-export async function readyForXdp(lab: Lab): Promise<void> {
-  for (const router of routersOf(lab.size)) {
-    await lab.exec("lan", ["ethtool", "-K", router, "gro", "on"]);
-    await lab.exec("carrier", ["ethtool", "-K", router, "tx", "off"]);
   }
 }
 
