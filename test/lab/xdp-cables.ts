@@ -6,7 +6,7 @@ import { promisify } from "node:util";
 import { compileBpf } from "../../src/linux/bpf-compiler.ts";
 import { expectBpfFileSystem } from "../../src/router/kernel/bpf-file-system.ts";
 import type { Lab } from "./lab.ts";
-import { routersOf } from "./plan.ts";
+import { type Role, routersOf } from "./plan.ts";
 
 const run = promisify(execFile);
 
@@ -15,17 +15,22 @@ const run = promisify(execFile);
  * what the carrier sends has its sums, since a frame that is redirected does not say that they are missing.
  */
 export async function readyForXdp(lab: Lab): Promise<void> {
+  for (const router of routersOf(lab.size)) {
+    await attachPass(lab, "lan", router);
+    await lab.exec("carrier", ["ethtool", "-K", router, "tx", "off"]);
+  }
+}
+
+/** Puts a program that lets all pass at a device. */
+export async function attachPass(lab: Lab, role: Role, device: string): Promise<void> {
   const object = join(lab.directory, "pass.o");
-  const pins = `/sys/fs/bpf/${lab.namespaceOf("lan")}`;
+  const pins = `/sys/fs/bpf/${lab.namespaceOf(role)}`;
   await compileBpf(join(import.meta.dirname, "pass.c"), object);
   await expectBpfFileSystem(pins);
   try {
     await run("bpftool", ["prog", "loadall", object, pins, "type", "xdp"]);
-    for (const router of routersOf(lab.size)) {
-      const attach = ["net", "attach", "xdpdrv", "pinned", join(pins, "lab_pass"), "dev", router];
-      await run("nsenter", [`--net=/run/netns/${lab.namespaceOf("lan")}`, "bpftool", ...attach]);
-      await lab.exec("carrier", ["ethtool", "-K", router, "tx", "off"]);
-    }
+    const attach = ["net", "attach", "xdpdrv", "pinned", join(pins, "lab_pass"), "dev", device];
+    await run("nsenter", [`--net=/run/netns/${lab.namespaceOf(role)}`, "bpftool", ...attach]);
   } finally {
     await rm(pins, { recursive: true });
   }

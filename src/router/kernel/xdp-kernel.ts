@@ -54,7 +54,7 @@ import { DeviceReport } from "./device-report.ts";
 import { attach, attachmentPlaces, detach, isSteering, modeAt, ownPrograms } from "./xdp-attachment.ts";
 import { readDropCounts } from "./xdp-counts.ts";
 import { XdpMaps } from "./xdp-maps.ts";
-import { clearHandover, hopLines, lineLines, readHops } from "./xdp-writes.ts";
+import { clearHandover, deviceLines, hopLines, lineLines, readHops } from "./xdp-writes.ts";
 
 /** What an XDP router is given. */
 export interface XdpKernelOptions {
@@ -237,7 +237,11 @@ export class XdpKernel implements SteeringKernel {
     await this.#nft.run(handoverDeclaration(config));
     await this.#nft.run(transactionText(handoverCommands(config, hops.hops, lines.ips)));
     const limits = settingsBytes(config.icmpErrorsPerSecond, BURST_SECONDS, firstMarkOf(config));
-    await maps.write([maps.update("settings", 0, limits), ...hopLines(maps, hops.takeWrites())]);
+    await maps.write([
+      maps.update("settings", 0, limits),
+      ...deviceLines(maps, hops.hops),
+      ...hopLines(maps, hops.takeWrites()),
+    ]);
     await maps.write(lineLines(maps, lines.takeWrites()));
     hops.keepOnly(lines.hopsInUse());
     await maps.write(hopLines(maps, hops.takeWrites()));

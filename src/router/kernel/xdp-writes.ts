@@ -10,13 +10,27 @@ import { type Hop, hopBytes, numberBytes, readHop, readNumber } from "../xdp/map
 import type { LineWrites } from "../xdp/steering-lines.ts";
 import type { XdpMaps } from "./xdp-maps.ts";
 
+/** No device's name begins so: it has no colon. */
+const UNKNOWN = ":";
+
 /** A hop's device comes before the hop, by which it is found. */
 export function hopLines(maps: XdpMaps, hops: ReadonlyMap<number, Hop | null>): string[] {
-  return [...hops].flatMap(([number, hop]) => {
-    const own = maps.update("hops", number, hopBytes(hop, randomInt(2 ** 32 - 1)));
-    if (hop?.kind !== "neighbour") return [own];
-    return [maps.update("devices", number, numberBytes(hop.ifindex)), own];
-  });
+  const present = new Map(
+    [...hops].flatMap(([number, hop]) => (hop === null ? [] : [[number, hop] as const])),
+  );
+  return [
+    ...deviceLines(maps, present),
+    ...[...hops].map(([number, hop]) => maps.update("hops", number, hopBytes(hop, randomInt(2 ** 32 - 1)))),
+  ];
+}
+
+/** Devices of all hops. The kernel forgets one with its device, and knows only those of the network that it was told of in. */
+export function deviceLines(maps: XdpMaps, hops: ReadonlyMap<number, Hop>): string[] {
+  return [...hops].flatMap(([number, hop]) =>
+    hop.kind === "neighbour" && !hop.device.startsWith(UNKNOWN)
+      ? [maps.update("devices", number, numberBytes(hop.ifindex))]
+      : [],
+  );
 }
 
 /** Fine lines come before the lines that name them. [RT2] */
@@ -38,7 +52,7 @@ export async function readHops(
   const names = new Map([...indexes].map(([name, index]) => [index, name]));
   const hops = new Map<number, Hop>();
   for (const { key, value } of await maps.read("hops")) {
-    const hop = readHop(value, (index) => names.get(index) ?? `#${index}`);
+    const hop = readHop(value, (index) => names.get(index) ?? `${UNKNOWN}${index}`);
     if (hop !== null) hops.set(readNumber(key), hop);
   }
   return hops;
