@@ -143,6 +143,11 @@ export class RouterRig {
     await this.lab.inject("carrier", "r1", frames);
   }
 
+  /** The same with frames, between the addresses of hardware that they are given. */
+  async arriveFramed(frames: (from: string, to: string) => readonly Buffer[]): Promise<void> {
+    await this.lab.inject("carrier", "r1", frames(this.#macs.carrier, this.#macs.router));
+  }
+
   /** One capture at each host, of what comes for the shared address of a family. */
   async captureAtHosts(family: Family): Promise<Capture[]> {
     return Promise.all(

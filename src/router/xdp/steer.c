@@ -24,7 +24,6 @@
 #define MOST_EXTENSIONS 8
 /* The transport header of a packet that is read begins before this, so that the verifier knows a bound. */
 #define LONGEST_HEADERS 1280
-#define MOST_TAGS 2
 /* First four octets of the frame's source, with the number of the hop in the last two. */
 #define DECIDED bpf_htonl(0x06697073)
 #define FRAME_HEAD 14
@@ -238,10 +237,14 @@ static __always_inline int is_extension(__u32 protocol)
 	       protocol == IPPROTO_AH || protocol == IPPROTO_DSTOPTS;
 }
 
-/* Finds the transport header behind extension headers, or none. True of a later fragment. */
+/*
+ * Finds the transport header behind extension headers, or none: what stands behind an authentication header nft does not
+ * read either. True of a later fragment.
+ */
 static __always_inline int walk_extensions(struct packet *packet)
 {
 	void *start = packet->transport;
+	int is_authenticated = 0;
 	__u64 at = 0;
 
 	packet->transport = 0;
@@ -260,13 +263,14 @@ static __always_inline int walk_extensions(struct packet *packet)
 			at += 8;
 		} else if (packet->protocol == IPPROTO_AH) {
 			at += (extension->length + 2) * 4;
+			is_authenticated = 1;
 		} else {
 			at += (extension->length + 1) * 8;
 		}
 		packet->protocol = extension->next;
 		if (!is_extension(packet->protocol)) {
 			asm volatile("" : "+r"(at));
-			packet->transport = at > LONGEST_HEADERS ? 0 : start + at;
+			packet->transport = is_authenticated || at > LONGEST_HEADERS ? 0 : start + at;
 			return 0;
 		}
 	}
@@ -427,10 +431,8 @@ int ipshard_steer(struct xdp_md *ctx)
 		*(__u8 *)(packet.data + 6) = 0x02;
 	__be16 protocol = *(__be16 *)(at - 2);
 
-#pragma unroll
-	for (int count = 0; count < MOST_TAGS; count += 1) {
-		if (!is_tag(protocol))
-			break;
+	/* nft sees behind one tag as well, and behind no second one. */
+	if (is_tag(protocol)) {
 		at += TAG;
 		is_tagged = 1;
 		if (at > packet.end)
