@@ -23,7 +23,8 @@ import { hostOnLan } from "./plan.ts";
 /** Extension headers that the program does not walk begin after these. */
 const MOST_EXTENSIONS = 7;
 const FRAGMENT = 44;
-const EXTENSIONS = [0, 43, 44, 51, 60] as const;
+const AUTHENTICATION = 51;
+const EXTENSIONS = [0, 43, FRAGMENT, AUTHENTICATION, 60] as const;
 const EDGE_PORTS = (["h1", "h2", "h3"] as const).flatMap((host) => {
   const [first, end] = [FIRST_PORTS[host], FIRST_PORTS[host] + 2 ** ORDERS[host]];
   return [first - 1, first, first + 63, first + 64, end - 1, end];
@@ -40,6 +41,7 @@ export function randomFrame(chance: Chance, from: string, to: string): Buffer {
   if (chance.is(0.03)) setDestination(bytes, is4 ? hostOnLan(1).ipv4 : hostOnLan(1).ipv6);
   if (!is4 && chance.is(0.15)) bytes = behindExtensions(chance, bytes);
   if (chance.is(0.25)) bytes = broken(chance, bytes);
+  if (!is4 && fragmentHeaderCount(bytes) > 1) return randomFrame(chance, from, to);
   const framed = frame(from, to, bytes);
   // What it is stays said, whatever became of its first byte.
   framed.writeUInt16BE(is4 ? 0x0800 : 0x86dd, 12);
@@ -62,7 +64,24 @@ function setDestination(bytes: Buffer, ip: string): void {
   Buffer.from(ipaddr.parse(ip).toByteArray()).copy(bytes, bytes[0]! >> 4 === 4 ? 16 : 24);
 }
 
-/** One header of fragments at most: of a second one nft knows nothing, and takes what is not there for a port. */
+/** Of a second one nft knows nothing, and takes what is not there for a port. */
+function fragmentHeaderCount(bytes: Buffer): number {
+  let count = 0;
+  let type = bytes[6]!;
+  for (let at = 40; isExtension(type) && at + 2 <= bytes.length;) {
+    const [next, length] = [bytes[at]!, bytes[at + 1]!];
+    if (type === FRAGMENT) count += 1;
+    if (type === FRAGMENT) at += 8;
+    else at += type === AUTHENTICATION ? 4 * (length + 2) : 8 * (length + 1);
+    type = next;
+  }
+  return count;
+}
+
+function isExtension(type: number): boolean {
+  return EXTENSIONS.some((known) => known === type);
+}
+
 function behindExtensions(chance: Chance, bytes: Buffer): Buffer {
   const headers: Buffer[] = [];
   let next = bytes[6]!;
@@ -72,7 +91,7 @@ function behindExtensions(chance: Chance, bytes: Buffer): Buffer {
     const type = drawn === FRAGMENT && isFragment ? 60 : drawn;
     isFragment ||= type === FRAGMENT;
     const units = type === FRAGMENT ? 0 : chance.below(3);
-    const header = Buffer.alloc(type === 51 ? 4 * (units + 2) : 8 * (units + 1));
+    const header = Buffer.alloc(type === AUTHENTICATION ? 4 * (units + 2) : 8 * (units + 1));
     header[0] = next;
     header[1] = units;
     if (type === FRAGMENT) header.writeUInt16BE(chance.is(0.3) ? chance.below(65_536) : 0, 2);

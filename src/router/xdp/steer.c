@@ -38,12 +38,11 @@
 #define ICMP6_ECHO_REQUEST 128
 #define ICMP6_ECHO_REPLY 129
 
-/* The beginning of every extension header; only fragments have an offset. All of them are at least this long. */
+/* The beginning of an extension header; only that of a fragment has an offset. */
 struct extension {
 	__u8 next;
 	__u8 length;
 	__be16 offset;
-	__u32 rest;
 };
 
 /*
@@ -60,6 +59,8 @@ struct packet {
 	/* The transport header; null: there is none that could be read. */
 	void *transport;
 	__u32 protocol;
+	/* Extension headers end nowhere that is read, so the protocol is not that of a transport. */
+	__u32 is_unknown;
 	__u32 hop_limit;
 	struct line *line;
 	/* The shared address, as a key of its family's maps; the rest is zero for IPv4. */
@@ -248,6 +249,7 @@ static __always_inline int walk_extensions(struct packet *packet)
 	__u64 at = 0;
 
 	packet->transport = 0;
+	packet->is_unknown = 1;
 	for (int count = 0; count < MOST_EXTENSIONS; count += 1) {
 		/* The compiler might know it, and leave it out; the verifier does not. */
 		asm volatile("" : "+r"(at));
@@ -255,9 +257,14 @@ static __always_inline int walk_extensions(struct packet *packet)
 			return 0;
 		struct extension *extension = start + at;
 
-		if ((void *)(extension + 1) > packet->end)
+		/* Only what is read must be there. */
+		if ((void *)extension + 2 > packet->end)
+			return 0;
+		if (packet->protocol == IPPROTO_ROUTING && (void *)(extension + 1) > packet->end)
 			return 0;
 		if (packet->protocol == IPPROTO_FRAGMENT) {
+			if ((void *)(extension + 1) > packet->end)
+				return 0;
 			if (extension->offset & bpf_htons(0xfff8))
 				return 1;
 			at += 8;
@@ -270,7 +277,8 @@ static __always_inline int walk_extensions(struct packet *packet)
 		packet->protocol = extension->next;
 		if (!is_extension(packet->protocol)) {
 			asm volatile("" : "+r"(at));
-			packet->transport = is_authenticated || at > LONGEST_HEADERS ? 0 : start + at;
+			packet->is_unknown = is_authenticated;
+			packet->transport = at > LONGEST_HEADERS ? 0 : start + at;
 			return 0;
 		}
 	}
@@ -292,7 +300,7 @@ static __always_inline __u32 decide6(struct packet *packet, struct ipv6hdr *ip)
 	packet->transport = ip + 1;
 	if (is_extension(packet->protocol) && walk_extensions(packet))
 		return DROP | FRAGMENT;
-	if (*(__u8 *)ip >> 4 != 6 || bpf_ntohs(ip->payload_len) > length || packet->transport == 0)
+	if (*(__u8 *)ip >> 4 != 6 || bpf_ntohs(ip->payload_len) > length || packet->is_unknown)
 		return other(packet);
 	if (packet->protocol == IPPROTO_TCP || packet->protocol == IPPROTO_UDP)
 		return hop_of(packet, at_transport(packet, 2, 2));
