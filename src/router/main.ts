@@ -13,7 +13,7 @@ import { StateDirectory, UNBOUND_STATE } from "../link/state-directory.ts";
 import { parseCommandLine, routerCommand, type RouterOptions } from "./command-line.ts";
 import { dryRun } from "./dry-run.ts";
 import { ChosenKernel } from "./kernel/chosen-kernel.ts";
-import { ownPinDirectory } from "./kernel/xdp-maps.ts";
+import { ownPinDirectory } from "./kernel/xdp-pins.ts";
 import { Router } from "./router.ts";
 
 async function run(options: RouterOptions, isJoined: boolean): Promise<void> {

@@ -1,7 +1,7 @@
 /** The kernel of another network namespace, for a router's back end in this process. */
 import { statSync } from "node:fs";
 import type { KernelCommands } from "../../src/router/kernel/kernel-tools.ts";
-import { pinDirectoryOf } from "../../src/router/kernel/xdp-maps.ts";
+import { pinDirectoryOf } from "../../src/router/kernel/xdp-pins.ts";
 
 /** How programs are called in a network namespace, without a view of files of their own. */
 export function commandsIn(namespace: string): KernelCommands {

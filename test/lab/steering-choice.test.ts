@@ -1,5 +1,8 @@
 /** Which back end steers, what happens when it is another one from now on, and what one leaves to the other. */
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { observeXdp, xdpFindings } from "../../src/router/doctor/xdp-program.ts";
 import { ChosenKernel } from "../../src/router/kernel/chosen-kernel.ts";
 import type { KernelCommands } from "../../src/router/kernel/kernel-tools.ts";
 import { XdpKernel } from "../../src/router/kernel/xdp-kernel.ts";
@@ -11,6 +14,7 @@ import { hostOnLan } from "./plan.ts";
 import { attachPass, readyForXdp } from "./xdp-cables.ts";
 import { blocks, CONFIG, lastOnes, RouterRig, tableOf } from "./router-rig.ts";
 
+const run = promisify(execFile);
 const [FAMILY] = FAMILIES as [Family];
 /** Packets that are sent at a time. */
 const BATCH = 2_000;
@@ -156,6 +160,32 @@ async function ttls(capture: Capture): Promise<string[]> {
   ]);
   return [...new Set([...stdout.matchAll(/ttl (\d+)/g)].map(([, ttl]) => ttl!))];
 }
+
+test("[RT11] [RT15] the doctor names what is wrong with the program, and what slows it down", async () => {
+  const kernel = await repaired("auto");
+  const askTable = () => Promise.resolve(tableOf(blocks()));
+  const sentences = async (): Promise<string[]> => {
+    const facts = await observeXdp(CONFIG, askTable, rig.commands);
+    return xdpFindings(facts!).flatMap(({ severity, sentence }) => (severity === "good" ? [] : [sentence]));
+  };
+  const memory = expect.stringMatching(/^The program's maps take \d+\.\d MB /) as string;
+  expect(await sentences()).toEqual([memory]);
+  expect(await observeXdp({ ...CONFIG, table: "other" }, askTable, rig.commands)).toBeNull();
+
+  await rig.lab.exec("lan", ["ip", "link", "set", "dev", "r1", "xdp", "off"]);
+  await kernel.isInForce();
+  await readyForXdp(rig.lab);
+  await rig.lab.exec("r1", ["nft", "delete", "table", "inet", `${CONFIG.table}_xdp`]);
+  const map = ["pinned", rig.mapFile("lines4"), "key", "192", "0", "2", "1"];
+  await run("bpftool", ["map", "delete", ...map]);
+  expect(await sentences()).toEqual([
+    expect.stringMatching(/^The rules behind the program are gone \(inet\)\. /),
+    expect.stringMatching(/^The kernel cannot redirect frames to lan0, so nft forwards them, /),
+    memory,
+    expect.stringMatching(/ parts are not steered as the pool's table says, such as 192\.0\.2\.1/),
+  ]);
+  await kernel.close();
+});
 
 test("[RT15] a neighbour that is not known yet, and one that is another machine now, get their packets", async () => {
   const kernel = new XdpKernel({

@@ -34,6 +34,12 @@ export async function ownPrograms(
   return own;
 }
 
+/** The name of a program of somebody else at this device; null when there is none. */
+export function strangerAt({ xdp }: ListedLink, own: ReadonlySet<number>): string | null {
+  if (xdp?.prog === undefined || own.has(xdp.prog.id)) return null;
+  return xdp.prog.name ?? String(xdp.prog.id);
+}
+
 /** How a program is at this device; null when it is not, or not one of these. */
 export function modeAt({ xdp }: ListedLink, programs: ReadonlySet<number>): AttachmentMode | null {
   if (xdp?.prog === undefined || !programs.has(xdp.prog.id)) return null;
@@ -53,10 +59,10 @@ export async function attach(
   link: ListedLink,
 ): Promise<AttachmentMode> {
   const { xdp, ifname } = link;
+  const stranger = strangerAt(link, own);
+  if (stranger !== null) throw strangerFault(ifname, stranger);
   const former = modeAt(link, own);
   if (former !== null && xdp?.prog?.id === program.id) return former;
-  if (former === null && xdp?.prog !== undefined)
-    throw strangerFault(ifname, xdp.prog.name ?? String(xdp.prog.id));
   for (const mode of modesToTry(ifname, former)) {
     const at = mode === "driver" ? "xdpdrv" : "xdpgeneric";
     const how = former === null ? [] : ["overwrite"];

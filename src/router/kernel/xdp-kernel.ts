@@ -53,7 +53,7 @@ import { programObjects } from "./program-objects.ts";
 import { DeviceReport } from "./device-report.ts";
 import { attach, attachmentPlaces, detach, isSteering, modeAt, ownPrograms } from "./xdp-attachment.ts";
 import { readDropCounts } from "./xdp-counts.ts";
-import { XdpMaps } from "./xdp-maps.ts";
+import { findProgram, loadProgram, type PinnedProgram, removeOthers } from "./xdp-pins.ts";
 import { clearHandover, deviceLines, hopLines, lineLines, readHops } from "./xdp-writes.ts";
 
 /** What an XDP router is given. */
@@ -74,9 +74,8 @@ const FINE_LINES_STEP = 1024;
 
 /** All that is known of the kernel once it was repaired. */
 interface Standing {
-  readonly maps: XdpMaps;
+  readonly program: PinnedProgram;
   readonly report: DeviceReport;
-  readonly programId: number;
   readonly lines: SteeringLines;
   readonly hops: HopNumbers;
   /** Neighbours' devices by the names that the configuration has. */
@@ -114,17 +113,17 @@ export class XdpKernel implements SteeringKernel {
     const report = await this.#pinReport(objects.devices);
     const redirectable = await report.redirectable(indexes);
     this.#expectRedirectable(redirectable, indexes);
-    const maps = await this.#mapsFor(objects.steer, fineLinesFor(wanted));
+    const program = await this.#programFor(objects.steer, fineLinesFor(wanted));
+    const { maps, fineCapacity } = program;
     const [presentHops, present, fine] = await Promise.all([
       readHops(maps, indexes),
       maps.readLines(),
       maps.readFineLines(),
     ]);
     const standing = {
-      maps,
+      program,
       report,
-      programId: await maps.programId(),
-      lines: new SteeringLines(present, (number) => fine.get(number), maps.fineCapacity),
+      lines: new SteeringLines(present, (number) => fine.get(number), fineCapacity),
       hops: new HopNumbers(presentHops, redirectable),
       indexes,
     };
@@ -132,7 +131,7 @@ export class XdpKernel implements SteeringKernel {
       throw asKernelFault(fault);
     });
     await this.#attachAll(standing, links);
-    await maps.removeOthers();
+    await removeOthers(program);
     await unrouteFormerHosts(config, this.#commands.ip);
     this.#standing = standing;
     return { ...counts, unreachable: wanted.unreachable };
@@ -151,7 +150,8 @@ export class XdpKernel implements SteeringKernel {
   }
 
   async #writeChange(standing: Standing, delta: SteeringDelta): Promise<void> {
-    const { maps, lines, hops } = standing;
+    const { lines, hops } = standing;
+    const { maps } = standing.program;
     const numberOf = (placed: PlacedEntry): number => this.#numberOf(placed, standing);
     for (const { entry } of delta.removed) lines.put(entry.ip, entry, 0);
     for (const placed of delta.added) lines.put(placed.entry.ip, placed.entry, numberOf(placed));
@@ -171,7 +171,7 @@ export class XdpKernel implements SteeringKernel {
     const standing = this.#standing;
     const links = await listLinks(this.#commands.ip);
     const places = attachmentPlaces(config, links);
-    const own = standing === null ? null : new Set([standing.programId]);
+    const own = standing === null ? null : new Set([standing.program.id]);
     if (!places.every((link) => (own === null ? isSteering(link) : modeAt(link, own) !== null))) return false;
     if (places.length < ingressDevicesOf(config).length) return false;
     if (standing !== null && !areSame(indexesOf(config, links), standing.indexes)) return false;
@@ -189,7 +189,7 @@ export class XdpKernel implements SteeringKernel {
     const listed = isHostItself(config)
       ? await this.#nft.list(["list", "counter", "inet", handoverTable(config), ABSENT_COUNTER])
       : null;
-    return readDropCounts(standing?.maps ?? null, standing?.lines.ips ?? [], listed);
+    return readDropCounts(standing?.program.maps ?? null, standing?.lines.ips ?? [], listed);
   }
 
   async remove(): Promise<void> {
@@ -218,16 +218,16 @@ export class XdpKernel implements SteeringKernel {
   }
 
   /** What is there, if it is large enough; else new ones, with room to grow. */
-  async #mapsFor(object: string, fineLineCount: number): Promise<XdpMaps> {
+  async #programFor(object: string, fineLineCount: number): Promise<PinnedProgram> {
     const { pinDirectory } = this.#options;
-    const found = await XdpMaps.find(this.#bpftool, pinDirectory, object, fineLineCount + SPARE_FINE_LINES);
+    const found = await findProgram(this.#bpftool, pinDirectory, object, fineLineCount + SPARE_FINE_LINES);
     const capacity = FINE_LINES_STEP * Math.ceil((1.25 * fineLineCount + SPARE_FINE_LINES) / FINE_LINES_STEP);
-    return found ?? XdpMaps.load(this.#bpftool, pinDirectory, object, capacity);
+    return found ?? loadProgram(this.#bpftool, pinDirectory, object, capacity);
   }
 
   /** Hops and the rules for them first, then the lines that lead to them; what nothing leads to any more goes last. */
   async #writeAll(
-    { maps, lines, hops, indexes }: Standing,
+    { program: { maps }, lines, hops, indexes }: Standing,
     wanted: WantedTable,
     redirectable: ReadonlySet<string>,
   ): Promise<Pick<RepairReport, "removedCount" | "addedCount">> {
@@ -249,9 +249,9 @@ export class XdpKernel implements SteeringKernel {
   }
 
   /** Whether a device takes redirected frames may change at any time: with its other end, or with a program at it. */
-  async #followDevices({ maps, report, hops, indexes }: Standing): Promise<void> {
+  async #followDevices({ program, report, hops, indexes }: Standing): Promise<void> {
     hops.setRedirectable(await report.redirectable(indexes));
-    await maps.write(hopLines(maps, hops.takeWrites()));
+    await program.maps.write(hopLines(program.maps, hops.takeWrites()));
   }
 
   #expectRedirectable(able: ReadonlySet<string>, indexes: ReadonlyMap<string, number>): void {
@@ -261,12 +261,12 @@ export class XdpKernel implements SteeringKernel {
     }
   }
 
-  async #attachAll({ maps, programId }: Standing, links: readonly ListedLink[]): Promise<void> {
+  async #attachAll({ program }: Standing, links: readonly ListedLink[]): Promise<void> {
     const { config } = this.#options;
     const own = await ownPrograms(this.#bpftool, config, links);
     const places = attachmentPlaces(config, links);
     for (const link of places) {
-      const mode = await attach(this.#bpftool, { words: maps.program, id: programId }, own, link);
+      const mode = await attach(this.#bpftool, { words: program.program, id: program.id }, own, link);
       if (mode === "generic" && link.ifname !== "lo") {
         this.#slow(`the driver of ${link.ifname} runs no XDP program: the kernel runs it, at a cost`);
       }

@@ -68,6 +68,11 @@ export class SteeringLines {
     return [...this.#units.keys()];
   }
 
+  /** To whom each 64 ports of an address go; undefined when it is none of ours. */
+  unitsOf(ip: string): Units | undefined {
+    return this.#units.get(ip);
+  }
+
   /** The hops that any port goes to. */
   hopsInUse(): Set<number> {
     const hops = new Set<number>();
