@@ -53,7 +53,7 @@ export class ChosenKernel implements SteeringKernel {
       return await this.#repairByXdp(table);
     } catch (fault) {
       if (steering === "xdp" || !isForNft(fault)) throw fault;
-      return this.#repairByNft(table, fault.message);
+      return this.#repairByNft(table, firstLine(fault.message));
     }
   }
 
@@ -107,6 +107,12 @@ export class ChosenKernel implements SteeringKernel {
 }
 
 /** Whether the other back end may do better; a device that is missing is missing for both. [RT14] */
-function isForNft(fault: unknown): fault is KernelFault {
-  return fault instanceof KernelFault && fault.code !== "device-missing";
+function isForNft(fault: unknown): fault is Error {
+  if (fault instanceof KernelFault) return fault.code !== "device-missing";
+  // Of files: who may administer the network need not be able to pin a program.
+  return fault instanceof Error && typeof (fault as NodeJS.ErrnoException).code === "string";
+}
+
+function firstLine(text: string): string {
+  return text.split("\n", 1)[0]!;
 }
