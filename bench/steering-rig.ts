@@ -39,11 +39,12 @@ const WAYS: readonly Way[] = [...ROUTERS, "nowhere"];
 const CONFIG = { ...DEFAULT_ROUTER_CONFIG, ingressDevices: ["in0"], neighbourDevice: "out0" };
 /** What the generator's own scheduling may shift between the two ends of a way. */
 const LARGEST_LOSS = 0.02;
-const FRAME_COUNT = 1_000_000;
+const FRAME_COUNT = 300_000;
+const MOST_ATTEMPTS = 50;
 
 /** From `create` to `destroy`. */
 export class SteeringRig {
-  readonly kernels = new Map<BackEnd, SteeringKernel>();
+  readonly #kernels = new Map<BackEnd, SteeringKernel>();
   readonly #prefix: string;
   readonly #directory: string;
   readonly #pins: string;
@@ -80,6 +81,11 @@ export class SteeringRig {
     return new XdpKernel({ config: CONFIG, commands, pinDirectory, isStrict: true });
   }
 
+  /** The kernel that all measurements of a back end share. */
+  kernelOf(backEnd: BackEnd): SteeringKernel {
+    return this.#kernels.get(backEnd)!;
+  }
+
   /** The table of a pool of so many addresses. */
   tableOf(addressCount: number): SteeringTable {
     const ips = Array.from({ length: addressCount }, (_, at) => addressAt(at));
@@ -97,7 +103,7 @@ export class SteeringRig {
     });
     const [from, to] = isThere ? [8, 7] : [7, 8];
     const startMs = performance.now();
-    await this.kernels.get(backEnd)!.apply({
+    await this.#kernels.get(backEnd)!.apply({
       removed: [placed(from)],
       added: [placed(to)],
       removedIps: [],
@@ -132,23 +138,23 @@ export class SteeringRig {
     const isMerging = way === "plain" || way === "nft";
     if (isMerging) await this.#exec(way, "ethtool", "-K", "in0", "gro", "on");
     const isSinkThere = way === "xdp";
-    if (!isSinkThere) await frames.dropAt(this.#prefix + sinkNamespace, sink!);
+    if (!isSinkThere) await frames.dropAt(this.#prefix + sinkNamespace, sink);
     try {
-      const result = await frames.send(`${this.#prefix}generator`, way, addressCount, FRAME_COUNT);
-      if (result.arrivedShare < 1 - LARGEST_LOSS)
-        throw new Error(
-          `of all frames ${(100 * result.arrivedShare).toFixed(1)} % have come through (${way})`,
-        );
-      return result.costUs;
+      // While others have the processor, the kernel makes more than it carries: that tells nothing of the router.
+      for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt += 1) {
+        const result = await frames.send(`${this.#prefix}generator`, way, addressCount, FRAME_COUNT);
+        if (result.arrivedShare >= 1 - LARGEST_LOSS) return result.costUs;
+      }
+      throw new Error(`frames are lost on their way (${way}), or the machine is too busy`);
     } finally {
-      if (!isSinkThere) await frames.dropNoMoreAt(this.#prefix + sinkNamespace, sink!);
+      if (!isSinkThere) await frames.dropNoMoreAt(this.#prefix + sinkNamespace, sink);
       if (isMerging) await this.#exec(way, "ethtool", "-K", "in0", "gro", "off");
     }
   }
 
   /** Removes everything. */
   async destroy(): Promise<void> {
-    for (const kernel of this.kernels.values()) {
+    for (const kernel of this.#kernels.values()) {
       await kernel.remove();
       await kernel.close();
     }
@@ -181,7 +187,7 @@ export class SteeringRig {
     // The whole range by one route and one neighbour: forwarding cannot be had for less.
     await this.#exec("plain", "ip", "route", "add", "198.18.0.0/15", "via", nextHopOf(0));
     await execInside(`${this.#prefix}nowhere`, ["nft", "-f", "-"], drop("in0"));
-    for (const backEnd of BACK_ENDS) this.kernels.set(backEnd, this.newKernel(backEnd));
+    for (const backEnd of BACK_ENDS) this.#kernels.set(backEnd, this.newKernel(backEnd));
     this.#frames = await FrameGenerator.create(this.#directory, this.#pins);
     await this.#frames.dropAt(`${this.#prefix}hosts`, "xdp");
   }

@@ -5,9 +5,8 @@ import { pinDirectoryOf } from "../../src/router/kernel/xdp-pins.ts";
 
 /** How programs are called in a network namespace, without a view of files of their own. */
 export function commandsIn(namespace: string): KernelCommands {
-  const within = ["nsenter", `--net=/run/netns/${namespace}`];
-  const [nft, ip, bpftool, cat] = ["nft", "ip", "bpftool", "cat"].map((program) => [...within, program]);
-  return { nft: nft!, ip: ip!, bpftool: bpftool!, cat: cat! };
+  const within = (program: string): string[] => ["nsenter", `--net=/run/netns/${namespace}`, program];
+  return { nft: within("nft"), ip: within("ip"), bpftool: within("bpftool"), cat: within("cat") };
 }
 
 /** Where a router of that namespace pins its program, as it would itself. */

@@ -128,7 +128,7 @@ export class RouterRig {
   /** A map of the program that steers. */
   mapFile(name: string): string {
     const directory = this.pinDirectoryOf(CONFIG);
-    const version = readdirSync(directory).find((name) => name.includes("-"));
+    const version = readdirSync(directory).find((each) => each.includes("-"));
     return join(directory, version!, "maps", name);
   }
 

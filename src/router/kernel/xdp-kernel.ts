@@ -50,6 +50,8 @@ import {
 } from "./kernel-tools.ts";
 import { areHostsRouted, routeHosts, unrouteFormerHosts, unrouteHosts } from "./policy-routing.ts";
 import { programObjects } from "./program-objects.ts";
+import { attachedProgram } from "./attached-program.ts";
+import { manageNeighbours, releaseNeighbours } from "./managed-neighbours.ts";
 import { DeviceReport } from "./device-report.ts";
 import { attach, attachmentPlaces, detach, isSteering, modeAt, ownPrograms } from "./xdp-attachment.ts";
 import { readDropCounts } from "./xdp-counts.ts";
@@ -131,6 +133,7 @@ export class XdpKernel implements SteeringKernel {
       throw asKernelFault(fault);
     });
     await this.#attachAll(standing, links);
+    await manageNeighbours(this.#commands.ip, standing.hops.hops.values());
     await removeOthers(program);
     await unrouteFormerHosts(config, this.#commands.ip);
     this.#standing = standing;
@@ -162,6 +165,7 @@ export class XdpKernel implements SteeringKernel {
     const commands = [...hopCommands(config, changed), ...addressCommands(config, "add", delta.addedIps)];
     if (commands.length > 0) await this.#nft.run(transactionText(commands));
     await maps.write([...hopLines(maps, changed), ...lineLines(maps, lines.takeWrites())]);
+    if (changed.size > 0) await manageNeighbours(this.#commands.ip, hops.hops.values());
     const gone = addressCommands(config, "delete", delta.removedIps);
     if (gone.length > 0) await this.#nft.run(transactionText(gone));
   }
@@ -180,7 +184,10 @@ export class XdpKernel implements SteeringKernel {
     );
     if (!(await this.#nft.isPossible(probes.join(" ; ")))) return false;
     if (standing !== null) await this.#followDevices(standing);
-    return areRoutesIncluded ? areHostsRouted(config, this.#commands.ip) : true;
+    if (!areRoutesIncluded) return true;
+    // Those of a device go with it when it goes down.
+    if (standing !== null) await manageNeighbours(this.#commands.ip, standing.hops.hops.values());
+    return areHostsRouted(config, this.#commands.ip);
   }
 
   async counts(): Promise<DropCounts> {
@@ -203,7 +210,10 @@ export class XdpKernel implements SteeringKernel {
     this.#standing = null;
     const links = await listLinks(this.#commands.ip);
     const own = await ownPrograms(this.#bpftool, config, links);
+    const found = await attachedProgram(this.#bpftool, config, links);
+    const hops = found === null ? new Map() : await readHops(found.maps, indexesOf(config, links));
     for (const link of links) await detach(this.#commands.ip, own, link);
+    await releaseNeighbours(this.#commands.ip, hops.values());
     await clearHandover(this.#nft, config, pinDirectory);
   }
 

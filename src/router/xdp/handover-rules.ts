@@ -118,7 +118,6 @@ export function addressCommands(
 
 function ingressRules(config: RouterConfig, chain: string): Rule[] {
   const isDecided = is(payload(START), DECIDED);
-  const found = (map: string): Expression => ({ map: { key: payload(NUMBER), data: `@${map}` } });
   return [
     { chain, expr: [{ match: { op: "!=", left: payload(START), right: DECIDED } }, { accept: null }] },
     {
@@ -153,4 +152,9 @@ function mapOf(device: string, family: 4 | 6): string {
 
 function keyJson(key: string): string | number {
   return key.startsWith("0x") ? key : Number(key);
+}
+
+/** What a map says of the number in the frame. */
+function found(map: string): Expression {
+  return { map: { key: payload(NUMBER), data: `@${map}` } };
 }
