@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 /*
  * Steers each packet for a shared address to the host of its port, before the kernel makes a packet buffer of it. The
  * rules are those of `rules/steering-rules.ts`, one for one and in their order; a differential test holds the two together.

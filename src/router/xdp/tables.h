@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 /*
  * What the program and the router share: maps, and how their values are laid out. The router's side of it is
  * `map-layout.ts`; whoever changes one changes both.
