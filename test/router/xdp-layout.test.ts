@@ -53,7 +53,7 @@ test("[RT15] more next hops than there are places for is said", () => {
   expect(() => hops.numberOf({ kind: "stack", mark: MOST_HOPS })).toThrow("XDP has place for 4095 next hops");
 });
 
-test("a map is read as bpftool prints it, on one line or on several", () => {
+test("[RT5] a map is read as bpftool prints it, on one line or on several", () => {
   const read = (text: string) =>
     readMapDump(Buffer.from(text)).map(({ key, value }) => [[...key], [...value]]);
   expect(read("Found 0 elements\n")).toEqual([]);
