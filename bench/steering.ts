@@ -4,6 +4,8 @@
  * that only forwards, in turn. Every packet is for another address and port, at random: the
  * worst case, since no cache has the element that it asks for. Then grants, at the same sizes.
  */
+import { readFileSync } from "node:fs";
+import type { SteeringKernel } from "../src/router/steering/steering-kernel.ts";
 import { compared, median, plain, quantile, type Row } from "./report.ts";
 import { measureGrants } from "./steering-grant.ts";
 import { BACK_ENDS, type BackEnd, nameOf, type Source, SteeringRig, type Way } from "./steering-rig.ts";
@@ -26,6 +28,8 @@ const LONGEST_MOVE_MS: Readonly<Record<BackEnd, number>> = { xdp: 1, nft: 10 };
 /** Goals of XDP, in seconds. */
 const LONGEST_LOAD_SECONDS = 2;
 const LONGEST_START_SECONDS = 2;
+/** `USER_HZ`, which Linux has had for ever. */
+const TICKS_PER_SECOND = 100;
 
 /** Needs root, trafgen, gcc, clang and bpftool. */
 export async function measureSteering(): Promise<Row[]> {
@@ -47,50 +51,67 @@ async function measureKernel(): Promise<Row[]> {
 
 async function measureAt(rig: SteeringRig, addressCount: number): Promise<Row[]> {
   const rows: Row[] = [];
-  for (const backEnd of BACK_ENDS) rows.push(await measureLoad(rig, backEnd, addressCount));
+  for (const backEnd of BACK_ENDS) rows.push(...(await measureLoad(rig, backEnd, addressCount)));
   for (const source of SOURCES) rows.push(...(await measurePace(rig, source, addressCount)));
   for (const backEnd of BACK_ENDS) {
     rows.push(...(await measureMoves(rig, backEnd, nameOf(addressCount))));
-    rows.push(await measureStart(rig, backEnd, addressCount));
+    rows.push(...(await measureStart(rig, backEnd, addressCount)));
   }
   return rows;
 }
 
 /** The whole table into a kernel that has nothing. */
-async function measureLoad(rig: SteeringRig, backEnd: BackEnd, addressCount: number): Promise<Row> {
+async function measureLoad(rig: SteeringRig, backEnd: BackEnd, addressCount: number): Promise<Row[]> {
   const kernel = rig.kernelOf(backEnd);
   const table = rig.tableOf(addressCount);
   await kernel.remove();
-  const seconds = await secondsOf(() => kernel.repair(table));
+  await kernel.close();
+  const taken = await timesOf(kernel, () => kernel.repair(table));
   return timed(
     `${backEnd}, ${nameOf(addressCount)}: whole table`,
-    "s to load",
+    "to load",
     backEnd,
-    seconds,
+    taken,
     LONGEST_LOAD_SECONDS,
   );
 }
 
 /** A router that starts while the kernel has it all. */
-async function measureStart(rig: SteeringRig, backEnd: BackEnd, addressCount: number): Promise<Row> {
+async function measureStart(rig: SteeringRig, backEnd: BackEnd, addressCount: number): Promise<Row[]> {
   const kernel = rig.newKernel(backEnd);
   const table = rig.tableOf(addressCount);
-  const seconds = await secondsOf(() => kernel.repair(table));
-  await kernel.close();
+  const taken = await timesOf(kernel, () => kernel.repair(table));
   const name = `${backEnd}, ${nameOf(addressCount)}: a router starts again`;
-  return timed(name, "s until it is ready", backEnd, seconds, LONGEST_START_SECONDS);
+  return timed(name, "until it is ready", backEnd, taken, LONGEST_START_SECONDS);
 }
 
-function timed(name: string, unit: string, backEnd: BackEnd, seconds: number, longest: number): Row {
-  if (backEnd === "nft") return plain(name, unit, seconds);
+/** What work has taken by the clock, and of processors, by this process and by those that it has started. */
+interface Taken {
+  readonly seconds: number;
+  readonly cpuSeconds: number;
+}
+
+function timed(name: string, unit: string, backEnd: BackEnd, taken: Taken, longest: number): Row[] {
+  const cpu = plain(name, `s of CPU ${unit}`, taken.cpuSeconds);
+  if (backEnd === "nft") return [plain(name, `s ${unit}`, taken.seconds), cpu];
   const about = { peer: longest, peerName: "longest allowed", goal: 1 };
-  return compared({ case: name, unit, better: "less", ours: seconds, ...about });
+  return [compared({ case: name, unit: `s ${unit}`, better: "less", ours: taken.seconds, ...about }), cpu];
 }
 
-async function secondsOf(work: () => Promise<unknown>): Promise<number> {
-  const startMs = performance.now();
+/** A process counts for its parent when it has ended, so the kernel is closed. */
+async function timesOf(kernel: SteeringKernel, work: () => Promise<unknown>): Promise<Taken> {
+  const [startMs, before] = [performance.now(), cpuSeconds()];
   await work();
-  return (performance.now() - startMs) / 1000;
+  const seconds = (performance.now() - startMs) / 1000;
+  await kernel.close();
+  return { seconds, cpuSeconds: cpuSeconds() - before };
+}
+
+/** Of this process and of those that it has started and that have ended. */
+function cpuSeconds(): number {
+  const words = readFileSync("/proc/self/stat", "utf8").split(") ").at(-1)!.split(" ");
+  const ticks = words.slice(11, 15).map(Number);
+  return ticks.reduce((sum, count) => sum + count, 0) / TICKS_PER_SECOND;
 }
 
 /**

@@ -114,7 +114,9 @@ export class XdpKernel implements SteeringKernel {
     // First, since it is soon seen and decides whether the rest is worth it.
     const report = await this.#pinReport(objects.devices);
     const redirectable = await report.redirectable(indexes);
-    this.#expectRedirectable(redirectable, indexes);
+    // Some drivers take redirected frames when a program is at the device, as there soon will be at these.
+    const mayCome = new Set([...redirectable, ...config.ingressDevices]);
+    this.#expectRedirectable(mayCome, indexes);
     const program = await this.#programFor(objects.steer, fineLinesFor(wanted));
     const { maps, fineCapacity } = program;
     const [presentHops, present, fine] = await Promise.all([
@@ -133,6 +135,7 @@ export class XdpKernel implements SteeringKernel {
       throw asKernelFault(fault);
     });
     await this.#attachAll(standing, links);
+    this.#expectRedirectable(await this.#followDevices(standing), indexes);
     await manageNeighbours(this.#commands.ip, standing.hops.hops.values());
     await removeOthers(program);
     await unrouteFormerHosts(config, this.#commands.ip);
@@ -259,9 +262,11 @@ export class XdpKernel implements SteeringKernel {
   }
 
   /** Whether a device takes redirected frames may change at any time: with its other end, or with a program at it. */
-  async #followDevices({ program, report, hops, indexes }: Standing): Promise<void> {
-    hops.setRedirectable(await report.redirectable(indexes));
+  async #followDevices({ program, report, hops, indexes }: Standing): Promise<ReadonlySet<string>> {
+    const redirectable = await report.redirectable(indexes);
+    hops.setRedirectable(redirectable);
     await program.maps.write(hopLines(program.maps, hops.takeWrites()));
+    return redirectable;
   }
 
   #expectRedirectable(able: ReadonlySet<string>, indexes: ReadonlyMap<string, number>): void {

@@ -73,10 +73,12 @@ export class SteeringLines {
     return this.#units.get(ip);
   }
 
-  /** The hops that any port goes to. */
+  /** The hops that any port goes to, by what is written. */
   hopsInUse(): Set<number> {
     const hops = new Set<number>();
-    for (const units of this.#units.values()) for (const hop of units) hops.add(hop);
+    for (const line of this.#lines.values())
+      for (const entry of line) if (fineNumberOf(entry) === null) hops.add(entry);
+    for (const line of this.#fine.values()) for (const hop of line) hops.add(hop);
     hops.delete(0);
     return hops;
   }
