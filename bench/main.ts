@@ -9,10 +9,12 @@ import { measureChecks } from "./checks.ts";
 import { measureDashboard } from "./dashboard.ts";
 import { measureEdge } from "./edge.ts";
 import { measureElastic } from "./elastic.ts";
+import { measureGuard } from "./guard.ts";
 import { measureLease } from "./lease.ts";
 import { measurePolicy } from "./policy.ts";
 import { measureProxy } from "./proxy.ts";
 import { printTable, type Row } from "./report.ts";
+import { measureSnat } from "./snat.ts";
 import { measureSteering } from "./steering.ts";
 import { measureTenants } from "./tenants.ts";
 
@@ -22,9 +24,11 @@ const BENCHES: Readonly<Record<string, () => Promise<Row[]>>> = {
   dashboard: measureDashboard,
   edge: measureEdge,
   elastic: measureElastic,
+  guard: measureGuard,
   lease: measureLease,
   policy: measurePolicy,
   proxy: measureProxy,
+  snat: measureSnat,
   steering: measureSteering,
   tenants: measureTenants,
 };

@@ -5,7 +5,7 @@
  * packet costs there is the generator, the router under test and the drop together. A third
  * way that ends at once gives the cost of the generator alone.
  */
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -22,7 +22,8 @@ import {
   removeNamespace,
 } from "../test/lab/namespaces.ts";
 import { commandsIn, pinDirectoryIn } from "../test/lab/kernel-in-namespace.ts";
-import { FrameGenerator, sendFromSocket, trafficOf } from "./steering-generators.ts";
+import { FrameGenerator } from "./frame-generator.ts";
+import { expectGenerator, generate, trafficOf } from "./generator.ts";
 
 /** Holders of each address: 31 blocks of 2,048 ports and one of 1,024. */
 export const HOLDER_COUNT = 32;
@@ -58,10 +59,7 @@ export class SteeringRig {
 
   /** Makes the namespaces; needs root, trafgen, gcc, clang and bpftool. */
   static async create(): Promise<SteeringRig> {
-    if (process.getuid?.() !== 0) throw new Error("this needs root, to make network namespaces");
-    const { error } = spawnSync("trafgen", ["--version"], { stdio: "ignore" });
-    if (error !== undefined)
-      throw new Error("this needs trafgen, of Debian's package netsniff-ng", { cause: error });
+    expectGenerator();
     removeLeftovers();
     const rig = new SteeringRig(newPrefix(), await mkdtemp(join(tmpdir(), "ipshard-steering-")));
     try {
@@ -120,10 +118,16 @@ export class SteeringRig {
   }
 
   async #runSocket(way: Way, addressCount: number, windowMs: number): Promise<number> {
-    const [before, sentBefore] = [this.#arrived(way), this.#device("generator", way).txPackets];
-    const options = { windowMs, directory: this.#directory };
-    const costUs = await sendFromSocket(`${this.#prefix}generator`, way, addressCount, options);
-    const sent = this.#device("generator", way).txPackets - sentBefore;
+    const namespace = `${this.#prefix}generator`;
+    const [before, sentBefore] = [this.#arrived(way), trafficOf(namespace, way).txPackets];
+    const costUs = await generate({
+      namespace,
+      device: way,
+      packets: packetConfig(addressCount),
+      directory: this.#directory,
+      windowMs,
+    });
+    const sent = trafficOf(namespace, way).txPackets - sentBefore;
     const arrived = this.#arrived(way) - before;
     if (way !== "nowhere" && Math.abs(arrived - sent) > LARGEST_LOSS * sent) {
       throw new Error(`of ${sent} packets ${arrived} have come through (${way})`);
@@ -215,12 +219,7 @@ export class SteeringRig {
   }
 
   #arrived(way: Way): number {
-    return way === "nowhere" ? 0 : this.#device("hosts", way).rxPackets;
-  }
-
-  #device(role: string, device: string) {
-    const words = ["netns", "exec", this.#prefix + role, "cat", "/proc/net/dev"];
-    return trafficOf(execFileSync("ip", words, { encoding: "utf8" }), device);
+    return way === "nowhere" ? 0 : trafficOf(`${this.#prefix}hosts`, way).rxPackets;
   }
 }
 
@@ -247,4 +246,13 @@ export function holderNextHopOf(holder: number): { host: string; ipv4: string; i
 
 function nextHopOf(holder: number): string {
   return `10.0.0.${holder + 1}`;
+}
+
+/** Packets of 60 octets, the least that Ethernet carries. */
+function packetConfig(addressCount: number): string {
+  const first = 0xc612_0000;
+  const to = addressCount === 1 ? "198.18.0.0" : `drnd(${first}, ${first + addressCount - 1})`;
+  return `{ eth(da=02:00:00:00:00:01, sa=02:00:00:00:00:02, type=0x0800),
+    ipv4(sa=203.0.113.1, da=${to}, ttl=64, proto=17),
+    udp(sp=443, dp=drnd(1024, 65535)), fill(0x41, 18) }\n`;
 }

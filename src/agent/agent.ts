@@ -9,6 +9,14 @@ import type { Logger } from "pino";
 import type { AgentConfig } from "./command-line.ts";
 import { DataPlane, logUnusable } from "./data-plane.ts";
 import { DividedPlane } from "./divided-plane.ts";
+import {
+  devicesOfSenders,
+  forgetTranslation,
+  startTranslator,
+  tellFindings,
+  translatorOf,
+} from "./kernel-translation.ts";
+import type { Translator } from "./translation/translator.ts";
 import { PolicyCopy } from "../link/policy-copy.ts";
 import { PublishedKeys } from "../link/published-keys.ts";
 import { MetricsListener } from "../metrics/node/metrics-listener.ts";
@@ -42,6 +50,8 @@ export class Agent {
   readonly #policy: PolicyCopy;
   readonly #blockLog: BlockLog | null;
   readonly #shares: HostShares;
+  /** Null where the kernel translates for nobody. */
+  readonly #translator: Translator | null;
   #member: PoolMember | null = null;
   #metrics: MetricsListener | null = null;
   #recorder: PastRecorder | null = null;
@@ -64,11 +74,15 @@ export class Agent {
       ...own,
       ...(await machine.describe()),
       ...(this.#blockLog === null ? {} : { blockLog: this.#blockLog.counts }),
+      ...(this.#translator === null ? {} : { translation: await this.#translator.status() }),
     });
+    this.#translator = config.snat.length === 0 ? null : translatorOf(config, machine, this.#blockLog, log);
+    const kernelPart = this.#translator;
     this.#dataPlane =
-      config.processes === 1
+      // What the kernel translates is a part of an address beside those of processes.
+      config.processes === 1 && kernelPart === null
         ? new DataPlane({ config, host, verifier: this.#keys, describe, log })
-        : new DividedPlane({ config, host, keys: () => state.keptKeys, describe, log });
+        : new DividedPlane({ config, host, keys: () => state.keptKeys, kernelPart, describe, log });
     this.#policy = this.#policyCopy(config);
     this.#shares = new HostShares(config.processes);
     this.#dataPlane.followShares(this.#shares);
@@ -83,7 +97,10 @@ export class Agent {
       token: () => this.#token.read(),
       kept: keptPolicy?.pool === pool ? keptPolicy.policy : null,
       keep: (policy) => this.#state.keepPolicy({ pool, policy }),
-      use: (policy) => this.#dataPlane.takePolicy(policy),
+      use: (policy) => {
+        this.#translator?.takePolicy(policy);
+        this.#dataPlane.takePolicy(policy);
+      },
       log: this.#log,
     });
   }
@@ -91,6 +108,14 @@ export class Agent {
   /** Listens, then joins the pool; an edge that is away is waited for in the background. */
   async start(): Promise<void> {
     await this.#openLog();
+    // First: what is to be translated must not leave otherwise.
+    if (this.#translator === null) this.#machine.endTranslation = () => forgetTranslation(this.#log);
+    else {
+      const { snat } = this.#config;
+      this.#machine.senderDevices = () => devicesOfSenders(snat);
+      await tellFindings(snat, this.#log);
+      await startTranslator(this.#translator, this.#machine);
+    }
     const places = await this.#dataPlane.listen();
     const { port } = places.gateway;
     const { edge, pool, listenHost, gateway, drainDeadlineMs, reach, site, weight, restMs } = this.#config;
@@ -147,6 +172,7 @@ export class Agent {
     this.#keys.stop();
     this.#policy.stop();
     await this.#dataPlane.close();
+    await this.#translator?.close();
     await this.#machine.close();
     await this.#blockLog?.close();
     await this.#state.close();
@@ -194,8 +220,9 @@ export class Agent {
       member,
       uplinks,
       machine: this.#machine,
+      translator: this.#translator,
       dataPlane: this.#dataPlane,
-      isAlone: this.#config.processes === 1,
+      isAlone: this.#dataPlane instanceof DataPlane,
     });
     this.#metrics = await MetricsListener.open({ place, text: () => metrics.text(), log: this.#log });
   }

@@ -5,6 +5,7 @@ import type { Command } from "commander";
 import ipaddr from "ipaddr.js";
 import {
   collect,
+  collectRecords,
   newCommand,
   optionInvalid,
   parsed,
@@ -32,6 +33,7 @@ import { DEFAULT_TIMING } from "./leasing/keeper-options.ts";
 import type { MachineMode } from "./machine/guarded-machine.ts";
 import type { CertificateFiles } from "./traffic/tls/listener-certificate.ts";
 import { readSources, readVia } from "./proxy-options.ts";
+import { readSnatRules, type SnatRule } from "./translation/snat-rule.ts";
 import { readTransport, type TransportOptions, withTransport } from "./transport-options.ts";
 import type { Probe } from "./uplink/uplink-watch.ts";
 
@@ -86,6 +88,8 @@ export interface AgentConfig {
   readonly site: string | null;
   /** Its share of the load compared with other hosts. */
   readonly weight: number;
+  /** Whose packets the kernel translates. */
+  readonly snat: readonly SnatRule[];
   /** What is logged of what leaves. */
   readonly flowLog: FlowLogConfig;
   /** Where metrics are told; null for nowhere. */
@@ -122,6 +126,7 @@ interface Options extends TransportOptions, FlowLogOptionTexts {
   readonly probe: readonly string[];
   readonly site?: string;
   readonly weight: string;
+  readonly snat: readonly string[];
 }
 
 const DEFAULT_DRAIN_DEADLINE = "30s";
@@ -156,10 +161,16 @@ export function parseConfig(args: readonly string[], write: (text: string) => vo
   }
   const proxies = options.proxy.map((text) => readPlace("--proxy", text));
   const edge = readUrl("--edge", options.edge);
+  const pool = readPool(options.pool);
+  const snat = readSnatRules(options.snat, pool);
+  const machine = readMode(options.machine);
+  if (snat.length > 0 && machine === "off") {
+    throw optionInvalid("--snat needs the guard in the kernel, and --machine off switches it off.");
+  }
   const transport = readTransport(options, { edge, gateway, listenHost, proxies });
   return {
     edge,
-    pool: readPool(options.pool),
+    pool,
     tokenFile: options.tokenFile,
     stateDirectory: options.state,
     whenCopied: readWhenCopied(options.copiedState),
@@ -196,7 +207,9 @@ export function parseConfig(args: readonly string[], write: (text: string) => vo
     connectTimeoutMs: readMs("--connect-timeout", options.connectTimeout, LONGEST_MS),
     responseTimeoutMs: readMs("--response-timeout", options.responseTimeout, LONGEST_MS),
     restMs: readMs("--rest", options.rest, LONGEST_MS),
-    machine: readMode(options.machine),
+    // Without a guard nothing could be translated.
+    machine: snat.length > 0 ? "require" : machine,
+    snat,
     reach: readOwnNextHop(options.reach),
     probes: options.probe.map(readProbe),
     site: options.site === undefined ? null : readSite(options.site),
@@ -268,6 +281,12 @@ export function agentCommand(write: (text: string) => void): Command {
       [],
     )
     .option("--site <name>", "where this host is; it gets the addresses that are announced there")
+    .option(
+      "--snat <senders>",
+      "whose packets the kernel translates, as source=10.244.0.0/16, direct=10.0.0.0/8, name=pods; may be repeated",
+      collectRecords,
+      [],
+    )
     .option("--weight <number>", "its share of the load compared with other hosts", String(DEFAULT_WEIGHT));
 }
 

@@ -17,7 +17,7 @@ import type { KeySet } from "../wire/keys.ts";
 import type { AgentConfig } from "./command-line.ts";
 import { listening, type Places } from "./data-plane.ts";
 import type { DataProcessConfig } from "./data-process.ts";
-import { DataProcesses, type OwnStatus } from "./processes/data-processes.ts";
+import { DataProcesses, type KernelPart, type OwnStatus } from "./processes/data-processes.ts";
 import type { ServedAddresses } from "./leasing/served-addresses.ts";
 import type { HostShares } from "./tenants/host-shares.ts";
 import { ProcessRecord } from "./processes/process-record.ts";
@@ -29,6 +29,8 @@ export interface DividedPlaneOptions {
   readonly config: AgentConfig;
   readonly host: string;
   readonly keys: () => KeySet | null;
+  /** What the kernel translates beside the processes; null for nothing. */
+  readonly kernelPart: KernelPart | null;
   /** Makes the status of the host of what its processes say of themselves. */
   readonly describe: (own: Record<string, unknown>) => Promise<Record<string, unknown>>;
   readonly log: Logger;
@@ -147,7 +149,7 @@ export class DividedPlane {
   }
 
   #make(config: AgentConfig): DataProcesses<DataProcessConfig> {
-    const { host, keys, log } = this.#options;
+    const { host, keys, kernelPart, log } = this.#options;
     const socketPath = join(this.#socketDirectory(), SOCKET_FILE);
     return new DataProcesses({
       count: config.processes,
@@ -156,6 +158,7 @@ export class DividedPlane {
       record: this.#record,
       commandOf: (number) => [process.execPath, ...process.execArgv, PROGRAM, socketPath, `${number}`, host],
       describe: (own) => this.#describe(own),
+      ...(kernelPart === null ? {} : { kernelPart }),
       log,
     });
   }

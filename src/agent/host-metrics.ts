@@ -5,12 +5,15 @@ import type { AddressMeasures, LeaseCounts } from "./leasing/lease-measures.ts";
 import type { PoolMember } from "./leasing/pool-member.ts";
 import type { Uplinks } from "./leasing/pool-member-options.ts";
 import type { Machine } from "./machine/guarded-machine.ts";
+import { type MeasuredTranslator, readTranslation } from "./translation-metrics.ts";
 
 /** What is measured. */
 export interface HostParts {
   readonly member: Pick<PoolMember, "isConnected" | "measures">;
   readonly uplinks: Pick<Uplinks, "of">;
   readonly machine: Pick<Machine, "guardCounts">;
+  /** Null where the kernel translates for nobody. */
+  readonly translator: MeasuredTranslator | null;
   /** Of what carries traffic. */
   readonly dataPlane: { metrics(): Promise<readonly Samples[]> };
   /** Whether what carries traffic is this very process, which then says what it takes of the machine. */
@@ -22,8 +25,9 @@ export class HostMetrics {
   readonly #registry = new MetricRegistry();
   readonly #dataPlane: HostParts["dataPlane"];
 
-  constructor({ member, uplinks, machine, dataPlane, isAlone }: HostParts) {
+  constructor({ member, uplinks, machine, translator, dataPlane, isAlone }: HostParts) {
     this.#dataPlane = dataPlane;
+    if (translator !== null) readTranslation(this.#registry, translator);
     if (!isAlone) readProcessUse(this.#registry);
     this.#registry.readAtScrape((add) => {
       add("ipshard_agent_pool_connected", {}, member.isConnected ? 1 : 0);

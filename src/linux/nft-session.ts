@@ -12,6 +12,7 @@
  */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { KernelFault } from "./kernel-commands.ts";
@@ -30,7 +31,7 @@ interface Waiting {
   readonly reject: (fault: KernelFault) => void;
 }
 
-/** One per router; transactions are carried out one after the other. */
+/** One per owner of tables; transactions are carried out one after the other. */
 export class NftSession {
   readonly #argv: readonly string[];
   #child: ChildProcess | null = null;
@@ -74,6 +75,7 @@ export class NftSession {
     const child = this.#child;
     this.#child = null;
     if (child === null) return;
+    child.ref();
     const ended = new Promise((resolve) => child.once("close", resolve));
     child.stdin?.end();
     child.kill();
@@ -124,6 +126,9 @@ export class NftSession {
     // Without a home there is no file in which nft could keep what it was told.
     const env = { PATH: process.env["PATH"], HOME: "/nonexistent", LC_ALL: "C" };
     const child = spawn(command!, [...args, "-j", "-i"], { stdio: ["pipe", "ignore", "pipe"], env });
+    // It ends with this process, and keeps it from nothing: who waits for an answer has a timer.
+    child.unref();
+    for (const pipe of [child.stdin, child.stderr]) (pipe as Socket).unref();
     this.#said = "";
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
       if (this.#child === child) this.#hear(text);

@@ -23,6 +23,8 @@ export interface MetricKind {
 
 /** From a destination in the same room to one that is given up. */
 const NETWORK_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+/** With 60,000 entries the kernel lists them in a fifth of a second. */
+const LISTING_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 /** The deadline of routers is 2 s. */
 const STEERING_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10];
 
@@ -120,6 +122,55 @@ export const METRICS = {
     "agent",
     [],
     "Processes that carry traffic; the counts below are their sum.",
+  ),
+
+  // An agent whose kernel translates (`--snat`). Without it there are none of these.
+  ipshard_agent_translation_ports: gauge(
+    "agent",
+    ["ip"],
+    "Ports of the address that the kernel may choose for flows that it translates; they are among the usable ones.",
+  ),
+  ipshard_agent_translation_busiest_destination_ports: gauge(
+    "agent",
+    ["ip"],
+    "Of these, those in use towards the destination that uses most; /v1/status says which that is.",
+  ),
+  ipshard_agent_translation_flows: gauge(
+    "agent",
+    ["ip"],
+    "Flows that the kernel translates now, those that have ended and are still remembered included.",
+  ),
+  ipshard_agent_translation_flows_total: counter(
+    "agent",
+    [],
+    "Flows that the kernel began to translate, since its rules were made.",
+  ),
+  ipshard_agent_translation_dropped_packets_total: counter(
+    "agent",
+    ["reason"],
+    "Packets that were not let through, since the rules were made: ports (no lease), full (no free port towards the destination), destination (forbidden), protocol, midstream (of a flow that is not known), each refused aloud; invalid, untranslated (another program gave it a source); stray (from outside, of no flow).",
+  ),
+  ipshard_agent_translation_reported_packets_total: counter(
+    "agent",
+    [],
+    "Packets to destinations that a list of the policy would forbid if it were enforced (mode report).",
+  ),
+  ipshard_agent_translation_look_seconds: {
+    type: "histogram",
+    of: "agent",
+    labels: [],
+    help: "Time to list the kernel's flows, by which ports are weighed and given back. Between two looks twenty times as long passes.",
+    buckets: LISTING_SECONDS,
+  },
+  ipshard_agent_translation_tracked_entries: gauge(
+    "agent",
+    [],
+    "Entries in the kernel's tracking table, of all flows of the machine.",
+  ),
+  ipshard_agent_translation_trackable_entries: gauge(
+    "agent",
+    [],
+    "Entries that fit into it (net.netfilter.nf_conntrack_max). When it is full, new flows are lost.",
   ),
 
   // What carries traffic: of all data processes of a host together.

@@ -92,6 +92,11 @@ export function collect(value: string, before: readonly string[]): readonly stri
   return [...before, value];
 }
 
+/** Gathers an option that may be repeated, and whose text is `key=value, key=value`: in a file each may be a mapping. */
+export function collectRecords(value: string, before: readonly string[]): readonly string[] {
+  return [...before, value];
+}
+
 /** The name of a pool. */
 export function readPool(text: string): string {
   if (!isName(text))

@@ -7,7 +7,7 @@ import { resolve } from "node:path";
 import type { Command, Option } from "commander";
 import { z } from "zod";
 import { CommandFault } from "./command-fault.ts";
-import { collect, optionInvalid } from "./command-options.ts";
+import { collect, collectRecords, optionInvalid } from "./command-options.ts";
 import { FilesFault } from "./named-files.ts";
 import { nearestOf } from "./nearest.ts";
 import type { WrittenFile } from "./written-file.ts";
@@ -163,6 +163,13 @@ function valueSchema(option: Option): z.ZodType {
   const about = { description: option.description };
   if (option.isBoolean()) return z.boolean().optional().meta(about);
   const one = z.union([z.string().min(1), z.number()], "text or a number is expected");
+  if (isOfRecords(option)) {
+    const record = z.record(z.string(), z.union([one, z.array(one).min(1)]));
+    return z
+      .array(z.union([one, record]), "a list of mappings, or of texts, is expected")
+      .optional()
+      .meta(about);
+  }
   if (!isRepeatable(option)) return one.optional().meta(about);
   return z
     .union([one, z.array(one)], "a text, or a list of such, is expected")
@@ -177,7 +184,7 @@ function argumentsOf(option: Option, value: unknown, said: string): string[] {
     return text === "true" ? [option.long!] : [];
   }
   const texts = Array.isArray(value) ? value : [value];
-  return texts.map((text) => `${option.long!}=${String(text)}`);
+  return texts.map((text) => `${option.long!}=${isRecord(text) ? writtenRecord(text) : String(text)}`);
 }
 
 function located(fault: unknown, sources: ReadonlyMap<string, string>, section: string | null): unknown {
@@ -213,6 +220,22 @@ function refuseSlips(options: readonly Option[], environment: NodeJS.ProcessEnv)
 
 function isRepeatable({ parseArg }: Option): boolean {
   return parseArg === collect;
+}
+
+/** Its texts have blanks, so the environment has one text at most. */
+function isOfRecords({ parseArg }: Option): boolean {
+  return parseArg === collectRecords;
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null;
+}
+
+/** As it stands on a command line. */
+function writtenRecord(record: Readonly<Record<string, unknown>>): string {
+  return Object.entries(record)
+    .map(([key, value]) => `${key}=${Array.isArray(value) ? value.join(" ") : String(value)}`)
+    .join(", ");
 }
 
 function nameOf(long: string): string {

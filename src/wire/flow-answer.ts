@@ -54,12 +54,14 @@ export const loggedFlowSchema = z
   })
   .meta({ id: "LoggedFlow" });
 
-const loggedBlockSchema = z.object({
-  first: z.int(),
-  last: z.int(),
-  epoch: z.int(),
-  startMs: instant,
-  endMs: instant.nullable(),
+const ofPeriod = { first: z.int(), last: z.int(), startMs: instant, endMs: instant.nullable() };
+const loggedBlockSchema = z.object({ ...ofPeriod, epoch: z.int() });
+const loggedTranslationSchema = z.object({
+  ...ofPeriod,
+  names: z
+    .array(name)
+    .max(MAX_FOUND)
+    .meta({ description: "Of the senders that could leave there (name in --snat)." }),
 });
 
 /** The answer. */
@@ -81,10 +83,16 @@ export const flowAnswerSchema = z.object({
     .array(loggedBlockSchema)
     .max(MAX_FOUND)
     .meta({ description: "What the host had then of the address, with this port." }),
+  translations: z.array(loggedTranslationSchema).max(MAX_FOUND).default([]).meta({
+    description:
+      "When the port was one of those in which the host's kernel translates: such flows are in no log.",
+  }),
   isComplete: z.boolean().meta({ description: "False when there were more than an answer holds." }),
 });
 
 /** The answer. */
 export type FlowAnswer = z.infer<typeof flowAnswerSchema>;
+/** A time of translation in it. */
+export type LoggedTranslation = FlowAnswer["translations"][number];
 /** A flow in it. */
 export type LoggedFlow = z.infer<typeof loggedFlowSchema>;

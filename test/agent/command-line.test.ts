@@ -85,6 +85,7 @@ test("[AG1] a complete command line is a configuration", () => {
     reach: { ipv4: null, ipv6: null },
     site: null,
     weight: 1,
+    snat: [],
     flowLog: { level: "blocks", destinations: false, maxBytes: 256 * 2 ** 20, decisions: "none" },
   });
   expect(parse({ "--listen": "[::1]:7001" })).toMatchObject({ listenHost: "::1", listenPort: 7001 });

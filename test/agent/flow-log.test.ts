@@ -4,6 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { BlockLog } from "../../src/agent/flow-log/block-log.ts";
+import { NotedTranslation } from "../../src/agent/noted-translation.ts";
+import { readSnatRules } from "../../src/agent/translation/snat-rule.ts";
 import { FlowLog } from "../../src/agent/flow-log/flow-log.ts";
 import { searchFlows } from "../../src/agent/flow-log/flow-search.ts";
 import type { LeavingFlow } from "../../src/agent/egress/flow-recorder.ts";
@@ -338,6 +340,29 @@ describe("the log of blocks", () => {
       await at(startMs, 5_376),
       await at(startMs, 5_311),
     ]).toEqual([[], [], [], []]);
+  });
+
+  test("[AT12] has the time in which the kernel translated in a unit, and for whom", async () => {
+    const log = await openBlocks("blocks");
+    const guard = { restore: async () => false, translate: async () => {}, unitsInUse: () => [83] };
+    const rules = readSnatRules([`source=10.1.0.0/16, name=pods, ip=${IP}`, "source=10.2.0.0/16"], "eu");
+    const noted = new NotedTranslation(guard, rules, log);
+    const startMs = nowMs;
+    // Those of an earlier life go on; 83 is 5312 to 5375.
+    expect(noted.unitsInUse(IP)).toEqual([83]);
+    nowMs += 1_000;
+    await noted.translate(IP, [83, 84]);
+    nowMs += 1_000;
+    await noted.translate(IP, [84]);
+    expect(noted.unitsInUse(IP)).toEqual([83]);
+    await log.flush();
+    const at = async (port: number, ms: number) => (await ask(port, startMs + ms)).translations;
+    const whole = { first: 5_312, last: 5_375, startMs, endMs: startMs + 2_000 };
+    expect(await at(5_320, 500)).toEqual([{ ...whole, names: ["pods", "translated"] }]);
+    expect(await at(5_320, 2_000)).toEqual([]);
+    expect(await at(5_376, 500)).toEqual([]);
+    expect(await at(5_376, 9_000)).toMatchObject([{ first: 5_376, startMs: startMs + 1_000, endMs: null }]);
+    expect((await ask(5_320, startMs + 500)).flows).toEqual([]);
   });
 
   test("[AT7] of a host that was killed has its blocks until it is back, and then anew", async () => {

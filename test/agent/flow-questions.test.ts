@@ -23,6 +23,7 @@ const ANSWER: FlowAnswer = {
   flows: [],
   ended: [],
   blocks: [],
+  translations: [],
   isComplete: true,
 };
 const edge = await generateKey("edge");

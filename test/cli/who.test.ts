@@ -42,8 +42,10 @@ const LOG = {
   flows: [FLOW],
   ended: [],
   blocks: [],
+  translations: [],
   isComplete: true,
 } as const;
+const TRANSLATION = { first: 5_312, last: 5_375, startMs: AT_MS - 9_000, endMs: null, names: ["pods"] };
 const NOBODY: Holders = {
   ip: "192.0.2.1",
   port: 5_312,
@@ -87,7 +89,11 @@ describe("what is said", () => {
       holders: [
         {
           ...LEASE,
-          flows: { state: "answered", detail: null, log: { ...LOG, flows: [], ended: [], blocks: [] } },
+          flows: {
+            state: "answered",
+            detail: null,
+            log: { ...LOG, flows: [], ended: [], blocks: [], translations: [] },
+          },
         },
       ],
     };
@@ -103,6 +109,15 @@ describe("what is said", () => {
       { log: { ...LOG, flows: [], level: "blocks" } },
       "h1 logged only its blocks then: which client used the port is not known. With --flow-log flows it is.",
     ],
+    // Of what the kernel translates no flow is logged: that there is none says nothing.
+    ...(["blocks", "flows"] as const).map(
+      (level) =>
+        [
+          { log: { ...LOG, flows: [], level, translations: [TRANSLATION] } },
+          "The port was translated for senders of pods on h1, by its kernel, from 2026-11-29T12:02:58.000Z and still was when it was asked. " +
+            "Which of them used it no log of ipshard says: look at what h1 keeps of the events of its tracking table (conntrack -E, ulogd).",
+        ] as const,
+    ),
     [
       { log: { ...LOG, flows: [], level: "off" } },
       "h1 logged nothing then (--flow-log off): which client used the port is not known.",

@@ -17,6 +17,11 @@ const TOOLS: readonly (readonly [command: string, ...rest: string[]])[] = [
   ["tcpdump", "--version"],
   ["perl", "-v"],
   ["conntrack", "--version"],
+  ["curl", "--version"],
+  ["dig", "-v"],
+  ["ncat", "--version"],
+  ["ping", "-V"],
+  ["traceroute", "--version"],
 ];
 
 /** Asks the machine; makes and removes one network namespace. */

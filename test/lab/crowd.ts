@@ -22,7 +22,7 @@ export interface CrowdAnswers {
 }
 
 /** The one destination of all of them. */
-const ORIGIN_PORT = 9_090;
+export const ORIGIN_PORT = 9_090;
 const ORIGIN_COUNT = 4;
 /** A busy machine is no fault. */
 const LONGEST_MS = 90_000;

@@ -12,6 +12,7 @@ import type { Role as TokenRole } from "../../src/core/identity.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import { EDGE_URL, EdgeSide } from "./edge-side.ts";
 import type { Lab, LabOptions } from "./lab.ts";
+import type { LabProcess } from "./lab-process.ts";
 import {
   hostOnLan,
   hostOnManagement,
@@ -94,14 +95,14 @@ export class Deployment extends EdgeSide {
     this.#start(name, [ROUTER, ...(await this.#common("router", name)), ...args]);
   }
 
-  /** Starts a host's agent, or starts it again on its old state, and perhaps with other ranges. */
+  /** Starts a host's agent, or starts it again on its old state, and perhaps with other ranges and arguments. */
   async startHost(
     name: `h${number}`,
     allowed: readonly string[] = this.#options.allowed ?? ORIGIN_RANGES,
+    agentArgs: readonly string[] = this.#options.agentArgs ?? [],
   ): Promise<void> {
     const number = Number(name.slice(1));
     const lan = hostOnLan(number);
-    const { agentArgs = [] } = this.#options;
     const args = [
       `--listen=${hostOnManagement(number).ipv4}:8800`,
       `--reach=${lan.ipv4}`,
@@ -117,6 +118,13 @@ export class Deployment extends EdgeSide {
       ...agentArgs,
     ];
     this.#start(name, [AGENT, ...(await this.#common("host", name)), ...args]);
+  }
+
+  /** Another agent on a host's machine, of another host name and state; it listens on loopback. */
+  async secondAgent(name: `h${number}`, agentArgs: readonly string[]): Promise<LabProcess> {
+    const common = await this.#common("host", `${name}-second`);
+    const args = ["--listen=127.0.0.1:0", "--gateway=http://127.0.0.1:1", "--processes=1", ...agentArgs];
+    return this.lab.spawnNode(name, AGENT, [...common, ...args]);
   }
 
   #start(name: `h${number}` | `r${number}`, argv: readonly string[]): void {

@@ -5,6 +5,9 @@
  *     allow IP LEASE_MS BLOCKS                the lease begins now
  *     lend IP LEASE_MS BLOCKS                 as allow, but says when the lease ends, in Unix milliseconds
  *     renew IP LEASE_MS BLOCKS EVERY_MS TIMES renews it so often, then says ok
+ *     keep IP BLOCKS                          without an end, as static slots
+ *     translate IP UNITS                      units of 64 ports, written UNIT,UNIT
+ *     found IP                                whether it was guarded before, and its translated units then
  *     counts
  *     restore                                 says whether the guard was gone
  *     open                                    a second guard, which must be refused
@@ -14,7 +17,7 @@
 import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
 import { Guard } from "../../src/agent/machine/guard.ts";
-import { type ClockReading, termFrom } from "../../src/core/lease-term.ts";
+import { type ClockReading, ENDLESS_TERM, termFrom } from "../../src/core/lease-term.ts";
 import type { PortBlock } from "../../src/core/port-block.ts";
 
 const guard = await Guard.open(readClock);
@@ -39,12 +42,20 @@ async function run(verb: string, [ip, leaseMs, blocks, everyMs, times]: readonly
       await guard.allow(ip!, parseBlocks(blocks!), termFrom(sentAt, Number(leaseMs)));
       return String(sentAt.wallMs + Number(leaseMs));
     }
+    case "keep":
+      await guard.allow(ip!, parseBlocks(leaseMs!), ENDLESS_TERM);
+      return "ok";
     case "renew":
       for (let at = 0; at < Number(times); at += 1) {
         await guard.allow(ip!, parseBlocks(blocks!), termFrom(readClock(), Number(leaseMs)));
         await pause(Number(everyMs));
       }
       return "ok";
+    case "translate":
+      await guard.translate(ip!, leaseMs === "-" ? [] : leaseMs!.split(",").map(Number));
+      return "ok";
+    case "found":
+      return `${guard.knows(ip!)} ${guard.translatedUnits(ip!).join(",")}`;
     case "counts":
       return JSON.stringify(await guard.counts());
     case "restore":

@@ -5,9 +5,11 @@
  *     add IP
  *     undo
  *     examine IP...
+ *     translation             what its kernel translates, and what keeps it from that
  *     availability            whether a guard could be, as a user who is not root
  */
 import { createInterface } from "node:readline";
+import { examineTranslation } from "../../src/agent/doctor/host-translation.ts";
 import { guardAvailability } from "../../src/agent/machine/guard.ts";
 import { examineHost } from "../../src/agent/machine/host-findings.ts";
 import { HostSetup } from "../../src/agent/machine/host-setup.ts";
@@ -36,6 +38,8 @@ async function run(verb: string, ips: readonly string[]): Promise<string> {
       return "ok";
     case "examine":
       return JSON.stringify(await examineHost(ips));
+    case "translation":
+      return JSON.stringify(await examineTranslation());
     case "availability":
       process.setuid!(NOBODY);
       return JSON.stringify(await guardAvailability());

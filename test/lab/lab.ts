@@ -9,6 +9,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Capture } from "./capture.ts";
+import { withContainers } from "./containers.ts";
 import { sendFrames } from "./inject.ts";
 import { LabProcess, type SpawnOptions } from "./lab-process.ts";
 import {
@@ -29,6 +30,8 @@ export interface LabOptions extends Partial<LabSize> {
   readonly areSharedConfigured?: boolean;
   /** Another network than that of the drawing. */
   readonly wiring?: Wiring;
+  /** Whether each host has containers behind it, c1 and b1 for h1, and forwards for them. Default false. */
+  readonly containers?: boolean;
 }
 
 const CARETAKER = join(import.meta.dirname, "caretaker.ts");
@@ -62,7 +65,8 @@ export class Lab {
     const size = { hosts: options.hosts ?? 3, routers: options.routers ?? 2 };
     const lab = new Lab(size, await mkdtemp(join(tmpdir(), "ipshard-lab-")));
     try {
-      await lab.#build(options.wiring ?? laboratoryWiring(size, options.areSharedConfigured ?? true));
+      const wiring = options.wiring ?? laboratoryWiring(size, options.areSharedConfigured ?? true);
+      await lab.#build(options.containers === true ? withContainers(wiring, size) : wiring);
     } catch (fault) {
       await lab.destroy();
       throw fault;

@@ -84,6 +84,11 @@ export class OperatingDeployment extends EdgeSide {
     return this.client.stop();
   }
 
+  /** A file of the document where the operator works. */
+  async keep(name: string, { text }: BookBlock): Promise<void> {
+    await writeFile(join(this.#desk, name), text);
+  }
+
   /** Starts BIRD on a machine; `birdc` there speaks to it. */
   async startBird(machine: Role, configuration: string): Promise<void> {
     const file = join(this.#desk, `${machine}-bird.conf`);

@@ -57,6 +57,40 @@ export function hostOnManagement(host: number): Place {
   return { ipv4: `198.51.100.${150 + host}`, ipv6: `2001:db8:e::1:${host}` };
 }
 
+/** A network on a host that nobody else knows of: the host's end, which is the gateway, and who is behind it. */
+export interface Behind {
+  readonly device: string;
+  readonly netIpv4: string;
+  readonly netIpv6: string;
+  readonly gateway: Place;
+  readonly container: Place;
+}
+
+/** A host's container that is alone behind a pair of devices: c1 for host 1. */
+export function behindVeth(host: number): Behind {
+  return behind("pod0", `10.88.${host}`, `fd00:88:${host}`);
+}
+
+/** A host's container behind a bridge, as Docker has them: b1 for host 1. */
+export function behindBridge(host: number): Behind {
+  return behind("docker0", `172.17.${host}`, `fd00:17:${host}`);
+}
+
+/** A host's container that a plug-in of CNI has put behind a bridge: p1 for host 1. */
+export function behindPlugIn(host: number): Behind {
+  return behind("cni0", `10.244.${host}`, `fd00:244:${host}`);
+}
+
+function behind(device: string, ipv4: string, ipv6: string): Behind {
+  return {
+    device,
+    netIpv4: `${ipv4}.0/24`,
+    netIpv6: `${ipv6}::/64`,
+    gateway: { ipv4: `${ipv4}.1`, ipv6: `${ipv6}::1` },
+    container: { ipv4: `${ipv4}.2`, ipv6: `${ipv6}::2` },
+  };
+}
+
 /** How many there are of each. */
 export interface LabSize {
   /** 1 to 16. */
@@ -65,7 +99,10 @@ export interface LabSize {
   readonly routers: number;
 }
 
-/** A machine of the laboratory, or one of its switches; `inside` is what stands for private networks. */
+/**
+ * A machine of the laboratory, or one of its switches; `inside` is what stands for private networks, and `c`, `b`
+ * and `p` are containers of the host with that number.
+ */
 export type Role =
   | "inside"
   | "internet"
@@ -75,7 +112,10 @@ export type Role =
   | "management"
   | "edge"
   | `r${number}`
-  | `h${number}`;
+  | `h${number}`
+  | `c${number}`
+  | `b${number}`
+  | `p${number}`;
 
 /** Those that are switches; the second link is for hosts at another site. */
 export const SWITCHES: readonly Role[] = ["lan", "lan2", "management"];

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { Deployment, SHARED } from "./deployment.ts";
+import { fragmentsDropped } from "./guard-counters.ts";
 import {
   hostOnManagement,
   hostsOf,
@@ -75,27 +76,6 @@ function sourceOf(answers: readonly Answer[]): { readonly ip: string; readonly p
   return { ip: ip!, port: Number(port) };
 }
 
-async function fragmentsDropped(host: (typeof HOSTS)[number], ip: string): Promise<number> {
-  const name = `from_${ip.replaceAll(/[.:]/g, "_")}_fragments`;
-  let count = 0;
-  for (const family of ["inet", "netdev"]) {
-    const { stdout } = await deployment.lab.exec(host, [
-      "nft",
-      "-j",
-      "list",
-      "counters",
-      "table",
-      family,
-      "ipshard_guard",
-    ]);
-    const { nftables } = JSON.parse(stdout) as {
-      nftables: { counter?: { name: string; packets: number } }[];
-    };
-    for (const { counter } of nftables) if (counter?.name === name) count += counter.packets;
-  }
-  return count;
-}
-
 test("[UD1] [LAW1] PySocks by three hosts at once: the Internet sees ports of the right host only, and all answers come home", async () => {
   const { lab } = deployment;
   const uplinks = await Promise.all(routersOf(SIZE).map((router) => lab.capture(router, "up0", "udp")));
@@ -149,9 +129,9 @@ test.each(FAMILIES)(
   "[UD8] [GU2] what is larger than a packet does not leave, and the guard counts it: $name",
   async ({ shared, origins }) => {
     const capture = await deployment.lab.capture("internet", "eth0", `host ${shared}`);
-    const before = await fragmentsDropped("h1", shared);
+    const before = await fragmentsDropped(deployment.lab, "h1", shared);
     expect(await selecting("h1", shared, [origins[0]], 3_000)).toEqual([null]);
-    expect((await fragmentsDropped("h1", shared)) - before).toBeGreaterThanOrEqual(5);
+    expect((await fragmentsDropped(deployment.lab, "h1", shared)) - before).toBeGreaterThanOrEqual(5);
     expect(await capture.packets()).toEqual([]);
     // What just fits does: 1,500 bytes less the headers of IP and UDP, and what the origin adds to it.
     const largest = shared === SHARED_IPV4 ? 1_472 : 1_452;

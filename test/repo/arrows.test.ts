@@ -129,6 +129,15 @@ const ARROWS = {
   "src/agent/division": ["src/core", "src/process", "src/agent/egress"],
   // What is told of a host to who looks at its pool.
   "src/agent/watch": ["src/core", "src/process"],
+  // The kernel's part of addresses.
+  "src/agent/translation": [
+    "src/core",
+    "src/policy",
+    "src/process",
+    "src/linux/nftables",
+    "src/linux",
+    "src/agent/division",
+  ],
   "src/agent/processes": [
     "src/core",
     "src/wire",
@@ -156,11 +165,13 @@ const ARROWS = {
     "src/agent/machine",
     "src/agent/processes",
     "src/agent/traffic",
+    "src/agent/translation",
+    "src/linux",
     "src/agent/uplink",
     "src/agent/watch",
   ],
   // What it looks at is the machine; for the rest it asks as a client does.
-  "src/agent/doctor": ["src/wire", "src/process", "src/link", "src/agent/machine"],
+  "src/agent/doctor": ["src/wire", "src/process", "src/link", "src/agent/machine", "src/agent/translation"],
   "src/router/steering": ["src/core"],
   "src/router/feed": ["src/core", "src/wire", "src/process", "src/link", "src/linux", "src/router/steering"],
   "src/router/rules": ["src/core", "src/linux/nftables", "src/router/steering"],

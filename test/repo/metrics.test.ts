@@ -51,7 +51,7 @@ test("[MT1] the reference is what the catalogue makes; else: npm run docs", () =
 
 test("[MT1] names end with their unit, counters with _total; a label is none of those that anybody can make up", () => {
   const units =
-    /_(ports|seconds|bytes|packets|sequence|leases|requests|connections|processes|hosts|routers|objects)$/;
+    /_(ports|seconds|bytes|packets|sequence|leases|requests|connections|processes|hosts|routers|objects|flows|entries)$/;
   const states = /_(good|connected|active|ready|lagging)$/;
   for (const name of METRIC_NAMES) {
     const { type, labels }: MetricKind = METRICS[name];

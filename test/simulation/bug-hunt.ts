@@ -11,9 +11,10 @@ import { join } from "node:path";
 import { Chance } from "./chance.ts";
 import { FAULTS } from "./faults.ts";
 import { PLANTED_BUGS, type PlantedBug } from "./planted-bugs.ts";
+import { BUGS_OF_TRANSLATION } from "./planted-translation-bugs.ts";
 import { plant } from "./planting.ts";
 import { Run, type RunReport } from "./run.ts";
-import { drawScenario } from "./scenario.ts";
+import { drawScenario, drawTranslators } from "./scenario.ts";
 import { judge } from "./second-opinion.ts";
 
 /** How a bug was caught. */
@@ -53,13 +54,19 @@ async function hunt(bug: PlantedBug): Promise<Catch> {
 }
 
 /** All seeds: the remembered one, then those in which the faults that show the bug happen most often. */
-function seedsFor({ name, shownBy = [] }: PlantedBug): number[] {
-  const seeds = Array.from({ length: MOST_SEEDS }, (_, at) => at + 1);
+function seedsFor(bug: PlantedBug): number[] {
+  const { name, shownBy = [] } = bug;
+  const all = Array.from({ length: MOST_SEEDS }, (_, at) => at + 1);
+  const seeds = BUGS_OF_TRANSLATION.includes(bug) ? all.filter(isTranslating) : all;
   const rates = new Map(seeds.map((seed) => [seed, rateOf(shownBy, seed)]));
   const known = remembered[name];
   return seeds.toSorted(
     (one, other) => Number(other === known) - Number(one === known) || rates.get(other)! - rates.get(one)!,
   );
+}
+
+function isTranslating(seed: number): boolean {
+  return drawTranslators(seed).some((chance) => chance !== null);
 }
 
 /** How often any of these faults happens in a seed, per millisecond. */

@@ -2,7 +2,7 @@
  * What must hold once nothing has gone wrong for a while: whoever asks is served, what the dead
  * held has come back, and all tables say the same.
  */
-import { blocksOverlap, portCountOf } from "../../src/core/port-block.ts";
+import { blocksOverlap, portCountOf, UNIT_PORT_COUNT } from "../../src/core/port-block.ts";
 import type { PoolSettings } from "../../src/core/pool-settings.ts";
 import { minimumOf } from "../../src/core/share.ts";
 import { BALLAST, type Edge } from "./edge.ts";
@@ -28,7 +28,10 @@ export async function checkCalm(world: CalmWorld): Promise<void> {
     const leased = leasedBlocks(world.edge, ip);
     const assigned = assignedTo(world, ip);
     checkAssigned(world, ip, assigned);
-    for (const host of assigned) checkServed(world, host, ip, leased);
+    for (const host of assigned) {
+      checkServed(world, host, ip, leased);
+      checkTranslated(host, ip);
+    }
     checkDead(world, ip);
     checkSteering(world, ip, leased);
   }
@@ -100,6 +103,19 @@ function checkServed(world: CalmWorld, host: Host, ip: string, leased: readonly 
       `the guard of ${host.machine.name} lets out ${block.base} of ${ip}, not leased`,
     );
   }
+}
+
+/** Where there is a unit for each, containers get out again, and so does who speaks a proxy. [SN3] */
+function checkTranslated(host: Host, ip: string): void {
+  const { translation, machine, guard } = host;
+  if (translation === null) return;
+  if (host.socketUnits(ip).size === 0) {
+    throw new Violation("calm", `no data process of ${machine.name} has a port of ${ip}`);
+  }
+  const units = translation.openIps().includes(ip) ? translation.chosen(ip) : [];
+  const isOut = units.some((unit) => guard.permits(ip, unit * UNIT_PORT_COUNT, "translated"));
+  if (isOut || host.portCount(ip) < 2 * UNIT_PORT_COUNT) return;
+  throw new Violation("calm", `no container of ${machine.name} gets out by ${ip}`);
 }
 
 /** Nothing of a host that has gone is left, leased or in quarantine. */

@@ -5,6 +5,7 @@
  */
 import { PortBinder } from "../../src/agent/egress/port-binder.ts";
 import type { PartCommand, PartReport } from "../../src/agent/division/part-messages.ts";
+import type { KernelPart } from "../../src/agent/processes/data-processes.ts";
 import { DividedAddresses } from "../../src/agent/processes/divided-addresses.ts";
 import { ServedParts } from "../../src/agent/processes/served-parts.ts";
 import { Process } from "./machine.ts";
@@ -29,6 +30,8 @@ const LONGEST_STALL_MS = 3_000;
 /** A process that does not answer for so long is ended. */
 const SILENCE_MS = 5_000;
 const LONGEST_START_MS = 800;
+/** Processes are counted from 1. */
+const KERNEL_PART = 0;
 
 /** Of one agent. */
 export class DividedHost {
@@ -39,18 +42,34 @@ export class DividedHost {
   readonly #parts = new Map<number, DividedPart>();
   #startCount = 0;
 
-  /** `onEnded` is told of a process that has ended while its agent lives. */
-  constructor(agent: Process, network: Network, onEnded: (part: HostPart) => void) {
+  /**
+   * `onEnded` is told of a process that has ended while its agent lives; `kernelPart` has units of each
+   * address beside the processes, in the agent's own process.
+   */
+  constructor(
+    agent: Process,
+    network: Network,
+    kernelPart: KernelPart | null,
+    onEnded: (part: HostPart) => void,
+  ) {
     this.#agent = agent;
     this.#network = network;
     this.#onEnded = onEnded;
     this.addresses = new DividedAddresses({
       clock: () => agent.machine.clock(),
-      sendCommand: (number, ip, command) => this.#send(number, ip, command),
+      beside: (ip) =>
+        kernelPart?.serves(ip) === true ? { part: KERNEL_PART, units: kernelPart.inherited(ip) } : null,
+      sendCommand: (number, ip, command) => {
+        if (number === KERNEL_PART) kernelPart?.command(ip, command);
+        else this.#send(number, ip, command);
+      },
       sendServed: (ips) => {
         for (const part of this.#parts.values()) this.#carry(part, "to", () => part.served.serve(ips));
       },
     });
+    if (kernelPart !== null) {
+      kernelPart.onReport = (ip, report) => this.addresses.report(KERNEL_PART, ip, report);
+    }
     const count = 2 + network.chance.below(2);
     for (let begun = 0; begun < count; begun += 1) this.#begin();
   }

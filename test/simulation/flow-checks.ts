@@ -9,8 +9,11 @@
  */
 import type { LeaseRequest } from "../../src/core/messages.ts";
 import { blockContains, type PortBlock } from "../../src/core/port-block.ts";
+import type { TranslatedBreak } from "./containers.ts";
 import type { Host, OpenFlow } from "./host.ts";
 import { Violation } from "./law-checks.ts";
+import { TranslatedFlows } from "./translated-flows.ts";
+import type { TrackedFlow } from "./translation-table.ts";
 
 /** How a flow was broken off. */
 export type Break = "reset" | "held back";
@@ -58,11 +61,19 @@ export class FlowChecks {
   readonly #lives = new Map<Host, Life>();
   /** When the clock of each address was set forward last: it may end leases early by as much. [LE6] */
   readonly #leaptAtMs = new Map<string, number>();
+  /** When a host was told last that an address leaves its pool. */
+  readonly #retiredAtMs = new Map<string, number>();
   /** How many comparisons were made that could have failed. */
   readonly counts = { flowsOpened: 0 };
+  /** Flows that their agent's end does not end. */
+  readonly translated: TranslatedFlows;
+  readonly #onReleased: (host: Host, ip: string, block: PortBlock) => void;
 
-  constructor(nowMs: () => number) {
+  /** `onReleased` is told of a block that a host asks to give back. */
+  constructor(nowMs: () => number, onReleased: (host: Host, ip: string, block: PortBlock) => void) {
     this.#nowMs = nowMs;
+    this.#onReleased = onReleased;
+    this.translated = new TranslatedFlows(nowMs);
   }
 
   /** The agent of a machine has started, or has ended. */
@@ -91,6 +102,9 @@ export class FlowChecks {
       life.asked.set(ip, { requestId, sentAtMs: this.#nowMs() });
     const standing = life.standings.get(ip);
     if (request.type !== "release" || standing === undefined) return;
+    const released = standing.blocks.get(request.epoch);
+    if (released !== undefined) this.#onReleased(host, ip, released);
+    this.translated.released(host, ip, request.epoch);
     // It has given the block up by itself.
     standing.blocks = new Map([...standing.blocks].filter(([epoch]) => epoch !== request.epoch));
   }
@@ -128,8 +142,10 @@ export class FlowChecks {
       before !== undefined &&
       this.#nowMs() < before.endsAtMs &&
       blocks.some(({ epoch }) => before.blocks.has(epoch));
+    const byEpoch = new Map(blocks.map((block) => [block.epoch, block]));
+    this.translated.told(host, ip, endsAtMs, byEpoch);
     life.standings.set(ip, {
-      blocks: new Map(blocks.map((block) => [block.epoch, block])),
+      blocks: byEpoch,
       endsAtMs: Math.max(before?.endsAtMs ?? 0, endsAtMs),
       toldAtRunningMs: host.runningMs,
       endedBeforeAtMs: before?.endsAtMs ?? 0,
@@ -144,7 +160,10 @@ export class FlowChecks {
     for (const [ip, atMs] of life.retiringAtMs) {
       if (atMs === Infinity) life.retiringAtMs.set(ip, this.#nowMs());
     }
-    for (const ip of retiring) life.retiringAtMs.set(ip, Infinity);
+    for (const ip of retiring) {
+      life.retiringAtMs.set(ip, Infinity);
+      this.#retiredAtMs.set(ip, this.#nowMs());
+    }
     // By its own disk it may serve what was never named to this agent. [SM9]
     for (const ip of [...life.ips, ...life.standings.keys()]) {
       if (!ips.includes(ip)) life.unnamedAtMs.set(ip, Infinity);
@@ -170,6 +189,17 @@ export class FlowChecks {
     const leftMs = Math.round(standing.endsAtMs - nowMs);
     const what = `a flow of ${host.machine.name} from ${ip}:${port} was ${how}`;
     throw new Violation("law 7", `${what}, and epoch ${block[0]} is its host's for ${leftMs} ms`);
+  }
+
+  /** Law 7: a flow of a container cannot go on. */
+  translatedBroken(host: Host, flow: TrackedFlow, how: TranslatedBreak): void {
+    const recentMs = this.#nowMs() - TROUBLE_LASTS_MS;
+    const isExcused =
+      host.isDraining ||
+      host.machine.troubledAtMs > recentMs ||
+      (this.#leaptAtMs.get(flow.ip) ?? -Infinity) > recentMs ||
+      (this.#retiredAtMs.get(flow.ip) ?? -Infinity) > recentMs;
+    this.translated.broken(host, flow, how, isExcused);
   }
 
   /** Law 8: a flow was opened, or could not be for want of a lease. */

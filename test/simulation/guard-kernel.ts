@@ -6,7 +6,7 @@ import type { Permitting } from "../../src/agent/machine/guarded-ports.ts";
 import type { Permission } from "../../src/agent/machine/guard-ruleset.ts";
 import { GuardWishes } from "../../src/agent/machine/guard-wishes.ts";
 import type { LeaseTerm } from "../../src/core/lease-term.ts";
-import { blockContains, type PortBlock } from "../../src/core/port-block.ts";
+import { blockContains, type PortBlock, UNIT_PORT_COUNT, unitOf } from "../../src/core/port-block.ts";
 import type { Chance } from "./chance.ts";
 import type { Machine, Process } from "./machine.ts";
 
@@ -15,6 +15,8 @@ interface Permitted {
   readonly blocks: readonly PortBlock[];
   /** As it was told, be there time left or not. */
   readonly told: readonly PortBlock[];
+  /** Units from which translated packets leave and nothing else; no translated one leaves from any other. */
+  readonly translated: ReadonlySet<number>;
   readonly monotonicEndMs: number;
   readonly wallEndMs: number;
 }
@@ -65,9 +67,29 @@ export class GuardKernel {
     return monotonicMs < permission.monotonicEndMs && wallMs < permission.wallEndMs ? permission.blocks : [];
   }
 
-  /** Whether a packet from this port gets out now. */
-  permits(ip: string, port: number): boolean {
+  /** Whether a packet from this port gets out now, made by a socket or translated. [GU9] */
+  permits(ip: string, port: number, kind: "socket" | "translated" = "socket"): boolean {
+    if (this.isTranslated(ip, port) !== (kind === "translated")) return false;
     return this.permitted(ip).some((block) => blockContains(block, port));
+  }
+
+  /** Whether it was told last that this port's unit is for translation. */
+  isTranslated(ip: string, port: number): boolean {
+    return this.#permissions.get(ip)?.translated.has(unitOf(port)) === true;
+  }
+
+  /** Whether what it allows ends by itself. */
+  hasEnd(ip: string): boolean {
+    return Number.isFinite(this.#permissions.get(ip)?.monotonicEndMs ?? 0);
+  }
+
+  /** Units for translation from which something may still leave, as a new agent finds them. [GU5] */
+  translatedUnits(ip: string): number[] {
+    const permission = this.#permissions.get(ip);
+    if (permission === undefined || this.machine.monotonicMs() >= permission.monotonicEndMs) return [];
+    const isAllowed = (unit: number): boolean =>
+      permission.blocks.some((block) => blockContains(block, unit * UNIT_PORT_COUNT));
+    return [...permission.translated].filter(isAllowed).toSorted((a, b) => a - b);
   }
 
   /** Whether it was told last that this port may be used, be the time for it over or not. */
@@ -88,7 +110,7 @@ export class GuardKernel {
     return Math.min(this.machine.untilMonotonic(monotonicEndMs), this.machine.untilWall(wallEndMs));
   }
 
-  replace(ip: string, blocks: readonly PortBlock[], leftMs: number, wallEndMs: number): void {
+  replace({ ip, blocks, translated = [], remainingMs: leftMs, wallEndMs }: Permission): void {
     this.onChange(ip);
     this.#noteShut(ip, blocks);
     const timeoutMs = Math.floor(leftMs);
@@ -96,6 +118,7 @@ export class GuardKernel {
     this.#permissions.set(ip, {
       blocks: isSilent ? [] : blocks,
       told: blocks,
+      translated: new Set(translated),
       monotonicEndMs: this.machine.monotonicMs() + timeoutMs,
       wallEndMs: Math.floor(wallEndMs / 1000) * 1000,
     });
@@ -120,41 +143,58 @@ export class GuardKernel {
 
 /** An agent's way to the guard: the real one, but for the kernel at its end. */
 export class SimulatedGuard implements Permitting {
-  readonly #kernel: GuardKernel;
+  readonly kernel: GuardKernel;
+  readonly #found: ReadonlyMap<string, readonly number[]>;
+  readonly #hasEnd: ReadonlySet<string>;
   readonly #process: Process;
   readonly #chance: Chance;
   readonly #wishes: GuardWishes;
 
   constructor(kernel: GuardKernel, process: Process, chance: Chance) {
-    this.#kernel = kernel;
+    this.kernel = kernel;
     this.#process = process;
     this.#chance = chance;
     const tell = (permissions: readonly Permission[]): Promise<void> => this.#tellKernel(permissions);
     const told = { permit: tell, rebuild: tell, isInForce: () => Promise.resolve(true) };
-    this.#wishes = new GuardWishes(() => kernel.machine.clock(), told, kernel.ips());
+    const found = Array.from(kernel.ips(), (ip) => ({ ip, translated: kernel.translatedUnits(ip) }));
+    this.#hasEnd = new Set(Array.from(kernel.ips()).filter((ip) => kernel.hasEnd(ip)));
+    this.#found = new Map(found.map(({ ip, translated }) => [ip, translated]));
+    this.#wishes = new GuardWishes(() => kernel.machine.clock(), told, found);
   }
 
   allow(ip: string, blocks: readonly PortBlock[], term: LeaseTerm | null): Promise<void> {
     return this.#wishes.allow(ip, blocks, term);
   }
 
+  translate(ip: string, units: readonly number[]): Promise<void> {
+    return this.#wishes.translate(ip, units);
+  }
+
+  /** Whether these had an end in the kernel: what has none must be shut before anybody is asked. [MA4] */
+  hasRunningFlows(ip: string): boolean {
+    return this.translatedUnits(ip).length > 0 && this.#hasEnd.has(ip);
+  }
+
+  /** What an earlier agent had for translation when this one began. */
+  translatedUnits(ip: string): readonly number[] {
+    return this.#found.get(ip) ?? [];
+  }
+
   #tellKernel(permissions: readonly Permission[]): Promise<void> {
-    const { machine, troubles, lossCount } = this.#kernel;
+    const { machine, troubles, lossCount } = this.kernel;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const isFailing = this.#chance.isLikely(troubles.failureChance);
     // The program that tells the kernel goes on when the agent is paused or killed.
     const nowMs = machine.monotonicMs();
     const doneAtMs = nowMs + this.#chance.between(1, 15) + this.#chance.next() * troubles.slownessMs;
-    this.#kernel.busyUntilMs = Math.max(this.#kernel.busyUntilMs + KERNEL_TICK_MS, doneAtMs);
+    this.kernel.busyUntilMs = Math.max(this.kernel.busyUntilMs + KERNEL_TICK_MS, doneAtMs);
     // A wish may have to wait for the transaction before.
-    const tellingMs = isFailing ? LONGEST_TERM_MS : 2 * (this.#kernel.busyUntilMs - nowMs);
-    this.#kernel.longestTellingMs = Math.max(this.#kernel.longestTellingMs, tellingMs);
-    machine.at(this.#kernel.busyUntilMs, () => {
-      if (lossCount !== this.#kernel.lossCount) return;
+    const tellingMs = isFailing ? LONGEST_TERM_MS : 2 * (this.kernel.busyUntilMs - nowMs);
+    this.kernel.longestTellingMs = Math.max(this.kernel.longestTellingMs, tellingMs);
+    machine.at(this.kernel.busyUntilMs, () => {
+      if (lossCount !== this.kernel.lossCount) return;
       if (!isFailing) {
-        for (const { ip, blocks, remainingMs, wallEndMs } of permissions) {
-          this.#kernel.replace(ip, blocks, remainingMs, wallEndMs);
-        }
+        for (const permission of permissions) this.kernel.replace(permission);
       }
       this.#process.run(() => (isFailing ? reject(new Error("the kernel does not listen")) : resolve()));
     });

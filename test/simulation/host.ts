@@ -9,7 +9,9 @@ import { PoolMember } from "../../src/agent/leasing/pool-member.ts";
 import type { HostToSee } from "../../src/agent/leasing/watch-talk.ts";
 import type { HeldPort } from "../../src/agent/egress/held-port.ts";
 import type { Lease } from "../../src/core/lease-commands.ts";
-import { unitOf } from "../../src/core/port-block.ts";
+import { unitOf, unitsOf } from "../../src/core/port-block.ts";
+import type { SnatRule } from "../../src/agent/translation/snat-rule.ts";
+import { Translator } from "../../src/agent/translation/translator.ts";
 import type { AddressPorts } from "../../src/agent/egress/address-ports.ts";
 import { PortBinder } from "../../src/agent/egress/port-binder.ts";
 import type { ServedAddresses } from "../../src/agent/leasing/served-addresses.ts";
@@ -17,11 +19,14 @@ import type { Chance } from "./chance.ts";
 import { DividedHost, type HostPart } from "./divided-host.ts";
 import { type Dial, type LinkWorld, SimulatedLink } from "./connection.ts";
 import type { Break } from "./flow-checks.ts";
+import { Containers, type TranslatedBreak } from "./containers.ts";
 import { GuardKernel, SimulatedGuard } from "./guard-kernel.ts";
 import { type Machine, Process } from "./machine.ts";
 import type { Network } from "./network.ts";
 import { PortsApart } from "./ports-apart.ts";
 import { SILENT_LOG } from "./silent-log.ts";
+import { SimulatedTranslation } from "./simulated-translation.ts";
+import { type TrackedFlow, TranslationTable } from "./translation-table.ts";
 
 /** Where every part of a run finds the others. */
 export interface HostSurroundings {
@@ -38,15 +43,38 @@ export interface HostSurroundings {
   readonly onShared: (what: string) => void;
   /** A flow that was open cannot go on. */
   readonly onBroken: (host: Host, flow: OpenFlow, how: Break) => void;
-  /** A packet wants to leave; the guard decides whether it does. */
-  readonly transmit: (host: Host, ip: string, port: number) => boolean;
+  /** A packet of a socket, or a translated one, wants to leave; the guard decides whether it does. */
+  readonly transmit: (host: Host, ip: string, port: number, kind?: "socket" | "translated") => boolean;
+  /** What happens to flows of containers. */
+  readonly translations: TranslationWatcher;
   readonly watch: (host: Host, url: URL, direction: "sent" | "read", text: string) => void;
-  readonly onAgent: (host: Host, what: "started" | "ended") => void;
+  readonly onAgent: (host: Host, what: "started" | "drains" | "ended", ranMs: number) => void;
+}
+
+/** Is told what a machine's kernel does for its containers. */
+export interface TranslationWatcher {
+  /** A port was chosen for a new flow. */
+  chosen(host: Host, flow: TrackedFlow): void;
+  /** A packet of an entry has left. */
+  passed(host: Host, flow: TrackedFlow): void;
+  broken(host: Host, flow: TrackedFlow, how: TranslatedBreak): void;
+  /** It is time to look at all entries. */
+  look(host: Host): void;
 }
 
 /** Ports towards as many destinations: room is judged towards the busiest. */
 const DESTINATIONS = ["203.0.113.1:443/tcp", "203.0.113.2:443/tcp"];
 const DISK_DELAY_MS = 30;
+/** Whom agents translate for: what containers do is another matter here. */
+const SENDERS: SnatRule = {
+  name: "containers",
+  ips: [],
+  sources: ["10.88.0.0/16"],
+  devices: [],
+  marks: [],
+  cgroups: [],
+  direct: [],
+};
 /** How long a flow waits for a port of another process. */
 const PORT_WAIT_MS = 1_000;
 /** How long the kernel goes on with connections whose process was killed: resets, retransmissions. */
@@ -101,6 +129,14 @@ function unasked(): never {
   throw new Error("a host was watched, and nobody looks");
 }
 
+/** What sort of machine it is. */
+export interface HostKind {
+  /** Claims the name of another machine's host. */
+  readonly isDuplicate?: boolean;
+  /** What its containers draw from; without it there are none. */
+  readonly translates?: Chance | null;
+}
+
 /** A machine that is, or was, a host. Its name is its host's, which another machine may claim too. */
 export class Host {
   readonly name: string;
@@ -112,6 +148,9 @@ export class Host {
   readonly reach: string;
   /** How much it wants to send: flows that it opens per second. */
   demand = 2;
+  /** What its kernel translates; null where its agents do without. */
+  readonly translation: TranslationTable | null;
+  readonly containers: Containers | null;
   readonly #surroundings: HostSurroundings;
   readonly #disk: StateOnDisk;
   #lifeCount = 0;
@@ -125,7 +164,7 @@ export class Host {
     machine: Machine,
     reach: string,
     surroundings: HostSurroundings,
-    isDuplicate = false,
+    { isDuplicate = false, translates = null }: HostKind = {},
   ) {
     this.name = name;
     this.reach = reach;
@@ -133,7 +172,28 @@ export class Host {
     this.machine = machine;
     this.guard = new GuardKernel(machine);
     this.#surroundings = surroundings;
+    this.translation = translates === null ? null : new TranslationTable(machine);
+    this.containers = this.#containersOf(translates);
     this.#disk = { instance: this.#newInstance(), epochs: new Map(), slots: new Map() };
+  }
+
+  #containersOf(chance: Chance | null): Containers | null {
+    const { machine, guard, translation: table } = this;
+    if (chance === null || table === null) return null;
+    const { transmit, translations } = this.#surroundings;
+    return new Containers({
+      machine,
+      guard,
+      table,
+      chance,
+      // One that was started anew knows nothing of them before it has ports itself.
+      agent: (ip) => (this.portCount(ip) > 0 ? this.process : null),
+      transmit: (ip, port) => transmit(this, ip, port, "translated"),
+      onTranslated: (flow) => translations.chosen(this, flow),
+      onPassed: (flow) => translations.passed(this, flow),
+      onBroken: (flow, how) => translations.broken(this, flow, how),
+      onLook: () => translations.look(this),
+    });
   }
 
   get process(): Process | null {
@@ -180,6 +240,30 @@ export class Host {
     );
   }
 
+  /** Units of which data processes may choose ports. */
+  socketUnits(ip: string): ReadonlySet<number> {
+    const units = new Set<number>();
+    for (const { process, binder } of this.#agent?.parts() ?? []) {
+      if (process.isOver) continue;
+      for (const { lease } of binder.address(ip)?.leases() ?? []) {
+        for (const unit of unitsOf(lease)) units.add(unit);
+      }
+    }
+    return units;
+  }
+
+  /**
+   * Units with a flow of a container that may send, or that this agent knows of. An entry that a new agent could not
+   * find, since the kernel was told of it too late, is silent.
+   */
+  translatedUnits(ip: string): ReadonlySet<number> {
+    const flows = this.translation?.entries().filter((flow) => flow.ip === ip) ?? [];
+    const living = flows.filter(
+      ({ agent, port }) => agent === this.process || this.guard.permits(ip, port, "translated"),
+    );
+    return new Set(living.map(({ unit }) => unit));
+  }
+
   /** Whether its gateway answers. */
   get isAnswering(): boolean {
     return this.#agent?.process.isRunning === true;
@@ -202,12 +286,14 @@ export class Host {
     const flows = new Set<Flow>();
     const own = new PortBinder({ clock: () => this.machine.clock(), random: chance.below, timers: process });
     this.#endLeftovers();
-    const divided = chance.isLikely(1 / 3)
-      ? new DividedHost(process, network, (part) => this.#lose(flows, part))
-      : null;
+    const guard = new SimulatedGuard(this.guard, process, chance);
+    const translator = this.#translatorOf(process, guard);
+    const divided =
+      translator !== null || chance.isLikely(1 / 3)
+        ? new DividedHost(process, network, translator, (part) => this.#lose(flows, part))
+        : null;
     const binder = divided?.addresses ?? own;
     const single = [{ process, binder: own }];
-    const guard = new SimulatedGuard(this.guard, process, chance);
     const world: LinkWorld = {
       network,
       process,
@@ -250,7 +336,7 @@ export class Host {
       },
       machine: {
         prepare: async (ip) => {
-          const first = prepared.get(ip) ?? guard.allow(ip, [], null);
+          const first = prepared.get(ip) ?? silence(guard, ip);
           prepared.set(ip, first);
           first.catch(() => prepared.delete(ip));
           await first;
@@ -259,6 +345,7 @@ export class Host {
           const reached = areApart && divided === null ? new PortsApart(ports, process, network) : ports;
           return new GuardedPorts(ip, reached, guard, () => {});
         },
+        unitsInUse: (ip) => guard.translatedUnits(ip),
       },
       whyAbsent: () => Promise.resolve(null),
       openLink: (options) => new SimulatedLink(options, world),
@@ -269,9 +356,24 @@ export class Host {
     this.#lifeCount += 1;
     const parts = (): readonly HostPart[] => divided?.parts ?? single;
     this.#agent = { process, member, binder, parts, divided, flows, isDraining: false, areApart };
-    onAgent(this, "started");
+    onAgent(this, "started", 0);
+    void translator?.start();
+    this.containers?.begin();
     member.start();
     this.#openFlowLater(this.#agent);
+  }
+
+  /** Null where the kernel translates for nobody. */
+  #translatorOf(process: Process, guard: SimulatedGuard): Translator | null {
+    if (this.translation === null) return null;
+    return new Translator({
+      rules: [SENDERS],
+      kernel: new SimulatedTranslation(this.translation, guard, process, this.#surroundings.chance),
+      inherited: (ip) => guard.translatedUnits(ip),
+      log: SILENT_LOG,
+      clock: () => this.machine.clock(),
+      timers: process,
+    });
   }
 
   /** kill -9: what its connections still have to say is up to the kernel. */
@@ -279,6 +381,7 @@ export class Host {
     const agent = this.#agent;
     if (agent === null) return;
     this.#agent = null;
+    const ranMs = agent.process.runningMs();
     agent.process.kill();
     // They notice that their agent has gone, unless they can do nothing.
     for (const { process } of agent.divided?.parts ?? []) {
@@ -286,7 +389,7 @@ export class Host {
       process.run(() => process.kill());
     }
     for (const flow of agent.flows) this.#haunt(flow, this.machine.monotonicMs() + AFTERLIFE_MS);
-    this.#surroundings.onAgent(this, "ended");
+    this.#surroundings.onAgent(this, "ended", ranMs);
   }
 
   /** The next agent ends what the one before has left behind, before it does anything else. */
@@ -315,6 +418,7 @@ export class Host {
     this.kill();
     this.#endLeftovers();
     this.guard.forget();
+    this.translation?.forget();
   }
 
   switchOn(): void {
@@ -336,6 +440,7 @@ export class Host {
     if (agent === null) return;
     this.#isRestartWanted = false;
     agent.isDraining = true;
+    this.#surroundings.onAgent(this, "drains", agent.process.runningMs());
     agent.process.run(() => {
       void this.#drain(agent);
     });
@@ -438,6 +543,7 @@ export class Host {
         onShared(`${where} is used towards ${destination} already`);
       }
     }
+    if (this.translatedUnits(ip).has(unitOf(port))) onShared(`the unit of ${where} is the kernel's`);
     for (const other of agent.parts()) {
       if (other === part || other.process.isOver) continue;
       for (const { lease } of other.binder.address(ip)?.leases() ?? []) {
@@ -474,6 +580,14 @@ export class Host {
   #newInstance(): string {
     return `instance-${this.machine.name}-${this.#lifeCount}-${this.#surroundings.chance.below(2 ** 32)}`;
   }
+}
+
+/**
+ * Nothing leaves before the address's keeper has spoken, but for what containers of an earlier agent go
+ * on with. [MA4]
+ */
+async function silence(guard: SimulatedGuard, ip: string): Promise<void> {
+  if (!guard.hasRunningFlows(ip)) await guard.allow(ip, [], null);
 }
 
 /** Processes of an agent in which flows can begin now. */

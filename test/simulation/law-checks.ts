@@ -5,6 +5,7 @@
  */
 import type { Publication } from "../../src/core/publication.ts";
 import {
+  blockContains,
   blocksOverlap,
   isLeasableBlock,
   type PortBlock,
@@ -180,6 +181,17 @@ export class LawChecks {
     this.counts.chosen += 1;
     if (host.guard.knows(ip, port) || host.mayNotHaveHeard(ip, port)) return;
     throw new Violation("guard", `${host.machine.name} opens ${ip}:${port} before its guard knows of it`);
+  }
+
+  /** Whether a block with this port was granted to somebody else since then. */
+  wasOthers(ip: string, port: number, instance: string, sinceMs: number): boolean {
+    const { grants, grantedAtMs } = this.#record(ip);
+    return [...grants.values()].some(
+      (grant) =>
+        grant.instance !== instance &&
+        blockContains(grant, port) &&
+        (grantedAtMs.get(grant.epoch) ?? 0) > sinceMs,
+    );
   }
 
   /** Laws 4 and 5: a host has been told of its blocks. */

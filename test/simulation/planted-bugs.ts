@@ -6,6 +6,7 @@
  */
 
 import assert from "node:assert/strict";
+import { BUGS_OF_TRANSLATION } from "./planted-translation-bugs.ts";
 
 /** One bug. */
 export interface PlantedBug {
@@ -520,6 +521,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     from: "ports.push(port);",
     to: "ports.push(port);\n      this.#ports.giveBackApart(destination, port, false);",
   },
+  ...BUGS_OF_TRANSLATION,
   {
     name: "placement-asked-for-per-request",
     laws: ["law 9"],

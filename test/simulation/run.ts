@@ -12,17 +12,18 @@ import { callObject } from "./object-calls.ts";
 import { FAULTS, Nemesis } from "./faults.ts";
 import type { History, Sighting, Unseen } from "./history.ts";
 import { type Break, FlowChecks } from "./flow-checks.ts";
-import { Host, type OpenFlow } from "./host.ts";
+import { Host, type OpenFlow, type TranslationWatcher } from "./host.ts";
 import { LawChecks, Violation } from "./law-checks.ts";
 import { Machine } from "./machine.ts";
 import { FAIR_WEATHER, Network } from "./network.ts";
 import { PoolDisk } from "./pool-disk.ts";
 import { SimulatedRouter } from "./router.ts";
 import { RunHash } from "./run-hash.ts";
-import { drawScenario, inStaticPool, type Scenario } from "./scenario.ts";
+import { drawScenario, drawTranslators, inStaticPool, type Scenario } from "./scenario.ts";
 import { areSlotsKnown } from "./slot-knowledge.ts";
 import { Settling } from "./settling.ts";
 import { Timeline } from "./timeline.ts";
+import { TranslationChecks } from "./translation-checks.ts";
 import type { Transition } from "./transitions.ts";
 import { Wiretap } from "./wiretap.ts";
 import { SimulatedWorker } from "./worker.ts";
@@ -76,7 +77,15 @@ export class Run {
   readonly #wiretap: Wiretap;
   readonly #nemesis: Nemesis;
   readonly #laws: LawChecks;
-  readonly #flows = new FlowChecks(() => this.#timeline.nowMs);
+  readonly #flows = new FlowChecks(
+    () => this.#timeline.nowMs,
+    (host, ip, block) => this.#checked(() => this.#translations.released(host, ip, block)),
+  );
+  readonly #translations = new TranslationChecks({
+    flows: this.#flows,
+    wasOthers: (ip, port, instance, sinceMs) => this.#laws.wasOthers(ip, port, instance, sinceMs),
+    nowMs: () => this.#timeline.nowMs,
+  });
   readonly #attention: Attention;
   readonly #clocks: AddressClocks;
   readonly #hash = new RunHash();
@@ -90,7 +99,8 @@ export class Run {
     this.#options = options;
     this.#chance = new Chance(seed);
     const drawn = drawScenario(this.#chance, Object.keys(FAULTS));
-    this.#scenario = options.isStatic === true ? inStaticPool(drawn) : drawn;
+    const scenario = { ...drawn, translators: drawTranslators(seed) };
+    this.#scenario = options.isStatic === true ? inStaticPool(scenario) : scenario;
     this.#network = new Network(this.#timeline, this.#chance, FAIR_WEATHER);
     const { ips, hostCount, routerCount, settings, badWeather } = this.#scenario;
     this.#attention = new Attention(this.#network, badWeather);
@@ -179,6 +189,8 @@ export class Run {
         ...this.#counts,
         ...Object.entries(this.#laws.counts),
         ...Object.entries(this.#flows.counts),
+        ...Object.entries(this.#flows.translated.counts),
+        ...Object.entries(this.#translations.counts),
       ]),
       history: this.#history,
       tellingMs: Math.max(...this.#hosts.map(({ guard }) => guard.longestTellingMs)),
@@ -223,6 +235,7 @@ export class Run {
     }
     for (const host of living) {
       host.demand = 0.5;
+      if (host.containers !== null) host.containers.demand = 0.5;
       host.start();
     }
     const settings = { ...this.#scenario.settings, firstBlockOrder: 6 };
@@ -357,18 +370,26 @@ export class Run {
         }),
       onBroken: (host: Host, flow: OpenFlow, how: Break) =>
         this.#checked(() => this.#flows.broken(host, flow, how)),
-      transmit: (host: Host, ip: string, port: number) => this.#transmit(host, ip, port),
+      transmit: (host: Host, ip: string, port: number, kind: "socket" | "translated" = "socket") =>
+        this.#transmit(host, ip, port, kind),
+      translations: this.#watchedTranslations(),
       watch: (host: Host, url: URL, direction: "sent" | "read", text: string) =>
         this.#wiretap.host(host, url, direction, text),
-      onAgent: (host: Host, what: "started" | "ended") => {
+      onAgent: (host: Host, what: "started" | "drains" | "ended", ranMs: number) => {
+        // What is its own for good is shut until the next agent has spoken. [MA4]
+        const isStatic = this.#options.isStatic === true;
+        if (what === "drains" || host.machine.isOff || isStatic) this.#flows.translated.left(host);
+        if (what === "drains") return;
+        if (what === "ended") this.#flows.translated.ended(host, ranMs);
         this.#flows.began(host);
         this.#see({ type: what, machine: host.machine.name });
       },
     };
     for (let at = 1; at <= hostCount; at += 1) {
-      this.#hosts.push(new Host(`h${at}`, machineOf(`m${at}`), `10.0.0.${at}`, ofHosts));
+      const translates = this.#scenario.translators[at - 1] ?? null;
+      this.#hosts.push(new Host(`h${at}`, machineOf(`m${at}`), `10.0.0.${at}`, ofHosts, { translates }));
     }
-    const duplicate = new Host("h1", machineOf("m1-twin"), "10.0.0.99", ofHosts, true);
+    const duplicate = new Host("h1", machineOf("m1-twin"), "10.0.0.99", ofHosts, { isDuplicate: true });
     duplicate.machine.isOff = true;
     this.#hosts.push(duplicate);
     for (const host of this.#hosts) {
@@ -384,13 +405,26 @@ export class Run {
     }
   }
 
+  #watchedTranslations(): TranslationWatcher {
+    const checks = this.#translations;
+    return {
+      chosen: (host, flow) => this.#checked(() => checks.chosen(host, flow)),
+      passed: (host, flow) => this.#checked(() => checks.passed(host, flow)),
+      broken: (host, flow, how) => {
+        this.#count(`translated flow: ${how}`);
+        this.#checked(() => checks.broken(host, flow, how));
+      },
+      look: (host) => this.#checked(() => checks.look(host)),
+    };
+  }
+
   /** A packet wants to leave, and an answer may come back to some router. */
-  #transmit(host: Host, ip: string, port: number): boolean {
-    if (!host.guard.permits(ip, port)) {
+  #transmit(host: Host, ip: string, port: number, kind: "socket" | "translated"): boolean {
+    if (!host.guard.permits(ip, port, kind)) {
       this.#count("packet held back");
       return false;
     }
-    this.#count("packet sent");
+    this.#count(kind === "socket" ? "packet sent" : "translated packet sent");
     this.#laws.senders(ip);
     this.#see({ type: "sent", machine: host.machine.name, ip, port });
     if (this.#routers.length === 0) return true;

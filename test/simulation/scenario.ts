@@ -4,7 +4,7 @@
  */
 import { DEFAULT_POOL_SETTINGS, type PoolSettings } from "../../src/core/pool-settings.ts";
 import { LEASABLE_PORT_COUNT, UNIT_PORT_COUNT } from "../../src/core/port-block.ts";
-import type { Chance } from "./chance.ts";
+import { Chance } from "./chance.ts";
 import type { Weather } from "./network.ts";
 
 /** One run's parameters. */
@@ -20,11 +20,13 @@ export interface Scenario {
   readonly faultEveryMs: number;
   /** Share of each kind of fault, by its name. */
   readonly faultWeights: ReadonlyMap<string, number>;
+  /** By host: what its containers draw from; null where its kernel translates for nobody. */
+  readonly translators: readonly (Chance | null)[];
 }
 
-/** Slots are one unit each. */
-const STATIC_PORTS = UNIT_PORT_COUNT;
-
+const MOST_HOSTS = 4;
+/** No seeds of runs are so far from each other. */
+const TRANSLATORS_APART = 2 ** 50;
 const LEASABLE_UNITS = LEASABLE_PORT_COUNT / UNIT_PORT_COUNT;
 const IPS = ["192.0.2.1", "192.0.2.2"];
 
@@ -66,17 +68,30 @@ export function drawScenario(chance: Chance, faults: readonly string[]): Scenari
     faultEveryMs: chance.pick([150, 400, 1_000]),
     // Runs that know few kinds of trouble find what runs that know all of them drown.
     faultWeights: new Map(faults.map((name) => [name, chance.pick([0, 0, 1, 1, 3])])),
+    translators: [],
   };
+}
+
+/**
+ * Which hosts translate: in a third of all runs each may. It is drawn apart from all else, so that the other runs are
+ * what they would be without.
+ */
+export function drawTranslators(seed: number): (Chance | null)[] {
+  const chance = new Chance(seed + TRANSLATORS_APART);
+  if (!chance.isLikely(1 / 3)) return [];
+  return Array.from({ length: MOST_HOSTS }, () => (chance.isLikely(0.5) ? chance.fork() : null));
 }
 
 /** The same in a static pool. */
 export function inStaticPool(scenario: Scenario): Scenario {
-  const { settings, hostCount } = scenario;
+  const { settings, hostCount, translators } = scenario;
+  // One unit is for sockets alone.
+  const unitsPerSlot = translators.length > 0 ? 2 : 1;
   return {
     ...scenario,
-    settings: { ...settings, staticPortsPerHost: STATIC_PORTS },
+    settings: { ...settings, staticPortsPerHost: unitsPerSlot * UNIT_PORT_COUNT },
     // For each host, its duplicate, and a few that rest: who gets one gets the one unused for longest, so with more
     // none would change hands.
-    roomUnits: hostCount + 1 + (scenario.roomUnits % 3),
+    roomUnits: unitsPerSlot * (hostCount + 1 + (scenario.roomUnits % 3)),
   };
 }

@@ -37,6 +37,8 @@ interface Part {
   /** The first command to it that has all of the keeper's newest. */
   needed: number;
   unitLimit: number | null;
+  /** Whether it can lend and borrow single ports; who cannot needs a unit of its own. */
+  readonly lends: boolean;
 }
 
 /** How a data process stands, for people. */
@@ -50,6 +52,8 @@ const NOTHING: PortCommand = { number: 0, term: null, blocks: [], isGrowing: fal
 /** What a process should have of what it uses towards its busiest destination, and beyond it. */
 const HEADROOM = 1.25;
 const AHEAD_PORTS = 8;
+/** Use of a host's only unit at which it takes up another, and of two at which it gives back none. [LK7] */
+const ONLY_UNIT_USE = 3 / 4;
 /** A process that needs nothing gets more only if it lacks such a part of what would be even. */
 const UNEVEN_SHARE = 1 / 4;
 
@@ -64,6 +68,8 @@ export class DividedPorts {
   readonly #grants: UnitGrants;
   readonly #loans: LoanBook;
   readonly #parts = new Map<number, Part>();
+  /** Units that a process had before this began, by unit: it gets them as soon as the host has them. */
+  readonly #claims = new Map<number, number>();
   #wanted = NOTHING;
   /** The keeper's newest command that is in force. */
   #number = 0;
@@ -111,8 +117,12 @@ export class DividedPorts {
     if (known !== undefined) this.#options.send(part, known.command);
   }
 
-  /** A process has begun; it uses nothing yet. */
-  addPart(part: number): void {
+  /**
+   * A process has begun, and uses nothing yet. One that can neither lend nor borrow single ports may have units from
+   * before, which nobody else may get.
+   */
+  addPart(part: number, claimed: readonly number[] | null = null): void {
+    for (const unit of claimed ?? []) this.#claims.set(unit, part);
     const command: PartCommand = {
       number: 0,
       term: null,
@@ -125,7 +135,8 @@ export class DividedPorts {
       isGrowing: false,
       isHostUsable: false,
     };
-    this.#parts.set(part, { part, command, report: null, needed: 0, unitLimit: null });
+    const lends = claimed === null;
+    this.#parts.set(part, { part, command, report: null, needed: 0, unitLimit: null, lends });
     this.#settle();
   }
 
@@ -203,7 +214,8 @@ export class DividedPorts {
   }
 
   #balance(): void {
-    const parts = [...this.#parts.values()].map((part) => ({
+    this.#settleClaims();
+    const parts = this.#inTurn().map((part) => ({
       part,
       need: this.#needOf(part),
       has: this.#grants.of(part.part).length,
@@ -234,12 +246,34 @@ export class DividedPorts {
     }
   }
 
+  /**
+   * Where there is too little for all: the only unit goes to one who lends of it, for they have clients that wait; then
+   * everybody who cannot borrow has one, and then the others do.
+   */
+  #inTurn(): Part[] {
+    const [first, ...lenders] = [...this.#parts.values()].filter(({ lends }) => lends);
+    const alone = [...this.#parts.values()].filter(({ lends }) => !lends);
+    return [...(first === undefined ? [] : [first]), ...alone, ...lenders];
+  }
+
+  #settleClaims(): void {
+    for (const [unit, part] of this.#claims) {
+      if (!this.#parts.has(part) || !this.#grants.isFree(unit)) continue;
+      this.#grants.give(unit, part);
+      this.#claims.delete(unit);
+    }
+  }
+
   /** Units that a process needs for what it uses, be the ports its own or borrowed. */
-  #needOf({ part, report }: Part): number {
+  #needOf(part: Part): number {
+    // Who cannot borrow must have beforehand what comes next: as much again as it uses, like the host itself. [LK14]
+    return unitsFor(this.#usedBy(part) * (part.lends ? HEADROOM : 2));
+  }
+
+  #usedBy({ part, report }: Part): number {
     const busiest = report?.busiest[0];
     const lent = this.#loans.lentBy(part).filter(({ destination }) => destination === busiest?.destination);
-    const used = Math.max(0, (busiest?.count ?? 0) - lent.length) + (report?.busyLoans.length ?? 0);
-    return Math.ceil((used * HEADROOM + AHEAD_PORTS) / UNIT_PORT_COUNT);
+    return Math.max(0, (busiest?.count ?? 0) - lent.length) + (report?.busyLoans.length ?? 0);
   }
 
   #tell(part: Part): void {
@@ -277,7 +311,27 @@ export class DividedPorts {
     if (isInForce) this.#number = this.#wanted.number;
     const flows = Array.from(this.#flows(), ([epoch, count]) => ({ epoch, count }));
     const number = Math.max(0, this.#number - this.#numbersBefore);
-    this.#keeper?.onReport?.({ number, busiestCount: this.#busiest().count, flows, lingering: [] });
+    const busiestCount = Math.max(this.#busiest().count, this.#leastCount(), this.#missingCount());
+    this.#keeper?.onReport?.({ number, busiestCount, flows, lingering: [] });
+  }
+
+  /** So much counts as used, that the host gets and keeps a unit for each who cannot do without one of its own. */
+  #leastCount(): number {
+    const parts = [...this.#parts.values()];
+    const aloneCount = parts.filter(({ lends }) => !lends).length;
+    return aloneCount < parts.length ? aloneCount * UNIT_PORT_COUNT * ONLY_UNIT_USE : 0;
+  }
+
+  /** All that there is counts as used, while one who cannot borrow gets less of it than it needs. */
+  #missingCount(): number {
+    const parts = [...this.#parts.values()];
+    const alone = parts.filter(({ lends }) => !lends);
+    if (alone.length === 0) return 0;
+    // The others help each other out: together they need what they use, be each without a unit of its own.
+    const lenders = parts.filter(({ lends }) => lends);
+    const used = lenders.reduce((sum, part) => sum + this.#usedBy(part), 0);
+    const needed = alone.reduce((sum, part) => sum + this.#needOf(part), unitsFor(used * HEADROOM));
+    return needed > this.#grants.usableCount ? this.#grants.usableCount * UNIT_PORT_COUNT : 0;
   }
 
   #flows(): Map<number, number> {
@@ -295,4 +349,9 @@ export class DividedPorts {
   #busiest(): ReturnType<typeof usedTogether> {
     return usedTogether([...this.#parts.values()].map(({ report }) => report?.busiest ?? []));
   }
+}
+
+/** Units for so many ports, and a few ahead. */
+function unitsFor(portCount: number): number {
+  return Math.ceil((portCount + AHEAD_PORTS) / UNIT_PORT_COUNT);
 }

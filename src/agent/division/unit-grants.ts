@@ -67,6 +67,11 @@ export class UnitGrants {
     return free;
   }
 
+  /** Whether the host has a unit, for new flows or to be emptied, and nobody here has it. */
+  isFree(unit: number): boolean {
+    return this.#wanted.has(unit) && !this.#byUnit.has(unit);
+  }
+
   /** Whose a port is now, be it about to lose it. */
   ofPort(port: number): Grant | undefined {
     return this.#byUnit.get(unitOf(port));

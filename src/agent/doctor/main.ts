@@ -18,6 +18,7 @@ import { guardAvailability, needsGuard } from "../machine/guard.ts";
 import { examineHost } from "../machine/host-findings.ts";
 import { hostDoctorCommand, withNewNames } from "./command-line.ts";
 import { throughEdge } from "./edge-round-trip.ts";
+import { examineTranslation } from "./host-translation.ts";
 
 interface Words extends PlainHttpOption {
   readonly edge: string;
@@ -46,8 +47,7 @@ async function examine(words: Words): Promise<void> {
   const ips = [...new Set(pass.hosts.flatMap((host) => host.ips))];
   if (ips.length === 0)
     tell(problem(`No host of the pool ${pass.pool} serves an address now; is this agent running?`));
-  for (const finding of await examineHost(ips)) tell(finding);
-  if (ips.some(needsGuard)) await examineGuard();
+  if (ips.some(needsGuard)) await examineMachine(ips);
   const direct = await roundTrips({ kind: "gateway", url: gateway, token: pass.token }, ips, to);
   for (const finding of direct.findings) tell(finding);
   // Who it is that we ask about, only its gateway can say.
@@ -80,6 +80,13 @@ async function askPass(edge: string, token: string): Promise<z.infer<typeof pass
       : `${meaningOf(code)}(${code})`;
   tell(problem(`The edge at ${edge} does not permit this command to ask its hosts: ${why}`));
   return null;
+}
+
+async function examineMachine(ips: readonly string[]): Promise<void> {
+  const translation = await examineTranslation();
+  for (const finding of await examineHost(ips, translation?.senderDevices)) tell(finding);
+  await examineGuard();
+  for (const finding of translation?.findings ?? []) tell(finding);
 }
 
 async function examineGuard(): Promise<void> {

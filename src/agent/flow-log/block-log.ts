@@ -1,6 +1,7 @@
 /**
  * Which blocks this host may use, and since when, on disk: what RFC 6888 REQ-13 to REQ-15 want to be
- * logged, a line for a block and not for a flow. It hears of them where the ports do. [AT5]
+ * logged, a line for a block and not for a flow. It hears of them where the ports do. [AT5] So it does of the units
+ * in which the kernel translates: those flows are in no log. [AT12]
  *
  *     keeper → guard → this → ports
  */
@@ -8,7 +9,14 @@ import type { PortCommand, PortControl, PortReport } from "../egress/port-messag
 import { rangeOf } from "../../core/port-block.ts";
 import type { FlowLogLevel } from "../../wire/flow-answer.ts";
 import { LineWriter, type WriterCounts } from "./line-writer.ts";
-import { blockLine, headLine, type LoggedBlock } from "./log-lines.ts";
+import {
+  blockLine,
+  headLine,
+  type LoggedBlock,
+  type LoggedTranslation,
+  translationEndLine,
+  translationLine,
+} from "./log-lines.ts";
 import { OpenLines } from "./open-lines.ts";
 
 /** How a host logs its blocks. */
@@ -76,6 +84,19 @@ export class BlockLog {
     return this.#isOn ? new NotingControl(this, ip, ports) : ports;
   }
 
+  translationBegan(translation: LoggedTranslation): void {
+    if (!this.#isOn) return;
+    const startMs = this.#now();
+    const line = translationLine(translation, startMs);
+    this.#open.begin(idOfTranslation(translation), startMs, line, this.#writer);
+  }
+
+  translationEnded(translation: LoggedTranslation): void {
+    if (!this.#isOn) return;
+    const line = translationEndLine(translation, this.#now());
+    this.#open.end(idOfTranslation(translation), line, this.#writer);
+  }
+
   began(block: LoggedBlock): void {
     const startMs = this.#now();
     this.#open.begin(idOf(block), startMs, blockLine("block", block, startMs), this.#writer);
@@ -133,4 +154,8 @@ class NotingControl implements PortControl {
 
 function idOf({ ip, epoch }: LoggedBlock): string {
   return `${ip} ${epoch}`;
+}
+
+function idOfTranslation({ ip, first }: LoggedTranslation): string {
+  return `${ip} translation ${first}`;
 }

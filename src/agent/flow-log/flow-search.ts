@@ -35,12 +35,12 @@ export async function searchFlows(directory: string, question: FlowQuestion): Pr
   const ofHost = byWriter.get(BLOCKS_WRITER) ?? [];
   const present = ofHost.findLast(({ head }) => head.atMs <= atMs)?.head ?? null;
   const flows = new FoundFlows(question);
-  const blocks: FlowAnswer["blocks"] = [];
+  const held: Held = { blocks: [], translations: [] };
   let sinceMs = sinceOf(ofHost);
   for (const [writer, files] of byWriter) {
     if (writer === BLOCKS_WRITER) {
       for await (const line of linesOf(filesFor(files, atMs, throughMs), null))
-        noteBlock(line, question, blocks);
+        noteHeld(line, question, held);
       continue;
     }
     // A writer that still has its first file has lost nothing.
@@ -50,6 +50,8 @@ export async function searchFlows(directory: string, question: FlowQuestion): Pr
     flows.runsOf(files.map(({ head }) => head));
   }
   const found = flows.found(AFTERMATH_MS);
+  const { blocks, translations } = held;
+  const foundCounts = [found.open, found.ended, blocks, translations].map(({ length }) => length);
   const isKept = present !== null && sinceMs !== null && atMs >= sinceMs;
   const level = isKept ? present.level : found.open.length > 0 ? "flows" : "unknown";
   return {
@@ -59,7 +61,8 @@ export async function searchFlows(directory: string, question: FlowQuestion): Pr
     flows: found.open.slice(0, MAX_FOUND),
     ended: found.ended.slice(0, MAX_FOUND),
     blocks: blocks.slice(0, MAX_FOUND),
-    isComplete: Math.max(found.open.length, found.ended.length, blocks.length) <= MAX_FOUND,
+    translations: translations.slice(0, MAX_FOUND),
+    isComplete: Math.max(...foundCounts) <= MAX_FOUND,
   };
 }
 
@@ -141,32 +144,44 @@ function* textsIn(bytes: Buffer, wanted: Buffer | null): Generator<string> {
   }
 }
 
-function noteBlock(
-  line: LogLine,
-  { ip, port, atMs, throughMs }: FlowQuestion,
-  blocks: FlowAnswer["blocks"],
-): void {
+/** What the host had of the address, with the port. */
+type Held = Pick<FlowAnswer, "blocks" | "translations">;
+
+function noteHeld(line: LogLine, question: FlowQuestion, { blocks, translations }: Held): void {
+  const { ip, port, atMs, throughMs } = question;
   if (line.type === "file") {
     // What a process that is gone had, this one has begun anew, or has not.
-    for (const block of blocks) if (block.endMs === null && line.openSince === null) block.endMs = line.at;
-    return removeOver(blocks, atMs);
-  }
-  if (line.type !== "block" && line.type !== "block-end") return;
-  if (line.ip !== ip || port < line.first || port > line.last) return;
-  const { first, last, epoch } = line;
-  if (line.type === "block") {
-    const isKnown = blocks.some((block) => block.epoch === epoch && block.endMs === null);
-    if (line.start <= throughMs && !isKnown)
-      blocks.push({ first, last, epoch, startMs: line.start, endMs: null });
+    const ended = line.openSince === null ? line.at : null;
+    endIn(blocks, ended, atMs, () => true);
+    endIn(translations, ended, atMs, () => true);
     return;
   }
-  for (const block of blocks) if (block.epoch === epoch && block.endMs === null) block.endMs = line.end;
-  removeOver(blocks, atMs);
+  if (!("first" in line) || line.ip !== ip || port < line.first || port > line.last) return;
+  const { first, last } = line;
+  if (line.type === "block-end") return endIn(blocks, line.end, atMs, ({ epoch }) => epoch === line.epoch);
+  if (line.type === "translation-end") return endIn(translations, line.end, atMs, () => true);
+  if (line.start > throughMs) return;
+  const period = { first, last, startMs: line.start, endMs: null };
+  if (line.type === "translation") {
+    if (translations.every(({ endMs }) => endMs !== null))
+      translations.push({ ...period, names: line.names });
+  } else if (blocks.every((block) => block.epoch !== line.epoch || block.endMs !== null)) {
+    blocks.push({ ...period, epoch: line.epoch });
+  }
 }
 
-function removeOver(blocks: FlowAnswer["blocks"], atMs: number): void {
-  for (let at = blocks.length - 1; at >= 0; at -= 1) {
-    const { endMs } = blocks[at]!;
-    if (endMs !== null && endMs <= atMs) blocks.splice(at, 1);
+/** Ends those that go on, if they end, and leaves out what was over at the time. */
+function endIn<Period extends { endMs: number | null }>(
+  periods: Period[],
+  atMs: number | null,
+  askedMs: number,
+  isMeant: (period: Period) => boolean,
+): void {
+  if (atMs !== null) {
+    for (const period of periods) if (period.endMs === null && isMeant(period)) period.endMs = atMs;
+  }
+  for (let at = periods.length - 1; at >= 0; at -= 1) {
+    const { endMs } = periods[at]!;
+    if (endMs !== null && endMs <= askedMs) periods.splice(at, 1);
   }
 }

@@ -17,8 +17,18 @@ export interface LoggedBlock {
   readonly epoch: number;
 }
 
+/** A unit of ports in which the kernel translates, or not any more. */
+export interface LoggedTranslation {
+  readonly ip: string;
+  readonly first: number;
+  readonly last: number;
+  /** What the pool's policy calls the senders that may leave there. */
+  readonly names: readonly string[];
+}
+
 const time = z.iso.datetime().transform((text) => Date.parse(text));
 const ofFlow = { ip: z.string(), port: z.int(), id: z.string() };
+const ofTranslation = { ip: z.string(), first: z.int(), last: z.int() };
 const ofBlock = { ip: z.string(), first: z.int(), last: z.int(), epoch: z.int() };
 
 /** Every line that there is. A newer version may have further ones: they are passed over. */
@@ -54,6 +64,13 @@ export const lineSchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("end"), ...ofFlow, end: time, sent: z.int(), received: z.int() }),
   z.object({ type: z.literal("block"), ...ofBlock, start: time }),
   z.object({ type: z.literal("block-end"), ...ofBlock, end: time }),
+  z.object({
+    type: z.literal("translation"),
+    ...ofTranslation,
+    start: time,
+    names: z.array(z.string()),
+  }),
+  z.object({ type: z.literal("translation-end"), ...ofTranslation, end: time }),
 ]);
 
 /** A line that was read. */
@@ -116,6 +133,16 @@ export function blockLine(type: "block" | "block-end", block: LoggedBlock, atMs:
   const { ip, first, last, epoch } = block;
   const when = type === "block" ? { start: timeText(atMs) } : { end: timeText(atMs) };
   return JSON.stringify({ type, ip, first, last, epoch, ...when });
+}
+
+/** The kernel may translate in a unit. */
+export function translationLine({ ip, first, last, names }: LoggedTranslation, atMs: number): string {
+  return JSON.stringify({ type: "translation", ip, first, last, start: timeText(atMs), names });
+}
+
+/** It translates there no more. */
+export function translationEndLine({ ip, first, last }: LoggedTranslation, atMs: number): string {
+  return JSON.stringify({ type: "translation-end", ip, first, last, end: timeText(atMs) });
 }
 
 /** What a line says; null for one that was cut off, or that is not known here. */

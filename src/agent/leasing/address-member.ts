@@ -27,6 +27,8 @@ export interface LeasingMachine {
   prepare(ip: string): Promise<void>;
   /** The ports of an address that was prepared, as its keeper should control them. */
   guarded(ip: string, ports: PortControl): PortControl;
+  /** Units of an address in which this machine's kernel has flows from before this began. */
+  unitsInUse?(ip: string): readonly number[];
 }
 
 /** What every address of a host shares. */
@@ -246,6 +248,7 @@ export class AddressMember {
       highestEpoch: epochs.highestEpoch(ip),
       renewalPhase: renewalPhaseOf(ip),
       slots: this.#record.slots(),
+      unitsInUse: this.#options.machine?.unitsInUse?.(ip) ?? [],
       ...(mayGrow === undefined ? {} : { mayGrow }),
       ...(keeperTiming === undefined ? {} : { timing: keeperTiming }),
     });

@@ -48,6 +48,8 @@ export interface KeeperOptions {
   readonly renewalPhase: number;
   /** Static slots that are this host's for good, by its own disk: used at once. [SM9] */
   readonly slots?: readonly Lease[];
+  /** Units that have flows from before this began: their blocks are not held back. [SN11] */
+  readonly unitsInUse?: readonly number[];
   /** Whether more may be asked for now; always, unless it is given. */
   readonly mayGrow?: () => boolean;
   readonly timing?: Partial<KeeperTiming>;

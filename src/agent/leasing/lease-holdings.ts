@@ -7,7 +7,7 @@
  * that knows of it. [LK5] [LK6] [LK13]
  */
 import type { Lease } from "../../core/lease-commands.ts";
-import { blocksOverlap, portCountOf } from "../../core/port-block.ts";
+import { blocksOverlap, portCountOf, unitsOf } from "../../core/port-block.ts";
 import type { CommandedBlock, PortReport } from "../egress/port-messages.ts";
 import { flowCountOf } from "./commanded-ports.ts";
 import type { Holdings } from "./growth-policy.ts";
@@ -32,6 +32,12 @@ export interface Reconciliation {
 /** The table. */
 export class LeaseHoldings {
   readonly #held = new Map<number, Held>();
+  readonly #unitsInUse: ReadonlySet<number>;
+
+  /** These units have flows from before, so a block of theirs is never the one that is held back. [SN11] */
+  constructor(unitsInUse: readonly number[] = []) {
+    this.#unitsInUse = new Set(unitsInUse);
+  }
 
   /** Whether a block is kept back. */
   get hasSpare(): boolean {
@@ -98,7 +104,7 @@ export class LeaseHoldings {
     const wanted = adopted.filter(isWanted);
     const activeCount = this.#with("active").length;
     // The newest is held back: after a restart it is the one that was the spare before.
-    const heldBack = !this.hasSpare && activeCount + wanted.length > 1 ? wanted.at(-1) : undefined;
+    const heldBack = !this.hasSpare && activeCount + wanted.length > 1 ? this.#heldBack(wanted) : undefined;
     for (const lease of wanted) this.#put(lease, lease === heldBack ? "spare" : "active");
     return { adopted: wanted, lost };
   }
@@ -157,6 +163,11 @@ export class LeaseHoldings {
   /** Drops everything, with all flows. [LK2] */
   forgetAll(): void {
     this.#held.clear();
+  }
+
+  /** The newest that nothing uses. */
+  #heldBack(wanted: readonly Lease[]): Lease | undefined {
+    return wanted.findLast((lease) => ![...unitsOf(lease)].some((unit) => this.#unitsInUse.has(unit)));
   }
 
   #put(lease: Lease, use: Use): void {

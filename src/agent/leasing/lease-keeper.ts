@@ -52,7 +52,7 @@ export class LeaseKeeper {
   readonly #options: KeeperOptions;
   readonly #timing: KeeperTiming;
   readonly #ports: CommandedPorts;
-  readonly #holdings = new LeaseHoldings();
+  readonly #holdings: LeaseHoldings;
   readonly #requestIds: RequestIds;
   readonly #opening: Opening;
   readonly #growth: GrowthAttempts;
@@ -83,6 +83,7 @@ export class LeaseKeeper {
     this.#drain = new KeeperDrain(this.#timing.farewellMs);
     this.#term = new CountedTerm(slots.length > 0, renewalPhase);
     this.#settings = settingsAtStart(slots);
+    this.#holdings = new LeaseHoldings(options.unitsInUse);
     this.#holdings.reconcile(slots, () => true);
     this.#highestEpoch = Math.max(options.highestEpoch, ...slots.map(({ epoch }) => epoch));
     this.#requestIds = new RequestIds(random);

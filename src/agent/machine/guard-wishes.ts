@@ -23,22 +23,32 @@ interface Wish {
 
 const SILENCE: Wish = { blocks: [], term: null };
 
+/** What an earlier life left in the kernel. */
+export interface FoundAddress {
+  readonly ip: string;
+  /** Which units of its blocks are for translation. */
+  readonly translated: readonly number[];
+}
+
 /** One per guard. */
 export class GuardWishes {
   readonly #clock: () => ClockReading;
   readonly #kernel: GuardKernel;
   /** All that the kernel guards, from earlier lives too. */
   readonly #addresses: Set<string>;
+  /** Which units of an address are for translation, from earlier lives too. */
+  readonly #translated: Map<string, readonly number[]>;
   /** What the kernel was told last, address by address. */
   readonly #told = new Map<string, Wish>();
   #wishes = new Map<string, Wish>();
   #last: Promise<void> = Promise.resolve();
   #next: Promise<void> | null = null;
 
-  constructor(clock: () => ClockReading, kernel: GuardKernel, addresses: Iterable<string>) {
+  constructor(clock: () => ClockReading, kernel: GuardKernel, found: readonly FoundAddress[]) {
     this.#clock = clock;
     this.#kernel = kernel;
-    this.#addresses = new Set(addresses);
+    this.#addresses = new Set(found.map(({ ip }) => ip));
+    this.#translated = new Map(found.map(({ ip, translated }) => [ip, translated]));
   }
 
   /** All that the kernel guards. */
@@ -53,6 +63,22 @@ export class GuardWishes {
    */
   allow(ip: string, blocks: readonly PortBlock[], term: LeaseTerm | null): Promise<void> {
     this.#wishes.set(ip, { blocks, term });
+    return this.#tell();
+  }
+
+  /**
+   * From now on exactly these units of the address's blocks are for translation, and no socket's.
+   * Before the first `allow` of this life it is only noted: what an earlier one allowed would end.
+   */
+  async translate(ip: string, units: readonly number[]): Promise<void> {
+    this.#translated.set(ip, units);
+    const wish = this.#wishes.get(ip) ?? this.#told.get(ip);
+    if (wish === undefined) return;
+    this.#wishes.set(ip, wish);
+    await this.#tell();
+  }
+
+  #tell(): Promise<void> {
     if (this.#next === null) {
       const next = this.#last.then(() => this.#flush());
       this.#next = next;
@@ -117,6 +143,7 @@ export class GuardWishes {
     return [...wishes].map(([ip, { blocks, term }]) => ({
       ip,
       blocks,
+      translated: this.#translated.get(ip) ?? [],
       remainingMs: term === null ? 0 : remainingMs(term, now),
       wallEndMs: isEndless(term) ? Infinity : (term?.wallEndMs ?? 0),
     }));

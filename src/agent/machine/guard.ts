@@ -10,22 +10,29 @@
  * must not send from it until the address is gone.
  */
 import { createServer, isIPv6, type Server } from "node:net";
+import { isDeepStrictEqual } from "node:util";
 import type { Family } from "../../core/address-family.ts";
 import { parseListing } from "../../linux/nftables/listing.ts";
-import { ruleProbe, type TableFamily } from "../../linux/nftables/statements.ts";
+import type { TableFamily } from "../../linux/nftables/statements.ts";
 import { outliveClients } from "../../process/listener.ts";
 import type { ClockReading, LeaseTerm } from "../../core/lease-term.ts";
-import type { PortBlock } from "../../core/port-block.ts";
+import { type PortBlock, UNIT_PORT_COUNT } from "../../core/port-block.ts";
+import { fragmentProbe, fragmentText, listDevices, transitDevices } from "./guard-devices.ts";
 import {
-  fragmentText,
   frameText,
   GUARD_TABLE,
+  guardProbes,
+  haveSameRules,
   nameOfAddress,
   type Permission,
   permissionText,
   removalText,
+  termText,
+  type Transit,
+  transitText,
 } from "./guard-ruleset.ts";
-import { type GuardKernel, GuardWishes } from "./guard-wishes.ts";
+import { type FoundAddress, type GuardKernel, GuardWishes } from "./guard-wishes.ts";
+import { NftSession } from "../../linux/nft-session.ts";
 import { KernelFault, runCommand } from "../../linux/kernel-commands.ts";
 import { mayAdministerNetwork } from "../../process/privileges.ts";
 
@@ -63,17 +70,27 @@ export interface GuardCount {
 /** The one guard of this machine. */
 export class Guard {
   readonly #lock: Server;
+  readonly #session: NftSession;
+  #found: readonly Found[];
   readonly #wishes: GuardWishes;
+  /** What the kernel was told last in this life, address by address. */
+  readonly #told = new Map<string, Permission>();
   #fragmentFault: Error | null = null;
+  /** The devices on which fragments are caught. */
+  #devices: readonly string[] = [];
+  #transit: Transit;
 
-  private constructor(clock: () => ClockReading, lock: Server, addresses: Iterable<string>) {
-    this.#lock = lock;
+  private constructor(clock: () => ClockReading, held: Held) {
+    this.#lock = held.lock;
+    this.#session = held.session;
+    this.#found = held.found;
+    this.#transit = held.transit;
     const kernel: GuardKernel = {
       permit: (permissions) => this.#permit(permissions),
       rebuild: (permissions) => this.#rebuild(permissions),
-      isInForce,
+      isInForce: () => this.#session.isPossible(guardProbes(this.#told.keys()).join("; ")),
     };
-    this.#wishes = new GuardWishes(clock, kernel, addresses);
+    this.#wishes = new GuardWishes(clock, kernel, held.found);
   }
 
   /**
@@ -83,13 +100,35 @@ export class Guard {
    */
   static async open(clock: () => ClockReading): Promise<Guard> {
     const lock = await takeLock();
+    const session = new NftSession();
     try {
-      await tellKernel(frameText());
-      return new Guard(clock, lock, [...(await readAddresses(4)), ...(await readAddresses(6))]);
+      const transit = await transitDevices();
+      await session.run(statement(frameText(transit)));
+      return new Guard(clock, { lock, session, transit, found: await readFound(session) });
     } catch (fault) {
       lock.close();
+      await session.close();
       throw fault;
     }
+  }
+
+  /** Whether the kernel guarded this address when this object was made: an earlier agent's doing. */
+  knows(ip: string): boolean {
+    return this.#found.some((found) => found.ip === ip);
+  }
+
+  /** The units of an earlier agent that were for translation and still allowed when this object was made. [GU5] */
+  translatedUnits(ip: string): readonly number[] {
+    return this.#found.find((found) => found.ip === ip)?.translated ?? [];
+  }
+
+  /**
+   * Whether translated flows of an earlier agent go on until the kernel itself ends them. Static slots have no
+   * end, and may have become another host's meanwhile. [MA4]
+   */
+  hasRunningFlows(ip: string): boolean {
+    const found = this.#found.find((address) => address.ip === ip);
+    return found !== undefined && found.hasEnd && found.translated.length > 0;
   }
 
   /** Why fragments are not caught on the devices (kernels before 5.16 cannot); null if they are. */
@@ -102,17 +141,34 @@ export class Guard {
     return this.#wishes.allow(ip, blocks, term);
   }
 
+  /** Units that an earlier agent translated are like all others from now on: this one translates nothing. */
+  forgetTranslated(): void {
+    for (const { ip, translated } of this.#found) if (translated.length > 0) void this.translate(ip, []);
+    this.#found = this.#found.map(({ ip, hasEnd }) => ({ ip, hasEnd, translated: [] }));
+  }
+
+  /** As `GuardWishes.translate`; units are counted from port 0, 64 ports each. [GU9] */
+  translate(ip: string, units: readonly number[]): Promise<void> {
+    return this.#wishes.translate(ip, units);
+  }
+
   /**
    * Puts the guard back if another program has taken it out of the kernel, as `nft flush ruleset`
-   * does when a firewall is loaded anew. Says whether it was gone. [GU8]
+   * does when a firewall is loaded anew. Says whether it was gone. [GU8] Devices that have come
+   * since the last time are taken in.
    */
-  restore(): Promise<boolean> {
-    return this.#wishes.restore();
+  async restore(): Promise<boolean> {
+    const wasGone = await this.#wishes.restore();
+    await this.#renewDevices();
+    return wasGone;
   }
 
   /** What was dropped so far, address by address. */
   async counts(): Promise<GuardCount[]> {
-    const counters = [...(await readCounters("inet")), ...(await readCounters("netdev"))];
+    const counters = [
+      ...(await readCounters(this.#session, "inet")),
+      ...(await readCounters(this.#session, "netdev")),
+    ];
     const sum = (name: string): number =>
       counters.reduce((total, counter) => total + (counter.name === name ? counter.packets : 0), 0);
     return [...this.#wishes.addresses].map((ip) => ({
@@ -125,69 +181,83 @@ export class Guard {
   /** Allows nothing more, and leaves it so. */
   async close(): Promise<void> {
     await Promise.all([...this.#wishes.addresses].map((ip) => this.allow(ip, [], null)));
+    await this.#session.close();
     this.#lock.close();
   }
 
   /** Takes the guard out of the kernel: for when the addresses are off this machine. The end of this object. */
   async remove(): Promise<void> {
     await this.#wishes.settled();
-    await tellKernel(removalText());
+    await this.#session.run(statement(removalText()));
+    await this.#session.close();
     this.#lock.close();
   }
 
   async #permit(permissions: readonly Permission[]): Promise<void> {
-    await tellKernel(permissionsText(permissions));
+    const text = permissions.map((permission) => {
+      const told = this.#told.get(permission.ip);
+      return told !== undefined && haveSameRules(told, permission)
+        ? termText(permission)
+        : permissionText(permission);
+    });
+    await this.#tell(text.join(""), permissions);
     const isNew = permissions.some(({ ip }) => !this.#wishes.addresses.has(ip));
     if (isNew) await this.#catchFragments(permissions);
   }
 
-  /** In one transaction. */
   async #rebuild(permissions: readonly Permission[]): Promise<void> {
-    await tellKernel(frameText() + permissionsText(permissions));
+    const text = permissions.map(permissionText).join("");
+    await this.#tell(frameText(this.#transit) + text, permissions);
     await this.#catchFragments(permissions);
+  }
+
+  /** In one transaction. */
+  async #tell(text: string, permissions: readonly Permission[]): Promise<void> {
+    await this.#session.run(statement(text));
+    for (const permission of permissions) this.#told.set(permission.ip, permission);
   }
 
   async #catchFragments(permissions: readonly Permission[]): Promise<void> {
     const ips = new Set([...this.#wishes.addresses, ...permissions.map(({ ip }) => ip)]);
     try {
       const devices = await listDevices();
-      if (devices.length > 0) await tellKernel(fragmentText([...ips], devices));
+      if (devices.length > 0) await this.#session.run(statement(fragmentText([...ips], devices)));
+      this.#devices = devices;
       this.#fragmentFault = null;
     } catch (fault) {
       this.#fragmentFault = fault as Error;
     }
   }
-}
 
-function permissionsText(permissions: readonly Permission[]): string {
-  return permissions.map(permissionText).join("");
-}
-
-async function tellKernel(text: string): Promise<void> {
-  await runCommand(["nft", "-f", "-"], text);
-}
-
-/**
- * Whether packets still come past the guard: whether a rule could stand beside the two that ask
- * for the address.
- */
-async function isInForce(): Promise<boolean> {
-  try {
-    await runCommand(["nft", "-c", ruleProbe("inet", GUARD_TABLE, "output", 1)]);
-    return true;
-  } catch (fault) {
-    if (fault instanceof KernelFault && fault.code === "command-failed") return false;
-    throw fault;
+  async #renewDevices(): Promise<void> {
+    const transit = await transitDevices();
+    if (!isDeepStrictEqual(transit, this.#transit)) {
+      await this.#session.run(statement(transitText(transit)));
+      this.#transit = transit;
+    }
+    if (this.#wishes.addresses.size === 0) return;
+    const isCaught =
+      isDeepStrictEqual(await listDevices(), this.#devices) &&
+      (this.#devices.length === 0 || (await this.#session.isPossible(fragmentProbe())));
+    if (!isCaught) await this.#catchFragments([]);
   }
 }
 
-/** All devices on which something can leave the machine. */
-async function listDevices(): Promise<string[]> {
-  const links = JSON.parse(await runCommand(["ip", "-j", "link", "show"])) as {
-    readonly ifname: string;
-    readonly flags: readonly string[];
-  }[];
-  return links.filter(({ flags }) => !flags.includes("LOOPBACK")).map(({ ifname }) => ifname);
+interface Found extends FoundAddress {
+  /** Whether the kernel ends by itself what is translated. */
+  readonly hasEnd: boolean;
+}
+
+interface Held {
+  readonly lock: Server;
+  readonly session: NftSession;
+  readonly transit: Transit;
+  readonly found: readonly Found[];
+}
+
+/** Statements of which each has a line, in the one line of a transaction. */
+function statement(text: string): string {
+  return text.trimEnd().replaceAll("\n", "; ");
 }
 
 /** A name in the machine's network, which the kernel gives to one process and takes back at its end. */
@@ -203,23 +273,43 @@ function takeLock(): Promise<Server> {
   });
 }
 
+/** What an earlier agent left in the kernel. */
+async function readFound(session: NftSession): Promise<Found[]> {
+  const ips = [...(await readAddresses(session, 4)), ...(await readAddresses(session, 6))];
+  return Promise.all(ips.map((ip) => readTranslated(session, ip)));
+}
+
 /** The addresses of a family that are guarded in the kernel. */
-async function readAddresses(family: Family): Promise<string[]> {
-  const text = await runCommand(["nft", "-j", "list", "set", "inet", GUARD_TABLE, `shared${family}`]);
-  return parseListing(text).flatMap(({ set }) => (set?.["elem"] as string[] | undefined) ?? []);
+async function readAddresses(session: NftSession, family: Family): Promise<string[]> {
+  return (await readSet(session, `shared${family}`)) as string[];
+}
+
+/** None under a guard of a version that had no translation. */
+async function readTranslated(session: NftSession, ip: string): Promise<Found> {
+  const elements = (await readSet(session, `${nameOfAddress(ip)}_translated`)) as ListedElement[];
+  const bases = elements.map((element) => (typeof element === "number" ? element : element.elem.val));
+  const translated = bases.map((base) => base / UNIT_PORT_COUNT).toSorted((a, b) => a - b);
+  return { ip, translated, hasEnd: elements.every((element) => typeof element !== "number") };
+}
+
+/** With a timeout, and without one. */
+type ListedElement = { readonly elem: { readonly val: number } } | number;
+
+async function readSet(session: NftSession, name: string): Promise<readonly unknown[]> {
+  const text = await session.list(["list", "set", "inet", GUARD_TABLE, name]);
+  if (text === null) return [];
+  return parseListing(text).flatMap(({ set }) => (set?.["elem"] as unknown[] | undefined) ?? []);
 }
 
 async function readCounters(
+  session: NftSession,
   family: TableFamily,
 ): Promise<{ readonly name: string; readonly packets: number }[]> {
-  try {
-    const text = await runCommand(["nft", "-j", "list", "counters", "table", family, GUARD_TABLE]);
-    return parseListing(text).flatMap(({ counter }) =>
-      counter === undefined ? [] : [counter as { name: string; packets: number }],
-    );
-  } catch (fault) {
-    // The second table is missing where the kernel cannot have it.
-    if (family === "netdev") return [];
-    throw fault;
-  }
+  const listing = session.list(["list", "counters", "table", family, GUARD_TABLE]);
+  // The kernel may not even know the family of the second table.
+  const text = await (family === "netdev" ? listing.catch(() => null) : listing);
+  if (text === null) return [];
+  return parseListing(text).flatMap(({ counter }) =>
+    counter === undefined ? [] : [counter as { name: string; packets: number }],
+  );
 }

@@ -34,6 +34,10 @@ export class Machine {
   readonly #availability: GuardAvailability;
   /** Addresses of which the guard was told that nothing leaves yet. */
   readonly #prepared = new Map<string, Promise<void>>();
+  /** Done once the guard is the agent's that translates nothing: what an earlier one has left is to go. */
+  endTranslation: (() => Promise<void>) | null = null;
+  /** Devices by which those come for whom this machine translates; null where it does for nobody. */
+  senderDevices: (() => Promise<readonly string[]>) | null = null;
   #grip: Grip | null = null;
   #opening: Promise<Grip> | null = null;
   #hasWarned = false;
@@ -51,7 +55,7 @@ export class Machine {
     if (mode === "require" && !availability.ok) {
       throw new CommandFault(
         "kernel-unavailable",
-        `The guard is required (--machine require) and cannot be had, since ${availability.reason}. Run the agent as root with nftables, or with --machine auto to go without.`,
+        `The guard is required (--machine require, or --snat) and cannot be had, since ${availability.reason}. Run the agent as root with nftables, or with --machine auto to go without.`,
       );
     }
     return new Machine(log, stateDirectory, availability);
@@ -71,7 +75,7 @@ export class Machine {
     const { guard, setup } = await this.#hold();
     // Once: later the address's keeper speaks to the guard, and this would take back what it said. Who
     // asks while it is under way waits for the same.
-    const first = this.#prepared.get(ip) ?? guard.allow(ip, [], null);
+    const first = this.#prepared.get(ip) ?? silence(guard, ip);
     const isFirst = !this.#prepared.has(ip);
     this.#prepared.set(ip, first);
     try {
@@ -93,6 +97,26 @@ export class Machine {
     return new GuardedPorts(ip, ports, this.#grip.guard, (fault) => {
       this.#log.error({ ip, err: fault }, "the kernel's guard could not be told; new blocks wait");
     });
+  }
+
+  /** Takes the guard before there is any address. Throws `guard-in-use` where another agent has it. */
+  async takeGuard(): Promise<void> {
+    await this.#hold();
+  }
+
+  /** Puts the guard back if another program has taken it out; says whether it was gone. [GU8] */
+  async restore(): Promise<boolean> {
+    return (await this.#grip?.guard.restore()) ?? false;
+  }
+
+  /** From now on packets are translated in these units of an address that was prepared, and tracked. [GU9] */
+  async translate(ip: string, units: readonly number[]): Promise<void> {
+    await this.#grip?.guard.translate(ip, units);
+  }
+
+  /** Units of an address in which the kernel translated for an earlier life of this agent. */
+  unitsInUse(ip: string): readonly number[] {
+    return this.#grip?.guard.translatedUnits(ip) ?? [];
   }
 
   /** What the guard dropped, address by address; null where there is none. */
@@ -118,7 +142,8 @@ export class Machine {
   /** Logs what may keep replies away, and leaves it to the operator: it may be intended. */
   async #tellFindings(ip: string): Promise<void> {
     try {
-      for (const { severity, sentence } of await examineHost([ip]))
+      const senderDevices = (await this.senderDevices?.()) ?? null;
+      for (const { severity, sentence } of await examineHost([ip], senderDevices))
         this.#log.warn({ ip, severity }, sentence);
     } catch (fault) {
       this.#log.warn({ ip, err: fault }, "the machine's settings could not be examined");
@@ -138,6 +163,10 @@ export class Machine {
 
   async #open(): Promise<Grip> {
     const guard = await Guard.open(readClock);
+    if (this.endTranslation !== null) {
+      guard.forgetTranslated();
+      await this.endTranslation();
+    }
     return { guard, setup: await HostSetup.open(this.#setupFile) };
   }
 
@@ -148,4 +177,13 @@ export class Machine {
       `No guard in the kernel, since ${reason}: only this agent's own binder keeps to the leases.`,
     );
   }
+}
+
+/**
+ * Nothing leaves before the address's keeper has spoken. But flows of containers outlive an agent, and
+ * this would cut them: what an earlier one allowed them is still this machine's, and the kernel ends it
+ * with the lease. [MA4]
+ */
+async function silence(guard: Guard, ip: string): Promise<void> {
+  if (!guard.hasRunningFlows(ip)) await guard.allow(ip, [], null);
 }

@@ -9,8 +9,14 @@ import { ARP_SETTINGS, isGood } from "./host-setup.ts";
 import { readSetting, runCommand } from "../../linux/kernel-commands.ts";
 import { defaultRouteDevices, type MachineAddress, machineAddresses } from "./machine-addresses.ts";
 
-/** Examines this machine for these shared addresses; nothing is found on a good one but notes. */
-export async function examineHost(ips: readonly string[]): Promise<Finding[]> {
+/**
+ * Examines this machine for these shared addresses; nothing is found on a good one but notes. Where it translates for
+ * others, `senderDevices` are those by which they come; null where it does not.
+ */
+export async function examineHost(
+  ips: readonly string[],
+  senderDevices: readonly string[] | null = null,
+): Promise<Finding[]> {
   const shared = ips.filter(needsGuard);
   if (shared.length === 0) return [];
   const present = await machineAddresses();
@@ -19,9 +25,11 @@ export async function examineHost(ips: readonly string[]): Promise<Finding[]> {
     const ofFamily = shared.filter((ip) => ip.includes(":") === (family === 6));
     if (ofFamily.length === 0) continue;
     findings.push(...(await examineRoutes(family, ofFamily)), ...(await examineBinding(family)));
-    if (family === 4) findings.push(...(await examineArp()), ...(await examinePathFilter()));
+    if (family === 4)
+      findings.push(...(await examineArp()), ...(await examinePathFilter(senderDevices ?? [])));
   }
-  findings.push(...(await examinePorts()), ...(await examineForwarding()));
+  findings.push(...(await examinePorts()));
+  if (senderDevices === null) findings.push(...(await examineForwarding()));
   return findings;
 }
 
@@ -67,14 +75,14 @@ async function examineArp(): Promise<Finding[]> {
   return findings;
 }
 
-/** A strict filter takes only what comes from where the answer would go. */
-async function examinePathFilter(): Promise<Finding[]> {
+/** A strict filter takes only what comes from where the answer would go. Of senders that is so, and no router is there. */
+async function examinePathFilter(senderDevices: readonly string[]): Promise<Finding[]> {
   const all = Number((await readSetting("net/ipv4/conf/all/rp_filter")) ?? "0");
   const leading = await defaultRouteDevices(4);
   const links = JSON.parse(await runCommand(["ip", "-j", "link", "show", "up"])) as { ifname: string }[];
   const findings: Finding[] = [];
   for (const { ifname } of links) {
-    if (ifname === "lo" || leading.includes(ifname)) continue;
+    if (ifname === "lo" || leading.includes(ifname) || senderDevices.includes(ifname)) continue;
     const own = Number((await readSetting(`net/ipv4/conf/${ifname}/rp_filter`)) ?? "0");
     // The larger of the two counts.
     if (Math.max(all, own) !== 1) continue;
@@ -105,7 +113,11 @@ async function examineForwarding(): Promise<Finding[]> {
   const values = await Promise.all(names.map(readSetting));
   const on = names.filter((_, at) => values[at] === "1").map(dotted);
   if (on.length === 0) return [];
-  return [note(`This machine forwards packets (${on.join(", ")}), which only a router needs.`)];
+  return [
+    note(
+      `This machine forwards packets (${on.join(", ")}), which only a router needs, or a host that translates (--snat).`,
+    ),
+  ];
 }
 
 /** A setting as `sysctl` writes it. */

@@ -48,6 +48,11 @@ export async function defaultRouteDevices(family: 4 | 6): Promise<string[]> {
   return devices.filter((device) => device !== undefined);
 }
 
+/** The same of both families. */
+export async function waysOut(): Promise<{ readonly 4: readonly string[]; readonly 6: readonly string[] }> {
+  return { 4: await defaultRouteDevices(4), 6: await defaultRouteDevices(6) };
+}
+
 /** A shared address goes to the loopback device, where the kernel neither announces nor prefers it. */
 export async function addToLoopback(ip: string): Promise<void> {
   await runCommand(["ip", "addr", "add", ...onLoopback(ip), ...manner(ip)]);

@@ -23,6 +23,7 @@ import { MessageChannel } from "./message-channel.ts";
 import { ProcessCounts } from "./process-counts.ts";
 import { SeenProcesses } from "./seen-processes.ts";
 import type { ProcessRecord } from "./process-record.ts";
+import type { PartCommand, PartReport } from "../division/part-messages.ts";
 
 /** What they need. */
 export interface DataProcessesOptions<Config> {
@@ -35,9 +36,20 @@ export interface DataProcessesOptions<Config> {
   readonly socketPath: string;
   /** The command line of one of them. */
   readonly commandOf: (number: number) => readonly string[];
+  /** The kernel's part of addresses, for what it translates; without it there is none. */
+  readonly kernelPart?: KernelPart;
   /** The status of the host, made of what its processes say of themselves. */
   readonly describe: (own: readonly OwnStatus[]) => Promise<Record<string, unknown>>;
   readonly log: Logger;
+}
+
+/** What has units beside the processes. */
+export interface KernelPart {
+  serves(ip: string): boolean;
+  /** Units of an address that are its own from before. */
+  inherited(ip: string): readonly number[];
+  command(ip: string, command: PartCommand): void;
+  onReport: ((ip: string, report: PartReport) => void) | null;
 }
 
 /** What a process says of itself. */
@@ -62,6 +74,8 @@ const ANSWER_MS = 2_000;
 /** One that has lived for so long is no failure when it ends. */
 const SOUND_MS = 30_000;
 const END_GRACE_MS = 2_000;
+/** Processes are counted from 1. */
+const KERNEL_PART = 0;
 
 /** From `start` until `close`. */
 export class DataProcesses<Config> {
@@ -85,13 +99,20 @@ export class DataProcesses<Config> {
 
   constructor(options: DataProcessesOptions<Config>) {
     this.#options = options;
+    const { kernelPart } = options;
     this.addresses = new DividedAddresses({
+      beside: (ip) =>
+        kernelPart?.serves(ip) === true ? { part: KERNEL_PART, units: kernelPart.inherited(ip) } : null,
       sendCommand: (part, ip, command) => {
+        if (part === KERNEL_PART) return kernelPart?.command(ip, command);
         this.#children.get(part)?.channel?.send({ type: "part", ip, command }, `part ${ip}`);
       },
       sendServed: (ips, advertised) => this.#sendAll({ type: "serve", ips, advertised }, "serve"),
     });
     this.uplinks = new HostUplinks({ tryOut: (ip, places) => this.#tryOut(ip, places), log: options.log });
+    if (kernelPart !== undefined) {
+      kernelPart.onReport = (ip, report) => this.addresses.report(KERNEL_PART, ip, report);
+    }
     this.#server = createServer((socket) => this.#connected(socket));
     outliveClients(this.#server);
   }
@@ -323,7 +344,8 @@ export class DataProcesses<Config> {
 
   async #tryOut(ip: string, places: readonly Place[]): Promise<readonly Place[]> {
     // One that has units needs to ask nobody.
-    const [view] = this.addresses.views().toSorted((a, b) => b.unitCount - a.unitCount);
+    const views = this.addresses.views().filter(({ part }) => part !== KERNEL_PART);
+    const [view] = views.toSorted((a, b) => b.unitCount - a.unitCount);
     const child = view === undefined ? undefined : this.#children.get(view.part);
     if (child === undefined) return [];
     const answer = await this.#ask(child, (id) => ({ type: "try", id, ip, places }), ANSWER_MS);

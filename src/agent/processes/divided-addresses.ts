@@ -9,6 +9,8 @@ import { rangeOf } from "../../core/port-block.ts";
 /** How the processes are told. */
 export interface DividedAddressesOptions {
   readonly sendCommand: (part: number, ip: string, command: PartCommand) => void;
+  /** A part beside the processes, as far as an address has one: which one, and its units from before. */
+  readonly beside?: (ip: string) => { readonly part: number; readonly units: readonly number[] } | null;
   readonly sendServed: (ips: readonly string[], advertised: Readonly<Record<string, string>>) => void;
   readonly clock?: Clock;
 }
@@ -150,6 +152,9 @@ export class DividedAddresses implements ServedAddresses {
       // Above all that an agent of this machine has used that was killed: its processes may live.
       firstNumber: Math.floor(clock().monotonicMs) * NUMBERS_PER_MS,
     });
+    // First, so that nobody else gets what it has from before.
+    const beside = this.#options.beside?.(ip) ?? null;
+    if (beside !== null) division.addPart(beside.part, beside.units);
     for (const part of this.#parts) division.addPart(part);
     return new DividedAddress(ip, division);
   }

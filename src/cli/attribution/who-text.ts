@@ -1,6 +1,6 @@
 /** What is known of a port at a time, in sentences. [AT8] */
 import type { HeldLease, Holders, HostAnswer } from "../../api/holder-schemas.ts";
-import type { LoggedFlow } from "../../wire/flow-answer.ts";
+import type { LoggedFlow, LoggedTranslation } from "../../wire/flow-answer.ts";
 import { printable } from "../output/terminal-text.ts";
 
 /** The answer for people. */
@@ -83,7 +83,11 @@ function flowLines({ state, detail, log }: HostAnswer, host: string, isExact: bo
 }
 
 function logLines(log: NonNullable<HostAnswer["log"]>, host: string, isExact: boolean): string[] {
-  const { level, sinceMs, flows, ended, destinations } = log;
+  const { level, sinceMs, flows, ended, destinations, translations } = log;
+  // Of such a port no flow is logged, so that a log without one says nothing.
+  const told = translations.map((translation) => translationText(translation, host));
+  if (told.length > 0 && flows.length === 0)
+    return ended.length === 0 ? told : [...told, "Shortly before that had ended:", ...listed(ended)];
   if (flows.length === 0 && level === "off")
     return [`${host} logged nothing then (--flow-log off): which client used the port is not known.`];
   if (flows.length === 0 && level === "blocks") {
@@ -108,10 +112,23 @@ function logLines(log: NonNullable<HostAnswer["log"]>, host: string, isExact: bo
     ...(isShared
       ? [`Several tenants used the port then${isExact ? ", towards different destinations" : ""}. ${advice}`]
       : []),
-    ...flows.map((flow) => `- ${flowText(flow)}`),
+    ...told,
+    ...listed(flows),
     ...(ended.length > 0 ? ["Shortly before that had ended:"] : []),
-    ...ended.map((flow) => `- ${flowText(flow)}`),
+    ...listed(ended),
   ];
+}
+
+function listed(flows: readonly LoggedFlow[]): string[] {
+  return flows.map((flow) => `- ${flowText(flow)}`);
+}
+
+function translationText({ names, startMs, endMs }: LoggedTranslation, host: string): string {
+  const until = endMs === null ? "and still was when it was asked" : `until ${timeText(endMs)}`;
+  return (
+    `The port was translated for senders of ${names.join(", ")} on ${host}, by its kernel, from ${timeText(startMs)} ${until}. ` +
+    `Which of them used it no log of ipshard says: look at what ${host} keeps of the events of its tracking table (conntrack -E, ulogd).`
+  );
 }
 
 function flowText({

@@ -1,0 +1,69 @@
+/**
+ * Drives the translation of the machine it runs on, as an agent's parts would; told line by line, each a JSON array of
+ * a verb and its arguments, each answered by one line.
+ *
+ *     ["open", RULES]                        texts of `--snat`
+ *     ["choose", IP, UNITS, LEFT_MS, FULL]   units for new flows, the time left, keys of full destinations
+ *     ["policy", POLICY]
+ *     ["flows"]
+ *     ["end", IP, UNITS]
+ *     ["counts"]
+ *     ["restore"]                            says whether something was gone
+ */
+import { createInterface } from "node:readline";
+import type { PoolPolicy } from "../../src/core/pool-policy.ts";
+import { termFrom } from "../../src/core/lease-term.ts";
+import { Guard } from "../../src/agent/machine/guard.ts";
+import { defaultRouteDevices } from "../../src/agent/machine/machine-addresses.ts";
+import { NftTranslation } from "../../src/agent/translation/nft-translation.ts";
+import { readSnatRules } from "../../src/agent/translation/snat-rule.ts";
+import { readClock } from "../../src/process/clock.ts";
+
+const guard = await Guard.open(readClock);
+let translation: NftTranslation | null = null;
+console.log("ready");
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const [verb, ...rest] = JSON.parse(line) as [string, ...unknown[]];
+  const answer = await run(verb, rest).catch((fault: { code?: string; message: string }) => [
+    "error",
+    fault.code,
+    fault.message,
+  ]);
+  console.log(JSON.stringify(answer ?? "ok"));
+}
+
+async function run(verb: string, args: readonly unknown[]): Promise<unknown> {
+  if (verb === "open") {
+    const rules = readSnatRules(args[0] as string[], "eu");
+    const devices = async (): Promise<string[]> => [
+      ...new Set([...(await defaultRouteDevices(4)), ...(await defaultRouteDevices(6))]),
+    ];
+    const ranges = { allowed: ["198.51.100.0/24", "2001:db8::/32"], denied: [] };
+    translation = new NftTranslation({ rules, ranges, guard, clock: readClock, devices });
+    return translation.open();
+  }
+  const kernel = translation!;
+  switch (verb) {
+    case "choose": {
+      const [ip, units, leftMs, full] = args as [string, number[], number, string[]];
+      const term = termFrom(readClock(), leftMs);
+      const blocks = units.map((unit) => ({ base: unit * 64, order: 6 }));
+      await guard.allow(ip, blocks, term);
+      await kernel.track(ip, units);
+      return kernel.choose(ip, { units: units.map((unit) => ({ unit, weight: 1 })), term, full });
+    }
+    case "policy":
+      return kernel.takePolicy(args[0] as PoolPolicy);
+    case "flows":
+      return Object.fromEntries(await kernel.flows());
+    case "end":
+      return kernel.endEntries(args[0] as string, new Set(args[1] as number[]));
+    case "restore":
+      return kernel.restore();
+    case "counts":
+      return Object.fromEntries(await kernel.counts());
+    default:
+      throw new Error(`unknown verb ${verb}`);
+  }
+}
