@@ -30,8 +30,17 @@ export class FrameGenerator {
   }
 
   /** Counts what comes to a device, and drops it there. */
-  async dropAt(namespace: string, device: string): Promise<void> {
-    const program = ["pinned", join(this.#pins, "bench_drop")];
+  dropAt(namespace: string, device: string): Promise<void> {
+    return this.#attach("bench_drop", namespace, device);
+  }
+
+  /** Has a device take frames in, and hands them on to its kernel. */
+  passAt(namespace: string, device: string): Promise<void> {
+    return this.#attach("bench_pass", namespace, device);
+  }
+
+  async #attach(name: string, namespace: string, device: string): Promise<void> {
+    const program = ["pinned", join(this.#pins, name)];
     await run("nsenter", [
       `--net=/run/netns/${namespace}`,
       "bpftool",
@@ -44,8 +53,8 @@ export class FrameGenerator {
     ]);
   }
 
-  /** Takes the counting away. */
-  async dropNoMoreAt(namespace: string, device: string): Promise<void> {
+  /** Takes either away. */
+  async leave(namespace: string, device: string): Promise<void> {
     await run("ip", ["-n", namespace, "link", "set", "dev", device, "xdpdrv", "off"]);
   }
 

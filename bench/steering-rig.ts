@@ -139,8 +139,8 @@ export class SteeringRig {
   async #runFrames(way: Way, addressCount: number): Promise<number> {
     const frames = this.#frames!;
     const [sinkNamespace, sink] = way === "nowhere" ? ["nowhere", "in0"] : ["hosts", way];
-    const isMerging = way === "plain" || way === "nft";
-    if (isMerging) await this.#exec(way, "ethtool", "-K", "in0", "gro", "on");
+    const isPassing = way === "plain" || way === "nft";
+    if (isPassing) await frames.passAt(this.#prefix + way, "in0");
     const isSinkThere = way === "xdp";
     if (!isSinkThere) await frames.dropAt(this.#prefix + sinkNamespace, sink);
     try {
@@ -151,8 +151,8 @@ export class SteeringRig {
       }
       throw new Error(`frames are lost on their way (${way}), or the machine is too busy`);
     } finally {
-      if (!isSinkThere) await frames.dropNoMoreAt(this.#prefix + sinkNamespace, sink);
-      if (isMerging) await this.#exec(way, "ethtool", "-K", "in0", "gro", "off");
+      if (!isSinkThere) await frames.leave(this.#prefix + sinkNamespace, sink);
+      if (isPassing) await frames.leave(this.#prefix + way, "in0");
     }
   }
 

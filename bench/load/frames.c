@@ -83,4 +83,11 @@ int bench_drop(struct xdp_md *ctx)
 	return XDP_DROP;
 }
 
+/* A virtual cable takes in frames where a program is, and merges nothing for it. */
+SEC("xdp")
+int bench_pass(struct xdp_md *ctx)
+{
+	return XDP_PASS;
+}
+
 char declared_license[] SEC("license") = "GPL";
