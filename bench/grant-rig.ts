@@ -10,11 +10,13 @@
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { PoolStore } from "../durable-objects/pool/pool-store.ts";
 import { SteeringStore } from "../durable-objects/steering/steering-store.ts";
 import { PROTOCOL_VERSION } from "../src/core/messages.ts";
+import { DEFAULT_ROUTER_CONFIG } from "../src/router/steering/router-config.ts";
+import { pinDirectoryIn } from "../test/lab/kernel-in-namespace.ts";
 import { PLACELESS } from "../src/core/whereabouts.ts";
 import { openNodeDatabase } from "../test/contract/node-database.ts";
 import { Cluster, EGRESS_IP, POOL, until } from "../test/e2e/cluster.ts";
@@ -26,7 +28,7 @@ import {
   removeNamespace,
 } from "../test/lab/namespaces.ts";
 import { type Asker, openAsker } from "./asker.ts";
-import { addressAt, entryAt, HOLDER_COUNT, holderNextHopOf } from "./steering-rig.ts";
+import { type BackEnd, addressAt, entryAt, HOLDER_COUNT, holderNextHopOf } from "./steering-rig.ts";
 import type { Step, TimedRouterOptions } from "./timed-router.ts";
 
 const STEERED_POOL = "steered";
@@ -59,14 +61,17 @@ export class GrantRig {
   #askers: Asker[] = [];
   #addressCount = 1;
 
-  private constructor(cluster: Cluster) {
+  readonly #backEnd: BackEnd;
+
+  private constructor(cluster: Cluster, backEnd: BackEnd) {
     this.#cluster = cluster;
+    this.#backEnd = backEnd;
   }
 
   /** Both pools with one address each; needs root. */
-  static async create(): Promise<GrantRig> {
+  static async create(backEnd: BackEnd): Promise<GrantRig> {
     removeLeftovers();
-    const rig = new GrantRig(await Cluster.start({ hosts: [], settings: SETTINGS }));
+    const rig = new GrantRig(await Cluster.start({ hosts: [], settings: SETTINGS }), backEnd);
     try {
       await rig.#build();
     } catch (fault) {
@@ -112,6 +117,7 @@ export class GrantRig {
       await exited;
     }
     await this.#cluster.stop();
+    await rm(pinDirectoryIn(this.#namespace, DEFAULT_ROUTER_CONFIG.table), { recursive: true, force: true });
     removeNamespace(this.#namespace);
   }
 
@@ -154,6 +160,7 @@ export class GrantRig {
       tokenFile,
       stateDirectory,
       namespace: this.#namespace,
+      backEnd: this.#backEnd,
     };
     const program = join(import.meta.dirname, "timed-router.ts");
     const stdio = ["ignore", "ignore", "ignore", "ipc"] as const;

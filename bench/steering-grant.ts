@@ -7,7 +7,7 @@
 import type { Asker } from "./asker.ts";
 import { GrantRig } from "./grant-rig.ts";
 import { compared, median, nowMs, plain, quantile, type Row } from "./report.ts";
-import { nameOf } from "./steering-rig.ts";
+import { type BackEnd, nameOf } from "./steering-rig.ts";
 
 const WARM_UP_COUNT = 30;
 const GRANT_COUNT = 300;
@@ -32,18 +32,18 @@ interface SteeredGrant {
 }
 
 /** Needs root. */
-export async function measureGrants(addressCounts: readonly number[]): Promise<Row[]> {
-  const rig = await GrantRig.create();
+export async function measureGrants(addressCounts: readonly number[], backEnd: BackEnd): Promise<Row[]> {
+  const rig = await GrantRig.create(backEnd);
   try {
     const rows: Row[] = [];
-    for (const addressCount of addressCounts) rows.push(...(await measureAt(rig, addressCount)));
+    for (const addressCount of addressCounts) rows.push(...(await measureAt(rig, addressCount, backEnd)));
     return rows;
   } finally {
     await rig.destroy();
   }
 }
 
-async function measureAt(rig: GrantRig, addressCount: number): Promise<Row[]> {
+async function measureAt(rig: GrantRig, addressCount: number, backEnd: BackEnd): Promise<Row[]> {
   const { steered, plain: unsteered } = await rig.prepare(addressCount);
   const ours: SteeredGrant[] = [];
   const peers: number[] = [];
@@ -57,7 +57,7 @@ async function measureAt(rig: GrantRig, addressCount: number): Promise<Row[]> {
   }
   const wholes = ours.map(({ wholeMs }) => wholeMs);
   const share = addressCount === 1 ? "" : ", one with an object";
-  const title = `${nameOf(addressCount)}${share}: grant to acknowledged rule`;
+  const title = `${backEnd}, ${nameOf(addressCount)}${share}: grant to acknowledged rule`;
   const about = { unit: "ms", better: "less", peerName: "a pool without routers", goal: null } as const;
   return [
     compared({ ...about, case: `${title}, p50`, ours: median(wholes), peer: median(peers) }),

@@ -6,10 +6,11 @@
 import { EdgeToken } from "../src/link/edge-token.ts";
 import { endOnWish, openLog } from "../src/process/process-life.ts";
 import { StateDirectory } from "../src/link/state-directory.ts";
-import { NftKernel } from "../src/router/kernel/nft-kernel.ts";
+import { ChosenKernel } from "../src/router/kernel/chosen-kernel.ts";
 import { DEFAULT_ROUTER_CONFIG } from "../src/router/steering/router-config.ts";
 import { Router } from "../src/router/router.ts";
 import type { SteeringDelta } from "../src/router/steering/steering-kernel.ts";
+import { commandsIn, pinDirectoryIn } from "../test/lab/kernel-in-namespace.ts";
 import { nowMs } from "./report.ts";
 
 /** One change in the kernel, by the clock that all processes of a machine share. */
@@ -25,10 +26,11 @@ export interface TimedRouterOptions {
   readonly tokenFile: string;
   readonly stateDirectory: string;
   readonly namespace: string;
+  readonly backEnd: "xdp" | "nft";
 }
 
 /** The kernel of the router, with a watch beside it. */
-class TimedKernel extends NftKernel {
+class TimedKernel extends ChosenKernel {
   override async apply(delta: SteeringDelta): Promise<void> {
     const fromMs = nowMs();
     await super.apply(delta);
@@ -41,7 +43,6 @@ const token = await EdgeToken.open(options.tokenFile, "router");
 const log = openLog({ router: token.subject });
 const state = await StateDirectory.open(options.stateDirectory, (fault) => log.error({ err: fault }));
 const config = { ...DEFAULT_ROUTER_CONFIG, ingressDevices: ["in0"], neighbourDevice: "out0" };
-const within = ["ip", "netns", "exec", options.namespace];
 const router = new Router(
   {
     ...options,
@@ -49,13 +50,20 @@ const router = new Router(
     listen: null,
     config,
     metrics: null,
+    steering: options.backEnd,
     isDryRun: false,
     isRemovedAtEnd: false,
     whenCopied: "refuse",
   },
   token,
   state,
-  new TimedKernel(config, { nft: [...within, "nft"], ip: [...within, "ip"] }),
+  new TimedKernel({
+    config,
+    steering: options.backEnd,
+    commands: commandsIn(options.namespace),
+    pinDirectory: pinDirectoryIn(options.namespace, config.table),
+    onChoice: () => {},
+  }),
   log,
 );
 await router.start();

@@ -13,6 +13,7 @@ export type KernelFaultCode =
   | "transaction-refused"
   | "configuration-wrong"
   | "device-missing"
+  | "xdp-unavailable"
   | "guard-in-use";
 
 /** The kernel, or a program that talks to it, did not do what was asked; the message quotes it. */

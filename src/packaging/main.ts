@@ -2,6 +2,7 @@
 import { mkdir, mkdtemp, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { ownFile } from "../process/own-files.ts";
+import { buildPrograms } from "../router/kernel/program-objects.ts";
 import { bundleEdge, bundlePage, bundlePrograms, bundleSdk, bundleTesting, type Places } from "./bundles.ts";
 import { declare } from "./declarations.ts";
 import { noticesOf } from "./notices.ts";
@@ -18,6 +19,7 @@ async function buildAll(places: Places): Promise<void> {
     bundlePage(places),
     bundleSdk(places),
     bundleTesting(places),
+    buildPrograms(join(dist, "xdp")),
     declare({
       root,
       entries: ["src/sdk/egress.ts", "src/sdk/node/node-socket.ts"],

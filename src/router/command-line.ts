@@ -30,6 +30,7 @@ import {
   type HostWay,
   type RouterConfig,
 } from "./steering/router-config.ts";
+import { type Steering, STEERINGS } from "./steering/steering-choice.ts";
 
 /** How a router runs. */
 export interface RouterOptions {
@@ -43,6 +44,8 @@ export interface RouterOptions {
   /** Where metrics are told; null for nowhere. */
   readonly metrics: MetricsPlace | null;
   readonly config: RouterConfig;
+  /** What steers. */
+  readonly steering: Steering;
   /** Print the rules and end, leaving the kernel alone. */
   readonly isDryRun: boolean;
   /** Take the rules out of the kernel at the end; else they go on steering. */
@@ -58,6 +61,7 @@ interface Words extends MetricsOptionTexts {
   readonly ingress: readonly string[];
   readonly link?: string;
   readonly via: readonly string[];
+  readonly steering: string;
   readonly table: string;
   readonly icmpRate: string;
   readonly listen?: string;
@@ -118,6 +122,7 @@ export function parseCommandLine(
     listen: words.listen === undefined ? null : listenPlace(words.listen, words),
     metrics: readMetrics(words, words.allowPlainHttp),
     config,
+    steering: readSteering(words.steering),
     isDryRun: words.dryRun,
     isRemovedAtEnd: words.removeAtEnd,
   };
@@ -142,6 +147,11 @@ export function routerCommand(write: (text: string) => void, about = ABOUT): Com
       collect,
       [],
     )
+    .option(
+      "--steering <how>",
+      "what steers: xdp, nft, or auto for the faster that this machine can do",
+      "auto",
+    )
     .option("--table <name>", "name of the nftables tables", table)
     .option("--icmp-rate <n>", "ICMP errors per second towards 256 ports", String(icmpErrorsPerSecond))
     .option("--listen <host:port>", "serve /health, and counters at /v1/status to administrators")
@@ -161,6 +171,12 @@ function listenPlace(text: string, { allowPlainHttp }: Words): RouterOptions["li
     `--listen ${text} would take tokens over plain HTTP from other machines. Listen on 127.0.0.1, where a ` +
       `tunnel or a proxy with TLS comes to it; ${ALLOW_PLAIN_HTTP} is for a network that is yours alone.`,
   );
+}
+
+function readSteering(word: string): Steering {
+  const known = STEERINGS.find((steering) => steering === word);
+  if (known !== undefined) return known;
+  throw optionInvalid(`--steering ${word} is not one of ${STEERINGS.join(", ")}.`);
 }
 
 function readWays(words: readonly string[]): Map<string, HostWay> {

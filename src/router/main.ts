@@ -12,7 +12,8 @@ import { begin, CommandFault } from "../process/command-fault.ts";
 import { StateDirectory, UNBOUND_STATE } from "../link/state-directory.ts";
 import { parseCommandLine, routerCommand, type RouterOptions } from "./command-line.ts";
 import { dryRun } from "./dry-run.ts";
-import { NftKernel } from "./kernel/nft-kernel.ts";
+import { ChosenKernel } from "./kernel/chosen-kernel.ts";
+import { ownPinDirectory } from "./kernel/xdp-pins.ts";
 import { Router } from "./router.ts";
 
 async function run(options: RouterOptions, isJoined: boolean): Promise<void> {
@@ -28,7 +29,14 @@ async function run(options: RouterOptions, isJoined: boolean): Promise<void> {
   const onFault = (sentence: string): void => log.error(sentence);
   const state = await StateDirectory.open(options.stateDirectory, onFault, options);
   if (!state.isBound) log.warn(UNBOUND_STATE);
-  const router = new Router(options, token, state, new NftKernel(options.config), log);
+  const { config, steering } = options;
+  const kernel = new ChosenKernel({
+    config,
+    steering,
+    pinDirectory: await ownPinDirectory(config.table),
+    onChoice: ({ backEnd, sentence }) => log.info({ backEnd }, `steered by ${backEnd}: ${sentence}`),
+  });
+  const router = new Router(options, token, state, kernel, log);
   try {
     await router.start();
   } catch (fault) {

@@ -59,6 +59,11 @@ export class Capture {
     return capture;
   }
 
+  /** How many packets have come by. */
+  get seenCount(): number {
+    return this.#seenCount;
+  }
+
   /** Waits until so many packets have come by. */
   async reaches(packetCount: number): Promise<void> {
     while (this.#seenCount < packetCount) await new Promise<void>((resolve) => (this.#onPacket = resolve));

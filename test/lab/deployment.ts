@@ -4,6 +4,8 @@
  * edge. Addresses are put on the hosts by their agents. What is so must be shown by captures and
  * by what the origin saw, not by what these processes say of themselves.
  */
+import type { Steering } from "../../src/router/steering/steering-choice.ts";
+import { readyForXdp } from "./xdp-cables.ts";
 import { chown, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Role as TokenRole } from "../../src/core/identity.ts";
@@ -52,6 +54,8 @@ export interface DeploymentOptions extends Omit<LabOptions, "areSharedConfigured
   readonly allowed?: readonly string[];
   /** More arguments for every agent. */
   readonly agentArgs?: readonly string[];
+  /** By what routers steer; what they choose themselves, unless it is given. */
+  readonly steering?: Steering;
   /** Agents and routers as the units of deploy/systemd run them: as nobody, who may administer the network. */
   readonly areUnprivileged?: boolean;
   /** Where every host has a proxy on the management network; without it none has. */
@@ -86,6 +90,7 @@ export class Deployment extends EdgeSide {
   async startRouter(name: `r${number}`): Promise<void> {
     const place = routerOnManagement(Number(name.slice(1)));
     const args = ["--ingress=up0", "--link=lan0", `--listen=${place.ipv4}:9000`];
+    if (this.#options.steering !== undefined) args.push(`--steering=${this.#options.steering}`);
     args.push(...(await this.#metricsAt(place.ipv4)));
     this.#start(name, [ROUTER, ...(await this.#common("router", name)), ...args]);
   }
@@ -131,6 +136,7 @@ export class Deployment extends EdgeSide {
     const { size } = this.lab;
     await this.startEdgeSide();
     await this.makePool(this.#options.settings ?? {});
+    if (this.#options.steering === "xdp") await readyForXdp(this.lab);
     await Promise.all(routersOf(size).map((name) => this.startRouter(name)));
     await this.untilSteering(routersOf(size));
     const hosts = hostsOf(size).filter((name) => this.#options.idleHosts?.includes(name) !== true);

@@ -1,13 +1,13 @@
 /**
  * Puts frames on a wire as they are, whatever a kernel would think of them, some 100,000 a
- * second. Node has no sockets of that kind; Perl, which every Debian has, does. (netsniff-ng
+ * second. A cable whose other end is not fast enough takes no more for a moment. Node has no sockets of that kind; Perl, which every Debian has, does. (netsniff-ng
  * and trafgen were tried: their transmit rings fail now and then.)
  */
 import { execInside } from "./namespaces.ts";
 
 /** Reads frames, each after its length as 32 bits, and sends each as it is. */
 const SENDER = `
-use strict; use warnings; use Socket qw(SOCK_RAW);
+use strict; use warnings; use Errno; use Socket qw(SOCK_RAW);
 my $AF_PACKET = 17;
 my $device = shift @ARGV;
 open my $file, "<", "/sys/class/net/$device/ifindex" or die "$device: $!";
@@ -18,7 +18,10 @@ binmode STDIN;
 while (read STDIN, my $head, 4) {
   my $length = unpack "N", $head;
   read(STDIN, my $frame, $length) == $length or die "a frame is cut off";
-  defined send $socket, $frame, 0, $to or die "send: $!";
+  until (defined send $socket, $frame, 0, $to) {
+    die "send: $!" unless $!{ENOBUFS};
+    select undef, undef, undef, 0.001;
+  }
 }
 `;
 

@@ -3,10 +3,16 @@
  * and packets that are put on the router's uplink by hand, each kind from a source of its own, so
  * that a capture tells where each kind went.
  */
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
 import type { SteeringEntry, SteeringTable } from "../../src/core/steering.ts";
 import { NftKernel } from "../../src/router/kernel/nft-kernel.ts";
+import { XdpKernel } from "../../src/router/kernel/xdp-kernel.ts";
 import { DEFAULT_ROUTER_CONFIG, type RouterConfig } from "../../src/router/steering/router-config.ts";
-import type { SteeringDelta } from "../../src/router/steering/steering-kernel.ts";
+import type { SteeringDelta, SteeringKernel } from "../../src/router/steering/steering-kernel.ts";
+import type { KernelCommands } from "../../src/router/kernel/kernel-tools.ts";
+import { readyForXdp } from "./xdp-cables.ts";
+import { commandsIn, pinDirectoryIn } from "./kernel-in-namespace.ts";
 import type { Capture } from "./capture.ts";
 import { Lab } from "./lab.ts";
 import { type Family, FIRST_PORTS, ORDERS } from "./packet-kinds.ts";
@@ -57,21 +63,28 @@ export function lastOnes({ shared, source }: Family): Buffer[] {
   );
 }
 
+/** What may steer: every test of packets runs with each. */
+export const BACK_ENDS = ["nft", "xdp"] as const;
+export type BackEnd = (typeof BACK_ENDS)[number];
+
 /** One laboratory, with the kernel that a test has steer there. */
 export class RouterRig {
   readonly lab: Lab;
   /** The one that was made last. */
-  kernel: NftKernel;
+  kernel: SteeringKernel;
+  readonly #backEnd: BackEnd;
   readonly #macs: { readonly carrier: string; readonly router: string };
 
-  private constructor(lab: Lab, macs: { carrier: string; router: string }) {
+  private constructor(lab: Lab, backEnd: BackEnd, macs: { carrier: string; router: string }) {
     this.lab = lab;
+    this.#backEnd = backEnd;
     this.#macs = macs;
     this.kernel = this.newKernel();
   }
 
-  static async create(): Promise<RouterRig> {
+  static async create(backEnd: BackEnd = "nft"): Promise<RouterRig> {
     const lab = await Lab.create({ hosts: HOSTS.length, routers: 1 });
+    if (backEnd === "xdp") await readyForXdp(lab);
     const macs = { carrier: await lab.macOf("carrier", "r1"), router: await lab.macOf("r1", "up0") };
     // What a router asks of its neighbours, and when, is not what is asked here.
     const neighbours = await Promise.all(
@@ -82,7 +95,7 @@ export class RouterRig {
       }),
     );
     await lab.exec("r1", ["ip", "-batch", "-"], `${neighbours.flat().join("\n")}\n`);
-    return new RouterRig(lab, macs);
+    return new RouterRig(lab, backEnd, macs);
   }
 
   /** A router's beginning, with the whole table or with other words of the operator. */
@@ -97,15 +110,42 @@ export class RouterRig {
     await this.kernel.close();
   }
 
-  newKernel(config: RouterConfig = CONFIG): NftKernel {
-    const within = ["ip", "netns", "exec", this.lab.namespaceOf("r1")];
-    return new NftKernel(config, { nft: [...within, "nft"], ip: [...within, "ip"] });
+  newKernel(config: RouterConfig = CONFIG, backEnd = this.#backEnd): SteeringKernel {
+    if (backEnd === "nft") return this.newNftKernel(config);
+    const pinDirectory = this.pinDirectoryOf(config);
+    return new XdpKernel({ config, commands: this.commands, pinDirectory, isStrict: true });
+  }
+
+  newNftKernel(config: RouterConfig = CONFIG): NftKernel {
+    return new NftKernel(config, this.commands);
+  }
+
+  /** The tools in the router's network; they see the same files as this process. */
+  get commands(): KernelCommands {
+    return commandsIn(this.lab.namespaceOf("r1"));
+  }
+
+  /** A map of the program that steers. */
+  mapFile(name: string): string {
+    const directory = this.pinDirectoryOf(CONFIG);
+    const version = readdirSync(directory).find((each) => each.includes("-"));
+    return join(directory, version!, "maps", name);
+  }
+
+  /** Where a router of this network pins what it has. */
+  pinDirectoryOf(config: RouterConfig): string {
+    return pinDirectoryIn(this.lab.namespaceOf("r1"), config.table);
   }
 
   /** Puts packets on the uplink, as the carrier would. */
   async arrive(packets: readonly Buffer[]): Promise<void> {
     const frames = packets.map((bytes) => frame(this.#macs.carrier, this.#macs.router, bytes));
     await this.lab.inject("carrier", "r1", frames);
+  }
+
+  /** The same with frames, between the addresses of hardware that they are given. */
+  async arriveFramed(frames: (from: string, to: string) => readonly Buffer[]): Promise<void> {
+    await this.lab.inject("carrier", "r1", frames(this.#macs.carrier, this.#macs.router));
   }
 
   /** One capture at each host, of what comes for the shared address of a family. */

@@ -5,7 +5,7 @@
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import type { Capture } from "./capture.ts";
 import { Deployment, POOL, SHARED } from "./deployment.ts";
 import type { WebClient } from "./driven-client.ts";
@@ -36,14 +36,6 @@ const CLI = join(import.meta.dirname, "../../src/cli/main.ts");
 const run = promisify(execFile);
 
 let deployment: Deployment;
-
-beforeAll(async () => {
-  deployment = await Deployment.start({ ...SIZE, settings: SETTINGS });
-});
-
-beforeEach(() => deployment.tellIfTestFails());
-
-afterAll(() => deployment?.destroy());
 
 /** Load by streams straight to the gateways of these hosts, from both addresses. */
 async function streamFrom(client: WebClient, hosts: readonly string[]): Promise<void> {
@@ -78,8 +70,9 @@ async function expectForwarding(router: `r${number}`, during: () => Promise<void
   const { lab } = deployment;
   const mac = await lab.macOf(router, "lan0");
   // Begun before the other and ended after it, so it has at least as much if nothing is lost.
-  const leaving = await lab.capture(router, "lan0", `ether src ${mac} and (${TO_SHARED})`);
-  const arriving = await lab.capture(router, "up0", TO_SHARED);
+  // At the other ends of its cables, since what a program of XDP sends on no capture on the router sees.
+  const leaving = await lab.capture("lan", router, `ether src ${mac} and (${TO_SHARED})`);
+  const arriving = await lab.capture("carrier", router, TO_SHARED);
   await during();
   const arrivedCount = await arriving.count();
   expect(arrivedCount).toBeGreaterThan(0);
@@ -108,119 +101,130 @@ async function announce(routers: readonly number[]): Promise<void> {
   }
 }
 
-test("[RT5] a router killed and started again under load breaks no flow and moves none", async () => {
-  const { client } = deployment;
-  const dropsBefore = await dropCount();
-  const internet = await watchInternet();
-  await streamFrom(client, hostsOf(SIZE));
-  await generation(client);
-  // With nobody to tell it anything, the kernel steers on.
-  await expectForwarding("r1", async () => {
+describe.each(["nft", "xdp"] as const)("by %s", (steering) => {
+  beforeAll(async () => {
+    deployment = await Deployment.start({ ...SIZE, settings: SETTINGS, steering });
+  });
+
+  beforeEach(() => deployment.tellIfTestFails());
+
+  afterAll(() => deployment?.destroy());
+
+  test("[RT5] a router killed and started again under load breaks no flow and moves none", async () => {
+    const { client } = deployment;
+    const dropsBefore = await dropCount();
+    const internet = await watchInternet();
+    await streamFrom(client, hostsOf(SIZE));
+    await generation(client);
+    // With nobody to tell it anything, the kernel steers on.
+    await expectForwarding("r1", async () => {
+      await deployment.end("r1", "SIGKILL");
+      await vi.waitUntil(async () => !(await isLive("r1")), TIMEOUT);
+      await generation(client);
+      await deployment.startRouter("r1");
+      await deployment.untilSteering(["r1"]);
+      await generation(client);
+    });
+    expectUnbroken(await client.stop());
+    expect(await internet.count(RESETS)).toBe(0);
+    expect(await dropCount()).toBe(dropsBefore);
+  });
+
+  test("[RT5] flows outlive the restart of a router's machine", async () => {
+    const { lab, client } = deployment;
+    const internet = await watchInternet();
+    await streamFrom(client, hostsOf(SIZE));
+    await generation(client);
+    await announce([2]);
+    await generation(client);
     await deployment.end("r1", "SIGKILL");
+    await lab.exec("r1", ["nft", "flush", "ruleset"]);
+    await lab.exec("r1", ["ip", "link", "set", "dev", "up0", "xdp", "off"]);
+    const uplink = await lab.capture("carrier", "r1", TO_SHARED);
     await vi.waitUntil(async () => !(await isLive("r1")), TIMEOUT);
     await generation(client);
+    expect(await uplink.count()).toBe(0);
     await deployment.startRouter("r1");
     await deployment.untilSteering(["r1"]);
+    const again = await lab.capture("carrier", "r1", TO_SHARED);
+    await announce([1, 2]);
     await generation(client);
+    expectUnbroken(await client.stop());
+    expect(await again.count()).toBeGreaterThan(0);
+    expect(await internet.count(RESETS)).toBe(0);
   });
-  expectUnbroken(await client.stop());
-  expect(await internet.count(RESETS)).toBe(0);
-  expect(await dropCount()).toBe(dropsBefore);
-});
 
-test("[RT5] flows outlive the restart of a router's machine", async () => {
-  const { lab, client } = deployment;
-  const internet = await watchInternet();
-  await streamFrom(client, hostsOf(SIZE));
-  await generation(client);
-  await announce([2]);
-  await generation(client);
-  await deployment.end("r1", "SIGKILL");
-  await lab.exec("r1", ["nft", "flush", "ruleset"]);
-  const uplink = await lab.capture("r1", "up0", TO_SHARED);
-  await vi.waitUntil(async () => !(await isLive("r1")), TIMEOUT);
-  await generation(client);
-  expect(await uplink.count()).toBe(0);
-  await deployment.startRouter("r1");
-  await deployment.untilSteering(["r1"]);
-  const again = await lab.capture("r1", "up0", TO_SHARED);
-  await announce([1, 2]);
-  await generation(client);
-  expectUnbroken(await client.stop());
-  expect(await again.count()).toBeGreaterThan(0);
-  expect(await internet.count(RESETS)).toBe(0);
-});
+  test("[ST2] [RT6] a router cut off from the edge forwards on, and grants go ahead of it by name", async () => {
+    const { lab, client } = deployment;
+    await deployment.end("h3", "SIGTERM");
+    await deployment.untilServing(["h1", "h2"]);
+    const internet = await watchInternet();
+    await streamFrom(client, ["h1", "h2"]);
+    await generation(client);
 
-test("[ST2] [RT6] a router cut off from the edge forwards on, and grants go ahead of it by name", async () => {
-  const { lab, client } = deployment;
-  await deployment.end("h3", "SIGTERM");
-  await deployment.untilServing(["h1", "h2"]);
-  const internet = await watchInternet();
-  await streamFrom(client, ["h1", "h2"]);
-  await generation(client);
+    await expectForwarding("r1", async () => {
+      await lab.cutManagement("r1");
+      await deployment.startHost("h3");
+      await deployment.untilServing(["h1", "h2", "h3"]);
+      const [r1, r2] = await deployment.routers();
+      expect(r1).toMatchObject({ router: "r1", live: true, lagging: true });
+      expect(r2).toMatchObject({ router: "r2", live: true, lagging: false });
+      await generation(client);
+    });
 
-  await expectForwarding("r1", async () => {
-    await lab.cutManagement("r1");
+    await lab.healManagement("r1");
+    await vi.waitUntil(async () => (await deployment.routers()).every(({ lagging }) => !lagging), TIMEOUT);
+    expectUnbroken(await client.stop());
+    expect(await internet.count(RESETS)).toBe(0);
+
+    // It has caught up: what comes for the new blocks by r1 gets home too.
+    const toH3 = await lab.capture(
+      "lan",
+      "r1",
+      `ether dst ${await lab.macOf("h3", "lan0")} and (${TO_SHARED})`,
+    );
+    await streamFrom(client, ["h3"]);
+    await generation(client);
+    expectUnbroken(await client.stop());
+    expect(await toH3.count()).toBeGreaterThan(0);
+  });
+
+  test("[OC1] [OC4] [LAW7] routers that know newer numbers take an edge that is restored, without help, and no flow breaks", async () => {
+    const { client, edgeState } = deployment;
+    const file = `${edgeState}.backup`;
+    const state = `${edgeState}-restored`;
+    const edge = (...args: string[]) => run(process.execPath, [CLI, "edge", ...args]);
+    await edge("backup", "--to", file, "--state", edgeState);
+    const { steeringSequence: copied } = await deployment.api.getPool({ pool: POOL });
+    // What it holds from now on is in no copy.
+    await deployment.end("h3", "SIGTERM");
+    await deployment.untilServing(["h1", "h2"]);
     await deployment.startHost("h3");
-    await deployment.untilServing(["h1", "h2", "h3"]);
-    const [r1, r2] = await deployment.routers();
-    expect(r1).toMatchObject({ router: "r1", live: true, lagging: true });
-    expect(r2).toMatchObject({ router: "r2", live: true, lagging: false });
+    await deployment.untilServing(hostsOf(SIZE));
+    const steered = await Promise.all(routersOf(SIZE).map((router) => statusOf(deployment, router)));
+    for (const { followedSequence } of steered) expect(followedSequence).toBeGreaterThan(copied);
+    const dropsBefore = await dropCount();
+    const internet = await watchInternet();
+    await streamFrom(client, hostsOf(SIZE));
     await generation(client);
+
+    await deployment.killEdge();
+    const restoredAtMs = Date.now();
+    await edge("restore", file, "--state", state);
+    await deployment.startEdge(state);
+    await deployment.untilSteering(routersOf(SIZE));
+    await deployment.untilServing(hostsOf(SIZE));
+    await vi.waitUntil(async () => {
+      const followed = await Promise.all(routersOf(SIZE).map((router) => statusOf(deployment, router)));
+      return followed.every(({ followedSequence }) => (followedSequence ?? 0) >= restoredAtMs);
+    }, TIMEOUT);
+    await generation(client);
+    expectUnbroken(await client.stop());
+    expect(await internet.count(RESETS)).toBe(0);
+    expect(await dropCount()).toBe(dropsBefore);
+    // Nobody was granted anything: what hosts hold is what they had.
+    for (const ip of SHARED) {
+      for (const { epoch } of await deployment.blocksOf(ip)) expect(epoch).toBeLessThan(restoredAtMs);
+    }
   });
-
-  await lab.healManagement("r1");
-  await vi.waitUntil(async () => (await deployment.routers()).every(({ lagging }) => !lagging), TIMEOUT);
-  expectUnbroken(await client.stop());
-  expect(await internet.count(RESETS)).toBe(0);
-
-  // It has caught up: what comes for the new blocks by r1 gets home too.
-  const toH3 = await lab.capture(
-    "r1",
-    "lan0",
-    `ether dst ${await lab.macOf("h3", "lan0")} and (${TO_SHARED})`,
-  );
-  await streamFrom(client, ["h3"]);
-  await generation(client);
-  expectUnbroken(await client.stop());
-  expect(await toH3.count()).toBeGreaterThan(0);
-});
-
-test("[OC1] [OC4] [LAW7] routers that know newer numbers take an edge that is restored, without help, and no flow breaks", async () => {
-  const { client, edgeState } = deployment;
-  const file = `${edgeState}.backup`;
-  const state = `${edgeState}-restored`;
-  const edge = (...args: string[]) => run(process.execPath, [CLI, "edge", ...args]);
-  await edge("backup", "--to", file, "--state", edgeState);
-  const { steeringSequence: copied } = await deployment.api.getPool({ pool: POOL });
-  // What it holds from now on is in no copy.
-  await deployment.end("h3", "SIGTERM");
-  await deployment.untilServing(["h1", "h2"]);
-  await deployment.startHost("h3");
-  await deployment.untilServing(hostsOf(SIZE));
-  const steered = await Promise.all(routersOf(SIZE).map((router) => statusOf(deployment, router)));
-  for (const { followedSequence } of steered) expect(followedSequence).toBeGreaterThan(copied);
-  const dropsBefore = await dropCount();
-  const internet = await watchInternet();
-  await streamFrom(client, hostsOf(SIZE));
-  await generation(client);
-
-  await deployment.killEdge();
-  const restoredAtMs = Date.now();
-  await edge("restore", file, "--state", state);
-  await deployment.startEdge(state);
-  await deployment.untilSteering(routersOf(SIZE));
-  await deployment.untilServing(hostsOf(SIZE));
-  await vi.waitUntil(async () => {
-    const followed = await Promise.all(routersOf(SIZE).map((router) => statusOf(deployment, router)));
-    return followed.every(({ followedSequence }) => (followedSequence ?? 0) >= restoredAtMs);
-  }, TIMEOUT);
-  await generation(client);
-  expectUnbroken(await client.stop());
-  expect(await internet.count(RESETS)).toBe(0);
-  expect(await dropCount()).toBe(dropsBefore);
-  // Nobody was granted anything: what hosts hold is what they had.
-  for (const ip of SHARED) {
-    for (const { epoch } of await deployment.blocksOf(ip)) expect(epoch).toBeLessThan(restoredAtMs);
-  }
 });

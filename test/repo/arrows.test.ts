@@ -175,12 +175,15 @@ const ARROWS = {
   "src/router/steering": ["src/core"],
   "src/router/feed": ["src/core", "src/wire", "src/process", "src/link", "src/linux", "src/router/steering"],
   "src/router/rules": ["src/core", "src/linux/nftables", "src/router/steering"],
+  "src/router/xdp": ["src/core", "src/linux/nftables", "src/router/steering", "src/router/rules"],
   "src/router/kernel": [
     "src/core",
     "src/linux/nftables",
     "src/linux",
+    "src/process",
     "src/router/steering",
     "src/router/rules",
+    "src/router/xdp",
   ],
   // Puts the rooms together; the doctor looks at all of it.
   "src/router": [
@@ -203,6 +206,7 @@ const ARROWS = {
     "src/router/steering",
     "src/router/feed",
     "src/router/rules",
+    "src/router/xdp",
     "src/router/kernel",
     "src/router",
   ],
@@ -222,7 +226,7 @@ const ARROWS = {
   "src/testing/node": ["src/wire", "src/testing/edge"],
   "src/testing/worker": ["src/wire", "src/sdk", "src/testing/edge"],
   // Builds what is packed; nothing that runs knows of it.
-  "src/packaging": ["src/process", "src/cli"],
+  "src/packaging": ["src/process", "src/cli", "src/router/kernel"],
 } as const;
 type Folder = keyof typeof ARROWS;
 const FOLDERS = Object.keys(ARROWS) as Folder[];
@@ -296,6 +300,7 @@ const UNKNOWN: readonly (readonly [Folder, string, string])[] = [
   ["src/linux/nftables", 'export * from "node:fs";', "node:fs"],
   ["src/router/steering", 'export * from "node:fs";', "node:fs"],
   ["src/router/rules", 'export * from "node:fs";', "node:fs"],
+  ["src/router/xdp", 'export * from "node:fs";', "node:fs"],
   ["src/router/rules", "export const { pid } = process;", "process"],
   ["src/agent", 'export * from "cloudflare:workers";', "cloudflare:workers"],
   ["src/agent/traffic", 'export * from "cloudflare:workers";', "cloudflare:workers"],

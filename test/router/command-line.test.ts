@@ -38,6 +38,7 @@ test("[AG1] a complete command line is a router's configuration", () => {
       icmpErrorsPerSecond: 100,
     },
     metrics: null,
+    steering: "auto",
     isDryRun: false,
     isRemovedAtEnd: false,
   });
@@ -74,6 +75,7 @@ test.each([
   ["--listen", "9000"],
   ["--listen", "127.0.0.1:70000"],
   ["--icmp-rate", "many"],
+  ["--steering", "bpf"],
   ["--icmp-rate", "0"],
   ["--ingress", "../eth0"],
   ["--link", "a-name-too-long-for-linux"],
@@ -86,6 +88,10 @@ test.each([
   ["--unheard-of", "1"],
 ])("[AG1] a router's %s %s is refused by name", (name, value) => {
   expect(() => parse({ [name]: value })).toThrow(expect.objectContaining({ code: "option-invalid" }));
+});
+
+test.each(["auto", "xdp", "nft"])("[RT16] what steers is said by name: %s", (steering) => {
+  expect(parse({ "--steering": steering })?.steering).toBe(steering);
 });
 
 test("[AG1] a router is one host at most, and names none twice", () => {

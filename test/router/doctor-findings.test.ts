@@ -16,12 +16,14 @@ import {
   type PathFacts,
 } from "../../src/router/doctor/forwarding.ts";
 import { statusFindings, type StatusFacts } from "../../src/router/doctor/status.ts";
+import { type XdpFacts, xdpFindings } from "../../src/router/doctor/xdp-program.ts";
 import type { RouterConfig } from "../../src/router/steering/router-config.ts";
 import { DROP_REASONS, type DropReason } from "../../src/router/steering/drop-reasons.ts";
 import { CONFIG, IPV4, IPV6 } from "./steering-fixture.ts";
 
 const NOW_MS = Date.UTC(2026, 10, 23);
 const DAY_MS = 86_400_000;
+const NO_DROPS = Object.fromEntries(DROP_REASONS.map((reason) => [reason, 0])) as Record<DropReason, number>;
 
 function told(findings: readonly Finding[]): string[] {
   return findings.map(({ severity, sentence }) => `${severity}: ${sentence}`);
@@ -87,10 +89,6 @@ describe("the standing of a router", () => {
 });
 
 describe("the kernel of a router", () => {
-  const NO_DROPS = Object.fromEntries(DROP_REASONS.map((reason) => [reason, 0])) as Record<
-    DropReason,
-    number
-  >;
   const SOUND: KernelFacts = {
     table: "ipshard",
     missingTables: [],
@@ -159,6 +157,64 @@ describe("the kernel of a router", () => {
     expect(dropFinding({ ...SOUND, drops: { byReason, byIp: new Map() } }).sentence).toMatch(
       /: 12 unleased, 3 echo request\.$/,
     );
+  });
+});
+
+describe("a router that steers by XDP", () => {
+  const SOUND: XdpFacts = {
+    modes: new Map([
+      ["up0", "driver"],
+      ["lo", "generic"],
+    ]),
+    strangers: new Map(),
+    missingTables: [],
+    handedTo: [],
+    unforwarded: [],
+    wrong: [],
+    addressCount: 2,
+    memoryBytes: 3 * 2 ** 20,
+    drops: { byReason: NO_DROPS, byIp: new Map() },
+  };
+
+  function found(changes: Partial<XdpFacts>): string[] {
+    return told(xdpFindings({ ...SOUND, ...changes }));
+  }
+
+  test("[RT11] that is sound is told so, with its memory", () => {
+    expect(found({})).toEqual([
+      "good: The program steers at up0, in the driver.",
+      "good: The program steers at lo.",
+      "note: The program's maps take 3.0 MB of the kernel's memory.",
+      "good: The program steers all 2 addresses as the pool's table says.",
+    ]);
+  });
+
+  test("[RT11] what is missing, another's or wrong is a problem, and what is slow a note", () => {
+    const said = found({
+      modes: new Map<string, "generic" | null>([
+        ["up0", "generic"],
+        ["up1", null],
+        ["up2", null],
+      ]),
+      strangers: new Map([["up2", "filter"]]),
+      missingTables: ["inet"],
+      handedTo: ["lan0"],
+      unforwarded: ["lan0"],
+      wrong: ["192.0.2.1:2048"],
+    });
+    const beginnings = [
+      "note: The driver of up0 runs no XDP program",
+      "problem: The program is not at up1",
+      "problem: up2 has the XDP program filter of somebody else",
+      "problem: The rules behind the program are gone (inet)",
+      "note: The kernel cannot redirect frames to lan0",
+      "note: IPv4 is not forwarded on lan0",
+      "note: The program's maps take",
+      "problem: Of the ports of 2 addresses 1 parts are not steered as the pool's table says, such as 192.0.2.1:2048",
+    ];
+    expect(said).toHaveLength(beginnings.length);
+    for (const [at, beginning] of beginnings.entries()) expect(said[at]).toContain(beginning);
+    expect(found({ wrong: null })).toHaveLength(3);
   });
 });
 

@@ -46,6 +46,7 @@ test("[ID6] a router shows its status to administrators of its pool only", async
     listen: { host: "127.0.0.1", port },
     config: CONFIG,
     metrics: null,
+    steering: "auto",
     isDryRun: false,
     isRemovedAtEnd: false,
   } as const;

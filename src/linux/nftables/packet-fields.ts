@@ -11,9 +11,9 @@ import type { Family } from "../../core/address-family.ts";
 /** An expression of nft's JSON. */
 export type Expression = Readonly<Record<string, unknown>>;
 
-/** Bits of a packet: from its network header or from its transport header. */
+/** Bits of a packet: from its frame, from its network header or from its transport header. */
 export interface Field {
-  readonly base: "nh" | "th";
+  readonly base: "ll" | "nh" | "th";
   readonly offset: number;
   readonly len: number;
 }

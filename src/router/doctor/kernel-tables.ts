@@ -48,7 +48,7 @@ export interface KernelFacts {
 }
 
 /** The programs that a router needs of its system, and the Debian packages that have them. */
-const PACKAGES: Readonly<Record<string, string>> = { nft: "nftables", ip: "iproute2" };
+const PACKAGES: Readonly<Record<string, string>> = { nft: "nftables", ip: "iproute2", bpftool: "bpftool" };
 /** A change is on its way to a sound router for less than this in all. */
 const TRIES = 4;
 const BETWEEN_TRIES_MS = 1_000;
@@ -123,7 +123,7 @@ export function kernelFindings(facts: KernelFacts): Finding[] {
 }
 
 /** What was dropped since the rules were made, in a sentence. */
-export function dropFinding({ drops }: KernelFacts): Finding {
+export function dropFinding({ drops }: Pick<KernelFacts, "drops">): Finding {
   const counted = Object.entries(drops.byReason).filter(([, packets]) => packets > 0);
   if (counted.length === 0) return note("No packet for a shared address has been dropped here.");
   const list = counted.map(([reason, packets]) => `${packets} ${reason.replaceAll("_", " ")}`).join(", ");

@@ -20,7 +20,9 @@ import { askPool } from "../feed/pool-question.ts";
 import { machineFindings, observeMachine } from "./forwarding.ts";
 import { ROUTER_DOCTOR } from "./command-line.ts";
 import { type RunningRouter, type RunningRouters, runningRouters, withPathsFrom } from "./running-routers.ts";
+import { listLinks, PLAIN_COMMANDS } from "../kernel/kernel-tools.ts";
 import { observeStatus, statusFindings } from "./status.ts";
+import { absenceFindings, observeXdp, xdpFindings } from "./xdp-program.ts";
 
 /** A request to be sent at the end; null for none. */
 type Trip = { readonly to: string; readonly token: string } | null;
@@ -77,15 +79,29 @@ async function examineSystem(
     const holders = new Set(table?.entries.map(({ host }) => host));
     for (const finding of machineFindings(await observeMachine(config, table?.ips ?? [], holders)))
       tell(finding);
-    const kernel = await observeKernel(config, askTable);
-    for (const finding of kernelFindings(kernel)) tell(finding);
-    tell(dropFinding(kernel));
+    await examineKernel(options, askTable);
     if (table === null)
       return tell(unknown("Without the pool's table it is unknown which hosts should be there."));
     for (const finding of contactFindings(await contactHosts(config, table))) tell(finding);
   } catch (fault) {
     tell(kernelFaultFinding(fault, isPrivileged));
   }
+}
+
+/** By whichever back end steers; what is to be, when none does. */
+async function examineKernel(
+  { config, steering }: RouterOptions,
+  askTable: () => Promise<SteeringTable | null>,
+): Promise<void> {
+  const xdp = steering === "nft" ? null : await observeXdp(config, askTable);
+  if (xdp === null && steering === "xdp") {
+    for (const finding of absenceFindings(config, await listLinks(PLAIN_COMMANDS.ip))) tell(finding);
+    return;
+  }
+  const kernel = xdp ?? (await observeKernel(config, askTable));
+  const findings = "modes" in kernel ? xdpFindings(kernel) : kernelFindings(kernel);
+  for (const finding of findings) tell(finding);
+  tell(dropFinding(kernel));
 }
 
 /** What only root can tell. */

@@ -6,8 +6,9 @@
  * left as it is: forwarding goes on while a router restarts.
  */
 import type { SteeringTable } from "../../core/steering.ts";
-import { KernelFault, runCommand } from "../../linux/kernel-commands.ts";
+import { KernelFault } from "../../linux/kernel-commands.ts";
 import { NftSession } from "../../linux/nft-session.ts";
+import { expectDevices, type KernelCommands, PLAIN_COMMANDS } from "./kernel-tools.ts";
 import { areHostsRouted, routeHosts, unrouteFormerHosts, unrouteHosts } from "./policy-routing.ts";
 import { configProblems, type RouterConfig } from "../steering/router-config.ts";
 import type { DropCounts, RepairReport, SteeringDelta, SteeringKernel } from "../steering/steering-kernel.ts";
@@ -34,23 +35,15 @@ import { ABSENT_COUNTER, baseChains, declarationText } from "../rules/steering-d
 
 const TABLES: readonly TableFamily[] = ["netdev", "inet"];
 
-/** How the programs are called, for a router in another network namespace than this process. */
-export interface KernelCommands {
-  readonly nft: readonly string[];
-  readonly ip: readonly string[];
-}
-
-const PLAIN_COMMANDS: KernelCommands = { nft: ["nft"], ip: ["ip"] };
-
 /** The Linux kernel, through `nft` and `ip`. */
 export class NftKernel implements SteeringKernel {
   readonly #config: RouterConfig;
-  readonly #commands: KernelCommands;
+  readonly #commands: Pick<KernelCommands, "nft" | "ip">;
   readonly #session: NftSession;
   /** Sets and maps that rules ask; null until the kernel is known. */
   #inUse: Set<string> | null = null;
 
-  constructor(config: RouterConfig, commands: KernelCommands = PLAIN_COMMANDS) {
+  constructor(config: RouterConfig, commands: Pick<KernelCommands, "nft" | "ip"> = PLAIN_COMMANDS) {
     const problems = configProblems(config);
     if (problems.length > 0) throw new KernelFault("configuration-wrong", problems.join(" "));
     this.#config = config;
@@ -125,37 +118,21 @@ export class NftKernel implements SteeringKernel {
   }
 
   async remove(): Promise<void> {
+    await this.withdraw();
+    await unrouteHosts(this.#config, this.#commands.ip);
+  }
+
+  /** Takes the rules out of the kernel; routes stay. */
+  async withdraw(): Promise<void> {
     const { table: name } = this.#config;
     const statements = TABLES.flatMap((family) => tableRemoval(family, name));
     await this.#session.run(statements.join(" ; "));
     this.#inUse = null;
-    await unrouteHosts(this.#config, this.#commands.ip);
   }
 
   close(): Promise<void> {
     return this.#session.close();
   }
-}
-
-/**
- * Rules for a device that is not there catch nothing, and there are kernels that take them all
- * the same: the router would be ready, and steer no packet. [RT14]
- */
-async function expectDevices(config: RouterConfig, ip: readonly string[]): Promise<void> {
-  const { ingressDevices, neighbourDevice, hosts } = config;
-  const ways = [...hosts.values()].flatMap((way) => (way.kind === "neighbour" ? [way.device] : []));
-  const wanted = [...ingressDevices, ...(neighbourDevice === null ? [] : [neighbourDevice]), ...ways];
-  const listed = JSON.parse(await runCommand([...ip, "-j", "link", "show"])) as ListedLink[];
-  const missing = wanted.find(
-    (name) => !listed.some(({ ifname, altnames = [] }) => ifname === name || altnames.includes(name)),
-  );
-  if (missing === undefined) return;
-  throw new KernelFault("device-missing", `there is no device ${missing}: make it, or correct the options`);
-}
-
-interface ListedLink {
-  readonly ifname: string;
-  readonly altnames?: readonly string[];
 }
 
 function countOf(contents: Contents): number {

@@ -27,7 +27,7 @@ import type { RouterConfig } from "../steering/router-config.ts";
 import { maskOf, type SteeringMap } from "./steering-elements.ts";
 
 /** Burst of ICMP errors, as a multiple of what a second allows. */
-const BURST_SECONDS = 2;
+export const BURST_SECONDS = 2;
 
 /** One rule: its chain and its expressions. */
 export interface Rule {
