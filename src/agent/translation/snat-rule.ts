@@ -68,9 +68,7 @@ function readRule(text: string, pool: string): SnatRule {
     sources: words("source").map((word) => readNetwork(text, word)),
     devices: words("device").map((word) => matching(text, word, DEVICE, "a network device")),
     marks: words("mark").map((word) => readMark(text, word)),
-    cgroups: words("cgroup").map((word) =>
-      matching(text, word, CGROUP, "a control group").replace(/^\/+|\/+$/g, ""),
-    ),
+    cgroups: words("cgroup").map((word) => readGroup(text, word)),
     direct: words("direct").map((word) => readNetwork(text, word)),
     ips: words("ip").map((word) => readAddress(text, word)),
   };
@@ -108,6 +106,14 @@ function readNetwork(text: string, word: string): string {
       ? ipaddr.IPv4.networkAddressFromCIDR(whole)
       : ipaddr.IPv6.networkAddressFromCIDR(whole);
   return `${network.toString()}/${length}`;
+}
+
+/** The kernel knows a group by its depth, too, so each step of the path must be one. */
+function readGroup(text: string, word: string): string {
+  const path = matching(text, word, CGROUP, "a control group").replace(/^\/|\/$/g, "");
+  if (path.split("/").some((step) => step === "" || step === "." || step === ".."))
+    throw wrong(text, `${word} is not the path of a control group below the root`);
+  return path;
 }
 
 function readAddress(text: string, word: string): string {
