@@ -114,8 +114,7 @@ export class NftTranslation implements TranslationKernel {
       frameName({ rules, cgroups: this.#cgroups }),
     ]);
     // A new frame refuses what begins; what runs still has its address among those by which it may leave.
-    const frame =
-      known === null ? [...this.#frame(), ...this.#choiceStatements()] : this.#deviceStatements();
+    const frame = known === null ? [...this.#frame(), ...this.#choiceStatements()] : this.#deviceStatements();
     await this.#run([...frame, ...this.#policyStatements()]);
     await lockSenders(rules);
     this.#isOpen = true;
