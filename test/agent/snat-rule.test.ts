@@ -58,6 +58,7 @@ test.each([
   ['device=a"b', "cannot be the name of a network device"],
   ["mark=0", "are set"],
   ["mark=0x1ffffffff", "not a mark"],
+  ["mark=0x3000/0xf000", "knows all senders"],
   ['cgroup=a"b', "cannot be the name of a control group"],
   ...["/", "a//b", "a/./b", "..", "//a"].map((path): [string, string] => [
     `cgroup=${path}`,

@@ -210,6 +210,16 @@ test("[SN13] an agent that is not let on changes nothing of another's rules", as
   expect(await countOf("translated")).toBe(1);
 });
 
+test("[SN13] what an earlier agent has left is taken away, also where another program has taken a part of it", async () => {
+  await translate();
+  await lab.exec("h1", ["nft", "flush", "ruleset"]);
+  expect((await lab.exec("h1", ["ip", "rule"])).stdout).toContain("prohibit");
+  expect(await ask("forget")).toBe(true);
+  for (const family of ["-4", "-6"])
+    expect((await lab.exec("h1", ["ip", family, "rule"])).stdout).not.toContain("prohibit");
+  expect(await ask("forget")).toBe(false);
+});
+
 test("[SN10] where the default route has moved to another device nothing leaves otherwise, also when it is back", async () => {
   await translate();
   const { stdout: before } = await lab.exec("h1", ["ip", "-4", "route", "show", "default"]);

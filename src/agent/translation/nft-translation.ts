@@ -3,6 +3,7 @@
  * are translated by the guard. A choice for one address is one transaction. [SN3] [SN10]
  */
 import { isDeepStrictEqual } from "node:util";
+import { familyOf } from "../../core/address-family.ts";
 import { remainingMs } from "../../core/lease-term.ts";
 import type { PoolPolicy } from "../../core/pool-policy.ts";
 import type { Clock } from "../../process/clock.ts";
@@ -60,12 +61,11 @@ function probesOf(rules: readonly SnatRule[]): string {
 export async function removeTranslation(): Promise<boolean> {
   const session = new NftSession();
   const wasThere = (await session.list(["list", "set", "inet", TRANSLATION_TABLE, "outside"])) !== null;
-  if (wasThere) {
-    await session.run(tableRemoval("inet", TRANSLATION_TABLE).join("; "));
-    await lockSenders([]);
-  }
+  if (wasThere) await session.run(tableRemoval("inet", TRANSLATION_TABLE).join("; "));
   await session.close();
-  return wasThere;
+  // The lock may be there without the table: a flush takes the table alone.
+  const wasLocked = await lockSenders([]);
+  return wasThere || wasLocked;
 }
 
 /** One per agent that translates. */
@@ -162,7 +162,7 @@ export class NftTranslation implements TranslationKernel {
   async endEntries(ip: string, units: ReadonlySet<number>): Promise<void> {
     if (units.size === 0) return;
     const marks = marksOfUnits(this.#numberOf(ip), units);
-    for (const mark of marks) await endEntries(mark);
+    for (const mark of marks) await endEntries(familyOf(ip), mark);
   }
 
   async flows(): Promise<ReadonlyMap<string, readonly TranslatedFlow[]>> {

@@ -8,6 +8,7 @@ import { isIP } from "node:net";
 import ipaddr from "ipaddr.js";
 import { isName } from "../../core/selection.ts";
 import { optionInvalid } from "../../process/command-options.ts";
+import { SENDER_MARK } from "./sender-match.ts";
 
 /** Packets whose mark is `value` in the bits of `mask`. */
 export interface PacketMark {
@@ -127,6 +128,9 @@ function readMark(text: string, word: string): PacketMark {
   const read = { value: Number(value), mask: mask === undefined ? ALL_BITS : Number(mask) };
   if (read.value > ALL_BITS || read.mask > ALL_BITS || read.value === 0) {
     throw wrong(text, `${word} is not a mark of 32 bits, of which some are set`);
+  }
+  if ((read.value & Number(SENDER_MARK)) !== 0) {
+    throw wrong(text, `${word} has the bit ${SENDER_MARK}, by which the kernel knows all senders`);
   }
   return read;
 }
