@@ -26,6 +26,7 @@ const kernel = new NftTranslation({
   guard,
   clock: readClock,
   devices: async () => ["out0"],
+  senderDevices: async () => [],
 });
 await kernel.open();
 const part = new TranslatedPart({

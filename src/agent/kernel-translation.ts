@@ -29,6 +29,7 @@ export function translatorOf(
     guard,
     clock: readClock,
     devices: waysOutTogether,
+    senderDevices: () => devicesOfSenders(snat),
   });
   return new Translator({ rules: snat, kernel, inherited: (ip) => guard.unitsInUse(ip), log });
 }

@@ -148,7 +148,7 @@ export const METRICS = {
   ipshard_agent_translation_dropped_packets_total: counter(
     "agent",
     ["reason"],
-    "Packets that were not let through, since the rules were made: ports (no lease), full (no free port towards the destination), destination (forbidden), protocol, midstream (of a flow that is not known), each refused aloud; invalid, untranslated (another program gave it a source); stray (from outside, of no flow).",
+    "Packets that were not let through, since the rules were made: ports (no lease), full (no free port towards the destination), destination (forbidden), protocol, midstream (of a flow that is not known), each refused aloud; invalid (no packet of a flow, or forged), untranslated (another program gave it a source); stray (from outside, of no flow).",
   ),
   ipshard_agent_translation_reported_packets_total: counter(
     "agent",

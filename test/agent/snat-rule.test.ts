@@ -58,7 +58,12 @@ test.each([
   ['device=a"b', "cannot be the name of a network device"],
   ["mark=0", "are set"],
   ["mark=0x1ffffffff", "not a mark"],
+  ["mark=0x3000/0xf000", "knows all senders"],
   ['cgroup=a"b', "cannot be the name of a control group"],
+  ...["/", "a//b", "a/./b", "..", "//a"].map((path): [string, string] => [
+    `cgroup=${path}`,
+    "is not the path of a control group below the root",
+  ]),
   ["source=10.0.0.0/8=x", "or two"],
 ])("[SN1] %j is refused, and it is said why", (text, why) => {
   expect(() => readSnatRules([text], "eu")).toThrow(

@@ -26,7 +26,7 @@ export interface HostRanges {
 }
 
 /** Where refused packets go. */
-const REFUSE = "goto refuse_destination";
+export const REFUSE = "goto refuse_destination";
 /** Of IPv6 only this is unicast and global. 6to4 carries IPv4 addresses that cannot be judged here. */
 const BEYOND_GLOBAL_IPV6 = ["::/3", "4000::/2", "8000::/1", "2002::/16"];
 const ANY_NETWORKS = { ip: "0.0.0.0/0", ip6: "::/0" } as const;
@@ -55,8 +55,7 @@ export function specialRules({ allowed, denied }: HostRanges, policy: PoolPolicy
 }
 
 /** Rules of the chain of one sender's lists: those of the pool, then its own. Null for a tenant that the pool does not serve. */
-export function listRules(policy: PoolPolicy | null, tenant: string): readonly (readonly string[])[] {
-  if (policy === null) return [];
+export function listRules(policy: PoolPolicy, tenant: string): readonly (readonly string[])[] {
   const own = policy.tenants[tenant] ?? policy.anyTenant;
   if (own === null) return [[REFUSE]];
   return [...rulesOf(policy.destinations), ...rulesOf(own.destinations)];

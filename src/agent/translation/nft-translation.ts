@@ -3,12 +3,14 @@
  * are translated by the guard. A choice for one address is one transaction. [SN3] [SN10]
  */
 import { isDeepStrictEqual } from "node:util";
+import { familyOf } from "../../core/address-family.ts";
 import { remainingMs } from "../../core/lease-term.ts";
 import type { PoolPolicy } from "../../core/pool-policy.ts";
 import type { Clock } from "../../process/clock.ts";
 import { NftSession } from "../../linux/nft-session.ts";
 import { parseListing } from "../../linux/nftables/listing.ts";
 import { ruleProbe, tableRemoval } from "../../linux/nftables/statements.ts";
+import { choiceStatements, unitStatements } from "./chosen-units.ts";
 import { controlGroups } from "./control-groups.ts";
 import type { HostRanges } from "./destination-rules.ts";
 import { entryMark, marksOfUnits, MOST_ADDRESSES } from "./entry-mark.ts";
@@ -18,13 +20,12 @@ import { endEntries, listFlows } from "./tracking-table.ts";
 import type { TranslatedFlow } from "./translated-flow.ts";
 import type { TranslationChoice, TranslationKernel } from "./translation-kernel.ts";
 import {
-  choiceStatements,
   deviceStatements,
+  type FrameDevices,
   frameName,
   frameStatements,
   policyStatements,
   TRANSLATION_TABLE,
-  unitStatements,
 } from "./translation-ruleset.ts";
 
 /** What the guard does for it. */
@@ -43,6 +44,8 @@ export interface NftTranslationOptions {
   readonly clock: Clock;
   /** Devices by which what leaves the machine leaves it. */
   readonly devices: () => Promise<readonly string[]>;
+  /** Other devices, by which its senders are reached. */
+  readonly senderDevices: () => Promise<readonly string[]>;
 }
 
 const LOOKS_BETWEEN = 10;
@@ -58,12 +61,11 @@ function probesOf(rules: readonly SnatRule[]): string {
 export async function removeTranslation(): Promise<boolean> {
   const session = new NftSession();
   const wasThere = (await session.list(["list", "set", "inet", TRANSLATION_TABLE, "outside"])) !== null;
-  if (wasThere) {
-    await session.run(tableRemoval("inet", TRANSLATION_TABLE).join("; "));
-    await lockSenders([]);
-  }
+  if (wasThere) await session.run(tableRemoval("inet", TRANSLATION_TABLE).join("; "));
   await session.close();
-  return wasThere;
+  // The lock may be there without the table: a flush takes the table alone.
+  const wasLocked = await lockSenders([]);
+  return wasThere || wasLocked;
 }
 
 /** One per agent that translates. */
@@ -76,8 +78,9 @@ export class NftTranslation implements TranslationKernel {
   /** Addresses by their number in marks, from 1. */
   #numbered: string[] = [];
   #policy: PoolPolicy | null = null;
-  #devices: readonly string[] = [];
+  #devices: FrameDevices = { outside: [], inside: [] };
   #cgroups: ReadonlyMap<string, number> = new Map();
+  #isOpen = false;
   #looks = 0;
   #last: Promise<unknown> = Promise.resolve();
 
@@ -89,8 +92,15 @@ export class NftTranslation implements TranslationKernel {
    * Puts the frame into the kernel; everything that the rules name is refused until units are chosen. What an earlier
    * life of the same rules chose stays until then, or until its leases end.
    */
-  async open(): Promise<void> {
-    this.#devices = await this.#options.devices();
+  open(): Promise<void> {
+    return this.#inTurn(() => this.#open());
+  }
+
+  async #open(): Promise<void> {
+    this.#devices = {
+      outside: await this.#options.devices(),
+      inside: await this.#options.senderDevices(),
+    };
     const { rules } = this.#options;
     // Found out before anybody relies on it.
     await listFlows(new Set());
@@ -104,34 +114,34 @@ export class NftTranslation implements TranslationKernel {
       frameName({ rules, cgroups: this.#cgroups }),
     ]);
     // A new frame refuses what begins; what runs still has its address among those by which it may leave.
-    const frame =
-      known === null ? [...this.#frame(), ...this.#choiceStatements()] : deviceStatements(this.#devices);
+    const frame = known === null ? [...this.#frame(), ...this.#choiceStatements()] : this.#deviceStatements();
     await this.#run([...frame, ...this.#policyStatements()]);
     await lockSenders(rules);
+    this.#isOpen = true;
   }
 
-  /** From now on this policy holds for new flows. */
+  /** From now on this policy holds for new flows; what is in the kernel before `open` may be another agent's. */
   takePolicy(policy: PoolPolicy): Promise<void> {
     return this.#inTurn(async () => {
       this.#policy = policy;
-      await this.#runOrRebuild(this.#policyStatements());
+      if (this.#isOpen) await this.#runOrRebuild(this.#policyStatements());
     });
   }
 
   /**
-   * Puts back what another program has taken out, and says whether something was gone. It looks at the ruleset each
-   * time, and at what changes rarely, or is no way out by itself, every tenth time. [SN10]
+   * Puts back what another program has taken out, and says whether something was gone. It looks at the ruleset and
+   * at the ways out each time, and at what changes rarely, or is no way out by itself, every tenth time. [SN10]
    */
   restore(): Promise<boolean> {
     return this.#inTurn(async () => {
       this.#looks += 1;
       const isThere = await this.#session.isPossible(probesOf(this.#options.rules));
+      if (isThere) await this.#followDevices();
       if (isThere && (await this.#followGroups())) return false;
       if (isThere && this.#looks % LOOKS_BETWEEN !== 0) return false;
       // A flush takes both.
       const wasUnguarded = await this.#options.guard.restore();
       await lockSenders(this.#options.rules);
-      await this.#followDevices();
       if (!isThere) await this.#rebuild();
       return !isThere || wasUnguarded;
     });
@@ -152,7 +162,7 @@ export class NftTranslation implements TranslationKernel {
   async endEntries(ip: string, units: ReadonlySet<number>): Promise<void> {
     if (units.size === 0) return;
     const marks = marksOfUnits(this.#numberOf(ip), units);
-    for (const mark of marks) await endEntries(mark);
+    for (const mark of marks) await endEntries(familyOf(ip), mark);
   }
 
   async flows(): Promise<ReadonlyMap<string, readonly TranslatedFlow[]>> {
@@ -233,12 +243,20 @@ export class NftTranslation implements TranslationKernel {
     return true;
   }
 
-  /** A machine that has lost its way out for a moment must not let anything out meanwhile. */
+  /** A way out that is lost for a moment must not let anything out when it is back: none is forgotten. */
   async #followDevices(): Promise<void> {
-    const devices = await this.#options.devices();
-    if (devices.length === 0 || devices.join() === this.#devices.join()) return;
-    this.#devices = devices;
-    await this.#runOrRebuild(deviceStatements(devices));
+    const { devices: waysOut, senderDevices } = this.#options;
+    const outside = [...new Set([...this.#devices.outside, ...(await waysOut())])];
+    const isRarely = this.#looks % LOOKS_BETWEEN === 0;
+    const inside = isRarely ? await senderDevices() : this.#devices.inside;
+    if (isDeepStrictEqual({ outside, inside }, this.#devices)) return;
+    this.#devices = { outside, inside };
+    await this.#runOrRebuild(this.#deviceStatements());
+  }
+
+  /** Without a way out those that were known stay: there may be one again before it is looked for. */
+  #deviceStatements(): string[] {
+    return this.#devices.outside.length === 0 ? [] : deviceStatements(this.#devices);
   }
 
   #frame(): string[] {

@@ -31,8 +31,9 @@ interface ListedRule {
   readonly nop?: null;
 }
 
-/** Puts the lock on for these rules, and takes off what earlier ones had. Changes nothing that is right. */
-export async function lockSenders(rules: readonly SnatRule[]): Promise<void> {
+/** Puts the lock on for these rules, and takes off what earlier ones had; says whether they had. Changes nothing that is right. */
+export async function lockSenders(rules: readonly SnatRule[]): Promise<boolean> {
+  let hadOthers = false;
   for (const family of FAMILIES) {
     const wanted = new Set(wantedRules(rules, family));
     const present = await presentRules(family);
@@ -40,7 +41,9 @@ export async function lockSenders(rules: readonly SnatRule[]): Promise<void> {
     // Also the second of two alike.
     const surplus = present.filter((rule, at) => !wanted.has(rule) || present.indexOf(rule) !== at);
     for (const rule of surplus) await tell(family, "del", rule);
+    hadOthers ||= surplus.length > 0;
   }
+  return hadOthers;
 }
 
 function wantedRules(rules: readonly SnatRule[], family: 4 | 6): string[] {

@@ -42,8 +42,9 @@ export function sendersOf(rule: SnatRule, firstCgroup: number, stage: Stage): st
   ] as const) {
     const networks = ofFamily(sources, family);
     if (networks.length === 0) continue;
-    matches.push(`${name} saddr ${anyOf(networks)}`);
-    if (stage === "after") matches.push(`ct original ${name} saddr ${anyOf(networks)}`);
+    // What this machine sends itself comes in nowhere: its programs are senders only by a mark or a control group.
+    matches.push(`meta iif != 0 ${name} saddr ${anyOf(networks)}`);
+    if (stage === "after") matches.push(`meta iif != 0 ct original ${name} saddr ${anyOf(networks)}`);
   }
   if (devices.length > 0) matches.push(`iifname ${anyOf(devices.map((device) => `"${device}"`))}`);
   for (const { value, mask } of marks) matches.push(`meta mark & ${hex(mask)} == ${hex(value)}`);

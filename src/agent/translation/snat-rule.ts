@@ -8,6 +8,7 @@ import { isIP } from "node:net";
 import ipaddr from "ipaddr.js";
 import { isName } from "../../core/selection.ts";
 import { optionInvalid } from "../../process/command-options.ts";
+import { SENDER_MARK } from "./sender-match.ts";
 
 /** Packets whose mark is `value` in the bits of `mask`. */
 export interface PacketMark {
@@ -68,9 +69,7 @@ function readRule(text: string, pool: string): SnatRule {
     sources: words("source").map((word) => readNetwork(text, word)),
     devices: words("device").map((word) => matching(text, word, DEVICE, "a network device")),
     marks: words("mark").map((word) => readMark(text, word)),
-    cgroups: words("cgroup").map((word) =>
-      matching(text, word, CGROUP, "a control group").replace(/^\/+|\/+$/g, ""),
-    ),
+    cgroups: words("cgroup").map((word) => readGroup(text, word)),
     direct: words("direct").map((word) => readNetwork(text, word)),
     ips: words("ip").map((word) => readAddress(text, word)),
   };
@@ -110,6 +109,14 @@ function readNetwork(text: string, word: string): string {
   return `${network.toString()}/${length}`;
 }
 
+/** The kernel knows a group by its depth, too, so each step of the path must be one. */
+function readGroup(text: string, word: string): string {
+  const path = matching(text, word, CGROUP, "a control group").replace(/^\/|\/$/g, "");
+  if (path.split("/").some((step) => step === "" || step === "." || step === ".."))
+    throw wrong(text, `${word} is not the path of a control group below the root`);
+  return path;
+}
+
 function readAddress(text: string, word: string): string {
   if (isIP(word) === 0) throw wrong(text, `${word} is not an IP address`);
   return ipaddr.parse(word).toString();
@@ -121,6 +128,9 @@ function readMark(text: string, word: string): PacketMark {
   const read = { value: Number(value), mask: mask === undefined ? ALL_BITS : Number(mask) };
   if (read.value > ALL_BITS || read.mask > ALL_BITS || read.value === 0) {
     throw wrong(text, `${word} is not a mark of 32 bits, of which some are set`);
+  }
+  if ((read.value & Number(SENDER_MARK)) !== 0) {
+    throw wrong(text, `${word} has the bit ${SENDER_MARK}, by which the kernel knows all senders`);
   }
   return read;
 }

@@ -1,5 +1,6 @@
 /** The kernel's tracking table, by the program `conntrack`. [SN4] [SN6] */
 import { spawn } from "node:child_process";
+import type { Family } from "../../core/address-family.ts";
 import { KernelFault, runCommand } from "../../linux/kernel-commands.ts";
 import { ANY_ENTRY, type EntryMark } from "./entry-mark.ts";
 import { readFlow, type TranslatedFlow } from "./translated-flow.ts";
@@ -54,14 +55,12 @@ function note(
   else known.push(flow);
 }
 
-/** Ends all entries with such a mark. */
-export async function endEntries({ value, mask }: EntryMark): Promise<void> {
-  for (const family of ["ipv4", "ipv6"]) {
-    try {
-      await runCommand(["conntrack", "-D", "-f", family, "-m", `${value}/${mask}`]);
-    } catch (fault) {
-      if (!(fault instanceof KernelFault && NOTHING_ENDED.test(fault.message))) throw fault;
-    }
+/** Ends all entries of a family with such a mark. With a long table each mark takes a while. */
+export async function endEntries(family: Family, { value, mask }: EntryMark): Promise<void> {
+  try {
+    await runCommand(["conntrack", "-D", "-f", `ipv${family}`, "-m", `${value}/${mask}`]);
+  } catch (fault) {
+    if (!(fault instanceof KernelFault && NOTHING_ENDED.test(fault.message))) throw fault;
   }
 }
 
