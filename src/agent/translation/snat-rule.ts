@@ -68,9 +68,7 @@ function readRule(text: string, pool: string): SnatRule {
     sources: words("source").map((word) => readNetwork(text, word)),
     devices: words("device").map((word) => matching(text, word, DEVICE, "a network device")),
     marks: words("mark").map((word) => readMark(text, word)),
-    cgroups: words("cgroup").map((word) =>
-      matching(text, word, CGROUP, "a control group").replace(/^\/+|\/+$/g, ""),
-    ),
+    cgroups: words("cgroup").map((word) => readGroup(text, word)),
     direct: words("direct").map((word) => readNetwork(text, word)),
     ips: words("ip").map((word) => readAddress(text, word)),
   };
@@ -85,6 +83,12 @@ function readValues(text: string): Map<Key, readonly string[]> {
   const values = new Map<Key, readonly string[]>();
   for (const part of text.split(",")) {
     const [name = "", value = "", ...more] = part.trim().split("=");
+    if (values.size > 0 && !part.includes("=")) {
+      throw wrong(
+        text,
+        `${JSON.stringify(name)} belongs to no key: several values have blanks between them, no commas`,
+      );
+    }
     if (name === "country" || name === "site") {
       throw wrong(text, "a host knows no country and no site of an address: choose by ip, or with --site");
     }
@@ -123,6 +127,16 @@ function readMark(text: string, word: string): PacketMark {
     throw wrong(text, `${word} is not a mark of 32 bits, of which some are set`);
   }
   return read;
+}
+
+function readGroup(text: string, word: string): string {
+  if (word.startsWith("/sys/fs/cgroup")) {
+    throw wrong(
+      text,
+      `${word} is a directory: give the path below /sys/fs/cgroup, such as system.slice/x.service`,
+    );
+  }
+  return matching(text, word, CGROUP, "a control group").replace(/^\/+|\/+$/g, "");
 }
 
 function matching(text: string, word: string, pattern: RegExp, what: string): string {
