@@ -283,7 +283,7 @@ export function agentCommand(write: (text: string) => void): Command {
     .option("--site <name>", "where this host is; it gets the addresses that are announced there")
     .option(
       "--snat <senders>",
-      "whose packets the kernel translates, as source=10.244.0.0/16, direct=10.0.0.0/8, name=pods; may be repeated",
+      "whose packets the kernel translates, as source=10.244.0.0/16, direct=10.0.0.0/8, name=pods (also device, mark, cgroup; ip); may be repeated",
       collectRecords,
       [],
     )

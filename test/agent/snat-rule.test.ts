@@ -64,7 +64,9 @@ test.each([
     `cgroup=${path}`,
     "is not the path of a control group below the root",
   ]),
+  ["cgroup=/sys/fs/cgroup/a", "the path below"],
   ["source=10.0.0.0/8=x", "or two"],
+  ["source=10.0.0.0/8, 10.1.0.0/16", "no commas"],
 ])("[SN1] %j is refused, and it is said why", (text, why) => {
   expect(() => readSnatRules([text], "eu")).toThrow(
     expect.objectContaining({ code: "option-invalid", message: expect.stringContaining(why) }),

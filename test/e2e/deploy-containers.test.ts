@@ -11,6 +11,7 @@ import { promisify } from "node:util";
 import { validate, ValidationSeverity } from "dockerfile-utils";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { parse, parseAllDocuments } from "yaml";
+import { withSnat } from "./commented-options.ts";
 import { testedProgram } from "../runner/tested-program.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -134,10 +135,10 @@ test("[DP5] what manifests say of each other is there, and the agent accepts its
         value!.replace("$(NODE_IP)", "10.0.0.11").replace("$(NODE_NAME)", "n1"),
       ]),
   );
-  await accepts(
-    agent!.args.map((arg) => arg.replace("/etc/ipshard/ipshard.yaml", options)),
-    env,
-  );
+  const args = agent!.args.map((arg) => arg.replace("/etc/ipshard/ipshard.yaml", options));
+  await accepts(args, env);
+  await writeFile(options, withSnat(await readFile(options, "utf8")));
+  await accepts(args, env);
 });
 
 async function accepts(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<void> {

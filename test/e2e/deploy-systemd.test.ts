@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { withSnat } from "./commented-options.ts";
 import { testedProgram } from "../runner/tested-program.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -50,10 +51,19 @@ test.each(PROGRAMS)(`[DP4] %s is exposed no more than ${MOST_EXPOSED.toFixed(1)}
 });
 
 test.each(PROGRAMS)("[DP4] %s accepts its command line and the file beside it", async (program) => {
+  const withSnatFile = join(directory, "snat.yaml");
+  await writeFile(withSnatFile, withSnat(await readFile(join(UNITS, "ipshard.yaml"), "utf8")));
+  for (const options of [join(UNITS, "ipshard.yaml"), withSnatFile]) {
+    expect(await saidOf(program, options)).toBe("All that is configured can be used.\n");
+  }
+});
+
+/** What a program says of its command line with these options. */
+async function saidOf(program: (typeof PROGRAMS)[number], options: string): Promise<string> {
   const text = await readFile(unitOf(program), "utf8");
   const [, command] = /^ExecStart=(.*)$/m.exec(text)!;
   const words = command!
-    .replace("/etc/ipshard/ipshard.yaml", join(UNITS, "ipshard.yaml"))
+    .replace("/etc/ipshard/ipshard.yaml", options)
     .replace("${STATE_DIRECTORY}", join(directory, "state"))
     .replace("${CREDENTIALS_DIRECTORY}", join(directory, "credentials"))
     .split(" ");
@@ -64,5 +74,5 @@ test.each(PROGRAMS)("[DP4] %s accepts its command line and the file beside it", 
     "--check-config",
     "--files-elsewhere",
   ]);
-  expect(stdout).toBe("All that is configured can be used.\n");
-});
+  return stdout;
+}

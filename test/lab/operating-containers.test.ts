@@ -13,6 +13,9 @@ const SENDERS: readonly Role[] = ["b1", "p2"];
 /** Nobody outside sees any of these. */
 const PRIVATE = "src net 10.0.0.0/8 or src net 172.16.0.0/12 or src net fd00::/8 or src net 2001:db8:a::/64";
 
+/** curl's word for a connection that was refused. */
+const CURL_REFUSED = 7;
+
 let deployment: OperatingDeployment;
 
 beforeAll(async () => {
@@ -57,4 +60,22 @@ test("containers of a Docker host and pods of a node leave by the shared address
   expect(said).toMatch(/counter translated \{\s+packets [1-9]/);
   expect(await wire.count(`tcp and (src host ${SHARED_IPV4} or src host ${SHARED_IPV6})`)).toBeGreaterThan(0);
   expect(await wire.packets(PRIVATE)).toEqual([]);
+});
+
+test("what an agent that was stopped leaves refuses containers, until it is taken away as it is written", async () => {
+  const [removal, ...others] = await blocksUnder("From start to end");
+  expect(others).toEqual([]);
+  await deployment.end("h1", "SIGTERM");
+  const { lab } = deployment;
+  const url = `http://${ORIGINS_IPV4[0]}:${ORIGIN_PORT}/seen`;
+  const asking = lab.spawn("b1", ["curl", "-sf", "--max-time", "4", url]);
+  expect(await asking.exited).toBe(CURL_REFUSED);
+  const left = async (): Promise<string> => {
+    const tables = await deployment.command("h1", "nft list tables");
+    const rules = await deployment.command("h1", "ip -4 rule; ip -6 rule; ip address show dev lo");
+    return tables + rules;
+  };
+  expect(await left()).toMatch(/ipshard_snat[\s\S]*prohibit/);
+  await deployment.follow(removal!);
+  expect(await left()).not.toMatch(/ipshard|prohibit|goto|192\.0\.2\.1/);
 });

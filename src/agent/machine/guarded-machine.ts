@@ -55,7 +55,7 @@ export class Machine {
     if (mode === "require" && !availability.ok) {
       throw new CommandFault(
         "kernel-unavailable",
-        `The guard is required (--machine require, or --snat) and cannot be had, since ${availability.reason}. Run the agent as root with nftables, or with --machine auto to go without.`,
+        `The guard is required (--machine require, or --snat) and cannot be had, since ${availability.reason}. Run the agent as root with nftables, or leave both options out to go without a guard.`,
       );
     }
     return new Machine(log, stateDirectory, availability);

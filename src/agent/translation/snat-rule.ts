@@ -84,6 +84,12 @@ function readValues(text: string): Map<Key, readonly string[]> {
   const values = new Map<Key, readonly string[]>();
   for (const part of text.split(",")) {
     const [name = "", value = "", ...more] = part.trim().split("=");
+    if (values.size > 0 && !part.includes("=")) {
+      throw wrong(
+        text,
+        `${JSON.stringify(name)} belongs to no key: several values have blanks between them, no commas`,
+      );
+    }
     if (name === "country" || name === "site") {
       throw wrong(text, "a host knows no country and no site of an address: choose by ip, or with --site");
     }
@@ -111,6 +117,12 @@ function readNetwork(text: string, word: string): string {
 
 /** The kernel knows a group by its depth, too, so each step of the path must be one. */
 function readGroup(text: string, word: string): string {
+  if (word.startsWith("/sys/fs/cgroup")) {
+    throw wrong(
+      text,
+      `${word} is a directory: give the path below /sys/fs/cgroup, such as system.slice/x.service`,
+    );
+  }
   const path = matching(text, word, CGROUP, "a control group").replace(/^\/|\/$/g, "");
   if (path.split("/").some((step) => step === "" || step === "." || step === ".."))
     throw wrong(text, `${word} is not the path of a control group below the root`);

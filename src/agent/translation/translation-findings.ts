@@ -82,15 +82,17 @@ function senderFindings({ senders, links, missingGroups }: TranslationFacts): Fi
       if (missingGroups.includes(path)) {
         return [
           problem(
-            `The control group ${path} of --snat is not there, so its programs cannot be known: ` +
-              `start what makes /sys/fs/cgroup/${path}, then the agent.`,
+            `The control group ${path} of --snat is not there, so nobody is translated by it: ` +
+              `is it /sys/fs/cgroup/${path}? One that comes later counts within a second, ` +
+              "and until then its programs send with the machine's own address.",
           ),
         ];
       }
       if (inKernel === null || inKernel === path) return [];
       return [
         problem(
-          `The control group ${path} of --snat was made anew, and the kernel does not know its programs: start the agent again.`,
+          `The control group ${path} of --snat was made anew, and the kernel does not know its programs: ` +
+            "an agent that runs tells it within a second. Does it run?",
         ),
       ];
     }),

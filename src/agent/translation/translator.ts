@@ -89,7 +89,12 @@ export class Translator {
    * What other programs undo later is done again.
    */
   async start(): Promise<void> {
-    await this.#options.kernel.open();
+    const { kernel, log, rules } = this.#options;
+    await kernel.open();
+    log.info(
+      { senders: rules.map(({ name }) => name) },
+      "what these send leaves by leased ports of the pool from now on, or is refused",
+    );
     this.#restoreLater();
   }
 
