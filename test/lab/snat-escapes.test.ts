@@ -85,6 +85,40 @@ async function seen(role: Role, origin: string = ORIGIN): Promise<string | numbe
   return code === 0 ? (JSON.parse(asking.said) as { address: string }).address : code!;
 }
 
+async function runPython(role: Role, program: string): Promise<string> {
+  return (await lab.exec(role, ["python3", "-c", program])).stdout.trim();
+}
+
+/** Answers at all addresses of its machine. */
+const SERVICE = `
+import socket, threading
+def new(kind):
+    s = socket.socket(socket.AF_INET6, kind); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    s.bind(("::", 2060)); return s
+tcp, udp = new(socket.SOCK_STREAM), new(socket.SOCK_DGRAM)
+tcp.listen()
+def echo():
+    while True: udp.sendto(b"UDP", udp.recvfrom(100)[1])
+threading.Thread(target=echo, daemon=True).start()
+print("listening", flush=True)
+while True: tcp.accept()[0].sendall(b"TCP")
+`;
+
+/** Prints which protocols have an answer there. */
+function caller(ip: string): string {
+  const family = ip.includes(":") ? "AF_INET6" : "AF_INET";
+  return `
+import socket
+for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+    s = socket.socket(socket.${family}, kind); s.settimeout(2)
+    try:
+        s.connect(("${ip}", 2060))
+        if kind == socket.SOCK_DGRAM: s.send(b"x")
+        print(s.recv(3).decode(), end=" ")
+    except OSError: pass
+`;
+}
+
 /** Has the container send packets to its host, as they are. */
 async function put(...packets: readonly (readonly [Route, Payload])[]): Promise<void> {
   const macs = [await lab.macOf("c1", "eth0"), await lab.macOf("h1", DEVICE)] as const;
@@ -154,6 +188,19 @@ add rule inet operator after ct status dnat oifname "${DEVICE}" masquerade
   );
   await service.kill();
 });
+
+test.each(FAMILIES)(
+  "[GU11] a stranger at a leased port reaches no program that listens at all addresses of the machine: $name",
+  async ({ family, shared }) => {
+    expect(await ask("open", [SENDERS])).toBe("ok");
+    expect(await ask("sockets", shared, UNITS)).toBe("ok");
+    const service = lab.spawn("h1", ["python3", "-u", "-c", SERVICE]);
+    await service.waitFor("listening\n");
+    expect(await runPython("r1", caller(hostOnLan(1)[family]))).toBe("TCP UDP");
+    expect(await runPython("internet", caller(shared))).toBe("");
+    await service.kill();
+  },
+);
 
 test("[SN1] what the machine itself sends is left alone, also where its own address is in a network of senders", async () => {
   const own = hostOnLan(1).ipv4;

@@ -24,6 +24,9 @@
  * given it by nobody here, and is dropped, unless it came by a device that may bring such
  * packets: a router that is itself a host has other hosts behind it. [GU10]
  *
+ * Shared addresses are for what leaves: whoever comes in to one from outside reaches no program that listens at all addresses
+ * of the machine, on whatever port. [GU11]
+ *
  * An address's whole state is replaced in one transaction: no packet sees half of it.
  * Packets of shared addresses are not tracked, since tracking might rewrite their ports, but for
  * those of translated units. Only chains of addresses that have some ask for tracking: one
@@ -61,9 +64,11 @@ export interface Permission {
 }
 
 const INET = `inet ${GUARD_TABLE}`;
-const FRAME_CHAINS = ["output", "arrivals", "forward", "departures"] as const;
+const FRAME_CHAINS = ["output", "arrivals", "input", "forward", "departures"] as const;
 /** In the chain of an address, translated units or not. */
 const LEAST_RULE_COUNT = 8;
+/** What a program may get that waits for somebody at all addresses of the machine. [GU11] */
+const BEGINNINGS = ["meta l4proto udp", "tcp flags & (syn | ack) == syn"] as const;
 const UNIT_MASK = 65_536 - UNIT_PORT_COUNT;
 const ICMP_ERRORS = {
   4: "icmp type { destination-unreachable, time-exceeded, parameter-problem }",
@@ -93,6 +98,7 @@ export function frameText(transit: Transit): string {
     ]),
     `add chain ${INET} output { type filter hook output priority raw; policy accept; }`,
     `add chain ${INET} arrivals { type filter hook prerouting priority raw; policy accept; }`,
+    `add chain ${INET} input { type filter hook input priority raw; policy accept; }`,
     `add chain ${INET} forward { type filter hook forward priority raw; policy accept; }`,
     // Behind every translation of a source (100), before tracking confirms what it has seen.
     `add chain ${INET} departures { type filter hook postrouting priority 300; policy accept; }`,
@@ -100,6 +106,9 @@ export function frameText(transit: Transit): string {
     `add rule ${INET} output ip saddr @shared4 notrack`,
     `add rule ${INET} output ip6 saddr @shared6 notrack`,
     ...ruleByAddress("arrivals", "daddr", "arrivals"),
+    ...["ip daddr @shared4", "ip6 daddr @shared6"].flatMap((shared) =>
+      BEGINNINGS.map((begins) => `add rule ${INET} input ${shared} ${begins} socket wildcard 1 drop`),
+    ),
     ...ruleByAddress("forward", "saddr", "passing"),
     ...ruleByAddress("departures", "saddr", "departures"),
     transitText(transit),
