@@ -178,10 +178,10 @@ add rule inet operator after ct status dnat oifname "${DEVICE}" masquerade
   await lab.exec("h1", ["nft", "-f", "-"], published);
   const service = lab.spawn("c1", ["python3", "-u", "-m", "http.server", "7000"]);
   await service.waitFor("Serving");
-  const ask = async (ip: string): Promise<number | null> =>
+  const called = async (ip: string): Promise<number | null> =>
     lab.spawn("internet", ["curl", "-s", "-m", "5", "-o", "/dev/null", `http://${ip}:2050/`]).exited;
-  expect(await ask(hostOnLan(1).ipv4)).toBe(0);
-  expect(await ask(SHARED_IPV4)).toBe(REFUSED);
+  expect(await called(hostOnLan(1).ipv4)).toBe(0);
+  expect(await called(SHARED_IPV4)).toBe(REFUSED);
   expect(await countOf("strays")).toBe(1);
   expect((await lab.trackedConnections("h1")).filter((line) => line.includes(`dst=${SHARED_IPV4}`))).toEqual(
     [],

@@ -107,7 +107,7 @@ export function frameText(transit: Transit): string {
     `add rule ${INET} output ip6 saddr @shared6 notrack`,
     ...ruleByAddress("arrivals", "daddr", "arrivals"),
     ...["ip daddr @shared4", "ip6 daddr @shared6"].flatMap((shared) =>
-      BEGINNINGS.map((begins) => `add rule ${INET} input ${shared} ${begins} socket wildcard 1 drop`),
+      BEGINNINGS.map((begins) => `add rule ${INET} input ${shared} ${begins} socket wildcard 1 counter drop`),
     ),
     ...ruleByAddress("forward", "saddr", "passing"),
     ...ruleByAddress("departures", "saddr", "departures"),

@@ -220,13 +220,13 @@ function dispatch(rules: readonly SnatRule[], stage: Stage, to: string): string[
 }
 
 /** Replaces what the table knows of devices. */
-export function deviceStatements(devices: FrameDevices): string[] {
-  const { outside } = devices;
+export function deviceStatements({ outside, inside }: FrameDevices): string[] {
+  const sides = { outside, inside };
   return [
-    ...(["outside", "inside"] as const).flatMap((side) => [
-      `flush set ${TABLE} ${side}`,
-      ...(devices[side].length === 0 ? [] : [`add element ${TABLE} ${side} { ${quoted(devices[side])} }`]),
-    ]),
+    ...Object.keys(sides).map((side) => `flush set ${TABLE} ${side}`),
+    ...Object.entries(sides)
+      .filter(([, names]) => names.length > 0)
+      .map(([side, names]) => `add element ${TABLE} ${side} { ${quoted(names)} }`),
     `flush chain ${TABLE} forged`,
     ...outside.map(
       (name) => `add rule ${TABLE} forged fib saddr oifname "${name}" counter name invalid drop`,
