@@ -12,6 +12,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { parseWranglerConfig } from "../../src/cli/edge/wrangler-config.ts";
 import { Cluster, EGRESS_IP, freePort, POOL, until } from "./cluster.ts";
 import { personEnvironment } from "../runner/person-environment.ts";
+import { testedProgram } from "../runner/tested-program.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 /** What the examples ask for; here it is the origin of the test. */
@@ -252,6 +253,15 @@ test("by a service binding", async () => {
     return true;
   });
   expect(props).toMatchObject({ pool: POOL });
+});
+
+test("an agent takes the part of its options by which containers are translated; the laboratory lets them send", async () => {
+  const file = join(directory, "agent.yaml");
+  await writeFile(file, await blockOf("yaml", "snat:"));
+  const others = "--edge=https://edge.example.com --pool=eu --token-file=t --state=s --listen=127.0.0.1:0";
+  const words = ["agent", "--config", file, ...others.split(" "), "--check-config", "--files-elsewhere"];
+  const { stdout } = await run(process.execPath, [testedProgram("cli"), ...words], { env: environment });
+  expect(stdout).toBe("All that is configured can be used.\n");
 });
 
 test("every block of the document was carried out here, but those that begin in a fresh clone", async () => {

@@ -266,3 +266,13 @@ test("[SN7] what comes to a translated port and belongs to no flow is answered, 
   expect(await countOf("strays")).toBe(1);
   expect((await lab.trackedConnections("h1")).filter((line) => line.includes("dport=2050"))).toEqual([]);
 });
+
+test("[SN1] [SN10] everybody may be a sender, and so may one address, also for an agent that starts again", async () => {
+  for (const rules of [["source=0.0.0.0/0 ::/0"], ["source=10.88.1.2 fd00:88:1::2"]]) {
+    for (const _ of ["first", "again"]) await opened(rules);
+    await chosen(SHARED_IPV4, [32]);
+    await chosen(SHARED_IPV6, [33]);
+    expect(await seen("c1", ORIGINS_IPV4[0])).toBe(SHARED_IPV4);
+    expect(await seen("c1", ORIGINS_IPV6[0])).toBe(SHARED_IPV6);
+  }
+});

@@ -20,6 +20,11 @@ const KNOWN_WAYS = 61;
 const PROHIBITED = 62;
 const END = 63;
 const FAMILIES = [4, 6] as const;
+/** Everybody, in two: to the kernel a rule from everybody is the same as one from anybody, and it takes no second. */
+const HALVES: Readonly<Record<string, readonly string[]>> = {
+  "0.0.0.0/0": ["0.0.0.0/1", "128.0.0.0/1"],
+  "::/0": ["::/1", "8000::/1"],
+};
 
 interface ListedRule {
   readonly priority: number;
@@ -51,7 +56,7 @@ function wantedRules(rules: readonly SnatRule[], family: 4 | 6): string[] {
     ...ofFamily(
       rules.flatMap(({ sources }) => sources),
       family,
-    ).map((source) => `from ${source}`),
+    ).flatMap((source) => (HALVES[source] ?? [source]).map((network) => `from ${network}`)),
     ...rules.flatMap(({ devices }) => devices).map((device) => `iif ${device}`),
   ];
   if (senders.length === 0) return [];
