@@ -94,7 +94,8 @@ function asNetwork(text: string): string {
 }
 
 function textsOf(right: unknown): string[] {
-  if (typeof right === "string") return [right];
+  // A named set is the translation's own, and says of nobody that they are translated.
+  if (typeof right === "string") return right.startsWith("@") ? [] : [right];
   const { set } = (right ?? {}) as { set?: unknown[] };
   return set?.flatMap(textsOf) ?? [];
 }
