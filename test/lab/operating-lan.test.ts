@@ -81,6 +81,7 @@ test("every command for a machine is carried out by the tests of the set-ups, or
     new Set([
       "On a Docker",
       "In Kubernetes",
+      "From start to",
       "What every set-up",
       "1. Hosts behind",
       "A host that",

@@ -7,6 +7,7 @@
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
+import { setTimeout as delay } from "node:timers/promises";
 import { connect, type Socket } from "node:net";
 import { readDatagram } from "../../src/agent/traffic/socks/udp-datagram.ts";
 import {
@@ -147,6 +148,8 @@ async function askByDatagrams(answers: string[]): Promise<void> {
         await association.isThrough(asked.fences[from]!);
       }
       pending = pending.filter(([at, { isAnswered }]) => isAnswered && answers[at] === "silent");
+      // What was sent while a neighbour was being looked for may be lost.
+      if (pending.length > 0) await delay(100);
     }
     association.close();
   }

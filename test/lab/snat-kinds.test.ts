@@ -190,11 +190,15 @@ test.each(FAMILIES)(
     const { lab } = deployment;
     const wire = await lab.capture("internet", "eth0", "icmp[0] == 3 or (icmp6 and ip6[40] == 1)");
     // The socket is closed before the answer comes, and the container's kernel says that nobody takes it.
-    await byDatagrams(origin, ECHO_PORT, [
-      "for n in range(50):",
+    // A kernel says so rarely, and an answer may be quicker than the end of its socket: so again and again.
+    const asking = byDatagrams(origin, ECHO_PORT, [
+      "import time",
+      "for n in range(400):",
       '  t = socket.socket(s.family, socket.SOCK_DGRAM); t.connect(s.getpeername()); t.send(b"x"); t.close()',
+      "  if n % 20 == 0: time.sleep(0.5)",
     ]);
     await wire.reaches(1);
+    await asking;
     expect((await wire.packets())[0]).toContain(`${shared} > ${origin}: ICMP`);
   },
 );

@@ -215,17 +215,18 @@ export class DividedPorts {
 
   #balance(): void {
     this.#settleClaims();
-    const parts = this.#inTurn().map((part) => ({
-      part,
-      need: this.#needOf(part),
-      has: this.#grants.of(part.part).length,
-    }));
+    // A unit that takes no new flows is of no use to who lacks one.
+    const parts = this.#inTurn().map((part) => {
+      const units = this.#grants.of(part.part);
+      const has = units.filter(({ unit }) => this.#grants.wanted(unit)?.isDraining === false).length;
+      return { part, need: this.#needOf(part), has, drainingCount: units.length - has };
+    });
     if (parts.length === 0) return;
     const shares = allot(
       this.#grants.usableCount,
       parts.map(({ need }) => need),
     );
-    const shared = parts.map(({ part, need, has }, at) => ({ part, need, has, share: shares[at]! }));
+    const shared = parts.map((each, at) => Object.assign(each, { share: shares[at]! }));
     for (const unit of this.#grants.free()) {
       const next = shared.reduce((most, other) =>
         other.share - other.has > most.share - most.has ? other : most,
@@ -239,10 +240,10 @@ export class DividedPorts {
       const isShort = has < Math.min(need, share) || share - has > Math.max(1, share * UNEVEN_SHARE);
       if (isShort) lacking += share - has;
     }
-    for (const { part, share, has } of shared) {
+    for (const { part, share, has, drainingCount } of shared) {
       const spare = Math.max(0, Math.min(part.report?.idleCount ?? 0, has - share, lacking));
       lacking -= spare;
-      part.unitLimit = spare > 0 ? has - spare : null;
+      part.unitLimit = spare > 0 ? has + drainingCount - spare : null;
     }
   }
 

@@ -259,15 +259,15 @@ export class TranslatedPart {
     const { term, unitLimit } = command;
     if (term === null || this.#isOver(term)) return NOTHING_CHOSEN;
     const open = this.#unitsOf(command, ({ isDraining }) => !isDraining);
-    this.#chooseLeaving(open, unitLimit);
+    this.#chooseLeaving(open, this.#unitsOf(command, () => true).length, unitLimit);
     const units = open.filter((unit) => !this.#leaving.has(unit)).toSorted((a, b) => a - b);
     const full = [...this.#fullFor].flatMap(([key, count]) => (count >= FULL_LISTINGS ? [key] : []));
     return { units: weigh(units, this.#counts), term, full };
   }
 
   /** Idle units beyond the limit are let go of; those on their way stay so only as long as they are beyond it. */
-  #chooseLeaving(open: readonly number[], unitLimit: number | null): void {
-    const beyond = unitLimit === null ? 0 : Math.max(0, open.length - unitLimit);
+  #chooseLeaving(open: readonly number[], heldCount: number, unitLimit: number | null): void {
+    const beyond = unitLimit === null ? 0 : Math.max(0, heldCount - unitLimit);
     const idle = open.filter((unit) => this.#counts.ofUnit(unit) === 0);
     const wanted = [
       ...idle.filter((unit) => this.#leaving.has(unit)),
