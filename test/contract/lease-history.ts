@@ -211,7 +211,8 @@ export function comparable(table: LeaseTable): object {
   return {
     ...rest,
     holders: [...holders.values()].toSorted((a, b) => (a.host < b.host ? -1 : 1)),
-    rows: [...rows.values()],
+    // Kept by epoch; hosts of a restored edge may tell a later one first.
+    rows: [...rows.values()].toSorted((one, other) => one.epoch - other.epoch),
     unitHistory: unitHistory.join(),
   };
 }

@@ -24,6 +24,7 @@ const LOG = {
   level: "flows",
   destinations: false,
   sinceMs: 1,
+  translations: [],
   flows: [
     {
       protocol: "tcp",
