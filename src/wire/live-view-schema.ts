@@ -40,11 +40,19 @@ const atMs = z.number().nonnegative().max(Number.MAX_SAFE_INTEGER);
 const ip = z.union([z.ipv4(), z.ipv6()]);
 const portCount = countUpTo(PORT_END);
 
+/** A key of this name is no code, and a record would leave it out without a word. */
+function hasPrototypeKey(said: unknown): boolean {
+  return typeof said === "object" && said !== null && Object.hasOwn(said, "__proto__");
+}
+
 const slot = z.strictObject({
   atMs: countUpTo(),
   requestCount: countUpTo(),
   flowCount: countUpTo(),
-  refusals: z.record(code, countUpTo()).refine((refusals) => Object.keys(refusals).length <= MOST_CODES + 1),
+  refusals: z
+    .unknown()
+    .refine((said) => !hasPrototypeKey(said))
+    .pipe(z.record(code, countUpTo()).refine((refusals) => Object.keys(refusals).length <= MOST_CODES + 1)),
   portCount: countUpTo(),
 });
 

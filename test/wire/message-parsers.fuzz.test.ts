@@ -44,6 +44,18 @@ const KINDS: readonly Kind[] = [
   { name: "pool to router", parse: parseRouterReply, valid: routerReplies, isStrict: false },
 ];
 
+const WATCHED = {
+  type: "watched",
+  now: {
+    version: "",
+    startedAtMs: 0,
+    processCount: 0,
+    runningCount: 0,
+    addresses: [],
+    minute: { atMs: 0, requestCount: 0, flowCount: 0, refusals: {}, portCount: 0 },
+  },
+};
+
 /** Refused by one of the two names, or read so that writing and reading it again gives the same. */
 function judge({ parse, isStrict }: Kind, text: string): boolean {
   const outcome = parse(text);
@@ -63,6 +75,17 @@ function judge({ parse, isStrict }: Kind, text: string): boolean {
 function withoutNegativeZero(json: unknown): unknown {
   return JSON.parse(JSON.stringify(json));
 }
+
+test("[ME3] a key that JavaScript takes for a prototype is refused, and not left out", () => {
+  const slot = { atMs: 0, requestCount: 0, flowCount: 0, portCount: 0 };
+  const counted = (refusals: string): string =>
+    JSON.stringify({ ...WATCHED, past: { minutes: [{ ...slot, refusals: 0 }], quarters: [] } }).replace(
+      '"refusals":0',
+      `"refusals":${refusals}`,
+    );
+  expect(parsePoolRequest(counted('{"no-host":3}')).ok).toBe(true);
+  expect(parsePoolRequest(counted('{"__proto__":3}'))).toEqual({ ok: false, refusal: "message-malformed" });
+});
 
 describe.each(KINDS)("a message from $name", (kind) => {
   test("[ME1] arrives as it was sent", () => {
