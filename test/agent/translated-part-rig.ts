@@ -122,8 +122,16 @@ export class TranslatedRig {
 
   async command(next: PartCommand): Promise<void> {
     this.#commands.push(next);
+    this.#noteTaken(next);
     this.part.command(next);
     await this.#turns();
+  }
+
+  /** Flows of a unit that the part does not have are to end, even if it gets the unit again before they have. */
+  #noteTaken({ term, units, isHostUsable }: PartCommand): void {
+    if (term === null || !(isHostUsable || units.length > 0)) return;
+    const own = new Set(units.map(({ unit }) => unit));
+    for (const flow of this.entries) if (!own.has(unitOf(flow.port))) this.#leftOver.add(flow);
   }
 
   /** The same, and lets the kernel do all that comes of it. */
