@@ -11,6 +11,7 @@ import type { LeaseRequest } from "../../src/core/messages.ts";
 import { blockContains, type PortBlock } from "../../src/core/port-block.ts";
 import type { TranslatedBreak } from "./containers.ts";
 import type { Host, OpenFlow } from "./host.ts";
+import { ActedUpon, ADOPTION_MS } from "./acted-upon.ts";
 import { Violation } from "./law-checks.ts";
 import { TranslatedFlows } from "./translated-flows.ts";
 import type { TrackedFlow } from "./translation-table.ts";
@@ -24,9 +25,7 @@ interface Standing {
   blocks: ReadonlyMap<number, PortBlock>;
   /** Until when in true time, by the most careful host. */
   endsAtMs: number;
-  /** When it was last told so, by the time that its agent ran, and until when before in true time. */
-  toldAtRunningMs: number;
-  endedBeforeAtMs: number;
+  readonly actedUpon: ActedUpon;
   /** Since when all of them can have been put to use, by the time that its agent ran. */
   sinceRunningMs: number;
 }
@@ -50,8 +49,6 @@ interface Life {
 const COUNTED_ON = 0.97;
 /** The kernel reads the wall clock in whole seconds. */
 const TICK_MS = 1_010;
-/** An answer has been acted upon when the agent has run for so long: the kernel was told. */
-const ADOPTION_MS = 1_000;
 /** What a trouble has begun is over by then. */
 const TROUBLE_LASTS_MS = 25_000;
 
@@ -144,11 +141,12 @@ export class FlowChecks {
       blocks.some(({ epoch }) => before.blocks.has(epoch));
     const byEpoch = new Map(blocks.map((block) => [block.epoch, block]));
     this.translated.told(host, ip, endsAtMs, byEpoch);
+    const actedUpon = before?.actedUpon ?? new ActedUpon();
+    actedUpon.told(endsAtMs, host.runningMs);
     life.standings.set(ip, {
       blocks: byEpoch,
       endsAtMs: Math.max(before?.endsAtMs ?? 0, endsAtMs),
-      toldAtRunningMs: host.runningMs,
-      endedBeforeAtMs: before?.endsAtMs ?? 0,
+      actedUpon,
       sinceRunningMs: isInUse ? before.sinceRunningMs : host.runningMs,
     });
   }
@@ -180,8 +178,7 @@ export class FlowChecks {
     // An address that goes to other hosts is no excuse, one that leaves the pool is. [AS4]
     if ((this.#lives.get(host)!.retiringAtMs.get(ip) ?? -Infinity) > nowMs - TROUBLE_LASTS_MS) return;
     // A host that slept finds its term over before it reads on, and its kernel is told a moment later.
-    const isNews = host.runningMs - standing.toldAtRunningMs < ADOPTION_MS;
-    if (isNews && nowMs >= standing.endedBeforeAtMs) return;
+    if (nowMs >= standing.actedUpon.surelyEndsAtMs(host.runningMs)) return;
     const block = [...standing.blocks].find(([, each]) => blockContains(each, port));
     if (block === undefined) return;
     // It was opened on an earlier block of the same ports, which ended.

@@ -5,6 +5,7 @@
  * the agent so that it gives everything back, are the ends of all.
  */
 import { blockContains, type PortBlock } from "../../src/core/port-block.ts";
+import { ActedUpon } from "./acted-upon.ts";
 import type { TranslatedBreak } from "./containers.ts";
 import type { Host } from "./host.ts";
 import { Violation } from "./law-checks.ts";
@@ -15,9 +16,7 @@ interface Standing {
   blocks: ReadonlyMap<number, PortBlock>;
   /** Until when in true time, by the most careful host. */
   endsAtMs: number;
-  /** The same of before, for as long as the kernel may not have been told. */
-  endedBeforeAtMs: number;
-  toldAtRunningMs: number;
+  readonly actedUpon: ActedUpon;
   /** Since when without a gap: what was open before ended in it, be that noticed later. */
   readonly sinceMs: number;
 }
@@ -27,9 +26,6 @@ interface Machine {
   /** When it was first told of each block, by address and epoch. */
   readonly firstToldAtMs: Map<string, number>;
 }
-
-/** An answer has been acted upon when the agent has run for so long: the kernel was told. */
-const ADOPTION_MS = 1_000;
 
 /** One per run. */
 export class TranslatedFlows {
@@ -50,13 +46,12 @@ export class TranslatedFlows {
       const key = `${ip} ${epoch}`;
       if (!machine.firstToldAtMs.has(key)) machine.firstToldAtMs.set(key, this.#nowMs());
     }
-    const isAdopted = before !== undefined && host.runningMs - before.toldAtRunningMs >= ADOPTION_MS;
-    const endedBeforeAtMs = (isAdopted ? before.endsAtMs : before?.endedBeforeAtMs) ?? 0;
+    const actedUpon = before?.actedUpon ?? new ActedUpon();
+    actedUpon.told(endsAtMs, host.runningMs);
     machine.standings.set(ip, {
       blocks,
       endsAtMs: Math.max(before?.endsAtMs ?? 0, endsAtMs),
-      endedBeforeAtMs,
-      toldAtRunningMs: host.runningMs,
+      actedUpon,
       sinceMs: before !== undefined && this.#nowMs() < before.endsAtMs ? before.sinceMs : this.#nowMs(),
     });
   }
@@ -71,10 +66,9 @@ export class TranslatedFlows {
   /** Its agent has ended, after it had run for so long: what it was told of late its kernel may never hear. */
   ended(host: Host, ranMs: number): void {
     for (const standing of this.#of(host).standings.values()) {
-      if (ranMs - standing.toldAtRunningMs < ADOPTION_MS) standing.endsAtMs = standing.endedBeforeAtMs;
       // The next agent counts from its own start.
-      standing.toldAtRunningMs = -Infinity;
-      standing.endedBeforeAtMs = standing.endsAtMs;
+      standing.actedUpon.ended(ranMs);
+      standing.endsAtMs = standing.actedUpon.surelyEndsAtMs(0);
     }
   }
 
@@ -90,8 +84,7 @@ export class TranslatedFlows {
     const standing = standings.get(ip);
     const nowMs = this.#nowMs();
     if (standing === undefined || isExcused || nowMs >= standing.endsAtMs) return;
-    const isNews = host.runningMs - standing.toldAtRunningMs < ADOPTION_MS;
-    if (isNews && nowMs >= standing.endedBeforeAtMs) return;
+    if (nowMs >= standing.actedUpon.surelyEndsAtMs(host.runningMs)) return;
     const block = [...standing.blocks].find(([, each]) => blockContains(each, port));
     if (block === undefined || openedAtMs < standing.sinceMs) return;
     if (openedAtMs < (firstToldAtMs.get(`${ip} ${block[0]}`) ?? 0)) return;
