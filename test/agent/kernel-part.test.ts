@@ -104,3 +104,27 @@ test("[SN11] units that the kernel had before this agent are its own as soon as 
   ]);
   expect([...rig.unitsOf(1), ...rig.unitsOf(2)]).toEqual([64]);
 });
+
+test("[SN3] a kernel without a unit gets one of a process, which takes no new flows on it until its last has ended", () => {
+  const rig = new Rig(3);
+  const [first, second] = [block(4_096, 7, 1), block(4_224, 7, 2)];
+  rig.keep([first, second]);
+  for (const part of [1, 2, 3]) rig.busy.set(part, 10);
+  const [own] = rig.unitsOf(KERNEL);
+  const [goes, stays] = own! < 66 ? [first, second] : [second, first];
+  rig.keep([{ ...goes, isDraining: true }, stays]);
+  const yields = (): number[] =>
+    [1, 2, 3].filter((part) => {
+      const left = rig.commands
+        .get(part)!
+        .units.filter(({ unit }) => Math.floor(unit / 2) * 128 === stays.lease.base);
+      return left.some(({ isDraining }) => isDraining);
+    });
+  expect(yields()).toHaveLength(1);
+  expect(rig.unitsOf(KERNEL)).toEqual([own]);
+
+  rig.busy.set(yields()[0]!, 0);
+  rig.keep([{ ...goes, isDraining: true }, stays]);
+  expect(rig.unitsOf(KERNEL)).toHaveLength(2);
+  expect(yields()).toEqual([]);
+});

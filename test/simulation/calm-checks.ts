@@ -107,17 +107,26 @@ function checkServed(world: CalmWorld, host: Host, ip: string, leased: readonly 
 
 /** Where there is a unit for each, containers get out again, and so does who speaks a proxy. [SN3] */
 function checkTranslated(host: Host, ip: string): void {
-  const { translation, machine, guard } = host;
+  const { translation, machine } = host;
   if (translation === null || !host.isTranslating) return;
   if (host.socketUnits(ip).size === 0) {
     throw new Violation("calm", `no data process of ${machine.name} has a port of ${ip}`);
   }
+  if (!isWithout(host, ip)) return;
+  throw new Violation("calm", `no container of ${machine.name} gets out by ${ip}`);
+}
+
+/** Whether containers wait for a unit that some process has yet to let go of, or wait in vain. */
+export function areContainersWaiting({ edge, living }: Pick<CalmWorld, "edge" | "living">): boolean {
+  return [...edge.addresses.keys()].some((ip) => living.some((host) => isWithout(host, ip)));
+}
+
+function isWithout(host: Host, ip: string): boolean {
+  const { translation, guard } = host;
+  if (translation === null || !host.isTranslating) return false;
   const units = translation.openIps().includes(ip) ? translation.chosen(ip) : [];
   const isOut = units.some((unit) => guard.permits(ip, unit * UNIT_PORT_COUNT, "translated"));
-  // With fewer units than parts the kernel may have to wait until one of a process falls idle.
-  const partCount = 1 + (host.divided?.parts.length ?? 1);
-  if (isOut || host.portCount(ip) < partCount * UNIT_PORT_COUNT) return;
-  throw new Violation("calm", `no container of ${machine.name} gets out by ${ip}`);
+  return !isOut && host.portCount(ip) >= 2 * UNIT_PORT_COUNT;
 }
 
 /** Nothing of a host that has gone is left, leased or in quarantine. */

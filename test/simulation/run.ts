@@ -6,7 +6,7 @@ import type { PoolService } from "../../durable-objects/pool/pool-service.ts";
 import { AddressClocks, LONGEST_LEASE_MS } from "./address-clocks.ts";
 import { Attention } from "./attention.ts";
 import { Chance } from "./chance.ts";
-import { checkCalm } from "./calm-checks.ts";
+import { areContainersWaiting, checkCalm } from "./calm-checks.ts";
 import { BALLAST, Edge, POOL } from "./edge.ts";
 import { callObject } from "./object-calls.ts";
 import { FAULTS, Nemesis } from "./faults.ts";
@@ -59,6 +59,8 @@ const EDGE_URL = new URL("http://edge.example");
 const MOST_IN_ONE_INSTANT = 10_000;
 /** After the last fault, beside a lease and its quarantine: connections are given up, made anew, tables sent. */
 const CALM_SLACK_MS = 130_000;
+/** Until the flows of a unit that a data process is to let go of have ended. */
+const LONGEST_YIELDING_MS = 20_000;
 
 /** From `run` until it resolves, once. */
 export class Run {
@@ -254,6 +256,10 @@ export class Run {
     }
     const endMs = this.#timeline.nowMs + boundMs;
     await this.#stepWhile(() => this.#timeline.nowMs < endMs);
+    // A block may go at this very moment, and with it the only unit of the kernel: the next comes when flows have ended.
+    const world = { edge: this.#edge, living };
+    const lastMs = endMs + LONGEST_YIELDING_MS;
+    await this.#stepWhile(() => areContainersWaiting(world) && this.#timeline.nowMs < lastMs);
     const checked = checkCalm({
       edge: this.#edge,
       worker: this.#worker,

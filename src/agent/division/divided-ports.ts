@@ -70,6 +70,8 @@ export class DividedPorts {
   readonly #parts = new Map<number, Part>();
   /** Units that a process had before this began, by unit: it gets them as soon as the host has them. */
   readonly #claims = new Map<number, number>();
+  /** A unit that its process is to let go of when its flows have ended, for who has none. */
+  #yielded: number | null = null;
   #wanted = NOTHING;
   /** The keeper's newest command that is in force. */
   #number = 0;
@@ -227,14 +229,17 @@ export class DividedPorts {
       parts.map(({ need }) => need),
     );
     const shared = parts.map((each, at) => Object.assign(each, { share: shares[at]! }));
+    const without = shared.find(({ part, has, share }) => !part.lends && has === 0 && share > 0);
     for (const unit of this.#grants.free()) {
-      const next = shared.reduce((most, other) =>
+      const mostLacking = shared.reduce((most, other) =>
         other.share - other.has > most.share - most.has ? other : most,
       );
+      const next = unit === this.#yielded && without !== undefined ? without : mostLacking;
       this.#grants.give(unit, next.part.part);
       this.#loans.moved();
       next.has += 1;
     }
+    this.#chooseYielded(without !== undefined && without.has === 0);
     let lacking = 0;
     for (const { share, has, need } of shared) {
       const isShort = has < Math.min(need, share) || share - has > Math.max(1, share * UNEVEN_SHARE);
@@ -255,6 +260,24 @@ export class DividedPorts {
     const [first, ...lenders] = [...this.#parts.values()].filter(({ lends }) => lends);
     const alone = [...this.#parts.values()].filter(({ lends }) => !lends);
     return [...(first === undefined ? [] : [first]), ...alone, ...lenders];
+  }
+
+  /**
+   * Idle units go from who has too many to who has too few, but in a small host none may ever be idle. So for who has
+   * none, and can borrow none, a lender takes no new flows on one of its units: it borrows meanwhile. No flow is cut.
+   */
+  #chooseYielded(isWanted: boolean): void {
+    const open = [...this.#parts.values()].flatMap(({ part, lends, report }) =>
+      this.#grants.of(part).flatMap(({ unit, grant }) => {
+        if (!lends || this.#grants.wanted(unit)?.isDraining !== false) return [];
+        const flows = report?.flows.find(([its]) => its === grant);
+        return [{ unit, count: flows?.[1] ?? 0 }];
+      }),
+    );
+    if (isWanted && open.some(({ unit }) => unit === this.#yielded)) return;
+    const least = open.toSorted((a, b) => a.count - b.count)[0];
+    // The last that processes have stays theirs.
+    this.#yielded = isWanted && open.length > 1 ? least!.unit : null;
   }
 
   #settleClaims(): void {
@@ -280,7 +303,8 @@ export class DividedPorts {
   #tell(part: Part): void {
     const { number, ...before } = part.command;
     const { term, isGrowing } = this.#wanted;
-    const isDraining = (unit: number): boolean => this.#grants.wanted(unit)?.isDraining ?? true;
+    const isDraining = (unit: number): boolean =>
+      unit === this.#yielded || (this.#grants.wanted(unit)?.isDraining ?? true);
     const content = {
       term,
       units: this.#grants
