@@ -5,6 +5,10 @@
 import { behindBridge, behindVeth, hostsOf, type LabSize, type Role } from "./plan.ts";
 import { addresses, EVERYWHERE, FORWARDING, type Link, type Wiring } from "./wiring.ts";
 
+/** All of them as `--snat` names them, with what stays among them and their hosts. */
+export const SENDERS =
+  "source=10.88.0.0/16 172.17.0.0/16 fd00:88::/32 fd00:17::/32, direct=10.0.0.0/8 172.16.0.0/12 fd00::/8, name=pods";
+
 /** A network whose hosts have two containers each, one behind a pair of devices and one behind a bridge. */
 export function withContainers(wiring: Wiring, size: LabSize): Wiring {
   const numbers = hostsOf(size).map((_, at) => at + 1);

@@ -1,10 +1,8 @@
 /** Ways by which a container, a stranger or another program might get around the translation, and what becomes of them. */
-import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { DEFAULT_POOL_POLICY, type PoolPolicy } from "../../src/core/pool-policy.ts";
-import { removalText } from "../../src/agent/machine/guard-ruleset.ts";
-import { Lab } from "./lab.ts";
-import type { LabProcess } from "./lab-process.ts";
+import { SENDERS } from "./containers.ts";
+import type { Lab } from "./lab.ts";
 import { frame, icmp, packet, type Payload, type Route, udp } from "./packets.ts";
 import {
   behindVeth,
@@ -17,12 +15,9 @@ import {
   SHARED_IPV4,
   SHARED_IPV6,
 } from "./plan.ts";
-import { steerStatically } from "./static-steering.ts";
+import { REFUSED, TranslationRig } from "./translation-rig.ts";
 
-const ORIGIN_PORT = 8080;
 const UNITS = [32, 33];
-const SENDERS =
-  "source=10.88.0.0/16 172.17.0.0/16 fd00:88::/32 fd00:17::/32, direct=10.0.0.0/8 fd00::/8, name=pods";
 const [ORIGIN] = ORIGINS_IPV4;
 const ORIGINS: Place = { ipv4: ORIGIN, ipv6: ORIGINS_IPV6[0] };
 const { container: CONTAINER, device: DEVICE } = behindVeth(1);
@@ -32,57 +27,29 @@ const FAMILIES = [
 ] as const;
 /** Of no network that anybody here knows. */
 const FORGED: Place = { ipv4: "10.99.0.9", ipv6: "fd99::9" };
-/** Of curl: could not connect, which it says at once when it is refused. */
-const REFUSED = 7;
 
+let rig: TranslationRig;
 let lab: Lab;
-let keeper: LabProcess;
 
 beforeAll(async () => {
-  lab = await Lab.create({ hosts: 1, routers: 1, containers: true });
-  await steerStatically(lab, "r1", [{ host: 1, first: 1024, last: 65_535 }]);
-  const origin = lab.spawnNode("internet", join(import.meta.dirname, "web-origin.ts"), [`${ORIGIN_PORT}`]);
-  await origin.waitFor("listening");
+  rig = await TranslationRig.create();
+  ({ lab } = rig);
 });
 
-beforeEach(startKeeper);
+beforeEach(() => rig.begin());
 
-afterEach(async () => {
-  await keeper.kill();
-  const tables = ["ipshard_snat", "operator"].map(
-    (name) => `add table inet ${name}\ndelete table inet ${name}`,
-  );
-  await lab.exec("h1", ["nft", "-f", "-"], [removalText(), ...tables].join("\n"));
-  await lab.exec("h1", ["conntrack", "-F"]);
-});
+afterEach(() => rig.clear("operator"));
 
-afterAll(() => lab?.destroy());
-
-async function startKeeper(): Promise<void> {
-  keeper = lab.spawnNode("h1", join(import.meta.dirname, "translation-keeper.ts"));
-  await keeper.waitFor("ready\n");
-}
-
-async function ask<Answer = unknown>(...words: readonly unknown[]): Promise<Answer> {
-  return JSON.parse(await keeper.ask(JSON.stringify(words))) as Answer;
-}
+afterAll(() => rig?.lab.destroy());
 
 /** Translates for these rules, with units of both addresses. */
-async function translate(rules: readonly string[] = [SENDERS]): Promise<void> {
-  expect(await ask("open", rules)).toBe("ok");
-  for (const ip of [SHARED_IPV4, SHARED_IPV6]) expect(await ask("choose", ip, UNITS, 600_000, [])).toBe("ok");
+async function translate(rules?: readonly string[]): Promise<void> {
+  await rig.open(rules);
+  for (const ip of [SHARED_IPV4, SHARED_IPV6]) await rig.choose(ip, UNITS);
 }
 
-async function countOf(name: string): Promise<number> {
-  return (await ask<Record<string, number>>("counts"))[name]!;
-}
-
-/** As whom an origin sees somebody, or how curl ends. */
-async function seen(role: Role, origin: string = ORIGIN): Promise<string | number> {
-  const place = origin.includes(":") ? `[${origin}]` : origin;
-  const asking = lab.spawn(role, ["curl", "-sgf", "-m", "5", `http://${place}:${ORIGIN_PORT}/seen`]);
-  const code = await asking.exited;
-  return code === 0 ? (JSON.parse(asking.said) as { address: string }).address : code!;
+function seen(role: Role, origin: string = ORIGIN): Promise<string | number> {
+  return rig.seen(role, origin);
 }
 
 async function runPython(role: Role, program: string): Promise<string> {
@@ -137,7 +104,7 @@ test("[SN2] [SN7] neighbour discovery has no way out: what a container puts into
   await put(
     ...[133, 135, 136].map((type) => [route, icmp(route, { type, code: 0, rest: 0, data })] as const),
   );
-  expect(await countOf("refused_protocol")).toBe(3);
+  expect(await rig.countOf("refused_protocol")).toBe(3);
   // What comes behind it has come, so all that was sent has.
   expect(await seen("c1", ORIGINS.ipv6)).toBe(SHARED_IPV6);
   await wire.reaches(3);
@@ -161,7 +128,7 @@ test.each(FAMILIES)(
     await wire.reaches(1);
     expect((await wire.packets()).length).toBe(1);
     expect(await wire.count(`src host ${shared}`)).toBe(1);
-    expect(await countOf("invalid")).toBe(2);
+    expect(await rig.countOf("invalid")).toBe(2);
   },
 );
 
@@ -182,7 +149,7 @@ add rule inet operator after ct status dnat oifname "${DEVICE}" masquerade
     lab.spawn("internet", ["curl", "-s", "-m", "5", "-o", "/dev/null", `http://${ip}:2050/`]).exited;
   expect(await called(hostOnLan(1).ipv4)).toBe(0);
   expect(await called(SHARED_IPV4)).toBe(REFUSED);
-  expect(await countOf("strays")).toBe(1);
+  expect(await rig.countOf("strays")).toBe(1);
   expect((await lab.trackedConnections("h1")).filter((line) => line.includes(`dst=${SHARED_IPV4}`))).toEqual(
     [],
   );
@@ -192,8 +159,8 @@ add rule inet operator after ct status dnat oifname "${DEVICE}" masquerade
 test.each(FAMILIES)(
   "[GU11] a stranger at a leased port reaches no program that listens at all addresses of the machine: $name",
   async ({ family, shared }) => {
-    expect(await ask("open", [SENDERS])).toBe("ok");
-    expect(await ask("sockets", shared, UNITS)).toBe("ok");
+    expect(await rig.ask("open", [SENDERS])).toBe("ok");
+    expect(await rig.ask("sockets", shared, UNITS)).toBe("ok");
     const service = lab.spawn("h1", ["python3", "-u", "-c", SERVICE]);
     await service.waitFor("listening\n");
     expect(await runPython("r1", caller(hostOnLan(1)[family]))).toBe("TCP UDP");
@@ -204,25 +171,28 @@ test.each(FAMILIES)(
 
 test("[SN1] what the machine itself sends is left alone, also where its own address is in a network of senders", async () => {
   const own = hostOnLan(1).ipv4;
-  expect(await ask("open", [`source=${own}/26 10.88.0.0/16, name=pods`])).toBe("ok");
+  expect(await rig.ask("open", [`source=${own}/26 10.88.0.0/16, name=pods`])).toBe("ok");
   expect(await seen("h1")).toBe(own);
-  expect(await ask("choose", SHARED_IPV4, UNITS, 600_000, [])).toBe("ok");
+  expect(await rig.ask("choose", SHARED_IPV4, UNITS, 600_000, [])).toBe("ok");
   expect(await seen("h1")).toBe(own);
   expect(await seen("c1")).toBe(SHARED_IPV4);
 });
 
 test("[SN7] a sender whose own address has no lease is refused aloud, while others have one", async () => {
   expect(
-    await ask("open", ["source=10.88.0.0/16, ip=192.0.2.77, name=one", "source=172.17.0.0/16, name=other"]),
+    await rig.ask("open", [
+      "source=10.88.0.0/16, ip=192.0.2.77, name=one",
+      "source=172.17.0.0/16, name=other",
+    ]),
   ).toBe("ok");
-  expect(await ask("choose", SHARED_IPV4, UNITS, 600_000, [])).toBe("ok");
+  expect(await rig.ask("choose", SHARED_IPV4, UNITS, 600_000, [])).toBe("ok");
   expect(await seen("b1")).toBe(SHARED_IPV4);
   expect(await seen("c1")).toBe(REFUSED);
   const ping = lab.spawn("c1", ["ping", "-c", "1", "-W", "5", ORIGIN]);
   expect(await ping.exited).toBe(1);
   expect(ping.said).toContain("filtered");
-  expect(await countOf("refused_ports")).toBe(2);
-  expect(await countOf("untranslated")).toBe(0);
+  expect(await rig.countOf("refused_ports")).toBe(2);
+  expect(await rig.countOf("untranslated")).toBe(0);
 });
 
 test("[SN9] [SN11] over a restart the lists of the pool hold, also where the agent has no copy of its policy", async () => {
@@ -233,38 +203,37 @@ test("[SN9] [SN11] over a restart the lists of the pool hold, also where the age
     destinations: { ...DEFAULT_POOL_POLICY.destinations, mode: "enforce", deny },
   };
   await translate();
-  expect(await ask("policy", policy)).toBe("ok");
+  expect(await rig.ask("policy", policy)).toBe("ok");
   expect(await seen("c1")).toBe(REFUSED);
-  await keeper.kill();
-  await startKeeper();
-  expect(await ask("open", [SENDERS], "as it was")).toBe("ok");
+  await rig.begin();
+  expect(await rig.ask("open", [SENDERS], "as it was")).toBe("ok");
   expect(await seen("c1")).toBe(REFUSED);
-  expect(await ask("policy", DEFAULT_POOL_POLICY)).toBe("ok");
+  expect(await rig.ask("policy", DEFAULT_POOL_POLICY)).toBe("ok");
   expect(await seen("c1")).toBe(SHARED_IPV4);
 });
 
 test("[SN9] [PY6] before there is a policy nobody is served", async () => {
-  expect(await ask("open", [SENDERS], "as it was")).toBe("ok");
-  expect(await ask("choose", SHARED_IPV4, UNITS, 600_000, [])).toBe("ok");
+  expect(await rig.ask("open", [SENDERS], "as it was")).toBe("ok");
+  expect(await rig.ask("choose", SHARED_IPV4, UNITS, 600_000, [])).toBe("ok");
   expect(await seen("c1")).toBe(REFUSED);
-  expect(await countOf("refused_destination")).toBe(1);
+  expect(await rig.countOf("refused_destination")).toBe(1);
 });
 
 test("[SN13] an agent that is not let on changes nothing of another's rules", async () => {
   await translate();
-  expect(await ask("not let on", [SENDERS, "source=10.77.0.0/16, name=more"])).toBe("ok");
+  expect(await rig.ask("not let on", [SENDERS, "source=10.77.0.0/16, name=more"])).toBe("ok");
   expect(await seen("c1")).toBe(SHARED_IPV4);
-  expect(await countOf("translated")).toBe(1);
+  expect(await rig.countOf("translated")).toBe(1);
 });
 
 test("[SN13] what an earlier agent has left is taken away, also where another program has taken a part of it", async () => {
   await translate();
   await lab.exec("h1", ["nft", "flush", "ruleset"]);
   expect((await lab.exec("h1", ["ip", "rule"])).stdout).toContain("prohibit");
-  expect(await ask("forget")).toBe(true);
+  expect(await rig.ask("forget")).toBe(true);
   for (const family of ["-4", "-6"])
     expect((await lab.exec("h1", ["ip", family, "rule"])).stdout).not.toContain("prohibit");
-  expect(await ask("forget")).toBe(false);
+  expect(await rig.ask("forget")).toBe(false);
 });
 
 test("[SN10] where the default route has moved to another device nothing leaves otherwise, also when it is back", async () => {
@@ -275,12 +244,12 @@ test("[SN10] where the default route has moved to another device nothing leaves 
   const sent = [route, udp(route, { sourcePort: 999, destinationPort: 5000 })] as const;
   await lab.exec("h1", ["ip", "route", "replace", "default", "via", EDGE.ipv4, "dev", "mgmt0"]);
   try {
-    expect(await ask("restore")).toBe(false);
+    expect(await rig.ask("restore")).toBe(false);
     await put(sent);
     await wire.reaches(1);
     // There and back again: the second time nobody has looked before something is sent.
     await lab.exec("h1", ["ip", "route", "replace", ...before.trim().split(/\s+/)]);
-    expect(await ask("restore")).toBe(false);
+    expect(await rig.ask("restore")).toBe(false);
     await lab.exec("h1", ["ip", "route", "replace", "default", "via", EDGE.ipv4, "dev", "mgmt0"]);
     await lab.exec("h1", ["conntrack", "-F"]);
     await put(sent);

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { CrowdOrigin, leasedByHost, ORIGIN_PORT } from "./crowd.ts";
+import { SENDERS } from "./containers.ts";
 import { Deployment } from "./deployment.ts";
 import type { LabProcess } from "./lab-process.ts";
 import { ORIGINS_IPV4, type Role, SHARED_IPV4 } from "./plan.ts";
@@ -9,15 +10,14 @@ import { ORIGINS_IPV4, type Role, SHARED_IPV4 } from "./plan.ts";
 const PROGRAM = join(import.meta.dirname, "crowd-container.py");
 /** Debian's, which the laboratory's packages bring. */
 const PYTHON = "/usr/bin/python3";
-const SENDERS: readonly Role[] = ["c1", "b1"];
+const CROWDED: readonly Role[] = ["c1", "b1"];
 /** No process may have more than 20,000 descriptors here. */
 const COUNT_EACH = 10_000;
 const RISE_S = 30;
 const SLOWLY = { timeout: 300_000 };
 /** What a host holds at rest: its first block, and a spare of that size. */
 const AT_REST = 512;
-const SNAT =
-  "--snat=source=10.88.0.0/16 172.17.0.0/16 fd00:88::/32 fd00:17::/32, direct=10.0.0.0/8 172.16.0.0/12 fd00::/8, name=pods";
+const SNAT = `--snat=${SENDERS}`;
 
 let deployment: Deployment;
 let origin: CrowdOrigin;
@@ -48,18 +48,18 @@ async function outcomeOf(crowd: LabProcess): Promise<Outcome> {
 }
 
 test(
-  `[SN3] [SN6] [LK6] [LK7] ${COUNT_EACH * SENDERS.length} connections of containers towards one destination in ${RISE_S} s all come to be, and the host rests afterwards`,
+  `[SN3] [SN6] [LK6] [LK7] ${COUNT_EACH * CROWDED.length} connections of containers towards one destination in ${RISE_S} s all come to be, and the host rests afterwards`,
   SLOWLY,
   async () => {
     const before = (await leasedByHost(deployment)).get("h1")!.length;
     expect(before).toBeLessThanOrEqual(AT_REST);
     const args = [ORIGINS_IPV4[0], `${ORIGIN_PORT}`, `${COUNT_EACH}`, `${COUNT_EACH / RISE_S}`];
-    const crowds = SENDERS.map((role) => deployment.lab.spawn(role, [PYTHON, PROGRAM, ...args]));
+    const crowds = CROWDED.map((role) => deployment.lab.spawn(role, [PYTHON, PROGRAM, ...args]));
     await Promise.all(crowds.map((crowd) => crowd.waitFor("sent")));
-    await origin.holds(COUNT_EACH * SENDERS.length);
+    await origin.holds(COUNT_EACH * CROWDED.length);
     const ports = await origin.ports();
     const leased = new Set((await leasedByHost(deployment)).get("h1"));
-    expect(new Set(ports).size).toBe(COUNT_EACH * SENDERS.length);
+    expect(new Set(ports).size).toBe(COUNT_EACH * CROWDED.length);
     expect(ports.filter((port) => !leased.has(port))).toEqual([]);
 
     await origin.answer();

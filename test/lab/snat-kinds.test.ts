@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { SENDERS } from "./containers.ts";
 import { Deployment } from "./deployment.ts";
 import { ORIGIN_PORT } from "./edge-side.ts";
 import { fragmentsDropped } from "./guard-counters.ts";
@@ -21,8 +22,7 @@ const CONTAINER = "c1" satisfies Role;
 const ECHO_PORT = 7_000;
 /** Where nobody listens. */
 const CLOSED_PORT = 7_999;
-const SNAT =
-  "--snat=source=10.88.0.0/16 172.17.0.0/16 fd00:88::/32 fd00:17::/32, direct=10.0.0.0/8 172.16.0.0/12 fd00::/8, name=pods";
+const SNAT = `--snat=${SENDERS}`;
 const FAMILIES = [
   { name: "IPv4", family: "ipv4", shared: SHARED_IPV4, origin: ORIGINS_IPV4[0] },
   { name: "IPv6", family: "ipv6", shared: SHARED_IPV6, origin: ORIGINS_IPV6[0] },

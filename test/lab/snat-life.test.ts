@@ -3,6 +3,7 @@
  * judged by what came by at the Internet's side and by whether flows go on.
  */
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
+import { SENDERS } from "./containers.ts";
 import { Deployment, SHARED } from "./deployment.ts";
 import { ORIGIN_PORT } from "./edge-side.ts";
 import type { LabProcess } from "./lab-process.ts";
@@ -13,8 +14,7 @@ import { sendSteadily, startEcho, SteadyConnection } from "./steady-flows.ts";
 const TIMEOUT = { timeout: 30_000, interval: 100 };
 const LEASE_MS = 6_000;
 const ORIGINS = [ORIGINS_IPV4[0], ORIGINS_IPV6[0]];
-const SNAT =
-  "--snat=source=10.88.0.0/16 172.17.0.0/16 fd00:88::/32 fd00:17::/32, direct=10.0.0.0/8 fd00::/8, name=pods";
+const SNAT = `--snat=${SENDERS}`;
 /** Datagrams linger in the tracking table, and nobody waits for them here. */
 const DRAIN = "--drain-deadline=2s";
 /** Whatever is not from a shared address, nor of the Internet and its routers themselves. */

@@ -1,96 +1,43 @@
 /** The ruleset of a translation, rule by rule, with no edge behind it: what a container sees, and what is on the wire. */
-import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { NO_LIMITS, OPEN_DESTINATIONS, type PoolPolicy } from "../../src/core/pool-policy.ts";
-import { removalText } from "../../src/agent/machine/guard-ruleset.ts";
-import { Lab } from "./lab.ts";
-import type { LabProcess } from "./lab-process.ts";
+import type { Lab } from "./lab.ts";
 import { ORIGINS_IPV4, ORIGINS_IPV6, SHARED_IPV4, SHARED_IPV6 } from "./plan.ts";
 import { sightingsIn } from "./sightings.ts";
-import { steerStatically } from "./static-steering.ts";
+import { ORIGIN_PORT, REFUSED, TranslationRig } from "./translation-rig.ts";
 
-const ORIGIN_PORT = 8080;
-const LONG_MS = 600_000;
 const MORE_IPV4 = [SHARED_IPV4, "192.0.2.2", "192.0.2.3"];
-const SENDERS =
-  "source=10.88.0.0/16 172.17.0.0/16 fd00:88::/32 fd00:17::/32, direct=10.0.0.0/8 fd00::/8, name=pods";
 const FAMILIES = [
   { name: "IPv4", shared: SHARED_IPV4, origin: ORIGINS_IPV4[0], other: ORIGINS_IPV4[1] },
   { name: "IPv6", shared: SHARED_IPV6, origin: ORIGINS_IPV6[0], other: ORIGINS_IPV6[1] },
 ] as const;
-/** Of curl: could not connect, which it says at once when it is refused, and timed out. */
-const REFUSED = 7;
 
+let rig: TranslationRig;
 let lab: Lab;
-let keeper: LabProcess;
 
 beforeAll(async () => {
-  lab = await Lab.create({ hosts: 1, routers: 1, containers: true });
-  await steerStatically(lab, "r1", [{ host: 1, first: 1024, last: 65_535 }]);
-  const origin = lab.spawnNode("internet", join(import.meta.dirname, "web-origin.ts"), [`${ORIGIN_PORT}`]);
-  await origin.waitFor("listening");
+  rig = await TranslationRig.create();
+  ({ lab } = rig);
 });
 
-beforeEach(async () => {
-  keeper = lab.spawnNode("h1", join(import.meta.dirname, "translation-keeper.ts"));
-  await keeper.waitFor("ready\n");
-});
+beforeEach(() => rig.begin());
 
-afterEach(async () => {
-  await keeper.kill();
-  await lab.exec(
-    "h1",
-    ["nft", "-f", "-"],
-    `${removalText()}\nadd table inet ipshard_snat\ndelete table inet ipshard_snat`,
-  );
-  await lab.exec("h1", ["conntrack", "-F"]);
-});
+afterEach(() => rig.clear());
 
-afterAll(() => lab?.destroy());
-
-async function ask<Answer = unknown>(...words: readonly unknown[]): Promise<Answer> {
-  return JSON.parse(await keeper.ask(JSON.stringify(words))) as Answer;
-}
-
-async function opened(rules: readonly string[] = [SENDERS]): Promise<void> {
-  expect(await ask("open", rules)).toBe("ok");
-}
-
-async function chosen(ip: string, units: readonly number[], full: readonly string[] = []): Promise<void> {
-  expect(await ask("choose", ip, units, LONG_MS, full)).toBe("ok");
-}
-
-function url(origin: string, path = "/seen"): string {
-  return `http://${origin.includes(":") ? `[${origin}]` : origin}:${ORIGIN_PORT}${path}`;
-}
-
-/** As whom an origin sees a container, or how curl ends. */
-async function seen(
-  role: "c1" | "b1" | "h1",
-  origin: string,
-  prefix: readonly string[] = [],
-): Promise<string | number> {
-  const asking = lab.spawn(role, [...prefix, "curl", "-sgf", "-m", "5", url(origin)]);
-  const code = await asking.exited;
-  return code === 0 ? (JSON.parse(asking.said) as { address: string }).address : code!;
-}
-
-async function countOf(name: string): Promise<number> {
-  return (await ask<Record<string, number>>("counts"))[name]!;
-}
+afterAll(() => rig?.lab.destroy());
 
 test.each(FAMILIES)(
   "[SN2] [SN7] without a lease everything is refused, with one all leaves by it: $name",
   async (family) => {
     const { shared, origin } = family;
-    await opened();
-    expect(await seen("c1", origin)).toBe(REFUSED);
-    expect(await countOf("refused_ports")).toBeGreaterThan(0);
-    await chosen(shared, [32]);
-    for (const role of ["c1", "b1"] as const) expect(await seen(role, origin)).toBe(shared);
+    await rig.open();
+    expect(await rig.seen("c1", origin)).toBe(REFUSED);
+    expect(await rig.countOf("refused_ports")).toBeGreaterThan(0);
+    await rig.choose(shared, [32]);
+    for (const role of ["c1", "b1"] as const) expect(await rig.seen(role, origin)).toBe(shared);
     // Of the time that is left nothing is left.
-    expect(await ask("choose", shared, [32], 0, [])).toBe("ok");
-    expect(await seen("c1", origin)).toBe(REFUSED);
+    expect(await rig.ask("choose", shared, [32], 0, [])).toBe("ok");
+    expect(await rig.seen("c1", origin)).toBe(REFUSED);
   },
 );
 
@@ -98,20 +45,20 @@ test.each(FAMILIES)(
   "[SN8] towards a full destination what is new is refused, and to others it goes on: $name",
   async (family) => {
     const { shared, origin, other } = family;
-    await opened();
-    await chosen(shared, [32], [`tcp ${origin} ${ORIGIN_PORT}`]);
-    expect(await seen("c1", origin)).toBe(REFUSED);
-    expect(await countOf("refused_full")).toBe(1);
-    expect(await seen("c1", other)).toBe(shared);
-    await chosen(shared, [32]);
-    expect(await seen("c1", origin)).toBe(shared);
+    await rig.open();
+    await rig.choose(shared, [32], [`tcp ${origin} ${ORIGIN_PORT}`]);
+    expect(await rig.seen("c1", origin)).toBe(REFUSED);
+    expect(await rig.countOf("refused_full")).toBe(1);
+    expect(await rig.seen("c1", other)).toBe(shared);
+    await rig.choose(shared, [32]);
+    expect(await rig.seen("c1", origin)).toBe(shared);
   },
 );
 
 test("[SN2] one sender keeps one address, many share all of them, and each leaves by its units alone", async () => {
-  await opened();
+  await rig.open();
   const units = [32, 40, 48];
-  for (const [at, ip] of MORE_IPV4.entries()) await chosen(ip, [units[at]!]);
+  for (const [at, ip] of MORE_IPV4.entries()) await rig.choose(ip, [units[at]!]);
   const senders = Array.from({ length: 30 }, (_, at) => `10.88.1.${100 + at}`);
   await lab.exec("c1", ["ip", "-batch", "-"], senders.map((ip) => `addr add ${ip}/24 dev eth0`).join("\n"));
   const wire = await lab.capture("internet", "eth0", `udp and dst host ${ORIGINS_IPV4[0]}`);
@@ -133,10 +80,10 @@ for time in range(4):
   expect([...bySender.values()].map(({ size }) => size)).toEqual(senders.map(() => 1));
   expect(new Set(sent.map(({ from }) => from))).toEqual(new Set(MORE_IPV4));
   // Flows are told by address; those of a unit end, and no others.
-  const flows = await ask<Record<string, { ip: string }[]>>("flows");
+  const flows = await rig.ask<Record<string, { ip: string }[]>>("flows");
   expect(Object.keys(flows).toSorted()).toEqual(MORE_IPV4);
-  expect(await ask("end", MORE_IPV4[1], [40])).toBe("ok");
-  expect(Object.keys(await ask<object>("flows")).toSorted()).toEqual([MORE_IPV4[0], MORE_IPV4[2]]);
+  expect(await rig.ask("end", MORE_IPV4[1], [40])).toBe("ok");
+  expect(Object.keys(await rig.ask<object>("flows")).toSorted()).toEqual([MORE_IPV4[0], MORE_IPV4[2]]);
 });
 
 test.each(FAMILIES)(
@@ -151,39 +98,39 @@ test.each(FAMILIES)(
       anyTenant: { destinations: OPEN_DESTINATIONS, limits: NO_LIMITS },
       revoked: [],
     };
-    await opened();
-    await chosen(shared, [32]);
-    expect(await seen("c1", other)).toBe(shared);
-    expect(await ask("policy", policy)).toBe("ok");
-    expect(await seen("c1", other)).toBe(REFUSED);
-    expect(await seen("c1", origin)).toBe(shared);
+    await rig.open();
+    await rig.choose(shared, [32]);
+    expect(await rig.seen("c1", other)).toBe(shared);
+    expect(await rig.ask("policy", policy)).toBe("ok");
+    expect(await rig.seen("c1", other)).toBe(REFUSED);
+    expect(await rig.seen("c1", origin)).toBe(shared);
     const wire = await lab.capture("internet", "eth0", `host ${other}`);
-    expect(await ask("policy", { ...policy, destinations: { ...policy.destinations, mode: "report" } })).toBe(
-      "ok",
-    );
-    expect(await seen("c1", other)).toBe(shared);
-    expect(await countOf("reported")).toBeGreaterThan(0);
+    expect(
+      await rig.ask("policy", { ...policy, destinations: { ...policy.destinations, mode: "report" } }),
+    ).toBe("ok");
+    expect(await rig.seen("c1", other)).toBe(shared);
+    expect(await rig.countOf("reported")).toBeGreaterThan(0);
     expect(await wire.count()).toBeGreaterThan(0);
-    expect(await ask("policy", { ...policy, anyTenant: null })).toBe("ok");
-    expect(await seen("c1", origin)).toBe(REFUSED);
-    expect(await countOf("refused_destination")).toBe(2);
+    expect(await rig.ask("policy", { ...policy, anyTenant: null })).toBe("ok");
+    expect(await rig.seen("c1", origin)).toBe(REFUSED);
+    expect(await rig.countOf("refused_destination")).toBe(2);
   },
 );
 
 test("[SN9] special addresses are refused, and the host's own networks are not the Internet", async () => {
-  await opened();
-  await chosen(SHARED_IPV4, [32]);
-  expect(await seen("c1", "169.254.169.254")).toBe(REFUSED);
-  expect(await seen("c1", "192.168.1.1")).toBe(REFUSED);
+  await rig.open();
+  await rig.choose(SHARED_IPV4, [32]);
+  expect(await rig.seen("c1", "169.254.169.254")).toBe(REFUSED);
+  expect(await rig.seen("c1", "192.168.1.1")).toBe(REFUSED);
   // Not by the way out: containers of one host talk to each other as themselves.
   await lab.exec("c1", ["ping", "-c", "1", "-W", "2", "172.17.1.2"]);
-  expect(await countOf("refused_destination")).toBe(2);
-  expect(await countOf("untranslated")).toBe(0);
+  expect(await rig.countOf("refused_destination")).toBe(2);
+  expect(await rig.countOf("untranslated")).toBe(0);
 });
 
 test("[SN7] what begins in its middle, and other protocols, are refused", async () => {
-  await opened();
-  await chosen(SHARED_IPV4, [32]);
+  await rig.open();
+  await rig.choose(SHARED_IPV4, [32]);
   const connected = `
 import socket, sys
 s = socket.create_connection(("${ORIGINS_IPV4[0]}", ${ORIGIN_PORT}), timeout=5)
@@ -196,9 +143,9 @@ except OSError as fault: print("fault", type(fault).__name__, flush=True)
   const client = lab.spawn("c1", ["python3", "-u", "-c", connected]);
   await client.waitFor("connected\n");
   // The kernel forgets it, and would go on with it from another port.
-  expect(await ask("end", SHARED_IPV4, [32])).toBe("ok");
+  expect(await rig.ask("end", SHARED_IPV4, [32])).toBe("ok");
   expect(await client.ask("go on")).toBe("fault ConnectionResetError");
-  expect(await countOf("refused_midstream")).toBeGreaterThan(0);
+  expect(await rig.countOf("refused_midstream")).toBeGreaterThan(0);
 
   const wire = await lab.capture("internet", "eth0", "ip proto 132");
   const sctp = `
@@ -206,13 +153,13 @@ import socket
 socket.socket(socket.AF_INET, socket.SOCK_RAW, 132).sendto(b"\\x00" * 32, ("${ORIGINS_IPV4[0]}", 0))
 `;
   await lab.exec("c1", ["python3", "-c", sctp]);
-  expect(await countOf("refused_protocol")).toBe(1);
+  expect(await rig.countOf("refused_protocol")).toBe(1);
   expect(await wire.count()).toBe(0);
 });
 
 test("[SN1] programs of the machine are translated by their mark, and others are left alone", async () => {
-  await opened(["mark=0x5/0xff, name=jobs"]);
-  await chosen(SHARED_IPV4, [32]);
+  await rig.open(["mark=0x5/0xff, name=jobs"]);
+  await rig.choose(SHARED_IPV4, [32]);
   const marked = `
 import socket, json
 s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, 36, 5); s.settimeout(5)
@@ -224,7 +171,7 @@ print(json.loads(data.split(b"\\r\\n\\r\\n")[1])["address"])
 `;
   const { stdout } = await lab.exec("h1", ["python3", "-c", marked]);
   expect(stdout.trim()).toBe(SHARED_IPV4);
-  expect(await seen("h1", ORIGINS_IPV4[0])).toBe("203.0.113.81");
+  expect(await rig.seen("h1", ORIGINS_IPV4[0])).toBe("203.0.113.81");
 });
 
 test("[SN1] [SN10] programs of a control group are translated, also when it has been made anew", async () => {
@@ -240,18 +187,15 @@ test("[SN1] [SN10] programs of a control group are translated, also when it has 
   const inGroup = within(`echo $$ > /sys/fs/cgroup/${group}/cgroup.procs && exec "$@"`).concat("sh");
   const directory = (verb: "mkdir" | "rmdir"): Promise<unknown> =>
     lab.exec("h1", within(`${verb} /sys/fs/cgroup/${group}`));
-  await keeper.kill();
-  const program = join(import.meta.dirname, "translation-keeper.ts");
-  keeper = lab.spawn("h1", within(`exec ${process.execPath} ${program}`));
-  await keeper.waitFor("ready\n");
-  await opened([`cgroup=/${group}, name=jobs`]);
-  await chosen(SHARED_IPV4, [32]);
+  await rig.begin((argv) => within(`exec ${argv.join(" ")}`));
+  await rig.open([`cgroup=/${group}, name=jobs`]);
+  await rig.choose(SHARED_IPV4, [32]);
   for (const _ of ["first", "anew"]) {
     await directory("mkdir");
     try {
-      expect(await ask("restore")).toBe(false);
-      expect(await seen("h1", ORIGINS_IPV4[0], inGroup)).toBe(SHARED_IPV4);
-      expect(await seen("h1", ORIGINS_IPV4[0])).toBe("203.0.113.81");
+      expect(await rig.ask("restore")).toBe(false);
+      expect(await rig.seen("h1", ORIGINS_IPV4[0], inGroup)).toBe(SHARED_IPV4);
+      expect(await rig.seen("h1", ORIGINS_IPV4[0])).toBe("203.0.113.81");
     } finally {
       await directory("rmdir");
     }
@@ -259,20 +203,20 @@ test("[SN1] [SN10] programs of a control group are translated, also when it has 
 });
 
 test("[SN7] what comes to a translated port and belongs to no flow is answered, and not remembered", async () => {
-  await opened();
-  await chosen(SHARED_IPV4, [32]);
+  await rig.open();
+  await rig.choose(SHARED_IPV4, [32]);
   const knock = lab.spawn("internet", ["curl", "-s", "-m", "5", `http://${SHARED_IPV4}:2050/`]);
   expect(await knock.exited).toBe(REFUSED);
-  expect(await countOf("strays")).toBe(1);
+  expect(await rig.countOf("strays")).toBe(1);
   expect((await lab.trackedConnections("h1")).filter((line) => line.includes("dport=2050"))).toEqual([]);
 });
 
 test("[SN1] [SN10] everybody may be a sender, and so may one address, also for an agent that starts again", async () => {
   for (const rules of [["source=0.0.0.0/0 ::/0"], ["source=10.88.1.2 fd00:88:1::2"]]) {
-    for (const _ of ["first", "again"]) await opened(rules);
-    await chosen(SHARED_IPV4, [32]);
-    await chosen(SHARED_IPV6, [33]);
-    expect(await seen("c1", ORIGINS_IPV4[0])).toBe(SHARED_IPV4);
-    expect(await seen("c1", ORIGINS_IPV6[0])).toBe(SHARED_IPV6);
+    for (const _ of ["first", "again"]) await rig.open(rules);
+    await rig.choose(SHARED_IPV4, [32]);
+    await rig.choose(SHARED_IPV6, [33]);
+    expect(await rig.seen("c1", ORIGINS_IPV4[0])).toBe(SHARED_IPV4);
+    expect(await rig.seen("c1", ORIGINS_IPV6[0])).toBe(SHARED_IPV6);
   }
 });
