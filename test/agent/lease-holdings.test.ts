@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { LeaseHoldings } from "../../src/agent/leasing/lease-holdings.ts";
 import type { PortReport } from "../../src/agent/egress/port-messages.ts";
 import type { Lease } from "../../src/core/lease-commands.ts";
+import { unitOf } from "../../src/core/port-block.ts";
 import { FakePorts } from "./keeper-world.ts";
 
 function lease(epoch: number, order = 8): Lease {
@@ -158,4 +159,18 @@ test("[MA3] a lease of ports that are still open under an older epoch is not rel
   tell();
   expect(holdings.leaving(withOpen())).toBeNull();
   expect(holdings.leaving(last())).toEqual(again);
+});
+
+test("[SN11] a block in which the kernel has flows from before is not the one that is held back", () => {
+  const taken = (unitsInUse: readonly number[]) => {
+    const holdings = new LeaseHoldings(unitsInUse);
+    holdings.reconcile([lease(1), lease(2), lease(3)], () => true);
+    return holdings.view({ busiestCount: 0, growthPerSecond: 0, room: null }).spare?.epoch;
+  };
+  const unitIn = (epoch: number): number => unitOf(lease(epoch).base) + 1;
+  expect(taken([])).toBe(3);
+  expect(taken([unitIn(3)])).toBe(2);
+  expect(taken([unitIn(2), unitIn(3)])).toBe(1);
+  // With flows in all of them none can be spared.
+  expect(taken([unitIn(1), unitIn(2), unitIn(3)])).toBeUndefined();
 });

@@ -157,6 +157,24 @@ socket.socket(socket.AF_INET, socket.SOCK_RAW, 132).sendto(b"\\x00" * 32, ("${OR
   expect(await wire.count()).toBe(0);
 });
 
+test("[SN2] what somebody else translates before it leaves by no other address: it does not leave", async () => {
+  await rig.open();
+  await rig.choose(SHARED_IPV4, [32]);
+  const before = [
+    "add table ip operator",
+    "add chain ip operator first { type nat hook postrouting priority 80; }",
+    'add rule ip operator first oifname "lan0" masquerade',
+  ];
+  await lab.exec("h1", ["nft", "-f", "-"], before.join("\n"));
+  const wire = await lab.capture("internet", "eth0", `tcp and port ${ORIGIN_PORT}`);
+  // Nobody can refuse it aloud any more, so the client waits.
+  expect(await rig.seen("c1", ORIGINS_IPV4[0])).toBe(28);
+  expect(await rig.countOf("untranslated")).toBeGreaterThan(0);
+  expect(await wire.count()).toBe(0);
+  await lab.exec("h1", ["nft", "delete", "table", "ip", "operator"]);
+  expect(await rig.seen("c1", ORIGINS_IPV4[0])).toBe(SHARED_IPV4);
+});
+
 test("[SN1] programs of the machine are translated by their mark, and others are left alone", async () => {
   await rig.open(["mark=0x5/0xff, name=jobs"]);
   await rig.choose(SHARED_IPV4, [32]);
